@@ -33,8 +33,7 @@ async def backup(settings: Settings, output: Output, target: Path) -> None:
     from halflap.store.backup import back_up
 
     made = await anyio.to_thread.run_sync(back_up, settings.dir, target)
-    if output.json:
-        output.emit({"database_bytes": made.database_bytes, "new_blobs": made.blobs})
+    if output.emitted({"database_bytes": made.database_bytes, "new_blobs": made.blobs}):
         return
     output.line(
         f"{target} has the store: {made.database_bytes:,} bytes, and {made.blobs:,} new blobs"

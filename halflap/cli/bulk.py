@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from halflap.cli.client import Client, path
+from halflap.api.execution_view import BulkView, PlanView
+from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, Part, ago, state
 from halflap.cli.reach import speaks, sure
 from halflap.cli.record import name_of
@@ -29,7 +30,6 @@ NAMES = (
 PER = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 
-Row = Mapping[str, Any]
 Command = Callable[..., Any]
 
 
@@ -125,49 +125,49 @@ async def do_many(
 ) -> None:
     """Show the plan; unless that is all, do it on the server, and show how far it has come."""
     draft = {"do": do, "where": where, "rate": rate_of(rate), **options}
-    plan = await api.post("/api/bulks", {**draft, "dry_run": True})
+    plan = read(PlanView, await api.post("/api/bulks", {**draft, "dry_run": True}))
     if dry_run and output.json:
         output.emit(plan)
         return
     if not output.json:
         plan_lines(output, plan)
-    if dry_run or (not plan["total"] and not output.json):
+    if dry_run or (not plan.total and not output.json):
         return
     if not yes and not output.json:
-        sure(yes, f"{do.capitalize()} {counted(plan['total'])}?")
-    begun = await api.post("/api/bulks", draft)
-    await follow(api, output, begun)
+        sure(yes, f"{do.capitalize()} {counted(plan.total)}?")
+    await follow(api, output, await api.post("/api/bulks", draft))
 
 
-async def follow(api: Client, output: Output, bulk: Row) -> None:
-    """Show how far a bulk has come, until it has ended."""
-    if not api.runs and bulk["do"] != "upgrade":
+async def follow(api: Client, output: Output, begun: Any) -> None:
+    """Show how far a bulk has come that the API began, until it has ended."""
+    bulk = read(BulkView, begun)
+    if not api.runs and bulk.do != "upgrade":
         if output.json:
             output.emit(bulk)
         else:
-            output.line((bulk["id"], "bold"), f": {counted(bulk['total'])}")
+            output.line((bulk.id, "bold"), f": {counted(bulk.total)}")
             output.note(("It is done once a server runs: halflap serve", "yellow"))
         return
-    output.progress((f"{bulk['id']}: goes on on the server, also after Ctrl-C", "dim"))
+    output.progress((f"{bulk.id}: goes on on the server, also after Ctrl-C", "dim"))
     shown = -1
-    while bulk["state"] == "running":
-        come = bulk["done"] + bulk["refused"]
+    while bulk.state == "running":
+        come = bulk.done + bulk.refused
         if come != shown:
             shown = come
-            output.progress((f"{come:,} of {bulk['total']:,}{stage(bulk, come)}", "dim"))
+            output.progress((f"{come:,} of {bulk.total:,}{stage(bulk, come)}", "dim"))
         await asyncio.sleep(LOOKS_EVERY)
-        bulk = await api.get(path("bulks", bulk["id"]))
+        bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
     if output.json:
         output.emit(bulk)
     else:
         bulk_lines(output, bulk)
-    if bulk["state"] == "failed" or (bulk["do"] == "upgrade" and bulk["refused"]):
+    if bulk.state == "failed" or (bulk.do == "upgrade" and bulk.refused):
         raise click.exceptions.Exit(1)
 
 
-def stage(bulk: Row, come: int) -> str:
+def stage(bulk: BulkView, come: int) -> str:
     """Say which stage a bulk is in, where it has several."""
-    ends: list[int] = bulk["stages"]
+    ends = bulk.stages
     if len(ends) < 2:
         return ""
     number = min(sum(each <= come for each in ends) + 1, len(ends))
@@ -192,94 +192,83 @@ async def bulks(api: Client, output: Output, bulk: str | None, cancels: bool, un
     if bulk is None and (cancels or undoes):
         raise click.UsageError("--cancel and --back: name the one that is meant")
     if bulk is not None and cancels:
-        found = await api.post(path("bulks", bulk, "cancel"))
+        found = read(BulkView, await api.post(path("bulks", bulk, "cancel")))
         output.emit(found) if output.json else bulk_lines(output, found)
         return
     if bulk is not None:
-        if undoes:
-            found = await api.post(path("bulks", bulk, "back"))
-        else:
-            found = await api.get(path("bulks", bulk))
-        await follow(api, output, found)
+        begun = api.post(path("bulks", bulk, "back")) if undoes else api.get(path("bulks", bulk))
+        await follow(api, output, await begun)
         return
-    listed: list[dict[str, Any]] = await api.get("/api/bulks")
-    if output.json:
-        output.emit_all(listed)
-        return
-    output.table(
+    output.listing(
+        read(list[BulkView], await api.get("/api/bulks")),
         ("id", "what", "state!", "done!", "refused!", "begun!"),
-        [
-            (
-                each["id"],
-                each["do"],
-                state(each["state"]),
-                f"{each['done']:,} of {each['total']:,}",
-                f"{each['refused']:,}",
-                (ago(each["made_at"]), "dim"),
-            )
-            for each in listed
-        ],
+        lambda each: (
+            each.id,
+            each.do,
+            state(each.state),
+            f"{each.done:,} of {each.total:,}",
+            f"{each.refused:,}",
+            (ago(each.made_at), "dim"),
+        ),
         "nothing was done with many at once yet; see: halflap executions replay --help",
     )
 
 
-def plan_lines(output: Output, plan: Row) -> None:
+def plan_lines(output: Output, plan: PlanView) -> None:
     """Print the number of selected executions, by what they have in common, and a few of them."""
-    if not plan["total"]:
+    if not plan.total:
         output.note(("none: no execution is meant", "dim"))
         return
-    output.line((counted(plan["total"]), "bold"), f" would be {DONE[plan['do']]}")
+    output.line((counted(plan.total), "bold"), f" would be {DONE[plan.do]}")
     rows: list[Sequence[Part]] = [
         (
-            f"{each['count']:,}",
-            each["flow"],
-            each["instance_name"] or each["instance"],
-            each["version"][:12],
-            state(each["state"]),
-            (" ".join(each["reason"].split()), "dim"),
+            f"{each.count:,}",
+            each.flow,
+            each.instance_name or each.instance,
+            each.version[:12],
+            state(each.state),
+            (" ".join(each.reason.split()), "dim"),
         )
-        for each in plan["groups"]
+        for each in plan.groups
     ]
     output.table(("count!", "flow", "instance", "version!", "state!", "why?"), rows, "")
-    left = plan["total"] - sum(each["count"] for each in plan["groups"])
+    left = plan.total - sum(each.count for each in plan.groups)
     if left:
         output.line((f"and {left:,} more, of other reasons", "dim"))
     left_out(output, plan)
     output.line(("\nthe newest of them", "dim"))
-    for each in plan["samples"]:
-        output.line(
-            f"  {each['id']}  {name_of(each)} {each['flow']}  ", (ago(each["accepted_at"]), "dim")
-        )
+    for each in plan.samples:
+        output.line(f"  {each.id}  {name_of(each)} {each.flow}  ", (ago(each.accepted_at), "dim"))
 
 
-def left_out(output: Output, plan: Row) -> None:
+def left_out(output: Output, plan: PlanView) -> None:
     """Show how many are left out, and why."""
-    if not plan["left_out"]:
+    if not plan.left_out:
         return
-    of = f" of the {plan['examined']:,} oldest" if plan["examined"] < plan["total"] else ""
-    count = sum(each["count"] for each in plan["left_out"])
+    of = f" of the {plan.examined:,} oldest" if plan.examined < plan.total else ""
+    count = sum(each.count for each in plan.left_out)
     output.line(f"\n{count:,}{of} would be left out:")
-    for each in plan["left_out"]:
-        output.line(f"  {each['count']:,}  {each['execution']}  ", (each["why"], "yellow"))
+    for each in plan.left_out:
+        output.line(f"  {each.count:,}  {each.execution}  ", (each.why, "yellow"))
 
 
-def bulk_lines(output: Output, bulk: Row) -> None:
+def bulk_lines(output: Output, bulk: BulkView) -> None:
     """Print the progress or the result of a bulk."""
-    more = f" of {bulk['total']:,}" if bulk["done"] != bulk["total"] else ""
-    why = f": {bulk['reason']}" if bulk["reason"] else ""
+    more = f" of {bulk.total:,}" if bulk.done != bulk.total else ""
+    why = f": {bulk.reason}" if bulk.reason else ""
     output.line(
-        (bulk["id"], "bold"),
+        (bulk.id, "bold"),
         "  ",
-        state(bulk["state"]),
-        f"{why}  {DONE[bulk['do']]} {bulk['done']:,}{more}",
+        state(bulk.state),
+        f"{why}  {DONE[bulk.do]} {bulk.done:,}{more}",
     )
-    if bulk["refused"]:
-        output.line(f"  {bulk['refused']:,} could not be:")
-        for each in bulk["refusals"][:10]:
-            output.line(f"    {each['id']}  ", (each["why"], "yellow"))
-        if bulk["do"] == "upgrade" and bulk["done"]:
+    if bulk.refused:
+        output.line(f"  {bulk.refused:,} could not be:")
+        for each in bulk.refusals[:10]:
+            output.line(f"    {each.id}  ", (each.why, "yellow"))
+        if bulk.do == "upgrade" and bulk.done:
             output.note(
-                ("  to go back: ", "dim"), output.command(f"halflap bulks {bulk['id']} --back")
+                ("  to go back: ", "dim"), output.command(f"halflap bulks {bulk.id} --back")
             )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from halflap.api.integrations import config_schema, flow_view
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.versions import check_definition
+from halflap.api.view import FlowView, VersionView
 from halflap.cli.output import Output
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import load_integration
@@ -21,7 +22,14 @@ from halflap.sdk import codec
 MOST_LINES = 60
 """So many lines of a diff are shown, unless all of it is asked for."""
 
-Outline = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The flows, the config and the connections of a version that is not published yet."""
+
+    flows: list[FlowView]
+    config: Any
+    connections: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,9 @@ class Changes:
     """By path, the lines of its diff."""
 
     @classmethod
-    def between(cls, before: Outline | None, after: Outline, bundle: Bundle) -> Changes:
+    def between(cls, before: VersionView | None, after: Outline, bundle: Bundle) -> Changes:
         """Return the changes from a version, as the API shows it, to a bundle; all of it for none."""
-        old_files: Mapping[str, str] = before["files"] if before is not None else {}
+        old_files = before.files if before is not None else {}
         new_files = {path: text.decode(errors="replace") for path, text in bundle.files}
         return cls(
             tuple(differences("flow", flows(before), flows(after))),
@@ -78,33 +86,31 @@ def outline(bundle: Bundle, cache: Path) -> Outline:
     integration = load_integration(bundle, cache)
     try:
         check_definition(integration)
-        shown = {
-            "flows": [flow_view(each).model_dump() for each in integration.flows.values()],
-            "config": config_schema(integration),
-            "connections": {
-                field: name_of(kind) for field, kind in integration.connections().items()
-            },
-        }
         # As it would come back from the API: numbers compare equal to those of a published version.
-        return codec.decode(codec.encode(shown))
+        config = codec.decode(codec.encode(config_schema(integration)))
+        connections = integration.connections().items()
+        return Outline(
+            [flow_view(each) for each in integration.flows.values()],
+            config,
+            {field: name_of(kind) for field, kind in connections},
+        )
     finally:
         unload(bundle.hash)
 
 
-def flows(version: Outline | None) -> dict[str, str]:
+def flows(version: Outline | VersionView | None) -> dict[str, str]:
     """The flows of a version, each with its trigger."""
-    found: list[Outline] = version["flows"] if version is not None else []
-    return {each["name"]: each["trigger"] for each in found}
+    return {} if version is None else {each.name: each.trigger for each in version.flows}
 
 
-def fields(version: Outline | None) -> dict[str, str]:
+def fields(version: Outline | VersionView | None) -> dict[str, str]:
     """The fields of a version's config, each with what it takes."""
     if version is None:
         return {}
-    config: Mapping[str, Any] = version["config"] or {}
+    config: Mapping[str, Any] = version.config or {}
     required = config.get("required") or ()
-    found = {name: f"connection to {kind}" for name, kind in version["connections"].items()}
-    properties: Mapping[str, Outline] = config.get("properties") or {}
+    found = {name: f"connection to {kind}" for name, kind in version.connections.items()}
+    properties: Mapping[str, Mapping[str, Any]] = config.get("properties") or {}
     for name, each in properties.items():
         kind = each.get("type") or ("one of several" if "anyOf" in each else "object")
         rest = {key: each[key] for key in sorted(each) if key not in ("title", "type")}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
 
+from halflap.api.view import ChoicesView, ChoiceView
 from halflap.cli.ask import Field, question, read, sides_of, source_of
 from halflap.cli.output import clean
 from halflap.errors import ConfigError
@@ -14,7 +15,7 @@ from halflap.errors import ConfigError
 MOST_CHOICES = 20
 """The number of choices that are shown at once."""
 
-Choices = Callable[[str, str], Awaitable[Mapping[str, Any]]]
+Choices = Callable[[str, str], Awaitable[ChoicesView]]
 """Lists the choices of a field that a search finds: a page of them."""
 
 
@@ -39,11 +40,11 @@ async def pick(field: Field, choices: Choices) -> Any:
         typed = [each.strip() for each in answer.split(",")] if several else [answer]
         found = [chosen(each, page) for each in typed]
         if None not in found:
-            values = [each["value"] for each in found if each is not None]
+            values = [each.value for each in found if each is not None]
             return values if several else values[0]
         missing = typed[found.index(None)]
         searched = await choices(field.path, missing)
-        if searched["choices"]:
+        if searched.choices:
             page = searched
             show(field, page)
         elif source.get("open"):
@@ -74,22 +75,22 @@ async def side(field: Field, choices: Choices) -> Any:
     return await pick(field, choices) if source_of(field.schema) else question(field)
 
 
-def show(field: Field, page: Mapping[str, Any]) -> None:
+def show(field: Field, page: ChoicesView) -> None:
     """Show a page of choices, numbered."""
     click.secho(f"{clean(field.title)}:", err=True)
-    for number, each in enumerate(page["choices"], start=1):
-        value, label = clean(str(each["value"])), clean(each["label"])
+    for number, each in enumerate(page.choices, start=1):
+        value, label = clean(str(each.value)), clean(each.label)
         click.echo(f"  {number:>2}  {label}{'' if label == value else f'  ({value})'}", err=True)
-    if page["next"] is not None:
+    if page.next is not None:
         click.secho("  there are more: type a text to search for", dim=True, err=True)
 
 
-def chosen(answer: str, page: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def chosen(answer: str, page: ChoicesView) -> ChoiceView | None:
     """Return the choice of a page that an answer names: by value, by label, or by number."""
     for key in ("value", "label"):
-        for each in page["choices"]:
-            if str(each[key]) == answer:
+        for each in page.choices:
+            if str(getattr(each, key)) == answer:
                 return each
-    if answer.isdecimal() and 1 <= int(answer) <= len(page["choices"]):
-        return page["choices"][int(answer) - 1]
+    if answer.isdecimal() and 1 <= int(answer) <= len(page.choices):
+        return page.choices[int(answer) - 1]
     return None

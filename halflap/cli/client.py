@@ -13,11 +13,13 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
+from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from halflap.cli.errors import from_problem
@@ -26,6 +28,8 @@ from halflap.problem import MEDIA_TYPE
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
+
+T = TypeVar("T")
 
 ANSWERS_WITHIN = 10.0
 """The time a server may take to say that it is there; it loads its API for the first who asks."""
@@ -286,6 +290,24 @@ class Http:
             f"the server at {self.where} cannot be reached: {said or type(error).__name__}. "
             "Is it running, and the address right?"
         )
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def read(kind: type[T], answer: Any) -> T:
+    """Return an answer as what the API says that it is: `read(list[CustomerView], await api.get(…))`."""
+    try:
+        return _adapter(kind).validate_python(answer)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise HalflapError(
+            f"the server's answer is not what this command expects ({place}: "
+            f"{error.errors()[0]['msg']}); use the command of the server's version, see: "
+            "halflap doctor"
+        ) from error
 
 
 def path(*parts: str) -> str:

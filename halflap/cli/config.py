@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from halflap.api.view import ChoicesView, ConnectionView, InstanceView, IntegrationView, VersionView
 from halflap.cli import ask
 from halflap.cli.choices import MOST_CHOICES, pick
-from halflap.cli.client import Client, path
-from halflap.cli.output import Output, quoted
+from halflap.cli.client import Client, path, read
+from halflap.cli.output import Output, full_name, quoted
 from halflap.errors import ConfigError, NotFound
 
 ASK = "?"
@@ -33,46 +34,47 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 async def version_of(
     api: Client, integration: str, number: str | None, target: str | None
-) -> dict[str, Any]:
+) -> VersionView:
     """A version in full: the one that is named, or that a target has, else the newest."""
     if number is None and target is None:
-        listed: list[dict[str, Any]] = await api.get("/api/integrations")
-        known = {each["name"]: each for each in listed}
+        listed = read(list[IntegrationView], await api.get("/api/integrations"))
+        known = {each.name: each for each in listed}
         if integration not in known:
             raise NotFound(
                 f"no integration {integration!r} is deployed at {api.where}; there are: "
                 f"{', '.join(known) or 'none yet'}. In its project: halflap deploy --to dev"
             )
-        number = str(known[integration]["versions"][0]["hash"])
-    return await api.get(path("integrations", integration, "versions", number or target or ""))
+        number = known[integration].versions[0].hash
+    at = path("integrations", integration, "versions", number or target or "")
+    return read(VersionView, await api.get(at))
 
 
 async def filled(
     api: Client,
     output: Output,
     customer: str,
-    wanted: Mapping[str, Any],
+    wanted: VersionView,
     answers: tuple[str, ...],
     links: tuple[str, ...],
-    known: Mapping[str, Any] | None = None,
+    known: InstanceView | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The config's plain fields and connections: given, known already, or asked for."""
     refuse_unloaded(api, wanted)
-    before: Mapping[str, Any] = known["config"] if known is not None else {}
+    before: Mapping[str, Any] = known.config if known is not None else {}
     given = ask.pairs(answers, "--config")
-    form = ask.Form(wanted["config"])
+    form = ask.Form(wanted.config)
     wished = {name for name, value in given.items() if value == ASK}
     given = {name: value for name, value in given.items() if name not in wished}
     if wished and not output.asks:
         raise ConfigError(f"--config {min(wished)}={ASK} asks, and nobody is there to answer it")
     stay = set(before) - {each.partition(".")[0] for each in given}
     if known is not None:
-        stay |= set(wanted["config"].get("properties") or {}) - set(given)
+        stay |= set(wanted.config.get("properties") or {}) - set(given)
     stay -= wished
     listed = form.listed() - stay - set(given) if output.asks else set[str]()
     found = form.fill(given, ask=output.asks, known=stay | listed, flag="--config")
     config = {**before, **found}
-    kept: dict[str, str] = dict(known["connections"]) if known is not None else {}
+    kept: dict[str, str] = dict(known.connections) if known is not None else {}
     chosen = kept | await linked(api, output, customer, wanted, links, kept)
     return await choose_listed(api, form, listed, customer, wanted, config, chosen), chosen
 
@@ -80,8 +82,8 @@ async def filled(
 async def added(
     api: Client,
     output: Output,
-    found: Mapping[str, Any],
-    wanted: Mapping[str, Any],
+    found: InstanceView,
+    wanted: VersionView,
     answers: tuple[str, ...],
     links: tuple[str, ...],
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -92,10 +94,10 @@ async def added(
     """
     refuse_unloaded(api, wanted)
     given = ask.pairs(answers, "--config")
-    form = ask.Form(wanted["config"])
-    needed = set(wanted["config"].get("required") or ())
+    form = ask.Form(wanted.config)
+    needed = set(wanted.config.get("required") or ())
     named = {each.partition(".")[0] for each in given}
-    has = set(found["config"]) | (set(wanted["config"].get("properties") or {}) - needed)
+    has = set(found.config) | (set(wanted.config.get("properties") or {}) - needed)
     try:
         listed = form.listed() - (has - named) - set(given) if output.asks else set[str]()
         config = form.fill(given, ask=output.asks, known=(has - named) | listed, flag="--config")
@@ -105,21 +107,21 @@ async def added(
         again = [f"--config {name}=…" for name in error.fields]
         again += [f"--config {each}" for each in map(quoted, answers)]
         again += [f"--connection {each}" for each in map(quoted, links)]
-        instance = f"{found['customer_name']}/{found['name']}"
+        instance = full_name(found)
         command = output.command(
-            f"halflap instances upgrade {quoted(instance)} --version {wanted['number']} "
+            f"halflap instances upgrade {quoted(instance)} --version {wanted.number} "
             f"{' '.join(again)}"
         )
         raise ConfigError(
-            f"version {wanted['number']} of {wanted['integration']} needs what {instance} does not "
+            f"version {wanted.number} of {wanted.integration} needs what {instance} does not "
             f"have yet: {', '.join(error.fields)}. Give it with: {command}",
             fields=error.fields,
         ) from error
-    known = set(found["connections"])
-    chosen = await linked(api, output, found["customer_name"], wanted, links, known)
-    whole, customer = {**found["config"], **config}, found["customer_name"]
+    known = set(found.connections)
+    chosen = await linked(api, output, found.customer_name, wanted, links, known)
+    whole, customer = {**found.config, **config}, found.customer_name
     answers_of = await choose_listed(
-        api, form, listed, customer, wanted, whole, {**found["connections"], **chosen}
+        api, form, listed, customer, wanted, whole, {**found.connections, **chosen}
     )
     return {**config, **{name: answers_of[name] for name in listed if name in answers_of}}, chosen
 
@@ -129,17 +131,17 @@ async def choose_listed(
     form: ask.Form,
     listed: Collection[str],
     customer: str,
-    wanted: Mapping[str, Any],
+    wanted: VersionView,
     config: Mapping[str, Any],
     connections: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the config with the fields that the connected apps list choices for, asked one by one."""
     values = dict(config)
 
-    async def choices(field: str, search: str) -> Mapping[str, Any]:
+    async def choices(field: str, search: str) -> ChoicesView:
         question = {
-            "integration": wanted["integration"],
-            "version": wanted["hash"],
+            "integration": wanted.integration,
+            "version": wanted.hash,
             "customer": customer,
             "field": field,
             "connections": dict(connections),
@@ -147,7 +149,7 @@ async def choose_listed(
             "search": search,
             "limit": MOST_CHOICES,
         }
-        return await api.post("/api/sources", question)
+        return read(ChoicesView, await api.post("/api/sources", question))
 
     for name in form.names({}):
         field = form.field(name, {})
@@ -162,26 +164,26 @@ async def linked(
     api: Client,
     output: Output,
     customer: str,
-    wanted: Mapping[str, Any],
+    wanted: VersionView,
     links: tuple[str, ...],
     known: Collection[str],
 ) -> dict[str, str]:
     """The connections that were given, and those that a version needs besides the known ones."""
     chosen = ask.pairs(links, "--connection")
-    for field, kind in wanted["connections"].items():
+    for field, kind in wanted.connections.items():
         if field in chosen or field not in known:
             chosen[field] = await choose(
-                api, output, customer, wanted["integration"], field, kind, chosen.get(field)
+                api, output, customer, wanted.integration, field, kind, chosen.get(field)
             )
     return chosen
 
 
-def refuse_unloaded(api: Client, wanted: Mapping[str, Any]) -> None:
+def refuse_unloaded(api: Client, wanted: VersionView) -> None:
     """Refuse a version that does not load at the server: nobody knows what its config is."""
-    if wanted["error"]:
+    if wanted.error:
         raise ConfigError(
-            f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
-            f"{wanted['error']}"
+            f"version {wanted.number} of {wanted.integration} does not load at {api.where}: "
+            f"{wanted.error}"
         )
 
 
@@ -195,13 +197,13 @@ async def choose(
     named: str | None = None,
 ) -> str:
     """The customer's connection for a field: the named, the only one that fits, or it is asked."""
-    found: list[dict[str, Any]] = await api.get("/api/connections", customer=customer)
-    fitting = [each for each in found if each["component"] == kind]
+    found = read(list[ConnectionView], await api.get("/api/connections", customer=customer))
+    fitting = [each for each in found if each.component == kind]
     if named is not None and fitting:
         return named
     if len(fitting) == 1:
-        output.progress((f"{field}: the connection {fitting[0]['name']}", "dim"))
-        return fitting[0]["id"]
+        output.progress((f"{field}: the connection {fitting[0].name}", "dim"))
+        return fitting[0].id
     if not fitting:
         command = output.command(
             f"halflap connections add {integration}.{field} --customer {quoted(customer)}"
@@ -209,14 +211,14 @@ async def choose(
         raise ConfigError(
             f"{field} needs a connection to {kind}, and {customer} has none. Add one: {command}"
         )
-    names = ", ".join(str(each["name"]) for each in fitting)
+    names = ", ".join(each.name for each in fitting)
     if not output.asks:
         raise ConfigError(
             f"{field} may be one of several connections ({names}): say --connection {field}=NAME"
         )
     return click.prompt(
         f"{field}: which connection ({names})",
-        type=click.Choice([str(each["name"]) for each in fitting]),
+        type=click.Choice([each.name for each in fitting]),
         show_choices=False,
         err=True,
     )

@@ -7,8 +7,16 @@ from typing import Any
 
 import click
 
+from halflap.api.view import (
+    ComponentView,
+    ConnectionDetail,
+    ConnectionView,
+    CustomerView,
+    IntegrationView,
+    VersionView,
+)
 from halflap.cli import ask
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.limit import NUMBER, RATE, changed
 from halflap.cli.output import Output, Part, ago, quoted, state
@@ -53,24 +61,20 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
 
     Example: halflap connections list --customer Initech
     """
-    found: list[dict[str, Any]] = await api.get("/api/connections", customer=customer)
-    if output.json:
-        output.emit_all(found)
-        return
-    names = {each["id"]: each["name"] for each in await api.get("/api/customers")}
-    output.table(
+    found = read(list[ConnectionView], await api.get("/api/connections", customer=customer))
+    listed: Any = [] if output.json else await api.get("/api/customers")
+    names = {each.id: each.name for each in read(list[CustomerView], listed)}
+    output.listing(
+        found,
         ("name", "customer", "to", "status", "id", "added?"),
-        [
-            (
-                each["name"],
-                names.get(each["customer"], "(all)"),
-                each["component"],
-                ("sign in", "yellow") if each["needs_sign_in"] else shown_status(each["status"]),
-                each["id"],
-                (ago(each["created_at"]), "dim"),
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.name,
+            names.get(each.customer or "", "(all)"),
+            each.component,
+            ("sign in", "yellow") if each.needs_sign_in else shown_status(each.status),
+            each.id,
+            (ago(each.created_at), "dim"),
+        ),
         "no connections yet; the first: "
         + output.command("halflap connections add TYPE --customer NAME"),
     )
@@ -113,7 +117,7 @@ async def add_connection(
         "values": values,
         "test": not no_test,
     }
-    told(output, await api.post("/api/connections", draft), "saved")
+    told(output, read(ConnectionView, await api.post("/api/connections", draft)), "saved")
 
 
 @connections.command("show")
@@ -127,7 +131,7 @@ async def show_connection(
 
     Example: halflap connections show acme --customer Initech
     """
-    shown(output, await api.get(path("connections", connection), customer=customer))
+    shown(output, await find(api, connection, customer))
 
 
 @connections.command("change")
@@ -152,16 +156,17 @@ async def change_connection(
 
     Example: halflap connections change acme --customer Initech --secret api_key=env:ACME_KEY
     """
-    found = await api.get(path("connections", connection), customer=customer)
+    found = await find(api, connection, customer)
     given = ask.pairs(fields, "--field")
-    for each in given.keys() & set(found["secrets"]):
+    for each in given.keys() & set(found.secrets):
         raise click.UsageError(
             f"{each} is a secret: give it as --secret {each}=env:NAME, @FILE or - (stdin), so that "
             "it stays out of your shell's history"
         )
     values = nested({**given, **ask.secrets(hidden)})
     change = {"name": name, "values": values, "test": not no_test}
-    told(output, await api.patch(path("connections", found["id"]), change), "changed")
+    made = await api.patch(path("connections", found.id), change)
+    told(output, read(ConnectionView, made), "changed")
 
 
 @connections.command("limits")
@@ -181,9 +186,10 @@ async def limit_connection(
 
     Example: halflap connections limits acme --customer Initech --rate 10 --concurrency 4
     """
-    found = await api.get(path("connections", connection), customer=customer)
-    if (limits := changed(found["limits"], given)) is not None:
-        found = await api.request("PUT", path("connections", found["id"], "limits"), limits)
+    found = await find(api, connection, customer)
+    if (limits := changed(found.limits, given)) is not None:
+        at = path("connections", found.id, "limits")
+        found = read(ConnectionDetail, await api.request("PUT", at, limits))
     shown(output, found)
 
 
@@ -199,7 +205,7 @@ async def test_connection(
     Example: halflap connections test acme --customer Initech
     """
     tested = await api.post(path("connections", connection, "test"), customer=customer)
-    told(output, tested, "tested")
+    told(output, read(ConnectionView, tested), "tested")
 
 
 @connections.command("authorize")
@@ -224,7 +230,7 @@ async def authorize_connection(
     """
     from halflap.cli.signin import sign_in
 
-    found = await api.get(path("connections", connection), customer=customer)
+    found = await find(api, connection, customer)
     told(output, await sign_in(api, output, found, port, browser=not no_browser), "signed in")
 
 
@@ -240,13 +246,12 @@ async def remove_connection(
 
     Example: halflap connections remove acme --customer Initech
     """
-    found = await api.get(path("connections", connection), customer=customer)
-    sure(yes, f"Remove the connection {found['name']} ({found['id']}) and its secrets?")
-    await api.delete(path("connections", found["id"]))
-    if output.json:
-        output.emit({"removed": found["id"]})
+    found = await find(api, connection, customer)
+    sure(yes, f"Remove the connection {found.name} ({found.id}) and its secrets?")
+    await api.delete(path("connections", found.id))
+    if output.emitted({"removed": found.id}):
         return
-    output.line(f"removed connection {found['name']}")
+    output.line(f"removed connection {found.name}")
 
 
 def nested(values: Mapping[str, str]) -> dict[str, Any]:
@@ -263,41 +268,47 @@ def nested(values: Mapping[str, str]) -> dict[str, Any]:
 
 async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str, Any]]:
     """The type of connection that is meant, as the API takes it, and its form."""
-    installed: list[dict[str, Any]] = await api.get("/api/components")
+    installed = read(list[ComponentView], await api.get("/api/components"))
     for each in installed:
-        if each["name"] == named and each["connection"] is not None:
-            return {"component": named}, each["connection"]
+        if each.name == named and each.connection is not None:
+            return {"component": named}, each.connection
     integration, _, field = named.partition(".")
-    listed: list[dict[str, Any]] = await api.get("/api/integrations")
-    known = [each["name"] for each in installed if each["connection"] is not None]
+    listed = read(list[IntegrationView], await api.get("/api/integrations"))
+    known = [each.name for each in installed if each.connection is not None]
     for each in listed:
-        newest = each["versions"][0]["hash"]
-        version = await api.get(path("integrations", each["name"], "versions", newest))
-        known += [f"{each['name']}.{name}" for name in version["connections"]]
-        if each["name"] == integration and field in version["connections"]:
+        newest = each.versions[0].hash
+        at = path("integrations", each.name, "versions", newest)
+        version = read(VersionView, await api.get(at))
+        known += [f"{each.name}.{name}" for name in version.connections]
+        if each.name == integration and field in version.connections:
             wanted = {"integration": integration, "field": field, "version": newest}
-            return wanted, version["forms"][field]
+            return wanted, version.forms[field]
     raise NotFound(
         f"there is no type of connection {named!r}; there are: {', '.join(known) or 'none yet'}. "
         "A type is an installed component, or INTEGRATION.FIELD once that integration is deployed"
     )
 
 
-def told(output: Output, connection: Mapping[str, Any], done: str) -> None:
+async def find(api: Client, connection: str, customer: str | None) -> ConnectionDetail:
+    """A connection, by id or name."""
+    found = await api.get(path("connections", connection), customer=customer)
+    return read(ConnectionDetail, found)
+
+
+def told(output: Output, connection: ConnectionView, done: str) -> None:
     """Say how a connection is, and what it still needs."""
-    if output.json:
-        output.emit(connection)
+    if output.emitted(connection):
         return
     output.line(
         f"{done} ",
-        (str(connection["name"]), "bold"),
-        f" to {connection['component']}: ",
-        shown_status(connection["status"]),
-        (f"  {connection['id']}", "dim"),
+        (connection.name, "bold"),
+        f" to {connection.component}: ",
+        shown_status(connection.status),
+        (f"  {connection.id}", "dim"),
     )
-    if connection["needs_sign_in"]:
+    if connection.needs_sign_in:
         output.note("Somebody has to sign in at the app before it can be used.")
-        output.next(f"halflap connections authorize {quoted(connection['id'])}")
+        output.next(f"halflap connections authorize {quoted(connection.id)}")
 
 
 def shown_status(status: str) -> Part:
@@ -305,31 +316,30 @@ def shown_status(status: str) -> Part:
     return ("not tested", "dim") if status == "untested" else state(status)
 
 
-def shown(output: Output, found: Mapping[str, Any]) -> None:
+def shown(output: Output, found: ConnectionDetail) -> None:
     """Say how a connection is, what limits it, and what waits for it."""
-    if output.json:
-        output.emit(found)
+    if output.emitted(found):
         return
     output.line(
-        (str(found["name"]), "bold"),
-        f" to {found['component']}: ",
-        shown_status(found["status"]),
-        (f"  {found['id']}", "dim"),
+        (found.name, "bold"),
+        f" to {found.component}: ",
+        shown_status(found.status),
+        (f"  {found.id}", "dim"),
     )
-    output.line(f"parked executions {found['parked']}")
-    if found["rests_until"]:
-        how = "away, tried again at" if found["away"] else "not called until"
-        output.line(f"{how} {found['rests_until']}: {found['rests_because']}")
-    if found["failed"]:
-        counts = ", ".join(f"{status} ×{count:,}" for status, count in found["failed"].items())
+    output.line(f"parked executions {found.parked}")
+    if found.rests_until:
+        how = "away, tried again at" if found.away else "not called until"
+        output.line(f"{how} {found.rests_until}: {found.rests_because}")
+    if found.failed:
+        counts = ", ".join(f"{status} ×{count:,}" for status, count in found.failed.items())
         output.line("failed in the last hour, by status ", (counts, "red"))
-        whose = f" --customer {quoted(found['customer'])}" if found["customer"] else ""
+        whose = f" --customer {quoted(found.customer)}" if found.customer else ""
         output.next(f"halflap executions failures --since 1h{whose}")
-    if found["quota"]:
-        output.line(f"quota used {found['quota']}")
-    for name, value in found["limits"].items():
+    if found.quota:
+        output.line(f"quota used {found.quota}")
+    for name, value in found.limits.model_dump().items():
         if value is not None:
             output.line(f"{name} {f'{value:,}' if value else 'none'}")
-    if found["parked"] and found["status"] == "unauthorized":
+    if found.parked and found.status == "unauthorized":
         output.note("The app refused its credentials; what is parked goes on once it is mended.")
-        output.next(f"halflap connections change {quoted(found['id'])} --secret NAME=env:VARIABLE")
+        output.next(f"halflap connections change {quoted(found.id)} --secret NAME=env:VARIABLE")

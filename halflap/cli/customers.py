@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
 
-from halflap.cli.client import Client, path
+from halflap.api.view import CustomerDetail, CustomerView, ErasureView, RetentionView
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.limit import NUMBER, RATE, changed, spelled
 from halflap.cli.output import Output, ago, quoted
@@ -37,22 +37,16 @@ async def list_customers(api: Client, output: Output) -> None:
 
     Example: halflap customers list --json
     """
-    found: list[dict[str, Any]] = await api.get("/api/customers")
-    if output.json:
-        output.emit_all(found)
-        return
-    output.table(
+    output.listing(
+        read(list[CustomerView], await api.get("/api/customers")),
         ("name", "id", "external id", "added?", "paused"),
-        [
-            (
-                each["name"],
-                each["id"],
-                each["external_id"] or "",
-                (ago(each["created_at"]), "dim"),
-                (f"paused {ago(each['paused']['since'])}" if each["paused"] else "", "yellow"),
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.name,
+            each.id,
+            each.external_id or "",
+            (ago(each.created_at), "dim"),
+            (f"paused {ago(each.paused.since)}" if each.paused else "", "yellow"),
+        ),
         "no customers yet; the first: halflap customers add NAME",
     )
 
@@ -66,12 +60,12 @@ async def add_customer(api: Client, output: Output, name: str, external_id: str 
 
     Example: halflap customers add Initech --external-id 4711
     """
-    made = await api.post("/api/customers", {"name": name, "external_id": external_id})
-    if output.json:
-        output.emit(made)
+    draft = {"name": name, "external_id": external_id}
+    made = read(CustomerView, await api.post("/api/customers", draft))
+    if output.emitted(made):
         return
-    output.line("added customer ", (made["name"], "bold"), (f"  {made['id']}", "dim"))
-    output.next(f"halflap instances add {quoted(made['name'])} INTEGRATION")
+    output.line("added customer ", (made.name, "bold"), (f"  {made.id}", "dim"))
+    output.next(f"halflap instances add {quoted(made.name)} INTEGRATION")
 
 
 @customers.command("pause")
@@ -85,7 +79,7 @@ async def pause_customer(api: Client, output: Output, customer: str, reason: str
 
     Example: halflap customers pause Initech --reason "they move their ERP"
     """
-    await stand_still(api, output, "customers", await api.get(path("customers", customer)), reason)
+    await stand_still(api, output, "customers", await find(api, customer), reason)
 
 
 @customers.command("resume")
@@ -96,7 +90,7 @@ async def resume_customer(api: Client, output: Output, customer: str) -> None:
 
     Example: halflap customers resume Initech
     """
-    await go_on(api, output, "customers", await api.get(path("customers", customer)))
+    await go_on(api, output, "customers", await find(api, customer))
 
 
 @customers.command("show")
@@ -107,7 +101,7 @@ async def show_customer(api: Client, output: Output, customer: str) -> None:
 
     Example: halflap customers show Initech
     """
-    told(output, await api.get(path("customers", customer)))
+    told(output, await find(api, customer))
 
 
 @customers.command("limits")
@@ -125,9 +119,10 @@ async def limit_customer(api: Client, output: Output, customer: str, **given: An
 
     Example: halflap customers limits Initech --concurrency 50 --rate 20 --backlog 10000
     """
-    found = await api.get(path("customers", customer))
-    if (limits := changed(found["limits"], given)) is not None:
-        found = await api.request("PUT", path("customers", found["id"], "limits"), limits)
+    found = await find(api, customer)
+    if (limits := changed(found.limits, given)) is not None:
+        at = path("customers", found.id, "limits")
+        found = read(CustomerDetail, await api.request("PUT", at, limits))
     told(output, found)
 
 
@@ -142,15 +137,19 @@ async def retain_customer(api: Client, output: Output, customer: str, **given: A
 
     Example: halflap customers retention Initech --execution 90 --payload 7
     """
-    found = await api.get(path("customers", customer))
-    if (said := changed_days(found["retention"], given)) is not None:
-        found = await api.request("PUT", path("customers", found["id"], "retention"), said)
-    if output.json:
-        output.emit({each: found[each] for each in ("id", "retention", "default_retention")})
+    found = await find(api, customer)
+    if (said := changed_days(found.retention, given)) is not None:
+        at = path("customers", found.id, "retention")
+        found = read(CustomerDetail, await api.request("PUT", at, said))
+    if output.emitted(found.model_dump(include={"id", "retention", "default_retention"})):
         return
-    output.line((found["name"], "bold"), (f"  {found['id']}", "dim"))
-    own, default = Retention(**found["retention"]), Retention(**found["default_retention"])
-    retention_table(output, found["retention"], asdict(own.over(default)), "the customer")
+    output.line((found.name, "bold"), (f"  {found.id}", "dim"))
+    own, default = (
+        Retention(**each.model_dump()) for each in (found.retention, found.default_retention)
+    )
+    retention_table(
+        output, found.retention, RetentionView.model_validate(own.over(default)), "the customer"
+    )
 
 
 @customers.command("remove")
@@ -161,12 +160,11 @@ async def remove_customer(api: Client, output: Output, customer: str) -> None:
 
     Example: halflap customers remove Initech
     """
-    found = await api.get(path("customers", customer))
-    await api.delete(path("customers", found["id"]))
-    if output.json:
-        output.emit({"removed": found["id"]})
+    found = await find(api, customer)
+    await api.delete(path("customers", found.id))
+    if output.emitted({"removed": found.id}):
         return
-    output.line(f"removed customer {found['name']}")
+    output.line(f"removed customer {found.name}")
 
 
 @customers.command("erase")
@@ -185,46 +183,50 @@ async def erase_customer(
 
     Example: halflap customers erase Initech --dry-run
     """
-    found = await api.get(path("customers", customer))
-    place = path("customers", found["id"], "erasure")
-    plan = await api.get(place)
-    if not dry_run and not plan["before"] and not yes:
+    found = await find(api, customer)
+    place = path("customers", found.id, "erasure")
+    plan = read(ErasureView, await api.get(place))
+    if not dry_run and not plan.before and not yes:
         click.confirm(
-            f"Erase {found['name']} for good: {plan['executions']:,} executions, "
-            f"{plan['instances']} instances, {plan['connections']} connections?",
+            f"Erase {found.name} for good: {plan.executions:,} executions, "
+            f"{plan.instances} instances, {plan.connections} connections?",
             abort=True,
             err=True,
         )
     if not dry_run:
-        while (plan := await api.post(place, {"by": by}, wait=TOLD_EVERY))["left"]:
-            total = sum(plan[what] for what in ERASED) + 1
-            output.progress((f"{total - plan['left']:,} of {total:,} …", "dim"))
-    if output.json:
-        output.emit({**plan, "erased": not dry_run})
+        while (plan := read(ErasureView, await api.post(place, {"by": by}, wait=TOLD_EVERY))).left:
+            total = sum(getattr(plan, what) for what in ERASED) + 1
+            output.progress((f"{total - plan.left:,} of {total:,} …", "dim"))
+    if output.emitted({**plan.model_dump(), "erased": not dry_run}):
         return
-    output.line("would erase " if dry_run else "erased ", (found["name"], "bold"))
+    output.line("would erase " if dry_run else "erased ", (found.name, "bold"))
     for what in ERASED:
-        output.line(f"  {plan[what]:,} {what}")
-    for each in plan["before"]:
+        output.line(f"  {getattr(plan, what):,} {what}")
+    for each in plan.before:
         output.line(("  first: ", "yellow"), each)
 
 
-def told(output: Output, found: dict[str, Any]) -> None:
+async def find(api: Client, customer: str) -> CustomerDetail:
+    """A customer, by id or name."""
+    return read(CustomerDetail, await api.get(path("customers", customer)))
+
+
+def told(output: Output, found: CustomerDetail) -> None:
     """Say how a customer is."""
-    if output.json:
-        output.emit(found)
+    if output.emitted(found):
         return
-    output.line((found["name"], "bold"), (f"  {found['id']}", "dim"))
-    output.line(f"running {found['running']}, queued {found['queued']}")
+    output.line((found.name, "bold"), (f"  {found.id}", "dim"))
+    output.line(f"running {found.running}, queued {found.queued}")
+    defaults = found.default_limits.model_dump()
     output.table(
         ("limit", "value", "of"),
         [
             (
                 name,
-                spelled((own := found["limits"][name]), found["default_limits"][name]),
+                spelled(own, defaults[name]),
                 ("the server", "dim") if own is None else "its own",
             )
-            for name in ("concurrency", "rate", "burst", "backlog")
+            for name, own in found.limits.model_dump().items()
         ],
         "",
     )

@@ -16,9 +16,16 @@ from typing import Any, cast
 
 import click
 
+from halflap.api.view import (
+    IntegrationView,
+    Published,
+    UpgradePlan,
+    VersionSummary,
+    VersionView,
+)
 from halflap.cli.bulk import follow
 from halflap.cli.changes import Changes, outline
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Entry, Project
 from halflap.cli.reach import speaks, sure
@@ -39,20 +46,20 @@ class Plan:
     entry: Entry
     bundle: Bundle
     target: str
-    listed: Mapping[str, Any] | None
+    listed: IntegrationView | None
     """The integration at the server; None where it is not there yet."""
     changes: Changes
 
     @property
     def now(self) -> str | None:
         """The hash that the target has."""
-        return self.listed["targets"].get(self.target) if self.listed is not None else None
+        return self.listed.targets.get(self.target) if self.listed is not None else None
 
     @property
-    def summary(self) -> Mapping[str, Any]:
+    def summary(self) -> VersionSummary:
         """The version that the target has, in short."""
         assert self.listed is not None
-        return next(each for each in self.listed["versions"] if each["hash"] == self.now)
+        return next(each for each in self.listed.versions if each.hash == self.now)
 
 
 @click.command("deploy")
@@ -119,13 +126,13 @@ async def deploy(
             made = await publish(api, plan, seen, note, overwrite=overwrite)
             ledger.saw(plan)
             if output.json:
-                output.emit(report(plan, made["number"]))
+                output.emit(report(plan, made.number))
             elif plan.now != plan.bundle.hash:
                 output.line(
                     ("deployed ", "green"), (entry.name, "bold"),
-                    f" version {made['number']} to {target}", (f"  {plan.bundle.hash[:12]}", "dim"),
+                    f" version {made.number} to {target}", (f"  {plan.bundle.hash[:12]}", "dim"),
                 )  # fmt: skip
-            await follow_up(api, output, plan, made["number"], upgrades=upgrades)
+            await follow_up(api, output, plan, made.number, upgrades=upgrades)
     if dry_run:
         output.progress(("\nnothing was deployed: this was a dry run", "dim"))
 
@@ -135,18 +142,19 @@ async def prepare(api: Client, project: Project, entry: Entry, target: str) -> P
     bundle = await asyncio.to_thread(pack, project.root, entry.entry)
     with tempfile.TemporaryDirectory(prefix="halflap-deploy-") as cache:
         after = await asyncio.to_thread(outline, bundle, Path(cache))
-    listed: list[dict[str, Any]] = await api.get("/api/integrations")
-    found = next((each for each in listed if each["name"] == entry.name), None)
-    now = found["targets"].get(target) if found is not None else None
+    listed = read(list[IntegrationView], await api.get("/api/integrations"))
+    found = next((each for each in listed if each.name == entry.name), None)
+    now = found.targets.get(target) if found is not None else None
     before = None
     if now is not None:
-        before = await api.get(path("integrations", entry.name, "versions", now))
+        at = path("integrations", entry.name, "versions", now)
+        before = read(VersionView, await api.get(at))
     return Plan(entry, bundle, target, found, Changes.between(before, after, bundle))
 
 
 def known_target(output: Output, settings: Settings, plan: Plan) -> None:
     """Refuse a target that nobody knows, which is most often one that is misspelt, or ask."""
-    there = plan.listed["targets"] if plan.listed is not None else ()
+    there = plan.listed.targets if plan.listed is not None else ()
     known = sorted({*USUAL, *settings.remotes, *there})
     if plan.target in known:
         return
@@ -167,7 +175,7 @@ def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
         files = len(plan.bundle.files)
         output.line(f"  the target has none yet; {files} {'file' if files == 1 else 'files'}")
     elif plan.now == plan.bundle.hash:
-        output.line(f"  {plan.target} has exactly this: version {plan.summary['number']}")
+        output.line(f"  {plan.target} has exactly this: version {plan.summary.number}")
     else:
         plan.changes.show(output, every_line=every_line)
 
@@ -175,11 +183,11 @@ def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
 def newer(plan: Plan, seen: str | None) -> Conflict:
     """Says that the target has what this checkout does not know."""
     now = plan.summary
-    note = f" ({now['note']})" if now["note"] else ""
+    note = f" ({now.note})" if now.note else ""
     knows = "has never seen" if seen is None else "did not deploy, and has not seen"
     return Conflict(
-        f"{plan.target} has version {now['number']} of {plan.entry.name}, published "
-        f"{ago(now['published_at'])}{note}, which this checkout {knows}. Bring its changes here "
+        f"{plan.target} has version {now.number} of {plan.entry.name}, published "
+        f"{ago(now.published_at)}{note}, which this checkout {knows}. Bring its changes here "
         "first (git pull), or look at the difference with --dry-run; then deploy with --overwrite",
         key=str(plan.now),
     )
@@ -187,9 +195,9 @@ def newer(plan: Plan, seen: str | None) -> Conflict:
 
 async def publish(
     api: Client, plan: Plan, seen: str | None, note: str, *, overwrite: bool
-) -> Mapping[str, Any]:
+) -> Published:
     """Send the bundle, and point the target at it."""
-    return await api.post(
+    made = await api.post(
         "/api/versions",
         data=plan.bundle.to_bytes(),
         target=plan.target,
@@ -197,6 +205,7 @@ async def publish(
         note=note,
         overwrite=overwrite,
     )
+    return read(Published, made)
 
 
 async def follow_up(
@@ -206,7 +215,7 @@ async def follow_up(
     name = plan.entry.name
     draft = {"version": plan.bundle.hash, "stay": sorted(others_versions(plan))}
     at = path("integrations", name, "upgrade")
-    behind: int = (await api.post(at, {**draft, "dry_run": True}))["total"]
+    behind = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True})).total
     if upgrades and behind:
         await follow(api, output, await api.post(at, draft))
     elif behind:
@@ -223,8 +232,8 @@ def others_versions(plan: Plan) -> set[str]:
     """The versions that other targets have at the same server: their instances are not ours."""
     if plan.listed is None:
         return set()
-    targets: Mapping[str, str] = plan.listed["targets"]
-    return {hash for name, hash in targets.items() if name != plan.target and hash != plan.now}
+    targets = plan.listed.targets.items()
+    return {hash for name, hash in targets if name != plan.target and hash != plan.now}
 
 
 def report(plan: Plan, number: int | None) -> Mapping[str, Any]:

@@ -18,13 +18,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import anyio.to_thread
 import click
 
 import halflap
-from halflap.cli.client import Client, Http, has_store, local, path
+from halflap.api.view import IntegrationView, VersionView
+from halflap.cli.client import Client, Http, has_store, local, path, read
 from halflap.cli.output import Output, state
 from halflap.cli.reach import settings_here
 from halflap.cli.tunnel import PROGRAMS
@@ -348,15 +349,14 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
         async with Client.connect(settings) as api:
             wrong: list[str] = []
             count = 0
-            listed: list[dict[str, Any]] = await api.get("/api/integrations")
-            for each in listed:
-                wanted = dict.fromkeys([each["versions"][0]["hash"], *each["targets"].values()])
-                for hash in wanted:
+            for each in read(list[IntegrationView], await api.get("/api/integrations")):
+                for hash in dict.fromkeys([each.versions[0].hash, *each.targets.values()]):
                     count += 1
-                    found = await api.get(path("integrations", each["name"], "versions", hash))
-                    if found["error"]:
-                        said = " ".join(str(found["error"]).split())
-                        wrong.append(f"{each['name']} version {found['number']}: {said}")
+                    at = path("integrations", each.name, "versions", hash)
+                    found = read(VersionView, await api.get(at))
+                    if found.error:
+                        said = " ".join(found.error.split())
+                        wrong.append(f"{each.name} version {found.number}: {said}")
     except HalflapError as error:
         return Check(name, "fail", error.message, "mend that, then look again")
     if wrong:

@@ -11,15 +11,27 @@ from typing import Any, BinaryIO, get_args
 
 import click
 
+from halflap.api.execution_view import (
+    CauseView,
+    ChangeView,
+    ExecutionOutline,
+    ExecutionPage,
+    ExecutionSummary,
+    ExecutionView,
+    LastEvent,
+    LogView,
+    Replayed,
+)
+from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import bulk_options, do_many, meant, time_of
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
-from halflap.cli.output import Output, ago, state, took, when
+from halflap.cli.output import Output, ago, full_name, state, took, when
 from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, log_line, name_of
 from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
-from halflap.lowcode.outline import FlowOutline, flow_lines
+from halflap.lowcode.outline import flow_lines
 from halflap.lowcode.outline.nodes import Path
 from halflap.model import ENDED, ExecutionState
 from halflap.sdk import codec
@@ -97,10 +109,10 @@ async def list_executions(
     Example: halflap executions list --customer Initech --failed
     """
     query = narrowing_query(narrowing)
-    found: list[dict[str, Any]] = []
+    found: list[ExecutionSummary] = []
     before: str | None = None
     while len(found) < limit:
-        answer = await api.get(
+        page = await api.get(
             "/api/executions",
             **query,
             version=version,
@@ -114,8 +126,9 @@ async def list_executions(
             limit=min(limit - len(found), 200),
             before=before,
         )
-        found += answer["executions"]
-        before = answer["next"]
+        answer = read(ExecutionPage, page)
+        found += answer.executions
+        before = answer.next
         if before is None:
             break
     if output.json:
@@ -125,14 +138,14 @@ async def list_executions(
         ("id", "flow", "instance", "state!", "accepted!", "took!", "waited!", "why?"),
         [
             (
-                each["id"],
-                each["flow"],
+                each.id,
+                each.flow,
                 name_of(each),
-                state(each["state"]),
-                (ago(each["accepted_at"]), "dim"),
-                took(each["took_ms"]),
-                (took(each["waited_ms"]), "dim"),
-                (" ".join((each["reason"] or each["waiting_for"]).split()), "dim"),
+                state(each.state),
+                (ago(each.accepted_at), "dim"),
+                took(each.took_ms),
+                (took(each.waited_ms), "dim"),
+                (" ".join((each.reason or each.waiting_for).split()), "dim"),
             )
             for each in found
         ],
@@ -160,12 +173,11 @@ async def list_failures(
 
     Example: halflap executions failures --since 2h
     """
-    found: list[dict[str, Any]] = await api.get(
-        "/api/executions/causes",
-        **narrowing_query(narrowing),
-        dismissed=dismissed or None,
-        limit=limit,
+    query = narrowing_query(narrowing)
+    listed = await api.get(
+        "/api/executions/causes", **query, dismissed=dismissed or None, limit=limit
     )
+    found = read(list[CauseView], listed)
     if output.json:
         output.emit_all(found)
         return
@@ -173,33 +185,33 @@ async def list_failures(
         ("count!", "cause!", "flows", "where", "last!", "why?"),
         [
             (
-                f"{each['count']:,}",
-                each["cause"],
-                ", ".join(each["flows"]),
+                f"{each.count:,}",
+                each.cause,
+                ", ".join(each.flows),
                 where_failed(each),
-                (ago(each["last_at"]), "dim"),
-                (each["text"], "dim"),
+                (ago(each.last_at), "dim"),
+                (each.text, "dim"),
             )
             for each in found
         ],
         "no failures" if dismissed else "no dead letters",
     )
-    if found and found[0]["cause"]:
-        mark = found[0]["cause"]
+    if found and found[0].cause:
+        mark = found[0].cause
         output.line()
         output.next(
-            f"halflap executions show {found[0]['example']}  # the newest of the first",
+            f"halflap executions show {found[0].example}  # the newest of the first",
             f"halflap executions list --cause {mark}",
             f"halflap executions replay --where cause={mark} --dry-run",
         )
 
 
-def where_failed(group: dict[str, Any]) -> str:
+def where_failed(group: CauseView) -> str:
     """Return the instance in which executions failed of a cause, or how many there are."""
-    if group["instance_count"] > 1:
-        return f"{group['instance_count']:,} instances"
-    [instance] = group["instances"]
-    return str(instance["name"] or instance["id"])
+    if group.instance_count > 1:
+        return f"{group.instance_count:,} instances"
+    [instance] = group.instances
+    return str(instance.name or instance.id)
 
 
 @executions.command("show")
@@ -215,32 +227,31 @@ async def show_execution(
     Example: halflap executions show last
     """
     if outline:
-        laid = await api.get(path("executions", execution, "outline"))
+        laid = read(ExecutionOutline, await api.get(path("executions", execution, "outline")))
         output.emit(laid) if output.json else outline_lines(output, laid)
         return
-    found = await api.get(path("executions", execution))
-    if output.json:
-        output.emit(found)
+    found = await whole(api, execution)
+    if output.emitted(found):
         return
-    logs: list[dict[str, Any]] = await api.get(path("executions", found["id"], "logs"))
+    logs = read(list[LogView], await api.get(path("executions", found.id, "logs")))
     execution_lines(output, found, logs, full=full)
 
 
-def outline_lines(output: Output, laid: Mapping[str, Any]) -> None:
+def outline_lines(output: Output, laid: ExecutionOutline) -> None:
     """Show the outline of an execution's flow: before each line, how often it ran, and how it ended."""
     notes: dict[Path, str] = {}
-    for each in laid["nodes"]:
-        times = f"{each['times'] or len(each['steps'])}×"
-        notes[tuple(each["path"])] = " ".join(filter(None, (each["state"], times)))
-    if laid["at"] is not None:
-        notes[tuple(laid["at"])] = f"{laid['state']} here"
-    for line in flow_lines(FlowOutline.model_validate(laid["flow"]), notes):
+    for each in laid.nodes:
+        times = f"{each.times or len(each.steps)}×"
+        notes[tuple(each.path)] = " ".join(filter(None, (each.state, times)))
+    if laid.at is not None:
+        notes[tuple(laid.at)] = f"{laid.state} here"
+    for line in flow_lines(laid.flow, notes):
         output.line(line)
-    if laid["unplaced"]:
-        several = ", ".join(laid["unplaced"])
+    if laid.unplaced:
+        several = ", ".join(laid.unplaced)
         output.note((f"several steps of the text may have made these: {several}", "dim"))
-    if laid["stopped"] and laid["at"] is None:
-        output.note((f"it could not be followed further: {laid['stopped']}", "dim"))
+    if laid.stopped and laid.at is None:
+        output.note((f"it could not be followed further: {laid.stopped}", "dim"))
 
 
 @executions.command("logs")
@@ -252,22 +263,20 @@ async def show_logs(api: Client, output: Output, execution: str, follow: bool) -
 
     Example: halflap executions logs last --follow
     """
-    found = await api.get(path("executions", execution))
+    found = await whole(api, execution)
     after = 0
     while True:
-        lines: list[dict[str, Any]] = await api.get(
-            path("executions", found["id"], "logs"), after=after
-        )
-        for each in lines:
-            after = each["id"]
+        lines = await api.get(path("executions", found.id, "logs"), after=after)
+        for each in read(list[LogView], lines):
+            after = each.id
             if output.json:
                 output.emit(each)
             else:
                 log_line(output, each)
-        if not follow or found["state"] in ENDED:
+        if not follow or found.state in ENDED:
             break
         await asyncio.sleep(LOOKS_EVERY)
-        found = await api.get(path("executions", found["id"]))
+        found = await whole(api, found.id)
     if after == 0:
         output.progress(("nothing was logged", "dim"))
 
@@ -285,8 +294,10 @@ async def tail_executions(
     """
     customer, instance = apart(customer, instance)
     changes = api.stream("/api/follow", customer=customer, instance=instance)
-    names = {each["id"]: each for each in await api.get("/api/instances")}
-    async for change in changes:
+    listed = read(list[InstanceSummary], await api.get("/api/instances"))
+    names = {each.id: full_name(each) for each in listed}
+    async for heard in changes:
+        change = None if heard is None else read(ChangeView, heard)
         if change is None:
             output.progress((f"following {api.where}; Ctrl-C ends it", "dim"))
         elif output.json:
@@ -314,12 +325,13 @@ async def signal_execution(
         raise ConfigError(
             f"--data is not JSON: {error}; write text in quotes: '\"yes\"'"
         ) from error
-    found = await api.get(path("executions", execution))
-    sent = await api.post(path("executions", found["id"], "signals", name), payload)
-    if output.json:
-        output.emit(sent)
+    found = await whole(api, execution)
+    sent = read(
+        ExecutionSummary, await api.post(path("executions", found.id, "signals", name), payload)
+    )
+    if output.emitted(sent):
         return
-    output.line(f"{sent['id']} was sent ", (name, "bold"))
+    output.line(f"{sent.id} was sent ", (name, "bold"))
     if not api.runs:
         output.note(("It goes on once a server runs: halflap serve", "yellow"))
 
@@ -359,13 +371,14 @@ async def cancel_execution(
         return
     for execution in executions_:
         draft = {"reason": reason, "grace": grace}
-        found = await api.post(path("executions", execution, "cancel"), draft)
+        done = await api.post(path("executions", execution, "cancel"), draft)
+        found = read(ExecutionSummary, done)
         if output.json:
             output.emit(found)
             continue
-        ended = found["state"] in ENDED
-        said = state(found["state"]) if ended else "ends at its next step, or is cut"
-        output.line(f"{found['id']}  ", said)
+        ended = found.state in ENDED
+        said = state(found.state) if ended else "ends at its next step, or is cut"
+        output.line(f"{found.id}  ", said)
 
 
 @executions.command("replay")
@@ -442,18 +455,18 @@ async def replay_execution(
             "out --wait: it runs once a server does"
         )
     for execution in executions_:
-        found = await api.get(path("executions", execution))
+        found = await whole(api, execution)
         draft = {"from": start, "version": number, "repeat": repeat}
         draft |= {"event": edit} if edit else {}
-        made = await api.post(path("executions", found["id"], "replay"), draft)
+        made = read(Replayed, await api.post(path("executions", found.id, "replay"), draft))
         if wait:
-            await ended(api, output, made["execution"])
+            await ended(api, output, made.execution)
         elif output.json:
             output.emit(made)
         else:
-            how = "from the failed step" if made["from"] == "failed" else "from the start"
-            keys = "new" if made["root"] == made["execution"] else "the same"
-            output.line(f"{found['id']} is run again {how}: ", (made["execution"], "bold"))
+            how = "from the failed step" if made.from_ == "failed" else "from the start"
+            keys = "new" if made.root == made.execution else "the same"
+            output.line(f"{found.id} is run again {how}: ", (made.execution, "bold"))
             output.line((f"with {keys} idempotency keys", "dim"))
             if not api.runs:
                 output.note(("It runs once a server does: halflap serve", "yellow"))
@@ -481,12 +494,12 @@ async def dismiss_execution(
         await do_many(api, output, "dismiss", which, dry_run=dry_run, rate=rate, yes=yes)
         return
     for execution in executions_:
-        found = await api.get(path("executions", execution))
-        await api.post(path("executions", found["id"], "dismiss"))
+        found = await whole(api, execution)
+        await api.post(path("executions", found.id, "dismiss"))
         if output.json:
-            output.emit({"dismissed": found["id"]})
+            output.emit({"dismissed": found.id})
         else:
-            output.line(f"dismissed {found['id']}")
+            output.line(f"dismissed {found.id}")
 
 
 @click.group("events", cls=Group)
@@ -519,9 +532,10 @@ async def last_event(
     Example: halflap events last --flow stock --body > sample.json
     """
     customer, instance = apart(customer, instance)
-    found = await api.get("/api/events/last", customer=customer, instance=instance, flow=flow)
+    query = {"customer": customer, "instance": instance, "flow": flow}
+    found = read(LastEvent, await api.get("/api/events/last", **query))
     if body:
-        raw = await api.bytes(path("executions", found["execution"], "body"))
+        raw = await api.bytes(path("executions", found.execution, "body"))
         if sys.stdout.isatty():
             output.line(raw.decode(errors="replace"))
         else:
@@ -530,7 +544,7 @@ async def last_event(
         output.emit(found)
     else:
         event_lines(output, found, whole=True)
-        output.next(f"halflap executions show {found['execution']}")
+        output.next(f"halflap executions show {found.execution}")
 
 
 def edited_event(body: BinaryIO | None, headers: Sequence[str]) -> dict[str, Any]:
@@ -552,25 +566,27 @@ def apart(customer: str | None, instance: str | None) -> tuple[str | None, str |
     return (owner, name) if slash else (customer, instance)
 
 
-async def tell(
-    api: Client, output: Output, change: dict[str, Any], names: dict[str, dict[str, Any]]
-) -> None:
+async def whole(api: Client, execution: str) -> ExecutionView:
+    """An execution in full, by its id; `last` is the newest."""
+    return read(ExecutionView, await api.get(path("executions", execution)))
+
+
+async def tell(api: Client, output: Output, change: ChangeView, names: Mapping[str, str]) -> None:
     """A change in one line; of what failed, why."""
-    instance = names.get(change["instance"])
-    where = f"{instance['customer_name']}/{instance['name']}" if instance else change["instance"]
-    why = f"  {change['reason']}" if change["reason"] else ""
-    tries = f"  attempt {change['attempt']}" if change["attempt"] > 1 else ""
+    where = names.get(change.instance, change.instance)
+    why = f"  {change.reason}" if change.reason else ""
+    tries = f"  attempt {change.attempt}" if change.attempt > 1 else ""
     length = ""
-    if change["state"] in ENDED:
-        found = await api.get(path("executions", change["execution"]))
-        length = f"  {took(found['took_ms'])}"
+    if change.state in ENDED:
+        found = await whole(api, change.execution)
+        length = f"  {took(found.took_ms)}"
     output.line(
-        (f"{clock(change['at'])}  ", "dim"),
-        f"{where} {change['flow']}  ",
-        state(change["state"]),
+        (f"{clock(change.at)}  ", "dim"),
+        f"{where} {change.flow}  ",
+        state(change.state),
         (f"{length}{tries}", "dim"),
         (" ".join(why.split(" ")), "yellow"),
-        (f"  {change['execution']}", "dim"),
+        (f"  {change.execution}", "dim"),
     )
 
 
@@ -582,14 +598,14 @@ def clock(at: str) -> str:
 
 async def ended(api: Client, output: Output, execution: str) -> None:
     """Wait until an execution has ended, and show it; one that failed is an error."""
-    found = await api.get(path("executions", execution))
+    found = await whole(api, execution)
     output.progress((f"running {execution} …", "dim"))
-    while found["state"] not in ENDED:
+    while found.state not in ENDED:
         await asyncio.sleep(LOOKS_EVERY)
-        found = await api.get(path("executions", execution))
+        found = await whole(api, execution)
     if output.json:
         output.emit(found)
     else:
         execution_lines(output, found, [])
-    if found["state"] == "failed":
+    if found.state == "failed":
         raise click.exceptions.Exit(1)

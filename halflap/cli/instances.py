@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
+from halflap.api.view import (
+    InstanceSummary,
+    InstanceView,
+    RejectionView,
+    Rotated,
+    UpgradePlan,
+)
 from halflap.cli.bulk import follow, time_of
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
 from halflap.cli.moves import Move, repeated, settle
-from halflap.cli.output import Output, ago, inline, quoted, state, version
+from halflap.cli.output import Output, ago, full_name, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, speaks, sure
@@ -47,31 +54,25 @@ async def list_instances(
 
     Example: halflap instances list --customer Initech
     """
-    found: list[dict[str, Any]] = await api.get(
-        "/api/instances", customer=customer, integration=integration
-    )
-    if output.json:
-        output.emit_all(found)
-        return
-    output.table(
+    listed = await api.get("/api/instances", customer=customer, integration=integration)
+    found = read(list[InstanceSummary], listed)
+    output.listing(
+        found,
         ("customer", "name", "integration", "version!", "state!", "id", "changed?"),
-        [
-            (
-                each["customer_name"],
-                each["name"],
-                each["integration"],
-                version(each["version"]),
-                (f"{each['state']}, paused", "yellow") if each["paused"] else state(each["state"]),
-                each["id"],
-                (ago(each["changed_at"]), "dim"),
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.customer_name,
+            each.name,
+            each.integration,
+            version(each.version),
+            (f"{each.state}, paused", "yellow") if each.paused else state(each.state),
+            each.id,
+            (ago(each.changed_at), "dim"),
+        ),
         f"no instances yet; the first: {output.command('halflap instances add CUSTOMER INTEGRATION')}",
     )
-    for each in found:
-        if each["error"]:
-            output.line(f"\n{each['customer_name']}/{each['name']}: ", (str(each["error"]), "red"))
+    for each in () if output.json else found:
+        if each.error:
+            output.line(f"\n{full_name(each)}: ", (each.error, "red"))
 
 
 @instances.command("show")
@@ -89,47 +90,48 @@ async def show_instance(
     found = await find(api, instance, customer)
     secrets: dict[str, str] = {}
     if shows_secrets:
-        secrets = await api.get(path("instances", found["id"], "secrets"))
-    refused: list[dict[str, Any]] = await api.get("/api/rejections", instance=found["id"])
+        secrets = await api.get(path("instances", found.id, "secrets"))
+    refused = await api.get("/api/rejections", instance=found.id)
     if output.json:
-        output.emit({**found, "rejections": refused, **({"secrets": secrets} if secrets else {})})
+        more = {"rejections": refused, **({"secrets": secrets} if secrets else {})}
+        output.emit({**found.model_dump(), **more})
         return
-    output.line((f"{found['customer_name']}/{found['name']}", "bold"), "  ", state(found["state"]))
-    if found["error"]:
-        output.line("  ", (str(found["error"]), "red"))
-    if found["repetition"] is not None and found["repetition"]["next_at"] is not None:
-        output.line(repeated(found))
-    paused_lines(output, found["paused"])
+    output.line((full_name(found), "bold"), "  ", state(found.state))
+    if found.error:
+        output.line("  ", (found.error, "red"))
+    if said := repeated(found):
+        output.line(said)
+    paused_lines(output, found.paused)
     output.pairs(
         {
-            "id": found["id"],
-            "integration": f"{found['integration']}, version {version(found['version'])}",
-            "config": f"revision {found['revision']}" if found["revision"] else "none yet",
-            "added": ago(found["created_at"]),
-            "changed": ago(found["changed_at"]),
-            "last move": found["deployment"],
+            "id": found.id,
+            "integration": f"{found.integration}, version {version(found.version)}",
+            "config": f"revision {found.revision}" if found.revision else "none yet",
+            "added": ago(found.created_at),
+            "changed": ago(found.changed_at),
+            "last move": found.deployment,
         }
     )
-    part(output, "URLs", found["urls"])
+    part(output, "URLs", found.urls)
     part(output, "Secrets", secrets)
-    part(output, "Config", {name: inline(each) for name, each in found["config"].items()})
-    part(output, "Connections", found["connections"])
+    part(output, "Config", {name: inline(each) for name, each in found.config.items()})
+    part(output, "Connections", found.connections)
     made = {
-        each["flow"]: f"webhook {each['remote_id']}"
-        + (f", left behind: {each['left_because']}" if each["left_because"] else "")
-        for each in found["subscriptions"]
+        each.flow: f"webhook {each.remote_id}"
+        + (f", left behind: {each.left_because}" if each.left_because else "")
+        for each in found.subscriptions
     }
     part(output, "Made at apps", made)
     counted = {
         flow: ", ".join(f"{count} {what}" for what, count in each.items())
-        for flow, each in found["counters"].items()
+        for flow, each in found.counters.items()
     }
     part(output, "Counted, not kept", counted)
     if refused:
         output.line(("\nRefused requests", "bold"), "  newest first")
-        for each in refused[:5]:
-            said = f"{each['status']} {each['reason']}"
-            output.line("  ", (f"{ago(each['at']):<12} ", "dim"), f"{each['flow']}: {said}")
+        for each in read(list[RejectionView], refused[:5]):
+            said = f"{each.status} {each.reason}"
+            output.line("  ", (f"{ago(each.at):<12} ", "dim"), f"{each.flow}: {said}")
 
 
 @instances.command("rotate")
@@ -151,14 +153,13 @@ async def rotate_secret(
     Example: halflap instances rotate Initech/warehouse incoming
     """
     found = await find(api, instance, customer)
-    at = path("instances", found["id"], "secrets", flow)
-    made = await api.post(at, {"grace_seconds": grace})
-    if output.json:
-        output.emit(made)
+    at = path("instances", found.id, "secrets", flow)
+    made = read(Rotated, await api.post(at, {"grace_seconds": grace}))
+    if output.emitted(made):
         return
-    output.line((made["secret"], "bold"))
-    output.line((f"  the former secret is good until {made['former_until']}", "dim"))
-    if made["redeploys"]:
+    output.line((made.secret, "bold"))
+    output.line((f"  the former secret is good until {made.former_until}", "dim"))
+    if made.redeploys:
         output.line(("  the app is told: the instance is deployed again", "dim"))
 
 
@@ -178,13 +179,13 @@ async def retain_instance(
     Example: halflap instances retention Initech/warehouse --execution 90 --payload 7
     """
     found = await find(api, instance, customer)
-    if (said := changed(found["retention"], given)) is not None:
-        found = await api.request("PUT", path("instances", found["id"], "retention"), said)
-    if output.json:
-        output.emit({each: found[each] for each in ("id", "retention", "kept")})
+    if (said := changed(found.retention, given)) is not None:
+        at = path("instances", found.id, "retention")
+        found = read(InstanceView, await api.request("PUT", at, said))
+    if output.emitted(found.model_dump(include={"id", "retention", "kept"})):
         return
-    output.line((f"{found['customer_name']}/{found['name']}", "bold"))
-    retention_table(output, found["retention"], found["kept"], "the instance")
+    output.line((full_name(found), "bold"))
+    retention_table(output, found.retention, found.kept, "the instance")
 
 
 @instances.command("add")
@@ -222,9 +223,10 @@ async def add_instance(
         "name": name,
         "config": config,
         "connections": chosen,
-        "version": wanted["hash"],
+        "version": wanted.hash,
     }
-    await configured(api, output, await api.post("/api/instances", draft), activates, timeout)
+    made = read(InstanceView, await api.post("/api/instances", draft))
+    await configured(api, output, made, activates, timeout)
 
 
 @instances.command("configure")
@@ -253,12 +255,13 @@ async def configure_instance(
     Example: halflap instances configure Initech/warehouse --config greeting=Hello --activate
     """
     found = await find(api, instance, customer)
-    wanted = await version_of(api, found["integration"], found["version"]["hash"], None)
+    wanted = await version_of(api, found.integration, found.version.hash, None)
     config, chosen = await filled(
-        api, output, found["customer_name"], wanted, answers, links, known=found
+        api, output, found.customer_name, wanted, answers, links, known=found
     )
     draft = {"config": config, "connections": chosen}
-    found = await api.request("PUT", path("instances", found["id"], "config"), draft)
+    at = path("instances", found.id, "config")
+    found = read(InstanceView, await api.request("PUT", at, draft))
     await configured(api, output, found, activates, timeout)
 
 
@@ -367,12 +370,12 @@ async def upgrade_instance(
     if instance is None:
         raise click.UsageError("name an instance, or say --all --integration NAME")
     found = await find(api, instance, customer)
-    wanted = await version_of(api, found["integration"], number, None)
-    if wanted["hash"] == found["version"]["hash"]:
+    wanted = await version_of(api, found.integration, number, None)
+    if wanted.hash == found.version.hash:
         if answers or links:
-            named = quoted(f"{found['customer_name']}/{found['name']}")
+            named = quoted(full_name(found))
             raise ConfigError(
-                f"{found['name']} has version {wanted['number']} already; to change its config: "
+                f"{found.name} has version {wanted.number} already; to change its config: "
                 + output.command(
                     f"halflap instances configure {named} --config NAME=VALUE --activate"
                 )
@@ -380,10 +383,10 @@ async def upgrade_instance(
         if output.json:
             output.emit(found)
         else:
-            output.line(f"{found['name']} has version {wanted['number']} already")
+            output.line(f"{found.name} has version {wanted.number} already")
         return
     config, chosen = await added(api, output, found, wanted, answers, links)
-    draft = {"version": wanted["hash"], "config": config, "connections": chosen}
+    draft = {"version": wanted.hash, "config": config, "connections": chosen}
     move = Move("upgrade", "upgrading", "active", draft)
     await settle(api, output, found, move, timeout)
 
@@ -399,17 +402,17 @@ async def upgrade_all(
 ) -> None:
     """Say how many instances would be moved; unless that is all, move them, and show the progress."""
     if draft["version"] == "latest":
-        draft["version"] = (await version_of(api, integration, None, None))["hash"]
+        draft["version"] = (await version_of(api, integration, None, None)).hash
     at = path("integrations", integration, "upgrade")
-    plan = await api.post(at, {**draft, "dry_run": True})
+    plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
     if dry_run and output.json:
         output.emit(plan)
         return
-    many = f"{plan['total']:,} instance{'' if plan['total'] == 1 else 's'}"
-    what = f"{many} of {integration} to version {version(plan['version'])}"
+    many = f"{plan.total:,} instance{'' if plan.total == 1 else 's'}"
+    what = f"{many} of {integration} to version {version(plan.version)}"
     if not output.json:
-        output.line(what, (f"  in stages that end at {plan['stages']}", "dim"))
-    if dry_run or (not plan["total"] and not output.json):
+        output.line(what, (f"  in stages that end at {plan.stages}", "dim"))
+    if dry_run or (not plan.total and not output.json):
         return
     if not yes and not output.json:
         sure(yes, f"Move {what}?")
@@ -444,7 +447,7 @@ async def disable_instance(
     """
     found = await find(api, instance, customer)
     if output.asks:  # a script has decided
-        named = f"{found['customer_name']}/{found['name']}"
+        named = full_name(found)
         sure(yes, f"Disable {named}: close its URLs, end what runs, run its teardown?")
     query = {"abandon": "true"} if abandon else {}
     move = Move("disable", "disabling", "disabled", query=query)
@@ -539,35 +542,34 @@ async def remove_instance(
     Example: halflap instances remove Initech/warehouse
     """
     found = await find(api, instance, customer)
-    named = f"{found['customer_name']}/{found['name']}"
-    if found["state"] not in ("disabled", "configured"):
+    named = full_name(found)
+    if found.state not in ("disabled", "configured"):
         raise ConfigError(
-            f"{named} is {found['state']}; disable it first, so that its webhooks are taken down: "
+            f"{named} is {found.state}; disable it first, so that its webhooks are taken down: "
             + output.command(f"halflap instances disable {quoted(named)}")
         )
-    sure(yes, f"Remove {named} ({found['id']}), its URLs, its config and what its flows kept?")
-    await api.delete(path("instances", found["id"]))
-    if output.json:
-        output.emit({"removed": found["id"]})
+    sure(yes, f"Remove {named} ({found.id}), its URLs, its config and what its flows kept?")
+    await api.delete(path("instances", found.id))
+    if output.emitted({"removed": found.id}):
         return
     output.line(f"removed {named}")
 
 
-async def find(api: Client, named: str, customer: str | None) -> dict[str, Any]:
+async def find(api: Client, named: str, customer: str | None) -> InstanceView:
     """An instance by its id, its name, or CUSTOMER/NAME."""
     owner, slash, name = named.rpartition("/")
     if slash:
         named, customer = name, owner
-    return await api.get(path("instances", named), customer=customer)
+    return read(InstanceView, await api.get(path("instances", named), customer=customer))
 
 
 async def configured(
-    api: Client, output: Output, found: Mapping[str, Any], activates: bool, timeout: float
+    api: Client, output: Output, found: InstanceView, activates: bool, timeout: float
 ) -> None:
     """Show an instance with its new config, once that is deployed; activate it where that is wanted."""
-    named = f"{found['customer_name']}/{found['name']}"
-    output.progress(f"configured {named}, revision {found['revision']}")
-    if found["state"] == "upgrading":
+    named = full_name(found)
+    output.progress(f"configured {named}, revision {found.revision}")
+    if found.state == "upgrading":
         move = Move("configure", "upgrading", "active")
         await settle(api, output, found, move, timeout, begun=True)
     elif activates:
@@ -575,8 +577,8 @@ async def configured(
     elif output.json:
         output.emit(found)
     else:
-        output.line((named, "bold"), "  ", state(found["state"]), (f"  {found['id']}", "dim"))
-        if found["state"] == "active":
+        output.line((named, "bold"), "  ", state(found.state), (f"  {found.id}", "dim"))
+        if found.state == "active":
             output.note("New events run with this config.")
         else:
             output.next(f"halflap instances activate {quoted(named)}")

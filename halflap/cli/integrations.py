@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from halflap.api.view import IntegrationView, OfferView, SharedEndpointView, SharedSecrets
 from halflap.cli import ask
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.reach import speaks
@@ -29,22 +28,16 @@ async def list_integrations(api: Client, output: Output) -> None:
 
     Example: halflap integrations list --json
     """
-    found: list[dict[str, Any]] = await api.get("/api/integrations")
-    if output.json:
-        output.emit_all(found)
-        return
-    output.table(
+    output.listing(
+        read(list[IntegrationView], await api.get("/api/integrations")),
         ("name", "title", "version", "targets", "published?"),
-        [
-            (
-                each["name"],
-                each["title"],
-                str(each["versions"][0]["number"]),
-                ", ".join(each["targets"]),
-                (ago(each["versions"][0]["published_at"]), "dim"),
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.name,
+            each.title,
+            str(each.versions[0].number),
+            ", ".join(each.targets),
+            (ago(each.versions[0].published_at), "dim"),
+        ),
         f"no integrations yet; the first: {output.command('halflap deploy')}",
     )
 
@@ -74,11 +67,10 @@ async def offer_integration(
         else:
             output.line(f"{integration} is offered no longer")
         return
-    offered = await api.request("PUT", at, {"version": version})
-    if output.json:
-        output.emit(offered)
+    offered = read(OfferView, await api.request("PUT", at, {"version": version}))
+    if output.emitted(offered):
         return
-    output.line(f"offered {integration} version {offered['version']['number']}")
+    output.line(f"offered {integration} version {offered.version.number}")
 
 
 @integrations.command("endpoint")
@@ -115,9 +107,8 @@ async def shared_endpoint(
     """
     if rotate and given is not None:
         raise click.UsageError("--rotate makes a secret, and --secret gives one: use one of them")
-    found: list[dict[str, Any]] = await api.get(path("integrations", integration, "endpoints"))
-    if flow is not None:
-        found = [each for each in found if each["flow"] == flow]
+    listed = await api.get(path("integrations", integration, "endpoints"))
+    found = [e for e in read(list[SharedEndpointView], listed) if flow in (None, e.flow)]
     if not found:
         named = f" {flow!r}" if flow is not None else ""
         raise NotFound(
@@ -126,7 +117,7 @@ async def shared_endpoint(
         )
     changes = rotate or given is not None or version is not None
     if len(found) > 1 and (changes or shows_secret):
-        names = ", ".join(each["flow"] for each in found)
+        names = ", ".join(each.flow for each in found)
         raise click.UsageError(f"{integration} has several shared endpoints: say which: {names}")
     if not (changes or shows_secret):
         if output.json:
@@ -136,32 +127,29 @@ async def shared_endpoint(
             tell(output, each, None)
         return
     one = found[0]
-    at = path("integrations", integration, "endpoints", one["flow"])
+    at = path("integrations", integration, "endpoints", one.flow)
     if version is not None:
-        one = await api.patch(at, {"version": version})
-    secrets: dict[str, Any] | None = None
+        one = read(SharedEndpointView, await api.patch(at, {"version": version}))
+    secrets: SharedSecrets | None = None
     if rotate or given is not None:
         secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
-        secrets = await api.post(f"{at}/secret", {"secret": secret})
+        secrets = read(SharedSecrets, await api.post(f"{at}/secret", {"secret": secret}))
     elif shows_secret:
-        secrets = await api.get(f"{at}/secret")
-    if output.json:
-        output.emit({**one, **(secrets or {})})
+        secrets = read(SharedSecrets, await api.get(f"{at}/secret"))
+    if output.emitted({**one.model_dump(), **(secrets.model_dump() if secrets else {})}):
         return
     tell(output, one, secrets)
-    if version is None and not one["picked"] and not secrets:
+    if version is None and not one.picked and not secrets:
         output.next(f"halflap integrations endpoint {quoted(integration)} --secrets")
 
 
-def tell(output: Output, endpoint: dict[str, Any], secrets: dict[str, Any] | None) -> None:
+def tell(output: Output, endpoint: SharedEndpointView, secrets: SharedSecrets | None) -> None:
     """Show a shared endpoint."""
-    version = endpoint["version"]
-    how = "picked" if endpoint["picked"] else "production's, else the newest"
-    output.line((endpoint["flow"], "bold"), f"  {endpoint['url']}")
-    output.line(
-        f"  version {version['number']}" if version else "  no version", (f"  {how}", "dim")
-    )
+    version = endpoint.version
+    how = "picked" if endpoint.picked else "production's, else the newest"
+    output.line((endpoint.flow, "bold"), f"  {endpoint.url}")
+    output.line(f"  version {version.number}" if version else "  no version", (f"  {how}", "dim"))
     if secrets is not None:
-        output.line(f"  secret {secrets['secret']}")
-        if secrets["former"] is not None:
+        output.line(f"  secret {secrets.secret}")
+        if secrets.former is not None:
             output.line(("  the former secret is good for a day", "dim"))

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from halflap.api.view import ConnectionLimitsView, LimitsView
+
 DEFAULT = -1
 
 
@@ -34,12 +36,15 @@ class Limit(click.ParamType[Any]):
 NUMBER, RATE = Limit(int), Limit(float)
 
 
-def changed(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+def changed(
+    known: LimitsView | ConnectionLimitsView, given: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """Limits with those that were given; None where none was."""
     new = {name: value for name, value in given.items() if value is not None}
     if not new:
         return None
-    return {name: None if value == DEFAULT else value for name, value in {**known, **new}.items()}
+    whole = {**known.model_dump(), **new}
+    return {name: None if value == DEFAULT else value for name, value in whole.items()}
 
 
 def spelled(own: float | None, default: float | None) -> str:

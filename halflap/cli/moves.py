@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from halflap.cli.client import Client, path
-from halflap.cli.output import Output, quoted, state, took, version
+from halflap.api.execution_view import ExecutionView
+from halflap.api.view import CatchUpView, InstanceView
+from halflap.cli.client import Client, path, read
+from halflap.cli.output import Output, full_name, quoted, state, took, version
 from halflap.cli.record import text_of
 from halflap.errors import HalflapError, NotFound
 from halflap.model import BETWEEN
@@ -31,7 +33,7 @@ class Move:
 async def settle(
     api: Client,
     output: Output,
-    instance: Mapping[str, Any],
+    instance: InstanceView,
     move: Move,
     within: float,
     *,
@@ -41,29 +43,30 @@ async def settle(
 
     `begun`: the instance is being moved already, as it is given.
     """
-    named = f"{instance['customer_name']}/{instance['name']}"
-    where = path("instances", instance["id"])
+    named = full_name(instance)
+    where = path("instances", instance.id)
     draft = dict(move.draft) if move.draft else ...
-    found = instance if begun else await api.post(f"{where}/{move.verb}", draft, **move.query)
-    output.progress((f"{found['state']} {named} …", "dim"))
-    before, catch_up = None if begun else instance["deployment"], found.get("catch_up")
+    found = instance
+    if not begun:
+        found = read(InstanceView, await api.post(f"{where}/{move.verb}", draft, **move.query))
+    output.progress((f"{found.state} {named} …", "dim"))
+    before, catch_up = None if begun else instance.deployment, found.catch_up
     steps = Steps(api, output)
     loop = asyncio.get_running_loop()
     end = loop.time() + within
-    while found["state"] in BETWEEN:
-        await steps.show(found["deployment"], before)
+    while found.state in BETWEEN:
+        await steps.show(found.deployment, before)
         if loop.time() > end:
             raise HalflapError(
-                f"{named} is still {found['state']} after {within:.0f} s; it goes on at the server. "
+                f"{named} is still {found.state} after {within:.0f} s; it goes on at the server. "
                 f"See: {output.command(f'halflap instances show {quoted(named)}')}"
             )
         await asyncio.sleep(LOOKS_EVERY)
-        found = await api.get(where)
-    await steps.show(found["deployment"], before)
-    if found["state"] == "failed" or (found["error"] and move.reaches == "active"):
+        found = read(InstanceView, await api.get(where))
+    await steps.show(found.deployment, before)
+    if found.state == "failed" or (found.error and move.reaches == "active"):
         raise HalflapError(failed(output, named, move, found))
-    if output.json:
-        output.emit({**found, "catch_up": catch_up})
+    if output.emitted(found.model_copy(update={"catch_up": catch_up})):
         return
     shown(api, output, named, found)
     if catch_up is not None:
@@ -83,77 +86,77 @@ class Steps:
         if deployment is None or deployment == before or self._output.json:
             return
         try:
-            execution = await self._api.get(path("executions", deployment))
+            found = await self._api.get(path("executions", deployment))
         except NotFound:
             return  # it has its id, and is started in a moment
-        for each in execution["steps"]:
-            seen = (each["path"], each["status"], each["tries"])
-            if seen in self._seen or each["kind"] == "trigger" or each["name"] == "subscriptions":
+        for each in read(ExecutionView, found).steps:
+            seen = (each.path, each.status, each.tries)
+            if seen in self._seen or each.kind == "trigger" or each.name == "subscriptions":
                 continue
             self._seen.add(seen)
-            good = each["status"] == "succeeded"
+            good = each.status == "succeeded"
             mark = self._output.mark("✓", "+") if good else self._output.mark("✗", "x")
-            why = f"  {text_of(each['failure'])}" if each["failure"] else ""
+            why = f"  {text_of(each.failure)}" if each.failure else ""
             self._output.note(
                 "  ",
                 (mark, "green" if good else "red"),
-                f" {each['title'] or each['name']}",
-                (f"  {took(each['duration_ms'])}", "dim"),
-                (why, "yellow" if each["status"] == "retrying" else "red"),
+                f" {each.title or each.name}",
+                (f"  {took(each.duration_ms)}", "dim"),
+                (why, "yellow" if each.status == "retrying" else "red"),
             )
 
 
-def shown(api: Client, output: Output, named: str, found: Mapping[str, Any]) -> None:
+def shown(api: Client, output: Output, named: str, found: InstanceView) -> None:
     """Say how an instance is now, and where it is reached."""
-    about = f"version {version(found['version'])}"
-    output.line((named, "bold"), "  ", state(found["state"]), (f"  {about}", "dim"))
-    if found["state"] != "active":
-        if found["error"]:
-            output.note((str(found["error"]), "yellow"))
+    about = f"version {version(found.version)}"
+    output.line((named, "bold"), "  ", state(found.state), (f"  {about}", "dim"))
+    if found.state != "active":
+        if found.error:
+            output.note((found.error, "yellow"))
         return
-    output.pairs(found["urls"], indent=4)
+    output.pairs(found.urls, indent=4)
     if not api.runs:
         output.note(
             ("No server runs, so nothing arrives there yet: start one with halflap serve", "yellow")
         )
 
 
-def failed(output: Output, named: str, move: Move, found: Mapping[str, Any]) -> str:
+def failed(output: Output, named: str, move: Move, found: InstanceView) -> str:
     """Why a move failed, and what to do."""
-    lines = [f"{named} could not be {past(move.verb)}: {found['error']}"]
-    if found["repetition"] is not None and found["repetition"]["next_at"] is not None:
-        lines.append(repeated(found))
+    lines = [f"{named} could not be {past(move.verb)}: {found.error}"]
+    if said := repeated(found):
+        lines.append(said)
     # An upgrade that went back names the deployment that failed; the instance's own undoes it.
-    named_in_error = re.search(r"\bexe_\w+", found["error"] or "")
-    if execution := named_in_error[0] if named_in_error else found["deployment"]:
+    named_in_error = re.search(r"\bexe_\w+", found.error or "")
+    if execution := named_in_error[0] if named_in_error else found.deployment:
         lines.append(f"  what happened:  {output.command(f'halflap executions show {execution}')}")
-    verb = "activate" if move.verb == "upgrade" and found["state"] == "failed" else move.verb
+    verb = "activate" if move.verb == "upgrade" and found.state == "failed" else move.verb
     again = f"halflap instances {verb} {quoted(named)}"
-    once = "   (what was done is not done twice)" if found["state"] == "failed" else ""
+    once = "   (what was done is not done twice)" if found.state == "failed" else ""
     lines.append(f"  mend it, then:  {output.command(again)}{once}")
     return "\n".join(lines)
 
 
-def caught_up(output: Output, named: str, catch_up: Mapping[str, Any]) -> None:
+def caught_up(output: Output, named: str, catch_up: CatchUpView) -> None:
     """Say which flows are asked what they missed, and which cannot be."""
-    if catch_up["flows"]:
-        output.note(
-            f"Asked what they missed since {catch_up['since']}: {', '.join(catch_up['flows'])}"
-        )
+    if catch_up.flows:
+        output.note(f"Asked what they missed since {catch_up.since}: {', '.join(catch_up.flows)}")
         listed = f"halflap executions list --instance {quoted(named)} --flow '$catch_up'"
         output.note(("  ", "dim"), output.command(listed))
-    if catch_up["cannot"]:
-        flows = ", ".join(catch_up["cannot"])
+    if catch_up.cannot:
+        flows = ", ".join(catch_up.cannot)
         output.note((f"Cannot be asked, so what they missed is lost: {flows}", "yellow"))
 
 
-def repeated(found: Mapping[str, Any]) -> str:
-    """Say that a deployment that failed is repeated, and what becomes of events meanwhile."""
-    again = found["repetition"]
-    if not again["tries"]:
+def repeated(found: InstanceView) -> str:
+    """Return that a deployment that failed is repeated, and what events do meanwhile; else nothing."""
+    again = found.repetition
+    if again is None or again.next_at is None:
+        return ""
+    if not again.tries:
         return "  being put back: what it had at its apps; its events run meanwhile"
-    next = f"  tried again:    at {again['next_at']}, for 24 hours since {again['since']}"
-    if found["state"] == "active":
+    next = f"  tried again:    at {again.next_at}, for 24 hours since {again.since}"
+    if found.state == "active":
         return f"{next}; its events run meanwhile"
     return f"{next}; its events wait meanwhile. Then it is taken down"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from halflap.api.view import OAuthAppView
 from halflap.cli import ask
-from halflap.cli.client import Client, path
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure
@@ -28,22 +27,16 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
 
     Example: halflap oauth-apps list
     """
-    found: list[dict[str, Any]] = await api.get("/api/oauth-apps")
-    if output.json:
-        output.emit_all(found)
-        return
-    output.table(
+    output.listing(
+        read(list[OAuthAppView], await api.get("/api/oauth-apps")),
         ("component", "client id", "callback", "origins", "changed?"),
-        [
-            (
-                each["component"],
-                each["client_id"],
-                each["callback"],
-                ", ".join(each["origins"]),
-                (ago(each["changed_at"]), "dim"),
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.component,
+            each.client_id,
+            each.callback,
+            ", ".join(each.origins),
+            (ago(each.changed_at), "dim"),
+        ),
         "none yet; the first: " + output.command("halflap oauth-apps set COMPONENT --client-id ID"),
     )
 
@@ -87,11 +80,10 @@ async def set_oauth_app(
         "callback": callback,
         "origins": list(origins),
     }
-    stored = await api.request("PUT", path("oauth-apps", component), draft)
-    if output.json:
-        output.emit(stored)
+    stored = read(OAuthAppView, await api.request("PUT", path("oauth-apps", component), draft))
+    if output.emitted(stored):
         return
-    output.line(("stored ", ""), (component, "bold"), f": {', '.join(stored['origins'])}")
+    output.line(("stored ", ""), (component, "bold"), f": {', '.join(stored.origins)}")
 
 
 @oauth_apps.command("remove")
@@ -105,7 +97,6 @@ async def remove_oauth_app(api: Client, output: Output, component: str, yes: boo
     """
     sure(yes, f"Remove your team's OAuth app of {component}, and its secret?")
     await api.delete(path("oauth-apps", component))
-    if output.json:
-        output.emit({"removed": component})
+    if output.emitted({"removed": component}):
         return
     output.line(f"removed the OAuth app of {component}")

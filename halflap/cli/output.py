@@ -10,16 +10,20 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from halflap.api.view import InstanceSummary, VersionName
 from halflap.cli.screen import duration
 from halflap.sdk import codec
+
+T = TypeVar("T")
 
 UNLIMITED = 100_000
 """The width of what is no terminal: nothing is cut there."""
@@ -74,9 +78,16 @@ class Output:
         return sys.stdin.isatty() and not self.json
 
     def emit(self, value: Any) -> None:
-        """A value as one line of JSON that keeps every digit."""
-        sys.stdout.write(codec.encode(value).decode() + "\n")
+        """A value, or an answer of the API, as one line of JSON that keeps every digit."""
+        plain = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+        sys.stdout.write(codec.encode(plain).decode() + "\n")
         sys.stdout.flush()
+
+    def emitted(self, value: Any) -> bool:
+        """Print a value as JSON where that is wanted; return whether it is."""
+        if self.json:
+            self.emit(value)
+        return self.json
 
     def emit_all(self, values: Iterable[Any]) -> None:
         """Values as JSON, one a line."""
@@ -138,6 +149,19 @@ class Output:
             self.console.print(made)
         for line in captured.get().splitlines():
             self.console.file.write(line.rstrip() + "\n")
+
+    def listing(
+        self,
+        found: Sequence[T],
+        columns: Sequence[str],
+        row: Callable[[T], Sequence[Part]],
+        empty: str,
+    ) -> None:
+        """A list: a table with a row for each, or as JSON one a line."""
+        if self.json:
+            self.emit_all(found)
+        else:
+            self.table(columns, [row(each) for each in found], empty)
 
     def pairs(self, rows: Mapping[str, Part | None], indent: int = 2) -> None:
         """Names and values, one a line; those that are None or empty are left out."""
@@ -222,10 +246,14 @@ def took(milliseconds: float | None) -> str:
     return "" if milliseconds is None else duration(int(milliseconds * 1_000))
 
 
-def version(of: Mapping[str, Any]) -> str:
+def version(of: VersionName) -> str:
     """A version as people name it: its number, else the beginning of its hash."""
-    number = of.get("number")
-    return str(number) if number is not None else str(of.get("hash", ""))[:12]
+    return of.hash[:12] if of.number is None else str(of.number)
+
+
+def full_name(of: InstanceSummary) -> str:
+    """An instance as people name it: CUSTOMER/NAME."""
+    return f"{of.customer_name}/{of.name}"
 
 
 def inline(value: Any, most: int = 72) -> str:

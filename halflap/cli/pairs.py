@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import click
 
-from halflap.cli.client import Client, path
+from halflap.api.view import InstanceView, PairPage, PairView
+from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output
 from halflap.cli.reach import sure
 from halflap.errors import Conflict, NotFound
 
 MOST = 1_000
 """The most pairs that the API returns at once."""
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +28,15 @@ class Wanted:
 
 
 async def show_pairs(
-    api: Client, output: Output, instance: Row, wanted: Wanted, limit: int
+    api: Client, output: Output, instance: InstanceView, wanted: Wanted, limit: int
 ) -> None:
     """Show an instance's pairs, a table for each of their names."""
-    found: list[Row] = []
+    found: list[PairView] = []
     after: str | None = None
     while len(found) < limit:
         answer = await asked(api, instance, wanted, after, min(limit - len(found), MOST))
-        found += answer["pairs"]
-        after = answer["next"]
+        found += answer.pairs
+        after = answer.next
         if after is None:
             break
     if output.json:
@@ -46,7 +44,7 @@ async def show_pairs(
         return
     if not found:
         output.note((f"{wanted.id} is paired with nothing" if wanted.id else "no pairs yet", "dim"))
-    for at, (name, rows) in enumerate(groupby(found, key=lambda each: each["pairs"])):
+    for at, (name, rows) in enumerate(groupby(found, key=lambda each: each.pairs)):
         output.line((f"\n{name}" if at else str(name), "bold"))
         tell(output, list(rows))
     if after is not None:
@@ -54,16 +52,16 @@ async def show_pairs(
 
 
 async def forget_pair(
-    api: Client, output: Output, instance: Row, wanted: Wanted, *, yes: bool
+    api: Client, output: Output, instance: InstanceView, wanted: Wanted, *, yes: bool
 ) -> None:
     """Forget one pair, after asking."""
     if wanted.id is None:
         raise click.UsageError("say which pair: --id, with the id of one of its records")
-    found: Sequence[Row] = (await asked(api, instance, wanted, None, MOST))["pairs"]
+    found = (await asked(api, instance, wanted, None, MOST)).pairs
     if not found:
         raise NotFound(f"{wanted.id} is paired with nothing, so there is no pair to forget")
     if len(found) > 1:
-        several = "; ".join(f"{each['pairs']}: {records(each)}" for each in found)
+        several = "; ".join(f"{each.pairs}: {records(each)}" for each in found)
         raise Conflict(
             f"{wanted.id} is in several pairs: {several}; name one, with --of or --side",
             key=wanted.id,
@@ -71,40 +69,33 @@ async def forget_pair(
     [pair] = found
     sure(
         yes,
-        f"Forget the pair of {pair['pairs']}: {records(pair)}? Both records stay as they are; the "
+        f"Forget the pair of {pair.pairs}: {records(pair)}? Both records stay as they are; the "
         "next event of either finds no pair.",
     )
-    side = next(each for each, id in pair["ids"].items() if id == wanted.id)
-    gone = await api.delete(
-        path("instances", instance["id"], "pairs", pair["pairs"]), id=wanted.id, side=side
-    )
-    if output.json:
-        output.emit({"forgot": gone})
+    side = next(each for each, id in pair.ids.items() if id == wanted.id)
+    at = path("instances", instance.id, "pairs", pair.pairs)
+    gone = read(PairView, await api.delete(at, id=wanted.id, side=side))
+    if output.emitted({"forgot": gone.model_dump()}):
         return
-    output.line(f"forgot the pair of {gone['pairs']}: {records(gone)}")
+    output.line(f"forgot the pair of {gone.pairs}: {records(gone)}")
 
 
 async def asked(
-    api: Client, instance: Row, wanted: Wanted, after: str | None, limit: int
-) -> dict[str, Any]:
+    api: Client, instance: InstanceView, wanted: Wanted, after: str | None, limit: int
+) -> PairPage:
     """A page of what is wanted."""
-    return await api.get(
-        path("instances", instance["id"], "pairs"),
-        pairs=wanted.of,
-        id=wanted.id,
-        side=wanted.side,
-        after=after,
-        limit=limit,
-    )
+    query = {"pairs": wanted.of, "id": wanted.id, "side": wanted.side, "after": after}
+    page = await api.get(path("instances", instance.id, "pairs"), **query, limit=limit)
+    return read(PairPage, page)
 
 
-def tell(output: Output, rows: Sequence[Row]) -> None:
+def tell(output: Output, rows: Sequence[PairView]) -> None:
     """The pairs of one name: a column for each side."""
-    sides = list(dict.fromkeys(side for each in rows for side in each["ids"]))
+    sides = list(dict.fromkeys(side for each in rows for side in each.ids))
     columns = [f"{side}!" for side in sides]
-    output.table(columns, [[each["ids"].get(side, "") for side in sides] for each in rows], "")
+    output.table(columns, [[each.ids.get(side, "") for side in sides] for each in rows], "")
 
 
-def records(pair: Row) -> str:
+def records(pair: PairView) -> str:
     """A pair's records: `salesforce 001 and acme acc_1`."""
-    return " and ".join(f"{side} {id}" for side, id in pair["ids"].items())
+    return " and ".join(f"{side} {id}" for side, id in pair.ids.items())

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from halflap.cli.client import Client, path
-from halflap.cli.output import Output, ago, quoted
+from halflap.api.view import CustomerDetail, InstanceView, PauseView
+from halflap.cli.client import Client, path, read
+from halflap.cli.output import Output, ago, full_name, quoted
 
-Row = Mapping[str, Any]
+Paused = CustomerDetail | InstanceView
+"""A customer or an instance, which may be paused."""
 
 
 async def stand_still(
-    api: Client, output: Output, kind: str, found: Row, reason: str, flow: str | None = None
+    api: Client, output: Output, kind: str, found: Paused, reason: str, flow: str | None = None
 ) -> None:
     """Pause a customer, an instance or a flow of one, and say so."""
     draft = {"by": whoever(), "reason": reason, **({"flow": flow} if flow else {})}
-    paused = await api.post(path(kind, found["id"], "pause"), draft)
+    paused = read(list[PauseView], await api.post(path(kind, found.id, "pause"), draft))
     if output.json:
         output.emit_all(paused)
         return
@@ -28,41 +29,39 @@ async def stand_still(
 
 
 async def go_on(
-    api: Client, output: Output, kind: str, found: Row, flow: str | None = None
+    api: Client, output: Output, kind: str, found: Paused, flow: str | None = None
 ) -> None:
     """Resume what was paused, and say what still stands still of it."""
     draft = {"flow": flow} if flow else {}
-    paused: list[dict[str, Any]] = await api.post(path(kind, found["id"], "resume"), draft)
+    paused = read(list[PauseView], await api.post(path(kind, found.id, "resume"), draft))
     if output.json:
         output.emit_all(paused)
         return
     output.line("resumed ", (name_of(found, flow), "bold"))
-    owners = (found["id"], found.get("customer"))
-    left = [each for each in paused if each["id"] in owners]
+    owners = (found.id, found.customer if isinstance(found, InstanceView) else "")
+    left = [each for each in paused if each.id in owners]
     for each in left:
         output.line("  ", (f"still paused: {told(each)}", "yellow"))
 
 
-def told(paused: Row) -> str:
+def told(paused: PauseView) -> str:
     """Return the pause in one line: what, since when, by whom and why."""
-    flow = f" {paused['flow']}" if paused["flow"] else ""
-    by = f" by {paused['by']}" if paused["by"] else ""
-    why = f": {paused['reason']}" if paused["reason"] else ""
-    return f"{paused['what']}{flow} {ago(paused['since'])}{by}{why}"
+    flow = f" {paused.flow}" if paused.flow else ""
+    by = f" by {paused.by}" if paused.by else ""
+    why = f": {paused.reason}" if paused.reason else ""
+    return f"{paused.what}{flow} {ago(paused.since)}{by}{why}"
 
 
-def paused_lines(output: Output, paused: Sequence[Row]) -> None:
+def paused_lines(output: Output, paused: Sequence[PauseView]) -> None:
     """Print the pauses, where there are any."""
     for each in paused:
         output.line("  ", (f"paused: {told(each)}", "yellow"))
 
 
-def name_of(found: Row, flow: str | None = None) -> str:
+def name_of(found: Paused, flow: str | None = None) -> str:
     """A customer's name, an instance's as CUSTOMER/NAME, with the flow."""
-    name = (
-        f"{found['customer_name']}/{found['name']}" if "customer_name" in found else found["name"]
-    )
-    return f"{name} {flow}" if flow else str(name)
+    name = full_name(found) if isinstance(found, InstanceView) else found.name
+    return f"{name} {flow}" if flow else name
 
 
 def whoever() -> str:

@@ -10,6 +10,16 @@ from typing import Any, cast
 
 from rich.text import Text
 
+from halflap.api.execution_view import (
+    AttemptView,
+    EventView,
+    ExecutionSummary,
+    ExecutionView,
+    FailureView,
+    LogView,
+    RelatedView,
+    StepView,
+)
 from halflap.cli import twoway
 from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
 from halflap.cli.pauses import told
@@ -17,8 +27,6 @@ from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED, failure_text
 
 OWN = ("same", "current")
-
-Row = Mapping[str, Any]
 
 MOST_BODY = 2_000
 """So many characters of a body are shown, unless all of it is asked for."""
@@ -32,114 +40,112 @@ ASLEEP = frozenset({"sleep", "signal", "call"})
 """Ends of an attempt that are no try: the flow itself waits."""
 
 
-def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bool = False) -> None:
+def execution_lines(
+    output: Output, found: ExecutionView, logs: Sequence[LogView], *, full: bool = False
+) -> None:
     """An execution, and what to do next; `full` cuts no inputs and no results."""
     output.line(
-        (f"{found['flow']}", "bold"),
+        (f"{found.flow}", "bold"),
         f" of {name_of(found)}  ",
-        state(found["state"]),
+        state(found.state),
         (lengths(found), "dim"),
     )
-    slept = sum(each["how"] in ASLEEP for each in found["attempts"])
-    tries = found["attempt"] - slept
+    slept = sum(each.how in ASLEEP for each in found.attempts)
+    tries = found.attempt - slept
     output.pairs(
         {
-            "id": found["id"],
-            "integration": f"{found['integration']}, version {version(found['version'])}",
-            "accepted": f"{ago(found['accepted_at'])}  ({found['accepted_at']})",
-            "why": found["reason"] if found["failure"] is None else "",
-            "cause": found["cause"],
+            "id": found.id,
+            "integration": f"{found.integration}, version {version(found.version)}",
+            "accepted": f"{ago(found.accepted_at)}  ({found.accepted_at})",
+            "why": found.reason if found.failure is None else "",
+            "cause": found.cause,
             "order": order_of(found),
             "waits for": waits(found),
             "tries": f"{tries} attempts" if tries > 1 else "",
-            "record": found["key"],
-            "started by": found["parent"],
+            "record": found.key,
+            "started by": found.parent,
             "children": children(found),
-            "continues": found["continues"],
-            "continued by": found["continued_by"],
-            "replay of": found["replay_of"],
-            "replayed as": ", ".join(found["replays"]),
-            "dismissed": "it is no dead letter"
-            if found["dismissed"] and not found["replays"]
-            else "",
-            "duplicates": f"{found['duplicates']} came and were not run"
-            if found["duplicates"]
-            else "",
+            "continues": found.continues,
+            "continued by": found.continued_by,
+            "replay of": found.replay_of,
+            "replayed as": ", ".join(found.replays),
+            "dismissed": "it is no dead letter" if found.dismissed and not found.replays else "",
+            "duplicates": f"{found.duplicates} came and were not run" if found.duplicates else "",
         }
     )
-    if found["event"] is not None:
+    if found.event is not None:
         output.line(("\nEvent", "bold"))
-        event_lines(output, found["event"])
-    steps = [each for each in found["steps"] if each["kind"] != "trigger" or each["failure"]]
+        event_lines(output, found.event)
+    steps = [each for each in found.steps if each.kind != "trigger" or each.failure]
     if steps:
         output.line(("\nSteps", "bold"))
         step_lines(output, steps, full=full)
-    if found["payload_removed"]:
+    if found.payload_removed:
         output.line(("\nPayload", "bold"), ("  was removed, as its retention says", "dim"))
-    attempt_lines(output, found["attempts"])
+    attempt_lines(output, found.attempts)
     lineage_lines(output, found)
     if logs:
         output.line(("\nLog", "bold"))
         for each in logs:
             log_line(output, each)
-    if found["result"] is not None:
+    if found.result is not None:
         output.line(("\nResult", "bold"))
-        output.line("  ", uncut(found["result"]) if full else inline(found["result"], MOST_BODY))
-    if found["failure"] is not None or found["state"] not in ENDED:
+        output.line("  ", uncut(found.result) if full else inline(found.result, MOST_BODY))
+    if found.failure is not None or found.state not in ENDED:
         failure_part(output, found)
     next_steps(output, found)
 
 
-def lengths(found: Row) -> str:
+def lengths(found: ExecutionView) -> str:
     """Return for how long an execution ran, and waited; nothing where neither is known yet."""
-    ran, waited = took(found["took_ms"]), took(found["waited_ms"])
+    ran, waited = took(found.took_ms), took(found.waited_ms)
     return f"  took {ran}{', waited ' if waited else ''}{waited}" if ran else ""
 
 
-def failure_part(output: Output, found: Row) -> None:
+def failure_part(output: Output, found: ExecutionView) -> None:
     """Why it failed; of what is tried again, why the last attempt did."""
-    failure, title = found["failure"], ("\nFailed", "bold red")
-    if found["state"] not in ENDED:
+    failure, title = found.failure, ("\nFailed", "bold red")
+    if found.state not in ENDED:
         title = ("\nThe last attempt failed", "bold yellow")
-        attempts = found["attempts"]
-        failure = failure or (attempts[-1]["failure"] if attempts else None)
+        attempts = found.attempts
+        failure = failure or (attempts[-1].failure if attempts else None)
     if failure is not None:
         output.line(title)
         failure_lines(output, failure, cause(found, failure))
 
 
-def event_lines(output: Output, event: Row, *, whole: bool = False) -> None:
+def event_lines(output: Output, event: EventView, *, whole: bool = False) -> None:
     """Print the event: its request, the headers that matter, its body."""
-    query = f"?{event['query']}" if event["query"] else ""
-    if event["url"]:
-        request = f"{event['method']} {event['url']}{event['path']}{query}"
-        output.line("  ", request, (f"  {size(event['size'])}, {ago(event['received_at'])}", "dim"))
+    query = f"?{event.query}" if event.query else ""
+    if event.url:
+        request = f"{event.method} {event.url}{event.path}{query}"
+        output.line("  ", request, (f"  {size(event.size)}, {ago(event.received_at)}", "dim"))
     else:
-        output.line("  by itself", (f"  {ago(event['received_at'])}", "dim"))
-    for name, value in event["headers"]:
+        output.line("  by itself", (f"  {ago(event.received_at)}", "dim"))
+    for name, value in event.headers:
         if whole or name.lower() not in DULL:
             output.line((f"  {name}: ", "dim"), value)
-    body = str(event["body"])
-    if event["encoding"] == "base64" and body:
-        output.line((f"  {size(event['size'])} of binary data", "dim"))
+    body = event.body
+    if event.encoding == "base64" and body:
+        output.line((f"  {size(event.size)} of binary data", "dim"))
         return
     most = len(body) if whole else MOST_BODY
     if body:
         output.line()
         for line in body[:most].splitlines():
             output.line("  ", line)
-    if len(body) > most or event["note"]:
+    if len(body) > most or event.note:
         more = "halflap events last --body" if whole else "halflap executions show … --json"
         output.line((f"  … cut; all of it: {more}", "dim"))
 
 
-def step_lines(output: Output, steps: Sequence[Row], *, full: bool = False) -> None:
+def step_lines(output: Output, steps: Sequence[StepView], *, full: bool = False) -> None:
     """Steps as a tree: what ran side by side lies under its branch."""
     open_: list[str] = []
-    titles = [str(each["title"] or each["name"]) for each in steps]
+    titles = [str(each.title or each.name) for each in steps]
     width = max(min(len(clean(each)), 40) for each in titles)
     for each, title in zip(steps, titles, strict=True):
-        *scopes, _ = str(each["path"]).split("/")
+        *scopes, _ = each.path.split("/")
         for depth, scope in enumerate(scopes):
             if open_[: depth + 1] != scopes[: depth + 1]:
                 output.line("  " * (depth + 1), (scope, "dim"))
@@ -149,42 +155,42 @@ def step_lines(output: Output, steps: Sequence[Row], *, full: bool = False) -> N
         input_lines(output, each, f"{indent}    ", full=full)
 
 
-def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Part]:
+def step_parts(output: Output, step: StepView, title: str, *, full: bool) -> list[Part]:
     """A step in one line: how it ended, how long it took, what came out or why it failed."""
-    good = step["status"] == "succeeded"
-    if step["kind"] == "sleep" or (step["kind"] in ASLEEP and step["status"] == "retrying"):
-        kept: Row = step["result"] or {}
+    good = step.status == "succeeded"
+    if step.kind == "sleep" or (step.kind in ASLEEP and step.status == "retrying"):
+        kept: Mapping[str, Any] = step.result or {}
         until = f" until {clock(kept['until'])}" if "until" in kept else ""
         mark = (output.mark("✓", "+"), "green") if good else (output.mark("‖", "="), "yellow")
-        return [mark, f" {step['title'] or 'Sleep'}{until}", origin(step)]
-    again = step["status"] == "retrying"
+        return [mark, f" {step.title or 'Sleep'}{until}", origin(step)]
+    again = step.status == "retrying"
     mark = (
         output.mark("✓", "+") if good else output.mark("↻", "~") if again else output.mark("✗", "x")
     )
     colour = "green" if good else "yellow" if again else "red"
-    tries = f"  {step['tries']} tries" if step["tries"] > 1 else ""
-    failure = step["failure"]
+    tries = f"  {step.tries} tries" if step.tries > 1 else ""
+    failure = step.failure
     said = f"  {' '.join(text_of(failure).split())}" if failure else ""
-    if again and step["due_at"]:
-        said += f"; next try {clock(step['due_at'])}"
+    if again and step.due_at:
+        said += f"; next try {clock(step.due_at)}"
     arrow = output.mark("→", "->")
-    told = twoway.found(step["kind"], step["inputs"], step["result"], arrow) if good else None
+    told = twoway.found(step.kind, step.inputs, step.result, arrow) if good else None
     result = f"  {told}" if told else ""
-    if good and told is None and worth(step["result"]):
-        result = f"  {uncut(step['result']) if full else inline(step['result'])}"
-    length = (f"  {took(step['duration_ms']):>8}{tries}", "dim")
+    if good and told is None and worth(step.result):
+        result = f"  {uncut(step.result) if full else inline(step.result)}"
+    length = (f"  {took(step.duration_ms):>8}{tries}", "dim")
     return [(mark, colour), f" {title}", length, origin(step), (result, "dim"), (said, colour)]
 
 
-def origin(step: Row) -> Part:
+def origin(step: StepView) -> Part:
     """Where a step was copied from by a replay: it did not run again."""
-    return (f"  from {step['copied_from']}", "cyan") if step["copied_from"] else ""
+    return (f"  from {step.copied_from}", "cyan") if step.copied_from else ""
 
 
-def input_lines(output: Output, step: Row, indent: str, *, full: bool) -> None:
+def input_lines(output: Output, step: StepView, indent: str, *, full: bool) -> None:
     """Print a step's inputs: one line as wide as the terminal; all of it, one a line, with `full`."""
-    inputs: Any = step["inputs"]
-    given = twoway.told(step["kind"], inputs)
+    inputs: Any = step.inputs
+    given = twoway.told(step.kind, inputs)
     if given is None and isinstance(inputs, Mapping):
         given = list(cast(Mapping[str, Any], inputs).items())
     if given is not None:
@@ -201,17 +207,15 @@ def input_lines(output: Output, step: Row, indent: str, *, full: bool) -> None:
         output.line(indent, (line.plain, "dim"))
 
 
-def attempt_lines(output: Output, attempts: Sequence[Row]) -> None:
+def attempt_lines(output: Output, attempts: Sequence[AttemptView]) -> None:
     """The attempts that did not end it, with their reasons; not those that only went to sleep."""
-    tried = [each for each in attempts if each["how"] not in ASLEEP]
+    tried = [each for each in attempts if each.how not in ASLEEP]
     if tried:
         output.line(("\nAttempts", "bold"))
     for each in tried:
-        failure = each["failure"]
-        why = f"{failure['kind']}: {plain_places(failure['message'])}" if failure else each["how"]
-        output.line(
-            (f"  {each['number']:>2}  {clock(each['ended_at'])}  ", "dim"), " ".join(why.split())
-        )
+        failure = each.failure
+        why = f"{failure.kind}: {plain_places(failure.message)}" if failure else each.how
+        output.line((f"  {each.number:>2}  {clock(each.ended_at)}  ", "dim"), " ".join(why.split()))
 
 
 def worth(result: Any) -> bool:
@@ -224,77 +228,75 @@ def uncut(value: Any) -> str:
     return inline(value, sys.maxsize)
 
 
-def lineage_lines(output: Output, found: Row) -> None:
+def lineage_lines(output: Output, found: ExecutionView) -> None:
     """Print the replays of an execution and their originals, each under what it came from."""
-    lineage: Sequence[Row] = found["lineage"]
+    lineage = found.lineage
     if len(lineage) < 2:
         return
     output.line(("\nLineage", "bold"))
     depths: dict[str, int] = {}
     for each in lineage:
-        depth = depths[each["id"]] = depths.get(each["replay_of"], -1) + 1
-        own = ("  this one", "cyan") if each["id"] == found["id"] else ""
-        output.line(
-            "  " * (depth + 1), each["id"], "  ", state(each["state"]), own, (again(each), "dim")
-        )
+        depth = depths[each.id] = depths.get(each.replay_of or "", -1) + 1
+        own = ("  this one", "cyan") if each.id == found.id else ""
+        output.line("  " * (depth + 1), each.id, "  ", state(each.state), own, (again(each), "dim"))
 
 
-def again(each: Row) -> str:
+def again(each: RelatedView) -> str:
     """Return the way in which an execution replays another one."""
-    if each["from"] is None:
+    if each.from_ is None:
         return ""
-    how = "  from the failed step" if each["from"] == "failed" else "  from the start"
-    event = ", with an edited event" if each["edited"] else ""
-    bulk = f", by {each['bulk']}" if each["bulk"] else ""
+    how = "  from the failed step" if each.from_ == "failed" else "  from the start"
+    event = ", with an edited event" if each.edited else ""
+    bulk = f", by {each.bulk}" if each.bulk else ""
     return (
-        f"{how}{event}, on its {each['on']} version{bulk}"
-        if each["on"] in OWN
-        else (f"{how}{event}, on version {each['on']}{bulk}")
+        f"{how}{event}, on its {each.on} version{bulk}"
+        if each.on in OWN
+        else (f"{how}{event}, on version {each.on}{bulk}")
     )
 
 
-def text_of(failure: Row) -> str:
+def text_of(failure: FailureView) -> str:
     """Return why something failed, where its error's class is not shown beside it."""
-    return plain_places(failure_text(failure["kind"], failure["message"]))
+    return plain_places(failure_text(failure.kind, failure.message))
 
 
-def failure_lines(output: Output, failure: Row, step: Row | None = None) -> None:
+def failure_lines(output: Output, failure: FailureView, step: FailureView | None = None) -> None:
     """An error with its places in the author's code: that of the step, and the flow's that called it."""
-    message = plain_places(str((step or failure)["message"]))
-    output.line("  ", (f"{failure['kind']}: ", "red"), message)
+    message = plain_places((step or failure).message)
+    output.line("  ", (f"{failure.kind}: ", "red"), message)
     inner = step is not None and place_lines(output, step)
     place_lines(output, failure, "called at " if inner else "")
 
 
-def place_lines(output: Output, failure: Row, said: str = "") -> bool:
+def place_lines(output: Output, failure: FailureView, said: str = "") -> bool:
     """The author's line in which something failed; whether there is one."""
-    if place := own_place(str(failure["trace"])):
+    if place := own_place(failure.trace):
         output.line(f"  {said}", (place.where, "bold"), f" in {place.function}")
         output.line("    ", (place.source, "dim"))
         return True
-    if failure["where"]:
-        output.line(f"  {said}", (plain_places(str(failure["where"])), "bold"))
-    return bool(failure["where"])
+    if failure.where:
+        output.line(f"  {said}", (plain_places(failure.where), "bold"))
+    return bool(failure.where)
 
 
-def cause(found: Row, failure: Row) -> Row | None:
+def cause(found: ExecutionView, failure: FailureView) -> FailureView | None:
     """The failure of the step for which the flow failed; None where the flow failed by itself."""
-    for each in reversed(found["steps"]):
-        if each["failure"] and f" ({each['path']}) failed: " in failure["message"]:
-            return each["failure"]
+    for each in reversed(found.steps):
+        if each.failure and f" ({each.path}) failed: " in failure.message:
+            return each.failure
     return None
 
 
-def next_steps(output: Output, found: Row) -> None:
+def next_steps(output: Output, found: ExecutionView) -> None:
     """Print the possible next steps for an execution."""
-    id = found["id"]
-    match found["state"]:
-        case "failed" if str(found["flow"]).startswith("$"):
+    id = found.id
+    match found.state:
+        case "failed" if found.flow.startswith("$"):
             output.line()
-            output.next(f"halflap instances activate {found['instance']}")
-        case "failed" if found["replays"]:
+            output.next(f"halflap instances activate {found.instance}")
+        case "failed" if found.replays:
             output.line()
-            output.next(f"halflap executions show {found['replays'][0]}  # the newest replay")
+            output.next(f"halflap executions show {found.replays[0]}  # the newest replay")
         case "failed":
             output.line()
             again = (
@@ -302,12 +304,12 @@ def next_steps(output: Output, found: Row) -> None:
                 if has_steps(found)
                 else ("  # run it again",)
             )
-            leave = () if found["dismissed"] else (f"halflap executions dismiss {id}  # leave it",)
+            leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}{' --repeat' * in_doubt(found)}"
             output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
-            ahead = found["waits_for"]
+            ahead = found.waits_for
             output.next(
                 *([f"halflap executions show {ahead}  # it waits for this one"] if ahead else []),
                 f"halflap executions logs {id} --follow",
@@ -320,62 +322,63 @@ def next_steps(output: Output, found: Row) -> None:
             pass
 
 
-def writer_of(found: Row) -> str:
+def writer_of(found: ExecutionView) -> str:
     """The execution whose write came back as this one's event; empty where none did."""
-    for each in reversed(found["steps"]):
-        if each["kind"] == "check" and isinstance(each["result"], Mapping):
-            return str(cast(Mapping[str, Any], each["result"]).get("writer", ""))
+    for each in reversed(found.steps):
+        result: Any = each.result
+        if each.kind == "check" and isinstance(result, Mapping):
+            return str(cast(Mapping[str, Any], result).get("writer", ""))
     return ""
 
 
-def in_doubt(found: Row) -> bool:
+def in_doubt(found: ExecutionView) -> bool:
     """Return whether a step may have been carried out that a replay repeats only where that is said."""
-    return any(each["failure"] and each["failure"]["in_doubt"] for each in found["steps"])
+    return any(each.failure and each.failure.in_doubt for each in found.steps)
 
 
-def has_steps(found: Row) -> bool:
+def has_steps(found: ExecutionView) -> bool:
     """Return whether any step of the author's was recorded."""
-    return any(each["kind"] != "trigger" for each in found["steps"])
+    return any(each.kind != "trigger" for each in found.steps)
 
 
-def children(found: Row) -> str:
+def children(found: ExecutionView) -> str:
     """The executions that it started: one by its id, more by how many there are in each state."""
-    started = found["children"]
+    started = found.children
     if len(started) < 2:
-        return "".join(f"{each['id']}  {each['flow']}, {each['state']}" for each in started)
-    counts = Counter(str(each["state"]) for each in started)
+        return "".join(f"{each.id}  {each.flow}, {each.state}" for each in started)
+    counts = Counter(each.state for each in started)
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{told}: halflap executions list --parent {found['id']}"
+    return f"{told}: halflap executions list --parent {found.id}"
 
 
 UNTIL = {"connection": "tried again", "back-off": "due", "signal": "at the latest"}
 """By what an execution waits for: how the time is called at which that ends, where it is not `until`."""
 
 
-def waits(found: Row) -> str:
+def waits(found: ExecutionView) -> str:
     """Return what an execution waits for, since when, and until when."""
-    wait = found["waiting"]
+    wait = found.waiting
     if wait is None:
         return ""
-    if found["paused"]:
-        return f"it is paused: {told(found['paused'][0])}"
-    if wait["reason"] == "order":
-        return f"{wait['execution']} ({wait['message']})"
-    since = f", since {clock(wait['since'])}" if wait["since"] else ""
-    number = f"try {wait['number']}: " if wait["number"] else ""
+    if found.paused:
+        return f"it is paused: {told(found.paused[0])}"
+    if wait.reason == "order":
+        return f"{wait.execution} ({wait.message})"
+    since = f", since {clock(wait.since)}" if wait.since else ""
+    number = f"try {wait.number}: " if wait.number else ""
     until = ""
-    if wait["until"]:
-        label = UNTIL.get(wait["reason"], "until")
-        until = f", {label} {clock(wait['until'])} ({ago(wait['until'])})"
-    return f"{number}{plain_places(str(wait['message']))}{since}{until}"
+    if wait.until:
+        label = UNTIL.get(wait.reason, "until")
+        until = f", {label} {clock(wait.until)} ({ago(wait.until)})"
+    return f"{number}{plain_places(wait.message)}{since}{until}"
 
 
-def order_of(found: Row) -> str:
+def order_of(found: ExecutionView) -> str:
     """The order that a flow declares for its executions; pairs are said by their record."""
-    order = found["order"]
-    if order is None or order["rule"] == "pairs":
+    order = found.order
+    if order is None or order.rule == "pairs":
         return ""
-    return f"{order['rule']}{', key ' if order['key'] else ''}{order['key']}"
+    return f"{order.rule}{', key ' if order.key else ''}{order.key}"
 
 
 def clock(at: str | None) -> str:
@@ -388,21 +391,21 @@ def clock(at: str | None) -> str:
     return f"{here:%H:%M:%S}" if today else f"{here:%-d %b %H:%M:%S}"
 
 
-def log_line(output: Output, line: Row) -> None:
+def log_line(output: Output, line: LogView) -> None:
     """A line that the author's code logged."""
-    moment = when(line["at"])
-    fields = "".join(f"  {name}={inline(value)}" for name, value in line["fields"].items())
+    moment = when(line.at)
+    fields = "".join(f"  {name}={inline(value)}" for name, value in line.fields.items())
     styles = {"warning": "yellow", "error": "red", "debug": "dim"}
     output.line(
         (f"  {moment.astimezone():%H:%M:%S}  " if moment else "  ", "dim"),
-        (f"{line['level']:<8}", styles.get(line["level"], "dim")),
-        str(line["message"]),
+        (f"{line.level:<8}", styles.get(line.level, "dim")),
+        line.message,
         (fields, "dim"),
     )
 
 
-def name_of(found: Row) -> str:
+def name_of(found: ExecutionSummary) -> str:
     """An execution's instance, as CUSTOMER/NAME; the id of one that was removed."""
-    if found["instance_name"] is None:
-        return str(found["instance"])
-    return f"{found['customer_name'] or found['customer']}/{found['instance_name']}"
+    if found.instance_name is None:
+        return found.instance
+    return f"{found.customer_name or found.customer}/{found.instance_name}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from halflap.api.view import RetentionView
 from halflap.cli.output import Output
 from halflap.model import MOST_DAYS
 
@@ -42,27 +43,20 @@ def retention_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def changed(
-    own: Mapping[str, int | None], given: Mapping[str, int | None]
-) -> dict[str, Any] | None:
+def changed(own: RetentionView, given: Mapping[str, int | None]) -> dict[str, Any] | None:
     """Return the given options as a change; None where none was given."""
     new = {name: days or None for name, days in given.items() if days is not None}
-    return {**own, **new} if new else None
+    return {**own.model_dump(), **new} if new else None
 
 
-def retention_table(
-    output: Output, own: Mapping[str, int | None], holds: Mapping[str, int | None], whose: str
-) -> None:
+def retention_table(output: Output, own: RetentionView, holds: RetentionView, whose: str) -> None:
     """For how long each part is kept, and who says so."""
+    general, says = ("what is more general", "dim"), own.model_dump()
     output.table(
         ("part", "kept", "said by"),
         [
-            (
-                name,
-                spelled(holds[name]),
-                (whose, "") if own[name] is not None else ("what is more general", "dim"),
-            )
-            for name in WHAT
+            (name, spelled(days), general if says[name] is None else whose)
+            for name, days in holds.model_dump().items()
         ],
         "",
     )

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import aiohttp
 import click
 
-from halflap.cli.client import Client, path
+from halflap.api.view import InstanceView
+from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output
 from halflap.cli.project import Entry, Project
 from halflap.cli.reach import speaks
@@ -38,12 +39,13 @@ async def send_event(
     """
     project = Project.read()
     entry = project.integration(integration)
-    found = await api.get(path("instances", entry.name), customer=DEV_CUSTOMER)
-    if flow not in found["urls"]:
-        known = ", ".join(found["urls"]) or "none"
+    named = path("instances", entry.name)
+    found = read(InstanceView, await api.get(named, customer=DEV_CUSTOMER))
+    if flow not in found.urls:
+        known = ", ".join(found.urls) or "none"
         raise NotFound(f"{entry.name} has no URL for a flow {flow!r}; it has: {known}")
-    secrets: dict[str, str] = await api.get(path("instances", found["id"], "secrets"))
-    url, data = found["urls"][flow], b"{}" if body is None else body.read()
+    secrets: dict[str, str] = await api.get(path("instances", found.id, "secrets"))
+    url, data = found.urls[flow], b"{}" if body is None else body.read()
     method, headers = await asyncio.to_thread(
         signed, project.root, entry, flow, data, url, secrets.get(flow, "")
     )

@@ -15,7 +15,8 @@ import click
 from pydantic import SecretStr
 
 from halflap.api import payload
-from halflap.cli.client import Client, path
+from halflap.api.recordings import RecordingPage, RecordingView
+from halflap.cli.client import Client, path, read
 from halflap.cli.executions import apart, instance_option
 from halflap.cli.output import Output, inline
 from halflap.cli.project import Entry, Project
@@ -150,7 +151,7 @@ async def recordings(
     last: int,
     which: Mapping[str, str | None],
     counts: Counter[str],
-) -> AsyncIterator[Row]:
+) -> AsyncIterator[RecordingView]:
     """The last executions that ended by themselves, newest first, page by page.
 
     Counts as `removed` those that are passed over because their payload is not stored any more.
@@ -158,39 +159,41 @@ async def recordings(
     before: str | None = None
     left = last
     while left:
-        page = await api.get(
-            "/api/recordings",
-            integration=integration,
-            before=before,
-            limit=min(left, PAGE),
+        query: dict[str, Any] = {
             **which,
-        )
-        counts["removed"] += page["removed"]
-        for each in page["recordings"]:
+            "integration": integration,
+            "before": before,
+            "limit": min(left, PAGE),
+        }
+        page = read(RecordingPage, await api.get("/api/recordings", **query))
+        counts["removed"] += page.removed
+        for each in page.recordings:
             yield each
-        left -= len(page["recordings"])
-        before = page["next"]
+        left -= len(page.recordings)
+        before = page.next
         if before is None:
             return
 
 
-async def run(integration: Integration[Any], was: Row, answers: Mapping[str, str]) -> Shadowed:
+async def run(
+    integration: Integration[Any], was: RecordingView, answers: Mapping[str, str]
+) -> Shadowed:
     """Run one; what cannot be run at all differs, and says why."""
     try:
         return await shadow(original(was), work_of(integration, was, answers))
     except HalflapError as error:
         now = codec.encode({"state": "not run", "reason": error.message})
-        gone = Difference("error", "", codec.encode({"state": was["state"]}), now)
-        return Shadowed(was["execution"], (gone,), error.message)
+        gone = Difference("error", "", codec.encode({"state": was.state}), now)
+        return Shadowed(was.execution, (gone,), error.message)
 
 
-def work_of(integration: Integration[Any], was: Row, answers: Mapping[str, str]) -> Work:
+def work_of(integration: Integration[Any], was: RecordingView, answers: Mapping[str, str]) -> Work:
     """All that running a flow needs: the config of then as far as it fits, and accounts of nobody."""
-    flow = integration.flows.get(was["flow"])
+    flow = integration.flows.get(was.flow)
     if flow is None:
-        raise HalflapError(f"this version has no flow {was['flow']!r}")
+        raise HalflapError(f"this version has no flow {was.flow!r}")
     known = integration.config.model_fields
-    values: dict[str, Any] = {k: v for k, v in was["config"].items() if k in known}
+    values: dict[str, Any] = {k: v for k, v in was.config.items() if k in known}
     values |= answers
     egress = NoEgress()
     for name, kind in integration.connections().items():
@@ -201,9 +204,9 @@ def work_of(integration: Integration[Any], was: Row, answers: Mapping[str, str])
     return Work(
         flow=flow,
         config=config,
-        customer=CustomerInfo(**was["customer"]),
-        instance=InstanceInfo(**was["instance"]),
-        urls=was["urls"],
+        customer=CustomerInfo(**was.customer),
+        instance=InstanceInfo(**was.instance),
+        urls=was.urls,
         secret=lambda _: SecretStr(payload.HIDDEN),
         seal=lambda text: text,
         unseal=lambda text: text,
@@ -214,24 +217,23 @@ def work_of(integration: Integration[Any], was: Row, answers: Mapping[str, str])
     )
 
 
-def original(was: Row) -> Original:
+def original(was: RecordingView) -> Original:
     """A recording as the execution that it was."""
-    event, instance = was["event"], was["instance"]["id"]
-    key = FlowKey(
-        was["customer"]["id"], instance, was["integration"], was["flow"], was["version"], 0
-    )
+    event, instance = was.event, was.instance["id"]
+    key = FlowKey(was.customer["id"], instance, was.integration, was.flow, was.version, 0)
     parts: dict[str, Any] = {
         **event,
         "headers": tuple((name, value) for name, value in event["headers"]),
         "body": data(event["body"]) or b"",
     }
     arrived = Event(**parts)
-    failure = None if was["failure"] is None else Failure(**was["failure"])
+    failure = None if was.failure is None else Failure(**was.failure)
+    state: Any = was.state
     return Original(
-        Start(was["execution"], key, arrived, was["root"], key=was["key"]),
-        was["accepted_at"],
-        [record(each) for each in was["steps"]],
-        Outcome(was["state"], was["reason"], data(was["result"]), failure),
+        Start(was.execution, key, arrived, was.root, key=was.key),
+        was.accepted_at,
+        [record(each) for each in was.steps],
+        Outcome(state, was.reason, data(was.result), failure),
     )
 
 
@@ -260,13 +262,13 @@ def split(answer: str) -> tuple[str, str]:
     return name, value
 
 
-def told(done: Shadowed, was: Row) -> Row:
+def told(done: Shadowed, was: RecordingView) -> Row:
     """Return the differences of an execution, for machines."""
     return {
         "execution": done.execution,
-        "flow": was["flow"],
-        "customer": was["customer"]["name"],
-        "instance": was["instance"]["name"],
+        "flow": was.flow,
+        "customer": was.customer["name"],
+        "instance": was.instance["name"],
         "same": done.is_same,
         "stopped": done.stopped or None,
         "differences": [
@@ -281,9 +283,9 @@ def told(done: Shadowed, was: Row) -> Row:
     }
 
 
-def lines(output: Output, done: Shadowed, was: Row) -> None:
+def lines(output: Output, done: Shadowed, was: RecordingView) -> None:
     """Print the differences of an execution, for people."""
-    where = f"{was['customer']['name']}/{was['instance']['name']} {was['flow']}"
+    where = f"{was.customer['name']}/{was.instance['name']} {was.flow}"
     output.line((done.execution, "bold"), f"  {where}")
     for each in done.differences:
         step = f"{each.step}: " if each.step else ""
@@ -310,8 +312,7 @@ def summarize(
 ) -> None:
     """Print the number of equal outcomes, of differing ones by difference, and of failed trials."""
     total = counts["same"] + counts["differs"]
-    if output.json:
-        output.emit({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}})
+    if output.emitted({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}}):
         return
     if not total and not counts["removed"]:
         output.note((f"no execution of {name} has ended yet", "dim"))

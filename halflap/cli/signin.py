@@ -8,11 +8,11 @@ import html
 import secrets
 import webbrowser
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
 
-from halflap.cli.client import Client, path
+from halflap.api.view import AuthorizationView, ConnectionView
+from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, clean
 from halflap.errors import ConfigError, HalflapError, UpstreamError
 
@@ -32,8 +32,8 @@ HEADERS = {
 
 
 async def sign_in(
-    api: Client, output: Output, connection: Mapping[str, Any], port: int, *, browser: bool
-) -> Mapping[str, Any]:
+    api: Client, output: Output, connection: ConnectionView, port: int, *, browser: bool
+) -> ConnectionView:
     """Sign in for a connection; returns it as it is then. Raises what the app said no with."""
     back = Callback(api)
     async with contextlib.AsyncExitStack() as stack:
@@ -48,15 +48,13 @@ async def sign_in(
                 f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; choose another --port"
             ) from error
         redirect = f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
-        begun = await api.post(
-            path("connections", connection["id"], "authorize"), {"redirect_uri": redirect}
-        )
-        back.state = str(begun["state"])
-        url = str(begun["url"])
-        output.note(f"Sign in to {connection['name']} here:")
-        output.note("  ", (url, "bold"))
+        at = path("connections", connection.id, "authorize")
+        begun = read(AuthorizationView, await api.post(at, {"redirect_uri": redirect}))
+        back.state = begun.state
+        output.note(f"Sign in to {connection.name} here:")
+        output.note("  ", (begun.url, "bold"))
         if browser:
-            await asyncio.to_thread(webbrowser.open, url)
+            await asyncio.to_thread(webbrowser.open, begun.url)
         output.progress((f"waiting for the app to send you back to {redirect} …", "dim"))
         try:
             async with asyncio.timeout(WITHIN):
@@ -74,7 +72,7 @@ class Callback:
     def __init__(self, api: Client) -> None:
         self._api = api
         self.state = ""
-        self.done: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[ConnectionView] = asyncio.get_running_loop().create_future()
 
     def app(self) -> web.Application:
         """The pages of this listener."""
@@ -100,7 +98,7 @@ class Callback:
         self.done.set_result(signed_in)
         return page(200, "You are signed in", "You can close this window.")
 
-    async def _exchange(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _exchange(self, query: Mapping[str, str]) -> ConnectionView:
         if "error" in query:
             said = query.get("error_description") or query["error"]
             raise UpstreamError(f"the app refused the sign-in: {clean(said)[:500]}")
@@ -108,10 +106,9 @@ class Callback:
             raise ConfigError(
                 "the app sent no code back; is this connection's authorize_url right?"
             )
-        state = query["state"]
-        return await self._api.post(
-            "/api/connections/authorized", {"state": state, "code": query["code"]}
-        )
+        answer = {"state": query["state"], "code": query["code"]}
+        signed_in = await self._api.post("/api/connections/authorized", answer)
+        return read(ConnectionView, signed_in)
 
 
 def page(status: int, title: str, said: str) -> web.Response:

@@ -129,8 +129,7 @@ async def record(
     id: str = found["id"]
     fixture = make_fixture(found, config=config)
     written = write(project, fixture, name or f"{fixture['flow']}-{id[-8:]}", force=force)
-    if output.json:
-        output.emit({"execution": id, "path": str(written.path)})
+    if output.emitted({"execution": id, "path": str(written.path)}):
         return
     output.line("Recorded ", id, " as ", (str(written.path.relative_to(project.root)), "bold"))
     if written.lacks:

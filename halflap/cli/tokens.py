@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from halflap.cli.client import Client, path
+from halflap.api.view import Minted, TokenView
+from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
@@ -40,7 +41,7 @@ def tokens() -> None:
 @tokens.command("mint")
 @click.argument("customer", required=False)
 @click.option("--external-id", metavar="ID", help="The customer by its id in your own product.")
-@click.option("--read", is_flag=True, help="It may look, and change nothing.")
+@click.option("--read", "only_reads", is_flag=True, help="It may look, and change nothing.")
 @click.option(
     "--secrets", is_flag=True, help="It may see the secrets of endpoints, and links that approve."
 )
@@ -54,7 +55,7 @@ async def mint_token(
     output: Output,
     customer: str | None,
     external_id: str | None,
-    read: bool,
+    only_reads: bool,
     secrets: bool,
     lasts: int,
     label: str,
@@ -63,21 +64,20 @@ async def mint_token(
 
     Example: halflap tokens mint Initech --lasts 15m --label "settings page"
     """
-    if read and secrets:
+    if only_reads and secrets:
         raise click.UsageError("--read only looks, and --secrets may do all: use one of them")
     draft = {
         "customer": customer,
         "external_id": external_id,
-        "access": "read" if read else "secrets" if secrets else "manage",
+        "access": "read" if only_reads else "secrets" if secrets else "manage",
         "lasts_seconds": lasts,
         "label": label,
     }
-    made = await api.post("/api/tokens", draft)
-    if output.json:
-        output.emit(made)
+    made = read(Minted, await api.post("/api/tokens", draft))
+    if output.emitted(made):
         return
-    output.line((made["token"], "bold"))
-    output.line((f"  {made['id']}, acts for {made['customer']} until {made['expires_at']}", "dim"))
+    output.line((made.token, "bold"))
+    output.line((f"  {made.id}, acts for {made.customer} until {made.expires_at}", "dim"))
 
 
 @tokens.command("list")
@@ -89,23 +89,17 @@ async def list_tokens(api: Client, output: Output, customer: str | None) -> None
     Example: halflap tokens list Initech
     """
     query = {} if customer is None else {"customer": customer}
-    found: list[dict[str, Any]] = await api.get("/api/tokens", **query)
-    if output.json:
-        output.emit_all(found)
-        return
-    output.table(
+    output.listing(
+        read(list[TokenView], await api.get("/api/tokens", **query)),
         ("id", "customer", "access", "label", "minted?", "expires"),
-        [
-            (
-                each["id"],
-                each["customer"],
-                each["access"],
-                each["label"],
-                (ago(each["made_at"]), "dim"),
-                each["expires_at"],
-            )
-            for each in found
-        ],
+        lambda each: (
+            each.id,
+            each.customer,
+            each.access,
+            each.label,
+            (ago(each.made_at), "dim"),
+            each.expires_at,
+        ),
         "no tokens; one is minted with: halflap tokens mint CUSTOMER",
     )
 
@@ -119,7 +113,6 @@ async def revoke_token(api: Client, output: Output, id: str) -> None:
     Example: halflap tokens revoke tok_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
     await api.delete(path("tokens", id))
-    if output.json:
-        output.emit({"revoked": id})
+    if output.emitted({"revoked": id}):
         return
     output.line(f"revoked {id}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from halflap.api.execution_view import ExecutionOutline
 from halflap.cli.executions import outline_lines
 from halflap.cli.output import Output
 from tests.api.conftest import World
@@ -88,7 +89,7 @@ async def test_the_command_line_shows_each_line_with_what_ran_of_it(
     id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
     await world.state(id, "waiting")
     laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
-    outline_lines(Output(), laid)
+    outline_lines(Output(), ExecutionOutline.model_validate(laid))
     shown = capsys.readouterr().out
     assert "succeeded 2×" in shown
     assert "waiting here" in shown

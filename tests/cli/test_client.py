@@ -6,9 +6,12 @@ import signal
 import pytest
 from aiohttp import web
 
-from halflap.cli.client import Client, Http, path
+from halflap.api.view import ChoiceView, VersionName
+from halflap.cli.client import Client, Http, path, read
 from halflap.cli.offline import Offline
+from halflap.cli.output import Output
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Remote, Settings
 
@@ -181,3 +184,15 @@ def test_servers_with_a_name_are_read_from_the_environment():
     assert settings.remotes == {"staging": Remote("https://staging", "secret")}
     with pytest.raises(ConfigError, match="HALFLAP_REMOTES is no setting"):
         Settings.read({"HALFLAP_REMOTES": "x"})
+
+
+def test_an_answer_of_another_version_is_told_with_its_place() -> None:
+    assert read(list[VersionName], [{"hash": "a", "number": 1}])[0].number == 1
+    with pytest.raises(HalflapError, match=r"not what this command expects \(0\.number: Field req"):
+        read(list[VersionName], [{"hash": "a"}])
+
+
+def test_an_answer_is_printed_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    came = b'{"value":0.10,"label":"a tenth","field":null}'
+    Output(json=True).emit(read(ChoiceView, codec.decode(came)))
+    assert capsys.readouterr().out.encode() == came + b"\n"

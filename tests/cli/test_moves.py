@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from halflap.api.view import InstanceView
 from halflap.cli.moves import Move, failed
 from halflap.cli.output import Output
 
+AT = "2026-03-01T10:00:00.000000Z"
 UPGRADE = Move("upgrade", "upgrading", "active")
 ACTIVATE = Move("activate", "activating", "active")
 
 
 def message(move: Move, **found: Any) -> str:
-    instance = {"error": "", "repetition": None, "deployment": "exe_last", "state": "failed"}
-    return failed(Output(), "Initech/orders", move, instance | found)
+    instance: dict[str, Any] = {
+        "id": "ins_1",
+        "customer": "cus_1",
+        "customer_name": "Initech",
+        "integration": "orders",
+        "name": "orders",
+        "version": {"hash": "a" * 64, "number": 1},
+        "revision": 1,
+        "state": "failed",
+        "error": "",
+        "deployment": "exe_last",
+        "repetition": None,
+        "created_at": AT,
+        "changed_at": AT,
+        "paused": [],
+        "config": {},
+        "connections": {},
+        "urls": {},
+        "subscriptions": [],
+        "retention": {},
+        "kept": {},
+        "counters": {},
+    }
+    return failed(Output(), "Initech/orders", move, InstanceView(**instance | found))
 
 
 def test_an_upgrade_that_went_back_names_the_deployment_that_failed() -> None:

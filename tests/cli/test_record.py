@@ -115,7 +115,7 @@ def drawn(found: ExecutionView, *, full: bool = False, width: int = 200) -> str:
     with CliRunner().isolation() as (out, err, _):
         output = Output()
         output.console = Console(file=output.console.file, width=width, color_system=None)
-        execution_lines(output, found.model_dump(), [], full=full)
+        execution_lines(output, found, [], full=full)
         return re.sub(r" +\n", "\n", (out.getvalue() + err.getvalue()).decode())
 
 

@@ -5,11 +5,23 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from halflap.api.view import ConnectionView
 from halflap.cli.output import Output
 from halflap.cli.signin import sign_in
 from halflap.errors import HalflapError, UpstreamError
 
-CONNECTION = {"id": "con_1", "name": "cloud"}
+CONNECTION = ConnectionView(
+    id="con_1",
+    customer=None,
+    component="cloud",
+    name="cloud",
+    fields={},
+    secrets=[],
+    generation=1,
+    status="untested",
+    needs_sign_in=True,
+    created_at="2026-03-01T10:00:00.000000Z",
+)
 
 
 class App:
@@ -28,7 +40,7 @@ class App:
         if self.refuses:
             raise UpstreamError("the code <b>is</b> no code")
         self.codes.append(json["code"])
-        return {**CONNECTION, "status": "working"}
+        return {**CONNECTION.model_dump(), "status": "working"}
 
     async def browse(self, **query: str) -> tuple[int, str]:
         redirect = await self.begun
@@ -51,7 +63,7 @@ async def test_a_code_that_the_browser_brings_back_is_exchanged(capsys):
     status, shown = await app.browse(state="the-state", code="the-code")
     assert (status, app.codes) == (200, ["the-code"])
     assert "You can close this window." in shown
-    assert (await waiting)["status"] == "working"
+    assert (await waiting).status == "working"
     parts = urlsplit(await app.begun)
     assert (parts.scheme, parts.hostname, parts.path) == ("http", "127.0.0.1", "/callback")
     said = capsys.readouterr()
