@@ -98,14 +98,8 @@ async def test_an_edited_replay_from_the_failed_step_keeps_steps_with_a_new_root
 async def test_a_replay_on_the_same_version_has_its_config_too(world: Any, instance: Any) -> None:
     id = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(id)
-    draft = {
-        "customer": instance["customer"],
-        "integration": "orders",
-        "name": "orders",
-        "config": {"label": "y"},
-        "connections": {"shop": "shop of orders"},
-    }
-    await world.api("POST", "/api/instances", draft)
+    draft = {"config": {"label": "y"}, "connections": {"shop": "shop of orders"}}
+    await world.configure(instance["id"], draft)
     await world.publish(world.bundle(label="2"), expect=instance["version"]["hash"])
     await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
 
