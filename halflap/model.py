@@ -589,10 +589,14 @@ class Start:
 
 @frozen
 class Continuation:
-    """The next of a chain, and how many signals of each name the former one has taken."""
+    """The next of a chain, and how many signals of each name the former one has taken.
+
+    It begins at once, or `at` a later time.
+    """
 
     start: Start
     taken: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+    at: Micros = 0
 
 
 CONTINUED = "continued"

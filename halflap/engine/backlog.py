@@ -1,4 +1,4 @@
-"""Refuse events of a customer that has too much queued: they are to be sent again later."""
+"""Limit what a customer has queued: events are refused, and steps that start executions wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from halflap.engine.lineage import MOST_DEEP
 from halflap.model import SYSTEM
 from halflap.store.protocol import Journal
 
@@ -16,6 +17,16 @@ LATEST_SECONDS = 10.0
 """Seconds for which a count holds at the most: other processes accept events too."""
 PART = 10
 """A count holds until so large a part of the limit was accepted since."""
+STAGES = 20
+"""An execution that others led to may go beyond the limit by one part of so many for each of them."""
+
+
+def room_of(limit: int, depth: int) -> int:
+    """Return how many executions may be queued as one that `depth` others led to is started.
+
+    The deeper, the more: so what has begun always finds room to end, however many wait to begin.
+    """
+    return limit + depth * max(limit // STAGES, 1) if limit else 0
 
 
 @dataclass(slots=True)
@@ -25,9 +36,8 @@ class _Counted:
     at: float
     accepted: int = 0
 
-    @property
-    def is_full(self) -> bool:
-        return 0 < self.limit <= self.count + self.accepted
+    def is_full(self, depth: int) -> bool:
+        return 0 < room_of(self.limit, depth) <= self.count + self.accepted
 
 
 class Backlog:
@@ -42,12 +52,15 @@ class Backlog:
         self._known: dict[str, _Counted] = {}
         self._counting: dict[str, asyncio.Task[_Counted]] = {}
 
-    async def is_full(self, customer: str, more: int = 1) -> bool:
-        """Return whether no more of a customer's events may be accepted; else `more` of them are."""
+    async def is_full(self, customer: str, more: int = 1, depth: int = 0) -> bool:
+        """Return whether no more of a customer's may be accepted; else `more` of them are.
+
+        `depth` is the number of executions that led to it, each by starting the next; of an event, 0.
+        """
         known = self._known.get(customer)
-        if known is None or self._is_old(known):
+        if known is None or self._is_old(known, depth):
             known = await self._count(customer)
-        if known.is_full:
+        if known.is_full(depth):
             return True
         known.accepted += more
         return False
@@ -56,9 +69,9 @@ class Backlog:
         """Count anew: its limit is another one."""
         self._known.pop(customer, None)
 
-    def _is_old(self, known: _Counted) -> bool:
+    def _is_old(self, known: _Counted, depth: int) -> bool:
         age = self._monotonic() - known.at
-        if known.is_full:
+        if known.is_full(depth):
             return age >= SOONEST_SECONDS
         return age >= LATEST_SECONDS or known.accepted * PART > known.limit > 0
 
@@ -80,7 +93,8 @@ class Backlog:
             return await self._look_at_sender(customer)
         own = (await self._journal.limits(customer)).backlog
         limit = (self._journal.default_limits.backlog if own is None else own) or 0
-        count = (await self._journal.load(customer, limit)).queued if limit else 0
+        most = room_of(limit, MOST_DEEP)
+        count = (await self._journal.load(customer, most)).queued if limit else 0
         known = self._known[customer] = _Counted(limit, count, self._monotonic())
         return known
 

@@ -89,8 +89,8 @@ class RemoteTurn:
     async def signals(self) -> Sequence[Signal]:
         return await self._desk.ask("signals", execution=self.start.execution)
 
-    async def begin(self, start: Start) -> None:
-        await self._desk.ask("begin", start, execution=self.start.execution)
+    async def begin(self, start: Start) -> bool:
+        return await self._desk.ask("begin", start, execution=self.start.execution)
 
     async def outcome(self, execution: str) -> Outcome | None:
         return await self._desk.ask("outcome", execution, execution=self.start.execution)

@@ -46,6 +46,7 @@ from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor
 from halflap.sdk.running import CallLog, RunningStep, Suspended
+from halflap.store.rules.continuing import WORK
 
 MOST_LOG_LINES = 10_000
 MAY_BE_DONE = "it may have been carried out"
@@ -137,6 +138,11 @@ class Steps:
     def heard(self) -> int:
         """The number of signals that the attempt knew of."""
         return self._signals.heard
+
+    @property
+    def has_worked(self) -> bool:
+        """Return whether the execution did something, or waited for something."""
+        return not self._past.kinds.isdisjoint(WORK)
 
     @property
     def taken(self) -> Mapping[str, int]:

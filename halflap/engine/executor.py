@@ -64,6 +64,7 @@ from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
 from halflap.store.rules.cause import describe_cause
+from halflap.store.rules.continuing import begins_at
 
 UNSATISFIED = timedelta(seconds=30)
 MOST_TOLD = 3
@@ -201,7 +202,8 @@ class Executor:
         if outcome.state == "succeeded" and recorder.next_event is not None:
             flow = await work.current(turn.start.flow)
             start = continuation(turn.start, flow, recorder.next_event, scope.now, turn.now())
-            next = Continuation(start, recorder.taken)
+            at = begins_at(start.link, turn.now(), has_worked=recorder.has_worked)
+            next = Continuation(start, recorder.taken, at)
         records, logs, writes = await recorder.left(scope)
         return Ended(outcome, records, logs, [*writes, *news], next)
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from halflap.engine.audience import Audience
+from halflap.engine.backlog import Backlog
 from halflap.engine.clock import ManualClock, Timers
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
+from halflap.engine.lineage import depth_of
 from halflap.engine.protocol import Again, Ended, Handler, Verdict
 from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
@@ -95,6 +97,7 @@ class JournalEngine:
         self._lease = lease
         self._monotonic = monotonic
         self._clock = clock
+        self.backlog = Backlog(journal, monotonic)
         self._room = room
         self._shares = Shares(room)
         self._poll = poll
@@ -176,6 +179,17 @@ class JournalEngine:
         if waiting:
             self._wake.set()
         return [Started(each.execution, each.duplicate_of) for each in accepted]
+
+    async def _begin(self, start: Start, by: Start) -> bool:
+        """Start what a step asks for; False where its customer has too much queued.
+
+        What a flow of an instance's life starts is held until that has ended, so it cannot wait.
+        """
+        depth = max(depth_of(start.event), 1)
+        if not is_ours(by) and await self.backlog.is_full(start.flow.customer, depth=depth):
+            return False
+        await self.start([start])
+        return True
 
     async def run(self, handler: Handler) -> None:
         """Hand turns to a handler until `stop`."""
@@ -461,7 +475,7 @@ class JournalEngine:
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
         turn = JournalTurn(
-            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease, self.start
+            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease, self._begin
         )
         handler = apart or self._handler
         assert handler is not None

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from halflap.engine.scope import Scope, scope_of
 from halflap.errors import Nondeterminism
-from halflap.model import EARLIER, Micros, Record, is_earlier
+from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
 
 GUARD = "$guard"
 """The step that compares again, before a replay does anything new."""
@@ -35,6 +35,8 @@ class Past:
         self._by_scope: dict[str, list[str]] = {}
         self._next_seq = 0
         self._met = set[str]()
+        self.kinds = set[StepKind]()
+        """The kinds of the steps that the flow came to."""
         for each in history:
             if not is_earlier(each) and each.path != GUARD:
                 self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
@@ -113,6 +115,7 @@ class Past:
 
     def pass_by(self, scope: Scope, record: Record) -> None:
         """Go on behind a record, recalled or new."""
+        self.kinds.add(record.kind)
         scope.pass_by(record)
         self._unmet.discard(record.path)
 

@@ -75,8 +75,11 @@ class Turn(Protocol):
         """All that was sent to the execution until now, oldest first, taken or not."""
         ...
 
-    async def begin(self, start: Start) -> None:
-        """Start a child, durable on return; the same id twice is started once."""
+    async def begin(self, start: Start) -> bool:
+        """Start a child, durable on return; the same id twice is started once.
+
+        False where its customer has too much queued: nothing was started.
+        """
         ...
 
     async def outcome(self, execution: str) -> Outcome | None:

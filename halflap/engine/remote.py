@@ -43,7 +43,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "read_state": (tuple[str, str], bytes | None),
     "list_state": (tuple[str], dict[str, bytes]),
     "signals": (tuple[()], list[Signal]),
-    "begin": (tuple[Start], None),
+    "begin": (tuple[Start], bool),
     "outcome": (tuple[str], Outcome | None),
     "bundle": (tuple[str], bytes),
     "customer": (tuple[str], Customer),

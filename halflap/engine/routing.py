@@ -119,7 +119,7 @@ class Routes(Waits):
         start = routed(parent, path, scope.now, target.key, target.flow, event)
         if start is None:
             return None
-        await self._turn.begin(start)
+        await self._start_child(scope, start)
         return child
 
     async def _is_begun(self, child: str) -> bool:

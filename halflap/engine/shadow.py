@@ -248,7 +248,7 @@ class ShadowTurn:
         """Nothing is read but what was recorded."""
         raise StoreError("it lists the state, of which there is no record")
 
-    async def begin(self, start: Start) -> None:
+    async def begin(self, start: Start) -> bool:
         """No child is started but what was recorded."""
         raise StoreError("it starts another flow, of which there is no record")
 

@@ -29,11 +29,11 @@ class JournalTurn:
     """A claimed execution; what it commits carries its lease's fence."""
 
     __slots__ = (
+        "_begin",
         "_clock",
         "_journal",
         "_lease",
         "_monotonic",
-        "_start",
         "_valid_until",
         "accepted_at",
         "begun",
@@ -51,10 +51,10 @@ class JournalTurn:
         claimed_at: float,
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
-        start: Callable[[Sequence[Start]], Awaitable[object]] | None = None,
+        begin: Callable[[Start, Start], Awaitable[bool]] | None = None,
     ) -> None:
         self._journal = journal
-        self._start = start
+        self._begin = begin
         self._lease = lease / 1e6
         self._clock = clock
         self._monotonic = monotonic
@@ -110,9 +110,9 @@ class JournalTurn:
     async def signals(self) -> Sequence[Signal]:
         return await self._journal.signals(self.start.execution)
 
-    async def begin(self, start: Start) -> None:
-        assert self._start is not None
-        await self._start([start])
+    async def begin(self, start: Start) -> bool:
+        assert self._begin is not None
+        return await self._begin(start, self.start)
 
     async def outcome(self, execution: str) -> Outcome | None:
         return await self._journal.outcome(execution)

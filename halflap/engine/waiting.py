@@ -20,6 +20,7 @@ from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import cause_text
 
 ASK_AGAIN: Micros = 30_000_000
+FULL = "its customer's limit: too many executions are queued to start another"
 
 
 class Waits(Branches):
@@ -93,8 +94,15 @@ class Waits(Branches):
         await self._ledger.settle()
         self._check(scope)
         start = child_of(self._turn.start, path, scope.now, self.siblings[flow], event, bound=bound)
-        await self._turn.begin(start)
+        await self._start_child(scope, start)
         return start.execution
+
+    async def _start_child(self, scope: Scope, start: Start) -> None:
+        """Start an execution; while its customer has too much queued, leave memory first."""
+        if not await self._turn.begin(start):
+            seconds = 2 ** min(self._turn.attempt, 6) * (0.5 + self._chance.random())
+            at = self._turn.now() + round(seconds * 1_000_000)
+            self._pause(scope, Pause("later", at, Failure("Blocked", FULL), FULL))
 
     async def _ended(self, scope: Scope, known: Record, adapter: TypeAdapter[Any] | None) -> Any:
         """Return the result of the child of a `call`, once it has ended; until then its id is

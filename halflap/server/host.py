@@ -15,7 +15,6 @@ import structlog
 
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import Operations
-from halflap.engine.backlog import Backlog
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle
 from halflap.engine.executor import Executor
@@ -131,7 +130,6 @@ class Host:
                 backlog=settings.customer_backlog or None,
             )
         )
-        self.backlog = Backlog(store.journal)
         self.pulse = Pulse(store.journal, self.clock)
         self.links = Links(self.engine, store.vault.verify, self.clock, self.pulse)
         self.gateway = self.open_gateway(
@@ -143,7 +141,7 @@ class Host:
             deployer=self.deployer,
             resolver=self.resolver,
             library=self.library,
-            backlog=self.backlog,
+            backlog=self.engine.backlog,
         )
         self.deployer.repeat = self.operations.executions.repeat_deployment
         self.crew = Crew(
@@ -223,7 +221,7 @@ class Host:
             reject=reject,
             count=count,
             body_bytes=self.settings.body_bytes,
-            is_full=self.backlog.is_full,
+            is_full=self.engine.backlog.is_full,
             large=self.store.large,
             in_memory=self.settings.stream_bytes,
             pulse=self.pulse,

@@ -111,8 +111,8 @@ class Settings:
     )
     customer_backlog: int = setting(
         100_000,
-        "How many executions of one customer may be queued before its events are answered 429; "
-        "`0` sets no limit.",
+        "How many executions of one customer may be queued before its events are answered 429, and "
+        "steps wait that would start more; `0` sets no limit.",
         least=0,
         most=1_000_000_000,
     )

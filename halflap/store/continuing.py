@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 
-from halflap.model import Micros, position_in_chain
+from halflap.model import Continuation, Micros, position_in_chain
 from halflap.store.accepting import Entry, accept
-from halflap.store.rules.continuing import SentSignal, carry
+from halflap.store.rules.continuing import PACED, SentSignal, carry
 
 NOTE = "UPDATE executions SET chain = ?, link = ? WHERE id = ?"
+PACE = "UPDATE executions SET due_at = ?, waiting_for = ? WHERE id = ?"
 INHERIT_KEY = """
 UPDATE executions SET dedupe_key = (SELECT dedupe_key FROM executions WHERE id = ?) WHERE id = ?
 """
@@ -25,7 +25,7 @@ SEND = "INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?
 
 
 def hand_over(
-    connection: sqlite3.Connection, next: Entry, taken: Mapping[str, int], now: Micros
+    connection: sqlite3.Connection, next: Entry, continuation: Continuation, now: Micros
 ) -> bool:
     """Accept the next of a chain, whose former one has just ended; False where that was done before."""
     start = next.start
@@ -36,9 +36,11 @@ def hand_over(
         return False
     chain, link = position_in_chain(start)
     connection.execute(NOTE, (chain, link - 1, former))
+    if continuation.at > now:
+        connection.execute(PACE, (continuation.at, PACED, start.execution))
     connection.execute(INHERIT_KEY, (former, start.execution))
     connection.execute(PROLONG_KEY, (now, former, chain))
     sent = [SentSignal(*row) for row in connection.execute(SIGNALS, (former,))]
-    for each in carry(former, sent, taken):
+    for each in carry(former, sent, continuation.taken):
         connection.execute(SEND, (start.execution, each.name, each.payload, each.at, each.once))
     return True

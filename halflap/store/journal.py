@@ -195,7 +195,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
         next: Continuation | None = None,
     ) -> Written:
         now = self._clock()
-        following = None if next is None else (entry(next.start, now), next.taken)
+        following = None if next is None else (entry(next.start, now), next)
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
         cause, status = mark_of(outcome)

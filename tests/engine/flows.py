@@ -153,10 +153,11 @@ class WatchedTurn:
         self._runner.looked(self.start.execution)
         return await self._turn.signals()
 
-    async def begin(self, start: Start) -> None:
+    async def begin(self, start: Start) -> bool:
         await self._runner.point("before begin")
-        await self._turn.begin(start)
+        begun = await self._turn.begin(start)
         await self._runner.point("after begin")
+        return begun
 
     async def outcome(self, execution: str) -> Outcome | None:
         return await self._turn.outcome(execution)

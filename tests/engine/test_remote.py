@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -106,13 +106,14 @@ async def test_a_shared_flow_is_told_where_its_events_go_and_may_start_nothing_e
     event = Event("POST", "", "", (), b"", 1)
     begun: list[Start] = []
 
-    async def begin(starts: Sequence[Start]) -> None:
-        begun.extend(starts)
+    async def begin(start: Start, by: Start) -> bool:
+        begun.append(start)
+        return True
 
     start = Start("exe_1", key, event, "exe_1")
     (accepted,) = await store.journal.accept([start], claim=1, lease=60_000_000)
     assert accepted.claim is not None
-    turn = JournalTurn(store.journal, accepted.claim, wall_clock, time.monotonic(), start=begin)
+    turn = JournalTurn(store.journal, accepted.claim, wall_clock, time.monotonic(), begin=begin)
     async with both_ends(store, {"exe_1": turn}) as (remote, desk, _):
         for field, value in ((None, "4711"), ("team", "T1")):
             found = await remote.instances.addressed("shop", field, value)

@@ -17,6 +17,7 @@ from halflap.model import (
     WaitReason,
 )
 from halflap.store.protocol import Attempt
+from halflap.store.rules.continuing import PACED
 
 HELD_BY_GATE = 1
 NOT_THROTTLED = Throttled()
@@ -113,7 +114,8 @@ def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
         return Wait("back-off", last.failure.text, stopped, due, number=number)
     first = min(waits, key=lambda each: each.started_at, default=None)
     if first is None:
-        return Wait("turn", execution.waiting_for or "its time", stopped, due)
+        paced = execution.waiting_for == PACED
+        return Wait("limit" if paced else "turn", execution.waiting_for or "its time", stopped, due)
     message = execution.waiting_for or first.title
     if first.kind == "call":
         child = (first.result or b"").decode().strip('"') or None

@@ -10,7 +10,7 @@ from halflap.store.postgres.accepting import Acceptance, Accepting, Entry, entry
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
-from halflap.store.rules.continuing import SentSignal, carry
+from halflap.store.rules.continuing import PACED, SentSignal, carry
 
 # So long as the chain goes on, and as long as was declared after it.
 PROLONG_KEYS = """
@@ -22,6 +22,10 @@ WHERE dedupe.instance = former.instance AND dedupe.flow = former.flow
 NOTE = """
 UPDATE executions SET chain = w.chain, link = w.link
 FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS w (id, chain, link) WHERE executions.id = w.id
+"""
+PACE = """
+UPDATE executions SET due_at = w.at, waiting_for = %s
+FROM unnest(%s::text[], %s::bigint[]) AS w (id, at) WHERE executions.id = w.id
 """
 INHERIT_KEYS = """
 UPDATE executions SET dedupe_key = former.dedupe_key
@@ -50,12 +54,13 @@ class NextLink:
     entry: Entry
     taken: Mapping[str, int]
     now: Micros
+    at: Micros
 
     @classmethod
     def of(cls, former: str, next: Continuation, now: Micros) -> NextLink:
         """Return the rows of what follows an execution."""
         chain, link = position_in_chain(next.start)
-        return cls(former, chain, link, entry(next.start, now), next.taken, now)
+        return cls(former, chain, link, entry(next.start, now), next.taken, now, next.at)
 
 
 async def prolong_keys(connection: Connection, following: Sequence[NextLink]) -> None:
@@ -84,6 +89,9 @@ async def hand_over(
     before = Numbers(each.link - 1 for each in made.values())
     await connection.execute(NOTE, (formers, chains, before))
     await connection.execute(INHERIT_KEYS, (ids, formers))
+    paced = {each.entry.start.execution: each.at for each in made.values() if each.at > each.now}
+    if paced:
+        await connection.execute(PACE, (PACED.encode(), Texts(paced), Numbers(paced.values())))
     await _send(connection, made)
     return set(made)
 

@@ -1,14 +1,29 @@
-"""Continuing: what the next of a chain inherits of the signals that were sent to the former one."""
+"""Continuing: when the next of a chain begins, and which signals of the former one it inherits."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from halflap.model import SYSTEM, Micros, frozen
+from halflap.model import SYSTEM, Micros, StepKind, frozen
 
 ANSWERED = f"{SYSTEM}answered"
 """The name of a signal that is inherited only so that its question is not answered twice."""
+
+WORK: frozenset[StepKind] = frozenset({"action", "step", "start", "call", "sleep", "signal"})
+"""The kinds of steps by which an execution does something, or waits for something."""
+UNPACED = 10
+"""The number of executions of a chain that follow each other at once, whatever they do."""
+PACE: Micros = 1_000_000
+PACED = "the pace of its chain, whose last execution did nothing"
+
+
+def begins_at(link: int, now: Micros, *, has_worked: bool) -> Micros:
+    """Return when the next of a chain may begin, whose former one ends now.
+
+    One that did no work is followed a second later, so that a flow that only continues is no load.
+    """
+    return now if has_worked or link <= UNPACED else now + PACE
 
 
 @frozen
