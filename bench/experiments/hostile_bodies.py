@@ -61,6 +61,8 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "within the bounds: arrays": lambda: filled(b"[]", count=249_000),
     "within the bounds: objects": lambda: filled(b'{"a":"bcdefghijklmno"}', count=249_000),
     "within the bounds: numbers": lambda: filled(b"1.5", count=1_000_000),
+    "long numbers": lambda: filled(b"9" * 4_299),
+    "within the bounds: long numbers": lambda: filled(b"9" * 500),
     "one text": lambda: b'{"id":"1","a":"' + b'\\"' * (MOST // 2 - 64) + b'"}',
 }
 

@@ -27,6 +27,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from halflap.errors import DefinitionError
+from halflap.sdk.codec import MAX_DIGITS
 
 MOST_BYTES = 1024 * 1024
 """The most bytes of a document."""
@@ -50,7 +51,6 @@ PLAIN_WORDS = {
 _NO_NUMBERS = frozenset(
     sign + word for sign in ("", "-", "+") for word in (".inf", ".Inf", ".INF", ".nan", ".NaN")
 )
-MOST_DIGITS = 4_300
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +330,8 @@ class _Reader:
             self.plain.add(path)
         if text in PLAIN_WORDS:
             return PLAIN_WORDS[text]
-        if len(text) > MOST_DIGITS and FRACTION.fullmatch(text):
-            raise self._refused(node, f"a number has {MOST_DIGITS:,} digits at most")
+        if len(text) > MAX_DIGITS and FRACTION.fullmatch(text):
+            raise self._refused(node, f"a number has {MAX_DIGITS} digits at most")
         if NUMBER.fullmatch(text):
             return int(text)
         if _ODD.fullmatch(text):
@@ -346,8 +346,8 @@ class _Reader:
 
     def _fraction(self, node: Any, text: str) -> Decimal:
         number = Decimal(text)
-        if not -MOST_DIGITS < number.adjusted() < MOST_DIGITS:
-            raise self._refused(node, f"the number is beyond 1e±{MOST_DIGITS}")
+        if not -MAX_DIGITS < number.adjusted() < MAX_DIGITS:
+            raise self._refused(node, f"the number is beyond 1e±{MAX_DIGITS}")
         return number
 
     def _refused(self, node: Any, said: str) -> Unreadable:

@@ -1,6 +1,6 @@
 """JSON in and out, exactly: no digit of a number is lost and nothing is turned into something else.
 
-Integers are `int` at any size up to 4,300 digits, fractions are `Decimal` with every digit that was
+Integers are `int` at any size up to 500 digits, fractions are `Decimal` with every digit that was
 sent (`1.10` stays `1.10`). Of two equal keys the last one wins, as in every browser; `-0` is `0`.
 What JSON cannot say is refused with `NotJson`, never approximated.
 """
@@ -31,6 +31,7 @@ from halflap.sdk._json import (
     NotJson,
     decode_json,
     fits,
+    long_number,
     with_fresh_stack,
 )
 from halflap.sdk.schema import UNSET, File
@@ -64,7 +65,7 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
     """
     try:
         plain = value if _is_plain(value) else with_fresh_stack(_plain, value, "$", 0)
-        return with_fresh_stack(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
+        data = with_fresh_stack(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
     except RecursionError as error:
         raise NotJson(TOO_DEEP) from error
     except UnicodeEncodeError as error:
@@ -76,6 +77,9 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
             raise
         long = "int_max_str_digits" in str(error)
         raise NotJson(TOO_LONG if long else str(error)) from error
+    if long_number(data) is not None:
+        raise NotJson(TOO_LONG)
+    return data
 
 
 _LEAVES = frozenset({str, int, bool, type(None)})

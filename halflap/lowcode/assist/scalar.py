@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from halflap.lowcode.source import FRACTION, MOST_DIGITS, NUMBER, PLAIN_WORDS
+from halflap.lowcode.source import FRACTION, NUMBER, PLAIN_WORDS
+from halflap.sdk.codec import MAX_DIGITS
 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\n\s*|.)", re.DOTALL)
 _ESCAPES = {
@@ -57,11 +58,11 @@ def plain_value(text: str) -> Any:
     """Return the meaning of a plain text: null, true, a number, or itself."""
     if text in PLAIN_WORDS:
         return PLAIN_WORDS[text]
-    if len(text) > MOST_DIGITS:
+    if len(text) > MAX_DIGITS:
         return text
     if NUMBER.fullmatch(text):
         return int(text)
     if FRACTION.fullmatch(text):
         number = Decimal(text)
-        return number if -MOST_DIGITS < number.adjusted() < MOST_DIGITS else text
+        return number if -MAX_DIGITS < number.adjusted() < MAX_DIGITS else text
     return text

@@ -92,7 +92,7 @@ NO_DATA = {
     "return {'a': [{1: 2}]}": "the result: at `a[0]`: a key is a int; write `str(key)`",
     "return {'a': float('nan')}": "the result: at `a`: nan has no JSON",
     "from decimal import Decimal\nreturn Decimal('Infinity')": "the result: Infinity has no JSON",
-    "return 10 ** 5000": "the result: a number of more than 4,300 digits",
+    "return 10 ** 5000": "the result: a number of more than 500 digits",
     "return 1e400": "the result: inf has no JSON",
     "return 1j": "the result: a complex is no data",
     "return len": "the result: `len` is no data",

@@ -20,7 +20,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 MAX_DEPTH = 256
-MAX_DIGITS = 4_300
+MAX_DIGITS = 500
 """As the journal's codec has them."""
 
 HEADER = struct.Struct(">I")
