@@ -122,11 +122,8 @@ def fits(number: Decimal) -> bool:
     )
 
 
-def pick(value: Any, path: str) -> str | None:
-    """Return what stands at a JSON pointer (RFC 6901), as text; None where that is no single value.
-
-    Numbers as they were sent, booleans as `true` and `false`.
-    """
+def pick(value: Any, path: str) -> Any:
+    """Return what stands at a JSON pointer (RFC 6901); None where that is no single value."""
     for token in path.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
         match value:
@@ -138,10 +135,10 @@ def pick(value: Any, path: str) -> str | None:
             case _:
                 return None
     match value:
-        case bool():
-            return "true" if value else "false"
-        case str() | int() | Decimal():
-            return str(value) or None
+        case bool() | int() | Decimal():
+            return value
+        case str():
+            return value or None
         case _:
             return None
 

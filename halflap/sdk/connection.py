@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 
 from halflap.errors import STATUSES_IN_DOUBT, Unauthorized, UpstreamError
 from halflap.sdk import running
@@ -58,6 +59,16 @@ class Connection(BaseModel):
     _component: ClassVar[str] = ""
 
     _link: Link | None = PrivateAttr(default=None)
+
+    @field_validator("base_url", check_fields=False)
+    @classmethod
+    def _base_url_is_a_base(cls, base_url: Any) -> Any:
+        if isinstance(base_url, str) and re.search(r"[?#]", base_url):
+            raise ValueError(
+                "has a query or a fragment, behind which no path can be joined; leave out what follows "
+                "the ? or #, and send parameters with each request (`params`)"
+            )
+        return base_url
 
     def headers(self) -> dict[str, str]:
         """Headers of every request."""

@@ -18,7 +18,7 @@ from halflap.model import Event
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.sdk.redact import clean
-from halflap.sdk.request import Request
+from halflap.sdk.request import Request, as_text, pointer
 from halflap.sdk.trigger import first_line
 
 log = structlog.get_logger("halflap.gateway")
@@ -47,6 +47,19 @@ def said(function: Callable[[Request], Any] | None, request: Request) -> str | N
     return None if found is None else str(found)
 
 
+def identity(function: Callable[[Request], Any] | None, request: Request) -> str | None:
+    """Return a declared function's result as the identity of a delivery: 1 is another than "1"."""
+    if isinstance(function, pointer):
+        function = function.value
+    found = pick(function, request) if function is not None else None
+    if not found and (found is None or isinstance(found, str)):
+        return None
+    is_plain = isinstance(found, str) and not found.startswith(NO_TEXT)
+    return found if is_plain else f"{NO_TEXT}{as_text(found)}"
+
+
+NO_TEXT = "\0"
+"""The prefix of an identity that is no text; texts that begin with it have it twice."""
 FILTERED = "the flow's filter wants nothing of it"
 """The reason of an execution that its filter ignores."""
 FILTER_FAILED = "halflap-filter-failed"
@@ -119,8 +132,8 @@ def kept(request: Request, pointers: Sequence[str]) -> bytes:
     except InvalidEvent:
         return request.body
     result: dict[str, Any] = {}
-    for pointer in pointers:
-        copy_field(whole, pointer.split("/")[1:], result)
+    for path in pointers:
+        copy_field(whole, path.split("/")[1:], result)
     return codec.encode(result)
 
 

@@ -186,7 +186,7 @@ async def predecode(request: Request, only: Sequence[str] | None = None) -> Requ
     return request
 
 
-async def _picked(request: Request, only: Sequence[str]) -> dict[str, str | None]:
+async def _picked(request: Request, only: Sequence[str]) -> dict[str, Any]:
     """Return what stands at JSON pointers; of a body that is no JSON, nothing."""
     try:
         [found] = await apart(_in_process, "pick", json_text(request), json.dumps(only))

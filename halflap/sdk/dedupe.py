@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from halflap.model import Dedupe
-from halflap.sdk.declared import said
+from halflap.sdk.declared import identity
 from halflap.sdk.request import Headers, Request, copied
 from halflap.sdk.signature import Signature
 from halflap.sdk.trigger import Declaration
@@ -22,7 +22,7 @@ def is_covered(declared: Declaration, request: Request) -> bool:
     view = copied(
         request, headers=Headers(headers), query=request.query if "url" in layout.template else ""
     )
-    return said(declared.dedupe, view) == said(declared.dedupe, request)
+    return identity(declared.dedupe, view) == identity(declared.dedupe, request)
 
 
 def digest_of(request: Request) -> str:
@@ -40,10 +40,10 @@ def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | 
     """
     if declared.dedupe is None:
         return None
-    key = said(declared.dedupe, part)
-    if not key:
+    key = identity(declared.dedupe, part)
+    if key is None:
         return None
-    if part is not whole and key == said(declared.dedupe, whole):
+    if part is not whole and key == identity(declared.dedupe, whole):
         key = f"{key}#{part.part}"
     if isinstance(declared.verify, Signature) and not is_covered(declared, whole):
         key = f"{key}#{digest_of(part)}"

@@ -142,7 +142,7 @@ def clean(text: str) -> str:
 
 def spellings(secret: str) -> Iterator[str]:
     """Yield the ways in which an app may write a secret."""
-    yield secret
+    yield from (secret, secret[::-1])
     lines = secret.splitlines()
     for line in lines if len(lines) > 1 else ():
         if len(line) >= LONG_LINE:

@@ -325,6 +325,11 @@ class constant:  # noqa: N801
         return self.value
 
 
+def as_text(found: Any) -> str:
+    """Return what a picker or a declared function found, as text: numbers as they were sent."""
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
 @frozen
 class pointer:  # noqa: N801
     """Picks from the JSON body by RFC 6901: `pointer("/data/id")`, with `~1` for `/`, `~0` for `~`.
@@ -343,6 +348,11 @@ class pointer:  # noqa: N801
 
     def __call__(self, request: Request) -> str | None:
         """The value, as text."""
+        found = self.value(request)
+        return None if found is None else as_text(found)
+
+    def value(self, request: Request) -> Any:
+        """The value, as what it is in JSON."""
         picked = request._read.get("picked", {})
         if self.path in picked:
             return picked[self.path]

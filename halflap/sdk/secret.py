@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -59,6 +60,38 @@ def _derived(
     except Exception:  # or on secrets that it cannot read
         found = [each for name, each in sent.items() if is_credential(name)]
     return [*found, *(each.partition(" ")[2].strip() for each in found)]
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def check_headers(connection: Connection) -> None:
+    """Refuse values that no header can carry, though one is made of them: `ConfigError` by field."""
+    try:
+        sent = "\0".join(map(str, connection.headers().values()))
+    except Exception:  # an author's code, on credentials that are not complete yet
+        return
+    fields, secrets = take_apart(connection)
+    wrong = [
+        name
+        for name, value in {**_texts(fields, ""), **secrets}.items()
+        if _CONTROL.search(value) and value in sent
+    ]
+    if wrong:
+        what = "holds a line break or another control character, which no header can carry"
+        raise ConfigError(
+            f"{', '.join(wrong)} {what}; give it again without",
+            fields=dict.fromkeys(wrong, f"{what}; give it again without"),
+        )
+
+
+def _texts(value: Any, path: str) -> dict[str, str]:
+    if isinstance(value, dict):
+        found: dict[str, str] = {}
+        for name, each in cast(dict[str, Any], value).items():
+            found |= _texts(each, f"{path}.{name}" if path else name)
+        return found
+    return {path: value} if isinstance(value, str) else {}
 
 
 def put_together(

@@ -165,6 +165,42 @@ async def test_a_secret_is_sent_only_to_the_address_that_it_was_given_for(ready:
     assert ready.shop.seen[-1]["Host"].startswith("localhost")
 
 
+async def test_a_path_of_the_same_origin_keeps_the_secrets(ready: Any) -> None:
+    made = (await ready.api("POST", "/api/connections", draft(ready))).json
+    change = {"values": {"base_url": f"{ready.shop.url}/v2"}, "test": False}
+    moved = await ready.api("PATCH", f"/api/connections/{made['id']}", change)
+    assert (moved.status, moved.json["fields"]["base_url"]) == (200, f"{ready.shop.url}/v2")
+    kept = await ready.host.store.catalogue.connections.open_secrets(made["id"])
+    assert kept == {"api_key": "good-key"}
+
+
+@pytest.mark.parametrize("more", ["?team=1", "#v1", "/v1?"])
+async def test_a_base_url_is_the_beginning_of_urls(ready: Any, more: str) -> None:
+    values = {"base_url": ready.shop.url + more, "token": "whatever-it-is"}
+    asked = {"name": "web", "component": "http", "values": values}
+    refused = await ready.api("POST", "/api/connections", asked)
+    assert (refused.status, set(refused.json["fields"])) == (422, {"base_url"})
+    assert "leave out what follows" in refused.json["fields"]["base_url"]
+
+
+@pytest.mark.parametrize("key", ["good-key\r\nX-Admin: 1", "good-key\n", "good\0key"])
+async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
+    ready: Any, key: str
+) -> None:
+    values = {"base_url": ready.shop.url, "header": "X-Key", "key": key}
+    asked = {"name": "web", "component": "http", "values": values}
+    for test in (True, False):
+        refused = await ready.api("POST", "/api/connections", {**asked, "test": test})
+        assert (refused.status, set(refused.json["fields"])) == (422, {"key"})
+        assert b"good" not in refused.body
+    basic = {"base_url": ready.shop.url, "username": "u", "password": key}  # in base64
+    made = await ready.api("POST", "/api/connections", {**asked, "values": basic})
+    assert made.status == 201
+    path = f"/api/connections/{made.json['id']}"
+    changed = await ready.api("PATCH", path, {"values": {"token": "other\n"}})
+    assert (changed.status, set(changed.json["fields"])) == (422, {"token"})
+
+
 async def test_what_cannot_be_tested_is_not_called_working(ready: Any) -> None:
     values = {"base_url": ready.shop.url, "token": "whatever-it-is"}
     asked = {"name": "web", "component": "http", "values": values}

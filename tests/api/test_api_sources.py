@@ -57,7 +57,8 @@ async def find_people(shop: Shop, search: str = "", cursor: str | None = None) -
 @component.action
 async def leak(shop: Shop) -> list[str]:
     """List what no app should."""
-    return [f"Bearer {shop.api_key.get_secret_value()}"]
+    key = shop.api_key.get_secret_value()
+    return [f"Bearer {key}", key[::-1], "x" * 1_000]
 
 
 @component.action
@@ -233,7 +234,10 @@ async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
     assert (await listed(either, customer, "tags", cursor="x")).status == 422
     people = await listed(either, customer, "owner", search="ada", cursor="2")
     assert (values(people), people.json["next"]) == (["ada2", "ada3"], "4")
-    assert values(await listed(either, customer, "secret")) != ["Bearer good-key"]
+    leaked = await listed(either, customer, "secret")
+    assert b"good-key" not in leaked.body
+    assert b"good-key"[::-1] not in leaked.body
+    assert len(leaked.json["choices"][2]["label"]) == 200
     lacking = await listed(either, customer, "pipeline", connections={})
     assert lacking.json["fields"] == {"shop": "choose a connection first"}
     unknown = await listed(either, customer, "pipelin")

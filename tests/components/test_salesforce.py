@@ -24,6 +24,7 @@ from halflap import (
 )
 from halflap.components import salesforce
 from halflap.components.salesforce.models import ObjectField
+from halflap.sdk.secret import put_together, take_apart
 from halflap.testing import Fake
 
 DATA = "/services/data/v63.0"
@@ -58,6 +59,23 @@ def test_each_way_in_signs_in_where_the_connection_says() -> None:
     sf = salesforce.Salesforce.model_validate({"auth": given})
     assert isinstance(sf.auth, salesforce.KeyPair)
     assert (sf.auth.subject, sf.auth.audience) == ("u@x.example", "https://login.salesforce.com")
+
+
+def test_an_address_that_follows_from_the_login_url_is_not_taken_from_elsewhere() -> None:
+    given = {"kind": "oauth2_code", "client_id": "c"}
+    sf = salesforce.Salesforce.model_validate({"auth": given})
+    fields, _ = take_apart(sf)
+    assert {"token_url", "authorize_url"}.isdisjoint(fields["auth"]), "so that it cannot be stale"
+    for name in ("token_url", "authorize_url"):
+        stored = {"auth": {**given, name: getattr(sf.auth, name)}}  # as 0.1.0 stored it
+        assert salesforce.Salesforce.model_validate(stored) == sf
+        with pytest.raises(ConfigError) as caught:
+            put_together(
+                salesforce.Salesforce, {"auth": {**given, name: "https://mine.example/token"}}, {}
+            )
+        assert caught.value.fields == {
+            f"auth.{name}": "follows from login_url: set that, and clear this"
+        }
 
 
 def test_a_form_asks_for_nothing_that_salesforce_tells_by_itself() -> None:

@@ -364,7 +364,17 @@ async def test_an_id_that_is_a_number_is_one_all_the_same() -> None:
         assert (await shop.send(b'{"id": 7, "order": 9}'))[0] == 200
     [start] = shop.intake.starts
     assert start.dedupe is not None
-    assert (start.dedupe.key, start.key) == ("7", "9")
+    assert (start.dedupe.key, start.key) == ("\0" + "7", "9")
+
+
+async def test_ids_of_other_types_are_others_though_they_read_alike() -> None:
+    for dedupe in (pointer("/id"), lambda r: r.json()["id"]):
+        shop = desk(dedupe=dedupe)
+        for id in (b"1", b'"1"', b'"\\u00001"', b"true", b'"true"', b"1.0"):
+            for _ in range(2):
+                assert (await shop.send(b'{"id": %b}' % id))[0] == 200
+        keys = [each.dedupe.key for each in shop.intake.starts if each.dedupe]
+        assert keys == ["\0" + "1", "1", "\0\0" + "1", "\0true", "true", "\0" + "1.0"]
 
 
 async def test_an_answer_that_cannot_be_made_is_still_a_yes_to_what_was_kept() -> None:

@@ -43,6 +43,7 @@ FORMS = {
     "Basic of one more": lambda s: "Basic " + base64.b64encode(f"user1:{s}".encode()).decode(),
     "Basic of two more": lambda s: "Basic " + base64.b64encode(f"user12:{s}".encode()).decode(),
     "base64 in a query": lambda s: quote(base64.b64encode(f"a:{s}".encode()).decode(), safe=""),
+    "reversed": lambda s: s[::-1],
     "Bearer": lambda s: f"Authorization: Bearer {s}",
 }
 

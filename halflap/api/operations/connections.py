@@ -28,7 +28,7 @@ from halflap.sdk.connection import Connection, Link
 from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens, check_callback
 from halflap.sdk.origin import changed_origins, origins
 from halflap.sdk.redact import Redactor
-from halflap.sdk.secret import deep_copy, put_together, secrets_of, take_apart
+from halflap.sdk.secret import check_headers, deep_copy, put_together, secrets_of, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.connections import Status, missing
@@ -144,6 +144,7 @@ class Connections:
                 fields={"name": "is taken"},
             )
         connection = put_together(kind, values, {})
+        check_headers(connection)
         await self.resolver.with_team_app(connection, component)
         connection, tested = await self._tried(connection, name, test)
         fields, secrets = take_apart(connection)
@@ -173,6 +174,7 @@ class Connections:
         except ConfigError:  # its type was changed since
             before = None
         connection = transferred(before, connection, values, stored.name)
+        check_headers(connection)
         await self.resolver.with_team_app(connection, stored.component)
         connection, tested = await self._tried(connection, name or stored.name, test)
         fields, secrets = take_apart(connection)

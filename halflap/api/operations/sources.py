@@ -41,6 +41,8 @@ PAGE = 100
 MOST = 10_000
 """The number of choices that a value is looked for among; one beyond them is not refused."""
 SHOWN = 10
+LONGEST_LABEL = 200
+"""The most characters of a choice's label that are shown."""
 
 Values = Mapping[str, Any]
 
@@ -374,6 +376,8 @@ async def ask(
             async with explained(connection) as redactor:
                 page = as_page(name, action, await action(**inputs))
             page = ChoicePage.model_validate(redactor.value(page.model_dump()))
+            for each in page.choices:
+                each.label = each.label[:LONGEST_LABEL]
     except HalflapError as error:
         error.args = (f"the choices of {name} cannot be listed: {error.message}",)
         raise

@@ -36,7 +36,7 @@ class Granted(BaseModel):
 
     granted: ClassVar[frozenset[str]] = OAuth2Code.granted | {"instance_url", "organization_id"}
 
-    token_url: SkipJsonSchema[str] = ""
+    token_url: SkipJsonSchema[str] = Field("", exclude=True)
     access_token: SkipJsonSchema[SecretStr | None] = None
     refresh_token: SkipJsonSchema[SecretStr | None] = None
     expires_at: SkipJsonSchema[datetime | None] = None
@@ -64,7 +64,7 @@ class Granted(BaseModel):
 class SignIn(Granted, OAuth2Code):
     """Sign in at Salesforce in a browser (web server flow with PKCE)."""
 
-    authorize_url: SkipJsonSchema[str] = ""
+    authorize_url: SkipJsonSchema[str] = Field("", exclude=True)
     client_id: str = ""
     """The consumer key of the connected app; left out, your team's own OAuth app is used."""
 
@@ -91,8 +91,8 @@ class KeyPair(Granted, JwtBearer):
     private_key: SecretStr
     """The RSA private key in PEM."""
 
-    subject: SkipJsonSchema[str] = ""
-    audience: SkipJsonSchema[str] = ""
+    subject: SkipJsonSchema[str] = Field("", exclude=True)
+    audience: SkipJsonSchema[str] = Field("", exclude=True)
 
     def at(self, login_url: str) -> Self:
         claims = {"subject": self.username, "audience": login_url}
@@ -152,7 +152,15 @@ class Salesforce(Connection):
     @model_validator(mode="after")
     def _sign_in_at_login_url(self) -> Self:
         if isinstance(self.auth, Granted):
-            self.auth = self.auth.at(self.login_url.rstrip("/"))
+            derived = self.auth.at(self.login_url.rstrip("/"))
+            for name in ("token_url", "authorize_url", "subject", "audience"):
+                given = getattr(self.auth, name, "")
+                if given not in ("", getattr(derived, name, "")):
+                    raise ConfigError(
+                        f"auth.{name} follows from login_url: set that, and clear this",
+                        fields={f"auth.{name}": "follows from login_url: set that, and clear this"},
+                    )
+            self.auth = derived
         return self
 
     @property
