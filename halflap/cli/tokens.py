@@ -11,12 +11,11 @@ from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
-
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+from halflap.sdk.duration import duration
 
 
 class Lasting(click.ParamType[int]):
-    """A while, such as `15m`, `24h` or `30d`; its seconds."""
+    """A duration, such as `15m`, `24h` or `1h 30m`; its seconds."""
 
     name = "while"
 
@@ -24,10 +23,10 @@ class Lasting(click.ParamType[int]):
         """The seconds."""
         if isinstance(value, int):
             return value
-        number, unit = value[:-1], value[-1:]
-        if not (number.isascii() and number.isdigit() and unit in SECONDS):
-            self.fail(f"{value!r} is no while; say it as 15m, 24h or 30d", param, ctx)
-        return int(number) * SECONDS[unit]
+        try:
+            return int(duration(value).total_seconds())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group("tokens", cls=Group)
