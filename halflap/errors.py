@@ -124,7 +124,7 @@ class UpstreamError(HalflapError):
             in_doubt = status is None or status in STATUSES_IN_DOUBT
         self.in_doubt = in_doubt
         if retryable is None:
-            retryable = status is None or status >= 500 or status in (408, 409, 425, 429)
+            retryable = status is None or status >= 500 or status in (408, 425, 429)
         self.retryable = retryable
 
 

@@ -63,18 +63,23 @@ def again(
             return None
 
 
-def classified(error: Exception, caught: Exception, retry: Retry) -> Exception:
+def classified(
+    error: Exception, caught: Exception, retry: Retry, *, repeated: bool = False
+) -> Exception:
     """Return a step's error as its retry rule takes the status that the app answered.
 
     `caught` is what the step raised, `error` what the gate of its connection made of it. What was
-    not sent (the connection rests, is away or is parked) has no status.
+    not sent (the connection rests, is away or is parked) has no status. `repeated` means that the
+    request was sent before, with a key that the app honours: a 409 says that it is still at work on
+    the former one.
     """
     if not isinstance(caught, UpstreamError) or isinstance(caught, Blocked | Away | Parked):
         return error
     if caught.status in retry.not_on:
         caught.retryable = False
         return caught
-    if caught.status in retry.on and isinstance(error, UpstreamError):
+    again = caught.status in retry.on or (repeated and caught.status == 409)
+    if again and isinstance(error, UpstreamError):
         error.retryable = True
     return error
 

@@ -37,9 +37,10 @@ class Retry:
     each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
     While the whole app is away (its circuit is open) no tries are spent, for `away` at the most.
 
-    408, 409, 425, 429 and 5xx are tried again, other statuses of the app fail at once: `on` lists
-    statuses to try again as well, `not_on` those to fail at. A request that may have been carried
-    out is not repeated by `on` either.
+    408, 425, 429 and 5xx are tried again, other statuses of the app fail at once: `on` lists statuses
+    to try again as well, `not_on` those to fail at. A 409 is tried again where it answers a repeated
+    request whose idempotency key the app honours: it is still at work on the former one. A request
+    that may have been carried out is not repeated by `on` either.
     """
 
     attempts: int = 10

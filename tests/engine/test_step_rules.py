@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from halflap import Retry, UpstreamError
 from halflap.components.http import Http
 from halflap.engine.executor import Executor, Work
+from halflap.engine.retry import classified
 from halflap.lowcode import Components, build, read
 from halflap.model import FlowKey, Outcome
 from halflap.sdk.connection import Link
@@ -110,13 +112,30 @@ async def test_control_without_on_the_status_fails_at_once(shop: Shop) -> None:
     assert (outcome.state, await shop.accounts(), await shop.tries()) == ("failed", [], 1)
 
 
-@pytest.mark.parametrize("status", [409, 429, 503])
+@pytest.mark.parametrize("status", [425, 429, 503])
 async def test_a_status_fails_at_once_where_the_step_says_not_on(shop: Shop, status: int) -> None:
     await shop.faults(fail_next=1, status=status)
     outcome = await shop.run(POST + f"  retry: {{attempts: 3, not_on: [{status}]}}")
     assert (outcome.state, await shop.tries()) == ("failed", 1)
     await shop.faults(fail_next=1, status=status)
     assert (await shop.run(POST + "  retry: {attempts: 3}")).state == "succeeded"
+
+
+async def test_a_conflict_fails_at_once_unless_the_step_says_on(shop: Shop) -> None:
+    await shop.faults(fail_next=1, status=409)
+    outcome = await shop.run(POST + "  retry: {attempts: 3}")
+    assert (outcome.state, await shop.tries()) == ("failed", 1)
+    await shop.faults(fail_next=1, status=409)
+    assert (await shop.run(POST + "  retry: {attempts: 3, on: [409]}")).state == "succeeded"
+
+
+def test_a_conflict_of_a_repeated_request_with_a_key_is_tried_again() -> None:
+    conflict = UpstreamError(status=409)
+    for repeated in (False, True):
+        assert classified(conflict, conflict, Retry(), repeated=repeated) is conflict
+        assert conflict.retryable is repeated
+    refused = classified(conflict, conflict, Retry(not_on=(409,)), repeated=True)
+    assert not getattr(refused, "retryable", True)
 
 
 async def test_on_never_repeats_what_may_have_been_carried_out(shop: Shop) -> None:

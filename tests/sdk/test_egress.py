@@ -404,7 +404,7 @@ RETRY = "Retry-After: 30"
         (403, (RETRY,), UpstreamError, False),
         (404, (), UpstreamError, False),
         (408, (), UpstreamError, True),
-        (409, (), UpstreamError, True),
+        (409, (), UpstreamError, False),
         (410, (), UpstreamError, False),
         (422, (), UpstreamError, False),
         (425, (), UpstreamError, True),

@@ -37,7 +37,7 @@ class RetryRule(Part):
     on: list[int] = Field(default_factory=list[int])
     """Statuses of the app at which it is tried again as well: `on: [423]`."""
     not_on: list[int] = Field(default_factory=list[int])
-    """Statuses of the app at which it fails at once: `not_on: [409]`."""
+    """Statuses of the app at which it fails at once: `not_on: [503]`."""
 
     @model_validator(mode="after")
     def _fits(self) -> RetryRule:
