@@ -203,7 +203,9 @@ class Steps:
         if not doing.pure:
             asked = doing.asked
             await self._ledger.settle(
-                () if asked is None else await self.two_way.before(asked, path)
+                ()
+                if asked is None
+                else await self.two_way.before(asked, path, again=known is not None)
             )
         self._check(scope)
         started = self._turn.now()
@@ -216,7 +218,10 @@ class Steps:
         except Exception as caught:
             step = self._begun.get(path)
             in_doubt = step is not None and step.in_doubt and not doing.repeatable
-            error = classified(await self._learnt(caught, path), caught, doing.retry)
+            undone = surely_undone(caught, step)
+            repeated = known is not None and step is not None and step.keyed
+            learnt = await self._learnt(caught, path)
+            error = classified(learnt, caught, doing.retry, repeated=repeated)
             failure = failure_of(caught, doing.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
@@ -229,7 +234,7 @@ class Steps:
                 message = failure.message if told else f"{failure.message}; {MAY_BE_DONE}"
                 failure = replace(failure, message=message, in_doubt=True)
         else:
-            error, in_doubt = None, False
+            error, in_doubt, undone = None, False, False
             self._begun.pop(path, None)
         record = Record(
             self._past.next_seq() if known is None else known.seq,
@@ -247,7 +252,7 @@ class Steps:
             doing.pure,
         )
         if error is not None:
-            self._failed(scope, doing, record, error, in_doubt)
+            self._failed(scope, doing, record, error, in_doubt, undone)
         writes: Sequence[StateWrite] = ()
         if doing.asked is not None and doing.writes is not None:
             writes = await self.two_way.after(doing.asked, doing.writes, record)
@@ -346,7 +351,13 @@ class Steps:
         return step
 
     def _failed(
-        self, scope: Scope, doing: Doing, record: Record, error: Exception, in_doubt: bool
+        self,
+        scope: Scope,
+        doing: Doing,
+        record: Record,
+        error: Exception,
+        in_doubt: bool,
+        undone: bool,
     ) -> NoReturn:
         """Keep a failed try, and pause until the next one; or fail, where there is none."""
         if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
@@ -354,9 +365,8 @@ class Steps:
             self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
             raise error
         if isinstance(error, Overruled) and doing.asked is not None:
-            self._keep(
-                scope, record, self.two_way.refused(doing.asked, record.path, error, record.tries)
-            )
+            gone = self.two_way.refused(doing.asked, record.path, error, undone=undone)
+            self._keep(scope, record, gone)
             raise error
         elapsed = record.ended_at - record.started_at
         decided = again(error, doing.retry, record.tries, elapsed, self._chance, in_doubt=in_doubt)
@@ -365,7 +375,7 @@ class Steps:
             gone = (
                 ()
                 if asked is None
-                else self.two_way.refused(asked, record.path, error, record.tries)
+                else self.two_way.refused(asked, record.path, error, undone=undone)
             )
             self._keep(scope, record, gone)
             raise step_failed(record) from error
@@ -375,7 +385,8 @@ class Steps:
         if decided.how == "park":
             at = record.ended_at  # so that it is tried as soon as it is let go
         waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
-        tried = () if doing.asked is None else self.two_way.tried(doing.asked, record.path)
+        asked = doing.asked
+        tried = () if asked is None else self.two_way.tried(asked, record.path, undone=undone)
         self._keep(scope, waiting, tried)
         waits_for: str = getattr(error, "waiting_for", "")
         self._pause(scope, Pause(decided.how, until, record.failure, waits_for))
@@ -396,3 +407,11 @@ class Steps:
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
         message = self._redactor.text(str(message))
         return [line_of(self._turn.now(), level, message, fields, step, self._seal)]
+
+
+def surely_undone(caught: Exception, step: RunningStep | None) -> bool:
+    """Return whether a try that failed surely changed nothing at the app."""
+    if step is not None and step.effects:
+        return False
+    sent = isinstance(caught, UpstreamError) and caught.in_doubt
+    return isinstance(caught, UpstreamError | ValueError | Overruled) and not sent

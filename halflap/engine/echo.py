@@ -306,18 +306,28 @@ class Echo:
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 
+    async def is_pending(self, asked: RecordState, path: str) -> bool:
+        """Return whether an earlier try of a step may have written."""
+        step = f"{self.execution}/{path}"
+        if asked.id:
+            return f"~{step}" in parsed(await self._turn.read_state(self._records, asked.name))
+        return bool(parsed(await self._turn.read_state(self._making(asked), step)))
+
+    def withdraw(self, asked: RecordState, path: str) -> StateWrite:
+        """Keep no more that a step may have written: its request surely was not carried out."""
+        step = f"{self.execution}/{path}"
+        if asked.id:
+            return self._merged(asked, {f"~{step}": None})
+        return StateWrite(self._making(asked), step, None)
+
     def refused(
         self, asked: RecordState, path: str, hops: int, *, definite: bool
     ) -> list[StateWrite]:
         """Return the writes with a final failure: the call did nothing, or its effect is unknown."""
+        writes = [self.withdraw(asked, path)] if definite else []
         if asked.id:
-            step = {f"?{self.execution}/{path}": None}
-            if definite:
-                step[f"~{self.execution}/{path}"] = None
-            return [self._merged(asked, step)]
-        if definite:
-            return [StateWrite(self._making(asked), f"{self.execution}/{path}", None)]
-        return [self._make(asked, path, hops, over=True)]
+            return [*writes, self._merged(asked, {f"?{self.execution}/{path}": None})]
+        return writes or [self._make(asked, path, hops, over=True)]
 
     # Pairs ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from halflap.engine.echo import MOST_HOPS, Echo, Known, short
 from halflap.engine.protocol import Turn
-from halflap.errors import Overruled, UpstreamError
+from halflap.errors import Overruled
 from halflap.model import Micros, Record, StateWrite, a_dict, a_set
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
@@ -110,6 +110,8 @@ class TwoWay:
     _looked: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _doubts: dict[str, Sequence[str]] = field(default_factory=a_dict)
+    _pending: set[str] = field(default_factory=a_set)
+    """The steps of which an earlier try may have written."""
 
     @classmethod
     def of(cls, turn: Turn) -> TwoWay:
@@ -243,8 +245,10 @@ class TwoWay:
         pairs, side = self.partner.pairs, self.partner.side
         return pairs.side_of(asked.component, asked.kind) == pairs.other(side)
 
-    async def before(self, asked: RecordState, path: str) -> list[StateWrite]:
-        """Return the writes before the call."""
+    async def before(self, asked: RecordState, path: str, *, again: bool) -> list[StateWrite]:
+        """Return the writes before the call; `again` says that it was tried before."""
+        if (again or self.attempt > 1) and await self.echo.is_pending(asked, path):
+            self._pending.add(path)
         if self.is_others(asked):
             # With what an earlier try may have written, and before this one says that it may.
             self._known[path] = await self.echo.dealt_with(asked)
@@ -310,16 +314,19 @@ class TwoWay:
         # Its event is to come: it is later than what is replayed, or than an earlier try.
         return self.goes_on or edit.since_try
 
-    def tried(self, asked: RecordState, path: str) -> list[StateWrite]:
-        """Return the writes with a try that is followed by another one."""
+    def tried(self, asked: RecordState, path: str, *, undone: bool) -> list[StateWrite]:
+        """Return the writes with a try that is followed by another one; `undone` as in `refused`."""
         there = self._looked.get(path)
-        return [] if there is None else [self.echo.looked(asked, path, there)]
+        looked = [] if there is None else [self.echo.looked(asked, path, there)]
+        return (
+            [*looked, self.echo.withdraw(asked, path)] if self._is_undone(path, undone) else looked
+        )
 
     async def after(self, asked: RecordState, writes: Writes, record: Record) -> list[StateWrite]:
         """Return the writes with the call's result."""
         asked = replace(asked, fields=self._left.get(record.path, asked.fields))
         saved = self.recalled(asked, writes, record)
-        first = self._is_first(record.tries)
+        first = record.path not in self._pending
         doubts = self._doubts.get(record.path, ())
         kept = self.echo.after(
             asked, saved, record.path, self.news.hops, first=first, doubts=doubts
@@ -333,12 +340,10 @@ class TwoWay:
         return saved
 
     def refused(
-        self, asked: RecordState, path: str, error: Exception, tries: int
+        self, asked: RecordState, path: str, error: Exception, *, undone: bool
     ) -> list[StateWrite]:
-        """Return the writes with a final failure, after so many tries."""
-        status = error.status if isinstance(error, UpstreamError) else None
-        refused = status is not None and 400 <= status < 500
-        definite = (refused or isinstance(error, ValueError | Overruled)) and self._is_first(tries)
+        """Return the writes with a final failure; `undone` says that its last try surely did nothing."""
+        definite = self._is_undone(path, undone)
         gone = self.echo.refused(asked, path, self.news.hops, definite=definite)
         if not isinstance(error, Overruled) or path not in self._left:
             return gone
@@ -351,9 +356,9 @@ class TwoWay:
             dealt_with.append(self.echo.seen(replace(told, fields=both), (), self.news.written))
         return dealt_with
 
-    def _is_first(self, tries: int) -> bool:
-        """Return whether no try can have come before, of which nobody knows what it did."""
-        return tries == 1 and self.attempt == 1
+    def _is_undone(self, path: str, undone: bool) -> bool:
+        """Return whether no try of a step can have done anything, the last one included."""
+        return undone and path not in self._pending
 
     async def _pairing(self, asked: RecordState, saved: RecordState) -> list[StateWrite]:
         """Pair what a flow made at the other app with the record that its event tells of."""

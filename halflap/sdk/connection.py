@@ -125,14 +125,16 @@ class Connection(BaseModel):
         method = method.upper()
         current = running.step.get()
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
-        safe = method in REPEATABLE_METHODS or self.honoured_header() is not None
+        honours_keys = self.honoured_header() is not None
+        safe = method in REPEATABLE_METHODS or honours_keys
         gate = None if link is None else link.gate
         if current is not None:
-            current.once = not safe
+            current.once, current.keyed = not safe, bool(key) and honours_keys
         if gate is not None:
             await (gate.enter() if current is None else current.enter(gate))
-        if current is not None and not safe:
-            current.in_doubt = True
+        if current is not None:
+            current.effects += bool(key)
+            current.in_doubt |= not safe
         try:
             response = await self._request(
                 method,
@@ -146,6 +148,7 @@ class Connection(BaseModel):
         except UpstreamError as error:
             if current is not None and not error.in_doubt:
                 current.in_doubt = False
+                current.effects -= bool(key)
             if gate is not None:
                 gate.failed(error)
             if link is not None and type(error) is UpstreamError and not error.retryable:
@@ -156,6 +159,7 @@ class Connection(BaseModel):
                 gate.leave()
         if current is not None and response.status not in STATUSES_IN_DOUBT:
             current.in_doubt = False
+            current.effects -= bool(key) and response.status >= 400
         if gate is not None:
             gate.heard(response)
         if check:

@@ -140,9 +140,10 @@ class Recorder(Protocol):
 class RunningStep:
     """The step whose requests are being made: its path, and how many it has made.
 
-    through: the gate of the connection that its last request went through.
-    once: its last request must not be sent twice. in_doubt: it was sent, and may have been carried
-    out.
+    through: the gate of the connection that its last request went through. effects: how many of its
+    requests with an effect may have been carried out.
+    once: its last request must not be sent twice. keyed: it had a key that the app honours. in_doubt: it
+    was sent, and may have been carried out.
     sent: hears of the headers of each request, for what may not be recorded.
     variant: what tells this try's requests from another's, where they do not say the same.
     limit: the action's time-out, which a wait for the connection's turn does not use up.
@@ -155,7 +156,9 @@ class RunningStep:
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
     through: Gate | None = None
+    effects: int = 0
     once: bool = False
+    keyed: bool = False
     in_doubt: bool = False
     limit: asyncio.Timeout | None = None
     patience: float = 0.0

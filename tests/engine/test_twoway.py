@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halflap import Conflict, Context, UpstreamError
-from halflap.engine.echo import MAKING_LASTS, MOST_HOPS
+from halflap.engine.echo import MAKING_LASTS, MOST_HOPS, parsed
 from halflap.model import Execution
 from halflap.sdk.gate import Away
 from tests.engine.twins import Twins, drained, outcomes, twins_on
@@ -178,6 +178,44 @@ async def test_what_a_failed_execution_was_told_of_is_news_when_it_is_told_again
     twins.left.edit("left_1", name="Initech")
     assert outcomes(await twins.settle()) == {"succeeded": 1, "ignored: echo": 1}
     assert twins.equal
+
+
+@pytest.mark.parametrize("refused", [10, 2])
+async def test_a_write_that_surely_was_not_made_is_not_taken_for_made(
+    twins: Twins, refused: int
+) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", amount="300")
+    twins.right.refuse = refused
+    found = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert found.state == ("failed" if refused == 10 else "succeeded")
+    twins.right.refuse = 0
+    rows = await twins.engine.journal.list_state(f"records:{found.flow.instance}")
+    assert rows
+    assert not [name for row in rows.values() for name in parsed(row) if name.startswith("~")]
+    if refused == 10:
+        twins.right.edit("right_1", amount="300")  # what we did not write is a person's edit
+        edited, *_ = await twins.settle()
+        assert not edited.reason.startswith("echo")
+    assert twins.equal
+
+
+async def test_a_write_that_may_have_been_made_stays_pending(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", amount="300")
+    twins.right.lose = 1
+    writes = twins.right.writes
+
+    async def then_refuses() -> None:
+        twins.right.refuse = 10
+
+    twins.right.busy = then_refuses
+    found = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert (found.state, twins.right.writes) == ("failed", writes + 1)
+    rows = await twins.engine.journal.list_state(f"records:{found.flow.instance}")
+    assert [name for row in rows.values() for name in parsed(row) if name.startswith("~")]
 
 
 async def test_an_event_that_comes_late_says_nothing_new(twins: Twins) -> None:
