@@ -194,7 +194,7 @@ def test_tokens_are_minted_listed_and_revoked(project):
     assert "no token" in refused("tokens", "revoke", minted["id"])
     assert "Nobody" in refused("tokens", "mint", "Nobody")
     assert "say which customer" in refused("tokens", "mint")
-    assert "say it as 15m" in run("tokens", "mint", "Initech", "--lasts", "soon").stderr
+    assert "is no duration; write 30s" in run("tokens", "mint", "Initech", "--lasts", "soon").stderr
 
 
 def test_customers_and_instances_are_paused_and_resumed(project):
