@@ -21,11 +21,11 @@ from halflap.cli.executions import apart, instance_option
 from halflap.cli.output import Output, inline
 from halflap.cli.project import Entry, Project
 from halflap.cli.reach import customer_option, speaks
+from halflap.engine.builder import partner_of, validated
 from halflap.engine.bundle import Bundle, pack
 from halflap.engine.executor import Work
 from halflap.engine.integration import load_integration
 from halflap.engine.lock import unsatisfied
-from halflap.engine.resolver import partner_of, validated
 from halflap.engine.shadow import Difference, NoEgress, Original, Shadowed, hold_back, shadow
 from halflap.errors import ConfigError, HalflapError
 from halflap.model import Event, Failure, FlowKey, Outcome, Record, Start

@@ -13,16 +13,17 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-from halflap.engine.deployment import Lifecycle
-from halflap.engine.executor import Executor
+from halflap.engine.builder import WorkBuilder
+from halflap.engine.executor import Executor, Work
 from halflap.engine.library import Library
 from halflap.engine.line import (
     Answer,
     Begin,
+    Bundled,
     Done,
     Drop,
+    GivenFacts,
     Line,
     News,
     Ready,
@@ -32,14 +33,22 @@ from halflap.engine.line import (
 )
 from halflap.engine.process import die_with, limit_memory, volunteer
 from halflap.engine.protocol import Ended
-from halflap.engine.remote import Desk, RemoteCatalogue
-from halflap.engine.resolver import Resolver
+from halflap.engine.remote import Desk
 from halflap.engine.watchdog import Watchdog
-from halflap.model import LogLine, Micros, Outcome, Record, Signal, Start, StateWrite, wall_clock
+from halflap.model import (
+    FlowKey,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Signal,
+    Start,
+    StateWrite,
+    wall_clock,
+)
 from halflap.sdk.egress import Egress, Policy
 from halflap.store import blobs
 from halflap.store.blobs.checked import Checked
-from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
 
 
@@ -102,7 +111,6 @@ class Child:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._desk = Desk(line)
-        self._catalogue = RemoteCatalogue(self._desk)
         self._running: dict[str, tuple[RemoteTurn, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -120,8 +128,8 @@ class Child:
                 match message:
                     case Take():
                         self._take(message, executor)
-                    case Answer():
-                        self._desk.answered(message)
+                    case Answer() | Bundled() | GivenFacts():
+                        self._desk.take(message)
                     case News():
                         self._hear(message)
                     case Drop(execution) if execution in self._running:
@@ -130,18 +138,20 @@ class Child:
                         pass
 
     def _executor(self, begin: Begin) -> Executor:
-        catalogue = cast(Catalogue, self._catalogue)
-        library = Library(catalogue, Path(begin.folder) / "bundles")
-        resolver = Resolver(
-            catalogue,
+        desk = self._desk
+        builder = WorkBuilder(
+            desk,
             Vault.from_text(begin.keys),
-            library,
+            Library(desk.bundle, Path(begin.folder) / "bundles"),
             base_url=lambda: begin.base_url,
             egress=Egress(Policy(allow=begin.allow)),
         )
-        resolver.system_flow = Lifecycle(catalogue, library.integration, resolver.config).flow
+
+        async def resolve(key: FlowKey) -> Work:
+            return await builder.build(desk.facts(key))
+
         reader = Checked(blobs.at(begin.blobs)) if begin.blobs else None
-        return Executor(resolver.work, reader=reader)
+        return Executor(resolve, reader=reader)
 
     def _take(self, take: Take, executor: Executor) -> None:
         turn = RemoteTurn(take, self._desk)
@@ -149,7 +159,6 @@ class Child:
         self._running[turn.start.execution] = turn, task
 
     def _hear(self, news: News) -> None:
-        self._catalogue.changed = news.changed
         for name, (turn, _) in self._running.items():
             turn.until = news.until.get(name, turn.until)
             turn.cancelling = news.cancelling.get(name, turn.cancelling)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
+from halflap.engine.facts import FactSource
 from halflap.engine.lineage import as_request, caught_up
 from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
@@ -39,7 +40,6 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.redact import clean
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Endpoint, Missed, Subscription, first_line
-from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.subscriptions import StoredSubscription
 from halflap.store.protocol import Filter, Journal
 
@@ -62,13 +62,13 @@ class Lifecycle:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        source: FactSource,
         load: Load,
         config: Callable[..., Any],
         journal: Journal | None = None,
     ) -> None:
         """Without a `journal`, what was missed is accepted though a newer event of it came."""
-        self._catalogue = catalogue
+        self._source = source
         self._load = load
         self._config = config
         self._journal = journal
@@ -179,7 +179,7 @@ class Lifecycle:
         imports is not lost. What the app refuses with 4xx is subscribed after the deploy flow, which
         may make what it names.
         """
-        if (await self._catalogue.instances.get(key.instance)).deployment != ctx.execution:
+        if await self._source.deployment(key.instance) != ctx.execution:
             raise Cancel("its instance moves otherwise by now")
         author = integration.lifecycle_flow("deploy")
         flows = {name: flow.resolved(ctx.config) for name, flow in integration.flows.items()}
@@ -255,7 +255,7 @@ class Lifecycle:
         made_by: str,
     ) -> Action[..., Subscription]:
         async def subscribe(connection: Connection, url: str, secret: SecretStr) -> Subscription:
-            former = await self._catalogue.subscriptions.get(key.instance, flow)
+            former = await self._made(key, flow)
             if not is_known(former, made_by):
                 await self._begin(flow, key, former, made_by)
             if former is not None:
@@ -265,13 +265,10 @@ class Lifecycle:
             )
             if former is not None and former.remote_id not in ("", made.id):
                 await self._take_down(former, key)  # of a version that heard of something else
-            await self._catalogue.subscriptions.put(
-                key.instance,
-                flow,
-                remote_id=made.id,
-                secret=made.secret.get_secret_value() if made.secret else None,
-                data=dict(made.data) | ({MADE_BY: made_by} if made_by != key.version else {}),
-                version=key.version,
+            signs = made.secret.get_secret_value() if made.secret else None
+            data = dict(made.data) | ({MADE_BY: made_by} if made_by != key.version else {})
+            await self._keep(
+                StoredSubscription(key.instance, flow, made.id, signs, data, key.version)
             )
             return made
 
@@ -283,21 +280,20 @@ class Lifecycle:
         self, flow: str, key: FlowKey, former: StoredSubscription | None, made_by: str
     ) -> None:
         """Keep that a version subscribes: what the app makes of it may never be answered."""
-        await self._catalogue.subscriptions.put(
-            key.instance,
-            flow,
-            remote_id=former.remote_id if former else "",
-            secret=former.secret if former else None,
-            data={
-                **(former.data if former else {}),
-                BEGUN: [*(begun(former) if former else ()), made_by],
-            },
-            version=former.version if former else key.version,
-        )
+        former = former or StoredSubscription(key.instance, flow, "", None, {}, key.version)
+        data = former.data | {BEGUN: [*begun(former), made_by]}
+        await self._keep(replace(former, data=data, left_because=""))
+
+    async def _made(self, key: FlowKey, flow: str) -> StoredSubscription | None:
+        found = await self._source.subscriptions(key.instance)
+        return next((each for each in found if each.flow == flow), None)
+
+    async def _keep(self, made: StoredSubscription) -> None:
+        await self._source.keep(made.instance, made.flow, made)
 
     def _subscribed(self, key: FlowKey) -> Action[..., list[str]]:
         async def subscribed() -> list[str]:
-            return [each.flow for each in await self._catalogue.subscriptions.list(key.instance)]
+            return [each.flow for each in await self._source.subscriptions(key.instance)]
 
         return system_step(subscribed, "subscriptions", "List this instance's subscriptions")
 
@@ -310,7 +306,7 @@ class Lifecycle:
         """
 
         async def unsubscribe() -> str | None:
-            made = await self._catalogue.subscriptions.get(key.instance, flow)
+            made = await self._made(key, flow)
             if made is None:
                 return None
             try:
@@ -321,9 +317,9 @@ class Lifecycle:
                 if not abandon or isinstance(error, StoreError | Fenced):
                     raise
                 because = clean(f"{type(error).__name__}: {first_line(error)}")
-                await self._catalogue.subscriptions.leave(key.instance, flow, because)
+                await self._keep(replace(made, left_because=because))
                 return because
-            await self._catalogue.subscriptions.remove(key.instance, flow)
+            await self._source.keep(key.instance, flow, None)
             return None
 
         return await system_step(unsubscribe, f"unsubscribe({flow})", f"Unsubscribe {flow}")()
@@ -428,6 +424,12 @@ def is_known(made: StoredSubscription | None, made_by: str) -> bool:
     if made is None:
         return False
     return made_by in begun(made) or (bool(made.remote_id) and maker(made) == made_by)
+
+
+def versions_of(subscriptions: Sequence[StoredSubscription]) -> set[str]:
+    """Return the versions that subscribed, or began to."""
+    makers = {by for each in subscriptions for by in (maker(each), *begun(each))}
+    return {each.partition("@")[0] for each in makers}
 
 
 def begun(made: StoredSubscription) -> Sequence[str]:

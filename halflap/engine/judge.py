@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Literal
 
 import structlog
 
+from halflap.engine.facts import FactSource, Learnt, StoredAccount, holding
 from halflap.errors import HalflapError, Unauthorized
 from halflap.model import StoredConnection
 from halflap.sdk.connection import Connection
@@ -20,14 +21,14 @@ TEST_SECONDS = 30.0
 TRUSTED_SECONDS = 30.0
 """Seconds for which a connection's test that passed is believed."""
 
-Opened = Callable[[type[Connection], StoredConnection, str], Awaitable[Connection]]
+Opened = Callable[[type[Connection], StoredAccount, str], Connection]
 
 
 class Judges:
     """Tests connections whose credentials an app refused, one at a time for all workers."""
 
-    def __init__(self, connections: Any, opened: Opened, monotonic: Callable[[], float]) -> None:
-        self._connections = connections
+    def __init__(self, source: FactSource, opened: Opened, monotonic: Callable[[], float]) -> None:
+        self._source = source
         self._opened = opened
         self._monotonic = monotonic
         self._passed: dict[tuple[str, int], float] = {}
@@ -39,8 +40,8 @@ class Judges:
         `park` where the connection's own test is refused as well; else the step just fails: it asked
         for what these credentials may not do.
         """
-        async with self._connections.refreshing(f"test:{used.id}"):
-            now = await self._connections.get(used.id)
+        async with holding(self._source, used.id, f"test:{used.id}") as held:
+            now = held.account.stored
             if now.generation != used.generation:
                 return "again"
             if now.status == "unauthorized":
@@ -48,18 +49,22 @@ class Judges:
             passed = self._passed.get((now.id, now.generation))
             if passed is not None and self._monotonic() - passed < TRUSTED_SECONDS:
                 return "fail"
-            return await self._test(kind, now)
+            how = await self._test(kind, held.account)
+            if how == "park":
+                held.learnt = Learnt(now.generation)
+        has_changed = how == "passed" and held.account.stored.generation != now.generation
+        return "again" if has_changed else "park" if how == "park" else "fail"
 
-    async def _test(self, kind: type[Connection], stored: StoredConnection) -> Judgement:
-        connection = await self._opened(kind, stored, stored.name)
+    async def _test(
+        self, kind: type[Connection], account: StoredAccount
+    ) -> Literal["park", "fail", "passed"]:
+        stored = account.stored
+        connection = self._opened(kind, account, stored.name)
         try:
             async with asyncio.timeout(TEST_SECONDS):
                 with suppress(NotImplementedError):  # nothing to ask: as if it had passed
                     await connection.test()
         except Unauthorized:
-            await self._connections.set_status(
-                stored.id, "unauthorized", generation=stored.generation
-            )
             log.warning(
                 "the app refused a connection; mend it", connection=stored.name, id=stored.id
             )
@@ -69,11 +74,7 @@ class Judges:
         except Exception:
             log.exception("a connection's test raised", connection=stored.id)
             return "fail"
-        newest = await self._connections.get(stored.id)
-        if newest.generation != stored.generation:
-            return "again"
-        self._passed = {
-            key: at for key, at in self._passed.items() if self._monotonic() - at < TRUSTED_SECONDS
-        }
-        self._passed[stored.id, stored.generation] = self._monotonic()
-        return "fail"
+        now = self._monotonic()
+        self._passed = {k: at for k, at in self._passed.items() if now - at < TRUSTED_SECONDS}
+        self._passed[stored.id, stored.generation] = now
+        return "passed"

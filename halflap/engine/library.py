@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ from halflap.errors import DefinitionError, NotFound
 from halflap.sdk.action import Action
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding
-from halflap.store.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from halflap.lowcode.observer import Tracer
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 class Library:
     """Loads each published version once, under a private name of its own."""
 
-    def __init__(self, catalogue: Catalogue, cache: Path) -> None:
-        self._catalogue = catalogue
+    def __init__(self, bundle: Callable[[str], Awaitable[bytes]], cache: Path) -> None:
+        """`bundle` reads the bundle of a version; `NotFound` where there is none."""
+        self._bundle = bundle
         self._cache = cache
         self._loaded: dict[str, Integration[Any]] = {}
         self._linted: tuple[str, list[Finding]] | None = None
@@ -48,14 +49,14 @@ class Library:
         async with self._loading:
             if version in self._loaded:
                 return self._loaded[version]
-            bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+            bundle = Bundle.from_bytes(await self._bundle(version))
             found = await self.read(bundle)
             self._loaded[version] = found
             return found
 
     async def action(self, version: str, name: str) -> Action[..., Any]:
         """Return an action by its dotted name: of a version's own components, or an installed one."""
-        bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+        bundle = Bundle.from_bytes(await self._bundle(version))
 
         def find() -> Action[..., Any]:
             return components_of(bundle, load(bundle, self._cache)).action(name)
@@ -101,7 +102,7 @@ class Library:
 
     async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
         """Return the integration of a version whose steps are traced; `None` where it is Python."""
-        bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+        bundle = Bundle.from_bytes(await self._bundle(version))
         if bundle.document is None:
             return None
         async with self._loading:
@@ -120,7 +121,7 @@ class Library:
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""
-        data = await self._catalogue.versions.bundle(version)
+        data = await self._bundle(version)
         bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
         return bundle.entry, dict(bundle.files)
 

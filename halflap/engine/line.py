@@ -17,10 +17,17 @@ import msgspec
 from halflap import errors
 from halflap.engine.protocol import Again, Ended
 from halflap.errors import HalflapError
-from halflap.model import Micros, Record, Start
+from halflap.model import FlowKey, Micros, Record, Start
 
 MOST_BYTES = 256 * 1024 * 1024
 """The longest frame; a longer one ends the line."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """An error as it crosses the line."""
+
+    kind: str
+    message: str
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -35,6 +42,25 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     blobs: str = ""
 
 
+class Bundled(msgspec.Struct, frozen=True, tag=True):
+    """To the child: the bundle of a version that it may need."""
+
+    version: str
+    bundle: bytes
+
+
+class GivenFacts(msgspec.Struct, frozen=True, tag=True):
+    """To the child: the facts of a flow and its instance's configs by revision, or why there are none.
+
+    They are JSON of our own codec, which keeps every number what it is.
+    """
+
+    key: FlowKey
+    facts: bytes = b""
+    revisions: bytes = b""
+    trouble: Trouble | None = None
+
+
 class Take(msgspec.Struct, frozen=True, tag=True):
     """Run this turn. `until` ends its lease (monotonic seconds, which processes share)."""
 
@@ -47,13 +73,10 @@ class Take(msgspec.Struct, frozen=True, tag=True):
 
 
 class News(msgspec.Struct, frozen=True, tag=True):
-    """Changes since the last exchange: leases that were prolonged, executions to cancel, the
-    catalogue's number.
-    """
+    """Changes since the last exchange: leases that were prolonged, executions to cancel."""
 
     until: dict[str, float]
     cancelling: dict[str, str]
-    changed: int
 
 
 class Drop(msgspec.Struct, frozen=True, tag=True):
@@ -62,19 +85,12 @@ class Drop(msgspec.Struct, frozen=True, tag=True):
     execution: str
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """An error as it crosses the line."""
-
-    kind: str
-    message: str
-
-
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From the child: it has begun; whatever ends it from now on is what it runs."""
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
-    """From the child: do something for an execution; `arguments` are the verb's own."""
+    """From the child: do something, for an execution or for all; `arguments` are the verb's own."""
 
     number: int
     execution: str
@@ -100,7 +116,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     dropped: bool = False
 
 
-ToChild = Begin | Take | News | Drop | Answer
+ToChild = Begin | Bundled | GivenFacts | Take | News | Drop | Answer
 ToParent = Ready | Ask | Done
 
 

@@ -16,20 +16,33 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from halflap.engine.journal import Blamed, JournalEngine
-from halflap.engine.line import Ask, Begin, Done, Drop, Line, News, Ready, Take, ToParent, error_of
+from halflap.engine.line import (
+    Ask,
+    Begin,
+    Done,
+    Drop,
+    Line,
+    News,
+    Ready,
+    Take,
+    ToParent,
+    error_of,
+    trouble_of,
+)
 from halflap.engine.lineage import follows
 from halflap.engine.process import spelled
 from halflap.engine.protocol import Ended, Verdict
 from halflap.engine.remote import Clerk
+from halflap.engine.resolver import Resolver
 from halflap.engine.turn import JournalTurn
 from halflap.errors import Fenced, StoreError
 from halflap.model import Failure, Outcome
-from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import MOST_CRASHES, Claim
 
 T = TypeVar("T")
@@ -126,14 +139,14 @@ class Probation:
     def __init__(
         self,
         engine: JournalEngine,
-        catalogue: Catalogue,
+        resolver: Resolver,
         begin: Callable[[], Begin],
         *,
         together: int = MOST_TOGETHER,
         children: int = CHILDREN,
     ) -> None:
         self._engine = engine
-        self._catalogue = catalogue
+        self._resolver = resolver
         self._begin = begin
         self._together = together
         self._at_once = children
@@ -273,48 +286,49 @@ class Probation:
             its.close()
         reader, writer = await asyncio.open_unix_connection(sock=mine)
         line = Line(reader, writer, ToParent)
-        clerk = Clerk(self._catalogue, group.turns)
-        answering: set[asyncio.Task[None]] = set()
+        clerk = Clerk(self._resolver, group.turns, line)
         telling: asyncio.Task[None] | None = None
         ready = False
-
-        async def answer(ask: Ask) -> None:
-            line.send(await clerk.answer(ask))
-
         try:
             line.send(self._begin())
             while group.left and (message := await line.receive()) is not None:
                 match message:
                     case Ready():
                         ready = True
-                        telling = asyncio.create_task(self._tell(group, line))
+                        telling = asyncio.create_task(self._tell(group, line, clerk))
                     case Ask():
-                        task = asyncio.create_task(answer(message))
-                        answering.add(task)
-                        task.add_done_callback(answering.discard)
+                        clerk.hear(message)
                     case Done():
-                        group.settle(message)
+                        group.settle(await self._on_current(message))
                     case _:
                         pass
-            # What it asked for before it ended is kept, so that it is not done again.
-            await asyncio.gather(*answering)
             finished = not group.left
         finally:
-            for each in (*answering, *filter(None, [telling])):
-                each.cancel()
+            if telling is not None:
+                telling.cancel()
             group.line = None
-            line.close()
             await clerk.close()
+            line.close()
             code = await uncut(reaped(process, kill=bool(group.left)))
         return ("it was done" if finished else spelled(code)), ready
 
-    async def _tell(self, group: Group, line: Line) -> None:
-        """Send the turns, then whatever changes about them."""
+    async def _on_current(self, done: Done) -> Done:
+        """Have what follows an execution run on the version that its instance has now."""
+        if done.ended is None or (next := done.ended.next) is None:
+            return done
+        try:
+            start = replace(next.start, flow=await self._resolver.current(next.start.flow))
+        except StoreError as error:
+            return Done(done.execution, trouble=trouble_of(error))
+        ended = replace(done.ended, next=replace(next, start=start))
+        return Done(done.execution, ended=ended)
+
+    async def _tell(self, group: Group, line: Line, clerk: Clerk) -> None:
+        """Send what the turns need and the turns, then whatever changes about them."""
         told: dict[str, float] = {}
-        changed = self._catalogue.changed
-        line.send(News({}, {}, changed))
         group.line = line
         for name, turn in group.turns.items():
+            await clerk.give(turn.start.flow)
             if group.verdicts[name].done():
                 continue
             told[name] = turn.until
@@ -339,10 +353,9 @@ class Probation:
                 for name, turn in left
                 if turn.cancelling is not None and name not in group.cancelled
             }
-            if until or cancelling or changed != self._catalogue.changed:
-                changed = self._catalogue.changed
+            if until or cancelling:
                 told.update(until)
-                line.send(News(until, cancelling, changed))
+                line.send(News(until, cancelling))
                 group.cancelled.update(cancelling)
 
 

@@ -1,42 +1,40 @@
-"""The store as a child process sees it: a few verbs, asked over the line and answered by a `Clerk`.
+"""The verbs by which a child process asks its parent as it runs flows; a `Clerk` answers them.
 
-A child opens no store of its own: it reads what running a flow needs, and adds to the journals of
-the executions that it was given, no more. JSON values cross as the bytes of our own codec, which
-keeps every number what it was.
+A child opens no store. It is given up front what its executions need to know, and asks for no more
+than adding to their journals, holding their connections, and where their routes lead. JSON values
+cross as the bytes of our own codec, which keeps every number what it was.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from halflap.engine.line import Answer, Ask, Line, encode, error_of, trouble_of
-from halflap.engine.protocol import Turn
-from halflap.errors import Fenced
-from halflap.model import (
-    Customer,
-    EndpointRecord,
-    FlowKey,
-    Instance,
-    LogLine,
-    OAuthApp,
-    Outcome,
-    Record,
-    SharedEndpoint,
-    Signal,
-    Start,
-    StateWrite,
-    StoredConnection,
+from halflap.engine.deployment import versions_of
+from halflap.engine.facts import FlowFacts, Learnt, Revision, StoredAccount
+from halflap.engine.line import (
+    Answer,
+    Ask,
+    Bundled,
+    GivenFacts,
+    Line,
+    Trouble,
+    encode,
+    error_of,
+    trouble_of,
 )
+from halflap.engine.lineage import is_lifecycle
+from halflap.engine.protocol import Turn
+from halflap.engine.resolver import Resolver
+from halflap.errors import Fenced, HalflapError, NotFound
+from halflap.model import FlowKey, LogLine, Outcome, Record, Signal, Start, StateWrite
 from halflap.sdk import codec
-from halflap.store.catalogue import Catalogue, StoredSubscription
-
-Shown = tuple[StoredSubscription, bytes]
+from halflap.store.catalogue import StoredSubscription
 
 VERBS: dict[str, tuple[Any, Any]] = {
     "commit": (tuple[list[Record], list[LogLine], list[StateWrite]], bool),
@@ -45,46 +43,80 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "signals": (tuple[()], list[Signal]),
     "begin": (tuple[Start], bool),
     "outcome": (tuple[str], Outcome | None),
-    "bundle": (tuple[str], bytes),
-    "customer": (tuple[str], Customer),
-    "instance": (tuple[str], Instance),
-    "revision": (tuple[str, int], tuple[bytes, dict[str, str]]),
-    "connection": (tuple[str], tuple[StoredConnection, bytes]),
-    "secrets": (tuple[str], dict[str, str]),
-    "oauth_app": (tuple[str], OAuthApp | None),
-    "lock": (tuple[str], None),
-    "unlock": (tuple[str], None),
-    "status": (tuple[str, str, int | None], None),
-    "refresh": (tuple[str, int, dict[str, str], bytes], bool),
-    "addressed": (tuple[str, str | None, str], list[Instance]),
-    "shared": (tuple[str], dict[str, SharedEndpoint]),
-    "endpoints": (tuple[str], dict[str, EndpointRecord]),
-    "endpoint_secret": (tuple[str], str),
-    "subscription": (tuple[str, str], Shown | None),
-    "subscriptions": (tuple[str], list[Shown]),
-    "subscribed": (tuple[str, str, str, str | None, bytes, str], None),
-    "unsubscribed": (tuple[str, str], None),
-    "left": (tuple[str, str, str], None),
+    "hold": (tuple[str, str], bytes),
+    "let_go": (tuple[str, str, bytes], bytes),
+    "route": (tuple[FlowKey, str, dict[str, str]], tuple[FlowKey, bytes]),
+    "keep": (tuple[str, str, bytes], None),
 }
-"""Every verb, the types of its arguments and of its result."""
+"""Every verb, the types of its arguments and of its result: those of a turn, then the others."""
 
 _arguments = {name: msgspec.msgpack.Decoder(types[0]) for name, types in VERBS.items()}
 _results = {name: msgspec.msgpack.Decoder(types[1]) for name, types in VERBS.items()}
+
+
+def read(data: bytes, kind: Any) -> Any:
+    """Return a value of a type from its JSON."""
+    return msgspec.convert(codec.decode(data), kind)
 
 
 # The parent's side -------------------------------------------------------------------------------
 
 
 class Clerk:
-    """Answers one child: turns by their execution, everything else from the catalogue."""
+    """Gives one child what its executions need, and answers what it asks."""
 
-    def __init__(self, catalogue: Catalogue, turns: Mapping[str, Turn]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, store: Resolver, turns: Mapping[str, Turn], line: Line) -> None:
+        self._store = store
         self._turns = turns
-        self._locks: dict[str, AsyncExitStack] = {}
+        self._line = line
+        self._given = set[FlowKey]()
+        self._bundles = set[str]()
+        self._accounts = set[str]()
+        self._targets = set[FlowKey]()
+        self._held: dict[str, str] = {}
+        self._answering: dict[asyncio.Task[None], str] = {}
 
-    async def answer(self, ask: Ask) -> Answer:
-        """Do what was asked for."""
+    async def give(self, key: FlowKey) -> None:
+        """Send what running a flow needs, once; where that is not there, the child hears why."""
+        if key in self._given:
+            return
+        self._given.add(key)
+        try:
+            facts = await self._store.read(key)
+            await self._give_bundle(key.version)
+            revisions: dict[str, Revision] = {}
+            if not key.is_shared:
+                revisions[str(key.revision)] = await self._revision(key.instance, key.revision)
+            if is_lifecycle(key):  # it takes down what earlier versions made, by their config
+                for version in versions_of(facts.subscriptions):
+                    with suppress(NotFound):
+                        await self._give_bundle(version)
+                for number in range(1, key.revision):
+                    with suppress(NotFound):
+                        revisions[str(number)] = await self._revision(key.instance, number)
+            given = GivenFacts(key, codec.encode(facts), codec.encode(revisions))
+        except HalflapError as error:
+            given = GivenFacts(key, trouble=trouble_of(error))
+        self._line.send(given)
+
+    def hear(self, ask: Ask) -> None:
+        """Answer what the child asks."""
+        task = asyncio.get_running_loop().create_task(self._answer(ask))
+        self._answering[task] = ask.verb
+        task.add_done_callback(self._answering.pop)
+
+    async def close(self) -> None:
+        """Do what the child has asked for, so that it is not done again; release what it holds."""
+        for task, verb in self._answering.items():
+            if verb == "hold":  # it may wait for what the child itself holds
+                task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        for lock, connection in self._held.items():
+            with suppress(HalflapError):
+                await self._store.let_go(lock, connection)
+        self._held.clear()
+
+    async def _answer(self, ask: Ask) -> None:
         try:
             arguments = _arguments[ask.verb].decode(ask.arguments)
             if ask.execution:
@@ -92,159 +124,105 @@ class Clerk:
             else:
                 verb: Callable[..., Awaitable[Any]] = getattr(self, f"_{ask.verb}")
                 value = await verb(*arguments)
-            return Answer(ask.number, encode(value))
+            answer = Answer(ask.number, encode(value))
         except Exception as error:
-            return Answer(ask.number, None, trouble_of(error))
-
-    async def close(self) -> None:
-        """Let go of what the child had locked."""
-        for stack in self._locks.values():
-            await stack.aclose()
-        self._locks.clear()
+            answer = Answer(ask.number, None, trouble_of(error))
+        self._line.send(answer)
 
     async def _of_turn(self, execution: str, verb: str, arguments: tuple[Any, ...]) -> Any:
         turn = self._turns.get(execution)
         if turn is None:
             raise Fenced(f"{execution} is not this child's")
-        match verb:
-            case "commit":
-                return await turn.commit(*arguments)
-            case "read_state":
-                return await turn.read_state(*arguments)
-            case "list_state":
-                return await turn.list_state(*arguments)
-            case "begin":
-                return await turn.begin(await self._own_child(arguments[0], turn.start))
-            case "outcome":
-                return await turn.outcome(*arguments)
-            case _:
-                return await turn.signals()
+        if verb == "begin":
+            self._check_child(arguments[0], turn.start)
+        do: Callable[..., Awaitable[Any]] = getattr(turn, verb)
+        return await do(*arguments)
 
-    async def _bundle(self, version: str) -> bytes:
-        return await self._catalogue.versions.bundle(version)
+    def _check_child(self, start: Start, parent: Start) -> None:
+        """Raise `Fenced` for a start that is not one of the execution's own.
 
-    async def _customer(self, customer: str) -> Customer:
-        return await self._catalogue.customers.get(customer)
-
-    async def _instance(self, instance: str) -> Instance:
-        return await self._catalogue.instances.get(instance)
-
-    async def _revision(self, instance: str, number: int) -> tuple[bytes, dict[str, str]]:
-        plain, connections = await self._catalogue.instances.revision(instance, number)
-        return codec.encode(plain), connections
-
-    async def _connection(self, connection: str) -> tuple[StoredConnection, bytes]:
-        found = await self._catalogue.connections.get(connection)
-        return replace(found, fields={}), codec.encode(found.fields)
-
-    async def _secrets(self, connection: str) -> dict[str, str]:
-        return await self._catalogue.connections.open_secrets(connection)
-
-    async def _oauth_app(self, component: str) -> OAuthApp | None:
-        return await self._catalogue.oauth_apps.get(component)
-
-    async def _lock(self, connection: str) -> None:
-        stack = AsyncExitStack()
-        await stack.enter_async_context(self._catalogue.connections.refreshing(connection))
-        self._locks[connection] = stack
-
-    async def _unlock(self, connection: str) -> None:
-        if (stack := self._locks.pop(connection, None)) is not None:
-            await stack.aclose()
-
-    async def _status(self, connection: str, status: Any, generation: int | None) -> None:
-        await self._catalogue.connections.set_status(connection, status, generation=generation)
-
-    async def _refresh(
-        self, connection: str, generation: int, secrets: dict[str, str], fields: bytes
-    ) -> bool:
-        plain = codec.decode(fields)
-        kept = await self._catalogue.connections.refresh(connection, generation, secrets, plain)
-        return kept is not None
-
-    async def _addressed(
-        self, integration: str, field: str | None, value: str
-    ) -> Sequence[Instance]:
-        return await self._catalogue.instances.addressed(integration, field, value)
-
-    async def _shared(self, integration: str) -> dict[str, SharedEndpoint]:
-        return await self._catalogue.shared.of_integration(integration)
-
-    async def _own_child(self, start: Start, parent: Start) -> Start:
-        """A start that a child process asks for, of what its own execution may start.
-
-        That of a shared endpoint may start flows of any instance of its integration.
+        That of a shared endpoint starts flows of the instances to which its routes led.
         """
-        flow = parent.flow
-        if flow.is_shared:
-            instance = await self._catalogue.instances.get(start.flow.instance)
-            flow = replace(
-                flow,
-                customer=instance.customer,
-                instance=instance.id,
-                integration=instance.integration,
-                version=start.flow.version,
-                revision=start.flow.revision,
-            )
-        if flow.integration != parent.flow.integration:
-            raise Fenced(f"{start.execution} is of another integration than {parent.execution}")
-        return own_child(start, parent, flow)
+        others = self._targets if parent.flow.is_shared else (parent.flow,)
+        is_own = any(replace(start.flow, flow=each.flow) == each for each in others)
+        accepts = start.parent is None and is_lifecycle(parent.flow)  # what was missed
+        if not is_own or (start.parent != parent.execution and not accepts):
+            raise Fenced(f"{start.execution} is no child of {parent.execution}")
 
-    async def _endpoints(self, instance: str) -> dict[str, EndpointRecord]:
-        return await self._catalogue.endpoints.of_instance(instance)
+    async def _hold(self, lock: str, connection: str) -> bytes:
+        if connection not in self._accounts or lock.removeprefix("test:") != connection:
+            raise Fenced(f"{connection} is none of this child's connections")
+        account = await self._store.hold(lock, connection)
+        self._held[lock] = connection
+        return codec.encode(account)
 
-    async def _endpoint_secret(self, endpoint: str) -> str:
-        return await self._catalogue.endpoints.secret(endpoint)
+    async def _let_go(self, lock: str, connection: str, learnt: bytes) -> bytes:
+        if self._held.pop(lock, None) != connection:
+            raise Fenced(f"{connection} is not held by this child")
+        known = read(learnt, Learnt | None)
+        return codec.encode(await self._store.let_go(lock, connection, known))
 
-    async def _subscription(self, instance: str, flow: str) -> Shown | None:
-        found = await self._catalogue.subscriptions.get(instance, flow)
-        return None if found is None else shown(found)
+    async def _route(
+        self, key: FlowKey, name: str, whose: Mapping[str, str]
+    ) -> tuple[FlowKey, bytes]:
+        if key not in self._given:
+            raise Fenced(f"{key.flow} of {key.instance} is not this child's")
+        target = await self._store.routed(key, name, whose)
+        await self._give_bundle(target.version)
+        self._targets.add(target)
+        return target, codec.encode(await self._revision(target.instance, target.revision))
 
-    async def _subscriptions(self, instance: str) -> list[Shown]:
-        return [shown(each) for each in await self._catalogue.subscriptions.list(instance)]
+    async def _keep(self, instance: str, flow: str, subscription: bytes) -> None:
+        if not any(is_lifecycle(each) and each.instance == instance for each in self._given):
+            raise Fenced(f"{instance} is not deployed by this child")
+        await self._store.keep(instance, flow, read(subscription, StoredSubscription | None))
 
-    async def _subscribed(
-        self,
-        instance: str,
-        flow: str,
-        remote_id: str,
-        secret: str | None,
-        data: bytes,
-        version: str,
-    ) -> None:
-        plain = codec.decode(data)
-        keep = self._catalogue.subscriptions.put
-        await keep(instance, flow, remote_id, secret, plain, version)
+    async def _revision(self, instance: str, number: int) -> Revision:
+        found = await self._store.revision(instance, number)
+        self._accounts.update(each.stored.id for each in found.accounts.values())
+        return found
 
-    async def _unsubscribed(self, instance: str, flow: str) -> None:
-        await self._catalogue.subscriptions.remove(instance, flow)
-
-    async def _left(self, instance: str, flow: str, because: str) -> None:
-        await self._catalogue.subscriptions.leave(instance, flow, because)
-
-
-def own_child(start: Start, parent: Start, of: FlowKey) -> Start:
-    """A start that a child process asks for; another one's than its own execution's is refused."""
-    if start.parent != parent.execution or replace(start.flow, flow=of.flow) != of:
-        raise Fenced(f"{start.execution} is no child of {parent.execution}")
-    return start
-
-
-def shown(subscription: StoredSubscription) -> Shown:
-    """A subscription as it crosses the line."""
-    return replace(subscription, data={}), codec.encode(subscription.data)
+    async def _give_bundle(self, version: str) -> None:
+        if version not in self._bundles:
+            self._line.send(Bundled(version, await self._store.bundle(version)))
+            self._bundles.add(version)
 
 
 # The child's side --------------------------------------------------------------------------------
 
 
 class Desk:
-    """Where a child asks: numbers what it asks for, and gives each answer to whoever waits for it."""
+    """Has what a child was given, and asks its parent for the rest; the child's `FactSource`."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
         self._asked = 0
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._facts: dict[FlowKey, FlowFacts | Trouble] = {}
+        self._bundles: dict[str, bytes] = {}
+        self._revisions: dict[tuple[str, int], Revision] = {}
+        self._deployments: dict[str, str | None] = {}
+        self._subscriptions: dict[str, dict[str, StoredSubscription]] = {}
+
+    def take(self, message: Answer | Bundled | GivenFacts) -> None:
+        """Keep what the parent gives, and hand over what it answers."""
+        match message:
+            case Answer(number):
+                future = self._waiting.get(number)
+                if future is not None and not future.done():
+                    future.set_result(message)
+            case Bundled(version, bundle):
+                self._bundles[version] = bundle
+            case GivenFacts(key, trouble=Trouble() as trouble):
+                self._facts[key] = trouble
+            case GivenFacts(key):
+                self._facts[key] = facts = read(message.facts, FlowFacts)
+                for number, each in read(message.revisions, dict[str, Revision]).items():
+                    self._revisions[key.instance, int(number)] = each
+                if facts.instance is not None:
+                    self._deployments[key.instance] = facts.instance.deployment
+                    made = {each.flow: each for each in facts.subscriptions}
+                    self._subscriptions[key.instance] = made
 
     async def ask(self, verb: str, *arguments: Any, execution: str = "") -> Any:
         """Ask the parent for a verb, and return its result; what failed there is raised here."""
@@ -261,131 +239,45 @@ class Desk:
             raise error_of(answer.trouble)
         return _results[verb].decode(answer.value or b"\xc0")
 
-    def answered(self, answer: Answer) -> None:
-        """Hand over an answer."""
-        future = self._waiting.get(answer.number)
-        if future is not None and not future.done():
-            future.set_result(answer)
+    def facts(self, key: FlowKey) -> FlowFacts:
+        """Return the facts of a flow; raise what the parent met with instead."""
+        found = self._facts[key]
+        if isinstance(found, Trouble):
+            raise error_of(found)
+        return found
 
+    async def bundle(self, version: str) -> bytes:
+        """Return the bundle of a version; raise `NotFound`."""
+        if version not in self._bundles:
+            raise NotFound(f"this process was not given version {version[:12]}")
+        return self._bundles[version]
 
-class RemoteCatalogue:
-    """The part of a `Catalogue` that running flows needs, asked over the line."""
+    async def revision(self, instance: str, number: int) -> Revision:
+        if (found := self._revisions.get((instance, number))) is None:
+            raise NotFound(f"instance {instance} has no revision {number} of its config")
+        return found
 
-    def __init__(self, desk: Desk) -> None:
-        self.changed = 0
-        self.customers = _Customers(desk)
-        self.versions = _Versions(desk)
-        self.connections = _Connections(desk)
-        self.oauth_apps = _OAuthApps(desk)
-        self.instances = _Instances(desk)
-        self.endpoints = _Endpoints(desk)
-        self.shared = _Shared(desk)
-        self.subscriptions = _Subscriptions(desk)
+    async def hold(self, lock: str, connection: str) -> StoredAccount:
+        return read(await self.ask("hold", lock, connection), StoredAccount)
 
+    async def let_go(
+        self, lock: str, connection: str, learnt: Learnt | None = None
+    ) -> StoredAccount:
+        return read(await self.ask("let_go", lock, connection, codec.encode(learnt)), StoredAccount)
 
-class _Noun:
-    def __init__(self, desk: Desk) -> None:
-        self._ask = desk.ask
+    async def routed(self, key: FlowKey, name: str, whose: Mapping[str, str]) -> FlowKey:
+        target, revision = await self.ask("route", key, name, dict(whose))
+        self._revisions[target.instance, target.revision] = read(revision, Revision)
+        return target
 
+    async def deployment(self, instance: str) -> str | None:
+        return self._deployments[instance]
 
-class _Customers(_Noun):
-    async def get(self, customer: str) -> Customer:
-        return await self._ask("customer", customer)
+    async def subscriptions(self, instance: str) -> Sequence[StoredSubscription]:
+        return list(self._subscriptions[instance].values())
 
-
-class _Versions(_Noun):
-    async def bundle(self, hash: str) -> bytes:
-        return await self._ask("bundle", hash)
-
-
-class _Instances(_Noun):
-    async def get(self, instance: str) -> Instance:
-        return await self._ask("instance", instance)
-
-    async def revision(self, instance: str, number: int) -> tuple[dict[str, Any], dict[str, str]]:
-        plain, connections = await self._ask("revision", instance, number)
-        return codec.decode(plain), connections
-
-    async def addressed(
-        self, integration: str, field: str | None, value: str
-    ) -> Sequence[Instance]:
-        return await self._ask("addressed", integration, field, value)
-
-
-class _Connections(_Noun):
-    async def get(self, connection: str) -> StoredConnection:
-        found, fields = await self._ask("connection", connection)
-        return replace(found, fields=codec.decode(fields))
-
-    async def open_secrets(self, connection: str) -> dict[str, str]:
-        return await self._ask("secrets", connection)
-
-    @asynccontextmanager
-    async def refreshing(self, connection: str) -> AsyncGenerator[None]:
-        await self._ask("lock", connection)
-        try:
-            yield
-        finally:
-            await self._ask("unlock", connection)
-
-    async def set_status(
-        self, connection: str, status: str, *, generation: int | None = None
-    ) -> None:
-        await self._ask("status", connection, status, generation)
-
-    async def refresh(
-        self,
-        connection: str,
-        expected_generation: int,
-        new_secrets: Mapping[str, str],
-        fields: Mapping[str, object],
-    ) -> StoredConnection | None:
-        plain = codec.encode(dict(fields))
-        kept = await self._ask("refresh", connection, expected_generation, new_secrets, plain)
-        return await self.get(connection) if kept else None
-
-
-class _OAuthApps(_Noun):
-    async def get(self, component: str) -> OAuthApp | None:
-        return await self._ask("oauth_app", component)
-
-
-class _Endpoints(_Noun):
-    async def of_instance(self, instance: str) -> dict[str, EndpointRecord]:
-        return await self._ask("endpoints", instance)
-
-    async def secret(self, endpoint: str) -> str:
-        return await self._ask("endpoint_secret", endpoint)
-
-
-class _Shared(_Noun):
-    async def of_integration(self, integration: str) -> dict[str, SharedEndpoint]:
-        return await self._ask("shared", integration)
-
-
-class _Subscriptions(_Noun):
-    async def get(self, instance: str, flow: str) -> StoredSubscription | None:
-        found = await self._ask("subscription", instance, flow)
-        return None if found is None else replace(found[0], data=codec.decode(found[1]))
-
-    async def list(self, instance: str) -> Sequence[StoredSubscription]:
-        found = await self._ask("subscriptions", instance)
-        return [replace(each, data=codec.decode(data)) for each, data in found]
-
-    async def put(
-        self,
-        instance: str,
-        flow: str,
-        remote_id: str,
-        secret: str | None,
-        data: Mapping[str, object],
-        version: str,
-    ) -> None:
-        plain = codec.encode(dict(data))
-        await self._ask("subscribed", instance, flow, remote_id, secret, plain, version)
-
-    async def remove(self, instance: str, flow: str) -> None:
-        await self._ask("unsubscribed", instance, flow)
-
-    async def leave(self, instance: str, flow: str, because: str) -> None:
-        await self._ask("left", instance, flow, because)
+    async def keep(self, instance: str, flow: str, made: StoredSubscription | None) -> None:
+        await self.ask("keep", instance, flow, codec.encode(made))
+        self._subscriptions[instance].pop(flow, None)
+        if made is not None:
+            self._subscriptions[instance][flow] = made

@@ -16,7 +16,6 @@ import structlog
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import Operations
 from halflap.engine.deployer import Deployer
-from halflap.engine.deployment import Lifecycle
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
@@ -86,7 +85,7 @@ class Host:
             hints=store.hints,
             grace=settings.cancel_seconds,
         )
-        self.library = Library(store.catalogue, settings.dir / "bundles")
+        self.library = Library(store.catalogue.versions.bundle, settings.dir / "bundles")
         self.throttles = Throttles(store.journal, self.clock)
         self.resolver = Resolver(
             store.catalogue,
@@ -95,13 +94,10 @@ class Host:
             base_url=lambda: self.base_url,
             egress=self.egress,
             throttles=self.throttles,
+            journal=store.journal,
         )
-        lifecycle = Lifecycle(
-            store.catalogue, self.library.integration, self.resolver.config, store.journal
-        )
-        self.resolver.system_flow = lifecycle.flow
         self.executor = Executor(self.resolver.work, reader=store.payloads)
-        self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None
+        self.probation = Probation(self.engine, self.resolver, self._begin) if probation else None
         self.deployer = Deployer(
             store.catalogue,
             store.journal,
@@ -115,7 +111,7 @@ class Host:
             self.engine,
             self.library,
             self.clock,
-            self.resolver.flow_of,
+            self.resolver.builder.flow_of,
         )
         store.catalogue.on_change(self.scheduler.nudge)
         store.catalogue.retentions.default = settings.retention

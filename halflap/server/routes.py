@@ -50,10 +50,10 @@ class Routes:
         if flow is None or not flow.is_shared:
             return None
         owner = owner_of(found.integration)
-        seal, _ = self._resolver.seals(owner)
+        seal, _ = self._resolver.builder.seals(owner)
         return Route(
             endpoint=endpoint,
-            url=self._resolver.url(endpoint),
+            url=self._resolver.builder.url(endpoint),
             flow=FlowKey(owner, owner, found.integration, found.flow, version.hash, 0),
             definition=flow,
             secrets=await shared.secrets(endpoint),
@@ -72,8 +72,10 @@ class Routes:
         flow = integration.flows.get(found.flow)
         if flow is None or not flow.has_url:
             return None
-        flow = await self._resolver.flow_of(integration, flow, instance.id, instance.revision)
-        seal, _ = self._resolver.seals(instance.customer)
+        flow = await self._resolver.builder.flow_of(
+            integration, flow, instance.id, instance.revision
+        )
+        seal, _ = self._resolver.builder.seals(instance.customer)
         key = FlowKey(
             instance.customer,
             instance.id,
@@ -84,7 +86,7 @@ class Routes:
         )
         return Route(
             endpoint=endpoint,
-            url=self._resolver.url(endpoint),
+            url=self._resolver.builder.url(endpoint),
             flow=key,
             definition=flow,
             secrets=await self._resolver.signers(instance, integration, flow, endpoint),

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
+from halflap.engine.builder import partner_of, refuse_secret, validated
 from halflap.engine.executor import Work
-from halflap.engine.resolver import partner_of, refuse_secret, validated
 from halflap.engine.routing import Target, check_takes_routes
 from halflap.errors import DefinitionError, Unrouted
 from halflap.lowcode.document import CustomerPart, InstancePart

@@ -30,8 +30,8 @@ from halflap import (
     Writes,
     pointer,
 )
+from halflap.engine.builder import partner_of
 from halflap.engine.executor import Executor, Work
-from halflap.engine.resolver import partner_of
 from halflap.model import Event, Execution, FlowKey, Record, Start, new_id
 from halflap.sdk import codec, running
 from halflap.sdk.connection import Link

@@ -43,7 +43,7 @@ class StoredSubscription:
     secret: str | None = field(repr=False)
     data: dict[str, Any]
     version: str
-    made_at: Micros
+    made_at: Micros = 0
     former: str | None = field(default=None, repr=False)
     """The secret before, while it is still good; '' for the endpoint's own."""
     left_because: str = ""
