@@ -12,51 +12,48 @@ from halflap.errors import Fenced, StoreError
 from halflap.sdk.running import Suspended
 
 
-class Branches(Steps):
-    """The verb of the `Recorder` that fans out."""
+async def gather(
+    steps: Steps,
+    items: list[Any],
+    keys: list[str],
+    do: Callable[[Any], Awaitable[Any]],
+    limit: int,
+) -> list[Any]:
+    """Run a branch for each item, in a scope of its own."""
+    parent = current_scope()
+    name = parent.next_path("gather")
+    gate = asyncio.Semaphore(max(limit, 1))
+    scopes = [steps.past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
 
-    async def gather(
-        self,
-        items: list[Any],
-        keys: list[str],
-        do: Callable[[Any], Awaitable[Any]],
-        limit: int,
-    ) -> list[Any]:
-        """Run a branch for each item, in a scope of its own."""
-        parent = current_scope()
-        name = parent.next_path("gather")
-        gate = asyncio.Semaphore(max(limit, 1))
-        scopes = [self._past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
+    async def branch(item: Any, scope: Scope) -> Any:
+        scope.task = asyncio.current_task()
+        current.set(scope)
+        async with gate:
+            result = await do(item)
+            steps.close(scope)
+            return result
 
-        async def branch(item: Any, scope: Scope) -> Any:
-            scope.task = asyncio.current_task()
-            current.set(scope)
-            async with gate:
-                result = await do(item)
-                self._past.close(scope)
-                return result
-
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(branch(i, s)) for i, s in zip(items, scopes, strict=True)]
-        try:
-            if tasks:
-                await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(branch(i, s)) for i, s in zip(items, scopes, strict=True)]
+    try:
+        if tasks:
             await asyncio.wait(tasks)
-            raise
-        for each in scopes:
-            parent.now = max(parent.now, each.now)
-            parent.lines += each.lines
-        errors = [each.exception() for each in tasks if not each.cancelled()]
-        for error in errors:
-            if isinstance(error, Fenced | StoreError):
-                raise error
-        if any(each.unwinding for each in scopes):
-            parent.unwinding = True
-            raise Cancelled if self.cancelled else Suspended
-        for error in errors:
-            if error is not None:
-                raise error
-        return [each.result() for each in tasks]
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    for each in scopes:
+        parent.now = max(parent.now, each.now)
+        parent.lines += each.lines
+    errors = [each.exception() for each in tasks if not each.cancelled()]
+    for error in errors:
+        if isinstance(error, Fenced | StoreError):
+            raise error
+    if any(each.unwinding for each in scopes):
+        parent.unwinding = True
+        raise Cancelled if steps.cancelled else Suspended
+    for error in errors:
+        if error is not None:
+            raise error
+    return [each.result() for each in tasks]

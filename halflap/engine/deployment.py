@@ -140,7 +140,7 @@ class Lifecycle:
                     start = caught_up(ctx.execution, live_since, target, flow, event)
                     if start is None or await self._is_known(start, each, flow.trigger, live_since):
                         continue
-                    await recorder.accept(start)
+                    await recorder.waits.accept(start)
             return {"events": count, "next": None}
 
         component = flow.trigger.trigger.component

@@ -1,4 +1,4 @@
-"""Do a step: recall it, or run, record, pause or fail it. The recorder's verbs share this."""
+"""Do a step: recall it, or run, record, pause or fail it. All verbs of the recorder do it here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
 from halflap.engine.retry import TryAgain, again, classified
-from halflap.engine.scope import Scope, current
-from halflap.engine.signals import Signals
-from halflap.engine.step import Perform, line_of, step_failed
+from halflap.engine.scope import Scope, current, current_scope
+from halflap.engine.step import line_of, step_failed
 from halflap.engine.twoway import TwoWay
 from halflap.errors import (
     Cancel,
@@ -45,7 +44,7 @@ from halflap.sdk.gate import Away, Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor
-from halflap.sdk.running import CallLog, RunningStep, Suspended
+from halflap.sdk.running import RunningStep, Suspended
 from halflap.store.rules.continuing import WORK
 
 MOST_LOG_LINES = 10_000
@@ -72,17 +71,18 @@ class Pause:
 
 
 @frozen
-class Doing:
+class StepSpec:
     """A step's specification, as its record has it. `asked` is what it writes, where that is
     declared.
 
-    adapter: of the result. as_json: the flow gets the result as the record holds it.
+    name: by default, that of its path. adapter: of the result. as_json: the flow gets the result as
+    the record holds it.
     """
 
     kind: StepKind
-    name: str
     title: str
-    retry: Retry
+    name: str = ""
+    retry: Retry = Retry()
     pure: bool = False
     adapter: TypeAdapter[Any] | None = None
     writes: Writes | None = None
@@ -94,6 +94,28 @@ class Doing:
     def reader(self) -> TypeAdapter[Any] | None:
         """The adapter through which the flow gets the result."""
         return None if self.as_json else self.adapter
+
+
+@frozen
+class StepResult:
+    """The result of doing a step: its record, and the writes to state that are one commit with it.
+
+    conditional: the writes expect values; where one conflicts, the record's result is `false`.
+    pause: the flow goes no further now. error: what the flow gets in the place of a result.
+    """
+
+    record: Record
+    writes: Sequence[StateWrite] = ()
+    conditional: bool = False
+    pause: Pause | None = None
+    error: Exception | None = None
+
+
+NEW = -(2**62)
+"""The number of a record that has none yet."""
+Again = Literal["never", "go on", "afresh"]
+Do = Callable[[Scope, Record], Awaitable[StepResult]]
+"""Does a step, from its record as it begins, or as an earlier attempt left it."""
 
 
 class Steps:
@@ -110,58 +132,38 @@ class Steps:
         seal: Seal,
         unseal: Seal,
         chance: random.Random,
-        perform: Perform | None = None,
     ) -> None:
-        self._turn = turn
-        self._seal = seal
-        self._unseal = unseal
-        self._chance = chance
-        self._perform = perform
-        self._ledger = Ledger(turn)
+        self.turn = turn
+        self.seal = seal
+        self.unseal = unseal
+        self.chance = chance
+        self.ledger = Ledger(turn)
         self._redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
-        self._past = Past(turn.history, self._without_secrets)
-        self._signals = Signals(turn)
-        self._own = set[str]()  # the children that tell this execution of their end
-        self._read: dict[tuple[str, str], bytes] = {}
+        self.past = Past(turn.history, self.without_secrets)
+        self.two_way = TwoWay.of(turn)
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
-        self.two_way = TwoWay.of(turn)
-        self.calls = CallLog()
-        self.next_event: bytes | None = None
-        """The event that the flow has handed over to the next of its chain."""
         self.pauses: list[Pause] = []
         self.cancelled = False
-        self.woken_at: Micros = 0
-        """When the last wait ended that this attempt saw the end of."""
-
-    @property
-    def heard(self) -> int:
-        """The number of signals that the attempt knew of."""
-        return self._signals.heard
 
     @property
     def has_worked(self) -> bool:
         """Return whether the execution did something, or waited for something."""
-        return not self._past.kinds.isdisjoint(WORK)
-
-    @property
-    def taken(self) -> Mapping[str, int]:
-        """Return how many signals of each name were taken."""
-        return dict(self._signals.taken)
+        return not self.past.kinds.isdisjoint(WORK)
 
     # The flow's own scope -------------------------------------------------------------------
 
     def open(self) -> Scope:
         """Open the flow's scope in the current task."""
-        start = self._turn.start
-        began = scope_time(start.root, start.replay, start.event, self._turn.accepted_at)
-        scope = self._past.whole(began, asyncio.current_task())
+        start = self.turn.start
+        began = scope_time(start.root, start.replay, start.event, self.turn.accepted_at)
+        scope = self.past.whole(began, asyncio.current_task())
         current.set(scope)
         return scope
 
     def close(self, scope: Scope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
-        self._past.close(scope)
+        self.past.close(scope)
 
     async def left(
         self, scope: Scope | None = None
@@ -170,94 +172,169 @@ class Steps:
         logged.
         """
         if scope is not None:
-            self._ledger.keep_lines(scope.lines)
-        return await self._ledger.left()
+            self.ledger.keep_lines(scope.lines)
+        return await self.ledger.left()
 
     def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """Keep a line of the flow: it is written with the scope's next record, so never twice."""
         scope = current.get()
         if scope is None:
-            self._ledger.keep_lines(self._line(level, message, fields, ""))
+            self.ledger.keep_lines(self._line(level, message, fields, ""))
         elif not scope.replaying:
             scope.lines += self._line(level, message, fields, "")
 
-    async def _do(
+    # A step ---------------------------------------------------------------------------------
+
+    async def take(
+        self,
+        name: str,
+        spec: StepSpec,
+        do: Do,
+        *,
+        inputs: bytes | None = None,
+        compares: bool = True,
+        again: Again = "never",
+        at: tuple[Scope, str] | None = None,
+    ) -> Record:
+        """Return the record of the scope's next step of a name: the journal's, or of doing it now.
+
+        The journal's has to have the same `inputs`, unless they are not to be compared. `again` says
+        what becomes of one that has not ended: the flow goes on with it, or does it afresh. `at` is the
+        step's place, where that is known already.
+        """
+        if at is None:
+            scope = current_scope()
+            at = scope, scope.next_path(name)
+        scope, path = at
+        known = self.recall(scope, path, spec, inputs if compares else None)
+        if known is not None and (again == "never" or known.status != "retrying"):
+            self.past.pass_by(scope, known)
+            return known
+        self.check(scope)
+        if known is not None and again == "go on":
+            begun = known
+        else:
+            seq, status = (NEW, "succeeded") if known is None else (known.seq, known.status)
+            name, now = spec.name or path.rsplit("/", 1)[-1].partition("#")[0], self.turn.now()
+            begun = Record(
+                seq, path, spec.kind, name, spec.title, status, now, now, inputs, pure=spec.pure
+            )
+        found = await do(scope, begun)
+        record = found.record
+        if record.seq == NEW:
+            record = replace(record, seq=self.past.next_seq())
+        if found.conditional:
+            self.ledger.keep_lines(scope.lines)
+            scope.lines = []
+            if not await self.ledger.write(record, found.writes):
+                record = replace(record, result=b"false")
+            self.past.pass_by(scope, record)
+        else:
+            self.keep(scope, record, found.writes)
+        if found.pause is not None:
+            self.pause(scope, found.pause)
+        if found.error is not None:
+            raise found.error
+        return record
+
+    def ended(self, begun: Record, result: bytes | None = None) -> Record:
+        """Return the record of a step that ended well just now."""
+        return replace(begun, status="succeeded", ended_at=self.turn.now(), result=result)
+
+    async def settled(self, scope: Scope, writes: Sequence[StateWrite] = ()) -> None:
+        """Return once all that an effect may follow is on disk, with `writes`, and it may be made."""
+        await self.ledger.settle(writes)
+        self.check(scope)
+
+    def recall(
+        self, scope: Scope, path: str, spec: StepSpec, inputs: bytes | None
+    ) -> Record | None:
+        """Return the record of the step that the flow came to; None where it is new."""
+        return self.past.recall(scope, path, inputs)
+
+    async def do(
         self,
         scope: Scope,
         path: str,
-        doing: Doing,
+        spec: StepSpec,
         inputs: bytes,
         run: Callable[[], Awaitable[Any]],
     ) -> Any:
-        """Do something as the step at `path`, or answer from the journal."""
-        inputs = self._without_secrets(inputs)
-        known = self._past.recall(scope, path, inputs)
-        if known is not None and known.status != "retrying":
-            self._past.pass_by(scope, known)
-            if doing.asked is not None and doing.writes is not None and known.failure is None:
-                self.two_way.recalled(doing.asked, doing.writes, known)
-            return self._answer(known, doing.reader)
-        if known is not None and (at := due_of(known)) > self._turn.now():
-            self._past.pass_by(scope, known)  # another branch of a gather was due before it
-            self._pause(scope, Pause("retry", at, known.failure))
-        if not doing.pure:
-            asked = doing.asked
-            await self._ledger.settle(
-                ()
-                if asked is None
-                else await self.two_way.before(asked, path, again=known is not None)
-            )
-        self._check(scope)
-        started = self._turn.now()
+        """Run something as the step at `path`, or answer from the journal."""
+        is_recalled = True
+
+        async def attempt(scope: Scope, begun: Record) -> StepResult:
+            nonlocal is_recalled
+            is_recalled = False
+            if begun.seq != NEW and (at := due_of(begun)) > self.turn.now():
+                self.past.pass_by(scope, begun)  # another branch of a gather was due before it
+                self.pause(scope, Pause("retry", at, begun.failure))
+            if not spec.pure:
+                asked = spec.asked
+                writes: Sequence[StateWrite] = ()
+                if asked is not None:
+                    writes = await self.two_way.before(asked, path, again=begun.seq != NEW)
+                await self.settled(scope, writes)
+            return await self._attempt(spec, begun, given, run)
+
+        given = self.without_secrets(inputs)
+        record = await self.take(path, spec, attempt, inputs=given, again="go on", at=(scope, path))
+        if is_recalled and record.failure is None and spec.asked and spec.writes is not None:
+            self.two_way.recalled(spec.asked, spec.writes, record)
+        return self.answer(record, spec.reader)
+
+    async def _attempt(
+        self, spec: StepSpec, begun: Record, inputs: bytes, run: Callable[[], Awaitable[Any]]
+    ) -> StepResult:
+        path, is_new = begun.path, begun.seq == NEW
+        started = self.turn.now() if is_new else begun.started_at
+        error: Exception | None = None
         failure: Failure | None = None
         result: bytes | None = None
+        in_doubt = undone = False
         try:
-            result = encode_value(await run(), doing.adapter, self._seal)
+            result = encode_value(await run(), spec.adapter, self.seal)
         except (Fenced, StoreError):
             raise
         except Exception as caught:
             step = self._begun.get(path)
-            in_doubt = step is not None and step.in_doubt and not doing.repeatable
+            in_doubt = step is not None and step.in_doubt and not spec.repeatable
             undone = surely_undone(caught, step)
-            repeated = known is not None and step is not None and step.keyed
+            repeated = not is_new and step is not None and step.keyed
             learnt = await self._learnt(caught, path)
-            error = classified(learnt, caught, doing.retry, repeated=repeated)
-            failure = failure_of(caught, doing.name)
+            error = classified(learnt, caught, spec.retry, repeated=repeated)
+            failure = failure_of(caught, spec.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
-            elif (
-                isinstance(error, Away) and step is not None and step.once and not doing.repeatable
-            ):
+            elif isinstance(error, Away) and step is not None and step.once and not spec.repeatable:
                 error.waiting_for += ONCE
             if in_doubt:
                 told = MAY_BE_DONE in failure.message
                 message = failure.message if told else f"{failure.message}; {MAY_BE_DONE}"
                 failure = replace(failure, message=message, in_doubt=True)
         else:
-            error, in_doubt, undone = None, False, False
             self._begun.pop(path, None)
         record = Record(
-            self._past.next_seq() if known is None else known.seq,
+            self.past.next_seq() if is_new else begun.seq,
             path,
-            doing.kind,
-            doing.name,
-            doing.title,
+            spec.kind,
+            spec.name,
+            spec.title,
             "succeeded" if failure is None else "failed",
-            started if known is None else known.started_at,
-            self._turn.now(),
+            started,
+            self.turn.now(),
             inputs,
             result,
             failure,
-            1 if known is None else known.tries + 1,
-            doing.pure,
+            1 if is_new else begun.tries + 1,
+            spec.pure,
         )
         if error is not None:
-            self._failed(scope, doing, record, error, in_doubt, undone)
+            return self._failed(spec, record, error, in_doubt, undone)
         writes: Sequence[StateWrite] = ()
-        if doing.asked is not None and doing.writes is not None:
-            writes = await self.two_way.after(doing.asked, doing.writes, record)
-        self._keep(scope, record, writes)
-        return self._answer(record, doing.reader)
+        if spec.asked is not None and spec.writes is not None:
+            writes = await self.two_way.after(spec.asked, spec.writes, record)
+        return StepResult(record, writes)
 
     async def _learnt(self, error: Exception, path: str) -> Exception:
         """Return the error that a step's error means, once the gate of its connection has seen it."""
@@ -265,7 +342,7 @@ class Steps:
         gate = None if step is None else step.through
         if gate is None or not isinstance(error, UpstreamError):
             return error
-        ours = self._turn.start.flow.flow.startswith(SYSTEM)
+        ours = self.turn.start.flow.flow.startswith(SYSTEM)
         match error:
             case Away() if ours:  # somebody waits for the deployment, and is told at once
                 return UpstreamError(error.message)
@@ -286,112 +363,85 @@ class Steps:
                 error.retryable = judged == "again"
                 return error
 
-    def _keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
-        self._ledger.keep(record, writes)
+    def keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        """Keep a record with the scope's lines, and go on behind it."""
+        self.ledger.keep(record, writes)
         if scope.lines:
-            self._ledger.keep_lines(scope.lines)
+            self.ledger.keep_lines(scope.lines)
             scope.lines = []
-        self._past.pass_by(scope, record)
+        self.past.pass_by(scope, record)
 
-    def _record(
-        self,
-        path: str,
-        kind: StepKind,
-        title: str,
-        started: Micros,
-        *,
-        inputs: bytes | None = None,
-        result: bytes | None = None,
-    ) -> Record:
-        name = path.rsplit("/", 1)[-1].partition("#")[0]
-        return Record(
-            self._past.next_seq(),
-            path,
-            kind,
-            name,
-            title,
-            "succeeded",
-            started,
-            self._turn.now(),
-            inputs,
-            result,
-        )
-
-    def _answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
+    def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
+        """Return a step's result to the flow, or raise its failure."""
         if record.status == "failed":
             if record.failure is not None and record.failure.kind == "Cancel":
                 raise Cancel(record.failure.message)
             if record.failure is not None and record.failure.kind == "Overruled":
                 raise Overruled(record.failure.message)
             raise step_failed(record)
-        return decode_value(record.result or b"null", adapter, self._unseal)
+        return decode_value(record.result or b"null", adapter, self.unseal)
 
-    def _check(self, scope: Scope) -> None:
-        if self._turn.cancelling is not None:
+    def check(self, scope: Scope) -> None:
+        """Raise `Cancelled` or `Fenced` where nothing more may be done."""
+        if self.turn.cancelling is not None:
             self.cancelled = scope.unwinding = True
             raise Cancelled
-        if not self._turn.alive():
-            raise Fenced(f"the lease on {self._turn.start.execution} has run out")
+        if not self.turn.alive():
+            raise Fenced(f"the lease on {self.turn.start.execution} has run out")
 
-    def _without_secrets(self, inputs: bytes) -> bytes:
+    def without_secrets(self, inputs: bytes) -> bytes:
         """Return inputs as they are recorded."""
         return redacted_data(inputs, self._redactor)
 
-    def _handed_on(self, event: bytes) -> bytes:
+    def handed_on(self, event: bytes) -> bytes:
         """Return an event for another execution without the secrets in it."""
         return redacted_data(event, self._redactor, LEAST_IN_DATA)
 
-    def _step(self, path: str) -> RunningStep:
+    def step(self, path: str) -> RunningStep:
+        """Return the step at a path, for the requests that it makes."""
+
         def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
-            self._ledger.keep_lines(self._line(level, message, fields, path))
+            self.ledger.keep_lines(self._line(level, message, fields, path))
 
         self._begun[path] = step = RunningStep(
-            path, self._turn.start.root, log=log, sent=self._redactor.add_sent
+            path, self.turn.start.root, log=log, sent=self._redactor.add_sent
         )
         return step
 
     def _failed(
-        self,
-        scope: Scope,
-        doing: Doing,
-        record: Record,
-        error: Exception,
-        in_doubt: bool,
-        undone: bool,
-    ) -> NoReturn:
-        """Keep a failed try, and pause until the next one; or fail, where there is none."""
+        self, spec: StepSpec, record: Record, error: Exception, in_doubt: bool, undone: bool
+    ) -> StepResult:
+        """Decide on a failed try: a pause until the next one, or a failure."""
+        asked, path, tries = spec.asked, record.path, record.tries
         if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
             assert record.failure is not None
-            self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
-            raise error
-        if isinstance(error, Overruled) and doing.asked is not None:
-            gone = self.two_way.refused(doing.asked, record.path, error, undone=undone)
-            self._keep(scope, record, gone)
-            raise error
-        elapsed = record.ended_at - record.started_at
-        decided = again(error, doing.retry, record.tries, elapsed, self._chance, in_doubt=in_doubt)
-        if decided is None:
-            asked = doing.asked
-            gone = (
-                ()
-                if asked is None
-                else self.two_way.refused(asked, record.path, error, undone=undone)
+            return StepResult(
+                replace(record, failure=replace(record.failure, kind="Cancel")), error=error
             )
-            self._keep(scope, record, gone)
-            raise step_failed(record) from error
-        spent = record.tries - (decided.how != "retry")
+        if isinstance(error, Overruled) and asked is not None:
+            gone = self.two_way.refused(asked, path, error, undone=undone)
+            return StepResult(record, gone, error=error)
+        elapsed = record.ended_at - record.started_at
+        decided = again(error, spec.retry, tries, elapsed, self.chance, in_doubt=in_doubt)
+        if decided is None:
+            gone = () if asked is None else self.two_way.refused(asked, path, error, undone=undone)
+            failed = step_failed(record)
+            failed.__cause__ = error
+            return StepResult(record, gone, error=failed)
         at = record.ended_at + decided.wait
         until = None if decided == TryAgain("park", 0) else at
         if decided.how == "park":
             at = record.ended_at  # so that it is tried as soon as it is let go
+        spent = tries - (decided.how != "retry")
         waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
-        asked = doing.asked
-        tried = () if asked is None else self.two_way.tried(asked, record.path, undone=undone)
-        self._keep(scope, waiting, tried)
+        tried = () if asked is None else self.two_way.tried(asked, path, undone=undone)
         waits_for: str = getattr(error, "waiting_for", "")
-        self._pause(scope, Pause(decided.how, until, record.failure, waits_for))
+        return StepResult(
+            waiting, tried, pause=Pause(decided.how, until, record.failure, waits_for)
+        )
 
-    def _pause(self, scope: Scope, pause: Pause) -> NoReturn:
+    def pause(self, scope: Scope, pause: Pause) -> NoReturn:
+        """Unwind the flow, which leaves memory for a reason."""
         self.pauses.append(pause)
         scope.unwinding = True
         raise Suspended
@@ -406,7 +456,7 @@ class Steps:
             level, fields = "warning", {}
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
         message = self._redactor.text(str(message))
-        return [line_of(self._turn.now(), level, message, fields, step, self._seal)]
+        return [line_of(self.turn.now(), level, message, fields, step, self.seal)]
 
 
 def surely_undone(caught: Exception, step: RunningStep | None) -> bool:

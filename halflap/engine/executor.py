@@ -139,7 +139,7 @@ class Executor:
         )
         recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
         verdict = await self._run(turn, work, recorder)
-        verdict_now = aged(turn, work.flow, verdict, recorder.woken_at)
+        verdict_now = aged(turn, work.flow, verdict, recorder.waits.woken_at)
         if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
             verdict_now = replace(verdict_now, writes=await recorder.two_way.failed())
         return bounded(redacted_verdict(verdict_now, redactor))
@@ -149,7 +149,7 @@ class Executor:
             connection.egress.set(work.egress)
         if self.reader is not None:
             payload.reading.set(payload.Reading(self.reader, turn.start.flow.customer))
-        scope = recorder.open()
+        scope = recorder.steps.open()
         running.recorder.set(None)
         running.step.set(None)
         deadline = Deadline(work.flow.timeout.total_seconds())
@@ -174,7 +174,7 @@ class Executor:
             wait = error.after if isinstance(error, RetryLater) else error.retry_after
             at = turn.now() + micros(wait or Retry().first)
             waits_for: str = getattr(error, "waiting_for", "")
-            recorder.pauses.append(Pause("later", at, failure_of(error), waits_for))
+            recorder.steps.pauses.append(Pause("later", at, failure_of(error), waits_for))
             outcome = None
         except Exception as error:
             failure = failure_of(error, turn.start.flow.flow)
@@ -185,9 +185,9 @@ class Executor:
         # An author's code may have swallowed what unwound it, so that is not what is asked here.
         if is_cut():
             with contextlib.suppress(HalflapError):  # what was done is kept, not done again
-                await turn.commit(*await recorder.left())
+                await turn.commit(*await recorder.steps.left())
             raise asyncio.CancelledError
-        if recorder.cancelled:
+        if recorder.steps.cancelled:
             outcome, news = Outcome("cancelled", turn.cancelling or "cancelled"), ()
         elif deadline.expired:
             message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
@@ -195,16 +195,16 @@ class Executor:
             failure = replace(failure, cause=describe_cause(failure, work.flow.name))
             outcome = Outcome("failed", message, failure=failure)
             news = await recorder.two_way.failed()
-        elif recorder.pauses:
+        elif recorder.steps.pauses:
             return await paused(turn, recorder)
         assert outcome is not None
         next = None
-        if outcome.state == "succeeded" and recorder.next_event is not None:
+        if outcome.state == "succeeded" and recorder.waits.next_event is not None:
             flow = await work.current(turn.start.flow)
-            start = continuation(turn.start, flow, recorder.next_event, scope.now, turn.now())
-            at = begins_at(start.link, turn.now(), has_worked=recorder.has_worked)
-            next = Continuation(start, recorder.taken, at)
-        records, logs, writes = await recorder.left(scope)
+            start = continuation(turn.start, flow, recorder.waits.next_event, scope.now, turn.now())
+            at = begins_at(start.link, turn.now(), has_worked=recorder.steps.has_worked)
+            next = Continuation(start, recorder.waits.taken, at)
+        records, logs, writes = await recorder.steps.left(scope)
         return Ended(outcome, records, logs, [*writes, *news], next)
 
     async def _attempt(
@@ -256,21 +256,21 @@ class Executor:
             link=work.link,
             shared_urls=work.shared_urls,
         )
-        recorder.siblings = work.siblings
+        recorder.waits.siblings = work.siblings
         try:
             value = await flow.function(ctx, event)
         except Suspended:
-            if recorder.next_event is None:
+            if recorder.waits.next_event is None:
                 raise
             value = None
         recorder.calls.check()
-        if recorder.next_event is not None:
-            recorder.close(scope)
-            return Outcome("succeeded", CONTINUED, recorder.next_event)
+        if recorder.waits.next_event is not None:
+            recorder.steps.close(scope)
+            return Outcome("succeeded", CONTINUED, recorder.waits.next_event)
         if flow.preprocess is not None and not isinstance(value, Ignore):
-            recorder.aim = work.aim
-            value = await recorder.route(flow, value)
-        recorder.close(scope)
+            recorder.routes.aim = work.aim
+            value = await recorder.routes.route(flow, value)
+        recorder.steps.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
         return Outcome("succeeded", result=None if value is None else encoded(flow, value))
@@ -359,13 +359,15 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
 
 async def paused(turn: Turn, recorder: StepRecorder) -> Again:
     """The earliest of what the flow waits for in all its branches, and any signal where one waits."""
-    first = min(recorder.pauses, key=lambda each: (each.at is None, each.at, each.how != "park"))
-    heard = recorder.heard if any(each.hears for each in recorder.pauses) else None
-    records, logs, writes = await recorder.left()
+    first = min(
+        recorder.steps.pauses, key=lambda each: (each.at is None, each.at, each.how != "park")
+    )
+    heard = recorder.waits.heard if any(each.hears for each in recorder.steps.pauses) else None
+    records, logs, writes = await recorder.steps.left()
     if writes:
         await turn.commit(records, logs, writes)
         records, logs = (), ()
-    said = told_together([each.waiting_for for each in recorder.pauses if each.waiting_for])
+    said = told_together([each.waiting_for for each in recorder.steps.pauses if each.waiting_for])
     if first.how == "park":
         said = first.waiting_for  # by which it is found once the connection is mended
     return Again(first.how, first.at, records, logs, first.failure, said, heard)

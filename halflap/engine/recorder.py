@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import UUID, uuid5
 
 from pydantic import SecretStr
 
-from halflap.engine.doing import Doing
+from halflap.engine.branches import gather
+from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.echo import CHECK
 from halflap.engine.past import GUARD
+from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
 from halflap.engine.scope import Scope, current_scope, escaped
-from halflap.engine.step import as_step, looking_up, run_action
+from halflap.engine.step import Perform, as_step, looking_up, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
+from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
 from halflap.model import MISSING, Record, StateWrite, is_earlier, to_datetime
 from halflap.sdk import codec
-from halflap.sdk.action import Action, Retry
+from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY, MAX_STATE_BYTES
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
-from halflap.sdk.record import decode_value, encode_inputs, encode_value
+from halflap.sdk.record import Seal, decode_value, encode_inputs, encode_value
 from halflap.sdk.redact import HIDDEN
-from halflap.sdk.running import RunningStep
+from halflap.sdk.running import CallLog, RunningStep
 from halflap.sdk.schema import File
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
@@ -36,11 +41,35 @@ UNPROTECTED = (
     "at the app; then replay with --repeat, or dismiss this. Where the app honours idempotency keys, "
     "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
 )
-COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
+COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
 
-class StepRecorder(Routes):
+class StepRecorder:
     """The `Recorder` of one attempt of one execution: its verbs, each of them a step."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        *,
+        seal: Seal,
+        unseal: Seal,
+        chance: random.Random,
+        perform: Perform | None = None,
+        steps: Callable[..., Steps] = Steps,
+    ) -> None:
+        self.steps = steps(turn, seal=seal, unseal=unseal, chance=chance)
+        self.two_way = self.steps.two_way
+        self.waits = waits = Waits(self.steps)
+        self.routes = Routes(self.steps, waits)
+        self.calls = CallLog()
+        self.log = self.steps.log
+        self.gather = partial(gather, self.steps)
+        self.sleep, self.wait_for, self.question = waits.sleep, waits.wait_for, waits.question
+        self.start, self.call_flow, self.result = waits.start, waits.call_flow, waits.result
+        self.continue_with = waits.continue_with
+        self._turn = turn
+        self._perform = perform
+        self._read: dict[tuple[str, str], bytes] = {}
 
     def now(self) -> datetime:
         """See `Context.now`."""
@@ -59,10 +88,10 @@ class StepRecorder(Routes):
         path = scope.next_path(action.name)
         writes = action.writes
         asked = None if writes is None else written_by(writes, action.component, arguments)
-        doing = Doing(
+        spec = StepSpec(
             "action" if action.component else "step",
-            action.name,
             action.title,
+            action.name,
             action.retry,
             action.pure,
             None if action.shape.output is Any else action.shape.output_adapter,
@@ -76,8 +105,11 @@ class StepRecorder(Routes):
 
         inputs, variant, unless_same = encode_inputs(action, arguments), "", ""
         in_doubt = unprotected = False
-        if not action.pure and (earlier := self._past.earlier(path)) is not None:
-            was, now = self._without_secrets(earlier.inputs or b"{}"), self._without_secrets(inputs)
+        if not action.pure and (earlier := self.steps.past.earlier(path)) is not None:
+            was, now = (
+                self.steps.without_secrets(earlier.inputs or b"{}"),
+                self.steps.without_secrets(inputs),
+            )
             differs, in_doubt = was != now, earlier.status == "retrying"
             unprotected = earlier.failure is not None and earlier.failure.in_doubt
             # An app that did it once, and has another value since, answers an old key and does nothing.
@@ -88,17 +120,17 @@ class StepRecorder(Routes):
             elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
                 arguments = as_recorded(action, arguments, was)
                 asked = written_by(writes, action.component, arguments)
-                doing = replace(doing, asked=asked)
+                spec = replace(spec, asked=asked)
                 self.two_way.is_behind = True
             elif differs and in_doubt:
                 self._refuse_moved(path, path)
         elif not action.pure:
-            self._refuse_moved(path, self._past.moved(path, action.name))
+            self._refuse_moved(path, self.steps.past.moved(path, action.name))
 
         async def run() -> Any:
-            given, step = arguments, self._step(path)
+            given, step = arguments, self.steps.step(path)
             step.variant = variant
-            if unprotected and not doing.repeatable:
+            if unprotected and not spec.repeatable:
                 step.in_doubt = True
                 raise UpstreamError(UNPROTECTED, retryable=False)
             if writes is not None and asked is not None and self.two_way.is_others(asked):
@@ -107,7 +139,7 @@ class StepRecorder(Routes):
             perform = looking_up(self._perform) if action.lookup and unsure else self._perform
             return await run_action(action, given, step, perform)
 
-        return await self._do(scope, path, doing, inputs, run)
+        return await self.steps.do(scope, path, spec, inputs, run)
 
     def _refuse_moved(self, path: str, moved: str | None) -> None:
         """Refuse to do what may have been done on another version, in another place or otherwise."""
@@ -137,23 +169,20 @@ class StepRecorder(Routes):
         self.two_way.told = record
         answer = await self._compare(scope, path, record)
         news = self.two_way.found(record, answer)
-        if not (self.two_way.goes_on and self._past.is_copied(path) and news.how == "run"):
+        if not (self.two_way.goes_on and self.steps.past.is_copied(path) and news.how == "run"):
             return news
-        answer = await self._compare(self._past.aside(scope), GUARD, record)
+        answer = await self._compare(self.steps.past.aside(scope), GUARD, record)
         again = self.two_way.found(record, answer)
         if again.how == "superseded":  # but something was done already, so the rest is done too
             again = self.two_way.found(record, {**answer, "how": "run"})
-        self._past.keeps_copies |= again.current != news.current
+        self.steps.past.keeps_copies |= again.current != news.current
         return again
 
     async def _compare(self, scope: Scope, path: str, record: RecordState) -> Mapping[str, Any]:
-        return await self._do(
-            scope,
-            path,
-            COMPARE,
-            inputs_of(record),
-            lambda: as_step(self._step(path), lambda: self.two_way.check(record)),
-        )
+        async def compare() -> Mapping[str, Any]:
+            return await as_step(self.steps.step(path), lambda: self.two_way.check(record))
+
+        return await self.steps.do(scope, path, COMPARE, inputs_of(record), compare)
 
     async def _allowed(
         self,
@@ -189,118 +218,89 @@ class StepRecorder(Routes):
 
     async def read_state(self, scope: str, key: str) -> Any:
         """See `State.get`; `ANY` where there is no value."""
-        here = current_scope()
         verb, owner = shared_by(scope)
-        path = here.next_path(f"{verb}.get({escaped(key)})")
-        known = self._past.recall(here, path)
-        if known is None:
-            await self._ledger.settle()
-            self._check(here)
-            started = self._turn.now()
+
+        async def read(here: Scope, begun: Record) -> StepResult:
+            await self.steps.settled(here)
             found = await self._turn.read_state(scope, key)
-            title = f"Read {owner}{key}"
-            known = self._record(path, "state", title, started, result=found or MISSING)
-            self._keep(here, known)
-        else:
-            self._past.pass_by(here, known)
+            return StepResult(self.steps.ended(begun, found or MISSING))
+
+        spec = StepSpec("state", f"Read {owner}{key}")
+        known = await self.steps.take(f"{verb}.get({escaped(key)})", spec, read)
         if known.result is None or known.result == MISSING:
             return ANY
         self._read[scope, key] = known.result
-        return decode_value(known.result, None, self._unseal)
+        return decode_value(known.result, None, self.steps.unseal)
 
     async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool:
         """See `State.put`; `ANY` as the value deletes."""
-        here = current_scope()
         verb, owner = shared_by(scope)
-        path = here.next_path(f"{verb}.put({escaped(key)})")
-        encoded = None if value is ANY else encode_value(value, None, self._seal)
+        encoded = None if value is ANY else encode_value(value, None, self.steps.seal)
         if encoded is not None and len(encoded) > MAX_STATE_BYTES:
             raise DefinitionError(
                 f"the state {key!r} would have {len(encoded):,} bytes as JSON, and MAX_STATE_BYTES "
                 f"allows {MAX_STATE_BYTES:,}; keep it under several keys, or at an app"
             )
+
+        async def write(_: Scope, begun: Record) -> StepResult:
+            change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
+            return StepResult(self.steps.ended(begun, b"true"), [change], conditional=True)
+
         sealed = encoded is not None and b'"$secret"' in encoded  # never twice the same bytes
-        known = self._past.recall(here, path, None if sealed else encoded)
-        if known is not None:
-            self._past.pass_by(here, known)
-            return known.result == b"true"
-        self._check(here)
-        started = self._turn.now()
-        title = f"Write {owner}{key}"
-        record = self._record(path, "state", title, started, inputs=encoded, result=b"true")
-        change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
-        return await self._write(here, record, [change])
+        name, spec = f"{verb}.put({escaped(key)})", StepSpec("state", f"Write {owner}{key}")
+        known = await self.steps.take(name, spec, write, inputs=encoded, compares=not sealed)
+        return known.result == b"true"
 
     async def read_pair(self, pairs: Pairs, side: str, id: str) -> str | None:
         """See `Context.paired`."""
-        here = current_scope()
-        path = here.next_path(f"paired({escaped(f'{pairs.name} {side} {id}')})")
-        asked = {each: id if each == side else None for each in pairs.sides}
-        inputs = encode_value({"pairs": pairs.name, **asked}, None, self._seal)
-        known = self._past.recall(here, path)
-        if known is None or known.status == "retrying":  # a replay looks again
-            await self._ledger.settle()
-            self._check(here)
-            started = self._turn.now()
+
+        async def read(here: Scope, begun: Record) -> StepResult:
+            await self.steps.settled(here)
             found = await self.two_way.echo.pair(pairs, pairs.record(side, id))
             other = found.get(pairs.other(side))
-            result = MISSING if other is None else encode_value(other, None, self._seal)
-            if known is not None and self._past.made_in_copies(result):
+            result = MISSING if other is None else encode_value(other, None, self.steps.seal)
+            if begun.status == "retrying" and self.steps.past.made_in_copies(result):
                 result = MISSING  # as it was before a copied step made it
-            title = f"Look up {pairs.name}: {side} {id}"
-            seq = None if known is None else known.seq  # it stays in its place
-            known = self._record(path, "pair", title, started, inputs=inputs, result=result)
-            known = known if seq is None else replace(known, seq=seq)
-            self._keep(here, known)
-        else:
-            self._past.pass_by(here, known)
+            return StepResult(self.steps.ended(begun, result))
+
+        asked = {each: id if each == side else None for each in pairs.sides}
+        inputs = encode_value({"pairs": pairs.name, **asked}, None, self.steps.seal)
+        name = f"paired({escaped(f'{pairs.name} {side} {id}')})"
+        spec = StepSpec("pair", f"Look up {pairs.name}: {side} {id}")
+        known = await self.steps.take(  # a replay looks again
+            name, spec, read, inputs=inputs, compares=False, again="afresh"
+        )
         if known.result is None or known.result == MISSING:
             return None
-        return str(decode_value(known.result, None, self._unseal))
+        return str(decode_value(known.result, None, self.steps.unseal))
 
     async def write_pair(self, pairs: Pairs, ids: Mapping[str, str], *, remove: bool) -> bool:
         """See `Context.pair` and `Context.unpair`."""
-        here = current_scope()
-        shown = " and ".join(f"{side} {id}" for side, id in ids.items())
-        path = here.next_path(f"{'unpair' if remove else 'pair'}({escaped(shown)})")
-        known = self._past.recall(here, path)
-        if known is not None:
-            self._past.pass_by(here, known)
-            return known.result == b"true"
-        self._check(here)
-        started = self._turn.now()
         echo = self.two_way.echo
-        found = [await echo.pair(pairs, pairs.record(side, id)) for side, id in ids.items()]
-        title = f"{'Unpair' if remove else 'Pair'} {pairs.name}: {shown}"
-        inputs = encode_value({"pairs": pairs.name, **ids}, None, self._seal)
-        record = self._record(path, "pair", title, started, inputs=inputs, result=b"true")
-        if remove:
-            return await self._write(here, record, echo.parting(pairs, found[0] or ids))
-        done = all(each == ids for each in found)
-        return await self._write(here, record, [] if done else echo.pairing(pairs, ids))
+
+        async def write(_: Scope, begun: Record) -> StepResult:
+            found = [await echo.pair(pairs, pairs.record(side, id)) for side, id in ids.items()]
+            if remove:
+                writes = echo.parting(pairs, found[0] or ids)
+            else:
+                writes = [] if all(each == ids for each in found) else echo.pairing(pairs, ids)
+            return StepResult(self.steps.ended(begun, b"true"), writes, conditional=True)
+
+        shown = " and ".join(f"{side} {id}" for side, id in ids.items())
+        inputs = encode_value({"pairs": pairs.name, **ids}, None, self.steps.seal)
+        spec = StepSpec("pair", f"{'Unpair' if remove else 'Pair'} {pairs.name}: {shown}")
+        name = f"{'unpair' if remove else 'pair'}({escaped(shown)})"
+        known = await self.steps.take(name, spec, write, inputs=inputs, compares=False)
+        return known.result == b"true"
 
     async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
-        scope = current_scope()
-        path = scope.next_path("trigger")
-        known = self._past.recall(scope, path)
-        started = self._turn.now()
-        value = await read
-        if known is None:
-            record = Record(
-                self._past.next_seq(),
-                path,
-                "trigger",
-                name,
-                title,
-                "succeeded",
-                started,
-                self._turn.now(),
-                pure=True,
-            )
-            self._keep(scope, record)
-        else:
-            self._past.pass_by(scope, known)
+        started, value = self._turn.now(), await read
+
+        async def parsed(_: Scope, begun: Record) -> StepResult:
+            return StepResult(replace(self.steps.ended(begun), started_at=started))
+
+        await self.steps.take("trigger", StepSpec("trigger", title, name, pure=True), parsed)
         return value
 
     def _expected(self, scope: str, key: str, expect: Any) -> bytes | None:
@@ -310,16 +310,9 @@ class StepRecorder(Routes):
             return MISSING
         # What was read may be written in other bytes: a secret always, `1e-7` as `1E-7`.
         read = self._read.get((scope, key))
-        if read is not None and decode_value(read, None, self._unseal) == expect:
+        if read is not None and decode_value(read, None, self.steps.unseal) == expect:
             return read
-        return encode_value(expect, None, self._seal)
-
-    async def _write(self, here: Scope, record: Record, writes: list[StateWrite]) -> bool:
-        self._ledger.keep_lines(here.lines)
-        here.lines = []
-        done = await self._ledger.write(record, writes)
-        self._past.pass_by(here, record)
-        return done
+        return encode_value(expect, None, self.steps.seal)
 
 
 def as_recorded(

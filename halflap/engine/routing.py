@@ -15,11 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from halflap.engine.lineage import call_event, derived, is_child, routed
-from halflap.engine.scope import Scope, current_scope, escaped
+from halflap.engine.branches import gather
+from halflap.engine.doing import StepResult, Steps, StepSpec
+from halflap.engine.lineage import call_event, derived, routed
+from halflap.engine.scope import Scope, escaped
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, NotFound, StoreError, Unrouted
-from halflap.model import SEALED, Event, FlowKey
+from halflap.model import SEALED, Event, FlowKey, Record
 from halflap.sdk.codec import encode
 from halflap.sdk.context import made
 from halflap.sdk.integration import Flow
@@ -51,10 +53,14 @@ async def no_target(key: FlowKey, route: Route) -> Target:
     raise DefinitionError(f"nobody routes here, so {route} leads nowhere")
 
 
-class Routes(Waits):
+class Routes:
     """The verb of the `Recorder` with which a pre-process flow ends."""
 
-    aim: Aim = staticmethod(no_target)
+    def __init__(self, steps: Steps, waits: Waits) -> None:
+        self._steps = steps
+        self._turn = steps.turn
+        self._waits = waits
+        self.aim: Aim = no_target
 
     async def route(self, flow: Flow[Any, Any, Any], found: Routing) -> Any:
         """Start what a pre-process flow returned; what a synchronous caller is answered with."""
@@ -67,8 +73,9 @@ class Routes(Waits):
             child = await self._route(routes[0])
             if child is None or not isinstance(flow.trigger.declaration.answer, FlowResult):
                 return None
-            return await self.result(routes[0].name, child, None)
-        failed = await self.gather(list(routes), keys_of(routes), self._settled, AT_ONCE)
+            return await self._waits.result(routes[0].name, child, None)
+        keys = keys_of(routes)
+        failed = await gather(self._steps, list(routes), keys, self._settled, AT_ONCE)
         reasons = [each for each in failed if each is not None]
         if reasons:
             more = len(routes) - len(reasons)
@@ -86,30 +93,21 @@ class Routes(Waits):
 
     async def _route(self, route: Route) -> str | None:
         """The execution that a route started; None where its flow's filter wants nothing of it."""
-        scope = current_scope()
-        path = scope.next_path(f"route({escaped(route.name)})")
-        inputs = self._without_secrets(encode(self._inputs(route)))
-        known = self._past.recall(scope, path, inputs)
-        if known is None:
-            started = self._turn.now()
-            child = await self._start(scope, path, route)
-            sibling = self.siblings.get(route.name)
-            title = f"Route to {sibling.title if sibling else route.name}"
+        title = f"Route to {self._waits.title(route.name)}"
+
+        async def begin(scope: Scope, begun: Record) -> StepResult:
+            child = await self._start(scope, begun.path, route)
             if child is None:
-                title += ": its filter wants nothing of it"
-            known = self._record(path, "start", title, started, inputs=inputs, result=encode(child))
-            known = replace(known, name=route.name)
-            self._keep(scope, known)
-        else:
-            self._past.pass_by(scope, known)
-        child = decode_value(known.result or b"null", None, self._unseal)
-        if child is not None and is_child(child, self._turn.start.execution, path):
-            self._own.add(child)
-        return child
+                begun = replace(begun, title=f"{title}: its filter wants nothing of it")
+            return StepResult(self._steps.ended(begun, encode(child)))
+
+        inputs = self._steps.without_secrets(encode(self._inputs(route)))
+        spec = StepSpec("start", title, route.name)
+        name = f"route({escaped(route.name)})"
+        return self._waits.adopt(await self._steps.take(name, spec, begin, inputs=inputs))
 
     async def _start(self, scope: Scope, path: str, route: Route) -> str | None:
-        await self._ledger.settle()
-        self._check(scope)
+        await self._steps.settled(scope)
         parent = self._turn.start
         child = derived(parent.execution, path, scope.now)
         if self._turn.attempt > 1 and await self._is_begun(child):
@@ -119,7 +117,7 @@ class Routes(Waits):
         start = routed(parent, path, scope.now, target.key, target.flow, event)
         if start is None:
             return None
-        await self._start_child(scope, start)
+        await self._waits.start_child(scope, start)
         return child
 
     async def _is_begun(self, child: str) -> bool:
@@ -132,7 +130,7 @@ class Routes(Waits):
     def _event(self, event: Event, route: Route, target: Target, scope: Scope) -> Event:
         """Return the flow's event: the typed one, or the request as it came."""
         if route.event is not UNSET:
-            event_bytes = self._handed_on(made(target.flow, route.event))
+            event_bytes = self._steps.handed_on(made(target.flow, route.event))
             return call_event(self._turn.start, event_bytes, scope.now, target.flow.name)
         if event.large is not None:
             raise Unrouted(
@@ -145,11 +143,11 @@ class Routes(Waits):
     def _inputs(self, route: Route) -> dict[str, Any]:
         shown: dict[str, Any] = {"flow": route.name, **route.whose}
         if route.event is not UNSET:
-            sibling = self.siblings.get(route.name)
+            sibling = self._waits.siblings.get(route.name)
             shown["event"] = (
                 route.event
                 if sibling is None
-                else decode_value(made(sibling, route.event), None, self._unseal)
+                else decode_value(made(sibling, route.event), None, self._steps.unseal)
             )
         return shown
 

@@ -9,14 +9,14 @@ record cannot be answered, so the run stops there. Time and chance are those of 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from halflap.engine.doing import Doing, Pause
+from halflap.engine.doing import Pause, Steps, StepSpec
 from halflap.engine.executor import Executor, Work, request_of
-from halflap.engine.past import Past
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import Scope
@@ -36,7 +36,6 @@ from halflap.model import (
 from halflap.sdk import codec
 from halflap.sdk.declared import apply_filter, mark_of, marked
 from halflap.sdk.egress import Egress
-from halflap.sdk.running import Suspended
 
 if TYPE_CHECKING:
     from halflap.lowcode.source import Path as Address
@@ -120,7 +119,7 @@ async def run_shadow(turn: ShadowTurn, work: Work, seen: Seen) -> Verdict | None
         return work
 
     def recorder(turn: Any, **given: Any) -> StepRecorder:
-        return ShadowRecorder(turn, seen, **given)
+        return StepRecorder(turn, steps=partial(ShadowSteps, seen), **given)
 
     chance = random.Random(turn.start.execution)  # noqa: S311 (repeatable on purpose)
     try:
@@ -261,72 +260,47 @@ class ShadowTurn:
         return ()
 
 
-class ShadowPast(Past):
-    """The records of the original, by their place, whatever order the flow comes to them in."""
+class ShadowSteps(Steps):
+    """Answers steps from the original's records, whatever order the flow comes to them in."""
 
-    def __init__(self, recorder: ShadowRecorder, seen: Seen) -> None:
-        super().__init__(())
-        self._recorder = recorder
+    def __init__(self, seen: Seen, turn: ShadowTurn, **given: Any) -> None:
+        super().__init__(turn, **given)
         self._seen = seen
 
-    def recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
-        """The record of the step that the flow came to; without one, the run stops."""
+    def recall(
+        self, scope: Scope, path: str, spec: StepSpec, inputs: bytes | None
+    ) -> Record | None:
+        """Return the record of the step that the flow came to; without one, the run stops."""
         known, seen = self._seen.then.get(path), self._seen
         seen.met.add(path)
         seen.places[path] = current.get()
-        pure = self._recorder.takes_pure() and not seen.recalls_pure
-        if pure or path == "trigger":
-            return known if path == "trigger" else None
+        if path == "trigger":
+            return known
+        if spec.pure and not seen.recalls_pure:
+            return None
         if known is None:
             seen.note("new", path, None, inputs)
-            self._recorder.stop(scope, f"{path} is new: there is no answer to it")
+            self._stop(scope, f"{path} is new: there is no answer to it")
         if inputs is not None and known.inputs is not None and not alike(known.inputs, inputs):
             seen.note("inputs", path, known.inputs, inputs)
         if known.status == "retrying":
-            self._recorder.stop(scope, f"{path} had no answer then, either")
+            self._stop(scope, f"{path} had no answer then, either")
         return known
+
+    def keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        """Compare a pure step's result with what it was."""
+        then = self._seen.then.get(record.path)
+        if record.pure and then is not None and not alike(then.result, record.result):
+            self._seen.note("result", record.path, then.result, record.result)
+        super().keep(scope, record, writes)
 
     def close(self, scope: Scope) -> None:
         """Add what was left out as the last difference."""
 
-
-class ShadowRecorder(StepRecorder):
-    """Answers steps from the original's records."""
-
-    def __init__(self, turn: Any, seen: Seen, **given: Any) -> None:
-        super().__init__(turn, **given)
-        self._past = ShadowPast(self, seen)
-        self._seen = seen
-        self._is_pure = False
-
-    def takes_pure(self) -> bool:
-        """Return whether the current step is pure, so that it runs."""
-        pure, self._is_pure = self._is_pure, False
-        return pure
-
-    def stop(self, scope: Scope, why: str) -> NoReturn:
+    def _stop(self, scope: Scope, why: str) -> NoReturn:
         """Go no further: what follows depends on an answer that nobody has."""
         self._seen.stopped = self._seen.stopped or why
-        self.pauses.append(Pause("signal", None))
-        scope.unwinding = True
-        raise Suspended
-
-    async def _do(
-        self,
-        scope: Scope,
-        path: str,
-        doing: Doing,
-        inputs: bytes,
-        run: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        self._is_pure = doing.pure  # taken by the `recall` that follows at once
-        return await super()._do(scope, path, doing, inputs, run)
-
-    def _keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
-        then = self._seen.then.get(record.path)
-        if record.pure and then is not None and not alike(then.result, record.result):
-            self._seen.note("result", record.path, then.result, record.result)
-        super()._keep(scope, record, writes)
+        self.pause(scope, Pause("signal", None))
 
 
 class NoEgress(Egress):

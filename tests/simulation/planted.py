@@ -231,14 +231,14 @@ def what_is_claimed_at_accept_is_left_to_others_too(patch: pytest.MonkeyPatch) -
 @planted("an effect is repeated with the same key")
 def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """The idempotency key of an effect that is repeated differs."""
-    step = Steps._step
+    step = Steps.step
 
     def other(self: Steps, path: str) -> RunningStep:
         made = step(self, path)
         made.root += f"-{self._turn.attempt}"
         return made
 
-    patch.setattr(Steps, "_step", other)
+    patch.setattr(Steps, "step", other)
 
 
 @planted("state is written once, with its step", seed=36)
