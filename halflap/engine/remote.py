@@ -95,7 +95,7 @@ class Clerk:
                     with suppress(NotFound):
                         revisions[str(number)] = await self._revision(key.instance, number)
             given = GivenFacts(key, codec.encode(facts), codec.encode(revisions))
-        except HalflapError as error:
+        except Exception as error:  # whatever it is, the child has to hear of it
             given = GivenFacts(key, trouble=trouble_of(error))
         self._line.send(given)
 
