@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from halflap.api.execution_view import ExecutionView
+from halflap.api.execution_view import ExecutionView, StepView
 from halflap.api.view import CatchUpView, InstanceView
 from halflap.cli.client import Client, path, read
-from halflap.cli.output import Output, full_name, quoted, state, took, version
+from halflap.cli.output import Output, Part, full_name, quoted, state, took, version
 from halflap.cli.record import text_of
 from halflap.errors import HalflapError, NotFound
 from halflap.model import BETWEEN
@@ -94,16 +94,29 @@ class Steps:
             if seen in self._seen or each.kind == "trigger" or each.name == "subscriptions":
                 continue
             self._seen.add(seen)
-            good = each.status == "succeeded"
-            mark = self._output.mark("✓", "+") if good else self._output.mark("✗", "x")
-            why = f"  {text_of(each.failure)}" if each.failure else ""
-            self._output.note(
-                "  ",
-                (mark, "green" if good else "red"),
-                f" {each.title or each.name}",
-                (f"  {took(each.duration_ms)}", "dim"),
-                (why, "yellow" if each.status == "retrying" else "red"),
-            )
+            self._output.note(*step_parts(self._output, each))
+
+
+def step_parts(output: Output, step: StepView) -> list[Part]:
+    """Return a step of a deployment in one line; what was left behind at the app is not done."""
+    left = left_behind(step)
+    good = step.status == "succeeded" and not left
+    mark = output.mark("✓", "+") if good else "!" if left else output.mark("✗", "x")
+    why = f"left behind: {left}" if left else text_of(step.failure) if step.failure else ""
+    colour = "yellow" if left or step.status == "retrying" else "red"
+    return [
+        "  ",
+        (mark, "green" if good else colour),
+        f" {step.title or step.name}",
+        (f"  {took(step.duration_ms)}", "dim"),
+        (f"  {why}" if why else "", colour),
+    ]
+
+
+def left_behind(step: StepView) -> str:
+    """Return why a step that takes down a subscription left it behind; empty where it did not."""
+    is_left = step.name.startswith("unsubscribe(") and isinstance(step.result, str)
+    return step.result if is_left else ""
 
 
 def shown(api: Client, output: Output, named: str, found: InstanceView) -> None:
@@ -113,6 +126,13 @@ def shown(api: Client, output: Output, named: str, found: InstanceView) -> None:
     if found.state != "active":
         if found.error:
             output.note((found.error, "yellow"))
+        left = [each for each in found.subscriptions if each.left_because]
+        for each in left:
+            told = f"left behind: the webhook {each.remote_id or 'of an unknown id'} of {each.flow}"
+            output.note((f"  {told}: {each.left_because}", "yellow"))
+        if left:
+            output.note("It is tried again every hour, and as soon as the connection works.")
+            output.next(f"halflap instances show {quoted(named)}")
         return
     output.pairs(found.urls, indent=4)
     if not api.runs:

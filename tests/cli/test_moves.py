@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from halflap.api.view import InstanceView
-from halflap.cli.moves import Move, failed
-from halflap.cli.output import Output
+import pytest
+
+from halflap.api.execution_view import StepView
+from halflap.api.view import InstanceView, SubscriptionView, VersionName
+from halflap.cli.moves import Move, failed, shown, step_parts
+from halflap.cli.output import Output, text
 
 AT = "2026-03-01T10:00:00.000000Z"
 UPGRADE = Move("upgrade", "upgrading", "active")
@@ -70,3 +73,43 @@ def test_a_config_that_could_not_be_deployed_is_given_again() -> None:
     assert "Initech/orders could not be configured: the change of its config failed" in shown
     assert "executions show exe_change" in shown
     assert "mend it, then:  halflap instances configure Initech/orders" in shown
+
+
+BECAUSE = "Unauthorized: DELETE https://a.test/hooks/h1 answered 401"
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (None, "  + Unsubscribe orders  2.0 ms"),
+        (BECAUSE, f"  ! Unsubscribe orders  2.0 ms  left behind: {BECAUSE}"),
+    ],
+)
+def test_what_was_left_behind_at_an_app_is_not_shown_as_done(
+    monkeypatch: pytest.MonkeyPatch, result: str | None, told: str
+) -> None:
+    step = StepView.model_construct(
+        name="unsubscribe(orders)", title="Unsubscribe orders", status="succeeded",
+        result=result, failure=None, duration_ms=2.0,
+    )  # fmt: skip
+    output = Output()
+    monkeypatch.setattr(output, "unicode", False)
+    assert text(*step_parts(output, step)).plain == told
+
+
+def test_an_instance_that_was_abandoned_says_what_was_left_behind_and_where_to_see_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = [
+        SubscriptionView.model_construct(flow="orders", remote_id="h1", left_because=each)
+        for each in (BECAUSE, "")
+    ]
+    found = InstanceView.model_construct(
+        version=VersionName(hash="a", number=1), state="disabled", error=None, subscriptions=made
+    )
+    api: Any = None
+    shown(api, Output(), "Initech/orders", found)
+    said = capsys.readouterr().err
+    assert said.count("left behind") == 1
+    assert f"left behind: the webhook h1 of orders: {BECAUSE}" in said
+    assert "halflap instances show Initech/orders" in said
