@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fastapi import Response
 
@@ -20,6 +20,7 @@ from halflap.api.asking import (
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
+from halflap.api.operations.waiting import PROBED
 from halflap.api.view import (
     AuthorizationDraft,
     AuthorizationView,
@@ -30,7 +31,7 @@ from halflap.api.view import (
     ConnectionLimitsView,
     ConnectionView,
 )
-from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection
+from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection, Throttled
 from halflap.store.protocol import Filter
 
 HOUR: Micros = 3_600_000_000
@@ -46,7 +47,7 @@ async def list_connections(
 ) -> Response:
     """All connections, oldest first; with a customer, those that it may use: its own and the team's."""
     found = await operations.connections.list(customer, after, limit)
-    response = exact([connection_view(each) for each in found])
+    response = exact(await connection_views(found, operations))
     paged(response, found[-1].id if len(found) == limit else None)
     return response
 
@@ -64,7 +65,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     made = await operations.connections.make(
         draft.name, component, kind, draft.values, customer=draft.customer, test=draft.test
     )
-    return exact(connection_view(made), 201)
+    return await shown(made, operations, 201)
 
 
 @router.post("/authorized", response_model=ConnectionView)
@@ -72,7 +73,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
 async def end_authorization(answer: Authorized, operations: Ops) -> Response:
     """End a sign-in with what the browser brought back: its code for tokens."""
     signed_in = await operations.connections.authorized(answer.state, answer.code)
-    return exact(connection_view(signed_in))
+    return await shown(signed_in, operations)
 
 
 @router.get("/{connection}", response_model=ConnectionDetail)
@@ -104,7 +105,7 @@ async def change_connection(
     changed = await operations.connections.change(
         stored, change.name, change.values, test=change.test
     )
-    return exact(connection_view(changed))
+    return await shown(changed, operations)
 
 
 @router.delete("/{connection}", status_code=204)
@@ -121,7 +122,7 @@ async def remove_connection(connection: str, operations: Ops, customer: Whose = 
 async def try_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
     """Test a connection at the app."""
     stored = await operations.connections.find(connection, customer)
-    return exact(connection_view(await operations.connections.test(stored)))
+    return await shown(await operations.connections.test(stored), operations)
 
 
 @router.post("/{connection}/authorize")
@@ -135,29 +136,48 @@ async def begin_authorization(
     return AuthorizationView.of(begun)
 
 
-def connection_view(stored: StoredConnection) -> ConnectionView:
-    """A connection as it is shown: of its secrets only the names."""
+async def shown(stored: StoredConnection, operations: Operations, status: int = 200) -> Response:
+    """Answer with a connection."""
+    [view] = await connection_views([stored], operations)
+    return exact(view, status)
+
+
+async def connection_views(
+    some: Sequence[StoredConnection], operations: Operations
+) -> list[ConnectionView]:
+    """Connections as they are shown: of their secrets only the names."""
+    resting = await operations.journal.resting(PROBED)
+    now = operations.store.clock()
+    return [connection_view(each, resting.get(each.id, Throttled()), now) for each in some]
+
+
+def connection_view(stored: StoredConnection, traffic: Throttled, now: Micros) -> ConnectionView:
+    """A connection as it is shown, with the traffic that is known of it."""
+    rests = traffic.until > now
+    is_away = traffic.away and traffic.until > now - PROBED
     return ConnectionView.of(
-        stored, secrets=stored.secret_names, needs_sign_in=needs_sign_in(stored)
+        stored,
+        secrets=stored.secret_names,
+        needs_sign_in=needs_sign_in(stored),
+        away=is_away,
+        away_since=traffic.since if is_away else None,
+        rests_until=traffic.until if rests else None,
+        rests_because=traffic.reason if rests or is_away else "",
     )
 
 
 async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:
     """A connection with its limits, and what waits for it."""
     journal, now = operations.journal, operations.store.clock()
-    throttled = await journal.throttled(stored.id)
-    rests = throttled.until > now
+    traffic = await journal.throttled(stored.id)
     recent = Filter(
         customer=stored.customer, states=("failed",), since=now - HOUR, limit=MOST_CAUSES
     )
     return ConnectionDetail.of(
-        connection_view(stored),
+        connection_view(stored, traffic, now),
         limits=stored.limits,
         parked=(await journal.parked()).get(stored.id, 0),
-        rests_until=throttled.until if rests else None,
-        rests_because=throttled.reason if rests else "",
-        away=rests and throttled.away,
-        quota=throttled.quota,
+        quota=traffic.quota,
         failed=failed_calls(await journal.causes(recent), stored.component),
     )
 

@@ -487,6 +487,12 @@ class ConnectionView(View):
     """Of its credentials: `working`, the app took them at the last test; it says nothing of calls."""
     needs_sign_in: bool
     """Somebody has to sign in at the app: authorize it."""
+    away: bool
+    """Its circuit is open: the app does not answer, and what needs it waits."""
+    away_since: Time | None
+    rests_until: Time | None
+    """Nobody calls its app before this time; one that is away is tried again then."""
+    rests_because: str
     created_at: Time
 
 
@@ -508,11 +514,6 @@ class ConnectionDetail(ConnectionView):
     """Its own limits; what is null is as its type declares."""
     parked: int
     """The number of executions that wait for it to be mended."""
-    rests_until: Time | None
-    """Nobody calls its app before this time."""
-    rests_because: str
-    away: bool
-    """Its circuit is open: the app does not answer, and is tried again at `rests_until`."""
     quota: str
     """The used part of the app's quota, where the app reports it: `950 of 1,000`."""
     failed: dict[str, int]

@@ -21,6 +21,7 @@ from halflap.cli.group import Group
 from halflap.cli.limit import NUMBER, RATE, changed
 from halflap.cli.output import Output, Part, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure
+from halflap.cli.record import clock
 from halflap.errors import NotFound
 
 name_argument = click.argument("connection", metavar="CONNECTION")
@@ -71,7 +72,7 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
             each.name,
             names.get(each.customer or "", "(all)"),
             each.component,
-            ("sign in", "yellow") if each.needs_sign_in else shown_status(each.status),
+            ("sign in", "yellow") if each.needs_sign_in else condition(each),
             each.id,
             (ago(each.created_at), "dim"),
         ),
@@ -303,7 +304,7 @@ def told(output: Output, connection: ConnectionView, done: str) -> None:
         f"{done} ",
         (connection.name, "bold"),
         f" to {connection.component}: ",
-        shown_status(connection.status),
+        condition(connection),
         (f"  {connection.id}", "dim"),
     )
     if connection.needs_sign_in:
@@ -311,8 +312,12 @@ def told(output: Output, connection: ConnectionView, done: str) -> None:
         output.next(f"halflap connections authorize {quoted(connection.id)}")
 
 
-def shown_status(status: str) -> Part:
-    """Return a status in words and its colour."""
+def condition(found: ConnectionView) -> Part:
+    """Return how a connection is, in words and their colour: an outage comes before its status."""
+    if found.away:
+        probe = clock(found.rests_until) or "under way"
+        return (f"away since {clock(found.away_since)}, next probe {probe}", "red")
+    status = found.status
     return ("not tested", "dim") if status == "untested" else state(status)
 
 
@@ -323,13 +328,14 @@ def shown(output: Output, found: ConnectionDetail) -> None:
     output.line(
         (found.name, "bold"),
         f" to {found.component}: ",
-        shown_status(found.status),
+        condition(found),
         (f"  {found.id}", "dim"),
     )
     output.line(f"parked executions {found.parked}")
-    if found.rests_until:
-        how = "away, tried again at" if found.away else "not called until"
-        output.line(f"{how} {found.rests_until}: {found.rests_because}")
+    if found.away:
+        output.line(f"away because {found.rests_because}")
+    elif found.rests_until:
+        output.line(f"not called until {found.rests_until}: {found.rests_because}")
     if found.failed:
         counts = ", ".join(f"{status} ×{count:,}" for status, count in found.failed.items())
         output.line("failed in the last hour, by status ", (counts, "red"))

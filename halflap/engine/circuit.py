@@ -30,7 +30,8 @@ class Circuit:
     """The circuit of one connection in this process.
 
     `waits_for` is what parked executions wait for; `name` names the connection for people; `note`
-    stores that it is open until a time, with the reason, and since when the app is away.
+    stores that it is open until a time, with the reason, and since when the app is away; or, with the
+    time 0, that it is closed.
     """
 
     def __init__(
@@ -63,8 +64,14 @@ class Circuit:
 
     def succeeded(self) -> None:
         """Close the circuit: the app answered."""
+        if self._opened:
+            self._note(0, "", 0)
+        self.close()
+
+    def close(self) -> None:
+        """Close the circuit, as the store has it."""
         self._failures = self._opened = 0
-        self._probing_until = 0
+        self._until = self._probing_until = 0
 
     def failed(self, reason: str) -> None:
         """Count a failure, and open the circuit where the app seems to be away."""

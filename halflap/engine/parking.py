@@ -95,11 +95,16 @@ class Parking:
             async with self._connections.refreshing(f"mended:{id}"):  # one worker does it
                 while await self._is_mended(id):
                     found = await self._engine.unpark(id, many)
+                    if not await self._pass(id, found):
+                        break
                     count += len(found)
-                    if len(found) < many or not await self._pass(id, found):
+                    if len(found) < many:
                         break
                     many = min(many * 2, MOST_AT_ONCE)
-        log.info("executions go on whose connection was mended", connection=id, count=count)
+            if count and not (await self._journal.throttled(id)).away:
+                log.info(
+                    "executions go on whose connection works again", connection=id, count=count
+                )
 
     async def _pass(self, id: str, executions: Sequence[str]) -> bool:
         """Watch those that were let go; whether none of them was parked again."""

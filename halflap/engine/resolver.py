@@ -123,6 +123,10 @@ class Resolver:
         signed_in(connection, await self._catalogue.oauth_apps.get(component))
         return connection
 
+    async def answered(self, connection: str) -> None:
+        """End the wait for an app that was away: the connection's test has passed."""
+        await self._throttles.answered(connection)
+
     async def urls(self, instance: str) -> dict[str, str]:
         """Return the URLs of an instance's flows."""
         endpoints = await self._catalogue.endpoints.of_instance(instance)

@@ -20,7 +20,7 @@ import structlog
 
 from halflap.engine.circuit import AWAY_STATUSES, Circuit
 from halflap.errors import RateLimited, StoreError, UpstreamError
-from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled, to_datetime
+from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.quota import asked_to_rest
@@ -49,6 +49,7 @@ class Keeper(Protocol):
         self, connection: str, count: int, rate: float, burst: int
     ) -> tuple[int, Micros]: ...
     async def rest(self, connection: str, rest: Throttled) -> None: ...
+    async def close_circuit(self, connection: str) -> None: ...
     async def note_quota(self, connection: str, quota: str) -> None: ...
     async def callers(self, connection: str) -> int: ...
     async def resting(self) -> dict[str, Throttled]: ...
@@ -93,6 +94,8 @@ class Throttle:
             clock,
             lambda until, reason, since: self._note(
                 keeper.rest(id, Throttled(until, reason, away=True, since=since))
+                if until
+                else keeper.close_circuit(id)
             ),
         )
 
@@ -196,8 +199,8 @@ class Throttle:
         if self._sent_away:
             spread += self._chance.random() / 4
         self._sent_away += 1
-        at = to_datetime(until).isoformat(timespec="seconds").replace("+00:00", "Z")
-        told = f"{self.name} ({self.id}) is not called until {at}: {why or self._reason}"
+        # When it may is its execution's time: a second one here would be another.
+        told = f"{self.name} ({self.id}) is not called now: {why or self._reason}"
         return Blocked(
             told,
             retry_after=timedelta(microseconds=until - now, seconds=spread),
@@ -297,6 +300,9 @@ class LocalKeeper:
     async def rest(self, connection: str, rest: Throttled) -> None:
         """Nobody else is to know."""
 
+    async def close_circuit(self, connection: str) -> None:
+        """Nobody else is to know."""
+
     async def note_quota(self, connection: str, quota: str) -> None:
         """Nobody else is to know."""
 
@@ -339,14 +345,28 @@ class Throttles:
         return known
 
     async def look(self) -> None:
-        """Learn which connections rest, whichever worker found that out."""
+        """Learn which connections rest, whichever worker found that out, and whose app is back."""
+        before = self._resting
         try:
             self._resting = await self._keeper.resting()
         except StoreError:  # asked again in a moment
             return
+        for id, rest in before.items():
+            if rest.away and id not in self._resting and rest.until > self._clock():
+                self.closed(id)
         for id, rest in self._resting.items():
             if (known := self._known.get(id)) is not None:
                 known.learn(rest)
+
+    async def answered(self, id: str) -> None:
+        """Close the circuit of a connection whose test has passed, for all workers."""
+        await self._keeper.close_circuit(id)
+        self.closed(id)
+
+    def closed(self, id: str) -> None:
+        """Take over that the store has the circuit of a connection as closed."""
+        if (known := self._known.get(id)) is not None:
+            known.circuit.close()
 
     async def run(self) -> None:
         """Look again and again until `stop`, where other workers share the store."""

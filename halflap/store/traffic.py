@@ -39,6 +39,9 @@ ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded
     away = excluded.away, since = excluded.since
     WHERE excluded.until > throttles.until
 """
+CLOSE = """
+UPDATE throttles SET until = 0, reason = '', away = ?, since = 0 WHERE connection = ? AND away
+"""
 NOTE_QUOTA = """
 INSERT INTO throttles (connection, quota) VALUES (?, ?)
 ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
@@ -111,6 +114,9 @@ class Traffic:
         values = (connection, rest.until, readable(rest.reason), rest.away, rest.since)
         await self._change(REST, *values)
 
+    async def close_circuit(self, connection: str) -> None:
+        await self._change(CLOSE, False, connection)
+
     async def note_quota(self, connection: str, quota: str) -> None:
         await self._change(NOTE_QUOTA, connection, readable(quota))
 
@@ -118,8 +124,8 @@ class Traffic:
         row = await self._first(THROTTLED, connection)
         return Throttled() if row is None else throttled(row)
 
-    async def resting(self) -> dict[str, Throttled]:
-        now = self._clock()
+    async def resting(self, ended: Micros = 0) -> dict[str, Throttled]:
+        now = self._clock() - ended
         rows = await self._jobs.read(lambda c: c.execute(RESTING, (now,)).fetchall())
         return {row[0]: throttled(row[1:]) for row in rows}
 

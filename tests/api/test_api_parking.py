@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from halflap.api.view import rfc3339
+from halflap.model import Throttled
 from tests.api.conftest import DEADLINE, World
 
 EVENT = {"id": "7", "amount": 5}
@@ -91,6 +93,26 @@ async def test_a_test_that_passes_mends_it_too(world: Any):
         connection = await shown(world)
         tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
         assert tested.status == 200
+        assert (await world.ended(execution))["state"] == "succeeded"
+
+
+async def test_a_test_that_passes_ends_the_wait_for_an_app_that_was_away(world: Any):
+    await world.publish()
+    instance = await world.instance()
+    (connection,) = (await world.api("GET", "/api/connections")).json
+    assert (connection["away"], connection["away_since"]) == (False, None)
+    journal, now = world.host.store.journal, world.host.store.clock()
+    since = now - 60_000_000
+    rest = Throttled(now + 3_600_000_000, "it answered 503", away=True, since=since)
+    await journal.rest(connection["id"], rest)
+    await world.host.throttles.look()
+    execution = await parked(world, instance)
+    (away,) = (await world.api("GET", "/api/connections")).json
+    assert (away["away"], away["rests_because"]) == (True, "it answered 503")
+    assert (away["away_since"], away["rests_until"]) == (rfc3339(since), rfc3339(rest.until))
+    async with mending(world):
+        tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+        assert (tested.status, tested.json["away"]) == (200, False)
         assert (await world.ended(execution))["state"] == "succeeded"
 
 

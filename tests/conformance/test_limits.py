@@ -292,6 +292,22 @@ async def test_a_rest_is_kept_until_it_is_over_and_a_shorter_one_does_not_end_it
     assert (await journal.throttled("con_2")).until == 0
 
 
+async def test_a_circuit_is_closed_before_its_time_and_what_the_app_asked_for_stays(
+    journal: Journal, clock: StandingClock
+):
+    until = clock.now + 60 * SECOND
+    await journal.rest("con_1", Throttled(until, "it answered 503", away=True, since=clock.now))
+    await journal.rest("con_2", Throttled(until, "it answered 429", since=clock.now))
+    for each in ("con_1", "con_2", "con_3"):
+        await journal.close_circuit(each)
+    assert await journal.throttled("con_1") == Throttled()
+    assert (await journal.resting()).keys() == {"con_2"}
+    await journal.rest("con_1", Throttled(clock.now + SECOND, "again", away=True, since=clock.now))
+    clock.move(2 * SECOND)
+    assert (await journal.resting()).keys() == {"con_2"}
+    assert (await journal.resting(ended=SECOND + 1)).keys() == {"con_1", "con_2"}
+
+
 async def test_whoever_calls_counts_itself(journal: Journal):
     assert await journal.callers("con_1") == 1
     assert await journal.callers("con_1") == 1

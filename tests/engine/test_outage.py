@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap import Connection, Retry, UpstreamError
@@ -21,12 +22,13 @@ from halflap.engine.clock import ManualClock
 from halflap.engine.gate import AccountGate
 from halflap.engine.parking import Parking
 from halflap.engine.throttle import Throttles
-from halflap.model import Micros, StoredConnection
+from halflap.model import Micros, StoredConnection, Throttled
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.sdk.gate import Away, Judgement
 from tests.engine.flows import Runner, runner_on
+from tests.served import until
 
 SECOND: Micros = 1_000_000
 HOUR: Micros = 3_600 * SECOND
@@ -96,6 +98,7 @@ class Shop:
     app: App
     parking: Parking
     deliver: Any
+    throttles: Throttles
 
     async def events(self, count: int, every: float, *, once: bool = False) -> list[str]:
         """Accept events, one after the other."""
@@ -164,7 +167,7 @@ async def shop(
         parking = Parking(runner.engine.journal, Account(stored), runner.engine)
         task = asyncio.create_task(parking.run())
         try:
-            yield Shop(runner, app, parking, runner.app.flow(deliver))
+            yield Shop(runner, app, parking, runner.app.flow(deliver), throttles)
         finally:
             parking.stop()
             with suppress(asyncio.CancelledError):
@@ -260,6 +263,51 @@ async def test_an_app_that_is_away_for_more_than_a_day_ends_in_a_dead_letter(
         await found.let_pass(23 * 3_600)
         assert (await found.runner.execution(executions[0])).state == "waiting"
         assert await found.ended(executions, within=3 * HOUR) == {"failed": 1}
+
+
+async def test_a_test_that_passes_ends_the_wait_at_once(tmp_path: Path) -> None:
+    async with shop(tmp_path, lambda at: at < HOUR) as found:
+        executions = await found.events(5, every=5)
+        journal, left = found.runner.engine.journal, 0
+        while left < 40 * SECOND:  # a probe has failed just now, so the next one is due later
+            await found.let_pass(1)
+            rest = await journal.throttled("con_1")
+            left = rest.until - found.runner.clock()
+        found.app.refuses = lambda at: False
+        assert not found.app.done
+        await found.throttles.answered("con_1")
+        for _ in range(40):
+            await found.let_pass(0.05)
+        assert await found.ended(executions, within=SECOND) == {"succeeded": 5}
+        assert rest.until > found.runner.clock()
+        assert await journal.throttled("con_1") == Throttled()
+
+
+async def test_that_an_app_is_back_is_logged_once_and_no_failed_probe_is(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with shop(tmp_path, lambda at: at < HOUR) as found:
+            executions = await found.events(5, every=5)
+            assert await found.ended(executions, within=2 * HOUR) == {"succeeded": 5}
+
+            async def told() -> list[Any]:
+                return [each for each in logs if "works again" in each["event"]]
+
+            await until(told)
+    [only] = await told()
+    assert only["count"] == 5
+
+
+async def test_a_worker_learns_that_another_one_found_the_app_back(tmp_path: Path) -> None:
+    async with shop(tmp_path, lambda at: False) as found:
+        journal, now = found.runner.engine.journal, found.runner.clock()
+        circuit = found.throttles.of("con_1").circuit
+        await journal.rest("con_1", Throttled(now + HOUR, "it answered 503", away=True, since=now))
+        await found.throttles.look()
+        with pytest.raises(Away):
+            circuit.enter()
+        await journal.close_circuit("con_1")
+        await found.throttles.look()
+        circuit.enter()
 
 
 @pytest.mark.parametrize(("gap", "opens"), [(1, False), (3, True)])

@@ -71,7 +71,7 @@ async def test_an_app_that_asks_for_a_rest_is_not_called_before_its_end(clock: M
     throttle.heard(answer(429, Retry_After="30"))
     blocked = await refusal(throttle)
     assert waits(blocked) == 30
-    assert "shop (con_1) is not called until" in blocked.waiting_for
+    assert "shop (con_1) is not called now: " in blocked.waiting_for
     assert "429" in blocked.waiting_for
     clock.advance(29.9)
     await refusal(throttle)

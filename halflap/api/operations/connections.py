@@ -189,7 +189,7 @@ class Connections:
             status="working" if tested else "untested" if values else stored.status,
         )
         if tested:
-            await self.retry_left(stored.id)
+            await self._works(stored.id)
         return saved
 
     async def test(self, stored: StoredConnection) -> StoredConnection:
@@ -211,10 +211,15 @@ class Connections:
         except Unauthorized:
             await self.catalogue.connections.set_status(stored.id, "unauthorized")
             raise
-        await self.catalogue.connections.set_status(stored.id, status)
         if status == "working":
-            await self.retry_left(stored.id)
+            await self._works(stored.id)
+        await self.catalogue.connections.set_status(stored.id, status)
         return await self.catalogue.connections.get(stored.id)
+
+    async def _works(self, connection: str) -> None:
+        """Go on with what waited for a connection, as its test has passed."""
+        await self.resolver.answered(connection)
+        await self.retry_left(connection)
 
     async def authorize(self, stored: StoredConnection, redirect_uri: str | None) -> Authorization:
         """Begin a sign-in: where to send the browser. It is good for ten minutes, once.

@@ -132,4 +132,4 @@ def encoded(value: Any) -> str:
 
 def missing(bulk: str) -> NotFound:
     """Says that a bulk is not there."""
-    return NotFound(f"no bulk has the id {bulk!r}; see: halflap bulks")
+    return NotFound(f"no bulk has the id {bulk!r}; see: halflap bulks list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -132,6 +132,11 @@ class Connections:
             (customer or "", name),
         )
         return stored(rows[0]) if rows else None
+
+    async def some(self, connections: Iterable[str]) -> dict[str, StoredConnection]:
+        """Return those of these ids that are there."""
+        found = await self._writer.among(f"{SELECT} WHERE id IN", connections)
+        return {each.id: each for each in map(stored, found)}
 
     async def list(self, customer: str | None) -> Sequence[StoredConnection]:
         """A customer's connections (None: the team's own), by name."""

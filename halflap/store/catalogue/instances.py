@@ -173,6 +173,11 @@ class Instances:
         )
         return rows[0][0]
 
+    async def some(self, instances: Iterable[str]) -> dict[str, Instance]:
+        """Return those of these ids that are there."""
+        found = await self._writer.among(f"{SELECT} WHERE id IN", instances)
+        return {each.id: each for each in map(read, found)}
+
     async def names(self, instances: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""
         return dict(
