@@ -50,7 +50,7 @@ class History:
             lanes = plan_lanes(which)
             return [reading.read_lane(connection, e, which, after, examine) for e in lanes]
 
-        return merge(await self._database.read(job), which.limit)
+        return merge(await self._database.read(job), which)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         where, values = reading.where(which)
@@ -60,7 +60,11 @@ class History:
     async def causes(self, which: Filter) -> list[CauseGroup]:
         where, values = reading.where(which)
         rows = await self._rows(reading.CAUSES.format(where=where), (*values, which.limit))
-        return [reading.cause_group(row) for row in rows]
+        causes = [row[0] for row in rows]
+        where, values = reading.where(reading.first_of(which))
+        first = reading.FIRST.format(where=where, causes=", ".join("?" * len(causes)))
+        found = dict(await self._rows(first, (*values, *causes)))
+        return [reading.cause_group(row, found) for row in rows]
 
     async def tally(self, which: Filter) -> list[Tally]:
         where, values = reading.where(which)

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from halflap.model import (
+    ENDED,
     CauseGroup,
     Continuation,
     CustomerLimits,
@@ -139,8 +140,8 @@ class Filter:
     """A filter of executions; None matches all. Newest first, or after one, oldest.
 
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
-    status of the call that it failed of; `since` and `until` (exclusive) are about acceptance;
-    `of_events` leaves out deployments. Of a `chain`, the last comes first.
+    status of the call that it failed of; `since` and `until` (exclusive) are about `time`;
+    `of_events` leaves out deployments; `bulk` selects its replays. Of a `chain`, the last comes first.
     """
 
     customer: str | None = None
@@ -163,13 +164,30 @@ class Filter:
     of_events: bool = False
     cause: str | None = None
     status: int | None = None
+    bulk: str | None = None
     limit: int = 50
+
+    @property
+    def has_ended(self) -> bool:
+        """True if only executions that have ended can match."""
+        of_failure = self.cause is not None or self.status is not None
+        ended = bool(self.states) and ENDED.issuperset(self.states)
+        return self.dead_letters or bool(self.reason) or of_failure or ended
+
+    @property
+    def time(self) -> Literal["accepted_at", "ended_at"]:
+        """The time that a list is bounded and ordered by: a period of ended ones goes by their end.
+
+        So what was accepted long ago, waited, and has just failed is among the latest failures.
+        """
+        is_bounded = self.since is not None or self.until is not None
+        return "ended_at" if is_bounded and self.has_ended else "accepted_at"
 
 
 MOST_EXAMINED = 4_000
 """The most rows of one index that are compared with a filter for one page."""
 Position = tuple[Micros, str]
-"""Where in a list something stands: when it was accepted, and its id."""
+"""Where in a list something stands: its time (see `Filter.time`), and its id."""
 
 
 @frozen
@@ -283,6 +301,10 @@ class Journal(Protocol):
         """Have nobody call a connection's app before a time; one that was later stays."""
         ...
 
+    async def close_circuit(self, connection: str) -> None:
+        """Note that an app which was away answered; what it asked for itself stays."""
+        ...
+
     async def note_quota(self, connection: str, quota: str) -> None:
         """Note how much of an app's quota is used."""
         ...
@@ -291,8 +313,8 @@ class Journal(Protocol):
         """Return the state of a connection's traffic."""
         ...
 
-    async def resting(self) -> dict[str, Throttled]:
-        """The connections that nobody calls now."""
+    async def resting(self, ended: Micros = 0) -> dict[str, Throttled]:
+        """The connections that nobody calls now, or `ended` microseconds ago."""
         ...
 
     async def callers(self, connection: str) -> int:

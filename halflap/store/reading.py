@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import msgspec
@@ -16,10 +17,12 @@ from halflap.model import (
     Execution,
     Failure,
     FlowKey,
+    Micros,
     Record,
     Replay,
     StepKind,
     StepStatus,
+    replays_of_bulk,
 )
 from halflap.store.protocol import Filter, Position
 from halflap.store.rules.listing import Comparison, Found, Lane, conjunction
@@ -38,20 +41,27 @@ INSTANCES = "SELECT DISTINCT instance FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 TALLY = """
-SELECT customer, instance, integration, flow, version, state, reason, count(*) FROM executions
-WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT ?
+SELECT customer, instance, integration, flow, version, state, ifnull(cause, ''), min(reason), count(*)
+FROM executions
+WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 9 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT ?
 """
 CAUSES = """
 SELECT found.*, example.failure FROM (
     SELECT ifnull(cause, '') AS cause, count(*) AS count, min(ended_at), max(ended_at),
         max(id) AS example, group_concat(DISTINCT flow),
-        substr(group_concat(DISTINCT instance), 1, 154), count(DISTINCT instance)
+        substr(group_concat(DISTINCT instance), 1, 154), count(DISTINCT instance),
+        count(DISTINCT customer)
     FROM executions WHERE {where} AND state = 'failed'
     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
 ) AS found JOIN executions AS example ON example.id = found.example
 ORDER BY found.count DESC, found.cause
 """
+FIRST = """
+SELECT cause, min(ended_at) FROM executions WHERE {where} AND state = 'failed' AND cause IN ({causes})
+GROUP BY 1
+"""
 COUNT = "SELECT state, count(*) FROM executions"
+OF_BULK = "id BETWEEN ? AND ? AND replay LIKE ?"
 MOST_INSTANCES = 5
 """The most instances of which a group of failures has the ids."""
 LIVE = ("queued", "running", "waiting")
@@ -96,18 +106,24 @@ def execution(row: Any) -> Execution:
     )
 
 
-def cause_group(row: Any) -> CauseGroup:
-    """A row of `CAUSES`."""
+def first_of(which: Filter) -> Filter:
+    """Return the filter of all that failed among which is the first of a cause."""
+    return replace(which, states=("failed",), dead_letters=False, since=None, until=None)
+
+
+def cause_group(row: Any, first: Mapping[str, Micros]) -> CauseGroup:
+    """A row of `CAUSES`, with when the first of each cause failed."""
     return CauseGroup(
         cause=row[0],
         count=row[1],
-        first_at=row[2],
+        first_at=first.get(row[0], row[2]),
         last_at=row[3],
         example=row[4],
-        failure=failure(row[8]),
+        failure=failure(row[9]),
         flows=tuple(sorted(row[5].split(","))),
         instances=tuple(sorted(row[6].split(",")))[:MOST_INSTANCES],
         instance_count=row[7],
+        customer_count=row[8],
     )
 
 
@@ -178,6 +194,10 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "state IN ('failed', 'cancelled', 'ignored') AND state = ?", (each.value,)
         case "live", _:
             return "state IN ('queued', 'running', 'waiting')", ()
+        case "ended", _:
+            return "state = ?", (each.value,)
+        case "bulk", _:
+            return OF_BULK, of_bulk(each.value)
         case "in", _:
             return f"{each.column} IN ({', '.join('?' * len(each.value))})", tuple(each.value)
         case "contains", _:
@@ -189,15 +209,15 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
 def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
     """Return what a lane reads of, newest first, and its values; what is compared is left out."""
     text, values = conjunction(lane.by, compared)
-    for bound, value in (("accepted_at >= ?", which.since), ("accepted_at < ?", which.until)):
+    # What is live or of a bulk is little: it is sorted, and not looked for along the time.
+    time = f"+{which.time}" if lane.index in ("live", "bulk") else which.time
+    for bound, value in ((">=", which.since), ("<", which.until)):
         if value is not None:
-            text, values = f"{text} AND {bound}", (*values, value)
+            text, values = f"{text} AND {time} {bound} ?", (*values, value)
     if after is not None:
-        text = f"{text} AND accepted_at <= ? AND (accepted_at, id) < (?, ?)"
+        text = f"{text} AND {time} <= ? AND ({time}, id) < (?, ?)"
         values = (*values, after[0], *after)
-    # What is live is little: it is sorted, not looked for along the time.
-    by = "+accepted_at DESC, +id DESC" if lane.index == "live" else "accepted_at DESC, id DESC"
-    return f"FROM executions WHERE {text} ORDER BY {by} LIMIT ?", values
+    return f"FROM executions WHERE {text} ORDER BY {time} DESC, id DESC LIMIT ?", values
 
 
 def read_lane(
@@ -219,9 +239,14 @@ def read_lane(
     found = connection.execute(sql, (*values, most, *more, limit)).fetchall()
     stopped: Position | None = None
     if len(found) < limit and lane.rest:
-        last = f"SELECT accepted_at, id {source} OFFSET ?"
+        last = f"SELECT {which.time}, id {source} OFFSET ?"
         stopped = connection.execute(last, (*values, 1, examine - 1)).fetchone()
     return Found([execution(row) for row in found], stopped)
+
+
+def of_bulk(bulk: str) -> tuple[str, str, str]:
+    """Return the values of `OF_BULK`: its replays have ids of one time, and name it."""
+    return (*replays_of_bulk(bulk), f"%{bulk}%")
 
 
 def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
@@ -245,12 +270,15 @@ def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
         ("id >", which.replay_of),  # ids sort by time: a replay comes later
         ("id <", which.before),
         ("id >", which.after),
-        ("accepted_at >=", which.since),
-        ("accepted_at <", which.until),
+        (f"{which.time} >=", which.since),
+        (f"{which.time} <", which.until),
     ):
         if value is not None:
             clauses.append(f"{text} ?")
             values.append(value)
+    if which.bulk is not None:
+        clauses.append(OF_BULK)
+        values += of_bulk(which.bulk)
     if which.of_events:
         clauses.append("substr(flow, 1, 1) <> '$'")
     return clauses, values

@@ -619,6 +619,11 @@ COMPONENTS = """
 ALTER TABLE versions ADD COLUMN components BLOB;
 """
 
+# By what those are listed that ended in a period (rules/listing.py).
+ENDS = """
+CREATE INDEX executions_by_end ON executions (state, ended_at) WHERE ended_at IS NOT NULL;
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
@@ -628,4 +633,5 @@ MIGRATIONS = [
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
     Migration(number=7, name="components of versions", before=COMPONENTS),
     Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
+    Migration(number=9, name="lists by the end", before=ENDS),
 ]

@@ -37,6 +37,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
+from halflap.store.rules.cause import cause_mark
 from tests.journals import ON_EVERY_STORE, StandingClock
 
 SECOND: Micros = 1_000_000
@@ -443,26 +444,29 @@ async def test_the_oldest_come_first_after_one_and_times_are_those_of_acceptance
 
 
 async def test_those_alike_are_counted_together_and_deployments_left_out(journal: Journal):
-    for state, reason in (("failed", "a"), ("failed", "a"), ("failed", "b"), ("ignored", "c")):
+    ends = (("failed", "no 2"), ("failed", "no 1"), ("failed", "gone"), ("ignored", "c"))
+    for state, reason in ends:
         claim = await running(journal)
-        outcome = Outcome(state, reason)  # pyright: ignore[reportArgumentType]
+        failure = Failure("A", reason)
+        outcome = Outcome(state, reason, failure=failure)  # pyright: ignore[reportArgumentType]
         await journal.end(claim.lease, [], [], outcome)
     await running(journal, start(flow(name="$deploy")))
     await running(journal)
     which = Filter(of_events=True)
     assert await journal.count(which) == {"failed": 3, "ignored": 1, "running": 1}
     tally = await journal.tally(which)
-    assert (tally[0].state, tally[0].reason, tally[0].count) == ("failed", "a", 2)
+    assert (tally[0].state, tally[0].reason, tally[0].count) == ("failed", "no 1", 2)
+    assert tally[0].cause == cause_mark(Failure("A", "no 7"))
     assert sorted((e.state, e.reason, e.count) for e in tally[1:]) == [
-        ("failed", "b", 1),
+        ("failed", "gone", 1),
         ("ignored", "c", 1),
         ("running", "", 1),
     ]
     assert {(e.customer, e.flow, e.version) for e in tally} == {("cus_a", "orders", "v1")}
     assert len(await journal.tally(Filter(limit=2))) == 2
     assert sum(e.count for e in await journal.tally(Filter())) == 6
-    [only] = await journal.tally(Filter(dead_letters=True, reason="b"))
-    assert (only.reason, only.count) == ("b", 1)
+    [only] = await journal.tally(Filter(dead_letters=True, reason="gone"))
+    assert (only.reason, only.count) == ("gone", 1)
 
 
 # -- pauses -----------------------------------------------------------------------------------
@@ -1616,6 +1620,7 @@ async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status
     assert (first.first_at, first.last_at, first.example) == (ends[0], ends[3], ids[3])
     assert first.flows == ("orders", "returns")
     assert (first.instances, first.instance_count) == (("ins_of_cus_a", "ins_of_cus_b"), 2)
+    assert (first.customer_count, second.customer_count) == (2, 1)
     assert first.failure is not None
     assert first.failure.message == "answered 503 for order 3"
 
@@ -1636,6 +1641,13 @@ async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status
     assert [each.count for each in await journal.causes(Filter(dead_letters=True))] == [2, 1]
     assert [each.count for each in await journal.causes(Filter(states=("failed",)))] == [3, 1]
     assert await listed(cause=first.cause, dead_letters=True) == [1, 0]
+
+    # The first of a cause is known after it was replayed, and outside of the period.
+    await journal.dismiss(ids[0])
+    [left, _] = await journal.causes(Filter(dead_letters=True))
+    assert (left.count, left.first_at) == (1, ends[0])
+    [late, _] = await journal.causes(Filter(states=("failed",), since=ends[1]))
+    assert (late.count, late.first_at) == (2, ends[0])
 
 
 async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: StandingClock):

@@ -37,9 +37,18 @@ def matches(which: Filter, found: Execution) -> bool:
         and (not which.states or which.dead_letters or found.state in which.states)
         and (not which.dead_letters or dead)
         and (not which.reason or (found.state in ENDED and which.reason in found.reason))
-        and (which.since is None or found.accepted_at >= which.since)
-        and (which.until is None or found.accepted_at < which.until)
+        and (which.since is None or time_of(which, found) >= which.since)
+        and (which.until is None or time_of(which, found) < which.until)
     )
+
+
+def time_of(which: Filter, found: Execution) -> Micros:
+    """Return the time by which an execution is in a list: a period of ended ones goes by their end."""
+    ended = which.dead_letters or (which.states and set(which.states) <= ENDED)
+    of_failure = which.cause is not None or which.status is not None or which.reason
+    bounded = which.since is not None or which.until is not None
+    by_end = bounded and (ended or of_failure) and found.ended_at is not None
+    return found.ended_at if by_end and found.ended_at else found.accepted_at
 
 
 async def filled(journal: Journal, clock: StandingClock, chance: random.Random) -> list[Execution]:
@@ -58,6 +67,7 @@ async def filled(journal: Journal, clock: StandingClock, chance: random.Random) 
             parent=chance.choice((None, ids[0] if ids else None)),
         )
         claim = await running(journal, begun)
+        clock.move(chance.choice((0, 0, 9 * SECOND)))
         ids.append(id)
         ends = ("succeeded", "failed", "failed", "ignored", "cancelled", "sleep", "")
         match chance.choice(ends) if number else "":  # the first one is a parent, so it lives
@@ -109,13 +119,13 @@ async def test_any_filter_gives_what_it_should_page_by_page(
 ) -> None:
     chance = random.Random(seed)
     everything = await filled(journal, clock, chance)
-    everything.sort(key=lambda each: (each.accepted_at, each.id), reverse=True)
-    times = [each.accepted_at for each in everything]
+    times = [at for each in everything for at in (each.accepted_at, each.ended_at) if at]
     parents = [each.id for each in everything]
     for _ in range(60):
         which = drawn(chance, times, parents)
         examine = chance.choice((1, 4, 1_000))
-        expected = [each.id for each in everything if matches(which, each)]
+        listed = [(time_of(which, each), each.id) for each in everything if matches(which, each)]
+        expected = [id for _, id in sorted(listed, reverse=True)]
         seen: list[str] = []
         after: Position | None = None
         for _ in range(200):

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from halflap.model import new_id
 from halflap.store import migrate, reading, schema
 from halflap.store.postgres import schema as postgres_schema
 from halflap.store.postgres.columns import register
@@ -30,6 +31,7 @@ OFFERED: dict[str, Any] = {
     "cause": "0" * 12,
     "status": 503,
     "parent": "exe_1",
+    "bulk": new_id("blk", now=0),
     "states": ("cancelled",),
     "dead_letters": True,
     "since": 5,
@@ -46,6 +48,7 @@ ALONG = {
     "cause": ("executions_by_cause", "state"),
     "status": ("executions_by_status", "state"),
     "parent": ("executions_by_parent", "parent"),
+    "bulk": ("PRIMARY KEY", "id"),
     "states": ("executions_by_state", "state"),
     "dead_letters": ("executions_dead", ""),
     "since": ("executions_by_time", "accepted_at"),
@@ -60,6 +63,15 @@ SELECT 'exe_' || lpad(n::text, 26, '0'), 'cus_' || n % 100, 'ins_' || n % 200, '
     'exe_1', n, n, '', n, 0, '', '', '', '', '', n % 3 * 64
 FROM generate_series(1, 6000) AS n
 """
+
+
+PERIODS = {
+    "dead letters": {"dead_letters": True},
+    "cause": {"cause": "0" * 12},
+    "states": {"states": ("cancelled", "succeeded")},
+    "reason of a customer": {"reason": "echo", "customer": "cus_1"},
+}
+"""Filters of what has ended, which are read by the end where a period is given."""
 
 
 def test_each_filter_is_offered() -> None:
@@ -80,18 +92,33 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
         used = [each for each in plan if "executions" in each]
         assert len(used) == 1, plan
         assert ALONG[name][0] in used[0], plan
-        if name not in ("key", "parent"):  # these are few
+        if name not in ("key", "parent", "bulk"):  # these are few
             assert not any("TEMP B-TREE" in each for each in plan), plan
+
+
+@pytest.mark.parametrize("name", sorted(PERIODS))
+@pytest.mark.parametrize("bound", ["since", "until"])
+@pytest.mark.parametrize("after", [None, (40, "exe_1")])
+def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) -> None:
+    connection = sqlite3.connect(":memory:")
+    migrate.migrate(connection, schema.MIGRATIONS)
+    which = Filter(**PERIODS[name], **{bound: 5})
+    for lane in plan_lanes(which):
+        source, values = reading.lane_sql(lane, which, after)
+        rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50))
+        [plan] = [row[3] for row in rows]
+        assert "executions_by_end (state=? AND ended_at" in plan, plan
 
 
 @pytest.mark.parametrize("states", [("queued",), ("queued", "waiting", "running")])
 def test_sqlite_finds_what_is_live_without_its_history(states: Any) -> None:
     connection = sqlite3.connect(":memory:")
     migrate.migrate(connection, schema.MIGRATIONS)
-    [lane] = plan_lanes(Filter(states=states))
-    source, values = reading.lane_sql(lane, Filter(), None)
-    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50)).fetchall()
-    assert "executions_live" in rows[0][3], rows
+    for which in (Filter(states=states), Filter(states=states, since=5, until=50)):
+        [lane] = plan_lanes(which)
+        source, values = reading.lane_sql(lane, which, None)
+        rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50))
+        assert "executions_live" in next(rows)[3]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +153,19 @@ def test_postgresql_reads_along_the_index_and_never_the_whole_history(
         plan = "\n".join(row[0] for row in rows)
         assert re.search(r"Seq Scan on history_\d", plan) is None, plan
         assert f"Index Cond: (({ALONG[name][1]} =" in plan or "accepted_at" in plan, plan
+
+
+@pytest.mark.parametrize("name", sorted(PERIODS))
+def test_postgresql_reads_a_period_along_the_end_and_the_days_of_it_alone(
+    history: Any, name: str
+) -> None:
+    which = Filter(**PERIODS[name], since=86_400_000_000)
+    for each in (e for lane in plan_lanes(which) for e in lanes_of_places(lane, which, None)):
+        sql, values = each.select(51, 20_000)
+        rows = history.execute(b"EXPLAIN " + sql.encode(), values).fetchall()
+        plan = "\n".join(row[0] for row in rows)
+        assert re.search(r"Seq Scan on history_\d", plan) is None, plan
+        assert "history_0" not in plan, plan
 
 
 def test_the_control_a_filter_without_an_index_reads_the_whole_history(history: Any) -> None:

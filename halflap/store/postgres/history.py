@@ -38,17 +38,18 @@ ONE = " UNION ALL ".join(
     for place, columns in PLACES.items()
 )
 TALLY = """
-SELECT customer, instance, integration, flow, version, state, reason, sum(count)::bigint
-FROM ({places}) AS found (customer, instance, integration, flow, version, state, reason, count)
+SELECT customer, instance, integration, flow, version, state, cause, min(reason), sum(count)::bigint
+FROM ({places}) AS found (customer, instance, integration, flow, version, state, cause, reason, count)
 GROUP BY 1, 2, 3, 4, 5, 6, 7
-ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
+ORDER BY 9 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
 """
 CAUSES = """
 SELECT coalesce(cause, ''), count(*), min(ended_at), max(ended_at), max(id),
     string_agg(DISTINCT flow, ','), left(string_agg(DISTINCT instance, ','), 154),
-    count(DISTINCT instance)
+    count(DISTINCT instance), count(DISTINCT customer)
 FROM ({places}) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
 """
+FIRST = "SELECT cause, min(ended_at) FROM ({places}) AS found WHERE cause = ANY(%s) GROUP BY 1"
 FAILURES = """
 SELECT id, failure FROM letters WHERE id = ANY(%(ids)s)
 UNION ALL SELECT id, failure FROM history WHERE id = ANY(%(ids)s)
@@ -119,7 +120,7 @@ class History:
                 last = await self._database.fetch(*each.last(examine))
                 stopped = (last[0][0], last[0][1]) if last else None
             found.append(Found(read, stopped))
-        return merge(found, which.limit)
+        return merge(found, which)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         counts: dict[ExecutionState, int] = {}
@@ -133,30 +134,35 @@ class History:
         return counts
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
+        found = await self._of_failures(CAUSES, which, which.limit)
+        ids, causes = Texts(row[4] for row in found), Texts(row[0] for row in found)
+        failures = dict(await self._database.fetch(FAILURES, {"ids": ids}))
+        first = dict(await self._of_failures(FIRST, reading.first_of(which), causes))
+        return [reading.cause_group((*row, failures.get(row[4])), first) for row in found]
+
+    async def _of_failures(self, sql: str, which: Filter, last: Any) -> list[Any]:
+        """Read from what failed, wherever it is; `last` is the value after those of the filter."""
         selects: list[str] = []
         values: list[Any] = []
         for place, where, more in _places(which):
             if place != "executions":
                 selects.append(
-                    f"SELECT cause, ended_at, id, flow, instance FROM {place}"  # noqa: S608
+                    f"SELECT cause, ended_at, id, flow, instance, customer FROM {place}"  # noqa: S608
                     f" WHERE {where} AND state = 'failed'"
                 )
                 values += more
         if not selects:
             return []
-        sql = CAUSES.format(places=" UNION ALL ".join(selects))
-        found = await self._database.fetch(sql, (*values, which.limit))
-        ids = Texts(row[4] for row in found)
-        failures = dict(await self._database.fetch(FAILURES, {"ids": ids}))
-        return [reading.cause_group((*row, failures.get(row[4]))) for row in found]
+        places = " UNION ALL ".join(selects)
+        return await self._database.fetch(sql.format(places=places), (*values, last))
 
     async def tally(self, which: Filter) -> list[Tally]:
         selects: list[str] = []
         values: list[Any] = []
         for place, where, more in _places(which):
-            reason = "''::bytea" if place == "executions" else "reason"
+            why = "'', ''::bytea" if place == "executions" else "coalesce(cause, ''), min(reason)"
             selects.append(
-                f"SELECT customer, instance, integration, flow, version, state, {reason}, count(*)"  # noqa: S608
+                f"SELECT customer, instance, integration, flow, version, state, {why}, count(*)"  # noqa: S608
                 f" FROM {place} WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7"
             )
             values += more
@@ -164,7 +170,7 @@ class History:
             return []
         sql = TALLY.format(places=" UNION ALL ".join(selects))
         found = await self._database.fetch(sql, (*values, which.limit))
-        return [Tally(*row[:6], reason=row[6].decode(), count=int(row[7])) for row in found]
+        return [Tally(*row[:7], reason=row[7].decode(), count=int(row[8])) for row in found]
 
     async def event(self, execution: str) -> Event | None:
         found = await self._found(EVENT, execution)
@@ -242,8 +248,7 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
             ended.append(f"{column} = %s")
             of_ended.append(value)
     places: list[tuple[str, str, Sequence[Any]]] = []
-    has_ended = which.reason or which.cause is not None or which.status is not None
-    if not (which.dead_letters or has_ended or (states and states <= ENDED)):
+    if not which.has_ended:
         places.append(("executions", " AND ".join(live), of_live))
     if which.dead_letters or not states or "failed" in states:
         places.append(("letters", " AND ".join(ended), of_ended))

@@ -8,15 +8,17 @@ from typing import Any
 
 from halflap.model import ENDED, LIVE
 from halflap.store.postgres import rows
+from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import Filter, Position
+from halflap.store.reading import OF_BULK, of_bulk
 from halflap.store.rules.listing import Comparison, Lane, conjunction
 
 COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 INDEXED = {
-    "letters": {"record_key", "parent", "replay_of", "cause", "instance", "status", "customer"},
+    "letters": {"record_key", "parent", "replay_of", "cause", "instance", "status", "customer", "bulk"},
     "history": {
         "record_key", "parent", "replay_of", "instance", "customer", "state", "version", "flow",
-        "integration",
+        "integration", "end", "bulk",
     },
 }  # fmt: skip
 """By place: the indexes of lanes that it has; along all others it is read by time."""
@@ -31,6 +33,7 @@ class PlaceLane:
     values: tuple[Any, ...]
     rest: str
     more: tuple[Any, ...]
+    time: str
 
     @property
     def bounded(self) -> bool:
@@ -47,7 +50,7 @@ class PlaceLane:
 
     def last(self, examine: int) -> tuple[str, tuple[Any, ...]]:
         """Return the statement for the last row that is examined, where there are as many."""
-        sql = f"SELECT accepted_at, id {self.source} LIMIT 1 OFFSET %s"
+        sql = f"SELECT {self.time}, id {self.source} LIMIT 1 OFFSET %s"
         return sql, (*self.values, examine - 1)
 
 
@@ -64,21 +67,23 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
         if place == "letters":  # all of them are dead letters, and failed
             rest = tuple(each for each in rest if each.column not in ("dead", "state"))
         text, values = conjunction(by, _compared)
-        for bound, value in (("accepted_at >= %s", which.since), ("accepted_at < %s", which.until)):
+        time = which.time
+        for bound, value in ((">=", which.since), ("<", which.until)):
             if value is not None:
-                text, values = f"{text} AND {bound}", (*values, value)
+                text, values = f"{text} AND {time} {bound} %s", (*values, value)
+        if place == "history" and time == "ended_at" and which.since is not None:
+            text, values = f"{text} AND slot >= %s", (*values, first_slot(which.since))
         if after is not None:
-            text = f"{text} AND accepted_at <= %s AND (accepted_at, id) < (%s, %s)"
+            text = f"{text} AND {time} <= %s AND ({time}, id) < (%s, %s)"
             values = (*values, after[0], *after)
-        source = f"FROM {place} WHERE {text} ORDER BY accepted_at DESC, id DESC"
-        yield PlaceLane(place, source, values, *conjunction(rest, _compared))
+        source = f"FROM {place} WHERE {text} ORDER BY {time} DESC, id DESC"
+        yield PlaceLane(place, source, values, *conjunction(rest, _compared), time)
 
 
 def _places(lane: Lane, which: Filter) -> Iterator[str]:
-    own = [each.value for each in lane.by if (each.column, each.how) == ("state", "=")]
+    own = [each.value for each in lane.by if each.column == "state" and each.how != "live"]
     states = set(own or which.states)
-    of_ended = which.reason or which.cause is not None or which.status is not None
-    if not (which.dead_letters or of_ended) and (not states or states & LIVE):
+    if not which.has_ended and (not states or states & LIVE):
         yield "executions"
     if which.dead_letters or not states or "failed" in states:
         yield "letters"
@@ -92,6 +97,10 @@ def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "record_key = %s", (each.value.encode(),)
         case "=", "state":
             return "state IN ('failed', 'cancelled', 'ignored') AND state = %s", (each.value,)
+        case "bulk", _:
+            return OF_BULK.replace("?", "%s"), of_bulk(each.value)
+        case "ended", _:
+            return "state = %s", (each.value,)
         case "live", _:  # a table of its own
             return "true", ()
         case "in", _:

@@ -469,6 +469,12 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
     for table in ("executions", "letters", "history")
 )
 
+# By what those are listed that ended in a period (rules/listing.py); its days alone are searched.
+ENDS = """
+CREATE INDEX letters_by_end ON letters (ended_at, id);
+CREATE INDEX history_by_end ON history (state, ended_at, id);
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -491,4 +497,5 @@ MIGRATIONS = [
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
     Migration(number=7, name="components of versions", before=translated(COMPONENTS)),
     Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
+    Migration(number=9, name="lists by the end", before=ENDS),
 ]

@@ -1,14 +1,16 @@
 """By which index a list of executions is read, and what is compared of each row: the same on all stores.
 
-A list is read newest acceptance first, along one index. Of what the filter says besides, each row is
-compared, up to `MOST_EXAMINED` rows; where the page is not full by then, the next page goes on behind
-the last row that was examined. So no page costs more than that, however rare what is looked for is.
+A list is read newest acceptance first, along one index; a period of what has ended (`Filter.time`) newest
+end first. Of what the filter says besides, each row is compared, up to `MOST_EXAMINED` rows; where the
+page is not full by then, the next page goes on behind the last row that was examined. So no page costs
+more than that, however rare what is looked for is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from halflap.model import LIVE, Execution, ExecutionState
@@ -36,7 +38,7 @@ two come dead letters and unusual states, along which reasons are found too."""
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A column, how it is compared (`=`, `in`, `contains`, `live`) and with what."""
+    """A column, how it is compared (`=`, `in`, `contains`, `live`, `ended`) and with what."""
 
     column: str
     how: str
@@ -78,13 +80,20 @@ def plan_lanes(which: Filter) -> list[Lane]:
     def lane(index: str, *by: Comparison, but: str = "") -> Lane:
         return Lane(index, by, tuple(each for name, each in rest.items() if name != (but or index)))
 
+    if which.bulk is not None:
+        rest["bulk"] = Comparison("replay", "bulk", which.bulk)
+        return [lane("bulk", rest["bulk"])]
+    if which.reason:  # what succeeds has none
+        states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
+    if which.time == "ended_at":
+        is_failed = which.dead_letters or not (states or which.reason)
+        among = ("failed",) if is_failed else states
+        return [lane("end", Comparison("state", "ended", each), but="state") for each in among]
     for column, _ in COLUMNS:
         if column in equal:
             return [lane(column, equal[column])]
     if which.dead_letters:
         return [lane("dead", rest["dead"])]
-    if which.reason:  # what succeeds has none
-        states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
     if states and LIVE.issuperset(states) and not which.reason:
         return [lane("live", Comparison("state", "live", None))]
     if which.reason or (states and UNUSUAL.issuperset(states)):
@@ -95,27 +104,29 @@ def plan_lanes(which: Filter) -> list[Lane]:
     return [lane("time")]
 
 
-def position_of(execution: Execution) -> Position:
+def position_of(execution: Execution, which: Filter) -> Position:
     """Return where an execution stands in a list."""
-    return execution.accepted_at, execution.id
+    ended = execution.ended_at if which.time == "ended_at" else None
+    return execution.accepted_at if ended is None else ended, execution.id
 
 
-def merge(found: Sequence[Found], limit: int) -> Page:
+def merge(found: Sequence[Found], which: Filter) -> Page:
     """Return the page of what several indexes gave: nothing behind where any of them stopped.
 
-    Of each index as many as `limit` and one more were read, where there were as many.
+    Of each index as many as its limit and one more were read, where there were as many.
     """
+    limit, place = which.limit, partial(position_of, which=which)
     border = max((each.stopped_at for each in found if each.stopped_at is not None), default=None)
     rows = sorted(
         {each.id: each for some in found for each in some.executions}.values(),
-        key=position_of,
+        key=place,
         reverse=True,
     )
     if border is not None:
-        rows = [each for each in rows if position_of(each) >= border]
+        rows = [each for each in rows if place(each) >= border]
     page = rows[:limit]
     if len(rows) > limit:
-        return Page(page, position_of(page[-1]))
+        return Page(page, place(page[-1]))
     return Page(page, border)
 
 
