@@ -888,8 +888,10 @@ class Execution:
 class CauseGroup:
     """Failed executions of one cause: how many, the first and the last, and where they are.
 
-    `example` is the last one's id, `failure` its failure; `flows` and `instances` are their names and
-    ids, up to a few of each, `instance_count` counts all of these.
+    `first_at` is when the first of all that are kept failed: those, too, that are outside of the period,
+    or were dismissed or replayed since. `example` is the last one's id, `failure` its failure; `flows`
+    and `instances` are their names and ids, up to a few of each; `instance_count` and `customer_count`
+    count all of these.
     """
 
     cause: str
@@ -901,11 +903,15 @@ class CauseGroup:
     flows: tuple[str, ...]
     instances: tuple[str, ...]
     instance_count: int
+    customer_count: int
 
 
 @frozen
 class Tally:
-    """The number of executions of a filter that are alike."""
+    """The number of executions of a filter that are alike: of one `cause`, with one of their reasons.
+
+    What has no cause, since it did not fail, has an empty one.
+    """
 
     customer: str
     instance: str
@@ -913,8 +919,15 @@ class Tally:
     flow: str
     version: str
     state: ExecutionState
+    cause: str
     reason: str
     count: int
+
+
+def replays_of_bulk(bulk: str) -> tuple[str, str]:
+    """Return the first and the last id that a replay of a bulk may have: all are of one time."""
+    at = made_at(bulk, 2**63) + 1_000
+    return new_id("exe", now=at, chance=0), new_id("exe", now=at, chance=2**74 - 1)
 
 
 ExecutionVerb = Literal["replay", "cancel", "dismiss"]

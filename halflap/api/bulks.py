@@ -30,12 +30,13 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
     if draft.dry_run:
-        request = ReplayRequest(draft.from_, draft.version, repeat=draft.repeat)
+        request = ReplayRequest(draft.from_, draft.version, repeat=draft.repeat, again=draft.again)
         plan = await operations.bulks.plan(draft.do, where, request)
         return exact(await plan_view(operations, plan))
     options: dict[str, Any] = {"rate": draft.rate}
     if draft.do == "replay":
-        options |= {"from": draft.from_, "version": draft.version, "repeat": draft.repeat}
+        options |= {"from": draft.from_, "version": draft.version}
+        options |= {"repeat": draft.repeat, "again": draft.again}
     if draft.do == "cancel":
         options |= {"reason": draft.reason, "grace": draft.grace}
     return exact(bulk_view(await operations.bulks.begin(draft.do, where, options)), 201)
@@ -51,8 +52,11 @@ async def list_bulks(
 
 @router.get("/{bulk}")
 async def get_bulk(bulk: str, operations: Ops) -> BulkView:
-    """Return a bulk, with its progress."""
-    return bulk_view(await operations.catalogue.bulks.get(bulk))
+    """Return a bulk, with its progress, and what became of what it started."""
+    found = await operations.catalogue.bulks.get(bulk)
+    replays = found.verb == "replay" and found.state != "running"
+    started = dict(await operations.bulks.started(found)) if replays else {}
+    return bulk_view(found).model_copy(update={"started": started})
 
 
 @router.post("/{bulk}/cancel")
@@ -87,10 +91,18 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
 async def plan_view(operations: Operations, plan: Plan) -> PlanView:
     """A plan as it is shown."""
     names = await operations.catalogue.instances.names(each.instance for each in plan.groups)
+    customers = await operations.catalogue.customers.names(each.customer for each in plan.groups)
     return PlanView.of(
         plan,
         do=plan.verb,
-        groups=[GroupView.of(each, instance_name=names.get(each.instance)) for each in plan.groups],
+        groups=[
+            GroupView.of(
+                each,
+                customer_name=customers.get(each.customer),
+                instance_name=names.get(each.instance),
+            )
+            for each in plan.groups
+        ],
         samples=await summaries(operations, plan.samples),
     )
 

@@ -38,10 +38,11 @@ class FailureView(View):
 
 
 class CauseInstance(View):
-    """An instance in which executions failed of a cause; `name` is null where it was removed."""
+    """An instance in which executions failed of a cause; the names are null where it was removed."""
 
     id: str
     name: str | None
+    customer_name: str | None
 
 
 class CauseView(View):
@@ -53,7 +54,7 @@ class CauseView(View):
     """The error's class, where it was raised, the HTTP status, the message without ids and values."""
     count: int
     first_at: Time
-    """When the first of them failed."""
+    """When the first of all of this cause failed: before the period, too, or if it was replayed since."""
     last_at: Time
     example: str
     """The newest of them."""
@@ -61,6 +62,25 @@ class CauseView(View):
     instances: list[CauseInstance]
     """Up to 5 of the instances in which they failed."""
     instance_count: int
+    customer_count: int
+
+
+class WaitView(View):
+    """The reason for which an execution does not run."""
+
+    reason: WaitReason
+    """`pause`, `gate` (its instance is activated or upgraded), `order`, `connection` (credentials refused
+    or its app away), `limit` (of a connection or its customer), `back-off` (its next try), `signal`,
+    `execution` (one that it called), `sleep`, or `turn` (a free worker)."""
+    message: str
+    since: Time | None
+    until: Time | None
+    """When it goes on, the app is tried again, or the time for a signal is over; null where unknown."""
+    execution: str | None
+    """The one in front of it in its order, or the one that it called."""
+    connection: str | None
+    number: int | None
+    """The number of its next try."""
 
 
 class ExecutionSummary(View):
@@ -90,6 +110,9 @@ class ExecutionSummary(View):
     replay_of: str | None
     duplicates: int
     waiting_for: str
+    waiting: WaitView | None
+    """The reason for which it waits; null where it runs or has ended. Lists do not name the execution in
+    front of it, nor the number of its next try."""
     due_at: Time | None
     cause: str | None
     """The mark of what it failed of; null unless it failed."""
@@ -179,24 +202,6 @@ class ChildView(View):
     state: ExecutionState
 
 
-class WaitView(View):
-    """The reason for which an execution does not run."""
-
-    reason: WaitReason
-    """`pause`, `gate` (its instance is activated or upgraded), `order`, `connection` (credentials refused
-    or its app away), `limit` (of a connection or its customer), `back-off` (its next try), `signal`,
-    `execution` (one that it called), `sleep`, or `turn` (a free worker)."""
-    message: str
-    since: Time | None
-    until: Time | None
-    """When it goes on, the app is tried again, or the time for a signal is over; null where unknown."""
-    execution: str | None
-    """The one in front of it in its order, or the one that it called."""
-    connection: str | None
-    number: int | None
-    """The number of its next try."""
-
-
 class ExecutionView(ExecutionSummary):
     """An execution in full."""
 
@@ -227,8 +232,6 @@ class ExecutionView(ExecutionSummary):
     """The execution whose turn it is in their order, where this one has none."""
     waits_because: str
     """Why it waits for that one."""
-    waiting: WaitView | None
-    """The reason for which it waits; null where it runs or has ended."""
     paused: list[PauseView]
     """The pauses that hold it."""
     payload_removed: bool
@@ -291,6 +294,8 @@ class ReplayDraft(Input):
     """Left out, the event as it came."""
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere in its flow."""
+    again: bool = False
+    """Also where it failed, and a replay of it has succeeded since."""
 
 
 class Replayed(View):
@@ -364,7 +369,9 @@ class Where(Input):
     status: Annotated[int | None, Field(ge=100, le=599)] = None
     """The HTTP status of the call that it failed of."""
     since: str | None = None
+    """Ended at this time or later; of what has not ended (to cancel), accepted."""
     until: str | None = None
+    """Ended, or accepted, before this time."""
 
 
 class BulkDraft(Input):
@@ -381,6 +388,8 @@ class BulkDraft(Input):
     """Of a replay: `same`, `current`, or another version."""
     repeat: bool = False
     """Of a replay: do again what may have been done, also where another version does it elsewhere."""
+    again: bool = False
+    """Of a replay: also what failed, and a replay of it has succeeded since."""
     reason: Text = "cancelled by hand"
     """Of a cancellation."""
     grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
@@ -391,13 +400,17 @@ class GroupView(View):
     """The number of selected executions that are alike."""
 
     customer: str
+    customer_name: str | None
     instance: str
     instance_name: str | None
     integration: str
     flow: str
     version: str
     state: str
+    cause: str
+    """The mark of what they failed of; empty unless they failed."""
     reason: str
+    """The reason of one of them."""
     count: int
 
 
@@ -446,3 +459,5 @@ class BulkView(View):
     wanted: JsonObject
     made_at: Time
     ended_at: Time | None
+    started: dict[ExecutionState, int] = {}
+    """Of a bulk of replays that has ended, where one is asked for: how many of these, by their states."""

@@ -33,7 +33,7 @@ from halflap.api.operations.replay import ReplayRequest
 from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
-    cause_view,
+    cause_views,
     child_view,
     edit_of,
     log_view,
@@ -65,8 +65,16 @@ async def narrowed(
         str | None,
         Query(description="A version's hash; of an `integration`, its number or target."),
     ] = None,
-    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
-    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
+    since: Annotated[
+        str | None,
+        Query(
+            description="Accepted at this time or later; where only executions that have ended can "
+            "match (by state, cause, status, reason, dead letters): ended then or later, newest first."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, Query(description="Accepted, or ended (see since), before this time.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Filter:
     """Return the filter that lists of executions and of causes have in common."""
@@ -100,6 +108,7 @@ async def list_executions(
         int | None, Query(ge=100, le=599, description="The HTTP status of the call it failed of.")
     ] = None,
     parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
+    bulk: Annotated[str | None, Query(description="The bulk whose replay it is.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
 ) -> Response:
@@ -112,6 +121,7 @@ async def list_executions(
         cause=cause,
         status=status,
         parent=parent,
+        bulk=bulk,
         dead_letters=dead_letters,
     )
     found, next = await operations.executions.list(which, before)
@@ -127,9 +137,7 @@ async def list_causes(
 ) -> Response:
     """Failed executions by what they failed of, the most first."""
     which = replace(which, states=("failed",) if dismissed else (), dead_letters=not dismissed)
-    found = await operations.journal.causes(which)
-    names = await operations.catalogue.instances.names(i for each in found for i in each.instances)
-    return exact([cause_view(each, names) for each in found])
+    return exact(await cause_views(operations, await operations.journal.causes(which)))
 
 
 async def version_of(
@@ -291,7 +299,9 @@ async def replay_execution(
     found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
     edit = None if draft.event is None else edit_of(draft.event)
-    request = ReplayRequest(draft.from_, draft.version, edit, repeat=draft.repeat)
+    request = ReplayRequest(
+        draft.from_, draft.version, edit, repeat=draft.repeat, again=draft.again
+    )
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
     return Replayed.model_validate({"execution": start.execution, "from": how, "root": start.root})

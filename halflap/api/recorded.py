@@ -49,6 +49,7 @@ async def summaries(
     customers = await catalogue.customers.names(each.customer for each in own)
     instances = await catalogue.instances.names(each.instance for each in own)
     numbers = await catalogue.versions.numbers(each.version for each in flows)
+    waits = await operations.executions.waits(executions)
     return [
         ExecutionSummary.of(
             each,
@@ -67,18 +68,32 @@ async def summaries(
             version=VersionName(hash=each.flow.version, number=numbers.get(each.flow.version)),
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
+            waiting=waits.get(each.id),
         )
         for each in executions
     ]
 
 
-def cause_view(group: CauseGroup, names: Mapping[str, str]) -> CauseView:
-    """Return failed executions of one cause as they are shown."""
+async def cause_views(operations: Operations, groups: Sequence[CauseGroup]) -> list[CauseView]:
+    """Return failed executions by their causes as they are shown."""
+    instances = await operations.catalogue.instances.some(
+        i for each in groups for i in each.instances
+    )
+    customers = await operations.catalogue.customers.names(e.customer for e in instances.values())
+    names = {id: (each.name, customers.get(each.customer)) for id, each in instances.items()}
+    return [_cause_view(each, names) for each in groups]
+
+
+def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | None]]) -> CauseView:
     text = "recorded by Halflap 0.1.0, which noted no causes"
     return CauseView.of(
         group,
         text=cause_text(group.failure) if group.cause and group.failure else text,
-        instances=[CauseInstance(id=each, name=names.get(each)) for each in group.instances],
+        instances=[
+            CauseInstance(id=each, name=name, customer_name=customer)
+            for each in group.instances
+            for name, customer in [names.get(each, (None, None))]
+        ],
     )
 
 

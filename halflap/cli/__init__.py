@@ -175,7 +175,7 @@ SECTIONS = {
         "bulks": Entry(
             "bulk",
             "bulks",
-            "Show what was done with many executions or instances at once, or follow one to its end.",
+            "Actions on many executions or instances at once: list them, follow one, end it, undo it.",
         ),
         "events": Entry(
             "executions", "events", "Print an event: its request and its body; or send one."

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from halflap.api.execution_view import BulkView, PlanView
 from halflap.cli.client import Client, path, read
+from halflap.cli.group import Group
 from halflap.cli.output import Output, Part, ago, state
 from halflap.cli.reach import speaks, sure
 from halflap.cli.record import name_of
 from halflap.errors import ConfigError
+from halflap.sdk.duration import duration
 
 LOOKS_EVERY = 0.3
 DONE = {
@@ -28,9 +31,11 @@ NAMES = (
     "state", "flow", "instance", "customer", "reason", "cause", "status", "key", "since", "until",
 )  # fmt: skip
 PER = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 
 Command = Callable[..., Any]
+
+
+bulk_argument = click.argument("bulk", metavar="BULK")
 
 
 def bulk_options(command: Command) -> Command:
@@ -49,7 +54,7 @@ def bulk_options(command: Command) -> Command:
             metavar="NAME=VALUE",
             multiple=True,
             help=f"All executions for which this holds: {', '.join(NAMES)}. A time is "
-            "RFC 3339, or as long ago as 2h or 7d.",
+            "RFC 3339, or as long ago as 2h or 7d; of replays and dismissals it is that of the end.",
         ),
     ):
         command = option(command)
@@ -91,14 +96,13 @@ def filter_of(where: Sequence[str]) -> dict[str, str]:
 
 def time_of(text: str) -> str:
     """A time of the API from one, or from how long ago it is; one without a zone is this machine's."""
-    if ago := re.fullmatch(r"(\d+)(s|min|m|h|d)", text):
-        at = datetime.now(UTC) - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
-        return at.isoformat()
+    with suppress(ValueError):
+        return (datetime.now(UTC) - duration(text)).isoformat()
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat()
     except ValueError as error:
         raise ConfigError(
-            f"{text!r} is no time: say 2026-01-31T14:00, or how long ago, as 2h or 7d"
+            f"{text!r} is no time: say 2026-01-31T14:00, or how long ago, as 2h, 2m30s or 7d"
         ) from error
 
 
@@ -174,31 +178,21 @@ def stage(bulk: BulkView, come: int) -> str:
     return f", stage {number} of {len(ends)}"
 
 
-@click.command("bulks")
-@click.argument("bulk", required=False)
-@click.option("--cancel", "cancels", is_flag=True, help="End it early; what is done stays done.")
-@click.option(
-    "--back", "undoes", is_flag=True, help="Of an upgrade: give each instance what it had before."
-)
-@speaks()
-async def bulks(api: Client, output: Output, bulk: str | None, cancels: bool, undoes: bool) -> None:
-    """Show what was done with many executions or instances at once, or follow one to its end.
+@click.group("bulks", cls=Group)
+def bulks() -> None:
+    """Actions on many executions or instances at once: list them, follow one, end it, undo it.
 
-    An upgrade that was made, or stopped, is undone with --back: each instance that it moved gets the
-    version and the config that it had before.
-
-    Example: halflap bulks
+    Example: halflap bulks list
     """
-    if bulk is None and (cancels or undoes):
-        raise click.UsageError("--cancel and --back: name the one that is meant")
-    if bulk is not None and cancels:
-        found = read(BulkView, await api.post(path("bulks", bulk, "cancel")))
-        output.emit(found) if output.json else bulk_lines(output, found)
-        return
-    if bulk is not None:
-        begun = api.post(path("bulks", bulk, "back")) if undoes else api.get(path("bulks", bulk))
-        await follow(api, output, await begun)
-        return
+
+
+@bulks.command("list")
+@speaks()
+async def list_bulks(api: Client, output: Output) -> None:
+    """List what was done with many at once, the newest first.
+
+    Example: halflap bulks list
+    """
     output.listing(
         read(list[BulkView], await api.get("/api/bulks")),
         ("id", "what", "state!", "done!", "refused!", "begun!"),
@@ -214,6 +208,42 @@ async def bulks(api: Client, output: Output, bulk: str | None, cancels: bool, un
     )
 
 
+@bulks.command("show")
+@bulk_argument
+@speaks()
+async def show_bulk(api: Client, output: Output, bulk: str) -> None:
+    """Follow a bulk to its end, and show what became of it.
+
+    Example: halflap bulks show blk_01m8878zf8ej8rwgbd9q0d5h66
+    """
+    await follow(api, output, await api.get(path("bulks", bulk)))
+
+
+@bulks.command("cancel")
+@bulk_argument
+@speaks()
+async def cancel_bulk(api: Client, output: Output, bulk: str) -> None:
+    """End a bulk early; what is done stays done.
+
+    Example: halflap bulks cancel blk_01m8878zf8ej8rwgbd9q0d5h66
+    """
+    found = read(BulkView, await api.post(path("bulks", bulk, "cancel")))
+    output.emit(found) if output.json else bulk_lines(output, found)
+
+
+@bulks.command("back")
+@bulk_argument
+@speaks()
+async def undo_bulk(api: Client, output: Output, bulk: str) -> None:
+    """Give each instance that an upgrade moved the version and the config that it had before.
+
+    The upgrade has ended, or was cancelled.
+
+    Example: halflap bulks back blk_01m8878zf8ej8rwgbd9q0d5h66
+    """
+    await follow(api, output, await api.post(path("bulks", bulk, "back")))
+
+
 def plan_lines(output: Output, plan: PlanView) -> None:
     """Print the number of selected executions, by what they have in common, and a few of them."""
     if not plan.total:
@@ -224,17 +254,18 @@ def plan_lines(output: Output, plan: PlanView) -> None:
         (
             f"{each.count:,}",
             each.flow,
-            each.instance_name or each.instance,
+            name_of(each),
             each.version[:12],
             state(each.state),
+            each.cause,
             (" ".join(each.reason.split()), "dim"),
         )
         for each in plan.groups
     ]
-    output.table(("count!", "flow", "instance", "version!", "state!", "why?"), rows, "")
+    output.table(("count!", "flow", "instance", "version!", "state!", "cause!", "why?"), rows, "")
     left = plan.total - sum(each.count for each in plan.groups)
     if left:
-        output.line((f"and {left:,} more, of other reasons", "dim"))
+        output.line((f"and {left:,} more, of other causes", "dim"))
     left_out(output, plan)
     output.line(("\nthe newest of them", "dim"))
     for each in plan.samples:
@@ -267,9 +298,18 @@ def bulk_lines(output: Output, bulk: BulkView) -> None:
         for each in bulk.refusals[:10]:
             output.line(f"    {each.id}  ", (each.why, "yellow"))
         if bulk.do == "upgrade" and bulk.done:
-            output.note(
-                ("  to go back: ", "dim"), output.command(f"halflap bulks {bulk.id} --back")
-            )
+            output.note(("  to go back: ", "dim"), output.command(f"halflap bulks back {bulk.id}"))
+    started_lines(output, bulk)
+
+
+def started_lines(output: Output, bulk: BulkView) -> None:
+    """Print what became of the replays that a bulk started, and how to list them."""
+    if not bulk.started:
+        return
+    told = ", ".join(f"{count:,} {name}" for name, count in bulk.started.items())
+    output.line("  its replays: ", told)
+    listing = f"halflap executions list --bulk {bulk.id}"
+    output.next(f"{listing} --failed" if "failed" in bulk.started else listing)
 
 
 def counted(total: int) -> str:

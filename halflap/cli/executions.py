@@ -28,7 +28,7 @@ from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, full_name, state, took, when
 from halflap.cli.reach import customer_option, speaks
-from halflap.cli.record import event_lines, execution_lines, log_line, name_of
+from halflap.cli.record import event_lines, execution_lines, log_line, name_of, waits
 from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
 from halflap.lowcode.outline import flow_lines
@@ -38,6 +38,7 @@ from halflap.sdk import codec
 
 LOOKS_EVERY = 0.3
 STATES = get_args(ExecutionState)
+NO_EXECUTIONS = "no executions; an event that arrives starts one"
 
 executions_argument = click.argument("executions_", metavar="EXECUTION…", nargs=-1)
 execution_argument = click.argument("execution", metavar="EXECUTION")
@@ -47,8 +48,13 @@ NARROWING = (
     instance_option,
     click.option("--flow", metavar="NAME", help="Only those of a flow."),
     click.option("--integration", metavar="NAME", help="Only those of an integration."),
-    click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time."),
-    click.option("--until", metavar="TIME", help="Accepted before then."),
+    click.option(
+        "--since",
+        metavar="TIME",
+        help="Accepted since then, as 2h, 3d, or a time; of those that have ended (--failed, --cause, "
+        "--status, --reason, a --state of the end) and of failures: ended since then.",
+    ),
+    click.option("--until", metavar="TIME", help="Accepted before then, or ended, as for --since."),
 )
 
 
@@ -87,6 +93,7 @@ def executions() -> None:
     "--status", type=click.IntRange(100, 599), help="Only what failed of this HTTP status."
 )
 @click.option("--parent", metavar="EXECUTION", help="Only those that it started.")
+@click.option("--bulk", metavar="BULK", help="Only the replays of a bulk.")
 @click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 @speaks()
@@ -100,6 +107,7 @@ async def list_executions(
     cause: str | None,
     status: int | None,
     parent: str | None,
+    bulk: str | None,
     failed: bool,
     limit: int,
     **narrowing: str | None,
@@ -122,6 +130,7 @@ async def list_executions(
             cause=cause,
             status=status,
             parent=parent,
+            bulk=bulk,
             dead_letters=failed or None,
             limit=min(limit - len(found), 200),
             before=before,
@@ -134,23 +143,7 @@ async def list_executions(
     if output.json:
         output.emit_all(found)
         return
-    output.table(
-        ("id", "flow", "instance", "state!", "accepted!", "took!", "waited!", "why?"),
-        [
-            (
-                each.id,
-                each.flow,
-                name_of(each),
-                state(each.state),
-                (ago(each.accepted_at), "dim"),
-                took(each.took_ms),
-                (took(each.waited_ms), "dim"),
-                (" ".join((each.reason or each.waiting_for).split()), "dim"),
-            )
-            for each in found
-        ],
-        "no dead letters" if failed else "no executions; an event that arrives starts one",
-    )
+    execution_table(output, found, "no dead letters" if failed else NO_EXECUTIONS)
     if before is not None:
         output.note((f"these are the newest {len(found)}; more with --limit", "dim"))
 
@@ -181,21 +174,7 @@ async def list_failures(
     if output.json:
         output.emit_all(found)
         return
-    output.table(
-        ("count!", "cause!", "flows", "where", "last!", "why?"),
-        [
-            (
-                f"{each.count:,}",
-                each.cause,
-                ", ".join(each.flows),
-                where_failed(each),
-                (ago(each.last_at), "dim"),
-                (each.text, "dim"),
-            )
-            for each in found
-        ],
-        "no failures" if dismissed else "no dead letters",
-    )
+    failure_table(output, found, "no failures" if dismissed else "no dead letters")
     if found and found[0].cause:
         mark = found[0].cause
         output.line()
@@ -206,12 +185,57 @@ async def list_failures(
         )
 
 
+def execution_table(output: Output, found: Sequence[ExecutionSummary], empty: str) -> None:
+    """Print executions, one a line."""
+    output.table(
+        ("id", "flow", "instance", "state!", "accepted!", "took!", "waited!", "why?"),
+        [
+            (
+                each.id,
+                each.flow,
+                name_of(each),
+                state(each.state),
+                (ago(each.accepted_at), "dim"),
+                took(each.took_ms),
+                (took(each.waited_ms), "dim"),
+                (" ".join((each.reason or waits(each)).split()), "dim"),
+            )
+            for each in found
+        ],
+        empty,
+    )
+
+
+def failure_table(output: Output, found: Sequence[CauseView], empty: str) -> None:
+    """Print causes, one a line."""
+    output.table(
+        ("count!", "cause!", "flows", "where", "first!", "last!", "why?"),
+        [
+            (
+                f"{each.count:,}",
+                each.cause,
+                ", ".join(each.flows),
+                where_failed(each),
+                (ago(each.first_at), "dim"),
+                (ago(each.last_at), "dim"),
+                (each.text, "dim"),
+            )
+            for each in found
+        ],
+        empty,
+    )
+
+
 def where_failed(group: CauseView) -> str:
-    """Return the instance in which executions failed of a cause, or how many there are."""
-    if group.instance_count > 1:
-        return f"{group.instance_count:,} instances"
-    [instance] = group.instances
-    return str(instance.name or instance.id)
+    """Return the instance in which executions failed of a cause, or how many of how many customers."""
+    [instance, *others] = group.instances
+    if others:
+        several = group.customer_count > 1
+        whose = f"{group.customer_count:,} customers" if several else instance.customer_name
+        return f"{group.instance_count:,} instances of {whose or 'one customer'}"
+    if instance.name is None:
+        return str(instance.id)
+    return f"{instance.customer_name}/{instance.name}"
 
 
 @executions.command("show")
@@ -414,6 +438,9 @@ async def cancel_execution(
     is_flag=True,
     help="Do again what may have been done, also where this version does it elsewhere in its flow.",
 )
+@click.option(
+    "--again", is_flag=True, help="Also what failed, and a replay of it has succeeded since."
+)
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
 @bulk_options
 @speaks()
@@ -426,6 +453,7 @@ async def replay_execution(
     body: BinaryIO | None,
     headers: tuple[str, ...],
     repeat: bool,
+    again: bool,
     wait: bool,
     where: tuple[str, ...],
     dry_run: bool,
@@ -444,7 +472,7 @@ async def replay_execution(
     if which is not None:
         if wait or edit:
             raise click.UsageError("--wait, --event and --header go with one execution")
-        how = {"from": start, "version": number, "repeat": repeat}
+        how = {"from": start, "version": number, "repeat": repeat, "again": again}
         await do_many(api, output, "replay", which, dry_run=dry_run, rate=rate, yes=yes, **how)
         return
     if edit and len(executions_) > 1:
@@ -456,7 +484,7 @@ async def replay_execution(
         )
     for execution in executions_:
         found = await whole(api, execution)
-        draft = {"from": start, "version": number, "repeat": repeat}
+        draft = {"from": start, "version": number, "repeat": repeat, "again": again}
         draft |= {"event": edit} if edit else {}
         made = read(Replayed, await api.post(path("executions", found.id, "replay"), draft))
         if wait:

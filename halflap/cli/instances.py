@@ -346,7 +346,7 @@ async def upgrade_instance(
 
     With --all, the server moves all instances of an integration that are on another version, stage by
     stage, and stops where too many fail; those stay on their version. It goes on after Ctrl-C.
-    `halflap bulks` shows how far it is, and takes it back.
+    `halflap bulks show` says how far it is, `halflap bulks back` takes it back.
 
     Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """

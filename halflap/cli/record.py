@@ -16,6 +16,7 @@ from halflap.api.execution_view import (
     ExecutionSummary,
     ExecutionView,
     FailureView,
+    GroupView,
     LogView,
     RelatedView,
     StepView,
@@ -355,14 +356,15 @@ UNTIL = {"connection": "tried again", "back-off": "due", "signal": "at the lates
 """By what an execution waits for: how the time is called at which that ends, where it is not `until`."""
 
 
-def waits(found: ExecutionView) -> str:
+def waits(found: ExecutionSummary) -> str:
     """Return what an execution waits for, since when, and until when."""
     wait = found.waiting
     if wait is None:
         return ""
-    if found.paused:
-        return f"it is paused: {told(found.paused[0])}"
-    if wait.reason == "order":
+    paused = found.paused if isinstance(found, ExecutionView) else []
+    if paused:
+        return f"it is paused: {told(paused[0])}"
+    if wait.execution and wait.reason == "order":
         return f"{wait.execution} ({wait.message})"
     since = f", since {clock(wait.since)}" if wait.since else ""
     number = f"try {wait.number}: " if wait.number else ""
@@ -404,7 +406,7 @@ def log_line(output: Output, line: LogView) -> None:
     )
 
 
-def name_of(found: ExecutionSummary) -> str:
+def name_of(found: ExecutionSummary | GroupView) -> str:
     """An execution's instance, as CUSTOMER/NAME; the id of one that was removed."""
     if found.instance_name is None:
         return found.instance

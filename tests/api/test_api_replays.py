@@ -203,6 +203,38 @@ async def test_what_cannot_be_replayed_is_counted_with_its_reason(
 
 
 @pytest.mark.usefixtures("driving")
+async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
+    world: Any, instance: Any
+) -> None:
+    [id] = await failed(world, instance, 1)
+    mended = (await world.api("POST", f"/api/executions/{id}/replay")).json["execution"]
+    assert (await world.ended(mended))["state"] == "succeeded"
+    refused = await world.api("POST", f"/api/executions/{id}/replay")
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    assert f"{mended} replays it, and succeeded" in refused.json["detail"]
+    assert "--again" in refused.json["detail"]
+
+    many = {"where": {"state": "failed,cancelled"}}
+    plan = (await world.api("POST", "/api/bulks", {**many, "dry_run": True})).json
+    assert [(each["count"], each["execution"]) for each in plan["left_out"]] == [(1, id)]
+    [group] = plan["groups"]
+    assert (group["customer_name"], len(group["cause"])) == ("Initech", 12)
+    ended = await done(world, (await world.api("POST", "/api/bulks", many)).json["id"])
+    assert (ended["done"], ended["refused"], ended["started"]) == (0, 1, {})
+
+    again = await done(
+        world, (await world.api("POST", "/api/bulks", many | {"again": True})).json["id"]
+    )
+    assert (again["done"], again["refused"]) == (1, 0)
+    [listed] = (await world.api("GET", "/api/executions", bulk=again["id"])).json["executions"]
+    assert (await world.ended(listed["id"]))["replay_of"] == id
+    shown = (await world.api("GET", f"/api/bulks/{again['id']}")).json
+    assert shown["started"] == {"succeeded": 1}
+    one = await world.api("POST", f"/api/executions/{id}/replay", {"again": True})
+    assert one.status == 201
+
+
+@pytest.mark.usefixtures("driving")
 async def test_many_are_cancelled_and_dismissed_by_the_same_filter(
     world: Any, instance: Any
 ) -> None:
@@ -436,7 +468,8 @@ async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(
     ids = await failed(world, instance, 3)
     [group] = (await world.api("GET", "/api/executions/causes")).json
     assert (group["count"], group["example"], group["flows"]) == (3, ids[-1], ["incoming"])
-    assert group["instances"] == [{"id": instance["id"], "name": instance["name"]}]
+    where = {"id": instance["id"], "name": instance["name"], "customer_name": "Initech"}
+    assert group["instances"] == [where]
     assert "o2" not in group["text"]
     assert "shop." in group["text"]
     shown = (await world.api("GET", f"/api/executions/{ids[0]}")).json

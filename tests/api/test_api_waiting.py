@@ -98,9 +98,9 @@ CASES: list[tuple[dict[str, Any], WaitFacts, dict[str, Any]]] = [
         },
     ),
     (
-        {"waiting_for": "till is not called until …"},
+        {"waiting_for": "till is not called now: …"},
         WaitFacts((STEP,), [attempt("later", Failure("Blocked", "till"))]),
-        {"reason": "limit", "message": "till is not called until …", "until": NOW + 60 * SECOND},
+        {"reason": "limit", "message": "till is not called now: …", "until": NOW + 60 * SECOND},
     ),
     (
         {},
@@ -126,6 +126,28 @@ CASES: list[tuple[dict[str, Any], WaitFacts, dict[str, Any]]] = [
         {"state": "waiting"},
         WaitFacts((pending("sleep"),), [attempt("sleep")]),
         {"reason": "sleep", "until": NOW + 60 * SECOND, "since": NOW - 85 * SECOND},
+    ),
+    (
+        {"waiting_for": "till is not called now: …"},
+        WaitFacts(None),
+        {"reason": "limit", "message": "till is not called now: …", "until": NOW + 60 * SECOND},
+    ),
+    ({}, WaitFacts(None), {"reason": "back-off", "message": "its next try", "number": None}),
+    (
+        {"state": "waiting", "waiting_for": "the signal paid"},
+        WaitFacts(None),
+        {"reason": "signal", "message": "the signal paid"},
+    ),
+    (
+        {"state": "waiting", "waiting_for": "the execution exe_7", "due_at": None},
+        WaitFacts(None),
+        {"reason": "execution", "message": "the execution exe_7", "until": None},
+    ),
+    ({"state": "waiting"}, WaitFacts(None), {"reason": "sleep", "until": NOW + 60 * SECOND}),
+    (
+        {"held": 2},
+        WaitFacts(None, ahead="", because="it came first"),
+        {"reason": "order", "message": "it came first", "execution": None},
     ),
     ({"due_at": NOW - SECOND}, WaitFacts(), {"reason": "turn", "since": NOW - SECOND}),
     (
@@ -164,7 +186,14 @@ def test_a_pause_comes_before_all_else_and_an_order_before_a_connection() -> Non
 
 
 async def waiting_of(world: Any, execution: str) -> dict[str, Any]:
-    return (await world.api("GET", f"/api/executions/{execution}")).json["waiting"]
+    """Return what an execution waits for; a list says the same of it."""
+    shown = (await world.api("GET", f"/api/executions/{execution}")).json["waiting"]
+    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    [found] = [each["waiting"] for each in listed if each["id"] == execution]
+    if shown is not None and shown["reason"] not in ("sleep", "back-off"):  # these are in its steps
+        assert found["message"] == shown["message"]
+    assert (found and found["reason"]) == (shown and shown["reason"])
+    return shown
 
 
 async def test_the_api_tells_what_is_waited_for(world: Any) -> None:

@@ -237,8 +237,8 @@ def test_many_are_planned_and_begun_where_no_server_runs(project):
     assert (plan["do"], plan["total"], plan["groups"]) == ("replay", 0, [])
     begun = plain("executions", "dismiss", "--where", "state=failed", "--rate", "600/min")
     assert (begun["do"], begun["state"], begun["wanted"]["rate"]) == ("dismiss", "running", 10.0)
-    assert begun["id"] in ok("bulks")
-    ended = plain("bulks", begun["id"], "--cancel")
+    assert begun["id"] in ok("bulks", "list")
+    ended = plain("bulks", "cancel", begun["id"])
     assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by hand")
     for wrong in ("state", "colour=red", "since=soon"):
         assert run("executions", "replay", "--where", wrong).exit_code == 1
@@ -332,7 +332,7 @@ def test_all_instances_move_to_a_version_and_back(project):
     one = plain(*every, "--customer", "Initech")
     assert (one["state"], one["done"], one["total"]) == ("succeeded", 1, 1)
     assert "succeeded  upgraded 1" in ok(*every, "--yes")
-    back = plain("bulks", one["id"], "--back")
+    back = plain("bulks", "back", one["id"])
     assert (back["state"], back["done"], back["wanted"]["back_of"]) == ("succeeded", 1, one["id"])
     numbers = {
         each["customer_name"]: each["version"]["number"] for each in plain("instances", "list")

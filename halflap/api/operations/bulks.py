@@ -39,6 +39,7 @@ from halflap.model import (
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 from halflap.store.protocol import Filter, Journal
+from halflap.store.rules.listing import position_of
 
 SAMPLES = 5
 MOST_GROUPS = 50
@@ -171,14 +172,11 @@ class Bulks:
         """
         if bulk.verb != "replay" or not where_of(bulk).dead_letters:
             return bulk
-        done, after = 0, new_id("exe", now=bulk.made_at + MS, chance=0)
-        last = new_id("exe", now=bulk.made_at + MS, chance=2**74 - 1)
-        while True:
-            page = await self.journal.executions(Filter(after=after, before=last, limit=1_000))
-            done += sum(e.replay is not None and e.replay.bulk == bulk.id for e in page)
-            if len(page) < 1_000:
-                return replace(bulk, done=done)
-            after = page[-1].id
+        return replace(bulk, done=sum((await self.started(bulk)).values()))
+
+    async def started(self, bulk: Bulk) -> Mapping[ExecutionState, int]:
+        """Return how many replays a bulk has started, by their states."""
+        return await self.journal.count(Filter(bulk=bulk.id))
 
     async def step(self, bulk: Bulk, most: int) -> Step | None:
         """Do what is wanted with the next ones, oldest first; None where there are none."""
@@ -221,6 +219,7 @@ class Bulks:
             wanted.get("version"),
             bulk=bulk.id,
             repeat=bool(wanted.get("repeat")),
+            again=bool(wanted.get("again")),
         )
         choice = _Choice(self.executions, where_of(bulk), request, bulk)
         starts: list[Start] = []
@@ -339,8 +338,8 @@ def matches(which: Filter, execution: Execution) -> bool:
         and (which.reason is None or which.reason in execution.reason)
         and which.cause in (None, execution.cause)
         and (which.status is None or which.status == status_of(execution))
-        and (which.since is None or execution.accepted_at >= which.since)
-        and (which.until is None or execution.accepted_at < which.until)
+        and (which.since is None or position_of(execution, which)[0] >= which.since)
+        and (which.until is None or position_of(execution, which)[0] < which.until)
         and (which.before is None or execution.id < which.before)
     )
 

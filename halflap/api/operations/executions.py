@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,7 +21,15 @@ from halflap.api.operations.replay import (
     decide_replay,
     verb_of,
 )
-from halflap.api.operations.waiting import Wait, WaitFacts, decide_wait
+from halflap.api.operations.waiting import (
+    HELD_BY_GATE,
+    HELD_BY_ORDER,
+    NOT_THROTTLED,
+    PROBED,
+    Wait,
+    WaitFacts,
+    decide_wait,
+)
 from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
@@ -128,11 +135,11 @@ class Executions:
 
     async def list(self, which: Filter, before: str | None) -> tuple[list[Execution], str | None]:
         """Return a page of executions, newest first, and the `before` of the next one."""
-        after = None if before is None else await self._position(before)
+        after = None if before is None else await self._position(before, which)
         page = await self.journal.page(which, after)
         return page.executions, None if page.next is None else f"{page.next[0]}.{page.next[1]}"
 
-    async def _position(self, before: str) -> Position:
+    async def _position(self, before: str, which: Filter) -> Position:
         """Return the place in the list that a page's `next`, or an execution's id, means.
 
         Where there is no such execution, or none in scope, it is when the id says that it was made.
@@ -141,7 +148,9 @@ class Executions:
         if dot and at.isdecimal() and len(at) < 19 and id:
             return int(at), id
         found = await self.viewing.execution(before)
-        return (made_at(before, self.clock()), before) if found is None else position_of(found)
+        return (
+            (made_at(before, self.clock()), before) if found is None else position_of(found, which)
+        )
 
     async def detail(self, execution: Execution) -> ExecutionDetail:
         """An execution with its event, its steps, its attempts and its replays."""
@@ -166,24 +175,51 @@ class Executions:
             await self._wait(execution, facts),
         )
 
-    async def _wait(self, execution: Execution, facts: WaitFacts) -> Wait | None:
+    async def waits(self, some: Sequence[Execution]) -> dict[str, Wait]:
+        """Return what those of a list wait for that do not run: in few statements, without steps."""
+        now, facts = self.clock(), await self._facts(some)
+        waits = {
+            each.id: decide_wait(each, facts[each.id], now) for each in some if each.id in facts
+        }
+        return {id: wait for id, wait in waits.items() if wait is not None}
+
+    async def _facts(self, some: Sequence[Execution]) -> dict[str, WaitFacts]:
+        """Read for many at once what their waiting is decided from; nothing of those that do not."""
+        idle = [each for each in some if each.state in ("queued", "waiting")]
+        if not idle:
+            return {}
+        paused = {each.what: each for each in await self.journal.paused()}
+        held = {each.flow.instance for each in idle if each.held & HELD_BY_GATE}
+        instances = await self.catalogue.instances.some(held)
+        parked = {connection_of(each) for each in idle} - {""}
+        connections = await self.catalogue.connections.some(parked)
+        resting = await self.journal.resting(PROBED) if parked else {}
+        return {
+            each.id: WaitFacts(
+                None,
+                paused=next(
+                    (paused[name] for name in pauses_of(each.flow) if name in paused), None
+                ),
+                instance=instances.get(each.flow.instance),
+                ahead="" if each.held & HELD_BY_ORDER else None,
+                because=because(each, None),
+                connection=connections.get(connection_of(each)),
+                throttled=resting.get(connection_of(each), NOT_THROTTLED),
+            )
+            for each in idle
+        }
+
+    async def _wait(self, execution: Execution, seen: WaitFacts) -> Wait | None:
         """Read what else an execution's waiting is decided from, and decide it."""
-        if execution.state not in ("queued", "waiting"):
+        found = (await self._facts([execution])).get(execution.id)
+        if found is None:
             return None
         flow, now = execution.flow, self.clock()
-        if not flow.flow.startswith(SYSTEM):
-            names = pausable(flow)
-            paused = [each for each in await self.journal.paused() if each.what in names]
-            facts = replace(facts, paused=paused[0] if paused else None)
-        with suppress(NotFound):
-            if execution.held:
-                facts = replace(facts, instance=await self.catalogue.instances.get(flow.instance))
-        if execution.waiting_for.startswith(PARKED):
-            id = execution.waiting_for.removeprefix(PARKED)
-            facts = replace(facts, throttled=await self.journal.throttled(id))
-            with suppress(NotFound):
-                facts = replace(facts, connection=await self.catalogue.connections.get(id))
-        elif execution.due_at is not None and execution.due_at <= now and not execution.held:
+        facts = replace(
+            found, steps=seen.steps, attempts=seen.attempts, ahead=seen.ahead, because=seen.because
+        )
+        is_due = execution.due_at is not None and execution.due_at <= now
+        if is_due and not execution.held and not connection_of(execution):
             facts = replace(facts, limit=await self._limit(flow))
         return decide_wait(execution, facts, now)
 
@@ -311,8 +347,10 @@ class Executions:
         self, execution: Execution, request: ReplayRequest
     ) -> ReplayPlan | LeftOut:
         """Decide how an execution is run again."""
-        live = await self._live_replay(execution) if execution.state in ENDED else None
-        material = replace(await self._material(execution), live=live)
+        material = await self._material(execution)
+        if execution.state in ENDED:
+            live, mended_by = await self._replays(execution, request.bulk)
+            material = replace(material, live=live, mended_by=mended_by)
         plan = decide_replay(execution, material, request)
         if isinstance(plan, LeftOut) and plan.removed:
             return replace(plan, why=f"{removed(execution).message}, so {plan.why}")
@@ -350,21 +388,29 @@ class Executions:
                 which = replace(which, before=page[-1].id)
         return found
 
-    async def _live_replay(self, execution: Execution) -> Execution | None:
-        """Return what runs an execution again now, or one that it has a replay in common with."""
+    async def _replays(
+        self, execution: Execution, bulk: str | None
+    ) -> tuple[Execution | None, str | None]:
+        """Return what runs an execution, or what it replays, again now; and which later one succeeded.
+
+        A bulk's own replay does not count: it is known by its id.
+        """
         first = execution
         while first.replay_of is not None:
             before = await self.journal.execution(first.replay_of)
             if before is None:  # it was pruned
                 break
             first = before
-        below = [first]
+        below, mended_by = [first], None
         while below:
             each = below.pop()
             if each.state not in ENDED and each.id != execution.id:
-                return each
+                return each, mended_by
+            own = bulk is not None and each.replay is not None and each.replay.bulk == bulk
+            if each.state == "succeeded" and each.id > max(execution.id, first.id) and not own:
+                mended_by = each.id
             below += await self.journal.executions(Filter(replay_of=each.id, limit=MOST_RELATED))
-        return None
+        return None, mended_by
 
     async def start_of(
         self,
@@ -472,6 +518,17 @@ class Executions:
                 fields={"version": "does not have the flow"},
             )
         return definition
+
+
+def pauses_of(flow: FlowKey) -> Sequence[str]:
+    """Return the names of the pauses that hold a flow; none holds a deployment."""
+    return () if flow.flow.startswith(SYSTEM) else pausable(flow)
+
+
+def connection_of(execution: Execution) -> str:
+    """Return the id of the connection for which an execution is parked; empty where it is not."""
+    found = execution.waiting_for
+    return found.removeprefix(PARKED) if found.startswith(PARKED) else ""
 
 
 def edited(event: Event, edit: Edit) -> Event:

@@ -59,6 +59,8 @@ class ReplayRequest:
     bulk: str | None = None
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere."""
+    again: bool = False
+    """Also what failed, and a replay of it has succeeded since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,15 @@ class ReplayMaterial:
     """The data of an execution from which its replay is decided.
 
     `event` is None where the payload was removed. `descendants` are the executions that it
-    started, and those that these started. `live` is a replay of it that has not ended.
+    started, and those that these started. `live` is a replay of it that has not ended, `mended_by` one
+    that succeeded.
     """
 
     event: Event | None
     steps: Sequence[Record]
     descendants: Sequence[Execution] = ()
     live: Execution | None = None
+    mended_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,11 @@ def decide_replay(
         return LeftOut(
             f"{material.live.id} replays it already, and {verb_of(material.live)}; wait until that "
             "has ended, or cancel it"
+        )
+    if execution.state == "failed" and material.mended_by is not None and not request.again:
+        return LeftOut(
+            f"{material.mended_by} replays it, and succeeded; to run it once more all the same, say "
+            "`again` (--again)"
         )
     start = request.start or ("failed" if execution.state == "failed" else "start")
     if start == "failed" and execution.state not in ("failed", "cancelled"):

@@ -19,7 +19,9 @@ from halflap.model import (
 from halflap.store.protocol import Attempt
 from halflap.store.rules.continuing import PACED
 
-HELD_BY_GATE = 1
+HELD_BY_GATE, HELD_BY_ORDER = 1, 2
+PROBED: Micros = 120_000_000
+"""Time after the end of an open circuit for which its app still counts as away: a probe is under way."""
 NOT_THROTTLED = Throttled()
 
 
@@ -44,10 +46,11 @@ class Wait:
 class WaitFacts:
     """The facts, beside the execution, that decide why it waits.
 
-    `limit` says which limit of its customer's is reached, `ahead` is the execution whose turn it is.
+    `limit` says which limit of its customer's is reached, `ahead` is the execution whose turn it is;
+    empty where that is not looked up. `steps` is None where steps and attempts are not.
     """
 
-    steps: Sequence[Record] = ()
+    steps: Sequence[Record] | None = ()
     attempts: Sequence[Attempt] = ()
     paused: Paused | None = None
     instance: Instance | None = None
@@ -73,7 +76,7 @@ def decide_wait(execution: Execution, facts: WaitFacts, now: Micros) -> Wait | N
         since = execution.accepted_at if instance is None else instance.changed_at
         return Wait("gate", f"its instance {named}", max(since, execution.accepted_at))
     if facts.ahead is not None:
-        return Wait("order", facts.because, stopped, execution=facts.ahead)
+        return Wait("order", facts.because, stopped, execution=facts.ahead or None)
     if execution.waiting_for.startswith(PARKED):
         return _parked(execution, facts, stopped)
     if execution.due_at is not None and execution.due_at <= now:
@@ -103,6 +106,8 @@ def _parked(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
 def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
     """Return the wait of one that left memory by itself, for a time or for something to come."""
     due = execution.due_at
+    if facts.steps is None:
+        return _by_its_row(execution)
     pending = [each for each in facts.steps if each.status == "retrying"]
     waits = [each for each in pending if each.kind in ("sleep", "signal", "call")]
     last = facts.attempts[-1] if facts.attempts else None
@@ -121,3 +126,14 @@ def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
         child = (first.result or b"").decode().strip('"') or None
         return Wait("execution", message, first.started_at, execution=child)
     return Wait("signal" if first.kind == "signal" else "sleep", message, first.started_at, due)
+
+
+def _by_its_row(execution: Execution) -> Wait:
+    """Return the wait of one that left memory, where neither steps nor attempts are read."""
+    told, due = execution.waiting_for, execution.due_at
+    if execution.state == "queued":
+        return Wait("limit" if told else "back-off", told or "its next try", until=due)
+    if told:
+        of = "execution" if told.startswith("the execution ") else "signal"
+        return Wait(of, told, until=due)
+    return Wait("sleep", "its time", until=due)

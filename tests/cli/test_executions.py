@@ -1,0 +1,140 @@
+"""Lists of executions, of failures and of bulks as the command line shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from halflap.api.execution_view import (
+    BulkView,
+    CauseInstance,
+    CauseView,
+    ExecutionSummary,
+    GroupView,
+    LeftOutView,
+    PlanView,
+    WaitView,
+)
+from halflap.cli.bulk import bulk_lines, plan_lines
+from halflap.cli.executions import execution_table, failure_table
+from halflap.cli.output import Output, ago
+from halflap.cli.record import clock
+
+
+def at(**ago: float) -> str:
+    return (datetime.now(UTC) - timedelta(**ago)).isoformat()
+
+
+DUE = "2126-03-01T10:05:00Z"
+
+
+def execution(**more: Any) -> dict[str, Any]:
+    return {
+        "id": "exe_1", "flow": "orders", "customer": "cus_1", "customer_name": "Initech",
+        "instance": "ins_1", "instance_name": "shop", "state": "queued", "reason": "",
+        "accepted_at": "2026-03-01T10:00:00Z", "took_ms": None, "waited_ms": None,
+        "waiting": None, **more,
+    }  # fmt: skip
+
+
+def wait(reason: str, message: str, **more: Any) -> WaitView:
+    known = {"since": None, "until": None, "execution": None, "connection": None, "number": None}
+    return WaitView.model_validate({"reason": reason, "message": message, **known, **more})
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (execution(state="failed", reason="gone:\n410"), "gone: 410"),
+        (execution(waiting=wait("order", "it came first")), "it came first"),
+        (execution(waiting=wait("pause", "paused by Ada")), "paused by Ada"),
+        (
+            execution(waiting=wait("back-off", "its next try", until=DUE)),
+            f"its next try, due {clock(DUE)} ({ago(DUE)})",
+        ),
+        (
+            execution(waiting=wait("connection", "the app of erp is away: it answered 503")),
+            "the app of erp is away: it answered 503",
+        ),
+    ],
+)
+def test_a_list_says_in_words_why_an_execution_does_not_go_on(
+    capsys: pytest.CaptureFixture[str], found: dict[str, Any], why: str
+) -> None:
+    execution_table(Output(), [ExecutionSummary.model_construct(**found)], "")
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "flow", "instance", "state", "accepted", "took", "waited", "why"]
+    assert line.startswith("exe_1  orders  Initech/shop  ")
+    assert line.endswith(f"  {why}")
+
+
+INITECH = {"id": "ins_1", "name": "shop", "customer_name": "Initech"}
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ({"instances": [INITECH], "instance_count": 1, "customer_count": 1}, "Initech/shop"),
+        (
+            {"instances": [INITECH, INITECH], "instance_count": 2, "customer_count": 1},
+            "2 instances of Initech",
+        ),
+        (
+            {"instances": [INITECH, INITECH], "instance_count": 9, "customer_count": 4},
+            "9 instances of 4 customers",
+        ),
+        (
+            {
+                "instances": [{"id": "ins_9", "name": None, "customer_name": None}],
+                "instance_count": 1,
+                "customer_count": 1,
+            },
+            "ins_9",
+        ),
+    ],
+)
+def test_failures_say_whose_they_are_since_when_and_until_when(
+    capsys: pytest.CaptureFixture[str], where: dict[str, Any], told: str
+) -> None:
+    group = {
+        "count": 1200, "cause": "3f2a9c1b7d10", "flows": ["orders"], "text": "UpstreamError (503)",
+        "first_at": at(hours=30), "last_at": at(minutes=4),
+        **where, "instances": [CauseInstance(**each) for each in where["instances"]],
+    }  # fmt: skip
+    failure_table(Output(), [CauseView.model_construct(**group)], "")
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["count", "cause", "flows", "where", "first", "last", "why"]
+    assert line.split("  ") == [
+        "1,200", "3f2a9c1b7d10", "orders", told, "30 h ago", "4 min ago", "UpstreamError (503)",
+    ]  # fmt: skip
+
+
+def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) -> None:
+    given = execution(
+        version="a" * 64, cause="3f2a9c1b7d10", reason="gone", state="failed", count=2
+    )
+    left = LeftOutView(why="exe_9 replays it", count=1, execution="exe_1")
+    plan = PlanView.model_construct(
+        do="replay", total=2, groups=[GroupView.model_construct(**given)], samples=[],
+        examined=2, left_out=[left],
+    )  # fmt: skip
+    plan_lines(Output(), plan)
+    out = capsys.readouterr().out
+    assert "Initech/shop" in out
+    assert "failed  3f2a9c1b7d10  gone" in out
+    assert "1  exe_1  exe_9 replays it" in out
+
+
+def test_a_bulk_that_has_ended_says_how_its_replays_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bulk = BulkView.model_construct(
+        id="blk_1", do="replay", state="succeeded", reason="", total=3, done=3,
+        refused=0, refusals=[], started={"succeeded": 2, "failed": 1},
+    )  # fmt: skip
+    bulk_lines(Output(), bulk)
+    said = capsys.readouterr()
+    assert "its replays: 2 succeeded, 1 failed" in said.out
+    assert "halflap executions list --bulk blk_1 --failed" in said.err
