@@ -50,6 +50,7 @@ class Resolver:
         throttles: Throttles,
         journal: Journal,
     ) -> None:
+        self._throttles = throttles
         self.builder = WorkBuilder(
             self,
             vault,
