@@ -235,7 +235,7 @@ def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
 
     def other(self: Steps, path: str) -> RunningStep:
         made = step(self, path)
-        made.root += f"-{self._turn.attempt}"
+        made.root += f"-{self.turn.attempt}"
         return made
 
     patch.setattr(Steps, "step", other)
