@@ -163,7 +163,7 @@ def test_a_made_up_field_need_not_keep_a_rule_but_a_given_one_does(fake: Fake) -
 
     assert fake.connection(Ruled).token.get_secret_value() == "secret-token"
     assert fake.connection(Ruled, repository="octo/hello").repository == "octo/hello"
-    with pytest.raises(DefinitionError, match="repository: String should match"):
+    with pytest.raises(DefinitionError, match="repository: does not fit the pattern"):
         fake.connection(Ruled, repository="octo")
     with pytest.raises(DefinitionError, match="no Ruled can be made up"):
         fake.connection(Ruled, other=1)
