@@ -119,7 +119,8 @@ async def test_a_tree_of_executions_stays_within_the_room_of_its_depth(runner: R
         return len(done) == 2**deepest - 1
 
     await eventually(ended)
-    assert LIMIT <= most <= room_of(LIMIT, MOST_DEEP)
+    # `most` is a sample, taken as executions begin: the peak may be a little higher.
+    assert LIMIT // 2 < most <= room_of(LIMIT, MOST_DEEP)
 
 
 def test_the_deeper_one_is_the_more_room_it_has() -> None:
