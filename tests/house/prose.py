@@ -23,7 +23,7 @@ SUBJECT = 60
 SUBJECTS_SINCE = "2026-11-28T00:00:00"
 LIMITS = {
     "docstring opener": 0,
-    "class name": 147,
+    "class name": 146,
     "private import": 0,
     "commit subject": 0,
 }
