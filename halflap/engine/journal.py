@@ -34,6 +34,7 @@ from halflap.model import (
     Start,
     Started,
 )
+from halflap.store.history import missing
 from halflap.store.protocol import (
     Cancelling,
     Claim,
@@ -330,21 +331,36 @@ class JournalEngine:
         stands. Of a chain, the one that is live is cancelled. False where it has already ended; raises
         `NotFound` where there is none.
         """
+        done = await self.cancel_many([execution], reason, grace)
+        if execution not in done:
+            raise missing(execution)
+        return done[execution]
+
+    async def cancel_many(
+        self, executions: Sequence[str], reason: str, grace: float | None = None
+    ) -> dict[str, bool]:
+        """Cancel executions as `cancel` does, in one transaction; ids that do not exist are left out."""
         seconds = self._grace if grace is None else grace
         how = Cancelling(reason, self._clock() + round(seconds * 1e6))
-        first = execution
-        done = await self.journal.cancel(execution, reason, how.cut_at)
-        while done == "over" and (live := await self._live_link(first)) not in (None, execution):
-            execution = live or execution
-            done = await self.journal.cancel(execution, reason, how.cut_at)
-        if done == "asked":
+        done = await self._cancel(executions, how)
+        for first in [each for each, cancelled in done.items() if not cancelled]:
+            tried = first
+            while not done[first] and (live := await self._live_link(first)) not in (None, tried):
+                tried = live or tried
+                done[first] = (await self._cancel([tried], how)).get(tried, False)
+        return done
+
+    async def _cancel(self, executions: Sequence[str], how: Cancelling) -> dict[str, bool]:
+        done = await self.journal.cancel_many(executions, how.reason, how.cut_at)
+        for execution in [name for name, each in done.items() if each == "asked"]:
             self._asked(execution, how)
             if execution not in self._running and self._audience.relay is not None:
                 self._audience.relay.cancel(execution)
-        if done == "ended":
+        if "ended" in done.values():
             self.nudge()  # the next one of its order may run
-            await self._cancelled(execution, reason)
-        return done != "over"
+        for execution in [name for name, each in done.items() if each == "ended"]:
+            await self._cancelled(execution, how.reason)
+        return {name: each != "over" for name, each in done.items()}
 
     async def cancel_all(self, instance: str, reason: str) -> int:
         """Cancel every live execution of an instance; returns how many."""
@@ -354,11 +370,11 @@ class JournalEngine:
                 instance=instance,
                 states=("queued", "running", "waiting"),
                 before=before,
-                limit=1_000,
+                limit=100,
             )
             found = await self.journal.executions(live)
-            for each in found:
-                count += await self.cancel(each.id, reason)
+            done = await self.cancel_many([each.id for each in found], reason)
+            count += sum(done.values())
             if len(found) < live.limit:
                 return count
             before = found[-1].id

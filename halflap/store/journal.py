@@ -6,7 +6,7 @@ history.py has the verbs that only read, state.py those about the state alone.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -318,29 +318,36 @@ class SqliteJournal(History, Pruning, State, Traffic):
         return await self._database.read(lambda c: limiting.load(c, customer, now, most))
 
     async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
-        now = self._clock()
-        reason = text(reason)
-
-        def job(connection: sqlite3.Connection) -> CancelResult | None:
-            found = connection.execute(TO_CANCEL, (execution,)).fetchone()
-            if found is None:
-                return None
-            state, ordered, parent, child, attempt = found
-            result = decide_cancel(state)
-            if result == "asked":
-                connection.execute(ASK, (reason, cut_at, execution))
-            elif result == "ended":
-                connection.execute(CANCEL_WAITING, (reason, now, execution))
-                if frees_key(attempt):
-                    connection.execute(FREE_KEY, (execution,))
-                after = consequences("cancelled", ordered=ordered, parent=parent, child=child)
-                lineage.follow(connection, execution, after, now)
-            return result
-
-        done = await self._database.write(job)
+        done = (await self.cancel_many([execution], reason, cut_at)).get(execution)
         if done is None:
             raise missing(execution)
         return done
+
+    async def cancel_many(
+        self, executions: Collection[str], reason: str, cut_at: Micros = 0
+    ) -> dict[str, CancelResult]:
+        now = self._clock()
+        reason = text(reason)
+
+        def job(connection: sqlite3.Connection) -> dict[str, CancelResult]:
+            results: dict[str, CancelResult] = {}
+            for execution in executions:
+                found = connection.execute(TO_CANCEL, (execution,)).fetchone()
+                if found is None:
+                    continue
+                state, ordered, parent, child, attempt = found
+                results[execution] = decide_cancel(state)
+                if results[execution] == "asked":
+                    connection.execute(ASK, (reason, cut_at, execution))
+                elif results[execution] == "ended":
+                    connection.execute(CANCEL_WAITING, (reason, now, execution))
+                    if frees_key(attempt):
+                        connection.execute(FREE_KEY, (execution,))
+                    after = consequences("cancelled", ordered=ordered, parent=parent, child=child)
+                    lineage.follow(connection, execution, after, now)
+            return results
+
+        return await self._database.write(job)
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:
         def job(connection: sqlite3.Connection) -> dict[str, Cancelling]:

@@ -6,7 +6,7 @@ compare-and-set that failed. `StoreError`s mean that nothing was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import Literal, Protocol
 
@@ -394,6 +394,12 @@ class Journal(Protocol):
 
     async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
         """End it, or ask the one that runs it to; `cut_at` is when that one cuts it."""
+        ...
+
+    async def cancel_many(
+        self, executions: Collection[str], reason: str, cut_at: Micros = 0
+    ) -> dict[str, CancelResult]:
+        """Cancel executions in one transaction; ids that do not exist are left out."""
         ...
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:

@@ -1334,6 +1334,50 @@ async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: S
     assert await journal.claim(10, LEASE) == []
 
 
+async def test_many_are_cancelled_in_one_transaction(journal: Journal):
+    order = Order("order:ins_a:orders", "k")
+    head, second, third = (start(order=order, key="k") for _ in range(3))
+    parent, free = start(), start(dedupe=Dedupe("once", 60 * SECOND))
+    await accepted(journal, parent)
+    waits = await claim_one(journal)
+    await journal.release(waits.lease, [], [], Release("signal", None, heard=0))
+    runs = await running(journal)
+    child = start(parent=parent.execution, root="exe_r")
+    await accepted(journal, head, second, third, free, child)
+    over = start()
+    await accepted(journal, over)
+    await journal.cancel(over.execution, "before")
+    names = [each.execution for each in (head, second, free, child, over, runs.start)]
+    assert await journal.cancel_many([*names, "exe_none"], "stop", 77) == {
+        **dict.fromkeys(names[:4], "ended"),
+        over.execution: "over",
+        runs.start.execution: "asked",
+    }
+    assert await journal.cancelled(names) == {runs.start.execution: Cancelling("stop", 77)}
+    for each in names[:4]:
+        assert await journal.outcome(each) == Outcome("cancelled", "stop")
+    due = {each.start.execution for each in await journal.claim(10, LEASE)}
+    assert due == {third.execution, parent.execution}, "the next of the order, and who is told"
+    again = replace(free, execution=new_id("exe"), root="exe_again")
+    (answer,) = await journal.accept([again], claim=0, lease=LEASE)
+    assert answer.duplicate_of is None, "an event that nothing was done about may come again"
+    assert await journal.cancel_many([], "stop") == {}
+
+
+async def test_pages_that_overlap_cancel_each_once(journal: Journal):
+    """A page locks in one order, whatever the order of its ids."""
+    orders = [Order("order:ins_a:orders", str(number)) for number in range(10)]
+    parents = [start(order=each, key=each.key) for each in orders]
+    children = [start(parent=each.execution, root=each.root) for each in parents]
+    await accepted(journal, *parents, *children)
+    ids = [each.execution for each in (*parents, *children)]
+    both = await asyncio.gather(
+        journal.cancel_many(ids, "one"), journal.cancel_many(ids[::-1], "other")
+    )
+    for each in ids:
+        assert sorted(done[each] for done in both) == ["ended", "over"]
+
+
 async def test_what_runs_is_asked_to_end(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     execution = claim.start.execution

@@ -273,8 +273,8 @@ class SharedJournal(SqliteJournal):
             self._hint()
         return written
 
-    async def cancel(self, *given: Any, **more: Any) -> Any:
-        done = await super().cancel(*given, **more)
+    async def cancel_many(self, *given: Any, **more: Any) -> Any:
+        done = await super().cancel_many(*given, **more)
         self._hint()
         return done
 

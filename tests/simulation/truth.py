@@ -292,11 +292,12 @@ class Watched:
             lambda: super(Watched, self).release(lease, records, logs, how),
         )
 
-    async def cancel(self, execution: str, *more: Any) -> Any:
-        return await self._noted(
-            lambda done: self.truth.was_cancelled(self.worker, execution, done),
-            lambda: super(Watched, self).cancel(execution, *more),
-        )
+    async def cancel_many(self, executions: Any, *more: Any) -> Any:
+        def noted(done: dict[str, Any]) -> None:
+            for execution in executions:
+                self.truth.was_cancelled(self.worker, execution, done.get(execution))
+
+        return await self._noted(noted, lambda: super(Watched, self).cancel_many(executions, *more))
 
     async def dismiss(self, execution: str) -> Any:
         return await self._noted(

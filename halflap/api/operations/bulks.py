@@ -199,7 +199,9 @@ class Bulks:
         if bulk.verb == "cancel":
             reason = str(bulk.wanted.get("reason") or "cancelled by hand")
             grace = bulk.wanted.get("grace")
-            calls = {e.id: self.executions.cancel(e, reason, grace) for e in page}
+            done = await self.executions.engine.cancel_many([e.id for e in page], reason, grace)
+            left = [each for each in page if not done.get(each.id)]
+            calls = {e.id: self.executions.cancel(e, reason, grace) for e in left}
         else:
             calls = {each.id: self.executions.dismiss(each) for each in page}
         refusals: list[Refusal] = []

@@ -168,7 +168,7 @@ class Admission:
         if not over:
             return
         ends = [_end(id, self._ended[id], now) for id in over]
-        told = await lineage.parents_of(connection, locks, over)
+        told = await lineage.locked_parents_of(connection, locks, over)
         left = await ending.left(connection, over)
         await ending.move(connection, ends, left, live=left)
         after = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ending, ordering, signalling, unclean
+from halflap.store.postgres import claiming, ending, lineage, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Numbers, Texts
@@ -236,15 +236,21 @@ class PostgresJournal(History, Pruning, State, Traffic):
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
 
     async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
+        done = (await self.cancel_many([execution], reason, cut_at)).get(execution)
+        if done is None:
+            raise missing(execution)
+        return done
+
+    async def cancel_many(
+        self, executions: Collection[str], reason: str, cut_at: Micros = 0
+    ) -> dict[str, CancelResult]:
         now = self._clock()
         kept = text(reason).encode()
         await self._partitions.make(now)
         done = await self._database.write(
-            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at)
+            lambda c: unclean.cancel(c, self._locks, executions, kept, now, cut_at)
         )
-        if done is None:
-            raise missing(execution)
-        if done == "ended":
+        if "ended" in done.values():
             self.hints.send()
         return done
 
@@ -259,10 +265,10 @@ class PostgresJournal(History, Pruning, State, Traffic):
         only = None if once is None else once.encode()
 
         async def job(connection: Connection) -> Sent | None:
-            await unclean.lock_order(connection, self._locks, execution)
+            await lock(connection, await lineage.locks_of(connection, self._locks, [execution]))
             cursor = await connection.execute(LOCK_ONE, (execution,))
             if not await cursor.fetchall():
-                return "over" if await unclean.is_over(connection, execution) else None
+                return "over" if await unclean.over(connection, [execution]) else None
             if not await changed(connection, SIGNAL, (execution, kept, payload, now, only)):
                 return "known"
             widths = await signalling.wake(connection, [(execution, now)])

@@ -55,21 +55,26 @@ async def follow(
     return widths
 
 
-async def parents_of(
+async def parents_of(connection: Connection, executions: Collection[str]) -> dict[str, str]:
+    """Return the parents of executions: by child."""
+    cursor = await connection.execute(PARENTS, (Texts(executions),), binary=True)
+    return dict(await cursor.fetchall())
+
+
+async def locked_parents_of(
     connection: Connection, locks: Locks, executions: Collection[str]
 ) -> dict[str, str]:
-    """The parents of some executions, locked with their orders: by child."""
-    cursor = await connection.execute(PARENTS, (Texts(executions),), binary=True)
-    found: dict[str, str] = dict(await cursor.fetchall())
+    """Return the parents of executions, locked with their orders: by child."""
+    found = await parents_of(connection, executions)
     if found:
         await lock(connection, await locks_of(connection, locks, found.values()))
         await live(connection, {*found, *found.values()})
     return found
 
 
-async def locks_of(connection: Connection, locks: Locks, parents: Collection[str]) -> list[int]:
-    """The locks of the orders that parents are in: what wakes one may give it a turn."""
-    cursor = await connection.execute(ORDERS, (Texts(parents),), binary=True)
+async def locks_of(connection: Connection, locks: Locks, executions: Collection[str]) -> list[int]:
+    """Return the locks of the orders that executions are in: what wakes one may give it a turn."""
+    cursor = await connection.execute(ORDERS, (Texts(executions),), binary=True)
     return [locks.order(*row) for row in await cursor.fetchall()]
 
 

@@ -29,27 +29,24 @@ UPDATE executions SET state = 'queued', due_at = %s, lease_until = NULL, worker 
     fence = fence + 1, probation = true, crashes = crashes + %s
 WHERE id = ANY(%s)
 """
-ORDER_OF = """
-SELECT order_scope, order_key FROM executions WHERE id = %s AND order_scope IS NOT NULL
+ORDERS_OF_LETTERS = lineage.ORDERS.replace("executions", "letters").encode()
+LOCK_ALL = """
+SELECT id, state, order_scope IS NOT NULL, coalesce(chain, id), attempt, failure
+FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
-ORDER_OF_LETTER = ORDER_OF.replace("executions", "letters")
-LOCK_ONE = """
-SELECT state, order_scope IS NOT NULL, coalesce(chain, id), attempt, failure
-FROM executions WHERE id = %s FOR NO KEY UPDATE
-"""
-LOCK_KEY = """
+LOCK_KEYS = """
 SELECT FROM dedupe JOIN executions USING (instance, flow)
-WHERE executions.id = %s AND dedupe.key = dedupe_key AND dedupe.execution = executions.id
-FOR UPDATE OF dedupe
+WHERE executions.id = ANY(%s) AND dedupe.key = dedupe_key AND dedupe.execution = executions.id
+ORDER BY instance, flow, key FOR UPDATE OF dedupe
 """
-FREE_KEY = """
-DELETE FROM dedupe USING executions WHERE executions.id = %s
+FREE_KEYS = """
+DELETE FROM dedupe USING executions WHERE executions.id = ANY(%s)
     AND dedupe.instance = executions.instance AND dedupe.flow = executions.flow
     AND dedupe.key = dedupe_key AND dedupe.execution = executions.id
 """
-ASK = "UPDATE executions SET cancelling = %s, cut_at = %s WHERE id = %s"
-IS_OVER = """
-SELECT FROM letters WHERE id = %(id)s UNION ALL SELECT FROM history WHERE id = %(id)s LIMIT 1
+ASK = "UPDATE executions SET cancelling = %s, cut_at = %s WHERE id = ANY(%s)"
+OVER = """
+SELECT id FROM letters WHERE id = ANY(%(ids)s) UNION ALL SELECT id FROM history WHERE id = ANY(%(ids)s)
 """
 RENEW = """
 WITH held AS (
@@ -105,52 +102,52 @@ async def renew(
 async def cancel(
     connection: Connection,
     locks: Locks,
-    execution: str,
+    executions: Collection[str],
     reason: bytes,
     now: Micros,
     cut_at: Micros,
-) -> CancelResult | None:
-    """Ask what runs to end, end what does not; None where there is no such execution."""
-    await lock_order(connection, locks, execution)
-    parent = (await lineage.parents_of(connection, locks, [execution])).get(execution)
-    await connection.execute(LOCK_KEY, (execution,))  # keys are locked before executions
-    cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
-    row: Any = await cursor.fetchone()
-    if row is None:
-        return "over" if await is_over(connection, execution) else None
-    state, ordered, child, attempt, failure = row
-    result = decide_cancel(state)
-    if result == "asked":
-        await connection.execute(ASK, (reason, cut_at, execution))
-    elif result == "ended":
-        if frees_key(attempt):
-            await connection.execute(FREE_KEY, (execution,))
-        live = await ending.left(connection, [execution])
-        end = ending.End(execution, "cancelled", now, reason, None, failure)
-        await ending.move(connection, [end], live, live=live)
-        after = consequences("cancelled", ordered=ordered, parent=parent, child=child)
-        widths = await lineage.follow(connection, {execution: after}, now)
+) -> dict[str, CancelResult]:
+    """Ask those that run to end, end the others; leave out ids that do not exist."""
+    ids = Texts(executions)
+    parents = await lineage.parents_of(connection, executions)
+    touched = {*executions, *parents.values()}
+    await lock(connection, await lineage.locks_of(connection, locks, touched))
+    await connection.execute(LOCK_KEYS, (ids,))  # keys are locked before executions
+    cursor = await connection.execute(LOCK_ALL, (Texts(sorted(touched)),), binary=True)
+    found: dict[str, Any] = {id: row for id, *row in await cursor.fetchall()}
+    live = {id: found[id] for id in executions if id in found}
+    results: dict[str, CancelResult] = {id: decide_cancel(row[0]) for id, row in live.items()}
+    if asked := [id for id, result in results.items() if result == "asked"]:
+        await connection.execute(ASK, (reason, cut_at, Texts(asked)))
+    if ended := [id for id, result in results.items() if result == "ended"]:
+        freed = Texts(id for id in ended if frees_key(live[id][3]))
+        await connection.execute(FREE_KEYS, (freed,))
+        ends = [ending.End(id, "cancelled", now, reason, None, live[id][4]) for id in ended]
+        left = await ending.left(connection, ended)
+        await ending.move(connection, ends, left, live=left)
+        after = {
+            id: consequences(
+                "cancelled", ordered=live[id][1], parent=parents.get(id), child=live[id][2]
+            )
+            for id in ended
+        }
+        widths = await lineage.follow(connection, after, now)
         await ordering.settle(connection, widths, now)
-    return result
+    if gone := [id for id in executions if id not in results]:
+        results |= dict.fromkeys(await over(connection, gone), "over")
+    return results
 
 
 async def dismiss(connection: Connection, locks: Locks, execution: str, now: Micros) -> bool:
     """Make a dead letter history; an order that it blocks goes on."""
-    await lock_order(connection, locks, execution, of=ORDER_OF_LETTER)
+    cursor = await connection.execute(ORDERS_OF_LETTERS, (Texts([execution]),), binary=True)
+    await lock(connection, [locks.order(*row) for row in await cursor.fetchall()])
     dismissed = await ending.dismiss(connection, [execution])
     await ordering.settle(connection, await ordering.leave(connection, dismissed), now)
     return bool(dismissed)
 
 
-async def lock_order(
-    connection: Connection, locks: Locks, execution: str, *, of: str = ORDER_OF
-) -> None:
-    """Take the lock of an execution's order, where it has one."""
-    cursor = await connection.execute(of.encode(), (execution,), binary=True)
-    await lock(connection, [locks.order(*row) for row in await cursor.fetchall()])
-
-
-async def is_over(connection: Connection, execution: str) -> bool:
-    """Return whether an execution has ended, and was not pruned since."""
-    cursor = await connection.execute(IS_OVER, {"id": execution})
-    return await cursor.fetchone() is not None
+async def over(connection: Connection, executions: Collection[str]) -> set[str]:
+    """Return which executions have ended, and were not pruned since."""
+    cursor = await connection.execute(OVER, {"ids": Texts(executions)}, binary=True)
+    return {row[0] for row in await cursor.fetchall()}
