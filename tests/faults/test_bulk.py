@@ -67,7 +67,7 @@ async def prepare(directory: Path, store: Store, count: int) -> list[str]:
     try:
         version = await publish(host, project, "books:integration")
         customer = await host.store.catalogue.customers.add("Initech")
-        instance, _ = await host.operations.instances.configure(customer.id, "books", {}, {})
+        instance = await host.operations.instances.add(customer.id, "books", {}, {})
         await host.deployer.activate(instance.id)
         await host.deployer.settled(instance.id)
         key = FlowKey(customer.id, instance.id, "books", "incoming", version.hash, 1)
