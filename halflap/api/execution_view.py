@@ -295,7 +295,7 @@ class ReplayDraft(Input):
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere in its flow."""
     again: bool = False
-    """Also where it failed, and a replay of it has succeeded since."""
+    """Also where it was replayed since, whether that succeeded or not."""
 
 
 class Replayed(View):
@@ -389,7 +389,7 @@ class BulkDraft(Input):
     repeat: bool = False
     """Of a replay: do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
-    """Of a replay: also what failed, and a replay of it has succeeded since."""
+    """Of a replay: also what was replayed since, whether that succeeded or not."""
     reason: Text = "cancelled by hand"
     """Of a cancellation."""
     grace: Annotated[float | None, Field(ge=0, le=86_400)] = None

@@ -439,7 +439,7 @@ async def cancel_execution(
     help="Do again what may have been done, also where this version does it elsewhere in its flow.",
 )
 @click.option(
-    "--again", is_flag=True, help="Also what failed, and a replay of it has succeeded since."
+    "--again", is_flag=True, help="Also what was replayed since, whether that succeeded or not."
 )
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
 @bulk_options

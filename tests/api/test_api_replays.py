@@ -235,6 +235,28 @@ async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
 
 
 @pytest.mark.usefixtures("driving")
+async def test_after_a_replay_that_failed_that_one_is_replayed_and_not_the_first(
+    world: Any, instance: Any
+) -> None:
+    [id] = await failed(world, instance, 1)
+    world.shop.broken = True
+    path = f"/api/executions/{id}/replay"
+    second = (await world.api("POST", path)).json["execution"]
+    assert (await world.ended(second))["state"] == "failed"
+    refused = await world.api("POST", path)
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    assert f"{second} replayed it, and did not succeed; replay that one" in refused.json["detail"]
+    many = {"where": {"state": "failed,cancelled"}, "dry_run": True}
+    plan = (await world.api("POST", "/api/bulks", many)).json
+    assert [each["execution"] for each in plan["left_out"]] == [id]
+    world.shop.broken = False
+    third = (await world.api("POST", f"/api/executions/{second}/replay")).json["execution"]
+    assert (await world.ended(third))["replay_of"] == second
+    # The control: what is said is done.
+    assert (await world.api("POST", path, {"again": True})).status == 201
+
+
+@pytest.mark.usefixtures("driving")
 async def test_many_are_cancelled_and_dismissed_by_the_same_filter(
     world: Any, instance: Any
 ) -> None:
@@ -459,7 +481,7 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     assert (left["execution"], first in left["why"]) == (id, True)
     await world.api("POST", f"/api/executions/{first}/cancel")
     await world.ended(first)
-    assert (await world.api("POST", path)).status == 201
+    assert (await world.api("POST", f"/api/executions/{first}/replay")).status == 201
 
 
 async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(

@@ -334,7 +334,7 @@ class Executions:
         execution = await self.journal.execution(failed)
         if execution is None or execution.flow != flow:
             return None
-        request = ReplayRequest("failed", SAME)
+        request = ReplayRequest("failed", SAME, again=True)
         plan = await self.plan_replay(execution, request)
         if isinstance(plan, LeftOut):
             return None
@@ -349,8 +349,7 @@ class Executions:
         """Decide how an execution is run again."""
         material = await self._material(execution)
         if execution.state in ENDED:
-            live, mended_by = await self._replays(execution, request.bulk)
-            material = replace(material, live=live, mended_by=mended_by)
+            material = replace(material, **await self._replays(execution, request.bulk))
         plan = decide_replay(execution, material, request)
         if isinstance(plan, LeftOut) and plan.removed:
             return replace(plan, why=f"{removed(execution).message}, so {plan.why}")
@@ -388,12 +387,10 @@ class Executions:
                 which = replace(which, before=page[-1].id)
         return found
 
-    async def _replays(
-        self, execution: Execution, bulk: str | None
-    ) -> tuple[Execution | None, str | None]:
-        """Return what runs an execution, or what it replays, again now; and which later one succeeded.
+    async def _replays(self, execution: Execution, bulk: str | None) -> dict[str, Any]:
+        """Return the replays of an execution, or of what it replays, as `ReplayMaterial` has them.
 
-        A bulk's own replay does not count: it is known by its id.
+        Only a later one may have mended it, or failed again. A bulk's own replays do not count.
         """
         first = execution
         while first.replay_of is not None:
@@ -401,16 +398,22 @@ class Executions:
             if before is None:  # it was pruned
                 break
             first = before
-        below, mended_by = [first], None
+        below: list[Execution] = [first]
+        later: list[Execution] = []
         while below:
             each = below.pop()
             if each.state not in ENDED and each.id != execution.id:
-                return each, mended_by
+                return {"live": each}
             own = bulk is not None and each.replay is not None and each.replay.bulk == bulk
-            if each.state == "succeeded" and each.id > max(execution.id, first.id) and not own:
-                mended_by = each.id
+            if each.id > max(execution.id, first.id) and not own:
+                later.append(each)
             below += await self.journal.executions(Filter(replay_of=each.id, limit=MOST_RELATED))
-        return None, mended_by
+        mended = [each.id for each in later if each.state == "succeeded"]
+        failed = [e.id for e in later if e.attempt and e.state in ("failed", "cancelled")]
+        return {
+            "mended_by": max(mended, default=None),
+            "failed_again": max(failed, default=None),
+        }
 
     async def start_of(
         self,

@@ -60,7 +60,7 @@ class ReplayRequest:
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
-    """Also what failed, and a replay of it has succeeded since."""
+    """Also what failed, and was replayed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class ReplayMaterial:
     """The data of an execution from which its replay is decided.
 
     `event` is None where the payload was removed. `descendants` are the executions that it
-    started, and those that these started. `live` is a replay of it that has not ended, `mended_by` one
-    that succeeded.
+    started, and those that these started. Of its replays, `live` has not ended, `mended_by` succeeded,
+    `failed_again` is the latest one that began and did not succeed.
     """
 
     event: Event | None
@@ -77,6 +77,7 @@ class ReplayMaterial:
     descendants: Sequence[Execution] = ()
     live: Execution | None = None
     mended_by: str | None = None
+    failed_again: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,11 @@ def decide_replay(
         return LeftOut(
             f"{material.mended_by} replays it, and succeeded; to run it once more all the same, say "
             "`again` (--again)"
+        )
+    if execution.state in ("failed", "cancelled") and material.failed_again and not request.again:
+        return LeftOut(
+            f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows what "
+            "was done since, or say `again` (--again)"
         )
     start = request.start or ("failed" if execution.state == "failed" else "start")
     if start == "failed" and execution.state not in ("failed", "cancelled"):
