@@ -177,7 +177,7 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
                     assert each.replay.bulk == begun["id"]
         assert replays == Counter(ids)
         assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", count, 0)
-        assert kills >= 3
+        assert kills >= 2
         twice = replays.total() - len(replays)
         note(
             f"bulk replay{store.name}{', long' if count > FEW else ''}",
