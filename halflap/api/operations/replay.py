@@ -120,8 +120,8 @@ def decide_replay(
         )
     if execution.state in ("failed", "cancelled") and material.failed_again and not request.again:
         return LeftOut(
-            f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows what "
-            "was done since, or say `again` (--again)"
+            f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows "
+            "what was done since, or say `again` (--again)"
         )
     start = request.start or ("failed" if execution.state == "failed" else "start")
     if start == "failed" and execution.state not in ("failed", "cancelled"):
