@@ -152,7 +152,8 @@ async def test_an_execution_names_its_replays_newest_first(world: Any, instance:
     for id in (keyed, unkeyed):
         made: list[Any] = []
         for _ in range(2):
-            made.append(await world.api("POST", f"/api/executions/{id}/replay"))
+            draft = {"again": True}
+            made.append(await world.api("POST", f"/api/executions/{id}/replay", draft))
             await world.api("POST", f"/api/executions/{made[-1].json['execution']}/cancel")
             await world.ended(made[-1].json["execution"])
         shown = (await world.api("GET", f"/api/executions/{id}")).json

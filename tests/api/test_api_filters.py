@@ -87,7 +87,8 @@ async def test_a_replay_asks_the_filter_again_where_its_body_is_whole(
 
     async def replayed(flow: str, body: str | None) -> dict[str, Any]:
         draft: dict[str, Any] = {} if body is None else {"event": {"body": body}}
-        made = await either.api("POST", f"/api/executions/{ids[flow]}/replay", draft)
+        path = f"/api/executions/{ids[flow]}/replay"
+        made = await either.api("POST", path, draft | {"again": True})
         assert made.status < 300, made.body
         return await either.ended(made.json["execution"])
 

@@ -58,7 +58,7 @@ def test_what_lacks_is_told_as_lines_of_the_file():
 def test_a_wrong_value_is_told_without_repeating_it():
     answers = answered(shop, {"SHOP_API_KEY": "k", "DISCOUNT": "101"})
     (lack,) = answers.lacking["discount"]
-    assert "less than or equal to 100" in str(lack)
+    assert "at most 100" in str(lack)
     assert "101" not in str(lack)
 
 

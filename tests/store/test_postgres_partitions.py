@@ -66,7 +66,7 @@ def test_the_doctor_says_where_there_will_be_no_room_for_locks():
     assert locks(url, Retention(60)) == ("ok", "")
     state, mend = locks(url, Retention(3_650))
     assert state == "warn"
-    assert "max_locks_per_transaction to 960" in mend
+    assert "max_locks_per_transaction to 1024" in mend
 
 
 def test_a_server_that_it_warns_of_is_too_small():

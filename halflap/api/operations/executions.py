@@ -19,6 +19,7 @@ from halflap.api.operations.replay import (
     ReplayPlan,
     ReplayRequest,
     decide_replay,
+    has_tried_more,
     verb_of,
 )
 from halflap.api.operations.waiting import (
@@ -350,6 +351,10 @@ class Executions:
         material = await self._material(execution)
         if execution.state in ENDED:
             material = replace(material, **await self._replays(execution, request.bulk))
+            if material.failed_again is not None:
+                tried = await self.journal.steps(material.failed_again)
+                if not has_tried_more(tried, material.steps):
+                    material = replace(material, failed_again=None)
         plan = decide_replay(execution, material, request)
         if isinstance(plan, LeftOut) and plan.removed:
             return replace(plan, why=f"{removed(execution).message}, so {plan.why}")

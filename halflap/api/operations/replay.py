@@ -69,7 +69,7 @@ class ReplayMaterial:
 
     `event` is None where the payload was removed. `descendants` are the executions that it
     started, and those that these started. Of its replays, `live` has not ended, `mended_by` succeeded,
-    `failed_again` is the latest one that began and did not succeed.
+    `failed_again` is the latest one that did not succeed, where it came to an effect.
     """
 
     event: Event | None
@@ -227,6 +227,12 @@ def is_effect(record: Record) -> bool:
     if record.kind in ("pair", "state"):
         return not READS.match(record.name)
     return True
+
+
+def has_tried_more(steps: Sequence[Record], before: Sequence[Record]) -> bool:
+    """Return whether a replay came to an effect that what it replays had not completed."""
+    done = {each.path for each in before if each.status == "succeeded"}
+    return any(is_effect(e) for e in steps if e.path not in done and not is_earlier(e))
 
 
 READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
