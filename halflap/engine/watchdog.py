@@ -169,9 +169,9 @@ def culprit(frame: FrameType | None) -> Mapping[str, str]:
         for value in list(each.f_locals.values()):
             if not type(cast(object, value)).__module__.startswith("halflap."):
                 continue
-            turn = getattr(value, "_turn", None) or getattr(
-                getattr(value, "_recorder", None), "_turn", None
-            )
+            holders = (value, getattr(value, "_recorder", None))
+            turns = (getattr(each, name, None) for each in holders for name in ("turn", "_turn"))
+            turn = next((each for each in turns if each is not None), None)
             for candidate in (value, getattr(value, "start", None), getattr(turn, "start", None)):
                 found_by = getattr(candidate, "found_by", None)
                 if found_by is not None and not isinstance(candidate, type):
