@@ -146,6 +146,10 @@ class Steps:
         self.pauses: list[Pause] = []
         self.cancelled = False
 
+    def found_by(self) -> Mapping[str, str]:
+        """Return what support finds the execution by."""
+        return self.turn.start.found_by()
+
     @property
     def has_worked(self) -> bool:
         """Return whether the execution did something, or waited for something."""

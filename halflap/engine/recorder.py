@@ -62,7 +62,7 @@ class StepRecorder:
         self.waits = waits = Waits(self.steps)
         self.routes = Routes(self.steps, waits)
         self.calls = CallLog()
-        self.log = self.steps.log
+        self.log, self.found_by = self.steps.log, self.steps.found_by
         self.gather = partial(gather, self.steps)
         self.sleep, self.wait_for, self.question = waits.sleep, waits.wait_for, waits.question
         self.start, self.call_flow, self.result = waits.start, waits.call_flow, waits.result

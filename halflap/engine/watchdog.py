@@ -169,10 +169,8 @@ def culprit(frame: FrameType | None) -> Mapping[str, str]:
         for value in list(each.f_locals.values()):
             if not type(cast(object, value)).__module__.startswith("halflap."):
                 continue
-            holders = (value, getattr(value, "_recorder", None))
-            turns = (getattr(each, name, None) for each in holders for name in ("turn", "_turn"))
-            turn = next((each for each in turns if each is not None), None)
-            for candidate in (value, getattr(value, "start", None), getattr(turn, "start", None)):
+            holders = (value, getattr(value, "start", None), getattr(value, "_recorder", None))
+            for candidate in holders:
                 found_by = getattr(candidate, "found_by", None)
                 if found_by is not None and not isinstance(candidate, type):
                     return found_by()
