@@ -350,11 +350,7 @@ class Executions:
         """Decide how an execution is run again."""
         material = await self._material(execution)
         if execution.state in ENDED:
-            material = replace(material, **await self._replays(execution, request.bulk))
-            if material.failed_again is not None:
-                tried = await self.journal.steps(material.failed_again)
-                if not has_tried_more(tried, material.steps):
-                    material = replace(material, failed_again=None)
+            material = await self._with_replays(execution, material, request.bulk)
         plan = decide_replay(execution, material, request)
         if isinstance(plan, LeftOut) and plan.removed:
             return replace(plan, why=f"{removed(execution).message}, so {plan.why}")
@@ -392,8 +388,10 @@ class Executions:
                 which = replace(which, before=page[-1].id)
         return found
 
-    async def _replays(self, execution: Execution, bulk: str | None) -> dict[str, Any]:
-        """Return the replays of an execution, or of what it replays, as `ReplayMaterial` has them.
+    async def _with_replays(
+        self, execution: Execution, material: ReplayMaterial, bulk: str | None
+    ) -> ReplayMaterial:
+        """Add the replays of an execution, or of what it replays.
 
         Only a later one may have mended it, or failed again. A bulk's own replays do not count.
         """
@@ -408,17 +406,17 @@ class Executions:
         while below:
             each = below.pop()
             if each.state not in ENDED and each.id != execution.id:
-                return {"live": each}
+                return replace(material, live=each)
             own = bulk is not None and each.replay is not None and each.replay.bulk == bulk
             if each.id > max(execution.id, first.id) and not own:
                 later.append(each)
             below += await self.journal.executions(Filter(replay_of=each.id, limit=MOST_RELATED))
         mended = [each.id for each in later if each.state == "succeeded"]
         failed = [e.id for e in later if e.attempt and e.state in ("failed", "cancelled")]
-        return {
-            "mended_by": max(mended, default=None),
-            "failed_again": max(failed, default=None),
-        }
+        again = max(failed, default=None)
+        if again and not has_tried_more(await self.journal.steps(again), material.steps):
+            again = None
+        return replace(material, mended_by=max(mended, default=None), failed_again=again)
 
     async def start_of(
         self,

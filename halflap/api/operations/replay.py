@@ -229,13 +229,13 @@ def is_effect(record: Record) -> bool:
     return True
 
 
+READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
+
+
 def has_tried_more(steps: Sequence[Record], before: Sequence[Record]) -> bool:
     """Return whether a replay came to an effect that what it replays had not completed."""
     done = {each.path for each in before if each.status == "succeeded"}
     return any(is_effect(e) for e in steps if e.path not in done and not is_earlier(e))
-
-
-READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
 
 
 def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
