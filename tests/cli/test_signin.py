@@ -20,6 +20,10 @@ CONNECTION = ConnectionView(
     generation=1,
     status="untested",
     needs_sign_in=True,
+    away=False,
+    away_since=None,
+    rests_until=None,
+    rests_because="",
     created_at="2026-03-01T10:00:00.000000Z",
 )
 

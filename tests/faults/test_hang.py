@@ -212,8 +212,7 @@ async def test_all_but_the_first_are_refused_at_once_and_the_log_says_so_once(
                 assert status == 503
                 took.append(seconds)
                 await asyncio.sleep(0.1)
-            # One may be under way as the hang is looked at anew, on a machine that is busy.
-            assert sorted(took)[:-2][-1] < AT_ONCE
+            assert max(took) < AT_ONCE
             assert (await world.ready())[0] == 503
         finally:
             hang.end()
