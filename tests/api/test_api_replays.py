@@ -415,6 +415,23 @@ async def test_a_first_effect_that_may_have_happened_is_repeated_with_its_key(
     assert (again.json["root"], len(shop.keys["o0"])) == (again.json["execution"], 2)
 
 
+async def test_an_edited_event_is_refused_while_an_effect_is_in_doubt(world: Any) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Lossy(world)
+    id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
+    await world.ended(id)
+    edit = {"event": {"body": '{"id": "o1", "amount": 2}'}}
+    for start in ("failed", "start"):
+        refused = await world.api("POST", f"/api/executions/{id}/replay", {**edit, "from": start})
+        assert (refused.status, refused.kind) == (409, "Conflict")
+        assert "shop.create_order may have been carried out" in refused.json["detail"]
+        assert "look at the app first" in refused.json["detail"]
+    shop.mended = True
+    again = await world.api("POST", f"/api/executions/{id}/replay", {**edit, "repeat": True})
+    assert (await world.ended(again.json["execution"]))["state"] == "succeeded"
+    assert len(shop.keys["o1"]) == 2
+
+
 @pytest.mark.usefixtures("driving")
 @pytest.mark.parametrize("flow", ["together", "above"])
 @pytest.mark.parametrize("start", [None, "start"])

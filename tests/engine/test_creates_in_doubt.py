@@ -12,13 +12,13 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap import Component, Connection, DefinitionError, UpstreamError
-from halflap.api.operations.replay import ReplayRequest
+from halflap.api.operations.replay import Edit, LeftOut, ReplayRequest
 from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.store.protocol import Filter
 from tests.engine.flows import RETRY, Runner
-from tests.replays import replay
+from tests.replays import plan_of, replay
 
 
 class Shop(Connection):
@@ -119,6 +119,23 @@ async def test_a_repeated_create_that_is_in_doubt_again_has_to_be_said_again(til
     assert till.app.orders == ["A1", "A1"]
     last = await replay(till.runner, again)
     assert (await till.runner.finish(last)).state == "failed"
+    assert till.app.orders == ["A1", "A1"]
+
+
+@pytest.mark.parametrize("start", [None, "failed", "start"])
+async def test_with_an_edited_event_it_is_repeated_only_where_that_is_said(
+    till: Till, start: Any
+) -> None:
+    till.app.loses = 1
+    first = await till.runner.start(till.flow(Shop()))
+    assert (await till.runner.finish(first)).state == "failed"
+    edit = Edit(b"{}")
+    refused = await plan_of(till.runner, first, ReplayRequest(start, edit=edit))
+    assert isinstance(refused, LeftOut)
+    assert "app.order may have been carried out" in refused.why
+    assert "look at the app first" in refused.why
+    again = await replay(till.runner, first, ReplayRequest(start, edit=edit, repeat=True))
+    assert (await till.runner.finish(again)).state == "succeeded"
     assert till.app.orders == ["A1", "A1"]
 
 

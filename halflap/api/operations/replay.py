@@ -131,6 +131,12 @@ def decide_replay(
     if material.event is None:
         return LeftOut("it cannot be replayed; have its sender send it again", removed=True)
     doubts = doubts_of(execution, material)
+    if doubts and request.edit is not None and not request.repeat:
+        return LeftOut(
+            f"{doubts[0]} may have been carried out, and with an edited event it would be done again "
+            "under another idempotency key: look at the app first; then replay it with the event as "
+            "it came, or say `repeat` (--repeat) to do it again"
+        )
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
     copied = copied_steps(material.steps) if start == "failed" else ()
     if keeps_root:
