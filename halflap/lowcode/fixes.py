@@ -70,10 +70,11 @@ def replaced(wrong: str, meant: str | None, at_line: int = 0, at_column: int = 0
     return mend
 
 
-def rewritten(source: Source, path: Path, new: str, *, raw: bool = False) -> Mend:
+def rewritten(source: Source, path: Path, new: str, *, raw: bool = False, choice: str = "") -> Mend:
     """Write another text for a scalar of one line, quoted as it is, or as it has to be.
 
-    raw: it is no text but YAML, and stands as it is; so does a number.
+    raw: it is no text but YAML, and stands as it is; so does a number. choice: what the title says of
+    a mend that is one of several.
     """
 
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
@@ -93,7 +94,8 @@ def rewritten(source: Source, path: Path, new: str, *, raw: bool = False) -> Men
             made = '"' + new.replace("\\", "\\\\").replace('"', '\\"') + '"'
         else:
             made = new if _stays(new, inside=_depth(text[:at]) > 0) else _quoted(new)
-        return Fix(f"write {new}", place.line, place.column, len(written), made)
+        title = f"write {new} ({choice})" if choice else f"write {new}"
+        return Fix(title, place.line, place.column, len(written), made)
 
     return mend
 

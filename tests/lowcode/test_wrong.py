@@ -21,6 +21,7 @@ AFTERWARDS = {
     "names: an action of Salesforce": {"HF103", "HF116"},
     "names: an input misspelt": {"HF100"},
     "times: an interval as a duration": {"HF104"},
+    "habits: a plus for texts after a method": {"HF105"},
 }
 """Rules by which more is wrong of a case once a quick fix has mended the first mistake."""
 
@@ -63,6 +64,24 @@ def test_each_quick_fix_gives_the_text_that_is_meant_and_lints_clean() -> None:
         left = [each for each in linted(fixed) if each.code != case.given.get("leaves")]
         if fixed != wanted or left:
             wrong[case.label] = (fixed, left)
+    assert wrong == {}
+
+
+def test_each_mended_expression_gives_what_its_writer_meant() -> None:
+    wrong: dict[str, object] = {}
+    for case in (each for each in cases() if "expression" in each.given):
+        found = next((each for each in case.findings if case.reports(each)), None)
+        if found is None:
+            wrong[case.label] = case.findings
+        elif "gives" not in case.given:
+            if found.fix is not None:
+                wrong[case.label] = found.fix
+        elif found.fix is None or linted(case.mended):
+            wrong[case.label] = (case.mended, linted(case.mended))
+        elif case.given.get("choice", "") not in found.fix.title:
+            wrong[case.label] = found.fix.title
+        elif (value := case.value) != case.given["gives"]:
+            wrong[case.label] = (case.mended.partition("set:")[2], value)
     assert wrong == {}
 
 

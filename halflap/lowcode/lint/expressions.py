@@ -86,7 +86,9 @@ def _unread(
     if habit is None:
         findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
         return
-    mend = None if habit.meant is None else rewritten(source, path, f"={habit.meant}")
+    mend = None
+    if habit.meant is not None:
+        mend = rewritten(source, path, f"={habit.meant}", choice=habit.choice)
     findings.add_at(UNPARSED, *place_in(source, path, habit.at), habit.message, mend)
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.lint import foreign_calls
+from halflap.lowcode.lint.foreign_calls import EMPTY, FULL, called, made, negated, pattern_of
+from halflap.lowcode.lint.masked import MaskedText
 
 MOST_CHARACTERS = 400
 """The length of an expression up to which it is looked at; a longer one is a program."""
 MOST_EDITS = 20
 """The number of foreign spellings of one expression that are rewritten."""
-MOST_NAME = 60
-"""The length of a name up to which it is compared with known ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Habit:
     """A foreign spelling: its place in the expression, the mend, and the whole expression mended.
 
     field: it is a field's name as well, as `length` is, so it may be meant.
+    choice: what the mend depends on, where it is one of several.
     """
 
     at: int
@@ -35,6 +36,7 @@ class Habit:
     meant: str | None
     silent: bool = False
     field: bool = False
+    choice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,101 +48,12 @@ class _Edit:
     at: int
     silent: bool = False
     field: bool = False
+    choice: str = ""
 
-
-class _Text:
-    """An expression, and the same with what stands in quotes blanked."""
-
-    def __init__(self, raw: str) -> None:
-        self.raw = raw
-        self.mask = _QUOTED.sub(
-            lambda each: each[0][0] + "\0" * (len(each[0]) - 2) + each[0][-1], raw
-        )
-
-    def before(self, end: int) -> int:
-        """Return where the operand begins that ends before a place."""
-        at = len(self.mask[:end].rstrip())
-        while at > 0:
-            char = self.mask[at - 1]
-            if char in ")]}":
-                at = self._opening(at - 1)
-            elif char.isalnum() or char in _OPERAND:
-                at -= 1
-            else:
-                break
-        return at
-
-    def after(self, start: int) -> int:
-        """Return where the operand ends that begins at a place."""
-        at = start + len(self.mask[start:]) - len(self.mask[start:].lstrip())
-        while at < len(self.mask):
-            char = self.mask[at]
-            if char in "([{":
-                at = self.closing(at)
-            elif char.isalnum() or char in _OPERAND:
-                at += 1
-            else:
-                break
-        return at
-
-    def _opening(self, at: int) -> int:
-        depth = 0
-        for here in range(at, -1, -1):
-            depth += (self.mask[here] in ")]}") - (self.mask[here] in "([{")
-            if depth == 0:
-                return here
-        return 0
-
-    def closing(self, at: int) -> int:
-        """Return where the bracket at a place is closed, just behind it."""
-        depth = 0
-        for here in range(at, len(self.mask)):
-            depth += (self.mask[here] in "([{") - (self.mask[here] in ")]}")
-            if depth == 0:
-                return here + 1
-        return len(self.mask)
-
-    def end(self, start: int) -> int:
-        """Return where the part ends that begins at a place: at a comma or a bracket not its own."""
-        at = start
-        while at < len(self.mask) and self.mask[at] not in ",)]};":
-            at = self.closing(at) if self.mask[at] in "([{" else at + 1
-        return at
-
-    def is_relative(self, at: int) -> bool:
-        """Return whether a name at a place is a field: in a filter, or in a bracket after a dot."""
-        depth = 0
-        for here in range(at - 1, 0, -1):
-            depth += (self.mask[here] in ")]}") - (self.mask[here] in "([{")
-            if depth < 0:
-                depth, before = 0, self.mask[here - 1]
-                if self.mask[here] == "[" and (before.isalnum() or before in "_`)]"):
-                    return True
-                if self.mask[here] in "([{" and before == ".":
-                    return True
-        return False
-
-    def arguments(self, opening: int) -> list[str]:
-        """Return what stands between the commas of a bracket."""
-        found: list[str] = []
-        at = opening + 1
-        while at < len(self.mask):
-            end = self.end(at)
-            found.append(self.raw[at:end].strip())
-            if end >= len(self.mask) or self.mask[end] != ",":
-                break
-            at = end + 1
-        return [each for each in found if each]
-
-
-_QUOTED = re.compile(
-    r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|(?<=[(,])/[^/\n]+/|(?<=[(,] )/[^/\n]+/'
-)
-_OPERAND = "_$.`\0\"'"
 
 # Words and operators ---------------------------------------------------------------------------
 
-Make = Callable[[re.Match[str], _Text], tuple[int, int, str | None]]
+Make = Callable[[re.Match[str], MaskedText], tuple[int, int, str | None]]
 
 
 def _as(new: str) -> Make:
@@ -151,21 +64,74 @@ def _as(new: str) -> Make:
 def _call(pattern: str) -> Make:
     """Write a text with the operands on the left (A) and on the right (B) of the match."""
 
-    def make(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
         start = text.before(found.start()) if "A" in pattern else found.start()
         end = text.after(found.end()) if "B" in pattern else found.end()
         left, right = text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()
         if ("A" in pattern and not left) or ("B" in pattern and not right):
             return found.start(), found.end(), None
-        if "$not(" in pattern and right.startswith("(") and right.endswith(")"):
-            right = right[1:-1]
         values = {"A": left, "B": right}
         return start, end, re.sub(r"[AB]", lambda each: values[each[0]], pattern)
 
     return make
 
 
-def _arrow(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+def _formed(form: str) -> Make:
+    """Write a form of the operand on the left."""
+
+    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+        start = text.before(found.start())
+        left = text.raw[start : found.start()].strip()
+        new = made(form, [left]) if left else None
+        return start, found.end(), new and _bracketed(text, start, found.end(), new)
+
+    return make
+
+
+def _infix(name: str) -> Make:
+    """Write a word between two operands as the function that it is."""
+
+    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+        start, end = text.before(found.start()), text.after(found.end())
+        given = [text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()]
+        return start, end, called(name, given)
+
+    return make
+
+
+def _matched(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    start = text.before(found.start())
+    left = text.raw[start : found.start()].strip()
+    return start, found.end(), f"$contains({left}, {found['pattern']})" if left else None
+
+
+def _not(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    """Write `!x`, of one operand, and `not x = 1`, of all up to the next `and`."""
+    end = text.after(found.end())
+    if found[0].strip().lower() == "not":
+        end = text.end(found.end())
+        stop = re.compile(r"\s+(?:and|or|if|AND|OR)\s|\s*(?:&&|\|\||\?)").search(
+            text.mask, found.end(), end
+        )
+        end = end if stop is None else stop.start()
+    right = text.raw[found.end() : end].strip()
+    if right.startswith("(") and text.closing(found.end()) == end:
+        right = right[1:-1]
+    return found.start(), end, negated(right) if right else None
+
+
+def _in_many(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    """Write `x IN ("a", "b")` with a list."""
+    opening = found.end() - 1
+    start, end = text.before(found.start()), text.closing(opening)
+    left, items = text.raw[start : found.start()].strip(), text.arguments(opening)
+    if not left or (found["word"] == "in" and len(items) < 2):
+        return found.start(), end, None
+    new = f"{left} in [{', '.join(items)}]"
+    return start, end, f"$not({new})" if found["no"] else new
+
+
+def _arrow(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     """Write `x => x.id` and `lambda x: x.id` as `function($x){$x.id}`."""
     names = re.findall(r"\w+", found["names"])
     end = text.end(found.end())
@@ -176,24 +142,22 @@ def _arrow(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
     return found.start(), end, f"function({parameters}){{{body}}}"
 
 
-def _like(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+def _like(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     start = text.before(found.start())
     words = text.raw[found.start("value") + 1 : found.end("value") - 1]
-    pattern = re.escape(words.strip("%"))
-    pattern = (
-        ("" if words.startswith("%") else "^") + pattern + ("" if words.endswith("%") else "$")
-    )
+    inner = pattern_of(words.strip("%")).replace("%", ".*").replace("_", ".")
+    pattern = f"{'' if words.startswith('%') else '^'}{inner}{'' if words.endswith('%') else '$'}"
     left = text.raw[start : found.start()].strip()
     return start, found.end(), f"$contains({left}, /{pattern}/)"
 
 
-def _between(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+def _between(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     start = text.before(found.start())
     left = text.raw[start : found.start()].strip()
     return start, found.end(), f"{left} >= {found['low']} and {left} <= {found['high']}"
 
 
-def _piped(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+def _piped(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     """Write a filter of Jinja as the function that it is."""
     start, name, end = text.before(found.start()), found["name"], found.end()
     given = [text.raw[start : found.start()].strip()]
@@ -203,7 +167,7 @@ def _piped(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
     return start, end, called(name, given)
 
 
-def _chosen(found: re.Match[str], text: _Text) -> tuple[int, int, str | None]:
+def _chosen(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     test, one, other = (text.raw[slice(*found.span(each))] for each in ("test", "then", "other"))
     return *found.span(), f"{test} ? {one} : {other}"
 
@@ -219,30 +183,51 @@ def joined(parts: list[str]) -> str:
 
 
 _LITERAL = r"\s*(?=[\"'\d]|null\b)"
-_NULL = r"(?:null|none|nil|undefined|empty)"
+_NULL = r"(?:null|none|nil|undefined)"
 
-Row = tuple[re.Pattern[str], str, Make]
-"""A pattern, the mend in words, and a function that writes it."""
+Row = tuple[re.Pattern[str], str, Make, str]
+"""A pattern, the mend in words, a function that writes it, and what a choice depends on."""
 
 
-def _row(pattern: str, mend: str, make: Make, flags: int = 0) -> Row:
-    return re.compile(pattern, flags), mend, make
+def _row(pattern: str, mend: str, make: Make, flags: int = 0, choice: str = "") -> Row:
+    return re.compile(pattern, flags), mend, make, choice
 
 
 OPERATORS: tuple[Row, ...] = (
     _row(r"(?<![=!<>:~])===?(?!=)", "two values are compared by one equals sign: write =", _as("=")),
     _row(r"!==|<>", "what differs is written !=: write !=", _as("!=")),
     _row(r"\s*&&\s*", "write and", _as(" and ")),
-    _row(r"\s*\|\|" + _LITERAL, "another value for what is missing is written ??", _as(" ?? ")),
+    _row(r"\s*\|\|" + _LITERAL, "another value for what is missing is written a ?: b", _as(" ?: ")),
     _row(r"\s*\|\|\s*", "write or", _as(" or ")),
-    _row(r"\bAND\b(?=\s+[^\s(])", "write and", _as("and")),
-    _row(r"\bOR\b(?=\s+[^\s(])", "write or", _as("or")),
+    _row(r"(?<=[\w)\]}\"'`])\s+AND\s+", "write and", _as(" and ")),
+    _row(r"(?<=[\w)\]}\"'`])\s+OR\s+", "write or", _as(" or ")),
+    _row(r"\s+(?P<no>NOT\s+|not\s+|)(?P<word>IN|in)\s*\(", "a list is written in square brackets",
+         _in_many),
     _row(r"\s+(?:not|NOT)\s+(?:in|IN)\b", "write $not(… in …)", _call("$not(A in B)")),
-    _row(r"(?<![\w$.])(?:not|NOT)\s+(?=[\w$(])|!(?![=~])", "write $not(…)", _call("$not(B)")),
+    _row(r"(?<![\w$.])(?:not|NOT)\s+(?=[\w$(])|!(?![=~])", "write $not(…)", _not),
+    _row(r"\bis\s+not\s+empty\b", "what is empty is compared: write != null and != \"\"",
+         _formed(FULL), re.I),
+    _row(r"\bis\s+empty\b", 'what is empty is compared: write = null or = ""', _formed(EMPTY), re.I),
     _row(rf"\bis\s+not\s+{_NULL}|\bis\s+defined", "write != null", _as("!= null"), re.I),
     _row(rf"\bis\s+{_NULL}|\bis\s+(?:not\s+)?defined", "write = null", _as("= null"), re.I),
+    _row(r"\?(?=\[)", "what is missing is null: write event.a", _as("")),
+    _row(r"\?\.(?=\[)", "what is missing is null: write event.a[0]", _as("")),
     _row(r"\?\.", "what is missing is null: write a plain dot, as in event.a.b", _as(".")),
-    _row(r"//\s*(?=[\"'\w])", "another value for what is missing is written ??", _as("?? ")),
+    _row(r"\bis\s+(?P<value>true|false)\b", "write = true", _as(r"= \g<value>"), re.I),
+    _row(r"\s+(?:mod|MOD|DIV|div)\s+(?=[\w$(])", "write %", lambda found, text: (
+        *found.span(), " % " if found[0].strip().lower() == "mod" else None)),
+    _row(r"\s*(?:=~|~=)\s*(?P<pattern>/[^/\n]+/i?)", "write $contains(…, /…/)", _matched),
+    _row(r"\s+contains\s+(?=[\w$\"'(])", "write $contains(…) of a text; of a list, part in list",
+         _infix("contains"), re.I, "of a text"),
+    _row(r"\s+(?:starts ?with|startsWith)\s+(?=[\w$\"'(])", "write $substring(…)",
+         _infix("startswith"), re.I),
+    _row(r"\s+(?:ends ?with|endsWith)\s+(?=[\w$\"'(])", "write $substring(…)",
+         _infix("endswith"), re.I),
+    _row(r"^\s*(?:if|IF)\s+(?P<test>.+?)\s+(?:then|THEN)\s+(?P<then>.+?)\s+(?:else|ELSE)\s+(?P<other>.+)$",
+         "write condition ? one : other", _chosen),
+    _row(r"\s*//\s*(?=\d)", "write $floor(… / …)", _call("$floor(A / B)")),
+    _row(r"\s*//\s*(?=[\"'\w])", "another value for what is missing: write a != null ? a : b",
+         _call("A != null and A != false ? A : B")),
     _row(r"\s*\*\*\s*(?=[\w$(])", "write $power(…)", _call("$power(A, B)")),
     _row(r"\s*\^\s*(?![\s(])", "write $power(…)", _call("$power(A, B)")),
     _row(r"\+\+", "write n + 1", _as(" + 1")),
@@ -268,8 +253,13 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"\btypeof\s+", "write $type(…)", _call("$type(B)")),
     _row(r"\s+instanceof\s+Array\b", 'write $type(…) = "array"', _call('$type(A) = "array"')),
     _row(r"\bnew\s+Date\(\s*\)", "write $now()", _as("$now()")),
+    _row(r"\bnew\s+Date(?=\()", "a time is a text, which is read by $toMillis(…)", _as("")),
     _row(r"\[\s*(?P<low>\d+)\s*:\s*(?P<high>\d+)\s*\]", "items are taken by [[0..2]]",
          lambda found, text: (*found.span(), f"[[{found['low']}..{int(found['high']) - 1}]]")),
+    _row(r"(?<=[\w\]`)])\[\s*(?P<low>-\d+)\s*:\s*\]", "items are taken by [[-2..-1]]",
+         _as(r"[[\g<low>..-1]]")),
+    _row(r"(?<=/)(?P<kept>[im]*)g(?P<more>[im]*)(?=\s*[,)])", "a pattern has no g: each match is found",
+         _as(r"\g<kept>\g<more>")),
     _row(r"\{\s*\.\.\.(?P<inner>[\w.$]+)\s*\}", "objects are put together by $merge([…])",
          _as(r"$merge([\g<inner>])")),
     _row(r"\b(?:const|let|var)\s+(?P<name>\w+)\s*=", "a variable is bound by $x := …; … in brackets, "
@@ -287,53 +277,6 @@ _NAMED = re.compile(r"\(?(?P<names>[\w\s,]*?)\)?\s*=>\s*")
 
 # Functions and methods -------------------------------------------------------------------------
 
-FUNCTIONS: Mapping[str, str] = {
-    "len": "$length", "strlen": "$length", "size": "$count", "upper": "$uppercase",
-    "toupper": "$uppercase", "touppercase": "$uppercase", "ucase": "$uppercase",
-    "lower": "$lowercase", "tolower": "$lowercase", "tolowercase": "$lowercase",
-    "downcase": "$lowercase", "strip": "$trim", "includes": "$contains", "has": "$contains",
-    "tostring": "$string", "str": "$string", "tojson": "$string",
-    "jsonstringify": "$string", "stringify": "$string", "dumps": "$string",
-    "int": "$number", "float": "$number", "parseint": "$number", "parsefloat": "$number",
-    "tonumber": "$number", "tointeger": "$number", "avg": "$average", "mean": "$average",
-    "ceiling": "$ceil", "pow": "$power", "substr": "$substring", "slice": "$substring",
-    "mid": "$substring", "push": "$append", "entries": "$spread", "unique": "$distinct",
-    "uniq": "$distinct", "any": "$exists", "utcnow": "$now", "getdate": "$now",
-    "foreach": "$map", "select": "$filter", "where": "$filter", "flatten": "$append",
-    "concat": "{&}", "concatenate": "{&}", "if": "{0} ? {1} : {2}", "iif": "{0} ? {1} : {2}",
-    "and": "{0} and {1}", "or": "{0} or {1}", "isblank": "{0} = null", "isempty": "{0} = null",
-    "isnull": "{0} = null", "isset": "{0} != null", "isnotempty": "{0} != null",
-    "iferror": "{0} ?? {1}", "ifempty": "{0} ?? {1}", "ifnull": "{0} ?? {1}", "nvl": "{0} ?? {1}",
-    "coalesce": "{0} ?? {1}", "default": "{0} ?? {1}", "left": "$substring({0}, 0, {1})",
-    "right": "$substring({0}, -{1})", "first": "{0}[0]", "last": "{0}[-1]",
-    "today": '$now("[Y0001]-[M01]-[D01]")', "tofixed": '$formatNumber({0}, "0.00")',
-    "countif": "$count({0}[$ {1}])", "sumif": "$sum({0}[$ {1}])", "averageif": "$average({0}[$ {1}])",
-    "text": "$formatNumber({0}, {1})",
-    "startswith": "$contains({0}, /^{1}/)", "endswith": "$contains({0}, /{1}$/)",
-}  # fmt: skip
-"""By the lower-case name in other languages: the function, or what is written of its arguments."""
-
-WORDS: Mapping[str, str] = {
-    "fromjson": "what an app sends as JSON is read already; a text of JSON is read in a code step: "
-    "json.loads(…)",
-    "parsejson": "a text of JSON is read in a code step: json.loads(…)",
-    "eval": "an expression is no text here; compute it in a code step",
-    "uuid": "write execution.id, which is the same on every attempt",
-    "indexof": "write $length($substringBefore(…, …)), or ask by $contains(…, …)",
-    "formatdate": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
-    "dateformat": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
-    "strftime": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
-    "text": 'a time is written by $fromMillis($toMillis(…), "[D01].[M01].[Y0001]")',
-    "countif": "write $count(list[a = 1])",
-    "sumif": "write $sum(list[a = 1].b)",
-    "countifs": "write $count(list[a = 1 and b = 2])",
-    "sumifs": "write $sum(list[a = 1].b)",
-    "date": "a time is read by $toMillis(…), and written by $fromMillis(…)",
-    "get": "a field is read by its name: event.name",
-    "vlookup": "write $lookup(…, …), or a filter: list[key = value]",
-}
-"""By the lower-case name, what is to be done where no function does the same."""
-
 _OWNERS = r"(?:Math|Object|JSON|Array|Date|Number|String|datetime|json|math|moment)"
 _OF_OWNER: Mapping[str, str] = {"date.now": "$millis", "json.parse": "", "json.loads": ""}
 _CALL = re.compile(rf"(?<![\w.`$])(?P<owner>{_OWNERS}\.)?(?P<name>\$?[A-Za-z_]\w*)\s*\(")
@@ -341,62 +284,10 @@ _METHOD = re.compile(r"\.\s*(?P<name>[A-Za-z_]\w*)\s*\(")
 _LENGTH = re.compile(r"(?<=[\w\]`)])\.(?P<name>length|size)\b(?!\s*[(.\[])")
 _SUBSCRIPT = re.compile(r"(?<=[\w\]`])\[\s*(?P<name>\"\0*\"|'\0*')\s*\]")
 _KEYWORDS = frozenset(("function", "and", "or", "in"))
-_CRITERION = re.compile(r"(?P<quote>[\"'])(?P<operator>[<>]=?|<>|=|)(?P<value>[^\"']*)(?P=quote)")
-_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_NUMBER_PICTURE = re.compile(r"[\"'][#0,.%\s]+[\"']")
-_OPERATED = re.compile(r" (?:\?|&|=|!=|and|or) | \?\? ")
+_OPERATED = re.compile(r" (?:\?[?:]?|[-+*/%&=<>]|[!<>]=|and|or|in) ")
 
 
-def called(name: str, given: list[str]) -> str | None:
-    """Return a function of another language as JSONata calls it; None where there is none like it."""
-    plain = name.lstrip("$").lower().replace("_", "")
-    found = FUNCTIONS.get(plain) or (None if plain in WORDS else _function(name))
-    if found is None:
-        return None
-    if plain == "text" and len(given) < 2:
-        found = "$string"
-    elif "[$ {1}]" in found:
-        criterion = _criterion(given[1]) if len(given) == 2 else None
-        if criterion is None:
-            return None
-        given = [given[0], criterion]
-    elif plain == "text" and not _NUMBER_PICTURE.fullmatch(given[1]):
-        return None  # the picture of a time
-    if "{" not in found:
-        return found if found.endswith(")") else f"{found}({', '.join(given)})"
-    if found == "{&}":
-        return " & ".join(given) if given else None
-    if "/" in found and not re.fullmatch(r"([\"'])\w+\1", given[1] if len(given) > 1 else ""):
-        return None
-    values = [each.strip("\"'") if "/" in found and at else each for at, each in enumerate(given)]
-    try:
-        return found.format(*values)
-    except IndexError:
-        return None
-
-
-def _criterion(given: str) -> str | None:
-    """Return the criterion of a spreadsheet, `">5"` or `"x"`, as a condition of `$`."""
-    found = _CRITERION.fullmatch(given)
-    if found is None:
-        return f"= {given}" if _PLAIN_NUMBER.fullmatch(given) else None
-    operator, value = found["operator"].replace("<>", "!=") or "=", found["value"]
-    return f"{operator} {value}" if _PLAIN_NUMBER.fullmatch(value) else f'{operator} "{value}"'
-
-
-def _function(name: str) -> str | None:
-    """Return the function of JSONata that is meant, by its spelling."""
-    plain = name.lstrip("$")
-    if plain in LIBRARY:
-        return f"${plain}"
-    if len(plain) > MOST_NAME:
-        return None
-    folded = {each.lower(): each for each in LIBRARY}
-    close = get_close_matches(plain.lower().replace("_", ""), folded, 1, 0.8)
-    return f"${folded[close[0]]}" if close else None
-
-
-def _functions(text: _Text) -> Iterator[_Edit]:
+def _functions(text: MaskedText) -> Iterator[_Edit]:
     bound = {each[1] for each in re.finditer(r"\$(\w+)\s*:=", text.mask)}
     bound |= {
         each
@@ -406,17 +297,70 @@ def _functions(text: _Text) -> Iterator[_Edit]:
     for found in _CALL.finditer(text.mask):
         name, owner = found["name"], found["owner"] or ""
         plain = name.removeprefix("$")
-        if name in _KEYWORDS or (name[0] == "$" and (plain in LIBRARY or plain in bound)):
+        infix = name in ("AND", "OR", "NOT", "IN") and text.before(found.start()) < len(
+            text.mask[: found.start()].rstrip()
+        )
+        infix = infix and not re.search(
+            r"\b(?:and|or|AND|OR|not|NOT)\s+$", text.mask[: found.start()]
+        )
+        several = plain in foreign_calls.IN_MANY and len(text.arguments(found.end() - 1)) > 1
+        known = name[0] == "$" and (plain in bound or (plain in LIBRARY and not several))
+        if name in _KEYWORDS or infix or known:
             continue
         key = f"{owner}{plain}".lower()
         end = text.closing(found.end() - 1)
         given = text.arguments(found.end() - 1)
+        if plain == "Date" and text.raw[: found.start()].rstrip().endswith("new"):
+            continue
         special = _OF_OWNER.get(key)
         new = f"{special}()" if special else None if special == "" else called(name, given)
         yield _function_edit(text, found.start(), end, f"{owner}{name}", new, found.start())
 
 
-def _methods(text: _Text) -> Iterator[_Edit]:
+_MOVED = re.compile(
+    r"(?<![\w.`])(?P<time>\$?(?:now|utcnow|today|heute|jetzt)\(\s*\)|new Date\(\s*\))"
+    r"(?:\s*(?P<sign>[+-])\s*(?P<days>\d+(?:\.\d+)?)(?![\w.]|\s*[*/]))?",
+    re.I,
+)
+
+
+def _dates(text: MaskedText) -> Iterator[_Edit]:
+    """Find days that are added to today's date, and times that are compared with it."""
+    for found in _MOVED.finditer(text.mask):
+        start, end = found.span()
+        before = re.search(r"\s*([<>]=?)\s*$", text.mask[:start])
+        after = re.match(r"\s*([<>]=?)\s*", text.mask[end:])
+        day = found["time"].lstrip("$").lower()[:5] in ("today", "heute")
+        written = '"[Y0001]-[M01]-[D01]"' if day else ""
+        millis = f"$toMillis($now({written}))" if day else "$millis()"
+        if found["days"]:
+            millis += f" {found['sign']} {found['days']} * 86400000"
+        if before is not None and (at := text.before(before.start())) < before.start():
+            new = f"$toMillis({text.raw[at : before.start()].strip()}) {before[1]} {millis}"
+            start = at
+        elif after is not None and (at := text.after(end + after.end())) > end + after.end():
+            new = f"{millis} {after[1]} $toMillis({text.raw[end + after.end() : at].strip()})"
+            end = at
+        elif found["days"]:
+            new = f"$fromMillis({millis}{written and ', ' + written})"
+        else:
+            continue
+        if found["days"] or found["time"][0] != "$":
+            said = f"times are texts, which are added to and compared in milliseconds: write {new}"
+            yield _Edit(start, end, new, said, found.start())
+
+
+def added(text: str, at: int, schema_format: str) -> str | None:
+    """Return an expression whose operator at a place adds days to a time, as it is meant."""
+    masked = MaskedText(text)
+    start, end = masked.before(at), masked.after(at + 1)
+    time, days = text[start:at].strip(), text[at + 1 : end].strip()
+    written = '"[Y0001]-[M01]-[D01]"' if schema_format == "date" else ""
+    new = foreign_calls.moved(time, days, "day", text[at], written) if time and days else None
+    return None if new is None else text[:start] + new + text[end:]
+
+
+def _methods(text: MaskedText) -> Iterator[_Edit]:
     for found in _METHOD.finditer(text.mask):
         start, end = text.before(found.start()), text.closing(found.end() - 1)
         left = text.raw[start : found.start()]
@@ -424,7 +368,8 @@ def _methods(text: _Text) -> Iterator[_Edit]:
             continue
         given = text.arguments(found.end() - 1)
         name = found["name"]
-        new = called(name, [left, *given])
+        inner = left[1:-1] if left[0] == "(" and text.closing(start) == found.start() else left
+        new = called(name, [inner, *given], method=True)
         if name == "get" and len(given) == 1 and re.fullmatch(r"([\"'])\w+\1", given[0]):
             new = f"{left}.{given[0][1:-1]}"
         at = found.start("name")
@@ -433,31 +378,43 @@ def _methods(text: _Text) -> Iterator[_Edit]:
         yield _function_edit(text, start, end, name, new, at)
 
 
-def _function_edit(text: _Text, start: int, end: int, name: str, new: str | None, at: int) -> _Edit:
-    plain = name.rpartition(".")[2].lstrip("$").lower().replace("_", "")
-    meaning = WORDS.get("fromjson" if name in ("JSON.parse", "json.loads") else plain)
+def _function_edit(
+    text: MaskedText, start: int, end: int, name: str, new: str | None, at: int
+) -> _Edit:
+    plain = foreign_calls.plain(name)
     message = f"there is no function `{name}`"
+    if name[1:] in foreign_calls.IN_MANY and name[0] == "$":
+        message = f"`{name}` takes one list"
     if new is None:
+        meaning = foreign_calls.WORDS.get(
+            "fromjson" if name in ("JSON.parse", "json.loads") else plain
+        )
         message += f"; {meaning}" if meaning else ""
         return _Edit(start, end, None, message, at)
-    shown = new.partition("(")[0] if new.startswith("$") and "." not in name else ""
-    message += f"; write {shown}, as in {new}" if shown else f"; write {new}"
-    whole = new[0] == "$" and _Text(new).closing(new.find("(")) == len(new)
-    if _OPERATED.search(new) and not whole and (start, end) != (0, len(text.raw)):
-        new = f"({new})" if "$" in new or not _alone(text, start, end) else new
-    return _Edit(start, end, new, message, at)
+    shown = re.match(r"\$\w+(?=\()", new) if "." not in name and "[" not in name else None
+    note = foreign_calls.NOTES.get(plain, "")
+    note = "" if not new.startswith("$") or name == "LEN" else note
+    message += f"; write {shown[0]}, as in {new}" if shown else f"; write {new}"
+    message += f"; {note}" if note else ""
+    return _Edit(start, end, _bracketed(text, start, end, new), message, at, choice=note)
 
 
-def _alone(text: _Text, start: int, end: int) -> bool:
+def _bracketed(text: MaskedText, start: int, end: int, new: str) -> str:
+    """Return what is written, in brackets where an operator beside it would tear it apart."""
+    mask = MaskedText(new).mask
+    whole = new[0] in "$(" and MaskedText(new).closing(new.find("(")) == len(new)
+    if _OPERATED.search(mask) and not whole and not _alone(text, start, end):
+        return f"({new})"
+    return new
+
+
+def _alone(text: MaskedText, start: int, end: int) -> bool:
     """Return whether a part stands between brackets or commas of its own."""
-    return text.mask[:start].rstrip()[-1:] in ("", "(", ",") and text.mask[end:].lstrip()[:1] in (
-        "",
-        ")",
-        ",",
-    )
+    before, after = text.mask[:start].rstrip()[-1:], text.mask[end:].lstrip()[:1]
+    return before in ("", "(", ",") and after in ("", ")", ",")
 
 
-def _fields(text: _Text) -> Iterator[_Edit]:
+def _fields(text: MaskedText) -> Iterator[_Edit]:
     for found in _LENGTH.finditer(text.mask):
         start = text.before(found.start())
         new = f"$count({text.raw[start : found.start()]})"
@@ -465,7 +422,16 @@ def _fields(text: _Text) -> Iterator[_Edit]:
             f"`.{found['name']}` reads a field of that name; the number of items is {new}, the "
         )
         message += "length of a text $length(…)"
-        yield _Edit(start, found.end(), new, message, found.start("name"), silent=True, field=True)
+        yield _Edit(
+            start,
+            found.end(),
+            new,
+            message,
+            found.start("name"),
+            silent=True,
+            field=True,
+            choice="of a list",
+        )
     for found in _SUBSCRIPT.finditer(text.mask):
         name = text.raw[found.start("name") + 1 : found.end("name") - 1]
         field = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
@@ -478,6 +444,43 @@ def _fields(text: _Text) -> Iterator[_Edit]:
         )
 
 
+_DECIMAL = re.compile(r"(?<![\w.,$])\d+(,)\d+(?![\w.,])")
+
+
+def _separated(text: MaskedText) -> tuple[str, _Edit | None]:
+    """Return an expression without the separators of a spreadsheet: `;`, and a comma for decimals."""
+    written, calls = list(text.raw), set[int]()
+    edits: list[_Edit] = []
+    for found in re.finditer(";", text.mask):
+        around = _brackets(text, found.start())
+        if around and text.is_call(around[-1]):
+            calls.add(around[-1])
+            edits.append(
+                _Edit(*found.span(), ",", "arguments are separated by a comma", found.start())
+            )
+    for found in _DECIMAL.finditer(text.mask):
+        around = _brackets(text, found.start())
+        call = bool(around) and (text.mask[around[-1]] != "(" or text.is_call(around[-1]))
+        if not call or (calls.intersection(around) and text.mask[around[-1]] == "("):
+            at = found.start(1)
+            edits.append(_Edit(at, at + 1, ".", "decimals are written with a point", at))
+    for each in edits:
+        written[each.at] = str(each.new)
+    first = min(edits, key=lambda each: each.at, default=None)
+    return "".join(written), first
+
+
+def _brackets(text: MaskedText, end: int) -> list[int]:
+    """Return the brackets that are open at a place, the innermost last."""
+    opened: list[int] = []
+    for at, char in enumerate(text.mask[:end]):
+        if char in "([{":
+            opened.append(at)
+        elif char in ")]}" and opened:
+            opened.pop()
+    return opened
+
+
 # Names -----------------------------------------------------------------------------------------
 
 _HEAD = r"(?<![\w.`$\])])"
@@ -488,6 +491,8 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
          r"trigger\.(?:body|event|outputs)|\$input\.item\.json|(?:\$json|inputData|payload|body|data|trigger|"
          r"request|req|msg|input|json|message)(?=[.\[]|\s*$))",
          "event", "what the app sent is `event`: write event"),
+        (r"triggerBody\(\)", "event", "what the app sent is `event`: write event"),
+        (r"\$(?:node\b|\((?=[\"']))", "", "a step's result is read by the `id` that the step gives"),
         (r"steps\.(?P<id>\w+)(?:\.(?:outputs?|result|json|data|body)\b)?", r"\g<id>",
          r"a step's result is read by its `id`: write \g<id>"),
         (r"(?:vars|inputs|settings|params|parameters|options)(?=\.)", "config",
@@ -499,7 +504,7 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
          "the config: config.region"),
         (r"(?:headers|header)\b(?!\s*\()", "", "headers are seen by a `filter`, and by the trigger "
          "webhook.raw: event.headers"),
-        (r"(?:index|loop\.index|i|idx)\b(?!\s*\()", "", "an item's place is given by "
+        (r"(?:index|loop\.index|(?<!/)i|idx)\b(?!\s*\()", "", "an item's place is given by "
          "$map(list, function($item, $index){…})"),
         (r"(?:result|results|output|response|previous|prev)\b(?!\s*\()", "", "a step's result is read "
          "by the `id` that the step gives"),
@@ -510,7 +515,7 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
 
 
-def _names(text: _Text, names: Collection[str]) -> Iterator[_Edit]:
+def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
     for pattern, new, mend in NAMES:
         for found in pattern.finditer(text.mask):
             root = re.match(r"\$?(\w+)", found[0])
@@ -541,7 +546,7 @@ def _names(text: _Text, names: Collection[str]) -> Iterator[_Edit]:
 _TEMPLATE = re.compile(r"(?P<text>`[^`]*\$\{[^`]*`|(?<![\w$])f(?:\"[^\"]*\"|'[^']*'))")
 
 
-def _templates(text: _Text) -> Iterator[_Edit]:
+def _templates(text: MaskedText) -> Iterator[_Edit]:
     for found in _TEMPLATE.finditer(text.raw):
         quoted = found["text"].removeprefix("f")
         new = joined(re.split(r"\$?\{([^{}]+)\}", quoted[1:-1]))
@@ -561,13 +566,14 @@ def find(text: str, names: Collection[str]) -> Habit | None:
     """Return the first foreign spelling of an expression, with the whole expression as it is meant."""
     if len(text) > MOST_CHARACTERS:
         return None
-    first: _Edit | None = None
-    current, whole = text, True
+    current, first = _separated(MaskedText(text))
+    whole, choice = True, ""
     for _ in range(MOST_EDITS):
-        edit = _first(_Text(current), names)
+        edit = _first(MaskedText(current), names)
         if edit is None:
             break
-        first = first or edit
+        first = edit if first is None or edit.at < first.at else first
+        choice = choice or edit.choice
         if edit.new is None:
             whole = False
             break
@@ -578,14 +584,14 @@ def find(text: str, names: Collection[str]) -> Habit | None:
     message = first.message
     if meant is not None and meant not in message:
         message += f": ={meant}"
-    return Habit(first.at, message, meant, first.silent, first.field)
+    return Habit(first.at, message, meant, first.silent, first.field, choice)
 
 
 def is_silent(text: str) -> bool:
     """Return whether an expression may hold what JSONata reads as something else, or calls in vain."""
     if len(text) > MOST_CHARACTERS or ("[" not in text and "." not in text):
         return False
-    mask = _Text(text).mask
+    mask = MaskedText(text).mask
     return any(each.search(mask) is not None for each in (_METHOD, _SUBSCRIPT, _LENGTH))
 
 
@@ -606,18 +612,19 @@ def reads(text: str, names: Collection[str]) -> bool:
     return all(each.path[0] in names for each in found)
 
 
-def _first(text: _Text, names: Collection[str]) -> _Edit | None:
+def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
     found = [
+        *_dates(text),
         *_functions(text),
         *_methods(text),
         *_fields(text),
         *_names(text, names),
         *_templates(text),
     ]
-    for pattern, mend, make in OPERATORS:
+    for pattern, mend, make, choice in OPERATORS:
         match = pattern.search(text.mask)
         if match is not None:
             start, end, new = make(match, text)
             at = match.start() + len(match[0]) - len(match[0].lstrip())
-            found.append(_Edit(start, end, new, mend, at))
+            found.append(_Edit(start, end, new, mend, at, choice=choice))
     return min(found, key=lambda each: (each.at, each.new is None), default=None)

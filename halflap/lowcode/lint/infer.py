@@ -7,7 +7,6 @@ is one; that it may be missing, and so null, goes without saying.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +18,7 @@ from halflap.lowcode.expressions.tree import Node, Stage
 from halflap.lowcode.fixes import closest
 from halflap.lowcode.lint.env import NUMBER, TEXT, Env, Lambda, Names
 from halflap.lowcode.lint.functions import SPECIAL
+from halflap.lowcode.lint.picture import translated
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
     Schema,
@@ -55,6 +55,8 @@ class Problem:
     instead: tuple[int, str] | None = None
     """A number of characters from its place, and the text that replaces them."""
     code: str = UNFIT
+    time: str = ""
+    """The format of a time to which something is added: date, or date-time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +266,9 @@ class Inference:
                     break
                 if not _may_be(told, "number", "integer", "null"):
                     said = f"what stands {side} of {operator} is {words(told)}, not a number"
-                    hint = "; use $number()" if _is_text(told) else ""
-                    self.problems.append(Problem(node.at, said + hint))
+                    time = _time(told)
+                    hint = "; use $number()" if _is_text(told) and not time else ""
+                    self.problems.append(Problem(node.at, said + hint, time=time))
             return NUMBER
         if operator in _ORDER:
             self._ordered(node, operator, *sides)
@@ -367,8 +370,8 @@ class Inference:
         picture = given[_PICTURES[name]]
         if picture.kind != "literal" or not isinstance(picture.value, str) or "[" in picture.value:
             return
-        meant = _PARTS.sub(lambda each: _PICTURE[each[0]], picture.value)
-        if meant == picture.value:
+        meant = translated(picture.value)
+        if meant is None:
             return
         said = f'a time is written by parts in brackets: write "{meant}"'
         length = len(picture.value) + 2
@@ -392,12 +395,6 @@ class Inference:
 
 _PICTURES = {"fromMillis": 1, "toMillis": 1, "now": 0}
 """By function, which of its arguments is a picture of a time."""
-_PICTURE = {
-    "yyyy": "[Y0001]", "YYYY": "[Y0001]", "MM": "[M01]", "dd": "[D01]", "DD": "[D01]",
-    "HH": "[H01]", "hh": "[h01]", "mm": "[m01]", "ss": "[s01]", "SSS": "[f001]", "%Y": "[Y0001]",
-    "%m": "[M01]", "%d": "[D01]", "%H": "[H01]", "%M": "[m01]", "%S": "[s01]",
-}  # fmt: skip
-_PARTS = re.compile("|".join(_PICTURE))
 
 
 def literal(value: Any) -> Schema:
@@ -444,6 +441,14 @@ def _may_be_list(schema: Schema | None) -> bool:
 def _is_text(schema: Schema | None) -> bool:
     known = None if schema is None else types_of(schema)
     return known is not None and known <= {"string", "null"}
+
+
+def _time(schema: Schema | None) -> str:
+    """Return the format of a time; "" of another value."""
+    formats = {
+        each.get("format") for each in forms_of(schema or {}) if "string" in (types_of(each) or ())
+    }
+    return next((each for each in ("date", "date-time") if formats == {each}), "")
 
 
 def _scalar(schema: Schema | None) -> str | None:

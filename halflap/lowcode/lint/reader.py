@@ -146,8 +146,7 @@ class Reader:
                 given = None
             found.append(replace(each, given=given))
             for problem in inference.problems:
-                mend = self._instead(each, problem)
-                self._report(problem.code, each, problem.at, problem.said, mend)
+                self._problem(each, problem, names)
             self._habit(each, names)
             for name in each.expression.names():
                 self._name_read(name.path, name.offset, each, names)
@@ -198,17 +197,28 @@ class Reader:
             said += f" with what it takes: ={text}(…)"
         self.findings.add(rules.UNFIT, read.path, said, mend=mend)
 
-    def _instead(self, read: Read, problem: Problem) -> Mend | None:
-        if problem.instead is None:
-            return None
-        text, (length, new) = read.expression.text, problem.instead
-        meant = text[: problem.at] + new + text[problem.at + length :]
-        return rewritten(self.findings.source, read.path, f"={meant}")
+    def _problem(self, read: Read, problem: Problem, names: Names) -> None:
+        """Report a part that can never be evaluated, with the mend of it or of the habit behind it."""
+        text, meant, choice = read.expression.text, None, ""
+        said = problem.said
+        if problem.instead is not None:
+            length, new = problem.instead
+            meant = text[: problem.at] + new + text[problem.at + length :]
+        elif problem.time:
+            meant = habits.added(text, problem.at, problem.time)
+            said += "; a time is a text, to which milliseconds are added"
+            said += "" if meant is None else f": write ={meant}"
+        elif (habit := self.findings.habit(text, names)) is not None and habit.meant is not None:
+            meant, choice, said = habit.meant, habit.choice, f"{said}: write ={habit.meant}"
+        mend = None
+        if meant is not None:
+            mend = rewritten(self.findings.source, read.path, f"={meant}", choice=choice)
+        self._report(problem.code, read, problem.at, said, mend)
 
     def _meant(self, read: Read, habit: habits.Habit) -> Mend | None:
         if habit.meant is None:
             return None
-        return rewritten(self.findings.source, read.path, f"={habit.meant}")
+        return rewritten(self.findings.source, read.path, f"={habit.meant}", choice=habit.choice)
 
     def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
         root, *rest = path
