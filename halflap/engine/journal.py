@@ -116,7 +116,7 @@ class JournalEngine:
         self._due: Micros | None = None
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._cutting = False
         self.attempts = 0
         """The number of turns that were handed out by this process."""
         self._abandoning: set[asyncio.Task[None]] = set()
@@ -232,15 +232,17 @@ class JournalEngine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._drained()
-        # One that was just handed out has to begin, or it would not give back what it holds.
-        await asyncio.sleep(0)
+        self._cutting = True
         for each in self._running.values():
-            if not each.cut:  # else its end is under way
-                each.turn.lost = True  # its flow begins no further step, whatever it makes of this
-            each.interrupt()
+            self._give_up(each)
         await self._drained()
         if self._audience.relay is not None:
             self._audience.relay.close()
+
+    def _give_up(self, running: Running) -> None:
+        if not running.cut:  # else its end is under way
+            running.turn.lost = True  # its flow begins no further step, whatever it makes of this
+        running.interrupt()
 
     async def idle(self) -> Micros | None:
         """Return once nothing runs and nothing can before time passes: when the next one is due.
@@ -502,7 +504,10 @@ class JournalEngine:
         before = self._running.get(execution)
         if before is not None and before.counts:
             self._shares.leave(customer)  # it lost its lease, and is on its way out
-        self._running[execution] = Running(turn, task, apart is not None, counts=counts)
+        running = Running(turn, task, apart is not None, counts=counts)
+        self._running[execution] = running
+        if self._cutting:  # it was claimed before, by a write that took its time
+            self._give_up(running)
         if counts:
             self._shares.add([customer], 1)
         self._audience.tell(claim.start, "running", None, claim.attempt)

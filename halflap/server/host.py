@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -59,6 +59,12 @@ log = structlog.get_logger("halflap.host")
 
 POLL_SECONDS = 2.0
 """Seconds between looks for work that another process made due, where its hint was lost."""
+STOP_SECONDS = 6.0
+"""Seconds beyond its grace in which a stop ends; its supervisor waits a little longer."""
+LEAST_SECONDS = 0.5
+"""The least seconds that each part of the server gets to end."""
+MOST_LEFT = 20
+"""The most tasks that the log names where a part does not end."""
 LEAST_MEMORY = 2 * 1024**3
 """The least memory that a child process may have, on however small a machine."""
 
@@ -326,7 +332,8 @@ class Host:
     async def stop(self, grace: float | None = None) -> None:
         """Take no more, let running executions end, close the store.
 
-        At any time, before `serve` and while it begins too. Who asks again waits for the same end.
+        At any time, before `serve` and while it begins too. Who asks again waits for the same end,
+        which comes `STOP_SECONDS` after the grace even where a part does not end: the log says which.
         """
         if self._stopping is None:
             grace = self.settings.drain_seconds if grace is None else grace
@@ -334,23 +341,33 @@ class Host:
         await asyncio.shield(self._stopping)
 
     async def _stop(self, grace: float) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self.operations.stop()
+        over = began + grace + STOP_SECONDS
+
+        async def end(part: str, ending: Coroutine[Any, Any, None]) -> None:
+            await end_part(part, ending, max(over - loop.time(), LEAST_SECONDS))
+
         if self._booting is not None:
-            await cut(self._booting)
+            await end("boot", cut(self._booting))
         if self._listening is not None:
-            if (
-                not self.role.listens or self._server.port is None
-            ):  # it does not listen yet, so has nobody to take leave of
-                await cut(self._listening)
-            await self._server.stop(min(grace, 10.0))
-            await asyncio.wait([self._listening])
-        await self.crew.stop(grace)
-        await self.pulse.close()
+            await end("listener", self._stop_listening(self._listening, min(grace, 10.0)))
+        await end("crew", self.crew.stop(max(began + grace - loop.time(), 0.0)))
+        await end("pulse", self.pulse.close())
         if (coding := sys.modules.get("halflap.lowcode.coding")) is not None:
             coding.close_runner()
-        await self.egress.close()
+        await end("egress", self.egress.close())
         with contextlib.suppress(HalflapError):
-            await self.store.close()
+            await end("store", self.store.close())
+
+    async def _stop_listening(self, listening: asyncio.Task[None], grace: float) -> None:
+        if (
+            not self.role.listens or self._server.port is None
+        ):  # it does not listen yet, so has nobody to take leave of
+            await cut(listening)
+        await self._server.stop(grace)
+        await asyncio.wait([listening])
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """The ASGI app: the hook path is bare, everything else is the API's."""
@@ -383,6 +400,30 @@ class Host:
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
+
+
+async def end_part(part: str, ending: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Wait for the end of a part of a stopping server, and go on without it after so many seconds."""
+    task = asyncio.create_task(ending, name=f"stopping the {part}")
+    if not (await asyncio.wait([task], timeout=seconds))[0]:
+        left = [each for each in asyncio.all_tasks() if not each.get_name().startswith("stopping")]
+        log.error(
+            "a part of the server does not end; the stop goes on without it",
+            part=part,
+            seconds=round(seconds, 1),
+            left=sorted(place_of(each) for each in left)[:MOST_LEFT],
+        )
+        task.cancel()
+        await asyncio.wait([task], timeout=LEAST_SECONDS)
+    if task.done() and not task.cancelled():
+        task.result()
+
+
+def place_of(task: asyncio.Task[Any]) -> str:
+    """The name of a task, and the line that it waits at."""
+    frames = task.get_stack(limit=1)
+    where = f" at {frames[0].f_code.co_filename}:{frames[0].f_lineno}" if frames else ""
+    return f"{task.get_name()}{where}"
 
 
 async def cut(task: asyncio.Task[Any]) -> None:

@@ -971,6 +971,37 @@ async def test_a_stop_lets_running_turns_end(bench: Bench) -> None:
     assert await engine.outcome(late.execution, within=0) is None
 
 
+async def test_a_stop_cuts_what_a_slow_write_claims_after_its_grace(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, start, accepted, go = bench.engine(), start_of(), asyncio.Event(), asyncio.Event()
+    accept = bench.journal.accept
+
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        found = await accept(*args, **kwargs)
+        accepted.set()
+        await go.wait()
+        return found
+
+    async def handler(turn: Turn) -> Verdict:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(bench.journal, "accept", slow)
+    task = asyncio.create_task(engine.run(handler))
+    await asyncio.sleep(0)
+    starting = asyncio.create_task(engine.start([start]))
+    await accepted.wait()
+    stopping = asyncio.create_task(engine.stop(0))
+    for _ in range(20):  # it has cut by now
+        await asyncio.sleep(0)
+    go.set()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(starting, stopping, task)
+    [attempt] = await bench.attempts(start.execution)
+    assert attempt.how == "drained"
+
+
 @ON_EVERY_STORE
 async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
     engine, start, committed = bench.engine(), start_of(), asyncio.Event()

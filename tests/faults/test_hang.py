@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 
 from halflap.engine.bundle import pack
 from halflap.gateway.app import STORE_SECONDS
+from halflap.server import host as hosting
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from halflap.server.supervisor import PATIENCE
 from halflap.store import pulse
 from halflap.store.postgres.database import CONNECTIONS
 from tests.faults.cluster import cluster
@@ -39,8 +41,6 @@ class World:
     def __init__(self, host: Host, hook: str, http: aiohttp.ClientSession) -> None:
         self.host = host
         self.http = http
-        self.is_control = False
-        """Whether its requests wait for longer than the test, so that it may not come to its end."""
         self._hook = hook
 
     @property
@@ -137,13 +137,9 @@ async def serving(folder: Path, sink: Sink, store: str) -> AsyncIterator[World]:
     async with aiohttp.ClientSession() as http:
         world = World(host, hook, http)
         yield world
-    try:
-        async with asyncio.timeout(60):
-            await host.stop(5)
-            await running
-    except TimeoutError:
-        if not world.is_control:
-            raise
+    async with asyncio.timeout(60):
+        await host.stop(5)
+        await running
 
 
 async def test_hooks_are_refused_in_time_while_the_store_hangs(
@@ -183,7 +179,7 @@ async def arrived(sink: Sink, events: set[int]) -> bool:
 
 async def test_a_control_without_a_deadline_answers_nobody(hanging: tuple[World, Hang]) -> None:
     world, hang = hanging
-    world.host.gateway._store_seconds, world.is_control = 3600.0, True
+    world.host.gateway._store_seconds = 3600.0
     assert (await world.send(0))[0] < 300
     hang.begin()
     try:
@@ -283,3 +279,27 @@ async def test_a_control_whose_requests_doubt_no_store_waits_for_it(
                 await world.ask("POST", "/api/customers", {"name": "Globex"})
     finally:
         hang.end()
+
+
+@pytest.mark.parametrize("seconds", [hosting.STOP_SECONDS, 3600.0], ids=["bounded", "control"])
+async def test_a_server_whose_store_never_answers_again_stops_all_the_same(
+    hanging: tuple[World, Hang], monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(hosting, "STOP_SECONDS", seconds)
+    world, hang = hanging
+    assert (await world.send(0))[0] < 300
+    hang.begin()
+    try:
+        await asyncio.gather(world.send(1), return_exceptions=True)
+        with capture_logs() as lines:
+            stopping = asyncio.create_task(world.host.stop(1))
+            ended, _ = await asyncio.wait([stopping], timeout=1 + PATIENCE)
+    finally:
+        hang.end()
+    parts = {each["part"] for each in lines if "does not end" in each["event"]}
+    if seconds == 3600.0:
+        assert (ended, parts) == (set(), set())
+    else:
+        assert ended
+        assert parts
+        assert all(each.get("left", ["one"]) for each in lines)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import psycopg
+import structlog
 from psycopg import errors, pq
 
 from halflap.errors import InDoubt, StoreError
@@ -27,11 +28,16 @@ from halflap.store.postgres.time import DatabaseClock, measure
 from halflap.store.scope import Scope
 
 T = TypeVar("T")
+
+log = structlog.get_logger("halflap.store")
+
 Job = Callable[[Connection], Awaitable[T]]
 """A job may be run again, so it has no effect but through SQL."""
 Values = Sequence[Any] | Mapping[str, Any]
 
 CONNECTIONS = 8
+CLOSE_SECONDS = 10.0
+"""Seconds that a store which is closed waits for what is under way."""
 PATIENCE_SECONDS = 15.0
 """Seconds that a write waits for a database that restarts, before it fails with `StoreError`."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -45,6 +51,7 @@ class _NotCommitted(psycopg.OperationalError):
 
 _AGAIN = (
     _NotCommitted,
+    errors.IdleInTransactionSessionTimeout,
     errors.DeadlockDetected,
     errors.SerializationFailure,
     errors.LockNotAvailable,
@@ -156,7 +163,12 @@ class Database:
             while True:
                 try:
                     return await self._try(seat, job, pipelined=pipelined)
-                except (psycopg.OperationalError, psycopg.InterfaceError, StoreError) as error:
+                except (
+                    psycopg.OperationalError,
+                    psycopg.InterfaceError,
+                    errors.IdleInTransactionSessionTimeout,
+                    StoreError,
+                ) as error:
                     if not _worth_another_try(error, seat):
                         raise explain(error, self.name) from error
                     late = asyncio.get_running_loop().time() + pause > deadline
@@ -175,23 +187,34 @@ class Database:
         return self if scope.customer is None else Within(self, scope.customer)
 
     async def close(self) -> None:
-        """Let go of all connections; what is under way may finish first."""
+        """Let go of all connections; what is under way may finish first, for `CLOSE_SECONDS`."""
+        settling = asyncio.create_task(self._settle(), name="store settles")
+        try:
+            if not (await asyncio.wait([settling], timeout=CLOSE_SECONDS))[0]:
+                log.warning("the store is closed with work under way", store=self.name)
+                settling.add_done_callback(_ignore)
+                settling.cancel()
+        finally:
+            self._closed = True
+            for seat in self._seats:
+                await self._discard(seat)
+        if settling.done():
+            settling.result()
+
+    async def _settle(self) -> None:
         for each in self.before_close:
             await each()
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+            await asyncio.wait([self._looking])
         for _ in self._seats:
             await self._room.acquire()
         names = [each.row.id for each in self._seats if each.row.added]
-        for seat in self._seats:
-            if seat.connection is not None and names:
-                with contextlib.suppress(psycopg.Error):
-                    await seat.connection.execute(REMOVE, (names,))
-                names = []
-            await self._discard(seat)
+        connections = [each.connection for each in self._seats if each.connection is not None]
+        if names and connections:
+            with contextlib.suppress(psycopg.Error):
+                await connections[0].execute(REMOVE, (names,))
         for _ in self._seats:
             self._room.release()
 
@@ -232,15 +255,21 @@ class Database:
             await connection.execute("COMMIT", prepare=False)
         except psycopg.IntegrityError:
             raise
-        except (psycopg.Error, asyncio.CancelledError) as error:
+        except asyncio.CancelledError:
+            await self._discard(seat)
+            if await asyncio.shield(self._was_committed(seat)):
+                self._committed(row)
+            raise  # or a role that only its cancellation ends goes on for ever
+        except psycopg.Error as error:
             await self._discard(seat)
             if not await asyncio.shield(self._was_committed(seat)):
-                if isinstance(error, asyncio.CancelledError):
-                    raise
                 raise _NotCommitted(str(error)) from error
+        self._committed(row)
+        return result
+
+    def _committed(self, row: WriterRow) -> None:
         row.number += 1
         self.stats.commits += 1
-        return result
 
     async def _was_committed(self, seat: _Seat) -> bool:
         self.stats.doubts += 1
@@ -277,10 +306,12 @@ class Database:
             try:
                 yield seat
             finally:
-                await self._roll_back(seat)
-                if seat.connection is not None and not _is_at_rest(seat.connection):
-                    await self._discard(seat)
-                self._free.append(seat)
+                try:
+                    await self._roll_back(seat)
+                finally:
+                    if seat.connection is not None and not _is_at_rest(seat.connection):
+                        await self._discard(seat)
+                    self._free.append(seat)
 
     async def _connected(self, seat: _Seat) -> Connection:
         if self._closed:
@@ -349,6 +380,11 @@ class Within:
     async def _begin(self, connection: Connection) -> None:
         await connection.execute("BEGIN READ ONLY")
         await connection.execute(ENTER, (self._customer,))
+
+
+def _ignore(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_at_rest(connection: Connection) -> bool:

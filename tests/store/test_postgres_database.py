@@ -1,0 +1,146 @@
+"""Writes that are cancelled or lose their connection, and a close that comes to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from halflap.engine.lifeline import Lifeline
+from halflap.model import Event, FlowKey, Start
+from halflap.store.postgres import database as module
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.database import Database
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.cluster import fresh_url
+from tests.faults.cluster import Wire, cluster
+from tests.many import KEYS
+from tests.served import until
+
+FLOW = FlowKey("cus_1", "ins_1", "sync", "in", "f" * 64, 1)
+VAULT = Vault.from_text(KEYS)
+ANSWERS_AFTER = 0.3
+"""Seconds that each answer of the database is on its way."""
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[tuple[Wire, str, str]]:
+    """A slow way to a database: the wire, the URL past it and that through it."""
+    async with cluster() as database:
+        wire = Wire(database.port)
+        await wire.listen()
+        yield wire, database.url, database.url.replace(str(database.port), str(wire.port))
+        await wire.close()
+
+
+async def is_written(url: str) -> bool:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        row = await (await connection.execute("SELECT count(*) FROM marks")).fetchone()
+        return row is not None and row[0] > 0
+
+
+async def commits(url: str) -> int:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        row = await (await connection.execute("SELECT sum(number)::int FROM writers")).fetchone()
+        return (row and row[0]) or 0
+
+
+async def test_a_write_that_is_cancelled_as_it_is_committed_ends_as_cancelled(
+    wire: tuple[Wire, str, str],
+) -> None:
+    way, url, slow = wire
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("CREATE TABLE marks (n int)")
+    await (await Store.open(url, vault=VAULT)).close()
+    database = await Database.open(slow)
+    way.delay = ANSWERS_AFTER
+
+    async def job(connection: Connection) -> None:
+        await connection.execute("INSERT INTO marks VALUES (1)")
+
+    for _ in range(2):  # the place of the first is used again: it knows how often it wrote
+        writing = asyncio.create_task(database.write(job))
+        await until(lambda: is_written(url))
+        assert not writing.done()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM marks")
+    assert database.stats.commits == 2
+    assert database.stats.doubts == 2
+    way.delay = 0.0
+    await database.close()
+
+
+async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
+    wire: tuple[Wire, str, str],
+) -> None:
+    way, url, slow = wire
+    store = await Store.open(slow, vault=VAULT)
+    start = Start("exe_1", FLOW, Event("POST", "/", "", (), b"{}", 1), "exe_1")
+    await store.journal.accept([start], claim=1, lease=0)  # it has lapsed, so is written
+    before = await commits(url)
+    way.delay = ANSWERS_AFTER
+    lifeline = Lifeline(store.journal, {}, lambda: None, lambda *_: None, lease=3)
+    role = asyncio.create_task(lifeline.run())
+
+    async def is_committed() -> bool:
+        return await commits(url) > before
+
+    await until(is_committed)
+    role.cancel()
+    async with asyncio.timeout(20):
+        await asyncio.wait([role])
+    assert role.cancelled()
+    way.delay = 0.0
+    await store.close()
+
+
+async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -> None:
+    url = fresh_url()
+    await (await Store.open(url, vault=VAULT)).close()
+    database = await Database.open(url)
+    tries = 0
+
+    async def job(connection: Connection) -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            await asyncio.sleep(0.3)  # as a process that stands still meanwhile
+        await connection.execute("SELECT 1")
+        return tries
+
+    assert await database.write(job, pipelined=False) == 2
+    await database.close()
+
+
+@pytest.mark.parametrize("patience", [0.3, 3600.0], ids=["bounded", "control"])
+async def test_a_close_does_not_wait_for_ever_for_what_is_under_way(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", patience)
+    database = await Database.open(fresh_url())
+    begun = asyncio.Event()
+
+    async def job(connection: Connection) -> None:
+        begun.set()
+        await connection.execute("SELECT pg_sleep(25)")
+
+    running = asyncio.create_task(database.run(job))
+    await begun.wait()
+    closing = asyncio.create_task(database.close())
+    with capture_logs() as lines:
+        ended, _ = await asyncio.wait([closing], timeout=3)
+    assert bool(ended) is (patience < 1)
+    closing.cancel()
+    await asyncio.wait([closing, running])
+    assert running.exception() is not None
+    assert [each["event"] for each in lines] == (
+        ["the store is closed with work under way"] if ended else []
+    )
