@@ -325,6 +325,30 @@ async def test_a_config_that_is_deployed_takes_effect_with_its_deployment(
         assert await instances.revision(shop.instance, 3) == ({"label": "good"}, links)
 
 
+@pytest.mark.parametrize("planted", [False, True], ids=["held", "control"])
+async def test_no_event_begins_on_a_config_before_it_is_held(
+    tmp_path: Path, app: AcmeApp, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    project(tmp_path / "first", LABELLED)
+    async with shop_on(tmp_path / "store", app, tmp_path / "first") as shop:
+        await shop.host.deployer.activate(shop.instance)
+        active = await shop.host.deployer.settled(shop.instance)
+        jobs, hold, states = shop.host.store.database, shop.host.engine.hold, list[str]()
+
+        async def late(instance: str) -> None:
+            if planted:
+                await jobs.write(lambda c: c.execute("DELETE FROM gates"))
+            if not states:
+                states.append((await shop.found(await shop.opportunity("early"))).state)
+            await hold(instance)
+
+        monkeypatch.setattr(shop.host.engine, "hold", late)
+        _, links = await shop.host.store.catalogue.instances.revision(active.id, active.revision)
+        await shop.host.deployer.upgrade(active.id, active.version, ({"label": "good"}, links))
+        await shop.until(is_restored)
+        assert (set(states) == {"queued"}) is not planted, states
+
+
 async def test_an_upgrade_during_a_restoration_is_the_last_word(shop: Shop, tmp_path: Path) -> None:
     second = shop.versions[1]
     await shop.refuse(500)

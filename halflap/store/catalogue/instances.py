@@ -19,6 +19,7 @@ from halflap.model import (
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.gates import MOVING
 from halflap.store.job import Connection
 
 SELECT = """
@@ -32,6 +33,7 @@ INSERT INTO instances (id, customer, integration, name, version, revision, state
     changed_at)
 VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
+HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
 REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
 
@@ -274,7 +276,8 @@ class Instances:
         replace the ones before them; `version` and `deployment` stay where not given, and so do
         `former` and `moved_by`, which go together, and `catch_up` until it is active or disabled.
         `revision` is a new config with its connections, as `set_revision` takes them: it is there
-        with the new version or not at all, so that no event meets one without the other.
+        with the new version or not at all, so that no event meets one without the other. One that is
+        to be deployed holds the events that come from then on.
         """
         now = self._clock()
 
@@ -321,6 +324,8 @@ class Instances:
                     instance,
                 ),
             )
+            if to_state in ("activating", "upgrading"):
+                connection.execute(HOLD, (instance, MOVING, now))
             if to_state == "disabled":  # what its schedules miss from now on is not missed
                 connection.execute("DELETE FROM schedules WHERE instance = ?", (instance,))
             return find(connection, instance)
