@@ -249,8 +249,8 @@ async def configure_instance(
     """Change an instance's config: what is not given stays.
 
     New events run with it. An active instance that has a deploy flow, or triggers that subscribe with
-    what changed, is deployed with the new config: events wait until that is done. If it fails, the
-    instance has its former config again.
+    a value or a connection that changed, is deployed with the new config: events wait until that is
+    done. If it fails, the instance has its former config again.
 
     Example: halflap instances configure Initech/warehouse --config greeting=Hello --activate
     """

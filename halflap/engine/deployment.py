@@ -47,8 +47,15 @@ DEPLOY = "$deploy"
 GONE = (404, 410)
 MADE_BY = "$made_by"
 """Beside a subscription's own data: the version and the revision of the config that made it."""
+ACCOUNT = "$account"
+"""Beside a subscription's own data: the connection that it was made with."""
+LEFT = "$left"
+"""Beside a subscription's own data: those of other accounts before it that may still be there."""
+TRIES = 3
+"""The number of times that an app which fails is asked to forget what another account made."""
 BEGUN = "$begun"
 """Beside a subscription's own data: the versions that began to subscribe, and have not ended it."""
+OURS = (MADE_BY, ACCOUNT, LEFT, BEGUN)
 
 CATCH_UP = "$catch_up"
 AT_ONCE = 500
@@ -208,7 +215,7 @@ class Lifecycle:
         connection = connection_of(ctx.config, integration, flow)
         endpoint = endpoint_of(ctx, name)
         trigger = flow.trigger.resolved(ctx.config)
-        made_by = maker_of(flow.trigger, key)
+        made_by = f"{key.version}@{key.revision}"
         subscribe = self._subscribe(ctx, trigger, name, key, made_by)
         if not flow.trigger.references:
             await subscribe(connection, endpoint.url, endpoint.secret)
@@ -260,16 +267,31 @@ class Lifecycle:
                 await self._begin(flow, key, former, made_by)
             if former is not None:
                 await self._take_down_begun(ctx, former, key, besides=made_by)
+            account = account_of(connection)
+            here = None if former is None or is_elsewhere(former, account) else former
             made = await trigger.subscribe(
-                connection, Endpoint(url, secret, flow), None if former is None else at_app(former)
+                connection, Endpoint(url, secret, flow), None if here is None else at_app(here)
             )
-            if former is not None and former.remote_id not in ("", made.id):
-                await self._take_down(former, key)  # of a version that heard of something else
+            if here is not None and here.remote_id not in ("", made.id):
+                await self._take_down(here, key)  # of a version that heard of something else
             signs = made.secret.get_secret_value() if made.secret else None
-            data = dict(made.data) | ({MADE_BY: made_by} if made_by != key.version else {})
-            await self._keep(
-                StoredSubscription(key.instance, flow, made.id, signs, data, key.version)
-            )
+            data = dict(made.data) | {MADE_BY: made_by, ACCOUNT: account}
+            if left := left_by(former, account, made.id):
+                data[LEFT] = left
+            stored = StoredSubscription(key.instance, flow, made.id, signs, data, key.version)
+            await self._keep(stored)
+            try:
+                await self._take_down_left(stored, key)
+            except (StoreError, Fenced):
+                raise
+            except Exception as error:
+                tries = max(each["tries"] for each in left)
+                if isinstance(error, UpstreamError) and error.retryable and tries < TRIES:
+                    raise
+                because = clean(
+                    f"of the account before: {type(error).__name__}: {first_line(error)}"
+                )
+                await self._keep(replace(stored, left_because=because))
             return made
 
         return system_step(
@@ -313,6 +335,7 @@ class Lifecycle:
                 await self._take_down_begun(ctx, made, key)
                 if made.remote_id:
                     await self._take_down(made, key)
+                await self._take_down_left(made, key)
             except Exception as error:
                 if not abandon or isinstance(error, StoreError | Fenced):
                     raise
@@ -330,6 +353,25 @@ class Lifecycle:
         subscription = at_app(made)
         if subscription is not None:
             await unsubscribed(trigger, connection, subscription)
+
+    async def _take_down_left(self, made: StoredSubscription, key: FlowKey) -> None:
+        """Have other accounts forget what they made before; what fails stays stored, and is raised."""
+        before: list[dict[str, Any]] = made.data.get(LEFT, [])
+        left: list[dict[str, Any]] = []
+        failed: Exception | None = None
+        for each in before:
+            old = replace(made, remote_id=each["id"], secret=None, data=each["data"])
+            try:
+                await self._take_down(old, key)
+            except (StoreError, Fenced):
+                raise
+            except Exception as error:
+                failed = failed or error
+                left.append(each | {"tries": each["tries"] + 1})
+        if before:
+            await self._keep(replace(made, data=made.data | {LEFT: left}, left_because=""))
+        if failed is not None:
+            raise failed
 
     async def _take_down_begun(
         self,
@@ -362,11 +404,11 @@ class Lifecycle:
         version, _, revision = made_by.partition("@")
         integration: Integration[Any] = await self._load(version)
         found = integration.flows[flow]
-        config = await self._config_for(integration, key)
-        trigger = found.trigger
-        if trigger.references:
-            then = int(revision) if revision else key.revision
-            trigger = trigger.resolved(await self._config(integration, key.instance, then))
+        if revision:
+            config = await self._config(integration, key.instance, int(revision))
+        else:
+            config = await self._config_for(integration, key)
+        trigger = found.trigger.resolved(config) if found.trigger.references else found.trigger
         return trigger, connection_of(config, integration, found)
 
     async def _config_for(self, integration: Integration[Any], key: FlowKey) -> Config:
@@ -405,18 +447,35 @@ def at_app(made: StoredSubscription) -> Subscription | None:
     """Return a subscription as its trigger made it; None where the app never answered."""
     if not made.remote_id:
         return None
-    data = {name: value for name, value in made.data.items() if name not in (BEGUN, MADE_BY)}
+    data = {name: value for name, value in made.data.items() if name not in OURS}
     return Subscription(made.remote_id, SecretStr(made.secret) if made.secret else None, data)
 
 
-def maker_of(trigger: BoundTrigger[Any], key: FlowKey) -> str:
-    """Return who subscribes: a version, and the revision of the config where the trigger reads it."""
-    return f"{key.version}@{key.revision}" if trigger.references else key.version
-
-
 def maker(made: StoredSubscription) -> str:
-    """Return who made a subscription (see `maker_of`)."""
+    """Return who made a subscription: a version, and the revision of the config that it had."""
     return made.data.get(MADE_BY, made.version)
+
+
+def account_of(connection: Connection | None) -> str:
+    """Return the id of a connection as it is stored; '' for none."""
+    link = None if connection is None else connection._link
+    return "" if link is None else link.id or ""
+
+
+def is_elsewhere(made: StoredSubscription, account: str) -> bool:
+    """Return whether another account has a subscription than this one."""
+    return bool(made.remote_id) and made.data.get(ACCOUNT, account) != account
+
+
+def left_by(former: StoredSubscription | None, account: str, id: str) -> list[dict[str, Any]]:
+    """Return what other accounts have beside a subscription that was just made of this id."""
+    if former is None:
+        return []
+    left: list[dict[str, Any]] = [*former.data.get(LEFT, ())]
+    if is_elsewhere(former, account):
+        data = {name: value for name, value in former.data.items() if name not in (BEGUN, LEFT)}
+        left.append({"id": former.remote_id, "data": data, "tries": 0})
+    return [each for each in left if (each["data"].get(ACCOUNT), each["id"]) != (account, id)]
 
 
 def is_known(made: StoredSubscription | None, made_by: str) -> bool:

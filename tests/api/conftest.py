@@ -322,6 +322,8 @@ class Shop:
     keys: set[str] = field(default_factory=lambda: {"good-key"})
     orders: list[str] = field(default_factory=list)
     hooks: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    """The credentials with which each hook was made."""
     made: int = 0
     """How many hooks were made, ever."""
     codes: list[dict[str, str]] = field(default_factory=list)
@@ -364,12 +366,18 @@ class Shop:
         self.made += 1
         id = f"h{self.made}"
         self.hooks[id] = (await request.json())["url"]
+        self.owners[id] = request.headers["authorization"]
         return web.json_response({"id": id})
 
     async def unhook(self, request: web.Request) -> web.Response:
         if self.refuses_hooks:
             return web.Response(status=401, text="no access any more")
-        del self.hooks[request.match_info["id"]]
+        if (refused := self.refuses(request)) is not None:
+            return refused
+        id = request.match_info["id"]
+        if self.owners.get(id) != request.headers["authorization"]:
+            return web.Response(status=404)  # another account does not see it
+        del self.hooks[id], self.owners[id]
         return web.Response(status=204)
 
     async def token(self, request: web.Request) -> web.Response:

@@ -199,3 +199,67 @@ async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: 
     assert (await signed.api("DELETE", signed.path)).status == 204
     plan = await signed.api("GET", "/api/customers/Mine/erasure")
     assert (plan.json["before"], plan.json["instances"]) == ([], 0)
+
+
+async def moved_account(world: Any) -> dict[str, Any]:
+    """Have the instance use another account of the shop: the instance once it is settled."""
+    world.shop.keys.add("other-key")
+    values = {"base_url": world.shop.url, "api_key": "other-key"}
+    draft = {"customer": "Mine", "integration": "signed", "field": "shop", "name": "other"}
+    made = await world.api("POST", "/api/connections", {**draft, "values": values})
+    assert made.status == 201, made.body
+    config = {"config": {}, "connections": {"shop": "other"}}
+    changed = await world.api("PUT", f"{world.path}/config", config)
+    assert changed.status == 200, changed.body
+    return await settled(world)
+
+
+async def settled(world: Any) -> dict[str, Any]:
+    await world.host.deployer.settled(world.path.rpartition("/")[2])
+    return (await world.api("GET", world.path)).json
+
+
+async def test_another_connection_moves_the_subscription_and_each_account_forgets_its_own(
+    signed: Any,
+) -> None:
+    assert set(signed.shop.owners.values()) == {"Bearer good-key"}
+    moved = await moved_account(signed)
+    [made] = moved["subscriptions"]
+    assert (moved["state"], made["left_because"]) == ("active", "")
+    assert signed.shop.owners == {made["remote_id"]: "Bearer other-key"}
+    # The account before is that of the former subscription's secret, which is good for a day.
+    assert await taken(signed, "chosen", "secret-of-h1") == 200
+    off = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    assert (off.json["state"], signed.shop.hooks) == ("disabled", {})
+
+
+async def test_what_an_account_before_cannot_forget_is_shown_and_tried_again(signed: Any) -> None:
+    signed.shop.keys.remove("good-key")
+    moved = await moved_account(signed)
+    [made] = moved["subscriptions"]
+    assert (moved["state"], moved["error"]) == ("active", None)
+    assert "of the account before" in made["left_because"]
+    assert signed.shop.owners == {"h1": "Bearer good-key", made["remote_id"]: "Bearer other-key"}
+    assert await taken(signed, "chosen", f"secret-of-{made['remote_id']}") == 200
+
+    refused = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    assert refused.json["state"] == "failed"
+    assert "--abandon" in refused.json["error"]
+
+    signed.shop.keys.add("good-key")
+    assert (await signed.api("POST", "/api/connections/shop/test")).json["status"] == "working"
+    off = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    assert (off.json["state"], off.json["subscriptions"]) == ("disabled", [])
+    assert signed.shop.hooks == {}
+
+
+async def test_a_way_back_to_an_account_keeps_what_it_still_has(signed: Any) -> None:
+    signed.shop.keys.remove("good-key")
+    await moved_account(signed)
+    signed.shop.keys.add("good-key")
+    assert (await signed.api("POST", "/api/connections/shop/test")).json["status"] == "working"
+    config = {"config": {}, "connections": {"shop": "shop"}}
+    assert (await signed.api("PUT", f"{signed.path}/config", config)).status == 200
+    [made] = (await settled(signed))["subscriptions"]
+    assert made["left_because"] == ""
+    assert signed.shop.owners == {made["remote_id"]: "Bearer good-key"}

@@ -126,14 +126,21 @@ class Instances:
         links, made = await self.configs.check(
             definition, instance.customer, config, connections, before=before
         )
-        if before == (config, links) or not await self._deploys(definition, instance, made):
+        if before == (config, links) or not await self._deploys(
+            definition, instance, made, before[1], links
+        ):
             await self.catalogue.instances.set_revision(instance.id, config, links)
             return await self.catalogue.instances.get(instance.id)
         await self.configs.check(definition, instance.customer, config, connections, signed_in=True)
         return await self.deployer.upgrade(instance.id, instance.version, (config, links))
 
     async def _deploys(
-        self, definition: Integration[Any], instance: Instance, config: Config
+        self,
+        definition: Integration[Any],
+        instance: Instance,
+        config: Config,
+        before: Mapping[str, str],
+        links: Mapping[str, str],
     ) -> bool:
         """Return whether a new config changes what an instance has at its apps.
 
@@ -141,15 +148,14 @@ class Instances:
         """
         if instance.state in ("configured", "disabled", "failed"):
             return False
-        if definition.lifecycle_flow("deploy") is None:
-            triggers = [
-                each.trigger
-                for each in definition.flows.values()
-                if each.trigger.references and each.trigger.trigger.subscriber is not None
-            ]
+        subscribed = [each for each in definition.flows.values() if each.trigger.subscribes]
+        accounts = filter(None, map(definition.connection_for, subscribed))
+        moved = any(before.get(each) != links.get(each) for each in accounts)
+        if not moved and definition.lifecycle_flow("deploy") is None:
+            triggers = [each.trigger for each in subscribed if each.trigger.references]
             try:
-                before = await self.resolver.config(definition, instance.id, instance.revision)
-                if all(e.resolved(before).inputs == e.resolved(config).inputs for e in triggers):
+                former = await self.resolver.config(definition, instance.id, instance.revision)
+                if all(e.resolved(former).inputs == e.resolved(config).inputs for e in triggers):
                     return False
             except (ConfigError, DefinitionError, NotFound):
                 if not triggers:

@@ -397,6 +397,7 @@ class Instances:
                 (instance,),
             )
             connection.execute("DELETE FROM counters WHERE instance = ?", (instance,))
+            connection.execute("DELETE FROM gates WHERE name = ? AND bit = ?", (instance, MOVING))
             connection.execute("DELETE FROM instances WHERE id = ?", (instance,))
             return None
 
