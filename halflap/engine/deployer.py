@@ -196,7 +196,10 @@ class Deployer:
             raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
         await self._catalogue.endpoints.close_all(instance)
         if found.state == "disabling" and not begun and found.deployment is not None:
-            await self._engine.cancel(found.deployment, "what it takes down is abandoned", 0.0)
+            # Its teardown may not have been started: what runs is waited for first.
+            await self._engine.cancel_many(
+                [found.deployment], "what it takes down is abandoned", 0.0
+            )
         return await self._go(moved, lambda: self._disable(moved, drain))
 
     async def rotate(self, endpoint: str, grace: Micros) -> str:

@@ -132,3 +132,37 @@ def test_what_has_no_json_is_refused_by_its_place() -> None:
         encode_value({"order": {"lines": [1, object()]}}, None, str)
     with pytest.raises(TypeError, match=r"^\$: a range cannot be recorded"):
         encode_value(range(3), None, str)
+
+
+class Priced(Model):
+    price: Decimal
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (10**500, "$"),
+        pytest.param(-(10**5000), "$", id="more digits than Python writes"),
+        ({"lines": [{"price": 1}, {"price": 10**500}]}, "$.lines[1].price"),
+        ({"price": Decimal("1e600")}, "$.price"),
+        ({"price": [Decimal("1e-600")]}, "$.price[0]"),
+        (Decimal("1." + "1" * 600), "$"),
+        ({"of": Priced(price=Decimal("1e600"))}, "$.of.price"),
+        ({"price": Decimal("NaN")}, "$.price"),
+    ],
+)
+def test_a_number_that_would_not_come_back_is_refused_with_its_place(
+    value: Any, place: str
+) -> None:
+    with pytest.raises(TypeError) as refused:
+        encode_value(value, None, str)
+    assert str(refused.value).startswith(f"{place}: ")
+    assert "has no JSON" in str(refused.value) or "return it as a text" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**500 - 1, Decimal("1e499"), Decimal("1e-499"), "1" * 600, {"1" * 600: '"' + "1" * 600}],
+)
+def test_a_number_of_as_many_digits_as_are_read_comes_back(value: Any) -> None:
+    assert decode_value(encode_value(value, None, str), None, str) == value
