@@ -524,8 +524,9 @@ class Replay:
     named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
     the scope of the root began, where the root is kept. `roots`: the roots of children that version
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
-    `strict`: on another version a step in doubt may not be done elsewhere in the flow. `event_at`: when
-    the event was first accepted. `chain`, `link`: the place in its chain of what is run again.
+    `strict`: on another version a step in doubt may not be done elsewhere in the flow. `done`: by path,
+    who said of a step in doubt that it was done. `event_at`: when the event was first accepted. `chain`,
+    `link`: the place in its chain of what is run again.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -535,6 +536,7 @@ class Replay:
     at: Micros = 0
     roots: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     strict: bool = False
+    done: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     event_at: Micros = 0
     chain: str = ""
     link: int = 0

@@ -173,6 +173,8 @@ class StepView(View):
     """When a step that failed is tried again."""
     copied_from: str | None
     """The execution that ran it, where a replay took it over from there."""
+    said_by: str | None = None
+    """The person who said, at a replay, that it was done: nothing was sent; empty without a name."""
 
 
 class AttemptView(View):
@@ -253,6 +255,8 @@ class RelatedView(View):
     """The version that was asked for: `same`, `current`, or its name."""
     edited: bool
     """True if its event differs from that of the execution that it replays."""
+    done: dict[str, str] = {}
+    """The steps that were said to be done, by path, with who said so."""
     bulk: str | None
 
 
@@ -283,6 +287,16 @@ class EventDraft(Input):
     headers: dict[Text, str | None] = Field(default_factory=dict)
 
 
+class DoneDraft(Input):
+    """A statement that a step in doubt was done at the app: the flow goes on behind it."""
+
+    result: Json = None
+    """The value that the step's action would have returned."""
+    by: str = ""
+    step: Text | None = None
+    """The step's path; left out, the only one in doubt."""
+
+
 class ReplayDraft(Input):
     """A request to replay an execution."""
 
@@ -296,6 +310,15 @@ class ReplayDraft(Input):
     """Do again what may have been done, also where another version does it elsewhere in its flow."""
     again: bool = False
     """Also where it was replayed since, whether that succeeded or not."""
+    done: DoneDraft | None = None
+    """Go on behind the step in doubt, which was done; not with `event`, `repeat` or from the start."""
+
+    @model_validator(mode="after")
+    def check_done(self) -> ReplayDraft:
+        """Refuse what contradicts that a step was done."""
+        if self.done is not None and (self.event or self.repeat or self.from_ == "start"):
+            raise ValueError("done does not go with event, repeat, or from: start")
+        return self
 
 
 class Replayed(View):

@@ -29,7 +29,7 @@ from halflap.api.execution_view import (
     Replayed,
 )
 from halflap.api.operations import Operations
-from halflap.api.operations.replay import ReplayRequest
+from halflap.api.operations.replay import ReplayRequest, SaidDone
 from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
@@ -48,6 +48,7 @@ from halflap.api.recorded import (
 from halflap.api.view import Json, pause_view
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, ExecutionState
+from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
 STATES = get_args(ExecutionState)
@@ -161,7 +162,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         revision=found.flow.revision,
         root=found.root,
         event=None if detail.event is None else seen_view(detail.event),
-        steps=[step_view(each, found.replay_of) for each in detail.steps],
+        steps=[step_view(each, found.replay_of, found.replay) for each in detail.steps],
         attempts=detail.attempts,
         failure=found.failure,
         dismissed=found.dismissed,
@@ -299,8 +300,14 @@ async def replay_execution(
     found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
     edit = None if draft.event is None else edit_of(draft.event)
+    said = draft.done
     request = ReplayRequest(
-        draft.from_, draft.version, edit, repeat=draft.repeat, again=draft.again
+        draft.from_,
+        draft.version,
+        edit,
+        repeat=draft.repeat,
+        again=draft.again,
+        done=said and SaidDone(codec.encode(said.result), said.by, said.step),
     )
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start

@@ -33,6 +33,7 @@ from halflap.model import (
     Micros,
     Order,
     Record,
+    Replay,
     to_micros,
 )
 from halflap.store.blobs.viewing import Seen
@@ -112,6 +113,7 @@ def related_view(execution: Execution) -> RelatedView:
         from_=how and how.start,
         on=how and how.version,
         edited=how is not None and how.edited,
+        done={} if how is None else how.done,
         bulk=how and how.bulk,
     )
 
@@ -178,7 +180,7 @@ def seen_view(seen: Seen) -> EventView:
     return event_view(seen.event, seen.size, seen.lost)
 
 
-def step_view(step: Record, replay_of: str | None = None) -> StepView:
+def step_view(step: Record, replay_of: str | None = None, replay: Replay | None = None) -> StepView:
     """A step as it is shown, of an execution that may be a replay."""
     return StepView.of(
         step,
@@ -187,6 +189,7 @@ def step_view(step: Record, replay_of: str | None = None) -> StepView:
         result=step_result(step),
         due_at=int(step.result) if is_due(step) and step.result else None,
         copied_from=replay_of if step.seq < 0 else None,
+        said_by=replay.done.get(step.path) if replay and step.status == "succeeded" else None,
     )
 
 

@@ -27,6 +27,7 @@ from halflap.cli.bulk import bulk_options, do_many, meant, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, full_name, state, took, when
+from halflap.cli.pauses import whoever
 from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, log_line, name_of, waits
 from halflap.cli.send import send_event
@@ -343,12 +344,7 @@ async def signal_execution(
 
     Example: halflap executions signal last approved --data '{"by": "Ada"}'
     """
-    try:
-        payload = codec.decode(data)
-    except codec.NotJson as error:
-        raise ConfigError(
-            f"--data is not JSON: {error}; write text in quotes: '\"yes\"'"
-        ) from error
+    payload = json_of("--data", data)
     found = await whole(api, execution)
     sent = read(
         ExecutionSummary, await api.post(path("executions", found.id, "signals", name), payload)
@@ -441,6 +437,12 @@ async def cancel_execution(
 @click.option(
     "--again", is_flag=True, help="Also what was replayed since, whether that succeeded or not."
 )
+@click.option(
+    "--done",
+    metavar="JSON",
+    help="The step in doubt was done, with this result: send nothing, and go on behind it.",
+)
+@click.option("--step", metavar="PATH", help="With --done: which step, where several are in doubt.")
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
 @bulk_options
 @speaks()
@@ -454,6 +456,8 @@ async def replay_execution(
     headers: tuple[str, ...],
     repeat: bool,
     again: bool,
+    done: str | None,
+    step: str | None,
     wait: bool,
     where: tuple[str, ...],
     dry_run: bool,
@@ -468,15 +472,19 @@ async def replay_execution(
     Example: halflap executions replay --where state=failed --where since=2h --dry-run
     """
     edit = edited_event(body, headers)
+    if step is not None and done is None:
+        raise click.UsageError("--step goes with --done")
+    if done is not None and (edit or repeat or start == "start"):
+        raise click.UsageError("--done goes without --event, --header, --repeat and --from start")
     which = meant(executions_, where, dry_run, rate)
     if which is not None:
-        if wait or edit:
-            raise click.UsageError("--wait, --event and --header go with one execution")
+        if wait or edit or done is not None:
+            raise click.UsageError("--wait, --event, --header and --done go with one execution")
         how = {"from": start, "version": number, "repeat": repeat, "again": again}
         await do_many(api, output, "replay", which, dry_run=dry_run, rate=rate, yes=yes, **how)
         return
-    if edit and len(executions_) > 1:
-        raise click.UsageError("--event and --header go with one execution")
+    if (edit or done is not None) and len(executions_) > 1:
+        raise click.UsageError("--event, --header and --done go with one execution")
     if wait and not api.runs:
         raise ConfigError(
             "no server runs, so there is nothing to wait for; start one with halflap serve, or leave "
@@ -484,8 +492,10 @@ async def replay_execution(
         )
     for execution in executions_:
         found = await whole(api, execution)
-        draft = {"from": start, "version": number, "repeat": repeat, "again": again}
-        draft |= {"event": edit} if edit else {}
+        draft: dict[str, Any] = {"from": start, "version": number}
+        draft |= {"repeat": repeat, "again": again} | ({"event": edit} if edit else {})
+        if done is not None:
+            draft["done"] = {"result": json_of("--done", done), "by": whoever(), "step": step}
         made = read(Replayed, await api.post(path("executions", found.id, "replay"), draft))
         if wait:
             await ended(api, output, made.execution)
@@ -573,6 +583,16 @@ async def last_event(
     else:
         event_lines(output, found, whole=True)
         output.next(f"halflap executions show {found.execution}")
+
+
+def json_of(option: str, text: str) -> Any:
+    """Return the value of an option that is JSON."""
+    try:
+        return codec.decode(text)
+    except codec.NotJson as error:
+        raise ConfigError(
+            f"{option} is not JSON: {error}; write text in quotes: '\"yes\"'"
+        ) from error
 
 
 def edited_event(body: BinaryIO | None, headers: Sequence[str]) -> dict[str, Any]:

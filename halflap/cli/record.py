@@ -22,7 +22,7 @@ from halflap.api.execution_view import (
     StepView,
 )
 from halflap.cli import twoway
-from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
+from halflap.cli.output import Output, Part, ago, clean, inline, quoted, state, took, version, when
 from halflap.cli.pauses import told
 from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED, failure_text
@@ -184,8 +184,10 @@ def step_parts(output: Output, step: StepView, title: str, *, full: bool) -> lis
 
 
 def origin(step: StepView) -> Part:
-    """Where a step was copied from by a replay: it did not run again."""
-    return (f"  from {step.copied_from}", "cyan") if step.copied_from else ""
+    """Where a step was copied from by a replay, or who said that it was done: it did not run again."""
+    said = "" if step.said_by is None else f"  done, as {step.said_by or 'a person'} said"
+    copied = f"  from {step.copied_from}" if step.copied_from else ""
+    return (f"{copied}{said}", "cyan")
 
 
 def input_lines(output: Output, step: StepView, indent: str, *, full: bool) -> None:
@@ -248,6 +250,7 @@ def again(each: RelatedView) -> str:
         return ""
     how = "  from the failed step" if each.from_ == "failed" else "  from the start"
     event = ", with an edited event" if each.edited else ""
+    event += "".join(f", {step} done as {by or 'a person'} said" for step, by in each.done.items())
     bulk = f", by {each.bulk}" if each.bulk else ""
     return (
         f"{how}{event}, on its {each.on} version{bulk}"
@@ -306,7 +309,9 @@ def next_steps(output: Output, found: ExecutionView) -> None:
                 else ("  # run it again",)
             )
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
-            replay = f"halflap executions replay {id}{' --repeat' * in_doubt(found)}"
+            replay = f"halflap executions replay {id}"
+            if doubts := in_doubt(found):
+                again = *doubt_lines(output, doubts), " --repeat  # it was not done: do it"
             output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
@@ -332,9 +337,26 @@ def writer_of(found: ExecutionView) -> str:
     return ""
 
 
-def in_doubt(found: ExecutionView) -> bool:
-    """Return whether a step may have been carried out that a replay repeats only where that is said."""
-    return any(each.failure and each.failure.in_doubt for each in found.steps)
+def in_doubt(found: ExecutionView) -> list[StepView]:
+    """Return the steps that may have been carried out, which a replay repeats only where that is said."""
+    return [each for each in found.steps if each.failure and each.failure.in_doubt]
+
+
+def doubt_lines(output: Output, doubts: Sequence[StepView]) -> list[str]:
+    """Print what to look for at the app; return the options that say of each step that it was done."""
+    output.line(
+        "It may have been carried out. First look at the app for what this would have made:"
+    )
+    for each in doubts:
+        output.line(f"  {each.title} ({each.path})")
+        input_lines(output, each, "    ", full=True)
+    output.line()
+    several = len(doubts) > 1
+    return [
+        f" --done 'RESULT'{f' --step {quoted(each.path)}' if several else ''}  # it was done: RESULT is "
+        "what the step would have returned, as JSON"
+        for each in doubts
+    ]
 
 
 def has_steps(found: ExecutionView) -> bool:

@@ -82,9 +82,9 @@ class Past:
         return self._history.get(EARLIER + path)
 
     def moved(self, path: str, name: str) -> str | None:
-        """Return the step in doubt in whose place the same action comes to another path."""
+        """Return the step in doubt, or said done, in whose place the action comes to another path."""
         for each in self._history.values():
-            if is_earlier(each) and each.name == name and each.status == "retrying":
+            if is_earlier(each) and each.name == name and each.status != "failed":
                 before = each.path.removeprefix(EARLIER)
                 if before != path and before not in self._met:
                     return before

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from halflap.engine.branches import gather
 from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.echo import CHECK
-from halflap.engine.past import GUARD
+from halflap.engine.past import GUARD, shortened
 from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
 from halflap.engine.scope import Scope, current_scope, escaped
@@ -38,8 +38,13 @@ from halflap.sdk.schema import File
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 UNPROTECTED = (
     "an earlier try may have been carried out, and the app could not tell a second one from it: look "
-    "at the app; then replay with --repeat, or dismiss this. Where the app honours idempotency keys, "
+    "at the app; then replay with --done RESULT where it was done, with --repeat where it was not, or "
+    "dismiss this. Where the app honours idempotency keys, "
     "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
+)
+SAID_OTHERWISE = (
+    "the step {!r} was said to be done with other inputs: then {}, now {}. Look at the app; then replay "
+    "on the version that it ran on (--version same), or do it all the same (--repeat)"
 )
 COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
@@ -105,6 +110,7 @@ class StepRecorder:
 
         inputs, variant, unless_same = encode_inputs(action, arguments), "", ""
         in_doubt = unprotected = False
+        said: Record | None = None
         if not action.pure and (earlier := self.steps.past.earlier(path)) is not None:
             was, now = (
                 self.steps.without_secrets(earlier.inputs or b"{}"),
@@ -112,9 +118,15 @@ class StepRecorder:
             )
             differs, in_doubt = was != now, earlier.status == "retrying"
             unprotected = earlier.failure is not None and earlier.failure.in_doubt
+            said = earlier if earlier.status == "succeeded" else None
             # An app that did it once, and has another value since, answers an old key and does nothing.
             unless_same = f"\0by {self._turn.start.execution}"
-            if differs and asked is not None and asked.id:
+            if said is not None:
+                if differs:
+                    raise Nondeterminism(
+                        SAID_OTHERWISE.format(path, shortened(was), shortened(now))
+                    )
+            elif differs and asked is not None and asked.id:
                 # An app that knows the key refuses it with another body.
                 variant = f"\0with {hashlib.blake2b(now, digest_size=8).hexdigest()}"
             elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
@@ -130,6 +142,9 @@ class StepRecorder:
         async def run() -> Any:
             given, step = arguments, self.steps.step(path)
             step.variant = variant
+            if said is not None:
+                self._log_said(step)
+                return decode_value(said.result or b"null", spec.adapter, self.steps.unseal)
             if unprotected and not spec.repeatable:
                 step.in_doubt = True
                 raise UpstreamError(UNPROTECTED, retryable=False)
@@ -140,6 +155,12 @@ class StepRecorder:
             return await run_action(action, given, step, perform)
 
         return await self.steps.do(scope, path, spec, inputs, run)
+
+    def _log_said(self, step: RunningStep) -> None:
+        replay = self._turn.start.replay
+        by = replay.done.get(step.path) if replay else None
+        assert step.log is not None
+        step.log("info", f"taken as done, as {by or 'a person'} said: nothing was sent", {})
 
     def _refuse_moved(self, path: str, moved: str | None) -> None:
         """Refuse to do what may have been done on another version, in another place or otherwise."""

@@ -432,6 +432,34 @@ async def test_an_edited_event_is_refused_while_an_effect_is_in_doubt(world: Any
     assert len(shop.keys["o1"]) == 2
 
 
+async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(world: Any) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Lossy(world)
+    id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
+    await world.ended(id)
+    path, order = f"/api/executions/{id}/replay", {"id": "o1", "amount": 1}
+    for wrong in ({"id": 1}, None, {"id": {"$secret": "x"}, "amount": 1}):
+        refused = await world.api("POST", path, {"done": {"result": wrong}})
+        assert (refused.status, list(refused.json["fields"])) == (422, ["done.result"])
+    for other in ({"repeat": True}, {"from": "start"}, {"event": {"body": "{}"}}):
+        refused = await world.api("POST", path, {"done": {"result": order}, **other})
+        assert refused.status == 422
+    unknown = {"done": {"result": order, "step": "shop.find_order"}}
+    refused = await world.api("POST", path, unknown)
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    assert "in doubt: shop.create_order" in refused.json["detail"]
+
+    new = await world.api("POST", path, {"done": {"result": order, "by": "Ada"}})
+    assert (new.status, new.json["from"], new.json["root"]) == (201, "failed", id)
+    shown = await world.ended(new.json["execution"])
+    assert (shown["state"], shown["result"], shop.calls) == ("succeeded", order, 1)
+    [step] = [each for each in shown["steps"] if each["name"] == "shop.create_order"]
+    assert (step["said_by"], step["result"], step["copied_from"]) == ("Ada", order, None)
+    assert shown["lineage"][1]["done"] == {"shop.create_order": "Ada"}
+    first = (await world.api("GET", f"/api/executions/{id}")).json
+    assert {each["said_by"] for each in first["steps"]} == {None}
+
+
 @pytest.mark.usefixtures("driving")
 @pytest.mark.parametrize("flow", ["together", "above"])
 @pytest.mark.parametrize("start", [None, "start"])

@@ -156,13 +156,41 @@ def test_a_failed_step_is_shown_with_its_own_line_and_the_flows():
     ]
 
 
-@pytest.mark.parametrize("in_doubt", [False, True])
-def test_the_next_command_repeats_what_may_have_been_carried_out(in_doubt: bool) -> None:
-    doubtful = step("add", status="failed", failure=failure("no answer", in_doubt=in_doubt))
-    shown = drawn(execution(doubtful, state="failed", failure=failure("Add (add) failed")))
-    repeat = " --repeat" if in_doubt else ""
-    assert f"halflap executions replay exe_1{repeat}  # from the failed step" in shown
-    assert f"halflap executions replay exe_1{repeat} --from start  # all of it" in shown
+def test_what_may_have_been_carried_out_is_looked_for_at_the_app_before_anything_else() -> None:
+    def shown(*doubtful: str, in_doubt: bool = True) -> str:
+        steps = [
+            step(
+                each,
+                status="failed",
+                failure=failure("no answer", in_doubt=in_doubt),
+                inputs={"number": "A-7"},
+            )
+            for each in doubtful
+        ]
+        return drawn(execution(*steps, state="failed", failure=failure("Add (add) failed")))
+
+    replay = "halflap executions replay exe_1"
+    parts = (
+        'First look at the app for what this would have made:\n  Add (add)\n    number="A-7"\n',
+        f"{replay} --done 'RESULT'  # it was done",
+        f"{replay} --repeat  # it was not done",
+        "halflap executions dismiss exe_1",
+    )
+    places = [shown("add").index(each) for each in parts]
+    assert places == sorted(places)
+    assert f"{replay} --done 'RESULT' --step 'gather[1]/add'  # " in shown("gather[1]/add", "b")
+    sure = shown("add", in_doubt=False)
+    assert "look at the app" not in sure
+    assert f"{replay}  # from the failed step" in sure
+    assert f"{replay} --from start  # all of it" in sure
+
+
+def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:
+    shown = drawn(
+        execution(step("add", said_by="Ada"), step("put", said_by="", copied_from="exe_0"))
+    )
+    assert re.search(r"Add .* done, as Ada said\n", shown)
+    assert re.search(r"Put .* from exe_0  done, as a person said\n", shown)
 
 
 def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():

@@ -5,14 +5,15 @@ One rule for retries, resumed attempts and replays: look it up where the action 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from halflap import Component, Connection, DefinitionError, UpstreamError
-from halflap.api.operations.replay import Edit, LeftOut, ReplayRequest
+from halflap import Component, Connection, DefinitionError, StepFailed, UpstreamError
+from halflap.api.operations.replay import Edit, LeftOut, ReplayRequest, SaidDone
 from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
@@ -68,7 +69,7 @@ class Till:
     runner: Runner
     app: App
 
-    def flow(self, shop: Shop, *, looks_up: bool = False) -> Any:
+    def action(self, shop: Shop, *, looks_up: bool = False) -> Any:
         shop._link = Link("shop", egress=self.app)
 
         async def by_number(number: str) -> Any:
@@ -79,7 +80,10 @@ class Till:
             return await shop.post("/orders", json={"number": number})
 
         lookup = by_number if looks_up else None
-        action = self.runner.app.component.action(retry=RETRY, lookup=lookup)(order)
+        return self.runner.app.component.action(retry=RETRY, lookup=lookup)(order)
+
+    def flow(self, shop: Shop, *, looks_up: bool = False) -> Any:
+        action = self.action(shop, looks_up=looks_up)
 
         async def flow(ctx: Any, event: Any) -> Any:
             return await action("A1")
@@ -137,6 +141,97 @@ async def test_with_an_edited_event_it_is_repeated_only_where_that_is_said(
     again = await replay(till.runner, first, ReplayRequest(start, edit=edit, repeat=True))
     assert (await till.runner.finish(again)).state == "succeeded"
     assert till.app.orders == ["A1", "A1"]
+
+
+DONE = SaidDone(b'{"id":"0"}', "Ada")
+
+
+async def test_a_step_that_a_person_found_done_is_not_sent_and_the_flow_goes_on(
+    till: Till,
+) -> None:
+    till.app.loses = 1
+    runner, order = till.runner, till.action(Shop())
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        with suppress(StepFailed):
+            await runner.app.do("before")  # failed and caught: all behind it runs afresh
+        found = await order("A1")
+        await runner.app.do("after")
+        return found
+
+    runner.app.errors = {"before": [ValueError("no")] * 9, "after": [ValueError("no")]}
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    second = await replay(runner, first, ReplayRequest(done=DONE))
+    outcome = await runner.finish(second)
+    assert outcome.reason.endswith("failed: ValueError: no"), outcome.reason
+    third = await replay(runner, second)
+    outcome = await runner.finish(third)
+    assert (outcome.state, outcome.result) == ("succeeded", b'{"id":"0"}')
+    assert till.app.orders == ["A1"]
+    assert runner.app.names.count("after") == 2
+    for each in (second, third):
+        steps = await runner.engine.journal.steps(each)
+        [made] = [e for e in steps if e.path == "app.order"]
+        assert (made.status, made.result) == ("succeeded", b'{"id":"0"}')
+        how = (await runner.execution(each)).replay
+        assert how is not None
+        assert how.done == {"app.order": "Ada"}
+    [line] = [e for _, e in await runner.engine.journal.logs(second) if "as done" in e.message]
+    assert (line.step, line.message) == (
+        "app.order", "taken as done, as Ada said: nothing was sent",
+    )  # fmt: skip
+
+
+async def test_what_is_said_of_a_step_holds_for_its_inputs_alone(till: Till) -> None:
+    till.app.loses = 1
+    order, number = till.action(Shop()), "A1"
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        return await order(number)
+
+    first = await till.runner.start(till.runner.app.flow(flow))
+    assert (await till.runner.finish(first)).state == "failed"
+    number = "A2"
+    again = await replay(till.runner, first, ReplayRequest(done=DONE))
+    outcome = await till.runner.finish(again)
+    assert (outcome.state, "was said to be done" in outcome.reason) == ("failed", True)
+    assert till.app.orders == ["A1"]
+    again = await replay(till.runner, again, ReplayRequest(repeat=True))
+    assert (await till.runner.finish(again)).state == "succeeded"
+    assert till.app.orders == ["A1", "A2"]
+
+
+async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:
+    order = till.action(Shop())
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        async def make(number: str) -> Any:
+            with suppress(StepFailed):
+                return await order(number)
+
+        found = await ctx.gather(["A1", "A2"], make)
+        if None in found:
+            raise ValueError("not all")
+        return found
+
+    till.app.loses = 2
+    first = await till.runner.start(till.runner.app.flow(flow))
+    assert (await till.runner.finish(first)).state == "failed"
+    paths = [f"gather[{n}]/app.order" for n in ("A1", "A2")]
+    for step, why in ((None, ", ".join(paths)), ("app.order", "it has no step app.order in doubt")):
+        wrong = await plan_of(till.runner, first, ReplayRequest(done=replace(DONE, step=step)))
+        assert isinstance(wrong, LeftOut)
+        assert why in wrong.why
+    for path in paths:
+        first = await replay(
+            till.runner, first, ReplayRequest(done=replace(DONE, step=path)), after=1
+        )
+        outcome = await till.runner.finish(first)
+    assert outcome.state == "succeeded"
+    assert sorted(till.app.orders) == ["A1", "A2"]
+    nothing = await plan_of(till.runner, first, ReplayRequest(done=DONE))
+    assert isinstance(nothing, LeftOut)
 
 
 async def test_an_action_that_can_look_makes_nothing_twice(till: Till) -> None:

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from halflap import Context, Retry
-from halflap.api.operations.replay import ReplayMaterial, ReplayPlan, ReplayRequest
+from halflap.api.operations.replay import ReplayMaterial, ReplayPlan, ReplayRequest, SaidDone
 from halflap.errors import UpstreamError
 from halflap.model import Execution, Replay
-from halflap.sdk import running
+from halflap.sdk import codec, running
 from halflap.store.protocol import Filter
 from tests import replays
 from tests.engine.twins import FIELDS, Place, Twins, drained, twins_on
@@ -85,6 +85,10 @@ class Bench:
     doubtful: dict[tuple[str, int, str], list[Any]] = field(
         default_factory=lambda: defaultdict(list[Any])
     )
+    said: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """The steps that were said to be done, by root and path: how often they had noted something."""
+    replayed: dict[str, str] = field(default_factory=dict[str, str])
+    """By execution: its replay, at which a step of it was said to be done."""
     value: int = 0
 
     async def deliver(self, fault: str | None) -> None:
@@ -141,6 +145,30 @@ class Bench:
         lose = "note" if self.twins.left.forgetful else "lose"
         await self.deliver(self.chance.choice(["refuse", lose, "note"]))
 
+    def noted(self, root: str, path: str) -> int:
+        """Return how often a step noted something."""
+        return sum((root, path) == each[:2] for each in self.twins.notes)
+
+    async def found_done(self, execution: str) -> SaidDone | None:
+        """Return what a person says of a step whose answer was lost, who looks at the app; else None."""
+        found = await self.twins.execution(execution)
+        for each in await self.twins.engine.journal.steps(execution):
+            if (
+                each.status != "failed"
+                or each.failure is None
+                or "got lost" not in each.failure.text
+            ):
+                continue
+            app = self.twins.left if each.name.startswith("left.") else self.twins.right
+            if each.name.endswith(".note"):
+                self.said[found.root, each.path] = self.noted(found.root, each.path)
+                return SaidDone(b"null", "Ada", each.path)
+            ids = [id for key, id in app.keys.items() if key.startswith(f"{found.root}-")]
+            if len(ids) == 1:
+                self.said[found.root, each.path] = self.noted(found.root, each.path)
+                return SaidDone(codec.encode({"id": ids[0]}), "Ada", each.path)
+        return None
+
     async def replays(self, failed: list[str]) -> None:
         """Replay executions in some order, in some way; each a while after the one before."""
         in_order = self.chance.random() < 0.5
@@ -149,7 +177,17 @@ class Bench:
         for each in failed:
             start: Any = self.chance.choice([None, None, "failed", "start"])
             after = self.chance.uniform(1, 7_200)
-            id = await replay(self.twins, each, ReplayRequest(start), after=after)
+            last = self.replayed.get(each, each)
+            if last != each:  # what was said stands in that one; the API refuses the first
+                start = "failed"
+                if (await self.twins.execution(last)).state != "failed":
+                    continue
+            request = ReplayRequest(start)
+            if self.chance.random() < 0.3 and (done := await self.found_done(last)):
+                request = ReplayRequest(done=done)
+            id = await replay(self.twins, last, request, after=after)
+            if request.done is not None or last != each:
+                self.replayed[each] = id
             self.twins.sent.add(id)
             await self.twins.ended(id)
             await self.deliver(None)
@@ -183,6 +221,8 @@ async def converges(twins: Noting, seed: int) -> str:
             return f"{app.name} has {has}, and not {wanted}"
     roots = {each.partition("-")[0] for app in (twins.left, twins.right) for each in app.keys}
     roots |= {root for root, _, _ in twins.notes}
+    if twice := [each for each, times in bench.said.items() if bench.noted(*each) != times]:
+        return f"done again, though it was said to be done: {twice}"
     # All that failed is in doubt here, so nothing may be done under the key of a new root.
     return "" if roots <= events | set(first) else f"new roots: {roots - events}"
 

@@ -18,6 +18,7 @@ from halflap.api.operations.replay import (
     ReplayMaterial,
     ReplayPlan,
     ReplayRequest,
+    SaidDone,
     decide_replay,
     has_tried_more,
     verb_of,
@@ -31,7 +32,7 @@ from halflap.api.operations.waiting import (
     WaitFacts,
     decide_wait,
 )
-from halflap.errors import ConfigError, Conflict, NotFound, Removed
+from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound, Removed
 from halflap.model import (
     ENDED,
     PARKED,
@@ -57,6 +58,8 @@ from halflap.sdk import codec
 from halflap.sdk.context import LONGEST_NAME
 from halflap.sdk.declared import whole_again
 from halflap.sdk.integration import Integration
+from halflap.sdk.record import decode_value
+from halflap.sdk.trigger import first_line
 from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal, Page, Position
@@ -317,6 +320,8 @@ class Executions:
                 raise Removed(plan.why)
             raise Conflict(f"{execution.id} is not replayed: {plan.why}", key=execution.id)
         start = await self.start_of(execution, request, plan, new_id("exe", now=self.clock()))
+        if request.done is not None:
+            await self._check_done(start, request.done)
         [started] = await self.engine.start([start])
         if started.duplicate_of is not None:
             raise Conflict(
@@ -325,6 +330,25 @@ class Executions:
                 key=started.duplicate_of,
             )
         return start
+
+    async def _check_done(self, start: Start, done: SaidDone) -> None:
+        """Refuse a result that is none of the action whose step is said to be done."""
+        [step] = [e for e in start.copied if is_earlier(e) and e.result is done.result]
+        try:
+            if b'"$secret"' in done.result:
+                raise ValueError("a result that is said holds no secrets")
+            action = await self.library.action(start.flow.version, step.name)
+            decode_value(done.result, action.shape.output_adapter, str)
+        except (
+            NotFound,
+            DefinitionError,
+        ):  # a step of the flow's own, whose result has no known type
+            return
+        except ValueError as error:
+            raise ConfigError(
+                f"the result does not fit {step.name}: {first_line(error)}",
+                fields={"done.result": first_line(error)},
+            ) from error
 
     async def repeat_deployment(self, failed: str, id: str, flow: FlowKey) -> Start | None:
         """Return what replays a deployment that failed, as an execution of this id.
@@ -430,6 +454,7 @@ class Executions:
         event = await self.event(execution)
         flow = flow or await self.flow_again(execution, request.version)
         moves = flow.version != execution.flow.version and not request.repeat
+        in_doubt = bool(plan.doubts or plan.how.done)
         return Start(
             execution=id,
             flow=flow,
@@ -439,7 +464,7 @@ class Executions:
             replay_of=execution.id,
             copied=plan.copied,
             order=execution.order,
-            replay=replace(plan.how, strict=moves and bool(plan.doubts and plan.root)),
+            replay=replace(plan.how, strict=moves and plan.root is not None and in_doubt),
         )
 
     async def flow_again(self, execution: Execution, version: str | None) -> FlowKey:

@@ -46,6 +46,18 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidDone:
+    """A statement that a step in doubt was done at the app: its result as JSON, by whom.
+
+    `step` is its path; None: the only one in doubt.
+    """
+
+    result: bytes
+    by: str = ""
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayRequest:
     """A request to replay an execution.
 
@@ -61,6 +73,8 @@ class ReplayRequest:
     """Do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
     """Also what failed, and was replayed since."""
+    done: SaidDone | None = None
+    """Go on behind the step in doubt, which a person found done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,7 @@ def decide_replay(
             f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows "
             "what was done since, or say `again` (--again)"
         )
-    start = request.start or ("failed" if execution.state == "failed" else "start")
+    start = request.start or ("failed" if execution.state == "failed" or request.done else "start")
     if start == "failed" and execution.state not in ("failed", "cancelled"):
         return LeftOut(
             f"it {verb_of(execution)}, so no step of it failed; replay it from the start"
@@ -138,10 +152,20 @@ def decide_replay(
             "it came, or say `repeat` (--repeat) to do it again"
         )
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
-    copied = copied_steps(material.steps) if start == "failed" else ()
-    if keeps_root:
-        tries = earlier_tries(material.steps, execution.attempt)
-        copied += tuple(map(repeated, tries)) if request.repeat else tries
+    tries = earlier_tries(material.steps, execution.attempt) if keeps_root else ()
+    said = dict(execution.replay.done) if execution.replay and keeps_root else {}
+    if request.done is not None:
+        found = step_in_doubt(tries, request.done.step)
+        if isinstance(found, LeftOut):
+            return found
+        done = replace(found, status="succeeded", result=request.done.result, failure=None)
+        tries = tuple(done if each is found else each for each in tries)
+        said[found.path.removeprefix(EARLIER)] = request.done.by
+    copied = copied_steps(material.steps, tries) if start == "failed" else ()
+    if request.repeat:
+        stands = {EARLIER + each.path for each in copied}
+        tries = tuple(each if each.path in stands else repeated(each) for each in tries)
+    copied += tries
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
@@ -160,6 +184,7 @@ def decide_replay(
             bulk=request.bulk,
             at=at,
             roots=inherited_roots(execution, material.descendants) if keeps_root else {},
+            done=said,
             event_at=(before.event_at if before else 0) or execution.accepted_at,
             chain=chain,
             link=link,
@@ -197,8 +222,24 @@ def ended_within_a_step(execution: Execution) -> bool:
     return execution.state == "cancelled"
 
 
-def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the steps that a replay from the failed step takes over.
+def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOut:
+    """Return the try of the step in doubt that a person found done: the named one, or the only one."""
+    doubts = [each for each in tries if each.status == "retrying"]
+    unsafe = [each for each in doubts if each.failure is not None and each.failure.in_doubt]
+    meant = doubts if named is not None else unsafe or doubts
+    found = [each for each in meant if named in (None, each.path.removeprefix(EARLIER))]
+    if len(found) == 1:
+        return found[0]
+    paths = ", ".join(each.path.removeprefix(EARLIER) for each in meant)
+    if found:
+        return LeftOut(f"several of its steps are in doubt; say which was done (--step): {paths}")
+    if paths:
+        return LeftOut(f"it has no step {named} in doubt; in doubt: {paths}")
+    return LeftOut("no step of its own is in doubt, so none can be said to be done")
+
+
+def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple[Record, ...]:
+    """Return the steps that a replay from the failed step takes over; `tries` are those of the others.
 
     None where the flow compared its event with what is known, and did nothing since: then it compares
     anew, and begins with what the apps have now. What had no pair is looked up again. A child that
@@ -206,7 +247,9 @@ def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
     """
     done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
     compares = any(e.kind == "check" for e in done)
-    if compares and not any(map(is_effect, done)):
+    if compares and not any(
+        map(is_effect, [*done, *(e for e in tries if e.status == "succeeded")])
+    ):
         return ()
     failed = {
         child
@@ -248,10 +291,14 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
     """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
 
     Of what several replays tried, the inputs of the first try count: its key says nothing of them.
-    Where any of them is in doubt, the step is.
+    Where any of them is in doubt, the step is. What a person found done is `succeeded`, and stays so.
     """
     done = {EARLIER + each.path for each in steps if each.status == "succeeded"} | {EARLIER + GUARD}
-    tries = {e.path: e for e in steps if is_earlier(e) and e.path not in done}
+    tries = {
+        e.path: e
+        for e in steps
+        if is_earlier(e) and (e.path not in done or e.status == "succeeded")
+    }
     for each in steps:
         if is_earlier(each) or each.pure or each.status == "succeeded":
             continue
@@ -266,8 +313,9 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
 
 def repeated(record: Record) -> Record:
     """Return an earlier try that may be repeated, though the app could not tell it from the first."""
-    failure = record.failure
-    return record if failure is None else replace(record, failure=replace(failure, in_doubt=False))
+    status = "retrying" if record.status == "succeeded" else record.status
+    failure = record.failure and replace(record.failure, in_doubt=False)
+    return replace(record, status=status, failure=failure)
 
 
 def child_of(record: Record) -> str:
