@@ -42,7 +42,8 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import ConfigError
-from halflap.model import Instance, Retention
+from halflap.model import BETWEEN, LIVE, Instance, Retention
+from halflap.store.protocol import Filter
 
 router = router_of("/api", "instances", 404, 409)
 
@@ -308,6 +309,21 @@ async def shown(
     return exact(view, status)
 
 
+async def move_waits_for(operations: Operations, instance: Instance) -> str:
+    """Return what the move of an instance waits for; empty where it makes none."""
+    if instance.state not in BETWEEN:
+        return ""
+    if instance.deployment is not None:
+        deployment = await operations.journal.execution(instance.deployment)
+        if deployment is not None:
+            wait = (await operations.executions.waits([deployment])).get(deployment.id)
+            return f"its deployment {deployment.id}" + (f": {wait.message}" if wait else "")
+    counts = await operations.journal.count(Filter(instance=instance.id, states=tuple(LIVE)))
+    if live := sum(counts.values()):
+        return f"{live} of its executions to end; what takes too long is cancelled"
+    return "a server, which begins its deployment"
+
+
 async def summaries(operations: Operations, instances: Sequence[Instance]) -> list[InstanceSummary]:
     """Instances in short."""
     catalogue = operations.catalogue
@@ -321,6 +337,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             version=VersionName(hash=each.version, number=numbers.get(each.version)),
             repetition=again and RepetitionView.of(again, next_at=again.at),
             paused=[pause_view(found) for found in paused.get(each.id, ())],
+            waits_for=await move_waits_for(operations, each),
         )
         for each in instances
         for again in [each.repetition]

@@ -727,6 +727,8 @@ class InstanceSummary(View):
     changed_at: Time
     paused: list[PauseView]
     """The pauses of its flows, itself, or its customer with it."""
+    waits_for: str = ""
+    """The reason for which its move has not ended, in words; empty where it makes none."""
 
 
 class SubscriptionView(View):

@@ -73,6 +73,8 @@ async def list_instances(
     for each in () if output.json else found:
         if each.error:
             output.line(f"\n{full_name(each)}: ", (each.error, "red"))
+        if each.waits_for:
+            output.line(f"\n{full_name(each)} is {each.state}, and waits for {each.waits_for}")
 
 
 @instances.command("show")
@@ -109,6 +111,7 @@ async def show_instance(
             "config": f"revision {found.revision}" if found.revision else "none yet",
             "added": ago(found.created_at),
             "changed": ago(found.changed_at),
+            "waits for": found.waits_for,
             "last move": found.deployment,
         }
     )

@@ -189,6 +189,30 @@ async def test_what_is_left_behind_is_tried_every_hour_and_stops_no_removal(
     assert signed.shop.hooks == {}
 
 
+async def test_an_instance_that_is_being_disabled_says_why_and_may_be_abandoned(
+    world: Any,
+) -> None:
+    await world.publish()
+    instance = await world.instance()
+    world.shop.hold.clear()
+    execution = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.state(execution, "running")
+    path = f"/api/instances/{instance['id']}"
+    begun = await world.api("POST", f"{path}/disable")
+    assert (begun.json["state"], begun.json["deployment"] is not None) == ("disabling", True)
+    waits_for = "1 of its executions to end; what takes too long is cancelled"
+    assert (await world.api("GET", path)).json["waits_for"] == waits_for
+    [listed] = (await world.api("GET", "/api/instances")).json
+    assert listed["waits_for"] == waits_for
+
+    left = await world.api("POST", f"{path}/disable", abandon="true")
+    assert (left.status, left.json["state"]) == (200, "disabling"), left.body
+    world.shop.hold.set()
+    await world.ended(execution)
+    assert (await world.host.deployer.settled(instance["id"])).state == "disabled"
+    assert (await world.api("GET", path)).json["waits_for"] == ""
+
+
 async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: Any) -> None:
     signed.shop.refuses_hooks = True
     await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
