@@ -11,7 +11,7 @@ import msgspec
 from halflap.model import Micros, Start, frozen, pausable
 from halflap.store import reading
 from halflap.store.admission import admit
-from halflap.store.lineage import cancel_orphan, is_live
+from halflap.store.lineage import cancel_orphan, was_cancelled
 from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add, unheld
@@ -136,7 +136,7 @@ def accept(
         admission = None if start.order is None else admit(connection, start, now)
         standing = None if admission is None else admission.standing
         behind = standing is not None and not standing.has_turn
-        orphan = start.parent is not None and not is_live(connection, start.parent)
+        orphan = start.parent is not None and was_cancelled(connection, start.parent)
         begins = begin(room, held, limited=limited, suspect=suspect, behind=behind, orphan=orphan)
         runs = begins.runs
         state = (

@@ -21,7 +21,7 @@ WHERE parent = ?3 AND bound = 1 AND state IN ('queued', 'running', 'waiting')
     AND cancelling IS NULL
 """
 CANCEL_ORPHAN = "UPDATE executions SET cancelling = ? WHERE id = ? AND bound = 1"
-IS_LIVE = "SELECT 1 FROM executions WHERE id = ? AND state IN ('queued', 'running', 'waiting')"
+WAS_CANCELLED = "SELECT 1 FROM executions WHERE id = ? AND state = 'cancelled'"
 
 
 def follow(
@@ -48,13 +48,13 @@ def cancel_children(connection: sqlite3.Connection, parent: str, now: Micros) ->
 
 
 def cancel_orphan(connection: sqlite3.Connection, parent: str, child: str) -> None:
-    """Have a bound child cancelled that came too late, as its parent has ended."""
+    """Have a bound child cancelled that came too late, as its parent was cancelled."""
     connection.execute(CANCEL_ORPHAN, (why_cancelled(parent), child))
 
 
-def is_live(connection: sqlite3.Connection, execution: str) -> bool:
-    """Tell whether an execution has not ended."""
-    return connection.execute(IS_LIVE, (execution,)).fetchone() is not None
+def was_cancelled(connection: sqlite3.Connection, execution: str) -> bool:
+    """Tell whether an execution ended as cancelled."""
+    return connection.execute(WAS_CANCELLED, (execution,)).fetchone() is not None
 
 
 def why_cancelled(parent: str) -> str:

@@ -237,12 +237,13 @@ async def test_the_next_one_is_cancelled_with_its_parent(journal: Journal):
     assert claim.cancelling == f"its parent {id_of(parent)} was cancelled"
 
 
-async def test_the_next_one_of_an_orphan_is_cancelled(journal: Journal):
+@pytest.mark.parametrize("state", ["succeeded", "failed", "ignored"])
+async def test_a_chain_outlasts_its_parent_that_ended(journal: Journal, state: Any):
     parent = await begun(journal)
     first = await begun(journal, parent=id_of(parent))
-    await journal.end(parent.lease, [], [], DONE)
+    await journal.end(parent.lease, [], [], Outcome(state))
     second = await go_on(journal, first)
-    assert second.cancelling is not None
+    assert second.cancelling is None
 
 
 async def test_signals_that_nobody_took_pass_to_the_next_one(journal: Journal):

@@ -211,7 +211,7 @@ async def test_children_go_on_where_their_parent_ended_by_itself(journal: Journa
     assert await reasons(journal, [id_of(child)]) == {}
 
 
-async def test_a_child_that_comes_after_its_parents_end_is_cancelled(journal: Journal):
+async def test_a_child_that_comes_after_its_parent_was_cancelled_is_cancelled(journal: Journal):
     parent = await begun(journal)
     await journal.end(parent.lease, [], [], Outcome("cancelled", "no"))
     late, free = start(id_of(parent)), start(id_of(parent), bound=False)

@@ -98,6 +98,25 @@ async def test_a_caller_gets_what_the_last_one_returns(runner: Runner) -> None:
     assert (await runner.run(flow)).result == b'["3 pages","3 pages"]'
 
 
+@ON_BOTH_STORES
+async def test_a_chain_goes_on_after_the_parent_that_started_it_has_succeeded(
+    runner: Runner,
+) -> None:
+    pages = importing(runner)
+
+    async def fire(ctx: Context[Any], event: Any) -> str:
+        await ctx.start(pages, Page(number=1))
+        return "fired"
+
+    parent = await runner.start(runner.app.flow(fire))
+    assert (await runner.finish(parent)).result == b'"fired"'
+    [*_, first] = await runner.engine.journal.executions(Filter(parent=parent))
+    assert await runner.engine.outcome(first.id, DEADLINE) == Outcome(
+        "succeeded", result=b'"3 pages"'
+    )
+    assert runner.app.names == all_of()
+
+
 async def test_a_caller_gets_the_failure_of_the_last_one(runner: Runner) -> None:
     runner.app.errors["3.1"] = [UpstreamError("gone", status=410)]
     pages = importing(runner)

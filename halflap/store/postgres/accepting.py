@@ -217,7 +217,7 @@ class Accepting:
         names = Texts({name for each in self._entries for name in pausable(each.start.flow)})
         self._closed = await connection.execute(CLOSED.encode(), (names, names), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
-        self._orphans = parents - await lineage.live(connection, parents) if parents else parents
+        self._orphans = await lineage.cancelled(connection, parents, self._now)
         if next := [each.start for each in self._entries if each.start.continues is not None]:
             links = {
                 "chains": Texts(each.chain for each in next),

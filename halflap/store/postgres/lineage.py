@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from halflap.model import Micros, child_signal
+from halflap.model import Micros, child_signal, made_at
 from halflap.store.lineage import why_cancelled
 from halflap.store.postgres import ordering, signalling
 from halflap.store.postgres.columns import Blobs, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
+from halflap.store.postgres.slots import first_slot
+from halflap.store.retention import DAY
 from halflap.store.rules.ending import Consequences
 
 LOCK = "SELECT id FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
@@ -19,6 +21,7 @@ SELECT w.parent, w.name, '', %s, w.name FROM unnest(%s::text[], %s::bytea[]) AS 
 WHERE EXISTS (SELECT FROM executions WHERE id = w.parent)
 ON CONFLICT DO NOTHING
 """
+CANCELLED = "SELECT id FROM history WHERE id = ANY(%s) AND slot >= %s AND state = 'cancelled'"
 PARENTS = "SELECT id, parent FROM executions WHERE id = ANY(%s) AND parent IS NOT NULL"
 ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
@@ -103,8 +106,18 @@ async def live(connection: Connection, parents: Collection[str]) -> set[str]:
     return {row[0] for row in await cursor.fetchall()}
 
 
+async def cancelled(connection: Connection, parents: set[str], now: Micros) -> set[str]:
+    """Return the cancelled ones of some parents; the live ones are locked."""
+    over = parents - await live(connection, parents) if parents else parents
+    if not over:
+        return over
+    since = first_slot(min(made_at(each, now) for each in over) - DAY)
+    cursor = await connection.execute(CANCELLED, (Texts(over), since), binary=True)
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def cancel_orphans(connection: Connection, orphans: Mapping[str, str]) -> None:
-    """Children that came too late, as their parents have ended, are to be cancelled."""
+    """Children that came too late, as their parents were cancelled, are to be cancelled."""
     if orphans:
         why = Blobs(why_cancelled(parent).encode() for parent in orphans.values())
         await connection.execute(CANCEL, (Texts(orphans), why))

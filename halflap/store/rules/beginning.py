@@ -41,7 +41,7 @@ def begin(
     """Decide whether one is claimed at once.
 
     Limits are looked at by the claim. A suspect (a replay of what ended its process) begins in a
-    process of its own; an orphan, whose parent has ended, to be cancelled.
+    process of its own; an orphan, whose parent was cancelled, to be cancelled, too.
     """
     runs = room > 0 and not (held or limited or suspect or behind or orphan)
     return Beginning(runs, held | (BEHIND if behind else 0))
