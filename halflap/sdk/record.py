@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from halflap.errors import StoreError
 from halflap.sdk import codec
+from halflap.sdk._json import MAX_DIGITS, fits
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.redact import Redactor
@@ -26,6 +28,11 @@ Seal = Callable[[str], str]
 ECHO = "\0echo:"
 """The prefix of an envelope's content that is plain data in which a secret was found."""
 PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
+LONG = f"NaN and numbers of more than {MAX_DIGITS} digits have no JSON; return it as a text"
+_TOO_MUCH = 10**MAX_DIGITS
+_STEP = 25
+_DIGITS = b"0" * (MAX_DIGITS // _STEP)
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 UNSET_BYTES = b'"UNSET"'
 
 
@@ -125,9 +132,23 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
         value = adapter.dump_python(value, by_alias=True, warnings=False)
     refuse_lossy(value, "$", typed=adapter is not None)
     try:
-        return _encoded(value, seal)
+        data = _encoded(value, seal)
     except Unwritable as error:
         raise TypeError(f"{place_in(value, error.value)}: {error}") from None
+    except ValueError:  # a whole number of more digits than Python writes
+        refuse_long(value)
+        raise
+    # Of so many digits in a row, every so many bytes have as many as are looked for.
+    if len(data) > MAX_DIGITS and _DIGITS in data[::_STEP].translate(_ZEROS):
+        refuse_long(value)
+    return data
+
+
+def refuse_long(value: Any) -> None:
+    """Refuse a whole number that would not be read again, with its place."""
+    found = find_place(value, lambda each: isinstance(each, int) and abs(each) >= _TOO_MUCH)
+    if found is not None:
+        raise TypeError(f"{found}: {LONG}")
 
 
 def _encoded(value: Any, seal: Seal) -> bytes:
@@ -156,8 +177,12 @@ def redacted_data(data: bytes, redactor: Redactor, least: int = 0) -> bytes:
 
 
 def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
-    """Refuse what would come back as something else: NaN and infinity, and bytes without a type."""
+    """Refuse what would not come back: NaN, infinity, too long a fraction; bytes without a type."""
     if type(value) in PLAIN:
+        return
+    if type(value) is Decimal:
+        if not fits(value):
+            raise TypeError(f"{path}: {LONG}")
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise TypeError(f"{path}: {value!r} has no JSON; return None, or a text that says so")
@@ -171,6 +196,8 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
         for place, each in enumerate(cast(list[Any], value)):
             if type(each) not in PLAIN:
                 refuse_lossy(each, f"{path}[{place}]", typed=typed)
+    elif isinstance(value, BaseModel):
+        refuse_lossy(value.model_dump(by_alias=True), path, typed=typed)
 
 
 def without_unset(value: Any) -> Any:
@@ -209,8 +236,15 @@ class Unwritable(TypeError):
         self.value = value
 
 
-def place_in(value: Any, found: object, path: str = "$") -> str:
+def place_in(value: Any, found: object) -> str:
     """Return the path at which an object stands in a value; that of the value where it is not there."""
+    return find_place(value, lambda each: each is found) or "$"
+
+
+def find_place(value: Any, wanted: Callable[[Any], bool], path: str = "$") -> str | None:
+    """Return the path of the first value within a value that is wanted."""
+    if wanted(value):
+        return path
     if isinstance(value, BaseModel):
         value = value.model_dump(by_alias=True)
     parts: Any = ()
@@ -219,11 +253,9 @@ def place_in(value: Any, found: object, path: str = "$") -> str:
     elif isinstance(value, list | tuple | set | frozenset):
         parts = ((f"{path}[{n}]", each) for n, each in enumerate(cast(Any, value)))
     for place, each in parts:
-        if each is found:
-            return place
-        if (inside := place_in(each, found, place)) != place:
+        if (inside := find_place(each, wanted, place)) is not None:
             return inside
-    return path
+    return None
 
 
 def _show_input(value: Any) -> Any:

@@ -149,6 +149,8 @@ class Priced(Model):
         (Decimal("1." + "1" * 600), "$"),
         ({"of": Priced(price=Decimal("1e600"))}, "$.of.price"),
         ({"price": Decimal("NaN")}, "$.price"),
+        ({"price": [1, Decimal("-Infinity")]}, "$.price[1]"),
+        (["x" * 13, Decimal("1" * 400 + "." + "1" * 400)], "$[1]"),
     ],
 )
 def test_a_number_that_would_not_come_back_is_refused_with_its_place(
@@ -157,12 +159,19 @@ def test_a_number_that_would_not_come_back_is_refused_with_its_place(
     with pytest.raises(TypeError) as refused:
         encode_value(value, None, str)
     assert str(refused.value).startswith(f"{place}: ")
-    assert "has no JSON" in str(refused.value) or "return it as a text" in str(refused.value)
+    assert "return it as a text" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     "value",
-    [10**500 - 1, Decimal("1e499"), Decimal("1e-499"), "1" * 600, {"1" * 600: '"' + "1" * 600}],
+    [
+        10**500 - 1,
+        Decimal("1e499"),
+        Decimal("1e-499"),
+        "1" * 600,
+        {"1" * 600: '"' + "1" * 600},
+        ["NaN", "1E+600"],
+    ],
 )
 def test_a_number_of_as_many_digits_as_are_read_comes_back(value: Any) -> None:
     assert decode_value(encode_value(value, None, str), None, str) == value
