@@ -445,6 +445,16 @@ class LeftOutView(View):
     execution: str
 
 
+class OverwritingView(View):
+    """A flow in which nothing compares, and when the first and the last of its events came."""
+
+    integration: str
+    flow: str
+    count: int
+    first_at: Time
+    last_at: Time
+
+
 class PlanView(View):
     """A plan of a bulk: the largest groups, and a few of the executions."""
 
@@ -456,6 +466,8 @@ class PlanView(View):
     """The number of executions, from the oldest on, for which a replay was decided one by one."""
     left_out: list[LeftOutView]
     """The ones of these that would not be replayed, by the reason."""
+    overwrites: list[OverwritingView] = []
+    """The flows of these in which nothing compares what they write with what the app has since."""
 
 
 class RefusalView(View):

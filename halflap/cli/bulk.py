@@ -267,6 +267,13 @@ def plan_lines(output: Output, plan: PlanView) -> None:
     if left:
         output.line((f"and {left:,} more, of other causes", "dim"))
     left_out(output, plan)
+    for each in plan.overwrites:
+        since = ago(each.first_at)
+        until = "" if ago(each.last_at) == since else f" to {ago(each.last_at)}"
+        output.line(
+            f"\nnothing in the flow {each.flow} compares: ",
+            (f"values of {since}{until} are written over what the app has now", "yellow"),
+        )
     output.line(("\nthe newest of them", "dim"))
     for each in plan.samples:
         output.line(f"  {each.id}  {name_of(each)} {each.flow}  ", (ago(each.accepted_at), "dim"))

@@ -160,6 +160,47 @@ async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: An
         assert refused.status == 422
 
 
+BLOCKED = (
+    ORDERS.replace("import Config,", "import fifo, Config,")
+    + '''
+
+@integration.flow(trigger=webhook.request(), order=fifo(after_failure="block"))
+async def ordered(ctx: Context[Settings], event: Any) -> Any:
+    """One after another."""
+    # halflap: ignore[HF010]
+    return await shop.create_order(ctx.config.shop, event["id"], event["amount"], SecretStr("no"))
+
+
+@integration.flow(trigger=shop.component.triggers["order_changed"])
+async def unordered(ctx: Context[Settings], event: shop.Order) -> Any:
+    """All at once."""
+    # halflap: ignore[HF010]
+    return await shop.create_order(ctx.config.shop, event.id, event.amount, SecretStr("no"))
+'''
+)
+
+
+async def test_a_plan_says_where_older_values_would_be_written_over_newer_ones(world: Any) -> None:
+    await world.publish(world.bundle(orders=BLOCKED))
+    instance = await world.instance()
+    world.shop.broken = True
+    ids: list[str] = []
+    for flow in ("ordered", "unordered", "unordered"):
+        ids.append(await world.send(instance, {"id": "o1", "amount": len(ids)}, flow=flow))
+        await world.ended(ids[-1])
+    draft = {"where": {"state": "failed"}, "dry_run": True}
+    plan = (await world.api("POST", "/api/bulks", draft)).json
+    assert (plan["total"], plan["left_out"]) == (3, [])
+    [over] = plan["overwrites"]
+    assert (over["integration"], over["flow"], over["count"]) == ("orders", "unordered", 2)
+    times = [
+        (await world.api("GET", f"/api/executions/{each}")).json["accepted_at"] for each in ids
+    ]
+    assert [over["first_at"], over["last_at"]] == times[1:]
+    one = {"where": {"state": "failed", "flow": "ordered"}, "dry_run": True}
+    assert (await world.api("POST", "/api/bulks", one)).json["overwrites"] == []
+
+
 @pytest.mark.usefixtures("driving")
 async def test_many_are_replayed_each_once_from_the_failed_step(world: Any, instance: Any) -> None:
     """F15: the same bytes, a new id, a link; the same root, so the same idempotency keys."""

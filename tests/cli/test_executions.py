@@ -14,6 +14,7 @@ from halflap.api.execution_view import (
     ExecutionSummary,
     GroupView,
     LeftOutView,
+    OverwritingView,
     PlanView,
     WaitView,
 )
@@ -119,9 +120,16 @@ def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) ->
     plan = PlanView.model_construct(
         do="replay", total=2, groups=[GroupView.model_construct(**given)], samples=[],
         examined=2, left_out=[left],
+        overwrites=[
+            OverwritingView(
+                integration="shop", flow="orders", count=1, first_at=at(hours=30), last_at=at(hours=4),
+            )
+        ],
     )  # fmt: skip
     plan_lines(Output(), plan)
     out = capsys.readouterr().out
+    values = "values of 30 h ago to 4 h ago are written over what the app has now"
+    assert f"nothing in the flow orders compares: {values}" in out
     assert "Initech/shop" in out
     assert "failed  3f2a9c1b7d10  gone" in out
     assert "1  exe_1  exe_9 replays it" in out

@@ -67,6 +67,26 @@ class Plan:
     samples: Sequence[Execution]
     examined: int = 0
     left_out: Sequence[LeftOutGroup] = ()
+    overwrites: Sequence[Overwriting] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overwriting:
+    """A flow in which nothing compares, and the event times of what would be replayed of it.
+
+    Its replays write the values of then over what the app has since.
+    """
+
+    integration: str
+    flow: str
+    count: int
+    first_at: Micros
+    last_at: Micros
+
+    def also(self, at: Micros) -> Overwriting:
+        """Return it with one more event."""
+        first, last = min(self.first_at, at), max(self.last_at, at)
+        return replace(self, count=self.count + 1, first_at=first, last_at=last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +136,24 @@ class Bulks:
         page = await self.journal.executions(replace(which, after=oldest, limit=MOST_EXAMINED))
         choice = _Choice(self.executions, which, request or ReplayRequest())
         groups: dict[str, LeftOutGroup] = {}
+        over: dict[tuple[str, str], Overwriting] = {}
         for each in page:
             why = await choice.why_not(each)
-            if why is not None:
+            if why is None:
+                if await choice.overwrites(each):
+                    named = each.flow.integration, each.flow.flow
+                    at = (each.replay.event_at if each.replay else 0) or each.accepted_at
+                    over[named] = over.get(named, Overwriting(*named, 0, at, at)).also(at)
+            else:
                 before = groups.get(why, LeftOutGroup(why, 0, each.id))
                 groups[why] = replace(before, count=before.count + 1)
         by_count = sorted(groups.values(), key=lambda each: -each.count)
-        return replace(plan, examined=len(page), left_out=by_count[:MOST_GROUPS])
+        return replace(
+            plan,
+            examined=len(page),
+            left_out=by_count[:MOST_GROUPS],
+            overwrites=list(over.values()),
+        )
 
     async def begin(self, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:
         """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
@@ -265,6 +296,14 @@ class _Choice:
             return plan.why
         flow = await self._flow_again(execution)
         return flow.why if isinstance(flow, LeftOut) else None
+
+    async def overwrites(self, execution: Execution) -> bool:
+        """Return whether an execution that is replayed is not compared with what came since."""
+        found = await self._flow_again(execution)
+        assert isinstance(found, FlowKey)
+        flow = (await self.executions.library.integration(found.version)).flows[found.flow]
+        is_ordered = flow.order is not None and flow.order.after_failure == "block"
+        return flow.pairs is None and not is_ordered
 
     async def start_of(self, bulk: Bulk, execution: Execution) -> Start | LeftOut:
         """Return what replays an execution, or why it is left out."""
