@@ -100,6 +100,28 @@ def rewritten(source: Source, path: Path, new: str, *, raw: bool = False, choice
     return mend
 
 
+def member(source: Source, path: Path, write: Callable[[str], str | None]) -> Mend:
+    """Write a member of a mapping anew, key and value, where both stand on one line."""
+
+    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        if path not in source.keys:
+            return None
+        place = source.keys[path]
+        text = _line(lines, place.line)
+        start = place.column - 1
+        end = (
+            _end(text, start) if _depth(text[:start]) > 0 else len(text.partition(" #")[0].rstrip())
+        )
+        old = text[start:end].rstrip()
+        found = re.fullmatch(r"[^:]+:\s+(\S.*)", old)
+        new = None if found is None or found[1][0] in "|>&" else write(found[1])
+        if new is None or _depth(old) != 0:
+            return None
+        return Fix(f"write {new}", place.line, place.column, len(old), new)
+
+    return mend
+
+
 _STARTS = re.compile(r"""[-?:](?:\s|$)|[,\[\]{}#&*!|>'"%@`\s]""")
 
 

@@ -7,16 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
-from halflap.lowcode.fixes import Mend, closest, instead_of, quoted_value, replaced, rewritten
+from halflap.lowcode.fixes import (
+    Mend,
+    closest,
+    instead_of,
+    member,
+    quoted_value,
+    replaced,
+    rewritten,
+)
 from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
-from halflap.lowcode.kinds import KINDS, TAG
+from halflap.lowcode.kinds import KINDS, TAG, kind_of
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
@@ -97,6 +105,8 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
             return _no_kind(source, here, path)
         case "halflap":
             context = error["ctx"]
+            if isinstance(here, dict) and (meant := context["meant"]):
+                return context["message"], member(source, path, lambda _: f"{name}: {meant}")
             return context["message"], _meant(source, path, context["meant"], raw=context["raw"])
         case "literal_error" | "enum":
             return _choice(source, error, path)
@@ -104,8 +114,8 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
             return _name(source, error, path)
         case _:
             pass
-    if path[:1] == ("config",) and len(path) == 3 and name in _keys(parts.PlainField):
-        return f"`{path[1]}` stands where a page does; write `Options: {{{path[1]}: {{…}}}}`", None
+    if path[:1] == ("config",) and len(path) in (2, 3) and (found := _pageless(source, path)):
+        return found
     if path[:1] == ("config",) and len(path) == 3 and isinstance(here, str):
         meant = f"{{type: {here}}}"
         return f"a field is a mapping: write {meant}", _meant(source, path, meant, raw=True)
@@ -122,7 +132,9 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
         case "list_type" if (key := _first_key(here)).startswith("-"):
             return f"a space follows the dash of an item: write - {key[1:]}", None
         case "list_type":
-            return f"`{name}` is a list: each item begins with `- `", None
+            step = isinstance(here, dict) and kind_of(cast("dict[Any, Any]", here)) is not None
+            mend = member(source, path, lambda one: f"{name}: [{one}]") if step else None
+            return f"`{name}` is a list: each item begins with `- `", mend
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"`{name}` is a mapping: `key: value`", None
         case "string_type" if here is None and (number := _with_comma(source, path)):
@@ -214,6 +226,55 @@ def _name(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Me
         return f"write `for: {item}` and, in a line of its own, `in: ={listed}`", None
     message = f"{here!r} is no name, which has {allowed}; write {meant}"
     return message, replaced(here, meant) if is_key else _meant(source, path, meant)
+
+
+def _pageless(source: Source, path: Path) -> tuple[str, Mend | None] | None:
+    """Return what is written of a field of the config that stands where its page does."""
+    pages = cast("dict[Any, Any]", source.data["config"])
+    given, name = pages.get(path[1]), str(path[1])
+    field = {*_keys(parts.PlainField), *_keys(parts.ConnectionField)}
+    written = None if isinstance(given, dict) else _field_of(given)
+    if isinstance(given, dict):
+        members = cast("dict[Any, Any]", given)
+        inner = (each for key, each in members.items() if key != "default")
+        if (
+            not members
+            or not field >= members.keys()
+            or any(isinstance(each, dict) for each in inner)
+        ):
+            return None
+    elif written is None:
+        return None
+    page = "Connect" if isinstance(given, dict) and "connection" in given else "Options"
+    page = page if page not in pages else name.replace("_", " ").capitalize()
+    said = (
+        f"`{name}` stands where a page does; write a page above it, `{page}:`, and indent the field, "
+        f"so `{page}: {{{name}: {written or '{…}'}}}`"
+    )
+    return said, member(
+        source,
+        path[:2],
+        lambda value: (
+            f"{page}: {{{name}: {written or value}}}" if written or value.startswith("{") else None
+        ),
+    )
+
+
+def _field_of(value: Any) -> str | None:
+    """Return the field that is meant by a value alone: its default, or its type."""
+    match value:
+        case bool():
+            return f"{{type: boolean, default: {str(value).lower()}}}"
+        case int():
+            return f"{{type: integer, default: {value}}}"
+        case Decimal():
+            return f"{{type: decimal, default: {value}}}"
+        case str() if value in get_args(parts.FieldType):
+            return f"{{type: {value}}}"
+        case None:
+            return "{}"
+        case _:
+            return None
 
 
 def _no_kind(source: Source, step: Any, path: Path) -> tuple[str, Mend | None]:

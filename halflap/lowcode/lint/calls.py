@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.fixes import Mend, closest, instead_of, quoted_value, rewritten
+from halflap.lowcode.fixes import Mend, closest, instead_of, member, quoted_value, rewritten
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
@@ -22,12 +22,25 @@ from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
+from halflap.sdk.duration import duration
 from halflap.sdk.fit import wrong_part
 from halflap.sdk.lint import unsigned_id
 from halflap.sdk.request import header
 from halflap.sdk.signature import Signature, Unsigned
 
 Kind = Literal["action", "trigger"]
+
+_UNITS = {"hours": 3_600, "minutes": 60, "seconds": 1}
+"""The units of an interval, with their seconds."""
+
+
+def _count(value: Any, size: int) -> int | None:
+    """Return a duration as a number of units, where it is a whole one."""
+    try:
+        seconds = int(duration(value).total_seconds()) if isinstance(value, str) else 0
+    except ValueError:
+        return None
+    return seconds // size if seconds > 0 and seconds % size == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +146,41 @@ class Calls:
             if each not in known:
                 there = suggest(each, known, "its inputs")
                 said = f"{name} has no input {each!r}; {there}"
-                mend = instead_of(each, known)
+                meant = closest(each, known)
+                mend = instead_of(each, known) if meant not in given else None
+                if _UNITS.keys() <= known.keys() and each not in ("timezone", "zone", "time_zone"):
+                    said, mend = self._interval(name, each, given, (*path, each))
                 self._findings.add(rules.INPUTS, (*path, each), said, key=True, mend=mend)
         for each in known.values():
             if each.name in given:
                 self._literal(name, each, given[each.name], (*path, each.name), names)
             elif each.required:
                 self._findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
+
+    def _interval(
+        self, name: str, key: str, given: Mapping[str, Any], path: Path
+    ) -> tuple[str, Mend | None]:
+        """Return what is written of an interval in another unit, or as a duration: `days: 1`."""
+        value, unit = given[key], key.removesuffix("s").lower()
+        said = f"{name} has no input {key!r}; its inputs are hours, minutes, seconds"
+        if unit in ("month", "year"):
+            shown = "0 0 1 * *" if unit == "month" else "0 0 1 1 *"
+            return f"{said}; write `trigger: schedule.cron`, `with: {{expression: {shown}}}`", None
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if number and unit in ("interval", "every", "period", "frequency", "rate"):
+            return f"{said}: say which, as in `minutes: {value}`", None
+        try:
+            seconds = int(duration(f"{value} {unit}" if number else value).total_seconds())
+        except ValueError:
+            return said, None
+        meant = next(each for each, size in _UNITS.items() if seconds % size == 0)
+        new = f"{meant}: {seconds // _UNITS[meant]}"
+        if meant in given or seconds < 1:
+            return said, None
+        said += f"; write {new}"
+        if unit == "week":
+            said += ", or `trigger: schedule.cron` for a day of the week: `0 6 * * 1`"
+        return said, member(self._findings.source, path, lambda _: new)
 
     def _literal(
         self, name: str, input: InputShape, value: Any, path: Path, names: Collection[str]
@@ -163,6 +204,9 @@ class Calls:
             inner, message = wrong_part(error, value)
             shown = ".".join(map(str, (input.name, *inner)))
             mend = quoted_value if "; quote it" in message else self._chosen(error, value, path)
+            if input.name in _UNITS and (count := _count(value, _UNITS[input.name])) is not None:
+                message += f"; write {count}"
+                mend = rewritten(self._findings.source, path, str(count), raw=True)
             if isinstance(value, str) and value in names:
                 message += f"; for the value, write ={value}"
                 mend = rewritten(self._findings.source, path, f"={value}")

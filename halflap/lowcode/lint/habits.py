@@ -489,7 +489,7 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     for pattern, new, mend in (
         (r"(?:msg\.payload|request\.body|req\.body|\$json\.body|\$states\.input|github\.event|"
          r"trigger\.(?:body|event|outputs)|\$input\.item\.json|(?:\$json|inputData|payload|body|data|trigger|"
-         r"request|req|msg|input|json|message)(?=[.\[]|\s*$))",
+         r"request|req|msg|input|json|message)(?=[.\[]|\s*$)(?!\.(?:headers|query|params)\b))",
          "event", "what the app sent is `event`: write event"),
         (r"triggerBody\(\)", "event", "what the app sent is `event`: write event"),
         (r"\$(?:node\b|\((?=[\"']))", "", "a step's result is read by the `id` that the step gives"),
@@ -512,10 +512,26 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
 )  # fmt: skip
 """Names of other tools: what is searched for, what is written instead, and the mend in words."""
 
+_OF_REQUEST = re.compile(
+    r"(?<![\w.`])(?:\$?request|req|msg\.req|\$json|trigger|\$input)\.(?P<part>headers|query|params)\b"
+)
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
 
 
 def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
+    for found in _OF_REQUEST.finditer(text.mask):
+        part = found["part"]
+        new = part if part in names else None
+        said = "the event is the body of a request"
+        said += (
+            f": write {new}"
+            if new
+            else (
+                "; its headers and query are seen by the flow's `filter` (`=headers.x = 1`), and by "
+                f"steps with the trigger webhook.raw, as event.{part}"
+            )
+        )
+        yield _Edit(found.start(), found.end(), new, said, found.start())
     for pattern, new, mend in NAMES:
         for found in pattern.finditer(text.mask):
             root = re.match(r"\$?(\w+)", found[0])

@@ -283,16 +283,23 @@ class Reader:
         self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None
     ) -> None:
         """Find a field that no example of a value has; of tests, one that is like those they have."""
-        found = unseen(schema, path[1:])
+        root, found = path[0], unseen(schema, path[1:])
         if found is None:
             return
         name, has, where = found
-        if where == "tests" and closest(name, has) is None:
+        wrapped = root == "event" and name in ("body", "headers", "query", "params")
+        if where == "tests" and not wrapped and closest(name, has) is None:
             return
         holder = ".".join(path[: path.index(name, 1)])
         shown = "its sample" if where == "sample" else "what the tests give it"
         message = f"{holder} has no {name!r} in {shown}; {suggest(name, has, 'it has')}"
-        self._report(rules.UNSEEN, read, offset, message, instead_of(name, has))
+        mend = instead_of(name, has)
+        if wrapped and where == "tests":
+            message += "; the event is the body of a request, without its headers and query"
+            meant = read.expression.text.replace("event.body.", "event.")
+            if name == "body" and path[2:3] and path[2] in has:
+                mend = rewritten(self.findings.source, read.path, f"={meant}")
+        self._report(rules.UNSEEN, read, offset, message, mend)
 
     def _unknown(self, name: str, names: Names) -> str:
         place = self._given.get(name)
