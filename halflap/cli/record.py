@@ -308,6 +308,10 @@ def next_steps(output: Output, found: ExecutionView) -> None:
                 if has_steps(found)
                 else ("  # run it again",)
             )
+            if found.failure is not None and found.failure.kind == "Thrown":
+                kept = "  # by what was read then: fails again, unless the flow is mended"
+                anew = " --from start  # reads anew what it judged"
+                again = (anew, kept) if only_reads(found) else (kept, f"{anew}, and does all again")
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}"
             if doubts := in_doubt(found):
@@ -362,6 +366,11 @@ def doubt_lines(output: Output, doubts: Sequence[StepView]) -> list[str]:
 def has_steps(found: ExecutionView) -> bool:
     """Return whether any step of the author's was recorded."""
     return any(each.kind != "trigger" for each in found.steps)
+
+
+def only_reads(found: ExecutionView) -> bool:
+    """Return whether no step of the author's may have changed something."""
+    return all(each.pure or each.kind in ("trigger", "check") for each in found.steps)
 
 
 def children(found: ExecutionView) -> str:

@@ -193,6 +193,16 @@ def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:
     assert re.search(r"Put .* from exe_0  done, as a person said\n", shown)
 
 
+@pytest.mark.parametrize("pure", [True, False])
+def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(pure: bool) -> None:
+    thrown = failure("no such account").model_copy(update={"kind": "Thrown"})
+    shown = drawn(execution(step("get", pure=pure), state="failed", failure=thrown))
+    commands = [each.strip() for each in shown.splitlines() if "executions replay" in each]
+    kept = "  # by what was read then: fails again, unless the flow is mended"
+    assert [kept in each for each in commands] == ([False, True] if pure else [True, False])
+    assert [each for each in commands if "--from start  # reads anew what it judged" in each]
+
+
 def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():
     outer = failure("Get (get) failed: no", "warehouse.py:41", "moved")
     found = execution(
