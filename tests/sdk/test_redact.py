@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 from html import escape
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from halflap.components.http import Http
-from halflap.sdk import codec
+from halflap.sdk import codec, redact
 from halflap.sdk.record import (
     Sealing,
     Unsealing,
@@ -20,7 +21,7 @@ from halflap.sdk.record import (
     encode_value,
     redacted_data,
 )
-from halflap.sdk.redact import LEAST, LEAST_IN_DATA, Redactor
+from halflap.sdk.redact import LEAST, LEAST_IN_DATA, Redactor, escaped
 from halflap.sdk.secret import secrets_of
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nx9/+Z==\n-----END PRIVATE KEY-----"
@@ -150,3 +151,54 @@ def test_what_was_sent_to_prove_a_request_is_a_secret() -> None:
     assert redactor.text("f00dfeedf00dfeed abcdefgh12345678") == "••• •••"
     for plain in ("application/json", "exe_0123456789-abc", "request-0123456789"):
         assert redactor.text(plain) == plain
+
+
+def naive(redactor: Redactor, text: str) -> list[str]:
+    """Look for every spelling by itself, as 0.1.0 did."""
+    return [each for each in redactor._spellings if each in text]
+
+
+def naively_in(redactor: Redactor, data: bytes) -> bool:
+    """Look in JSON for every spelling by itself, as it is and as it stands in JSON."""
+    written = [each for known in redactor._spellings for each in (known, escaped(known))]
+    return any(each.encode("utf-8", "surrogatepass") in data for each in written)
+
+
+PLANTED = [lambda s: s, lambda s: s[: max(len(s) // 2, 6)], *FORMS.values()]
+"""What stands in a text: a secret whole, its half, and in each form."""
+
+
+@given(st.data())
+def test_the_search_finds_what_one_for_each_spelling_finds(data: st.DataObject) -> None:
+    """Also where a secret lies across pieces, at whatever place, next to most of itself."""
+    secret = (
+        st.sampled_from(SECRETS)
+        | st.text(min_size=LEAST, max_size=40)
+        | st.text("ab", min_size=LEAST)
+    )
+    secrets = data.draw(st.lists(secret, min_size=1, max_size=5))
+    redactor = Redactor(secrets)
+    any_of_them = st.sampled_from(secrets)
+    planted = st.builds(lambda form, each: form(each), st.sampled_from(PLANTED), any_of_them)
+    most = st.builds(lambda each, at: each[:at], any_of_them, st.integers(1, 12))
+    filling = st.text(max_size=20) | st.text("ab1", max_size=40)
+    text = "".join(data.draw(st.lists(filling | most | planted, max_size=12)))
+    piece = data.draw(st.sampled_from([8, 16, 64, redact.PIECE]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(redact, "PIECE", piece)
+        assert redactor.hits(text) == naive(redactor, text)
+        raw = json.dumps({text: [text]}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        assert redactor.finds(raw) == naively_in(redactor, raw)
+
+
+@pytest.mark.parametrize("shift", range(16))
+@pytest.mark.parametrize("length", [6, 7, 14, 15, 16, 40, 1000])
+def test_a_secret_is_found_at_every_place_of_every_piece(length: int, shift: int) -> None:
+    secret = "".join(random.Random(length).choices("abcdefghijklm", k=length))
+    redactor = Redactor([secret])
+    for at in (shift, redact.PIECE - shift, 2 * redact.PIECE - length - 8 + shift):
+        text = "n" * at + secret
+        assert secret in redactor.hits(text)
+        assert secret in redactor.hits(text + "n" * 100)
+        assert redactor.finds(text.encode())
+        assert not redactor.finds(text[: at + max(length // 2, 5) - 1].encode())
