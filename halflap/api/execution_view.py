@@ -116,6 +116,8 @@ class ExecutionSummary(View):
     due_at: Time | None
     cause: str | None
     """The mark of what it failed of; null unless it failed."""
+    dismissed: bool
+    """It failed, and was taken off the dead letters: by hand, or by a replay."""
 
 
 class ExecutionPage(View):
@@ -214,8 +216,6 @@ class ExecutionView(ExecutionSummary):
     attempts: list[AttemptView]
     failure: FailureView | None
     result: Json
-    dismissed: bool
-    """It failed, and was taken off the dead letters: by hand, or by a replay."""
     replays: list[str]
     """The executions that ran it again, newest first."""
     lineage: list[RelatedView]

@@ -165,7 +165,6 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         steps=[step_view(each, found.replay_of, found.replay) for each in detail.steps],
         attempts=detail.attempts,
         failure=found.failure,
-        dismissed=found.dismissed,
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
         children=[child_view(each) for each in detail.children],

@@ -187,10 +187,16 @@ def step_view(step: Record, replay_of: str | None = None, replay: Replay | None 
         duration_ms=(step.ended_at - step.started_at) / 1_000,
         inputs=payload.shown(step.inputs),
         result=step_result(step),
-        due_at=int(step.result) if is_due(step) and step.result else None,
+        due_at=due_at(step),
         copied_from=replay_of if step.seq < 0 else None,
         said_by=replay.done.get(step.path) if replay and step.status == "succeeded" else None,
     )
+
+
+def due_at(step: Record) -> Micros | None:
+    """Return when a step is tried again; None where that waits for something that has no time."""
+    at = int(step.result) if is_due(step) and step.result else 0
+    return at if at > step.ended_at else None
 
 
 def is_due(step: Record) -> bool:

@@ -187,7 +187,9 @@ async def list_failures(
 
 
 def execution_table(output: Output, found: Sequence[ExecutionSummary], empty: str) -> None:
-    """Print executions, one a line."""
+    """Print executions, one a line; of those that are no dead letters any more, how that came."""
+    replays = {e.replay_of: f"replayed: {e.state}" for e in reversed(found) if e.replay_of}
+    left_off = {each.id: replays.get(each.id, "dismissed or replayed") for each in found}
     output.table(
         ("id", "flow", "instance", "state!", "accepted!", "took!", "waited!", "why?"),
         [
@@ -195,7 +197,9 @@ def execution_table(output: Output, found: Sequence[ExecutionSummary], empty: st
                 each.id,
                 each.flow,
                 name_of(each),
-                state(each.state),
+                (f"{each.state}, {left_off[each.id]}", "dim")
+                if each.dismissed
+                else state(each.state),
                 (ago(each.accepted_at), "dim"),
                 took(each.took_ms),
                 (took(each.waited_ms), "dim"),

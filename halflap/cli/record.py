@@ -21,6 +21,7 @@ from halflap.api.execution_view import (
     RelatedView,
     StepView,
 )
+from halflap.api.view import PauseView
 from halflap.cli import twoway
 from halflap.cli.output import Output, Part, ago, clean, inline, quoted, state, took, version, when
 from halflap.cli.pauses import told
@@ -319,9 +320,8 @@ def next_steps(output: Output, found: ExecutionView) -> None:
             output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
-            ahead = found.waits_for
             output.next(
-                *([f"halflap executions show {ahead}  # it waits for this one"] if ahead else []),
+                *wait_steps(found),
                 f"halflap executions logs {id} --follow",
                 f"halflap executions cancel {id}",
             )
@@ -330,6 +330,30 @@ def next_steps(output: Output, found: ExecutionView) -> None:
             output.next(f"halflap executions show {writer}  # it wrote what came back")
         case _:
             pass
+
+
+def wait_steps(found: ExecutionView) -> list[str]:
+    """Return the commands that end what an execution waits for."""
+    wait = found.waiting
+    if found.paused:
+        return [resumption(each, found) for each in found.paused]
+    if wait is not None and wait.connection is not None:
+        id, refused = wait.connection, wait.until is None
+        return [
+            f"halflap connections show {id}  # since when, and what else waits for it",
+            f"halflap connections test {id}  # it goes on as soon as that passes",
+            *([f"halflap connections change {id} --secret NAME=-  # other credentials"] * refused),
+        ]
+    ahead = found.waits_for or (wait and wait.execution)
+    return [f"halflap executions show {ahead}  # it waits for this one"] if ahead else []
+
+
+def resumption(paused: PauseView, found: ExecutionView) -> str:
+    """Return the command that ends a pause of an execution."""
+    if paused.what == "customer":
+        return f"halflap customers resume {quoted(found.customer_name or paused.id)}"
+    flow = f" --flow {quoted(paused.flow)}" if paused.flow else ""
+    return f"halflap instances resume {quoted(name_of(found))}{flow}"
 
 
 def writer_of(found: ExecutionView) -> str:
@@ -394,7 +418,7 @@ def waits(found: ExecutionSummary) -> str:
         return ""
     paused = found.paused if isinstance(found, ExecutionView) else []
     if paused:
-        return f"it is paused: {told(paused[0])}"
+        return f"it is paused: {'; '.join(map(told, paused))}"
     if wait.execution and wait.reason == "order":
         return f"{wait.execution} ({wait.message})"
     since = f", since {clock(wait.since)}" if wait.since else ""

@@ -97,6 +97,8 @@ def test_a_step_between_tries_says_when_it_is_due_and_has_no_result() -> None:
     shown = step_view(step)
 
     assert (shown.due_at, shown.result) == ("1970-01-01T00:00:01.000000Z", None)
+    parked = Record(0, "add", "action", "add", "Add", "retrying", 1, 2, result=b"2")
+    assert step_view(parked).due_at is None
 
 
 def test_a_step_that_a_replay_took_over_names_the_execution_that_ran_it() -> None:

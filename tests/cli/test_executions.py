@@ -36,7 +36,7 @@ def execution(**more: Any) -> dict[str, Any]:
         "id": "exe_1", "flow": "orders", "customer": "cus_1", "customer_name": "Initech",
         "instance": "ins_1", "instance_name": "shop", "state": "queued", "reason": "",
         "accepted_at": "2026-03-01T10:00:00Z", "took_ms": None, "waited_ms": None,
-        "waiting": None, **more,
+        "waiting": None, "dismissed": False, "replay_of": None, **more,
     }  # fmt: skip
 
 
@@ -69,6 +69,25 @@ def test_a_list_says_in_words_why_an_execution_does_not_go_on(
     assert head.split() == ["id", "flow", "instance", "state", "accepted", "took", "waited", "why"]
     assert line.startswith("exe_1  orders  Initech/shop  ")
     assert line.endswith(f"  {why}")
+
+
+def test_a_list_marks_what_was_replayed_or_dismissed(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [
+        execution(id="exe_4", state="succeeded", replay_of="exe_3"),
+        execution(id="exe_3", state="failed", dismissed=True, replay_of="exe_1"),
+        execution(id="exe_2", state="failed", dismissed=True),
+        execution(id="exe_1", state="failed", dismissed=True),
+        execution(id="exe_0", state="failed"),
+    ]
+    execution_table(Output(), [ExecutionSummary.model_construct(**each) for each in found], "")
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [each.split("  ")[3] for each in lines] == [
+        "succeeded",
+        "failed, replayed: succeeded",
+        "failed, dismissed or replayed",
+        "failed, replayed: failed",
+        "failed",
+    ]
 
 
 INITECH = {"id": "ins_1", "name": "shop", "customer_name": "Initech"}

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from halflap.api.execution_view import AttemptView, ExecutionView, FailureView, StepView, WaitView
+from halflap.api.view import PauseView
 from halflap.cli.output import Output
 from halflap.cli.record import clock, execution_lines
 
@@ -223,6 +224,32 @@ def test_between_tries_it_says_when_the_next_is_and_why_the_others_failed():
     assert re.search(rf"[↻~] Add .* busy; next try {clock(LATER)}", shown)
     assert re.search(r" 1  .*  ValueError: away\n +2  .*  ValueError: busy\n", shown)
     assert "2 attempts" in shown
+
+
+def pause(what: Any, id: str, **more: Any) -> PauseView:
+    return PauseView(what=what, id=id, since=AT, **{"flow": None, "by": "", "reason": "", **more})
+
+
+def test_all_pauses_are_named_with_the_commands_that_end_them() -> None:
+    paused = [
+        pause("customer", "cus_1", reason="unpaid"),
+        pause("flow", "ins_1", flow="move", by="Ada"),
+    ]
+    wait = waiting_for("pause", "paused: unpaid")
+    shown = drawn(execution(state="queued", attempt=0, waiting=wait, paused=paused))
+    assert re.search(r"it is paused: customer .*: unpaid; flow move .* by Ada", shown)
+    assert "halflap customers resume Initech\n" in shown
+    assert "halflap instances resume Initech/stock --flow move\n" in shown
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_what_waits_for_a_connection_says_how_to_mend_it(away: bool) -> None:
+    until = LATER if away else None
+    wait = waiting_for("connection", "the app is away", connection="con_1", until=until)
+    shown = drawn(execution(state="queued", waiting=wait))
+    assert "halflap connections show con_1" in shown
+    assert "halflap connections test con_1" in shown
+    assert ("halflap connections change con_1 --secret NAME=-" in shown) is not away
 
 
 def test_a_new_execution_that_is_queued_waits_for_a_worker():
