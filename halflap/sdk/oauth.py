@@ -26,7 +26,7 @@ from halflap.model import OAuthApp
 from halflap.sdk import codec
 from halflap.sdk.egress import Egress, Response
 from halflap.sdk.origin import origin
-from halflap.sdk.redact import clean
+from halflap.sdk.redact import LONGEST, clean
 
 EARLY = timedelta(seconds=60)
 
@@ -89,6 +89,8 @@ class Tokens(Auth):
         }
         if answer.get("refresh_token"):
             update["refresh_token"] = SecretStr(str(answer["refresh_token"]))
+        if any(len(each) > LONGEST for each in update.values() if isinstance(each, SecretStr)):
+            raise Unauthorized(f"the app gave a token of more than {LONGEST:,} characters")
         return self.model_copy(update={**update, **self.keep(answer)})
 
     def keep(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from halflap.sdk import codec
 from halflap.sdk._json import MAX_DIGITS, fits
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
-from halflap.sdk.redact import Redactor
+from halflap.sdk.redact import LONGEST, Redactor
 from halflap.sdk.schema import UNSET, File, Input
 
 Seal = Callable[[str], str]
@@ -46,6 +46,10 @@ class Sealing:
         self.redactor = redactor
 
     def __call__(self, secret: str) -> str:
+        if len(secret) > LONGEST:
+            raise TypeError(
+                f"a secret is longer than {LONGEST:,} characters; it cannot be recorded"
+            )
         self.redactor.add([secret])
         return self._seal(secret)
 

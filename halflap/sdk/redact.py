@@ -23,6 +23,8 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "•••"
 LEAST = 6
 """The shortest secret that is redacted, in characters."""
+LONGEST = 64 * 1024
+"""The longest secret, in characters: a PEM key or a service account has a few thousand."""
 LEAST_IN_DATA = 12
 """The shortest that is taken out of data which goes on: a weak password may be an ordinary word."""
 CUT = 24
@@ -129,9 +131,9 @@ class Redactor:
         return made
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Add secrets, in all their spellings."""
+        """Add secrets, in all their spellings; of a longer one than `LONGEST`, what it begins with."""
         found: list[str] = []
-        for secret in secrets:
+        for secret in (each[:LONGEST] for each in secrets):
             if len(secret) >= LEAST and secret not in self._known:
                 self._known |= {secret}
                 found += spellings(secret)
@@ -215,7 +217,8 @@ def spellings(secret: str) -> Iterator[str]:
     yield from _quoted(secret)
     for core in _in_base64(data):
         yield from {core, core.replace("/", "\\/"), core.replace("+", "-").replace("/", "_")}
-        yield from _quoted(core)
+        for plus, slash in (("%2B", "%2F"), ("%2b", "%2f")):
+            yield from {core.replace("+", plus), core.replace("+", plus).replace("/", slash)}
 
 
 def escaped(text: str) -> str:

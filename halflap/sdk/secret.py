@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.errors import ConfigError
 from halflap.sdk.connection import Connection
-from halflap.sdk.redact import is_credential
+from halflap.sdk.redact import LONGEST, is_credential
 
 
 def take_apart(connection: Connection) -> tuple[dict[str, Any], dict[str, str]]:
@@ -91,6 +91,8 @@ def _texts(value: Any, path: str) -> dict[str, str]:
         for name, each in cast(dict[str, Any], value).items():
             found |= _texts(each, f"{path}.{name}" if path else name)
         return found
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     return {path: value} if isinstance(value, str) else {}
 
 
@@ -105,6 +107,10 @@ def put_together(
         for name in parents:
             place = place.setdefault(name, {})
         place[last] = value
+    long = f"is longer than {LONGEST:,} characters"
+    wrong = {name: long for name, value in _texts(whole, "").items() if len(value) > LONGEST}
+    if wrong:
+        raise ConfigError(f"{kind.__name__}: {', '.join(wrong)} {long}", fields=wrong)
     try:
         return kind.model_validate(whole)
     except ValidationError as error:

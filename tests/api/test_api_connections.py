@@ -5,6 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from halflap.sdk.redact import LONGEST
+
 
 def draft(world: Any, **changes: Any) -> dict[str, Any]:
     return {
@@ -199,6 +201,23 @@ async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
     path = f"/api/connections/{made.json['id']}"
     changed = await ready.api("PATCH", path, {"values": {"token": "other\n"}})
     assert (changed.status, set(changed.json["fields"])) == (422, {"token"})
+
+
+@pytest.mark.parametrize("field", ["token", "base_url", "header"])
+async def test_a_value_that_is_too_long_is_refused_by_its_name(ready: Any, field: str) -> None:
+    values = {"base_url": ready.shop.url, "token": "t" * LONGEST}
+    asked = {"name": "web", "component": "http", "values": values}
+    made = await ready.api("POST", "/api/connections", asked)
+    assert made.status == 201
+    long = {field: f"{values.get(field, '')}{'/t' * LONGEST}"}
+    for method, path, body in (
+        ("POST", "/api/connections", {**asked, "name": "other", "values": {**values, **long}}),
+        ("PATCH", f"/api/connections/{made.json['id']}", {"values": long, "test": False}),
+    ):
+        refused = await ready.api(method, path, body)
+        assert (refused.status, set(refused.json["fields"])) == (422, {field})
+        assert "is longer than 65,536 characters" in refused.json["fields"][field]
+        assert len(refused.body) < 1_000
 
 
 async def test_what_cannot_be_tested_is_not_called_working(ready: Any) -> None:

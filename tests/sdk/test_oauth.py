@@ -133,6 +133,13 @@ async def test_a_refresh_replaces_both_tokens(provider: Provider, egress: Egress
     assert not fresh.is_stale()
 
 
+async def test_a_token_that_is_too_long_is_not_kept(provider: Provider, egress: Egress) -> None:
+    auth = code_flow(provider, refresh_token=SecretStr("refresh-0"))
+    provider.refusal = (200, {"access_token": "t" * 65_537})
+    with pytest.raises(Unauthorized, match="more than 65,536 characters"):
+        await auth.refresh(egress)
+
+
 async def test_a_way_in_that_cannot_refresh_says_to_connect_again(
     provider: Provider, egress: Egress
 ) -> None:

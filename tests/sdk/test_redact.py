@@ -202,3 +202,12 @@ def test_a_secret_is_found_at_every_place_of_every_piece(length: int, shift: int
         assert secret in redactor.hits(text + "n" * 100)
         assert redactor.finds(text.encode())
         assert not redactor.finds(text[: at + max(length // 2, 5) - 1].encode())
+
+
+def test_a_secret_that_is_too_long_is_not_recorded() -> None:
+    sealing = Sealing(str, Redactor())
+    assert encode_value({"key": SecretStr("k" * redact.LONGEST)}, None, sealing)
+    with pytest.raises(TypeError, match="longer than 65,536 characters"):
+        encode_value({"key": SecretStr("k" * (redact.LONGEST + 1))}, None, sealing)
+    found = Redactor(["0123456789" * 10_000]).hits("0123456789" * 10_000)
+    assert {len(each) for each in found} == {redact.LONGEST, redact.LONGEST // 2}
