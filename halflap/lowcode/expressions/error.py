@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Never
 
 from halflap.errors import ExpressionError
@@ -46,8 +47,8 @@ MESSAGES = {
     "T1008": "there is no function ${token}",
     "D1009": "two fields of an object have the same name, {value}",
     "T1010": "a function that matches returns match, start, end, groups and next",
-    "T2001": "what stands left of {token} is not a number but {value}; use $number()",
-    "T2002": "what stands right of {token} is not a number but {value}; use $number()",
+    "T2001": "what stands left of {token} is not a number but {value}; use {reader}",
+    "T2002": "what stands right of {token} is not a number but {value}; use {reader}",
     "T2003": "a range begins at a whole number, not {value}",
     "T2004": "a range ends at a whole number, not {value}",
     "T2006": "what stands right of ~> is a function, not {value}",
@@ -125,6 +126,9 @@ MESSAGES = {
 """By JSONata's own codes; those that begin with H are Halflap's."""
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T|$)")
+
+
 class Fault(Exception):
     """Something is wrong; whoever knows the place and the text makes an `ExpressionError` of it."""
 
@@ -137,6 +141,9 @@ class Fault(Exception):
     def explained(self, text: str) -> ExpressionError:
         """The error that its author reads."""
         facts = {name: shown(value, name) for name, value in self.facts.items()}
+        value = self.facts.get("value")
+        time = isinstance(value, str) and _TIME.match(value)
+        facts["reader"] = "$toMillis(); a day has 86400000" if time else "$number()"
         template = MESSAGES[self.code]
         for name in ("token", "value", "value2", "index", "type", "exp", "limit"):
             facts.setdefault(name, "?")

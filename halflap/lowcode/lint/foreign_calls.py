@@ -71,7 +71,7 @@ def moved(time: str, amount: str, unit: str, sign: str = "+", written: str = "")
 
 
 def _is_now(time: str) -> bool:
-    return re.fullmatch(r"\$?(?:now|utcnow)\(\s*\)|new Date\(\s*\)", time, re.I) is not None
+    return re.fullmatch(r"\$?(?:now|utcnow)(?:\(\s*\))?|new Date\(\s*\)", time, re.I) is not None
 
 
 def _added(unit: str, sign: str = "+") -> Form:
@@ -102,6 +102,8 @@ def _shown(given: Given) -> str | None:
     """Write a time by a picture."""
     meant = _literal(given[1]) if len(given) == 2 else None
     meant = None if meant is None else meant if "[" in meant else picture.translated(meant)
+    if meant is not None and _is_now(given[0]):
+        return f'$now("{meant}")'
     return None if meant is None else f'$fromMillis($toMillis({given[0]}), "{meant}")'
 
 
@@ -169,6 +171,28 @@ def _joined(given: Given) -> str | None:
     return f"$join({given[0]}, {separator})"
 
 
+def _sorted(given: Given) -> str | None:
+    """`list.sort((a, b) => a.n - b.n)`, whose sign is a comparison here."""
+    if len(given) == 1:
+        return f"$sort({given[0]})"
+    found = re.fullmatch(r"(.*=>\s*[\w.]+)\s*-\s*([\w.]+)", given[1])
+    return (
+        None if found is None or len(given) > 2 else f"$sort({given[0]}, {found[1]} > {found[2]})"
+    )
+
+
+def _includes(given: Given) -> str | None:
+    """A part of a text, or a number in a list."""
+    if len(given) != 2:
+        return None
+    number = _PLAIN_NUMBER.fullmatch(given[1])
+    return f"{given[1]} in {operand(given[0])}" if number else f"$contains({', '.join(given)})"
+
+
+def _matches(given: Given) -> str | None:
+    return f"$match({', '.join(given)})" if len(given) == 2 and given[1].startswith("/") else None
+
+
 def _counted(form: str) -> Form:
     """Count or add up what meets the criterion of a spreadsheet, `">5"` or `"x"`."""
 
@@ -215,7 +239,7 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "ucase": "$uppercase", "lower": "$lowercase", "tolower": "$lowercase",
     "tolowercase": "$lowercase", "lcase": "$lowercase", "downcase": "$lowercase",
     "capitalize": "$uppercase($substring({0}, 0, 1)) & $lowercase($substring({0}, 1))",
-    "strip": "$trim", "includes": "$contains", "inarray": "{0.} in {1.}",
+    "strip": "$trim", "includes": _includes, "inarray": "{0.} in {1.}",
     "has": "$exists($lookup({0}, {1}))", "hasownproperty": "$exists($lookup({0}, {1}))",
     "tostring": "$string", "str": "$string", "tojson": "$string", "jsonstringify": "$string",
     "stringify": "$string", "dumps": "$string", "int": _integer, "parseint": _integer,
@@ -232,7 +256,8 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "padstart": ("$pad({0}, -{1.}, {2})", "$pad({0}, -{1.})"),
     "padend": ("$pad({0}, {1}, {2})", "$pad({0}, {1})"), "zfill": '$pad({0}, -{1.}, "0")',
     "join": _joined, "textjoin": "$join({2}, {0})", "implode": "$join({1}, {0})",
-    "explode": "$split({1}, {0})", "push": "$append", "sorted": "$sort({0})",
+    "explode": "$split({1}, {0})", "push": "$append", "sorted": "$sort({0})", "sort": _sorted,
+    "match": _matches,
     "reversed": "$reverse", "unique": "$distinct", "uniq": "$distinct", "any": "$boolean({0})",
     "some": "$count($filter({0}, {1})) > 0", "every": "$count($filter({0}, {1})) = $count({0})",
     "find": "$filter({0}, {1})[0]", "foreach": "$map", "where": "$filter",
@@ -321,12 +346,21 @@ WORDS: Mapping[str, str] = {
     "indexof": "write $length($substringBefore(…, …)), or ask by $contains(…, …)",
     "search": "ask by $contains(…, …)", "find": "ask by $contains(…, …), or filter: list[a = 1][0]",
     "formatdate": _OF_TIME, "dateformat": _OF_TIME, "formatdatetime": _OF_TIME,
-    "datetimeformat": _OF_TIME, "strftime": _OF_TIME, "toformat": _OF_TIME, "format": _OF_TIME,
+    "datetimeformat": _OF_TIME, "strftime": _OF_TIME, "toformat": _OF_TIME,
+    "format": "texts are joined by &; a time is written by $fromMillis(…, …)",
     "text": 'a time is written by $fromMillis($toMillis(…), "[D01].[M01].[Y0001]")',
     "dateadd": _OF_MONTHS, "addmonths": _OF_MONTHS, "addyears": _OF_MONTHS, "edate": _OF_MONTHS,
     "eomonth": _OF_MONTHS, "plus": _OF_MONTHS, "minus": _OF_MONTHS,
     "datedif": "days between are $floor(($toMillis(…) - $toMillis(…)) / 86400000)",
     "datediff": "days between are $floor(($toMillis(…) - $toMillis(…)) / 86400000)",
+    "item": "the item of a loop is read by the name that its `for` gives it",
+    "items": "the item of a loop is read by the name that its `for` gives it",
+    "body": "a step's result is read by the `id` that the step gives",
+    "outputs": "a step's result is read by the `id` that the step gives",
+    "variables": "a variable is read by the name that `set` gives it",
+    "parameters": "what the customer filled in is read by its name: config.region",
+    "json": "what an app sends as JSON is read already; a text of JSON is read in a code step",
+    "switch": "write a = 1 ? x : a = 2 ? y : z", "ifs": "write a = 1 ? x : a = 2 ? y : z",
     "weekday": 'write $fromMillis($toMillis(…), "[F0]"), where Monday is 1',
     "countif": "write $count(list[a = 1])",
     "sumif": "write $sum(list[a = 1].b)",
@@ -418,7 +452,11 @@ def _place(text: str, how: str) -> str | None:
 
 
 def _call(function: str, given: Given) -> str | None:
+    if function[1:] in IN_MANY and len(given) == 1:
+        given = [given[0].removeprefix("...")]
     if function[1:] in IN_MANY and len(given) > 1:
+        if any(_literal(each) is not None for each in given):
+            return None
         return f"{function}([{', '.join(given)}])"
     signature = LIBRARY[function[1:]].signature
     if signature is not None and (

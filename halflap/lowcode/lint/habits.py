@@ -105,6 +105,21 @@ def _matched(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | No
     return start, found.end(), f"$contains({left}, {found['pattern']})" if left else None
 
 
+def _rest(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    """Write `list[1:]`."""
+    start = text.before(found.start())
+    left = text.raw[start : found.start()].strip()
+    return start, found.end(), f"$filter({left}, function($x, $i){{$i >= {found['low']}}})"
+
+
+def _is_in(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    """Write `x.indexOf(y) >= 0`."""
+    start = text.before(found.start())
+    given = [text.raw[start : found.start()].strip(), text.raw[slice(*found.span("part"))].strip()]
+    new = called("includes", given)
+    return start, found.end(), f"$not({new})" if new and found["no"] else new
+
+
 def _not(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     """Write `!x`, of one operand, and `not x = 1`, of all up to the next `and`."""
     end = text.after(found.end())
@@ -198,7 +213,7 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"!==|<>", "what differs is written !=: write !=", _as("!=")),
     _row(r"\s*&&\s*", "write and", _as(" and ")),
     _row(r"\s*\|\|" + _LITERAL, "another value for what is missing is written a ?: b", _as(" ?: ")),
-    _row(r"\s*\|\|\s*", "write or", _as(" or ")),
+    _row(r"\s*\|\|\s*", "write or", _as(" or "), choice="in a condition; another value: ?:"),
     _row(r"(?<=[\w)\]}\"'`])\s+AND\s+", "write and", _as(" and ")),
     _row(r"(?<=[\w)\]}\"'`])\s+OR\s+", "write or", _as(" or ")),
     _row(r"\s+(?P<no>NOT\s+|not\s+|)(?P<word>IN|in)\s*\(", "a list is written in square brackets",
@@ -241,8 +256,9 @@ OPERATORS: tuple[Row, ...] = (
          "write condition ? one : other", _chosen),
     _row(r"\bCASE\s+WHEN\s+(?P<test>.+?)\s+THEN\s+(?P<then>.+?)\s+ELSE\s+(?P<other>.+?)\s+END\b",
          "write condition ? one : other", _chosen),
-    _row(r"\bBETWEEN\s+(?P<low>[\w.]+)\s+AND\s+(?P<high>[\w.]+)", "write … >= … and … <= …", _between),
-    _row(r"\bLIKE\s+(?P<value>[\"']\0*[\"'])", "write $contains(…, /…/)", _like),
+    _row(r"\bBETWEEN\s+(?P<low>[\w.]+)\s+AND\s+(?P<high>[\w.]+)", "write … >= … and … <= …", _between,
+         re.I),
+    _row(r"\bLIKE\s+(?P<value>[\"']\0*[\"'])", "write $contains(…, /…/)", _like, re.I),
     _row(r"\s*\|\s*(?=\.)", "fields follow each other by a dot", _as("")),
     _row(r"\s*\|\s*(?P<name>[A-Za-z_]\w*)(?=\s*[(|)]|\s*$)", "a value is given to a function",
          _piped),
@@ -254,14 +270,24 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"\s+instanceof\s+Array\b", 'write $type(…) = "array"', _call('$type(A) = "array"')),
     _row(r"\bnew\s+Date\(\s*\)", "write $now()", _as("$now()")),
     _row(r"\bnew\s+Date(?=\()", "a time is a text, which is read by $toMillis(…)", _as("")),
-    _row(r"\[\s*(?P<low>\d+)\s*:\s*(?P<high>\d+)\s*\]", "items are taken by [[0..2]]",
-         lambda found, text: (*found.span(), f"[[{found['low']}..{int(found['high']) - 1}]]")),
+    _row(r"\[\s*(?P<low>\d*)\s*:\s*(?P<high>\d+)\s*\]", "items are taken by [[0..2]]",
+         lambda found, text: (*found.span(), f"[[{found['low'] or 0}..{int(found['high']) - 1}]]"),
+         choice="of a list; of a text, $substring(…)"),
+    _row(r"\[\s*(?P<low>\d+)\s*:\s*\]", "write $filter(list, function($x, $i){$i >= 1})", _rest,
+         choice="of a list; of a text, $substring(…)"),
     _row(r"(?<=[\w\]`)])\[\s*(?P<low>-\d+)\s*:\s*\]", "items are taken by [[-2..-1]]",
          _as(r"[[\g<low>..-1]]")),
     _row(r"(?<=/)(?P<kept>[im]*)g(?P<more>[im]*)(?=\s*[,)])", "a pattern has no g: each match is found",
          _as(r"\g<kept>\g<more>")),
     _row(r"\{\s*\.\.\.(?P<inner>[\w.$]+)\s*\}", "objects are put together by $merge([…])",
          _as(r"$merge([\g<inner>])")),
+    _row(r"\.indexOf\((?P<part>[^()]*)\)\s*(?:>=\s*0|>\s*-\s*1|!==?\s*-\s*1|(?P<no><\s*0|===?\s*-\s*1))",
+         "ask by $contains(…, …) of a text; of a list, part in list", _is_in, choice="of a text"),
+    _row(r"(?<=[\[,])\s*\.\.\.(?=[\w$])(?=[^{}]*\])", "a list takes in the items of another", _as("")),
+    _row(r"\{\s*\.\.\.", "objects are put together by $merge([event, {…}])",
+         lambda found, text: (*found.span(), None)),
+    _row(r"\bfor\s+\w+\s+in\b", "write list.field, or $map(list, function($x){…})",
+         lambda found, text: (*found.span(), None)),
     _row(r"\b(?:const|let|var)\s+(?P<name>\w+)\s*=", "a variable is bound by $x := …; … in brackets, "
          "so write ($x := 1; …)", lambda found, text: (*found.span(), None)),
     _row(r"(?<=\()(?P<name>[A-Za-z_]\w*)\s*=(?=[^=][^;]*;)", "a variable is bound by :=: ($x := 1; …)",
@@ -348,6 +374,16 @@ def _dates(text: MaskedText) -> Iterator[_Edit]:
         if found["days"] or found["time"][0] != "$":
             said = f"times are texts, which are added to and compared in milliseconds: write {new}"
             yield _Edit(start, end, new, said, found.start())
+
+
+def texts_joined(text: str, at: int) -> str:
+    """Return an expression whose `+` at a place joins texts, and so all that follow it, with `&`."""
+    masked, written = MaskedText(text), list(text)
+    while masked.mask[at : at + 1] == "+":
+        written[at] = "&"
+        at = masked.after(at + 1)
+        at += len(masked.mask[at:]) - len(masked.mask[at:].lstrip())
+    return "".join(written)
 
 
 def added(text: str, at: int, schema_format: str) -> str | None:
@@ -515,6 +551,7 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
 _OF_REQUEST = re.compile(
     r"(?<![\w.`])(?:\$?request|req|msg\.req|\$json|trigger|\$input)\.(?P<part>headers|query|params)\b"
 )
+_KEY = re.compile(r"[{,]\s*(?P<key>[A-Za-z_]\w*)\s*:(?![=:])")
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
 
 
@@ -551,6 +588,12 @@ def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
             ):
                 continue
             yield _Edit(found.start(), found.end(), written, found.expand(mend), found.start())
+    for found in _KEY.finditer(text.mask):
+        around = _brackets(text, found.start("key"))
+        if found["key"] not in names and around and text.mask[around[-1]] == "{":
+            quoted = '"' + found["key"] + '"'
+            said = f"a key is a text: write {quoted}"
+            yield _Edit(*found.span("key"), quoted, said, found.start("key"))
     for found in _HYPHEN.finditer(text.mask):
         parts = found["name"].split("-")
         if not any(each in names for each in parts[1:]):
@@ -640,6 +683,8 @@ def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
     for pattern, mend, make, choice in OPERATORS:
         match = pattern.search(text.mask)
         if match is not None:
+            if make is _piped:
+                choice = foreign_calls.NOTES.get(foreign_calls.plain(match["name"]), "")
             start, end, new = make(match, text)
             at = match.start() + len(match[0]) - len(match[0].lstrip())
             found.append(_Edit(start, end, new, mend, at, choice=choice))

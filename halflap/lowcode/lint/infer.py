@@ -256,7 +256,8 @@ class Inference:
         sides = [self.of(cast("Node", each), env) for each in (node.left, node.right)]
         if operator in _ARITHMETIC:
             joins = operator == "+" and any(
-                each is not None and each.kind == "literal" and isinstance(each.value, str)
+                each is not None
+                and (isinstance(each.value, str) if each.kind == "literal" else each.value == "&")
                 for each in (node.left, node.right)
             )
             for side, told in zip(("left", "right"), sides, strict=True):

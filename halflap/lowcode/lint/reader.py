@@ -201,7 +201,9 @@ class Reader:
         """Report a part that can never be evaluated, with the mend of it or of the habit behind it."""
         text, meant, choice = read.expression.text, None, ""
         said = problem.said
-        if problem.instead is not None:
+        if problem.instead == (1, "&"):
+            meant = habits.texts_joined(text, problem.at)
+        elif problem.instead is not None:
             length, new = problem.instead
             meant = text[: problem.at] + new + text[problem.at + length :]
         elif problem.time:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from halflap import ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.sdk.schema import UNSET
 
@@ -45,3 +46,10 @@ def test_times_are_added_to_and_compared_as_the_page_says() -> None:
 )  # fmt: skip
 def test_what_is_absent_counts_as_the_page_says(text: str, given: Any) -> None:
     assert _value(text) == given
+
+
+def test_an_error_of_days_added_to_a_time_says_how_it_is_read() -> None:
+    with pytest.raises(ExpressionError, match=r"use \$toMillis\(\); a day has 86400000"):
+        _value("event.day + 30")
+    with pytest.raises(ExpressionError, match=r"use \$number\(\)"):
+        _value("'12' + 30")
