@@ -235,7 +235,10 @@ def _shortened(text: str) -> str:
 
 
 class StepFailed(HalflapError):
-    """A step failed for good; `step` is its path, `__cause__` the error, where it is still known."""
+    """A step failed for good; `step` is its path, `__cause__` the error, where it is still known.
+
+    `in_doubt`: it may have been carried out, and the app could not tell a second one from it.
+    """
 
     def __init__(
         self,
@@ -245,12 +248,14 @@ class StepFailed(HalflapError):
         error: str = "",
         status: int | None = None,
         cause: str = "",
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(message)
         self.step = step
         self.error = error
         self.status = status
         self.cause = cause
+        self.in_doubt = in_doubt
 
 
 class Thrown(StepFailed):

@@ -56,6 +56,7 @@ def failure_of(error: BaseException, place: str = "") -> Failure:
         where=where,
         status=status if isinstance(status, int) else None,
         trace=trace,
+        in_doubt=isinstance(error, StepFailed) and error.in_doubt,
     )
     brought: str = getattr(error, "cause", "")
     return replace(failure, cause=brought or describe_cause(failure, place))

@@ -103,6 +103,7 @@ def step_failed(record: Record) -> StepFailed:
         error=failure.kind,
         status=failure.status,
         cause=failure.cause or describe_cause(failure, record.name),
+        in_doubt=failure.in_doubt,
     )
 
 

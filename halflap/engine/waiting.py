@@ -80,6 +80,8 @@ class Waits:
         inputs, event = self._steps.without_secrets(event), self._steps.handed_on(event)
 
         async def call(scope: Scope, begun: Record) -> StepResult:
+            if (found := self._said_done(begun)) is not None:
+                return found
             if begun.status != "retrying":
                 child = await self._begin(scope, begun.path, flow, event, bound=True)
                 begun = self._steps.ended(begun, encode(child))
@@ -93,6 +95,8 @@ class Waits:
         """See `Child.result`."""
 
         async def wait(scope: Scope, begun: Record) -> StepResult:
+            if (found := self._said_done(begun)) is not None:
+                return found
             if begun.status != "retrying":
                 begun = replace(begun, result=encode(child))
             return await self._outcome_of(begun)
@@ -133,6 +137,13 @@ class Waits:
             seconds = 2 ** min(self._turn.attempt, 6) * (0.5 + self._steps.chance.random())
             at = self._turn.now() + round(seconds * 1_000_000)
             self._steps.pause(scope, Pause("later", at, Failure("Blocked", FULL), FULL))
+
+    def _said_done(self, begun: Record) -> StepResult | None:
+        """Return the result with which a person said that a call was done."""
+        found = self._steps.past.earlier(begun.path)
+        if found is None or found.status != "succeeded":
+            return None
+        return StepResult(self._steps.ended(begun, found.result))
 
     async def _outcome_of(self, pending: Record) -> StepResult:
         child = self._id_in(pending) or ""
@@ -238,5 +249,6 @@ def of_outcome(record: Record, child: str, outcome: Outcome) -> Record:
     cause = "" if outcome.failure is None else cause_text(outcome.failure)
     # The child's id is no part of the reason, so that failures of one cause read alike.
     reason = outcome.reason if outcome.state == "failed" else f"{outcome.state}: {outcome.reason}"
-    failure = Failure(kind, reason, where=child, status=status, cause=cause)
+    in_doubt = outcome.failure is not None and outcome.failure.in_doubt
+    failure = Failure(kind, reason, where=child, status=status, cause=cause, in_doubt=in_doubt)
     return replace(record, status="failed", result=None, failure=failure)

@@ -234,6 +234,39 @@ async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:
     assert isinstance(nothing, LeftOut)
 
 
+@pytest.mark.parametrize("way", ["call", "start"])
+async def test_a_parent_does_not_run_a_child_in_doubt_again_unless_that_is_said(
+    till: Till, way: str
+) -> None:
+    child = till.flow(Shop())
+
+    async def between(ctx: Any, event: Any) -> Any:
+        return await ctx.call(child, event)
+
+    below = till.runner.app.flow(between)
+
+    async def parent(ctx: Any, event: Any) -> Any:
+        if way == "call":
+            return await ctx.call(below, event)
+        return await (await ctx.start(below, event)).result()
+
+    till.app.loses = 1
+    first = await till.runner.start(till.runner.app.flow(parent))
+    assert (await till.runner.finish(first)).state == "failed"
+    start: Any
+    for start in ("failed", "start"):
+        refused = await plan_of(till.runner, first, ReplayRequest(start))
+        assert isinstance(refused, LeftOut)
+        assert "a step may have been carried out: look at the app first" in refused.why
+    done = await replay(till.runner, first, ReplayRequest(done=DONE))
+    outcome = await till.runner.finish(done)
+    assert (outcome.state, outcome.result) == ("succeeded", b'{"id":"0"}')
+    assert till.app.orders == ["A1"]
+    again = await replay(till.runner, first, ReplayRequest(repeat=True))
+    assert (await till.runner.finish(again)).state == "succeeded"
+    assert till.app.orders == ["A1", "A1"]
+
+
 async def test_an_action_that_can_look_makes_nothing_twice(till: Till) -> None:
     till.app.loses = 3
     first = await till.runner.start(till.flow(Shop(), looks_up=True))

@@ -165,6 +165,13 @@ def decide_replay(
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
+    for each in tries:  # a child that is started again knows nothing of what was done before
+        if each.kind == "call" and each.failure is not None and each.failure.in_doubt:
+            return LeftOut(
+                f"it would run {each.failure.where} again, of which a step may have been carried out: "
+                "look at the app first; then say what its call would have returned, where it was done "
+                "(--done), or `repeat` (--repeat) to do it again"
+            )
     copied += tries
     at: Micros = 0
     if keeps_root or copied:
@@ -251,10 +258,14 @@ def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple
         map(is_effect, [*done, *(e for e in tries if e.status == "succeeded")])
     ):
         return ()
+    said = {each.path for each in tries if each.status == "succeeded"}
     failed = {
         child
         for each in steps
-        if each.kind == "call" and each.status == "failed" and each.failure is not None
+        if each.kind == "call"
+        and each.status == "failed"
+        and each.failure is not None
+        and EARLIER + each.path not in said
         # Version 0.1.0 wrote the child's id at the beginning of the message.
         for child in [each.failure.where or each.failure.message.partition(" ")[0]]
     }
@@ -302,11 +313,13 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
     for each in steps:
         if is_earlier(each) or each.pure or each.status == "succeeded":
             continue
-        if each.kind in ("action", "step"):
-            status = "failed" if is_settled(each, attempt) else "retrying"
+        in_doubt = each.failure is not None and each.failure.in_doubt
+        if each.kind in ("action", "step") or (each.kind == "call" and in_doubt):
+            settled = is_settled(each, attempt) and not in_doubt
+            status = "failed" if settled else "retrying"
             path = EARLIER + each.path
             first = tries.setdefault(path, replace(each, path=path, status=status, result=None))
-            if each.failure is not None and each.failure.in_doubt:
+            if in_doubt:
                 tries[path] = replace(first, status=status, failure=each.failure)
     return tuple(tries.values())
 
