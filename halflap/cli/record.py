@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -310,9 +311,12 @@ def next_steps(output: Output, found: ExecutionView) -> None:
                 else ("  # run it again",)
             )
             if found.failure is not None and found.failure.kind == "Thrown":
-                kept = "  # by what was read then: fails again, unless the flow is mended"
-                anew = " --from start  # reads anew what it judged"
-                again = (anew, kept) if only_reads(found) else (kept, f"{anew}, and does all again")
+                again = (
+                    " --from start  # reads anew what it judged",
+                    "  # by what was read then: fails again, unless the flow is mended",
+                )
+                if effects := effects_of(found):
+                    again = (again[1], f"{again[0]}; does again: {', '.join(effects)}")
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}"
             if doubts := in_doubt(found):
@@ -392,9 +396,17 @@ def has_steps(found: ExecutionView) -> bool:
     return any(each.kind != "trigger" for each in found.steps)
 
 
-def only_reads(found: ExecutionView) -> bool:
-    """Return whether no step of the author's may have changed something."""
-    return all(each.pure or each.kind in ("trigger", "check") for each in found.steps)
+def effects_of(found: ExecutionView) -> list[str]:
+    """Return the titles of the steps that may have changed something, as far as their names say."""
+    return [
+        each.title
+        for each in found.steps
+        if not (each.pure or each.kind in ("trigger", "check") or _READ.search(each.name))
+    ]
+
+
+_READS = "get|list|find|search|fetch|read|query|lookup|pages|count|describe"
+_READ = re.compile(rf"(?:^|\.)(?:{_READS})(?:_|\(|$)|^paired\(")
 
 
 def children(found: ExecutionView) -> str:

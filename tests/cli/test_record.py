@@ -194,14 +194,20 @@ def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:
     assert re.search(r"Put .* from exe_0  done, as a person said\n", shown)
 
 
-@pytest.mark.parametrize("pure", [True, False])
-def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(pure: bool) -> None:
+@pytest.mark.parametrize("more", [(), ("shop.add_stock",)])
+def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(more: tuple[str, ...]) -> None:
     thrown = failure("no such account").model_copy(update={"kind": "Thrown"})
-    shown = drawn(execution(step("get", pure=pure), state="failed", failure=thrown))
-    commands = [each.strip() for each in shown.splitlines() if "executions replay" in each]
-    kept = "  # by what was read then: fails again, unless the flow is mended"
-    assert [kept in each for each in commands] == ([False, True] if pure else [True, False])
-    assert [each for each in commands if "--from start  # reads anew what it judged" in each]
+    read = step("http.get"), step("acme.find_account"), step("state.get(x)", kind="state")
+    found = execution(*read, *map(step, more), state="failed", failure=thrown)
+    commands = [each.strip() for each in drawn(found).splitlines() if "executions replay" in each]
+    kept = "halflap executions replay exe_1  # by what was read then: fails again, "
+    start = "halflap executions replay exe_1 --from start  # reads anew what it judged"
+    first, second = [each[each.index("halflap") :] for each in commands]
+    if more:
+        assert first.startswith(kept)
+        assert second == f"{start}; does again: Shop.Add_Stock"
+    else:
+        assert (first, second.startswith(kept)) == (start, True)
 
 
 def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():

@@ -134,6 +134,45 @@ async def test_an_event_is_worked_off_by_its_flow_and_becomes_a_test(
     assert "no integration 'warehouse-yaml'" in await recorded(tmp_path / "store")
 
 
+JUDGED = """\
+name: judged
+config:
+  Connect:
+    acme: {connection: acme}
+flows:
+  stock:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: found, action: acme.find_account, with: {external_id: =event.id}}
+      - if: =found = null
+        then: [{throw: no such account}]
+"""
+
+
+async def test_a_throw_is_known_as_such_and_what_it_read_by_its_name(tmp_path: Path) -> None:
+    root = project(tmp_path / "project")
+    (root / "judged.yaml").write_text(JUDGED)
+    async with acme_app() as app, host_on(tmp_path / "store") as (host, _):
+        key = await app.workspace("Initech")
+        version = await publish(host, root, "judged.yaml")
+        customer = await host.store.catalogue.customers.add("Initech")
+        instance = await configured(host, customer, version, app, key)
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "active"
+        url = (await host.resolver.urls(instance.id))["stock"]
+        async with app.http.post(url, json={"id": "x"}) as answered:
+            execution = answered.headers["halflap-execution"]
+        outcome = await host.engine.outcome(execution, 10)
+        assert outcome is not None
+        assert outcome.state == "failed"
+        found = await host.store.journal.execution(execution)
+        assert found is not None
+        assert found.failure is not None
+        assert found.failure.kind == "Thrown"
+        steps = [each.name for each in await host.store.journal.steps(execution)]
+        assert steps == ["webhook.request", "acme.find_account"]
+
+
 TEAMS = """\
 name: teams
 config:
