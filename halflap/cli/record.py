@@ -344,7 +344,7 @@ def wait_steps(found: ExecutionView) -> list[str]:
     if wait is not None and wait.connection is not None:
         id, refused = wait.connection, wait.until is None
         return [
-            f"halflap connections show {id}  # since when, and what else waits for it",
+            f"halflap connections show {id}  # how it is, and how many wait for it",
             f"halflap connections test {id}  # it goes on as soon as that passes",
             *([f"halflap connections change {id} --secret NAME=-  # other credentials"] * refused),
         ]

@@ -144,6 +144,7 @@ class StepRecorder:
             step.variant = variant
             if said is not None:
                 self._log_said(step)
+                step.in_doubt = True  # as before, where the result is none of the action's
                 return decode_value(said.result or b"null", spec.adapter, self.steps.unseal)
             if unprotected and not spec.repeatable:
                 step.in_doubt = True

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from halflap import Component, Connection, DefinitionError, StepFailed, UpstreamError
+from halflap import Component, Connection, DefinitionError, Model, StepFailed, UpstreamError
 from halflap.api.operations.replay import Edit, LeftOut, ReplayRequest, SaidDone
 from halflap.engine.past import Past
 from halflap.sdk.connection import Link
@@ -20,6 +20,12 @@ from halflap.sdk.egress import Egress, Response
 from halflap.store.protocol import Filter
 from tests.engine.flows import RETRY, Runner
 from tests.replays import plan_of, replay
+
+
+class Made(Model):
+    """An order that was made."""
+
+    id: str
 
 
 class Shop(Connection):
@@ -200,6 +206,30 @@ async def test_what_is_said_of_a_step_holds_for_its_inputs_alone(till: Till) -> 
     again = await replay(till.runner, again, ReplayRequest(repeat=True))
     assert (await till.runner.finish(again)).state == "succeeded"
     assert till.app.orders == ["A1", "A2"]
+
+
+async def test_a_result_that_does_not_fit_leaves_the_step_in_doubt(till: Till) -> None:
+    till.app.loses, shop = 1, Shop()
+    shop._link = Link("shop", egress=till.app)
+
+    @till.runner.app.component.action
+    async def typed(number: str) -> Made:
+        """Make an order."""
+        return Made.model_validate(await shop.post("/orders", json={"number": number}))
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        return (await typed("A1")).id
+
+    first = await till.runner.start(till.runner.app.flow(flow))
+    assert (await till.runner.finish(first)).state == "failed"
+    wrong = await replay(till.runner, first, ReplayRequest(done=SaidDone(b"{}")))
+    outcome = await till.runner.finish(wrong)
+    assert (outcome.state, "may have been carried out" in outcome.reason) == ("failed", True)
+    unsaid = await replay(till.runner, wrong)
+    assert (await till.runner.finish(unsaid)).state == "failed"
+    right = await replay(till.runner, unsaid, ReplayRequest(done=DONE))
+    assert (await till.runner.finish(right)).result == b'"0"'
+    assert till.app.orders == ["A1"]
 
 
 async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:

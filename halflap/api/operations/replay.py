@@ -319,7 +319,7 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
             status = "failed" if settled else "retrying"
             path = EARLIER + each.path
             first = tries.setdefault(path, replace(each, path=path, status=status, result=None))
-            if in_doubt:
+            if in_doubt or first.status == "succeeded":  # what was said of it did not fit
                 tries[path] = replace(first, status=status, failure=each.failure)
     return tuple(tries.values())
 
