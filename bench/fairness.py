@@ -26,7 +26,7 @@ from bench.process import REPOSITORY, Others, started
 from bench.stores import keeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate, order
-from halflap.cli.load import Client
+from halflap.cli.load import LoadClient
 from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
 from halflap.server.host import Host
@@ -63,7 +63,7 @@ async def serve(directory: Path, share: float, apps: dict[str, str]) -> None:
 
 async def flood(url: str) -> None:
     """Send as A until the process is ended."""
-    client, loop = Client(url), asyncio.get_running_loop()
+    client, loop = LoadClient(url), asyncio.get_running_loop()
     print(json.dumps({"url": url}), flush=True)
     began, tasks = loop.time(), set[asyncio.Task[tuple[int, str]]]()
     number = 0
@@ -149,7 +149,7 @@ async def _phase(
 
 
 async def _times(apps: Apps, url: str, seconds: float, run: str) -> list[float]:
-    client, loop = Client(url), asyncio.get_running_loop()
+    client, loop = LoadClient(url), asyncio.get_running_loop()
     sent: dict[str, float] = {}
 
     async def one(number: int) -> None:

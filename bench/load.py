@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.process import BenchError, wrk
 from bench.workload import Workload
-from halflap.cli.load import Client
+from halflap.cli.load import LoadClient
 from halflap.gateway.server import run_loop
 
 SCRIPT = Path(__file__).parent / "wrk.lua"
@@ -72,7 +72,7 @@ def steady(url: str, workload: Workload, run: str, seconds: float) -> Sent:
 
 
 async def _steady(url: str, workload: Workload, run: str, seconds: float) -> Sent:
-    client, sent = Client(url), Sent(seconds=seconds)
+    client, sent = LoadClient(url), Sent(seconds=seconds)
 
     async def one(number: int) -> None:
         event = f"{run}-{number:08}"

@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from halflap.lowcode.code import Call, Code, CodeRunner, Limits, Place
+from halflap.lowcode.code import Code, CodeCall, CodeLimits, CodePlace, CodeRunner
 
-PLACE = Place("flow.yaml", 10, 8)
+PLACE = CodePlace("flow.yaml", 10, 8)
 """A block that begins in line 10, indented by eight."""
 
 
-async def no_calls(call: Call) -> Any:
+async def no_calls(call: CodeCall) -> Any:
     raise AssertionError(f"{call.name} was called")
 
 
 async def run(
-    runner: CodeRunner, text: str, /, limits: Limits = Limits(), owner: str = "", **inputs: Any
+    runner: CodeRunner,
+    text: str,
+    /,
+    limits: CodeLimits = CodeLimits(),
+    owner: str = "",
+    **inputs: Any,
 ) -> Any:
     """Run a text that calls no actions."""
     code = Code.parse(text, inputs, (), PLACE)

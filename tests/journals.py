@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from halflap.model import Clock, Micros
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
@@ -87,7 +87,7 @@ async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journa
 async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
     """A journal in PostgreSQL."""
     url = postgres_url()
-    database = await Database.open(url, clock=clock)
+    database = await PostgresDatabase.open(url, clock=clock)
     try:
         yield PostgresJournal(database)
     finally:

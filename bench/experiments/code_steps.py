@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
-from halflap.lowcode.code import Call, Code, CodeRunner
+from halflap.lowcode.code import Code, CodeCall, CodeRunner
 
 ROUNDS = 5
 RUNS = 200
@@ -45,7 +45,7 @@ EVENT = {
 SMALL = {"id": "006"}
 
 
-async def answer(call: Call) -> Any:
+async def answer(call: CodeCall) -> Any:
     return {"id": "a1"}
 
 

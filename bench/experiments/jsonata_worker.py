@@ -31,19 +31,21 @@ def of(name: str) -> tuple[Read, Evaluate, Evaluate]:
     """How the library reads, evaluates, and evaluates within the limits that it offers."""
     if name == "halflap":
         from halflap import UNSET
-        from halflap.lowcode.expressions import Budget, Expression, Scope
+        from halflap.lowcode.expressions import EvaluationBudget, Expression, Scope
 
         now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        free = Budget(5_000_000, 800, 60, 2**30, values=1_000_000)
+        free = EvaluationBudget(5_000_000, 800, 60, 2**30, values=1_000_000)
 
-        def ours(expression: Any, data: Any, bindings: dict[str, Any], budget: Budget) -> Any:
+        def ours(
+            expression: Any, data: Any, bindings: dict[str, Any], budget: EvaluationBudget
+        ) -> Any:
             data = UNSET if data is NOTHING else data
             return expression.evaluate_on(data, bindings, Scope(now=now, seed=1), budget)
 
         return (
             Expression.parse,
             lambda *given: ours(*given, budget=free),
-            lambda *given: ours(*given, budget=Budget()),
+            lambda *given: ours(*given, budget=EvaluationBudget()),
         )
     if name == "jsonata-python":
         module = importlib.import_module("jsonata")

@@ -18,12 +18,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.guard import ENTER
 from halflap.store.postgres.history import PLACES
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.protocol import Filter
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 
@@ -43,7 +43,7 @@ FROM generate_series(1, {rows}) AS n
 async def main(url: str, rows: int) -> None:
     store = await Store.open(url, vault=Vault.from_text(VAULT))
     await store.close()
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     journal = PostgresJournal(database)
     filled = FILL.format(customers=CUSTOMERS, instances=INSTANCES, rows=rows)
 
@@ -58,7 +58,7 @@ async def main(url: str, rows: int) -> None:
         "those of an instance": (Filter(instance=instance),) * 2,
         "those of a record": (Filter(customer=customer, key="r"), Filter(key="r")),
     }
-    view = journal.within(Scope(customer))
+    view = journal.within(CustomerScope(customer))
     print(f"{rows:,} ended executions, {CUSTOMERS} customers; ms, the median of {ROUNDS}")
     for name, (by_name, in_scope) in lists.items():
         plain, scoped = await timed(
@@ -83,7 +83,7 @@ async def timed(calls: Sequence[Callable[[], Awaitable[object]]]) -> list[float]
     return [statistics.median(each) for each in times]
 
 
-async def indexes(database: Database, customer: str, which: Filter) -> set[str]:
+async def indexes(database: PostgresDatabase, customer: str, which: Filter) -> set[str]:
     """The indexes by which the history is looked through for a filter, in a scope."""
     clauses = " AND ".join(
         f"{column} = '{value}'"

@@ -28,7 +28,7 @@ from bench.stores.store import Kind, Sizes, Stored, event_id
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 
 STARTS_WITHIN = 60.0
 ENDED = """(SELECT id, flow, state, accepted_at, ended_at, head, body, steps FROM letters
@@ -228,7 +228,7 @@ def _number(connection: psycopg.Connection[Any], sql: str) -> int:
 
 
 async def _raw(url: str, tasks: int, seconds: float) -> float:
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     table = f"raw_{tasks}"
 
     async def write(rows: Any) -> None:

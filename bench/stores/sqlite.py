@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.stores import raw
 from bench.stores.store import Kind, Sizes, Stored, event_id
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import FILE
 
 LIVE = "SELECT count(*) FROM executions WHERE state IN ('queued', 'running', 'waiting')"
@@ -148,7 +148,7 @@ class SqliteKeeper:
 
 
 async def _raw(file: Path, tasks: int, seconds: float) -> float:
-    database = await Database.open(file)
+    database = await SqliteDatabase.open(file)
     await database.alone(
         lambda c: c.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT")
     )

@@ -29,7 +29,7 @@ from halflap.api import (
 )
 from halflap.api.door import SCOPE, Door
 from halflap.api.operations import Operations
-from halflap.api.view import Health, Place, Problem
+from halflap.api.view import Health, Problem, StoreLocation
 from halflap.model import Token
 from halflap.store.pulse import Pulse
 from halflap.store.scope import WHOLE
@@ -82,7 +82,7 @@ def create_app(
         """That the server is there; needs no token, and tells more to whoever shows the team's."""
         known = Health(status="ok", version=halflap.__version__, proof=prove(challenge))
         if request.scope.get(SCOPE) == WHOLE:
-            known.store = Place(path=operations.store.where)
+            known.store = StoreLocation(path=operations.store.where)
             known.running = operations.engine.running
             known.uptime_seconds = round(time.monotonic() - began, 3)
         return known

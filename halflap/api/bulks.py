@@ -10,7 +10,7 @@ from halflap.api.asking import Ops, exact, router_of
 from halflap.api.execution_view import BulkDraft, BulkView, GroupView, PlanView, Where
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
-from halflap.api.operations.bulks import Plan
+from halflap.api.operations.bulks import BulkPlan
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
 from halflap.api.recorded import moment, summaries
@@ -88,7 +88,7 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
     )
 
 
-async def plan_view(operations: Operations, plan: Plan) -> PlanView:
+async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
     """A plan as it is shown."""
     names = await operations.catalogue.instances.names(each.instance for each in plan.groups)
     customers = await operations.catalogue.customers.names(each.customer for each in plan.groups)

@@ -14,7 +14,7 @@ from halflap.api import problem
 from halflap.errors import HalflapError
 from halflap.model import Token
 from halflap.store.pulse import Pulse
-from halflap.store.scope import WHOLE, Scope
+from halflap.store.scope import WHOLE, CustomerScope
 
 log = structlog.get_logger("halflap.api")
 
@@ -138,7 +138,7 @@ class Door:
         found = await self._known(text)
         if found is None:
             return False
-        scope[SCOPE], scope[ACCESS] = Scope(found.customer), found.access
+        scope[SCOPE], scope[ACCESS] = CustomerScope(found.customer), found.access
 
         async def admitted() -> bool:
             return await self._known(text) is not None

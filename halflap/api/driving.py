@@ -11,7 +11,7 @@ from math import ceil
 
 import structlog
 
-from halflap.api.operations.bulks import Bulks, Step
+from halflap.api.operations.bulks import BulkOperations, BulkStep
 from halflap.api.operations.upgrades import Stages
 from halflap.errors import HalflapError, InDoubt, StoreError
 from halflap.model import Bulk, Micros
@@ -37,7 +37,7 @@ class StepLost(Exception):
 class BulkDriver:
     """The role that does what bulks say."""
 
-    def __init__(self, catalogue: Catalogue, bulks: Bulks) -> None:
+    def __init__(self, catalogue: Catalogue, bulks: BulkOperations) -> None:
         self._catalogue = catalogue
         self._bulks = bulks
         self._worker = secrets.token_hex(8)
@@ -131,7 +131,7 @@ class BulkDriver:
             return None
         return now if goes_on else None
 
-    async def _step(self, bulk: Bulk) -> Step | None:
+    async def _step(self, bulk: Bulk) -> BulkStep | None:
         """Do a page, and prolong the lease meanwhile; raise `StepLost` where it is not to go on.
 
         An upgrade waits for deployments, which go on by themselves: it is cut where it is to stop.

@@ -13,7 +13,7 @@ from halflap.api.asking import Ops, Whose, for_customers, router_of
 from halflap.api.door import ADMITTED
 from halflap.api.execution_view import ChangeView
 from halflap.api.executions import whose
-from halflap.api.operations.following import Following, Pause, Which
+from halflap.api.operations.following import Following, KeepAlive, Which
 from halflap.model import Change
 from halflap.sdk import codec
 
@@ -96,12 +96,12 @@ async def left(receive: Any) -> None:
         pass
 
 
-def line(heard: Change | Pause) -> bytes:
+def line(heard: Change | KeepAlive) -> bytes:
     """Return a change as an event of the stream."""
     match heard:
-        case Pause.HEARTBEAT:
+        case KeepAlive.HEARTBEAT:
             return b": following\n\n"
-        case Pause.DROPPED:
+        case KeepAlive.DROPPED:
             return b"event: dropped\ndata: {}\n\n"
         case _:
             return b"data: " + codec.encode(change_view(heard).model_dump()) + b"\n\n"

@@ -21,7 +21,7 @@ from halflap.api.execution_view import (
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.order import rule
-from halflap.api.operations.replay import Edit
+from halflap.api.operations.replay import EventEdit
 from halflap.api.view import Json, VersionName, rfc3339
 from halflap.errors import ConfigError
 from halflap.model import (
@@ -36,7 +36,7 @@ from halflap.model import (
     Replay,
     to_micros,
 )
-from halflap.store.blobs.viewing import Seen
+from halflap.store.blobs.viewing import EventExcerpt
 from halflap.store.rules.cause import cause_text
 
 
@@ -118,7 +118,7 @@ def related_view(execution: Execution) -> RelatedView:
     )
 
 
-def edit_of(draft: EventDraft) -> Edit:
+def edit_of(draft: EventDraft) -> EventEdit:
     """Return a change of an event, as bytes."""
     body = None if draft.body is None else draft.body.encode()
     if body is not None and draft.encoding == "base64":
@@ -128,7 +128,7 @@ def edit_of(draft: EventDraft) -> Edit:
             raise ConfigError(
                 "the event's body is no base64", fields={"event.body": "is no base64"}
             ) from error
-    return Edit(body, draft.headers)
+    return EventEdit(body, draft.headers)
 
 
 def moment(field: str, text: str | None) -> Micros | None:
@@ -175,7 +175,7 @@ def event_view(event: Event, size: int | None = None, lost: str | None = None) -
     )
 
 
-def seen_view(seen: Seen) -> EventView:
+def seen_view(seen: EventExcerpt) -> EventView:
     """An event as it is shown, with as much of its body as was read."""
     return event_view(seen.event, seen.size, seen.lost)
 

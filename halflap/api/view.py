@@ -104,7 +104,7 @@ class Problem(View):
     """The other app's answer."""
 
 
-class Place(View):
+class StoreLocation(View):
     """Where a store lies: its directory, or its URL without the password."""
 
     path: str
@@ -117,7 +117,7 @@ class Health(View):
     version: str
     proof: str
     """The answer to the challenge, by which a command on this machine knows its own server."""
-    store: Place | None = None
+    store: StoreLocation | None = None
     running: int | None = None
     """The number of executions that run now."""
     uptime_seconds: float | None = None

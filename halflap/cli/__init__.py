@@ -21,7 +21,7 @@ from halflap.cli.errors import told
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LazyCommand:
     """A command that is not loaded yet: its module, the command in it, its help in short."""
 
     module: str
@@ -33,7 +33,7 @@ class Lazy(click.Group):
     """A group that loads a command's module when that is run, not to list it."""
 
     def __init__(
-        self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **options: Any
+        self, *args: Any, sections: Mapping[str, Mapping[str, LazyCommand]], **options: Any
     ) -> None:
         super().__init__(*args, **options)
         self.sections = sections
@@ -90,116 +90,120 @@ class Lazy(click.Group):
 
 SECTIONS = {
     "Write an integration": {
-        "new": Entry(
+        "new": LazyCommand(
             "new", "new", "Begin an integration or a component, or take the example of one."
         ),
-        "dev": Entry(
+        "dev": LazyCommand(
             "dev", "dev", "Run a project's working copy: reload on change, show every event."
         ),
-        "test": Entry("test", "test", "Run a project's tests, with no network."),
-        "shadow": Entry(
+        "test": LazyCommand("test", "test", "Run a project's tests, with no network."),
+        "shadow": LazyCommand(
             "shadow",
             "shadow_command",
             "Run a project's integration against the last real events, and say what would differ.",
         ),
-        "lint": Entry(
+        "lint": LazyCommand(
             "lint",
             "lint",
             "Find what is wrong with a project's sources and YAML documents, by reading them.",
         ),
-        "outline": Entry(
+        "outline": LazyCommand(
             "outline",
             "outline",
             "Show what the flows of an integration may do: steps, branches, loops, as a tree.",
         ),
-        "convert": Entry(
+        "convert": LazyCommand(
             "convert",
             "convert",
             "Write a YAML integration as Python that does the same.",
         ),
-        "schema": Entry(
+        "schema": LazyCommand(
             "schema",
             "schema",
             "Print the JSON Schema of a YAML integration, by which editors complete and check one.",
         ),
-        "lsp": Entry(
+        "lsp": LazyCommand(
             "lsp",
             "lsp",
             "Help an editor with YAML integrations: findings, completion, help, and where things are.",
         ),
-        "deploy": Entry(
+        "deploy": LazyCommand(
             "deploy",
             "deploy",
             "Publish a project's integration to a target, and show what changes.",
         ),
     },
     "Run it for customers": {
-        "serve": Entry("serve", "serve", "Run the server: webhooks in, executions, the API."),
-        "gateway": Entry(
+        "serve": LazyCommand("serve", "serve", "Run the server: webhooks in, executions, the API."),
+        "gateway": LazyCommand(
             "serve", "gateway", "Take webhooks and serve the API; workers run what comes in."
         ),
-        "worker": Entry(
+        "worker": LazyCommand(
             "serve",
             "worker",
             "Run executions, deployments and schedules; gateways take what comes in.",
         ),
-        "integrations": Entry(
+        "integrations": LazyCommand(
             "integrations",
             "integrations",
             "List what is published, and the URLs that all customers share.",
         ),
-        "customers": Entry("customers", "customers", "The customers of your product."),
-        "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
-        "oauth-apps": Entry(
+        "customers": LazyCommand("customers", "customers", "The customers of your product."),
+        "connections": LazyCommand(
+            "connections", "connections", "Accounts of apps, and their secrets."
+        ),
+        "oauth-apps": LazyCommand(
             "oauth_apps",
             "oauth_apps",
             "The team's own OAuth apps, one per component: what customers sign in through.",
         ),
-        "instances": Entry(
+        "instances": LazyCommand(
             "instances", "instances", "Integrations activated for customers: their life."
         ),
-        "tokens": Entry(
+        "tokens": LazyCommand(
             "tokens",
             "tokens",
             "Manage tokens that act for one customer at the API: they see and change its things alone.",
         ),
-        "backup": Entry(
+        "backup": LazyCommand(
             "backup", "backup", "Copy the store to the directory TARGET, while its server goes on."
         ),
-        "store": Entry("store", "store", "Where everything is kept: a file, or PostgreSQL."),
+        "store": LazyCommand("store", "store", "Where everything is kept: a file, or PostgreSQL."),
     },
     "See what happened": {
-        "executions": Entry(
+        "executions": LazyCommand(
             "executions", "executions", "Executions of flows: what happened, why, and again."
         ),
-        "bulks": Entry(
+        "bulks": LazyCommand(
             "bulk",
             "bulks",
             "Actions on many executions or instances at once: list them, follow one, end it, undo it.",
         ),
-        "events": Entry(
+        "events": LazyCommand(
             "executions", "events", "Print an event: its request and its body; or send one."
         ),
-        "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
+        "doctor": LazyCommand(
+            "doctor", "doctor", "Check this machine, the store and the settings."
+        ),
     },
     "Try it": {
-        "demo": Entry(
+        "demo": LazyCommand(
             "demo",
             "demo",
             "Run a day of two customers on this machine, and check every claim.",
         ),
-        "sandbox": Entry("sandbox", "sandbox", "Run a small real app to develop against."),
-        "bench": Entry(
+        "sandbox": LazyCommand("sandbox", "sandbox", "Run a small real app to develop against."),
+        "bench": LazyCommand(
             "bench",
             "command",
             "Measure this installation: webhook → branch → map → one POST, every step on disk.",
         ),
     },
     "This command": {
-        "completion": Entry(
+        "completion": LazyCommand(
             "completion", "completion", "Print what completes commands in a shell."
         ),
-        "version": Entry("completion", "version", "Print the version."),
+        "version": LazyCommand("completion", "version", "Print the version."),
     },
 }
 

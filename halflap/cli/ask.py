@@ -23,7 +23,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """A field of a form."""
 
     path: str
@@ -42,7 +42,7 @@ class Field:
         return self.schema.get("default")
 
 
-class Form:
+class SchemaForm:
     """A schema whose fields are answered: by what was given, then by asking."""
 
     def __init__(self, schema: Schema) -> None:
@@ -62,7 +62,7 @@ class Form:
         `given` is by path, texts. Without `ask`, what lacks is a `ConfigError` that names all of it.
         """
         rest = dict(given)
-        lacking: list[Field] = []
+        lacking: list[FormField] = []
         values = self._object(self._schema, "", rest, ask, frozenset(known), lacking)
         # What belongs to one of several ways in (`auth.key`) is no stranger before `auth.kind` is given.
         ways = tuple(
@@ -92,12 +92,12 @@ class Form:
             if source_of(each.schema) or any(map(source_of, sides_of(each.schema)))
         }
 
-    def field(self, path: str, given: Mapping[str, Any]) -> Field | None:
+    def field(self, path: str, given: Mapping[str, Any]) -> FormField | None:
         """A field by its path."""
         found = (each for each in self._leaves(self._schema, "", given) if each.path == path)
         return next(found, None)
 
-    def _leaves(self, schema: Schema, prefix: str, given: Mapping[str, Any]) -> Iterable[Field]:
+    def _leaves(self, schema: Schema, prefix: str, given: Mapping[str, Any]) -> Iterable[FormField]:
         for each in self._fields(schema, prefix):
             ways = self._ways(each.schema)
             kind = given.get(f"{each.path}.kind")
@@ -107,12 +107,12 @@ class Form:
             if not ways:
                 yield each
 
-    def _fields(self, schema: Schema, prefix: str) -> Iterable[Field]:
+    def _fields(self, schema: Schema, prefix: str) -> Iterable[FormField]:
         required = schema.get("required") or ()
         properties = cast(Mapping[str, Schema], schema.get("properties") or {})
         for name, each in properties.items():
             whole = self._resolved(each)
-            yield Field(prefix + name, str(each.get("title") or name), whole, name in required)
+            yield FormField(prefix + name, str(each.get("title") or name), whole, name in required)
 
     def _object(
         self,
@@ -121,7 +121,7 @@ class Form:
         given: dict[str, Any],
         ask: bool,
         known: frozenset[str],
-        lacking: list[Field],
+        lacking: list[FormField],
     ) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for each in self._fields(schema, prefix):
@@ -147,12 +147,12 @@ class Form:
 
     def _way(
         self,
-        field: Field,
+        field: FormField,
         ways: Mapping[str, Schema],
         given: dict[str, Any],
         ask: bool,
         known: frozenset[str],
-        lacking: list[Field],
+        lacking: list[FormField],
     ) -> dict[str, Any]:
         """One of several ways in, by its `kind`."""
         kind = given.pop(f"{field.path}.kind", None)
@@ -166,7 +166,7 @@ class Form:
                 err=True,
             )
         if kind is None:
-            lacking.append(Field(f"{field.path}.kind", "", {"enum": list(ways)}, True))
+            lacking.append(FormField(f"{field.path}.kind", "", {"enum": list(ways)}, True))
             return {}
         if kind not in ways:
             raise ConfigError(f"{field.path}.kind is one of {', '.join(ways)}, not {kind!r}")
@@ -212,7 +212,7 @@ def is_secret(schema: Schema) -> bool:
     return schema.get("format") == "password" or bool(schema.get("writeOnly"))
 
 
-def question(field: Field) -> Any:
+def question(field: FormField) -> Any:
     """Ask for a field; None where it is left out. What does not fit is asked again."""
     if said := str(field.schema.get("description") or ""):
         click.secho(clean(" ".join(said.split())), dim=True, err=True)
@@ -245,7 +245,7 @@ def shown_default(value: Any) -> str:
     return value if isinstance(value, str) else inline(value)
 
 
-def read(field: Field, said: Any) -> Any:
+def read(field: FormField, said: Any) -> Any:
     """A text as a value of a field: as it is where the field is a text, else read as JSON."""
     kind = field.schema.get("type")
     if not isinstance(said, str):
@@ -267,7 +267,7 @@ def read(field: Field, said: Any) -> Any:
     return said
 
 
-def option(field: Field, flag: str = "--field") -> str:
+def option(field: FormField, flag: str = "--field") -> str:
     """Return the name of a field as an option."""
     if field.secret:
         return f"--secret {field.path}=env:NAME"
@@ -316,7 +316,7 @@ def secrets(options: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def refuse_open_secrets(form: Form, fields: Mapping[str, str]) -> None:
+def refuse_open_secrets(form: SchemaForm, fields: Mapping[str, str]) -> None:
     """Refuse a secret that was given as a plain `--field`."""
     for name in fields:
         found = form.field(name, fields)

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from halflap.cli.load import Client, Deliveries, serve_destination
+from halflap.cli.load import Deliveries, LoadClient, serve_destination
 from halflap.engine.bundle import Bundle, seal
 from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
@@ -131,7 +131,7 @@ class Figures:
 
 async def load(url: str, destination: Deliveries, seconds: float) -> dict[str, Any]:
     """Keep `CONNECTIONS` requests under way; return what was acknowledged, once all arrived."""
-    client = Client(url)
+    client = LoadClient(url)
     times: list[float] = []
     acknowledged: list[int] = []
     number = 0

@@ -13,7 +13,7 @@ import click
 
 from halflap.api.execution_view import BulkView, PlanView
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, Part, ago, state
 from halflap.cli.reach import speaks, sure
 from halflap.cli.record import name_of
@@ -178,7 +178,7 @@ def stage(bulk: BulkView, come: int) -> str:
     return f", stage {number} of {len(ends)}"
 
 
-@click.group("bulks", cls=Group)
+@click.group("bulks", cls=CommandGroup)
 def bulks() -> None:
     """Actions on many executions or instances at once: list them, follow one, end it, undo it.
 

@@ -24,7 +24,7 @@ MOST_LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class VersionOutline:
     """The flows, the config and the connections of a version that is not published yet."""
 
     flows: list[FlowView]
@@ -42,7 +42,7 @@ class Changes:
     """By path, the lines of its diff."""
 
     @classmethod
-    def between(cls, before: VersionView | None, after: Outline, bundle: Bundle) -> Changes:
+    def between(cls, before: VersionView | None, after: VersionOutline, bundle: Bundle) -> Changes:
         """Return the changes from a version, as the API shows it, to a bundle; all of it for none."""
         old_files = before.files if before is not None else {}
         new_files = {path: text.decode(errors="replace") for path, text in bundle.files}
@@ -81,7 +81,7 @@ class Changes:
         }
 
 
-def outline(bundle: Bundle, cache: Path) -> Outline:
+def outline(bundle: Bundle, cache: Path) -> VersionOutline:
     """A bundle's flows and config, as the API would show them; loads it, and says what is wrong."""
     integration = load_integration(bundle, cache)
     try:
@@ -89,7 +89,7 @@ def outline(bundle: Bundle, cache: Path) -> Outline:
         # As it would come back from the API: numbers compare equal to those of a published version.
         config = codec.decode(codec.encode(config_schema(integration)))
         connections = integration.connections().items()
-        return Outline(
+        return VersionOutline(
             [flow_view(each) for each in integration.flows.values()],
             config,
             {field: name_of(kind) for field, kind in connections},
@@ -98,12 +98,12 @@ def outline(bundle: Bundle, cache: Path) -> Outline:
         unload(bundle.hash)
 
 
-def flows(version: Outline | VersionView | None) -> dict[str, str]:
+def flows(version: VersionOutline | VersionView | None) -> dict[str, str]:
     """The flows of a version, each with its trigger."""
     return {} if version is None else {each.name: each.trigger for each in version.flows}
 
 
-def fields(version: Outline | VersionView | None) -> dict[str, str]:
+def fields(version: VersionOutline | VersionView | None) -> dict[str, str]:
     """The fields of a version's config, each with what it takes."""
     if version is None:
         return {}

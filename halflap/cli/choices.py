@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from halflap.api.view import ChoicesView, ChoiceView
-from halflap.cli.ask import Field, question, read, sides_of, source_of
+from halflap.cli.ask import FormField, question, read, sides_of, source_of
 from halflap.cli.output import clean
 from halflap.errors import ConfigError
 
@@ -19,7 +19,7 @@ Choices = Callable[[str, str], Awaitable[ChoicesView]]
 """Lists the choices of a field that a search finds: a page of them."""
 
 
-async def pick(field: Field, choices: Choices) -> Any:
+async def pick(field: FormField, choices: Choices) -> Any:
     """Ask for a field until the answer is one of its choices; None where it is left out."""
     source = source_of(field.schema)
     if source is None:
@@ -56,26 +56,26 @@ async def pick(field: Field, choices: Choices) -> Any:
             click.echo(f"nothing is found for {missing!r}", err=True)
 
 
-async def pick_sides(field: Field, choices: Choices) -> dict[str, Any] | None:
+async def pick_sides(field: FormField, choices: Choices) -> dict[str, Any] | None:
     """Ask for a mapping, pair by pair, until nothing more is named; None where it is left out."""
     picked: dict[str, Any] = {}
     of, to = sides_of(field.schema)
-    target = Field(f"{field.path}.to", f"{field.title}, goes to", to, True)
+    target = FormField(f"{field.path}.to", f"{field.title}, goes to", to, True)
     while True:
         required = field.required and not picked
-        left = Field(f"{field.path}.of", f"{field.title}, which", of, required)
+        left = FormField(f"{field.path}.of", f"{field.title}, which", of, required)
         name = await side(left, choices)
         if name is None:
             return picked or None
         picked[name] = await side(target, choices)
 
 
-async def side(field: Field, choices: Choices) -> Any:
+async def side(field: FormField, choices: Choices) -> Any:
     """Ask for one side of a pair: with the choices that the app lists, or as it is typed."""
     return await pick(field, choices) if source_of(field.schema) else question(field)
 
 
-def show(field: Field, page: ChoicesView) -> None:
+def show(field: FormField, page: ChoicesView) -> None:
     """Show a page of choices, numbered."""
     click.secho(f"{clean(field.title)}:", err=True)
     for number, each in enumerate(page.choices, start=1):

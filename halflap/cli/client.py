@@ -42,7 +42,7 @@ SILENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """An answer: an HTTP status, its content type, the body."""
 
     status: int
@@ -52,7 +52,7 @@ class Answer:
     """By what the page after this one is asked for; None where there is none."""
 
 
-class Line(Protocol):
+class ApiLine(Protocol):
     """A way to call the API: HTTP, or in this process."""
 
     @property
@@ -67,7 +67,7 @@ class Line(Protocol):
 
     async def call(
         self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send one request."""
         ...
 
@@ -87,7 +87,7 @@ class Client:
     are quoted by `path("instances", name)`. What the API refuses is raised as the error that it was.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ApiLine) -> None:
         """Use `connect`."""
         self._line = line
 
@@ -107,14 +107,14 @@ class Client:
         """Reach the server that the settings mean; `make` allows to make a store where there is none."""
         if settings.server:
             url, token = remote(settings)
-            line = Http.opened(url, token)
+            line = HttpLine.opened(url, token)
             try:
                 await line.check()
                 yield cls(line)
             finally:
                 await line.close()
             return
-        line: Line | None = await local(settings)
+        line: ApiLine | None = await local(settings)
         if not (line or make or settings.store or has_store(settings.dir)):
             from halflap.store.store import refuse_moved
 
@@ -190,7 +190,7 @@ class Client:
 
     async def _call(
         self, method: str, path: str, json: Any, data: bytes, query: Mapping[str, Any]
-    ) -> Answer:
+    ) -> ApiAnswer:
         kind = "application/octet-stream"
         if json is not ...:
             data, kind = codec.encode(json), "application/json"
@@ -201,7 +201,7 @@ class Client:
         return answer
 
 
-class Http:
+class HttpLine:
     """The API of a server that runs, over HTTP."""
 
     runs = True
@@ -212,7 +212,7 @@ class Http:
         self._session = session
 
     @classmethod
-    def opened(cls, url: str, token: str) -> Http:
+    def opened(cls, url: str, token: str) -> HttpLine:
         """A line to a server."""
         return cls(url.rstrip("/"), token, aiohttp.ClientSession())
 
@@ -240,7 +240,7 @@ class Http:
 
     async def call(
         self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send one request."""
         headers = {**self._headers(path), **({"Content-Type": kind} if body else {})}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience)
@@ -253,7 +253,7 @@ class Http:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                return Answer(
+                return ApiAnswer(
                     response.status,
                     response.content_type,
                     await response.read(),
@@ -271,7 +271,7 @@ class Http:
             ) as response:
                 if response.status != 200:
                     kind = response.content_type
-                    answer = Answer(response.status, kind, await response.read())
+                    answer = ApiAnswer(response.status, kind, await response.read())
                     raise from_problem(answer.status, problem_of(answer), self.where)
                 async for line in response.content:
                     yield line.rstrip(b"\n")
@@ -323,7 +323,7 @@ def encoded(query: Mapping[str, Any]) -> str:
     )
 
 
-def problem_of(answer: Answer) -> Mapping[str, Any]:
+def problem_of(answer: ApiAnswer) -> Mapping[str, Any]:
     """The problem that came back; of anything else, what little it says."""
     if answer.kind == MEDIA_TYPE:
         found: Any = codec.decode(answer.body)
@@ -354,7 +354,7 @@ def remote(settings: Settings) -> tuple[str, str]:
     return named, token
 
 
-async def local(settings: Settings) -> Http | None:
+async def local(settings: Settings) -> HttpLine | None:
     """A line to the server that has this directory's store open; None where none answers.
 
     After a kill -9 its address is left; whoever has its port by now is not given the token.
@@ -362,7 +362,7 @@ async def local(settings: Settings) -> Http | None:
     address = ServerAddress.read(settings.dir)
     if address is None or not lives(address.pid) or not same_place(address.store, settings):
         return None
-    line = Http.opened(address.url, settings.token or read_token(settings.dir))
+    line = HttpLine.opened(address.url, settings.token or read_token(settings.dir))
     challenge = secrets.token_hex(16)
     with contextlib.suppress(HalflapError, codec.NotJson):
         health = await line.health(challenge)
@@ -392,7 +392,7 @@ def lives(pid: int) -> bool:
     return True
 
 
-async def opened(settings: Settings) -> Line:
+async def opened(settings: Settings) -> ApiLine:
     """The store of this directory, opened here; or the server that has taken it meanwhile."""
     # It takes most of a second to load what a server is made of: only where it is needed.
     from halflap.cli.offline import Offline

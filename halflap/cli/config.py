@@ -62,7 +62,7 @@ async def filled(
     refuse_unloaded(api, wanted)
     before: Mapping[str, Any] = known.config if known is not None else {}
     given = ask.pairs(answers, "--config")
-    form = ask.Form(wanted.config)
+    form = ask.SchemaForm(wanted.config)
     wished = {name for name, value in given.items() if value == ASK}
     given = {name: value for name, value in given.items() if name not in wished}
     if wished and not output.asks:
@@ -94,7 +94,7 @@ async def added(
     """
     refuse_unloaded(api, wanted)
     given = ask.pairs(answers, "--config")
-    form = ask.Form(wanted.config)
+    form = ask.SchemaForm(wanted.config)
     needed = set(wanted.config.get("required") or ())
     named = {each.partition(".")[0] for each in given}
     has = set(found.config) | (set(wanted.config.get("properties") or {}) - needed)
@@ -128,7 +128,7 @@ async def added(
 
 async def choose_listed(
     api: Client,
-    form: ask.Form,
+    form: ask.SchemaForm,
     listed: Collection[str],
     customer: str,
     wanted: VersionView,

@@ -17,7 +17,7 @@ from halflap.api.view import (
 )
 from halflap.cli import ask
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.limit import NUMBER, RATE, changed
 from halflap.cli.output import Output, Part, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure
@@ -46,7 +46,7 @@ def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("connections", cls=Group)
+@click.group("connections", cls=CommandGroup)
 def connections() -> None:
     """Accounts of apps, and their secrets.
 
@@ -105,7 +105,7 @@ async def add_connection(
     Example: halflap connections add warehouse.acme --customer Initech --secret api_key=env:ACME_KEY
     """
     wanted, schema = await kind_of(api, type_)
-    form = ask.Form(schema)
+    form = ask.SchemaForm(schema)
     given = ask.pairs(fields, "--field")
     ask.refuse_open_secrets(form, given)
     values = form.fill({**given, **ask.secrets(hidden)}, ask=output.asks)

@@ -8,7 +8,7 @@ import click
 
 from halflap.api.view import CustomerDetail, CustomerView, ErasureView, RetentionView
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.limit import NUMBER, RATE, changed, spelled
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
@@ -22,7 +22,7 @@ TOLD_EVERY = 2.0
 """After how many seconds it is said again how far an erasure has come."""
 
 
-@click.group("customers", cls=Group)
+@click.group("customers", cls=CommandGroup)
 def customers() -> None:
     """The customers of your product.
 

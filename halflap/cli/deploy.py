@@ -27,7 +27,7 @@ from halflap.cli.bulk import follow
 from halflap.cli.changes import Changes, outline
 from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, ago, quoted
-from halflap.cli.project import STORE, Entry, Project
+from halflap.cli.project import STORE, Project, ProjectEntry
 from halflap.cli.reach import speaks, sure
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import Conflict, NotFound
@@ -40,10 +40,10 @@ USUAL = (OWN, "staging", "production")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeploymentPlan:
     """A plan of a deployment: a bundle, the target, and what that has now."""
 
-    entry: Entry
+    entry: ProjectEntry
     bundle: Bundle
     target: str
     listed: IntegrationView | None
@@ -107,7 +107,7 @@ async def deploy(
             (f"HALFLAP_SERVER_{target.upper().replace('-', '_')} is not set: ", "dim"),
             (f"{target} is a target of this project's own server", "dim"),
         )
-    ledger = Ledger(project, settings)
+    ledger = DeploymentLedger(project, settings)
     async with Client.connect(settings, make=not dry_run) as api:
         for entry in entries:
             plan = await prepare(api, project, entry, target)
@@ -137,7 +137,9 @@ async def deploy(
         output.progress(("\nnothing was deployed: this was a dry run", "dim"))
 
 
-async def prepare(api: Client, project: Project, entry: Entry, target: str) -> Plan:
+async def prepare(
+    api: Client, project: Project, entry: ProjectEntry, target: str
+) -> DeploymentPlan:
     """Pack an integration, load it as the server will, and compare it with what the target has."""
     bundle = await asyncio.to_thread(pack, project.root, entry.entry)
     with tempfile.TemporaryDirectory(prefix="halflap-deploy-") as cache:
@@ -149,10 +151,10 @@ async def prepare(api: Client, project: Project, entry: Entry, target: str) -> P
     if now is not None:
         at = path("integrations", entry.name, "versions", now)
         before = read(VersionView, await api.get(at))
-    return Plan(entry, bundle, target, found, Changes.between(before, after, bundle))
+    return DeploymentPlan(entry, bundle, target, found, Changes.between(before, after, bundle))
 
 
-def known_target(output: Output, settings: Settings, plan: Plan) -> None:
+def known_target(output: Output, settings: Settings, plan: DeploymentPlan) -> None:
     """Refuse a target that nobody knows, which is most often one that is misspelt, or ask."""
     there = plan.listed.targets if plan.listed is not None else ()
     known = sorted({*USUAL, *settings.remotes, *there})
@@ -166,7 +168,7 @@ def known_target(output: Output, settings: Settings, plan: Plan) -> None:
     raise NotFound(f"{unknown}. A server of that name is known once {variable} is set in .env")
 
 
-def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
+def show(output: Output, api: Client, plan: DeploymentPlan, *, every_line: bool) -> None:
     """Show what a deployment changes."""
     if output.json:
         return
@@ -180,7 +182,7 @@ def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
         plan.changes.show(output, every_line=every_line)
 
 
-def newer(plan: Plan, seen: str | None) -> Conflict:
+def newer(plan: DeploymentPlan, seen: str | None) -> Conflict:
     """Says that the target has what this checkout does not know."""
     now = plan.summary
     note = f" ({now.note})" if now.note else ""
@@ -194,7 +196,7 @@ def newer(plan: Plan, seen: str | None) -> Conflict:
 
 
 async def publish(
-    api: Client, plan: Plan, seen: str | None, note: str, *, overwrite: bool
+    api: Client, plan: DeploymentPlan, seen: str | None, note: str, *, overwrite: bool
 ) -> Published:
     """Send the bundle, and point the target at it."""
     made = await api.post(
@@ -209,7 +211,7 @@ async def publish(
 
 
 async def follow_up(
-    api: Client, output: Output, plan: Plan, number: int, *, upgrades: bool
+    api: Client, output: Output, plan: DeploymentPlan, number: int, *, upgrades: bool
 ) -> None:
     """Upgrade the target's instances, or say which ones stay where they are."""
     name = plan.entry.name
@@ -228,7 +230,7 @@ async def follow_up(
         output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
 
 
-def others_versions(plan: Plan) -> set[str]:
+def others_versions(plan: DeploymentPlan) -> set[str]:
     """The versions that other targets have at the same server: their instances are not ours."""
     if plan.listed is None:
         return set()
@@ -236,7 +238,7 @@ def others_versions(plan: Plan) -> set[str]:
     return {hash for name, hash in targets if name != plan.target and hash != plan.now}
 
 
-def report(plan: Plan, number: int | None) -> Mapping[str, Any]:
+def report(plan: DeploymentPlan, number: int | None) -> Mapping[str, Any]:
     """A deployment, or what it would be, for machines."""
     return {
         "integration": plan.entry.name,
@@ -249,7 +251,7 @@ def report(plan: Plan, number: int | None) -> Mapping[str, Any]:
     }
 
 
-class Ledger:
+class DeploymentLedger:
     """A record of what this checkout last saw at each server's targets."""
 
     def __init__(self, project: Project, settings: Settings) -> None:
@@ -261,13 +263,13 @@ class Ledger:
             "here" if own else str(settings.dir.resolve())
         )
 
-    def seen(self, plan: Plan) -> str | None:
+    def seen(self, plan: DeploymentPlan) -> str | None:
         """The hash that this checkout last saw at a target."""
         if self._own and plan.target == OWN:
             return plan.now  # a project's own store has nobody else's work in it
         return self._read().get(self._key(plan))
 
-    def saw(self, plan: Plan) -> None:
+    def saw(self, plan: DeploymentPlan) -> None:
         """Note that the target has the plan's version now."""
         known = {**self._read(), self._key(plan): plan.bundle.hash}
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -275,7 +277,7 @@ class Ledger:
         draft.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
         draft.replace(self._path)
 
-    def _key(self, plan: Plan) -> str:
+    def _key(self, plan: DeploymentPlan) -> str:
         return f"{self._where} {plan.target} {plan.entry.name}"
 
     def _read(self) -> dict[str, str]:

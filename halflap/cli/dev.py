@@ -24,7 +24,7 @@ from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
-from halflap.gateway.refusal import Refusal
+from halflap.gateway.refusal import RequestRefusal
 from halflap.gateway.route import Intake
 from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
@@ -122,7 +122,7 @@ class DevHost(Host):
             label = self.feed.label(route.flow.instance, route.flow.flow)
             self.screen.rejected(label, rejection)
 
-    def _refused(self, refusal: Refusal) -> None:
+    def _refused(self, refusal: RequestRefusal) -> None:
         if self.screen is not None:
             self.screen.refused(refusal.status, refusal.detail)
 

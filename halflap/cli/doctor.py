@@ -25,7 +25,7 @@ import click
 
 import halflap
 from halflap.api.view import IntegrationView, VersionView
-from halflap.cli.client import Client, Http, has_store, local, path, read
+from halflap.cli.client import Client, HttpLine, has_store, local, path, read
 from halflap.cli.output import Output, state
 from halflap.cli.reach import settings_here
 from halflap.cli.tunnel import PROGRAMS
@@ -259,7 +259,7 @@ def foreign(settings: Settings) -> str:
     return ""
 
 
-async def store(settings: Settings, server: Http | None) -> Check:
+async def store(settings: Settings, server: HttpLine | None) -> Check:
     """Check that the store opens, or name the process that has it."""
     if server is not None:
         health = await server.health()
@@ -288,7 +288,7 @@ async def store(settings: Settings, server: Http | None) -> Check:
     return Check("store", "ok", f"{database}, {database.stat().st_size / 1e6:.1f} MB")
 
 
-def port(settings: Settings, server: Http | None) -> Check:
+def port(settings: Settings, server: HttpLine | None) -> Check:
     """Check that the server's port is free, or ours."""
     if server is not None:
         return Check("port", "ok", f"the server listens at {server.where}")
@@ -303,7 +303,7 @@ def port(settings: Settings, server: Http | None) -> Check:
     return Check("port", "ok", f"{settings.host}:{settings.port} is free")
 
 
-async def public_url(settings: Settings, server: Http | None) -> Check:
+async def public_url(settings: Settings, server: HttpLine | None) -> Check:
     """Check that senders reach this server at the URL that they are given."""
     name, url = "public url", settings.public_url
     if not url and settings.store:
@@ -315,7 +315,7 @@ async def public_url(settings: Settings, server: Http | None) -> Check:
         return Check(name, "ok", said)
     if server is None:
         return Check(name, "ok", f"{url}; it is tried while a server runs")
-    line = Http.opened(url, "")
+    line = HttpLine.opened(url, "")
     try:
         await line.health()
     except (HalflapError, codec.NotJson) as error:

@@ -25,7 +25,7 @@ from halflap.api.execution_view import (
 from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import bulk_options, do_many, meant, time_of
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, state, took, when
 from halflap.cli.pauses import whoever
 from halflap.cli.reach import customer_option, speaks
@@ -71,7 +71,7 @@ def narrowing_query(given: Mapping[str, str | None]) -> dict[str, str | None]:
     return {**given, "customer": customer, "instance": instance, "since": since, "until": until}
 
 
-@click.group("executions", cls=Group)
+@click.group("executions", cls=CommandGroup)
 def executions() -> None:
     """Executions of flows: what happened, why, and again.
 
@@ -544,7 +544,7 @@ async def dismiss_execution(
             output.line(f"dismissed {found.id}")
 
 
-@click.group("events", cls=Group)
+@click.group("events", cls=CommandGroup)
 def events() -> None:
     """Print an event: its request and its body; or send one.
 

@@ -17,7 +17,7 @@ MOST_LINES = 100
 
 
 @dataclass(slots=True)
-class Seen:
+class ShownParts:
     """The parts of an execution that were shown."""
 
     accepted_at: Micros
@@ -34,7 +34,7 @@ class Feed:
         self._journal = journal
         self._screen = screen
         self._changes: asyncio.Queue[Change] = asyncio.Queue(MOST_WAITING)
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, ShownParts] = {}
         self._dropped = 0
         self.labels: dict[tuple[str, str], str] = {}
         """The name of a flow of an instance here."""
@@ -71,7 +71,7 @@ class Feed:
         known = seen is not None
         if seen is None:
             start = change.start
-            seen = self._seen[change.execution] = Seen(start.event.received_at)
+            seen = self._seen[change.execution] = ShownParts(start.event.received_at)
             self._screen.event(label, start.event, change.execution, start.key, change.at)
         if change.outcome is not None:
             await self._steps(label, change.execution, seen)
@@ -89,7 +89,7 @@ class Feed:
         elif known and change.state in ("waiting", "queued"):
             await self._pause(label, change, seen)
 
-    async def _pause(self, label: str, change: Change, seen: Seen) -> None:
+    async def _pause(self, label: str, change: Change, seen: ShownParts) -> None:
         await self._steps(label, change.execution, seen)
         found = await self._journal.execution(change.execution)
         if found is None:
@@ -106,7 +106,7 @@ class Feed:
         what = f"attempt {change.attempt} ended{why}; again in {until or 'a moment'}"
         self._screen.pause(label, what, change.at, again=True)
 
-    async def _steps(self, label: str, execution: str, seen: Seen) -> None:
+    async def _steps(self, label: str, execution: str, seen: ShownParts) -> None:
         steps = await self._journal.steps(execution)
         steps = [each for each in steps if each.seq >= 0 and is_shown(each)]
         logs = await self._journal.logs(execution, seen.logs)

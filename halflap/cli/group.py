@@ -8,7 +8,7 @@ WHOLE = 400
 """So long may the sentence be that says what a command is for; click cuts it at a line."""
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose help lists its commands without cutting what they are for."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -17,7 +17,7 @@ from halflap.api.view import (
 from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.config import added, config_options, filled, version_of
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.moves import Move, repeated, settle
 from halflap.cli.output import Output, ago, full_name, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
@@ -33,7 +33,7 @@ patience_option = click.option(
 )
 
 
-@click.group("instances", cls=Group)
+@click.group("instances", cls=CommandGroup)
 def instances() -> None:
     """Integrations activated for customers: their life.
 

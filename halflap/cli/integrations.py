@@ -7,13 +7,13 @@ import click
 from halflap.api.view import IntegrationView, OfferView, SharedEndpointView, SharedSecrets
 from halflap.cli import ask
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.reach import speaks
 from halflap.errors import NotFound
 
 
-@click.group("integrations", cls=Group)
+@click.group("integrations", cls=CommandGroup)
 def integrations() -> None:
     """List what is published, and the URLs that all customers share.
 

@@ -12,7 +12,7 @@ from halflap.api.view import ConnectionLimitsView, LimitsView
 DEFAULT = -1
 
 
-class Limit(click.ParamType[Any]):
+class LimitType(click.ParamType[Any]):
     """A number, `none` or `default`."""
 
     name = "number"
@@ -33,7 +33,7 @@ class Limit(click.ParamType[Any]):
         return number
 
 
-NUMBER, RATE = Limit(int), Limit(float)
+NUMBER, RATE = LimitType(int), LimitType(float)
 
 
 def changed(

@@ -106,7 +106,7 @@ async def serve_destination(deliveries: Deliveries) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-class Client:
+class LoadClient:
     """Posts events over kept-alive connections, as many as are in use at once."""
 
     def __init__(self, url: str) -> None:

@@ -51,7 +51,7 @@ async def settle(
         found = read(InstanceView, await api.post(f"{where}/{move.verb}", draft, **move.query))
     output.progress((f"{found.state} {named} …", "dim"))
     before, catch_up = None if begun else instance.deployment, found.catch_up
-    steps = Steps(api, output)
+    steps = DeploymentSteps(api, output)
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while found.state in BETWEEN:
@@ -73,7 +73,7 @@ async def settle(
         caught_up(output, named, catch_up)
 
 
-class Steps:
+class DeploymentSteps:
     """The steps of a deployment, each shown once."""
 
     def __init__(self, api: Client, output: Output) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 import halflap
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError
 from halflap.sdk import registry
 
@@ -36,7 +36,7 @@ directory_option = click.option(
 )
 
 
-@click.group("new", cls=Group)
+@click.group("new", cls=CommandGroup)
 def new() -> None:
     """Begin an integration or a component, or take the example of one."""
 

@@ -7,12 +7,12 @@ import click
 from halflap.api.view import OAuthAppView
 from halflap.cli import ask
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure
 
 
-@click.group("oauth-apps", cls=Group)
+@click.group("oauth-apps", cls=CommandGroup)
 def oauth_apps() -> None:
     """The team's own OAuth apps, one per component: what customers sign in through.
 

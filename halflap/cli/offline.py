@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from halflap.cli.client import NEXT, Answer
+from halflap.cli.client import NEXT, ApiAnswer
 from halflap.errors import HalflapError
 from halflap.server.host import Host, token_of
 from halflap.server.role import COMMAND
@@ -59,7 +59,7 @@ class Offline:
 
     async def call(
         self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send one request."""
         if method == "POST" and NEEDS_ENGINE.fullmatch(path):
             await self._work()
@@ -76,7 +76,7 @@ class Offline:
         await self.host(scope, receive, send)
         headers: dict[bytes, bytes] = dict(sent[0]["headers"])
         whole = b"".join(each.get("body", b"") for each in sent[1:])
-        return Answer(
+        return ApiAnswer(
             sent[0]["status"],
             headers.get(b"content-type", b"").decode().partition(";")[0],
             whole,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from halflap.cli.project import Entry, Project, documents, sources
+from halflap.cli.project import Project, ProjectEntry, documents, sources
 from halflap.lowcode.outline import as_text
 from halflap.lowcode.outline import outline as outline_of
 from halflap.sdk import codec
@@ -32,7 +32,7 @@ def outline(target: str | None, as_json: bool) -> None:
     click.echo("\n\n".join(as_text(each) for each in outlines))
 
 
-def found(target: str | None) -> tuple[Project, tuple[Entry, ...]]:
+def found(target: str | None) -> tuple[Project, tuple[ProjectEntry, ...]]:
     """The project that is meant, and the integrations of it."""
     if target is None or Path(target).exists():
         project = Project.read(None if target is None else Path(target))

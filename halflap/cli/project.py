@@ -36,7 +36,7 @@ def read_environment(path: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProjectEntry:
     """One integration of a project.
 
     `name` is what the integration calls itself, `entry` is where it starts (`warehouse:integration`),
@@ -64,7 +64,7 @@ class Project:
     """A project's folder and its integrations, by name."""
 
     root: Path
-    integrations: tuple[Entry, ...]
+    integrations: tuple[ProjectEntry, ...]
 
     @classmethod
     def read(cls, start: Path | None = None) -> Project:
@@ -81,7 +81,7 @@ class Project:
             if not start.is_file() or path == start
             for entry in entries(root, path)
         ]
-        seen: dict[str, Entry] = {}
+        seen: dict[str, ProjectEntry] = {}
         for entry in found:
             first = seen.setdefault(entry.name, entry)
             if first is not entry:
@@ -102,7 +102,7 @@ class Project:
         """The file of the project's local settings."""
         return self.root / ENVIRONMENT
 
-    def integration(self, name: str | None = None) -> Entry:
+    def integration(self, name: str | None = None) -> ProjectEntry:
         """The integration of a name, or the only one; `NotFound` and `DefinitionError` say what to do."""
         names = [each.name for each in self.needed()]
         if name is None and len(names) == 1:
@@ -118,7 +118,7 @@ class Project:
         hint = f"did you mean {close[0]}? There are" if close else "there are"
         raise NotFound(f"{self.root} has no integration {name!r}; {hint}: {listed(names)}")
 
-    def needed(self) -> tuple[Entry, ...]:
+    def needed(self) -> tuple[ProjectEntry, ...]:
         """All its integrations; a project without any is a `DefinitionError`."""
         if not self.integrations:
             raise DefinitionError(
@@ -175,7 +175,7 @@ def documents(root: Path) -> Iterator[Path]:
             continue
 
 
-def entries(root: Path, path: Path) -> list[Entry]:
+def entries(root: Path, path: Path) -> list[ProjectEntry]:
     """The integrations that a source defines at module level, or the one that a document is."""
     if path.suffix != ".py":
         return _document(root, path)
@@ -185,14 +185,14 @@ def entries(root: Path, path: Path) -> list[Entry]:
     module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     tree = parse(path, file)
     names, modules = _constructors(tree.body)
-    found: list[Entry] = []
+    found: list[ProjectEntry] = []
     for node in tree.body:
         target, value = _assigned(node)
         if target is None or not isinstance(value, ast.Call):
             continue
         if _is_constructor(value.func, names, modules):
             name = _name_of(value, f"{file}:{value.lineno}")
-            found.append(Entry(name, f"{module}:{target}", file, node.lineno))
+            found.append(ProjectEntry(name, f"{module}:{target}", file, node.lineno))
     return found
 
 
@@ -214,12 +214,12 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _document(root: Path, path: Path) -> list[Entry]:
+def _document(root: Path, path: Path) -> list[ProjectEntry]:
     from halflap.lowcode import name_in, read
 
     file = path.relative_to(root).as_posix()
     found = name_in(read(path.read_bytes(), file))
-    return [] if found is None else [Entry(found[0], file, file, found[1].line)]
+    return [] if found is None else [ProjectEntry(found[0], file, file, found[1].line)]
 
 
 def _modules(folder: Path) -> list[Path]:

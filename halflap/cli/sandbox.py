@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
 from halflap_sandbox import acme, salesforce
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
@@ -22,7 +22,7 @@ SALESFORCE_PORT = 8600
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
-@click.group("sandbox", cls=Group)
+@click.group("sandbox", cls=CommandGroup)
 def sandbox() -> None:
     """Run a small real app to develop against."""
 

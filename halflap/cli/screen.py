@@ -236,7 +236,7 @@ def plain_places(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CodeLocation:
     """A line of the author's: `file:line` in the project, its function, what stands there."""
 
     where: str
@@ -244,10 +244,10 @@ class Place:
     source: str
 
 
-def own_place(trace: str) -> Place | None:
+def own_place(trace: str) -> CodeLocation | None:
     """The innermost line of the author's in a trace; None where only other code was running."""
     frames = _FRAME.findall(trace)
     if not frames:
         return None
     file, number, function, source = frames[-1]
-    return Place(f"{file}:{number}", function, source.strip())
+    return CodeLocation(f"{file}:{number}", function, source.strip())

@@ -15,7 +15,7 @@ import click
 from halflap.api.view import InstanceView
 from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output
-from halflap.cli.project import Entry, Project
+from halflap.cli.project import Project, ProjectEntry
 from halflap.cli.reach import speaks
 from halflap.errors import ConfigError, HalflapError, NotFound
 from halflap.sdk.signature import Signature
@@ -73,7 +73,7 @@ async def send_event(
 
 
 def signed(
-    root: Path, entry: Entry, flow: str, data: bytes, url: str, secret: str
+    root: Path, entry: ProjectEntry, flow: str, data: bytes, url: str, secret: str
 ) -> tuple[str, dict[str, str]]:
     """Return the method of an event for a flow of the working copy, and the headers that sign it."""
     # It takes most of a second to load what loads a project: only where it is needed.

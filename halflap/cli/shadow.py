@@ -19,7 +19,7 @@ from halflap.api.recordings import RecordingPage, RecordingView
 from halflap.cli.client import Client, path, read
 from halflap.cli.executions import apart, instance_option
 from halflap.cli.output import Output, inline
-from halflap.cli.project import Entry, Project
+from halflap.cli.project import Project, ProjectEntry
 from halflap.cli.reach import customer_option, speaks
 from halflap.engine.builder import partner_of, validated
 from halflap.engine.bundle import Bundle, pack
@@ -133,7 +133,7 @@ async def integration_of(
         where = path("integrations", name, "versions", number, "bundle")
         return await loaded(Bundle.from_bytes(await api.bytes(where)))
     here = Project.read(project)
-    entry: Entry = here.integration(name)
+    entry: ProjectEntry = here.integration(name)
     return await loaded(pack(here.root, entry.entry))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output
 from halflap.cli.reach import speaks
 from halflap.errors import ConfigError
@@ -16,7 +16,7 @@ from halflap.server.settings import Settings
 EVERY_SECONDS = 1.0
 
 
-@click.group("store", cls=Group)
+@click.group("store", cls=CommandGroup)
 def store() -> None:
     """Where everything is kept: a file, or PostgreSQL.
 

@@ -186,7 +186,7 @@ async def changed_since(api: Client, file: Path, found: Mapping[str, Any]) -> st
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFixture:
     """A fixture that was written, and the import that its test lacks."""
 
     path: Path
@@ -240,7 +240,9 @@ async def fetch_customer(api: Client, found: Mapping[str, Any]) -> dict[str, Any
     return {} if customer.startswith("$") else await api.get(path("customers", customer))
 
 
-def write(project: Project, fixture: Mapping[str, Any], name: str, *, force: bool) -> Written:
+def write(
+    project: Project, fixture: Mapping[str, Any], name: str, *, force: bool
+) -> WrittenFixture:
     """Write a fixture, and the test that runs all of them where it is missing."""
     entry = project.integration(fixture["integration"])
     folder = project.root / "tests" / "fixtures"
@@ -257,6 +259,6 @@ def write(project: Project, fixture: Mapping[str, Any], name: str, *, force: boo
     if not runner.exists():
         head, _, rest = RECORDED.partition("\nFIXTURES")
         runner.write_text(f"{head}\n{imported}\n\nFIXTURES{rest}", encoding="utf-8")
-        return Written(file, "")
+        return WrittenFixture(file, "")
     known = imported.partition("  #")[0] in runner.read_text(encoding="utf-8")
-    return Written(file, "" if known else imported.partition("  #")[0])
+    return WrittenFixture(file, "" if known else imported.partition("  #")[0])

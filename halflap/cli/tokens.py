@@ -8,7 +8,7 @@ import click
 
 from halflap.api.view import Minted, TokenView
 from halflap.cli.client import Client, path, read
-from halflap.cli.group import Group
+from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
 from halflap.sdk.duration import duration
@@ -29,7 +29,7 @@ class Lasting(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-@click.group("tokens", cls=Group)
+@click.group("tokens", cls=CommandGroup)
 def tokens() -> None:
     """Manage tokens that act for one customer at the API: they see and change its things alone.
 

@@ -13,7 +13,7 @@ import msgspec
 from halflap.api.operations.kinds import name_of
 from halflap.cli.answers import Answers, answered, expected, stray
 from halflap.cli.feed import Feed
-from halflap.cli.project import COMPONENTS, Entry, Project, read_environment
+from halflap.cli.project import COMPONENTS, Project, ProjectEntry, read_environment
 from halflap.cli.screen import Screen
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
@@ -141,13 +141,13 @@ class Workbench:
         if running:
             self._screen.note("the version before stays active; save again once this is mended")
 
-    def _stays(self, entry: Entry, bench: Bench, error: DefinitionError) -> None:
+    def _stays(self, entry: ProjectEntry, bench: Bench, error: DefinitionError) -> None:
         self._screen.problem(f"{entry.name} is not loaded", error.message)
         if bench.version:
             self._screen.note("the version before stays active; save again once this is mended")
 
     async def _refresh(
-        self, entry: Entry, bench: Bench, environment: Mapping[str, str], *, alone: bool
+        self, entry: ProjectEntry, bench: Bench, environment: Mapping[str, str], *, alone: bool
     ) -> None:
         bundle = await anyio.to_thread.run_sync(pack, self._project.root, entry.entry)
         await self._show_findings(entry, bundle)
@@ -186,7 +186,7 @@ class Workbench:
         elif not bench.told:
             await self._tell(integration, instance, version, bench)
 
-    async def _show_findings(self, entry: Entry, bundle: Bundle) -> None:
+    async def _show_findings(self, entry: ProjectEntry, bundle: Bundle) -> None:
         """Show what lint finds, each finding once until it is mended and comes again."""
         found = await self._host.library.findings(bundle)
         shown = self._findings.get(entry.name, set[Finding]())

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from halflap.engine.doing import Cancelled, Steps
-from halflap.engine.scope import Scope, current, current_scope, escaped
+from halflap.engine.scope import StepScope, current, current_scope, escaped
 from halflap.errors import Fenced, StoreError
 from halflap.sdk.running import Suspended
 
@@ -25,7 +25,7 @@ async def gather(
     gate = asyncio.Semaphore(max(limit, 1))
     scopes = [steps.past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
 
-    async def branch(item: Any, scope: Scope) -> Any:
+    async def branch(item: Any, scope: StepScope) -> Any:
         scope.task = asyncio.current_task()
         current.set(scope)
         async with gate:

@@ -16,7 +16,7 @@ from halflap.engine.facts import FactSource, FlowFacts, Learnt, StoredAccount, h
 from halflap.engine.gate import AccountGate, limits_of
 from halflap.engine.judge import Judges
 from halflap.engine.library import Library
-from halflap.engine.routing import Target, check_takes_routes
+from halflap.engine.routing import RouteTarget, check_takes_routes
 from halflap.engine.throttle import LocalKeeper, Throttles
 from halflap.engine.twoway import Partner
 from halflap.errors import ConfigError, DefinitionError, NotFound, Unauthorized, Unrouted
@@ -103,7 +103,7 @@ class WorkBuilder:
             )
         return integration.flows[key.flow]
 
-    async def aim(self, key: FlowKey, route: Route) -> Target:
+    async def aim(self, key: FlowKey, route: Route) -> RouteTarget:
         """Return the target of a flow's route; `Unrouted`, with what to mend, where there is none."""
         target = await self.source.routed(key, route.name, route.whose)
         integration = await self.library.integration(target.version)
@@ -117,7 +117,7 @@ class WorkBuilder:
         flow = await self.flow_of(integration, flow, target.instance, target.revision)
         _, unseal = self.seals(key.customer)
         seal, _ = self.seals(target.customer)
-        return Target(replace(target, flow=flow.name), flow, lambda text: seal(unseal(text)))
+        return RouteTarget(replace(target, flow=flow.name), flow, lambda text: seal(unseal(text)))
 
     async def config(self, integration: Integration[Any], instance: str, revision: int) -> Config:
         """Return an instance's config of one revision, its connections linked to their accounts."""

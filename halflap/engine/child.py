@@ -18,14 +18,14 @@ from halflap.engine.builder import WorkBuilder
 from halflap.engine.executor import Executor, Work
 from halflap.engine.library import Library
 from halflap.engine.line import (
-    Answer,
     Begin,
     Bundled,
-    Done,
     Drop,
     GivenFacts,
     Line,
-    News,
+    LineAnswer,
+    LineDone,
+    LineNews,
     Ready,
     Take,
     ToChild,
@@ -105,7 +105,7 @@ class RemoteTurn:
         return await self._desk.ask("outcome", execution, execution=self.start.execution)
 
 
-class Child:
+class ChildRunner:
     """Runs the turns that come over the line, all at once, and sends their verdicts back."""
 
     def __init__(self, line: Line) -> None:
@@ -128,9 +128,9 @@ class Child:
                 match message:
                     case Take():
                         self._take(message, executor)
-                    case Answer() | Bundled() | GivenFacts():
+                    case LineAnswer() | Bundled() | GivenFacts():
                         self._desk.take(message)
-                    case News():
+                    case LineNews():
                         self._hear(message)
                     case Drop(execution) if execution in self._running:
                         self._running[execution][1].cancel()
@@ -158,7 +158,7 @@ class Child:
         task = asyncio.get_running_loop().create_task(self._run(turn, executor))
         self._running[turn.start.execution] = turn, task
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: LineNews) -> None:
         for name, (turn, _) in self._running.items():
             turn.until = news.until.get(name, turn.until)
             turn.cancelling = news.cancelling.get(name, turn.cancelling)
@@ -168,14 +168,14 @@ class Child:
         try:
             verdict = await executor(turn)
         except asyncio.CancelledError:
-            done = Done(id, dropped=True)
+            done = LineDone(id, dropped=True)
         except Exception as error:
-            done = Done(id, trouble=trouble_of(error))
+            done = LineDone(id, trouble=trouble_of(error))
         else:
             if isinstance(verdict, Ended):
-                done = Done(id, ended=verdict)
+                done = LineDone(id, ended=verdict)
             else:
-                done = Done(id, again=verdict)
+                done = LineDone(id, again=verdict)
         del self._running[id]
         self._line.send(done)
 
@@ -184,7 +184,7 @@ async def live(descriptor: int) -> None:
     """Run as the child at the other end of a socket."""
     line_socket = socket.socket(fileno=descriptor)
     reader, writer = await asyncio.open_unix_connection(sock=line_socket)
-    await Child(Line(reader, writer, ToChild)).run()
+    await ChildRunner(Line(reader, writer, ToChild)).run()
 
 
 def main() -> None:

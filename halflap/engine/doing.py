@@ -15,7 +15,7 @@ from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
 from halflap.engine.retry import TryAgain, again, classified
-from halflap.engine.scope import Scope, current, current_scope
+from halflap.engine.scope import StepScope, current, current_scope
 from halflap.engine.step import line_of, step_failed
 from halflap.engine.twoway import TwoWay
 from halflap.errors import (
@@ -114,7 +114,7 @@ class StepResult:
 NEW = -(2**62)
 """The number of a record that has none yet."""
 Again = Literal["never", "go on", "afresh"]
-Do = Callable[[Scope, Record], Awaitable[StepResult]]
+Do = Callable[[StepScope, Record], Awaitable[StepResult]]
 """Does a step, from its record as it begins, or as an earlier attempt left it."""
 
 
@@ -157,7 +157,7 @@ class Steps:
 
     # The flow's own scope -------------------------------------------------------------------
 
-    def open(self) -> Scope:
+    def open(self) -> StepScope:
         """Open the flow's scope in the current task."""
         start = self.turn.start
         began = scope_time(start.root, start.replay, start.event, self.turn.accepted_at)
@@ -165,12 +165,12 @@ class Steps:
         current.set(scope)
         return scope
 
-    def close(self, scope: Scope) -> None:
+    def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
         self.past.close(scope)
 
     async def left(
-        self, scope: Scope | None = None
+        self, scope: StepScope | None = None
     ) -> tuple[Sequence[Record], Sequence[LogLine], Sequence[StateWrite]]:
         """Return the unwritten records: they go with the verdict. With the flow's scope, all it
         logged.
@@ -198,7 +198,7 @@ class Steps:
         inputs: bytes | None = None,
         compares: bool = True,
         again: Again = "never",
-        at: tuple[Scope, str] | None = None,
+        at: tuple[StepScope, str] | None = None,
     ) -> Record:
         """Return the record of the scope's next step of a name: the journal's, or of doing it now.
 
@@ -245,20 +245,20 @@ class Steps:
         """Return the record of a step that ended well just now."""
         return replace(begun, status="succeeded", ended_at=self.turn.now(), result=result)
 
-    async def settled(self, scope: Scope, writes: Sequence[StateWrite] = ()) -> None:
+    async def settled(self, scope: StepScope, writes: Sequence[StateWrite] = ()) -> None:
         """Return once all that an effect may follow is on disk, with `writes`, and it may be made."""
         await self.ledger.settle(writes)
         self.check(scope)
 
     def recall(
-        self, scope: Scope, path: str, spec: StepSpec, inputs: bytes | None
+        self, scope: StepScope, path: str, spec: StepSpec, inputs: bytes | None
     ) -> Record | None:
         """Return the record of the step that the flow came to; None where it is new."""
         return self.past.recall(scope, path, inputs)
 
     async def do(
         self,
-        scope: Scope,
+        scope: StepScope,
         path: str,
         spec: StepSpec,
         inputs: bytes,
@@ -267,7 +267,7 @@ class Steps:
         """Run something as the step at `path`, or answer from the journal."""
         is_recalled = True
 
-        async def attempt(scope: Scope, begun: Record) -> StepResult:
+        async def attempt(scope: StepScope, begun: Record) -> StepResult:
             nonlocal is_recalled
             is_recalled = False
             if begun.seq != NEW and (at := due_of(begun)) > self.turn.now():
@@ -367,7 +367,7 @@ class Steps:
                 error.retryable = judged == "again"
                 return error
 
-    def keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
         """Keep a record with the scope's lines, and go on behind it."""
         self.ledger.keep(record, writes)
         if scope.lines:
@@ -385,7 +385,7 @@ class Steps:
             raise step_failed(record)
         return decode_value(record.result or b"null", adapter, self.unseal)
 
-    def check(self, scope: Scope) -> None:
+    def check(self, scope: StepScope) -> None:
         """Raise `Cancelled` or `Fenced` where nothing more may be done."""
         if self.turn.cancelling is not None:
             self.cancelled = scope.unwinding = True
@@ -444,7 +444,7 @@ class Steps:
             waiting, tried, pause=Pause(decided.how, until, record.failure, waits_for)
         )
 
-    def pause(self, scope: Scope, pause: Pause) -> NoReturn:
+    def pause(self, scope: StepScope, pause: Pause) -> NoReturn:
         """Unwind the flow, which leaves memory for a reason."""
         self.pauses.append(pause)
         scope.unwinding = True

@@ -44,7 +44,7 @@ SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RecordKnowledge:
     """A flow's knowledge of a record.
 
     fields: values, and the execution of ours that wrote them, empty where they were only seen; no
@@ -75,7 +75,7 @@ class Known:
             known += self.fields[name][0]
         return not any(same(each, short(value)) for each in known)
 
-    def as_event_shows(self, fields: Mapping[str, Any]) -> Known:
+    def as_event_shows(self, fields: Mapping[str, Any]) -> RecordKnowledge:
         """Return what is known without the pending writes that an event speaks against.
 
         A write changes all its fields at once. Where one of them still has the value from before,
@@ -130,7 +130,7 @@ class Known:
             if each.keys() <= fields.keys() and step.partition("/")[0] != besides
         ]
 
-    def without(self, step: str, executions: Collection[str]) -> Known:
+    def without(self, step: str, executions: Collection[str]) -> RecordKnowledge:
         """Return the knowledge besides what a step's earlier tries, or some executions, may have
         written.
         """
@@ -173,11 +173,11 @@ class Echo:
 
     # An event -------------------------------------------------------------------------------
 
-    async def known(self, record: RecordState) -> Known:
+    async def known(self, record: RecordState) -> RecordKnowledge:
         """Return the flow's knowledge of its event's record."""
         return await self._known(record, f"@{self.pairs}/{self._flow}=")
 
-    async def dealt_with(self, record: RecordState) -> Known:
+    async def dealt_with(self, record: RecordState) -> RecordKnowledge:
         """Return the knowledge of a record of the flows with the same pairs, whichever of them got
         it.
         """
@@ -243,7 +243,7 @@ class Echo:
         gone = {"!": None, **{f"^{name}": None for name in told.fields}}
         return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, **gone})
 
-    def failed(self, told: RecordState, known: Known, at: Micros) -> StateWrite:
+    def failed(self, told: RecordState, known: RecordKnowledge, at: Micros) -> StateWrite:
         """Store the values that nothing came of, with when their event was accepted."""
         news = {n: told.fields[n] for n in known.news(told.fields)}
         new = {n for n, v in news.items() if known.failed_at(n, v) is None}
@@ -352,7 +352,7 @@ class Echo:
 
     # Inside ---------------------------------------------------------------------------------
 
-    async def _known(self, record: RecordState, told: str) -> Known:
+    async def _known(self, record: RecordState, told: str) -> RecordKnowledge:
         row = parsed(await self._turn.read_state(self._records, record.name))
         written = {name[1:]: held for name, held in row.items() if name[0] == "="}
         fields: dict[str, tuple[list[Any], str]] = {}
@@ -361,7 +361,7 @@ class Echo:
             fields[name] = ([value], step.partition("/")[0]) if ours else ([], "")
         pending = {name[1:]: held for name, held in row.items() if name[0] == "~"}
         mine = {step: held for step, held in pending.items() if self._is_ours(held[0])}
-        return Known(
+        return RecordKnowledge(
             {**fields, **self._seen(row, told)},
             {step: held[1] for step, held in mine.items()},
             {name[1:]: held for name, held in row.items() if name[0] == "?"},

@@ -20,7 +20,7 @@ from halflap.engine.protocol import LONGEST_REASON, Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
 from halflap.engine.routing import Aim, no_target, opened_headers
-from halflap.engine.scope import Scope
+from halflap.engine.scope import StepScope
 from halflap.engine.step import Perform
 from halflap.engine.twoway import Current, Partner, ask
 from halflap.errors import (
@@ -56,7 +56,7 @@ from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
 from halflap.sdk.pairs import plain_fields, read_of
-from halflap.sdk.payload import Payload, Reader
+from halflap.sdk.payload import Payload, PayloadReader
 from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, decode_value, encode_value
 from halflap.sdk.redact import Redactor
 from halflap.sdk.request import Headers, LargeRequest, Request
@@ -116,7 +116,7 @@ class Executor:
     resolve: Resolve
     chance: random.Random = field(default_factory=random.Random)
     perform: Perform | None = None
-    reader: Reader | None = None
+    reader: PayloadReader | None = None
     """Where payloads are that are too large for memory."""
     recorder: Callable[..., StepRecorder] = StepRecorder
 
@@ -208,7 +208,7 @@ class Executor:
         return Ended(outcome, records, logs, [*writes, *news], next)
 
     async def _attempt(
-        self, turn: Turn, work: Work, recorder: StepRecorder, scope: Scope
+        self, turn: Turn, work: Work, recorder: StepRecorder, scope: StepScope
     ) -> Outcome:
         flow, start = work.flow, turn.start
         request = request_of(turn, work.unseal)

@@ -72,7 +72,7 @@ class Take(msgspec.Struct, frozen=True, tag=True):
     until: float
 
 
-class News(msgspec.Struct, frozen=True, tag=True):
+class LineNews(msgspec.Struct, frozen=True, tag=True):
     """Changes since the last exchange: leases that were prolonged, executions to cancel."""
 
     until: dict[str, float]
@@ -98,7 +98,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     arguments: bytes
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
+class LineAnswer(msgspec.Struct, frozen=True, tag=True):
     """To the child: what became of what it asked for."""
 
     number: int
@@ -106,7 +106,7 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     trouble: Trouble | None = None
 
 
-class Done(msgspec.Struct, frozen=True, tag=True):
+class LineDone(msgspec.Struct, frozen=True, tag=True):
     """From the child: the verdict on an execution, or why there is none."""
 
     execution: str
@@ -116,8 +116,8 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     dropped: bool = False
 
 
-ToChild = Begin | Bundled | GivenFacts | Take | News | Drop | Answer
-ToParent = Ready | Ask | Done
+ToChild = Begin | Bundled | GivenFacts | Take | LineNews | Drop | LineAnswer
+ToParent = Ready | Ask | LineDone
 
 
 class Line:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from halflap.engine.scope import Scope, scope_of
+from halflap.engine.scope import StepScope, scope_of
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
 
@@ -61,20 +61,20 @@ class Past:
         self._next_seq += 1
         return self._next_seq - 1
 
-    def whole(self, now: Micros, task: asyncio.Task[Any] | None) -> Scope:
+    def whole(self, now: Micros, task: asyncio.Task[Any] | None) -> StepScope:
         """The flow's own scope."""
-        return Scope("", task, now, self._by_scope.get("", []))
+        return StepScope("", task, now, self._by_scope.get("", []))
 
-    def branch(self, parent: Scope, path: str) -> Scope:
+    def branch(self, parent: StepScope, path: str) -> StepScope:
         """The scope of one branch of a gather."""
         recorded = self._by_scope.get(path, [])
         if parent.fresh:
             recorded = [each for each in recorded if self._history[each].seq >= 0]
-        return Scope(path, None, parent.now, recorded, parent)
+        return StepScope(path, None, parent.now, recorded, parent)
 
-    def aside(self, scope: Scope) -> Scope:
+    def aside(self, scope: StepScope) -> StepScope:
         """Return a scope for the guard, which moves neither the flow's place nor its time."""
-        return Scope("", scope.task, scope.now, [GUARD] if GUARD in self._history else [])
+        return StepScope("", scope.task, scope.now, [GUARD] if GUARD in self._history else [])
 
     def earlier(self, path: str) -> Record | None:
         """Return how a step was tried before the replay."""
@@ -90,7 +90,7 @@ class Past:
                     return before
         return None
 
-    def recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
+    def recall(self, scope: StepScope, path: str, inputs: bytes | None = None) -> Record | None:
         """The record of the step that the flow came to; None where it is new."""
         while scope.position < len(scope.recorded):
             expected = scope.recorded[scope.position]
@@ -113,13 +113,13 @@ class Past:
                 )
         return None
 
-    def pass_by(self, scope: Scope, record: Record) -> None:
+    def pass_by(self, scope: StepScope, record: Record) -> None:
         """Go on behind a record, recalled or new."""
         self.kinds.add(record.kind)
         scope.pass_by(record)
         self._unmet.discard(record.path)
 
-    def close(self, scope: Scope) -> None:
+    def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
         for path in scope.recorded[scope.position :]:
             if self._history[path].seq >= 0:

@@ -25,10 +25,10 @@ from halflap.engine.journal import Blamed, JournalEngine
 from halflap.engine.line import (
     Ask,
     Begin,
-    Done,
     Drop,
     Line,
-    News,
+    LineDone,
+    LineNews,
     Ready,
     Take,
     ToParent,
@@ -60,7 +60,7 @@ LONGEST_START_REST = 30.0
 SET_ASIDE = "set aside: it ended its process three times"
 
 
-class Group:
+class SuspectGroup:
     """Executions that run together in one child; the handler of their turns."""
 
     def __init__(self, claims: Sequence[Claim]) -> None:
@@ -104,7 +104,7 @@ class Group:
         self.line.send(Drop(execution))
         await asyncio.wait([self.verdicts[execution]], timeout=DROP_SECONDS)
 
-    def settle(self, done: Done) -> None:
+    def settle(self, done: LineDone) -> None:
         """Give a child's answer to the handler that waits for it."""
         verdict = self.verdicts.get(done.execution)
         if verdict is None or verdict.done():
@@ -151,7 +151,7 @@ class Probation:
         self._together = together
         self._at_once = children
         self._slots = asyncio.Semaphore(children)
-        self._groups: dict[asyncio.Task[None], Group] = {}
+        self._groups: dict[asyncio.Task[None], SuspectGroup] = {}
         self._halves: dict[str, int] = {}
         self._numbers = itertools.count(1)
         self._ends: dict[str, str] = {}
@@ -202,7 +202,7 @@ class Probation:
             if each.crashes >= MOST_CRASHES:
                 self._engine.hand_out(each, claimed_at, self._set_aside)
         for each in self._grouped([each for each in claims if each.crashes < MOST_CRASHES]):
-            group = Group(each)
+            group = SuspectGroup(each)
             for claim in each:
                 turn = self._engine.hand_out(claim, claimed_at, group.handle)
                 group.turns[claim.start.execution] = turn
@@ -241,7 +241,7 @@ class Probation:
         failure = Failure("ProcessEnded", f"the process that ran it alone ended: {how}")
         return Ended(Outcome("failed", SET_ASIDE, failure=failure))
 
-    async def _run(self, group: Group) -> None:
+    async def _run(self, group: SuspectGroup) -> None:
         async with self._slots:
             if self._stopping or not group.left:
                 return
@@ -268,7 +268,7 @@ class Probation:
             self._start_rest = min(max(self._start_rest * 2, 1.0), LONGEST_START_REST)
             await asyncio.sleep(self._start_rest)
 
-    async def _in_child(self, group: Group) -> tuple[str, bool]:
+    async def _in_child(self, group: SuspectGroup) -> tuple[str, bool]:
         """Run a group in a child; returns how it ended, and whether it had begun by then."""
         mine, its = socket.socketpair()
         try:
@@ -298,7 +298,7 @@ class Probation:
                         telling = asyncio.create_task(self._tell(group, line, clerk))
                     case Ask():
                         clerk.hear(message)
-                    case Done():
+                    case LineDone():
                         group.settle(await self._on_current(message))
                     case _:
                         pass
@@ -312,18 +312,18 @@ class Probation:
             code = await uncut(reaped(process, kill=bool(group.left)))
         return ("it was done" if finished else spelled(code)), ready
 
-    async def _on_current(self, done: Done) -> Done:
+    async def _on_current(self, done: LineDone) -> LineDone:
         """Have what follows an execution run on the version that its instance has now."""
         if done.ended is None or (next := done.ended.next) is None:
             return done
         try:
             start = replace(next.start, flow=await self._resolver.current(next.start.flow))
         except StoreError as error:
-            return Done(done.execution, trouble=trouble_of(error))
+            return LineDone(done.execution, trouble=trouble_of(error))
         ended = replace(done.ended, next=replace(next, start=start))
-        return Done(done.execution, ended=ended)
+        return LineDone(done.execution, ended=ended)
 
-    async def _tell(self, group: Group, line: Line, clerk: Clerk) -> None:
+    async def _tell(self, group: SuspectGroup, line: Line, clerk: Clerk) -> None:
         """Send what the turns need and the turns, then whatever changes about them."""
         told: dict[str, float] = {}
         group.line = line
@@ -355,7 +355,7 @@ class Probation:
             }
             if until or cancelling:
                 told.update(until)
-                line.send(News(until, cancelling))
+                line.send(LineNews(until, cancelling))
                 group.cancelled.update(cancelling)
 
 

@@ -19,9 +19,9 @@ from halflap.engine.echo import CHECK
 from halflap.engine.past import GUARD, shortened
 from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
-from halflap.engine.scope import Scope, current_scope, escaped
+from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.engine.step import Perform, as_step, looking_up, run_action
-from halflap.engine.twoway import News, inputs_of, told_of
+from halflap.engine.twoway import CheckResult, inputs_of, told_of
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
 from halflap.model import MISSING, Record, StateWrite, is_earlier, to_datetime
@@ -181,7 +181,7 @@ class StepRecorder:
         done = [e for e in self._turn.history if e.kind != "trigger" and not is_earlier(e)]
         return not done or any(each.kind == "check" for each in done)
 
-    async def check(self, record: RecordState) -> News:
+    async def check(self, record: RecordState) -> CheckResult:
         """Compare what an event tells of a record with what is known: a step like any other.
 
         Where a replay has copied that, it is compared again: a newer event may have been dealt with.
@@ -200,7 +200,7 @@ class StepRecorder:
         self.steps.past.keeps_copies |= again.current != news.current
         return again
 
-    async def _compare(self, scope: Scope, path: str, record: RecordState) -> Mapping[str, Any]:
+    async def _compare(self, scope: StepScope, path: str, record: RecordState) -> Mapping[str, Any]:
         async def compare() -> Mapping[str, Any]:
             return await as_step(self.steps.step(path), lambda: self.two_way.check(record))
 
@@ -242,7 +242,7 @@ class StepRecorder:
         """See `State.get`; `ANY` where there is no value."""
         verb, owner = shared_by(scope)
 
-        async def read(here: Scope, begun: Record) -> StepResult:
+        async def read(here: StepScope, begun: Record) -> StepResult:
             await self.steps.settled(here)
             found = await self._turn.read_state(scope, key)
             return StepResult(self.steps.ended(begun, found or MISSING))
@@ -264,7 +264,7 @@ class StepRecorder:
                 f"allows {MAX_STATE_BYTES:,}; keep it under several keys, or at an app"
             )
 
-        async def write(_: Scope, begun: Record) -> StepResult:
+        async def write(_: StepScope, begun: Record) -> StepResult:
             change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
             return StepResult(self.steps.ended(begun, b"true"), [change], conditional=True)
 
@@ -276,7 +276,7 @@ class StepRecorder:
     async def read_pair(self, pairs: Pairs, side: str, id: str) -> str | None:
         """See `Context.paired`."""
 
-        async def read(here: Scope, begun: Record) -> StepResult:
+        async def read(here: StepScope, begun: Record) -> StepResult:
             await self.steps.settled(here)
             found = await self.two_way.echo.pair(pairs, pairs.record(side, id))
             other = found.get(pairs.other(side))
@@ -300,7 +300,7 @@ class StepRecorder:
         """See `Context.pair` and `Context.unpair`."""
         echo = self.two_way.echo
 
-        async def write(_: Scope, begun: Record) -> StepResult:
+        async def write(_: StepScope, begun: Record) -> StepResult:
             found = [await echo.pair(pairs, pairs.record(side, id)) for side, id in ids.items()]
             if remove:
                 writes = echo.parting(pairs, found[0] or ids)
@@ -319,7 +319,7 @@ class StepRecorder:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
         started, value = self._turn.now(), await read
 
-        async def parsed(_: Scope, begun: Record) -> StepResult:
+        async def parsed(_: StepScope, begun: Record) -> StepResult:
             return StepResult(replace(self.steps.ended(begun), started_at=started))
 
         await self.steps.take("trigger", StepSpec("trigger", title, name, pure=True), parsed)

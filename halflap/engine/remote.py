@@ -18,11 +18,11 @@ import msgspec
 from halflap.engine.deployment import versions_of
 from halflap.engine.facts import FlowFacts, Learnt, Revision, StoredAccount
 from halflap.engine.line import (
-    Answer,
     Ask,
     Bundled,
     GivenFacts,
     Line,
+    LineAnswer,
     Trouble,
     encode,
     error_of,
@@ -124,9 +124,9 @@ class Clerk:
             else:
                 verb: Callable[..., Awaitable[Any]] = getattr(self, f"_{ask.verb}")
                 value = await verb(*arguments)
-            answer = Answer(ask.number, encode(value))
+            answer = LineAnswer(ask.number, encode(value))
         except Exception as error:
-            answer = Answer(ask.number, None, trouble_of(error))
+            answer = LineAnswer(ask.number, None, trouble_of(error))
         self._line.send(answer)
 
     async def _of_turn(self, execution: str, verb: str, arguments: tuple[Any, ...]) -> Any:
@@ -197,17 +197,17 @@ class Desk:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._asked = 0
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[LineAnswer]] = {}
         self._facts: dict[FlowKey, FlowFacts | Trouble] = {}
         self._bundles: dict[str, bytes] = {}
         self._revisions: dict[tuple[str, int], Revision] = {}
         self._deployments: dict[str, str | None] = {}
         self._subscriptions: dict[str, dict[str, StoredSubscription]] = {}
 
-    def take(self, message: Answer | Bundled | GivenFacts) -> None:
+    def take(self, message: LineAnswer | Bundled | GivenFacts) -> None:
         """Keep what the parent gives, and hand over what it answers."""
         match message:
-            case Answer(number):
+            case LineAnswer(number):
                 future = self._waiting.get(number)
                 if future is not None and not future.done():
                     future.set_result(message)
@@ -228,7 +228,7 @@ class Desk:
         """Ask the parent for a verb, and return its result; what failed there is raised here."""
         self._asked += 1
         number = self._asked
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[LineAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._line.send(Ask(number, execution, verb, encode(arguments)))
         try:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from halflap.engine.branches import gather
 from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.lineage import call_event, derived, routed
-from halflap.engine.scope import Scope, escaped
+from halflap.engine.scope import StepScope, escaped
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, NotFound, StoreError, Unrouted
 from halflap.model import SEALED, Event, FlowKey, Record
@@ -35,7 +35,7 @@ NONE_MATCHED = "nothing matched: the pre-process flow returned no route for this
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RouteTarget:
     """Where a route leads: the flow as the instance's version has it, and how its secrets are kept."""
 
     key: FlowKey
@@ -44,11 +44,11 @@ class Target:
     """A header's value that was sealed for who received it, sealed for who gets it."""
 
 
-Aim = Callable[[FlowKey, Route], Awaitable[Target]]
+Aim = Callable[[FlowKey, Route], Awaitable[RouteTarget]]
 """Finds a route's target, for the flow that routes; `Unrouted` where there is none."""
 
 
-async def no_target(key: FlowKey, route: Route) -> Target:
+async def no_target(key: FlowKey, route: Route) -> RouteTarget:
     """Where no flow routes."""
     raise DefinitionError(f"nobody routes here, so {route} leads nowhere")
 
@@ -95,7 +95,7 @@ class Routes:
         """The execution that a route started; None where its flow's filter wants nothing of it."""
         title = f"Route to {self._waits.title(route.name)}"
 
-        async def begin(scope: Scope, begun: Record) -> StepResult:
+        async def begin(scope: StepScope, begun: Record) -> StepResult:
             child = await self._start(scope, begun.path, route)
             if child is None:
                 begun = replace(begun, title=f"{title}: its filter wants nothing of it")
@@ -106,7 +106,7 @@ class Routes:
         name = f"route({escaped(route.name)})"
         return self._waits.adopt(await self._steps.take(name, spec, begin, inputs=inputs))
 
-    async def _start(self, scope: Scope, path: str, route: Route) -> str | None:
+    async def _start(self, scope: StepScope, path: str, route: Route) -> str | None:
         await self._steps.settled(scope)
         parent = self._turn.start
         child = derived(parent.execution, path, scope.now)
@@ -127,7 +127,7 @@ class Routes:
             return False
         return True
 
-    def _event(self, event: Event, route: Route, target: Target, scope: Scope) -> Event:
+    def _event(self, event: Event, route: Route, target: RouteTarget, scope: StepScope) -> Event:
         """Return the flow's event: the typed one, or the request as it came."""
         if route.event is not UNSET:
             event_bytes = self._steps.handed_on(made(target.flow, route.event))

@@ -19,7 +19,7 @@ LONGEST_KEY = 200
 
 
 @dataclass(slots=True, eq=False)
-class Scope:
+class StepScope:
     """Steps in order, in one asyncio task.
 
     `recorded` are the paths that its journal has, in order; `position` is how many of them the flow
@@ -31,7 +31,7 @@ class Scope:
     task: asyncio.Task[Any] | None
     now: Micros
     recorded: list[str]
-    parent: Scope | None = None
+    parent: StepScope | None = None
     position: int = 0
     occurrences: dict[str, int] = field(default_factory=a_dict)
     uuids: int = 0
@@ -61,10 +61,10 @@ class Scope:
             self.now = record.ended_at
 
 
-current: ContextVar[Scope | None] = ContextVar("halflap.scope", default=None)
+current: ContextVar[StepScope | None] = ContextVar("halflap.scope", default=None)
 
 
-def current_scope() -> Scope:
+def current_scope() -> StepScope:
     """The scope of the step that is called now."""
     scope = current.get()
     task = None if scope is None else scope.task

@@ -19,7 +19,7 @@ from halflap.engine.doing import Pause, Steps, StepSpec
 from halflap.engine.executor import Executor, Work, request_of
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
-from halflap.engine.scope import Scope
+from halflap.engine.scope import StepScope
 from halflap.errors import EgressRefused, FilterFailed, StoreError
 from halflap.lowcode.observer import current
 from halflap.model import (
@@ -101,7 +101,7 @@ async def shadow(was: Original, work: Work) -> Shadowed:
 
 
 async def _shadow(was: Original, work: Work) -> Shadowed:
-    seen = Seen({each.path: each for each in was.history})
+    seen = ShadowFindings({each.path: each for each in was.history})
     turn = ShadowTurn(was.start, was.accepted_at)
     if not takes(work, turn):
         seen.note("outcome", "", told(was.outcome), codec.encode({"state": "filtered"}))
@@ -112,7 +112,7 @@ async def _shadow(was: Original, work: Work) -> Shadowed:
     return Shadowed(was.start.execution, tuple(seen.differences), seen.stopped)
 
 
-async def run_shadow(turn: ShadowTurn, work: Work, seen: Seen) -> Verdict | None:
+async def run_shadow(turn: ShadowTurn, work: Work, seen: ShadowFindings) -> Verdict | None:
     """Run a flow against the records that `seen` has; `None` where it came to what has none."""
 
     async def resolve(_: object) -> Work:
@@ -146,7 +146,7 @@ def takes(work: Work, turn: ShadowTurn) -> bool:
         return True
 
 
-def _compare(seen: Seen, was: Original, verdict: Ended | Again | None) -> None:
+def _compare(seen: ShadowFindings, was: Original, verdict: Ended | Again | None) -> None:
     for each in was.history:
         if each.path not in seen.met and not each.pure and each.kind != "trigger":
             seen.note("missing", each.path, each.inputs, None)
@@ -195,7 +195,7 @@ def alike(then: bytes | None, now: bytes | None) -> bool:
 
 
 @dataclass(slots=True)
-class Seen:
+class ShadowFindings:
     """The findings of a shadow run so far.
 
     recalls_pure: pure steps are answered from their records, too. places: by the path of a record, the
@@ -263,12 +263,12 @@ class ShadowTurn:
 class ShadowSteps(Steps):
     """Answers steps from the original's records, whatever order the flow comes to them in."""
 
-    def __init__(self, seen: Seen, turn: ShadowTurn, **given: Any) -> None:
+    def __init__(self, seen: ShadowFindings, turn: ShadowTurn, **given: Any) -> None:
         super().__init__(turn, **given)
         self._seen = seen
 
     def recall(
-        self, scope: Scope, path: str, spec: StepSpec, inputs: bytes | None
+        self, scope: StepScope, path: str, spec: StepSpec, inputs: bytes | None
     ) -> Record | None:
         """Return the record of the step that the flow came to; without one, the run stops."""
         known, seen = self._seen.then.get(path), self._seen
@@ -287,17 +287,17 @@ class ShadowSteps(Steps):
             self._stop(scope, f"{path} had no answer then, either")
         return known
 
-    def keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
         """Compare a pure step's result with what it was."""
         then = self._seen.then.get(record.path)
         if record.pure and then is not None and not alike(then.result, record.result):
             self._seen.note("result", record.path, then.result, record.result)
         super().keep(scope, record, writes)
 
-    def close(self, scope: Scope) -> None:
+    def close(self, scope: StepScope) -> None:
         """Add what was left out as the last difference."""
 
-    def _stop(self, scope: Scope, why: str) -> NoReturn:
+    def _stop(self, scope: StepScope, why: str) -> NoReturn:
         """Go no further: what follows depends on an answer that nobody has."""
         self._seen.stopped = self._seen.stopped or why
         self.pause(scope, Pause("signal", None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halflap.engine.executor import Work
-from halflap.engine.shadow import Seen, ShadowTurn, run_shadow
+from halflap.engine.shadow import ShadowFindings, ShadowTurn, run_shadow
 from halflap.lowcode.observer import Tracer, current
 from halflap.lowcode.outline.executed import Trace
 from halflap.model import Micros, Record, Start, is_earlier
@@ -18,7 +18,9 @@ async def trace(
 
     No step is done: each is answered by its record, and the run ends at the first that has none.
     """
-    seen = Seen({each.path: each for each in history if not is_earlier(each)}, recalls_pure=True)
+    seen = ShadowFindings(
+        {each.path: each for each in history if not is_earlier(each)}, recalls_pure=True
+    )
     current.set(())
     await run_shadow(ShadowTurn(start, accepted_at), work, seen)
     at = next(reversed(seen.places.values()), None) if seen.stopped else None

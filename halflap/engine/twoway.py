@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halflap.engine.echo import MOST_HOPS, Echo, Known, short
+from halflap.engine.echo import MOST_HOPS, Echo, RecordKnowledge, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled
 from halflap.model import Micros, Record, StateWrite, a_dict, a_set
@@ -37,7 +37,7 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class CheckResult:
     """The result of a check: `how` is `run`, `echo`, `unchanged`, `superseded`, `gone` or `loop`."""
 
     how: str
@@ -103,10 +103,10 @@ class TwoWay:
     partner: Partner | None = None
     ask: Current = ask
     told: RecordState | None = None
-    news: News = News("run")
+    news: CheckResult = CheckResult("run")
     wrote: set[tuple[str, str]] = field(default_factory=a_set)
     is_behind: bool = False
-    _known: dict[str, Known] = field(default_factory=a_dict)
+    _known: dict[str, RecordKnowledge] = field(default_factory=a_dict)
     _looked: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _doubts: dict[str, Sequence[str]] = field(default_factory=a_dict)
@@ -132,9 +132,9 @@ class TwoWay:
     async def check(self, told: RecordState) -> dict[str, Any]:
         """Compare an event with what is known of its record; as plain data, for the journal."""
         news = await self._check(told)
-        return {name: value for name in News.__slots__ if (value := getattr(news, name))}
+        return {name: value for name in CheckResult.__slots__ if (value := getattr(news, name))}
 
-    async def _check(self, told: RecordState) -> News:
+    async def _check(self, told: RecordState) -> CheckResult:
         partner = self._partner_of(told)
         known, paired = await self._knows(told, partner)
         making: dict[str, dict[str, Any]] = {}
@@ -144,13 +144,15 @@ class TwoWay:
             known, paired = await self._knows(told, partner)
         hops = 0 if self.replays else await self.echo.hops(told, making)
         if hops > MOST_HOPS:
-            return News("loop", f"{told}: {hops} writes, each caused by the one before it", hops)
+            return CheckResult(
+                "loop", f"{told}: {hops} writes, each caused by the one before it", hops
+            )
         if not known and (step := self.echo.made_by(told, making)):
             maker, made_by = step.partition("/")[0], step if making[step]["over"] else ""
             reason = f"{told} is what {maker} makes"
             by = (step, making[step]["pairs"])
             wrote = dict.fromkeys(told.fields, by) if made_by else {}
-            return News("echo", reason, hops, writer=maker, made_by=made_by, wrote=wrote)
+            return CheckResult("echo", reason, hops, writer=maker, made_by=made_by, wrote=wrote)
         clears = list(known.pending)
         known = known.as_event_shows(told.fields)
         news = known.news(told.fields) if known else list(told.fields)
@@ -161,13 +163,15 @@ class TwoWay:
                 wrote = known.came_back(told.fields)
                 pair = await self.echo.pair(partner.pairs, told) if partner and wrote else {}
                 other = pair.get(partner.pairs.other(partner.side), "") if partner else ""
-                return News(
+                return CheckResult(
                     "echo", reason, hops, writer=writer, clears=clears, wrote=wrote, other=other
                 )
             if partner is not None:
-                return News("unchanged", f"{told} is as it was seen before", hops, clears=clears)
+                return CheckResult(
+                    "unchanged", f"{told} is as it was seen before", hops, clears=clears
+                )
         written = {name: step for name, step in known.written.items() if name in told.fields}
-        run = News(
+        run = CheckResult(
             "run", hops=hops, clears=clears, written=written, known=bool(known), paired=paired
         )
         if partner is None:
@@ -177,7 +181,7 @@ class TwoWay:
         except NotImplementedError:
             return run
         if current is None:
-            return News("gone", f"{told} is not there any more", hops)
+            return CheckResult("gone", f"{told} is not there any more", hops)
         now = {name: current.get(name) for name in told.fields}
         is_dealt_with = bool(told.fields and known and not known.news(now))
         changed = any(not same(value, told.fields[name]) for name, value in now.items())
@@ -187,17 +191,19 @@ class TwoWay:
             lost = told_of({name: told.fields[name] for name in news})
             kept = told_of({name: now[name] for name in news})
             reason = f"{told} has changed since: it has {kept}{since}, no longer {lost}"
-            return News("superseded", reason, hops, clears=clears, current=now)
+            return CheckResult("superseded", reason, hops, clears=clears, current=now)
         return replace(run, current=now)
 
-    async def _knows(self, told: RecordState, partner: Partner | None) -> tuple[Known, bool]:
+    async def _knows(
+        self, told: RecordState, partner: Partner | None
+    ) -> tuple[RecordKnowledge, bool]:
         # In this order: what is paired as it is made is known by then.
         paired = bool(partner and await self.echo.pair(partner.pairs, told))
         return await self.echo.known(told), paired
 
-    def found(self, told: RecordState, answer: Mapping[str, Any]) -> News:
+    def found(self, told: RecordState, answer: Mapping[str, Any]) -> CheckResult:
         """Go on from a check, made just now or by an earlier attempt."""
-        self.news = News(**answer)
+        self.news = CheckResult(**answer)
         self.told = replace(told, fields=self.news.current or told.fields)
         return self.news
 
@@ -215,7 +221,7 @@ class TwoWay:
         known = await self.echo.known(self.told)
         return [self.echo.failed(self.told, known.as_event_shows(self.told.fields), self.at)]
 
-    def _seen(self, told: RecordState, news: News) -> list[StateWrite]:
+    def _seen(self, told: RecordState, news: CheckResult) -> list[StateWrite]:
         if news.how == "echo" and (news.clears or news.made_by):
             kept = [self.echo.came_back(told, news.clears, news.wrote)]
             if news.made_by:
@@ -281,7 +287,11 @@ class TwoWay:
                 changes = True
             else:
                 edits[name] = there
-        own = await self.echo.known(self.told) if edits and self.told is not None else Known()
+        own = (
+            await self.echo.known(self.told)
+            if edits and self.told is not None
+            else RecordKnowledge()
+        )
         is_master = pairs.master == pairs.other(self.partner.side)
         for name, there in edits.items():
             value = asked.fields[name]

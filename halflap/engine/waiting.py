@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from halflap.engine.doing import Do, Pause, StepResult, Steps, StepSpec
 from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle
-from halflap.engine.scope import Scope, current_scope, escaped
+from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.engine.signals import Signals
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
@@ -52,7 +52,7 @@ class Waits:
         """See `Context.start`."""
         inputs, event = self._steps.without_secrets(event), self._steps.handed_on(event)
 
-        async def begin(scope: Scope, begun: Record) -> StepResult:
+        async def begin(scope: StepScope, begun: Record) -> StepResult:
             child = await self._begin(scope, begun.path, flow, event, bound=bound)
             return StepResult(self._steps.ended(begun, encode(child)))
 
@@ -79,7 +79,7 @@ class Waits:
         """See `Context.call`."""
         inputs, event = self._steps.without_secrets(event), self._steps.handed_on(event)
 
-        async def call(scope: Scope, begun: Record) -> StepResult:
+        async def call(scope: StepScope, begun: Record) -> StepResult:
             if (found := self._said_done(begun)) is not None:
                 return found
             if begun.status != "retrying":
@@ -94,7 +94,7 @@ class Waits:
     async def result(self, flow: str, child: str, adapter: TypeAdapter[Any] | None) -> Any:
         """See `Child.result`."""
 
-        async def wait(scope: Scope, begun: Record) -> StepResult:
+        async def wait(scope: StepScope, begun: Record) -> StepResult:
             if (found := self._said_done(begun)) is not None:
                 return found
             if begun.status != "retrying":
@@ -125,13 +125,15 @@ class Waits:
             return None
         return self._steps.answer(known, adapter)
 
-    async def _begin(self, scope: Scope, path: str, flow: str, event: bytes, *, bound: bool) -> str:
+    async def _begin(
+        self, scope: StepScope, path: str, flow: str, event: bytes, *, bound: bool
+    ) -> str:
         await self._steps.settled(scope)
         start = child_of(self._turn.start, path, scope.now, self.siblings[flow], event, bound=bound)
         await self.start_child(scope, start)
         return start.execution
 
-    async def start_child(self, scope: Scope, start: Start) -> None:
+    async def start_child(self, scope: StepScope, start: Start) -> None:
         """Start an execution; while its customer has too much queued, leave memory first."""
         if not await self._turn.begin(start):
             seconds = 2 ** min(self._turn.attempt, 6) * (0.5 + self._steps.chance.random())
@@ -175,7 +177,7 @@ class Waits:
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""
 
-        async def wait(scope: Scope, begun: Record) -> StepResult:
+        async def wait(scope: StepScope, begun: Record) -> StepResult:
             now = self._turn.now()
             if begun.status != "retrying":
                 wake = max(scope.now, now) + int(max(seconds, 0) * 1_000_000)
@@ -213,7 +215,7 @@ class Waits:
         The time is fixed by the first attempt. While it is waited for, the record's result is when.
         """
 
-        async def wait(scope: Scope, begun: Record) -> StepResult:
+        async def wait(scope: StepScope, begun: Record) -> StepResult:
             payload, now = await self._signals.take(name), self._turn.now()
             if begun.status != "retrying" and timeout is not None:
                 until = max(scope.now, now) + int(max(timeout, 0) * 1_000_000)

@@ -24,7 +24,7 @@ from halflap.gateway.large import (
     taken,
     too_large,
 )
-from halflap.gateway.route import Find, Intake, Large, Route
+from halflap.gateway.route import EndpointRoute, Find, Intake, Large
 from halflap.model import (
     SEALED,
     SEALED_HEADERS,
@@ -162,7 +162,7 @@ class Gateway:
             log.exception("not accepted: an author's code or ours failed", endpoint=endpoint)
             return problem(503, retry_after=30)
 
-    def _request(self, route: Route, scope: Message, body: bytes, rest: str) -> Request:
+    def _request(self, route: EndpointRoute, scope: Message, body: bytes, rest: str) -> Request:
         headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
         query = scope["query_string"].decode("latin-1")
         return Request(
@@ -175,7 +175,9 @@ class Gateway:
             received_at=to_datetime(self._clock()),
         )
 
-    async def _receive(self, route: Route, request: Request, deadline: asyncio.Timeout) -> Answer:
+    async def _receive(
+        self, route: EndpointRoute, request: Request, deadline: asyncio.Timeout
+    ) -> Answer:
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
@@ -213,7 +215,7 @@ class Gateway:
 
     async def _receive_large(
         self,
-        route: Route,
+        route: EndpointRoute,
         head: Request,
         chunks: AsyncIterator[bytes],
         deadline: asyncio.Timeout,
@@ -278,7 +280,7 @@ class Gateway:
         return answer_for(declared.answer, request, started)
 
     async def _starts(
-        self, route: Route, request: Request, execution: str | None = None
+        self, route: EndpointRoute, request: Request, execution: str | None = None
     ) -> list[Start]:
         declared = route.declaration
         now = self._clock()
@@ -320,7 +322,7 @@ class Gateway:
             outcome = None
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
-    def _note(self, route: Route, error: Rejected, scope: Message) -> None:
+    def _note(self, route: EndpointRoute, error: Rejected, scope: Message) -> None:
         secret = is_secret(route)
         sent = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
@@ -329,7 +331,7 @@ class Gateway:
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
 
-def flow_of(route: Route, request: Request) -> FlowKey:
+def flow_of(route: EndpointRoute, request: Request) -> FlowKey:
     """The flow that takes a request: of a shared endpoint, with the sender's own place in the queue."""
     how = route.definition.preprocess
     sender = None if how is None or how.sender is None else said(how.sender, request)
@@ -357,7 +359,7 @@ async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -
         verifier.verify(*arguments)
 
 
-def reads_of(route: Route) -> list[str] | None:
+def reads_of(route: EndpointRoute) -> list[str] | None:
     """Return the pointers by which declared functions read the body; None where any may read all."""
     declared, flow = route.declaration, route.definition
     order = None if flow.order is None else flow.order.by_key
@@ -388,7 +390,7 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
 
 
 def event_of(
-    request: Request, route: Route, now: Micros, failed: FilterFailed | None = None
+    request: Request, route: EndpointRoute, now: Micros, failed: FilterFailed | None = None
 ) -> Event:
     """Return the request as it is stored: credentials in headers sealed, fields cut to `keep=`."""
     headers, secret = request.headers.raw, is_secret(route)
@@ -418,7 +420,7 @@ def event_of(
     return marked(event, route.definition, failed)
 
 
-def is_secret(route: Route) -> Callable[[str, str], bool]:
+def is_secret(route: EndpointRoute) -> Callable[[str, str], bool]:
     """Return the test for headers that are not kept as they came: by name, or holding a secret."""
     declared: frozenset[str] = getattr(route.declaration.verify, "secret_headers", frozenset())
     names = SEALED_HEADERS | declared

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from halflap.gateway import refusal
-from halflap.gateway.refusal import Refusal
+from halflap.gateway.refusal import RequestRefusal
 
 if TYPE_CHECKING:
     from halflap.gateway.guard import GuardedProtocol
@@ -64,7 +64,7 @@ class Edge:
         limits: EdgeLimits,
         *,
         sweep_seconds: float = 1.0,
-        on_refusal: Callable[[Refusal], object] | None = None,
+        on_refusal: Callable[[RequestRefusal], object] | None = None,
     ) -> None:
         self.limits = limits
         self.on_refusal = on_refusal
@@ -77,7 +77,7 @@ class Edge:
         self._sweep_seconds = sweep_seconds
         self._swept: float | None = None
 
-    def admit(self, connection: GuardedProtocol) -> Refusal | None:
+    def admit(self, connection: GuardedProtocol) -> RequestRefusal | None:
         """Count a new connection; says why it may not stay, None if it may."""
         self.counters.connections += 1
         self.connections.add(connection)

@@ -19,8 +19,14 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from halflap.gateway import refusal
 from halflap.gateway.cycle import ExpectingCycle, GuardedCycle
 from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits
-from halflap.gateway.head import REQUEST_LINE_BYTES, Refused, judge_headers, judge_size, read_target
-from halflap.gateway.refusal import Refusal
+from halflap.gateway.head import (
+    REQUEST_LINE_BYTES,
+    RefusedHead,
+    judge_headers,
+    judge_size,
+    read_target,
+)
+from halflap.gateway.refusal import RequestRefusal
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -68,7 +74,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received = 0  # bytes of the body
         self._trailers = 0
         self._ignore_upgrade = False
-        self._queued: Refusal | None = None
+        self._queued: RequestRefusal | None = None
         self._running: RequestResponseCycle | None = None
         self._unsent = 0
         self._stalled = 0.0
@@ -121,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 self._resume_body(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, Refused):
+            if isinstance(error.__context__, RefusedHead):
                 self.refuse(error.__context__.refusal)
             elif isinstance(error, httptools.HttpParserCallbackError):
                 raise
@@ -152,7 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A piece of the request target."""
         self.url += url
         if len(self.url) > REQUEST_LINE_BYTES:
-            raise Refused(refusal.REQUEST_LINE)
+            raise RefusedHead(refusal.REQUEST_LINE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is counted and dropped, so that none poses as a header."""
@@ -161,17 +167,17 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._trailers += 1
         if self._trailers > self.limits.header_fields:
-            raise Refused(refusal.HEADER_FIELDS)
+            raise RefusedHead(refusal.HEADER_FIELDS)
 
     def on_headers_complete(self) -> None:
         """The head is whole: judge it, and start the app or queue the request."""
         parser = self.parser
         version = parser.get_http_version()
         if version not in _VERSIONS:
-            raise Refused(refusal.VERSION)
+            raise RefusedHead(refusal.VERSION)
         method = _METHODS.get(parser.get_method())
         if method is None:
-            raise Refused(refusal.METHOD)
+            raise RefusedHead(refusal.METHOD)
         limits, headers, url = self.limits, self.headers, self.url
         line_bytes = len(method) + len(url) + 10
         # What came in this read bounds the head; it is counted only where that says too little.
@@ -182,12 +188,12 @@ class GuardedProtocol(HttpToolsProtocol):
         path = raw_path.decode("ascii")
         upgrade = parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
-            raise Refused(refusal.WEBSOCKET)
+            raise RefusedHead(refusal.WEBSOCKET)
         self._ignore_upgrade = upgrade
 
         queue = not self._is_quiet()
         if queue and len(self.pipeline) >= self.limits.pipelined:
-            raise Refused(refusal.PIPELINED)
+            raise RefusedHead(refusal.PIPELINED)
         self._phase = BODY
         self._since = None
         self._fed = self._received = self._trailers = 0
@@ -234,7 +240,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A piece of the body; one that came whole is handed on without a copy."""
         self._received += len(body)
         if self._received > self.limits.body_bytes:
-            raise Refused(refusal.BODY_SIZE)
+            raise RefusedHead(refusal.BODY_SIZE)
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -318,7 +324,7 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.drain()
 
-    def refuse(self, refused: Refusal) -> None:
+    def refuse(self, refused: RequestRefusal) -> None:
         """Answer with a problem and close; behind a response in flight, once that is written."""
         if self.transport.is_closing() or self._phase == DRAIN:
             return
@@ -375,13 +381,13 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
 
-    def _count(self, refused: Refusal) -> None:
+    def _count(self, refused: RequestRefusal) -> None:
         counts = self.edge.counters.refused
         counts[refused.code] = counts.get(refused.code, 0) + 1
         if self.edge.on_refusal is not None:
             self.edge.on_refusal(refused)
 
-    def _answer(self, refused: Refusal) -> None:
+    def _answer(self, refused: RequestRefusal) -> None:
         """Write, say that no more follows, and read on for a moment.
 
         A socket closed with unread bytes is reset, and a reset may overtake the answer.

@@ -9,7 +9,7 @@ import httptools
 
 from halflap.gateway import refusal
 from halflap.gateway.edge import EdgeLimits
-from halflap.gateway.refusal import Refusal
+from halflap.gateway.refusal import RequestRefusal
 
 REQUEST_LINE_BYTES = 8 * 1024
 
@@ -17,10 +17,10 @@ _JUDGED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?").fullmatch
 
 
-class Refused(httptools.HttpParserError):
+class RefusedHead(httptools.HttpParserError):
     """Raised inside a callback of the parser, to make it stop; `refusal` says why."""
 
-    def __init__(self, refused: Refusal) -> None:
+    def __init__(self, refused: RequestRefusal) -> None:
         super().__init__(refused.code)
         self.refusal = refused
 
@@ -29,7 +29,7 @@ def judge_size(headers: list[tuple[bytes, bytes]], limits: EdgeLimits, line_byte
     """Refuse a head that is too large, line ends and all; raises Refused."""
     size = line_bytes + 4 + sum(len(name) + len(value) + 4 for name, value in headers)
     if size > limits.header_bytes:
-        raise Refused(refusal.HEADER_SIZE)
+        raise RefusedHead(refusal.HEADER_SIZE)
 
 
 def judge_headers(
@@ -41,9 +41,9 @@ def judge_headers(
     Transfer-Encoding. `line_bytes` is the length of the request line.
     """
     if line_bytes > REQUEST_LINE_BYTES:
-        raise Refused(refusal.REQUEST_LINE)
+        raise RefusedHead(refusal.REQUEST_LINE)
     if len(headers) > limits.header_fields:
-        raise Refused(refusal.HEADER_FIELDS)
+        raise RefusedHead(refusal.HEADER_FIELDS)
     hosts = 0
     expects = False
     for name, value in headers:
@@ -52,17 +52,17 @@ def judge_headers(
         if name == b"host":
             hosts += 1
             if not _HOST(value):
-                raise Refused(refusal.HOST)
+                raise RefusedHead(refusal.HOST)
         elif name == b"content-length":
             if int(value) > limits.body_bytes:
-                raise Refused(refusal.BODY_SIZE)
+                raise RefusedHead(refusal.BODY_SIZE)
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked" or version != "1.1":
-                raise Refused(refusal.TRANSFER_ENCODING)
+                raise RefusedHead(refusal.TRANSFER_ENCODING)
         else:
             expects = value.lower() == b"100-continue" and version == "1.1"
     if hosts > 1 or (not hosts and version == "1.1"):
-        raise Refused(refusal.HOST)
+        raise RefusedHead(refusal.HOST)
     return expects
 
 
@@ -83,4 +83,4 @@ def read_target(url: bytes, method: str) -> tuple[bytes, bytes]:
 
 
 def _refuse_target() -> NoReturn:
-    raise Refused(refusal.TARGET)
+    raise RefusedHead(refusal.TARGET)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from halflap.errors import Rejected
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import Blob
 from halflap.sdk.payload import Payload
 from halflap.sdk.proof import Proof
@@ -63,7 +63,7 @@ async def taken(
         yield chunk
 
 
-def check_large(route: Route, head: Request, limit: int) -> int:
+def check_large(route: EndpointRoute, head: Request, limit: int) -> int:
     """Refuse what cannot be taken in pieces; returns the size that the sender names, or 0."""
     named = head.headers.get("content-length", "0")
     size = int(named) if named.isdigit() else 0

@@ -8,7 +8,7 @@ from halflap.problem import MEDIA_TYPE, encode_problem, title_of
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RequestRefusal:
     """One reason to turn a request away before the app sees it.
 
     `code` names it in the answer and in `EdgeCounters.refused`; `headers` are whole header lines.
@@ -19,7 +19,7 @@ class Refusal:
     detail: str
     headers: bytes = b""
 
-    def because(self, detail: str) -> Refusal:
+    def because(self, detail: str) -> RequestRefusal:
         """The same refusal with a detail that fits this one request."""
         return replace(self, detail=detail)
 
@@ -47,56 +47,68 @@ def problem_headers(body: bytes) -> list[tuple[bytes, bytes]]:
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-MALFORMED = Refusal("malformed", 400, "The request is not valid HTTP/1.1.")
-VERSION = Refusal("version", 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here; send one of them.")
-TARGET = Refusal("target", 400, "The request target is not a valid path or absolute URL.")
-REQUEST_LINE = Refusal(
+MALFORMED = RequestRefusal("malformed", 400, "The request is not valid HTTP/1.1.")
+VERSION = RequestRefusal(
+    "version", 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here; send one of them."
+)
+TARGET = RequestRefusal("target", 400, "The request target is not a valid path or absolute URL.")
+REQUEST_LINE = RequestRefusal(
     "request_line", 400, "The request line is longer than 8 KB; shorten the URL."
 )
-HOST = Refusal("host", 400, "The request needs exactly one valid Host header.")
-TRANSFER_ENCODING = Refusal(
+HOST = RequestRefusal("host", 400, "The request needs exactly one valid Host header.")
+TRANSFER_ENCODING = RequestRefusal(
     "transfer_encoding",
     400,
     "Transfer-Encoding must be exactly `chunked`, on HTTP/1.1; or send Content-Length.",
 )
-WEBSOCKET = Refusal("websocket", 400, "There is no WebSocket here; send an ordinary HTTP request.")
-METHOD = Refusal(
+WEBSOCKET = RequestRefusal(
+    "websocket", 400, "There is no WebSocket here; send an ordinary HTTP request."
+)
+METHOD = RequestRefusal(
     "method",
     405,
     f"The method is not one of {', '.join(METHODS)}.",
     b"allow: " + ", ".join(METHODS).encode() + b"\r\n",
 )
-HEADER_TIMEOUT = Refusal("header_timeout", 408, "The headers did not arrive in time; send again.")
-BODY_TIMEOUT = Refusal("body_timeout", 408, "The body arrived too slowly; send again.")
-BODY_SIZE = Refusal(
+HEADER_TIMEOUT = RequestRefusal(
+    "header_timeout", 408, "The headers did not arrive in time; send again."
+)
+BODY_TIMEOUT = RequestRefusal("body_timeout", 408, "The body arrived too slowly; send again.")
+BODY_SIZE = RequestRefusal(
     "body_size",
     413,
     "The body is larger than this server accepts; HALFLAP_BODY_BYTES sets how large it may be.",
 )
-BODY_FRAMING = Refusal(
+BODY_FRAMING = RequestRefusal(
     "body_framing", 413, "The body is nearly all chunk framing; send it plainly."
 )
-ADDRESS_CONNECTIONS = Refusal(
+ADDRESS_CONNECTIONS = RequestRefusal(
     "address_connections",
     429,
     "Too many connections from this address; close some, or reuse them.",
     b"retry-after: 1\r\n",
 )
-ADDRESS_REQUESTS = Refusal(
+ADDRESS_REQUESTS = RequestRefusal(
     "address_requests",
     429,
     "Too many requests from this address are under way; wait for answers.",
     b"retry-after: 1\r\n",
 )
-PIPELINED = Refusal(
+PIPELINED = RequestRefusal(
     "pipelined",
     429,
     "Too many requests were sent ahead on this connection; wait for answers.",
     b"retry-after: 1\r\n",
 )
-HEADER_SIZE = Refusal("header_size", 431, "The request's headers are too large; send fewer bytes.")
-HEADER_FIELDS = Refusal("header_fields", 431, "The request has too many headers; send fewer.")
-CONNECTIONS = Refusal(
+HEADER_SIZE = RequestRefusal(
+    "header_size", 431, "The request's headers are too large; send fewer bytes."
+)
+HEADER_FIELDS = RequestRefusal(
+    "header_fields", 431, "The request has too many headers; send fewer."
+)
+CONNECTIONS = RequestRefusal(
     "connections", 503, "The server has too many connections; try again.", b"retry-after: 1\r\n"
 )
-APP_FAILED = Refusal("internal", 500, "The server failed to answer; the request may be sent again.")
+APP_FAILED = RequestRefusal(
+    "internal", 500, "The server failed to answer; the request may be sent again."
+)

@@ -12,7 +12,7 @@ from halflap.sdk.trigger import Declaration
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class EndpointRoute:
     """An open endpoint. `settled` is False while its instance is being activated."""
 
     endpoint: str
@@ -38,7 +38,7 @@ class Route:
         return self.definition.trigger.declaration
 
 
-Find = Callable[[str], Awaitable[Route | None]]
+Find = Callable[[str], Awaitable[EndpointRoute | None]]
 """Finds the route of an endpoint's id; None for one that is unknown or closed."""
 
 

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from halflap.errors import HalflapError
 from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits, ForwardedLimit
 from halflap.gateway.guard import GuardedProtocol
-from halflap.gateway.refusal import Refusal
+from halflap.gateway.refusal import RequestRefusal
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -38,7 +38,7 @@ class Server:
 
     def __init__(self, *, sweep_seconds: float = 1.0) -> None:
         self.port: int | None = None
-        self.on_refusal: Callable[[Refusal], object] | None = None
+        self.on_refusal: Callable[[RequestRefusal], object] | None = None
         self._sweep_seconds = sweep_seconds
         self._state = ServerState()
         self._edge: Edge | None = None

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from halflap.lowcode.coding import close_runner
     from halflap.lowcode.names import components_in, heading, name_in
     from halflap.lowcode.registry import Components
-    from halflap.lowcode.rewrite import Draft, DraftChange, DraftEdit, StaleDraft, Unwritable
+    from halflap.lowcode.rewrite import Draft, DraftChange, DraftEdit, StaleDraft, UnwritableEdit
     from halflap.lowcode.shape import NotADocument, document_of
-    from halflap.lowcode.source import Source, read
+    from halflap.lowcode.source import SourceText, read
 
 _HOMES = {
     "builder": "build",
     "coding": "close_runner",
     "names": "components_in heading name_in",
     "registry": "Components",
-    "rewrite": "Draft DraftChange DraftEdit StaleDraft Unwritable",
+    "rewrite": "Draft DraftChange DraftEdit StaleDraft UnwritableEdit",
     "shape": "NotADocument document_of",
-    "source": "Source read",
+    "source": "SourceText read",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -43,9 +43,9 @@ __all__ = [
     "DraftChange",
     "DraftEdit",
     "NotADocument",
-    "Source",
+    "SourceText",
     "StaleDraft",
-    "Unwritable",
+    "UnwritableEdit",
     "build",
     "close_runner",
     "components_in",

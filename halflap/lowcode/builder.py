@@ -9,7 +9,7 @@ from pathlib import Path as File
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.compile import Compiler
+from halflap.lowcode.compile import FlowCompiler
 from halflap.lowcode.config import config_of, trigger_inputs
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.expr import names_of
@@ -20,8 +20,8 @@ from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import Path, Source, read
-from halflap.lowcode.template import NO_HOST, Host, template
+from halflap.lowcode.source import Path, SourceText, read
+from halflap.lowcode.template import NO_HOST, ExpressionHost, template
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
@@ -37,7 +37,7 @@ def load(file: File, components: Components | None = None) -> Integration[Any]:
 
 
 def build(
-    source: Source, components: Components, observer: Observer | None = None
+    source: SourceText, components: Components, observer: Observer | None = None
 ) -> Integration[Any]:
     """The integration of a document that was read; `observer` watches its steps, in tests."""
     return _Builder(source, document_of(source), components, observer).integration()
@@ -68,7 +68,7 @@ class OfRequest:
 class _Builder:
     def __init__(
         self,
-        source: Source,
+        source: SourceText,
         document: Document,
         components: Components,
         observer: Observer | None,
@@ -167,7 +167,7 @@ class _Builder:
         """An ordinary flow function, which interprets the flow's steps."""
         flows, path = self._document.flows, ("flows", name, "steps")
         scoping = scoping_of(flow.steps, path, self._source).checked(self._source)
-        compiler = Compiler(
+        compiler = FlowCompiler(
             self._source,
             self._components,
             made.connections(),
@@ -180,7 +180,7 @@ class _Builder:
         names = scope_of(compiler.used, flows, scoping.names)
 
         async def run(ctx: Context[Any], event: Any) -> Any:
-            frame = Frame(ctx, names(ctx, event), Host(ctx))
+            frame = Frame(ctx, names(ctx, event), ExpressionHost(ctx))
             try:
                 await run_all(steps, frame)
             except Stopped as stopped:

@@ -11,14 +11,14 @@ from halflap.lowcode.decimals import Read
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.template import Fill
 from halflap.sdk.action import Action
-from halflap.sdk.schema import UNSET, Input
+from halflap.sdk.schema import UNSET, InputField
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
     """An input of the call: what fills it, and what it has to fit."""
 
-    input: Input
+    input: InputField
     fill: Fill
     where: str
 
@@ -48,7 +48,7 @@ class Callee:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CompiledCall:
     """An action with what fills its inputs, compiled once. `reads` reads what it answers."""
 
     action: Action[..., Any]

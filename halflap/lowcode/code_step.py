@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.call import Callee
-from halflap.lowcode.code import Code, CodeError, Problem, components_of
+from halflap.lowcode.code import Code, CodeError, CodeProblem, components_of
 from halflap.lowcode.code.literal import cleaned, place_of
 from halflap.lowcode.coding import Coded
 from halflap.lowcode.coding import code as recorded
@@ -89,7 +89,7 @@ def code(
     components = components_of(source, names) | {each.component for each in allowed.values()}
     read = Code.parse(source, names, components, place)
     problems = [
-        Problem(each.line, each.column, f"this code may not call {each.name}: {_may(allowed)}")
+        CodeProblem(each.line, each.column, f"this code may not call {each.name}: {_may(allowed)}")
         for each in read.uses
         if each.name not in allowed
     ]

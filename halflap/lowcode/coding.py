@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from halflap.errors import CodeFailed
 from halflap.lowcode.call import Callee
-from halflap.lowcode.code import Call, Code, CodeRunner, Pool
+from halflap.lowcode.code import Code, CodeCall, CodeRunner, Pool
 from halflap.sdk import running
 from halflap.sdk.action import Action, step
 from halflap.sdk.context import Context, Settled
@@ -71,11 +71,11 @@ class Coded:
     async def _calling(self, ctx: Context[Any], inputs: dict[str, Json]) -> Json:
         """Run code beside the steps that it calls, then record its result."""
 
-        async def call(asked: Call) -> Json:
+        async def call(asked: CodeCall) -> Json:
             callee = self.calls[asked.name]
             return await callee.action(**callee.arguments(ctx.config, asked.args, asked.kwargs))
 
-        async def together(asked: Sequence[Call]) -> Sequence[Settled[Json]]:
+        async def together(asked: Sequence[CodeCall]) -> Sequence[Settled[Json]]:
             return await ctx.gather(asked, call, key=lambda each: each.index, settle=True)
 
         def printed(text: str, line: int) -> None:
@@ -100,7 +100,7 @@ class Coded:
             _does.reset(before)
 
 
-async def refuse(asked: Call) -> Json:
+async def refuse(asked: CodeCall) -> Json:
     """Where code calls nothing: it was read, and names no action."""
     raise CodeFailed(f"this code may not call {asked.name}")
 

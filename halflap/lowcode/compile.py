@@ -14,14 +14,14 @@ from halflap.lowcode.kinds.walk import referred
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.scoping import Scoping
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.pairs import Pairs
 
 
-class Compiler:
+class FlowCompiler:
     """Compiles the steps of one flow.
 
     `used` collects the names that its expressions read. `observer` watches them run; without one,
@@ -30,7 +30,7 @@ class Compiler:
 
     def __init__(
         self,
-        source: Source,
+        source: SourceText,
         components: Components,
         connections: Mapping[str, type[Connection]],
         pairs: Mapping[str, Pairs],
@@ -49,12 +49,12 @@ class Compiler:
         self.loops: list[bool] = []
         """The loops around a step; true where the items run side by side."""
 
-    def steps(self, steps: Iterable[doc.Step], path: Path) -> Steps:
+    def steps(self, steps: Iterable[doc.StepModel], path: Path) -> Steps:
         """Compile a list of steps that stands at `path`."""
         made = tuple(self._step(each, (*path, at)) for at, each in enumerate(steps))
         return made if self.observer is None else self.observer.steps(path, made)
 
-    def _step(self, step: doc.Step, path: Path) -> PlacedStep:
+    def _step(self, step: doc.StepModel, path: Path) -> PlacedStep:
         if misplaced := step.misplaced(self.loops):
             raise self.refused(misplaced, path)
         for to, known in (("flow", self.flows), ("pairs", self.pairs)):

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, ValidationError, create_model
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.document import ConnectionField, Document, Picker, PlainField
+from halflap.lowcode.document import ConnectionField, Document, DocumentPicker, PlainField
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path
-from halflap.lowcode.source import Source as Text
+from halflap.lowcode.source import SourceText as Text
 from halflap.lowcode.template import is_expression
 from halflap.sdk.fit import misfit
 from halflap.sdk.record import adapter_of
@@ -164,12 +164,12 @@ def field_read(value: Any) -> str | None:
     return "" if found is None else found[1]
 
 
-def side_in(given: str | Picker, field: PlainField, components: Components) -> Any:
+def side_in(given: str | DocumentPicker, field: PlainField, components: Components) -> Any:
     """Return the annotation of a mapping's side that the connected app lists."""
     return Annotated[str, source_in(given, field, components)]
 
 
-def source_in(given: str | Picker, field: PlainField, components: Components) -> Source:
+def source_in(given: str | DocumentPicker, field: PlainField, components: Components) -> Source:
     """Return where a field's choices come from, as a Python integration would write it."""
     action: Callable[..., Any]
     if isinstance(given, str):
@@ -181,7 +181,7 @@ def source_in(given: str | Picker, field: PlainField, components: Components) ->
 
 
 def picked(
-    given: Picker, depends: list[str]
+    given: DocumentPicker, depends: list[str]
 ) -> tuple[tuple[str, ...] | dict[str, str], dict[str, Any]]:
     """Return the fields that a picker's action needs, and its other inputs."""
     fields: dict[str, str] = {}

@@ -37,7 +37,7 @@ class ConnectionField(Part):
     """A sentence for the customer, under the field."""
 
 
-class Picker(Part):
+class DocumentPicker(Part):
     """Where a field's choices come from: an action that lists them."""
 
     action: str
@@ -69,15 +69,15 @@ class PlainField(Part):
     """The values to choose from; as a mapping, each with the label that people see."""
     multiple: bool = False
     """Several values may be chosen; the value is a list."""
-    source: str | Picker | None = None
+    source: str | DocumentPicker | None = None
     """The action that lists the choices, as `component.action`."""
     open: bool = False
     """Values may be written that `source` does not list; else they are refused."""
     depends: list[str] = Field(default_factory=list[str])
     """Fields that have to be filled in first, and are given to `source` as inputs of their names."""
-    of: str | Picker | None = None
+    of: str | DocumentPicker | None = None
     """mapping: lists the fields on the left, those of the customer's app."""
-    to: str | Picker | list[str] | None = None
+    to: str | DocumentPicker | list[str] | None = None
     """mapping: lists the fields on the right, or names them."""
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from itertools import islice
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.foreign import SYNONYMS
-from halflap.lowcode.source import Path, Source, is_plain
+from halflap.lowcode.source import Path, SourceText, is_plain
 from halflap.lowcode.template import value_at
 from halflap.sdk.lint import Fix
 
@@ -70,7 +70,9 @@ def replaced(wrong: str, meant: str | None, at_line: int = 0, at_column: int = 0
     return mend
 
 
-def rewritten(source: Source, path: Path, new: str, *, raw: bool = False, choice: str = "") -> Mend:
+def rewritten(
+    source: SourceText, path: Path, new: str, *, raw: bool = False, choice: str = ""
+) -> Mend:
     """Write another text for a scalar of one line, quoted as it is, or as it has to be.
 
     raw: it is no text but YAML, and stands as it is; so does a number. choice: what the title says of
@@ -100,7 +102,7 @@ def rewritten(source: Source, path: Path, new: str, *, raw: bool = False, choice
     return mend
 
 
-def member(source: Source, path: Path, write: Callable[[str], str | None]) -> Mend:
+def member(source: SourceText, path: Path, write: Callable[[str], str | None]) -> Mend:
     """Write a member of a mapping anew, key and value, where both stand on one line."""
 
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel, SecretStr
 
 from halflap.errors import FAILURES, Thrown, UpstreamError
-from halflap.lowcode.template import Host
+from halflap.lowcode.template import ExpressionHost
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
@@ -31,7 +31,7 @@ class Stopped(Exception):
         self.value = value
 
 
-class Left(Exception):
+class LoopLeft(Exception):
     """The loop ends here."""
 
 
@@ -41,7 +41,11 @@ class Frame:
     __slots__ = ("ctx", "host", "names", "parent")
 
     def __init__(
-        self, ctx: Context[Any], names: dict[str, Any], host: Host, parent: Frame | None = None
+        self,
+        ctx: Context[Any],
+        names: dict[str, Any],
+        host: ExpressionHost,
+        parent: Frame | None = None,
     ) -> None:
         self.ctx = ctx
         self.names = names

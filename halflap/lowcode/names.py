@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from halflap.lowcode.code import components_of
-from halflap.lowcode.source import Place, Source
+from halflap.lowcode.source import Place, SourceText
 
 _FLOWS = re.compile(rb"^flows[ \t]*:", re.MULTILINE)
 _NAMES = ("action", "trigger", "source", "of", "to")
@@ -18,7 +18,7 @@ def heading(content: bytes) -> bool:
     return _FLOWS.search(content) is not None
 
 
-def name_in(source: Source) -> tuple[str, Place] | None:
+def name_in(source: SourceText) -> tuple[str, Place] | None:
     """The integration's name and where it stands; None where the file is no integration."""
     data: Any = source.data
     if not isinstance(data, dict):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.run import Asked, Do, Steps
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import Host, Names
+from halflap.lowcode.template import ExpressionHost, Names
 
 Runs = dict[Path, int]
 
@@ -70,7 +70,7 @@ class Tracer:
         place = path[:-1] if counted else path
         self.runs[place] = 0
 
-        def fill(names: Names, host: Host) -> Any:
+        def fill(names: Names, host: ExpressionHost) -> Any:
             found = condition.fill(names, host)
             self.runs[place] += (found is True) == counted
             if counted and found is True:

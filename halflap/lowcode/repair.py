@@ -10,11 +10,11 @@ from typing import Any, Literal, cast, get_args, get_origin
 from pydantic import ValidationError
 
 from halflap.lowcode.document import Document
-from halflap.lowcode.kinds import KINDS, Step, kind_of
+from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.kinds.walk import fields_of
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.sdk.fit import path_in
 
 MOST_ROUNDS = 8
@@ -29,7 +29,7 @@ _FILLED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def repaired(source: Source) -> tuple[Source, Document] | None:
+def repaired(source: SourceText) -> tuple[SourceText, Document] | None:
     """The document with what fits, and its source with the same; None where nothing can be made."""
     copied: Any = deepcopy(source.data)
     data = cast("dict[Any, Any]", copied) if isinstance(copied, dict) else {}
@@ -86,7 +86,7 @@ def _filled(path: Path, holder: Mapping[Any, Any]) -> Any:
     return deepcopy(_FILLED.get(str(name)) if kind is None else _blank(KINDS[kind], str(name)))
 
 
-def _blank(kind: type[Step], key: str) -> Any:
+def _blank(kind: type[StepModel], key: str) -> Any:
     """Return the plainest value that a field of a step takes."""
     place = next((each for each in fields_of(kind) if each.key == key), None)
     if place is None:

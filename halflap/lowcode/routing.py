@@ -11,8 +11,8 @@ from halflap.lowcode.document import Document, PreprocessPart, RoutePart
 from halflap.lowcode.frame import Frame, scope_of
 from halflap.lowcode.kinds.run import Asked
 from halflap.lowcode.observer import Observer
-from halflap.lowcode.source import Path, Source
-from halflap.lowcode.template import Constant, Host, template
+from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.template import Constant, ExpressionHost, template
 from halflap.sdk.context import Context
 from halflap.sdk.routing import Route, Routing
 from halflap.sdk.schema import UNSET
@@ -23,7 +23,7 @@ ONES_OWN = ("config", "secrets", "customer", "instance")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CompiledRoute:
     """A route, compiled once."""
 
     when: Asked | None
@@ -49,7 +49,7 @@ class Way:
 
 
 def preprocess(
-    source: Source, document: Document, name: str, observer: Observer | None = None
+    source: SourceText, document: Document, name: str, observer: Observer | None = None
 ) -> Callable[[Context[Any], Any], Awaitable[Routing]]:
     """An ordinary pre-process flow's function, which takes a document's routes."""
     part, path, used = document.preprocess[name], ("preprocess", name), set[str]()
@@ -61,7 +61,7 @@ def preprocess(
     names = scope_of(used, document.flows, ())
 
     async def run(ctx: Context[Any], event: Any) -> Routing:
-        frame = Frame(ctx, names(ctx, event), Host(ctx))
+        frame = Frame(ctx, names(ctx, event), ExpressionHost(ctx))
         found: list[Route] = []
         for each in ways:
             if not each.holds(frame):
@@ -79,13 +79,13 @@ def preprocess(
 
 
 def _way(
-    source: Source,
+    source: SourceText,
     document: Document,
     route: RoutePart,
     path: Path,
     used: set[str],
     observer: Observer | None,
-) -> Way:
+) -> CompiledRoute:
     if route.flow is not None and route.flow not in document.flows:
         has = ", ".join(document.flows)
         raise DefinitionError(
@@ -110,10 +110,10 @@ def _way(
     when, event = asked(route.when, "when"), asked(route.event, "event")
     if observer is not None:
         when = observer.condition((*path, "when"), when or Asked(Constant(True), "", "`when`"))
-    return Way(when, route.flow, event, whose, asked(route.ignore, "ignore"))
+    return CompiledRoute(when, route.flow, event, whose, asked(route.ignore, "ignore"))
 
 
-def _check(source: Source, part: PreprocessPart, path: Path, used: set[str]) -> None:
+def _check(source: SourceText, part: PreprocessPart, path: Path, used: set[str]) -> None:
     for at, each in enumerate(part.routes):
         names_one = each.customer is not None or each.instance is not None or bool(each.config)
         if each.flow is not None and names_one != part.shared:

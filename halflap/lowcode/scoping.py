@@ -15,7 +15,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds.walk import blocks, names_given
 from halflap.lowcode.layered import Layered
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Scoping:
     outward: dict[Path, int] = field(default_factory=dict[Path, int])
     clashes: list[Clash] = field(default_factory=list[Clash])
 
-    def checked(self, source: Source) -> Scoping:
+    def checked(self, source: SourceText) -> Scoping:
         """The same; `DefinitionError` where one name stands for two things."""
         if self.clashes:
             first = self.clashes[0]
@@ -52,9 +52,9 @@ class Scoping:
         return self
 
 
-def scoping_of(steps: Sequence[doc.Step], path: Path, source: Source) -> Scoping:
+def scoping_of(steps: Sequence[doc.StepModel], path: Path, source: SourceText) -> Scoping:
     """Return the owners of the names that the steps of a flow give."""
-    walk = _Walk(source)
+    walk = _ScopeWalk(source)
     walk.steps(steps, path, Layered())
     walk.made.names = tuple(walk.loops[0].names)
     return walk.made
@@ -82,20 +82,20 @@ class _Loop:
     copies: dict[str, None] = field(default_factory=dict[str, None])
 
 
-class _Walk:
-    def __init__(self, source: Source) -> None:
+class _ScopeWalk:
+    def __init__(self, source: SourceText) -> None:
         self._source = source
         self.made = Scoping()
         self.loops = [_Loop()]
 
-    def steps(self, steps: Iterable[doc.Step], path: Path, seen: _Names) -> _Names:
+    def steps(self, steps: Iterable[doc.StepModel], path: Path, seen: _Names) -> _Names:
         """Return the names after a list of steps; `seen` is not changed."""
         seen = seen.inner()
         for at, step in enumerate(steps):
             self._step(step, (*path, at), seen)
         return seen
 
-    def _step(self, step: doc.Step, path: Path, seen: _Names) -> None:
+    def _step(self, step: doc.StepModel, path: Path, seen: _Names) -> None:
         match step:
             case doc.TryStep():
                 self._try(step, path, seen)

@@ -25,7 +25,7 @@ from halflap.lowcode.fixes import (
 )
 from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
 from halflap.lowcode.kinds import KINDS, TAG, kind_of
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
 
@@ -46,7 +46,7 @@ class NotADocument(DefinitionError):
         self.findings = findings
 
 
-def document_of(source: Source) -> Document:
+def document_of(source: SourceText) -> Document:
     """The document that a source holds; `NotADocument` names all that is wrong with its shape."""
     data: Any = source.data
     if not isinstance(data, dict):
@@ -61,7 +61,7 @@ def document_of(source: Source) -> Document:
 
 
 def finding(
-    source: Source,
+    source: SourceText,
     path: Path,
     code: str,
     message: str,
@@ -75,7 +75,7 @@ def finding(
     return Finding(source.file, place.line, place.column, code, message, fix=fix)
 
 
-def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
+def _findings(source: SourceText, error: ValidationError) -> Iterable[Finding]:
     seen: dict[Path, Finding] = {}
     told = error.errors(include_url=False, include_input=False)
     told.sort(key=lambda each: each["type"].endswith("_type"))  # what a value is says less than why
@@ -92,7 +92,7 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
     return sorted(seen.values())
 
 
-def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+def _message(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return what is wrong at a place, and what mends it."""
     name, here = path[-1] if path else "", _at(source.data, path)
     kind = error["type"]
@@ -157,7 +157,7 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
             return f"`{name}` {worded(error)}", None
 
 
-def _with_comma(source: Source, path: Path) -> str:
+def _with_comma(source: SourceText, path: Path) -> str:
     """Return the number that was written with a comma, of which YAML makes a key."""
     holder = _at(source.data, path[:-1])
     members = cast("dict[Any, Any]", holder) if isinstance(holder, dict) else {}
@@ -192,11 +192,11 @@ def _count(number: int) -> str:
     return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
 
 
-def _meant(source: Source, path: Path, meant: str, *, raw: bool = False) -> Mend | None:
+def _meant(source: SourceText, path: Path, meant: str, *, raw: bool = False) -> Mend | None:
     return rewritten(source, path, meant, raw=raw) if meant else None
 
 
-def _choice(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+def _choice(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return which of several values was meant."""
     name, here = path[-1], _at(source.data, path)
     known = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
@@ -212,7 +212,7 @@ def _choice(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, 
     return message + hint, _meant(source, path, meant or "")
 
 
-def _name(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+def _name(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return how a name is written."""
     is_key = error["loc"][-1:] == ("[key]",)
     here = str(path[-1]) if is_key else str(_at(source.data, path))
@@ -228,7 +228,7 @@ def _name(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Me
     return message, replaced(here, meant) if is_key else _meant(source, path, meant)
 
 
-def _pageless(source: Source, path: Path) -> tuple[str, Mend | None] | None:
+def _pageless(source: SourceText, path: Path) -> tuple[str, Mend | None] | None:
     """Return what is written of a field of the config that stands where its page does."""
     pages = cast("dict[Any, Any]", source.data["config"])
     given, name = pages.get(path[1]), str(path[1])
@@ -277,7 +277,7 @@ def _field_of(value: Any) -> str | None:
             return None
 
 
-def _no_kind(source: Source, step: Any, path: Path) -> tuple[str, Mend | None]:
+def _no_kind(source: SourceText, step: Any, path: Path) -> tuple[str, Mend | None]:
     """Return what a step that is of no kind is meant to be."""
     kinds = ", ".join(KINDS)
     if not isinstance(step, dict):
@@ -301,7 +301,7 @@ def _no_kind(source: Source, step: Any, path: Path) -> tuple[str, Mend | None]:
     return f"no kind of step has {shown}; {hint} one of: {kinds}", None
 
 
-def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[str, Mend | None]:
+def _unknown(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[str, Mend | None]:
     """Return what a key means that the part of a document does not have."""
     name = str(path[-1])
     known, what = _known(source, loc, path)
@@ -367,7 +367,7 @@ _OF_A_TEST: dict[str, type[BaseModel]] = {
 }
 
 
-def _known(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[list[str], str]:
+def _known(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[list[str], str]:
     """The keys that the place knows, and what the place is."""
     for each in reversed(loc[:-1]):
         if isinstance(each, str) and each.startswith(TAG):

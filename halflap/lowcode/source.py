@@ -62,7 +62,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """A document's values, and where each stands, by its path: `("flows", "orders", "steps", 0)`.
 
     keys: where the key of a mapping's member stands. ends: of the texts of several lines, the last
@@ -132,10 +132,10 @@ class Unreadable(DefinitionError):
         self.said = message
 
 
-def read(content: bytes | str, file: str) -> Source:
+def read(content: bytes | str, file: str) -> SourceText:
     """Read a document's text; `Unreadable` where it is none, with the place and what to do."""
     text = _decoded(content, file)
-    reader = _Reader(file)
+    reader = _EventReader(file)
     try:
         data = reader.document(events_of(text))
     except MarkedYAMLError as error:
@@ -145,7 +145,7 @@ def read(content: bytes | str, file: str) -> Source:
         raise _unprintable(error, hidden, file) from error
     except (YAMLError, ValueError) as error:
         raise Unreadable(f"this is not YAML: {error}", file, Place()) from error
-    return Source(
+    return SourceText(
         file,
         text,
         data,
@@ -215,7 +215,7 @@ class _Anchored:
     count: int
 
 
-class _Reader:
+class _EventReader:
     """Makes plain values of a parser's events, and keeps where each stands.
 
     By events, since the parser's own tree is made by recursion in C, which a hostile text can crash.

@@ -12,14 +12,14 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.sdk.context import Context
 from halflap.sdk.schema import UNSET
 
 Names = dict[str, Any]
 
 
-class Host:
+class ExpressionHost:
     """The host of an expression: the time of its execution's last record, and chance.
 
     Both are the same on every attempt. Without a context, there is neither.
@@ -40,7 +40,7 @@ class Host:
         return Scope(names, ctx.now(), f"{ctx.execution}/{ctx.flow}/{self._asked}")
 
 
-Fill = Callable[[Names, Host], Any]
+Fill = Callable[[Names, ExpressionHost], Any]
 """Gives a template's value, `UNSET` where there is none."""
 
 
@@ -54,10 +54,10 @@ class Placed:
     """An expression at its place in a document; its errors name it."""
 
     expression: Expression
-    source: Source
+    source: SourceText
     path: Path
 
-    def __call__(self, names: Names, host: Host) -> Any:
+    def __call__(self, names: Names, host: ExpressionHost) -> Any:
         try:
             return self.expression.evaluate(host.scope(names))
         except ExpressionError as error:
@@ -68,7 +68,7 @@ class Placed:
         return error.at(where_in(self.source, self.path, error.offset))
 
 
-def where_in(source: Source, path: Path, offset: int) -> str:
+def where_in(source: SourceText, path: Path, offset: int) -> str:
     """`file:line:column` of a character of an expression; exact where it stands on one line."""
     place = source.place(path)
     if path in source.blocks:
@@ -88,7 +88,7 @@ def value_at(data: Any, path: Path) -> Any:
     return data
 
 
-def parsed(text: str, source: Source) -> Expression:
+def parsed(text: str, source: SourceText) -> Expression:
     """The expression of a text that begins with `=`; the same text of a document is read once."""
     found: Expression | None = source.parsed.get(text)
     if found is None:
@@ -96,7 +96,7 @@ def parsed(text: str, source: Source) -> Expression:
     return found
 
 
-def expression_at(text: str, source: Source, path: Path) -> Placed:
+def expression_at(text: str, source: SourceText, path: Path) -> Placed:
     """Parse one expression; what is wrong with it is an `ExpressionError` with its place."""
     try:
         return Placed(parsed(text, source).named(), source, path)
@@ -104,7 +104,7 @@ def expression_at(text: str, source: Source, path: Path) -> Placed:
         raise error.at(where_in(source, path, error.offset)) from error
 
 
-def template(value: Any, source: Source, path: Path, used: set[str]) -> Fill:
+def template(value: Any, source: SourceText, path: Path, used: set[str]) -> Fill:
     """Compile a template; the names that its expressions read are added to `used`."""
     match value:
         case str() if value.startswith("=="):
@@ -127,7 +127,7 @@ class Constant:
 
     value: Any
 
-    def __call__(self, names: Names, host: Host) -> Any:
+    def __call__(self, names: Names, host: ExpressionHost) -> Any:
         return _copied(self.value)
 
 
@@ -137,7 +137,7 @@ def _copied(value: Any) -> Any:
     return [_copied(each) for each in cast("list[Any]", value)] if type(value) is list else value
 
 
-def _members(value: dict[Any, Any], source: Source, path: Path, used: set[str]) -> Fill:
+def _members(value: dict[Any, Any], source: SourceText, path: Path, used: set[str]) -> Fill:
     members: list[tuple[str, Fill]] = []
     for name, each in value.items():
         if not isinstance(name, str):
@@ -148,22 +148,22 @@ def _members(value: dict[Any, Any], source: Source, path: Path, used: set[str]) 
     if all(isinstance(fill, Constant) for _, fill in members):
         return Constant({name: fill({}, NO_HOST) for name, fill in members})
 
-    def fill(names: Names, host: Host) -> dict[str, Any]:
+    def fill(names: Names, host: ExpressionHost) -> dict[str, Any]:
         return {name: found for name, each in members if (found := each(names, host)) is not UNSET}
 
     return fill
 
 
-def _items(value: list[Any], source: Source, path: Path, used: set[str]) -> Fill:
+def _items(value: list[Any], source: SourceText, path: Path, used: set[str]) -> Fill:
     items = [template(each, source, (*path, at), used) for at, each in enumerate(value)]
     if all(isinstance(fill, Constant) for fill in items):
         return Constant([fill({}, NO_HOST) for fill in items])
 
-    def fill(names: Names, host: Host) -> list[Any]:
+    def fill(names: Names, host: ExpressionHost) -> list[Any]:
         found = [each(names, host) for each in items]
         return [None if each is UNSET else each for each in found]
 
     return fill
 
 
-NO_HOST = Host()
+NO_HOST = ExpressionHost()

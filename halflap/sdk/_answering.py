@@ -14,7 +14,7 @@ Records = Mapping[str, str]
 
 
 @dataclass(slots=True)
-class FlowView:
+class FlowTraffic:
     """A flow as this rule sees it; reads and writes are records, `component/kind`."""
 
     module: Module
@@ -36,7 +36,7 @@ def check(survey: Survey, known: Records) -> Iterator[Found]:
                 break
 
 
-def answer_each_other(one: FlowView, other: FlowView) -> bool:
+def answer_each_other(one: FlowTraffic, other: FlowTraffic) -> bool:
     """Return whether each writes what the other reads, at two apps, for one integration."""
     return (
         one.integration == other.integration
@@ -58,7 +58,7 @@ def component_of(record: str) -> str:
     return record.rpartition("/")[0]
 
 
-def said(one: FlowView, other: FlowView) -> str:
+def said(one: FlowTraffic, other: FlowTraffic) -> str:
     """Return the message: what is wrong, and what to write instead."""
     return (
         f"the flow {one.function.name} writes what {other.function.name} reads, and the other way "
@@ -103,7 +103,7 @@ def kind_of(declaration: ast.expr) -> str:
     return "{}"
 
 
-def views(survey: Survey, module: Module, records: Records) -> Iterator[FlowView]:
+def views(survey: Survey, module: Module, records: Records) -> Iterator[FlowTraffic]:
     """The flows of a module whose trigger says what it reads."""
     for function in module.flows:
         for node in function.decorator_list:
@@ -117,7 +117,7 @@ def views(survey: Survey, module: Module, records: Records) -> Iterator[FlowView
             reads = None if trigger is None else records.get(meaning(survey, module, trigger) or "")
             if reads is not None:
                 integration = survey.canonical(module.meaning(owner)) or ""
-                view = FlowView(module, function, integration, "pairs" in options, reads)
+                view = FlowTraffic(module, function, integration, "pairs" in options, reads)
                 view.writes = set(written(survey, module, function, records))
                 yield view
 

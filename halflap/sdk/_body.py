@@ -65,7 +65,7 @@ class UploadedFile(File):
 
 
 @dataclass(slots=True)
-class Form:
+class FormBody:
     """A form: its text fields, and its files."""
 
     fields: dict[str, list[str]] = dataclasses.field(default_factory=dict[str, list[str]])
@@ -168,10 +168,10 @@ def urlencoded(text: str, where: str) -> list[tuple[str, str]]:
         raise InvalidEvent(f"The {where} has more than {MAX_FIELDS} fields.") from error
 
 
-def form(body: bytes, content_type: str) -> Form:
+def form(body: bytes, content_type: str) -> FormBody:
     """A urlencoded or multipart form; its content type alone decides which."""
     kind = content_type.partition(";")[0].strip().lower()
-    read = Form()
+    read = FormBody()
     if kind == "application/x-www-form-urlencoded":
         try:
             pairs = urlencoded(body.decode(), "form")
@@ -191,7 +191,7 @@ def form(body: bytes, content_type: str) -> Form:
     )
 
 
-def _read_multipart(body: bytes, boundary: bytes, into: Form) -> None:
+def _read_multipart(body: bytes, boundary: bytes, into: FormBody) -> None:
     headers: dict[str, str] = {}
     name, value, data = bytearray(), bytearray(), bytearray()
     parts = 0
@@ -231,7 +231,7 @@ def _read_multipart(body: bytes, boundary: bytes, into: Form) -> None:
         raise InvalidEvent(f"The multipart form is cut off (part {parts}).")
 
 
-def _keep_part(headers: dict[str, str], data: bytes, number: int, into: Form) -> None:
+def _keep_part(headers: dict[str, str], data: bytes, number: int, into: FormBody) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("multipart/"):
         raise InvalidEvent(f"Part {number} of the form is itself multipart, which is not read.")

@@ -56,7 +56,7 @@ class TooLarge(Exception):
         self.status = status
 
 
-class Answer(NamedTuple):
+class WireResponse(NamedTuple):
     """A whole answer, its body decompressed."""
 
     status: int
@@ -76,7 +76,7 @@ class _Connection(asyncio.Protocol):
         self.open = True
         self.idle_since = 0.0
         self._parser = httptools.HttpResponseParser(self)
-        self._answered: asyncio.Future[Answer] | None = None
+        self._answered: asyncio.Future[WireResponse] | None = None
         self._most = 0
         self._begin()
 
@@ -86,10 +86,10 @@ class _Connection(asyncio.Protocol):
         self._size = self._head = 0
         self._headed = self._framed = False
 
-    async def ask(self, head: bytes, body: bytes, limits: Limits, left: float) -> Answer:
+    async def ask(self, head: bytes, body: bytes, limits: Limits, left: float) -> WireResponse:
         """Send a request and return the whole answer, within so many seconds."""
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Answer] = loop.create_future()
+        answered: asyncio.Future[WireResponse] = loop.create_future()
         self._answered, self._most = answered, limits.response_bytes
         self._begin()
         if len(body) <= _JOINED:
@@ -199,7 +199,7 @@ class _Connection(asyncio.Protocol):
                     TooLarge(status) if large else Broken(BROKEN_OFF, status=status)
                 )
                 return
-        answered.set_result(Answer(status, CIMultiDictProxy(self._headers), body))
+        answered.set_result(WireResponse(status, CIMultiDictProxy(self._headers), body))
 
     def _fail(self, error: Exception) -> None:
         answered, self._answered = self._answered, None
@@ -240,7 +240,7 @@ class Wire:
 
     async def send(
         self, method: str, to: URL, headers: CIMultiDict[str], body: bytes | None, limits: Limits
-    ) -> Answer:
+    ) -> WireResponse:
         """Send a request and return the whole answer; raises `Broken`, `TooLarge`, `EgressRefused`."""
         head = _head(method, to, headers, body)
         key = (to.scheme, to.raw_host, to.port)
@@ -280,7 +280,7 @@ class Wire:
         body: bytes | None,
         limits: Limits,
         left: float,
-    ) -> Answer:
+    ) -> WireResponse:
         place.busy.add(connection)
         try:
             return await connection.ask(head, body or b"", limits, left)

@@ -19,7 +19,7 @@ from halflap.errors import DefinitionError, ExpressionError
 from halflap.sdk import running
 from halflap.sdk.fit import fit_input, misfit
 from halflap.sdk.pairs import Writes
-from halflap.sdk.schema import UNSET, Input, Shape, read_signature, summary, where
+from halflap.sdk.schema import UNSET, InputField, Shape, read_signature, summary, where
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -223,7 +223,7 @@ class Action(Generic[P, R]):
             elif value is not UNSET or inputs[name].required:
                 yield name, self.fit(inputs[name], None if value is UNSET else value)
 
-    def fit(self, given: Input, value: Any) -> Any:
+    def fit(self, given: InputField, value: Any) -> Any:
         """A value as an input takes it; `ExpressionError` where it does not fit."""
         try:
             return fit_input(given, value)

@@ -38,7 +38,7 @@ COMMAND = (sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parent
 T = TypeVar("T")
 
 
-class Ended(Exception):
+class DecoderEnded(Exception):
     """The process that decodes ended."""
 
 
@@ -60,7 +60,7 @@ class Decoder:
                 return self._exchange(
                     kind.encode(), content_type.encode("latin-1", "replace"), body
                 )
-            except Ended:
+            except DecoderEnded:
                 continue
         raise codec.NotJson("the process that decodes it ended, as it needs too much memory")
 
@@ -96,11 +96,11 @@ class Decoder:
             process.stdin.write(body)
             process.stdin.flush()
             return _parts(process.stdout.read)
-        except (OSError, Ended) as error:
+        except (OSError, DecoderEnded) as error:
             self.close()
             if late.is_set():
                 raise codec.NotJson(f"not decoded within {self._seconds:g} s") from error
-            raise Ended from error
+            raise DecoderEnded from error
         finally:
             timer.cancel()
 
@@ -110,11 +110,11 @@ def _parts(read: Callable[[int], bytes]) -> list[bytes]:
     while True:
         head = read(1 + _json.LENGTH.size)
         if len(head) < 1 + _json.LENGTH.size:
-            raise Ended
+            raise DecoderEnded
         (size,) = _json.LENGTH.unpack(head[1:])
         data = read(size)
         if len(data) < size:
-            raise Ended
+            raise DecoderEnded
         match head[:1]:
             case _json.PART:
                 parts.append(data)

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
-from halflap.sdk.schema import UNSET, Input
+from halflap.sdk.schema import UNSET, InputField
 
 Schema = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ _lists: WeakKeyDictionary[TypeAdapter[Any], Schema | None] = WeakKeyDictionary()
 # Of each input that takes lists, its schema: making one takes longer than using it.
 
 
-def fit_input(given: Input, value: Any) -> Any:
+def fit_input(given: InputField, value: Any) -> Any:
     """A value as an input of an action takes it; `ValidationError` where it does not fit."""
     adapter = given.adapter
     value = without_unset(value)

@@ -15,7 +15,7 @@ from halflap.model import Blob
 MOST = 8 * 1024 * 1024
 
 
-class Reader(Protocol):
+class PayloadReader(Protocol):
     """Where payloads are."""
 
     def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]: ...
@@ -25,7 +25,7 @@ class Reader(Protocol):
 class Reading:
     """A reader of payloads: whose an execution may read, and where they are."""
 
-    reader: Reader
+    reader: PayloadReader
     customer: str
 
 

@@ -22,7 +22,7 @@ from halflap.sdk._json import MAX_DIGITS, fits
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.redact import LONGEST, Redactor
-from halflap.sdk.schema import UNSET, File, Input
+from halflap.sdk.schema import UNSET, File, InputField
 
 Seal = Callable[[str], str]
 ECHO = "\0echo:"
@@ -123,7 +123,7 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
     return _inputs_encoder.encode(without_unset(shown)) if UNSET_BYTES in data else data
 
 
-def dumped(each: Input, value: Any) -> Any:
+def dumped(each: InputField, value: Any) -> Any:
     """A value of an input as plain data."""
     if isinstance(value, File | SecretStr):
         return value

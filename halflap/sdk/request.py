@@ -161,7 +161,7 @@ class Request:
         """The files of a multipart form, in order. Their names are data, and never paths."""
         return self._form().files
 
-    def _form(self) -> _body.Form:
+    def _form(self) -> _body.FormBody:
         return self._once("form", lambda: _body.form(self.body, self._full_content_type))
 
     @classmethod

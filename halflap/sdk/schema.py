@@ -191,7 +191,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputField:
     """One input of an action or trigger, read from its signature."""
 
     name: str
@@ -208,7 +208,7 @@ class Shape:
     definition.
     """
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputField, ...]
     connection: str | None
     connection_type: type[Any] | None
     output: Any
@@ -331,7 +331,7 @@ def read_signature(
 ) -> Shape:
     """Read what a function declares; a missing annotation is a `DefinitionError`."""
     hints = hints_of(function)
-    inputs: list[Input] = []
+    inputs: list[InputField] = []
     skipped: list[str] = []
     connection: str | None = None
     for name, parameter in inspect.signature(function).parameters.items():
@@ -378,7 +378,9 @@ def read_signature(
     )
 
 
-def read_input(function: Callable[..., Any], name: str, annotation: Any, default: Any) -> Input:
+def read_input(
+    function: Callable[..., Any], name: str, annotation: Any, default: Any
+) -> InputField:
     """One parameter as an input."""
     source = next(
         (
@@ -389,7 +391,7 @@ def read_input(function: Callable[..., Any], name: str, annotation: Any, default
         None,
     )
     required = default is inspect.Parameter.empty
-    return Input(
+    return InputField(
         name=name,
         annotation=annotation,
         required=required,

@@ -21,7 +21,7 @@ from halflap.sdk.pairs import Reads
 from halflap.sdk.reference import FieldReference, accepts, name_of_type
 from halflap.sdk.request import Request
 from halflap.sdk.schema import (
-    Input,
+    InputField,
     Shape,
     adapter_for,
     hints_of,
@@ -211,7 +211,7 @@ class Trigger(Generic[P, E]):
                 bound[name] = each.default
         return bound
 
-    def _fitted(self, wanted: Input, value: Any) -> Any:
+    def _fitted(self, wanted: InputField, value: Any) -> Any:
         if isinstance(value, FieldReference):
             if not accepts(without_unset(wanted.annotation), value.annotation):
                 takes, gives = map(name_of_type, (wanted.annotation, value.annotation))

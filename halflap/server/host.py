@@ -44,7 +44,7 @@ from halflap.server.metrics import Metrics
 from halflap.server.probe import PATHS as PROBES
 from halflap.server.probe import Probes
 from halflap.server.role import SERVE, Role
-from halflap.server.routes import Routes
+from halflap.server.routes import RouteTable
 from halflap.server.settings import Settings
 from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
@@ -124,7 +124,7 @@ class Host:
         self.pruner = Pruner(store.journal, store.catalogue.retentions, alone=store.catalogue.alone)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
-        self.routes = Routes(store.catalogue, self.library, self.resolver)
+        self.routes = RouteTable(store.catalogue, self.library, self.resolver)
         store.journal.limit_by_default(
             CustomerLimits(
                 concurrency=settings.customer_concurrency or None,

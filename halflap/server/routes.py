@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import FlowKey, owner_of
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.shared import PREFIX as SHARED
 
 
-class Routes:
+class RouteTable:
     """The routes of open endpoints, as the catalogue has them now, whichever process changed it."""
 
     def __init__(self, catalogue: Catalogue, library: Library, resolver: Resolver) -> None:
         self._catalogue = catalogue
         self._library = library
         self._resolver = resolver
-        self._known: dict[str, Route] = {}
+        self._known: dict[str, EndpointRoute] = {}
         self._known_at = -1
 
-    def known(self, endpoint: str) -> Route | None:
+    def known(self, endpoint: str) -> EndpointRoute | None:
         """A route that was found before."""
         return self._known.get(endpoint)
 
-    async def find(self, endpoint: str) -> Route | None:
+    async def find(self, endpoint: str) -> EndpointRoute | None:
         """The route of an open endpoint."""
         catalogue = self._catalogue
         if self._known_at != catalogue.changed:
@@ -39,7 +39,7 @@ class Routes:
             self._known[endpoint] = route
         return route
 
-    async def _read_shared(self, endpoint: str) -> Route | None:
+    async def _read_shared(self, endpoint: str) -> EndpointRoute | None:
         """The route of an endpoint that is the integration's own, on the version that runs it."""
         shared = self._catalogue.shared
         found = await shared.find(endpoint)
@@ -51,7 +51,7 @@ class Routes:
             return None
         owner = owner_of(found.integration)
         seal, _ = self._resolver.builder.seals(owner)
-        return Route(
+        return EndpointRoute(
             endpoint=endpoint,
             url=self._resolver.builder.url(endpoint),
             flow=FlowKey(owner, owner, found.integration, found.flow, version.hash, 0),
@@ -60,7 +60,7 @@ class Routes:
             seal=seal,
         )
 
-    async def _read(self, endpoint: str) -> Route | None:
+    async def _read(self, endpoint: str) -> EndpointRoute | None:
         if endpoint.startswith(SHARED):
             return await self._read_shared(endpoint)
         catalogue = self._catalogue
@@ -84,7 +84,7 @@ class Routes:
             instance.version,
             instance.revision,
         )
-        return Route(
+        return EndpointRoute(
             endpoint=endpoint,
             url=self._resolver.builder.url(endpoint),
             flow=key,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halflap.errors import StoreError, StoreFull, StoreLocked
-from halflap.store._log import LONGEST_PAGES, Log
+from halflap.store._log import LONGEST_PAGES, WriteAheadLog
 
 READERS = 2
 BUSY_SECONDS = 5.0
@@ -70,7 +70,7 @@ def _private(path: str, flags: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class StoreFile:
     """An open store: the lock that holds it, the connection that writes, those that only read.
 
     One in memory has neither lock nor log.
@@ -80,7 +80,7 @@ class File:
     lock: Lock | None
     writer: sqlite3.Connection
     readers: list[sqlite3.Connection]
-    log: Log | None = None
+    log: WriteAheadLog | None = None
 
     def abandon(self) -> None:
         """Have nobody close it before the process ends: its last connection would remove the log.
@@ -88,7 +88,7 @@ class File:
         Where what was copied into the file may not be there, that is the only place where it is.
         """
 
-        def keep(_: File) -> None:
+        def keep(_: StoreFile) -> None:
             threading.Event().wait()
 
         # A thread's variables are the only ones that outlive the interpreter.
@@ -106,7 +106,7 @@ class File:
                 self.lock.release()
 
 
-def open_file(path: Path, synchronous: str) -> File:
+def open_file(path: Path, synchronous: str) -> StoreFile:
     """Lock and open the store at `path`; raises `StoreLocked`, `StoreFull`, `StoreError`."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(
@@ -139,7 +139,7 @@ def open_file(path: Path, synchronous: str) -> File:
                 reader = open_reader(path)
                 undo.callback(reader.close)
                 readers.append(reader)
-            log = Log(path, beside)
+            log = WriteAheadLog(path, beside)
         except sqlite3.Error as error:
             raise explain(error, path) from error
         except OSError as error:
@@ -148,15 +148,15 @@ def open_file(path: Path, synchronous: str) -> File:
                 "name a directory that exists and that this user may write."
             ) from error
         undo.pop_all()
-        return File(path, lock, writer, readers, log)
+        return StoreFile(path, lock, writer, readers, log)
 
 
-def open_memory(template: sqlite3.Connection | None) -> File:
+def open_memory(template: sqlite3.Connection | None) -> StoreFile:
     """Open a store in memory, empty or as a copy of a template."""
     connection = _connect(":memory:", _PRAGMAS)
     if template is not None:
         template.backup(connection)
-    return File(Path(":memory:"), None, connection, [])
+    return StoreFile(Path(":memory:"), None, connection, [])
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

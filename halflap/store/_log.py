@@ -36,7 +36,7 @@ MOVE = "PRAGMA wal_checkpoint(PASSIVE)"
 _to_disk = getattr(os, "fdatasync", os.fsync)
 
 
-class Log:
+class WriteAheadLog:
     """The log of a file, whose methods are the writer's; `connection` is one of its own."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:

@@ -51,7 +51,7 @@ ON CONFLICT (instance, flow, key) DO UPDATE
 
 
 @frozen
-class Entry:
+class StartRows:
     """A start as rows, made before the transaction, so that a bad one hurts nobody."""
 
     start: Start
@@ -60,7 +60,7 @@ class Entry:
     dedupe: tuple[object, ...] | None
 
 
-def entry(start: Start, now: Micros) -> Entry:
+def entry(start: Start, now: Micros) -> StartRows:
     """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
     flow, event, order = start.flow, start.event, start.order
     key = None
@@ -73,7 +73,7 @@ def entry(start: Start, now: Micros) -> Entry:
             f"{order.scope}{order.key}".encode()
     except UnicodeEncodeError as error:
         raise unheld(start.execution, error) from error
-    return Entry(
+    return StartRows(
         start,
         (
             start.execution,
@@ -113,7 +113,7 @@ def entry(start: Start, now: Micros) -> Entry:
 
 def accept(
     connection: sqlite3.Connection,
-    entries: Sequence[Entry],
+    entries: Sequence[StartRows],
     now: Micros,
     room: int,
     until: Micros,
@@ -168,7 +168,7 @@ def accept(
     return answers
 
 
-def holders(connection: sqlite3.Connection, entry: Entry, now: Micros) -> Iterator[str | None]:
+def holders(connection: sqlite3.Connection, entry: StartRows, now: Micros) -> Iterator[str | None]:
     """Yield which executions have what a start wants."""
     start = entry.start
     if entry.dedupe is not None:

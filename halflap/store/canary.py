@@ -11,7 +11,7 @@ import base64
 import json
 
 from halflap.errors import StoreError
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault, key_id
 
 NAME = "canary"
@@ -22,7 +22,7 @@ MEND = (
 )
 
 
-def check(connection: Connection, vault: Vault) -> None:
+def check(connection: JobTransaction, vault: Vault) -> None:
     """Raise `StoreError` where the store's secrets are not sealed with these keys; only reads."""
     envelope = find(connection)
     needed = {key_id(each) for each in (*sealed(connection), *([envelope] if envelope else []))}
@@ -43,7 +43,7 @@ def check(connection: Connection, vault: Vault) -> None:
         ) from error
 
 
-def keep(connection: Connection, vault: Vault) -> None:
+def keep(connection: JobTransaction, vault: Vault) -> None:
     """Check the keys; then seal a canary where there is none, or it is under an older key."""
     check(connection, vault)
     old = find(connection)
@@ -56,13 +56,13 @@ def keep(connection: Connection, vault: Vault) -> None:
         )
 
 
-def find(connection: Connection) -> bytes | None:
+def find(connection: JobTransaction) -> bytes | None:
     """The canary's envelope; None in a store that was made before there was one."""
     row = connection.execute("SELECT value FROM settings WHERE name = ?", (NAME,)).fetchone()
     return None if row is None else base64.b64decode(row[0])
 
 
-def sealed(connection: Connection) -> list[bytes]:
+def sealed(connection: JobTransaction) -> list[bytes]:
     """The envelopes of endpoints and connections."""
     endpoints = [each for (each,) in connection.execute("SELECT secret FROM endpoints")]
     connections = [

@@ -10,7 +10,7 @@ from halflap.model import CustomerLimits, FlowKey, Micros, Start
 from halflap.store import limiting, reading
 from halflap.store.protocol import Claim, Lease
 from halflap.store.rules.order import order_of
-from halflap.store.turns import Place, Share, Turns, allowances
+from halflap.store.turns import Place, Share, TurnRotation, allowances
 
 NEXT_DUE = """
 SELECT min(due_at) FROM executions
@@ -66,7 +66,7 @@ NONE = CustomerLimits()
 
 
 def next_due(
-    connection: sqlite3.Connection, now: Micros, probation: bool, turns: Turns
+    connection: sqlite3.Connection, now: Micros, probation: bool, turns: TurnRotation
 ) -> Micros | None:
     """When the next execution that may be claimed becomes due.
 
@@ -100,7 +100,7 @@ def due(
     now: Micros,
     room: int,
     probation: bool,
-    turns: Turns,
+    turns: TurnRotation,
     share: Share | None = None,
     default: CustomerLimits = NONE,
 ) -> list[str]:
@@ -134,7 +134,7 @@ def _chosen(
     now: Micros,
     room: int,
     probation: bool,
-    turns: Turns,
+    turns: TurnRotation,
     there: Sequence[Place],
     allowed: dict[str, int],
 ) -> tuple[list[str], Counter[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from halflap.model import Continuation, Micros, position_in_chain
-from halflap.store.accepting import Entry, accept
+from halflap.store.accepting import StartRows, accept
 from halflap.store.rules.continuing import PACED, SentSignal, carry
 
 NOTE = "UPDATE executions SET chain = ?, link = ? WHERE id = ?"
@@ -25,7 +25,7 @@ SEND = "INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?
 
 
 def hand_over(
-    connection: sqlite3.Connection, next: Entry, continuation: Continuation, now: Micros
+    connection: sqlite3.Connection, next: StartRows, continuation: Continuation, now: Micros
 ) -> bool:
     """Accept the next of a chain, whose former one has just ended; False where that was done before."""
     start = next.start

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros
-from halflap.store.job import Connection, Database
-from halflap.store.sqlite import Database as File
+from halflap.store.job import Database, JobTransaction
+from halflap.store.sqlite import SqliteDatabase as File
 
 NOTED = "erased:"
 
@@ -25,7 +25,7 @@ async def begin(
     name = f"{NOTED}{customer}"
     value = _text({"begun_at": at, "at": None, "by": by, "counts": dict(counts)})
 
-    def job(connection: Connection) -> str:
+    def job(connection: JobTransaction) -> str:
         connection.execute(
             "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
             (name, value),
@@ -40,7 +40,7 @@ async def end(database: Database, customer: str, at: Micros) -> None:
     """Note when the last of a customer was erased; its limits go."""
     note = _text({**(await erased(database))[customer], "at": at})
 
-    def job(connection: Connection) -> None:
+    def job(connection: JobTransaction) -> None:
         connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
         connection.execute(
             "UPDATE settings SET value = ? WHERE name = ?", (note, f"{NOTED}{customer}")

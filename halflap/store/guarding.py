@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from halflap.store.scope import MADE, SEEN, Scope, rule
+from halflap.store.scope import MADE, SEEN, CustomerScope, rule
 
 ME = "halflap_scope()"
 OWNER = "substr(state.scope, instr(state.scope, ':') + 1, 30)"
@@ -59,7 +59,7 @@ class Guard:
         self._connection.close()
 
     @contextmanager
-    def within(self, scope: Scope) -> Generator[sqlite3.Connection]:
+    def within(self, scope: CustomerScope) -> Generator[sqlite3.Connection]:
         """The connection, in a scope until the block ends, however it does."""
         self._customer = scope.customer
         try:

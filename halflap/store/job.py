@@ -1,6 +1,6 @@
 """Jobs: what the catalogue runs in a transaction, whatever database that is one of.
 
-A job is given a `Connection`, which `sqlite3` has and PostgreSQL is given. Its SQL is what both
+A job is given a `JobTransaction`, which `sqlite3` has and PostgreSQL is given. Its SQL is what both
 understand: `?` for values, `coalesce` for what may be missing, `ON CONFLICT` for what may be there,
 and the name of the table before a column that `excluded` has too.
 """
@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
 OnFailure = Callable[[BaseException], object] | None
 
 
-class Cursor(Protocol):
+class JobCursor(Protocol):
     """The rows that a statement found, or the number that it changed."""
 
     @property
@@ -36,14 +36,14 @@ class Cursor(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Connection(Protocol):
+class JobTransaction(Protocol):
     """A connection with a transaction under way."""
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> JobCursor:
         """Run a statement with values in the places of its `?`."""
         ...
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> JobCursor:
         """Run a statement once for each of these rows of values."""
         ...
 
@@ -74,7 +74,7 @@ class Way(Protocol):
 class Jobs(Protocol):
     """Runs jobs: for whoever is in no scope, or in one."""
 
-    def post(self, job: Callable[[Connection], T]) -> asyncio.Future[T]:
+    def post(self, job: Callable[[JobTransaction], T]) -> asyncio.Future[T]:
         """Queue a job, and return the future of its result, which is there once it is on disk.
 
         A job must bear being run again, with nothing left of the time before. So it changes nothing
@@ -82,11 +82,11 @@ class Jobs(Protocol):
         """
         ...
 
-    async def write(self, job: Callable[[Connection], T]) -> T:
+    async def write(self, job: Callable[[JobTransaction], T]) -> T:
         """Run a job, and return its result once it is on disk."""
         ...
 
-    async def read(self, job: Callable[[Connection], T]) -> T:
+    async def read(self, job: Callable[[JobTransaction], T]) -> T:
         """Run a job that only reads what is committed; it returns values, never a cursor."""
         ...
 
@@ -109,6 +109,6 @@ class Database(Way, Jobs, Protocol):
         """The failure after which this process may write no more; None while all is well."""
         ...
 
-    def within(self, scope: Scope) -> Jobs:
+    def within(self, scope: CustomerScope) -> Jobs:
         """The same database for whoever is in a scope: what is out of it is not there."""
         ...

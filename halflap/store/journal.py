@@ -55,11 +55,11 @@ from halflap.store.rules.cause import mark_of
 from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.state import changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
-from halflap.store.scope import Scope
-from halflap.store.sqlite import Database
-from halflap.store.state import State
+from halflap.store.scope import CustomerScope
+from halflap.store.sqlite import SqliteDatabase
+from halflap.store.state import StateVerbs
 from halflap.store.traffic import Traffic
-from halflap.store.turns import Share, Turns
+from halflap.store.turns import Share, TurnRotation
 
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
@@ -99,19 +99,22 @@ ON CONFLICT DO NOTHING
 """
 
 
-class SqliteJournal(History, Pruning, State, Traffic):
+class SqliteJournal(History, Pruning, StateVerbs, Traffic):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
-    def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
+    def __init__(self, database: SqliteDatabase, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
         self._whole = database
         self._jobs = database
         self._clock = self._hindsight = Hindsight(clock)
-        self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
+        self._turns = (
+            TurnRotation(),
+            TurnRotation(),
+        )  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
         self._settled = None
 
-    def within(self, scope: Scope) -> SqliteJournal:
+    def within(self, scope: CustomerScope) -> SqliteJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""
         found = copy(self)
         found._database = found._jobs = self._whole.within(scope)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
-from halflap.store.turns import Limited, Turns, limited, spent
+from halflap.store.turns import Limited, TurnRotation, limited, spent
 
 OWN = "SELECT customer, concurrency, rate, burst, full_at FROM limits WHERE customer = ?"
 SPEND = """
@@ -58,7 +58,7 @@ def spend(
     connection: sqlite3.Connection,
     limits: Mapping[str, Limited],
     begun: Mapping[str, int],
-    turns: Turns,
+    turns: TurnRotation,
     running: Mapping[str, int],
     now: Micros,
 ) -> None:

@@ -21,7 +21,7 @@ from importlib import metadata
 from typing import Literal
 
 from halflap.errors import StoreError
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 
 Phase = Literal["before", "after"]
 
@@ -146,7 +146,7 @@ def phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
     return ("before", "after") if phase == "both" else (phase,)
 
 
-def read_history(connection: Connection) -> Applications:
+def read_history(connection: JobTransaction) -> Applications:
     """Return the applied migrations of a store."""
     rows = connection.execute("SELECT number, phase, name, checksum, version FROM migrations")
     return {(row[0], row[1]): Applied(row[2], row[3], row[4]) for row in rows.fetchall()}
@@ -216,7 +216,7 @@ def check_turn(migration: Migration, phase: Phase, history: Applications) -> Non
         )
 
 
-def record(connection: Connection, migration: Migration, phase: Phase, now: int) -> Applied:
+def record(connection: JobTransaction, migration: Migration, phase: Phase, now: int) -> Applied:
     """Note that a phase of a migration is applied, in the transaction that applies it."""
     applied = Applied(migration.name, migration.checksum(phase), code_version())
     connection.execute(

@@ -15,7 +15,7 @@ from halflap.model import Micros, Order
 from halflap.store.reading import IS_PARKED
 from halflap.store.rules import order as rules
 from halflap.store.rules.admission import ANY_WIDTH, Member, OrderLine
-from halflap.store.rules.order import DUE, NEVER, Place, text_of
+from halflap.store.rules.order import DUE, NEVER, OrderPlace, text_of
 
 Name = tuple[str, str]
 
@@ -157,9 +157,9 @@ def move(connection: sqlite3.Connection, old: Name, value: bytes, now: Micros) -
     settle(connection, after, 1, now)
 
 
-def place(row: Any) -> Place:
+def place(row: Any) -> OrderPlace:
     """A row of who has a turn, or is next."""
-    return Place(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5])
+    return OrderPlace(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5])
 
 
 def spelt(name: Name) -> str:

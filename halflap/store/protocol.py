@@ -35,7 +35,7 @@ from halflap.model import (
     frozen,
 )
 from halflap.store.retention import RetentionRules
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 from halflap.store.turns import Share
 
 CancelResult = Literal["ended", "asked", "over"]
@@ -235,7 +235,7 @@ class Hints(Protocol):
 class Journal(Protocol):
     """Executions, their events, steps, state and signals."""
 
-    def within(self, scope: Scope) -> Journal:
+    def within(self, scope: CustomerScope) -> Journal:
         """This journal for whoever is in a scope: what is out of it is not there.
 
         What it tells is in scope; what starts, ends or changes an execution is the engine's, which

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class CustomerScope:
     """A filter by customer (by id). `None` (explicit) selects all customers."""
 
     customer: str | None
@@ -25,7 +25,7 @@ class Scope:
             raise ValueError("a customer's id is not empty; the whole tenant is None")
 
 
-WHOLE = Scope(None)
+WHOLE = CustomerScope(None)
 """The whole tenant: for the team's own token."""
 
 _EXECUTION = "EXISTS (SELECT 1 FROM executions WHERE executions.id = {table}.execution)"

@@ -33,7 +33,7 @@ from typing import Any, Protocol, TypeVar
 from halflap.errors import InDoubt, NotFound, StoreError
 from halflap.store._file import (
     READERS,
-    File,
+    StoreFile,
     code_of,
     explain,
     open_file,
@@ -41,7 +41,7 @@ from halflap.store._file import (
     open_reader,
 )
 from halflap.store.guarding import REFUSED, Guard
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -51,7 +51,7 @@ LARGEST_BATCH = 500
 
 
 @dataclass(slots=True)
-class Stats:
+class WriterStats:
     """Counts of the writer's work since the store was opened."""
 
     commits: int = 0
@@ -82,18 +82,18 @@ class Ways(Protocol):
     async def read(self, job: Job[T]) -> T: ...
 
 
-class Database:
+class SqliteDatabase:
     """One SQLite file, opened by one server process.
 
     Belongs to the event loop that opened it; call its methods from there only.
     """
 
-    def __init__(self, file: File, clock: Callable[[], int]) -> None:
+    def __init__(self, file: StoreFile, clock: Callable[[], int]) -> None:
         """Use `Database.open`."""
         self.path = file.path
         self.clock = clock
         self.on_failure: Callable[[BaseException], object] | None = None
-        self.stats = Stats()
+        self.stats = WriterStats()
         self._loop = asyncio.get_running_loop()
         self._file = file
         self._connection = file.writer
@@ -116,7 +116,7 @@ class Database:
     @classmethod
     async def open(
         cls, path: Path, *, clock: Callable[[], int] | None = None, synchronous: str = "FULL"
-    ) -> Database:
+    ) -> SqliteDatabase:
         """Open the store at `path`, creating the file (not its directory) where it is missing.
 
         `clock` gives the time of everything the store dates, in microseconds since 1970.
@@ -130,7 +130,7 @@ class Database:
     @classmethod
     def in_memory(
         cls, *, clock: Callable[[], int] | None = None, template: sqlite3.Connection | None = None
-    ) -> Database:
+    ) -> SqliteDatabase:
         """Open a store without a file or a thread; with a copy of a template's tables and rows."""
         return cls(open_memory(template), clock or _microseconds)
 
@@ -174,9 +174,9 @@ class Database:
             raise self._closed()
         return await self._loop.run_in_executor(self._pool, self._read, job)
 
-    def within(self, scope: Scope) -> Ways:
+    def within(self, scope: CustomerScope) -> Ways:
         """This file for whoever is in a scope; the whole tenant's is the file as it is."""
-        return self if scope.customer is None else Within(self, scope)
+        return self if scope.customer is None else ScopedFile(self, scope)
 
     async def close(self) -> None:
         """Commit what is queued, move the log into the file and release the lock."""
@@ -393,7 +393,7 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    async def look(self, scope: Scope, job: Job[T]) -> T:
+    async def look(self, scope: CustomerScope, job: Job[T]) -> T:
         """Run a job that reads what is in scope."""
         if self._pool is None:
             raise StoreError("a store in memory has no scopes; open one in a directory.")
@@ -401,7 +401,7 @@ class Database:
             raise self._closed()
         return await self._loop.run_in_executor(self._pool, self._look_within, scope, job)
 
-    def _look_within(self, scope: Scope, job: Job[T]) -> T:
+    def _look_within(self, scope: CustomerScope, job: Job[T]) -> T:
         try:
             guard = self._guarded.get_nowait()
         except Empty:  # as many as there are threads that read
@@ -412,7 +412,7 @@ class Database:
         finally:
             self._guarded.put(guard)
 
-    def guarded(self, scope: Scope, job: Job[T]) -> Job[T]:
+    def guarded(self, scope: CustomerScope, job: Job[T]) -> Job[T]:
         """A job that writes, so that it is refused what is out of scope."""
 
         def guarded(connection: sqlite3.Connection) -> T:
@@ -442,10 +442,10 @@ class Database:
         self._file.close()
 
 
-class Within:
+class ScopedFile:
     """A file for whoever is in a customer's scope; see guarding.py."""
 
-    def __init__(self, database: Database, scope: Scope) -> None:
+    def __init__(self, database: SqliteDatabase, scope: CustomerScope) -> None:
         self._database = database
         self._scope = scope
 

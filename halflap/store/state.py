@@ -21,7 +21,7 @@ DELETE FROM state WHERE (scope, key) IN
 """
 
 
-class State:
+class StateVerbs:
     """The verbs of the journal that are about its state alone (see store/protocol.py)."""
 
     _database: Ways

@@ -20,7 +20,7 @@ from halflap.store import blobs, canary
 from halflap.store.blobs.payloads import WHOLE, Payloads
 from halflap.store.blobs.register import Register
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.writer import Writer
+from halflap.store.catalogue.writer import CatalogueWriter
 from halflap.store.identity import Identity
 from halflap.store.job import Database, Way
 from halflap.store.journal import SqliteJournal
@@ -28,8 +28,8 @@ from halflap.store.migrate import code_version, migrate
 from halflap.store.once import make_folder
 from halflap.store.protocol import Hints, Journal
 from halflap.store.schema import MIGRATIONS
-from halflap.store.scope import Scope
-from halflap.store.sqlite import Database as File
+from halflap.store.scope import CustomerScope
+from halflap.store.sqlite import SqliteDatabase as File
 from halflap.store.vault import KEY_SIZE, Vault
 
 FILE = "halflap.db"
@@ -51,10 +51,10 @@ class Others(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoreView:
     """A store as it is seen in a scope."""
 
-    scope: Scope
+    scope: CustomerScope
     catalogue: Catalogue
     journal: Journal
 
@@ -170,7 +170,7 @@ class Store:
         except BaseException:
             await file.close()
             raise
-        catalogue = Catalogue(Writer(file), vault, clock)
+        catalogue = Catalogue(CatalogueWriter(file), vault, clock)
         journal = SqliteJournal(file, clock)
         return cls(file, catalogue, journal, vault, clock, identity=identity)
 
@@ -203,9 +203,9 @@ class Store:
             identity=parts.presence.identity,
         )
 
-    def within(self, scope: Scope) -> View:
+    def within(self, scope: CustomerScope) -> StoreView:
         """This store for whoever is in a scope: what is out of it is not there."""
-        return View(scope, self.catalogue.within(scope), self.journal.within(scope))
+        return StoreView(scope, self.catalogue.within(scope), self.journal.within(scope))
 
     async def processes(self) -> Sequence[Process]:
         """The processes that have this store open: this one, where it is in a file."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from halflap.model import ONCE, PARKED, Clock, CustomerLimits, Micros, Throttled
 from halflap.store import reading
-from halflap.store.job import Connection, Jobs
+from halflap.store.job import Jobs, JobTransaction
 from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
-from halflap.store.turns import Turns, take
+from halflap.store.turns import TurnRotation, take
 
 LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = ?"
 SET_LIMITS = """
@@ -57,7 +57,7 @@ class Traffic:
 
     _jobs: Jobs
     _clock: Clock
-    _turns: tuple[Turns, Turns]
+    _turns: tuple[TurnRotation, TurnRotation]
     default_limits: CustomerLimits
 
     def limit_by_default(self, limits: CustomerLimits) -> None:
@@ -85,7 +85,7 @@ class Traffic:
     async def unpark(self, connection: str, limit: int) -> list[str]:
         now, names = self._clock(), (PARKED + connection, PARKED + connection + ONCE)
 
-        def job(connection: Connection) -> list[str]:
+        def job(connection: JobTransaction) -> list[str]:
             # One alone, as a probe, is one that may be repeated.
             found = connection.execute(PARKED_OF, (*names, limit, limit)).fetchall()
             if not found:
@@ -101,7 +101,7 @@ class Traffic:
     ) -> tuple[int, Micros]:
         now, of = self._clock(), connection
 
-        def job(connection: Connection) -> tuple[int, Micros]:
+        def job(connection: JobTransaction) -> tuple[int, Micros]:
             before = connection.execute(FULL_AT, (of,)).fetchone()[0]
             granted, full_at, next_at = take(before, count, rate, burst, now)
             if granted:

@@ -35,7 +35,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ClaimRequest:
     """Up to `limit` due executions of a place, but for the first `skip`: those were taken."""
 
     place: Place
@@ -43,7 +43,7 @@ class Ask:
     skip: int
 
 
-class Turns:
+class TurnRotation:
     """The last served, so that the next turn begins behind it.
 
     `held_back` has the lanes that may not run what they have due, and `tokens_at` says when the
@@ -62,7 +62,7 @@ class Turns:
 
     def choose(
         self, places: Sequence[Place], room: int, allowed: Mapping[str, int]
-    ) -> Generator[list[Ask], list[list[str]], list[str]]:
+    ) -> Generator[list[ClaimRequest], list[list[str]], list[str]]:
         """Choose up to `room` executions of `places` (sorted), of a lane no more than is allowed.
 
         Yields what to look for, and wants the ids that were found for each; returns all of them.
@@ -80,7 +80,7 @@ class Turns:
         while lanes and len(chosen) < room:
             left = room - len(chosen)
             share = max(1, left // len(lanes))
-            asks: list[tuple[_Lane, Ask]] = []
+            asks: list[tuple[_Lane, ClaimRequest]] = []
             served = 0
             for lane in lanes:
                 if left == 0:
@@ -119,16 +119,16 @@ class _Lane:
         self.allowed = allowed
         self._taken: dict[str, int] = {}
 
-    def asks(self, quota: int) -> list[Ask]:
+    def asks(self, quota: int) -> list[ClaimRequest]:
         """Return what to claim, an equal share of each instance; the first one is last the next
         time.
         """
         share = max(1, quota // len(self.instances))
         asked = self.instances[: max(1, min(len(self.instances), quota))]
         self.instances = self.instances[len(asked) :] + asked
-        return [Ask((self.name, each), share, self._taken.get(each, 0)) for each in asked]
+        return [ClaimRequest((self.name, each), share, self._taken.get(each, 0)) for each in asked]
 
-    def found(self, ask: Ask, count: int) -> None:
+    def found(self, ask: ClaimRequest, count: int) -> None:
         """Note what was found."""
         instance = ask.place[1]
         self._taken[instance] = ask.skip + count
@@ -241,7 +241,7 @@ def allowances(
 def spent(
     limits: Mapping[str, Limited],
     begun: Mapping[str, int],
-    turns: Turns,
+    turns: TurnRotation,
     running: Mapping[str, int],
     now: Micros,
 ) -> dict[str, Micros]:

@@ -11,9 +11,9 @@ import pytest
 
 from halflap import lowcode
 from halflap.errors import HalflapError
-from halflap.testing.document import Differs, Opened, open_document, run_test
+from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
 
-OPENED = pytest.StashKey[list[Opened]]()
+OPENED = pytest.StashKey[list[DocumentWithTests]]()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> DocumentFile | None:
@@ -38,7 +38,7 @@ class DocumentFile(pytest.File):
             yield cast(Any, DocumentTest).from_parent(self, name=each.name, opened=opened, at=at)
 
 
-def documents(config: pytest.Config) -> list[Opened]:
+def documents(config: pytest.Config) -> list[DocumentWithTests]:
     """The documents that were collected."""
     return config.stash.setdefault(OPENED, [])
 
@@ -46,7 +46,9 @@ def documents(config: pytest.Config) -> list[Opened]:
 class DocumentTest(pytest.Item):
     """One test of a document."""
 
-    def __init__(self, name: str, parent: pytest.Collector, *, opened: Opened, at: int) -> None:
+    def __init__(
+        self, name: str, parent: pytest.Collector, *, opened: DocumentWithTests, at: int
+    ) -> None:
         super().__init__(name, parent)  # pyright: ignore[reportUnknownMemberType]
         self._opened = opened
         self._at = at

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from halflap.lowcode import Source
+from halflap.lowcode import SourceText
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.observer import Runs, Tracer
 from halflap.lowcode.source import Path
@@ -96,14 +96,14 @@ class Covered:
         }
 
 
-def covered(source: Source, coverage: Coverage) -> Covered:
+def covered(source: SourceText, coverage: Coverage) -> Covered:
     """Return the coverage of a document so far."""
     units = sorted(_units(source, coverage.runs), key=lambda each: _place(source, each.path))
     has = len(source.data.get("tests") or ())
     return Covered(source.file, has, coverage.tests, tuple(units))
 
 
-def _units(source: Source, runs: Runs) -> Iterator[Unit]:
+def _units(source: SourceText, runs: Runs) -> Iterator[Unit]:
     for path, count in runs.items():
         if path[-1] == "try":  # it runs where its step does
             continue
@@ -122,7 +122,7 @@ def _kind(path: Path) -> str:
     return "step" if isinstance(last, int) else str(last)
 
 
-def _missed(source: Source, path: Path) -> str:
+def _missed(source: SourceText, path: Path) -> str:
     written = path[-1] in value_at(source.data, path[:-1]) or isinstance(path[-1], int)
     match _kind(path):
         case "step":
@@ -152,7 +152,7 @@ def _shown(step: Mapping[str, Any]) -> str:
     return f"`{value}`"
 
 
-def _place(source: Source, path: Path) -> tuple[Any, ...]:
+def _place(source: SourceText, path: Path) -> tuple[Any, ...]:
     """Where it stands, in the document's order; what is not written comes last in its step."""
     data = source.data
     place: list[int] = []

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from halflap import lowcode
 from halflap.errors import DefinitionError, UpstreamError
-from halflap.lowcode import Components, Source
+from halflap.lowcode import Components, SourceText
 from halflap.lowcode.document import (
     AfterPart,
     BodyPart,
@@ -40,10 +40,10 @@ class Differs(AssertionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class DocumentWithTests:
     """A document with its integration, the components that it names, and what was run of it."""
 
-    source: Source
+    source: SourceText
     document: Document
     integration: Integration[Any]
     components: Components
@@ -52,7 +52,9 @@ class Opened:
     """Where the files of its tests are."""
 
 
-def open_document(path: Path, name: str | None = None, *, content: bytes | None = None) -> Opened:
+def open_document(
+    path: Path, name: str | None = None, *, content: bytes | None = None
+) -> DocumentWithTests:
     """Open a document for its tests; components beside it (`acme.py`) are its own.
 
     content: its text, where that is not what the file holds.
@@ -62,7 +64,7 @@ def open_document(path: Path, name: str | None = None, *, content: bytes | None 
     components = Components(beside(path.parent))
     document, coverage = lowcode.document_of(source), Coverage()
     integration = lowcode.build(source, components, coverage)
-    return Opened(source, document, integration, components, coverage, path.parent)
+    return DocumentWithTests(source, document, integration, components, coverage, path.parent)
 
 
 def beside(folder: Path) -> Callable[[str], Component | None]:
@@ -79,14 +81,14 @@ def beside(folder: Path) -> Callable[[str], Component | None]:
     return find
 
 
-async def run_test(opened: Opened, at: int) -> Result:
+async def run_test(opened: DocumentWithTests, at: int) -> Result:
     """Run a test of a document, and compare; `Differs` says what is otherwise."""
     result = await play(opened, at)
     compare(opened.source, at, opened.document.tests[at], result)
     return result
 
 
-async def play(opened: Opened, at: int) -> Result:
+async def play(opened: DocumentWithTests, at: int) -> Result:
     """Run a test of a document, whatever comes of it."""
     test = opened.document.tests[at]
     where = opened.source.at(("tests", at))
@@ -119,7 +121,7 @@ async def play(opened: Opened, at: int) -> Result:
     )
 
 
-def _event(opened: Opened, at: int) -> Any:
+def _event(opened: DocumentWithTests, at: int) -> Any:
     """Return the request's parts: the event alone where nothing else is given."""
     test = opened.document.tests[at]
     if not test.model_fields_set & {"body", "method", "path", "query"}:
@@ -127,7 +129,7 @@ def _event(opened: Opened, at: int) -> Any:
     return request_of(opened, at)
 
 
-def request_of(opened: Opened, at: int) -> Request:
+def request_of(opened: DocumentWithTests, at: int) -> Request:
     """The request that a test sends."""
     test = opened.document.tests[at]
     body, headers = test.event, test.headers
@@ -145,7 +147,7 @@ def request_of(opened: Opened, at: int) -> Request:
     )
 
 
-def _body(opened: Opened, at: int, body: BodyPart) -> tuple[bytes, str]:
+def _body(opened: DocumentWithTests, at: int, body: BodyPart) -> tuple[bytes, str]:
     """A body's bytes, and of which kind they are."""
     if body.file is None:
         return b64decode(body.base64 or ""), body.content_type
@@ -160,7 +162,7 @@ def _body(opened: Opened, at: int, body: BodyPart) -> tuple[bytes, str]:
         raise Differs(f"{where}: {body.file} cannot be read: {error.strerror}") from None
 
 
-def _stubbed(opened: Opened, at: int, name: str) -> Any:
+def _stubbed(opened: DocumentWithTests, at: int, name: str) -> Any:
     """The action, or the flow, that a stub stands for."""
     if name in opened.integration.flows:
         return opened.integration.flows[name]
@@ -182,7 +184,7 @@ def _answer(stub: Any) -> Any:
     return cast(Any, stub)
 
 
-def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
+def compare(source: SourceText, at: int, test: TestPart, result: Result) -> None:
     """Compare what happened with what a test expects."""
     path = ("tests", at)
     if test.expect is not None:
@@ -219,7 +221,7 @@ def members_in(value: Any, key: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
 
 
-def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> None:
+def _compare_kept(source: SourceText, at: int, after: AfterPart, result: Result) -> None:
     held = {("state",): result.stored}
     held |= {("shared", scope): values for scope, values in result.shared.items()}
     wanted = {("state",): after.state}
@@ -252,7 +254,7 @@ def _unlike(key: str, value: Any, held: Mapping[str, Any], there: bool) -> str:
 
 
 def _compare_calls(
-    source: Source, at: int, expected: list[dict[str, dict[str, Any] | None]], result: Result
+    source: SourceText, at: int, expected: list[dict[str, dict[str, Any] | None]], result: Result
 ) -> None:
     happened = result.calls
     for place, each in enumerate(expected):

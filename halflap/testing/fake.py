@@ -55,7 +55,7 @@ class Sent:
         return self.headers.get("Idempotency-Key")
 
 
-class Route:
+class FakeRoute:
     """The fake's answer to one kind of request; `then` is its next answer."""
 
     def __init__(self, method: str, path: str, params: Mapping[str, Any] | None) -> None:
@@ -76,7 +76,7 @@ class Route:
         json: Any = UNSAID,
         headers: Mapping[str, str] | None = None,
         error: Exception | None = None,
-    ) -> Route:
+    ) -> FakeRoute:
         """Answer this the next time; the last answer is given ever after."""
         if error is not None:
             self._answers.append(error)
@@ -127,31 +127,31 @@ class Fake:
     def __init__(self) -> None:
         self.requests: list[Sent] = []
         self.mistakes: list[DefinitionError] = []
-        self._routes: list[Route] = []
+        self._routes: list[FakeRoute] = []
 
-    def on(self, method: str, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def on(self, method: str, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register what is answered to a method and path (see `Route.then` for the rest)."""
-        route = Route(method.upper(), path, more.pop("params", None)).then(answers, **more)
+        route = FakeRoute(method.upper(), path, more.pop("params", None)).then(answers, **more)
         self._routes.append(route)
         return route
 
-    def get(self, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def get(self, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register the answer to a GET."""
         return self.on("GET", path, answers, **more)
 
-    def post(self, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def post(self, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register the answer to a POST."""
         return self.on("POST", path, answers, **more)
 
-    def put(self, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def put(self, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register the answer to a PUT."""
         return self.on("PUT", path, answers, **more)
 
-    def patch(self, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def patch(self, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register the answer to a PATCH."""
         return self.on("PATCH", path, answers, **more)
 
-    def delete(self, path: str, answers: Any = UNSAID, **more: Any) -> Route:
+    def delete(self, path: str, answers: Any = UNSAID, **more: Any) -> FakeRoute:
         """Register the answer to a DELETE."""
         return self.on("DELETE", path, answers, **more)
 

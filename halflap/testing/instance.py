@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from halflap.engine.builder import partner_of, refuse_secret, validated
 from halflap.engine.executor import Work
-from halflap.engine.routing import Target, check_takes_routes
+from halflap.engine.routing import RouteTarget, check_takes_routes
 from halflap.errors import DefinitionError, Unrouted
 from halflap.lowcode.document import CustomerPart, InstancePart
 from halflap.model import SYSTEM, FlowKey
@@ -97,13 +97,13 @@ class TestInstance:
 
         return find
 
-    async def aim(self, key: FlowKey, route: Route) -> Target:
+    async def aim(self, key: FlowKey, route: Route) -> RouteTarget:
         """Where a route leads: to its flow, which does nothing here, being another test's."""
         flow = self.integration.flows.get(route.name)
         if flow is None:
             raise Unrouted(f"{self.integration.name} has no flow {route.name!r}")
         check_takes_routes(flow)
-        return Target(replace(key, flow=route.name, instance=ROUTED), flow, lambda text: text)
+        return RouteTarget(replace(key, flow=route.name, instance=ROUTED), flow, lambda text: text)
 
     def _work(self, flow: Flow[Any, Any, Any]) -> Work:
         siblings = self.integration.flows.items()

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from halflap.engine.clock import MADE_AT
 from halflap.errors import DefinitionError
 from halflap.gateway.app import PREFIX, Gateway
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import (
     SEALED,
     FlowKey,
@@ -86,7 +86,7 @@ class Receive:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._intakes: dict[int, tuple[Any, Intake]] = {}
+        self._intakes: dict[int, tuple[Any, ReceiverIntake]] = {}
 
     async def __call__(
         self,
@@ -143,11 +143,11 @@ class Receive:
             target = target.resolved(given.config)
         return await intake.send(target, data, sent, method, path, query, secret, at)
 
-    def _intake(self, flow: Any) -> Intake:
-        return self._intakes.setdefault(id(flow), (flow, Intake()))[1]
+    def _intake(self, flow: Any) -> ReceiverIntake:
+        return self._intakes.setdefault(id(flow), (flow, ReceiverIntake()))[1]
 
 
-class Intake:
+class ReceiverIntake:
     """An engine, as far as the gateway needs one: it knows duplicates, and runs for an answer."""
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class Intake:
         """Hand a request to a gateway, and gather what it does."""
         rejected: list[Rejection] = []
         noted: list[str] = []
-        route = Route(
+        route = EndpointRoute(
             endpoint=ENDPOINT,
             url=URL,
             flow=FlowKey(CUSTOMER.id, INSTANCE, integration_of(flow).name, flow.name, "test", 1),
@@ -208,7 +208,7 @@ class Intake:
             seal=lambda text: text,
         )
 
-        async def find(endpoint: str) -> Route | None:
+        async def find(endpoint: str) -> EndpointRoute | None:
             return route if endpoint == ENDPOINT else None
 
         def count(instance: str, flow: str, what: str) -> None:

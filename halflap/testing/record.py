@@ -34,7 +34,7 @@ DIFFERS = "it does not go the same way in a test"
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedTest:
     """A test that was made: the document with it, and what of it cannot be told, as it differs."""
 
     content: bytes
@@ -51,7 +51,7 @@ async def record_test(
     customer: Mapping[str, Any] | None = None,
     name: str | None = None,
     replace: bool = False,
-) -> Recorded:
+) -> RecordedTest:
     """Add a test of an execution, as the API shows it, to its document; it is run, and has to pass.
 
     `config` and `customer` are those of its instance. Secrets become `•••`. What differs each time,
@@ -84,7 +84,7 @@ async def record_test(
     _write(draft, at, _in_order({**test, **expected}))
     await run_test(open_document(path, content=draft.to_bytes()), at)
     line = draft.source.place(("tests", at)).line
-    return Recorded(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
+    return RecordedTest(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
 
 
 @dataclass(frozen=True, slots=True)

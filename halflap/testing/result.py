@@ -63,7 +63,7 @@ class Step(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class FlowLogLine:
     """A line that the flow logged."""
 
     level: str
@@ -89,7 +89,7 @@ class Result:
     steps: Sequence[Step]
     calls: Sequence[Called]
     records: Sequence[Record]
-    logs: Sequence[Log]
+    logs: Sequence[FlowLogLine]
     paired: dict[str, list[dict[str, str]]]
     stored: Mapping[str, Any]
     shared: Mapping[str, Mapping[str, Any]]
@@ -139,6 +139,6 @@ class Result:
         )
 
 
-def logged(line: LogLine) -> Log:
+def logged(line: LogLine) -> FlowLogLine:
     """A log line as a test sees it."""
-    return Log(line.level, line.message, codec.decode(line.fields) if line.fields else {})
+    return FlowLogLine(line.level, line.message, codec.decode(line.fields) if line.fields else {})

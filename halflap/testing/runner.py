@@ -61,7 +61,7 @@ SOURCE = "https://app.example"
 MOST_LINKS = 10_000
 
 
-class Given(BoundTrigger[Any]):
+class GivenTrigger(BoundTrigger[Any]):
     """A trigger that was passed by: it has the typed event already, or that it is ignored."""
 
     def __init__(self, bound: BoundTrigger[Any], event: Any) -> None:
@@ -386,7 +386,7 @@ def judged(
             return flow, replace(start, event=marked(start.event, flow, error))
         found = Ignore(FILTERED)
     typed = copy.copy(flow)
-    typed.trigger = Given(flow.trigger, found)
+    typed.trigger = GivenTrigger(flow.trigger, found)
     return typed, start
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from halflap.api.operations.following import Following, Pause, Which
+from halflap.api.operations.following import Following, KeepAlive, Which
 
 
 @pytest.fixture
@@ -55,13 +55,17 @@ async def test_a_quiet_stream_beats_and_ends_with_the_server(world: Any) -> None
 async def test_a_reader_that_is_too_slow_is_dropped_and_told_so(world: Any, instance: Any) -> None:
     following = Following(world.host.engine, room=2)
     changes = following.changes(Which())
-    assert await anext(changes) is Pause.HEARTBEAT
+    assert await anext(changes) is KeepAlive.HEARTBEAT
     await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
 
     async with asyncio.timeout(9):
         heard = [each async for each in changes]
 
-    assert [getattr(each, "state", each) for each in heard] == ["queued", "running", Pause.DROPPED]
+    assert [getattr(each, "state", each) for each in heard] == [
+        "queued",
+        "running",
+        KeepAlive.DROPPED,
+    ]
 
 
 async def test_following_what_is_not_there_is_refused(world: Any) -> None:

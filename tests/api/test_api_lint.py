@@ -15,7 +15,7 @@ from fastapi import Request
 
 from halflap.api.lint import lint_document as lint_document_of
 from halflap.api.operations.linting import Linting
-from halflap.api.operations.turns import Turns
+from halflap.api.operations.turns import TurnQueue
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.worker import lint_document
@@ -242,7 +242,7 @@ async def at_work(linting: Linting, count: int = 1) -> None:
 def slow() -> Linting:
     """A lint whose worker answers nothing to a document that says `slow`, and one finding to others."""
     command = (sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{WORKER}")
-    return Linting(cast(Any, None), Turns(2), Pool(command=command), seconds=1_000)
+    return Linting(cast(Any, None), TurnQueue(2), Pool(command=command), seconds=1_000)
 
 
 WORKER = """
@@ -309,7 +309,7 @@ async def test_a_document_that_takes_too_long_or_too_much_is_one_finding() -> No
 
 
 async def test_callers_have_their_turns_in_rotation() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = TurnQueue(1), list[str]()
 
     async def turn(caller: str, name: str) -> None:
         async with turns.of(caller):
@@ -331,7 +331,7 @@ async def test_callers_have_their_turns_in_rotation() -> None:
 
 
 async def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = TurnQueue(1), list[str]()
 
     async def turn(name: str) -> None:
         async with turns.of(name):

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from halflap.cli.client import NEXT, Answer, Client
+from halflap.cli.client import NEXT, ApiAnswer, Client
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.store import sqlite
 from halflap.store.postgres import jobs
@@ -53,7 +53,7 @@ def counted() -> Generator[list[str]]:
         return run
 
     with pytest.MonkeyPatch.context() as patched:
-        for owner in (sqlite.Database, sqlite.Within, jobs.Jobs):
+        for owner in (sqlite.SqliteDatabase, sqlite.ScopedFile, jobs.PostgresJobs):
             patched.setattr(owner, "read", counting(owner.read))
         yield statements
 
@@ -135,9 +135,11 @@ async def test_commands_read_lists_whole(world: Any, monkeypatch: pytest.MonkeyP
 
         async def call(
             self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
-        ) -> Answer:
+        ) -> ApiAnswer:
             answer = await world.api(method, path, **dict(parse_qsl(query)), limit=2)
-            return Answer(answer.status, "application/json", answer.body, answer.headers.get(NEXT))
+            return ApiAnswer(
+                answer.status, "application/json", answer.body, answer.headers.get(NEXT)
+            )
 
     api = Client(Paging())  # pyright: ignore[reportArgumentType]
     names = [each["name"] for each in await api.get("/api/customers")]

@@ -4,7 +4,7 @@ import asyncio
 
 from bench.load import steady
 from bench.workload import WORKLOADS
-from halflap.cli.load import OK, Client
+from halflap.cli.load import OK, LoadClient
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
@@ -23,7 +23,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> Non
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        client = LoadClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         for number in range(3):
             assert (await client.post(b"{}"))[0] == 200
             assert opened == number + 1

@@ -31,12 +31,14 @@ class Plain(Connection):
     exact: bool = False
 
 
-CLOUD = ask.Form(Cloud.model_json_schema())
-PLAIN = ask.Form(Plain.model_json_schema())
+CLOUD = ask.SchemaForm(Cloud.model_json_schema())
+PLAIN = ask.SchemaForm(Plain.model_json_schema())
 KEY = {"region": "eu", "auth.kind": "api_key", "auth.key": "k"}
 
 
-def asked(form: ask.Form, typed: str, given: dict[str, str] | None = None) -> tuple[object, str]:
+def asked(
+    form: ask.SchemaForm, typed: str, given: dict[str, str] | None = None
+) -> tuple[object, str]:
     """The values of a form that is filled in by hand, and what was shown meanwhile."""
     with CliRunner().isolation(input=typed) as (_, errors, _):
         values = form.fill(given or {}, ask=True)

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from halflap.api.view import ChoiceView, VersionName
-from halflap.cli.client import Client, Http, path, read
+from halflap.cli.client import Client, HttpLine, path, read
 from halflap.cli.offline import Offline
 from halflap.cli.output import Output
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
@@ -146,7 +146,7 @@ async def test_another_server_is_told_from_ours():
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    line = Http.opened(f"http://127.0.0.1:{runner.addresses[0][1]}", "t")
+    line = HttpLine.opened(f"http://127.0.0.1:{runner.addresses[0][1]}", "t")
     try:
         with pytest.raises(HalflapError, match="no Halflap server"):
             await line.check()

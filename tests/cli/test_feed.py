@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from halflap.cli.feed import MOST_LINES, Feed, Seen
+from halflap.cli.feed import MOST_LINES, Feed, ShownParts
 from halflap.cli.screen import Screen
 from halflap.model import Failure, Record
 
@@ -40,7 +40,7 @@ async def test_thousands_of_steps_are_counted_and_what_failed_is_shown(tmp_path:
     text = io.StringIO()
     journal = Journal()
     feed = Feed(cast(Any, journal), Screen(Console(file=text, width=200, highlight=False)))
-    seen = Seen(0)
+    seen = ShownParts(0)
     journal.found = [record(seq) for seq in range(MOST_LINES - 1)]
     await feed._steps("orders", "exe_1", seen)
     assert text.getvalue().count("Add ") == MOST_LINES - 1

@@ -13,7 +13,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap import Component, Connection, DefinitionError, Model, StepFailed, UpstreamError
-from halflap.api.operations.replay import Edit, LeftOut, ReplayRequest, SaidDone
+from halflap.api.operations.replay import EventEdit, LeftOut, ReplayRequest, SaidDone
 from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
@@ -139,7 +139,7 @@ async def test_with_an_edited_event_it_is_repeated_only_where_that_is_said(
     till.app.loses = 1
     first = await till.runner.start(till.flow(Shop()))
     assert (await till.runner.finish(first)).state == "failed"
-    edit = Edit(b"{}")
+    edit = EventEdit(b"{}")
     refused = await plan_of(till.runner, first, ReplayRequest(start, edit=edit))
     assert isinstance(refused, LeftOut)
     assert "app.order may have been carried out" in refused.why

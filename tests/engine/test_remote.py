@@ -17,12 +17,12 @@ from halflap.engine.child import RemoteTurn
 from halflap.engine.facts import FlowFacts, Learnt, holding
 from halflap.engine.library import Library
 from halflap.engine.line import (
-    Answer,
     Ask,
     Bundled,
-    Done,
     GivenFacts,
     Line,
+    LineAnswer,
+    LineDone,
     Take,
     encode,
     error_of,
@@ -78,7 +78,7 @@ async def both_ends(
     """A clerk over a store, and a desk that asks it through a socket."""
     mine, its = socket.socketpair()
     parent = Line(*await asyncio.open_unix_connection(sock=mine), Ask)
-    child = Line(*await asyncio.open_unix_connection(sock=its), Answer | Bundled | GivenFacts)
+    child = Line(*await asyncio.open_unix_connection(sock=its), LineAnswer | Bundled | GivenFacts)
     clerk, desk = Clerk(resolver_of(store), turns, parent), Desk(child)
 
     async def serve() -> None:
@@ -302,8 +302,8 @@ async def test_writes_to_state_cross_the_line() -> None:
         assert await remote.commit([], [], [a, b])
         assert not await remote.commit([], [], [StateWrite("s", "a", b"2", b"0")])
         assert await remote.list_state("s") == {"a": b"1", "b": b'{"x":1.10}'}
-    done = Done("exe_1", ended=Ended(Outcome("succeeded"), writes=[a, b]))
-    told = msgspec.msgpack.decode(encode(done), type=Done).ended
+    done = LineDone("exe_1", ended=Ended(Outcome("succeeded"), writes=[a, b]))
+    told = msgspec.msgpack.decode(encode(done), type=LineDone).ended
     assert told is not None
     assert told.writes == [a, b]
     await store.close()
@@ -330,8 +330,8 @@ def test_what_a_child_says_that_follows_its_execution_may_be_nothing_else() -> N
     former = Start(id, flow, event, id, order=Order("s", "k"), parent="exe_p", bound=False)
     current = replace(flow, version="v2", revision=2)
     right = continuation(former, current, b"{}", 7, 4_000_000_000_000_000)
-    done = Done(id, ended=Ended(Outcome("succeeded"), next=Continuation(right, {"go": 1})))
-    crossed = msgspec.msgpack.Decoder(Done).decode(encode(done)).ended.next
+    done = LineDone(id, ended=Ended(Outcome("succeeded"), next=Continuation(right, {"go": 1})))
+    crossed = msgspec.msgpack.Decoder(LineDone).decode(encode(done)).ended.next
     assert crossed.taken == {"go": 1}
     assert follows(crossed.start, former)
     for wrong in (

@@ -22,7 +22,7 @@ from halflap import (
     Unrouted,
     schedule,
 )
-from halflap.engine.routing import Target
+from halflap.engine.routing import RouteTarget
 from halflap.model import CALL, SEALED, Execution, FlowKey, Outcome, new_id, owner_of
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow
@@ -49,7 +49,7 @@ class Switchboard:
         self._runner = runner
         runner.aim = self.aim
 
-    async def aim(self, key: FlowKey, route: Route) -> Target:
+    async def aim(self, key: FlowKey, route: Route) -> RouteTarget:
         self.asked.append(str(route))
         if key.is_shared:
             name = route.whose["customer"]
@@ -57,7 +57,7 @@ class Switchboard:
                 raise Unrouted(f"nobody is called {name}")
             key = FlowKey(f"cus_{name}", self.customers[name], "shop", "", "v2", 3)
         flow = self._runner.app.integration.flows[route.name]
-        return Target(replace(key, flow=route.name), flow, {OLD: NEW}.__getitem__)
+        return RouteTarget(replace(key, flow=route.name), flow, {OLD: NEW}.__getitem__)
 
 
 def shipping(runner: Runner, **options: Any) -> Flow[Any, Any, Any]:

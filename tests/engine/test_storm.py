@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from halflap.engine.echo import Echo, Known
+from halflap.engine.echo import Echo, RecordKnowledge
 from halflap.engine.twoway import TwoWay
 from halflap.sdk import codec
 from tests.engine.twins import FIELDS, Place, Twins, drained, outcomes, twins_on
@@ -118,8 +118,8 @@ async def test_the_control_that_neither_waits_nor_looks_ends_unequal(
 async def test_the_control_that_knows_no_echo_writes_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing(self: Echo, record: object) -> Known:
-        return Known()
+    async def nothing(self: Echo, record: object) -> RecordKnowledge:
+        return RecordKnowledge()
 
     monkeypatch.setattr(Echo, "known", nothing)
     async with twins_on("memory", tmp_path) as twins:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from halflap.engine.journal import JournalEngine, Room
-from halflap.engine.probation import Group, Probation
+from halflap.engine.probation import Probation, SuspectGroup
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id, wall_clock
 from halflap.store.store import Store
@@ -166,7 +166,7 @@ class CountingProbation(Probation):
         super().__init__(engine, None, None, **sizes)  # pyright: ignore[reportArgumentType]
         self.sizes: list[int] = []
 
-    async def _in_child(self, group: Group) -> tuple[str, bool]:
+    async def _in_child(self, group: SuspectGroup) -> tuple[str, bool]:
         self.sizes.append(group.size)
         for each in list(group.verdicts.values()):
             each.set_result(Ended(Outcome("succeeded")))

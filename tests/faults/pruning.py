@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 
 from halflap.model import Micros, Retention
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.retention import RetentionRules
 from halflap.store.store import Store
 from halflap.store.vault import Vault
@@ -34,7 +34,7 @@ async def prune_apart(store: Store, before: Micros) -> bool:
     """
     ended = (before,)
 
-    def remove(connection: Connection) -> list[str]:
+    def remove(connection: JobTransaction) -> list[str]:
         if store.hints is not None:
             connection.execute("UPDATE history SET body = NULL WHERE ended_at >= ?", ended)
             return []
@@ -49,7 +49,7 @@ async def prune_apart(store: Store, before: Micros) -> bool:
     print("between", flush=True)
     await asyncio.sleep(APART_SECONDS)
 
-    def tidy(connection: Connection) -> None:
+    def tidy(connection: JobTransaction) -> None:
         for table in ("events", "steps", "logs"):
             gone = [(each,) for each in ids]
             connection.executemany(f"DELETE FROM {table} WHERE execution = ?", gone)

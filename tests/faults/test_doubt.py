@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from halflap.store.job import Connection
-from halflap.store.postgres.database import Database
-from halflap.store.postgres.jobs import Jobs
+from halflap.store.job import JobTransaction
+from halflap.store.postgres.database import PostgresDatabase
+from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
 from tests.faults.cluster import Cluster, cluster
@@ -61,10 +61,10 @@ async def test_a_server_gives_the_number_of_a_lost_transaction_to_another_one(
 async def test_a_job_whose_commit_was_lost_with_the_server_is_done_again(
     database: Cluster,
 ) -> None:
-    jobs = Jobs(await Database.open(database.url))
+    jobs = PostgresJobs(await PostgresDatabase.open(database.url))
     loop, runs = asyncio.get_running_loop(), 0
 
-    def job(connection: Connection) -> int:
+    def job(connection: JobTransaction) -> int:
         nonlocal runs
         runs += 1
         connection.execute(ADD, ("mine", str(runs)))
@@ -81,9 +81,9 @@ async def test_a_job_whose_commit_was_lost_with_the_server_is_done_again(
 async def test_a_job_whose_commit_was_carried_out_unanswered_is_not_done_again(
     database: Cluster,
 ) -> None:
-    jobs, runs = Jobs(await Database.open(database.url)), 0
+    jobs, runs = PostgresJobs(await PostgresDatabase.open(database.url)), 0
 
-    def job(connection: Connection) -> int:
+    def job(connection: JobTransaction) -> int:
         nonlocal runs
         runs += 1
         connection.execute(ADD, ("mine", str(runs)))

@@ -31,7 +31,7 @@ from halflap.model import (
 )
 from halflap.server.host import Host
 from halflap.store.erasing import erased
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from tests.cluster import fresh_url
@@ -130,7 +130,7 @@ async def bearing(host: Host, needle: str) -> set[str]:
         values = [v if isinstance(v, bytes) else str(v).encode() for v in row]
         return any(needle.encode() in each for each in values)
 
-    def job(connection: Connection) -> set[str]:
+    def job(connection: JobTransaction) -> set[str]:
         tables = [name for (name,) in connection.execute(names).fetchall()]
         return {
             table
@@ -168,7 +168,7 @@ async def is_there(host: Host, customer: str) -> bool:
     return True
 
 
-def orphans(connection: Connection, past: bool) -> int:
+def orphans(connection: JobTransaction, past: bool) -> int:
     """How many parts belong to no execution; `past`: what has ended is in tables of its own."""
     rows = ("executions", "letters", "history") if past else ("executions",)
     ids = " UNION ".join(f"SELECT id FROM {each}" for each in rows)

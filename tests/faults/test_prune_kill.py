@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from halflap.model import Event, FlowKey, LogLine, Micros, Outcome, Record, Start, new_id
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.protocol import Claim
 from halflap.store.retention import DAY
 from halflap.store.store import Store
@@ -104,7 +104,7 @@ async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> l
     if store.hints is not None:
         rows, tables = f"{rows} UNION SELECT id FROM letters", (*tables, "attempts")
 
-    def orphans(connection: Connection) -> int:
+    def orphans(connection: JobTransaction) -> int:
         count = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"
         found = [connection.execute(count.format(each, rows)).fetchone() for each in tables]
         return sum(row[0] for row in found)

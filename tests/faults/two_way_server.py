@@ -16,7 +16,7 @@ import structlog
 
 from halflap.components.salesforce import Salesforce
 from halflap.engine.bundle import pack
-from halflap.engine.echo import Echo, Known
+from halflap.engine.echo import Echo, RecordKnowledge
 from halflap.gateway.server import run_loop
 from halflap.model import Customer
 from halflap.sdk.pairs import RecordState
@@ -60,8 +60,8 @@ def prepared(apps: Path) -> Any:
 def forget() -> None:
     """Let no execution know what another one wrote."""
 
-    async def nothing(self: Echo, record: RecordState) -> Known:
-        return Known()
+    async def nothing(self: Echo, record: RecordState) -> RecordKnowledge:
+        return RecordKnowledge()
 
     Echo.known = nothing
 

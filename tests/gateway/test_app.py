@@ -28,7 +28,7 @@ from halflap import (
 )
 from halflap.errors import DefinitionError, Rejected, StoreFull
 from halflap.gateway.app import Gateway
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import SEALED, Failure, FlowKey, Outcome, Rejection, Start, Started, wall_clock
 from halflap.sdk import codec
 from halflap.sdk.declared import FILTER_FAILED, mark_of
@@ -67,7 +67,7 @@ class Desk:
     """A gateway with one open endpoint, `hk_open`."""
 
     intake: Intake
-    route: Route
+    route: EndpointRoute
     rejected: list[Rejection] = field(default_factory=list[Rejection])
     counted: list[str] = field(default_factory=list[str])
     body_bytes: int = 6 * 1024 * 1024
@@ -76,7 +76,7 @@ class Desk:
     async def is_full(self, customer: str, more: int) -> bool:
         return customer != "cus_1" or len(self.intake.starts) + more > self.backlog
 
-    async def find(self, endpoint: str) -> Route | None:
+    async def find(self, endpoint: str) -> EndpointRoute | None:
         return self.route if endpoint == "hk_open" else None
 
     async def send(
@@ -146,7 +146,7 @@ def desk(
     async def orders(ctx: Context[Config], event: Json) -> None:
         pass
 
-    route = Route(
+    route = EndpointRoute(
         endpoint="hk_open",
         url="https://hooks.example.com/hooks/hk_open",
         flow=KEY,

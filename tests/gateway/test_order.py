@@ -17,7 +17,7 @@ from halflap import (
     pointer,
 )
 from halflap.gateway.app import Gateway
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import FlowKey, Order, Outcome, Start, Started, wall_clock
 
 
@@ -91,9 +91,11 @@ class Intake:
 async def orders_of(flow: str) -> list[Order | None]:
     """The orders of the executions that one request with two things starts."""
     key = FlowKey("cus_1", "ins_1", integration.name, flow, "v1", 1)
-    route = Route("hk_1", "https://h.example/hooks/hk_1", key, integration.flows[flow], (), str)
+    route = EndpointRoute(
+        "hk_1", "https://h.example/hooks/hk_1", key, integration.flows[flow], (), str
+    )
 
-    async def find(endpoint: str) -> Route | None:
+    async def find(endpoint: str) -> EndpointRoute | None:
         return route
 
     intake = Intake()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halflap.testing.document import Differs, Opened, open_document, run_test
+from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
 from tests.lowcode.documents import EXAMPLES
 
 ROOT = EXAMPLES.parent
@@ -34,7 +34,7 @@ def documents_in(page: Path) -> list[Any]:
     return [pytest.param(each, id=f"{page.stem}-{at + 1}") for at, each in enumerate(shown)]
 
 
-async def run_all(opened: Opened) -> None:
+async def run_all(opened: DocumentWithTests) -> None:
     for at in range(len(opened.document.tests)):
         await run_test(opened, at)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from halflap.lowcode import Draft, DraftEdit, StaleDraft, Unwritable
+from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
 from halflap.lowcode.rewrite.edits import difference, offset_of, step_paths
 from halflap.lowcode.source import Path
 from tests.lowcode.convert.generated import drawn
@@ -89,7 +89,7 @@ def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace() -> None:
             try:
                 edits = [drawn_edit(chance, draft)]
                 change = edited(draft, *edits, revision=was)
-            except Unwritable:
+            except UnwritableEdit:
                 refused += 1
                 assert (draft.source.text, draft.revision) == (before, was)
                 continue
@@ -117,7 +117,7 @@ def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace() -> None:
 def test_a_batch_of_which_one_edit_cannot_be_made_changes_nothing() -> None:
     draft = Draft.read(TEXT, "tried.yaml")
     wrong = {"op": "delete", "path": [*STEPS, 9]}
-    with pytest.raises(Unwritable, match="there is no"):
+    with pytest.raises(UnwritableEdit, match="there is no"):
         edited(draft, {"op": "delete", "path": [*STEPS, 0]}, wrong)
     assert (draft.source.text, draft.revision) == (TEXT, 0)
 
@@ -178,7 +178,7 @@ def test_steps_are_wrapped_with_their_comments() -> None:
 )
 def test_an_edit_that_cannot_be_made_says_why(edit: dict[str, Any], wrong: str) -> None:
     draft = Draft.read(TEXT, "tried.yaml")
-    with pytest.raises(Unwritable, match=wrong):
+    with pytest.raises(UnwritableEdit, match=wrong):
         edited(draft, edit)
     assert draft.source.text == TEXT
 

@@ -14,7 +14,7 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import Inference
-from halflap.lowcode.lint.scope import Known, Schema, carried, forms_of
+from halflap.lowcode.lint.scope import Schema, ScopedName, carried, forms_of
 from halflap.lowcode.lint.words import words
 from halflap.sdk.fit import fit
 from halflap.sdk.schema import UNSET
@@ -54,7 +54,11 @@ VALUE: dict[str, Any] = {
     ],
     "any": {"a": [1, "b"]},
 }
-NAMES = {"order": Known(schema=ORDER), "count": Known(schema={"type": "integer"}), "what": Known()}
+NAMES = {
+    "order": ScopedName(schema=ORDER),
+    "count": ScopedName(schema={"type": "integer"}),
+    "what": ScopedName(),
+}
 
 
 def inferred(text: str) -> Schema | None:

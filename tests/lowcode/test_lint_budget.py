@@ -100,12 +100,12 @@ async def test_an_editors_change_ends_the_lint_of_the_former_text(
 
     monkeypatch.setattr(language, "lint_text", watched)
     monkeypatch.setattr(budgets, "SECONDS", 60.0)
-    server = language.Server()
+    server = language.EditorServer()
     shown: list[Any] = []
     told = asyncio.Event()
     monkeypatch.setattr(server, "show", lambda *given: (shown.append(given), told.set()))
     texts = {"file:///a.yaml": HEAVY}
-    monkeypatch.setattr(language.Server, "text_of", lambda _, uri: (texts[uri], 1))
+    monkeypatch.setattr(language.EditorServer, "text_of", lambda _, uri: (texts[uri], 1))
     server.lint_later("file:///a.yaml", 0)
     assert await asyncio.to_thread(began.wait, 20)
     texts["file:///a.yaml"] = LONG

@@ -12,7 +12,7 @@ import pytest
 from halflap.errors import DefinitionError
 from halflap.lowcode import read
 from halflap.lowcode.kinds import kind_of
-from halflap.lowcode.outline import Node, Outline, as_text, outline, outline_document, within
+from halflap.lowcode.outline import Outline, OutlineNode, as_text, outline, outline_document, within
 from halflap.lowcode.rewrite.write import inline
 from halflap.lowcode.source import Path
 from tests.lowcode.convert.generated import drawn
@@ -658,7 +658,7 @@ def test_a_document_that_is_not_finished_has_an_outline_with_all_that_it_says() 
                 assert [whole(each) for each in flow.steps] == untitled(steps)
 
 
-def whole(node: Node) -> Any:
+def whole(node: OutlineNode) -> Any:
     """The step of a document, made again of its node."""
     if node.kind == "unknown" and set(node.fields) == {"unknown"}:
         return node.fields["unknown"]
@@ -687,7 +687,7 @@ def untitled(value: Any) -> Any:
     return {key: untitled(each) for key, each in value.items() if not (titled and key == "title")}
 
 
-def assert_addressed(node: Node, data: Any) -> None:
+def assert_addressed(node: OutlineNode, data: Any) -> None:
     """A node's path leads to it in the document, and so do those of its fields."""
     if len(node.path) > 1 and node.path[-2] == "code":
         return  # an action that code calls, which is no step of the document

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from halflap.errors import DefinitionError
-from halflap.lowcode import Draft, Source, Unwritable, read
+from halflap.lowcode import Draft, SourceText, UnwritableEdit, read
 from tests.lowcode.test_document_tests import DOCUMENTS, PAGES, documents_in
 
 Path = tuple[Any, ...]
@@ -126,7 +126,7 @@ def exact(value: Any) -> Any:
     return (isinstance(value, bool), value)
 
 
-def extent(source: Source, path: Path) -> range:
+def extent(source: SourceText, path: Path) -> range:
     """The lines of a value, of its key, and of the comments that belong to it."""
     lines = source.text.splitlines()
     mine = [
@@ -153,7 +153,7 @@ def comments(text: str, lines: range | None = None) -> set[str]:
     return {found for each in chosen for found in KEPT.findall(each)}
 
 
-def check(before: Source, after: Source, wanted: Any, gone: Path | None) -> None:
+def check(before: SourceText, after: SourceText, wanted: Any, gone: Path | None) -> None:
     """Assert that an edit is what was asked for, and that only what is gone has taken comments along."""
     assert exact(after.data) == exact(wanted)
     lost = comments(before.text) - comments(after.text)
@@ -257,7 +257,7 @@ def test_random_edits_say_what_was_asked_for_and_lose_no_comment(
         edit(draft, data)
 
 
-def naive(source: Source, edit: Callable[[Any], None]) -> Source:
+def naive(source: SourceText, edit: Callable[[Any], None]) -> SourceText:
     """The control: a document that is read, edited as data, and written anew."""
     data, out = deepcopy(source.data), io.StringIO()
     edit(data)
@@ -531,7 +531,7 @@ def test_what_cannot_be_written_is_refused_and_changes_nothing(
     edit: Callable[[Draft], None], said: str
 ) -> None:
     draft = Draft.read(ALIASED, "a.yaml")
-    with pytest.raises(Unwritable, match=re.escape(said)) as raised:
+    with pytest.raises(UnwritableEdit, match=re.escape(said)) as raised:
         edit(draft)
     assert str(raised.value).startswith("a.yaml:")
     assert draft.source.text == ALIASED

@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
-from halflap.engine.probation import Group, Probation
+from halflap.engine.probation import Probation, SuspectGroup
 from halflap.engine.protocol import Turn
 from halflap.errors import HalflapError
 from tests.simulation.app import TURN
@@ -28,7 +28,7 @@ class SimulatedProbation(Probation):
         self._children = children
         self._bear = bear
 
-    async def _in_child(self, group: Group) -> tuple[str, bool]:
+    async def _in_child(self, group: SuspectGroup) -> tuple[str, bool]:
         """Run a group in a child; returns how it ended, and that it had begun by then."""
         loop, parent = asyncio.get_running_loop(), PROCESS.get()
         assert parent is not None
@@ -61,7 +61,7 @@ class SimulatedProbation(Probation):
             child.alive = False
         return ("SIGKILL" if group.left else "it was done"), True
 
-    async def _run_turn(self, group: Group, turn: Bridged) -> None:
+    async def _run_turn(self, group: SuspectGroup, turn: Bridged) -> None:
         TURN.set(turn)
         verdict = group.verdicts[turn.start.execution]
         try:

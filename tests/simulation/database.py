@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from halflap.store.sqlite import Database, Job, Stats, open_memory
+from halflap.store.sqlite import Job, SqliteDatabase, WriterStats, open_memory
 from halflap.store.store import template
 
 
@@ -127,14 +127,14 @@ def failed(message: str, code: int) -> sqlite3.OperationalError:
     return error
 
 
-class InlineDatabase(Database):
+class InlineDatabase(SqliteDatabase):
     """One process's way into the file."""
 
     def __init__(self, disk: Disk, clock: Callable[[], int], troubles: Troubles) -> None:
         self.path = Path("/simulated")
         self.clock = clock
         self.on_failure = None
-        self.stats = Stats()
+        self.stats = WriterStats()
         self._loop = asyncio.get_running_loop()
         self._disk = disk
         self._connection = disk

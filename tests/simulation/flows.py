@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from halflap.engine.executor import Work
 from halflap.errors import StepFailed, TimedOut
-from halflap.gateway.route import Route
+from halflap.gateway.route import EndpointRoute
 from halflap.model import FlowKey
 from halflap.sdk.action import Retry, step
 from halflap.sdk.component import Component
@@ -255,13 +255,13 @@ def expected(flow: str, body: bytes) -> Any:
             raise AssertionError(f"there is no flow {flow}")
 
 
-async def find(endpoint: str) -> Route | None:
+async def find(endpoint: str) -> EndpointRoute | None:
     """The route to a flow, which is named as its endpoint."""
     flow = shop.flows.get(endpoint)
     if flow is None:
         return None
     key = FlowKey("cus_1", INSTANCE, "shop", endpoint, "v1", 1)
-    return Route(endpoint, "", key, flow, (), hide)
+    return EndpointRoute(endpoint, "", key, flow, (), hide)
 
 
 async def work_of(key: FlowKey) -> Work:

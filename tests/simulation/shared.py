@@ -21,7 +21,7 @@ from halflap.store.claiming import NEXT_DUE
 from halflap.store.journal import SqliteJournal
 from halflap.store.postgres.batching import Gathering
 from halflap.store.protocol import Claim, Lease, Pinning
-from halflap.store.sqlite import Stats
+from halflap.store.sqlite import WriterStats
 from tests.simulation.database import NOTE, Note, Troubles, empty_store
 from tests.simulation.loop import PROCESS, Process, in_context
 
@@ -107,7 +107,7 @@ class SharedDatabase:
     def __init__(self, server: Server, clock: Clock) -> None:
         self.server = server
         self.clock = clock
-        self.stats = Stats()
+        self.stats = WriterStats()
         self._gathering: Gathering[_Item] = Gathering(self._write)
 
     def post(self, job: Callable[[Any], Any]) -> asyncio.Future[Any]:

@@ -10,7 +10,7 @@ import pytest
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
 from halflap.model import Customer, Instance, Rejection, StoredConnection
 from halflap.store.catalogue import Catalogue
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -71,7 +71,7 @@ async def connect(
     )
 
 
-def everything(connection: Connection) -> str:
+def everything(connection: JobTransaction) -> str:
     """All rows of all tables."""
     if isinstance(connection, sqlite3.Connection):
         return "\n".join(connection.iterdump())

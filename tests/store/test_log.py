@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from halflap.store import _log
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
@@ -23,7 +23,7 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB)")
 
 
-async def write(database: Database, count: int, *, at_once: int = 50) -> None:
+async def write(database: SqliteDatabase, count: int, *, at_once: int = 50) -> None:
     def insert(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO rows (body) VALUES (zeroblob(1000))")
 
@@ -31,7 +31,7 @@ async def write(database: Database, count: int, *, at_once: int = 50) -> None:
         await asyncio.gather(*(database.post(insert) for _ in range(at_once)))
 
 
-def log_of(database: Database) -> Path:
+def log_of(database: SqliteDatabase) -> Path:
     return database.path.with_name("halflap.db-wal")
 
 
@@ -43,7 +43,7 @@ def rows_in(path: Path) -> int:
         connection.close()
 
 
-def copied(database: Database, to: Path, names: Sequence[str]) -> Path:
+def copied(database: SqliteDatabase, to: Path, names: Sequence[str]) -> Path:
     """A copy of the file, with or without its log, as a crash would leave it."""
     to.mkdir()
     for name in names:
@@ -56,7 +56,7 @@ async def test_the_log_is_laid_out_once_and_what_is_in_it_survives_a_crash(
 ):
     monkeypatch.setattr(_log, "LENGTH", 2 << 20)
     monkeypatch.setattr(_log, "ROOM", 0)
-    database = await Database.open(tmp_path / "halflap.db")
+    database = await SqliteDatabase.open(tmp_path / "halflap.db")
     await database.write(create)
     await write(database, 50)
     assert log_of(database).stat().st_size < len(_log.PIECE)
@@ -76,7 +76,7 @@ async def test_a_disk_with_little_room_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_log, "ROOM", 1 << 62)
-    database = await Database.open(tmp_path / "halflap.db")
+    database = await SqliteDatabase.open(tmp_path / "halflap.db")
     await database.write(create)
     await write(database, 300, at_once=100)
     assert log_of(database).stat().st_size < 2 << 20
@@ -87,7 +87,7 @@ async def test_another_thread_moves_the_log_and_it_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_log, "LENGTH", 0)
-    database = await Database.open(tmp_path / "halflap.db")
+    database = await SqliteDatabase.open(tmp_path / "halflap.db")
     await database.write(create)
     await write(database, _log.FIRST)
     deadline = time.monotonic() + DEADLINE

@@ -6,7 +6,7 @@ import pytest
 
 from halflap.errors import StoreError
 from halflap.store.migrate import Migration, migrate, statements
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 
 FIRST = Migration(1, "events", "CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT);")
 SECOND = Migration(
@@ -165,7 +165,7 @@ def test_a_script_of_comments_has_no_statements(empty: str):
 
 @pytest.mark.parametrize("way", ["alone", "write"])
 async def test_an_open_store_migrates_itself(tmp_path: Path, way: str):
-    database = await Database.open(tmp_path / "halflap.db")
+    database = await SqliteDatabase.open(tmp_path / "halflap.db")
     run = database.alone if way == "alone" else database.write
     await run(lambda connection: migrate(connection, [FIRST, SECOND]))
     assert await database.read(names) == {"events"}

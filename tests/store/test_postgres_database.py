@@ -13,7 +13,7 @@ from halflap.engine.lifeline import Lifeline
 from halflap.model import Event, FlowKey, Start
 from halflap.store.postgres import database as module
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -56,7 +56,7 @@ async def test_a_write_that_is_cancelled_as_it_is_committed_ends_as_cancelled(
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("CREATE TABLE marks (n int)")
     await (await Store.open(url, vault=VAULT)).close()
-    database = await Database.open(slow)
+    database = await PostgresDatabase.open(slow)
     way.delay = ANSWERS_AFTER
 
     async def job(connection: Connection) -> None:
@@ -104,7 +104,7 @@ async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
 async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -> None:
     url = fresh_url()
     await (await Store.open(url, vault=VAULT)).close()
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     tries = 0
 
     async def job(connection: Connection) -> int:
@@ -125,7 +125,7 @@ async def test_a_close_does_not_wait_for_ever_for_what_is_under_way(
     monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
     monkeypatch.setattr(module, "CLOSE_SECONDS", patience)
-    database = await Database.open(fresh_url())
+    database = await PostgresDatabase.open(fresh_url())
     begun = asyncio.Event()
 
     async def job(connection: Connection) -> None:

@@ -13,14 +13,14 @@ import pytest
 
 from halflap.errors import StoreError
 from halflap.model import Event, FlowKey, Outcome, Start, new_id
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.examination import examine
 from halflap.store.postgres.guard import NOBODYS, OURS, SETTING, unguarded
 from halflap.store.postgres.history import PLACES
-from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.partitions import DAY, Partitions
-from halflap.store.postgres.slots import Leaf, first_slot
-from halflap.store.scope import SEEN, WHOLE, Scope
+from halflap.store.postgres.slots import SlotPartition, first_slot
+from halflap.store.scope import SEEN, WHOLE, CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url, server, started, url_of_user
@@ -101,13 +101,13 @@ async def test_every_table_with_rows_of_customers_is_guarded(url: str) -> None:
 
 
 async def test_days_of_the_history_that_are_made_later_are_guarded(url: str) -> None:
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     day = database.clock() // DAY + 400
     await Partitions(database).make(day * DAY)
     await database.close()
     with psycopg.connect(url, autocommit=True) as connection:
         assert unguarded(connection) == []
-        leaf = Leaf(first_slot(day * DAY))
+        leaf = SlotPartition(first_slot(day * DAY))
         made = connection.execute("SELECT to_regclass(%s)::text", (leaf.name,)).fetchone()
         assert made == (leaf.name,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -140,13 +140,13 @@ async def test_what_the_api_has_no_use_for_it_has_no_right_to(url: str) -> None:
 
 async def test_a_query_that_forgets_whose_sees_one_customers_executions(url: str) -> None:
     mine, others = await customers(url)
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     try:
         for place in PLACES:
             sql = f"SELECT customer FROM {place}"  # whose, it does not say
             whole = sorted(row[0] for row in await database.fetch(sql))
             assert whole == ([] if place == "letters" else [mine, others])  # the control
-            found = await database.within(Scope(mine)).fetch(sql)
+            found = await database.within(CustomerScope(mine)).fetch(sql)
             assert found == ([] if place == "letters" else [(mine,)])
             assert len(await database.within(WHOLE).fetch(sql)) == len(whole)
     finally:
@@ -166,12 +166,14 @@ async def test_a_customers_lists_are_found_by_their_indexes(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(fill.replace("% 50", "%% 50"), (mine,))
         connection.execute("ANALYZE history")
-    database = await Database.open(url)
+    database = await PostgresDatabase.open(url)
     try:
         for where, index in (("true", "customer_a"), ("instance = 'ins_0'", "instance_a")):
             sql = f"EXPLAIN SELECT {PLACES['history']} FROM history WHERE {where}"
             sql = f"{sql} ORDER BY accepted_at DESC, id DESC LIMIT 50"
-            plan = "\n".join(row[0] for row in await database.within(Scope(mine)).fetch(sql))
+            plan = "\n".join(
+                row[0] for row in await database.within(CustomerScope(mine)).fetch(sql)
+            )
             assert re.search(rf"Index Scan Backward using history_other_\w*{index}", plan), plan
             assert "on history_other" in plan
             assert "Seq Scan on history_other" not in plan, plan
@@ -182,10 +184,10 @@ async def test_a_customers_lists_are_found_by_their_indexes(url: str) -> None:
 
 async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
     mine, _ = await customers(url)
-    database = await Database.open(url, connections=1)
+    database = await PostgresDatabase.open(url, connections=1)
     try:
         [before] = await database.fetch(WHO)
-        scoped = database.within(Scope(mine))
+        scoped = database.within(CustomerScope(mine))
         assert [row[:2] for row in await scoped.fetch(WHO)] == [("halflap_api", mine)]
         assert await database.fetch(WHO) == [before]
 
@@ -221,8 +223,8 @@ async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
 
 async def test_a_thread_that_reads_keeps_no_scope(url: str) -> None:
     mine, _ = await customers(url)
-    jobs = Jobs(await Database.open(url))
-    scoped = jobs.within(Scope(mine))
+    jobs = PostgresJobs(await PostgresDatabase.open(url))
+    scoped = jobs.within(CustomerScope(mine))
 
     def who(connection: Any) -> Any:
         return connection.execute(WHO).fetchone()[:2]

@@ -10,21 +10,21 @@ import psycopg
 import pytest
 
 from halflap.model import Event, FlowKey, Retention, Start, new_id
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.examination import examine
 from halflap.store.postgres.history import ONE
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.partitions import ATTACH, CREATE, Partitions
 from halflap.store.postgres.schema import MIGRATIONS
-from halflap.store.postgres.slots import OF_A_DAY, Leaf
+from halflap.store.postgres.slots import OF_A_DAY, SlotPartition
 from halflap.store.retention import DAY
 from tests.cluster import started
 from tests.journals import in_postgres, postgres_url
 
 
 async def test_nobody_goes_on_before_the_day_is_there():
-    database = await Database.open(postgres_url())
+    database = await PostgresDatabase.open(postgres_url())
     partitions, day = Partitions(database), 90_000
     first = asyncio.create_task(partitions.make(day * DAY))
     await asyncio.sleep(0)
@@ -77,7 +77,7 @@ def test_a_server_that_it_warns_of_is_too_small():
         assert locks(url, Retention(2))[0] == "ok"
         assert locks(url, Retention(days))[0] == "warn"
         for day in range(days):
-            leaf = Leaf(day * OF_A_DAY)
+            leaf = SlotPartition(day * OF_A_DAY)
             connection.execute((CREATE + ATTACH).format(leaf=leaf).encode())
     with contextlib.ExitStack() as looking:
 

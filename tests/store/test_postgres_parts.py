@@ -7,7 +7,7 @@ import pytest
 
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.store.gates import HELD_AT_ONCE
-from halflap.store.postgres.gates import MOVING, Gate
+from halflap.store.postgres.gates import MOVING, HoldGate
 from halflap.store.postgres.journal import PostgresJournal
 from tests.journals import in_postgres, postgres_url
 
@@ -32,7 +32,7 @@ async def test_a_part_is_no_more_than_that_where_the_figures_are_of_an_empty_tab
             connection.execute("VACUUM ANALYZE executions")
         some = [start("ins_big") for _ in range(HELD_AT_ONCE + 500)]
         await journal.accept(some, claim=0, lease=LEASE)
-        gate = Gate("ins_big", MOVING)
+        gate = HoldGate("ins_big", MOVING)
         database = journal._database
         assert await database.write(gate.hold)
         row = await database.fetch("SELECT count(*) FROM executions WHERE held <> 0")

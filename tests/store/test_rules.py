@@ -11,7 +11,7 @@ from halflap.store.rules.admission import Member, OrderLine, admit
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
 from halflap.store.rules.duplicate import duplicate_of
 from halflap.store.rules.ending import consequences, decide_cancel, frees_key
-from halflap.store.rules.order import Place, free_turns, settle
+from halflap.store.rules.order import OrderPlace, free_turns, settle
 from halflap.store.rules.state import change, changes
 from halflap.store.rules.turn import HeldTurn, refusal
 
@@ -25,7 +25,7 @@ def start(execution: str, order: Order, replay_of: str | None = None) -> Start:
 
 places = st.lists(
     st.builds(
-        Place,
+        OrderPlace,
         st.uuids().map(str),
         st.integers(0, 50),
         st.integers(1, 4),
@@ -38,10 +38,10 @@ places = st.lists(
 
 
 @given(places)
-def test_settling_twice_changes_nothing_more(found: list[Place]) -> None:
+def test_settling_twice_changes_nothing_more(found: list[OrderPlace]) -> None:
     settled = settle(found, 100)
     after = [
-        Place(
+        OrderPlace(
             each.execution,
             each.number,
             each.width,

@@ -28,9 +28,9 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.blobs.register import Note, Register
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter, Lease, Written
-from halflap.store.scope import MADE, SEEN, WHOLE, Scope
+from halflap.store.scope import MADE, SEEN, WHOLE, CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url
@@ -129,9 +129,9 @@ async def rows(jobs: Any, table: str) -> list[Any]:
 
 async def test_a_query_that_forgets_whose_sees_the_scopes_rows_and_no_others(both: Both) -> None:
     database = both.store.database
-    mine = database.within(Scope(both.mine.customer))
-    others = database.within(Scope(both.others.customer))
-    nobody = database.within(Scope("cus_nobody"))
+    mine = database.within(CustomerScope(both.mine.customer))
+    others = database.within(CustomerScope(both.others.customer))
+    nobody = database.within(CustomerScope("cus_nobody"))
     there = {name for (name,) in await tables(both.store)}
     seen: dict[str, tuple[int, int, int]] = {}
     for table in set(SEEN) & there:
@@ -154,7 +154,7 @@ async def test_a_query_that_forgets_whose_sees_the_scopes_rows_and_no_others(bot
 
 
 async def test_what_no_customer_has_to_do_with_shows_nothing(both: Both) -> None:
-    mine = both.store.database.within(Scope(both.mine.customer))
+    mine = both.store.database.within(CustomerScope(both.mine.customer))
     for table in ("known", "tokens", "settings", "bulks"):
         try:
             assert await rows(mine, table) == []  # SQLite
@@ -172,7 +172,7 @@ async def tables(store: Store) -> list[Any]:
 
 
 async def test_what_is_out_of_scope_is_changed_by_nobody(both: Both) -> None:
-    mine = both.store.database.within(Scope(both.mine.customer))
+    mine = both.store.database.within(CustomerScope(both.mine.customer))
     for table in (*MADE, "customers", "endpoints", "versions"):
         before = await rows(both.store.database, table)
         theirs = "customer" if table in (*MADE, "endpoints") else "id"
@@ -180,7 +180,7 @@ async def test_what_is_out_of_scope_is_changed_by_nobody(both: Both) -> None:
             ("hash", "f" * 64) if table == "versions" else (theirs, both.others.customer)
         )
 
-        def remove(c: Connection, sql: str = f"DELETE FROM {table} WHERE {column} = ?") -> int:
+        def remove(c: JobTransaction, sql: str = f"DELETE FROM {table} WHERE {column} = ?") -> int:
             return c.execute(sql, (value,)).rowcount  # noqa: B023
 
         # SQLite refuses; PostgreSQL finds nothing to remove, or has not let it.
@@ -192,20 +192,20 @@ async def test_what_is_out_of_scope_is_changed_by_nobody(both: Both) -> None:
 async def test_what_is_made_for_another_customer_is_refused(both: Both) -> None:
     jobs = both.store.database
 
-    def give_away(c: Connection) -> int:
+    def give_away(c: JobTransaction) -> int:
         sql = "UPDATE connections SET customer = ? WHERE customer = ?"
         return c.execute(sql, (both.others.customer, both.mine.customer)).rowcount
 
-    def unnamed(c: Connection) -> int:
+    def unnamed(c: JobTransaction) -> int:
         sql = "UPDATE connections SET name = name || ? WHERE customer = ?"
         return c.execute(sql, ("!", both.mine.customer)).rowcount
 
     before = await rows(jobs, "connections")
     with pytest.raises(Exception, match=r"no such thing|row-level security"):
-        await jobs.within(Scope(both.mine.customer)).write(give_away)
+        await jobs.within(CustomerScope(both.mine.customer)).write(give_away)
     assert await rows(jobs, "connections") == before
     # The controls: its own may be changed, and in no scope all.
-    assert await jobs.within(Scope(both.mine.customer)).write(unnamed) == 1
+    assert await jobs.within(CustomerScope(both.mine.customer)).write(unnamed) == 1
 
 
 async def test_a_row_cannot_be_of_another_customer_than_what_it_hangs_on(both: Both) -> None:
@@ -222,7 +222,7 @@ async def test_a_row_cannot_be_of_another_customer_than_what_it_hangs_on(both: B
         places = ", ".join("?" * (len(more) + 3))
         sql = f"INSERT INTO {table} {columns} VALUES ({places})"
 
-        def insert(c: Connection, whose: str) -> None:
+        def insert(c: JobTransaction, whose: str) -> None:
             c.execute(sql, (first, both.mine.id, whose, *more))  # noqa: B023
 
         with pytest.raises(Exception, match=r"(?i)foreign key"):
@@ -231,7 +231,7 @@ async def test_a_row_cannot_be_of_another_customer_than_what_it_hangs_on(both: B
 
 
 async def test_the_catalogue_in_a_scope_knows_of_no_other_customer(both: Both) -> None:
-    view = both.store.within(Scope(both.mine.customer))
+    view = both.store.within(CustomerScope(both.mine.customer))
     whole = both.store.within(WHOLE)
     assert [each.id for each in await view.catalogue.customers.list()] == [both.mine.customer]
     assert len(await whole.catalogue.customers.list()) == 2
@@ -249,7 +249,7 @@ async def test_the_catalogue_in_a_scope_knows_of_no_other_customer(both: Both) -
 
 
 async def test_the_journal_in_a_scope_knows_of_no_other_customer(both: Both) -> None:
-    journal = both.store.within(Scope(both.mine.customer)).journal
+    journal = both.store.within(CustomerScope(both.mine.customer)).journal
     mine, others = both.ended[both.mine.customer], both.ended[both.others.customer]
     assert {each.id for each in await journal.executions(Filter())} == set(mine)
     assert await journal.executions(Filter(customer=both.others.customer)) == []
@@ -271,6 +271,6 @@ async def test_the_journal_in_a_scope_knows_of_no_other_customer(both: Both) -> 
 
 async def test_a_scope_is_said_and_never_empty() -> None:
     with pytest.raises(ValueError, match="not empty"):
-        Scope("")
+        CustomerScope("")
     with pytest.raises(TypeError):
-        Scope()  # type: ignore[call-arg]
+        CustomerScope()  # type: ignore[call-arg]

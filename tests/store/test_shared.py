@@ -12,7 +12,7 @@ from halflap.model import Customer, Instance
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.addresses import BY_FIELD
 from halflap.store.catalogue.shared import OVERLAP
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -203,7 +203,7 @@ async def test_a_config_cannot_pass_for_a_connection(catalogue: Catalogue) -> No
 
 async def test_an_address_is_looked_up_in_an_index(store: Store, catalogue: Catalogue) -> None:
     await customer_with(catalogue, "ada", {"team": "T1"})
-    explain = "EXPLAIN QUERY PLAN" if isinstance(store.database, Database) else "EXPLAIN"
+    explain = "EXPLAIN QUERY PLAN" if isinstance(store.database, SqliteDatabase) else "EXPLAIN"
     rows = await store.database.read(
         lambda c: c.execute(f"{explain} {BY_FIELD}", ("T1", SHOP, "team")).fetchall()
     )

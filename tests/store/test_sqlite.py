@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from halflap.errors import InDoubt, StoreError, StoreFull, StoreLocked
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(tmp_path / "halflap.db")
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    database = await SqliteDatabase.open(tmp_path / "halflap.db")
     await database.write(create)
     yield database
     await database.close()
@@ -45,7 +45,7 @@ def ids(connection: sqlite3.Connection) -> list[int]:
 class Gate:
     """Holds the writer inside a job, so that what is posted meanwhile gathers into one batch."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._entered, self._opened = threading.Event(), threading.Event()
         self._future = database.post(self._hold)
 
@@ -64,7 +64,7 @@ class Gate:
 # -- shared commits ---------------------------------------------------------------------------
 
 
-async def test_jobs_that_gather_share_a_commit_and_each_gets_its_result(database: Database):
+async def test_jobs_that_gather_share_a_commit_and_each_gets_its_result(database: SqliteDatabase):
     before = database.stats.commits
     async with Gate(database):
         futures = [database.post(insert(number)) for number in range(1200)]
@@ -75,7 +75,7 @@ async def test_jobs_that_gather_share_a_commit_and_each_gets_its_result(database
     assert await database.read(ids) == list(range(1200))
 
 
-async def test_jobs_run_in_the_order_they_were_posted(database: Database):
+async def test_jobs_run_in_the_order_they_were_posted(database: SqliteDatabase):
     order: list[int] = []
     async with Gate(database):
         futures = [database.post(lambda _, n=n: order.append(n)) for n in range(700)]
@@ -83,7 +83,7 @@ async def test_jobs_run_in_the_order_they_were_posted(database: Database):
     assert order == list(range(700))
 
 
-async def test_a_bad_row_hurts_only_itself(database: Database):
+async def test_a_bad_row_hurts_only_itself(database: SqliteDatabase):
     await database.write(insert(50))
     async with Gate(database):
         futures = [database.post(insert(number)) for number in range(100)]
@@ -96,7 +96,7 @@ async def test_a_bad_row_hurts_only_itself(database: Database):
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt("mine"), StopIteration(3)])
 async def test_a_job_that_raises_gets_its_own_error_and_none_of_its_rows(
-    database: Database, error: BaseException
+    database: SqliteDatabase, error: BaseException
 ):
     def bad(connection: sqlite3.Connection) -> None:
         insert(1)(connection)
@@ -113,7 +113,7 @@ async def test_a_job_that_raises_gets_its_own_error_and_none_of_its_rows(
     assert await database.read(ids) == [2]
 
 
-async def test_a_deferred_constraint_broken_at_commit_hurts_only_its_job(database: Database):
+async def test_a_deferred_constraint_broken_at_commit_hurts_only_its_job(database: SqliteDatabase):
     await database.write(
         lambda connection: connection.execute(
             "CREATE TABLE parts (row REFERENCES rows (id) DEFERRABLE INITIALLY DEFERRED)"
@@ -128,7 +128,7 @@ async def test_a_deferred_constraint_broken_at_commit_hurts_only_its_job(databas
     assert database.failed is None
 
 
-async def test_a_cancelled_caller_does_not_break_the_batch(database: Database):
+async def test_a_cancelled_caller_does_not_break_the_batch(database: SqliteDatabase):
     async with Gate(database):
         first, second, third = (database.post(insert(number)) for number in range(3))
         second.cancel()
@@ -136,7 +136,7 @@ async def test_a_cancelled_caller_does_not_break_the_batch(database: Database):
     assert set(await database.read(ids)) >= {0, 2}
 
 
-async def test_a_job_that_commits_by_itself_puts_the_store_in_doubt(database: Database):
+async def test_a_job_that_commits_by_itself_puts_the_store_in_doubt(database: SqliteDatabase):
     reported: list[BaseException] = []
     database.on_failure = reported.append
     async with Gate(database):
@@ -148,7 +148,7 @@ async def test_a_job_that_commits_by_itself_puts_the_store_in_doubt(database: Da
     assert reported == [database.failed]
 
 
-async def test_a_job_alone_runs_outside_a_transaction_between_two_batches(database: Database):
+async def test_a_job_alone_runs_outside_a_transaction_between_two_batches(database: SqliteDatabase):
     async with Gate(database):
         before = database.post(insert(1))
         alone = asyncio.ensure_future(
@@ -161,7 +161,7 @@ async def test_a_job_alone_runs_outside_a_transaction_between_two_batches(databa
     await database.alone(lambda connection: connection.execute("VACUUM").fetchall())
 
 
-async def test_another_program_that_writes_is_waited_for(database: Database):
+async def test_another_program_that_writes_is_waited_for(database: SqliteDatabase):
     other = sqlite3.connect(database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     future = database.post(insert(1))
@@ -174,7 +174,7 @@ async def test_another_program_that_writes_is_waited_for(database: Database):
 # -- reading ----------------------------------------------------------------------------------
 
 
-async def test_a_reader_sees_only_what_is_committed(database: Database):
+async def test_a_reader_sees_only_what_is_committed(database: SqliteDatabase):
     inserted, go_on = threading.Event(), threading.Event()
 
     def slow(connection: sqlite3.Connection) -> None:
@@ -190,7 +190,7 @@ async def test_a_reader_sees_only_what_is_committed(database: Database):
     assert await database.read(ids) == [1]
 
 
-async def test_a_read_sees_one_moment(database: Database):
+async def test_a_read_sees_one_moment(database: SqliteDatabase):
     started, go_on = threading.Event(), threading.Event()
 
     def twice(connection: sqlite3.Connection) -> tuple[list[int], list[int]]:
@@ -207,14 +207,14 @@ async def test_a_read_sees_one_moment(database: Database):
     assert await database.read(ids) == [1]
 
 
-async def test_a_reader_cannot_write(database: Database):
+async def test_a_reader_cannot_write(database: SqliteDatabase):
     with pytest.raises(StoreError, match="instead of read"):
         await database.read(insert(1))
     assert await database.read(ids) == []
 
 
 async def test_a_store_in_memory_reads_what_it_wrote():
-    database = Database.in_memory(clock=lambda: 7)
+    database = SqliteDatabase.in_memory(clock=lambda: 7)
     await database.write(create)
     await database.write(insert(3))
     assert await database.read(ids) == [3]
@@ -224,7 +224,7 @@ async def test_a_store_in_memory_reads_what_it_wrote():
 
 async def test_a_store_in_memory_starts_no_thread_and_shares_commits():
     before = threading.active_count()
-    database = Database.in_memory()
+    database = SqliteDatabase.in_memory()
     await database.write(create)
     futures = [database.post(insert(number)) for number in (1, 2, 2, 3)]
     results = await asyncio.gather(*futures, return_exceptions=True)
@@ -244,7 +244,7 @@ async def test_a_store_in_memory_starts_no_thread_and_shares_commits():
 async def test_a_store_in_memory_is_a_copy_of_its_template():
     template = sqlite3.connect(":memory:", isolation_level=None)
     create(template)
-    copies = [Database.in_memory(template=template) for _ in range(2)]
+    copies = [SqliteDatabase.in_memory(template=template) for _ in range(2)]
     await copies[0].write(insert(1))
     assert [await each.read(ids) for each in copies] == [[1], []]
     for each in copies:
@@ -254,7 +254,7 @@ async def test_a_store_in_memory_is_a_copy_of_its_template():
 # -- opening and closing ----------------------------------------------------------------------
 
 
-async def test_closing_commits_what_was_posted_and_leaves_one_file(database: Database):
+async def test_closing_commits_what_was_posted_and_leaves_one_file(database: SqliteDatabase):
     futures = [database.post(insert(number)) for number in range(600)]
     await database.close()
     assert [future.result() for future in futures] == list(range(600))
@@ -264,12 +264,12 @@ async def test_closing_commits_what_was_posted_and_leaves_one_file(database: Dat
         with pytest.raises(StoreError, match="the store is closed"):
             await use(ids)
     await database.close()
-    again = await Database.open(database.path)
+    again = await SqliteDatabase.open(database.path)
     assert await again.read(ids) == list(range(600))
     await again.close()
 
 
-async def test_the_store_is_opened_for_safety(database: Database):
+async def test_the_store_is_opened_for_safety(database: SqliteDatabase):
     def pragma(name: str) -> Callable[[sqlite3.Connection], object]:
         return lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0]
 
@@ -282,7 +282,7 @@ async def test_the_store_is_opened_for_safety(database: Database):
 
 async def test_a_missing_directory_is_named(tmp_path: Path):
     with pytest.raises(StoreError, match=r"nowhere.*name a directory that exists"):
-        await Database.open(tmp_path / "nowhere" / "halflap.db")
+        await SqliteDatabase.open(tmp_path / "nowhere" / "halflap.db")
 
 
 async def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path):
@@ -290,33 +290,33 @@ async def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path):
     path.write_bytes(b"not a database, but somebody's only copy of something" * 100)
     before = path.read_bytes()
     with pytest.raises(StoreError, match=rf"{path}: .*restore the file from a backup.*\.recover"):
-        await Database.open(path)
+        await SqliteDatabase.open(path)
     assert path.read_bytes() == before
 
 
 async def test_a_corrupt_page_is_an_error_that_says_what_to_do(tmp_path: Path):
     path = tmp_path / "halflap.db"
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     await database.write(create)
     await asyncio.gather(*(database.write(insert(n, b"%5d" % n * 100)) for n in range(100)))
     await database.close()
     with path.open("r+b") as file:
         file.seek(2 * 4096)
         file.write(b"\xff" * (path.stat().st_size - 2 * 4096))
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     for use in (database.read, database.write):
         with pytest.raises(StoreError, match=rf"{path}: .*restore the file from a backup"):
             await use(lambda c: c.execute("SELECT count(body) FROM rows").fetchall())
     await database.close()
 
 
-async def test_an_open_store_is_locked_within_its_process_too(database: Database):
+async def test_an_open_store_is_locked_within_its_process_too(database: SqliteDatabase):
     with pytest.raises(StoreLocked, match=f"process {os.getpid()} has this store open"):
-        await Database.open(database.path)
+        await SqliteDatabase.open(database.path)
     link = database.path.with_name("link.db")
     link.symlink_to(database.path)
     with pytest.raises(StoreLocked):
-        await Database.open(link)
+        await SqliteDatabase.open(link)
 
 
 # -- other processes --------------------------------------------------------------------------
@@ -446,10 +446,10 @@ async def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: P
     try:
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(StoreLocked, match=f"{path}: process {holder.pid} has this store open"):
-            await Database.open(path)
+            await SqliteDatabase.open(path)
     finally:
         kill(holder)
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     assert (tmp_path / "halflap.lock").read_text() == str(os.getpid())
     await database.close()
 
@@ -523,7 +523,7 @@ def test_a_control_that_does_not_wait_for_the_disk_notices_no_failure(tmp_path: 
 # -- a full disk ------------------------------------------------------------------------------
 
 
-async def fill(database: Database, size: int, count: int) -> tuple[set[int], set[int]]:
+async def fill(database: SqliteDatabase, size: int, count: int) -> tuple[set[int], set[int]]:
     """Write `count` rows of `size` bytes at once: the ids that were stored, and those refused."""
     async with Gate(database):
         futures = [database.post(insert(n, n.to_bytes(4) * (size // 4))) for n in range(count)]
@@ -534,7 +534,7 @@ async def fill(database: Database, size: int, count: int) -> tuple[set[int], set
     return written, full
 
 
-async def test_a_full_store_refuses_what_does_not_fit_and_recovers(database: Database):
+async def test_a_full_store_refuses_what_does_not_fit_and_recovers(database: SqliteDatabase):
     await database.alone(lambda c: c.execute("PRAGMA max_page_count = 60").fetchall())
     written, full = await fill(database, 20_000, 30)
     assert written
@@ -547,7 +547,7 @@ async def test_a_full_store_refuses_what_does_not_fit_and_recovers(database: Dat
     assert await database.write(insert(100, b"x" * 20_000)) == 100
 
 
-async def test_a_small_row_still_fits_where_a_large_one_does_not(database: Database):
+async def test_a_small_row_still_fits_where_a_large_one_does_not(database: SqliteDatabase):
     await database.alone(lambda c: c.execute("PRAGMA max_page_count = 20").fetchall())
     async with Gate(database):
         large, small = database.post(insert(1, bytes(200_000))), database.post(insert(2, b"x"))
@@ -573,7 +573,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_refuses_what_does_not_fit_and_recovers(small_disk: Path, tmp_path: Path):
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(1 << 20))
-    database = await Database.open(small_disk / "halflap.db")
+    database = await SqliteDatabase.open(small_disk / "halflap.db")
     try:
         await database.write(create)
         written, full = await fill(database, 50_000, 120)

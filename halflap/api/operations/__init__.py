@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import asyncio
 
-from halflap.api.operations.bulks import Bulks
+from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
-from halflap.api.operations.connections import Connections, SigningIn
+from halflap.api.operations.connections import ConnectionOperations, SigningIn
 from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
-from halflap.api.operations.instances import Instances
+from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import Linting
-from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
+from halflap.api.operations.needs import (
+    BacklogNeeds,
+    DeployerNeeds,
+    Engine,
+    LibraryNeeds,
+    ResolverNeeds,
+)
 from halflap.api.operations.oauth_apps import TeamApps
-from halflap.api.operations.offers import Offers
+from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.retaining import Retaining
-from halflap.api.operations.shared import SharedEndpoints
+from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
 from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.upgrades import Upgrades
-from halflap.api.operations.versions import Versions
+from halflap.api.operations.versions import VersionOperations
 from halflap.model import CustomerLimits
-from halflap.store.scope import Scope
-from halflap.store.store import Store, View
+from halflap.store.scope import CustomerScope
+from halflap.store.store import Store, StoreView
 
 __all__ = ["Operations"]
 
@@ -44,13 +50,13 @@ class Operations:
         self,
         store: Store,
         engine: Engine,
-        deployer: Deployer,
-        resolver: Resolver,
-        library: Library,
-        backlog: Backlog | None = None,
+        deployer: DeployerNeeds,
+        resolver: ResolverNeeds,
+        library: LibraryNeeds,
+        backlog: BacklogNeeds | None = None,
         *,
         of: Operations | None = None,
-        view: View | None = None,
+        view: StoreView | None = None,
     ) -> None:
         """`of` and `view` are `within`'s: whose these are, and what they see of the store."""
         self.store = store
@@ -63,30 +69,32 @@ class Operations:
         self.catalogue = store.catalogue if view is None else view.catalogue
         self.journal = store.journal if view is None else view.journal
         catalogue, journal, clock = self.catalogue, self.journal, store.clock
-        self.offers = Offers(catalogue, self.customer)
+        self.offers = OfferOperations(catalogue, self.customer)
         self.sources = Sources(catalogue, resolver, library, self.offers, self.customer)
         kinds, configs = Kinds(catalogue, library), Configs(catalogue, self.sources)
-        self.versions = Versions(catalogue, library, kinds)
+        self.versions = VersionOperations(catalogue, library, kinds)
         self.linting = (
             Linting(self.versions)
             if of is None
             else Linting(self.versions, of.linting.turns, of.linting.workers)
         )
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
-        self.connections = Connections(
+        self.connections = ConnectionOperations(
             catalogue, resolver, kinds, signing_in, deployer.retry_left, self.customer
         )
-        self.instances = Instances(catalogue, library, deployer, resolver, configs, self.offers)
+        self.instances = InstanceOperations(
+            catalogue, library, deployer, resolver, configs, self.offers
+        )
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)
-        self.shared = SharedEndpoints(catalogue, resolver)
+        self.shared = SharedEndpointOperations(catalogue, resolver)
         self.executions = Executions(
             catalogue, journal, engine, library, configs, clock, self.offers
         )
         self.tracing = Tracing(self.versions, journal, resolver)
         changed = asyncio.Event() if of is None else of.bulks.changed
         upgrades = Upgrades(catalogue, self.instances)
-        self.bulks = Bulks(catalogue, journal, self.executions, upgrades, clock, changed)
+        self.bulks = BulkOperations(catalogue, journal, self.executions, upgrades, clock, changed)
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
         self.retaining = Retaining(store.catalogue.retentions)
@@ -94,7 +102,7 @@ class Operations:
         self.tokens = store.catalogue.tokens
         self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)
 
-    def within(self, scope: Scope) -> Operations:
+    def within(self, scope: CustomerScope) -> Operations:
         """These for whoever is in a scope: what is out of it cannot be found, so nor changed."""
         return Operations(
             self.store,

@@ -55,7 +55,7 @@ ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[Execution
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BulkPlan:
     """A plan of a bulk: the number of executions, group by group, and a few of them.
 
     `left_out` are the reasons why some would not be done, of the `examined` oldest.
@@ -99,7 +99,7 @@ class LeftOutGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BulkStep:
     """A part of a bulk that was done: how many, why not the others, and the last one's id."""
 
     done: int
@@ -108,7 +108,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Bulks:
+class BulkOperations:
     """Plans, begins, shows and ends bulks; `changed` is set where there is something to look at."""
 
     catalogue: Catalogue
@@ -120,11 +120,11 @@ class Bulks:
 
     async def plan(
         self, verb: ExecutionVerb, where: Filter, request: ReplayRequest | None = None
-    ) -> Plan:
+    ) -> BulkPlan:
         """Return what would be done now."""
         which = prepared(verb, where)
         counts = await self.journal.count(which)
-        plan = Plan(
+        plan = BulkPlan(
             verb,
             sum(counts.values()),
             await self.journal.tally(replace(which, limit=MOST_GROUPS)),
@@ -209,12 +209,12 @@ class Bulks:
         """Return how many replays a bulk has started, by their states."""
         return await self.journal.count(Filter(bulk=bulk.id))
 
-    async def step(self, bulk: Bulk, most: int) -> Step | None:
+    async def step(self, bulk: Bulk, most: int) -> BulkStep | None:
         """Do what is wanted with the next ones, oldest first; None where there are none."""
         if bulk.verb == "upgrade":
             instances = await self.upgrades.page(bulk, most)
             done, refusals = await self.upgrades.do(bulk, instances)
-            return Step(done, refusals, instances[-1].id) if instances else None
+            return BulkStep(done, refusals, instances[-1].id) if instances else None
         which = replace(where_of(bulk), after=bulk.after, limit=most)
         page = await self.journal.executions(which)
         if not page:
@@ -223,7 +223,7 @@ class Bulks:
             done, refusals = await self._replay(bulk, page)
         else:
             done, refusals = await self._end(bulk, page)
-        return Step(done, refusals, page[-1].id)
+        return BulkStep(done, refusals, page[-1].id)
 
     async def _end(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
         """Cancel or dismiss executions; how many, and why not the others."""

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kind, Kinds
-from halflap.api.operations.needs import Resolver
+from halflap.api.operations.needs import ResolverNeeds
 from halflap.errors import (
     ConfigError,
     DefinitionError,
@@ -78,11 +78,11 @@ class SigningIn:
 
 
 @dataclass(slots=True)
-class Connections:
+class ConnectionOperations:
     """Makes, changes, tests, authorizes and removes connections."""
 
     catalogue: Catalogue
-    resolver: Resolver
+    resolver: ResolverNeeds
     kinds: Kinds
     signing_in: SigningIn
     retry_left: Callable[[str], Awaitable[None]]

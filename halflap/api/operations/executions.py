@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
-from halflap.api.operations.needs import Engine, Library
-from halflap.api.operations.offers import Offers
+from halflap.api.operations.needs import Engine, LibraryNeeds
+from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.order import because
 from halflap.api.operations.replay import (
     CURRENT,
-    Edit,
+    EventEdit,
     LeftOut,
     ReplayMaterial,
     ReplayPlan,
@@ -60,7 +60,7 @@ from halflap.sdk.declared import whole_again
 from halflap.sdk.integration import Integration
 from halflap.sdk.record import decode_value
 from halflap.sdk.trigger import first_line
-from halflap.store.blobs.viewing import Content, Seen, Viewing
+from halflap.store.blobs.viewing import Content, EventExcerpt, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal, Page, Position
 from halflap.store.rules.listing import position_of
@@ -78,7 +78,7 @@ class ExecutionDetail:
     """An execution with all that the journal has of it."""
 
     execution: Execution
-    event: Seen | None
+    event: EventExcerpt | None
     steps: Sequence[Record]
     attempts: Sequence[Attempt]
     lineage: Sequence[Execution]
@@ -102,10 +102,10 @@ class Executions:
     catalogue: Catalogue
     journal: Journal
     engine: Engine
-    library: Library
+    library: LibraryNeeds
     configs: Configs
     clock: Clock
-    offers: Offers
+    offers: OfferOperations
 
     @property
     def viewing(self) -> Viewing:
@@ -255,7 +255,7 @@ class Executions:
             raise removed(execution)
         return event
 
-    async def seen(self, execution: Execution) -> Seen:
+    async def seen(self, execution: Execution) -> EventExcerpt:
         """An execution's event to be shown; `Removed` where it is no longer kept."""
         event = await self.viewing.event(execution.id)
         if event is None:
@@ -562,7 +562,7 @@ def connection_of(execution: Execution) -> str:
     return found.removeprefix(PARKED) if found.startswith(PARKED) else ""
 
 
-def edited(event: Event, edit: Edit) -> Event:
+def edited(event: Event, edit: EventEdit) -> Event:
     """An event with another body, or other headers; those that are kept sealed stay as they are."""
     changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
     secret = {name.lower() for name, value in event.headers if value.startswith(SEALED)}

@@ -14,7 +14,7 @@ ROOM = 1_000
 """The most changes that wait for a slow listener before it is dropped."""
 
 
-class Pause(Enum):
+class KeepAlive(Enum):
     """A message to a listener that is no change."""
 
     HEARTBEAT = "heartbeat"
@@ -53,7 +53,7 @@ class Following:
 
     async def changes(
         self, which: Which, gone: asyncio.Future[None] | None = None
-    ) -> AsyncGenerator[Change | Pause]:
+    ) -> AsyncGenerator[Change | KeepAlive]:
         """Changes from now on, a heartbeat where there are none.
 
         The first thing heard is a heartbeat: from then on nothing is missed. It ends once the
@@ -75,10 +75,10 @@ class Following:
         stopping = asyncio.ensure_future(self._stopping.wait())
         ends = [stopping] if gone is None else [stopping, gone]
         try:
-            yield Pause.HEARTBEAT
+            yield KeepAlive.HEARTBEAT
             while not any(each.done() for each in ends):
                 if queue.empty() and dropped:
-                    yield Pause.DROPPED
+                    yield KeepAlive.DROPPED
                     return
                 getting = asyncio.ensure_future(queue.get())
                 try:
@@ -93,7 +93,7 @@ class Following:
                 if getting.done() and not getting.cancelled():
                     yield getting.result()
                 elif not any(each.done() for each in ends):
-                    yield Pause.HEARTBEAT
+                    yield KeepAlive.HEARTBEAT
         finally:
             stop()
             stopping.cancel()

@@ -8,8 +8,8 @@ from typing import Any
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
-from halflap.api.operations.needs import Deployer, Library, Resolver
-from halflap.api.operations.offers import Offers
+from halflap.api.operations.needs import DeployerNeeds, LibraryNeeds, ResolverNeeds
+from halflap.api.operations.offers import OfferOperations
 from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
@@ -47,15 +47,15 @@ class CatchUp:
 
 
 @dataclass(slots=True)
-class Instances:
+class InstanceOperations:
     """Configures instances, and moves them from state to state."""
 
     catalogue: Catalogue
-    library: Library
-    deployer: Deployer
-    resolver: Resolver
+    library: LibraryNeeds
+    deployer: DeployerNeeds
+    resolver: ResolverNeeds
     configs: Configs
-    offers: Offers
+    offers: OfferOperations
 
     async def find(self, named: str, customer: str | None = None) -> Instance:
         """An instance by its id, or by a name that only one has."""

@@ -8,8 +8,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from halflap.api.operations.turns import Turns
-from halflap.api.operations.versions import Versions
+from halflap.api.operations.turns import TurnQueue
+from halflap.api.operations.versions import VersionOperations
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk.lint import Finding
@@ -36,8 +36,8 @@ COMMAND = (
 class Linting:
     """Lints documents beside installed components, and those of a published version's own."""
 
-    versions: Versions
-    turns: Turns = field(default_factory=lambda: Turns(AT_ONCE))
+    versions: VersionOperations
+    turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
     workers: Pool = field(default_factory=lambda: Pool(command=COMMAND))
     seconds: float = SECONDS
 

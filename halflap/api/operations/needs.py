@@ -49,13 +49,13 @@ class Engine(Protocol):
     def nudge(self) -> None: ...
 
 
-class Backlog(Protocol):
+class BacklogNeeds(Protocol):
     """The counter of customers' queued executions."""
 
     def forget(self, customer: str) -> None: ...
 
 
-class Deployer(Protocol):
+class DeployerNeeds(Protocol):
     """The deployer's methods that operations call."""
 
     async def activate(self, instance: str, *, catch_up: Micros | None = None) -> Instance: ...
@@ -76,7 +76,7 @@ class Deployer(Protocol):
     async def settled(self, instance: str, within: float = 60.0) -> Instance: ...
 
 
-class Library(Protocol):
+class LibraryNeeds(Protocol):
     """The loaded versions."""
 
     async def integration(self, version: str) -> Integration[Any]: ...
@@ -86,7 +86,7 @@ class Library(Protocol):
     async def files(self, version: str) -> tuple[str, Mapping[str, bytes]]: ...
 
 
-class Resolver(Protocol):
+class ResolverNeeds(Protocol):
     """The resolver of URLs, secrets and egress."""
 
     egress: Egress

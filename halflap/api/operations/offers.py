@@ -15,7 +15,7 @@ OFFERED = "offered"
 
 
 @dataclass(slots=True)
-class Offers:
+class OfferOperations:
     """The offered version of each integration, and what a customer's token may choose."""
 
     catalogue: Catalogue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from halflap.api.operations.needs import Engine, Library
+from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.errors import NotFound
 from halflap.model import Customer, Execution, Instance, Paused, pausable
 
@@ -15,7 +15,7 @@ class Pauses:
     """Pauses and resumes; what is paused accepts events, and runs none of them."""
 
     engine: Engine
-    library: Library
+    library: LibraryNeeds
 
     async def pause_customer(self, customer: Customer, by: str, reason: str) -> None:
         """Let all instances of a customer stand still; twice is once."""

@@ -38,7 +38,7 @@ LEFT_TO_PARENT = "its parent is replayed too, and runs it again"
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class EventEdit:
     """A change of an event: its body, headers by name (None removes one)."""
 
     body: bytes | None = None
@@ -67,7 +67,7 @@ class ReplayRequest:
 
     start: Literal["start", "failed"] | None = None
     version: str | None = None
-    edit: Edit | None = None
+    edit: EventEdit | None = None
     bulk: str | None = None
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere."""

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from halflap.api.operations import finding
 from halflap.api.operations.connections import explained, needs_sign_in
 from halflap.api.operations.kinds import name_of
-from halflap.api.operations.needs import Library, Resolver
-from halflap.api.operations.offers import Offers
+from halflap.api.operations.needs import LibraryNeeds, ResolverNeeds
+from halflap.api.operations.offers import OfferOperations
 from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
 from halflap.sdk import registry
 from halflap.sdk.action import Action
@@ -77,9 +77,9 @@ class Sources:
     """Lists choices with customers' connections, and checks values against them."""
 
     catalogue: Catalogue
-    resolver: Resolver
-    library: Library
-    offers: Offers
+    resolver: ResolverNeeds
+    library: LibraryNeeds
+    offers: OfferOperations
     customer: str | None = None
     """The customer that is acted for: it lists with what a config of its own may name."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from halflap.api.operations.needs import Resolver
-from halflap.api.operations.versions import Versions
+from halflap.api.operations.needs import ResolverNeeds
+from halflap.api.operations.versions import VersionOperations
 from halflap.errors import HalflapError, NotFound
 from halflap.model import Execution
 from halflap.store.protocol import Journal
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Tracing:
     """Finds which part of a flow's text an execution came to, and which made each of its records."""
 
-    versions: Versions
+    versions: VersionOperations
     journal: Journal
-    resolver: Resolver
+    resolver: ResolverNeeds
 
     async def outline(self, execution: Execution) -> tuple[FlowOutline, Executed, Trace]:
         """Return the outline of an execution's flow, how it went through it, and where it stands.

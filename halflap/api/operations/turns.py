@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class TurnQueue:
     """At most so many turns at a time; callers that wait have theirs in rotation."""
 
     def __init__(self, most: int) -> None:

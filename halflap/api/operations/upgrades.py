@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from halflap.api.operations.instances import Instances
+from halflap.api.operations.instances import InstanceOperations
 from halflap.errors import ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import BETWEEN, Bulk, Instance, Refusal, Version
 from halflap.store.catalogue import Catalogue
@@ -94,7 +94,7 @@ class Upgrades:
     """Plans and makes the moves of a bulk."""
 
     catalogue: Catalogue
-    instances: Instances
+    instances: InstanceOperations
 
     async def which(
         self,

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kinds
-from halflap.api.operations.needs import Library
+from halflap.api.operations.needs import LibraryNeeds
 from halflap.api.operations.sources import check_sources
 from halflap.errors import ConfigError, Conflict, DefinitionError
 from halflap.model import Version
@@ -25,11 +25,11 @@ TARGET = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 @dataclass(slots=True)
-class Versions:
+class VersionOperations:
     """Publishes versions, and shows what is in them."""
 
     catalogue: Catalogue
-    library: Library
+    library: LibraryNeeds
     kinds: Kinds
 
     async def publish(

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from halflap.cli.client import Client, Http, read_token
+from halflap.cli.client import Client, HttpLine, read_token
 from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
@@ -72,7 +72,7 @@ class Acme(SandboxApp):
         return [each for each in effects if each["key"] and "/webhooks" not in each["path"]]
 
 
-class Salesforce(SandboxApp):
+class SandboxSalesforce(SandboxApp):
     """The sandbox Salesforce: its API, people's edits, and its record of deliveries."""
 
     async def edit(self, org: Any, object: str, id: str | None = None, **values: Any) -> str:
@@ -135,7 +135,7 @@ class GitHub:
         return web.Response(status=204 if gone else 404)
 
 
-class ServerProcess:
+class DemoServer:
     """`halflap serve` as a process of its own, so that it can be killed."""
 
     def __init__(self, directory: Path) -> None:
@@ -182,7 +182,7 @@ class ServerProcess:
             where = ServerAddress.read(self.store)
             if where is not None and where.pid == self.pid:
                 self.url, self._port = where.url, int(where.url.rsplit(":", 1)[1])
-                line = Http.opened(self.url, "")
+                line = HttpLine.opened(self.url, "")
                 try:
                     return bool(await line.health())
                 finally:
@@ -211,11 +211,11 @@ class ServerProcess:
 class Stage:
     """The apps and the server that the demo plays on."""
 
-    salesforce: Salesforce
+    salesforce: SandboxSalesforce
     acme: Acme
     github: GitHub
     github_url: str
-    server: ServerProcess
+    server: DemoServer
     http: aiohttp.ClientSession
     api: Client
 
@@ -223,7 +223,7 @@ class Stage:
 @asynccontextmanager
 async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
     """Start the apps and the server, and stop them afterwards."""
-    server, github = ServerProcess(directory), GitHub()
+    server, github = DemoServer(directory), GitHub()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         running(salesforce.serve) as salesforce_url,
@@ -232,9 +232,9 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
     ):
         try:
             await server.start()
-            line = Http.opened(server.url, read_token(server.store))
+            line = HttpLine.opened(server.url, read_token(server.store))
             try:
-                apps = Salesforce(salesforce_url, http), Acme(acme_url, http)
+                apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
                 yield Stage(*apps, github, github_url, server, http, Client(line))
             finally:
                 await line.close()

@@ -22,8 +22,8 @@ from halflap.cli.lsp.project import Projects
 from halflap.errors import DefinitionError
 from halflap.lowcode.assist import (
     Analysis,
-    Edit,
-    Offer,
+    CompletionOffer,
+    LineEdit,
     Symbol,
     analyse,
     complete,
@@ -68,7 +68,7 @@ _SYMBOLS = {
 
 
 @dataclass(slots=True)
-class Opened:
+class OpenDocument:
     """A document that an editor has open."""
 
     analysis: Analysis | None = None
@@ -85,7 +85,7 @@ class Opened:
         self.budget.cancel()
 
 
-class Server:
+class EditorServer:
     """Answers an editor. What takes long is done beside the loop, so that it always listens."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Server:
         whole = lsp.TextDocumentSyncKind.Full
         self.editor = LanguageServer("halflap", halflap.__version__, whole)
         self.projects = Projects()
-        self.opened: dict[str, Opened] = {}
+        self.opened: dict[str, OpenDocument] = {}
 
     def show(self, uri: str, found: list[lsp.Diagnostic], version: int | None = None) -> None:
         """Have the editor show what was found in a document, in place of what it shows."""
@@ -114,7 +114,7 @@ class Server:
     async def beside(self, uri: str, ask: Callable[[Analysis], T]) -> T:
         """Ask of a document's present text, in another thread."""
         text = self.editor.workspace.get_text_document(uri).source
-        opened = self.opened.setdefault(uri, Opened())
+        opened = self.opened.setdefault(uri, OpenDocument())
 
         def work() -> T:
             analysis = opened.analysis
@@ -131,7 +131,7 @@ class Server:
 
     def lint_later(self, uri: str, after: float = QUIET) -> None:
         """Lint a document once nobody has typed for a while."""
-        opened = self.opened.setdefault(uri, Opened())
+        opened = self.opened.setdefault(uri, OpenDocument())
         opened.cancel()
         opened.budget = Budget()
         opened.linting = asyncio.get_running_loop().create_task(self._lint(uri, after))
@@ -139,7 +139,7 @@ class Server:
     async def _lint(self, uri: str, after: float) -> None:
         await asyncio.sleep(after)
         text, version = self.text_of(uri)
-        budget = self.opened.setdefault(uri, Opened()).budget
+        budget = self.opened.setdefault(uri, OpenDocument()).budget
 
         def work() -> list[lsp.Diagnostic]:
             positions = Positions(text)
@@ -152,14 +152,14 @@ class Server:
         """Return the findings of a document's text."""
         shapes, _ = self.projects.shapes(_path(uri))
         found = lint_text(text, _name(uri), shapes, budget) if is_document(text) else []
-        self.opened.setdefault(uri, Opened()).found = (text, found)
+        self.opened.setdefault(uri, OpenDocument()).found = (text, found)
         return found
 
     async def fixes(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
         """Return the fixes of the findings at a place."""
         uri = params.text_document.uri
         text = self.editor.workspace.get_text_document(uri).source
-        opened = self.opened.setdefault(uri, Opened())
+        opened = self.opened.setdefault(uri, OpenDocument())
 
         def work() -> list[lsp.CodeAction]:
             known, found = opened.found
@@ -183,7 +183,7 @@ class Server:
 
 def made() -> LanguageServer:
     """A server with all that it answers."""
-    server = Server()
+    server = EditorServer()
     editor = server.editor
 
     @editor.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
@@ -340,7 +340,7 @@ def _action(uri: str, finding: Finding, fix: Fix, positions: Positions) -> lsp.C
     )
 
 
-def _place(edit: Edit, positions: Positions) -> lsp.Range:
+def _place(edit: LineEdit, positions: Positions) -> lsp.Range:
     return positions.range(edit.line, edit.start, edit.end)
 
 
@@ -355,7 +355,7 @@ def _completed(analysis: Analysis, params: lsp.CompletionParams) -> lsp.Completi
     return lsp.CompletionList(is_incomplete=False, items=items)
 
 
-def _item(offer: Offer, place: lsp.Range) -> lsp.CompletionItem:
+def _item(offer: CompletionOffer, place: lsp.Range) -> lsp.CompletionItem:
     said = lsp.MarkupContent(lsp.MarkupKind.Markdown, offer.help) if offer.help else None
     return lsp.CompletionItem(
         offer.label,

@@ -6,19 +6,19 @@ language server speaks the protocol; this room knows the language.
 
 from halflap.lowcode.assist.analysis import Analysis, analyse, is_document
 from halflap.lowcode.assist.completion import complete
-from halflap.lowcode.assist.offers import Offer, Offers, Told
-from halflap.lowcode.assist.pointing import Target, definition, explain
-from halflap.lowcode.assist.renaming import Edit, named_at, places, renaming
+from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Hover
+from halflap.lowcode.assist.pointing import PointedTarget, definition, explain
+from halflap.lowcode.assist.renaming import LineEdit, named_at, places, renaming
 from halflap.lowcode.assist.symbols import Symbol, symbols
 
 __all__ = [
     "Analysis",
-    "Edit",
-    "Offer",
-    "Offers",
+    "CompletionList",
+    "CompletionOffer",
+    "Hover",
+    "LineEdit",
+    "PointedTarget",
     "Symbol",
-    "Target",
-    "Told",
     "analyse",
     "complete",
     "definition",

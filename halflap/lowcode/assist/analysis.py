@@ -14,7 +14,7 @@ from halflap.lowcode.lint.shapes import CallShape, Shapes
 from halflap.lowcode.outline import Outline, outline_document
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.repair import repaired
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 
 
 @dataclass(slots=True)
@@ -22,9 +22,9 @@ class Analysis:
     """A text, read as far as it can be. `fitting` is its source with what fits into a document."""
 
     text: str
-    source: Source
+    source: SourceText
     shapes: Shapes
-    fitting: Source | None = None
+    fitting: SourceText | None = None
     document: Document | None = None
     _names: dict[Path, Names] = field(default_factory=dict[Path, Names])
 

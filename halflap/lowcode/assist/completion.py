@@ -7,35 +7,35 @@ from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
 from halflap.lowcode.assist.analysis import Analysis, find, value_at
-from halflap.lowcode.assist.cursor import Cursor
+from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
-from halflap.lowcode.assist.offers import Kind, Offer, Offers
-from halflap.lowcode.kinds import KINDS, Step, kind_of
+from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Kind
+from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 
 
-def complete(analysis: Analysis, line: int, column: int) -> Offers:
+def complete(analysis: Analysis, line: int, column: int) -> CompletionList:
     """Return the completions at a place, line and column from 0."""
     cursor = locate(analysis.text, line, column)
     if cursor.part == "value" or cursor.block:
         text = cursor.text
         if text.startswith("=") and not text.startswith("=="):
             found, start = expression_offers(analysis, cursor)
-            return Offers(column - start, tuple(found))
+            return CompletionList(column - start, tuple(found))
         if cursor.block:
-            return Offers(column)
+            return CompletionList(column)
         offers = _Completion(analysis, cursor).values()
     else:
         offers = _Completion(analysis, cursor).keys()
-    return Offers(column - len(cursor.text), tuple(offers))
+    return CompletionList(column - len(cursor.text), tuple(offers))
 
 
 class _Completion:
-    def __init__(self, analysis: Analysis, cursor: Cursor) -> None:
+    def __init__(self, analysis: Analysis, cursor: TextCursor) -> None:
         self._analysis = analysis
         self._cursor = cursor
         self._data: Any = analysis.source.data
@@ -43,7 +43,7 @@ class _Completion:
 
     # Keys ---------------------------------------------------------------------------------------
 
-    def keys(self) -> Iterator[Offer]:
+    def keys(self) -> Iterator[CompletionOffer]:
         """Keys of the mapping that the cursor is in."""
         path = self._cursor.path
         there = value_at(self._data, path)
@@ -63,15 +63,17 @@ class _Completion:
         for name, schema in grammar.members(self._expected).items():
             if name not in given or name == self._cursor.text:
                 after = ":" if grammar.holds_many(schema) else ": "
-                yield Offer(name, "key", help=grammar.described(schema), text=name + after)
+                yield CompletionOffer(
+                    name, "key", help=grammar.described(schema), text=name + after
+                )
 
-    def _kinds(self, before: str = "") -> Iterator[Offer]:
+    def _kinds(self, before: str = "") -> Iterator[CompletionOffer]:
         for name, model in KINDS.items():
             said = (model.__doc__ or "").strip()
             after = ":" if name in ("try", "set") else ": "
-            yield Offer(name, "step", said, keys_of(model), f"{before}{name}{after}", 0)
+            yield CompletionOffer(name, "step", said, keys_of(model), f"{before}{name}{after}", 0)
 
-    def _named_keys(self, path: Path) -> Iterator[Offer]:
+    def _named_keys(self, path: Path) -> Iterator[CompletionOffer]:
         """Keys that are names of this document, or of what it calls."""
         above = path[:-1]
         holder = value_at(self._data, above)
@@ -88,9 +90,13 @@ class _Completion:
             yield from _keys(sides, "the side of the pairs")
         elif name == "stubs" or (len(path) > 1 and path[-2] == "expect"):
             yield from self._callables("action", ":")
-            yield from (Offer(each, "flow", "a flow", text=f"{each}:") for each in self._flows())
+            yield from (
+                CompletionOffer(each, "flow", "a flow", text=f"{each}:") for each in self._flows()
+            )
         elif name in ("urls", "secrets") and path[:1] == ("tests",):
-            yield from (Offer(each, "flow", "a flow", text=f"{each}: ") for each in self._flows())
+            yield from (
+                CompletionOffer(each, "flow", "a flow", text=f"{each}: ") for each in self._flows()
+            )
         elif name == "paired" and path[:1] == ("tests",):
             yield from _keys(value_at(self._data, ("pairs",)), "pairs")
         elif name == "config" and path[:1] == ("tests",):
@@ -99,7 +105,9 @@ class _Completion:
             for each, known in self._analysis.names_at(path).items():
                 if known.variable:
                     said = words(known.schema)
-                    yield Offer(each, "name", said, "A variable, set anew.", f"{each}: ", 0)
+                    yield CompletionOffer(
+                        each, "name", said, "A variable, set anew.", f"{each}: ", 0
+                    )
         elif name == "sides":
             yield from _keys(self._connections(), "a connection of the config")
 
@@ -112,7 +120,7 @@ class _Completion:
 
     # Values -------------------------------------------------------------------------------------
 
-    def values(self) -> Iterator[Offer]:
+    def values(self) -> Iterator[CompletionOffer]:
         """Yield the possible values."""
         path = self._cursor.path
         name = next((each for each in reversed(path) if isinstance(each, str)), "")
@@ -125,11 +133,11 @@ class _Completion:
                 yield from self._callables("trigger")
             case "connection" if path[0] == "config":
                 for each in self._analysis.shapes.names():
-                    yield Offer(each, "value", "a component")
+                    yield CompletionOffer(each, "value", "a component")
             case "connection":
                 yield from _values(self._connections(), "a connection of the config")
             case "call" | "flow":
-                yield from (Offer(each, "flow", "a flow") for each in self._flows())
+                yield from (CompletionOffer(each, "flow", "a flow") for each in self._flows())
             case "paired" | "pair" | "unpair" | "pairs" if in_flow:
                 yield from _values(value_at(self._data, ("pairs",)), "pairs")
             case "depends":
@@ -139,17 +147,17 @@ class _Completion:
             case _:
                 yield from self._of_input(path)
         for each in grammar.choices(self._expected):
-            yield Offer(written(each), "value")
+            yield CompletionOffer(written(each), "value")
         if isinstance(holder, dict) and not self._cursor.text and self._takes_expression(path):
             names = self._analysis.names_at(path)
             for each, known in names.items():
-                yield Offer(f"={each}", "name", words(known.schema), rank=2)
+                yield CompletionOffer(f"={each}", "name", words(known.schema), rank=2)
 
     def _takes_expression(self, path: Path) -> bool:
         free = any(not ({*each} - _REMARKS) for each in self._expected)
         return path[:1] == ("flows",) and (free or "with" in path[3:])
 
-    def _of_input(self, path: Path) -> Iterator[Offer]:
+    def _of_input(self, path: Path) -> Iterator[CompletionOffer]:
         """Values of an input that is one of several."""
         for at in range(len(path) - 1, 0, -1):
             if path[at] != "with" or at + 1 >= len(path):
@@ -165,12 +173,12 @@ class _Completion:
             ]
             if found and len(path) == at + 2:
                 for each in grammar.choices(list(options_of(found[0]))):
-                    yield Offer(written(each), "value", f"of {found[0].name}")
+                    yield CompletionOffer(written(each), "value", f"of {found[0].name}")
             return
 
     # Names of the document ----------------------------------------------------------------------
 
-    def _callables(self, kind: str, after: str = "") -> Iterator[Offer]:
+    def _callables(self, kind: str, after: str = "") -> Iterator[CompletionOffer]:
         shapes = self._analysis.shapes
         wanted = self._cursor.text.partition(".")[0]
         for owner in shapes.names():
@@ -182,7 +190,9 @@ class _Completion:
                 label = f"{owner}.{name}"
                 rank = 0 if owner == wanted else 1
                 as_kind: Kind = "action" if kind == "action" else "trigger"
-                yield Offer(label, as_kind, shape.title, shape.description, label + after, rank)
+                yield CompletionOffer(
+                    label, as_kind, shape.title, shape.description, label + after, rank
+                )
 
     def _flows(self) -> Iterable[str]:
         flows = value_at(self._data, ("flows",))
@@ -209,7 +219,7 @@ class _Completion:
 _REMARKS = {"title", "description", "default"}
 
 
-def input_offers(called: CallShape) -> Iterator[Offer]:
+def input_offers(called: CallShape) -> Iterator[CompletionOffer]:
     """The inputs of an action or a trigger, those first that it needs."""
     for each in called.inputs or ():
         needed = "needed" if each.required else "may be left out"
@@ -217,7 +227,9 @@ def input_offers(called: CallShape) -> Iterator[Offer]:
         kind = words(each.schema())
         detail = ", ".join(part for part in (kind, needed) if part)
         said = grammar.described(schema) if schema else ""
-        yield Offer(each.name, "key", detail, said, f"{each.name}: ", 0 if each.required else 1)
+        yield CompletionOffer(
+            each.name, "key", detail, said, f"{each.name}: ", 0 if each.required else 1
+        )
 
 
 def options_of(input: InputShape) -> Iterator[Schema]:
@@ -239,7 +251,7 @@ def options_of(input: InputShape) -> Iterator[Schema]:
             yield each
 
 
-def keys_of(model: type[Step]) -> str:
+def keys_of(model: type[StepModel]) -> str:
     """A step's keys, for its help."""
     listed = (f"`{field.alias or name}`" for name, field in model.model_fields.items())
     return f"Keys: {', '.join(listed)}."
@@ -252,11 +264,11 @@ def written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _keys(given: Any, detail: str) -> Iterator[Offer]:
+def _keys(given: Any, detail: str) -> Iterator[CompletionOffer]:
     for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
-        yield Offer(str(each), "key", detail, text=f"{each}: ", rank=0)
+        yield CompletionOffer(str(each), "key", detail, text=f"{each}: ", rank=0)
 
 
-def _values(given: Any, detail: str) -> Iterator[Offer]:
+def _values(given: Any, detail: str) -> Iterator[CompletionOffer]:
     for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
-        yield Offer(str(each), "value", detail, rank=0)
+        yield CompletionOffer(str(each), "value", detail, rank=0)

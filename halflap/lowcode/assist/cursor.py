@@ -11,7 +11,7 @@ Part = Literal["key", "value"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class TextCursor:
     """Where a text ends: in what, and what was typed there so far.
 
     path: of a value, its own; of a key, that of the mapping that it would be in. `start` is the
@@ -27,5 +27,5 @@ class Cursor:
     block: bool = False
 
 
-NOWHERE = Cursor((), "key", "", 0)
+NOWHERE = TextCursor((), "key", "", 0)
 """Where an empty text ends."""

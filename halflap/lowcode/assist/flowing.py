@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
-from halflap.lowcode.assist.cursor import NOWHERE, Cursor
+from halflap.lowcode.assist.cursor import NOWHERE, TextCursor
 from halflap.lowcode.assist.scalar import plain_value, quoted
 from halflap.lowcode.source import MOST_DEPTH, Path, Place
 
@@ -41,7 +41,7 @@ class Flowing:
     keys: dict[Path, Place]
     plain: set[Path]
     data: Any = None
-    cursor: Cursor = NOWHERE
+    cursor: TextCursor = NOWHERE
     _levels: list[_Level] = field(default_factory=list[_Level])
 
     def read(self, lines: list[str]) -> Closed:
@@ -158,12 +158,14 @@ class Flowing:
     def _here(self, text: str, start: int, *, key: bool = False, ended: bool = False) -> None:
         if ended or not self._levels:
             level = self._levels[-1] if self._levels else None
-            self.cursor = Cursor(self.path if level is None else level.path, "value", "", start)
+            self.cursor = TextCursor(self.path if level is None else level.path, "value", "", start)
             return
         level = self._levels[-1]
         if isinstance(level.data, list):
-            self.cursor = Cursor((*level.path, len(level.data)), "value", text, start, item=True)
+            self.cursor = TextCursor(
+                (*level.path, len(level.data)), "value", text, start, item=True
+            )
         elif level.valued and not key:
-            self.cursor = Cursor((*level.path, level.key), "value", text, start)
+            self.cursor = TextCursor((*level.path, level.key), "value", text, start)
         else:
-            self.cursor = Cursor(level.path, "key", text, start)
+            self.cursor = TextCursor(level.path, "key", text, start)

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from halflap.lowcode.assist.cursor import NOWHERE, Cursor
+from halflap.lowcode.assist.cursor import NOWHERE, TextCursor
 from halflap.lowcode.assist.flowing import Closed, Flowing
 from halflap.lowcode.assist.scalar import Quoted, plain_value, quoted, without_comment
-from halflap.lowcode.source import MOST_BYTES, MOST_DEPTH, Path, Place, Source
+from halflap.lowcode.source import MOST_BYTES, MOST_DEPTH, Path, Place, SourceText
 
 _KEY = re.compile(
     r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s\[\]{},"'&*!|>%@`#-][^#]*?|-[^\s#][^#]*?)"""
@@ -65,14 +65,14 @@ class Loose:
     keys: dict[Path, Place] = field(default_factory=dict[Path, Place])
     plain: set[Path] = field(default_factory=set[Path])
     blocks: set[Path] = field(default_factory=set[Path])
-    cursor: Cursor = NOWHERE
+    cursor: TextCursor = NOWHERE
     _lines: list[str] = field(default_factory=list[str])
     _stack: list[_Open] = field(default_factory=list[_Open])
     _anchors: dict[str, Any] = field(default_factory=dict[str, Any])
     _anchor: str | None = None
     _at: int = 0
 
-    def read(self) -> Source:
+    def read(self) -> SourceText:
         """The values, with their places."""
         self._lines = lines_of(self.text[:MOST_BYTES].removeprefix("\ufeff"))
         while self._at < len(self._lines):
@@ -80,7 +80,7 @@ class Loose:
             self._at += 1
             self._line(line)
         data = self._stack[0].data if self._stack else None
-        return Source(
+        return SourceText(
             self.file, self.text, data, self.values, self.keys, {},
             frozenset(self.plain), frozenset(self.blocks),
         )  # fmt: skip
@@ -94,14 +94,14 @@ class Loose:
             self._blank(column)
             return
         if rest.startswith("#") or (column == 0 and rest.startswith(("---", "...", "%"))):
-            self.cursor = Cursor((), "value", "", column)
+            self.cursor = TextCursor((), "value", "", column)
             return
         self._content(column, rest.lstrip("\t"))
 
     def _blank(self, column: int) -> None:
         if self._at < len(self._lines):
             return  # only where the text ends does a line without content say anything
-        self.cursor = Cursor(self._place(column), "key", "", column)
+        self.cursor = TextCursor(self._place(column), "key", "", column)
 
     def _content(self, column: int, rest: str) -> None:
         item = False
@@ -115,13 +115,13 @@ class Loose:
             opened.add()
             self.values[opened.inside] = Place(self._at, column + 1)
             if not rest or rest.startswith("#"):
-                self.cursor = Cursor(opened.inside, "key", "", column, item=True)
+                self.cursor = TextCursor(opened.inside, "key", "", column, item=True)
                 return
         found = _KEY.match(rest)
         if found is not None:
             self._member(column, found, rest)
         elif item and (top := self._stack[-1] if self._stack else None) is not None:
-            self.cursor = Cursor(top.inside, "key", rest, column, item=True)
+            self.cursor = TextCursor(top.inside, "key", rest, column, item=True)
             self._value(column, rest, top, top.column, item=True)
         else:
             self._bare(column, rest)
@@ -138,7 +138,7 @@ class Loose:
         after = rest[found.end() :]
         at = column + found.end() + len(after) - len(after.lstrip(" \t"))
         self.values[opened.inside] = Place(self._at, at + 1)
-        self.cursor = Cursor(opened.inside, "value", after.lstrip(" \t"), at)
+        self.cursor = TextCursor(opened.inside, "value", after.lstrip(" \t"), at)
         self._value(at, after.lstrip(" \t"), opened, column)
 
     def _bare(self, column: int, rest: str) -> None:
@@ -148,15 +148,15 @@ class Loose:
             if not re.fullmatch(r"[\w-]+", rest) or self._at < len(self._lines):
                 at = self.values[top.inside] = Place(self._at, column + 1)
                 self._value(at.column - 1, rest, top, top.column)
-            self.cursor = Cursor(top.inside, "key", rest, column)
+            self.cursor = TextCursor(top.inside, "key", rest, column)
             return
         if top is not None and column > top.column:
             value = top.data[top.key]
             if isinstance(value, str) and top.inside in self.plain:
                 top.put(f"{value} {without_comment(rest)}")
-                self.cursor = Cursor(top.inside, "value", rest, column)
+                self.cursor = TextCursor(top.inside, "value", rest, column)
                 return
-        self.cursor = Cursor(self._place(column), "key", rest, column)
+        self.cursor = TextCursor(self._place(column), "key", rest, column)
 
     # Values -------------------------------------------------------------------------------------
 
@@ -187,9 +187,9 @@ class Loose:
             opened.put(plain_value(text))
             self.plain.add(path)
             if not item:
-                self.cursor = Cursor(path, "value", rest, column)
+                self.cursor = TextCursor(path, "value", rest, column)
             if len(text) < len(rest.rstrip()):
-                self.cursor = Cursor(path, "value", "", column)  # in a comment
+                self.cursor = TextCursor(path, "value", "", column)  # in a comment
         if anchor is not None:
             self._anchors[anchor] = opened.data[opened.key]
 
@@ -212,7 +212,7 @@ class Loose:
         if header.startswith(">"):
             joined = re.sub(r"(?<=[^\n])\n(?=[^\n ])", " ", joined)
         opened.put(joined)
-        self.cursor = Cursor(path, "value", "\n".join(texts), indent, block=True)
+        self.cursor = TextCursor(path, "value", "\n".join(texts), indent, block=True)
 
     def _flowing(self, column: int, rest: str, opened: _Open, outer: int) -> None:
         """A list or mapping in brackets; one that is never closed ends with its line."""
@@ -258,9 +258,9 @@ class Loose:
             self._at = at
         opened.put(found.text)
         if found.closed:
-            self.cursor = Cursor(opened.inside, "value", rest[1 : found.end - 1], column + 1)
+            self.cursor = TextCursor(opened.inside, "value", rest[1 : found.end - 1], column + 1)
         else:
-            self.cursor = Cursor(opened.inside, "value", text[1:], column + 1)
+            self.cursor = TextCursor(opened.inside, "value", text[1:], column + 1)
 
     # Where a line belongs -----------------------------------------------------------------------
 
@@ -325,12 +325,12 @@ def lines_of(text: str) -> list[str]:
     return re.split(r"\r\n|\n|\r", text)
 
 
-def read_loosely(text: str, file: str = "") -> Source:
+def read_loosely(text: str, file: str = "") -> SourceText:
     """A document's values, as far as they can be told."""
     return Loose(text, file).read()
 
 
-def locate(text: str, line: int, column: int) -> Cursor:
+def locate(text: str, line: int, column: int) -> TextCursor:
     """Where a cursor stands, line and column from 0."""
     lines = lines_of(text[:MOST_BYTES])[: line + 1]
     if lines and line < len(lines):

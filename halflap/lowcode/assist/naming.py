@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from halflap.lowcode.assist.analysis import Analysis
-from halflap.lowcode.assist.cursor import Cursor
-from halflap.lowcode.assist.offers import Offer
+from halflap.lowcode.assist.cursor import TextCursor
+from halflap.lowcode.assist.offers import CompletionOffer
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.value import Native
@@ -35,7 +35,7 @@ GIVEN = {
 }
 
 
-def expression_offers(analysis: Analysis, cursor: Cursor) -> tuple[list[Offer], int]:
+def expression_offers(analysis: Analysis, cursor: TextCursor) -> tuple[list[CompletionOffer], int]:
     """Return the completions at the end of half an expression, and how much of it is typed already."""
     text = cursor.text[1:]
     if _in_text(text):
@@ -52,7 +52,11 @@ def expression_offers(analysis: Analysis, cursor: Cursor) -> tuple[list[Offer], 
         known = inside or schema_of(path_of(path), names)
         return list(_fields(known)), len(typed)
     here = _fields(inside) if inside is not None else _filtered(before, names)
-    own = () if probe is None else (Offer(f"${name}", "name", rank=0) for name in probe.bound)
+    own = (
+        ()
+        if probe is None
+        else (CompletionOffer(f"${name}", "name", rank=0) for name in probe.bound)
+    )
     offers = [*here, *own, *_names(names)]
     offers += [function_offer(name) for name in sorted(LIBRARY)]
     return offers, len(typed)
@@ -85,35 +89,35 @@ def _in_text(text: str) -> bool:
     return '"' in bare or "'" in bare
 
 
-def _fields(schema: Schema | None) -> Iterator[Offer]:
+def _fields(schema: Schema | None) -> Iterator[CompletionOffer]:
     if schema is None:
         return
     for name, each in fields_of(schema)[0].items():
         text = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
-        yield Offer(name, "field", words(each), str(each.get("description", "")), text, 0)
+        yield CompletionOffer(name, "field", words(each), str(each.get("description", "")), text, 0)
 
 
-def _filtered(before: str, names: Names) -> Iterator[Offer]:
+def _filtered(before: str, names: Names) -> Iterator[CompletionOffer]:
     """In brackets after a path: the fields of each of its values."""
     found = _PATH.search(before)
     if found is not None:
         yield from _fields(schema_of(path_of(found[1]), names))
 
 
-def _names(names: Names) -> Iterator[Offer]:
+def _names(names: Names) -> Iterator[CompletionOffer]:
     for name, known in names.items():
         said = GIVEN.get(name, "") if known.path is None else ""
         own = known.path is not None
-        yield Offer(
+        yield CompletionOffer(
             name, "name", words(known.schema), said, rank=0 if own or name == "event" else 1
         )
 
 
 @cache
-def function_offer(name: str) -> Offer:
+def function_offer(name: str) -> CompletionOffer:
     """A function of JSONata, with what it takes."""
     said, call = function_help(name)
-    return Offer(f"${name}", "function", call, said, rank=2)
+    return CompletionOffer(f"${name}", "function", call, said, rank=2)
 
 
 @cache

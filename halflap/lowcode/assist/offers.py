@@ -9,7 +9,7 @@ Kind = Literal["key", "step", "value", "name", "field", "function", "action", "t
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CompletionOffer:
     """Something that could stand at the cursor; `text` is what is written, `label` what is shown."""
 
     label: str
@@ -26,15 +26,15 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Offers:
+class CompletionList:
     """Completions at the cursor, in the place of what was typed from the column `start` on."""
 
     start: int
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[CompletionOffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Hover:
     """The meaning of a word, as Markdown; from column `start` to `end` of its line (from 0)."""
 
     text: str

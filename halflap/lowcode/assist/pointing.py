@@ -10,16 +10,16 @@ from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
 from halflap.lowcode.assist.analysis import Analysis, find, value_at
-from halflap.lowcode.assist.cursor import Cursor
+from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
-from halflap.lowcode.assist.offers import Told
+from halflap.lowcode.assist.offers import Hover
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import field_at
 from halflap.lowcode.kinds.role import Gives, Refers
-from halflap.lowcode.lint.env import Lambda, Names
+from halflap.lowcode.lint.env import LintLambda, Names
 from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
@@ -34,7 +34,7 @@ MOST_FIELDS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PointedTarget:
     """Where something is given: in this document, or in a file of the project."""
 
     place: Place
@@ -46,7 +46,7 @@ class Target:
 class Pointed:
     """The word under the pointer: what it stands in, up to its end, and its columns (from 0)."""
 
-    cursor: Cursor
+    cursor: TextCursor
     line: int
     start: int
     end: int
@@ -67,13 +67,13 @@ def pointed(analysis: Analysis, line: int, column: int) -> Pointed | None:
 # What it means --------------------------------------------------------------------------------
 
 
-def explain(analysis: Analysis, line: int, column: int) -> Told | None:
+def explain(analysis: Analysis, line: int, column: int) -> Hover | None:
     """Return the meaning of the word at a place, as Markdown."""
     at = pointed(analysis, line, column)
     if at is None:
         return None
     text = _meaning(analysis, at)
-    return Told(text, line, at.start, at.end) if text else None
+    return Hover(text, line, at.start, at.end) if text else None
 
 
 def _meaning(analysis: Analysis, at: Pointed) -> str:
@@ -110,7 +110,7 @@ def _within(text: str, full: tuple[str, ...], names: Names) -> str:
         if name[1:] not in probe.bound:
             return ""
         bound = probe.bound[name[1:]]
-        return _typed(name, None if isinstance(bound, Lambda) else bound)
+        return _typed(name, None if isinstance(bound, LintLambda) else bound)
     if not before.endswith("."):
         return ""
     inside = None if probe is None else probe.inside
@@ -213,7 +213,7 @@ def input_help(input: InputShape) -> str:
 # Where it is given ----------------------------------------------------------------------------
 
 
-def definition(analysis: Analysis, line: int, column: int) -> Target | None:
+def definition(analysis: Analysis, line: int, column: int) -> PointedTarget | None:
     """Where what the word at a place names is given."""
     at = pointed(analysis, line, column)
     if at is None:
@@ -228,7 +228,7 @@ def definition(analysis: Analysis, line: int, column: int) -> Target | None:
     keyed = path[-1] not in ("id", "for")
     place = analysis.source.key(path) if keyed else analysis.source.place(path)
     shown = path[-1] if keyed else value_at(analysis.source.data, path)
-    return Target(place, len(str(shown)))
+    return PointedTarget(place, len(str(shown)))
 
 
 def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
@@ -251,7 +251,7 @@ def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
     return _named(analysis, referred, value_at(analysis.source.data, cursor.path))
 
 
-def _reads(cursor: Cursor) -> bool:
+def _reads(cursor: TextCursor) -> bool:
     """Return whether a place is in an expression."""
     return cursor.text.startswith("=") and (cursor.part == "value" or cursor.block)
 
@@ -292,8 +292,8 @@ def _field(analysis: Analysis, name: str) -> Path | None:
     return None
 
 
-def _in_file(analysis: Analysis, kind: str, name: str) -> Target | None:
+def _in_file(analysis: Analysis, kind: str, name: str) -> PointedTarget | None:
     called = find(analysis.shapes, kind, name)
     if called is None or called.line is None:
         return None
-    return Target(Place(called.line, 1), len(name.partition(".")[2]), called.file)
+    return PointedTarget(Place(called.line, 1), len(name.partition(".")[2]), called.file)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.lint.env import Env, Lambda, Names
+from halflap.lowcode.lint.env import Env, LintLambda, Names
 from halflap.lowcode.lint.infer import Inference, Stream
 from halflap.lowcode.lint.scope import Schema
 
@@ -25,7 +25,7 @@ class Probe(Inference):
         super().__init__(names)
         self.reached = False
         self.inside: Schema | None = None
-        self.bound: Mapping[str, Schema | Lambda | None] = {}
+        self.bound: Mapping[str, Schema | LintLambda | None] = {}
 
     def step(self, flow: Stream, name: str) -> Stream:
         """A field of what goes through a path."""

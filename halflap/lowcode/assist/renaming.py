@@ -21,7 +21,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class LineEdit:
     """An edit of a part of a line: line and columns from 0."""
 
     line: int
@@ -48,7 +48,7 @@ def _named(analysis: Analysis, path: Path) -> Named | None:
             return None
 
 
-def renaming(analysis: Analysis, named: Named, new: str) -> list[Edit]:
+def renaming(analysis: Analysis, named: Named, new: str) -> list[LineEdit]:
     """Return the edits of a renaming; raise `DefinitionError` where it is not possible."""
     try:
         draft = Draft.read(analysis.text, analysis.source.file)
@@ -59,14 +59,14 @@ def renaming(analysis: Analysis, named: Named, new: str) -> list[Edit]:
     else:
         draft.rename(named.flow, named.name, new)
     before, after = lines_of(analysis.text), lines_of(draft.source.text)
-    found: list[Edit] = []
+    found: list[LineEdit] = []
     for line, (one, other) in enumerate(zip(before, after, strict=True)):
         if one != other:
             found += _edits(line, one, other, named.name, new)
     return found
 
 
-def places(analysis: Analysis, named: Named) -> list[Edit]:
+def places(analysis: Analysis, named: Named) -> list[LineEdit]:
     """Where a name stands."""
     other = "a_name_that_no_document_has"
     try:
@@ -75,17 +75,17 @@ def places(analysis: Analysis, named: Named) -> list[Edit]:
         return []
 
 
-def _edits(line: int, before: str, after: str, old: str, new: str) -> list[Edit]:
+def _edits(line: int, before: str, after: str, old: str, new: str) -> list[LineEdit]:
     """The places of a line where a name was put for another; the whole line where more has changed."""
-    found: list[Edit] = []
+    found: list[LineEdit] = []
     one = other = 0
     while one < len(before) or other < len(after):
         changed = before.startswith(old, one) and after.startswith(new, other)
         if changed and before[one + len(old) :][:1] == after[other + len(new) :][:1]:
-            found.append(Edit(line, one, one + len(old), new))
+            found.append(LineEdit(line, one, one + len(old), new))
             one, other = one + len(old), other + len(new)
         elif before[one : one + 1] == after[other : other + 1]:
             one, other = one + 1, other + 1
         else:
-            return [Edit(line, 0, len(before), after)]
+            return [LineEdit(line, 0, len(before), after)]
     return found

@@ -6,24 +6,24 @@ awaits; it has no clock, no chance, no files, no environment and no network, so 
 same path.
 """
 
-from halflap.lowcode.code.call import Call, Do, Json, Print, Together
+from halflap.lowcode.code.call import CodeCall, Do, Json, Print, Together
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.runner import CodeRunner
-from halflap.lowcode.code.source import Code, CodeError, Place, Problem, Use, components_of
-from halflap.lowcode.code.worker.limits import Limits
+from halflap.lowcode.code.source import Code, CodeError, CodePlace, CodeProblem, Use, components_of
+from halflap.lowcode.code.worker.limits import CodeLimits
 
 __all__ = [
-    "Call",
     "Code",
+    "CodeCall",
     "CodeError",
+    "CodeLimits",
+    "CodePlace",
+    "CodeProblem",
     "CodeRunner",
     "Do",
     "Json",
-    "Limits",
-    "Place",
     "Pool",
     "Print",
-    "Problem",
     "Together",
     "Use",
     "components_of",

@@ -8,7 +8,7 @@ import msgspec
 
 from halflap.errors import CodeFailed, WorkerLost
 from halflap.lowcode.code.source import Code
-from halflap.lowcode.code.worker.limits import Limits
+from halflap.lowcode.code.worker.limits import CodeLimits
 
 MOST_TEXT = 1_000
 """Characters of a message."""
@@ -22,7 +22,7 @@ Frame = tuple[int, int, str, str]
 """Line, column, the function's name, the text of the line."""
 
 
-class Failure(msgspec.Struct):
+class CodeFailure(msgspec.Struct):
     """A failure of a run, from its worker: places in the run's text, 0 for unknown."""
 
     kind: str
@@ -42,7 +42,7 @@ class Blame:
     stand before the code in what the worker was given.
     """
 
-    def __init__(self, code: Code, limits: Limits) -> None:
+    def __init__(self, code: Code, limits: CodeLimits) -> None:
         self._code, self._limits = code, limits
         self.line = 1
         self.ahead = 0
@@ -80,7 +80,7 @@ class Blame:
         text = f"ran for more than {self._limits.seconds:g} s{self._hint()}"
         return self.failed("TimeLimit", text, self._likely)
 
-    def explained(self, failure: Failure, refused: Mapping[str, Exception]) -> Exception:
+    def explained(self, failure: CodeFailure, refused: Mapping[str, Exception]) -> Exception:
         """Return the worker's error; an action's error, where that is it, as it was raised."""
         kind, message, frames = failure.kind, failure.message, failure.frames
         self.line = failure.reached

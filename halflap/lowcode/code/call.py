@@ -13,7 +13,7 @@ Json = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CodeCall:
     """An action that the code calls: `await component.action(…)`.
 
     `index` counts the calls of the run from 0. It is the same whenever the same code runs on the
@@ -35,10 +35,10 @@ class Call:
         return f"{self.component}.{self.action}"
 
 
-Do = Callable[[Call], Awaitable[Json]]
+Do = Callable[[CodeCall], Awaitable[Json]]
 """Runs one action as a step, and returns its result."""
 
-Together = Callable[[Sequence[Call]], Awaitable[Sequence[Settled[Json]]]]
+Together = Callable[[Sequence[CodeCall]], Awaitable[Sequence[Settled[Json]]]]
 """Runs actions that the code asked for at once (`asyncio.gather`); answers in their order."""
 
 Print = Callable[[str, int], None]

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from halflap.errors import CodeFailed
-from halflap.lowcode.code.blame import FATAL, MOST_TEXT, Blame, Failure
-from halflap.lowcode.code.call import Call, Json, Print
+from halflap.lowcode.code.blame import FATAL, MOST_TEXT, Blame, CodeFailure
+from halflap.lowcode.code.call import CodeCall, Json, Print
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.source import Code
-from halflap.lowcode.code.worker.limits import Limits
+from halflap.lowcode.code.worker.limits import CodeLimits
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk.context import Settled
 
@@ -36,13 +36,13 @@ Asked = tuple[str, str, list[Any], dict[str, Any], int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CodeDone:
     """The code is at its end."""
 
     result: Json
 
 
-Said = Done | list[Asked] | Failure
+Said = CodeDone | list[Asked] | CodeFailure
 
 
 class Conversation:
@@ -56,7 +56,7 @@ class Conversation:
         self,
         pool: Pool,
         code: Code,
-        limits: Limits,
+        limits: CodeLimits,
         print: Print,
         *,
         opening: bytes,
@@ -78,7 +78,7 @@ class Conversation:
 
     @staticmethod
     def run(
-        pool: Pool, code: Code, inputs: Mapping[str, Json], limits: Limits, print: Print
+        pool: Pool, code: Code, inputs: Mapping[str, Json], limits: CodeLimits, print: Print
     ) -> Conversation:
         """Run the code. Raises `CodeFailed` for an input that is no data."""
         components = sorted(code.components)
@@ -87,7 +87,7 @@ class Conversation:
         return Conversation(pool, code, limits, print, opening=opening)
 
     @staticmethod
-    def check(pool: Pool, code: Code, limits: Limits, print: Print) -> Conversation:
+    def check(pool: Pool, code: Code, limits: CodeLimits, print: Print) -> Conversation:
         """Have the code read, and run none of it."""
         opening = pack("check", code.text, astuple(limits))
         return Conversation(pool, code, limits, print, opening=opening, ahead=1)
@@ -105,7 +105,7 @@ class Conversation:
         self._told.append(packed(self._blame, "answers", said))
         self._called += len(said)
 
-    async def go_on(self) -> Done | Sequence[Call]:
+    async def go_on(self) -> CodeDone | Sequence[CodeCall]:
         """Let the code run until it needs answers, or is done. Raises `CodeFailed`."""
         lost = Lost("")
         for _ in range(TRIES):
@@ -144,23 +144,25 @@ class Conversation:
         worker = self._end()
         return None if worker is None else await asyncio.to_thread(worker.wait)
 
-    def _decided(self, said: Said) -> Done | Sequence[Call]:
+    def _decided(self, said: Said) -> CodeDone | Sequence[CodeCall]:
         if isinstance(said, list):
             return self._calls(said)
-        error = self._blame.explained(said, self._refused) if isinstance(said, Failure) else None
+        error = (
+            self._blame.explained(said, self._refused) if isinstance(said, CodeFailure) else None
+        )
         if isinstance(error, CodeFailed) and error.error in FATAL:
             self._end()  # nothing is certain about it
         else:
             self.leave()
         if error is not None:
             raise error
-        assert isinstance(said, Done)
+        assert isinstance(said, CodeDone)
         return said
 
-    def _calls(self, asked: Sequence[Asked]) -> Sequence[Call]:
+    def _calls(self, asked: Sequence[Asked]) -> Sequence[CodeCall]:
         place = self._code.place
         return [
-            Call(
+            CodeCall(
                 component,
                 action,
                 tuple(args),
@@ -214,9 +216,9 @@ class Conversation:
                         self._same(hash(text))
                         return msgspec.convert(asked, list[Asked])
                     case ["done", result]:
-                        return Done(result)
+                        return CodeDone(result)
                     case ["failed", how]:
-                        return msgspec.convert(how, Failure)
+                        return msgspec.convert(how, CodeFailure)
                     case _:
                         raise Lost(NONSENSE)
             except ValueError as error:  # msgspec's are, too

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
-from halflap.lowcode.code.source import Place
+from halflap.lowcode.code.source import CodePlace
 
 _OPENING = re.compile(r"[rR]?('''|\"\"\"|'|\")")
 
@@ -25,7 +25,7 @@ def cleaned(text: str) -> str:
     return "\n".join(each[margin:] for each in lines)
 
 
-def place_of(text: str, frame: FrameType) -> Place:
+def place_of(text: str, frame: FrameType) -> CodePlace:
     """Where a text stands that is written out in the source which calls with it.
 
     What is not written out there, line by line, has places of its own.
@@ -42,14 +42,14 @@ def place_of(text: str, frame: FrameType) -> Place:
     return replace(place_in(text, node, lines), file=_shown(file))
 
 
-def place_in(text: str, node: ast.Constant | None = None, lines: Sequence[str] = ()) -> Place:
+def place_in(text: str, node: ast.Constant | None = None, lines: Sequence[str] = ()) -> CodePlace:
     """Where the code begins: in its text, or in the lines of a source with that literal."""
     inside = text.split("\n")
     ahead, margin = _ahead(inside), _margin(inside)
     if node is None or not _by_line(text, node):
-        return Place(line=1 + ahead, column=margin)
+        return CodePlace(line=1 + ahead, column=margin)
     column = margin if len(inside) > 1 else _begins(lines[node.lineno - 1], node)
-    return Place(line=node.lineno + ahead, column=column)
+    return CodePlace(line=node.lineno + ahead, column=column)
 
 
 def _by_line(text: str, node: ast.Constant) -> bool:

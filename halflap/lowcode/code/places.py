@@ -11,7 +11,7 @@ PATIENCE = 0.005
 """Seconds for which a run that waits for an action keeps a worker that another could use."""
 
 
-class Place:
+class WorkerSlot:
     """One run's claim to a worker. `leave` is called where it has to give one back."""
 
     def __init__(self, owner: str, leave: Callable[[], None]) -> None:
@@ -30,12 +30,12 @@ class Places:
         self._most, self._each = most, max(most // 2, 1)
         self._taken: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._lent: dict[Place, None] = {}
+        self._lent: dict[WorkerSlot, None] = {}
 
     @asynccontextmanager
-    async def one(self, owner: str, leave: Callable[[], None]) -> AsyncGenerator[Place]:
+    async def one(self, owner: str, leave: Callable[[], None]) -> AsyncGenerator[WorkerSlot]:
         """A place for a run, until its end."""
-        place = Place(owner, leave)
+        place = WorkerSlot(owner, leave)
         try:
             await self.take(place)
             yield place
@@ -44,7 +44,7 @@ class Places:
                 self._free(place)
                 self._share()
 
-    async def take(self, place: Place) -> None:
+    async def take(self, place: WorkerSlot) -> None:
         """Wait for a place, unless it is held."""
         if place.held:
             return
@@ -61,7 +61,7 @@ class Places:
         place.held = True
 
     @contextmanager
-    def lent(self, place: Place) -> Generator[None]:
+    def lent(self, place: WorkerSlot) -> Generator[None]:
         """While the run waits for an action."""
 
         def lend() -> None:
@@ -75,7 +75,7 @@ class Places:
             timer.cancel()
             self._lent.pop(place, None)
 
-    def _free(self, place: Place) -> None:
+    def _free(self, place: WorkerSlot) -> None:
         place.held = False
         self._back(place.owner)
 

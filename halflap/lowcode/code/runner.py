@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from halflap.lowcode.code.call import Call, Do, Json, Print, Together
-from halflap.lowcode.code.conversation import Answer, Conversation, Done
+from halflap.lowcode.code.call import CodeCall, Do, Json, Print, Together
+from halflap.lowcode.code.conversation import Answer, CodeDone, Conversation
 from halflap.lowcode.code.places import Places
 from halflap.lowcode.code.pool import RUNS, Pool
 from halflap.lowcode.code.source import Code
-from halflap.lowcode.code.worker.limits import Limits
+from halflap.lowcode.code.worker.limits import CodeLimits
 from halflap.sdk.context import SETTLED, Settled
 
 WORKERS = min(max(2 * (os.cpu_count() or 1), 4), 32)
@@ -59,7 +59,7 @@ class CodeRunner:
         *,
         together: Together | None = None,
         print: Print = nothing,
-        limits: Limits = Limits(),
+        limits: CodeLimits = CodeLimits(),
         owner: str = "",
     ) -> Json:
         """Run the code on these inputs, and return what it returns.
@@ -81,7 +81,9 @@ class CodeRunner:
 
     async def check(self, code: Code) -> None:
         """Have the sandbox itself read the code, without running it. Raises `CodeFailed`."""
-        await self._held(Conversation.check(self._pool, code, Limits(), nothing), "", None, None)
+        await self._held(
+            Conversation.check(self._pool, code, CodeLimits(), nothing), "", None, None
+        )
 
     def close(self) -> None:
         """End the workers, where they are its own, with what they still run."""
@@ -97,7 +99,7 @@ class CodeRunner:
         async with self._places.one(owner, conversation.leave) as place:
             try:
                 said = await conversation.go_on()
-                while not isinstance(said, Done):
+                while not isinstance(said, CodeDone):
                     assert call is not None
                     with self._places.lent(place):
                         answers = await _answers(said, call, together)
@@ -109,7 +111,9 @@ class CodeRunner:
                 conversation.leave()
 
 
-async def _answers(calls: Sequence[Call], call: Do, together: Together | None) -> Sequence[Answer]:
+async def _answers(
+    calls: Sequence[CodeCall], call: Do, together: Together | None
+) -> Sequence[Answer]:
     if len(calls) > 1 and together is not None:
         return await together(calls)
     settled: list[Settled[Json]] = []

@@ -15,7 +15,7 @@ MOST_TEXT = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CodePlace:
     """Where the code stands in its file: that of its first character.
 
     `column` is what every line of it is indented by, counted from 0; 0 where it is not a block.
@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class CodeProblem:
     """Something that is wrong in the code: where (in the file, from 1), and what to write instead."""
 
     line: int
@@ -69,7 +69,7 @@ class Use:
 class CodeError(DefinitionError):
     """The code of a step cannot run; `problems` has all that is wrong."""
 
-    def __init__(self, place: Place, problems: Iterable[Problem]) -> None:
+    def __init__(self, place: CodePlace, problems: Iterable[CodeProblem]) -> None:
         self.problems = tuple(problems)
         first = self.problems[0]
         super().__init__(first.message, where=f"{place.file}:{first.line}:{first.column}")
@@ -90,14 +90,14 @@ class Code:
     """The actions that it calls, in the order of the text."""
     loops: tuple[int, ...]
     """The lines of its loops, in the code: where time and memory may have gone."""
-    place: Place
+    place: CodePlace
 
     @staticmethod
     def parse(
         text: str,
         inputs: Collection[str] = (),
         components: Collection[str] = (),
-        place: Place = Place(),
+        place: CodePlace = CodePlace(),
     ) -> Code:
         """Check the code of a step. Raises `CodeError` with everything that is wrong.
 
@@ -118,17 +118,17 @@ def components_of(text: str, inputs: Collection[str]) -> frozenset[str]:
 @lru_cache(1_024)
 def _components_of(text: str, inputs: frozenset[str]) -> frozenset[str]:
     try:
-        tree = _tree(text, Place())
+        tree = _tree(text, CodePlace())
     except CodeError:
         return frozenset()
     return frozenset(rules.awaited(tree)) - inputs
 
 
 @lru_cache(1_024)
-def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place: Place) -> Code:
+def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place: CodePlace) -> Code:
     if len(text) > MOST_TEXT:
         message = f"more than {MOST_TEXT:,} characters of code: write a component instead"
-        raise CodeError(place, [Problem(place.line, place.column + 1, message)])
+        raise CodeError(place, [CodeProblem(place.line, place.column + 1, message)])
     tree = _tree(text, place)
     components -= inputs
     found = sorted(
@@ -137,7 +137,7 @@ def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place:
     )
     if found:
         problems = [
-            Problem(
+            CodeProblem(
                 place.line_of(line), place.column + _characters(text, line, offset) + 1, message
             )
             for line, offset, message in dict.fromkeys(found)
@@ -156,27 +156,31 @@ def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place:
     )
 
 
-def _tree(text: str, place: Place) -> ast.Module:
+def _tree(text: str, place: CodePlace) -> ast.Module:
     try:
         text.encode()
         return ast.parse(text, feature_version=(3, 11))
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
-        problem = Problem(
+        problem = CodeProblem(
             place.line_of(line), place.column + max(column, 1), f"not Python: {error.msg}"
         )
     except (RecursionError, MemoryError):
-        problem = Problem(place.line, place.column + 1, "nested too deep: write it in steps")
+        problem = CodeProblem(place.line, place.column + 1, "nested too deep: write it in steps")
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         column = error.start - (text.rfind("\n", 0, error.start) + 1)
-        problem = Problem(place.line_of(line), place.column + column + 1, "half a surrogate pair")
+        problem = CodeProblem(
+            place.line_of(line), place.column + column + 1, "half a surrogate pair"
+        )
     except ValueError as error:
-        problem = Problem(place.line, place.column + 1, f"not Python: {error}")
+        problem = CodeProblem(place.line, place.column + 1, f"not Python: {error}")
     raise CodeError(place, [problem])
 
 
-def _uses(tree: ast.Module, text: str, components: Collection[str], place: Place) -> Iterator[Use]:
+def _uses(
+    tree: ast.Module, text: str, components: Collection[str], place: CodePlace
+) -> Iterator[Use]:
     calls = [
         (node.lineno, node.col_offset, node, node.func, node.func.value)
         for node in ast.walk(tree)

@@ -8,28 +8,28 @@ import re
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.code import Code, components_of
 from halflap.lowcode.code.literal import cleaned
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.layout import Group, Piece, call_with, joined, lines, text
+from halflap.lowcode.convert.context import WrittenModule
+from halflap.lowcode.convert.layout import Brackets, Piece, call_with, joined, lines, text
 
 
-def code_name(step: doc.CodeStep, flow: str) -> str:
+def code_name(step: doc.CodeStepModel, flow: str) -> str:
     """Return a name for a code step: of its title, else of its id."""
     words = "_".join(re.findall(r"[a-z0-9]+", (step.title or "").lower()))
     return words if words.isidentifier() else f"{step.id or flow}_code"
 
 
-def code_of(module: Module, name: str, step: doc.CodeStep) -> str:
+def code_of(module: WrittenModule, name: str, step: doc.CodeStepModel) -> str:
     """Return the definition of a code step under a name."""
     named: list[tuple[str, Piece]] = []
     if step.title is not None:
         named.append(("title", text(step.title)))
     if step.inputs:
-        named.append(("inputs", Group("[", tuple(map(text, step.inputs)), "]", "display")))
+        named.append(("inputs", Brackets("[", tuple(map(text, step.inputs)), "]", "display")))
     read = Code.parse(step.code, step.inputs.keys(), components_of(step.code, step.inputs))
     called = dict.fromkeys(each.name for each in read.uses)
     if called:
         members = (module.member(module.components.action(each)) for each in called)
-        named.append(("actions", Group("[", tuple(members), "]", "display")))
+        named.append(("actions", Brackets("[", tuple(members), "]", "display")))
     body, function = cleaned(step.code), module.names.use("code")
     if "\n" not in body:
         whole = joined(f"{name} = ", call_with(function, [text(body)], named))

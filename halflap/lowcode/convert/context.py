@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from halflap.lowcode.convert.layout import text
-from halflap.lowcode.convert.names import Names
+from halflap.lowcode.convert.names import ImportedNames
 from halflap.lowcode.convert.remarks import Remarks
 from halflap.lowcode.document import Document
 from halflap.lowcode.names import components_in
 from halflap.lowcode.registry import Components
-from halflap.lowcode.source import Source
+from halflap.lowcode.source import SourceText
 from halflap.sdk import registry
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
@@ -24,12 +24,12 @@ from halflap.sdk.trigger import Trigger
 BUILT_IN = "halflap.components."
 
 
-class Module:
+class WrittenModule:
     """The module that is written, and what it is written of."""
 
     def __init__(
         self,
-        source: Source,
+        source: SourceText,
         document: Document,
         integration: Integration[Any],
         components: Components,
@@ -41,7 +41,7 @@ class Module:
         self.connections: dict[str, type[Connection]] = integration.connections()
         self.flows: dict[str, Flow[Any, Any, Any]] = integration.flows
         self.remarks = Remarks(source)
-        self.names = Names(self.flows, components_in(source.data))
+        self.names = ImportedNames(self.flows, components_in(source.data))
         self.integration = self.names.own("integration")
         self.settings = self.names.own("Settings") if document.config else self.names.use("Config")
         self.pairs = {each: self._pairs(each) for each in document.pairs}

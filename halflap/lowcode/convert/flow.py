@@ -10,10 +10,10 @@ from typing import Any
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.convert.code import code_name, code_of
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.layout import (
     WIDTH,
-    Group,
+    Brackets,
     Piece,
     call,
     call_with,
@@ -22,10 +22,10 @@ from halflap.lowcode.convert.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.plan import Plan
+from halflap.lowcode.convert.plan import NamePlan
 from halflap.lowcode.convert.terms import CLOSED, JSON, Kind, Term, kind_of
 from halflap.lowcode.convert.values import (
-    Scope,
+    PythonScope,
     argument,
     asked,
     display,
@@ -52,9 +52,9 @@ class FlowPlan:
     in the module. functions: their definitions, which stand before the flow.
     """
 
-    module: Module
+    module: WrittenModule
     name: str
-    plan: Plan
+    plan: NamePlan
     answers: bool
     codes: dict[Path, str] = field(default_factory=dict[Path, str])
     functions: list[str] = field(default_factory=list[str])
@@ -68,7 +68,7 @@ class Spot:
     """
 
     flow: FlowPlan
-    scope: Scope
+    scope: PythonScope
     frame: Path
     path: Path
     indent: int
@@ -107,10 +107,12 @@ class Spot:
         return self.lines(piece, by=by) if "(" in flat(piece) else []
 
 
-def flow_body(flow: FlowPlan, scope: Scope, steps: Sequence[doc.Step], path: Path) -> list[str]:
+def flow_body(
+    flow: FlowPlan, scope: PythonScope, steps: Sequence[doc.StepModel], path: Path
+) -> list[str]:
     """Return the body of the flow's function."""
     for place, each in every(steps, path):
-        if isinstance(each, doc.CodeStep):
+        if isinstance(each, doc.CodeStepModel):
             flow.codes[place] = flow.module.names.own(code_name(each, flow.name))
     scope = opened(flow, scope, path, flow.plan.scoping.names, steps)
     made = beginnings(flow, scope, path, 4)
@@ -130,8 +132,12 @@ def _without_gaps(made: list[str]) -> list[str]:
 
 
 def opened(
-    flow: FlowPlan, scope: Scope, frame: Path, names: Iterable[str], steps: Sequence[doc.Step]
-) -> Scope:
+    flow: FlowPlan,
+    scope: PythonScope,
+    frame: Path,
+    names: Iterable[str],
+    steps: Sequence[doc.StepModel],
+) -> PythonScope:
     """Return the scope of a frame, with a variable for each of its names."""
     found, taken = dict(scope.names), set(scope.taken)
     kinds = _result_kinds(flow, frame, steps)
@@ -142,7 +148,7 @@ def opened(
     return replace(scope, names=found, taken=frozenset(taken))
 
 
-def _result_kinds(flow: FlowPlan, frame: Path, steps: Iterable[doc.Step]) -> dict[str, Kind]:
+def _result_kinds(flow: FlowPlan, frame: Path, steps: Iterable[doc.StepModel]) -> dict[str, Kind]:
     """Return the kinds of the names of a frame that actions give; all others hold JSON."""
     found: dict[str, Kind] = {}
     for each in _in_frame(steps):
@@ -155,7 +161,7 @@ def _result_kinds(flow: FlowPlan, frame: Path, steps: Iterable[doc.Step]) -> dic
     return found
 
 
-def _in_frame(steps: Iterable[doc.Step]) -> Iterable[doc.Step]:
+def _in_frame(steps: Iterable[doc.StepModel]) -> Iterable[doc.StepModel]:
     for step in steps:
         yield step
         for _, inner, role in blocks(step):
@@ -163,14 +169,14 @@ def _in_frame(steps: Iterable[doc.Step]) -> Iterable[doc.Step]:
                 yield from _in_frame(inner)
 
 
-def beginnings(flow: FlowPlan, scope: Scope, frame: Path, indent: int) -> list[str]:
+def beginnings(flow: FlowPlan, scope: PythonScope, frame: Path, indent: int) -> list[str]:
     """Return the assignments of None to the names of a frame that may be read before they are given."""
     begins = (name for path, name in flow.plan.begins if path == frame)
     names = sorted(name for name in begins if name in flow.plan.read)
     return [f"{' ' * indent}{scope.names[each].text} = None" for each in names]
 
 
-def block(spot: Spot, steps: Iterable[doc.Step], *, empty: bool = True) -> list[str]:
+def block(spot: Spot, steps: Iterable[doc.StepModel], *, empty: bool = True) -> list[str]:
     """Return the statements of a list of steps; after one that ends the flow, nothing is reached."""
     made: list[str] = []
     for at, each in enumerate(steps):
@@ -184,12 +190,12 @@ def block(spot: Spot, steps: Iterable[doc.Step], *, empty: bool = True) -> list[
     return made
 
 
-def remarks(spot: Spot, step: doc.Step) -> list[str]:
+def remarks(spot: Spot, step: doc.StepModel) -> list[str]:
     """Return a step's comments, its note and, where the step's Python has no place for it, its title."""
     found = [*spot.flow.module.remarks.of(spot.path)]
     if step.note is not None:
         found += step.note.strip().splitlines()
-    if step.title and not isinstance(step, doc.ActionStep | doc.CodeStep | doc.ThrowStep):
+    if step.title and not isinstance(step, doc.ActionStep | doc.CodeStepModel | doc.ThrowStep):
         found.append(" ".join(step.title.split()))
     head = " " * spot.indent + "# "
     wrapped = (line for each in found for line in textwrap.wrap(each, WIDTH - len(head)) or [""])
@@ -229,7 +235,7 @@ def write_action(step: doc.ActionStep, spot: Spot) -> list[str]:
     return made + attempted(spot, step.id, joined("await ", called), ignored)
 
 
-def _connection(module: Module, action: Action[..., Any], step: doc.ActionStep) -> Piece:
+def _connection(module: WrittenModule, action: Action[..., Any], step: doc.ActionStep) -> Piece:
     wanted = action.shape.connection_type
     assert wanted is not None
     fitting = (each for each, kind in module.connections.items() if issubclass(kind, wanted))
@@ -269,7 +275,7 @@ def warned(spot: Spot, message: str) -> list[str]:
     return spot.lines(call("ctx.log.warning", f"f{shown[:-1]}{{failure}}{shown[0]}"), by=4)
 
 
-def write_code(step: doc.CodeStep, spot: Spot) -> list[str]:
+def write_code(step: doc.CodeStepModel, spot: Spot) -> list[str]:
     """Write `code`: the text for the sandbox before the flow, and its call."""
     module = spot.flow.module
     name = spot.flow.codes[spot.path]
@@ -405,7 +411,7 @@ def _at_once(
             wants = _wants(spot, f"{name}({item}: {json})", condition)
             condition = f"{name}({item})"
         clauses = (item, joined(f"for {item} in ", found), joined("if ", condition))
-        found = Group("[", clauses, "]", "clauses")
+        found = Brackets("[", clauses, "]", "clauses")
     named: list[tuple[str, Piece]] = []
     if step.key is not None:
         key = text_of(before, step.key, spot.at("key"))
@@ -509,9 +515,9 @@ def write_links(step: doc.LinksStep, spot: Spot) -> list[str]:
         [("text", shown), ("within", time(spot.scope, step.within, spot.at("within")))],
     )
     closing = ",)" if len(step.choices) == 1 else ")"
-    choices = Group("(", tuple(map(text, step.choices)), closing)
+    choices = Brackets("(", tuple(map(text, step.choices)), closing)
     clauses = (joined("choice: ", url), joined("for choice in ", choices))
-    return spot.assigned(step.id, Group("{", clauses, "}", "clauses"))
+    return spot.assigned(step.id, Brackets("{", clauses, "}", "clauses"))
 
 
 def write_state(step: doc.StateStep, spot: Spot) -> list[str]:
@@ -608,14 +614,14 @@ def write_throw(step: doc.ThrowStep, spot: Spot) -> list[str]:
     return spot.lines(joined("raise ", call_with(spot.use("Thrown"), [message], named)))
 
 
-_WRITTEN: dict[type[doc.Step], Callable[[Any, Spot], list[str]]] = {
+_WRITTEN: dict[type[doc.StepModel], Callable[[Any, Spot], list[str]]] = {
     doc.ActionStep: write_action,
     doc.IfStep: write_if,
     doc.SwitchStep: write_switch,
     doc.ForStep: write_for,
     doc.TryStep: write_try,
     doc.SetStep: write_set,
-    doc.CodeStep: write_code,
+    doc.CodeStepModel: write_code,
     doc.CallStep: write_call,
     doc.SleepStep: write_sleep,
     doc.WaitStep: write_wait,

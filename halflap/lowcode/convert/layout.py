@@ -11,7 +11,7 @@ WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Brackets:
     """Brackets with items, which may stand on lines of their own.
 
     kind: the arguments of a `call`, the items of a `display` (a list, a dict), or `one` thing that
@@ -31,7 +31,7 @@ class Joined:
     parts: tuple[Piece, ...]
 
 
-Piece = Union[str, Group, Joined]  # noqa: UP007 (it refers to itself)
+Piece = Union[str, Brackets, Joined]  # noqa: UP007 (it refers to itself)
 
 
 def joined(*parts: Piece) -> Piece:
@@ -53,8 +53,8 @@ def call_with(function: Piece, args: Iterable[Piece], named: Iterable[tuple[str,
         else:
             others.append(joined(f"{text(name)}: ", each))
     if others:
-        items.append(joined("**", Group("{", tuple(others), "}", "display")))
-    return joined(function, Group("(", tuple(items), ")"))
+        items.append(joined("**", Brackets("{", tuple(others), "}", "display")))
+    return joined(function, Brackets("(", tuple(items), ")"))
 
 
 def is_parameter(name: str) -> bool:
@@ -69,7 +69,7 @@ def flat(piece: Piece) -> str:
             return piece
         case Joined():
             return "".join(map(flat, piece.parts))
-        case Group():
+        case Brackets():
             between = " " if piece.kind == "clauses" else ", "
             return f"{piece.opening}{between.join(map(flat, piece.items))}{piece.closing}"
 
@@ -81,10 +81,10 @@ def lines(piece: Piece, indent: int = 0, tail: str = "") -> list[str]:
     if "\n" not in whole and len(head + whole + tail) <= WIDTH:
         return [head + whole + tail]
     parts = list(_parts(piece))
-    groups = [at for at, each in enumerate(parts) if isinstance(each, Group) and each.items]
+    groups = [at for at, each in enumerate(parts) if isinstance(each, Brackets) and each.items]
     for at in reversed(groups):  # the last one that can be opened in the line
         group = parts[at]
-        assert isinstance(group, Group)
+        assert isinstance(group, Brackets)
         before = head + "".join(map(flat, parts[:at])) + group.opening
         after = head + group.closing + "".join(map(flat, parts[at + 1 :])) + tail
         if len(before) <= WIDTH or at == groups[0]:
@@ -92,7 +92,7 @@ def lines(piece: Piece, indent: int = 0, tail: str = "") -> list[str]:
     return [head + whole + tail]
 
 
-def _body(group: Group, indent: int) -> list[str]:
+def _body(group: Brackets, indent: int) -> list[str]:
     if group.kind != "display":
         between = " " if group.kind == "clauses" else ", "
         body = " " * indent + between.join(map(flat, group.items))
@@ -102,7 +102,7 @@ def _body(group: Group, indent: int) -> list[str]:
     return [line for each in group.items for line in lines(each, indent, comma)]
 
 
-def _parts(piece: Piece) -> Iterable[str | Group]:
+def _parts(piece: Piece) -> Iterable[str | Brackets]:
     match piece:
         case Joined():
             for each in piece.parts:

@@ -9,19 +9,19 @@ from typing import Any, cast, get_args, get_origin
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.builder import build
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.flow import FlowPlan, flow_body
 from halflap.lowcode.convert.layout import Piece, call, call_with, joined, lines, text
 from halflap.lowcode.convert.plan import plan_of
 from halflap.lowcode.convert.routes import routes
 from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Kind, Term, kind_of
-from halflap.lowcode.convert.values import Scope, constant, names_read, span
+from halflap.lowcode.convert.values import PythonScope, constant, names_read, span
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.kinds.walk import every, referred
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import is_expression
 from halflap.sdk.reference import FieldReference
 from halflap.sdk.schema import hints_of
@@ -30,18 +30,20 @@ from halflap.sdk.trigger import Ignore
 TIMEOUT, ROUTING, MAX_AGE = timedelta(minutes=15), timedelta(minutes=1), timedelta(days=3)
 
 
-def to_python(source: Source, components: Components) -> str:
+def to_python(source: SourceText, components: Components) -> str:
     """A document as a module of Python that does the same."""
     document = document_of(source)
-    return _Writer(Module(source, document, build(source, components), components)).text()
+    return _ModuleWriter(
+        WrittenModule(source, document, build(source, components), components)
+    ).text()
 
 
-class _Writer:
-    def __init__(self, module: Module) -> None:
+class _ModuleWriter:
+    def __init__(self, module: WrittenModule) -> None:
         self._module = module
         self._document: Document = module.document
         self._names = module.names
-        self._scope = Scope(module)
+        self._scope = PythonScope(module)
 
     def text(self) -> str:
         """The whole module."""
@@ -116,7 +118,7 @@ class _Writer:
         parts = [each for each in stops if isinstance(each, doc.StopPart)]
         answers = any(each.model_fields_set for each in parts)
         flow = FlowPlan(self._module, name, plan, answers)
-        scope = Scope(self._module, {"event": Term("event", kind)})
+        scope = PythonScope(self._module, {"event": Term("event", kind)})
         comments = self._comments(path, 0)
         body = flow_body(flow, scope, part.steps, place)
         result = "None"
@@ -215,7 +217,7 @@ class _Writer:
         if part.sender is not None:
             named.append(("sender", self._request(part.sender, "sender")))
         annotation, kind = self._event(name, part)
-        scope = Scope(self._module, {"event": Term("event", kind)})
+        scope = PythonScope(self._module, {"event": Term("event", kind)})
         body, result = routes(self._module, scope, part, path)
         read = names_read([each.model_dump() for each in part.routes], self._module, path)
         head = self._head(name, annotation, "event" in read, result)

@@ -32,7 +32,7 @@ RESERVED = frozenset(
 )
 
 
-class Names:
+class ImportedNames:
     """Names that a module imports, and their local names.
 
     What it imports of Halflap and the standard library keeps its name; what it defines avoids these.

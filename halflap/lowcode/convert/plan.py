@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from halflap.lowcode import kinds as doc
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.values import names_read
 from halflap.lowcode.kinds.walk import blocks, names_given, templates
 from halflap.lowcode.scoping import Scoping, scoping_of
@@ -22,7 +22,7 @@ Key = tuple[Path, str]
 
 
 @dataclass(slots=True)
-class Plan:
+class NamePlan:
     """The names of a flow.
 
     read: those that an expression reads. begins: those that are read where no step may have given them
@@ -35,10 +35,10 @@ class Plan:
     given: Counter[Key] = field(default_factory=Counter[Key])
 
 
-def plan_of(module: Module, steps: Sequence[doc.Step], path: Path) -> Plan:
+def plan_of(module: WrittenModule, steps: Sequence[doc.StepModel], path: Path) -> NamePlan:
     """Walk the steps of a flow, which stand at `path`."""
-    plan = Plan(scoping_of(steps, path, module.source))
-    walk = _Walk(module, plan)
+    plan = NamePlan(scoping_of(steps, path, module.source))
+    walk = _NameWalk(module, plan)
     walk.steps(steps, path, [(path, set(plan.scoping.names))], set())
     return plan
 
@@ -48,16 +48,18 @@ Frames = list[tuple[Path, set[str]]]
 
 
 @dataclass(slots=True)
-class _Walk:
-    module: Module
-    plan: Plan
+class _NameWalk:
+    module: WrittenModule
+    plan: NamePlan
 
-    def steps(self, steps: Iterable[doc.Step], path: Path, frames: Frames, sure: set[Key]) -> None:
+    def steps(
+        self, steps: Iterable[doc.StepModel], path: Path, frames: Frames, sure: set[Key]
+    ) -> None:
         """Walk a list of steps; `sure` gets what they give in any case."""
         for at, each in enumerate(steps):
             self._step(each, (*path, at), frames, sure)
 
-    def _step(self, step: doc.Step, path: Path, frames: Frames, sure: set[Key]) -> None:
+    def _step(self, step: doc.StepModel, path: Path, frames: Frames, sure: set[Key]) -> None:
         inner = frames
         if isinstance(step, doc.ForStep):
             own, copied = self.plan.scoping.own[path], self.plan.scoping.copied[path]

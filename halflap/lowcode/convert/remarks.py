@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from halflap.lowcode.kinds.raw import holds_steps
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 
 _EXCUSE = re.compile(r"#\s*(halflap: ignore|yaml-language-server:)")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'")
@@ -15,7 +15,7 @@ _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'")
 class Remarks:
     """Finds the comments before a part of a document, and those on its line; each is taken once."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self._lines = source.text.splitlines()
         self._found = dict(self._comments(source))
         self._source = source
@@ -28,7 +28,7 @@ class Remarks:
         for path, place in source.keys.items():
             self._owned[_owner(path)].add(place.line)
 
-    def _comments(self, source: Source) -> Iterator[tuple[int, str]]:
+    def _comments(self, source: SourceText) -> Iterator[tuple[int, str]]:
         blocks = [source.place(path).line for path in source.blocks]
         inside = 0
         for number, line in enumerate(self._lines, 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.layout import (
     Piece,
     call,
@@ -12,12 +12,14 @@ from halflap.lowcode.convert.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.values import Scope, display, text_of, truth, value
+from halflap.lowcode.convert.values import PythonScope, display, text_of, truth, value
 from halflap.lowcode.document import PreprocessPart, RoutePart
 from halflap.lowcode.source import Path
 
 
-def routes(module: Module, scope: Scope, part: PreprocessPart, path: Path) -> tuple[list[str], str]:
+def routes(
+    module: WrittenModule, scope: PythonScope, part: PreprocessPart, path: Path
+) -> tuple[list[str], str]:
     """Return the body of the function, and the type of what it returns."""
     route, uses = module.names.use("Route"), module.names.use
     made: list[str] = []
@@ -62,7 +64,7 @@ def _also(condition: Piece, other: str) -> Piece:
     return joined(whole, f" and {other}")
 
 
-def _route(module: Module, scope: Scope, route: RoutePart, path: Path) -> Piece:
+def _route(module: WrittenModule, scope: PythonScope, route: RoutePart, path: Path) -> Piece:
     args: list[Piece] = [module.names.flow(route.flow or "")]
     if route.event is not None:
         args.append(value(scope, route.event, (*path, "event")))

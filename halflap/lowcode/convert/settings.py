@@ -9,9 +9,9 @@ from types import NoneType
 from typing import Any
 
 from halflap.lowcode.config import PATTERNS, source_in
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.layout import (
-    Group,
+    Brackets,
     Piece,
     call,
     call_with,
@@ -20,8 +20,8 @@ from halflap.lowcode.convert.layout import (
     text,
 )
 from halflap.lowcode.convert.names import OTHERS, RESERVED, STANDARD
-from halflap.lowcode.convert.values import Scope, constant
-from halflap.lowcode.document import ConnectionField, Picker, PlainField
+from halflap.lowcode.convert.values import PythonScope, constant
+from halflap.lowcode.document import ConnectionField, DocumentPicker, PlainField
 from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path
 
@@ -31,7 +31,7 @@ _IMPORTED = {"decimal": "Decimal", "date": "date", "datetime": "datetime"}
 Named = list[tuple[str, Piece]]
 
 
-def settings(module: Module) -> list[str]:
+def settings(module: WrittenModule) -> list[str]:
     """The class, line by line."""
     made = [f"class {module.settings}({module.names.use('Config')}):"]
     made += ['    """What a customer fills in to activate the integration."""', ""]
@@ -52,11 +52,11 @@ def settings(module: Module) -> list[str]:
 class _Field:
     """Writes one field."""
 
-    def __init__(self, module: Module, name: str, page: str, meant: Container[str]) -> None:
+    def __init__(self, module: WrittenModule, name: str, page: str, meant: Container[str]) -> None:
         self._module = module
         self._meant = meant
         """Names that mean something else, in the class too."""
-        self._scope = Scope(module)
+        self._scope = PythonScope(module)
         self._name = name
         self._extra: list[Piece] = [joined('"x-page": ', text(page))]
 
@@ -76,7 +76,7 @@ class _Field:
         if (field.multiple or optional) and limits:
             kind, limits = self._annotated(kind, limits, []), []
         if field.multiple:
-            kind = Group("list[", (kind,), "]")
+            kind = Brackets("list[", (kind,), "]")
         if optional:
             kind = joined(kind, " | None")
         if isinstance(field.to, list):
@@ -100,7 +100,7 @@ class _Field:
                 else self._annotated("str", [], [self._source(given, field)])
                 for given in (field.of, field.to)
             ]
-            kind: Piece = Group("dict[", tuple(sides), "]")
+            kind: Piece = Brackets("dict[", tuple(sides), "]")
         else:
             kind = _TYPES.get(field.type) or uses(_IMPORTED[field.type])
         limits: Named = []
@@ -112,14 +112,14 @@ class _Field:
                 limits.append((name, constant(self._scope, limit)))
         source: list[Piece] = []
         if field.choices is not None:
-            kind, limits = Group(f"{uses('Literal')}[", tuple(map(text, field.choices)), "]"), []
+            kind, limits = Brackets(f"{uses('Literal')}[", tuple(map(text, field.choices)), "]"), []
             if isinstance(field.choices, dict):
                 self._add("x-labels", field.choices)
         if field.source is not None:
             source.append(self._source(field.source, field))
         return kind, limits, source
 
-    def _source(self, given: str | Picker, field: PlainField) -> Piece:
+    def _source(self, given: str | DocumentPicker, field: PlainField) -> Piece:
         made = source_in(given, field, self._module.components)
         action = self._module.components.action(given if isinstance(given, str) else given.action)
         args: list[Piece] = [self._module.member(action)]
@@ -153,14 +153,14 @@ class _Field:
         parts: list[Piece] = [kind, *source]
         if named:
             parts.append(call_with(self._module.names.use("Field"), [], named))
-        return Group(f"{self._module.names.use('Annotated')}[", tuple(parts), "]")
+        return Brackets(f"{self._module.names.use('Annotated')}[", tuple(parts), "]")
 
     def _lines(
         self, kind: Piece, named: Named, source: list[Piece], default: Piece | None
     ) -> list[str]:
         if default is not None and self._name in self._meant:
             named, default = [*named, ("default", default)], None  # it stays what it means here
-        extra = Group("{", tuple(self._extra), "}", "display")
+        extra = Brackets("{", tuple(self._extra), "}", "display")
         annotated = self._annotated(kind, [*named, ("json_schema_extra", extra)], source)
         made = joined(f"{self._name}: ", annotated)
         return lines(made if default is None else joined(made, " = ", default), 4)

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
-from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.layout import (
-    Group,
+    Brackets,
     Piece,
     call,
     call_with,
@@ -24,29 +24,29 @@ from halflap.lowcode.convert.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.names import Names
+from halflap.lowcode.convert.names import ImportedNames
 from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.values import Scope, constant, display
+from halflap.lowcode.convert.values import PythonScope, constant, display
 from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 
 LONGEST_NAME = 60
 LOCAL = ("run", "result", "each")
 REQUEST = {"body", "method", "path", "query"}
 
 
-def to_pytest(source: Source, components: Components, module: str, *, folder: str = ".") -> str:
+def to_pytest(source: SourceText, components: Components, module: str, *, folder: str = ".") -> str:
     """The tests of a document, for the module that it was written as: one function a test.
 
     folder: where the document is, seen from the folder of the tests, for the files that they send.
     """
     document = document_of(source)
-    converted = Module(source, document, build(source, components), components)
+    converted = WrittenModule(source, document, build(source, components), components)
     names = list(_names(document.tests))
-    made = Module(source, document, build(source, components), components)
-    made.names = Names((*names, *LOCAL))
+    made = WrittenModule(source, document, build(source, components), components)
+    made.names = ImportedNames((*names, *LOCAL))
     parts = [
         _Test(converted, made, module, folder, at).lines(name) for at, name in enumerate(names)
     ]
@@ -78,7 +78,7 @@ class _Test:
     """Writes one test."""
 
     def __init__(
-        self, converted: Module, module: Module, called: str, folder: str, at: int
+        self, converted: WrittenModule, module: WrittenModule, called: str, folder: str, at: int
     ) -> None:
         self._converted = converted
         self._module = module
@@ -86,7 +86,7 @@ class _Test:
         self._folder = folder
         self._path: Path = ("tests", at)
         self._test = module.document.tests[at]
-        self._scope = Scope(module)
+        self._scope = PythonScope(module)
 
     def lines(self, name: str) -> list[str]:
         """The function, line by line."""
@@ -207,7 +207,7 @@ class _Test:
             yield joined("assert ", text(test.reason), " in result.reason")
         if test.expect is not None:
             calls = (self._call(*each) for one in test.expect for each in one.items())
-            yield joined("assert result.calls == ", Group("[", tuple(calls), "]", "display"))
+            yield joined("assert result.calls == ", Brackets("[", tuple(calls), "]", "display"))
         answer: Any = test.answer
         reply = cast("dict[str, Any]", answer).get("$reply") if isinstance(answer, dict) else None
         if isinstance(reply, dict) and reply:

@@ -98,7 +98,7 @@ class Term:
         return self.kind.base in bases and not (self.kind.null or self.kind.missing)
 
 
-class Names(Protocol):
+class TermNames(Protocol):
     """The names that an expression reads, as Python."""
 
     def root(self, name: str, path: tuple[str, ...]) -> tuple[Term, tuple[str, ...]] | None:
@@ -110,7 +110,7 @@ class Names(Protocol):
         ...
 
 
-def literal(value: Any, names: Names) -> Term | None:
+def literal(value: Any, names: TermNames) -> Term | None:
     """Return a constant of the document; None of an object or a list."""
     match value:
         case None:
@@ -127,13 +127,13 @@ def literal(value: Any, names: Names) -> Term | None:
             return None
 
 
-def term_of(node: Node, names: Names) -> Term | None:
+def term_of(node: Node, names: TermNames) -> Term | None:
     """Return an expression as Python; None where that is not exactly the same, or too long."""
     found = _term(node, names)
     return None if found is None or len(found.text) > LONGEST else found
 
 
-def _term(node: Node, names: Names) -> Term | None:
+def _term(node: Node, names: TermNames) -> Term | None:
     write = _WRITERS.get(node.kind)
     return write(node, names) if write is not None and is_bare(node) else None
 
@@ -152,7 +152,7 @@ def is_bare(node: Node) -> bool:
     )
 
 
-def _path(node: Node, names: Names) -> Term | None:
+def _path(node: Node, names: TermNames) -> Term | None:
     if not all(each.kind == "name" and is_bare(each) for each in node.items):
         return None
     first, *rest = (cast(str, each.value) for each in node.items)
@@ -174,11 +174,11 @@ def _path(node: Node, names: Names) -> Term | None:
     return term
 
 
-def _block(node: Node, names: Names) -> Term | None:
+def _block(node: Node, names: TermNames) -> Term | None:
     return _term(node.items[0], names) if len(node.items) == 1 else None
 
 
-def _binary(node: Node, names: Names) -> Term | None:
+def _binary(node: Node, names: TermNames) -> Term | None:
     left, right = _term(cast(Node, node.left), names), _term(cast(Node, node.right), names)
     if left is None or right is None:
         return None
@@ -226,7 +226,7 @@ def _compares_alike(left: Term, right: Term) -> bool:
     return (one == other and one in ("text", "boolean")) or {one, other} <= set(NUMBERS)
 
 
-def _call(node: Node, names: Names) -> Term | None:
+def _call(node: Node, names: TermNames) -> Term | None:
     callee = cast(Node, node.left)
     if (callee.kind, callee.value, len(node.items)) != ("variable", "not", 1):
         return None
@@ -236,7 +236,7 @@ def _call(node: Node, names: Names) -> Term | None:
     return Term(f"not {given.within(NOT - 1)}", BOOLEAN, NOT)
 
 
-_WRITERS: dict[str, Callable[[Node, Names], Term | None]] = {
+_WRITERS: dict[str, Callable[[Node, TermNames], Term | None]] = {
     "literal": lambda node, names: literal(node.value, names),
     "path": _path,
     "block": _block,

@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.asked import as_text
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, text
+from halflap.lowcode.convert.context import WrittenModule
+from halflap.lowcode.convert.layout import Brackets, Piece, call, call_with, joined, text
 from halflap.lowcode.convert.terms import (
     INTEGER,
     JSON,
@@ -29,7 +29,7 @@ from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
-from halflap.sdk.schema import Input, Unset
+from halflap.sdk.schema import InputField, Unset
 
 _CUSTOMER = {"id": TEXT, "name": TEXT, "external_id": replace(TEXT, null=True)}
 _UNITS = {
@@ -41,13 +41,13 @@ _UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class PythonScope:
     """The names in scope at one place of a flow, each with its Python and its kind.
 
     taken: the names of Python that are in use around this place, in scope or not.
     """
 
-    module: Module
+    module: WrittenModule
     names: Mapping[str, Term] = field(default_factory=dict[str, Term])
     taken: frozenset[str] = frozenset()
 
@@ -104,10 +104,10 @@ class Scope:
 def display(members: Any) -> Piece:
     """Return a dict, written out."""
     items = tuple(joined(name, ": ", value) for name, value in members)
-    return Group("{", items, "}", "display")
+    return Brackets("{", items, "}", "display")
 
 
-def names_read(value: Any, module: Module, path: Path) -> set[str]:
+def names_read(value: Any, module: WrittenModule, path: Path) -> set[str]:
     """Return the names that the expressions of a template read."""
     if isinstance(value, dict):
         members = cast("dict[Any, Any]", value).items()
@@ -121,7 +121,7 @@ def names_read(value: Any, module: Module, path: Path) -> set[str]:
     return {each.path[0] for each in expression.names()}
 
 
-def evaluated(scope: Scope, value: str, path: Path, method: str = "") -> Piece:
+def evaluated(scope: PythonScope, value: str, path: Path, method: str = "") -> Piece:
     """Return a call of `expr`, which evaluates an expression as the document does."""
     expression = expression_at(value, scope.module.source, path).expression
     names = dict.fromkeys(each.path[0] for each in expression.names())
@@ -132,7 +132,7 @@ def evaluated(scope: Scope, value: str, path: Path, method: str = "") -> Piece:
     return call_with(scope.use("expr") + (f".{method}" if method else ""), [text(shown)], named)
 
 
-def term(scope: Scope, value: Any, path: Path) -> Term | None:
+def term(scope: PythonScope, value: Any, path: Path) -> Term | None:
     """Return a constant or an expression in plain Python; None where only `expr` does the same."""
     if is_expression(value):
         return term_of(expression_at(value, scope.module.source, path).expression.tree, scope)
@@ -144,7 +144,7 @@ def _is_quoted(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("==")
 
 
-def value(scope: Scope, given: Any, path: Path, *, maybe: bool = False) -> Piece:
+def value(scope: PythonScope, given: Any, path: Path, *, maybe: bool = False) -> Piece:
     """Return a template as JSON.
 
     An expression that finds nothing is None; with `maybe` it is `UNSET`, which leaves its member out.
@@ -156,7 +156,7 @@ def value(scope: Scope, given: Any, path: Path, *, maybe: bool = False) -> Piece
         )
     if isinstance(given, list):
         items = enumerate(cast("list[Any]", given))
-        return Group(
+        return Brackets(
             "[", tuple(value(scope, each, (*path, at)) for at, each in items), "]", "display"
         )
     found = term(scope, given, path)
@@ -172,7 +172,7 @@ def value(scope: Scope, given: Any, path: Path, *, maybe: bool = False) -> Piece
     return evaluated(scope, given, path, "" if sure else "maybe")
 
 
-def asked(scope: Scope, given: Any, path: Path, method: str) -> Piece:
+def asked(scope: PythonScope, given: Any, path: Path, method: str) -> Piece:
     """Return what `expr` makes of a template that has to be of some sort, or its error."""
     if is_expression(given):
         return evaluated(scope, given, path, method)
@@ -180,7 +180,7 @@ def asked(scope: Scope, given: Any, path: Path, method: str) -> Piece:
     return call_with(f"{scope.use('expr')}.{method}", ['"value"'], named)
 
 
-def truth(scope: Scope, given: Any, path: Path) -> Piece:
+def truth(scope: PythonScope, given: Any, path: Path) -> Piece:
     """Return a condition."""
     found = term(scope, given, path)
     if found is not None and found.surely("boolean"):
@@ -188,7 +188,7 @@ def truth(scope: Scope, given: Any, path: Path) -> Piece:
     return asked(scope, given, path, "truth")
 
 
-def text_of(scope: Scope, given: Any, path: Path) -> Piece:
+def text_of(scope: PythonScope, given: Any, path: Path) -> Piece:
     """Return a text, or a number as one."""
     if not is_expression(given):
         try:
@@ -201,7 +201,7 @@ def text_of(scope: Scope, given: Any, path: Path) -> Piece:
     return asked(scope, given, path, "text")
 
 
-def items(scope: Scope, given: Any, path: Path) -> tuple[Piece, Kind]:
+def items(scope: PythonScope, given: Any, path: Path) -> tuple[Piece, Kind]:
     """Return a list, and the kind of its items."""
     if isinstance(given, list):
         return value(scope, given, path), JSON
@@ -211,7 +211,7 @@ def items(scope: Scope, given: Any, path: Path) -> tuple[Piece, Kind]:
     return asked(scope, given, path, "items"), JSON
 
 
-def scalar(scope: Scope, given: Any, path: Path) -> Piece:
+def scalar(scope: PythonScope, given: Any, path: Path) -> Piece:
     """Return the value that cases are told by."""
     found = term(scope, given, path)
     if found is not None and found.kind.base in ("text", "integer", "boolean"):
@@ -219,21 +219,21 @@ def scalar(scope: Scope, given: Any, path: Path) -> Piece:
     return asked(scope, given, path, "scalar")
 
 
-def status(scope: Scope, given: Any, path: Path) -> Piece:
+def status(scope: PythonScope, given: Any, path: Path) -> Piece:
     """Return the status of an HTTP answer."""
     if type(given) is int and 200 <= given <= 599:
         return str(given)
     return asked(scope, given, path, "status")
 
 
-def time(scope: Scope, given: Any, path: Path) -> Piece:
+def time(scope: PythonScope, given: Any, path: Path) -> Piece:
     """Return how long something takes."""
     if not is_expression(given):
         return span(scope, duration(given))
     return asked(scope, given, path, "duration")
 
 
-def argument(scope: Scope, wanted: Input, given: Any, path: Path) -> tuple[Piece, bool]:
+def argument(scope: PythonScope, wanted: InputField, given: Any, path: Path) -> tuple[Piece, bool]:
     """Return what an input is given, and whether that is of the input's type as it is."""
     if _has_expression(given):
         found = term(scope, given, path)
@@ -282,7 +282,7 @@ def _is_of(annotation: Any, given: Any) -> bool:
     return annotation is Any or (get_origin(annotation) or annotation) is type(given)
 
 
-def span(scope: Scope, given: timedelta) -> str:
+def span(scope: PythonScope, given: timedelta) -> str:
     """Return a time."""
     micros = given // timedelta(microseconds=1)
     for unit, each in _UNITS.items():
@@ -291,7 +291,7 @@ def span(scope: Scope, given: timedelta) -> str:
     return f"{scope.use('timedelta')}(microseconds={micros})"
 
 
-def constant(scope: Scope, given: Any) -> Piece:
+def constant(scope: PythonScope, given: Any) -> Piece:
     """Return a value of Python, written out."""
     match given:
         case timedelta():
@@ -301,7 +301,7 @@ def constant(scope: Scope, given: Any) -> Piece:
             if isinstance(given, tuple) and len(shown) == 1:
                 return joined("(", shown[0], ",)")
             opening, closing = ("[", "]") if isinstance(given, list) else ("(", ")")
-            return Group(opening, shown, closing, "display")
+            return Brackets(opening, shown, closing, "display")
         case dict():
             members = cast("dict[Any, Any]", given).items()
             return display((constant(scope, k), constant(scope, v)) for k, v in members)

@@ -7,8 +7,8 @@ the evaluator is our own.
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions.expression import Expression, Scope
-from halflap.lowcode.expressions.meter import Budget
+from halflap.lowcode.expressions.meter import EvaluationBudget
 from halflap.lowcode.expressions.reads import Name
 from halflap.sdk.fit import complete, fit
 
-__all__ = ["Budget", "Expression", "ExpressionError", "Name", "Scope", "complete", "fit"]
+__all__ = ["EvaluationBudget", "Expression", "ExpressionError", "Name", "Scope", "complete", "fit"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap.lowcode.expressions.error import Fault, fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.signature import kind_of
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.expressions.value import (
@@ -33,7 +33,7 @@ class _Tail:
         self.at = at
 
 
-def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> Any:
+def apply(function: Any, arguments: list[Any], context: Any, frame: VariableFrame) -> Any:
     """Call a function, and whatever it calls last, without growing the stack for that."""
     meter = frame.evaluation.meter
     while True:
@@ -59,7 +59,7 @@ def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> An
             fail("T1006", result.at)
 
 
-def apply_to(function: Function, arguments: list[Any], frame: Frame) -> Any:
+def apply_to(function: Function, arguments: list[Any], frame: VariableFrame) -> Any:
     """Call a function for a function of the library: with as many arguments as it takes."""
     return settled(apply(function, arguments[: max(1, function.arity)], UNDEFINED, frame))
 
@@ -84,7 +84,7 @@ def call(compiler: Compiler, node: Node, tail: bool, settle: bool) -> Run:
     if tail or not (settle or node.keep):
         return made
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         return finished(made(context, frame), keep=node.keep, settle=settle)
 
     return run
@@ -98,7 +98,7 @@ def _called(compiler: Compiler, node: Node, *, tail: bool, piped: Run | None) ->
     depth = compiler.height + 3
     meant = "T1005" if callee.kind == "path" and name in compiler.library else "T1006"
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         called = procedure(context, frame)
         given = [argument(context, frame) for argument in arguments]
         if not isinstance(called, Function):
@@ -133,7 +133,7 @@ def partial(compiler: Compiler, node: Node, _: bool) -> Run:
     given = [None if item.kind == "placeholder" else compiler.run(item) for item in node.items]
     meant = "T1007" if callee.kind == "path" and name in compiler.library else "T1008"
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         called = procedure(context, frame)
         if not isinstance(called, Function):
             fail(meant, node.at, token=name)
@@ -144,7 +144,7 @@ def partial(compiler: Compiler, node: Node, _: bool) -> Run:
 
 
 def _partially(called: Function, holes: list[bool], fixed: list[Any]) -> Native:
-    def run(frame: Frame, *arguments: Any) -> Any:
+    def run(frame: VariableFrame, *arguments: Any) -> Any:
         rest = iter(arguments)
         full = [
             next(rest, UNDEFINED) if hole else value
@@ -161,14 +161,14 @@ def application(compiler: Compiler, node: Node, settle: bool) -> Run:
     if right.kind == "call" and not right.predicates:
         inner = _called(compiler, right, tail=False, piped=left)
 
-        def piped(context: Any, frame: Frame) -> Any:
+        def piped(context: Any, frame: VariableFrame) -> Any:
             return finished(inner(context, frame), keep=node.keep, settle=settle)
 
         return piped
     function = compiler.run(right)
     depth = compiler.height + 3
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         value = left(context, frame)
         called = function(context, frame)
         if not isinstance(called, Function):
@@ -190,7 +190,7 @@ def application(compiler: Compiler, node: Node, settle: bool) -> Run:
 
 
 def _chained(first: Function, second: Function) -> Native:
-    def run(frame: Frame, value: Any = UNDEFINED, *_: Any) -> Any:
+    def run(frame: VariableFrame, value: Any = UNDEFINED, *_: Any) -> Any:
         meter = frame.evaluation.meter
         meter.deeper(4)
         between = settled(apply(first, [value], UNDEFINED, frame))
@@ -211,8 +211,8 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
     update = compiler.run(cast(Node, node.right))
     delete = compiler.run(node.other) if node.other else None
 
-    def run(context: Any, frame: Frame) -> Any:
-        def changed(_: Frame, value: Any = UNDEFINED, *__: Any) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
+        def changed(_: VariableFrame, value: Any = UNDEFINED, *__: Any) -> Any:
             if value is UNDEFINED:
                 return value
             if kind_of(value) not in "oa":
@@ -251,7 +251,7 @@ def _delete(target: dict[str, Any], names: Any, node: Node) -> None:
         target.pop(name, None)
 
 
-def copy(value: Any, frame: Frame, objects: dict[int, Any]) -> Any:
+def copy(value: Any, frame: VariableFrame, objects: dict[int, Any]) -> Any:
     """Return a deep copy; `objects` holds its objects by `id`, and keeps them alive."""
     if isinstance(value, dict):
         fields = cast(dict[str, Any], value)

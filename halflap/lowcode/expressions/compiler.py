@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions import call, path
 from halflap.lowcode.expressions.error import Fault, fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.number import calculate
 from halflap.lowcode.expressions.regex import Regex
@@ -28,7 +28,7 @@ from halflap.lowcode.expressions.value import (
 )
 from halflap.lowcode.expressions.writing import written
 
-Run = Callable[[Any, Frame], Any]
+Run = Callable[[Any, VariableFrame], Any]
 
 MAX_HEIGHT = 120
 """The most operations that may be within each other in the text itself."""
@@ -106,7 +106,7 @@ def _parent(_: Compiler, node: Node, __: bool) -> Run:
 
 
 def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         if type(context) is Array and context.outer:
             context = context[0]
         found = Array(sequence=True)
@@ -124,7 +124,7 @@ def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
     return run
 
 
-def _flat(values: list[Any], frame: Frame) -> list[Any]:
+def _flat(values: list[Any], frame: VariableFrame) -> list[Any]:
     frame.evaluation.meter.take(len(values))
     flat: list[Any] = []
     for value in values:
@@ -137,7 +137,7 @@ def _flat(values: list[Any], frame: Frame) -> list[Any]:
 
 
 def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         if context is UNDEFINED:
             return UNDEFINED
         found = Array(sequence=True)
@@ -161,7 +161,7 @@ def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
 def _array(compiler: Compiler, node: Node, _: bool) -> Run:
     items = [(compiler.run(item), item.kind == "array") for item in node.items]
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         made = Array()
         made.whole = node.whole
         for item, nested in items:
@@ -185,7 +185,7 @@ def _object(compiler: Compiler, node: Node, _: bool) -> Run:
 def _negation(compiler: Compiler, node: Node, _: bool) -> Run:
     operand = compiler.run(cast(Node, node.left))
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         value = operand(context, frame)
         if value is UNDEFINED:
             return value
@@ -217,7 +217,7 @@ def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
         )
     operate = _OPERATORS[operator]
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         one, two = left(context, frame), right(context, frame)
         try:
             return operate(operator, one, two, frame)
@@ -230,7 +230,7 @@ def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _arithmetic(operator: str, left: Any, right: Any, _: Frame) -> Any:
+def _arithmetic(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
     if is_number(left) and is_number(right):
         return calculate(operator, left, right)
     _refuse_secrets_here(left, right)
@@ -246,7 +246,7 @@ def _refuse_secrets_here(*values: Any) -> None:
         fail("H0003")
 
 
-def _equality(operator: str, left: Any, right: Any, frame: Frame) -> bool:
+def _equality(operator: str, left: Any, right: Any, frame: VariableFrame) -> bool:
     # Halflap's rule, where JSONata says false to both: what is absent is null.
     if left is UNDEFINED:
         left = None
@@ -255,7 +255,7 @@ def _equality(operator: str, left: Any, right: Any, frame: Frame) -> bool:
     return equal(left, right, frame.evaluation.meter) is (operator == "=")
 
 
-def _comparison(operator: str, left: Any, right: Any, _: Frame) -> Any:
+def _comparison(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
     _refuse_secrets_here(left, right)
     for value in (left, right):
         if value is not UNDEFINED and type(value) is not str and not is_number(value):
@@ -275,7 +275,7 @@ def _comparison(operator: str, left: Any, right: Any, _: Frame) -> Any:
             return left >= right
 
 
-def _concatenation(_: str, left: Any, right: Any, frame: Frame) -> str:
+def _concatenation(_: str, left: Any, right: Any, frame: VariableFrame) -> str:
     meter = frame.evaluation.meter
     one = "" if left is UNDEFINED else written(left, meter)
     two = "" if right is UNDEFINED else written(right, meter)
@@ -283,7 +283,7 @@ def _concatenation(_: str, left: Any, right: Any, frame: Frame) -> str:
     return one + two
 
 
-def _range(_: str, left: Any, right: Any, frame: Frame) -> Any:
+def _range(_: str, left: Any, right: Any, frame: VariableFrame) -> Any:
     for code, value in (("T2003", left), ("T2004", right)):
         if value is not UNDEFINED and not (is_number(value) and value == int(value)):
             _refuse_secrets_here(value)
@@ -299,7 +299,7 @@ def _range(_: str, left: Any, right: Any, frame: Frame) -> Any:
     return Array(range(first, last + 1), sequence=True)
 
 
-def _inclusion(_: str, left: Any, right: Any, frame: Frame) -> bool:
+def _inclusion(_: str, left: Any, right: Any, frame: VariableFrame) -> bool:
     _refuse_secrets_here(left)
     if left is UNDEFINED or right is UNDEFINED:
         return False
@@ -312,7 +312,7 @@ def _inclusion(_: str, left: Any, right: Any, frame: Frame) -> bool:
     return any(equal(left, value, frame.evaluation.meter) for value in values)
 
 
-_OPERATORS: dict[str, Callable[[str, Any, Any, Frame], Any]] = {
+_OPERATORS: dict[str, Callable[[str, Any, Any, VariableFrame], Any]] = {
     "+": _arithmetic,
     "-": _arithmetic,
     "*": _arithmetic,
@@ -334,7 +334,7 @@ def _bind(compiler: Compiler, node: Node, _: bool) -> Run:
     value = compiler.run(cast(Node, node.right))
     name = cast(str, node.value)
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         found = value(context, frame)
         cast(dict[str, Any], frame.names)[name] = found
         return found
@@ -351,7 +351,7 @@ def _block(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
     if not parts and last.kind != "bind":
         return final
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         inner = frame.inner({})
         for part in parts:
             part(context, inner)
@@ -365,7 +365,7 @@ def _condition(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
     then = compiler.run(cast(Node, node.right), tail=tail)
     otherwise = compiler.run(node.other, tail=tail) if node.other else None
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         if truth(test(context, frame), frame.evaluation.meter):
             return then(context, frame)
         return otherwise(context, frame) if otherwise else UNDEFINED

@@ -11,10 +11,10 @@ from typing import Any, Self, cast
 
 from halflap.lowcode.expressions.compiler import Compiler
 from halflap.lowcode.expressions.error import Fault, fail
-from halflap.lowcode.expressions.frame import Evaluation, Frame
+from halflap.lowcode.expressions.frame import Evaluation, VariableFrame
 from halflap.lowcode.expressions.kind import KindName, kind_of_result
 from halflap.lowcode.expressions.library import LIBRARY
-from halflap.lowcode.expressions.meter import DEFAULT, MIB, Budget, Meter
+from halflap.lowcode.expressions.meter import DEFAULT, MIB, EvaluationBudget, Meter
 from halflap.lowcode.expressions.parser import parse
 from halflap.lowcode.expressions.reads import Name, names_read
 from halflap.lowcode.expressions.tree import Node
@@ -87,7 +87,7 @@ class Expression:
             node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
         )
 
-    def evaluate(self, scope: Scope, budget: Budget = DEFAULT) -> Any | Unset:
+    def evaluate(self, scope: Scope, budget: EvaluationBudget = DEFAULT) -> Any | Unset:
         """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.
 
         A secret is handed on as it is. Raises `ExpressionError`, also when the budget is spent.
@@ -95,7 +95,11 @@ class Expression:
         return self.evaluate_on(scope.values, scope.values, scope, budget)
 
     def evaluate_on(
-        self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget = DEFAULT
+        self,
+        root: Any,
+        variables: Mapping[str, Any],
+        scope: Scope,
+        budget: EvaluationBudget = DEFAULT,
     ) -> Any | Unset:
         """The value on any root and variables, as JSONata is used elsewhere."""
         if isinstance(root, list):
@@ -112,9 +116,13 @@ class Expression:
         except RecursionError:
             raise Fault("H0102", 0, limit=budget.depth).explained(self.text) from None
 
-    def _once(self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget) -> Any:
+    def _once(
+        self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: EvaluationBudget
+    ) -> Any:
         evaluation = Evaluation(Meter(budget), root, scope)
-        frame = Frame(evaluation, {}, Frame(evaluation, variables, Frame(evaluation, LIBRARY)))
+        frame = VariableFrame(
+            evaluation, {}, VariableFrame(evaluation, variables, VariableFrame(evaluation, LIBRARY))
+        )
         try:
             return _result(self._run(root, frame), budget)
         except Fault as fault:
@@ -151,7 +159,7 @@ def within(node: Node) -> Iterator[Node]:
 _FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))
 
 
-def _result(value: Any, budget: Budget) -> Any:
+def _result(value: Any, budget: EvaluationBudget) -> Any:
     """The value as JSON has it, made of plain lists and objects; refuses what is too much."""
     if type(value) in _FLAT:
         return _whole(value)
@@ -169,7 +177,7 @@ def _whole(value: Any) -> Any:
 
 
 class _Copy:
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: EvaluationBudget) -> None:
         self._budget = budget
         self._left = budget.result
 

@@ -37,7 +37,7 @@ class Evaluation:
         return self._random
 
 
-class Frame:
+class VariableFrame:
     """Variables, and the frame around it."""
 
     __slots__ = ("evaluation", "names", "outer")
@@ -46,7 +46,7 @@ class Frame:
         self,
         evaluation: Evaluation,
         names: Mapping[str, Any],
-        outer: Frame | None = None,
+        outer: VariableFrame | None = None,
     ) -> None:
         self.evaluation = evaluation
         self.names = names
@@ -54,13 +54,13 @@ class Frame:
 
     def get(self, name: str) -> Any:
         """The value of a variable."""
-        frame: Frame | None = self
+        frame: VariableFrame | None = self
         while frame is not None:
             if name in frame.names:
                 return frame.names[name]
             frame = frame.outer
         return UNDEFINED
 
-    def inner(self, names: Mapping[str, Any]) -> Frame:
+    def inner(self, names: Mapping[str, Any]) -> VariableFrame:
         """A frame in this one."""
-        return Frame(self.evaluation, names, self)
+        return VariableFrame(self.evaluation, names, self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.expressions.value import UNDEFINED, Array, carries, is_secret
 
@@ -19,7 +19,7 @@ def grouping(compiler: Compiler, node: Node) -> Run:
     """An object of the context's values, grouped by the names that the pairs give them."""
     pairs = [(compiler.run(name), compiler.run(value)) for name, value in node.pairs]
 
-    def run(values: Any, frame: Frame) -> Any:
+    def run(values: Any, frame: VariableFrame) -> Any:
         tuples = carries(values)
         many: list[Any] = cast(list[Any], values) if isinstance(values, list) else [values]
         if not many and not tuples:
@@ -58,7 +58,7 @@ def grouping(compiler: Compiler, node: Node) -> Run:
     return run
 
 
-def _merged(tuples: list[Tuple], frame: Frame) -> Tuple:
+def _merged(tuples: list[Tuple], frame: VariableFrame) -> Tuple:
     """Return what the tuples bound, each name to all of its values."""
     if len(tuples) == 1:
         return dict(tuples[0])
@@ -68,7 +68,7 @@ def _merged(tuples: list[Tuple], frame: Frame) -> Tuple:
     }
 
 
-def _together(values: list[Any], frame: Frame) -> Array:
+def _together(values: list[Any], frame: VariableFrame) -> Array:
     made = Array()
     for value in values:
         if isinstance(value, list):
@@ -79,7 +79,7 @@ def _together(values: list[Any], frame: Frame) -> Array:
     return made
 
 
-def appended(left: Any, right: Any, frame: Frame) -> Any:
+def appended(left: Any, right: Any, frame: VariableFrame) -> Any:
     """Both, as one list."""
     if left is UNDEFINED:
         return right

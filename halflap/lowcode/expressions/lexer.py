@@ -32,7 +32,7 @@ TokenKind = Literal["operator", "name", "variable", "literal", "regex", "end"]
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class Lexeme:
     """A word of the expression; `at` is where it ends for texts, else where it begins."""
 
     kind: TokenKind
@@ -51,33 +51,33 @@ class Lexer:
         self._text = text
         self._at = 0
 
-    def next(self, *, infix: bool) -> Token:
+    def next(self, *, infix: bool) -> Lexeme:
         """The next token; after a value (`infix`), `/` divides and begins no regular expression."""
         text = self._text
         self._skip()
         start = self._at
         if start >= len(text):
-            return Token("end", "(end)", len(text))
+            return Lexeme("end", "(end)", len(text))
         char = text[start]
         if char == "/" and not infix:
             return self._regex()
         if text[start : start + 2] in _PAIRS:
             self._at += 2
-            return Token("operator", text[start : start + 2], start)
+            return Lexeme("operator", text[start : start + 2], start)
         if char in OPERATORS:
             self._at += 1
-            return Token("operator", char, start)
+            return Lexeme("operator", char, start)
         if char in "\"'":
             return self._string(char)
         if number := _NUMBER.match(text, start):
             self._at = number.end()
-            return Token("literal", number_of(number.group(), start), start)
+            return Lexeme("literal", number_of(number.group(), start), start)
         if char == "`":
             end = text.find("`", start + 1)
             if end < 0:
                 fail("S0105", start)
             self._at = end + 1
-            return Token("name", text[start + 1 : end], start)
+            return Lexeme("name", text[start + 1 : end], start)
         return self._word()
 
     def _skip(self) -> None:
@@ -93,20 +93,20 @@ class Lexer:
             else:
                 return
 
-    def _word(self) -> Token:
+    def _word(self) -> Lexeme:
         start = self._at
         found = _NAME.match(self._text, start)
         word = found.group() if found else ""
         self._at += len(word)
         if word.startswith("$"):
-            return Token("variable", word[1:], start)
+            return Lexeme("variable", word[1:], start)
         if word in ("and", "or", "in"):
-            return Token("operator", word, start)
+            return Lexeme("operator", word, start)
         if word in _WORDS:
-            return Token("literal", _WORDS[word], start)
-        return Token("name", word, start)
+            return Lexeme("literal", _WORDS[word], start)
+        return Lexeme("name", word, start)
 
-    def _string(self, quote: str) -> Token:
+    def _string(self, quote: str) -> Lexeme:
         text, start = self._text, self._at
         parts: list[str] = []
         at = start + 1
@@ -114,7 +114,7 @@ class Lexer:
             char = text[at]
             if char == quote:
                 self._at = at + 1
-                return Token("literal", _joined("".join(parts)), start)
+                return Lexeme("literal", _joined("".join(parts)), start)
             if char == "\\":
                 at += 1
                 escape = text[at : at + 1]
@@ -133,7 +133,7 @@ class Lexer:
             at += 1
         return fail("S0101", start)
 
-    def _regex(self) -> Token:
+    def _regex(self) -> Lexeme:
         text, start = self._text, self._at
         at = start + 1
         depth = 0
@@ -150,7 +150,7 @@ class Lexer:
                 while text[end : end + 1] in ("i", "m"):
                     end += 1
                 self._at = end
-                return Token("regex", (pattern, text[at + 1 : end]), start)
+                return Lexeme("regex", (pattern, text[at + 1 : end]), start)
             depth += (char in "([{") - (char in ")]}")
             at += 1
         return fail("S0302", start)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 import re2
 
 
-class Found(Protocol):
+class PatternMatch(Protocol):
     """Where a pattern was found."""
 
     def group(self) -> Any: ...
@@ -20,11 +20,11 @@ class Pattern(Protocol):
 
     programsize: int
 
-    def search(self, text: str | bytes, pos: int | None = None) -> Found | None: ...
-    def match(self, text: str | bytes) -> Found | None: ...
+    def search(self, text: str | bytes, pos: int | None = None) -> PatternMatch | None: ...
+    def match(self, text: str | bytes) -> PatternMatch | None: ...
 
 
-class Unreadable(ValueError):
+class UnreadablePattern(ValueError):
     """RE2 does not understand the pattern, or does not take one as large; it says why."""
 
 
@@ -41,4 +41,6 @@ def compiled(source: str, *, memory: int, ignore_case: bool = False) -> Pattern:
         return cast(Pattern, _re2.compile(source, options))
     except _re2.error as error:
         reason = error.args[0] if error.args else ""
-        raise Unreadable(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+        raise UnreadablePattern(
+            reason.decode() if isinstance(reason, bytes) else str(reason)
+        ) from None

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class EvaluationBudget:
     """The limits of an evaluation.
 
     `steps`: operations (calls, and values that are looked at). `depth`: operations within each
@@ -32,7 +32,7 @@ class Budget:
     result: int = 8 * MIB
 
 
-DEFAULT = Budget()
+DEFAULT = EvaluationBudget()
 
 
 class Meter:
@@ -40,7 +40,7 @@ class Meter:
 
     __slots__ = ("_checked", "_ends", "budget", "depth", "memory", "steps")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: EvaluationBudget) -> None:
         self.budget = budget
         self.steps = 0
         self.memory = 0

@@ -13,9 +13,9 @@ from typing import cast
 
 from halflap.lowcode.expressions.ancestry import hand_up, resolve, seek
 from halflap.lowcode.expressions.error import Fault, fail
-from halflap.lowcode.expressions.lexer import Lexer, Token
-from halflap.lowcode.expressions.signature import Signature
-from halflap.lowcode.expressions.tree import Kind, Node, Slot, Stage
+from halflap.lowcode.expressions.lexer import Lexeme, Lexer
+from halflap.lowcode.expressions.signature import FunctionSignature
+from halflap.lowcode.expressions.tree import Kind, Node, Slot, StepStage
 
 POWERS = {
     ".": 75,
@@ -85,7 +85,7 @@ class _Parser:
 
     # Tokens ---------------------------------------------------------------------------------
 
-    def _advance(self, expected: str = "", *, infix: bool = False) -> Token:
+    def _advance(self, expected: str = "", *, infix: bool = False) -> Lexeme:
         if expected and not self._at(expected):
             if self._token.kind == "end":
                 fail("S0203", self._token.at, value=expected)
@@ -115,7 +115,7 @@ class _Parser:
 
     # What begins a value --------------------------------------------------------------------
 
-    def _prefix(self, token: Token) -> Node:
+    def _prefix(self, token: Lexeme) -> Node:
         at = token.at
         match token.kind:
             case "literal" | "regex" | "variable":
@@ -225,7 +225,7 @@ class _Parser:
 
     # What follows a value -------------------------------------------------------------------
 
-    def _infix(self, token: Token, left: Node) -> Node:
+    def _infix(self, token: Lexeme, left: Node) -> Node:
         at, operator = token.at, cast(str, token.value)
         match operator:
             case ".":
@@ -314,7 +314,7 @@ class _Parser:
             else:
                 slot.level -= 1
         hand_up(step, predicate)
-        (step.stages if left.kind == "path" else step.predicates).append(Stage(at, predicate))
+        (step.stages if left.kind == "path" else step.predicates).append(StepStage(at, predicate))
         return left
 
     def _group(self, at: int, left: Node) -> Node:
@@ -359,7 +359,7 @@ class _Parser:
                 left = Node("path", left.at, items=[step])
                 step.stages, step.predicates = step.predicates, []
             if step.stages:
-                step.stages.append(Stage(at, index=right.value))
+                step.stages.append(StepStage(at, index=right.value))
             else:
                 step.index = right.value
         step.tuples = True
@@ -397,7 +397,7 @@ class _Parser:
         self._advance("}")
         return node
 
-    def _signature(self) -> Signature:
+    def _signature(self) -> FunctionSignature:
         at = self._token.at
         depth, text = 1, "<"
         while depth > 0 and not self._at("{") and self._token.kind != "end":
@@ -406,7 +406,7 @@ class _Parser:
             text += str(token.value)
         self._advance(">")
         try:
-            return Signature(text)
+            return FunctionSignature(text)
         except Fault as fault:
             fault.at = at + (fault.at or 0)
             raise
@@ -431,5 +431,5 @@ def _keep(left: Node) -> None:
             left.keep_one = True
 
 
-def _said(token: Token) -> str:
+def _said(token: Lexeme) -> str:
     return "the end" if token.kind == "end" else str(token.value)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.number import floor
 from halflap.lowcode.expressions.sorting import sorting
-from halflap.lowcode.expressions.tree import Node, Stage
+from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Array,
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from halflap.lowcode.expressions.compiler import Compiler, Run
 
 Tuple = dict[str, Any]
-Stages = Callable[[Any, Frame], Any]
+Stages = Callable[[Any, VariableFrame], Any]
 
 
 def named(node: Node, settle: bool) -> Run:
     """A field of the context."""
     name = cast(str, node.value)
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         found = look_up(context, name, frame.evaluation.meter)
         if is_sequence(found):
             frame.evaluation.meter.values(len(found))
@@ -53,7 +53,7 @@ def path(compiler: Compiler, node: Node, settle: bool) -> Run:
         return slow
     *before, last = names
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         value = context
         for name in before:
             if type(value) is not dict:
@@ -76,7 +76,7 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
     last = len(node.items) - 1
     first = node.items[0]
     steps: list[Run] = []
-    tuple_steps: list[Callable[[list[Any], list[Tuple] | None, Frame], Array]] = []
+    tuple_steps: list[Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]] = []
     bound = [step.tuples for step in node.items].index(True) if _any_tuples(node) else last + 1
     for number, step in enumerate(node.items):
         if number == 0 and first.whole and first.kind == "array":
@@ -87,7 +87,7 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
             tuple_steps.append(_tuple_step(compiler, step))
     group = grouping(compiler, node.group) if node.group else None
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         values = context
         if not isinstance(values, list) or first.kind == "variable":
             values = Array((context,), sequence=True)
@@ -116,7 +116,7 @@ def _listed(evaluate: Run) -> Run:
     value.
     """
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         found = evaluate(context, frame)
         if found is UNDEFINED or isinstance(found, list):
             return cast(Any, found)
@@ -125,7 +125,7 @@ def _listed(evaluate: Run) -> Run:
     return run
 
 
-def _stepped(steps: list[Run], values: Any, frame: Frame) -> Any:
+def _stepped(steps: list[Run], values: Any, frame: VariableFrame) -> Any:
     for step in steps:
         values = step(values, frame)
         if values is UNDEFINED or len(values) == 0:
@@ -144,7 +144,7 @@ def _step(compiler: Compiler, step: Node, *, last: bool) -> Run:
     evaluate = compiler.run(step)
     stages = [_filter(compiler, cast(Node, stage.node)) for stage in step.stages]
 
-    def run(values: list[Any], frame: Frame) -> Any:
+    def run(values: list[Any], frame: VariableFrame) -> Any:
         meter = frame.evaluation.meter
         meter.take(len(values))
         found: list[Any] = []
@@ -174,19 +174,19 @@ def _sort_step(compiler: Compiler, step: Node) -> Run:
     sort = sorting(compiler, step)
     stages = _staged(compiler, step.stages)
 
-    def run(values: list[Any], frame: Frame) -> Any:
+    def run(values: list[Any], frame: VariableFrame) -> Any:
         return stages(sort(values, frame), frame)
 
     return run
 
 
-def _staged(compiler: Compiler, stages: list[Stage]) -> Stages:
+def _staged(compiler: Compiler, stages: list[StepStage]) -> Stages:
     """Filters and positions over all values of a step."""
     compiled = [
         (stage.index, _filter(compiler, stage.node) if stage.node else None) for stage in stages
     ]
 
-    def run(values: Any, frame: Frame) -> Any:
+    def run(values: Any, frame: VariableFrame) -> Any:
         for index, keep in compiled:
             if keep:
                 values = keep(values, frame)
@@ -200,7 +200,7 @@ def _staged(compiler: Compiler, stages: list[Stage]) -> Stages:
 
 def _tuple_step(
     compiler: Compiler, step: Node
-) -> Callable[[list[Any], list[Tuple] | None, Frame], Array]:
+) -> Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]:
     """A step whose values carry what was bound on the way."""
     stages = _staged(compiler, step.stages)
     if step.kind == "sort":
@@ -209,7 +209,7 @@ def _tuple_step(
     focus, index = step.focus, step.index
     label = step.slot.label if step.slot and step.kind != "parent" else ""
 
-    def run(values: list[Any], tuples: list[Tuple] | None, frame: Frame) -> Array:
+    def run(values: list[Any], tuples: list[Tuple] | None, frame: VariableFrame) -> Array:
         meter = frame.evaluation.meter
         found = Array(sequence=True, tuples=True)
         for each in [{"@": value} for value in values] if tuples is None else tuples:
@@ -238,10 +238,10 @@ def _tuple_step(
 
 def _sorted_tuples(
     compiler: Compiler, step: Node, stages: Stages
-) -> Callable[[list[Any], list[Tuple] | None, Frame], Array]:
+) -> Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]:
     sort = sorting(compiler, step)
 
-    def run(values: list[Any], tuples: list[Tuple] | None, frame: Frame) -> Array:
+    def run(values: list[Any], tuples: list[Tuple] | None, frame: VariableFrame) -> Array:
         if tuples is None:
             found = Array(sequence=True, tuples=True)
             for number, value in enumerate(sort(values, frame)):
@@ -261,7 +261,7 @@ def filtered(compiler: Compiler, node: Node, inner: Run) -> Run:
     filters = [_filter(compiler, cast(Node, stage.node)) for stage in node.predicates]
     group = grouping(compiler, node.group) if node.group and node.kind != "path" else None
 
-    def run(context: Any, frame: Frame) -> Any:
+    def run(context: Any, frame: VariableFrame) -> Any:
         value = inner(context, frame)
         for keep in filters:
             value = keep(value, frame)
@@ -272,12 +272,12 @@ def filtered(compiler: Compiler, node: Node, inner: Run) -> Run:
     return run
 
 
-def _filter(compiler: Compiler, node: Node) -> Callable[[Any, Frame], Any]:
+def _filter(compiler: Compiler, node: Node) -> Callable[[Any, VariableFrame], Any]:
     if node.kind == "literal" and is_number(node.value) and not node.predicates:
         return _pick(floor(node.value))
     evaluate = compiler.run(node)
 
-    def run(values: Any, frame: Frame) -> Any:
+    def run(values: Any, frame: VariableFrame) -> Any:
         if values is UNDEFINED:
             return UNDEFINED
         tuples = carries(values)
@@ -305,8 +305,8 @@ def _filter(compiler: Compiler, node: Node) -> Callable[[Any, Frame], Any]:
     return run
 
 
-def _pick(index: int) -> Callable[[Any, Frame], Any]:
-    def run(values: Any, frame: Frame) -> Any:
+def _pick(index: int) -> Callable[[Any, VariableFrame], Any]:
+    def run(values: Any, frame: VariableFrame) -> Any:
         if values is UNDEFINED:
             return UNDEFINED
         many = cast(list[Any], values) if isinstance(values, list) else [values]

@@ -29,13 +29,13 @@ def names_read(tree: Node, text: str, library: Mapping[str, Function]) -> tuple[
 
     What reads the scope itself, and by no name, has the path `*`.
     """
-    reader = _Reader(library)
+    reader = _NameReader(library)
     reader.read(tree, frozenset(), root=True)
     names = sorted(reader.found.items(), key=lambda item: (item[0][0], item[0][1]))
     return tuple(Name(path, at, *place_of(text, at)) for (at, path), _ in names)
 
 
-class _Reader:
+class _NameReader:
     """Walks the tree, with the names that are bound so far, and whether `x` is a name of the scope."""
 
     def __init__(self, library: Mapping[str, Function]) -> None:

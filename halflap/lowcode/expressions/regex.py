@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
-from halflap.lowcode.expressions.linear import Unreadable, compiled
+from halflap.lowcode.expressions.frame import VariableFrame
+from halflap.lowcode.expressions.linear import UnreadablePattern, compiled
 from halflap.lowcode.expressions.value import UNDEFINED, Function, Native
 
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -47,7 +47,7 @@ class Regex(Native):
             self._pattern = compiled(
                 prefix + _translated(source), memory=_MEMORY, ignore_case="i" in flags
             )
-        except Unreadable as error:
+        except UnreadablePattern as error:
             reason = str(error)
             if "too large" in reason:
                 fail("H0111", at)
@@ -55,7 +55,7 @@ class Regex(Native):
                 reason += " (there is no look-around and no reference to a group)"
             fail("S0303", at, value=reason)
 
-    def matches(self, text: str, frame: Frame) -> Iterator[Match]:
+    def matches(self, text: str, frame: VariableFrame) -> Iterator[Match]:
         """Every match in turn; raises for a second one without characters, which would not end."""
         meter = frame.evaluation.meter
         data = text if text.isascii() else None
@@ -79,7 +79,7 @@ class Regex(Native):
             if at >= len(encoded):
                 return
 
-    def _called(self, frame: Frame, text: Any = UNDEFINED, *_: Any) -> Any:
+    def _called(self, frame: VariableFrame, text: Any = UNDEFINED, *_: Any) -> Any:
         if type(text) is not str:
             return UNDEFINED
         return _given(self.matches(text, frame))
@@ -99,7 +99,7 @@ def _given(matches: Iterator[Match]) -> Any:
     if match is None:
         return UNDEFINED
 
-    def following(_: Frame, *__: Any) -> Any:
+    def following(_: VariableFrame, *__: Any) -> Any:
         return _given(matches)
 
     return {
@@ -112,7 +112,10 @@ def _given(matches: Iterator[Match]) -> Any:
 
 
 def matches_of(
-    matcher: Any, text: str, frame: Frame, call: Callable[[Function, list[Any], Frame], Any]
+    matcher: Any,
+    text: str,
+    frame: VariableFrame,
+    call: Callable[[Function, list[Any], VariableFrame], Any],
 ) -> Iterator[Match]:
     """The matches of a pattern, or of a function that matches as patterns do."""
     if isinstance(matcher, Regex):

@@ -34,7 +34,7 @@ class _Parameter:
     item: str = ""
 
 
-class Signature:
+class FunctionSignature:
     """Checks the arguments of a call, and fills in the context where one is left out."""
 
     __slots__ = ("_known", "_parameters", "_pattern", "returns")

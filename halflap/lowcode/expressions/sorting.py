@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.expressions.value import UNDEFINED, Array, carries, is_number, is_secret
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from halflap.lowcode.expressions.compiler import Compiler
 
 
-def sorting(compiler: Compiler, step: Node) -> Callable[[list[Any], Frame], Array]:
+def sorting(compiler: Compiler, step: Node) -> Callable[[list[Any], VariableFrame], Array]:
     """The values in the order of the terms; what has no such value comes last."""
     terms = [(compiler.run(term), descending) for term, descending in step.terms]
 
-    def run(values: list[Any], frame: Frame) -> Array:
+    def run(values: list[Any], frame: VariableFrame) -> Array:
         tuples = carries(values)
         meter = frame.evaluation.meter
         meter.values(len(values) * len(terms))
@@ -54,7 +54,9 @@ def _order(left: Any, right: Any, at: int, *, descending: bool) -> int:
     return -order if descending else order
 
 
-def merge_sorted(values: list[Any], swapped: Callable[[Any, Any], bool], frame: Frame) -> list[Any]:
+def merge_sorted(
+    values: list[Any], swapped: Callable[[Any, Any], bool], frame: VariableFrame
+) -> list[Any]:
     """A stable sort; `swapped` says that the left one of two belongs behind the right one."""
     if len(values) <= 1:
         return list(values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from halflap.lowcode.expressions.signature import Signature
+    from halflap.lowcode.expressions.signature import FunctionSignature
 
 Kind = Literal[
     "path",
@@ -44,7 +44,7 @@ class Slot:
 
 
 @dataclass(slots=True, eq=False)
-class Stage:
+class StepStage:
     """A stage of a step's values: a filter (`node`) or a position that is bound to a name."""
 
     at: int
@@ -67,10 +67,10 @@ class Node:
     pairs: list[tuple[Node, Node]] = field(default_factory=list[tuple["Node", "Node"]])
     terms: list[tuple[Node, bool]] = field(default_factory=list[tuple["Node", bool]])
     """The terms of the order, each ascending or descending."""
-    predicates: list[Stage] = field(default_factory=list[Stage])
-    stages: list[Stage] = field(default_factory=list[Stage])
+    predicates: list[StepStage] = field(default_factory=list[StepStage])
+    stages: list[StepStage] = field(default_factory=list[StepStage])
     group: Node | None = None
-    signature: Signature | None = None
+    signature: FunctionSignature | None = None
     focus: str = ""
     index: str = ""
     slot: Slot | None = None

@@ -16,9 +16,9 @@ from halflap.lowcode.expressions.error import fail
 from halflap.sdk.schema import UNSET
 
 if TYPE_CHECKING:
-    from halflap.lowcode.expressions.frame import Frame
+    from halflap.lowcode.expressions.frame import VariableFrame
     from halflap.lowcode.expressions.meter import Meter
-    from halflap.lowcode.expressions.signature import Signature
+    from halflap.lowcode.expressions.signature import FunctionSignature
 
 UNDEFINED: Final = UNSET
 """Nothing was there: not null, but no value at all."""
@@ -45,7 +45,7 @@ class Function:
 
     __slots__ = ("arity", "name", "signature")
 
-    def __init__(self, name: str, arity: int, signature: Signature | None) -> None:
+    def __init__(self, name: str, arity: int, signature: FunctionSignature | None) -> None:
         self.name = name
         self.arity = arity
         self.signature = signature
@@ -61,7 +61,7 @@ class Native(Function):
         name: str,
         run: Callable[..., Any],
         arity: int,
-        signature: Signature | None = None,
+        signature: FunctionSignature | None = None,
     ) -> None:
         super().__init__(name, arity, signature)
         self.run = run
@@ -75,10 +75,10 @@ class Lambda(Function):
     def __init__(
         self,
         parameters: tuple[str, ...],
-        body: Callable[[Any, Frame], Any],
+        body: Callable[[Any, VariableFrame], Any],
         context: Any,
-        frame: Frame,
-        signature: Signature | None = None,
+        frame: VariableFrame,
+        signature: FunctionSignature | None = None,
     ) -> None:
         super().__init__("function", len(parameters), signature)
         self.parameters = parameters

@@ -17,7 +17,7 @@ def written(value: Any, meter: Meter, indent: int = 0) -> str:
         return value
     if isinstance(value, Function):
         return ""
-    writer = _Writer(meter, indent)
+    writer = _ExpressionWriter(meter, indent)
     writer.write(value, "\n")
     text = "".join(writer.parts)
     meter.text(len(text), text)
@@ -36,7 +36,7 @@ def digits(number: int | Decimal) -> str:
     return f"{mantissa}e{exponent}"
 
 
-class _Writer:
+class _ExpressionWriter:
     def __init__(self, meter: Meter, indent: int) -> None:
         self.parts: list[str] = []
         self._meter = meter

@@ -16,7 +16,7 @@ from pydantic import Discriminator, Tag
 from halflap.lowcode.kinds.action import ActionStep, AnswersPart, RetryRule
 from halflap.lowcode.kinds.break_ import BreakStep
 from halflap.lowcode.kinds.call import CallStep
-from halflap.lowcode.kinds.code import CodeStep
+from halflap.lowcode.kinds.code import CodeStepModel
 from halflap.lowcode.kinds.continue_ import ContinueStep
 from halflap.lowcode.kinds.for_ import ForStep
 from halflap.lowcode.kinds.if_ import IfStep
@@ -26,7 +26,7 @@ from halflap.lowcode.kinds.pairs import PairedStep, PairStep, UnpairStep
 from halflap.lowcode.kinds.set import SetStep
 from halflap.lowcode.kinds.sleep import SleepStep
 from halflap.lowcode.kinds.state import StateStep
-from halflap.lowcode.kinds.step import Name, Part, Result, Step, Template
+from halflap.lowcode.kinds.step import Name, Part, ResultStepModel, StepModel, Template
 from halflap.lowcode.kinds.stop import ReplyPart, StopPart, StopStep
 from halflap.lowcode.kinds.switch import SwitchStep
 from halflap.lowcode.kinds.throw import ThrowStep
@@ -41,7 +41,7 @@ __all__ = [
     "AnyStep",
     "BreakStep",
     "CallStep",
-    "CodeStep",
+    "CodeStepModel",
     "ContinueStep",
     "ForStep",
     "IfStep",
@@ -52,12 +52,12 @@ __all__ = [
     "PairedStep",
     "Part",
     "ReplyPart",
-    "Result",
+    "ResultStepModel",
     "RetryRule",
     "SetStep",
     "SleepStep",
     "StateStep",
-    "Step",
+    "StepModel",
     "StopPart",
     "StopStep",
     "SwitchStep",
@@ -69,7 +69,7 @@ __all__ = [
     "kind_of",
 ]
 
-KINDS: dict[str, type[Step]] = {
+KINDS: dict[str, type[StepModel]] = {
     each.kind: each
     for each in (
         ActionStep,
@@ -78,7 +78,7 @@ KINDS: dict[str, type[Step]] = {
         ForStep,
         TryStep,
         SetStep,
-        CodeStep,
+        CodeStepModel,
         CallStep,
         SleepStep,
         WaitStep,
@@ -101,7 +101,7 @@ TAG = "step:"
 
 def kind_of(value: Any) -> str | None:
     """Return the kind of a step: the first key that names one (`call` before its own `wait`)."""
-    if isinstance(value, Step):
+    if isinstance(value, StepModel):
         return value.kind
     if not isinstance(value, Mapping):
         return None
@@ -114,7 +114,7 @@ def _tag_of(value: Any) -> str | None:
 
 
 if TYPE_CHECKING:
-    AnyStep = Step
+    AnyStep = StepModel
 else:
     _tagged = tuple(Annotated[each, Tag(TAG + kind)] for kind, each in KINDS.items())
     AnyStep = Annotated[Union[_tagged], Discriminator(_tag_of)]  # noqa: UP007 (of a tuple)

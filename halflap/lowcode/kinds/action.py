@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, model_validator
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.call import Call, Filled
+from halflap.lowcode.call import CompiledCall, Filled
 from halflap.lowcode.decimals import decimals_of
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import OnFailure, Part, Result, Template
+from halflap.lowcode.kinds.step import OnFailure, Part, ResultStepModel, Template
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.duration import Duration
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
 class RetryRule(Part):
@@ -60,7 +60,7 @@ def _positive(timeout: timedelta) -> timedelta:
     return timeout
 
 
-class ActionStep(Result):
+class ActionStep(ResultStepModel):
     """Call an action of a component."""
 
     kind: ClassVar[str] = "action"
@@ -82,7 +82,7 @@ class ActionStep(Result):
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         try:
             action = compiler.components.action(self.action)
         except DefinitionError as error:
@@ -91,7 +91,7 @@ class ActionStep(Result):
         made = action.untyped() if self.title is None else action.untyped().titled(self.title)
         made = made if retry is None else made.retried(retry)
         made = made if self.timeout is None else made.within(self.timeout)
-        call = Call(
+        call = CompiledCall(
             made,
             tuple(self._filled(compiler, action, path)),
             compiler.connection(action, self.connection, path),
@@ -101,7 +101,9 @@ class ActionStep(Result):
         )
         return DoAction(call, self.id, self.on_failure == "ignore")
 
-    def _filled(self, compiler: Compiler, action: Action[..., Any], path: Path) -> Iterable[Filled]:
+    def _filled(
+        self, compiler: FlowCompiler, action: Action[..., Any], path: Path
+    ) -> Iterable[Filled]:
         given = self.inputs
         known = {each.name: each for each in action.shape.inputs}
         for name in given:
@@ -123,7 +125,7 @@ class ActionStep(Result):
 class DoAction:
     """`action`."""
 
-    call: Call
+    call: CompiledCall
     id: str | None
     ignores: bool
 

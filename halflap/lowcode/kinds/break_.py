@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from halflap.lowcode.frame import Frame, Left
+from halflap.lowcode.frame import Frame, LoopLeft
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import Step
+from halflap.lowcode.kinds.step import StepModel
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
 def _leave(value: Any) -> Any:
@@ -26,7 +26,7 @@ def _leave(value: Any) -> Any:
     return value
 
 
-class BreakStep(Step):
+class BreakStep(StepModel):
     """Leave the loop."""
 
     kind: ClassVar[str] = "break"
@@ -41,7 +41,7 @@ class BreakStep(Step):
         said = "`break` cannot stop items that run side by side; leave out `parallel`"
         return said if any(loops) else ""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoBreak()
 
 
@@ -50,4 +50,4 @@ class DoBreak:
     """`break`."""
 
     async def run(self, frame: Frame) -> None:
-        raise Left
+        raise LoopLeft

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from halflap.lowcode.frame import Frame, plain
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import OnFailure, Result, Template
+from halflap.lowcode.kinds.step import OnFailure, ResultStepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class CallStep(Result):
+class CallStep(ResultStepModel):
     """Start another flow of the integration, and wait for its result."""
 
     kind: ClassVar[str] = "call"
@@ -29,7 +29,7 @@ class CallStep(Result):
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         event = compiler.asked(self.event, path, "event")
         return DoCall(self.call, event, self.wait, self.on_failure == "ignore", self.id)
 

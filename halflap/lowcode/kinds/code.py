@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from halflap.lowcode.code import Code, components_of
-from halflap.lowcode.code import Place as CodePlace
+from halflap.lowcode.code import Code, CodePlace, components_of
 from halflap.lowcode.coding import Coded, code
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import OnFailure, Result, Template
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.kinds.step import OnFailure, ResultStepModel, Template
+from halflap.lowcode.source import Path, SourceText
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class CodeStep(Result):
+class CodeStepModel(ResultStepModel):
     """Run Python in the sandbox; its result is what it returns."""
 
     kind: ClassVar[str] = "code"
@@ -34,7 +33,7 @@ class CodeStep(Result):
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         inputs = compiler.named(self.inputs, path, "with")
         place = code_place(compiler.source, (*path, "code"))
         components = components_of(self.code, self.inputs)
@@ -61,7 +60,7 @@ class DoCode:
         frame.give(self.id, await frame.attempt(title, ran, ignores=self.ignores))
 
 
-def code_place(source: Source, path: Path) -> CodePlace:
+def code_place(source: SourceText, path: Path) -> CodePlace:
     """Return where a step's code stands: of a block, where its first line does."""
     place = source.place(path)
     if path not in source.blocks:

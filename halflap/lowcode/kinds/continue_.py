@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class ContinueStep(Step):
+class ContinueStep(StepModel):
     """End the flow, and go on as a new execution of it with another event."""
 
     kind: ClassVar[str] = "continue_with"
@@ -32,7 +32,7 @@ class ContinueStep(Step):
         )
         return said if any(loops) else ""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoContinue(compiler.asked(self.continue_with, path, "continue_with"))
 
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from halflap.errors import FAILURES, ExpressionError
-from halflap.lowcode.frame import Frame, Left, error_of
+from halflap.lowcode.frame import Frame, LoopLeft, error_of
 from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import Name, Result, Template
+from halflap.lowcode.kinds.step import Name, ResultStepModel, Template
 from halflap.lowcode.source import Path
 from halflap.sdk.context import default_key
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
     from halflap.lowcode.kinds import AnyStep
 
 
-class ForStep(Result):
+class ForStep(ResultStepModel):
     """Do the same for each item of a list."""
 
     kind: ClassVar[str] = "for"
@@ -42,7 +42,7 @@ class ForStep(Result):
     collect: Annotated[Template, Asks()] = None
     """The value that each item adds to the result, a list under the loop's `id`."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
         compiler.loops.append(self.parallel is not None)
         body = compiler.steps(self.do, (*path, "do"))
@@ -113,7 +113,7 @@ class DoFor:
                 continue
             try:
                 results.append(await self._one(inner))
-            except Left:
+            except LoopLeft:
                 break
         return results
 

@@ -10,15 +10,15 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
     from halflap.lowcode.kinds import AnyStep
 
 
-class IfStep(Step):
+class IfStep(StepModel):
     """Do one thing or another."""
 
     kind: ClassVar[str] = "if"
@@ -32,7 +32,7 @@ class IfStep(Step):
     )
     """The steps where it is false or null."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoIf(
             compiler.asked(self.condition, path, "if"),
             compiler.steps(self.then, (*path, "then")),

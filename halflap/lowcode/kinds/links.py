@@ -10,14 +10,14 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Result, Template, Time
+from halflap.lowcode.kinds.step import ResultStepModel, Template, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class LinksStep(Result):
+class LinksStep(ResultStepModel):
     """Make links that answer a later `wait`, for a mail or a chat; the result has one a choice."""
 
     kind: ClassVar[str] = "links"
@@ -31,7 +31,7 @@ class LinksStep(Result):
     within: Annotated[Time, Asks("time")] = "7 days"
     """The time for which the links work, or an expression that gives it."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         text = compiler.asked(self.text, path, "text")
         within = compiler.asked(self.within, path, "within")
         return DoLinks(self.links, tuple(self.choices), text, within, self.id)

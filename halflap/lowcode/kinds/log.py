@@ -10,14 +10,14 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class LogStep(Step):
+class LogStep(StepModel):
     """Write a line to the execution's log."""
 
     kind: ClassVar[str] = "log"
@@ -29,7 +29,7 @@ class LogStep(Step):
     fields: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
     """Values that go with it, by name."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         fields = compiler.named(self.fields, path, "fields")
         return DoLog(compiler.asked(self.log, path, "log"), self.level, fields)
 

@@ -11,15 +11,15 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Result, Step, Template
+from halflap.lowcode.kinds.step import ResultStepModel, StepModel, Template
 from halflap.lowcode.source import Path
 from halflap.sdk.pairs import Pairs
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class PairedStep(Result):
+class PairedStep(ResultStepModel):
     """Look up the id of the record at the other app; null where it is paired with none."""
 
     kind: ClassVar[str] = "paired"
@@ -31,11 +31,11 @@ class PairedStep(Result):
     )
     """The known side's id: `with: {salesforce: =event.Id}`."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.paired, path)
 
 
-class PairStep(Step):
+class PairStep(StepModel):
     """Say that two records belong together."""
 
     kind: ClassVar[str] = "pair"
@@ -47,11 +47,11 @@ class PairStep(Step):
     )
     """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.pair, path)
 
 
-class UnpairStep(Step):
+class UnpairStep(StepModel):
     """Forget with which record one is paired."""
 
     kind: ClassVar[str] = "unpair"
@@ -63,12 +63,12 @@ class UnpairStep(Step):
     )
     """The id of one side, or of both."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.unpair, path)
 
 
 def _compiled(
-    compiler: Compiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
+    compiler: FlowCompiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
 ) -> Do:
     id = step.id if isinstance(step, PairedStep) else None
     return DoPairs(step.kind, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)

@@ -8,22 +8,22 @@ from typing import Any, cast
 
 from halflap.lowcode.kinds import KINDS, kind_of
 from halflap.lowcode.kinds.role import Block
-from halflap.lowcode.kinds.walk import Field, fields_of
+from halflap.lowcode.kinds.walk import RoleField, fields_of
 from halflap.lowcode.source import Path
 
 
-def fields_in(step: Mapping[Any, Any]) -> Mapping[str, Field]:
+def fields_in(step: Mapping[Any, Any]) -> Mapping[str, RoleField]:
     """Return the fields that a step may have, by key; none of what is no step."""
     kind = kind_of(step)
     return {} if kind is None else _fields(kind)
 
 
 @cache
-def _fields(kind: str) -> Mapping[str, Field]:
+def _fields(kind: str) -> Mapping[str, RoleField]:
     return {each.key: each for each in fields_of(KINDS[kind])}
 
 
-def field_at(data: Any, path: Path) -> Field | None:
+def field_at(data: Any, path: Path) -> RoleField | None:
     """Return the field of a step that stands at a path of a document; None of what is no step's."""
     if len(path) < 3 or not holds_steps(path[:-2]):
         return None
@@ -44,7 +44,7 @@ def blocks_in(step: Mapping[Any, Any]) -> Iterator[tuple[Path, list[Any]]]:
             yield from blocks_under(field, step[key])
 
 
-def blocks_under(field: Field, value: Any) -> Iterator[tuple[Path, list[Any]]]:
+def blocks_under(field: RoleField, value: Any) -> Iterator[tuple[Path, list[Any]]]:
     """Yield the lists of steps that the value of a field holds."""
     if field.many and isinstance(value, dict):
         for case, steps in cast("dict[Any, Any]", value).items():

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from halflap.errors import ExpressionError, note_place
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.template import Fill, Host, Names
+from halflap.lowcode.template import ExpressionHost, Fill, Names
 from halflap.sdk.duration import duration
 from halflap.sdk.schema import UNSET
 
@@ -67,7 +67,7 @@ class Asked:
         """A condition; null counts as false, anything but true and false is an error."""
         return self.truth_of(frame.names, frame.host)
 
-    def truth_of(self, names: Names, host: Host) -> bool:
+    def truth_of(self, names: Names, host: ExpressionHost) -> bool:
         """The same outside of a flow."""
         return self._placed(as_truth, self.fill(names, host))
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Gives
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Name, Step, Template
+from halflap.lowcode.kinds.step import Name, StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class SetStep(Step):
+class SetStep(StepModel):
     """Set variables, for later steps."""
 
     kind: ClassVar[str] = "set"
@@ -23,7 +23,7 @@ class SetStep(Step):
     set: Annotated[dict[Name, Template], Gives("variable"), Asks()]
     """By name, the value of each variable: `set: {total: =event.seats * event.price}`."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         outward = compiler.scoping.outward
         return DoSet(
             tuple(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Step, Time
+from halflap.lowcode.kinds.step import StepModel, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class SleepStep(Step):
+class SleepStep(StepModel):
     """Wait for a time; the execution leaves memory meanwhile."""
 
     kind: ClassVar[str] = "sleep"
@@ -23,7 +23,7 @@ class SleepStep(Step):
     sleep: Annotated[Time, Asks("time")]
     """The time: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoSleep(compiler.asked(self.sleep, path, "sleep"))
 
 

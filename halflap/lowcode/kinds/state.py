@@ -10,18 +10,18 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Result, Template
+from halflap.lowcode.kinds.step import ResultStepModel, Template
 from halflap.lowcode.source import Path
 from halflap.sdk.context import ANY, State
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
 StateScope = Literal["flow", "instance", "integration"]
 
 
-class StateStep(Result):
+class StateStep(ResultStepModel):
     """Read, write or delete a value that outlives the execution."""
 
     kind: ClassVar[str] = "state"
@@ -41,7 +41,7 @@ class StateStep(Result):
     integration.
     """
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         compares = "expect" in self.model_fields_set
         return DoState(
             self.state,

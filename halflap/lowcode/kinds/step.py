@@ -15,7 +15,7 @@ from halflap.sdk.duration import PATTERN, duration, meant_by, refused
 from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
     from halflap.lowcode.kinds.run import Do
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
@@ -90,7 +90,7 @@ class Part(BaseModel):
 OnFailure = Literal["fail", "ignore"]
 
 
-class Step(Part):
+class StepModel(Part):
     """The keys that all steps may have."""
 
     kind: ClassVar[str]
@@ -107,12 +107,12 @@ class Step(Part):
         """Return why the step cannot stand in loops, of which each may run its items side by side."""
         return ""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         """Return what runs the step, which stands at `path`."""
         raise NotImplementedError
 
 
-class Result(Step):
+class ResultStepModel(StepModel):
     """The keys that all steps with a result may have."""
 
     id: Annotated[Name | None, Gives("result")] = None

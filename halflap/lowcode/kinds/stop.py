@@ -11,14 +11,14 @@ from pydantic import BeforeValidator, Field
 from halflap.lowcode.frame import Frame, Stopped
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Part, Status, Step, Template
+from halflap.lowcode.kinds.step import Part, Status, StepModel, Template
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.duration import refused
 from halflap.sdk.trigger import Ignore, Reply
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
 class ReplyPart(Part):
@@ -58,7 +58,7 @@ def _stop(value: Any) -> Any:
     raise refused(f"`stop` ends the flow, and says how: write stop: {meant}", meant, raw=True)
 
 
-class StopStep(Step):
+class StopStep(StepModel):
     """End the flow."""
 
     kind: ClassVar[str] = "stop"
@@ -74,7 +74,7 @@ class StopStep(Step):
         )
         return said if any(loops) else ""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         if isinstance(self.stop, bool):
             return DoStop(None, None, None)
         given, place = self.stop, (*path, "stop")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
     from halflap.lowcode.kinds import AnyStep
 
 
-class SwitchStep(Step):
+class SwitchStep(StepModel):
     """Do what belongs to a value."""
 
     kind: ClassVar[str] = "switch"
@@ -29,7 +29,7 @@ class SwitchStep(Step):
     default: Annotated[list[AnyStep] | None, Block()] = None
     """The steps for any other value; without it, nothing."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         cases = {
             case_of(value): compiler.steps(steps, (*path, "cases", value))
             for value, steps in self.cases.items()

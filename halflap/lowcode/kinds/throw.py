@@ -11,12 +11,12 @@ from halflap.errors import Thrown
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import StepModel, Template
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
 def _message(value: Any) -> Any:
@@ -25,7 +25,7 @@ def _message(value: Any) -> Any:
     return value
 
 
-class ThrowStep(Step):
+class ThrowStep(StepModel):
     """Fail: the execution ends as failed, unless a `try` catches it."""
 
     kind: ClassVar[str] = "throw"
@@ -34,7 +34,7 @@ class ThrowStep(Step):
     throw: Annotated[Template, BeforeValidator(_message), Asks("text")]
     """The message, for people."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoThrow(compiler.asked(self.throw, path, "throw"), self.title or "throw")
 
 

@@ -11,15 +11,15 @@ from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, error_of
 from halflap.lowcode.kinds.role import Block, Gives
 from halflap.lowcode.kinds.run import Do, Steps, run_all
-from halflap.lowcode.kinds.step import Name, Step
+from halflap.lowcode.kinds.step import Name, StepModel
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
     from halflap.lowcode.kinds import AnyStep
 
 
-class TryStep(Step):
+class TryStep(StepModel):
     """Do something, and something else where a step of it fails for good."""
 
     kind: ClassVar[str] = "try"
@@ -31,7 +31,7 @@ class TryStep(Step):
     error: Annotated[Name, Gives("error")] = "error"
     """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoTry(
             compiler.steps(self.attempt, (*path, "try")),
             compiler.steps(self.catch, (*path, "catch")),

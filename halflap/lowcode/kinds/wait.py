@@ -9,14 +9,14 @@ from halflap.errors import TimedOut
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Result, Time
+from halflap.lowcode.kinds.step import ResultStepModel, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.compile import FlowCompiler
 
 
-class WaitStep(Result):
+class WaitStep(ResultStepModel):
     """Wait for a signal; the result is its payload."""
 
     kind: ClassVar[str] = "wait"
@@ -28,7 +28,7 @@ class WaitStep(Result):
     on_timeout: Literal["fail", "continue"] = "fail"
     """`continue`: where none comes in time, the result is null."""
 
-    def compile(self, compiler: Compiler, path: Path) -> Do:
+    def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         timeout = compiler.maybe(self.timeout, path, "timeout")
         return DoWait(self.wait, timeout, self.on_timeout == "continue", self.id)
 

@@ -16,7 +16,7 @@ R = TypeVar("R", Block, Asks, Gives, Refers)
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RoleField:
     """A field of a part: its attribute, its key in a document, its roles.
 
     many: it is a mapping, of templates by name or of blocks by case.
@@ -33,11 +33,13 @@ class Field:
 
 
 @cache
-def fields_of(part: type[BaseModel]) -> tuple[Field, ...]:
+def fields_of(part: type[BaseModel]) -> tuple[RoleField, ...]:
     """The fields of a part, as they are declared."""
     part.model_rebuild()  # steps hold each other, so none is complete before it is needed
     return tuple(
-        Field(name, each.alias or name, get_origin(each.annotation) is dict, tuple(each.metadata))
+        RoleField(
+            name, each.alias or name, get_origin(each.annotation) is dict, tuple(each.metadata)
+        )
         for name, each in part.model_fields.items()
     )
 

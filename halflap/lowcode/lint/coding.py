@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.fixes import instead_of
-from halflap.lowcode.kinds.code import CodeStep, code_place
+from halflap.lowcode.kinds.code import CodeStepModel, code_place
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.source import Path
 
 
-def check_code(step: CodeStep, path: Path, calls: Calls, findings: Findings) -> None:
+def check_code(step: CodeStepModel, path: Path, calls: Calls, findings: Findings) -> None:
     """Check one code step."""
     components = components_of(step.code, step.inputs)
     place = code_place(findings.source, (*path, "code"))

@@ -22,15 +22,15 @@ from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import read_all, splits
-from halflap.lowcode.lint.flow import Flow, endless, waits_of
-from halflap.lowcode.lint.reader import Notes, Reader, names_of_flow
-from halflap.lowcode.lint.results import Results, Told
+from halflap.lowcode.lint.flow import FlowLint, endless, waits_of
+from halflap.lowcode.lint.reader import Notes, TemplateReader, names_of_flow
+from halflap.lowcode.lint.results import Results, WalkFindings
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
-from halflap.lowcode.source import Path, Place, Source, Unreadable, read
+from halflap.lowcode.source import Path, Place, SourceText, Unreadable, read
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.lint import (
     Finding,
@@ -157,7 +157,7 @@ def _reads(fix: Fix, lines: Sequence[str], file: str) -> bool:
     return True
 
 
-def lint(source: Source, shapes: Shapes) -> list[Finding]:
+def lint(source: SourceText, shapes: Shapes) -> list[Finding]:
     """Lint a document that was read, in order of place."""
     findings = Findings(source)
     try:
@@ -179,7 +179,7 @@ def over_budget(file: str, problem: str) -> Finding:
     return Finding(file, 1, 1, rules.UNREADABLE, message)
 
 
-def _check(source: Source, shapes: Shapes, findings: Findings) -> None:
+def _check(source: SourceText, shapes: Shapes, findings: Findings) -> None:
     _secrets(source, findings)
     split: set[Path] = set()
     for path, rest in splits(source):
@@ -211,7 +211,7 @@ BESIDE = frozenset(
 _NAMED = re.compile(r"there is no name '(\w+)'|''")
 
 
-def _check_rest(source: Source, shapes: Shapes, findings: Findings) -> None:
+def _check_rest(source: SourceText, shapes: Shapes, findings: Findings) -> None:
     """Check what fits into a document of one that does not; what is left out may be missed."""
     made = repaired(source)
     if made is None:
@@ -241,7 +241,7 @@ def _names_given(data: Any) -> Iterator[str]:
             yield from _names_given(each)
 
 
-def names_at(source: Source, document: Document, shapes: Shapes, path: Path) -> Names:
+def names_at(source: SourceText, document: Document, shapes: Shapes, path: Path) -> Names:
     """The names that an expression at a place of a document sees, as far as it has been written."""
     findings = Findings(source)
     notes = Notes(path)
@@ -250,12 +250,12 @@ def names_at(source: Source, document: Document, shapes: Shapes, path: Path) -> 
     return notes.names
 
 
-def _place(source: Source, path: Path) -> tuple[int, int]:
+def _place(source: SourceText, path: Path) -> tuple[int, int]:
     place = source.key(path)
     return place.line, place.column
 
 
-def _build(source: Source, shapes: Shapes, findings: Findings) -> None:
+def _build(source: SourceText, shapes: Shapes, findings: Findings) -> None:
     """Find what only shows once all parts are put together."""
     try:
         build(source, shapes.components)
@@ -267,7 +267,7 @@ def _build(source: Source, shapes: Shapes, findings: Findings) -> None:
         findings.add_at(rules.DEFINITION, *((int(line), int(column)) if placed else (1, 1)), said)
 
 
-def _secrets(source: Source, findings: Findings) -> None:
+def _secrets(source: SourceText, findings: Findings) -> None:
     """Secrets that stand in the text."""
     stack: list[tuple[Any, Path]] = [(source.data, ())]
     while stack:
@@ -297,7 +297,7 @@ def _secrets(source: Source, findings: Findings) -> None:
 
 class _Linter:
     def __init__(
-        self, source: Source, document: Document, shapes: Shapes, findings: Findings
+        self, source: SourceText, document: Document, shapes: Shapes, findings: Findings
     ) -> None:
         self._source = source
         self._document = document
@@ -333,7 +333,7 @@ class _Linter:
 
     def _flow(self, name: str, calls: Calls, notes: Notes | None = None) -> None:
         if name in self._document.flows:
-            Flow(
+            FlowLint(
                 self._document,
                 name,
                 calls,
@@ -344,18 +344,18 @@ class _Linter:
                 notes,
             ).check()
         elif name in self._document.preprocess:
-            reader = Reader(self._findings, self._read, notes=notes)
+            reader = TemplateReader(self._findings, self._read, notes=notes)
             check_preprocess(self._document, name, calls, reader, self._common)
 
-    def _told_by(self, name: str) -> Told:
+    def _told_by(self, name: str) -> WalkFindings:
         """Go through one flow for what others read of it; what is wrong with it is told elsewhere."""
         aside = Findings(self._source)
-        flow: Flow | None = None
+        flow: FlowLint | None = None
         with suppress(TooMany):
             calls = Calls(self._shapes, aside, self._connected)
-            flow = Flow(self._document, name, calls, aside, set(), self._results, self._common)
+            flow = FlowLint(self._document, name, calls, aside, set(), self._results, self._common)
             flow.check()
-        return Told() if flow is None else flow.told
+        return WalkFindings() if flow is None else flow.told
 
     @cached_property
     def _connected(self) -> dict[str, Connected]:

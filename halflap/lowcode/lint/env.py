@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.lint.scope import Known, Schema
+from halflap.lowcode.lint.scope import Schema, ScopedName
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 NULL: Schema = {"type": "null"}
-Names = Mapping[str, Known]
+Names = Mapping[str, ScopedName]
 
 
 @dataclass(frozen=True, slots=True)
-class Lambda:
+class LintLambda:
     """A function of the expression, with what its body sees."""
 
     node: Node
@@ -26,13 +26,13 @@ class Lambda:
 class Env:
     """The values of `$names`, and of `$` and plain names within a path."""
 
-    bound: Mapping[str, Schema | Lambda | None] = field(
-        default_factory=dict[str, "Schema | Lambda | None"]
+    bound: Mapping[str, Schema | LintLambda | None] = field(
+        default_factory=dict[str, "Schema | LintLambda | None"]
     )
     context: Schema | None = None
     inside: bool = False
 
-    def with_(self, bound: Mapping[str, Schema | Lambda | None]) -> Env:
+    def with_(self, bound: Mapping[str, Schema | LintLambda | None]) -> Env:
         """The same, with more names."""
         return Env({**self.bound, **bound}, self.context, self.inside)
 
@@ -41,9 +41,9 @@ class Env:
         return Env(self.bound, context, inside=True)
 
 
-def function_of(node: Node, env: Env) -> Lambda | None:
+def function_of(node: Node, env: Env) -> LintLambda | None:
     """The function of the expression that a part is, or names."""
     if node.kind == "lambda":
-        return Lambda(node, env)
+        return LintLambda(node, env)
     found = env.bound.get(str(node.value)) if node.kind == "variable" else None
-    return found if isinstance(found, Lambda) else None
+    return found if isinstance(found, LintLambda) else None

@@ -12,7 +12,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.fixes import quoted_expression, rewritten
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import is_expression, parsed, where_in
 
 _REST = re.compile(r"\s+#|\s*[,\]}]")
@@ -63,7 +63,7 @@ def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
             yield read
 
 
-def place_in(source: Source, path: Path, offset: int) -> tuple[int, int]:
+def place_in(source: SourceText, path: Path, offset: int) -> tuple[int, int]:
     """Line and column of a character of an expression."""
     _, line, column = where_in(source, path, offset).rsplit(":", 2)
     return int(line), int(column)
@@ -100,7 +100,7 @@ def _said(error: ExpressionError) -> str:
     return f"{error.said} ({error.code})"
 
 
-def _after(source: Source, path: Path, text: str) -> str:
+def _after(source: SourceText, path: Path, text: str) -> str:
     """Return the text after a plain text on its line, where YAML has cut it there."""
     if path not in source.plain or path not in source.values:
         return ""
@@ -113,7 +113,7 @@ def _after(source: Source, path: Path, text: str) -> str:
     return "" if found is None else found[0]
 
 
-def splits(source: Source) -> Iterator[tuple[Path, Path]]:
+def splits(source: SourceText) -> Iterator[tuple[Path, Path]]:
     """Expressions, and the keys that YAML has made of their rest: `{a: =$round(x, 2)}` has a `2)`."""
     stack: list[tuple[Any, Path]] = [(source.data, ())]
     lines = source.lines

@@ -32,22 +32,22 @@ from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.paths import FORMAT, check_path
 from halflap.lowcode.lint.reader import (
     Notes,
-    Reader,
     Taken,
+    TemplateReader,
     names_given,
     texts,
     times_set,
 )
 from halflap.lowcode.lint.results import (
     Results,
-    Told,
+    WalkFindings,
     answer_of_links,
     cell_of,
     or_null,
 )
 from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed, types_of
+from halflap.lowcode.lint.scope import Schema, ScopedName, either, items_of, listed, types_of
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
@@ -60,7 +60,7 @@ from halflap.sdk.duration import duration, meant_by, written
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
-REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
+REQUEST: Names = {name: ScopedName() for name in ("event", "headers", "query")}
 ERROR: Schema = {
     "type": "object",
     "properties": {
@@ -76,7 +76,7 @@ def check_trigger(
     flow: Triggered,
     path: Path,
     calls: Calls,
-    reader: Reader,
+    reader: TemplateReader,
     examples: Examples,
     common: Names,
 ) -> Schema | None:
@@ -86,7 +86,7 @@ def check_trigger(
     event = examples.event(str(path[1]), flow, None if trigger is None else trigger.output)
     request: Names = {**REQUEST, **config}
     if flow.trigger == AS_SENT:
-        request = {**request, "event": Known(schema=event)}
+        request = {**request, "event": ScopedName(schema=event)}
     reader.template(flow.filter, (*path, "filter"), request)
     check_types(flow, path, reader.findings)
     references = {each: field_read(value) for each, value in flow.inputs.items()}
@@ -159,7 +159,7 @@ def endless(flows: Mapping[str, FlowPart]) -> frozenset[str]:
 class Walk:
     """The result of a walk over steps: the names in scope, and whether it always ends there."""
 
-    names: Layered[Known]
+    names: Layered[ScopedName]
     ends: str = ""
     facts: Facts | None = None
     """Of a branch that may be taken: what is known behind it."""
@@ -180,7 +180,7 @@ def _taken(schema: Schema | None) -> Taken:
     return "json" if is_open(schema) else "text" if misfit(TEXT, schema) is None else "value"
 
 
-class Flow:
+class FlowLint:
     """Checks one flow. `read` collects the places of the names that are read, `config` its fields."""
 
     def __init__(
@@ -191,10 +191,10 @@ class Flow:
         findings: Findings,
         config: set[str],
         results: Results,
-        common: Layered[Known],
+        common: Layered[ScopedName],
         notes: Notes | None = None,
     ) -> None:
-        self.told = Told()
+        self.told = WalkFindings()
         self._results = results
         self._common = common
         self._document = document
@@ -205,7 +205,7 @@ class Flow:
         steps: Path = ("flows", name, "steps")
         given = names_given(self._flow.steps, steps)
         self._scoping = scoping_of(self._flow.steps, steps, findings.source)
-        self._reader = Reader(findings, config, given, notes)
+        self._reader = TemplateReader(findings, config, given, notes)
         self._notes = notes
         self._sets = times_set(self._flow.steps)
         self._given: dict[Path, tuple[str, str]] = {}
@@ -222,7 +222,7 @@ class Flow:
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         self._watch.filtered(flow.filter)
-        names = self._common.inner({"event": Known(schema=event)})
+        names = self._common.inner({"event": ScopedName(schema=event)})
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
             self.told.answers.append(NULL)
@@ -245,16 +245,16 @@ class Flow:
 
     # Names ------------------------------------------------------------------------------------
 
-    def _give(self, names: Layered[Known], name: str, known: Known) -> None:
+    def _give(self, names: Layered[ScopedName], name: str, known: ScopedName) -> None:
         """A step gives a name."""
         there = names.get(name)
         if known.variable and there is not None and there.path is not None:
-            known = Known(there.path, None, variable=True)
+            known = ScopedName(there.path, None, variable=True)
         names[name] = known
 
     # Steps ------------------------------------------------------------------------------------
 
-    def steps(self, steps: Sequence[doc.Step], path: Path, names: Layered[Known]) -> Walk:
+    def steps(self, steps: Sequence[doc.StepModel], path: Path, names: Layered[ScopedName]) -> Walk:
         """Check a list of steps; `names` is not changed."""
         walk = Walk(names.inner())
         told = False
@@ -278,11 +278,13 @@ class Flow:
         self._note((*path, len(steps)), walk.names)
         return walk
 
-    def _note(self, path: Path, names: Layered[Known]) -> None:
+    def _note(self, path: Path, names: Layered[ScopedName]) -> None:
         if self._notes is not None:
             self._notes.note(path, names)
 
-    def plain(self, step: doc.Step, path: Path, names: Layered[Known]) -> dict[Path, Schema | None]:
+    def plain(
+        self, step: doc.StepModel, path: Path, names: Layered[ScopedName]
+    ) -> dict[Path, Schema | None]:
         """Check what a step asks, by the roles of its fields; gives what each gives, by its place."""
         found: dict[Path, Schema | None] = {}
         for inner, value, asks in templates(step):
@@ -307,9 +309,9 @@ class Flow:
 
     def _result(
         self,
-        step: doc.Result,
+        step: doc.ResultStepModel,
         path: Path,
-        names: Layered[Known],
+        names: Layered[ScopedName],
         schema: Schema | None = None,
         absent: str = "",
         *,
@@ -317,11 +319,11 @@ class Flow:
     ) -> None:
         if step.id is not None:
             place = (*path, "id")
-            self._give(names, step.id, Known(place, schema))
+            self._give(names, step.id, ScopedName(place, schema))
             self._given[place] = (step.id, "the id")
             self._watch.result(step.id, schema, absent, declared=declared)
 
-    def action(self, step: doc.ActionStep, path: Path, names: Layered[Known]) -> None:
+    def action(self, step: doc.ActionStep, path: Path, names: Layered[ScopedName]) -> None:
         """`action`."""
         shape = self._calls.find("action", step.action, (*path, "action"))
         if shape is not None:
@@ -371,7 +373,7 @@ class Flow:
                     check_many(value, place, reads, self._findings, wanted)
                 self._watch.input(called, known[name], value, place, reads, names)
 
-    def branch(self, step: doc.IfStep, path: Path, names: Layered[Known]) -> str:
+    def branch(self, step: doc.IfStep, path: Path, names: Layered[ScopedName]) -> str:
         """`if`."""
         reads = self._truth(step.condition, (*path, "if"), names)
         self._watch.decides(reads, step.then, step.otherwise)
@@ -383,7 +385,7 @@ class Flow:
             walks.append(self._walked(steps, (*path, key), names))
         return self._branches(names, before, under, *walks)
 
-    def switch(self, step: doc.SwitchStep, path: Path, names: Layered[Known]) -> str:
+    def switch(self, step: doc.SwitchStep, path: Path, names: Layered[ScopedName]) -> str:
         """`switch`."""
         reads = self._reader.template(step.switch, (*path, "switch"), names)
         given = Templates(reads, names).schema(step.switch, (*path, "switch"))
@@ -408,7 +410,9 @@ class Flow:
             walks[-1].facts = None
         return self._branches(names, before, under, *walks)
 
-    def _walked(self, steps: Sequence[doc.Step], path: Path, names: Layered[Known]) -> Walk:
+    def _walked(
+        self, steps: Sequence[doc.StepModel], path: Path, names: Layered[ScopedName]
+    ) -> Walk:
         """Check a branch, with what is known behind it."""
         walk = self.steps(steps, path, names)
         walk.facts = self._watch.facts
@@ -416,7 +420,7 @@ class Flow:
 
     def _branches(
         self,
-        names: Layered[Known],
+        names: Layered[ScopedName],
         before: Facts,
         under: Fields,
         *walks: Walk,
@@ -431,20 +435,20 @@ class Flow:
                 if there is None:
                     names[name] = known
                 elif there != known:
-                    names[name] = Known(there.path, None, there.variable)
+                    names[name] = ScopedName(there.path, None, there.variable)
                     if known.path is not None and known.path != there.path:
                         self._join(there, known)
         return "every branch ends" if all(each.ends for each in walks) else ""
 
-    def _join(self, there: Known, other: Known) -> None:
+    def _join(self, there: ScopedName, other: ScopedName) -> None:
         """The same name from two branches: reading it reads either."""
         if other.path in self._given:
             del self._given[other.path]
 
-    def loop(self, step: doc.ForStep, path: Path, names: Layered[Known]) -> None:
+    def loop(self, step: doc.ForStep, path: Path, names: Layered[ScopedName]) -> None:
         """`for`."""
         items = self._typed(step.items, (*path, "in"), names, recorded=True)
-        item = Known((*path, "for"), items_of(items) if items is not None else None)
+        item = ScopedName((*path, "for"), items_of(items) if items is not None else None)
         inner = names.inner({step.item: item})
         where = self._truth(step.where, (*path, "where"), inner)
         self._watch.decides(where, step.do)
@@ -517,7 +521,7 @@ class Flow:
             )
         return reads
 
-    def attempt(self, step: doc.TryStep, path: Path, names: Layered[Known]) -> str:
+    def attempt(self, step: doc.TryStep, path: Path, names: Layered[ScopedName]) -> str:
         """`try`."""
         before = self._watch.facts
         under = self._watch.under(None, step.attempt, step.catch)
@@ -531,8 +535,8 @@ class Flow:
             for name, each in tried.names.own.items()
             if name not in names and name != step.error
         }  # seen by `catch`, which may give them again
-        again = {name: Known(each.path, None, variable=True) for name, each in hidden.items()}
-        caught = names.inner({step.error: Known(schema=ERROR), **again})
+        again = {name: ScopedName(each.path, None, variable=True) for name, each in hidden.items()}
+        caught = names.inner({step.error: ScopedName(schema=ERROR), **again})
         walk = self._walked(step.catch, (*path, "catch"), caught)
         walk.names = names.inner(
             {
@@ -543,14 +547,14 @@ class Flow:
         )
         return self._branches(names, before, under, tried, walk, absent=TRIED)
 
-    def assign(self, step: doc.SetStep, path: Path, names: Layered[Known]) -> None:
+    def assign(self, step: doc.SetStep, path: Path, names: Layered[ScopedName]) -> None:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
             once = self._sets[name] == 1  # else nothing is known of it where it is read
             given = self._typed(value, place, names, json=True, nested=once)
             there = names.get(name)
-            known = Known(place, given if once else None, variable=True)
+            known = ScopedName(place, given if once else None, variable=True)
             self._watch.assigned(name, value, names)
             self._give(names, name, known)
             if there is None or there.path is None:
@@ -562,7 +566,7 @@ class Flow:
                 )
                 self._findings.add(rules.LOST, place, said, key=True)
 
-    def code(self, step: doc.CodeStep, path: Path, names: Layered[Known]) -> None:
+    def code(self, step: doc.CodeStepModel, path: Path, names: Layered[ScopedName]) -> None:
         """`code`."""
         inputs = {str(at[-1]): given for at, given in self.plain(step, path, names).items()}
         check_code(step, path, self._calls, self._findings)
@@ -581,7 +585,7 @@ class Flow:
         shape, _ = self._calls.look("action", action)
         return None if shape is None else shape.output
 
-    def call(self, step: doc.CallStep, path: Path, names: Layered[Known]) -> None:
+    def call(self, step: doc.CallStep, path: Path, names: Layered[ScopedName]) -> None:
         """`call`."""
         if len(path) == 4 and step.call in self._results.endless:
             said = (
@@ -595,7 +599,7 @@ class Flow:
         absent = IGNORED if step.on_failure == "ignore" else absent
         self._result(step, path, names, given, absent)
 
-    def wait(self, step: doc.WaitStep, path: Path, names: Layered[Known]) -> None:
+    def wait(self, step: doc.WaitStep, path: Path, names: Layered[ScopedName]) -> None:
         """`wait`."""
         self.plain(step, path, names)
         self._signal(step.wait, (*path, "wait"), names)
@@ -634,7 +638,7 @@ class Flow:
                 found.setdefault(each.links, {}).update(dict.fromkeys(each.choices))
         return {name: list(choices) for name, choices in found.items()}
 
-    def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
+    def links(self, step: doc.LinksStep, path: Path, names: Layered[ScopedName]) -> None:
         """`links`."""
         self.plain(step, path, names)
         waited = self._waits.get(step.links)
@@ -654,7 +658,7 @@ class Flow:
             self._findings.add(rules.NO_SIGNAL, place, said, mend=mend)
         self._result(step, path, names, texts(*step.choices))
 
-    def state(self, step: doc.StateStep, path: Path, names: Layered[Known]) -> None:
+    def state(self, step: doc.StateStep, path: Path, names: Layered[ScopedName]) -> None:
         """`state`."""
         found = self.plain(step, path, names)
         value, default = found.get(("value",), NULL), found.get(("default",), NULL)
@@ -668,12 +672,12 @@ class Flow:
                 given = NULL
         self._result(step, path, names, given)
 
-    def paired(self, step: doc.PairedStep, path: Path, names: Layered[Known]) -> None:
+    def paired(self, step: doc.PairedStep, path: Path, names: Layered[ScopedName]) -> None:
         """`paired`."""
         self.plain(step, path, names)
         self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
 
-    def _referred(self, part: doc.Step, path: Path) -> None:
+    def _referred(self, part: doc.StepModel, path: Path) -> None:
         """Check the flows and pairs that a step names."""
         for place, name in referred(part, "flow"):
             self._known("is no flow", name, self._document.flows, (*path, *place))
@@ -684,7 +688,7 @@ class Flow:
         if name not in known:
             self._findings.add_unknown(rules.NO_SUCH, f"there {there}", name, known, path)
 
-    def stop(self, step: doc.StopStep, path: Path, names: Layered[Known]) -> None:
+    def stop(self, step: doc.StopStep, path: Path, names: Layered[ScopedName]) -> None:
         """`stop`."""
         if isinstance(step.stop, bool):
             self.told.answers.append(NULL)
@@ -709,7 +713,7 @@ class Flow:
         known = {each.name for each in (shape.inputs if shape else None) or ()}
         return "answer" not in known or self._flow.inputs.get("answer", "accepted") != "accepted"
 
-    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> None:
+    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[ScopedName]) -> None:
         """`continue_with`."""
         if self._flow.trigger in ("instance.deploy", "instance.teardown"):
             message = (
@@ -720,19 +724,21 @@ class Flow:
         self.plain(step, path, names)
 
 
-_CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | None]] = {
-    doc.ActionStep: Flow.action,
-    doc.IfStep: Flow.branch,
-    doc.SwitchStep: Flow.switch,
-    doc.ForStep: Flow.loop,
-    doc.TryStep: Flow.attempt,
-    doc.SetStep: Flow.assign,
-    doc.CodeStep: Flow.code,
-    doc.CallStep: Flow.call,
-    doc.WaitStep: Flow.wait,
-    doc.LinksStep: Flow.links,
-    doc.StateStep: Flow.state,
-    doc.PairedStep: Flow.paired,
-    doc.StopStep: Flow.stop,
-    doc.ContinueStep: Flow.go_on,
+_CHECKS: dict[
+    type[doc.StepModel], Callable[[FlowLint, Any, Path, Layered[ScopedName]], str | None]
+] = {
+    doc.ActionStep: FlowLint.action,
+    doc.IfStep: FlowLint.branch,
+    doc.SwitchStep: FlowLint.switch,
+    doc.ForStep: FlowLint.loop,
+    doc.TryStep: FlowLint.attempt,
+    doc.SetStep: FlowLint.assign,
+    doc.CodeStepModel: FlowLint.code,
+    doc.CallStep: FlowLint.call,
+    doc.WaitStep: FlowLint.wait,
+    doc.LinksStep: FlowLint.links,
+    doc.StateStep: FlowLint.state,
+    doc.PairedStep: FlowLint.paired,
+    doc.StopStep: FlowLint.stop,
+    doc.ContinueStep: FlowLint.go_on,
 }

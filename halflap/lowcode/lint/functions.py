@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.lint.env import NUMBER, Env, Lambda, function_of
+from halflap.lowcode.lint.env import NUMBER, Env, LintLambda, function_of
 from halflap.lowcode.lint.scope import Schema, either, fields_of, listed, one_or_many
 
 
-class Inference(Protocol):
+class FunctionInference(Protocol):
     """The type inference that functions use."""
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None: ...
     def items(self, node: Node, env: Env) -> Schema | None: ...
-    def applied(self, function: Lambda, given: Sequence[Schema | None]) -> Schema | None: ...
+    def applied(self, function: LintLambda, given: Sequence[Schema | None]) -> Schema | None: ...
     def field(self, schema: Schema | None, name: str) -> Schema | None: ...
 
 
-Special = Callable[[Inference, Sequence[Node], Env], Schema | None]
+Special = Callable[[FunctionInference, Sequence[Node], Env], Schema | None]
 
 SPECIAL: dict[str, Special] = {}
 """By a function's name, what it gives for what it is given."""
@@ -40,7 +40,7 @@ def _one_or_list(item: Schema | None) -> Schema | None:
 
 
 @special("map")
-def mapped(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def mapped(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """Return the type of the function's results; one alone is no list."""
     function = function_of(given[1], env) if len(given) == 2 else None
     if function is None:
@@ -49,7 +49,7 @@ def mapped(inference: Inference, given: Sequence[Node], env: Env) -> Schema | No
 
 
 @special("filter")
-def filtered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def filtered(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """Some of them; one alone is no list."""
     if len(given) != 2:
         return None
@@ -61,19 +61,19 @@ def filtered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | 
 
 
 @special("list")
-def as_list(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def as_list(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """A list, whatever it is given."""
     return listed(inference.items(given[0], env)) if given else None
 
 
 @special("single")
-def single(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def single(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """One of them."""
     return inference.items(given[0], env) if given else None
 
 
 @special("sort", "reverse", "shuffle")
-def ordered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def ordered(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """All of them, as a list."""
     item = inference.items(given[0], env) if given else None
     function = function_of(given[1], env) if len(given) == 2 else None
@@ -83,13 +83,13 @@ def ordered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | N
 
 
 @special("distinct")
-def distinct(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def distinct(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """Each once."""
     return _one_or_list(inference.items(given[0], env)) if given else None
 
 
 @special("append")
-def appended(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def appended(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """Return the type of both."""
     items = [inference.items(each, env) for each in given]
     known = [each for each in items if each is not None]
@@ -97,7 +97,7 @@ def appended(inference: Inference, given: Sequence[Node], env: Env) -> Schema | 
 
 
 @special("merge")
-def merged(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def merged(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """An object with the fields of all."""
     if len(given) != 1 or given[0].kind != "array":
         return {"type": "object"}
@@ -112,7 +112,7 @@ def merged(inference: Inference, given: Sequence[Node], env: Env) -> Schema | No
 
 
 @special("lookup")
-def looked_up(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def looked_up(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """A field by its name."""
     if len(given) != 2 or given[1].kind != "literal":
         return None
@@ -120,6 +120,6 @@ def looked_up(inference: Inference, given: Sequence[Node], env: Env) -> Schema |
 
 
 @special("split", "keys")
-def texts(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+def texts(inference: FunctionInference, given: Sequence[Node], env: Env) -> Schema | None:
     """Texts; of `$keys`, one alone is no list."""
     return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}

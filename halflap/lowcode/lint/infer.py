@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
-from halflap.lowcode.expressions.tree import Node, Stage
+from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.fixes import closest
-from halflap.lowcode.lint.env import NUMBER, TEXT, Env, Lambda, Names
+from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names
 from halflap.lowcode.lint.functions import SPECIAL
 from halflap.lowcode.lint.picture import translated
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
@@ -47,7 +47,7 @@ _LETTERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class InferenceProblem:
     """A part that can never be evaluated, at a place of the expression; `code` is the rule's."""
 
     at: int
@@ -84,7 +84,7 @@ class Inference:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._depth = 0
-        self.problems: list[Problem] = []
+        self.problems: list[InferenceProblem] = []
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None:
         """Return the type of a part."""
@@ -145,7 +145,7 @@ class Inference:
             return env.context
         if name in env.bound:
             found = env.bound[name]
-            return FUNCTION if isinstance(found, Lambda) else found
+            return FUNCTION if isinstance(found, LintLambda) else found
         if name == "$":
             return None
         known = self._names.get(name)
@@ -202,7 +202,7 @@ class Inference:
             return Stream(None)
         return Stream(found[name], flow.many or _may_be_list(flow.schema))
 
-    def _staged(self, flow: Stream, stages: Sequence[Stage], env: Env) -> Stream:
+    def _staged(self, flow: Stream, stages: Sequence[StepStage], env: Env) -> Stream:
         """Infer the type behind filters, of which a position takes one value of each of the path."""
         several = flow.many
         for stage in stages:
@@ -263,13 +263,13 @@ class Inference:
             for side, told in zip(("left", "right"), sides, strict=True):
                 if joins and _is_text(told):
                     said = "+ adds numbers; texts are joined by &: write &"
-                    self.problems.append(Problem(node.at, said, (1, "&")))
+                    self.problems.append(InferenceProblem(node.at, said, (1, "&")))
                     break
                 if not _may_be(told, "number", "integer", "null"):
                     said = f"what stands {side} of {operator} is {words(told)}, not a number"
                     time = _time(told)
                     hint = "; use $number()" if _is_text(told) and not time else ""
-                    self.problems.append(Problem(node.at, said + hint, time=time))
+                    self.problems.append(InferenceProblem(node.at, said + hint, time=time))
             return NUMBER
         if operator in _ORDER:
             self._ordered(node, operator, *sides)
@@ -288,7 +288,7 @@ class Inference:
         elif with_.kind == "literal" and (wrong := not_chosen(told, with_.value)) is not None:
             message, meant = wrong
             instead = None if meant is None else (len(str(with_.value)) + 2, f'"{meant}"')
-            self.problems.append(Problem(with_.at, message, instead, NO_CHOICE))
+            self.problems.append(InferenceProblem(with_.at, message, instead, NO_CHOICE))
 
     def _ordered(
         self, node: Node, operator: str, left: Schema | None, right: Schema | None
@@ -296,12 +296,12 @@ class Inference:
         for side, told in (("left", left), ("right", right)):
             if not _may_be(told, "number", "integer", "string", "null"):
                 said = f"what stands {side} of {operator} is {words(told)}, not a number or a text"
-                self.problems.append(Problem(node.at, said))
+                self.problems.append(InferenceProblem(node.at, said))
                 return
         one, other = _scalar(left), _scalar(right)
         if one is not None and other is not None and one != other:
             said = f"{words(left)} and {words(right)} cannot be compared by {operator}"
-            self.problems.append(Problem(node.at, f"{said}; use $number() or $string()"))
+            self.problems.append(InferenceProblem(node.at, f"{said}; use $number() or $string()"))
 
     def _condition(self, node: Node, env: Env) -> Schema | None:
         if node.left is not None:
@@ -315,7 +315,7 @@ class Inference:
         for each in node.items:
             found = self.of(each, env)
             if each.kind == "bind" and each.right is not None:
-                value = Lambda(each.right, env) if each.right.kind == "lambda" else found
+                value = LintLambda(each.right, env) if each.right.kind == "lambda" else found
                 env = env.with_({str(each.value): value})
         return found
 
@@ -332,11 +332,11 @@ class Inference:
     def _call(self, callee: Node, given: Sequence[Node], at: int, env: Env) -> Schema | None:
         name = str(callee.value) if callee.kind == "variable" else ""
         if callee.kind == "lambda":
-            return self.applied(Lambda(callee, env), [self.of(each, env) for each in given])
+            return self.applied(LintLambda(callee, env), [self.of(each, env) for each in given])
         if name in env.bound:
             found = env.bound[name]
             told = [self.of(each, env) for each in given]
-            return self.applied(found, told) if isinstance(found, Lambda) else None
+            return self.applied(found, told) if isinstance(found, LintLambda) else None
         function = LIBRARY.get(name)
         if function is None or function.signature is None:
             for each in given:
@@ -349,16 +349,16 @@ class Inference:
         if len(told) < function.signature.least:
             least = function.signature.least
             said = f"${name} takes at least {least} argument{'s'[: least > 1]}, and is given {len(told)}"
-            self.problems.append(Problem(callee.at, said))
+            self.problems.append(InferenceProblem(callee.at, said))
         elif wrong is not None and wrong >= function.signature.most:
             said = f"${name} takes {function.signature.most} at most, and not argument {wrong + 1}"
-            self.problems.append(Problem(given[wrong].at, said))
+            self.problems.append(InferenceProblem(given[wrong].at, said))
         elif wrong is not None and name == "fromMillis" and _is_text(told[wrong]) and wrong == 0:
             said = "$fromMillis takes milliseconds; a time that is a text is read by $toMillis(…)"
-            self.problems.append(Problem(given[wrong].at, said))
+            self.problems.append(InferenceProblem(given[wrong].at, said))
         elif wrong is not None:
             said = f"${name} does not take {words(told[wrong])} as its argument {wrong + 1}"
-            self.problems.append(Problem(given[wrong].at, said))
+            self.problems.append(InferenceProblem(given[wrong].at, said))
         if name in SPECIAL:
             return SPECIAL[name](self, given, env)
         returned = None if name in MAY_BE_ONE else RETURNED.get(function.signature.returns[:1])
@@ -376,9 +376,9 @@ class Inference:
             return
         said = f'a time is written by parts in brackets: write "{meant}"'
         length = len(picture.value) + 2
-        self.problems.append(Problem(picture.at, said, (length, f'"{meant}"')))
+        self.problems.append(InferenceProblem(picture.at, said, (length, f'"{meant}"')))
 
-    def applied(self, function: Lambda, given: Sequence[Schema | None]) -> Schema | None:
+    def applied(self, function: LintLambda, given: Sequence[Schema | None]) -> Schema | None:
         """Return the type of a function's result for arguments of these schemas."""
         parameters = [str(each.value) for each in function.node.items]
         bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))

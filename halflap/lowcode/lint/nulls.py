@@ -35,7 +35,7 @@ class Null:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenName:
     """A name that a step has given: why it may be null (empty where it may not), whether its schema
     is one that is declared, and the paths that decide what it is."""
 
@@ -52,12 +52,12 @@ class Facts:
     way; `asked` such as that may have told something of, so that nothing is said of them.
     """
 
-    given: Layered[Given] = field(default_factory=Layered[Given])
+    given: Layered[GivenName] = field(default_factory=Layered[GivenName])
     sure: Layered[Fields] = field(default_factory=Layered[Fields])
     read: Fields = NONE
     asked: Fields = NONE
 
-    def give(self, name: str, given: Given) -> None:
+    def give(self, name: str, given: GivenName) -> None:
         """A name has a value, perhaps another one."""
         self.forget(name)
         self.given[name] = given
@@ -169,7 +169,7 @@ def joined(
             sure = [*sure, base.sure.get(name, NONE)]
         told = [each for each in sure if each is not ANY]
         before.sure[name] = _shared(told) if told else ANY
-    given: dict[str, Given] = {}
+    given: dict[str, GivenName] = {}
     changes = _changes([each.given.since(base.given) for each in ways])
     for name, (found, gap) in changes.items():
         whole = len(found) == len(ways)
@@ -178,7 +178,7 @@ def joined(
             whole = True
         absent = next((each.why for each in found if each.why), "")
         rests = under.union(*(each.rests for each in found))
-        given[name] = Given(
+        given[name] = GivenName(
             absent or ("" if whole else why),
             all(each.declared for each in found),
             _few(_without(rests, frozenset((name,)))),

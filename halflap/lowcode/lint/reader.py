@@ -19,10 +19,10 @@ from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import FUNCTION, Inference, Problem
+from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, missing, record
+from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
@@ -36,13 +36,13 @@ def names_of_flow(document: Document) -> Names:
     flows = [*document.flows, *document.preprocess]
     fields = {name: _field(each) for name, each in document.fields.items()}
     return {
-        "event": Known(),
-        "config": Known(schema={"type": "object", "properties": fields}),
-        "urls": Known(schema=texts(*flows)),
-        "secrets": Known(schema=record(*flows)),
-        "customer": Known(schema=texts("id", "name", "external_id")),
-        "instance": Known(schema=texts("id", "name")),
-        "execution": Known(
+        "event": ScopedName(),
+        "config": ScopedName(schema={"type": "object", "properties": fields}),
+        "urls": ScopedName(schema=texts(*flows)),
+        "secrets": ScopedName(schema=record(*flows)),
+        "customer": ScopedName(schema=texts("id", "name", "external_id")),
+        "instance": ScopedName(schema=texts("id", "name")),
+        "execution": ScopedName(
             schema={"type": "object", "properties": {"id": TEXT, "attempt": {"type": "integer"}}}
         ),
     }
@@ -99,7 +99,7 @@ class Notes:
             self.names = dict(names)
 
 
-class Reader:
+class TemplateReader:
     """Reads templates. `read` collects where the names that are read were given, `config` its fields.
 
     `given` are all names that are given anywhere in the flow, so that one that is not in scope can
@@ -197,7 +197,7 @@ class Reader:
             said += f" with what it takes: ={text}(…)"
         self.findings.add(rules.UNFIT, read.path, said, mend=mend)
 
-    def _problem(self, read: Read, problem: Problem, names: Names) -> None:
+    def _problem(self, read: Read, problem: InferenceProblem, names: Names) -> None:
         """Report a part that can never be evaluated, with the mend of it or of the habit behind it."""
         text, meant, choice = read.expression.text, None, ""
         said = problem.said
@@ -320,7 +320,7 @@ class Reader:
         self.findings.add_at(code, line, column, said, mend)
 
 
-def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:
+def names_given(steps: Iterable[doc.StepModel], path: Path) -> dict[str, Path]:
     """Return the names that the steps of a flow give, with the path of what gives each first."""
     found: dict[str, Path] = {}
     for place, step in every(steps, path):
@@ -329,7 +329,7 @@ def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:
     return found
 
 
-def times_set(steps: Iterable[doc.Step]) -> Counter[str]:
+def times_set(steps: Iterable[doc.StepModel]) -> Counter[str]:
     """Count how often each variable is set in the steps of a flow, wherever they stand."""
     found = (
         name

@@ -23,7 +23,7 @@ MOST_DEPTH = 8
 
 
 @dataclass(slots=True)
-class Told:
+class WalkFindings:
     """The findings of one walk of a flow: its answers, and its writes to the state."""
 
     answers: list[Schema | None] = field(default_factory=list[Schema | None])
@@ -37,13 +37,13 @@ class Results:
     """Walks flows for what others read of them, each once; one that is being walked says nothing."""
 
     def __init__(
-        self, document: Document, walk: Callable[[str], Told], endless: frozenset[str]
+        self, document: Document, walk: Callable[[str], WalkFindings], endless: frozenset[str]
     ) -> None:
         self._document = document
         self.endless = endless
         self.examples = Examples(document)
         self._walk = walk
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, WalkFindings] = {}
         self._walking: set[str] = set()
 
     def call(self, step: doc.CallStep) -> Schema | None:
@@ -73,7 +73,7 @@ class Results:
         given = [] if step.default is None else [default]
         return joined([*puts, *given]) if puts else None
 
-    def _of(self, name: str) -> Told | None:
+    def _of(self, name: str) -> WalkFindings | None:
         if name in self._walking or len(self._walking) >= MOST_DEPTH:
             return None
         if name not in self._told:

@@ -11,21 +11,21 @@ from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
-from halflap.lowcode.lint.reader import Reader
+from halflap.lowcode.lint.reader import TemplateReader
 from halflap.lowcode.lint.rules import suggest
-from halflap.lowcode.lint.scope import Known
+from halflap.lowcode.lint.scope import ScopedName
 from halflap.lowcode.routing import ONES_OWN
 from halflap.lowcode.source import Path
 
 
 def check_preprocess(
-    document: Document, name: str, calls: Calls, reader: Reader, common: Names
+    document: Document, name: str, calls: Calls, reader: TemplateReader, common: Names
 ) -> None:
     """Check one pre-process flow."""
     part = document.preprocess[name]
     path: Path = ("preprocess", name)
     event = check_trigger(part, path, calls, reader, Examples(document), common)
-    names: Names = {**common, "event": Known(schema=event)}
+    names: Names = {**common, "event": ScopedName(schema=event)}
     reader.template(part.sender, (*path, "sender"), REQUEST)
     if part.shared:
         names = {name: each for name, each in names.items() if name not in ONES_OWN}
@@ -48,7 +48,9 @@ def check_preprocess(
             reader.template(getattr(route, key), (*place, key), names)
 
 
-def _check_field(document: Document, config: dict[str, Any], path: Path, reader: Reader) -> None:
+def _check_field(
+    document: Document, config: dict[str, Any], path: Path, reader: TemplateReader
+) -> None:
     """Check the field that an instance is found by: of the config, or of a connection in it."""
     reader.config.update(config)
     for name in config:

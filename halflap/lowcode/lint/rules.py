@@ -8,7 +8,7 @@ from itertools import islice
 from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of
 from halflap.lowcode.lint import habits
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.sdk.budget import spend
 from halflap.sdk.lint import Finding, Rule
 
@@ -305,7 +305,7 @@ class TooMany(Exception):
 class Findings:
     """Collects the findings of one document, up to `MOST_FINDINGS`."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self.found: list[Finding] = []
         self._told: set[tuple[str, int, int]] = set()

@@ -24,7 +24,7 @@ MOST_FORMS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ScopedName:
     """A name in scope: where it is given (None for the flow's own), the schema of its value."""
 
     path: Path | None = None

@@ -22,7 +22,7 @@ from halflap.sdk import codec, registry
 from halflap.sdk.action import Action
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
-from halflap.sdk.schema import Input, Shape, is_secret, without_unset
+from halflap.sdk.schema import InputField, Shape, is_secret, without_unset
 from halflap.sdk.trigger import Trigger
 
 _DEFINES = re.compile(r"\s*(async )?def ")
@@ -38,7 +38,7 @@ class InputShape:
 
     name: str
     required: bool
-    type: Input | None = None
+    type: InputField | None = None
     known: Mapping[str, Any] | None = None
     is_secret: bool = False
     accepts: frozenset[str] = frozenset()
@@ -203,7 +203,7 @@ def _output(shape: Shape) -> Mapping[str, Any] | None:
     return _schema(lambda: adapter.json_schema(mode="serialization", schema_generator=_Values))
 
 
-def _input_schema(given: Input) -> Mapping[str, Any] | None:
+def _input_schema(given: InputField) -> Mapping[str, Any] | None:
     annotation = without_unset(given.annotation)
     adapter = given.adapter if annotation is given.annotation else TypeAdapter[Any](annotation)
     return _schema(lambda: adapter.json_schema(schema_generator=_Values))

@@ -28,7 +28,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TemplatePart:
     """A part of a template, and what takes it: one form of an object, of an object that fits."""
 
     path: Path
@@ -38,7 +38,9 @@ class Part:
     is_object: bool = False
 
 
-def parts(value: Any, path: Path, wanted: Schema, *, required: bool = True) -> Iterator[Part]:
+def parts(
+    value: Any, path: Path, wanted: Schema, *, required: bool = True
+) -> Iterator[TemplatePart]:
     """Yield the parts of a template with what takes them, as far as that is known; an object behind
     its members.
     """
@@ -51,13 +53,13 @@ def parts(value: Any, path: Path, wanted: Schema, *, required: bool = True) -> I
             if takes:
                 needed = name in form.get("required", ())
                 yield from parts(each, (*path, name), carried(takes, form), required=needed)
-        yield Part(path, value, form, required, is_object=True)
+        yield TemplatePart(path, value, form, required, is_object=True)
     elif isinstance(value, list) and form.get("type") == "array":
         inner = carried(form.get("items", {}), form)
         for at, each in enumerate(cast("list[Any]", value)):
             yield from parts(each, (*path, at), inner)
     else:
-        yield Part(path, value, wanted, required)
+        yield TemplatePart(path, value, wanted, required)
 
 
 class Templates:
@@ -101,7 +103,7 @@ class Templates:
                 if found is not None:
                     yield Wrong(each.path, replace(found, written=True))
 
-    def _lacking(self, part: Part) -> Iterator[Wrong]:
+    def _lacking(self, part: TemplatePart) -> Iterator[Wrong]:
         members: Mapping[str, Any] = part.value
         lacking = [name for name in part.wanted.get("required", ()) if name not in members]
         if lacking and members.keys() <= part.wanted.get("properties", {}).keys():

@@ -13,7 +13,7 @@ from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, place_in
-from halflap.lowcode.lint.nulls import Facts, Given, Null, joined, nullable, takes_null
+from halflap.lowcode.lint.nulls import Facts, GivenName, Null, joined, nullable, takes_null
 from halflap.lowcode.lint.reader import names_given, times_set
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.lint.scope import Schema
@@ -72,7 +72,7 @@ class Watch:
             found |= NONE if tree is None else fields_in(tree)
         return found
 
-    def under(self, value: Any, *branches: Sequence[doc.Step]) -> Fields:
+    def under(self, value: Any, *branches: Sequence[doc.StepModel]) -> Fields:
         """Return what decides the results of branches: what is read, and what they name and set."""
         names = (name for each in branches for name in names_given(each, ()))
         return self.fields(value) | frozenset((name,) for name in names)
@@ -85,15 +85,15 @@ class Watch:
         every = len(going) == len(ways)
         self.facts = joined(before, going or [facts for facts, _ in ways], why, under, every=every)
 
-    def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.Step]) -> Facts:
+    def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.StepModel]) -> Facts:
         """Go into a loop; gives the facts for the first step after it, so far."""
         before = self.facts
         before.forget(*times_set(body))
         self.facts = before.where(self.condition(where), true=True)
         tree = self._tree(items)
         field = None if tree is None else field_of(tree)
-        source = None if field is None else self.facts.given.get(field[0], Given(declared=True))
-        self.facts.give(item, Given(declared=source is not None and source.declared))
+        source = None if field is None else self.facts.given.get(field[0], GivenName(declared=True))
+        self.facts.give(item, GivenName(declared=source is not None and source.declared))
         return before
 
     def leave(self, before: Facts, step: doc.ForStep) -> None:
@@ -117,7 +117,7 @@ class Watch:
         under = self.under(None, step.attempt, step.catch)
         ways = [start.unchanged(), self.facts]
         made = joined(start, ways, TRIED, under, every=True, base=before)
-        made.give(step.error, Given(declared=True))
+        made.give(step.error, GivenName(declared=True))
         return made
 
     # What steps give ----------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Watch:
     def result(self, name: str, schema: Schema | None, why: str, *, declared: bool) -> None:
         """A step has given its result; `why` it may be null where its schema says that it may."""
         absent = why if schema is None or nullable(schema) else ""
-        self.facts.give(name, Given(absent, declared))
+        self.facts.give(name, GivenName(absent, declared))
 
     def assigned(self, name: str, value: Any, names: Names) -> None:
         """A variable was set."""
@@ -135,7 +135,7 @@ class Watch:
             source = ".".join(found.field)
             why = f"it is set to what `{source}` gives, and there {found.why}"
         read = self.fields(value)
-        self.facts.give(name, Given(why, rests=self.facts.closure(read)))
+        self.facts.give(name, GivenName(why, rests=self.facts.closure(read)))
         if any(map(self._changes, read)):
             self._changing.add(name)
 
@@ -198,7 +198,7 @@ class Watch:
                         rules.ATTEMPT, *place, f"{'.'.join(name.path)} {_CHANGES}"
                     )
 
-    def decides(self, reads: Sequence[Read], *branches: Sequence[doc.Step]) -> None:
+    def decides(self, reads: Sequence[Read], *branches: Sequence[doc.StepModel]) -> None:
         """Note that what is read here decides which steps are done; such as leave no record are
         left alone.
         """

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from halflap.errors import DefinitionError
 from halflap.lowcode.outline.calls import Meanings
 from halflap.lowcode.outline.document import outline_document
-from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Place, within
+from halflap.lowcode.outline.nodes import FlowOutline, NodeBlock, Outline, OutlineNode, Span, within
 from halflap.lowcode.outline.python import outline_python, survey_of
 from halflap.lowcode.outline.text import as_text, flow_lines
 from halflap.lowcode.source import read
 
 __all__ = [
     "FlowOutline",
-    "Node",
     "NodeBlock",
     "Outline",
-    "Place",
+    "OutlineNode",
+    "Span",
     "as_text",
     "flow_lines",
     "outline",

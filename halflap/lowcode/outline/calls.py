@@ -15,7 +15,7 @@ WRAPPERS = frozenset({"titled", "retried", "untyped"})
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class OutlineAction:
     """An action of a component, or a function under `@step` (without a component)."""
 
     name: str
@@ -41,7 +41,7 @@ class Helper:
     """A function of the author's own, and what is in scope where it is defined."""
 
     node: Function | ast.Lambda
-    scope: Scope = field(compare=False)
+    scope: FunctionScope = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Helper:
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class OutlineChild:
     """The execution of a flow that was started."""
 
     flow: str
@@ -75,7 +75,7 @@ class Sandboxed:
     """A code step by its text, `code("…")`, and what is in scope where it is made."""
 
     call: ast.Call
-    scope: Scope = field(compare=False)
+    scope: FunctionScope = field(compare=False)
 
     @property
     def title(self) -> str:
@@ -99,12 +99,14 @@ class Sandboxed:
         return _items(argument(self.call, 9, "actions"))
 
 
-Meaning = Action | OfContext | Helper | Child | Listed | Sandboxed | Conditional | None
+Meaning = (
+    OutlineAction | OfContext | Helper | OutlineChild | Listed | Sandboxed | Conditional | None
+)
 """The meaning of a name; None for all else."""
 
 
 @dataclass(slots=True)
-class Scope:
+class FunctionScope:
     """The names in scope at a place of a function."""
 
     module: Module
@@ -112,15 +114,15 @@ class Scope:
     """The names that functions around it bind, which hide the module's."""
     names: dict[str, Meaning] = field(default_factory=dict[str, Meaning])
 
-    def copy(self) -> Scope:
+    def copy(self) -> FunctionScope:
         """The same names, to go on with in a branch."""
         return replace(self, names=dict(self.names))
 
-    def inner(self, function: Function | ast.Lambda) -> Scope:
+    def inner(self, function: Function | ast.Lambda) -> FunctionScope:
         """Return the scope of a function that is defined here."""
         bound = local_names(function)
         names = {name: each for name, each in self.names.items() if name not in bound}
-        return Scope(self.module, self.own | bound, names)
+        return FunctionScope(self.module, self.own | bound, names)
 
     def bind(self, target: ast.expr, meaning: Meaning) -> None:
         """Note what a name means from here on."""
@@ -137,7 +139,7 @@ class Scope:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.names.pop(node.id, None)
 
-    def meet(self, *branches: Scope) -> None:
+    def meet(self, *branches: FunctionScope) -> None:
         """After branches: a name means what it means in all of them."""
         if branches:
             first, *rest = branches
@@ -156,7 +158,7 @@ class Meanings:
     _variables: dict[str, dict[str, ast.expr]] = field(default_factory=dict[str, Any])
     _following: set[str] = field(default_factory=set[str])
 
-    def of(self, node: ast.expr, scope: Scope) -> Meaning:
+    def of(self, node: ast.expr, scope: FunctionScope) -> Meaning:
         """Return the meaning of an expression that is called."""
         match node:
             case ast.Name(id=name) if name in scope.names or name in scope.own:
@@ -165,7 +167,7 @@ class Meanings:
                 owner = self.of(value, scope)
                 if isinstance(owner, OfContext):
                     return OfContext((*owner.path, attribute))
-                if isinstance(owner, Child):
+                if isinstance(owner, OutlineChild):
                     return owner if attribute == "result" else None
                 return self._global(node, scope)
             case ast.Call(func=ast.Attribute(value=value, attr=wrapper)) if wrapper in WRAPPERS:
@@ -174,7 +176,7 @@ class Meanings:
                 scope.module.meaning(function, scope.own) == "functools.partial"
             ):
                 found = self.of(first, scope)
-                return replace(found, parameters=()) if isinstance(found, Action) else found
+                return replace(found, parameters=()) if isinstance(found, OutlineAction) else found
             case ast.Call(func=function) if self._is_code(function, scope):
                 return Sandboxed(node, scope)
             case ast.Lambda():
@@ -187,24 +189,26 @@ class Meanings:
             case _:
                 return self._global(node, scope)
 
-    def _is_code(self, node: ast.expr, scope: Scope) -> bool:
+    def _is_code(self, node: ast.expr, scope: FunctionScope) -> bool:
         """Return whether this is `halflap.code`."""
         return self.survey.canonical(scope.module.meaning(node, scope.own)) == "halflap.code"
 
-    def _wrapped(self, meaning: Meaning, wrapper: str, call: ast.Call, scope: Scope) -> Meaning:
+    def _wrapped(
+        self, meaning: Meaning, wrapper: str, call: ast.Call, scope: FunctionScope
+    ) -> Meaning:
         if isinstance(meaning, Conditional):
             one, other = (
                 self._wrapped(each, wrapper, call, scope) for each in (meaning.one, meaning.other)
             )
             return Conditional(meaning.test, one, other)
         given = [*call.args, *(each.value for each in call.keywords)]
-        if not isinstance(meaning, Action) or not given or wrapper == "untyped":
-            return meaning if isinstance(meaning, Action) else None
+        if not isinstance(meaning, OutlineAction) or not given or wrapper == "untyped":
+            return meaning if isinstance(meaning, OutlineAction) else None
         if wrapper == "retried":
             return replace(meaning, retry=ast.unparse(given[0]))
         return replace(meaning, title=text_of(given[0]))
 
-    def _global(self, node: ast.expr, scope: Scope) -> Meaning:
+    def _global(self, node: ast.expr, scope: FunctionScope) -> Meaning:
         """Return the meaning of a name of a module."""
         name = self.survey.canonical(scope.module.meaning(node, scope.own))
         if name is None:
@@ -216,17 +220,17 @@ class Meanings:
             if each.name == rest:
                 return self._own(module, each)
         if (function := module.functions.get(rest)) is not None:
-            return Helper(function, Scope(module))
+            return Helper(function, FunctionScope(module))
         assigned = self.variables(module).get(rest)
         if assigned is None or name in self._following:
             return None
         self._following.add(name)
         try:
-            return self.of(assigned, Scope(module))
+            return self.of(assigned, FunctionScope(module))
         finally:
             self._following.remove(name)
 
-    def named(self, component: str, action: str) -> Action | None:
+    def named(self, component: str, action: str) -> OutlineAction | None:
         """An action as a document names it: of the project's own component, or an installed one."""
         module, _ = self.survey.split(component)
         if module is not None:
@@ -244,7 +248,7 @@ class Meanings:
         found = self.named(component, action)
         return known.titled(action) if found is None else found.title
 
-    def installed(self, name: str) -> Action | None:
+    def installed(self, name: str) -> OutlineAction | None:
         """An action of an installed component, by the name under which a source has it."""
         component, short = known.component_in(name)
         return None if component is None else _installed(component, short)
@@ -263,13 +267,13 @@ class Meanings:
         component, short = known.component_in(name or "")
         return ast.unparse(called) if component is None else f"{component}.{short}"
 
-    def local_step(self, function: Function) -> Action:
+    def local_step(self, function: Function) -> OutlineAction:
         """A function under `@step`, as it is recorded."""
         title = decorated(function).get("title")
         shown = known.titled(function.name) if title is None else text_of(title)
-        return Action(function.name, shown, None, tuple(parameters(function)))
+        return OutlineAction(function.name, shown, None, tuple(parameters(function)))
 
-    def _own(self, module: Module, function: Function) -> Action:
+    def _own(self, module: Module, function: Function) -> OutlineAction:
         owner, made = self.component_of(module, function), self.local_step(function)
         return made if owner is None else replace(made, name=f"{owner}.{function.name}")
 
@@ -298,14 +302,16 @@ class Meanings:
         return self._variables[module.name]
 
 
-def _installed(component: str, action: str) -> Action | None:
+def _installed(component: str, action: str) -> OutlineAction | None:
     """An action of an installed component; None where it has no such action."""
     loaded = known.component(component)
     found = None if loaded is None else loaded.actions.get(action)
     title = found.title if found is not None else known.title_of(component, action)
     if title is None:
         return None
-    return Action(f"{component}.{action}", title, None, () if found is None else found.parameters)
+    return OutlineAction(
+        f"{component}.{action}", title, None, () if found is None else found.parameters
+    )
 
 
 def parameters(function: Function | ast.Lambda) -> list[str]:

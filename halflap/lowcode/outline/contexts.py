@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from halflap.lowcode.outline.calls import Scope, argument, flow_name, inputs_of, text_of
-from halflap.lowcode.outline.nodes import Node, Place, made
+from halflap.lowcode.outline.calls import FunctionScope, argument, flow_name, inputs_of, text_of
+from halflap.lowcode.outline.nodes import OutlineNode, Span, made
 from halflap.sdk.purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
 from halflap.sdk.survey import Survey
 
@@ -22,11 +22,11 @@ def awaited(path: tuple[str, ...]) -> bool:
 def of_context(
     call: ast.Call,
     path: tuple[str, ...],
-    place: Place,
+    place: Span,
     id: str | None,
     survey: Survey,
-    scope: Scope,
-) -> Node | None:
+    scope: FunctionScope,
+) -> OutlineNode | None:
     """The node of a call of what `ctx` has; None where it is no step (`ctx.now()`)."""
     first = argument(call, 0, "key" if path[0] == "state" else "time")
     shown = "" if first is None else text_of(first)
@@ -70,7 +70,7 @@ def of_context(
             return None
 
 
-def sibling(call: ast.Call, survey: Survey, scope: Scope) -> str:
+def sibling(call: ast.Call, survey: Survey, scope: FunctionScope) -> str:
     """The flow that a call names first."""
     first = argument(call, 0, "flow")
     match first:
@@ -93,7 +93,7 @@ def _rest(call: ast.Call) -> ast.Call:
     return ast.Call(call.func, call.args[1:], call.keywords)
 
 
-def _pairs(node: ast.expr | None, survey: Survey, scope: Scope) -> str:
+def _pairs(node: ast.expr | None, survey: Survey, scope: FunctionScope) -> str:
     """The name of pairs: what `integration.pairs("…")` was given, or the variable's."""
     if node is None:
         return ""

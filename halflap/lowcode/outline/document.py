@@ -11,20 +11,20 @@ from halflap.lowcode.kinds.code import code_place
 from halflap.lowcode.kinds.raw import fields_in
 from halflap.lowcode.kinds.role import Block
 from halflap.lowcode.outline.known import titled
-from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Place
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.outline.nodes import FlowOutline, NodeBlock, Outline, OutlineNode, Span
+from halflap.lowcode.source import Path, SourceText
 
 Titles = Callable[[str, str], str]
 """Returns the title of a component's action."""
 
 
-def outline_document(source: Source, titles: Titles) -> Outline:
+def outline_document(source: SourceText, titles: Titles) -> Outline:
     """Return the outline of a document that was read, exactly or as far as it can be."""
     return _Document(source, titles).outline()
 
 
 class _Document:
-    def __init__(self, source: Source, titles: Titles) -> None:
+    def __init__(self, source: SourceText, titles: Titles) -> None:
         self._source = source
         self._titles = titles
         self._ends = _ends(source)
@@ -61,24 +61,24 @@ class _Document:
                 steps=self._nodes(steps, (*path, key), "route" if routes else None),
             )
 
-    def _nodes(self, steps: Any, path: Path, kind: str | None = None) -> list[Node]:
+    def _nodes(self, steps: Any, path: Path, kind: str | None = None) -> list[OutlineNode]:
         """The nodes of a list of steps; `kind` is that of what is no step."""
         items = cast("list[Any]", steps) if isinstance(steps, list) else []
         return [
             self._node(each, (*path, at), kind or kind_of(each)) for at, each in enumerate(items)
         ]
 
-    def _node(self, step: Any, path: Path, kind: str | None) -> Node:
+    def _node(self, step: Any, path: Path, kind: str | None) -> OutlineNode:
         place = self._at(path)
         if kind is None:
             fields = _named(_members(step)) or {"unknown": step}
-            return Node(path=path, place=place, kind="unknown", fields=fields)
+            return OutlineNode(path=path, place=place, kind="unknown", fields=fields)
         members = dict(_members(step))
         blocks = [] if kind == "route" else list(self._blocks(members, path))
         title, id = _take(members, "title"), _take(members, "id")
         if kind == "code":
             blocks.append(NodeBlock(path=(*path, "code"), nodes=list(self._called(members, path))))
-        return Node(
+        return OutlineNode(
             path=path,
             place=place,
             kind=kind,
@@ -118,7 +118,7 @@ class _Document:
             return self._titles(owner, short)
         return "Code" if kind == "code" else None
 
-    def _called(self, step: Mapping[Any, Any], path: Path) -> Iterator[Node]:
+    def _called(self, step: Mapping[Any, Any], path: Path) -> Iterator[OutlineNode]:
         """The actions that code awaits, each a step of its own, in the order of the text."""
         text, inputs = _text(step.get("code")), [*map(str, _members(step.get("with")))]
         try:
@@ -127,9 +127,9 @@ class _Document:
         except CodeError:
             return  # lint says what is wrong with it
         for at, each in enumerate(uses):
-            yield Node(
+            yield OutlineNode(
                 path=(*path, "code", at),
-                place=Place(
+                place=Span(
                     file=self._source.file, line=each.line, column=each.column, end_line=each.line
                 ),
                 kind="action",
@@ -137,9 +137,9 @@ class _Document:
                 fields={"action": each.name},
             )
 
-    def _at(self, path: Path, *, key: bool = False) -> Place:
+    def _at(self, path: Path, *, key: bool = False) -> Span:
         start = self._source.key(path) if key else self._source.place(path)
-        return Place(
+        return Span(
             file=self._source.file,
             line=start.line,
             column=start.column,
@@ -164,7 +164,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _ends(source: Source) -> dict[Path, int]:
+def _ends(source: SourceText) -> dict[Path, int]:
     """Return the last line of each value, by its path."""
     ends: dict[Path, int] = {}
     for path, place in source.values.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from halflap.lowcode.outline.nodes import FlowOutline, Node, Part, Path, within
+from halflap.lowcode.outline.nodes import FlowOutline, OutlineNode, OutlinePart, Path, within
 from halflap.model import EARLIER, Micros, Record
 
 NodeState = Literal["succeeded", "failed", "retrying", "waiting"]
@@ -29,7 +29,7 @@ class Trace:
     stopped: str = ""
 
 
-class NodeRun(Part):
+class NodeRun(OutlinePart):
     """A node, or a block of one, as an execution went through it."""
 
     path: Path
@@ -117,7 +117,7 @@ def recorded_as(record: Record) -> str:
             return kind
 
 
-def records_as(node: Node) -> str | None:
+def records_as(node: OutlineNode) -> str | None:
     """Return the same of a node, as far as its text says; `None` of one that records nothing."""
     text = node.text
     match node.kind:
@@ -142,7 +142,7 @@ def records_as(node: Node) -> str | None:
             return None
 
 
-def matched(nodes: Iterable[Node]) -> Mapping[str, Path]:
+def matched(nodes: Iterable[OutlineNode]) -> Mapping[str, Path]:
     """Return the address of the only node that can have made a record, by what they share."""
     found: dict[str, Path | None] = {}
     for shared, path in _recording(nodes):
@@ -150,7 +150,7 @@ def matched(nodes: Iterable[Node]) -> Mapping[str, Path]:
     return {shared: path for shared, path in found.items() if path is not None}
 
 
-def _recording(nodes: Iterable[Node]) -> Iterator[tuple[str, Path]]:
+def _recording(nodes: Iterable[OutlineNode]) -> Iterator[tuple[str, Path]]:
     for each in nodes:
         if (shared := records_as(each)) is not None:
             yield shared, each.path

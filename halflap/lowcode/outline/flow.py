@@ -11,30 +11,30 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halflap.lowcode.outline.calls import (
-    Child,
+    FunctionScope,
     Helper,
     Listed,
     Meaning,
     OfContext,
-    Scope,
+    OutlineChild,
     argument,
     inputs_of,
     text_of,
 )
 from halflap.lowcode.outline.comments import comments_of
 from halflap.lowcode.outline.contexts import sibling
-from halflap.lowcode.outline.nodes import Node, NodeBlock, block, made
+from halflap.lowcode.outline.nodes import NodeBlock, OutlineNode, block, made
 from halflap.lowcode.outline.pruning import pruned
 from halflap.lowcode.outline.values import Values, is_context
 from halflap.sdk.survey import Function, Module
 
 
-class Reader(Values):
+class FlowReader(Values):
     """Reads one flow."""
 
-    def flow(self, module: Module, function: Function) -> list[Node]:
+    def flow(self, module: Module, function: Function) -> list[OutlineNode]:
         """The steps of a flow's function."""
-        scope = Scope(module).inner(function)
+        scope = FunctionScope(module).inner(function)
         for at, each in enumerate((*function.args.posonlyargs, *function.args.args)):
             if at == 0 or is_context(each):
                 scope.names[each.arg] = OfContext()
@@ -45,10 +45,10 @@ class Reader(Values):
 
     # Statements -------------------------------------------------------------------------------
 
-    def block(self, body: Iterable[ast.stmt], scope: Scope) -> list[Node]:
+    def block(self, body: Iterable[ast.stmt], scope: FunctionScope) -> list[OutlineNode]:
         return [node for each in body for node in self._statement(each, scope)]
 
-    def _statement(self, node: ast.stmt, scope: Scope) -> list[Node]:
+    def _statement(self, node: ast.stmt, scope: FunctionScope) -> list[OutlineNode]:
         match node:
             case ast.Expr(value=value):
                 return self.value(value, scope)
@@ -91,7 +91,9 @@ class Reader(Values):
                 values = (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr))
                 return [found for each in values for found in self.value(each, scope)]
 
-    def assign(self, targets: Sequence[ast.expr], value: ast.expr, scope: Scope) -> list[Node]:
+    def assign(
+        self, targets: Sequence[ast.expr], value: ast.expr, scope: FunctionScope
+    ) -> list[OutlineNode]:
         name = next((each.id for each in targets if isinstance(each, ast.Name)), None)
         nodes = self.value(value, scope, name)
         meaning = self._meanings.of(value, scope)
@@ -103,17 +105,17 @@ class Reader(Values):
             scope.bind(each, meaning)
         return nodes
 
-    def _started(self, called: ast.expr, scope: Scope) -> Meaning:
+    def _started(self, called: ast.expr, scope: FunctionScope) -> Meaning:
         """Return the meaning of `await ctx.start(…)`."""
         match called:
             case ast.Call(func=function) if self._meanings.of(function, scope) == OfContext(
                 ("start",)
             ):
-                return Child(sibling(called, self._meanings.survey, scope))
+                return OutlineChild(sibling(called, self._meanings.survey, scope))
             case _:
                 return None
 
-    def _defined(self, node: Function, scope: Scope) -> Meaning:
+    def _defined(self, node: Function, scope: FunctionScope) -> Meaning:
         """A function that is defined within one."""
         for each in node.decorator_list:
             named = each.func if isinstance(each, ast.Call) else each
@@ -121,7 +123,9 @@ class Reader(Values):
                 return self._meanings.local_step(node)
         return Helper(node, scope)
 
-    def _return(self, node: ast.stmt, value: ast.expr | None, scope: Scope) -> list[Node]:
+    def _return(
+        self, node: ast.stmt, value: ast.expr | None, scope: FunctionScope
+    ) -> list[OutlineNode]:
         if isinstance(value, ast.IfExp):
             one = self._return(node, value.body, scope)
             other = self._return(node, value.orelse, scope)
@@ -137,7 +141,7 @@ class Reader(Values):
             return nodes
         return [*nodes, made("stop", place, {"stop": self._ending(value, scope)})]
 
-    def _ending(self, value: ast.expr | None, scope: Scope) -> Any:
+    def _ending(self, value: ast.expr | None, scope: FunctionScope) -> Any:
         if value is None or is_nothing(value):
             return True
         if isinstance(value, ast.Call):
@@ -154,7 +158,7 @@ class Reader(Values):
                     pass
         return {"answer": ast.unparse(value)}
 
-    def _if(self, node: ast.If, scope: Scope) -> list[Node]:
+    def _if(self, node: ast.If, scope: FunctionScope) -> list[OutlineNode]:
         before = self.value(node.test, scope)
         one, other = scope.copy(), scope.copy()
         then, otherwise = self.block(node.body, one), self.block(node.orelse, other)
@@ -162,7 +166,7 @@ class Reader(Values):
         scope.meet(*(each for body, each in branches if not leaves(body)))
         return [*before, self.either(node, node.test, then, otherwise, scope, title=True)]
 
-    def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> list[Node]:
+    def _for(self, node: ast.For | ast.AsyncFor, scope: FunctionScope) -> list[OutlineNode]:
         before = self.value(node.iter, scope)
         if isinstance(node, ast.AsyncFor) and not before:
             before = self.awaited(
@@ -179,7 +183,7 @@ class Reader(Values):
         )
         return [*before, loop, *self.block(node.orelse, scope)]
 
-    def _while(self, node: ast.While, scope: Scope) -> list[Node]:
+    def _while(self, node: ast.While, scope: FunctionScope) -> list[OutlineNode]:
         scope.forget(*node.body)
         asked = self.value(node.test, scope)
         loop = made(
@@ -191,7 +195,7 @@ class Reader(Values):
         )
         return [loop, *self.block(node.orelse, scope)]
 
-    def _try(self, node: ast.Try | ast.TryStar, scope: Scope) -> list[Node]:
+    def _try(self, node: ast.Try | ast.TryStar, scope: FunctionScope) -> list[OutlineNode]:
         steps = self.block(node.body, scope)
         scope.forget(*node.body)
         catches: list[NodeBlock] = []
@@ -224,11 +228,11 @@ class Reader(Values):
             )
         ]
 
-    def _match(self, node: ast.Match, scope: Scope) -> list[Node]:
+    def _match(self, node: ast.Match, scope: FunctionScope) -> list[OutlineNode]:
         before = self.value(node.subject, scope)
         cases: list[NodeBlock] = []
-        default: list[Node] = []
-        branches: list[Scope] = []
+        default: list[OutlineNode] = []
+        branches: list[FunctionScope] = []
         for each in node.cases:
             branch = scope.copy()
             branch.forget(each.pattern)

@@ -15,7 +15,7 @@ Path = tuple[str | bool | int, ...]
 """An address: of a document, where the value stands in it; of Python, the place in the outline."""
 
 
-class Part(BaseModel):
+class OutlinePart(BaseModel):
     """A part of an outline. Nodes hold each other, so none is completed before one is made."""
 
     model_config = ConfigDict(
@@ -23,7 +23,7 @@ class Part(BaseModel):
     )
 
 
-class Place(Part):
+class Span(OutlinePart):
     """Where something stands: line and column from 1, and the line on which it ends."""
 
     file: str
@@ -32,12 +32,12 @@ class Place(Part):
     end_line: int
 
 
-class Node(Part):
+class OutlineNode(OutlinePart):
     """A step, a branch, a loop, or another part of a flow."""
 
     path: Path = ()
     """Its address, which edits, findings and executions share; a field's is `[*path, key]`."""
-    place: Place
+    place: Span
     kind: str
     """The key that names its kind in a document, and for Python also `group` (a function that holds
     steps), `while`, `result`, `continue`, `return`; `route` of a pre-process flow; `unknown` for what
@@ -56,31 +56,31 @@ class Node(Part):
         found = self.fields.get(key)
         return found if isinstance(found, str) else ""
 
-    def with_blocks(self, blocks: Iterable[NodeBlock]) -> Node:
+    def with_blocks(self, blocks: Iterable[NodeBlock]) -> OutlineNode:
         """Return the node with other blocks."""
         return self.model_copy(update={"blocks": list(blocks)})
 
 
-class NodeBlock(Part):
+class NodeBlock(OutlinePart):
     """A list of nodes within one: `then`, `do`, or a case of `cases`."""
 
     path: Path
     """Where its nodes stand; a node is inserted here."""
-    place: Place | None = None
+    place: Span | None = None
     """Where its key stands; null where it has none."""
     title: str | None = None
-    nodes: list[Node] = []
+    nodes: list[OutlineNode] = []
 
-    def with_nodes(self, nodes: Sequence[Node]) -> NodeBlock:
+    def with_nodes(self, nodes: Sequence[OutlineNode]) -> NodeBlock:
         """Return the block with other nodes."""
         return self.model_copy(update={"nodes": list(nodes)})
 
 
-class FlowOutline(Part):
+class FlowOutline(OutlinePart):
     """A flow, as its text has it."""
 
     path: Path
-    place: Place
+    place: Span
     name: str
     title: str
     description: str
@@ -92,17 +92,17 @@ class FlowOutline(Part):
     """True if its URL is the same for all customers."""
     fields: dict[str, Any] = {}
     """By key, all else that it says: the trigger's inputs, its order, its filter."""
-    steps: list[Node]
+    steps: list[OutlineNode]
 
 
-class UnknownFlows(Part):
+class UnknownFlows(OutlinePart):
     """Python that may add flows, and cannot be followed."""
 
-    place: Place
+    place: Span
     text: str
 
 
-class Outline(Part):
+class Outline(OutlinePart):
     """An integration, as its text has it: nothing of it was run."""
 
     name: str
@@ -117,29 +117,31 @@ class Outline(Part):
 
 def made(
     kind: str,
-    place: Place,
+    place: Span,
     fields: Mapping[str, Any | None],
     blocks: Iterable[NodeBlock] = (),
     *,
     title: str | None = None,
     id: str | None = None,
-) -> Node:
+) -> OutlineNode:
     """Return a node that has no address yet; fields that are None are left out."""
     given = {key: each for key, each in fields.items() if each is not None}
-    return Node(place=place, kind=kind, title=title, id=id, fields=given, blocks=list(blocks))
+    return OutlineNode(
+        place=place, kind=kind, title=title, id=id, fields=given, blocks=list(blocks)
+    )
 
 
-def block(name: str, nodes: Sequence[Node]) -> NodeBlock:
+def block(name: str, nodes: Sequence[OutlineNode]) -> NodeBlock:
     """Return a block that has no address yet but its name."""
     return NodeBlock(path=(name,), nodes=list(nodes))
 
 
-def addressed(nodes: Sequence[Node], path: Path) -> list[Node]:
+def addressed(nodes: Sequence[OutlineNode], path: Path) -> list[OutlineNode]:
     """Return nodes with their addresses in a list that stands at a path; no two have the same one."""
     return [_addressed(each, (*path, at)) for at, each in enumerate(nodes)]
 
 
-def _addressed(node: Node, path: Path) -> Node:
+def _addressed(node: OutlineNode, path: Path) -> OutlineNode:
     blocks: list[NodeBlock] = []
     taken: set[Path] = set()
     for each in node.blocks:
@@ -154,7 +156,7 @@ def _addressed(node: Node, path: Path) -> Node:
     return node.model_copy(update={"path": path, "blocks": blocks})
 
 
-def within(nodes: Sequence[Node]) -> Iterator[Node]:
+def within(nodes: Sequence[OutlineNode]) -> Iterator[OutlineNode]:
     """Yield nodes and all that are in them, in the order of the text."""
     stack = list(reversed(nodes))
     while stack:

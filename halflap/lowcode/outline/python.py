@@ -16,7 +16,7 @@ from halflap.lowcode.outline.calls import (
     text_of,
 )
 from halflap.lowcode.outline.comments import Comments, first_sentence
-from halflap.lowcode.outline.flow import Reader
+from halflap.lowcode.outline.flow import FlowReader
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
 from halflap.lowcode.outline.values import place_of
@@ -105,7 +105,7 @@ class _Integration:
         trigger, name = options.pop("trigger", None), flow_name(function)
         path = ("preprocess" if verb == "preprocess" else "flows", name)
         try:
-            steps = Reader(self._meanings, self._comments).flow(module, function)
+            steps = FlowReader(self._meanings, self._comments).flow(module, function)
             steps = addressed(steps, (*path, "steps"))
         except RecursionError:
             raise DefinitionError(

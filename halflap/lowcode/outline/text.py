@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Path
+from halflap.lowcode.outline.nodes import FlowOutline, NodeBlock, Outline, OutlineNode, Path
 from halflap.sdk import codec
 
 LONGEST = 60
@@ -46,7 +46,7 @@ def _heading(flow: FlowOutline) -> str:
     return f"{what}{flow.name} on {flow.trigger}: {flow.title} ({at})"
 
 
-def _lines(nodes: Sequence[Node], depth: int, file: str) -> Iterator[Line]:
+def _lines(nodes: Sequence[OutlineNode], depth: int, file: str) -> Iterator[Line]:
     for node in nodes:
         first = next((each for block in node.blocks for each in block.nodes), node)
         elsewhere = first.place.file if node.kind == "group" else file
@@ -60,12 +60,12 @@ def _lines(nodes: Sequence[Node], depth: int, file: str) -> Iterator[Line]:
             yield from _lines(each.nodes, depth + 1, elsewhere)
 
 
-def _block_heading(node: Node, block: NodeBlock) -> str:
+def _block_heading(node: OutlineNode, block: NodeBlock) -> str:
     name, *value = block.path[len(node.path) :]
     return " ".join([str(name).removesuffix("s"), *(short(shown(each)) for each in value)])
 
 
-def line_of(node: Node) -> str:
+def line_of(node: OutlineNode) -> str:
     """Render a node on one line: its name, its kind, and its fields as the document writes them."""
     own = node.fields.get(node.kind)
     words = [node.kind] if own is None or own is True else [node.kind, short(shown(own))]

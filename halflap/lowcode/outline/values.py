@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.code.literal import cleaned, place_in
 from halflap.lowcode.outline.calls import (
-    Action,
-    Child,
     Conditional,
+    FunctionScope,
     Helper,
     Listed,
     Meaning,
     Meanings,
     OfContext,
+    OutlineAction,
+    OutlineChild,
     Sandboxed,
-    Scope,
     argument,
     inputs_of,
     parameters,
@@ -27,7 +27,7 @@ from halflap.lowcode.outline.calls import (
 from halflap.lowcode.outline.comments import Comments, comments_of, first_sentence
 from halflap.lowcode.outline.contexts import awaited as is_awaited
 from halflap.lowcode.outline.contexts import of_context, sibling
-from halflap.lowcode.outline.nodes import Node, Place, block, made
+from halflap.lowcode.outline.nodes import OutlineNode, Span, block, made
 from halflap.lowcode.outline.pruning import holds_step
 from halflap.sdk.survey import Function, Module
 
@@ -47,14 +47,18 @@ class Values(ABC):
         self._count = 0
 
     @abstractmethod
-    def block(self, body: Iterable[ast.stmt], scope: Scope) -> list[Node]:
+    def block(self, body: Iterable[ast.stmt], scope: FunctionScope) -> list[OutlineNode]:
         """The steps of statements, one after another."""
 
     @abstractmethod
-    def assign(self, targets: list[ast.expr], value: ast.expr, scope: Scope) -> list[Node]:
+    def assign(
+        self, targets: list[ast.expr], value: ast.expr, scope: FunctionScope
+    ) -> list[OutlineNode]:
         """The steps of an assignment; what its names mean is noted."""
 
-    def value(self, node: ast.expr | None, scope: Scope, id: str | None = None) -> list[Node]:
+    def value(
+        self, node: ast.expr | None, scope: FunctionScope, id: str | None = None
+    ) -> list[OutlineNode]:
         """The steps within an expression, in the order in which Python evaluates it."""
         if node is None or not calls(node):
             return []
@@ -75,7 +79,7 @@ class Values(ABC):
             case ast.NamedExpr(target=target, value=value):
                 return self.assign([target], value, scope)
             case _:
-                found: list[Node] = []
+                found: list[OutlineNode] = []
                 for each in ast.iter_child_nodes(node):
                     inner = each.value if isinstance(each, ast.keyword) else each
                     if isinstance(inner, ast.expr):
@@ -83,8 +87,13 @@ class Values(ABC):
                 return found
 
     def _in_turn(
-        self, node: ast.expr, op: ast.boolop, first: ast.expr, rest: list[ast.expr], scope: Scope
-    ) -> list[Node]:
+        self,
+        node: ast.expr,
+        op: ast.boolop,
+        first: ast.expr,
+        rest: list[ast.expr],
+        scope: FunctionScope,
+    ) -> list[OutlineNode]:
         """`and` and `or`: what stands later happens only where it is needed."""
         before = self.value(first, scope)
         if not rest:
@@ -93,7 +102,9 @@ class Values(ABC):
         test = first if isinstance(op, ast.And) else ast.UnaryOp(ast.Not(), first)
         return [*before, self.either(node, test, later, [], scope)]
 
-    def _comprehension(self, node: Comprehension, scope: Scope, id: str | None) -> list[Node]:
+    def _comprehension(
+        self, node: Comprehension, scope: FunctionScope, id: str | None
+    ) -> list[OutlineNode]:
         scope = scope.copy()
         first, *more = node.generators
         before = self.value(first.iter, scope)
@@ -123,8 +134,8 @@ class Values(ABC):
         return [*before, *steps]
 
     def awaited(
-        self, node: ast.expr, scope: Scope, id: str | None = None, shown: str | None = None
-    ) -> list[Node]:
+        self, node: ast.expr, scope: FunctionScope, id: str | None = None, shown: str | None = None
+    ) -> list[OutlineNode]:
         """The steps of what is awaited; `shown` is how it is shown where it cannot be followed."""
         if isinstance(node, ast.Call):
             return self._called(node, scope, id, awaited=True, shown=shown)
@@ -140,12 +151,12 @@ class Values(ABC):
     def _called(
         self,
         call: ast.Call,
-        scope: Scope,
+        scope: FunctionScope,
         id: str | None,
         *,
         awaited: bool = False,
         shown: str | None = None,
-    ) -> list[Node]:
+    ) -> list[OutlineNode]:
         meaning = self._meanings.of(call.func, scope)
         given = [*call.args, *(each.value for each in call.keywords)]
         if meaning is None and self._meanings.of(call, scope) is not None:
@@ -160,12 +171,18 @@ class Values(ABC):
         return [*before, *self._meant(call, meaning, scope, id, awaited=awaited)]
 
     def _meant(
-        self, call: ast.Call, meaning: Meaning, scope: Scope, id: str | None, *, awaited: bool
-    ) -> list[Node]:
+        self,
+        call: ast.Call,
+        meaning: Meaning,
+        scope: FunctionScope,
+        id: str | None,
+        *,
+        awaited: bool,
+    ) -> list[OutlineNode]:
         """A call of what is known."""
         place = self.at(call, scope)
         match meaning:
-            case Action(name=name, title=title, retry=retry, parameters=names):
+            case OutlineAction(name=name, title=title, retry=retry, parameters=names):
                 kind = "code" if meaning.is_local else "action"
                 fields = {kind: name, "with": inputs_of(call, names), "retry": retry}
                 return [made(kind, place, fields, title=title, id=id)]
@@ -175,7 +192,7 @@ class Values(ABC):
                 group = self._group(call, meaning, scope, id)
                 plain = isinstance(function, ast.FunctionDef) and not awaited
                 return [] if plain and not holds_step([group]) else [group]
-            case Child(flow=flow):
+            case OutlineChild(flow=flow):
                 return [made("result", place, {"result": flow}, id=id)]
             case Conditional(test=test, one=one, other=other):
                 first = self._meant(call, one, scope, id, awaited=awaited)
@@ -184,21 +201,21 @@ class Values(ABC):
             case _:
                 return [self._unknown(call, scope)]
 
-    def _code(self, call: ast.Call, code: Sandboxed, place: Place, id: str | None) -> Node:
+    def _code(self, call: ast.Call, code: Sandboxed, place: Span, id: str | None) -> OutlineNode:
         """A code step, with the actions that its text calls; of an unknown text, all that it may."""
         found = [
             (each, meaning)
             for each in code.actions
-            if isinstance(meaning := self._meanings.of(each, code.scope), Action)
+            if isinstance(meaning := self._meanings.of(each, code.scope), OutlineAction)
         ]
         named = {meaning.name: meaning for _, meaning in found}
-        file, steps = code.scope.module.path, list[Node]()
+        file, steps = code.scope.module.path, list[OutlineNode]()
         if (uses := uses_of(code)) is None:
             for node, action in found:
                 at = self.at(node, code.scope)
                 steps.append(made("action", at, {"action": action.name}, title=action.title))
         for use in uses or ():
-            at = Place(file=file, line=use.line, column=use.column, end_line=use.line)
+            at = Span(file=file, line=use.line, column=use.column, end_line=use.line)
             title = named[use.name].title if use.name in named else use.action
             steps.append(made("action", at, {"action": use.name}, title=title))
         fields = {
@@ -211,11 +228,11 @@ class Values(ABC):
         self,
         call: ast.Call,
         given: list[ast.expr],
-        scope: Scope,
+        scope: FunctionScope,
         *,
         awaited: bool,
         shown: str | None,
-    ) -> list[Node]:
+    ) -> list[OutlineNode]:
         """A call of what is not known: it may hold steps where it is awaited, or handed some."""
         name = scope.module.meaning(call.func, scope.own) or ""
         if name in ("halflap.Route", "halflap.sdk.routing.Route"):
@@ -227,10 +244,10 @@ class Values(ABC):
     def _shown(self, call: ast.Call, *, awaited: bool) -> str:
         return f"await {ast.unparse(call)}" if awaited else ast.unparse(call)
 
-    def _holds_steps(self, node: ast.expr, scope: Scope) -> bool:
+    def _holds_steps(self, node: ast.expr, scope: FunctionScope) -> bool:
         """Return whether what is handed over can be called, and holds steps then."""
         match self._meanings.of(node, scope):
-            case Action() | Conditional():
+            case OutlineAction() | Conditional():
                 return True
             case Helper() as helper:
                 steps = self._helper_steps(helper, {})
@@ -241,8 +258,14 @@ class Values(ABC):
                 return False
 
     def _of_context(
-        self, call: ast.Call, meaning: OfContext, scope: Scope, id: str | None, *, awaited: bool
-    ) -> list[Node]:
+        self,
+        call: ast.Call,
+        meaning: OfContext,
+        scope: FunctionScope,
+        id: str | None,
+        *,
+        awaited: bool,
+    ) -> list[OutlineNode]:
         if meaning.path == ("gather",):
             return [self._gather(call, scope, id)]
         place = self.at(call, scope)
@@ -251,17 +274,17 @@ class Values(ABC):
             return [node]
         return [self._unknown(call, scope, self._shown(call, awaited=True))] if awaited else []
 
-    def _gather(self, call: ast.Call, scope: Scope, id: str | None) -> Node:
+    def _gather(self, call: ast.Call, scope: FunctionScope, id: str | None) -> OutlineNode:
         """`ctx.gather(items, do)`: a loop whose items go side by side."""
         items, do = argument(call, 0, "items"), argument(call, 1, "do")
         limit, settles = argument(call, 9, "limit"), argument(call, 9, "settle")
         item = "item"
-        steps: list[Node]
+        steps: list[OutlineNode]
         match None if do is None else self._meanings.of(do, scope):
             case Helper() as helper if (named := parameters(helper.node)) and do is not None:
                 item, found = named[0], self._helper_steps(helper, {})
                 steps = [self._unknown(do, scope)] if found is None else found
-            case Action() | Conditional() as one if do is not None:
+            case OutlineAction() | Conditional() as one if do is not None:
                 called = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
                 steps = self._meant(called, one, scope, None, awaited=True)
             case _:
@@ -280,12 +303,12 @@ class Values(ABC):
         self,
         node: ast.AST,
         test: ast.expr,
-        then: list[Node],
-        otherwise: list[Node],
-        scope: Scope,
+        then: list[OutlineNode],
+        otherwise: list[OutlineNode],
+        scope: FunctionScope,
         *,
         title: bool = False,
-    ) -> Node:
+    ) -> OutlineNode:
         """One thing or another, by a condition; with `title`, the comment on its line is one."""
         return made(
             "if",
@@ -297,7 +320,9 @@ class Values(ABC):
 
     # Functions of the author's own ------------------------------------------------------------
 
-    def _group(self, call: ast.Call, helper: Helper, scope: Scope, id: str | None) -> Node:
+    def _group(
+        self, call: ast.Call, helper: Helper, scope: FunctionScope, id: str | None
+    ) -> OutlineNode:
         given = bound(helper.node, call)
         names = {name: self._meanings.of(each, scope) for name, each in given}
         steps = self._helper_steps(helper, names)
@@ -313,7 +338,7 @@ class Values(ABC):
             "group", self.at(call, scope), fields, [block("steps", steps or [])], title=title, id=id
         )
 
-    def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[Node] | None:
+    def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[OutlineNode] | None:
         """A function's steps; None where they are left out, since it calls itself or is too much."""
         if helper.node in self._within or self._count > MOST_NODES:
             return None
@@ -323,7 +348,7 @@ class Values(ABC):
         finally:
             self._within.pop()
 
-    def _body(self, helper: Helper, names: dict[str, Meaning]) -> list[Node]:
+    def _body(self, helper: Helper, names: dict[str, Meaning]) -> list[OutlineNode]:
         function, scope = helper.node, helper.scope.inner(helper.node)
         scope.names |= names
         if isinstance(function, ast.Lambda):
@@ -341,21 +366,21 @@ class Values(ABC):
 
     # Nodes ------------------------------------------------------------------------------------
 
-    def _route(self, call: ast.Call, scope: Scope) -> Node:
+    def _route(self, call: ast.Call, scope: FunctionScope) -> OutlineNode:
         whose = [each for each in call.keywords if each.arg in ("customer", "config", "instance")]
         fields = {str(each.arg): ast.unparse(each.value) for each in whose}
         flow = sibling(call, self._meanings.survey, scope)
         return made("route", self.at(call, scope), {"flow": flow} | fields)
 
-    def _unknown(self, node: ast.AST, scope: Scope, text: str | None = None) -> Node:
+    def _unknown(self, node: ast.AST, scope: FunctionScope, text: str | None = None) -> OutlineNode:
         return made("unknown", self.at(node, scope), {"unknown": text or ast.unparse(node)})
 
-    def at(self, node: ast.AST, scope: Scope, until: ast.AST | None = None) -> Place:
+    def at(self, node: ast.AST, scope: FunctionScope, until: ast.AST | None = None) -> Span:
         """Where a node stands."""
         self._count += 1
         return place_of(node, scope.module, until)
 
-    def title(self, node: ast.AST, head: ast.AST, scope: Scope) -> str | None:
+    def title(self, node: ast.AST, head: ast.AST, scope: FunctionScope) -> str | None:
         """The comment on the line of a branch or a loop."""
         first, last = getattr(node, "lineno", 0), getattr(head, "end_lineno", 0)
         if head is node:
@@ -377,12 +402,12 @@ def uses_of(code: Sandboxed) -> Sequence[Use] | None:
         return ()  # it says itself what is wrong with it, where it is made
 
 
-def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Place:
+def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Span:
     """Where a node of a source's tree stands."""
     line: int = getattr(node, "lineno", 1)
     offset: int = getattr(node, "col_offset", 0)
     text = module.lines[line - 1] if line <= len(module.lines) else ""
-    return Place(
+    return Span(
         file=module.path,
         line=line,
         column=len(text.encode()[:offset].decode(errors="ignore")) + 1,

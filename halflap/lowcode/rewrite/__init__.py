@@ -9,6 +9,6 @@ each edit the text is read again, and has to say what was asked for; else nothin
 
 from halflap.lowcode.rewrite.draft import Draft
 from halflap.lowcode.rewrite.edits import DraftChange, DraftEdit, StaleDraft
-from halflap.lowcode.rewrite.text import Unwritable
+from halflap.lowcode.rewrite.text import UnwritableEdit
 
-__all__ = ["Draft", "DraftChange", "DraftEdit", "StaleDraft", "Unwritable"]
+__all__ = ["Draft", "DraftChange", "DraftEdit", "StaleDraft", "UnwritableEdit"]

@@ -6,14 +6,14 @@ import re
 
 from halflap.lowcode.rewrite.layout import Layout
 from halflap.lowcode.rewrite.text import Patch, Text, shifted
-from halflap.lowcode.rewrite.tree import Node
+from halflap.lowcode.rewrite.tree import TextNode
 from halflap.lowcode.source import Path
 
 COMMENT = re.compile(r"#[^\r\n]*")
 """A comment between values."""
 
 
-def unfolded(here: Layout, path: Path, node: Node) -> list[Patch]:
+def unfolded(here: Layout, path: Path, node: TextNode) -> list[Patch]:
     """Write members or items below each other, and the comments between them above the next one."""
     entry, text = here.entry(path), here.text
     if text.text[node.start] not in "[{":
@@ -29,7 +29,7 @@ def unfolded(here: Layout, path: Path, node: Node) -> list[Patch]:
     return [Patch(node.start, end, text.joined([first, *lines[1:]]))]
 
 
-def _below_each_other(text: Text, node: Node, column: int) -> list[str]:
+def _below_each_other(text: Text, node: TextNode, column: int) -> list[str]:
     lines: list[str] = []
     before = node.start + 1
     for each in node.entries:

@@ -35,10 +35,10 @@ from halflap.lowcode.rewrite.edits import (
 )
 from halflap.lowcode.rewrite.layout import Layout
 from halflap.lowcode.rewrite.names import Change, flow_renamed, names_in, renamed
-from halflap.lowcode.rewrite.text import Patch, Unwritable, shifted
-from halflap.lowcode.rewrite.tree import Entry, Node
-from halflap.lowcode.rewrite.write import Writer
-from halflap.lowcode.source import Path, Source, Unreadable, read
+from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shifted
+from halflap.lowcode.rewrite.tree import Entry, TextNode
+from halflap.lowcode.rewrite.write import LineWriter
+from halflap.lowcode.source import Path, SourceText, Unreadable, read
 
 BOM = b"\xef\xbb\xbf"
 _COMMA = re.compile(r"(?:\s*,)?")
@@ -48,13 +48,13 @@ _HEADER = re.compile(r"[|>][-+0-9]*")
 class Draft:
     """A document's text, and its edits.
 
-    A path is as `Source` has it: `("flows", "orders", "steps", 0, "with")`. Values are JSON's, with
-    `Decimal` for fractions. Raises `Unwritable` where an edit cannot be made as it was asked for.
+    A path is as `SourceText` has it: `("flows", "orders", "steps", 0, "with")`. Values are JSON's, with
+    `Decimal` for fractions. Raises `UnwritableEdit` where an edit cannot be made as it was asked for.
     """
 
-    def __init__(self, source: Source, *, marked: bool = False) -> None:
+    def __init__(self, source: SourceText, *, marked: bool = False) -> None:
         self._marked = marked
-        self._write = Writer()
+        self._write = LineWriter()
         self.revision = 0
         """The number of edits; each edit, or batch of them, makes the next one."""
         self._take(source)
@@ -66,7 +66,7 @@ class Draft:
         return cls(read(content, file), marked=marked)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> SourceText:
         """The document as it stands now."""
         return self._here.source
 
@@ -81,7 +81,7 @@ class Draft:
         return (BOM if self._marked else b"") + self._here.source.text.encode()
 
     def value(self, path: Path = ()) -> Any:
-        """A value, as plain data; `Unwritable` where there is none."""
+        """A value, as plain data; `UnwritableEdit` where there is none."""
         return model.value_at(self._here.source.data, path, self._here.refused)
 
     # Batches ----------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Draft:
         try:
             self._take(read(old[:first] + text + old[last:], self._here.source.file))
         except Unreadable as error:
-            raise Unwritable(error.said, where=error.where) from error
+            raise UnwritableEdit(error.said, where=error.where) from error
         self.revision += 1
 
     # Edits ------------------------------------------------------------------------------------
@@ -380,7 +380,7 @@ class Draft:
         head, rest = self._write.placed(value, column - 2, used)
         return [head, *rest]
 
-    def _beside(self, entry: Entry, node: Node, head: str, below: list[str]) -> list[Patch]:
+    def _beside(self, entry: Entry, node: TextNode, head: str, below: list[str]) -> list[Patch]:
         """Replace what begins on its key's line; a comment there stays."""
         text = self._here.text
         if node.style in ("|", ">"):
@@ -455,13 +455,13 @@ class Draft:
             patches = [Patch(entry.start, end, "")]
         self._apply(patches, wanted, path)
 
-    def _commented(self, holder: Node, entry: Entry) -> bool:
+    def _commented(self, holder: TextNode, entry: Entry) -> bool:
         """Return whether there are comments in braces or brackets beside their only entry."""
         text = self._here.text.text
         around = text[holder.start : entry.start] + text[entry.value.end : holder.end]
         return holder.flow and "#" in around
 
-    def _taken(self, holder: Node, entry: Entry) -> Iterator[Patch]:
+    def _taken(self, holder: TextNode, entry: Entry) -> Iterator[Patch]:
         """Take a member or an item out of braces or brackets; comments between them stay."""
         if len(holder.entries) == 1:
             found = _COMMA.match(self._here.text.text, entry.value.end)
@@ -508,12 +508,12 @@ class Draft:
                 patches = unfolded(self._here, path[:length], node)
                 self._apply(patches, self._here.source.data, path)
 
-    def _quoted(self, value: str, node: Node) -> str:
+    def _quoted(self, value: str, node: TextNode) -> str:
         return write.scalar(
             value, flow=True, style=node.style if node.style in ("'", '"') else None
         )
 
-    def _goes_inside(self, node: Node, value: Any) -> bool:
+    def _goes_inside(self, node: TextNode, value: Any) -> bool:
         """Return whether an item is put into brackets: it is no step, and short."""
         column = self._here.text.column(node.end)
         return not write.is_step(value) and write.fits(value, column)
@@ -534,26 +534,26 @@ class Draft:
             )
         self._take(source)
 
-    def _take(self, source: Source) -> None:
+    def _take(self, source: SourceText) -> None:
         self._here = Layout(source)
 
     def _whole(self, edit: Callable[[], None]) -> None:
         """All of an edit, or nothing of it."""
         before = self._here.source
         for blocks in (True, False):  # what would swallow the comment below it is written in quotes
-            self._write = Writer(blocks=blocks)
+            self._write = LineWriter(blocks=blocks)
             try:
                 edit()
             except Exception as error:
                 self._take(before)
-                if not blocks or not isinstance(error, Unwritable):
+                if not blocks or not isinstance(error, UnwritableEdit):
                     raise
             else:
                 self.revision += 1
                 return
 
 
-def _inline(entry: Entry, node: Node, text: str) -> Patch:
+def _inline(entry: Entry, node: TextNode, text: str) -> Patch:
     """Another text in the place of a value that stands on its key's line."""
     if node.start == node.end:  # nothing was written
         mark = ":" if entry.marker == entry.key_end != entry.start else ""
@@ -561,7 +561,7 @@ def _inline(entry: Entry, node: Node, text: str) -> Patch:
     return Patch(node.start if text else entry.marker, node.end, text)
 
 
-def _among(node: Node, at: int, text: str) -> Patch:
+def _among(node: TextNode, at: int, text: str) -> Patch:
     """Another item in brackets."""
     if at < len(node.entries):
         start = node.entries[at].start

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from halflap.lowcode.rewrite.text import Patch, Text, Unwritable, shifted
-from halflap.lowcode.rewrite.tree import Entry, Node, tree_of
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.rewrite.text import Patch, Text, UnwritableEdit, shifted
+from halflap.lowcode.rewrite.tree import Entry, TextNode, tree_of
+from halflap.lowcode.source import Path, SourceText
 
 
 class Layout:
     """Finds values by their paths, and the lines that they take."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self.text = Text(source.text)
 
     @cached_property
-    def root(self) -> Node | None:
+    def root(self) -> TextNode | None:
         """The places of all values, found once they are asked for."""
         return tree_of(self.source.text, self.source.data)
 
-    def refused(self, said: str, path: Path) -> Unwritable:
+    def refused(self, said: str, path: Path) -> UnwritableEdit:
         """An edit that cannot be made, with its place."""
-        return Unwritable(said, where=self.source.at(path))
+        return UnwritableEdit(said, where=self.source.at(path))
 
     def lines(self, path: Path) -> list[str]:
         """The text of an item of a block, with its comments, from the first column on."""
@@ -51,7 +51,7 @@ class Layout:
         indent = " " * text.column(entry.start)
         return Patch(entry.start, entry.start, text.joined([*lines, indent]).lstrip(" "))
 
-    def apart(self, path: Path, node: Node, at: int) -> bool:
+    def apart(self, path: Path, node: TextNode, at: int) -> bool:
         """Return whether a new item is set apart by a blank line; a second test, as the whole
         document is.
         """
@@ -60,7 +60,7 @@ class Layout:
             return self.text.apart(self.root.entries, len(self.root.entries))
         return self.text.apart(node.entries, at)
 
-    def at(self, path: Path) -> Node | None:
+    def at(self, path: Path) -> TextNode | None:
         """The place of a value, where there is one of its own."""
         node = self.root
         for name in path:
@@ -72,7 +72,7 @@ class Layout:
             node = next(found, None)
         return node
 
-    def node(self, path: Path) -> Node:
+    def node(self, path: Path) -> TextNode:
         """The place of a value, which has to be there."""
         node = self.at(path)
         if node is None:

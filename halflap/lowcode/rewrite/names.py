@@ -12,7 +12,7 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 
@@ -22,7 +22,7 @@ Change = tuple[Path, str, bool]
 """A value of the document, what it becomes, and whether it is the name of a member."""
 
 
-def renamed(source: Source, flow: str, old: str, new: str) -> list[Change]:
+def renamed(source: SourceText, flow: str, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow's name; deepest and last first."""
     path: Path = ("flows", flow, "steps")
     try:
@@ -40,7 +40,7 @@ def renamed(source: Source, flow: str, old: str, new: str) -> list[Change]:
     return sorted(changes, key=lambda each: (each[2], len(each[0])))
 
 
-def names_in(source: Source, path: Path) -> set[str]:
+def names_in(source: SourceText, path: Path) -> set[str]:
     """Return the names that the steps of a list give or read, as far as they can be read."""
     names = _Names(source, "", "")
     steps: Any = source.data
@@ -54,7 +54,7 @@ def names_in(source: Source, path: Path) -> set[str]:
 
 
 class _Names:
-    def __init__(self, source: Source, old: str, new: str) -> None:
+    def __init__(self, source: SourceText, old: str, new: str) -> None:
         self._source = source
         self._old = old
         self._new = new
@@ -144,7 +144,7 @@ URLS = ("urls", "secrets")
 """Names of the scope whose fields are flows."""
 
 
-def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
+def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow: calls, routes, tests, and its URL's name."""
     read: Any = source.data
     data = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
@@ -195,7 +195,7 @@ def _keys_flows(path: Path) -> bool:
             return False
 
 
-def _url_renamed(source: Source, text: str, path: Path, old: str, new: str) -> str:
+def _url_renamed(source: SourceText, text: str, path: Path, old: str, new: str) -> str:
     try:
         names = parsed(text, source).names()
     except ExpressionError as error:

@@ -12,7 +12,7 @@ from halflap.lowcode.rewrite.tree import Entry
 _COMMENT = re.compile(r"([ ]*)#")
 
 
-class Unwritable(DefinitionError):
+class UnwritableEdit(DefinitionError):
     """An edit cannot be made in the text as it stands; nothing was changed."""
 
 

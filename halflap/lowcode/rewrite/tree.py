@@ -25,7 +25,7 @@ _COLON = re.compile(r"\s*:")
 
 
 @dataclass(slots=True)
-class Node:
+class TextNode:
     """A value in the text, from `start` to `end`; `style` is a scalar's quote, or `|` or `>`."""
 
     kind: Literal["scalar", "alias", "list", "mapping"]
@@ -44,10 +44,10 @@ class Entry:
     start: int
     key_end: int
     marker: int
-    value: Node
+    value: TextNode
 
 
-def tree_of(text: str, data: Any) -> Node | None:
+def tree_of(text: str, data: Any) -> TextNode | None:
     """The places of a document that was read, and so is known to be sound; None where it is empty."""
     events = events_of(text)
     for each in events:
@@ -61,14 +61,14 @@ class _Maker:
         self._text = text
         self._events = events
 
-    def node(self, event: Any, data: Any) -> Node:
+    def node(self, event: Any, data: Any) -> TextNode:
         start, end = event.start_mark.index, event.end_mark.index
         match event:
             case AliasEvent():
-                return Node("alias", start, end)
+                return TextNode("alias", start, end)
             case ScalarEvent():
                 style = cast(Any, event).style or None
-                return Node("scalar", start, self._scalar_end(event), style=style)
+                return TextNode("scalar", start, self._scalar_end(event), style=style)
             case SequenceStartEvent():
                 return self._list(event, data)
             case MappingStartEvent():
@@ -86,8 +86,8 @@ class _Maker:
         kept = re.sub(r"\r?\n[ ]*\Z", "", held) if "+" in head else held.rstrip()
         return start + len(kept)
 
-    def _list(self, event: Any, data: list[Any]) -> Node:
-        made = Node("list", event.start_mark.index, 0, flow=bool(event.flow_style))
+    def _list(self, event: Any, data: list[Any]) -> TextNode:
+        made = TextNode("list", event.start_mark.index, 0, flow=bool(event.flow_style))
         at = made.start
         while not isinstance(event := self._next(), SequenceEndEvent):
             index = len(made.entries)
@@ -104,8 +104,8 @@ class _Maker:
         made.end = cast(Any, event).end_mark.index if made.flow else at
         return made
 
-    def _mapping(self, event: Any, data: dict[Any, Any]) -> Node:
-        made = Node("mapping", event.start_mark.index, 0, flow=bool(event.flow_style))
+    def _mapping(self, event: Any, data: dict[Any, Any]) -> TextNode:
+        made = TextNode("mapping", event.start_mark.index, 0, flow=bool(event.flow_style))
         at = made.start
         for name in data:
             key: Any = next(self._events)

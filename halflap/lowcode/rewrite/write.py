@@ -82,7 +82,7 @@ def key(name: Any, *, flow: bool = False) -> str:
     return scalar(name, flow=flow)
 
 
-class Writer:
+class LineWriter:
     """Writes values as lines; with `blocks`, a text of several lines as a block."""
 
     def __init__(self, *, blocks: bool = True) -> None:

@@ -45,7 +45,7 @@ from halflap.store.blobs.checked import Checked
 from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
 from halflap.store.retention import DAY, RetentionRules
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.store")
@@ -87,7 +87,7 @@ class Payloads:
         self._fresh: set[str] = set()
         self._swept_to = ""
 
-    def within(self, scope: Scope) -> Payloads:
+    def within(self, scope: CustomerScope) -> Payloads:
         """These payloads for whoever is in a scope: those of what it sees of the journal."""
         journal = self.journal.within(scope)
         return Payloads(

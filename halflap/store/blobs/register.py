@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from halflap.model import Clock, Micros
-from halflap.store.job import Connection, Database
+from halflap.store.job import Database, JobTransaction
 
 Part = Literal["event", "step", "log", "result"]
 
@@ -51,7 +51,7 @@ class Register:
         now = self._clock()
         rows = [(each.key, each.execution, each.part, each.size, now) for each in notes]
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.executemany(INSERT, rows)
 
         await self._database.write(job)
@@ -59,7 +59,7 @@ class Register:
     async def page(self, after: str, limit: int) -> list[Noted]:
         """The blobs that come after a key, with how the executions are that they belong to."""
 
-        def job(connection: Connection) -> list[Noted]:
+        def job(connection: JobTransaction) -> list[Noted]:
             page = connection.execute(PAGE, (after, limit)).fetchall()
             ids = sorted({row[1] for row in page})
             removed: dict[str, bool] = {}
@@ -80,7 +80,7 @@ class Register:
     async def count(self, customer: str) -> int:
         """Return the number of a customer's blobs."""
 
-        def job(connection: Connection) -> int:
+        def job(connection: JobTransaction) -> int:
             return connection.execute(COUNT, (f"{customer}/", f"{customer}0")).fetchone()[0]
 
         return await self._database.read(job)
@@ -88,7 +88,7 @@ class Register:
     async def forget(self, keys: Sequence[str]) -> None:
         """Forget blobs that were removed."""
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.executemany(FORGET, [(each,) for each in keys])
 
         await self._database.write(job)
@@ -99,7 +99,7 @@ class Register:
         return found[0] if found else None
 
     async def _keys(self, sql: str, *values: object) -> list[str]:
-        def job(connection: Connection) -> list[str]:
+        def job(connection: JobTransaction) -> list[str]:
             return [row[0] for row in connection.execute(sql, values)]
 
         return await self._database.read(job)

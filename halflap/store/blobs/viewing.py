@@ -22,7 +22,7 @@ BODY = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EventExcerpt:
     """An event with as much of its body as is shown, its body's size, and why that is not there."""
 
     event: Event
@@ -69,18 +69,18 @@ class Viewing:
             return found
         return replace(found, result=await self._value(found.result, execution))
 
-    async def event(self, execution: str) -> Seen | None:
+    async def event(self, execution: str) -> EventExcerpt | None:
         """An event, with the beginning of its body where that is large."""
         event = await self._journal.event(execution)
         if event is None or self._payloads is None or not is_reference(event.body):
-            return None if event is None else Seen(event, len(event.body))
+            return None if event is None else EventExcerpt(event, len(event.body))
         blob = referred(event.body)
         try:
             body = await self._beginning(blob, BODY + 1)
         except BlobLost as error:
             why = await self._payloads.removed(execution) or error
-            return Seen(replace(event, body=b""), blob.size, why.message)
-        return Seen(replace(event, body=body), blob.size)
+            return EventExcerpt(replace(event, body=b""), blob.size, why.message)
+        return EventExcerpt(replace(event, body=body), blob.size)
 
     async def steps(self, execution: str) -> list[Record]:
         """As the journal's; what is large is a word about it."""

@@ -20,10 +20,10 @@ from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
-from halflap.store.catalogue.tokens import Tokens
+from halflap.store.catalogue.tokens import TokenCatalogue
 from halflap.store.catalogue.versions import Versions
-from halflap.store.catalogue.writer import Writer
-from halflap.store.scope import Scope
+from halflap.store.catalogue.writer import CatalogueWriter
+from halflap.store.scope import CustomerScope
 from halflap.store.vault import Vault
 
 __all__ = ["Catalogue", "StoredSubscription"]
@@ -32,7 +32,7 @@ __all__ = ["Catalogue", "StoredSubscription"]
 class Catalogue:
     """All that people make, noun by noun: `catalogue.instances.get(...)`."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -46,11 +46,11 @@ class Catalogue:
         self.subscriptions = Subscriptions(writer, vault, clock)
         self.retentions = Retentions(writer)
         self.bulks = Bulks(writer, clock)
-        self.tokens = Tokens(writer, clock)
+        self.tokens = TokenCatalogue(writer, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 
-    def within(self, scope: Scope) -> Catalogue:
+    def within(self, scope: CustomerScope) -> Catalogue:
         """This catalogue for whoever is in a scope: what is out of it is not there."""
         found = Catalogue(self._writer.within(scope), self._vault, self._clock)
         found.rejections = self.rejections.within(scope)

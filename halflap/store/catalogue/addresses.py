@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from halflap.model import Instance
 from halflap.sdk import codec
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 
 LONGEST = 200
 """The most characters of a value by which an instance is found."""
@@ -30,7 +30,7 @@ USES = "SELECT integration, field, instance, customer FROM addresses WHERE conne
 
 
 def index_instance(
-    connection: Connection,
+    connection: JobTransaction,
     instance: Instance,
     config: Mapping[str, object],
     links: Mapping[str, str],
@@ -49,7 +49,7 @@ def index_instance(
         _add(connection, instance.integration, field, whose, named, codec.decode(fields))
 
 
-def index_connection(connection: Connection, id: str, fields: Mapping[str, object]) -> None:
+def index_connection(connection: JobTransaction, id: str, fields: Mapping[str, object]) -> None:
     """Have the instances that use a connection found by its fields, in the job that changes these."""
     users = connection.execute(USES, (id, id)).fetchall()
     if not users:
@@ -60,7 +60,7 @@ def index_connection(connection: Connection, id: str, fields: Mapping[str, objec
 
 
 def _add(
-    connection: Connection,
+    connection: JobTransaction,
     integration: str,
     field: str,
     whose: tuple[str, str],

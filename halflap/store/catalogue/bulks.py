@@ -9,8 +9,8 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Bulk, Clock, Micros, Refusal
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 
 COLUMNS = (
     "id, verb, wanted, state, total, done, refused, refusals, after, reason, made_at, ended_at"
@@ -32,7 +32,7 @@ _refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
 class Bulks:
     """Keeps bulks; one worker at a time drives each, and the next one goes on where it ended."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
 
@@ -40,7 +40,7 @@ class Bulks:
         """Keep a new bulk."""
         values = (bulk.id, bulk.verb, encoded(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.execute(
                 "INSERT INTO bulks (id, verb, wanted, state, total, made_at)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -70,7 +70,7 @@ class Bulks:
         """Return whether a worker may drive a bulk from now on, for so long."""
         now = self._clock()
 
-        def job(connection: Connection) -> bool:
+        def job(connection: JobTransaction) -> bool:
             values = (worker, now + lease, bulk, worker, now)
             return connection.execute(TAKE, values).rowcount > 0
 
@@ -82,7 +82,7 @@ class Bulks:
         until = self._clock() + lease
         values = (bulk.done, bulk.refused, kept, bulk.after, until, bulk.id, worker)
 
-        def job(connection: Connection) -> bool:
+        def job(connection: JobTransaction) -> bool:
             return connection.execute(GO_ON, values).rowcount > 0
 
         return await self._writer.note(job)
@@ -91,7 +91,7 @@ class Bulks:
         """End a bulk; False where it had ended already."""
         now = self._clock()
 
-        def job(connection: Connection) -> bool | Refused:
+        def job(connection: JobTransaction) -> bool | Refused:
             if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
                 return missing(bulk)
             return connection.execute(END, (state, reason, now, bulk)).rowcount > 0

@@ -13,8 +13,8 @@ from halflap.errors import ConfigError, Conflict, NotFound, StoreError
 from halflap.model import Clock, ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 Status = Literal["untested", "working", "unauthorized"]
@@ -41,7 +41,7 @@ ORDER BY revisions.number = instances.revision DESC, instances.name, revisions.n
 class Connections:
     """Saves, opens and removes connections."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -68,7 +68,7 @@ class Connections:
         made = new_id("con", now=now)
         plain = codec.encode(dict(fields)).decode()
 
-        def job(connection: Connection) -> StoredConnection | Refused:
+        def job(connection: JobTransaction) -> StoredConnection | Refused:
             old = None
             if id is not None:
                 row = find(connection, id)
@@ -181,7 +181,7 @@ class Connections:
         With a `generation`, only where that is still its own: it may have been mended meanwhile.
         """
 
-        def job(db: Connection) -> Refused | None:
+        def job(db: JobTransaction) -> Refused | None:
             row = find(db, connection)
             if row is None:
                 return missing(connection)
@@ -195,7 +195,7 @@ class Connections:
         """Give a connection limits in the place of those that its type declares."""
         kept = msgspec.json.encode(limits).decode()
 
-        def job(db: Connection) -> Refused | None:
+        def job(db: JobTransaction) -> Refused | None:
             if find(db, connection) is None:
                 return missing(connection)
             db.execute("UPDATE connections SET limits = ? WHERE id = ?", (kept, connection))
@@ -222,7 +222,7 @@ class Connections:
         """
         plain = codec.encode(dict(fields)).decode()
 
-        def job(db: Connection) -> StoredConnection | Refused | None:
+        def job(db: JobTransaction) -> StoredConnection | Refused | None:
             row = find(db, connection)
             if row is None:
                 return missing(connection)
@@ -246,7 +246,7 @@ class Connections:
         names the connection: its executions may still read it.
         """
 
-        def job(db: Connection) -> Refused | None:
+        def job(db: JobTransaction) -> Refused | None:
             row = find(db, connection)
             if row is None:
                 return missing(connection)
@@ -290,7 +290,7 @@ class Connections:
             return False
 
 
-def find(connection: Connection, id: str) -> Any:
+def find(connection: JobTransaction, id: str) -> Any:
     """A row of `SELECT`, or None."""
     return one(connection, f"{SELECT} WHERE id = ?", id)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Customer, new_id
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 
 SELECT = "SELECT id, name, external_id, created_at FROM customers"
 
@@ -15,7 +15,7 @@ SELECT = "SELECT id, name, external_id, created_at FROM customers"
 class Customers:
     """Adds, finds and removes customers."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
 
@@ -27,7 +27,7 @@ class Customers:
         now = self._clock()
         customer = Customer(new_id("cus", now=now), name, external_id, now)
 
-        def job(connection: Connection) -> Customer | Refused:
+        def job(connection: JobTransaction) -> Customer | Refused:
             taken = one(connection, "SELECT id FROM customers WHERE name = ?", name)
             if taken is not None:
                 return ConfigError(
@@ -88,7 +88,7 @@ class Customers:
         Raises `ConfigError` while it has instances or connections, and names them.
         """
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             found = one(connection, "SELECT name FROM customers WHERE id = ?", customer)
             if found is None:
                 return missing(customer)

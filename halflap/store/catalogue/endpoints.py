@@ -11,8 +11,8 @@ from halflap.model import Clock, EndpointRecord, Micros, type_id_alphabet
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.shared import OVERLAP
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 SELECT = "SELECT id, instance, flow, open FROM endpoints"
@@ -21,7 +21,7 @@ SELECT = "SELECT id, instance, flow, open FROM endpoints"
 class Endpoints:
     """Makes, finds, opens and closes endpoints."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -33,7 +33,7 @@ class Endpoints:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> dict[str, EndpointRecord] | Refused:
+        def job(connection: JobTransaction) -> dict[str, EndpointRecord] | Refused:
             found = instances.find(connection, instance)
             if found is None:
                 return instances.missing(instance)
@@ -87,7 +87,7 @@ class Endpoints:
         chosen = new_secret()
         until = self._clock() + grace
 
-        def job(connection: Connection) -> str | Refused:
+        def job(connection: JobTransaction) -> str | Refused:
             row = one(connection, "SELECT customer, secret FROM endpoints WHERE id = ?", endpoint)
             if row is None:
                 return NotFound("there is no such endpoint; see: halflap instances show")
@@ -109,7 +109,7 @@ class Endpoints:
         await self._switch(instance, 0)
 
     async def _switch(self, instance: str, open: int) -> None:
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             if one(connection, "SELECT 1 FROM instances WHERE id = ?", instance) is None:
                 return instances.missing(instance)
             connection.execute("UPDATE endpoints SET open = ? WHERE instance = ?", (open, instance))
@@ -128,7 +128,7 @@ def place(customer: str, endpoint: str) -> tuple[str, str, str]:
     return customer, endpoint, "secret"
 
 
-def of_instance(connection: Connection, instance: str) -> dict[str, EndpointRecord]:
+def of_instance(connection: JobTransaction, instance: str) -> dict[str, EndpointRecord]:
     """An instance's endpoints by flow, in a job."""
     return by_flow(
         connection.execute(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,)).fetchall()

@@ -18,9 +18,9 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
-from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
 from halflap.store.gates import MOVING
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 
 SELECT = """
 SELECT id, customer, integration, name, version, revision, state, error, created_at, changed_at,
@@ -71,7 +71,7 @@ class Upgradable:
 class Instances:
     """Adds, finds, moves and removes instances."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
 
@@ -95,7 +95,7 @@ class Instances:
             changed_at=now,
         )
 
-        def job(connection: Connection) -> Instance | Refused:
+        def job(connection: JobTransaction) -> Instance | Refused:
             if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
                 return customers.missing(customer)
             if (unfit := unfit_version(connection, integration, version)) is not None:
@@ -225,7 +225,7 @@ class Instances:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> int | Refused:
+        def job(connection: JobTransaction) -> int | Refused:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -281,7 +281,7 @@ class Instances:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> Instance | Refused | None:
+        def job(connection: JobTransaction) -> Instance | Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -342,7 +342,7 @@ class Instances:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> Instance | Refused | None:
+        def job(connection: JobTransaction) -> Instance | Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -382,7 +382,7 @@ class Instances:
         Raises `ConfigError` unless it is disabled, failed, or was never activated.
         """
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -417,7 +417,7 @@ class Instances:
         disabled instance.
         """
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -455,14 +455,14 @@ def read(row: Any) -> Instance:
     )
 
 
-def find(connection: Connection, instance: str) -> Instance | None:
+def find(connection: JobTransaction, instance: str) -> Instance | None:
     """An instance in a job."""
     row = one(connection, f"{SELECT} WHERE id = ?", instance)
     return None if row is None else read(row)
 
 
 def revise(
-    connection: Connection,
+    connection: JobTransaction,
     found: Instance,
     config: Mapping[str, object],
     connections: Mapping[str, str],
@@ -503,7 +503,7 @@ def revise(
     return number
 
 
-def read_revision(connection: Connection, instance: str, number: int) -> tuple[str, str] | None:
+def read_revision(connection: JobTransaction, instance: str, number: int) -> tuple[str, str] | None:
     """A revision as it is kept."""
     return one(
         connection,
@@ -513,7 +513,7 @@ def read_revision(connection: Connection, instance: str, number: int) -> tuple[s
     )
 
 
-def unfit_version(connection: Connection, integration: str, version: str) -> Refused | None:
+def unfit_version(connection: JobTransaction, integration: str, version: str) -> Refused | None:
     """Why an instance of an integration cannot have a version."""
     found = one(connection, "SELECT integration FROM versions WHERE hash = ?", version)
     if found is None:

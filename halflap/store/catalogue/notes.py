@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from halflap.model import Rejection
-from halflap.store.job import Connection, Database, Jobs
-from halflap.store.scope import Scope
+from halflap.store.job import Database, Jobs, JobTransaction
+from halflap.store.scope import CustomerScope
 
 log = structlog.get_logger("halflap.store")
 
@@ -35,7 +35,7 @@ class Rejections:
         self._gathered: dict[str, list[Rejection]] = {}
         self._flight = _Flight(database, self._take)
 
-    def within(self, scope: Scope) -> Rejections:
+    def within(self, scope: CustomerScope) -> Rejections:
         """The same for whoever is in a scope, and reads."""
         found = copy(self)
         found._jobs = self._database.within(scope)
@@ -67,7 +67,7 @@ class Rejections:
         """Wait until what was noted is written."""
         await self._flight.landed()
 
-    def _take(self) -> Callable[[Connection], None] | None:
+    def _take(self) -> Callable[[JobTransaction], None] | None:
         if not self._gathered:
             return None
         gathered, self._gathered = self._gathered, {}
@@ -77,7 +77,7 @@ class Rejections:
             for each in noted
         ]
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.executemany(
                 "INSERT INTO rejections (endpoint, at, reason, status, headers)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -101,7 +101,7 @@ class Counters:
         self._gathered: Counter[tuple[str, str, str]] = Counter()
         self._flight = _Flight(database, self._take)
 
-    def within(self, scope: Scope) -> Counters:
+    def within(self, scope: CustomerScope) -> Counters:
         """The same for whoever is in a scope, and reads."""
         found = copy(self)
         found._jobs = self._database.within(scope)
@@ -130,14 +130,14 @@ class Counters:
         """Wait until what was counted is written."""
         await self._flight.landed()
 
-    def _take(self) -> Callable[[Connection], None] | None:
+    def _take(self) -> Callable[[JobTransaction], None] | None:
         if not self._gathered:
             return None
         gathered, self._gathered = self._gathered, Counter()
         # Sorted, so that two processes lock these rows in one order.
         rows = [(*key, n) for key, n in sorted(gathered.items())]
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.executemany(
                 "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT (instance, flow, what)"
                 " DO UPDATE SET count = counters.count + excluded.count",
@@ -153,7 +153,7 @@ class _Flight:
     def __init__(
         self,
         database: Database,
-        take: Callable[[], Callable[[Connection], None] | None],
+        take: Callable[[], Callable[[JobTransaction], None] | None],
     ) -> None:
         self._database = database
         self._take = take

@@ -9,8 +9,8 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Clock, OAuthApp
-from halflap.store.catalogue.writer import Refused, Writer
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 SELECT = "SELECT component, client_id, secret, callback, origins, changed_at FROM oauth_apps"
@@ -25,7 +25,7 @@ ON CONFLICT (component) DO UPDATE SET client_id = excluded.client_id, secret = e
 class OAuthApps:
     """Stores the team's OAuth apps, and opens their secrets. No customer's scope reaches them."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -43,7 +43,7 @@ class OAuthApps:
         sealed = None if secret is None else self._vault.seal(secret, place(component))
         written = msgspec.json.encode(list(origins)).decode()
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.execute(PUT, (component, client_id, sealed, callback, written, now))
 
         await self._writer.change(job)
@@ -63,7 +63,7 @@ class OAuthApps:
     async def remove(self, component: str) -> None:
         """Remove the app of a component; raises `NotFound` where there is none."""
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             query = "DELETE FROM oauth_apps WHERE component = ?"
             return None if connection.execute(query, (component,)).rowcount else missing(component)
 

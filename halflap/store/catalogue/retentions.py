@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from halflap.model import Retention
-from halflap.store.catalogue.writer import Writer
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter
+from halflap.store.job import JobTransaction
 from halflap.store.retention import RetentionRules, declared, decode, encode
 
 PUT = """
@@ -18,7 +18,7 @@ ALL = "SELECT name, kept FROM retentions"
 class Retentions:
     """The retentions of a store by name (see `RetentionRules`); `default` is the server's."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: CatalogueWriter) -> None:
         self._writer = writer
         self.default = Retention()
 
@@ -37,7 +37,7 @@ class Retentions:
         if await self.get(name) == retention:
             return
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             if retention == Retention():
                 connection.execute(DELETE, (name,))
             else:

@@ -10,8 +10,8 @@ from halflap.errors import NotFound
 from halflap.model import Clock, Micros, SharedEndpoint, Version, owner_of, type_id_alphabet
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 SELECT = "SELECT id, integration, flow, version FROM shared_endpoints"
@@ -32,7 +32,7 @@ ORDER BY CASE WHEN versions.hash = ? THEN 0 WHEN targets.target IS NOT NULL THEN
 class SharedEndpoints:
     """Makes and finds shared endpoints, and keeps what signs for them."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -47,7 +47,7 @@ class SharedEndpoints:
             return there
         now = self._clock()
 
-        def job(connection: Connection) -> dict[str, SharedEndpoint]:
+        def job(connection: JobTransaction) -> dict[str, SharedEndpoint]:
             there = _all(connection.execute(f"{SELECT} WHERE integration = ?", (integration,)))
             for flow in flows:
                 if flow not in there:
@@ -102,7 +102,7 @@ class SharedEndpoints:
         chosen = secret or new_secret()
         now = self._clock()
 
-        def job(connection: Connection) -> str | Refused:
+        def job(connection: JobTransaction) -> str | Refused:
             row = one(
                 connection,
                 "SELECT integration, secret FROM shared_endpoints WHERE id = ?",
@@ -122,7 +122,7 @@ class SharedEndpoints:
     async def pick(self, endpoint: str, version: str | None) -> None:
         """Have a version (by hash) run what comes in; None: production's, else the newest."""
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             row = one(connection, "SELECT integration FROM shared_endpoints WHERE id = ?", endpoint)
             if row is None:
                 return missing()

@@ -10,8 +10,8 @@ from halflap.model import Clock, Micros
 from halflap.sdk import codec
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.shared import OVERLAP
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 SELECT = """
@@ -53,7 +53,7 @@ class StoredSubscription:
 class Subscriptions:
     """Keeps and forgets subscriptions."""
 
-    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
         self._writer = writer
         self._vault = vault
         self._clock = clock
@@ -74,7 +74,7 @@ class Subscriptions:
         now = self._clock()
         plain = codec.encode(dict(data)).decode()
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             found = instances.find(connection, instance)
             if found is None:
                 return instances.missing(instance)
@@ -114,7 +114,7 @@ class Subscriptions:
     async def remove(self, instance: str, flow: str) -> None:
         """Forget a flow's subscription; one that is not there is no error."""
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.execute(
                 "DELETE FROM subscriptions WHERE instance = ? AND flow = ?", (instance, flow)
             )
@@ -124,7 +124,7 @@ class Subscriptions:
     async def leave(self, instance: str, flow: str, because: str) -> None:
         """Note that a subscription could not be taken down, and why; '' for no longer."""
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.execute(
                 "UPDATE subscriptions SET left_because = ? WHERE instance = ? AND flow = ?",
                 (because, instance, flow),

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from halflap.errors import NotFound
 from halflap.model import Access, Clock, Micros, Token, new_id
 from halflap.store.catalogue import customers
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 
 PREFIX = "halflap_"
 """The prefix of every token, so that scanners of code find one that was left there."""
@@ -22,10 +22,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 
-class Tokens:
+class TokenCatalogue:
     """Makes, finds and revokes tokens. Only their hashes are kept."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
 
@@ -37,7 +37,7 @@ class Tokens:
         made = Token(new_id("tok", now=now), customer, access, label, now, now + lasts)
         secret = PREFIX + secrets.token_urlsafe(32)
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
                 return customers.missing(customer)
             # What has expired is of no use to anybody.
@@ -71,7 +71,7 @@ class Tokens:
     async def revoke(self, token: str) -> None:
         """Revoke a token by its id: its next request is refused. Raises `NotFound`."""
 
-        def job(connection: Connection) -> Refused | None:
+        def job(connection: JobTransaction) -> Refused | None:
             if connection.execute("DELETE FROM tokens WHERE id = ?", (token,)).rowcount == 0:
                 return NotFound(f"no token has the id {token!r}; see: halflap tokens list")
             return None

@@ -7,8 +7,8 @@ from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Version
-from halflap.store.catalogue.writer import Refused, Writer, one
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.job import JobTransaction
 
 SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
 
@@ -16,7 +16,7 @@ SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
 class Versions:
     """Publishes versions, finds them, and moves targets to them."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
 
@@ -34,7 +34,7 @@ class Versions:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> Version | Refused:
+        def job(connection: JobTransaction) -> Version | Refused:
             known = one(connection, f"{SELECT} WHERE hash = ?", hash)
             if known is not None:
                 if known[1] != integration:
@@ -141,7 +141,7 @@ class Versions:
     async def drop_target(self, integration: str, target: str) -> None:
         """Have a target name no version of an integration any more."""
 
-        def job(connection: Connection) -> None:
+        def job(connection: JobTransaction) -> None:
             connection.execute(
                 "DELETE FROM targets WHERE integration = ? AND target = ?", (integration, target)
             )
@@ -157,7 +157,7 @@ class Versions:
         """
         now = self._clock()
 
-        def job(connection: Connection) -> bool | Refused:
+        def job(connection: JobTransaction) -> bool | Refused:
             found = one(connection, "SELECT integration FROM versions WHERE hash = ?", hash)
             if found is None:
                 return missing(hash)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from halflap.errors import HalflapError
-from halflap.store.job import Connection, Database, Jobs
-from halflap.store.scope import Scope
+from halflap.store.job import Database, Jobs, JobTransaction
+from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
 Refused = HalflapError
@@ -20,7 +20,7 @@ MOST_VALUES = 10_000
 """The most values that one statement is given; SQLite takes 32,766."""
 
 
-class Writer:
+class CatalogueWriter:
     """Writes to the catalogue, and counts what it changed: here, where one process has the store.
 
     Where many have it, `SharedWriter` of PostgreSQL counts and locks in the database.
@@ -33,11 +33,13 @@ class Writer:
         self.on_change: list[Callable[[], object]] = []
         self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def within(self, scope: Scope) -> Writer:
+    def within(self, scope: CustomerScope) -> CatalogueWriter:
         """This writer for whoever is in a scope."""
         return ScopedWriter(self, scope)
 
-    async def change(self, job: Callable[[Connection], T | Refused], jobs: Jobs | None = None) -> T:
+    async def change(
+        self, job: Callable[[JobTransaction], T | Refused], jobs: Jobs | None = None
+    ) -> T:
         """Run a job that changes what caches depend on, and count it once it is on disk.
 
         By `jobs`, which are in a scope, where they are given.
@@ -51,7 +53,7 @@ class Writer:
         # A caller that is cancelled must not hide a change that is committed all the same.
         return granted(await asyncio.shield(future))
 
-    async def note(self, job: Callable[[Connection], T | Refused]) -> T:
+    async def note(self, job: Callable[[JobTransaction], T | Refused]) -> T:
         """Run a job that no cache depends on."""
         return granted(await self.jobs.write(job))
 
@@ -99,15 +101,17 @@ class Writer:
         """Stop looking for changes."""
 
 
-class ScopedWriter(Writer):
+class ScopedWriter(CatalogueWriter):
     """A writer whose jobs are in a scope; what they change is counted with everybody's."""
 
-    def __init__(self, whole: Writer, scope: Scope) -> None:
+    def __init__(self, whole: CatalogueWriter, scope: CustomerScope) -> None:
         super().__init__(whole.database)
         self.jobs = whole.database.within(scope)
         self._whole = whole
 
-    async def change(self, job: Callable[[Connection], T | Refused], jobs: Jobs | None = None) -> T:
+    async def change(
+        self, job: Callable[[JobTransaction], T | Refused], jobs: Jobs | None = None
+    ) -> T:
         """Run a job in the scope, and count it with everybody's."""
         return await self._whole.change(job, jobs or self.jobs)
 
@@ -131,6 +135,6 @@ def granted(result: T | Refused) -> T:
     return result
 
 
-def one(connection: Connection, sql: str, *values: object) -> Any:
+def one(connection: JobTransaction, sql: str, *values: object) -> Any:
     """The first row of a query, or None."""
     return connection.execute(sql, values).fetchone()

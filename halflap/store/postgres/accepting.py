@@ -10,7 +10,7 @@ from typing import Any
 
 from halflap.model import Micros, Start, made_at, pausable
 from halflap.store.postgres import lineage, ordering, rows
-from halflap.store.postgres.admission import Admission
+from halflap.store.postgres.admission import PostgresAdmission
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
@@ -102,7 +102,7 @@ COUNT_HISTORY = COUNT_LIVE.replace("executions", "history")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PostgresStartRows:
     """A start as rows, made before the transaction, so that a bad one hurts nobody."""
 
     start: Start
@@ -111,10 +111,10 @@ class Entry:
     dedupe: DedupeKey | None
     expires_at: Micros
     order: ordering.Name | None
-    copied: tuple[rows.Step, ...]
+    copied: tuple[rows.StepRow, ...]
 
 
-def entry(start: Start, now: Micros) -> Entry:
+def entry(start: Start, now: Micros) -> PostgresStartRows:
     """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
     flow, order, dedupe = start.flow, start.order, start.dedupe
     try:
@@ -127,7 +127,7 @@ def entry(start: Start, now: Micros) -> Entry:
     if dedupe is not None:
         spelt = dedupe.key.encode("utf-8", "surrogatepass")
         hashed = (flow.instance, flow.flow, blake2b(spelt, digest_size=16).digest())
-    return Entry(
+    return PostgresStartRows(
         start,
         key,
         head,
@@ -142,7 +142,7 @@ def entry(start: Start, now: Micros) -> Entry:
 class Acceptance:
     """A caller's starts to accept, with how many of them to claim, and until when."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[PostgresStartRows]
     now: Micros
     room: int
     until: Micros
@@ -162,7 +162,7 @@ class Acceptance:
 class _Row:
     """An execution that is to be inserted."""
 
-    entry: Entry
+    entry: PostgresStartRows
     now: Micros
     held: int
     suspect: bool
@@ -194,7 +194,7 @@ class Accepting:
         """Ask for what is needed to decide; the locks of orders are held already."""
         self._locks = locks
         await share(connection, locks.gates)
-        by_key: dict[DedupeKey, Entry] = {}
+        by_key: dict[DedupeKey, PostgresStartRows] = {}
         for each in self._entries:
             if each.dedupe is not None:
                 by_key.setdefault(each.dedupe, each)
@@ -248,7 +248,7 @@ class Accepting:
         continued = dict[tuple[str, int], str]()
         if self._continued is not None:
             continued = {(row[0], row[1]): row[2] for row in await self._continued.fetchall()}
-        admission = await Admission.look(connection, [each.start for each in self._entries])
+        admission = await PostgresAdmission.look(connection, [each.start for each in self._entries])
         inserts: dict[str, _Row] = {}
         duplicates: Counter[str] = Counter()
         for item in self._items:
@@ -367,7 +367,9 @@ class Accepting:
             )
         return kept
 
-    def _answer(self, inserts: dict[str, _Row], kept: set[str], admission: Admission) -> None:
+    def _answer(
+        self, inserts: dict[str, _Row], kept: set[str], admission: PostgresAdmission
+    ) -> None:
         for id in kept:
             row = inserts[id]
             claim = None
@@ -383,7 +385,7 @@ class Accepting:
     def _replayed(self) -> list[str]:
         return sorted(each for item in self._items for each in item.replayed)
 
-    def _ends(self, replayed: str, inserts: dict[str, _Row], admission: Admission) -> bool:
+    def _ends(self, replayed: str, inserts: dict[str, _Row], admission: PostgresAdmission) -> bool:
         """Return whether its replay ended at once: then it stays as it is."""
         return any(
             row.entry.start.replay_of == replayed and admission.outcome(id) is not None
@@ -392,7 +394,7 @@ class Accepting:
 
 
 def _holders(
-    entry: Entry,
+    entry: PostgresStartRows,
     firsts: Mapping[DedupeKey, str],
     continued: dict[tuple[str, int], str],
     replays: dict[str, str],

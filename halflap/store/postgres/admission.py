@@ -45,7 +45,7 @@ SELECT execution, name FROM orders WHERE execution = ANY(%s) AND blocks
 """
 
 
-class Admission:
+class PostgresAdmission:
     """Decides about new executions one after another; the locks of their orders are held."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Admission:
         self._ended: dict[str, Outcome] = {}
 
     @classmethod
-    async def look(cls, connection: Connection, starts: Collection[Start]) -> Admission:
+    async def look(cls, connection: Connection, starts: Collection[Start]) -> PostgresAdmission:
         """Read the orders of starts."""
         self = cls()
         orders = [(each, each.order) for each in starts if each.order is not None]

@@ -19,13 +19,13 @@ import structlog
 
 from halflap.errors import StoreError
 from halflap.store import job as doing
-from halflap.store.catalogue.writer import Refused, Writer, granted
-from halflap.store.job import Connection
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, granted
+from halflap.store.job import JobTransaction
 from halflap.store.postgres.connecting import Connection as AsyncConnection
 from halflap.store.postgres.connecting import connect
 from halflap.store.postgres.explain import explain
-from halflap.store.postgres.hints import Hints
-from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.hints import PostgresHints
+from halflap.store.postgres.jobs import PostgresJobs
 
 T = TypeVar("T")
 
@@ -47,10 +47,10 @@ TAKE = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' holds
 LEAVE = "SELECT pg_advisory_unlock(hashtextextended(current_schema() || ' holds ' || %s, 0))"
 
 
-class SharedWriter(Writer):
+class SharedWriter(CatalogueWriter):
     """Writes to a catalogue that other processes change too, and hears of their changes."""
 
-    def __init__(self, jobs: Jobs, url: str, hints: Hints) -> None:
+    def __init__(self, jobs: PostgresJobs, url: str, hints: PostgresHints) -> None:
         """Use `SharedWriter.open`."""
         super().__init__(jobs)
         self._url = url
@@ -64,7 +64,7 @@ class SharedWriter(Writer):
         self._connecting = asyncio.Lock()
 
     @classmethod
-    async def open(cls, jobs: Jobs, url: str, hints: Hints) -> SharedWriter:
+    async def open(cls, jobs: PostgresJobs, url: str, hints: PostgresHints) -> SharedWriter:
         """See where the catalogue is by now, and look for changes from now on."""
         writer = cls(jobs, url, hints)
         writer.changed = await jobs.read(_number)
@@ -72,11 +72,11 @@ class SharedWriter(Writer):
         return writer
 
     async def change(
-        self, job: Callable[[Connection], T | Refused], jobs: doing.Jobs | None = None
+        self, job: Callable[[JobTransaction], T | Refused], jobs: doing.Jobs | None = None
     ) -> T:
         """Run a job that changes what caches of any process depend on."""
 
-        def alone(connection: Connection) -> tuple[T | Refused, int]:
+        def alone(connection: JobTransaction) -> tuple[T | Refused, int]:
             number: int = connection.execute(CHANGE, self._hint).fetchone()[0]
             return job(connection), number
 
@@ -177,5 +177,5 @@ class SharedWriter(Writer):
                 await taken.execute(LEAVE, (name,))
 
 
-def _number(connection: Connection) -> int:
+def _number(connection: JobTransaction) -> int:
     return connection.execute(NUMBER).fetchone()[0]

@@ -12,7 +12,7 @@ from halflap.store.postgres import limiting, rows
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.protocol import Claim, Lease
-from halflap.store.turns import Ask, Place, Share, Turns, allowances
+from halflap.store.turns import ClaimRequest, Place, Share, TurnRotation, allowances
 
 NEXT_DUE = """
 SELECT min(due_at) FROM executions WHERE due_at IS NOT NULL AND held = 0 AND probation = %s
@@ -80,7 +80,9 @@ SELECT execution, received_at, part, head, body FROM events WHERE execution = AN
 STEPS = "SELECT execution, data FROM steps WHERE execution = ANY(%s) ORDER BY execution, seq"
 
 
-async def next_of_others(connection: Connection, probation: bool, turns: Turns) -> Micros | None:
+async def next_of_others(
+    connection: Connection, probation: bool, turns: TurnRotation
+) -> Micros | None:
     """When the next one becomes due of those that the last claim did not hold back."""
     found = await connection.execute(PLACES, binary=True)
     others = [place for place in await found.fetchall() if place[0] not in turns.held_back]
@@ -95,7 +97,7 @@ async def due(
     now: Micros,
     room: int,
     probation: bool,
-    turns: Turns,
+    turns: TurnRotation,
     share: Share | None,
     default: CustomerLimits,
 ) -> list[str]:
@@ -129,7 +131,7 @@ async def _in_turns(
     now: Micros,
     room: int,
     probation: bool,
-    turns: Turns,
+    turns: TurnRotation,
     share: Share | None,
     default: CustomerLimits,
 ) -> list[str]:
@@ -157,7 +159,7 @@ async def _in_turns(
 
 
 async def _found(
-    connection: Connection, asks: Sequence[Ask], probation: bool, now: Micros
+    connection: Connection, asks: Sequence[ClaimRequest], probation: bool, now: Micros
 ) -> list[list[str]]:
     columns = (
         Texts(each.place[0] for each in asks),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from halflap.model import Continuation, Micros, position_in_chain
-from halflap.store.postgres.accepting import Acceptance, Accepting, Entry, entry
+from halflap.store.postgres.accepting import Acceptance, Accepting, PostgresStartRows, entry
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
@@ -51,7 +51,7 @@ class NextLink:
     former: str
     chain: str
     link: int
-    entry: Entry
+    entry: PostgresStartRows
     taken: Mapping[str, int]
     now: Micros
     at: Micros

@@ -25,7 +25,7 @@ from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOV
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import ENTER
 from halflap.store.postgres.time import DatabaseClock, measure
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ _AGAIN = (
 
 
 @dataclass(slots=True)
-class Stats:
+class PostgresStats:
     """Counts of writes since the store was opened."""
 
     commits: int = 0
@@ -76,7 +76,7 @@ class _Seat:
     connection: Connection | None = None
 
 
-class Ways(Protocol):
+class PostgresWays(Protocol):
     """The connections and batches that a verb of the journal needs of a database, in a scope or in
     none.
     """
@@ -88,7 +88,7 @@ class Ways(Protocol):
     async def write(self, job: Job[T], *, pipelined: bool = True) -> T: ...
 
 
-class Database:
+class PostgresDatabase:
     """One PostgreSQL database, shared with other processes. Use `Database.open`.
 
     Belongs to the event loop that opened it. `clock` is the database's time, in microseconds since
@@ -100,7 +100,7 @@ class Database:
         self.name = where(url)
         self.clock = clock
         self.schema = ""
-        self.stats = Stats()
+        self.stats = PostgresStats()
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
         self.own_clock = own_clock
@@ -113,7 +113,7 @@ class Database:
     @classmethod
     async def open(
         cls, url: str, *, clock: Clock | None = None, connections: int = CONNECTIONS
-    ) -> Database:
+    ) -> PostgresDatabase:
         """Connect to the database at `url`, as `postgresql://user@host:5432/name`.
 
         `clock` stands in for the database's own time, in tests. Raises `StoreError` where the
@@ -182,9 +182,9 @@ class Database:
         cursor = await self.run(lambda c: c.execute(sql.encode(), values, binary=True))
         return await cursor.fetchall()
 
-    def within(self, scope: Scope) -> Ways:
+    def within(self, scope: CustomerScope) -> PostgresWays:
         """This database for whoever is in a scope; the whole tenant's is the database as it is."""
-        return self if scope.customer is None else Within(self, scope.customer)
+        return self if scope.customer is None else ScopedDatabase(self, scope.customer)
 
     async def close(self) -> None:
         """Let go of all connections; what is under way may finish first, for `CLOSE_SECONDS`."""
@@ -335,11 +335,11 @@ class Database:
                 await connection.close()
 
 
-class Within:
+class ScopedDatabase:
     """The ways into a database in a customer's scope: in transactions that take the API's role, and
     name whose rows they see."""
 
-    def __init__(self, database: Database, customer: str) -> None:
+    def __init__(self, database: PostgresDatabase, customer: str) -> None:
         self.clock = database.clock
         self._database = database
         self._customer = customer

@@ -56,10 +56,10 @@ CLEAN = {
 
 
 @dataclass(slots=True)
-class Left:
+class EndedRows:
     """The rows of an execution that ends in the live tables."""
 
-    steps: dict[bytes, rows.Step]
+    steps: dict[bytes, rows.StepRow]
     logs: list[tuple[int, bytes]]
     attempts: list[tuple[int, Micros, Micros, str, bytes | None]]
 
@@ -78,15 +78,15 @@ class End:
     status: int | None = None
 
 
-async def left(connection: Connection, executions: Collection[str]) -> dict[str, Left]:
+async def left(connection: Connection, executions: Collection[str]) -> dict[str, EndedRows]:
     """Ask for what executions have in the live tables; their rows are locked already."""
     ids = (Texts(executions),)
     steps = await connection.execute(STEPS, ids, binary=True)
     lines = await connection.execute(LINES, ids, binary=True)
     attempts = await connection.execute(ATTEMPTS, ids, binary=True)
-    found = {each: Left({}, [], []) for each in executions}
+    found = {each: EndedRows({}, [], []) for each in executions}
     for execution, path, seq, status, data in await steps.fetchall():
-        found[execution].steps[path] = rows.Step(path, seq, status, data)
+        found[execution].steps[path] = rows.StepRow(path, seq, status, data)
     for execution, number, data in await lines.fetchall():
         found[execution].logs.append((number, data))
     for execution, *attempt in await attempts.fetchall():
@@ -96,7 +96,11 @@ async def left(connection: Connection, executions: Collection[str]) -> dict[str,
 
 
 async def move(
-    connection: Connection, ends: Sequence[End], left: dict[str, Left], *, live: dict[str, Left]
+    connection: Connection,
+    ends: Sequence[End],
+    left: dict[str, EndedRows],
+    *,
+    live: dict[str, EndedRows],
 ) -> None:
     """Move executions out of the live tables; `live` is what these still have of `left`."""
     for into in INTO:

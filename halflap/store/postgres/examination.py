@@ -17,7 +17,7 @@ from halflap.store.postgres import guard
 from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.database import CONNECTIONS, OLDEST
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.jobs import Link
+from halflap.store.postgres.jobs import JobLink
 from halflap.store.postgres.partitions import AHEAD
 from halflap.store.postgres.upgrading import standing
 from halflap.store.retention import decode
@@ -61,7 +61,7 @@ PROBE = "SELECT pg_logical_emit_message(true, 'halflap', 'doctor')"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ExaminedItem:
     """One thing that was looked at: how it is, and what mends it."""
 
     name: str
@@ -76,7 +76,7 @@ def examine(
     now: Callable[[], float] = time.time,
     *,
     kept: Retention = Retention(30),  # noqa: B008
-) -> list[Finding]:
+) -> list[ExaminedItem]:
     """Look at the server at a URL, and at the store there if there is one; changes nothing.
 
     kept: for how long what has ended is kept where nobody says otherwise.
@@ -86,15 +86,15 @@ def examine(
         place = where(url)
         connection = connect_blocking(url)
     except StoreError as error:
-        return [Finding("store", "fail", error.message, "mend HALFLAP_STORE")]
+        return [ExaminedItem("store", "fail", error.message, "mend HALFLAP_STORE")]
     except psycopg.Error as error:
         told = str(explain(error, place))
-        return [Finding("store", "fail", told, "start it, or mend HALFLAP_STORE")]
+        return [ExaminedItem("store", "fail", told, "start it, or mend HALFLAP_STORE")]
     with connection:
         try:
             return list(_findings(connection, place, vault, now, kept))
         except psycopg.Error as error:
-            return [Finding("store", "fail", str(explain(error, place)), "look at its log")]
+            return [ExaminedItem("store", "fail", str(explain(error, place)), "look at its log")]
 
 
 def hosts(url: str) -> set[str]:
@@ -112,14 +112,14 @@ def _findings(
     vault: Vault | None,
     now: Callable[[], float],
     kept: Retention,
-) -> Iterator[Finding]:
+) -> Iterator[ExaminedItem]:
     row = connection.execute(SETTINGS).fetchone()
     assert row is not None
     encoding, fsync, whole, commit, standby, schema, made, may_make = row
     yield _store(connection, place, standby=standby, made=made, may_make=may_make, schema=schema)
     if encoding != "UTF8":
         mend = "make the database with: createdb --encoding UTF8 --template template0"
-        yield Finding("encoding", "fail", f"{encoding}, which cannot hold every text", mend)
+        yield ExaminedItem("encoding", "fail", f"{encoding}, which cannot hold every text", mend)
     yield _disk(fsync, whole, commit)
     if not standby:
         yield _commit(connection)
@@ -133,18 +133,18 @@ def _findings(
         yield from _processes(connection)
 
 
-def _processes(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+def _processes(connection: psycopg.Connection[Any]) -> Iterator[ExaminedItem]:
     """Check which processes have the store open, and whether all of them run the same code."""
     found = standing(connection)
     for each in found.processes:
         said = f"{each.role} {each.pid} on {each.host}, Halflap {each.version}"
-        yield Finding("process", "ok", said)
+        yield ExaminedItem("process", "ok", said)
     if found.old:
         mend = "replace them, then: halflap store migrate --finish"
-        yield Finding("migration", "warn", f"{len(found.old)} processes run older code", mend)
+        yield ExaminedItem("migration", "warn", f"{len(found.old)} processes run older code", mend)
     elif found.begun:
         names = ", ".join(str(each) for each in found.begun)
-        yield Finding("migration", "warn", f"{names}: begun", "halflap store migrate --finish")
+        yield ExaminedItem("migration", "warn", f"{names}: begun", "halflap store migrate --finish")
 
 
 def _store(
@@ -155,32 +155,34 @@ def _store(
     made: bool,
     may_make: bool,
     schema: str | None,
-) -> Finding:
+) -> ExaminedItem:
     version = connection.info.server_version
     said = f"{place}, PostgreSQL {version // 10_000}.{version % 10_000}"
     if version < OLDEST:
-        return Finding("store", "fail", said, f"Halflap needs PostgreSQL {OLDEST // 10_000}")
+        return ExaminedItem("store", "fail", said, f"Halflap needs PostgreSQL {OLDEST // 10_000}")
     if standby:
-        return Finding("store", "fail", f"{said}, a standby", "name the primary")
+        return ExaminedItem("store", "fail", f"{said}, a standby", "name the primary")
     if not made and not may_make:
         mend = f"GRANT CREATE ON SCHEMA {schema or 'public'} TO {connection.info.user}"
-        return Finding("store", "fail", f"{said}: this user may make no tables there", mend)
-    return Finding("store", "ok", said if made else f"{said}; none yet, halflap serve makes it")
+        return ExaminedItem("store", "fail", f"{said}: this user may make no tables there", mend)
+    return ExaminedItem(
+        "store", "ok", said if made else f"{said}; none yet, halflap serve makes it"
+    )
 
 
-def _disk(fsync: str, whole: str, commit: str) -> Finding:
+def _disk(fsync: str, whole: str, commit: str) -> ExaminedItem:
     """Check whether what is acknowledged survives a power cut."""
     if fsync != "on" or whole != "on":
         off = "fsync" if fsync != "on" else "full_page_writes"
         mend = f"set {off} = on and reload: without it a power cut may ruin the whole database"
-        return Finding("durability", "fail", f"{off} is off", mend)
+        return ExaminedItem("durability", "fail", f"{off} is off", mend)
     if commit == "off":
         mend = "set synchronous_commit = on; Halflap does so for itself, other programs may not"
-        return Finding("durability", "warn", "synchronous_commit is off", mend)
-    return Finding("durability", "ok", f"fsync is on, synchronous_commit is {commit}")
+        return ExaminedItem("durability", "warn", "synchronous_commit is off", mend)
+    return ExaminedItem("durability", "ok", f"fsync is on, synchronous_commit is {commit}")
 
 
-def _commit(connection: psycopg.Connection[Any]) -> Finding:
+def _commit(connection: psycopg.Connection[Any]) -> ExaminedItem:
     """Measure a commit, on the way there and back too."""
     times: list[float] = []
     for _ in range(PROBES):
@@ -190,11 +192,13 @@ def _commit(connection: psycopg.Connection[Any]) -> Finding:
     seconds = statistics.median(times)
     said = f"{seconds * 1e3:.2f} ms until a commit is answered"
     if seconds > SLOW_SECONDS:
-        return Finding("commit", "warn", said, "a faster disk, or a shorter way, makes all faster")
-    return Finding("commit", "ok", said)
+        return ExaminedItem(
+            "commit", "warn", said, "a faster disk, or a shorter way, makes all faster"
+        )
+    return ExaminedItem("commit", "ok", said)
 
 
-def _pooler(connection: psycopg.Connection[Any]) -> Finding:
+def _pooler(connection: psycopg.Connection[Any]) -> ExaminedItem:
     """Check that the session that answers is the one that was announced."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     if row is not None and row[0] != connection.info.backend_pid:
@@ -202,11 +206,11 @@ def _pooler(connection: psycopg.Connection[Any]) -> Finding:
             "name the server itself in HALFLAP_STORE, or have the pooler keep sessions "
             "(pool_mode = session): hints and locks are lost where it shares them"
         )
-        return Finding("pooler", "warn", "a connection pooler is in between", mend)
-    return Finding("pooler", "ok", "none in between")
+        return ExaminedItem("pooler", "warn", "a connection pooler is in between", mend)
+    return ExaminedItem("pooler", "ok", "none in between")
 
 
-def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> Finding:
+def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> ExaminedItem:
     """Measure how far the clocks are apart, by the sample that took least."""
     samples: list[tuple[float, float]] = []
     for _ in range(3):
@@ -216,14 +220,14 @@ def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> Fin
         samples.append((took, (row[0] if row else sent) - sent - took / 2))
     _, skew = min(samples)
     if abs(skew) <= SKEW_SECONDS:
-        return Finding("clock", "ok", f"{abs(skew) * 1e3:.0f} ms from the database's")
+        return ExaminedItem("clock", "ok", f"{abs(skew) * 1e3:.0f} ms from the database's")
     ahead = "behind" if skew > 0 else "ahead of"
     said = f"this host is {abs(skew):.0f} s {ahead} the database"
     mend = "set both clocks (NTP): Halflap goes by the database's, tokens and other apps do not"
-    return Finding("clock", "warn" if abs(skew) < MUCH_SKEW_SECONDS else "fail", said, mend)
+    return ExaminedItem("clock", "warn" if abs(skew) < MUCH_SKEW_SECONDS else "fail", said, mend)
 
 
-def _room(connection: psycopg.Connection[Any]) -> Finding:
+def _room(connection: psycopg.Connection[Any]) -> ExaminedItem:
     """Check how many processes may still connect."""
     row = connection.execute(ROOM).fetchone()
     assert row is not None
@@ -232,11 +236,11 @@ def _room(connection: psycopg.Connection[Any]) -> Finding:
     said = f"{left} of {most} are free; a process of Halflap opens up to {OF_A_PROCESS}"
     if left < 2 * OF_A_PROCESS:
         mend = "raise max_connections (or the limit of this user or database) and restart it"
-        return Finding("connections", "fail" if left < OF_A_PROCESS else "warn", said, mend)
-    return Finding("connections", "ok", said)
+        return ExaminedItem("connections", "fail" if left < OF_A_PROCESS else "warn", said, mend)
+    return ExaminedItem("connections", "ok", said)
 
 
-def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
+def _locks(connection: psycopg.Connection[Any], kept: Retention) -> ExaminedItem:
     """Check that there is room for the locks on the history's tables, once all its days are there."""
     row = connection.execute(LOCKS).fetchone()
     assert row is not None
@@ -248,49 +252,53 @@ def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
     wanted = max(history, history * CONNECTIONS * processes // 2)
     said = f"who looks at the history holds up to {history:,} locks; max_locks_per_transaction is {each}"
     if wanted <= each * slots:
-        return Finding("locks", "ok", said)
+        return ExaminedItem("locks", "ok", said)
     enough = -(-wanted // slots // 64) * 64
     mend = f"set max_locks_per_transaction to {enough} and restart it, or keep things for less long"
-    return Finding("locks", "warn", said, mend)
+    return ExaminedItem("locks", "warn", said, mend)
 
 
-def _guard(connection: psycopg.Connection[Any]) -> Finding:
+def _guard(connection: psycopg.Connection[Any]) -> ExaminedItem:
     """Check that the API sees all that is in scope, and nothing else."""
     name, user = "row security", connection.info.user
     role = guard.role(connection)
     if role is None or not role.may_take:
         said = f"the role {guard.ROLE} is missing, or {user} may not take it"
-        return Finding(name, "fail", said, "run: halflap store migrate (it says what it needs)")
+        return ExaminedItem(
+            name, "fail", said, "run: halflap store migrate (it says what it needs)"
+        )
     if role.passes:
         said = f"{guard.ROLE} is a superuser or has BYPASSRLS, so a query may show everybody's rows"
-        return Finding(name, "fail", said, f"ALTER ROLE {guard.ROLE} NOSUPERUSER NOBYPASSRLS")
+        return ExaminedItem(name, "fail", said, f"ALTER ROLE {guard.ROLE} NOSUPERUSER NOBYPASSRLS")
     if off := guard.unguarded(connection):
         mend = "; ".join(
             f"ALTER TABLE {t} {how} ROW LEVEL SECURITY"
             for t, how in ((off[0], "ENABLE"), (off[0], "FORCE"))
         )
-        return Finding(name, "fail", f"off, not forced or without a policy: {', '.join(off)}", mend)
+        return ExaminedItem(
+            name, "fail", f"off, not forced or without a policy: {', '.join(off)}", mend
+        )
     if none := guard.hidden(connection):
         said = f"{user} does not see the rows of {', '.join(none)}"
         mend = f"CREATE POLICY engine ON {none[0]} TO {user} USING (true) WITH CHECK (true)"
-        return Finding(name, "fail", said, mend)
+        return ExaminedItem(name, "fail", said, mend)
     if out := guard.unseen(connection):
         said = f"the API may not read {', '.join(out)}"
-        return Finding(name, "fail", said, f"GRANT SELECT ON {', '.join(out)} TO {guard.ROLE}")
+        return ExaminedItem(name, "fail", said, f"GRANT SELECT ON {', '.join(out)} TO {guard.ROLE}")
     if role.logs_in:
         said = f"{guard.ROLE} may log in, which nothing of Halflap does"
-        return Finding(name, "warn", said, f"ALTER ROLE {guard.ROLE} NOLOGIN")
-    return Finding(name, "ok", f"on; the API reads as {guard.ROLE}")
+        return ExaminedItem(name, "warn", said, f"ALTER ROLE {guard.ROLE} NOLOGIN")
+    return ExaminedItem(name, "ok", f"on; the API reads as {guard.ROLE}")
 
 
-def _key(connection: psycopg.Connection[Any], vault: Vault | None) -> Finding:
+def _key(connection: psycopg.Connection[Any], vault: Vault | None) -> ExaminedItem:
     """Check that the keys are those of this store."""
     if vault is None:
         mend = "set HALFLAP_KEYS to the keys of this store"
-        return Finding("key", "fail", "HALFLAP_KEYS is not set", mend)
+        return ExaminedItem("key", "fail", "HALFLAP_KEYS is not set", mend)
     try:
-        canary.check(Link(connection), vault)
+        canary.check(JobLink(connection), vault)
     except StoreError as error:
         mend = "the server does not start with another store's key"
-        return Finding("key", "fail", error.message, mend)
-    return Finding("key", "ok", "from HALFLAP_KEYS")
+        return ExaminedItem("key", "fail", error.message, mend)
+    return ExaminedItem("key", "ok", "from HALFLAP_KEYS")

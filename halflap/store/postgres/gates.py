@@ -12,7 +12,7 @@ from halflap.store.postgres.locking import Locks, lock
 from halflap.store.protocol import Pinning
 from halflap.store.recording import text
 
-__all__ = ["LIST", "MOVING", "PAUSED", "Gate"]
+__all__ = ["LIST", "MOVING", "PAUSED", "HoldGate"]
 
 CLOSE = """
 INSERT INTO gates (name, bit, since, by, reason) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
@@ -46,7 +46,7 @@ WHERE id = ANY (ARRAY(
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class HoldGate:
     """A gate that holds executions back: its name, and the bit of `held` that they have."""
 
     name: str

@@ -109,10 +109,10 @@ def unseen(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in connection.execute(UNSEEN, (list(SEEN),))]
 
 
-def role(connection: psycopg.Connection[Any]) -> Role | None:
+def role(connection: psycopg.Connection[Any]) -> DatabaseRole | None:
     """The API's role; None where there is none."""
     row = connection.execute(ABOUT_ROLE).fetchone()
-    return None if row is None else Role(*row, may_take=_may_take(connection))
+    return None if row is None else DatabaseRole(*row, may_take=_may_take(connection))
 
 
 def forced(table: str) -> str:
@@ -134,7 +134,7 @@ def entering(customer: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class DatabaseRole:
     """The API's role as it is: whether nothing binds it, it may log in, this user may take it."""
 
     passes: bool

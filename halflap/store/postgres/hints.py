@@ -20,7 +20,7 @@ import structlog
 from halflap.errors import StoreError
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.connecting import Connection, connect
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 
 log = structlog.get_logger("halflap.store")
 
@@ -40,10 +40,10 @@ SEND = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload"
 FROM = "from "
 
 
-class Hints:
+class PostgresHints:
     """Sends and hears hints; begins to listen when something first follows them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self.channel = f"{CHANNEL}_{database.schema}".encode()[:63].decode(errors="ignore")
         self.sender = f"{FROM}{secrets.token_hex(4)}"

@@ -23,7 +23,7 @@ from halflap.store import reading
 from halflap.store.history import order_of_list, outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.columns import Texts
-from halflap.store.postgres.database import Ways
+from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.listing import lanes_of_places
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
@@ -81,10 +81,10 @@ ORDER BY 1
 """
 
 
-class History:
+class PostgresHistory:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
-    _database: Ways
+    _database: PostgresWays
     _clock: Clock
 
     async def execution(self, execution: str) -> Execution | None:

@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
-from halflap.store.job import Connection, Cursor, OnFailure
+from halflap.store.job import JobCursor, JobTransaction, OnFailure
 from halflap.store.postgres.connecting import Connection as AsyncConnection
-from halflap.store.postgres.database import Database, Stats, Ways
+from halflap.store.postgres.database import PostgresDatabase, PostgresStats, PostgresWays
 from halflap.store.postgres.explain import explain
-from halflap.store.scope import Scope
+from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
-Job = Callable[[Connection], T]
+Job = Callable[[JobTransaction], T]
 
 READERS = 2
 TRIES = 5
@@ -37,24 +37,24 @@ CROSSED = (errors.UniqueViolation, errors.ForeignKeyViolation)
 _PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
 
 
-class Link:
+class JobLink:
     """A connection of a thread's own as jobs know it."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> JobCursor:
         """Run a statement with values in the places of its `?`."""
         return self._connection.execute(placed(sql), values)
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> JobCursor:
         """Run a statement once for each of these rows of values."""
         cursor = self._connection.cursor()
         cursor.executemany(placed(sql), rows)
         return cursor
 
 
-class Answer:
+class JobAnswer:
     """The rows that a statement found, and the number that it changed."""
 
     def __init__(self, rowcount: int, rows: Sequence[Any]) -> None:
@@ -80,31 +80,31 @@ class Bridge:
         self._connection = connection
         self._loop = loop
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> JobCursor:
         """Run a statement with values in the places of its `?`."""
         return self._wait(self._execute(placed(sql), values))
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> JobCursor:
         """Run a statement once for each of these rows of values."""
         return self._wait(self._executemany(placed(sql), rows))
 
-    def _wait(self, answering: Coroutine[Any, Any, Answer]) -> Answer:
+    def _wait(self, answering: Coroutine[Any, Any, JobAnswer]) -> JobAnswer:
         return asyncio.run_coroutine_threadsafe(answering, self._loop).result(LONGEST_SECONDS)
 
-    async def _execute(self, sql: bytes, values: Sequence[Any]) -> Answer:
+    async def _execute(self, sql: bytes, values: Sequence[Any]) -> JobAnswer:
         cursor = await self._connection.execute(sql, values, prepare=False)
-        return Answer(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
+        return JobAnswer(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
 
-    async def _executemany(self, sql: bytes, rows: Sequence[Sequence[Any]]) -> Answer:
+    async def _executemany(self, sql: bytes, rows: Sequence[Sequence[Any]]) -> JobAnswer:
         cursor = self._connection.cursor()
         await cursor.executemany(sql, rows)
-        return Answer(cursor.rowcount, ())
+        return JobAnswer(cursor.rowcount, ())
 
 
 class Look(Bridge):
     """A connection that only looks. No text here has a NUL, so to ask for one finds nothing."""
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> JobCursor:
         """Run a statement with values in the places of its `?`."""
         return super().execute(
             sql,
@@ -112,14 +112,14 @@ class Look(Bridge):
         )
 
 
-class Jobs:
+class PostgresJobs:
     """Runs jobs on PostgreSQL, for whoever is in no scope, or in one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self.where = database.name
         self.failed = None  # a failure of the server's hurts only what it was doing
         self._database = database
-        self._ways: Ways = database
+        self._ways: PostgresWays = database
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(1 + READERS, "halflap-store")
         self._writing = asyncio.Lock()
@@ -128,7 +128,7 @@ class Jobs:
         database.before_close.append(self._settle)
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> PostgresStats:
         """Counts of writes since the store was opened, the journal's among them."""
         return self._database.stats
 
@@ -141,7 +141,7 @@ class Jobs:
     def on_failure(self, call: OnFailure) -> None:
         self._database.on_failure = call
 
-    def within(self, scope: Scope) -> Jobs:
+    def within(self, scope: CustomerScope) -> PostgresJobs:
         """This database for whoever is in a scope."""
         found = copy(self)
         found._ways = self._database.within(scope)
@@ -197,7 +197,7 @@ class Jobs:
                     return result
         raise AssertionError
 
-    def _in_thread(self, job: Job[T], connection: Connection) -> asyncio.Future[T]:
+    def _in_thread(self, job: Job[T], connection: JobTransaction) -> asyncio.Future[T]:
         return self._loop.run_in_executor(self._threads, job, connection)
 
 

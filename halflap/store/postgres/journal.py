@@ -31,17 +31,17 @@ from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
-from halflap.store.postgres.database import Database, Ways
-from halflap.store.postgres.gates import MOVING, PAUSED, Gate
-from halflap.store.postgres.hints import Hints
-from halflap.store.postgres.history import History
-from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.database import PostgresDatabase, PostgresWays
+from halflap.store.postgres.gates import MOVING, PAUSED, HoldGate
+from halflap.store.postgres.hints import PostgresHints
+from halflap.store.postgres.history import PostgresHistory
+from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import Partitions
-from halflap.store.postgres.pruning import Pruning
+from halflap.store.postgres.pruning import PostgresPruning
 from halflap.store.postgres.recording import Recording, Writing, locks_of
-from halflap.store.postgres.state import State
-from halflap.store.postgres.traffic import Traffic
+from halflap.store.postgres.state import PostgresState
+from halflap.store.postgres.traffic import PostgresTraffic
 from halflap.store.protocol import (
     Accepted,
     Cancelling,
@@ -53,8 +53,8 @@ from halflap.store.protocol import (
     Written,
 )
 from halflap.store.recording import text
-from halflap.store.scope import Scope
-from halflap.store.turns import Share, Turns
+from halflap.store.scope import CustomerScope
+from halflap.store.turns import Share, TurnRotation
 
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
@@ -77,7 +77,7 @@ ERASE = (
 )
 
 
-class PostgresJournal(History, Pruning, State, Traffic):
+class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresTraffic):
     """The journal's verbs over one PostgreSQL database (see store/protocol.py).
 
     worker: what this process calls itself; its claims bear the name. By default a new one each
@@ -85,26 +85,29 @@ class PostgresJournal(History, Pruning, State, Traffic):
     `void` return its predecessor's executions at once instead of when their leases lapse.
     """
 
-    def __init__(self, database: Database, *, worker: str | None = None) -> None:
+    def __init__(self, database: PostgresDatabase, *, worker: str | None = None) -> None:
         self._whole = database
-        self._database: Ways = database
-        self._jobs = self._whole_jobs = Jobs(database)
+        self._database: PostgresWays = database
+        self._jobs = self._whole_jobs = PostgresJobs(database)
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
         if database.own_clock is not None:
             database.own_clock.on_set_back = self._hasten
-        self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
+        self._turns = (
+            TurnRotation(),
+            TurnRotation(),
+        )  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
         self._settled = {}
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
         self._partitions = Partitions(database)
-        self.hints = Hints(database)
+        self.hints = PostgresHints(database)
         database.before_close.append(self._close)
 
-    def within(self, scope: Scope) -> PostgresJournal:
+    def within(self, scope: CustomerScope) -> PostgresJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""
         found = copy(self)
         found._database = self._whole.within(scope)
@@ -286,15 +289,15 @@ class PostgresJournal(History, Pruning, State, Traffic):
         return [Signal(row[0].decode(), row[1]) for row in found]
 
     async def hold(self, instance: str) -> None:
-        gate = Gate(instance, MOVING)
+        gate = HoldGate(instance, MOVING)
         await self._database.write(lambda c: gate.close(c, self._locks, self._clock()))
         await self._in_parts(gate.hold)
 
     async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
-        await self._let_go(Gate(instance, MOVING, pinning))
+        await self._let_go(HoldGate(instance, MOVING, pinning))
 
     async def pause(self, paused: Paused) -> bool:
-        gate = Gate(paused.what, PAUSED)
+        gate = HoldGate(paused.what, PAUSED)
         closed = await self._database.write(
             lambda c: gate.close(c, self._locks, paused.since, paused.by, paused.reason)
         )
@@ -302,13 +305,13 @@ class PostgresJournal(History, Pruning, State, Traffic):
         return closed
 
     async def resume(self, what: str) -> bool:
-        gate = Gate(what, PAUSED)
+        gate = HoldGate(what, PAUSED)
         if not await self._database.write(gate.is_closed):
             return False
         await self._let_go(gate)
         return True
 
-    async def _let_go(self, gate: Gate) -> None:
+    async def _let_go(self, gate: HoldGate) -> None:
         await self._in_parts(gate.let_go)
         await self._database.write(lambda c: gate.open(c, self._locks))
         self.hints.send()

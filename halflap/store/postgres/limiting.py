@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Ways
-from halflap.store.turns import Limited, Turns, limited, spent
+from halflap.store.postgres.database import PostgresWays
+from halflap.store.turns import Limited, TurnRotation, limited, spent
 
 LOCK = """
 SELECT customer, concurrency, rate, burst, full_at FROM limits
@@ -78,7 +78,7 @@ async def spend(
     connection: Connection,
     limits: Mapping[str, Limited],
     begun: Mapping[str, int],
-    turns: Turns,
+    turns: TurnRotation,
     running: Mapping[str, int],
     now: Micros,
 ) -> None:
@@ -88,7 +88,7 @@ async def spend(
         await connection.execute(SPEND, (Texts(changed), Numbers(changed.values())))
 
 
-async def load(database: Ways, customer: str, now: Micros, most: int) -> CustomerLoad:
+async def load(database: PostgresWays, customer: str, now: Micros, most: int) -> CustomerLoad:
     """Return the number of a customer's executions that run, and that, up to `most`, could or are
     held.
     """

@@ -29,7 +29,7 @@ from halflap.store.migrate import (
 )
 from halflap.store.postgres.explain import one_line
 from halflap.store.postgres.guard import have_role
-from halflap.store.postgres.jobs import Link
+from halflap.store.postgres.jobs import JobLink
 
 log = structlog.get_logger("halflap.store")
 
@@ -65,7 +65,7 @@ def migrate(
     history, where the SQL fails, or where a lock of somebody's stays in the way.
     """
     ordered = in_order(migrations)
-    link = Link(connection)
+    link = JobLink(connection)
     with alone(connection):
         connection.execute(
             TABLE.replace("INTEGER", "bigint").replace(") STRICT", ")").encode(), prepare=False
@@ -112,7 +112,7 @@ def _apply(
     phase: Phase,
     clock: Callable[[], int],
 ) -> bool:
-    link = Link(connection)
+    link = JobLink(connection)
     with alone(connection):
         history = read_history(link)
         if (migration.number, phase) in history:

@@ -33,7 +33,7 @@ from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import copyable, forced
 from halflap.store.postgres.partitions import ATTACH, CREATE, NAMES
-from halflap.store.postgres.slots import BARE, OF_A_DAY, Leaf
+from halflap.store.postgres.slots import BARE, OF_A_DAY, SlotPartition
 from halflap.store.retention import DAY
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
@@ -229,7 +229,7 @@ class _Copying:
         found = self._target.execute(NAMES.encode()).fetchall()
         there = {name for (name,) in found}
         for (slot,) in self._source.execute(SLOTS).fetchall():
-            if (leaf := Leaf(slot)).name not in there:
+            if (leaf := SlotPartition(slot)).name not in there:
                 made = CREATE.format(leaf=leaf) + forced(leaf.name)
                 self._target.execute(made.encode())
                 self._target.execute(ATTACH.format(leaf=leaf).encode())
@@ -334,7 +334,7 @@ def _add_live(
     into: dict[str, list[dict[str, Any]]],
     row: dict[str, Any],
     event: Any,
-    steps: list[rows.Step],
+    steps: list[rows.StepRow],
     lines: list[tuple[int, bytes]],
     attempts: list[Any],
 ) -> None:
@@ -364,7 +364,7 @@ def _add_ended(
     into: dict[str, list[dict[str, Any]]],
     row: dict[str, Any],
     event: Any,
-    steps: list[rows.Step],
+    steps: list[rows.StepRow],
     lines: list[tuple[int, bytes]],
     attempts: list[Any],
 ) -> None:

@@ -12,11 +12,11 @@ from halflap.model import Clock
 from halflap.store import canary
 from halflap.store.catalogue import Catalogue
 from halflap.store.identity import Identity
-from halflap.store.job import Connection
+from halflap.store.job import JobTransaction
 from halflap.store.postgres.changes import SharedWriter
 from halflap.store.postgres.connecting import alone
-from halflap.store.postgres.database import Database
-from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.database import PostgresDatabase
+from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.presence import Presence, enter
@@ -28,7 +28,7 @@ from halflap.store.vault import Vault
 class Parts:
     """The parts of a `Store` on PostgreSQL."""
 
-    jobs: Jobs
+    jobs: PostgresJobs
     catalogue: Catalogue
     journal: PostgresJournal
     clock: Clock
@@ -44,8 +44,8 @@ async def opened(
     is applied here, and what is `after` once none of them is left.
     """
     async with contextlib.AsyncExitStack() as undo:
-        database = await Database.open(url, clock=own_clock)
-        jobs = Jobs(database)
+        database = await PostgresDatabase.open(url, clock=own_clock)
+        jobs = PostgresJobs(database)
         undo.push_async_callback(jobs.close)
         clock = database.clock
 
@@ -55,7 +55,7 @@ async def opened(
         def come(connection: psycopg.Connection[Any]) -> Identity:
             return enter(connection, identity or Identity(), MIGRATIONS, clock)
 
-        def keep(connection: Connection) -> None:
+        def keep(connection: JobTransaction) -> None:
             # Of two that make a store at once, the second has to find the first one's canary.
             connection.execute("SELECT number FROM changes FOR UPDATE")
             canary.keep(connection, vault)

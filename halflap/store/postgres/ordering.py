@@ -16,7 +16,7 @@ from halflap.model import Micros, Order
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.rules import order as rules
-from halflap.store.rules.order import DUE, NEVER, Place
+from halflap.store.rules.order import DUE, NEVER, OrderPlace
 
 Name = tuple[bytes, bytes]
 Widths = dict[bytes, int]
@@ -151,16 +151,16 @@ async def settle(connection: Connection, widths: Mapping[bytes, int], now: Micro
     names = Blobs(widths)
     await connection.execute(LOCK_TURNS, (names,))
     cursor = await connection.execute(HAVE_TURNS, (names,), binary=True)
-    found: dict[bytes, list[Place]] = {name: [] for name in widths}
+    found: dict[bytes, list[OrderPlace]] = {name: [] for name in widths}
     for name, *row in await cursor.fetchall():
-        found[name].append(Place(*row))
+        found[name].append(OrderPlace(*row))
     free = {name: rules.free_turns(places, widths[name]) for name, places in found.items()}
     free = {name: turns for name, turns in free.items() if turns > 0}
     if free:
         columns = (Blobs(free), Numbers(free.values()))
         cursor = await connection.execute(NEXT, columns, binary=True)
         for name, *row in await cursor.fetchall():
-            found[name].append(Place(*row))
+            found[name].append(OrderPlace(*row))
     settled = [rules.settle(places, now) for places in found.values()]
     given = [execution for each in settled for execution in each.given]
     taken = [execution for each in settled for execution in each.taken]

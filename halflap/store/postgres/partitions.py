@@ -14,9 +14,9 @@ from halflap.errors import StoreError
 from halflap.model import Micros
 from halflap.store.migrate import statements
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.guard import forced
-from halflap.store.postgres.slots import OF_A_DAY, Leaf
+from halflap.store.postgres.slots import OF_A_DAY, SlotPartition
 from halflap.store.retention import DAY
 
 log = structlog.get_logger("halflap.store")
@@ -42,7 +42,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' hist
 class Partitions:
     """Makes the days of a store's history, and drops them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._made_until = -1
         self._making = asyncio.Lock()
@@ -67,10 +67,10 @@ class Partitions:
     async def _make(self, today: int) -> None:
         for day in range(today, today + AHEAD + 1):
             # What is for later can be made later; each try holds up those who come meanwhile.
-            if not await self.attach(Leaf(day * OF_A_DAY), TRIES if day == today else 1):
+            if not await self.attach(SlotPartition(day * OF_A_DAY), TRIES if day == today else 1):
                 return
 
-    async def attach(self, leaf: Leaf, tries: int = 1) -> bool:
+    async def attach(self, leaf: SlotPartition, tries: int = 1) -> bool:
         """Make a leaf where it is missing; False where the history is in use."""
         if leaf in await self.leaves():
             return True
@@ -87,7 +87,7 @@ class Partitions:
         log.info("the history is in use; made later", table=leaf.name)
         return False
 
-    async def drop(self, leaves: Sequence[Leaf]) -> bool:
+    async def drop(self, leaves: Sequence[SlotPartition]) -> bool:
         """Drop leaves, all at once: whoever uses the history meanwhile has to look at it anew.
 
         Returns whether there are more. Where the history is in use, they go another time: each try
@@ -103,17 +103,17 @@ class Partitions:
             return False
         return len(leaves) > AT_ONCE
 
-    async def leaves(self) -> list[Leaf]:
+    async def leaves(self) -> list[SlotPartition]:
         """Return all leaves, the oldest first."""
         rows = await self._database.fetch(NAMES)
-        return sorted(leaf for (name,) in rows if (leaf := Leaf.named(name)) is not None)
+        return sorted(leaf for (name,) in rows if (leaf := SlotPartition.named(name)) is not None)
 
 
 class _InUse(Exception):
     """The history is in use."""
 
 
-async def _attach(leaf: Leaf, connection: Connection) -> None:
+async def _attach(leaf: SlotPartition, connection: Connection) -> None:
     await connection.execute(LOCK, prepare=False)
     found = await connection.execute(NAMES, prepare=False)
     if (leaf.name,) not in await found.fetchall():

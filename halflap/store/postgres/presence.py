@@ -20,8 +20,8 @@ from halflap.model import Clock, Micros, Process
 from halflap.store.identity import Identity
 from halflap.store.migrate import Migration, code_version, compare, in_order, read_history
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
-from halflap.store.postgres.jobs import Link
+from halflap.store.postgres.database import PostgresDatabase
+from halflap.store.postgres.jobs import JobLink
 from halflap.store.postgres.migrate import alone
 
 log = structlog.get_logger("halflap.store")
@@ -47,7 +47,9 @@ LIST = f"SELECT {COLUMNS} FROM processes WHERE seen_at > %s ORDER BY started_at,
 class Presence:
     """This process among those that have the store open. Use `Presence.enter`."""
 
-    def __init__(self, database: Database, identity: Identity, known: int, clock: Clock) -> None:
+    def __init__(
+        self, database: PostgresDatabase, identity: Identity, known: int, clock: Clock
+    ) -> None:
         self.identity = identity
         self.on_failure: Callable[[BaseException], object] | None = None
         self._database = database
@@ -119,7 +121,7 @@ def enter(
     Nobody finishes a migration meanwhile. Raises `StoreError` where the store is too new by now.
     """
     with alone(connection):
-        compare(in_order(migrations), read_history(Link(connection)))
+        compare(in_order(migrations), read_history(JobLink(connection)))
         now = clock()
         ours = [identity.id, *filter(None, [identity.before])]
         if connection.execute(NAMED, (identity.worker, ours, now - GONE)).fetchone() is not None:

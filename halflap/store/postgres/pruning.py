@@ -9,10 +9,10 @@ from halflap.model import Clock, Micros
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
-from halflap.store.postgres.database import Ways
+from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.partitions import Partitions
 from halflap.store.postgres.schema import FOLD_PARTS
-from halflap.store.postgres.slots import BARE, OF_A_DAY, OTHER, Leaf, first_slot
+from halflap.store.postgres.slots import BARE, OF_A_DAY, OTHER, SlotPartition, first_slot
 from halflap.store.retention import DAY, RetentionRules
 
 DUE = """
@@ -64,10 +64,10 @@ HAS_PARTS = "SELECT to_regclass('parts') IS NOT NULL"
 HOUR: Micros = DAY // 24
 
 
-class Pruning:
+class PostgresPruning:
     """The verb of the journal that removes what was kept for long enough (see store/protocol.py)."""
 
-    _database: Ways
+    _database: PostgresWays
     _partitions: Partitions
     _clock: Clock
     _settled: dict[str, tuple[RetentionRules, int]]
@@ -80,7 +80,7 @@ class Pruning:
         now = self._clock()
         await self._partitions.make(now)
         more = await self._tidy(now, limit)
-        dropped: list[Leaf] = []
+        dropped: list[SlotPartition] = []
         past = first_slot(now - DAY)
         leaves = [each for each in await self._partitions.leaves() if each.slot < past]
         for leaf in (*leaves, None):

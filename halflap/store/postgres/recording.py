@@ -65,7 +65,7 @@ class Writing:
     """The writes of one turn: made into rows before, so that a bad one fails alone."""
 
     lease: Lease | None
-    steps: list[rows.Step]
+    steps: list[rows.StepRow]
     lines: list[bytes]
     changes: list[StateChange]
     now: Micros
@@ -140,7 +140,7 @@ class _Locked:
 class _Work:
     """The work for all of a batch."""
 
-    steps: dict[str, dict[bytes, rows.Step]] = field(default_factory=dict[str, Any])
+    steps: dict[str, dict[bytes, rows.StepRow]] = field(default_factory=dict[str, Any])
     lines: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict[str, Any])
     state: dict[Key, tuple[bytes | None, Micros]] = field(default_factory=dict[Key, Any])
     moves: list[tuple[Key, bytes]] = field(default_factory=list[tuple[Key, bytes]])
@@ -261,10 +261,10 @@ class Recording:
                     item.answer = Written.CONTINUED
             gone = [item for item in gone if item.answer is not Written.CONTINUED]
         live = await ending.left(connection, ids)
-        whole: dict[str, ending.Left] = {}
+        whole: dict[str, ending.EndedRows] = {}
         for id in ids:
             had = live[id]
-            whole[id] = both = ending.Left(
+            whole[id] = both = ending.EndedRows(
                 dict(had.steps), had.logs + work.lines.pop(id, []), had.attempts
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
@@ -369,7 +369,7 @@ def _change(item: Writing, values: dict[Key, bytes], work: _Work) -> bool:
     return True
 
 
-def _merge(steps: dict[bytes, rows.Step], more: Iterable[rows.Step]) -> None:
+def _merge(steps: dict[bytes, rows.StepRow], more: Iterable[rows.StepRow]) -> None:
     for each in more:
         there = steps.get(each.path)
         if there is None or not there.final:

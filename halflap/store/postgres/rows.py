@@ -35,7 +35,7 @@ HISTORY = f"{_ENDED}, state = 'failed', body IS NULL, cause, ran, 0::bigint"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepRow:
     """A record as its row."""
 
     path: bytes
@@ -49,7 +49,7 @@ class Step:
         return self.status != "retrying" and self.seq >= 0
 
 
-def step(record: Record) -> Step:
+def step(record: Record) -> StepRow:
     """A record's row; raises where one cannot be made of it."""
     seq = operator.index(record.seq)
     data = _encode(
@@ -69,7 +69,7 @@ def step(record: Record) -> Step:
             record.pure,
         )
     )
-    return Step(record.path.encode(), seq, record.status, data)
+    return StepRow(record.path.encode(), seq, record.status, data)
 
 
 def record(data: bytes | msgspec.Raw) -> Record:
@@ -89,7 +89,7 @@ def log_line(data: bytes | msgspec.Raw) -> LogLine:
     return LogLine(*_decode(data))
 
 
-def pack_steps(steps: Iterable[Step]) -> bytes:
+def pack_steps(steps: Iterable[StepRow]) -> bytes:
     """All steps of an execution that ended, in their order."""
     return _encode([msgspec.Raw(each.data) for each in sorted(steps, key=lambda step: step.seq)])
 

@@ -21,7 +21,7 @@ _NAME = re.compile(r"history_(\d+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Leaf:
+class SlotPartition:
     """The partition of a slot."""
 
     slot: int
@@ -41,12 +41,12 @@ class Leaf:
         return self.slot % OF_A_DAY == BARE
 
     @property
-    def beside(self) -> Leaf:
+    def beside(self) -> SlotPartition:
         """The one that its executions move to without their payload."""
-        return Leaf(self.day * OF_A_DAY + BARE)
+        return SlotPartition(self.day * OF_A_DAY + BARE)
 
     @classmethod
-    def named(cls, name: str) -> Leaf | None:
+    def named(cls, name: str) -> SlotPartition | None:
         """Return the leaf that a table is; `None` where it is none."""
         found = _NAME.fullmatch(name)
         return None if found is None else cls(int(found[1]))

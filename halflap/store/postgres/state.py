@@ -9,7 +9,7 @@ from halflap.model import StateWrite
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection, changed
-from halflap.store.postgres.database import Ways
+from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.recording import Writing
 from halflap.store.protocol import Written
@@ -21,10 +21,10 @@ DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::b
 """
 
 
-class State:
+class PostgresState:
     """The verbs of the journal that are about its state alone (see store/protocol.py)."""
 
-    _database: Ways
+    _database: PostgresWays
     _locks: Locks
     _gathering: Gathering[Any]
 

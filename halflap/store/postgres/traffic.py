@@ -8,8 +8,8 @@ from halflap.model import CustomerLimits, CustomerLoad, Micros
 from halflap.store import traffic
 from halflap.store.postgres import limiting
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Ways
-from halflap.store.postgres.hints import Hints
+from halflap.store.postgres.database import PostgresWays
+from halflap.store.postgres.hints import PostgresHints
 
 LATELY: Micros = 30_000_000
 """The time for which a worker counts as a user of a connection."""
@@ -21,11 +21,11 @@ FORGET = "DELETE FROM callers WHERE connection = %s AND seen_at < %s"
 CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
 
 
-class Traffic(traffic.Traffic):
+class PostgresTraffic(traffic.Traffic):
     """The amounts of executions that may run, and of calls (see store/protocol.py)."""
 
-    hints: Hints
-    _database: Ways
+    hints: PostgresHints
+    _database: PostgresWays
     _worker: str
 
     async def set_limits(self, customer: str, limits: CustomerLimits) -> None:

@@ -13,7 +13,7 @@ from halflap.model import Micros, Process
 from halflap.store.migrate import Migration, Phase, in_order, read_history
 from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.jobs import Link
+from halflap.store.postgres.jobs import JobLink
 from halflap.store.postgres.migrate import alone, migrate
 from halflap.store.postgres.presence import present
 from halflap.store.postgres.schema import MIGRATIONS
@@ -22,7 +22,7 @@ NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MigrationState:
     """The state of a store's migrations, and the processes that have it open.
 
     begun: those of which only `before` is applied. old: processes whose code does not know all.
@@ -34,7 +34,7 @@ class Standing:
     old: Sequence[Process]
 
 
-def advance(url: str, *, finish: bool) -> Standing:
+def advance(url: str, *, finish: bool) -> MigrationState:
     """Apply what is `before`; with `finish`, what is `after` too. Returns how things stand then.
 
     Raises `StoreError`, and applies no `after`, while a process of older code has the store open.
@@ -46,9 +46,9 @@ def advance(url: str, *, finish: bool) -> Standing:
         raise explain(error, where(url)) from error
 
 
-def standing(connection: psycopg.Connection[Any]) -> Standing:
+def standing(connection: psycopg.Connection[Any]) -> MigrationState:
     """Return the state of a store that was made."""
-    history = read_history(Link(connection))
+    history = read_history(JobLink(connection))
     begun = [
         each
         for each in in_order(MIGRATIONS)
@@ -58,10 +58,10 @@ def standing(connection: psycopg.Connection[Any]) -> Standing:
     ]
     processes = present(connection, now(connection))
     newest = max((number for number, _ in history), default=0)
-    return Standing((), begun, processes, [e for e in processes if e.migration < newest])
+    return MigrationState((), begun, processes, [e for e in processes if e.migration < newest])
 
 
-def _advance(connection: psycopg.Connection[Any], *, finish: bool) -> Standing:
+def _advance(connection: psycopg.Connection[Any], *, finish: bool) -> MigrationState:
     applied = migrate(connection, MIGRATIONS, phase="before", clock=lambda: now(connection))
     if finish:
         with alone(connection):  # nobody opens the store between the look and the end
@@ -76,7 +76,7 @@ def _advance(connection: psycopg.Connection[Any], *, finish: bool) -> Standing:
                 )
             applied += migrate(connection, MIGRATIONS, phase="after", clock=lambda: now(connection))
     found = standing(connection)
-    return Standing(applied, found.begun, found.processes, found.old)
+    return MigrationState(applied, found.begun, found.processes, found.old)
 
 
 def now(connection: psycopg.Connection[Any]) -> Micros:

@@ -18,7 +18,7 @@ DUE, NEVER = 1, 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OrderPlace:
     """An execution's place in an order; `number` grows with each that is accepted.
 
     `fixed`: its turn cannot be taken from it, since it runs, or failed and blocks. `back_at`: when
@@ -33,7 +33,7 @@ class Place:
     back_at: Micros = 0
 
 
-def turns(places: Iterable[Place], now: Micros) -> set[str]:
+def turns(places: Iterable[OrderPlace], now: Micros) -> set[str]:
     """Return the executions that are to have a turn.
 
     First come those whose turn cannot be taken from them; then those that were set aside and are
@@ -42,7 +42,7 @@ def turns(places: Iterable[Place], now: Micros) -> set[str]:
     are no more than anyone of them allows.
     """
 
-    def rank(each: Place) -> tuple[int, Micros, int]:
+    def rank(each: OrderPlace) -> tuple[int, Micros, int]:
         if each.fixed:
             return 0, 0, each.number
         if not each.back_at:
@@ -107,22 +107,22 @@ def text_of(value: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledTurns:
     """The turns that are given, and those that are taken back."""
 
     given: list[str]
     taken: list[str]
 
 
-def free_turns(places: Iterable[Place], width: int) -> int:
+def free_turns(places: Iterable[OrderPlace], width: int) -> int:
     """Return how many turns there are beside those that cannot be taken back."""
     return width - sum(each.fixed for each in places)
 
 
-def settle(places: Sequence[Place], now: Micros) -> Settled:
+def settle(places: Sequence[OrderPlace], now: Micros) -> SettledTurns:
     """Decide who gets a turn and whose is taken back, among those that have one and the next ones."""
     chosen = turns(places, now)
-    return Settled(
+    return SettledTurns(
         [e.execution for e in places if not e.has_turn and e.execution in chosen],
         [e.execution for e in places if e.has_turn and e.execution not in chosen],
     )

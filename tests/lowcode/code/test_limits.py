@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from halflap.errors import CodeFailed
-from halflap.lowcode.code import Call, Code, CodeRunner, Limits, Pool
+from halflap.lowcode.code import Code, CodeCall, CodeLimits, CodeRunner, Pool
 from tests.coding import PLACE, children, no_calls, run, status, unchecked
 
 MOST_SECONDS = 8.0
@@ -131,7 +131,7 @@ async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool)
     watching = asyncio.create_task(watch())
     started = time.monotonic()
     # What has another end than its time has it soon, also on a machine that has more to do.
-    limits = Limits() if "TimeLimit" in error else Limits(seconds=10)
+    limits = CodeLimits() if "TimeLimit" in error else CodeLimits(seconds=10)
     with pytest.raises(CodeFailed) as caught:
         await runner.run(unchecked(text), {}, no_calls, limits=limits)
     took = time.monotonic() - started
@@ -148,53 +148,53 @@ async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool)
 async def test_control_without_limits_a_loop_goes_on(runner: CodeRunner) -> None:
     text = "n = 0\nwhile n < 2_000_000: n += 1\nreturn n"
     with pytest.raises(CodeFailed, match=r"ran for more than 0\.05 s; look at the loop in line 11"):
-        await run(runner, text, Limits(seconds=0.05))
-    assert await run(runner, text, Limits(seconds=30)) == 2_000_000
+        await run(runner, text, CodeLimits(seconds=0.05))
+    assert await run(runner, text, CodeLimits(seconds=30)) == 2_000_000
 
 
 async def test_control_with_more_memory_a_list_is_made(runner: CodeRunner) -> None:
     text = "x = [0] * 3_000_000\nreturn len(x)"
     with pytest.raises(CodeFailed, match="more than 16 MiB of memory"):
-        await run(runner, text, Limits(memory=16 << 20))
+        await run(runner, text, CodeLimits(memory=16 << 20))
     assert await run(runner, text) == 3_000_000
 
 
 async def test_waiting_for_an_action_is_not_running(runner: CodeRunner) -> None:
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         await asyncio.sleep(0.3)
         return 1
 
     code = Code.parse("return await acme.get() + await acme.get()", (), ["acme"], PLACE)
-    assert await runner.run(code, {}, call, limits=Limits(seconds=0.1)) == 2
+    assert await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1)) == 2
 
 
 async def test_calls_are_counted(runner: CodeRunner) -> None:
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         return call.index
 
     text = "while True:\n  n = await acme.get()"
     code = Code.parse(text, (), ["acme"], PLACE)
     with pytest.raises(CodeFailed, match=r"flow.yaml:11:\d+: more than 7 calls of actions"):
-        await runner.run(code, {}, call, limits=Limits(calls=7))
+        await runner.run(code, {}, call, limits=CodeLimits(calls=7))
 
 
 async def test_an_input_of_an_action_is_limited_too(runner: CodeRunner) -> None:
     code = Code.parse("await acme.get('x' * 100)", (), ["acme"], PLACE)
     with pytest.raises(CodeFailed, match=r"an input of acme\.get: more than 50 bytes"):
-        await runner.run(code, {}, no_calls, limits=Limits(result=50))
+        await runner.run(code, {}, no_calls, limits=CodeLimits(result=50))
 
 
 async def test_inputs_of_what_is_called_at_once_share_the_limit(runner: CodeRunner) -> None:
     text = "import asyncio\nawait asyncio.gather(*[acme.get('x' * 300) for n in range(4)])"
     code = Code.parse(text, (), ["acme"], PLACE)
     with pytest.raises(CodeFailed, match=r"an input of acme\.get: more than 1,000 bytes"):
-        await runner.run(code, {}, no_calls, limits=Limits(result=1_000))
+        await runner.run(code, {}, no_calls, limits=CodeLimits(result=1_000))
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         return None
 
     one_by_one = Code.parse("for n in range(4): await acme.get('x' * 300)", (), ["acme"], PLACE)
-    await runner.run(one_by_one, {}, call, limits=Limits(result=1_000))
+    await runner.run(one_by_one, {}, call, limits=CodeLimits(result=1_000))
 
 
 async def test_one_customers_bombs_do_not_hold_up_another(pool: Pool) -> None:

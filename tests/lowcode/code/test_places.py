@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from halflap.lowcode.code.places import PATIENCE, Place, Places
+from halflap.lowcode.code.places import PATIENCE, Places, WorkerSlot
 
 
 class Runs:
@@ -39,14 +39,14 @@ class Runs:
             finally:
                 self.held.remove(name)
 
-    async def _wait(self, name: str, place: Place) -> None:
+    async def _wait(self, name: str, place: WorkerSlot) -> None:
         await self._ends[name].wait()
 
 
 class Waiting(Runs):
     """Runs that wait for an action as soon as they have a place."""
 
-    async def _wait(self, name: str, place: Place) -> None:
+    async def _wait(self, name: str, place: WorkerSlot) -> None:
         with self.places.lent(place):
             await self._ends[name].wait()
         await self.places.take(place)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from halflap.errors import CodeFailed, RetryLater, StepFailed
-from halflap.lowcode.code import Call, Code, CodeRunner
+from halflap.lowcode.code import Code, CodeCall, CodeRunner
 from halflap.sdk.context import Settled
 from tests.coding import PLACE, no_calls, run, unchecked
 
@@ -30,9 +30,9 @@ async def test_the_result_is_what_the_code_returns(runner: CodeRunner) -> None:
 
 
 async def test_an_action_is_called_with_its_inputs(runner: CodeRunner) -> None:
-    calls: list[Call] = []
+    calls: list[CodeCall] = []
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         calls.append(call)
         return {"id": "a1", "amount": Decimal("1.10")}
 
@@ -40,14 +40,14 @@ async def test_an_action_is_called_with_its_inputs(runner: CodeRunner) -> None:
     result = await runner.run(code, {"event": {"n": 2**70}}, call)
     assert result == [Decimal("1.10"), "a1"]
     assert str(result[0]) == "1.10"
-    assert calls == [Call("acme", "create", ({"n": 2**70},), {"name": "x"}, 0, 10, 19)]
+    assert calls == [CodeCall("acme", "create", ({"n": 2**70},), {"name": "x"}, 0, 10, 19)]
     assert calls[0].name == "acme.create"
 
 
 async def test_calls_come_one_after_another(runner: CodeRunner) -> None:
     seen: list[int] = []
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         seen.append(call.index)
         return call.index * 10
 
@@ -71,7 +71,7 @@ return await asyncio.gather(both(1), both(2), acme.third(3))
 async def test_what_is_gathered_is_asked_for_in_rounds(runner: CodeRunner) -> None:
     rounds: list[list[str]] = []
 
-    async def together(calls: Sequence[Call]) -> Sequence[Settled[Any]]:
+    async def together(calls: Sequence[CodeCall]) -> Sequence[Settled[Any]]:
         rounds.append([f"{call.action} {call.args[0]} {call.index}" for call in calls])
         return [Settled(call.args[0]) for call in calls]
 
@@ -85,7 +85,7 @@ async def test_without_together_what_is_gathered_runs_one_after_another(
 ) -> None:
     calls: list[str] = []
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         calls.append(call.action)
         return call.args[0]
 
@@ -93,7 +93,7 @@ async def test_without_together_what_is_gathered_runs_one_after_another(
     assert calls == ["third", "first", "first", "second", "second"]
 
 
-async def failing(call: Call) -> Any:
+async def failing(call: CodeCall) -> Any:
     raise StepFailed("acme said no", step="code")
 
 
@@ -113,7 +113,7 @@ async def test_what_is_not_caught_is_raised_as_it_was(runner: CodeRunner) -> Non
 async def test_what_suspends_an_execution_cannot_be_caught(
     runner: CodeRunner, error: BaseException
 ) -> None:
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         raise error
 
     code = parse("try:\n  await acme.get()\nexcept BaseException:\n  pass\nawait acme.get()")
@@ -131,7 +131,7 @@ async def test_a_call_that_nobody_awaits_does_not_run(runner: CodeRunner) -> Non
 async def test_printed_lines_come_with_their_line(runner: CodeRunner) -> None:
     printed: list[tuple[str, int]] = []
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         printed.append(("called", 0))
 
     text = "print('a', 1, Decimal('1.10'), [None], sep='-')\nawait acme.get()\nprint({'b': True})"

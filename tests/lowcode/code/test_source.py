@@ -9,7 +9,7 @@ import pytest
 
 from bench.experiments.jsonata_hostile import tried
 from halflap.errors import CodeFailed
-from halflap.lowcode.code import Code, CodeError, CodeRunner, Place, components_of
+from halflap.lowcode.code import Code, CodeError, CodePlace, CodeRunner, components_of
 from halflap.lowcode.code.rules import BUILTINS, MODULES, NAMES_INSTEAD
 from halflap.lowcode.code.source import MOST_TEXT
 from tests.coding import PLACE, no_calls, unchecked
@@ -209,5 +209,5 @@ def test_hostile_text_is_read_or_refused_soon(text: str) -> None:
 
 
 def test_a_place_without_a_file_counts_from_one() -> None:
-    assert Place().where(3, 4) == "<code>:3:4"
+    assert CodePlace().where(3, 4) == "<code>:3:4"
     assert replace(PLACE).where(2) == "flow.yaml:11"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from halflap.errors import CodeFailed, WorkerLost
-from halflap.lowcode.code import Call, Code, CodeRunner, Limits, Pool
+from halflap.lowcode.code import Code, CodeCall, CodeLimits, CodeRunner, Pool
 from halflap.lowcode.code.worker import wire
 from halflap.sdk import codec
 from tests.coding import PLACE, children, no_calls, run, status, unchecked
@@ -75,7 +75,7 @@ async def test_what_is_hashed_for_ever_is_so_in_a_worker(pool: Pool, place: str)
         began = time.monotonic()
         code = unchecked(HASHED[place], {}, "acme")
         hostile = asyncio.create_task(
-            runner.run(code, {}, no_calls, limits=Limits(seconds=0.2), owner="hostile")
+            runner.run(code, {}, no_calls, limits=CodeLimits(seconds=0.2), owner="hostile")
         )
         for n in range(20):
             assert await run(runner, "return n", owner="other", n=n) == n
@@ -191,7 +191,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_run_goes_on(
     printed: list[str] = []
     called: list[int] = []
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         called.append(call.index)
         if len(called) in (2, 4):
             (pid,) = own.pids
@@ -208,7 +208,9 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_run_goes_on(
 @LINUX
 async def test_a_run_under_which_every_worker_is_lost_fails(own: Pool) -> None:
     async with CodeRunner(workers=1, pool=own) as runner:
-        spinning = asyncio.create_task(run(runner, "x = 1\nwhile True: pass", Limits(seconds=20)))
+        spinning = asyncio.create_task(
+            run(runner, "x = 1\nwhile True: pass", CodeLimits(seconds=20))
+        )
         killed: set[int] = set()
         while not spinning.done():
             for pid in own.pids - killed:
@@ -234,13 +236,13 @@ async def test_workers_that_die_idle_are_replaced_unnoticed(own: Pool) -> None:
 
 @LINUX
 async def test_a_worker_that_stands_still_is_killed(own: Pool) -> None:
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         os.kill(*own.pids, signal.SIGSTOP)
 
     code = parse("await acme.get()")
     async with CodeRunner(workers=1, pool=own) as runner:
         with pytest.raises(CodeFailed, match=r"ran for more than 0\.1 s"):
-            await runner.run(code, {}, call, limits=Limits(seconds=0.1))
+            await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1))
         assert await run(runner, "return 1") == 1
 
 
@@ -400,7 +402,7 @@ async def test_a_run_that_is_cancelled_leaves_room() -> None:
     async with CodeRunner(workers=1) as runner:
         reached = asyncio.Event()
 
-        async def call(call: Call) -> Any:
+        async def call(call: CodeCall) -> Any:
             reached.set()
             await asyncio.Event().wait()
 
@@ -441,7 +443,7 @@ async def test_a_run_that_waits_long_holds_up_nobody() -> None:
     printed: list[str] = []
     reached, go_on = asyncio.Event(), asyncio.Event()
 
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         reached.set()
         await go_on.wait()
         return [call.args[0], 1.5]
@@ -471,9 +473,9 @@ async def test_more_runs_than_workers_wait_for_each_other(runner: CodeRunner) ->
 
 
 async def test_time_is_counted_over_all_turns(runner: CodeRunner) -> None:
-    async def call(call: Call) -> Any:
+    async def call(call: CodeCall) -> Any:
         await asyncio.sleep(0.02)
 
     code = unchecked("while True:\n  for n in range(300_000): pass\n  await acme.get()", {}, "acme")
     with pytest.raises(CodeFailed, match=r"ran for more than 0\.1 s"):
-        await runner.run(code, {}, call, limits=Limits(seconds=0.1))
+        await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1))

@@ -15,7 +15,7 @@ from halflap.errors import HalflapError
 from halflap.lowcode import Components, read
 from halflap.lowcode.convert import NotConvertible, to_pytest
 from halflap.testing import Run
-from halflap.testing.document import Opened, run_test
+from halflap.testing.document import DocumentWithTests, run_test
 from tests.lowcode.convert.test_to_python import DOCS, DOCUMENTS
 from tests.lowcode.convert.twins import documents_of, imported, loaded, opened, python_of
 from tests.lowcode.documents import EXAMPLES, own
@@ -48,7 +48,7 @@ async def failing(suite: str, python: str, folder: Path) -> list[int]:
     return found
 
 
-async def failing_in(document: Opened) -> list[int]:
+async def failing_in(document: DocumentWithTests) -> list[int]:
     """Which of a document's own tests fail."""
     found: list[int] = []
     for at in range(len(document.document.tests)):

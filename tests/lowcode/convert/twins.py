@@ -21,17 +21,19 @@ from halflap.sdk import codec
 from halflap.sdk.integration import Integration
 from halflap.testing import Result
 from halflap.testing.coverage import Coverage
-from halflap.testing.document import Opened
+from halflap.testing.document import DocumentWithTests
 from tests.lowcode.documents import own
 
 _numbers = itertools.count()
 
 
-def opened(text: str | bytes, file: str = "tried.yaml") -> Opened:
+def opened(text: str | bytes, file: str = "tried.yaml") -> DocumentWithTests:
     """A document, with the examples' components."""
     source, components = lowcode.read(text, file), Components(own)
     document = lowcode.document_of(source)
-    return Opened(source, document, lowcode.build(source, components), components, Coverage())
+    return DocumentWithTests(
+        source, document, lowcode.build(source, components), components, Coverage()
+    )
 
 
 def python_of(text: str | bytes, file: str = "tried.yaml") -> str:

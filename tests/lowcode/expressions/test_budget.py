@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.experiments.jsonata_hostile import HOSTILE, tried
-from halflap.lowcode.expressions import Budget, Expression, ExpressionError, Scope
+from halflap.lowcode.expressions import EvaluationBudget, Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.meter import MIB
 from halflap.lowcode.expressions.parser import MAX_NESTING, MAX_TEXT
 
@@ -25,7 +25,7 @@ HARMLESS = {
 }
 """What only looks hostile here: it has a value."""
 
-WITHOUT_END = Budget(
+WITHOUT_END = EvaluationBudget(
     steps=10**15,
     depth=10**9,
     seconds=10**6,
@@ -36,7 +36,7 @@ WITHOUT_END = Budget(
 )
 
 
-def evaluated(text: str, budget: Budget) -> str:
+def evaluated(text: str, budget: EvaluationBudget) -> str:
     try:
         return f"value: {Expression.parse(text).evaluate(Scope(seed=1), budget)}"[:60]
     except ExpressionError as error:
@@ -45,7 +45,7 @@ def evaluated(text: str, budget: Budget) -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_expression_ends(name: str) -> None:
-    result = tried(lambda text: evaluated(text, Budget()), HOSTILE[name])
+    result = tried(lambda text: evaluated(text, EvaluationBudget()), HOSTILE[name])
     assert result["ended"].startswith("value" if name in HARMLESS else "error"), result
     assert result["cpu"] < 1, result
     if name not in HARMLESS:
@@ -79,23 +79,27 @@ def test_a_pattern_of_python_would_not_end() -> None:
 @pytest.mark.parametrize(
     ("text", "budget", "message"),
     [
-        ("$map([1..100], function($x) { $x })", Budget(steps=100), "more than 100 steps"),
-        ("($f := function($x) { [$f($x)] }; $f(1))", Budget(depth=50), "limit: 50 nested"),
-        ("[1..1000].{'a': $}", Budget(memory=100_000), "needs more than 0 MiB"),
-        ("$pad('', 20)", Budget(text=19), "longer than 19 characters"),
-        ("$split('a,b,c', ',')", Budget(values=2), "more than 2 values"),
-        ("[1..3]", Budget(values=2), "more than 2 numbers"),
-        ("[1..100]", Budget(result=1000), "result is larger than 0 MiB"),
+        ("$map([1..100], function($x) { $x })", EvaluationBudget(steps=100), "more than 100 steps"),
+        (
+            "($f := function($x) { [$f($x)] }; $f(1))",
+            EvaluationBudget(depth=50),
+            "limit: 50 nested",
+        ),
+        ("[1..1000].{'a': $}", EvaluationBudget(memory=100_000), "needs more than 0 MiB"),
+        ("$pad('', 20)", EvaluationBudget(text=19), "longer than 19 characters"),
+        ("$split('a,b,c', ',')", EvaluationBudget(values=2), "more than 2 values"),
+        ("[1..3]", EvaluationBudget(values=2), "more than 2 numbers"),
+        ("[1..100]", EvaluationBudget(result=1000), "result is larger than 0 MiB"),
     ],
 )
-def test_each_limit_says_what_it_is(text: str, budget: Budget, message: str) -> None:
+def test_each_limit_says_what_it_is(text: str, budget: EvaluationBudget, message: str) -> None:
     with pytest.raises(ExpressionError, match=message):
         Expression.parse(text).evaluate(Scope(), budget)
 
 
 def test_the_page_names_the_limits() -> None:
     page = (Path(__file__).parents[3] / "docs" / "low-code" / "expressions.md").read_text("utf-8")
-    budget = Budget()
+    budget = EvaluationBudget()
     for shown in (
         f"| {budget.steps:,} |",
         f"| {budget.depth} |",
@@ -114,7 +118,7 @@ def test_the_budget_is_spent_at_the_same_step_each_time() -> None:
     messages = set[str]()
     for _ in range(3):
         with pytest.raises(ExpressionError) as raised:
-            Expression.parse(text).evaluate(Scope(), Budget(steps=5_000))
+            Expression.parse(text).evaluate(Scope(), EvaluationBudget(steps=5_000))
         messages.add(str(raised.value))
     assert len(messages) == 1
 
@@ -146,8 +150,8 @@ def test_memory_is_counted_in_bytes_and_not_in_characters(text: str, made: int) 
         scope = Scope({"event": character * 1_000})
         expression = Expression.parse(text)
         if fits:
-            assert expression.evaluate(scope, Budget(memory=3 * made + 1_000))
+            assert expression.evaluate(scope, EvaluationBudget(memory=3 * made + 1_000))
         else:
             with pytest.raises(ExpressionError, match="needs more than"):
-                expression.evaluate(scope, Budget(memory=3 * made + 1_000))
-        assert expression.evaluate(scope, Budget(memory=20 * made + 1_000))
+                expression.evaluate(scope, EvaluationBudget(memory=3 * made + 1_000))
+        assert expression.evaluate(scope, EvaluationBudget(memory=20 * made + 1_000))

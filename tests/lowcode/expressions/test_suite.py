@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from halflap.lowcode.expressions import Budget, Expression, ExpressionError, Scope
+from halflap.lowcode.expressions import EvaluationBudget, Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.meter import DEFAULT
 from halflap.lowcode.expressions.value import UNDEFINED
 
@@ -50,12 +50,12 @@ CASES = {case["name"]: case for case in SUITE["cases"]}
 LIMITS = {"H0101", "H0102", "H0103", "H0104"}
 
 
-def roomy(case: dict[str, Any]) -> Budget:
+def roomy(case: dict[str, Any]) -> EvaluationBudget:
     """Return limits beyond the shipped ones, so that the suite's large cases are ours too.
 
     Where a case sets limits of its own, it wants to see them reached.
     """
-    return Budget(
+    return EvaluationBudget(
         steps=300_000 if "timelimit" in case and "code" in case else 5_000_000,
         depth=case.get("depth", 800) if "code" in case else 800,
         seconds=60,
@@ -64,13 +64,13 @@ def roomy(case: dict[str, Any]) -> Budget:
     )
 
 
-def shipped(case: dict[str, Any]) -> Budget:
+def shipped(case: dict[str, Any]) -> EvaluationBudget:
     depth = case.get("depth", DEFAULT.depth) if "code" in case else DEFAULT.depth
     return replace(DEFAULT, seconds=60, depth=depth)
 
 
 def outcome(
-    case: dict[str, Any], limits: Callable[[dict[str, Any]], Budget] = roomy
+    case: dict[str, Any], limits: Callable[[dict[str, Any]], EvaluationBudget] = roomy
 ) -> tuple[str, Any]:
     """What the case comes to: a result, nothing, or an error's code."""
     data = case["data"] if "data" in case else SUITE["datasets"].get(case["dataset"], UNDEFINED)
@@ -105,7 +105,9 @@ def expected(case: dict[str, Any]) -> tuple[str, Any]:
     return "code", case["error"]["code"]
 
 
-def agrees(case: dict[str, Any], limits: Callable[[dict[str, Any]], Budget] = roomy) -> bool:
+def agrees(
+    case: dict[str, Any], limits: Callable[[dict[str, Any]], EvaluationBudget] = roomy
+) -> bool:
     (kind, value), (wanted, reference) = outcome(case, limits), expected(case)
     return kind == wanted and same(value, reference)
 

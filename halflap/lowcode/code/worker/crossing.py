@@ -20,7 +20,7 @@ class NoData(ValueError):
     """The value cannot leave the sandbox; the message says which, and what to write."""
 
 
-class TooLarge(ValueError):
+class ValueTooLarge(ValueError):
     """The value is larger than the limit."""
 
 
@@ -47,7 +47,7 @@ class _Crossing:
     def spend(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise TooLarge(f"more than {self._most:,} bytes")
+            raise ValueTooLarge(f"more than {self._most:,} bytes")
 
     def outward(self, value: object, path: str, depth: int) -> Any:
         kind = cast(type[Any], type(value))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CodeLimits:
     """Limits of one run of a code step; a run over a limit fails with `CodeFailed`."""
 
     seconds: float = 1.0

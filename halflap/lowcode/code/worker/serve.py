@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_monty import Monty
 
 from .confine import confine
-from .limits import Limits
-from .session import Asked, Done, Failed, Session
+from .limits import CodeLimits
+from .session import Asked, Failed, Session, SessionDone
 from .wire import HEADER, pack, unpack
 
 GRACE = 0.3
@@ -63,18 +63,18 @@ class _Worker:
 
     def _begun(self, text: str, limits: list[Any]) -> Session:
         """Begin a run, for which this process may work as long as the sandbox; then SIGPROF ends it."""
-        signal.setitimer(signal.ITIMER_PROF, Limits(*limits).seconds)
-        self._session = session = Session(self._pool, text, Limits(*limits), self._printed)
+        signal.setitimer(signal.ITIMER_PROF, CodeLimits(*limits).seconds)
+        self._session = session = Session(self._pool, text, CodeLimits(*limits), self._printed)
         return session
 
-    def _turn(self, session: Session, do: Callable[[], Done | list[Asked] | None]) -> None:
+    def _turn(self, session: Session, do: Callable[[], SessionDone | list[Asked] | None]) -> None:
         """Let the code run until it needs an answer, or ends, and say which."""
         try:
             match do():
                 case list() as asked:
                     self._say("asks", asked)
                     return
-                case Done(result):
+                case SessionDone(result):
                     self._say("done", result)
                 case None:
                     self._say("done", None)

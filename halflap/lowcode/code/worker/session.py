@@ -25,8 +25,8 @@ from pydantic_monty import (
     SyncSnapshot,
 )
 
-from .crossing import NoData, TooLarge, named, outward
-from .limits import Limits
+from .crossing import NoData, ValueTooLarge, named, outward
+from .limits import CodeLimits
 
 A_LINE = 16
 """The least cost of a printed line, in bytes."""
@@ -77,13 +77,13 @@ class Raised(Failed):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class SessionDone:
     """The code is at its end."""
 
     result: Any
 
 
-class Component:
+class ComponentStub:
     """Stands for a component in the sandbox, where its actions are called on it."""
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ _print.__name__ = "print"  # by this name the sandbox asks for it
 class Session:
     """One run, in the sandbox. `printed` takes what it prints, as it does."""
 
-    def __init__(self, pool: Monty, text: str, limits: Limits, printed: Printed) -> None:
+    def __init__(self, pool: Monty, text: str, limits: CodeLimits, printed: Printed) -> None:
         self._text, self.limits, self._tell = text, limits, printed
         self._source = text.encode()
         self._snapshot: FutureSnapshot | None = None
@@ -128,9 +128,11 @@ class Session:
         )
         self._session.__enter__()
 
-    def run(self, components: Sequence[str], inputs: Mapping[str, Any]) -> Done | list[Asked]:
+    def run(
+        self, components: Sequence[str], inputs: Mapping[str, Any]
+    ) -> SessionDone | list[Asked]:
         """Start the code."""
-        given = {name: ClassInstance(Component()) for name in components}
+        given = {name: ClassInstance(ComponentStub()) for name in components}
         self._components = {each.id: name for name, each in given.items()}
         # What it returns is its result; the value of its last line is not.
         return self._guarded(
@@ -143,7 +145,7 @@ class Session:
         """Read the code, and run none of it."""
         self._guarded(lambda: self._session.feed_start(f"return\n{self._text}"))
 
-    def go_on(self, answers: Sequence[tuple[bool, Any]]) -> Done | list[Asked]:
+    def go_on(self, answers: Sequence[tuple[bool, Any]]) -> SessionDone | list[Asked]:
         """Give the code the answers to the calls that it waits for: a result, or an error's text."""
         results: dict[int, ExternalSettledResult] = {
             id: {"return_value": value} if good else {"exception": RuntimeError(value)}
@@ -160,7 +162,7 @@ class Session:
         with contextlib.suppress(MontyError):
             self._session.__exit__(None, None, None)
 
-    def _guarded(self, first: Callable[[], SyncSnapshot]) -> Done | list[Asked]:
+    def _guarded(self, first: Callable[[], SyncSnapshot]) -> SessionDone | list[Asked]:
         try:
             snapshot = first()
             while True:
@@ -213,8 +215,8 @@ class Session:
             raise Failed("CallLimit", message, line, column)
         try:
             args, kwargs = self._crossing([list(asked.args), asked.kwargs])
-        except (NoData, TooLarge) as error:
-            kind = "ResultLimit" if isinstance(error, TooLarge) else "TypeError"
+        except (NoData, ValueTooLarge) as error:
+            kind = "ResultLimit" if isinstance(error, ValueTooLarge) else "TypeError"
             message = f"an input of {component}.{asked.function_name}: {error}"
             raise Failed(kind, message, line, column) from None
         return component, asked.function_name, args, kwargs, line, column
@@ -253,15 +255,15 @@ class Session:
 
     # How it ends ----------------------------------------------------------------------------
 
-    def _done(self, output: object) -> Done:
+    def _done(self, output: object) -> SessionDone:
         last = self._text.rstrip().count("\n") + 1
         if self._pending:
             component, action, _, _, line, column = next(iter(self._pending.values()))
             text = f"{component}.{action} did not run: write `await {component}.{action}(…)`"
             raise Failed("NotAwaited", text, line, column)
         try:
-            return Done(self._crossing(output))
-        except TooLarge as error:
+            return SessionDone(self._crossing(output))
+        except ValueTooLarge as error:
             raise Failed("ResultLimit", f"the result: {error}", last) from None
         except NoData as error:
             raise Failed("TypeError", f"the result: {error}", last) from None
@@ -281,7 +283,7 @@ def _shown(value: object, most: int) -> str:
         return str(outward(value, most, most)[0])
     except NoData:
         return f"<{named(value)}>"
-    except TooLarge:
+    except ValueTooLarge:
         return " " * (most + 1)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions import number as arithmetic
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library import integers
 from halflap.lowcode.expressions.library.declared import function, of_value
 from halflap.lowcode.expressions.library.integers import MAX_PICTURE, Picture
@@ -357,35 +357,37 @@ def _iso(text: str) -> int:
 # The functions ------------------------------------------------------------------------------
 
 
-def _now(frame: Frame) -> dt.datetime:
+def _now(frame: VariableFrame) -> dt.datetime:
     now = frame.evaluation.now
     return fail("H0002") if now is None else now.astimezone(dt.UTC)
 
 
-def _now_millis(frame: Frame) -> int:
+def _now_millis(frame: VariableFrame) -> int:
     return (_now(frame) - _EPOCH) // dt.timedelta(milliseconds=1)
 
 
 @function("millis", "<:n>")
-def millis(frame: Frame) -> int:
+def millis(frame: VariableFrame) -> int:
     """The time of the execution, in milliseconds since 1970."""
     return _now_millis(frame)
 
 
 @function("now", "<s?s?:s>")
-def now(frame: Frame, picture: Any = UNDEFINED, zone: Any = UNDEFINED) -> str:
+def now(frame: VariableFrame, picture: Any = UNDEFINED, zone: Any = UNDEFINED) -> str:
     """The time of the execution."""
     return _formatted(_now_millis(frame), _ISO if picture is UNDEFINED else picture, zone)
 
 
 @of_value("fromMillis", "<n-s?s?:s>")
-def from_millis(_: Frame, value: Number, picture: Any = UNDEFINED, zone: Any = UNDEFINED) -> str:
+def from_millis(
+    _: VariableFrame, value: Number, picture: Any = UNDEFINED, zone: Any = UNDEFINED
+) -> str:
     """A time in milliseconds since 1970, as text."""
     return _formatted(arithmetic.floor(value), _ISO if picture is UNDEFINED else picture, zone)
 
 
 @of_value("toMillis", "<s-s?:n>")
-def to_millis(frame: Frame, text: str, picture: Any = UNDEFINED) -> Any:
+def to_millis(frame: VariableFrame, text: str, picture: Any = UNDEFINED) -> Any:
     """A time as text, in milliseconds since 1970."""
     if picture is UNDEFINED:
         return _iso(text)

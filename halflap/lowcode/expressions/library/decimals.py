@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions import number as arithmetic
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library.declared import of_value
 from halflap.lowcode.expressions.library.integers import MAX_PICTURE, regular
 from halflap.lowcode.expressions.number import Number
@@ -68,7 +68,7 @@ class _Symbols:
 
 
 @dataclass(slots=True)
-class _Parts:
+class _PictureParts:
     """A picture, taken apart."""
 
     text: str
@@ -85,7 +85,7 @@ class _Parts:
 class _Form:
     """The parsed form of a picture."""
 
-    parts: _Parts
+    parts: _PictureParts
     prefix: str
     places: list[int]
     every: int
@@ -97,7 +97,7 @@ class _Form:
     least_exponent: int
 
 
-def _taken_apart(text: str, symbols: _Symbols) -> _Parts:
+def _taken_apart(text: str, symbols: _Symbols) -> _PictureParts:
     edges = [
         at
         for at, character in enumerate(text)
@@ -111,12 +111,12 @@ def _taken_apart(text: str, symbols: _Symbols) -> _Parts:
     if 0 <= at <= len(text) - len(suffix):
         mantissa, exponent = active[:at], active[at + 1 :]
     whole, point, fraction = mantissa.partition(symbols.point)
-    return _Parts(
+    return _PictureParts(
         text, prefix, suffix, active, mantissa, whole, fraction if point else suffix, exponent
     )
 
 
-def _checked(parts: _Parts, symbols: _Symbols) -> None:
+def _checked(parts: _PictureParts, symbols: _Symbols) -> None:
     text, whole, fraction = parts.text, parts.whole, parts.fraction
     point = text.find(symbols.point)
     optional_whole = whole.find(symbols.digit)
@@ -146,7 +146,7 @@ def _checked(parts: _Parts, symbols: _Symbols) -> None:
         fail(broken[-1])
 
 
-def _form(parts: _Parts, symbols: _Symbols) -> _Form:
+def _form(parts: _PictureParts, symbols: _Symbols) -> _Form:
     whole, fraction, exponent = parts.whole, parts.fraction, parts.exponent
     places = [
         symbols.all(whole[at:]) for at, character in enumerate(whole) if character == symbols.comma
@@ -200,7 +200,7 @@ def _digits(number: Number, places: int, symbols: _Symbols) -> str:
 
 
 @of_value("formatNumber", "<n-so?:s>")
-def format_number(_: Frame, value: Number, picture: Any, options: Any = UNDEFINED) -> Any:
+def format_number(_: VariableFrame, value: Number, picture: Any, options: Any = UNDEFINED) -> Any:
     """A number by a picture."""
     if picture is UNDEFINED:
         return UNDEFINED

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from halflap.lowcode.expressions.signature import Signature
+from halflap.lowcode.expressions.signature import FunctionSignature
 from halflap.lowcode.expressions.value import UNDEFINED, Function, Native
 
 LIBRARY: dict[str, Function] = {}
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def function(name: str, signature: str, *, arity: int | None = None) -> Callable[[F], F]:
     """Declare a function that is given undefined, and whatever its signature allows."""
-    checked = Signature(signature)
+    checked = FunctionSignature(signature)
 
     def declare(run: F) -> F:
         LIBRARY[name] = Native(name, run, checked.takes if arity is None else arity, checked)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from halflap.lowcode.expressions import number as arithmetic
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library import words
 from halflap.lowcode.expressions.library.declared import of_value
 from halflap.lowcode.expressions.number import Number
@@ -184,7 +184,7 @@ def parsed(text: str, picture: Picture) -> int | None:
 
 
 @of_value("formatInteger", "<n-s:s>")
-def format_integer(_: Frame, value: Number, picture: Any) -> Any:
+def format_integer(_: VariableFrame, value: Number, picture: Any) -> Any:
     """A whole number by a picture."""
     if picture is UNDEFINED:
         return UNDEFINED
@@ -192,7 +192,7 @@ def format_integer(_: Frame, value: Number, picture: Any) -> Any:
 
 
 @of_value("parseInteger", "<s-s:n>")
-def parse_integer(frame: Frame, text: str, picture: Any) -> Any:
+def parse_integer(frame: VariableFrame, text: str, picture: Any) -> Any:
     """The whole number that a text says by a picture."""
     if picture is UNDEFINED:
         return UNDEFINED

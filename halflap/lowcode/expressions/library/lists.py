@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions.call import apply_to
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import appended
 from halflap.lowcode.expressions.library.declared import function, of_value
 from halflap.lowcode.expressions.sorting import merge_sorted
@@ -23,7 +23,7 @@ from halflap.lowcode.expressions.value import (
 
 
 @of_value("map", "<af>")
-def mapped(frame: Frame, values: list[Any], by: Function) -> Array:
+def mapped(frame: VariableFrame, values: list[Any], by: Function) -> Array:
     """Return the function's result for each value."""
     made = Array(sequence=True)
     for index, value in enumerate(values):
@@ -35,7 +35,7 @@ def mapped(frame: Frame, values: list[Any], by: Function) -> Array:
 
 
 @of_value("filter", "<af>")
-def filtered(frame: Frame, values: list[Any], by: Function) -> Array:
+def filtered(frame: VariableFrame, values: list[Any], by: Function) -> Array:
     """The values that the function says yes to."""
     made = Array(sequence=True)
     for index, value in enumerate(values):
@@ -46,7 +46,7 @@ def filtered(frame: Frame, values: list[Any], by: Function) -> Array:
 
 
 @of_value("single", "<af?>")
-def single(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> Any:
+def single(frame: VariableFrame, values: list[Any], by: Any = UNDEFINED) -> Any:
     """The one value that the function says yes to; more or none is an error."""
     found: list[Any] = []
     for index, value in enumerate(values):
@@ -60,7 +60,7 @@ def single(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> Any:
 
 
 @of_value("reduce", "<afj?:j>")
-def reduced(frame: Frame, values: list[Any], by: Function, start: Any = UNDEFINED) -> Any:
+def reduced(frame: VariableFrame, values: list[Any], by: Function, start: Any = UNDEFINED) -> Any:
     """One value of all: the function is given what was made so far, and the next value."""
     if by.arity < 2:
         fail("D3050")
@@ -75,7 +75,7 @@ def reduced(frame: Frame, values: list[Any], by: Function, start: Any = UNDEFINE
 
 
 @function("zip", "<a+>", arity=0)
-def zipped(frame: Frame, *lists: Any) -> list[Any]:
+def zipped(frame: VariableFrame, *lists: Any) -> list[Any]:
     """The first values of all lists, then the second ones, as far as the shortest goes."""
     columns = [cast(list[Any], each) if isinstance(each, list) else [] for each in lists]
     frame.evaluation.meter.values(min(map(len, columns), default=0) * len(columns))
@@ -83,7 +83,7 @@ def zipped(frame: Frame, *lists: Any) -> list[Any]:
 
 
 @function("list", "<x:a>")
-def as_list(frame: Frame, value: Any = UNDEFINED) -> list[Any]:
+def as_list(frame: VariableFrame, value: Any = UNDEFINED) -> list[Any]:
     """A list always: of one value a list of it, of nothing and of null an empty one."""
     if value is UNDEFINED or value is None:
         return []
@@ -93,20 +93,20 @@ def as_list(frame: Frame, value: Any = UNDEFINED) -> list[Any]:
 
 
 @function("append", "<xx:a>")
-def append(frame: Frame, one: Any = UNDEFINED, two: Any = UNDEFINED) -> Any:
+def append(frame: VariableFrame, one: Any = UNDEFINED, two: Any = UNDEFINED) -> Any:
     """Both, one after the other."""
     return appended(one, two, frame)
 
 
 @of_value("reverse", "<a:a>")
-def reverse(frame: Frame, values: list[Any]) -> list[Any]:
+def reverse(frame: VariableFrame, values: list[Any]) -> list[Any]:
     """From the last to the first."""
     frame.evaluation.meter.values(len(values))
     return values if len(values) <= 1 else values[::-1]
 
 
 @of_value("sort", "<af?:a>")
-def sort(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> list[Any]:
+def sort(frame: VariableFrame, values: list[Any], by: Any = UNDEFINED) -> list[Any]:
     """In order; a function says whether the left one of two belongs behind the right one."""
     if len(values) <= 1:
         return values
@@ -125,7 +125,7 @@ def sort(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> list[Any]:
 
 
 @of_value("shuffle", "<a:a>")
-def shuffle(frame: Frame, values: list[Any]) -> list[Any]:
+def shuffle(frame: VariableFrame, values: list[Any]) -> list[Any]:
     """In an order by chance, the same in every replay."""
     if len(values) <= 1:
         return values
@@ -138,7 +138,7 @@ def shuffle(frame: Frame, values: list[Any]) -> list[Any]:
 
 
 @of_value("distinct", "<x:x>")
-def distinct(frame: Frame, values: Any) -> Any:
+def distinct(frame: VariableFrame, values: Any) -> Any:
     """Each value once."""
     if not isinstance(values, list) or len(cast(list[Any], values)) <= 1:
         return cast(Any, values)

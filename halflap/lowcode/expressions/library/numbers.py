@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.lowcode.expressions import number as arithmetic
 from halflap.lowcode.expressions.error import Fault, fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.lexer import number_of
 from halflap.lowcode.expressions.library.declared import function, of_value
 from halflap.lowcode.expressions.number import Number
@@ -21,7 +21,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @of_value("number", "<(nsb)-:n>")
-def number(_: Frame, value: Any) -> Number:
+def number(_: VariableFrame, value: Any) -> Number:
     """A number, of a text, of true and false."""
     if isinstance(value, bool):
         return int(value)
@@ -38,43 +38,43 @@ def number(_: Frame, value: Any) -> Number:
 
 
 @of_value("floor", "<n-:n>")
-def floor(_: Frame, value: Number) -> Number:
+def floor(_: VariableFrame, value: Number) -> Number:
     """The whole number below."""
     return arithmetic.floor(value)
 
 
 @of_value("ceil", "<n-:n>")
-def ceil(_: Frame, value: Number) -> Number:
+def ceil(_: VariableFrame, value: Number) -> Number:
     """The whole number above."""
     return arithmetic.ceiling(value)
 
 
 @of_value("round", "<n-n?:n>")
-def rounded(_: Frame, value: Number, places: Any = UNDEFINED) -> Number:
+def rounded(_: VariableFrame, value: Number, places: Any = UNDEFINED) -> Number:
     """To decimal places, halves to the even neighbour."""
     return arithmetic.rounded(value, 0 if places is UNDEFINED else int(places))
 
 
 @of_value("abs", "<n-:n>")
-def absolute(_: Frame, value: Number) -> Number:
+def absolute(_: VariableFrame, value: Number) -> Number:
     """Without its sign."""
     return -value if value < 0 else value
 
 
 @of_value("sqrt", "<n-:n>")
-def square_root(_: Frame, value: Number) -> Number:
+def square_root(_: VariableFrame, value: Number) -> Number:
     """The square root."""
     return arithmetic.root(value)
 
 
 @of_value("power", "<n-n:n>")
-def power(_: Frame, base: Number, exponent: Any) -> Any:
+def power(_: VariableFrame, base: Number, exponent: Any) -> Any:
     """A power."""
     return exponent if exponent is UNDEFINED else arithmetic.power(base, exponent)
 
 
 @function("random", "<:n>")
-def random(frame: Frame) -> Number:
+def random(frame: VariableFrame) -> Number:
     """A number from 0 to 1, the same in every replay."""
     if frame.evaluation.random is None:
         fail("H0002")
@@ -82,7 +82,7 @@ def random(frame: Frame) -> Number:
 
 
 @of_value("formatBase", "<n-n?:s>")
-def format_base(_: Frame, value: Number, radix: Any = UNDEFINED) -> str:
+def format_base(_: VariableFrame, value: Number, radix: Any = UNDEFINED) -> str:
     """A whole number in another base."""
     base = 10 if radix is UNDEFINED else int(arithmetic.rounded(radix))
     if not 2 <= base <= 36:
@@ -96,7 +96,7 @@ def format_base(_: Frame, value: Number, radix: Any = UNDEFINED) -> str:
 
 
 @of_value("sum", "<a<n>:n>")
-def total(frame: Frame, values: list[Number]) -> Number:
+def total(frame: VariableFrame, values: list[Number]) -> Number:
     """The sum."""
     frame.evaluation.meter.take(len(values) // 4)
     result: Number = 0
@@ -106,38 +106,38 @@ def total(frame: Frame, values: list[Number]) -> Number:
 
 
 @function("count", "<a:n>")
-def count(_: Frame, values: Any = UNDEFINED) -> int:
+def count(_: VariableFrame, values: Any = UNDEFINED) -> int:
     """Return the number of values."""
     return 0 if values is UNDEFINED else len(values)
 
 
 @of_value("max", "<a<n>:n>")
-def greatest(frame: Frame, values: list[Number]) -> Any:
+def greatest(frame: VariableFrame, values: list[Number]) -> Any:
     """The greatest number."""
     frame.evaluation.meter.take(len(values) // 8)
     return max(values, default=UNDEFINED)
 
 
 @of_value("min", "<a<n>:n>")
-def least(frame: Frame, values: list[Number]) -> Any:
+def least(frame: VariableFrame, values: list[Number]) -> Any:
     """The least number."""
     frame.evaluation.meter.take(len(values) // 8)
     return min(values, default=UNDEFINED)
 
 
 @of_value("average", "<a<n>:n>")
-def average(frame: Frame, values: list[Number]) -> Any:
+def average(frame: VariableFrame, values: list[Number]) -> Any:
     """The mean."""
     return arithmetic.divide(total(frame, values), len(values)) if values else UNDEFINED
 
 
 @of_value("boolean", "<x-:b>")
-def boolean(frame: Frame, value: Any) -> bool:
+def boolean(frame: VariableFrame, value: Any) -> bool:
     """Return whether it counts as true."""
     return truth(value, frame.evaluation.meter)
 
 
 @of_value("not", "<x-:b>")
-def negated(frame: Frame, value: Any) -> bool:
+def negated(frame: VariableFrame, value: Any) -> bool:
     """Return whether it counts as false."""
     return not truth(value, frame.evaluation.meter)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions import call
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library.declared import function, of_value
 from halflap.lowcode.expressions.signature import kind_of
 from halflap.lowcode.expressions.value import (
@@ -30,7 +30,7 @@ _TYPES = {
 
 
 @function("keys", "<x-:a<s>>")
-def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
+def keys(frame: VariableFrame, value: Any = UNDEFINED) -> Array:
     """The names of an object's fields, or of those of a list's objects."""
     names: dict[str, None] = {}
     many = cast(list[Any], value) if isinstance(value, list) else [value]
@@ -46,19 +46,19 @@ def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
 
 
 @function("lookup", "<x-s:x>")
-def lookup(frame: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
+def lookup(frame: VariableFrame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
     """The field of that name."""
     return UNDEFINED if name is UNDEFINED else look_up(value, name, frame.evaluation.meter)
 
 
 @function("exists", "<x:b>")
-def exists(_: Frame, value: Any = UNDEFINED) -> bool:
+def exists(_: VariableFrame, value: Any = UNDEFINED) -> bool:
     """Return whether there is a value (null is one)."""
     return value is not UNDEFINED
 
 
 @function("spread", "<x-:a<o>>")
-def spread(frame: Frame, value: Any = UNDEFINED) -> Any:
+def spread(frame: VariableFrame, value: Any = UNDEFINED) -> Any:
     """An object for each field."""
     if isinstance(value, list):
         made = Array(sequence=True)
@@ -79,7 +79,7 @@ def spread(frame: Frame, value: Any = UNDEFINED) -> Any:
 
 
 @of_value("merge", "<a<o>:o>")
-def merge(frame: Frame, objects: list[dict[str, Any]]) -> dict[str, Any]:
+def merge(frame: VariableFrame, objects: list[dict[str, Any]]) -> dict[str, Any]:
     """One object of the fields of all; the last one wins."""
     made: dict[str, Any] = {}
     for each in objects:
@@ -90,7 +90,7 @@ def merge(frame: Frame, objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @function("each", "<o-f:a>")
-def each_field(frame: Frame, fields: Any, by: Function) -> Array:
+def each_field(frame: VariableFrame, fields: Any, by: Function) -> Array:
     """Return the function's result for each field."""
     made = Array(sequence=True)
     for name, value in cast(dict[str, Any], fields).items() if fields is not UNDEFINED else ():
@@ -102,7 +102,7 @@ def each_field(frame: Frame, fields: Any, by: Function) -> Array:
 
 
 @function("sift", "<o-f?:o>")
-def sift(frame: Frame, fields: Any, by: Any = UNDEFINED) -> Any:
+def sift(frame: VariableFrame, fields: Any, by: Any = UNDEFINED) -> Any:
     """The fields that the function says yes to."""
     if fields is UNDEFINED or by is UNDEFINED:
         return UNDEFINED
@@ -116,13 +116,13 @@ def sift(frame: Frame, fields: Any, by: Any = UNDEFINED) -> Any:
 
 
 @function("clone", "<(oa)-:o>")
-def clone(frame: Frame, value: Any = UNDEFINED) -> Any:
+def clone(frame: VariableFrame, value: Any = UNDEFINED) -> Any:
     """A copy."""
     return call.copy(value, frame, {})
 
 
 @of_value("type", "<x:s>")
-def type_of(_: Frame, value: Any) -> str:
+def type_of(_: VariableFrame, value: Any) -> str:
     """The name of its type."""
     if is_secret(value):
         fail("H0003")
@@ -130,13 +130,13 @@ def type_of(_: Frame, value: Any) -> str:
 
 
 @function("error", "<s?:x>")
-def error(_: Frame, message: Any = UNDEFINED) -> Any:
+def error(_: VariableFrame, message: Any = UNDEFINED) -> Any:
     """End with an error."""
     fail("D3137", value=message if message is not UNDEFINED and message else "$error() was called")
 
 
 @function("assert", "<bs?:x>")
-def asserted(_: Frame, condition: Any, message: Any = UNDEFINED) -> Any:
+def asserted(_: VariableFrame, condition: Any, message: Any = UNDEFINED) -> Any:
     """End with an error, unless the condition holds."""
     if condition is UNDEFINED or not condition:
         fail("D3141", value=message if message is not UNDEFINED and message else "$assert() failed")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from halflap.lowcode.expressions.call import apply_to
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library.declared import of_value
 from halflap.lowcode.expressions.regex import Match, matches_of
 from halflap.lowcode.expressions.value import UNDEFINED, Array, Function
@@ -21,7 +21,7 @@ _SPACE = re.compile(r"[ \t\n\r]+")
 
 
 @of_value("string", "<x-b?:s>", arity=1)
-def string(frame: Frame, value: Any, pretty: Any = UNDEFINED) -> str:
+def string(frame: VariableFrame, value: Any, pretty: Any = UNDEFINED) -> str:
     """A value as text: JSON for what is none."""
     if type(value) is Array and value.outer:
         value = value[0]
@@ -29,7 +29,7 @@ def string(frame: Frame, value: Any, pretty: Any = UNDEFINED) -> str:
 
 
 @of_value("substring", "<s-nn?:s>")
-def substring(frame: Frame, text: str, start: Any, length: Any = UNDEFINED) -> str:
+def substring(frame: VariableFrame, text: str, start: Any, length: Any = UNDEFINED) -> str:
     """A part, from a position on; a negative one counts from the end."""
     first = 0 if start is UNDEFINED else int(start)
     first = max(0, first + len(text)) if first < 0 else first
@@ -39,48 +39,48 @@ def substring(frame: Frame, text: str, start: Any, length: Any = UNDEFINED) -> s
 
 
 @of_value("substringBefore", "<s-s:s>")
-def substring_before(frame: Frame, text: str, part: Any) -> str:
+def substring_before(frame: VariableFrame, text: str, part: Any) -> str:
     """Return the text before a part; all of it, where there is no such part."""
     frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[: text.index(part)]
 
 
 @of_value("substringAfter", "<s-s:s>")
-def substring_after(frame: Frame, text: str, part: Any) -> str:
+def substring_after(frame: VariableFrame, text: str, part: Any) -> str:
     """Return the text after a part; all of it, where there is no such part."""
     frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[text.index(part) + len(part) :]
 
 
 @of_value("lowercase", "<s-:s>")
-def lowercase(frame: Frame, text: str) -> str:
+def lowercase(frame: VariableFrame, text: str) -> str:
     """In small letters."""
     frame.evaluation.meter.text(len(text), text)
     return text.lower()
 
 
 @of_value("uppercase", "<s-:s>")
-def uppercase(frame: Frame, text: str) -> str:
+def uppercase(frame: VariableFrame, text: str) -> str:
     """In capitals."""
     frame.evaluation.meter.text(len(text), text)
     return text.upper()
 
 
 @of_value("length", "<s-:n>")
-def length(_: Frame, text: str) -> int:
+def length(_: VariableFrame, text: str) -> int:
     """Return the number of characters."""
     return len(text)
 
 
 @of_value("trim", "<s-:s>")
-def trim(frame: Frame, text: str) -> str:
+def trim(frame: VariableFrame, text: str) -> str:
     """Without space around it, and with single spaces in it."""
     frame.evaluation.meter.text(len(text), text)
     return _SPACE.sub(" ", text).strip(" ")
 
 
 @of_value("pad", "<s-ns?:s>")
-def pad(frame: Frame, text: str, width: Any, character: Any = UNDEFINED) -> str:
+def pad(frame: VariableFrame, text: str, width: Any, character: Any = UNDEFINED) -> str:
     """Made wider: to the right, or to the left by a negative width."""
     wanted = 0 if width is UNDEFINED else int(width)
     missing = abs(wanted) - len(text)
@@ -93,7 +93,7 @@ def pad(frame: Frame, text: str, width: Any, character: Any = UNDEFINED) -> str:
 
 
 @of_value("contains", "<s-(sf):b>")
-def contains(frame: Frame, text: str, part: Any) -> Any:
+def contains(frame: VariableFrame, text: str, part: Any) -> Any:
     """Return whether a text or a pattern is found in it."""
     if part is UNDEFINED:
         return UNDEFINED
@@ -104,7 +104,7 @@ def contains(frame: Frame, text: str, part: Any) -> Any:
 
 
 @of_value("match", "<s-f<s:o>n?:a<o>>")
-def match(frame: Frame, text: str, pattern: Function, limit: Any = UNDEFINED) -> Array:
+def match(frame: VariableFrame, text: str, pattern: Function, limit: Any = UNDEFINED) -> Array:
     """Every match of a pattern, with its place and groups."""
     found = Array(sequence=True)
     for each in _limited(_matches(pattern, text, frame), limit, "D3040"):
@@ -116,7 +116,11 @@ def match(frame: Frame, text: str, pattern: Function, limit: Any = UNDEFINED) ->
 
 @of_value("replace", "<s-(sf)(sf)n?:s>")
 def replace(
-    frame: Frame, text: str, pattern: Any, replacement: Any = UNDEFINED, limit: Any = UNDEFINED
+    frame: VariableFrame,
+    text: str,
+    pattern: Any,
+    replacement: Any = UNDEFINED,
+    limit: Any = UNDEFINED,
 ) -> Any:
     """With every match of a text or a pattern replaced, by a text or what a function makes of it."""
     if pattern == "":
@@ -157,7 +161,7 @@ def replace(
 
 
 @of_value("split", "<s-(sf)n?:a<s>>")
-def split(frame: Frame, text: str, separator: Any, limit: Any = UNDEFINED) -> Any:
+def split(frame: VariableFrame, text: str, separator: Any, limit: Any = UNDEFINED) -> Any:
     """Its parts between the matches of a text or a pattern."""
     if separator is UNDEFINED:
         return [text]
@@ -183,7 +187,7 @@ def split(frame: Frame, text: str, separator: Any, limit: Any = UNDEFINED) -> An
 
 
 @of_value("join", "<a<s>s?:s>")
-def join(frame: Frame, texts: list[str], separator: Any = UNDEFINED) -> str:
+def join(frame: VariableFrame, texts: list[str], separator: Any = UNDEFINED) -> str:
     """All of them, one after another."""
     between = "" if separator is UNDEFINED else separator
     frame.evaluation.meter.take(len(texts) // 8)
@@ -193,7 +197,7 @@ def join(frame: Frame, texts: list[str], separator: Any = UNDEFINED) -> str:
     return between.join(texts)
 
 
-def _matches(pattern: Any, text: str, frame: Frame) -> Iterator[Match]:
+def _matches(pattern: Any, text: str, frame: VariableFrame) -> Iterator[Match]:
     return matches_of(pattern, text, frame, apply_to)
 
 
@@ -248,14 +252,14 @@ def _substituted(replacement: str, match: Match) -> str:
 
 
 @of_value("base64encode", "<s-:s>")
-def base64encode(frame: Frame, text: str) -> str:
+def base64encode(frame: VariableFrame, text: str) -> str:
     """In base64, of its UTF-8."""
     frame.evaluation.meter.text(2 * len(text))
     return base64s.b64encode(_utf8(text, "base64encode")).decode()
 
 
 @of_value("base64decode", "<s-:s>")
-def base64decode(frame: Frame, text: str) -> str:
+def base64decode(frame: VariableFrame, text: str) -> str:
     """From base64, as UTF-8."""
     frame.evaluation.meter.text(len(text), text)
     try:
@@ -265,7 +269,7 @@ def base64decode(frame: Frame, text: str) -> str:
 
 
 def _url(name: str, gives: str, convert: Callable[[str], str]) -> None:
-    def converted(frame: Frame, text: str) -> str:
+    def converted(frame: VariableFrame, text: str) -> str:
         frame.evaluation.meter.text(12 * len(text))
         try:
             return convert(text)
