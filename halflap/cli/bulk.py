@@ -249,7 +249,9 @@ def plan_lines(output: Output, plan: PlanView) -> None:
     if not plan.total:
         output.note(("none: no execution is meant", "dim"))
         return
-    output.line((counted(plan.total), "bold"), f" would be {DONE[plan.do]}")
+    left = sum(each.count for each in plan.left_out)
+    some = f"{plan.total - left:,} of " if left and plan.examined >= plan.total else ""
+    output.line((f"{some}{counted(plan.total)}", "bold"), f" would be {DONE[plan.do]}")
     rows: list[Sequence[Part]] = [
         (
             f"{each.count:,}",

@@ -152,6 +152,7 @@ def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) ->
     assert "Initech/shop" in out
     assert "failed  3f2a9c1b7d10  gone" in out
     assert "1  exe_1  exe_9 replays it" in out
+    assert out.startswith("1 of 2 executions would be replayed\n")
 
 
 def test_a_bulk_that_has_ended_says_how_its_replays_ended(
