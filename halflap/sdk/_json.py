@@ -245,6 +245,8 @@ class Assembly:
 
     def __init__(self) -> None:
         self.value: Any = None
+        self.pieces: list[Any] = []
+        """The parts of the value, by which it can be freed piece by piece."""
         self._open: list[Any] = []
 
     def take(self, piece: bytes) -> None:
@@ -261,6 +263,7 @@ class Assembly:
             case ("close",):
                 self._open.pop()
             case (_, value):
+                self.pieces.append(value)
                 if not self._open:
                     self.value = value
                 elif isinstance(value, dict):

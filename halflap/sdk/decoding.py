@@ -8,6 +8,7 @@ within bounds and a time, and handed over in pieces between which the loop goes 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import pickle
 import subprocess
@@ -30,8 +31,13 @@ INLINE = 64 * 1024
 PROCESSES = 2
 """The number of processes that decode, each started when it is first needed."""
 
+FIRST_FREED_SECONDS, FREED_SECONDS = 1.0, 0.002
+"""Seconds from the end of a request to the first piece of its value that is freed, and between two."""
+
 SECONDS = 30.0
 """Seconds that decoding one body may take before its process is ended."""
+
+JSON_STARTS = {bytes([each]) for each in b'{["-0123456789tfn'}
 
 COMMAND = (sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parents[2]))
 
@@ -143,10 +149,34 @@ async def decode_json(body: bytes) -> Any:
     """Return the value of a JSON text from outside. Raise `NotJson` where it is none."""
     if len(body) <= INLINE:
         return codec.decode(body, bounded=True)
+    return (await _put_together(body)).value
+
+
+async def _put_together(body: bytes) -> _json.Assembly:
     return await _assembled(await apart(_in_process, "json", body, ""))
 
 
-async def _assembled(parts: list[bytes]) -> Any:
+class FreedLater:
+    """The pieces of a value, freed one by one after it: a million numbers take 16 ms at once."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self._pieces = pieces
+        self._loop = asyncio.get_running_loop()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, FIRST_FREED_SECONDS, _free, self._loop, self._pieces
+            )
+
+
+def _free(loop: asyncio.AbstractEventLoop, pieces: list[Any]) -> None:
+    if pieces:
+        pieces.pop()
+        loop.call_later(FREED_SECONDS, _free, loop, pieces)
+
+
+async def _assembled(parts: list[bytes]) -> _json.Assembly:
     """Return the value of its pieces: one value at a time, and half of the loop's time at the most."""
     assembly = _json.Assembly()
     turn = _assembling.setdefault(asyncio.get_running_loop(), asyncio.Lock())
@@ -155,7 +185,7 @@ async def _assembled(parts: list[bytes]) -> Any:
             began = time.perf_counter()
             assembly.take(part)
             await asyncio.sleep(time.perf_counter() - began)
-    return assembly.value
+    return assembly
 
 
 _assembling: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
@@ -169,20 +199,20 @@ async def predecode(request: Request, only: Sequence[str] | None = None) -> Requ
     """
     if request.payload is not None or len(request.body) <= INLINE or only == []:
         return request
-    kind = _kind(request)
-    if only is not None and "json" not in readings(request):
-        readings(request)["picked"] = await _picked(request, only) if kind == "json" else {}
+    read = readings(request)
+    if only is not None and "json" not in read:
+        read["picked"] = await _picked(request, only)
         return request
-    if kind == "" or kind in readings(request):
-        return request
-    try:
-        readings(request)[kind] = await _read(kind, request)
-    except InvalidEvent as error:
-        readings(request)[kind] = error
-    except codec.NotJson as error:
-        name = {"json": "JSON", "xml": "XML", "form": "a form"}[kind]
-        told = f"The body is not {name}: {error}." if kind == "json" else str(error)
-        readings(request)[kind] = InvalidEvent(told)
+    for kind in _kinds(request):
+        if kind in read:
+            continue
+        try:
+            read[kind] = await _read(kind, request)
+        except InvalidEvent as error:
+            read[kind] = error
+        except codec.NotJson as error:
+            told = f"The body is not JSON: {error}." if kind == "json" else str(error)
+            read[kind] = InvalidEvent(told)
     return request
 
 
@@ -198,7 +228,9 @@ async def _picked(request: Request, only: Sequence[str]) -> dict[str, Any]:
 async def _read(kind: str, request: Request) -> Any:
     match kind:
         case "json":
-            return await decode_json(json_text(request))
+            found = await _put_together(json_text(request))
+            readings(request)["held"] = FreedLater(found.pieces)
+            return found.value
         case "xml":
             await apart(_in_process, "xml", request.body, "")
             return await apart(_body.parse_xml, request.body)
@@ -208,8 +240,9 @@ async def _read(kind: str, request: Request) -> Any:
             return pickle.loads(form)  # noqa: S301 - our own process wrote it
 
 
-def _kind(request: Request) -> str:
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return "form"
+def _kinds(request: Request) -> list[str]:
+    """Return what a body may be read as, whatever its sender calls it: a form may be JSON, too."""
     start = request.body[:256].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
-    return {b"<": "xml", b"{": "json", b"[": "json"}.get(start, "")
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return ["form", *({b"<": ["xml"], b"{": ["json"], b"[": ["json"]}.get(start, []))]
+    return ["xml"] if start == b"<" else ["json"] if start in JSON_STARTS else []

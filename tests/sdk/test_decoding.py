@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.errors import InvalidEvent
-from halflap.sdk import _json, codec
+from halflap.sdk import _json, codec, decoding
 from halflap.sdk.decoding import INLINE, Decoder, _assembled, decode_json, predecode
 from halflap.sdk.request import Headers, Request, pointer, readings
 
@@ -234,7 +234,7 @@ async def test_a_value_takes_half_of_the_loops_time_while_it_is_put_together() -
     running = asyncio.create_task(others())
     values = await asyncio.gather(*(_assembled(parts) for _ in range(3)))
     running.cancel()
-    assert [len(each) for each in values] == [400_000] * 3
+    assert [len(each.value) for each in values] == [400_000] * 3
     assert turns > 3 * 10 * len(parts)
 
 
@@ -260,3 +260,40 @@ async def test_what_cannot_be_decoded_is_told_as_if_it_had_been_read(
         with pytest.raises(InvalidEvent) as apart:
             read(request)
         assert apart.value.message == inline.value.message
+
+
+FORMS = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
+
+
+@pytest.mark.parametrize("content_type", FORMS)
+async def test_json_that_is_called_a_form_is_decoded_apart_too(content_type: str) -> None:
+    body = b'{"id":"1","a":[' + b",".join([b"1.5"] * 30_000) + b"]}"
+    picked = await predecode(request_with(body, content_type), ["/id"])
+    assert readings(picked) == {"picked": {"/id": "1"}}
+    whole = await predecode(request_with(body, content_type))
+    assert readings(whole)["json"] == codec.decode(body)
+    assert "form" in readings(whole)
+
+
+async def test_pointers_into_what_is_no_json_decode_nothing_where_the_loop_runs() -> None:
+    for body in (b"<a/>" + PADDING, b"a=1&b=[[[[" + PADDING, b'"text"' + PADDING):
+        picked = await predecode(request_with(body, "text/plain"), ["/id"])
+        assert readings(picked) == {"picked": {"/id": None}}
+
+
+async def test_a_large_value_is_freed_in_pieces_after_its_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "FIRST_FREED_SECONDS", 0.0)
+    body = b"[" + b",".join([b"1.5"] * 100_000) + b"]"
+    request = await predecode(request_with(body, "application/json"))
+    pieces = readings(request)["held"]._pieces
+    assert sum(map(len, pieces)) == len(request.json()) == 100_000
+    last = request.json()[0]
+    held = sys.getrefcount(last)
+    del request
+    assert sys.getrefcount(last) == held - 1  # its list is gone, its piece is there
+    async with asyncio.timeout(10):
+        while pieces:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert sys.getrefcount(last) == held - 2
