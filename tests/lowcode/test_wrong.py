@@ -38,6 +38,7 @@ AFTERWARDS = {
     "names: an action of Salesforce": {"HF103", "HF116"},
     "times: an interval as a duration": {"HF104"},
     "habits: a plus for texts after a method": {"HF105"},
+    "habits: the last item by its length": {"HF144"},
 }
 """Rules by which more is wrong of a case once a quick fix has mended the first mistake."""
 

@@ -102,11 +102,11 @@ class _NameReader:
             stays = root and (bool(step.focus) or step.kind == "sort")  # the context is what it was
             if step.kind == "name":
                 if root:
-                    self._add(step.at, (cast(str, step.value), *_fields(node.items[at:])))
+                    self._add(step.at, (cast(str, step.value), *fields_at(node.items[at:])))
                 if root and step.slot:  # what stands after it looks for its parent
                     self._add(step.at, ("*",))
             elif step.kind == "variable":
-                fields = () if step.predicates or step.stages else _fields(node.items[at:])
+                fields = () if step.predicates or step.stages else fields_at(node.items[at:])
                 self._variable(step, fields, inner, root=root)
             elif step.kind not in ("parent", "sort"):
                 self.read(step, inner, root=root)
@@ -142,7 +142,7 @@ class _NameReader:
         self.found[at, path] = None
 
 
-def _fields(steps: Sequence[Node]) -> tuple[str, ...]:
+def fields_at(steps: Sequence[Node]) -> tuple[str, ...]:
     """The fields that are read of a path's first step; `*` stands for all."""
     fields: list[str] = []
     before = steps[0]

@@ -26,7 +26,7 @@ from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unk
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
-from halflap.lowcode.lint.literal import reads_like, say_bare
+from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.paths import FORMAT, check_path
@@ -226,10 +226,10 @@ class FlowLint:
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
             self.told.answers.append(NULL)
-        for place, given in self._reader.unread.items():
-            if given not in self._reader.read:  # else it is a word that happens to be a name, too
-                say_bare(str(value_at(self._findings.source.data, place)), place, self._findings)
-        self._reader.read.update(self._reader.unread.values())
+        unread = [each for each in self._reader.unread if each[0] not in self._reader.read]
+        for given, report in unread:  # else it is a word that happens to be a name, too
+            report()
+            self._reader.read.add(given)
         for place, (name, what) in self._given.items():
             if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.expressions.reads import fields_at
 from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.fixes import closest
 from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names
@@ -60,6 +61,15 @@ class InferenceProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """A path in a filter or in a step of another path, and the type of the value at hand there."""
+
+    at: int
+    path: tuple[str, ...]
+    context: Schema | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """Values that go through a path: one, or `many`, of which each has the schema."""
 
@@ -79,12 +89,15 @@ class Stream:
 
 
 class Inference:
-    """Infers what the parts of one expression give. `problems` are what can never be evaluated."""
+    """Infers what the parts of one expression give. `problems` are what can never be evaluated,
+    `at_hand` is what is read of the value at hand.
+    """
 
     def __init__(self, names: Names) -> None:
         self._names = names
         self._depth = 0
         self.problems: list[InferenceProblem] = []
+        self.at_hand: list[Inside] = []
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None:
         """Return the type of a part."""
@@ -165,6 +178,8 @@ class Inference:
             name = str(first.value)
             if env.inside:
                 flow = self.step(Stream(env.context), name)
+                path = (name, *fields_at(node.items))
+                self.at_hand.append(Inside(first.at, path, env.context))
             else:
                 known = self._names.get(name)
                 flow = Stream(None if known is None else known.schema)

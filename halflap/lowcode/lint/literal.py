@@ -44,7 +44,7 @@ BRACES = re.compile(
 """Marks that other tools replace by a value."""
 LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
 """The same, where it may be meant as a text; so only where it names what is in scope."""
-EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)(?:\.\w+|\[[^\]\s]*\])+")
+EMBEDDED = re.compile(r"(?<![=!<>:~])=(?P<inner>(?P<root>[A-Za-z_]\w*)(?:\.\w+|\[[^\]\s]*\])+)")
 PATH = re.compile(r"\s*(?P<root>[A-Za-z_]\w*)\s*(?:$|[.\[=!<>&+*?-])")
 JSON_PATH = re.compile(r"\s*\$(?P<path>(?:\.[A-Za-z_]\w*)+)\s*")
 FUNCTION = re.compile(r"\s*\$(?P<name>\w+)\(")
@@ -106,15 +106,15 @@ def _holder(path: Path, names: Names) -> str:
 def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
     if len(findings.found) >= MOST_TRANSLATED and reads_like(text, names) is None:
         return
-    embedded = EMBEDDED.search(text)
     if (parts := _braces(text, names)) is not None:
-        message, meant = _embraced(text, parts, path, names)
-    elif embedded is not None and embedded["root"] in names:
-        meant = _parsed(
-            habits.joined([text[: embedded.start()], embedded[0][1:], text[embedded.end() :]])
+        found = BRACES.search(text) or LOOSE.search(text)
+        what = (
+            f"{shown(found[0] if found else text)} is sent as it stands: braces mean nothing here"
         )
-        message = f"{shown(text)} is sent as it stands: = begins an expression only at the text's "
-        message += f"beginning; write ={meant}" if meant else 'beginning; write ="…" & …'
+        message, meant = _composed(what, text, parts, path, names)
+    elif (parts := _embedded(text, names)) is not None:
+        what = f"{shown(text)} is sent as it stands: = begins an expression only at the text's beginning"
+        message, meant = _composed(what, text, parts, path, names)
     elif (meant := reads_like(text, names)) is not None:
         message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
     else:
@@ -123,29 +123,50 @@ def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> 
     findings.add(READS_LIKE_EXPRESSION, path, message, mend=mend)
 
 
-def _embraced(
-    text: str, parts: list[str], path: Path, names: Collection[str]
+def _composed(
+    what: str, text: str, parts: list[str], path: Path, names: Collection[str]
 ) -> tuple[str, str | None]:
     """Return what is wrong with a text of parts, texts and expressions in turn, and what is meant."""
-    found = BRACES.search(text) or LOOSE.search(text)
-    message = (
-        f"{shown(found[0] if found else text)} is sent as it stands: braces mean nothing here; "
-    )
     meant = _parsed(habits.joined(parts))
     if meant is not None and habits.find(meant, names) is not None:
         meant = None  # something of another tool is left in it
     if any(each.startswith("secrets.") for each in parts[1::2]):
-        return f"{message}a secret belongs into a connection, which the customer fills in", None
+        return f"{what}; a secret belongs into a connection, which the customer fills in", None
     if path[-1:] == ("path",) and "with" in path and text.startswith("/") and len(parts) > 1:
-        name = parts[1].rpartition(".")[2]
-        message += f"write {parts[0]}{{{name}}}, with `values: {{{name}: ={parts[1]}}}`"
-        return message, None
+        return f"{what}; {_placed(parts)}", None
     if meant is None:
         return (
-            f"{message}write an expression, which begins with =, in the place of the whole text",
+            f"{what}; write an expression, which begins with =, in the place of the whole text",
             None,
         )
-    return f"{message}write ={meant}", meant
+    return f"{what}; write ={meant}", meant
+
+
+def _placed(parts: list[str]) -> str:
+    """Return how the path of a request is written, with places for its values."""
+    values: dict[str, str] = {}
+    for at, each in enumerate(parts[1::2]):
+        name = next(iter(re.findall(r"[A-Za-z_]\w*", each)[::-1]), "value")
+        values[f"{name}_{at + 1}" if name in values else name] = each
+    places = [*(f"{{{name}}}" for name in values), ""]
+    shape = "".join(text + place for text, place in zip(parts[::2], places, strict=True))
+    given = ", ".join(f"{name}: {_plain(f'={each}')}" for name, each in values.items())
+    return f"write {shape}, with `values: {{{given}}}`"
+
+
+def _plain(text: str) -> str:
+    return f"'{text}'" if re.search(r"[\[\]{},]|: ", text) else text
+
+
+def _embedded(text: str, names: Collection[str]) -> list[str] | None:
+    """Return a text's parts, as of one with braces; None where no expression stands in its middle."""
+    parts, at = list[str](), 0
+    for each in EMBEDDED.finditer(text):
+        if each["root"] in names and not SUFFIXES.fullmatch(each["inner"]):
+            kept = each.start() and text[each.start() - 1].isalnum()  # `?id=event.id`
+            parts += [text[at : each.start() + bool(kept)], each["inner"]]
+            at = each.end()
+    return [*parts, text[at:]] if parts else None
 
 
 def _braces(text: str, names: Collection[str]) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -19,10 +19,10 @@ from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem
+from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
-from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record
+from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record, within
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
@@ -82,6 +82,9 @@ def texts(*fields: str) -> Schema:
 
 ITEMS = frozenset(("item", "it", "this", "element", "each", "row", "record", "entry"))
 """Names that other tools give to the item of a loop."""
+ITEM = "each item"
+FLOWS_OWN = frozenset(("event", "config", "urls", "secrets", "execution"))
+"""Names of every flow that an item hardly has for an object of its own."""
 
 
 class Notes:
@@ -117,8 +120,8 @@ class TemplateReader:
         self.read: set[Path] = set()
         self.config = config
         self.notes = notes
-        self.unread: dict[Path, Path] = {}
-        """By the place of a text that is a name in scope: where that is given."""
+        self.unread: list[tuple[Path, Callable[[], None]]] = []
+        """Places that give a name, and what to report where nothing reads it."""
         self._given = given or {}
 
     def template(
@@ -147,8 +150,12 @@ class TemplateReader:
             found.append(replace(each, given=given))
             for problem in inference.problems:
                 self._problem(each, problem, names)
-            self._habit(each, names)
-            for name in each.expression.names():
+            foreign = self._habit(each, names)
+            read = each.expression.names()
+            if not foreign and all(name.path[0] in names for name in read):
+                for inside in inference.at_hand:
+                    self._inside(inside, each, names)
+            for name in read:
                 self._name_read(name.path, name.offset, each, names)
                 if name.path[0] == "secrets" and not secrets:
                     said = "a secret can only be given to an action's input that takes one"
@@ -173,10 +180,10 @@ class TemplateReader:
             return True
         fits = takes != "text" or known.schema is None or misfit(known.schema, TEXT) is None
         if known.path is not None and fits:
-            self.unread[path] = known.path
+            self.unread.append((known.path, lambda: say_bare(str(value), path, self.findings)))
         return False
 
-    def _habit(self, read: Read, names: Names) -> None:
+    def _habit(self, read: Read, names: Names) -> bool:
         """Report what is written as in another language, and read as something else."""
         text = read.expression.text
         habit = self.findings.habit(text, names) if habits.is_silent(text) else None
@@ -185,6 +192,7 @@ class TemplateReader:
             self._report(code, read, habit.at, habit.message, self._meant(read, habit))
         elif habit is not None:
             self._report(rules.UNKNOWN, read, habit.at, habit.message, self._meant(read, habit))
+        return habit is not None
 
     def _function(self, read: Read) -> None:
         """Report a function that is not called."""
@@ -247,21 +255,10 @@ class TemplateReader:
             mend = None if root in self._given else instead_of(root, names)
             self._report(rules.UNKNOWN, read, offset, self._unknown(root, names), mend)
             return
-        if known.path is not None:
-            self.read.add(known.path)
-        if root == "config":
-            self.config.add(rest[0] if rest else "*")
-            if len(rest) > 1 and self._config(rest, offset, read):
-                return
-        self._unseen(path, offset, read, known.schema)
-        lacking = missing(known.schema, tuple(rest))
-        if lacking is not None:
-            name, has = lacking
-            said = f"{root} has no {name!r}" if rest[0] == name else (
-                f"{'.'.join(path[: path.index(name)])} has no {name!r}"
-            )  # fmt: skip
-            said += f"; {suggest(name, has, 'it has')}"
-            self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
+        self._mark(path, known)
+        if root == "config" and len(rest) > 1 and self._config(rest, offset, read):
+            return
+        self._lacking(path, offset, read, known.schema)
 
     def _config(self, names: list[str], offset: int, read: Read) -> bool:
         """Report what is read of the config by its page, or of a connection."""
@@ -280,6 +277,48 @@ class TemplateReader:
                 self._report(rules.NO_FIELD, read, offset, said)
                 return True
         return False
+
+    def _inside(self, inside: Inside, read: Read, names: Names) -> None:
+        """Report a name in scope that a filter reads as a field: its `$` is forgotten."""
+        path, context, offset = inside.path, inside.context, inside.at
+        known, first = names.get(path[0]), path[:1]
+        if known is None or (context is not None and within(context, first) is not None):
+            self._lacking((ITEM, *path), offset, read, context)
+            return
+        lacks = missing(context, first) is not None
+
+        def report() -> None:
+            self._mark(path, known)
+            name = ".".join(path)
+            text = f"{read.expression.text[:offset]}${read.expression.text[offset:]}"
+            has = "and it has none" if lacks else "null where it has none"
+            said = f"in here, {path[0]} is a field of {ITEM}, {has}; write ${name}"
+            mend = rewritten(self.findings.source, read.path, f"={text}")
+            self._report(rules.NO_FIELD if lacks else rules.OUTER, read, offset, said, mend)
+
+        if lacks or unseen(context, first) or (path[0] in FLOWS_OWN and len(path) > 1):
+            report()
+        elif known.path is not None:
+            self.unread.append((known.path, report))
+
+    def _mark(self, path: Sequence[str], known: ScopedName) -> None:
+        """Note that a name is read."""
+        if known.path is not None:
+            self.read.add(known.path)
+        if path[0] == "config":
+            self.config.add(path[1] if len(path) > 1 else "*")
+
+    def _lacking(
+        self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None
+    ) -> None:
+        """Find a field that a value does not have."""
+        self._unseen(path, offset, read, schema)
+        lacking = missing(schema, path[1:])
+        if lacking is not None:
+            name, has = lacking
+            said = f"{'.'.join(path[: path.index(name, 1)])} has no {name!r}; "
+            said += suggest(name, has, "it has")
+            self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
 
     def _unseen(
         self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None

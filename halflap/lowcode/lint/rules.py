@@ -55,6 +55,7 @@ UNSIGNED_ID = "HF140"
 ONE_OR_MANY = "HF141"
 UNSEEN = "HF142"
 NO_CHOICE = "HF143"
+OUTER = "HF144"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -243,6 +244,13 @@ RULES: tuple[Rule, ...] = (
         "a text that is none of the choices of the value that is compared with it",
         "the branch is never taken",
         "one of the choices that the message lists",
+        "warning",
+    ),
+    Rule(
+        OUTER,
+        "a name in scope that is read in a filter without a `$`: `event.lines[n < config.limit]`",
+        "there a name is a field of each item, and null where it has none",
+        "`$config.limit`; or `# halflap: ignore[HF144]` where the items have such a field",
         "warning",
     ),
     Rule(
