@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.document import ConnectionField, Document, DocumentPicker, PlainField
@@ -49,9 +49,6 @@ def config_of(document: Document, text: Text, components: Components) -> type[Co
                 )
             try:
                 fields[name] = _field(name, page, field, components)
-            except ValidationError as error:
-                said = f"`default` {misfit(error, getattr(field, 'default', None))}"
-                raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
             except (DefinitionError, ValueError, TypeError) as error:
                 said = error.message if isinstance(error, DefinitionError) else str(error)
                 raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
@@ -75,7 +72,7 @@ def _field(
     annotation: Any = _annotation(field, components, extra)
     default: Any = ...
     if field.default is not None:
-        default = adapter_of(annotation).validate_python(field.default)
+        default = default_of(field)
     elif field.required is False:
         annotation, default = annotation | None, None
     if field.source is not None:
@@ -89,6 +86,21 @@ def _field(
 
 
 def _annotation(field: PlainField, components: Components, extra: dict[str, Any]) -> Any:
+    if isinstance(field.choices, dict):
+        extra["x-labels"] = field.choices
+    if field.type == "mapping":
+        if isinstance(field.to, list):
+            extra["x-to"] = field.to
+        of, to = (
+            str if given is None or isinstance(given, list) else side_in(given, field, components)
+            for given in (field.of, field.to)
+        )
+        return dict[of, to]
+    return _type(field)
+
+
+def _type(field: PlainField) -> Any:
+    """Return the type of a field's value, without where its choices come from."""
     annotation = _TYPES[field.type]
     if field.minimum is not None or field.maximum is not None:
         if field.type == "text":
@@ -99,17 +111,15 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
             annotation = Annotated[annotation, Field(ge=field.minimum, le=field.maximum)]
     if field.choices is not None:
         annotation = Literal[tuple(field.choices)]
-        if isinstance(field.choices, dict):
-            extra["x-labels"] = field.choices
-    if field.type == "mapping":
-        if isinstance(field.to, list):
-            extra["x-to"] = field.to
-        of, to = (
-            str if given is None or isinstance(given, list) else side_in(given, field, components)
-            for given in (field.of, field.to)
-        )
-        annotation = dict[of, to]
     return list[annotation] if field.multiple else annotation
+
+
+def default_of(field: PlainField) -> Any:
+    """Return a field's default as the config holds it; raises `DefinitionError` where it is none."""
+    try:
+        return TypeAdapter(_type(field)).validate_python(field.default)
+    except ValidationError as error:
+        raise DefinitionError(f"`default` {misfit(error, field.default)}") from error
 
 
 def trigger_inputs(

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BeforeValidator, Field
 
 from halflap import Component, Model
-from halflap.lowcode import Components
+from halflap.errors import DefinitionError
+from halflap.lowcode import Components, build, read
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import RULES, Shapes, lint_text
 from halflap.sdk.lint import Finding
@@ -429,6 +430,20 @@ def test_a_projects_components_are_known_by_their_description() -> None:
     ]
 
 
+def test_numbers_and_defaults_are_held_to_their_types_without_importing_components() -> None:
+    steps = "- {action: acme.add_stock, with: {item: a, quantity: 1.5}}\n"
+    steps += "- {action: acme.add_stock, with: {item: a, quantity: =1.5}}"
+    found = linted(steps, Shapes(own=STATIC))
+    assert [(each.code, "a whole number" in each.message) for each in found] == [
+        ("HF104", True)
+    ] * 2
+    text = HEAD.replace("default: 3", "default: many")
+    (wrong,) = lint_text(text, "f.yaml", Shapes(own=STATIC))
+    assert (wrong.code, wrong.message) == ("HF104", "limit: `default` has to be a whole number")
+    with pytest.raises(DefinitionError, match=wrong.message):
+        build(read(text, "f.yaml"), Components(own))
+
+
 def test_a_component_that_is_not_there_is_told_once_with_what_writes_it() -> None:
     text = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
     (found,) = [each for each in lint_text(text, "f.yaml", Shapes()) if each.code == "HF102"]
@@ -471,9 +486,9 @@ def test_a_signed_id_is_the_better_key() -> None:
 
 
 def test_what_only_building_finds_is_a_finding() -> None:
-    text = HEAD.replace("default: 3", "default: many")
+    text = HEAD.replace("  Options:", "  More:\n    limit: {type: integer}\n  Options:")
     (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))
-    assert (found.code, found.line) == ("HF118", 6)
+    assert (found.code, found.line) == ("HF118", 8)
 
 
 def test_tests_name_flows_actions_and_fields_that_there_are() -> None:

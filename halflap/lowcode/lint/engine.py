@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
+from halflap.lowcode.config import default_of
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
@@ -390,6 +391,13 @@ class _Linter:
     def _field(self, calls: Calls, path: Path, field: ConnectionField | PlainField) -> None:
         if isinstance(field, ConnectionField):
             return
+        if field.default is not None:
+            try:
+                default_of(field)
+            except (DefinitionError, ValueError, TypeError) as error:
+                said = f"{path[-1]}: {error}".removesuffix(", or write =$string(…)")
+                mend = quoted_value if "; quote it" in said else None
+                self._findings.add(rules.UNFIT, (*path, "default"), said, mend=mend)
         known = self._known
         self._read.update(field.depends)
         for at, name in enumerate(field.depends):

@@ -69,6 +69,7 @@ def _one(given: Schema, wanted: Schema, depth: int) -> Misfit | None:
             return None if takes != "object" and _reads_as(given, takes) else wrong
         case "number" | "integer":
             fits = takes in ("number", "integer", "boolean") or wanted.get("format") in _TIMES
+            fits = fits and (takes != "integer" or _is_whole(given))
             return None if fits and _chosen(given, wanted) else wrong
         case "boolean":
             return None if takes in ("boolean", "number", "integer") else wrong
@@ -125,6 +126,12 @@ def _chosen(given: Schema, wanted: Schema) -> bool:
     """Return whether one of the values, where they are known, is one of the allowed ones."""
     gives, takes = _choices(given), _choices(wanted)
     return not gives or not takes or any(each in takes for each in gives)
+
+
+def _is_whole(given: Schema) -> bool:
+    """Return whether one of the numbers, where they are known, is a whole one."""
+    values = _choices(given)
+    return not values or any(each == int(each) for each in values)
 
 
 def _reads_as(given: Schema, kind: str) -> bool:

@@ -71,7 +71,7 @@ class InputShape:
 
 
 SAMPLES: Mapping[str, list[Any]] = {
-    "number": [1, Decimal("1.5")],
+    "number": [Decimal("1.5"), 1],
     "integer": [1],
     "boolean": [True, False],
     "string": ["a", "1"],
@@ -79,13 +79,15 @@ SAMPLES: Mapping[str, list[Any]] = {
     "object": [{}],
     "null": [None],
 }
-"""Values of each type of JSON, the plainest first; any will do to see whether it is taken."""
+"""Values of each type of JSON, the most telling first; any will do to see whether it is taken."""
 
 
 def _json_type(value: Any) -> str:
     match value:
-        case None | bool() | int() | Decimal() | str():
+        case None | bool() | Decimal() | str():
             return kind_of_literal(value)
+        case int():
+            return "integer"
         case _:
             return "object" if isinstance(value, Mapping) else "array"
 
