@@ -58,7 +58,8 @@ from halflap.testing.stub import Stubs, in_turn
 SOURCE = "https://app.example"
 
 
-MOST_LINKS = 10_000
+MOST_LINKS = 1_000
+"""The number of executions after which a flow that continues is ended, as one without an end."""
 
 
 class GivenTrigger(BoundTrigger[Any]):
@@ -202,11 +203,17 @@ async def execute(
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
     executor = Executor(instance.resolve(flow, work.flow), chance, work.perform, reader=large.kept)
 
+    continued: set[str] = set()
+
     async def handle(turn: Turn) -> Verdict:
         if start.event.large is not None and isinstance(turn, JournalTurn):
             turn.claim = with_large(turn.claim, start)
         if alone and turn.start.chain is not None:
             return Ended(Outcome("ignored", "another test's"))
+        if turn.start.chain is not None:
+            continued.add(turn.start.execution)
+            if len(continued) >= MOST_LINKS:
+                return Ended(Outcome("cancelled", "it continues without an end"))
         return await executor(turn)
 
     await engine.start([start])
@@ -225,6 +232,11 @@ async def execute(
         await running
     for mistake in (*work.mistakes, *instance.mistakes):
         raise mistake
+    if len(continued) >= MOST_LINKS:
+        raise DefinitionError(
+            f"the flow {flow.name} has continued {MOST_LINKS:,} times without an end, and a test stops "
+            "there; continue under a condition that fails at last, or give the test fewer pages"
+        )
     first = await journal.execution(start.execution)
     assert first is not None
     links = [first]
@@ -324,7 +336,7 @@ def request_with(
 ) -> Request:
     """The request that brings an event; for a schedule's flow a tick, for a deploy flow its reason."""
     declared = flow.trigger.declaration
-    if event is None and declared.ticks is not None:
+    if (event is None or event == {}) and declared.ticks is not None:
         event = {"at": to_datetime(clock()).isoformat()}
     if event is None and declared.lifecycle is not None:
         reason = "activate" if declared.lifecycle == "deploy" else "disable"

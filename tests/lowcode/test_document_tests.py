@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from halflap.errors import DefinitionError
+from halflap.testing import runner
 from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
 from tests.lowcode.documents import EXAMPLES
 
@@ -139,6 +141,46 @@ async def test_what_differs_is_said(tmp_path: Path, old: str, new: str, said: st
     with pytest.raises(Differs) as raised:
         await run_all(opened)
     assert said in str(raised.value)
+
+
+TICKED = """\
+name: ticked
+flows:
+  main:
+    trigger: schedule.every
+    with: {hours: 1}
+    steps:
+      - stop: {answer: =event.at}
+tests:
+  - {name: none, flow: main, now: 2026-03-01T12:00:00Z, answer: "2026-03-01T12:00:00Z"}
+  - {name: empty, flow: main, event: {}, now: 2026-03-01T12:00:00Z, answer: "2026-03-01T12:00:00Z"}
+  - {name: given, flow: main, event: {at: 2026-03-01T13:00:00Z}, answer: "2026-03-01T13:00:00Z"}
+"""
+
+
+async def test_an_empty_event_of_a_schedules_flow_is_a_tick(tmp_path: Path) -> None:
+    await run_all(open_document(written(tmp_path, TICKED)))
+
+
+ENDLESS = """\
+name: endless
+flows:
+  main:
+    trigger: instance.routed
+    steps:
+      - {if: =event.n < LAST, then: [{continue_with: {n: =event.n + 1}}]}
+tests:
+  - {name: it ends, flow: main, event: {n: 1}}
+"""
+
+
+async def test_a_flow_that_continues_without_an_end_fails_its_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "MOST_LINKS", 20)
+    await run_all(open_document(written(tmp_path, ENDLESS.replace("LAST", "20"))))
+    with pytest.raises(DefinitionError, match="the flow main has continued 20 times"):
+        await run_all(open_document(written(tmp_path, ENDLESS.replace("LAST", "1000000"))))
 
 
 def run_pytest(folder: Path, *options: str) -> str:

@@ -126,10 +126,11 @@ def test_a_flow_that_is_called_or_continues_has_other_events_too() -> None:
         f"  - {{name: t{each}, flow: main, event: {event}}}\n"
         for each, event in enumerate(["{name: Ada}", "{id: '1'}"])
     )
-    assert linted(get + "\n- {continue_with: {name: x}}", "", tests) == []
+    goes_on = "\n- {if: =execution.id = 'x', then: [{continue_with: {name: x}}]}"
+    assert linted(get + goes_on, "", tests) == []
     assert codes(linted(get, "", tests)) == ["HF120"]
     wrong = linted("- {continue_with: {skus: =event.lines.sku}}")
-    assert codes(wrong) == ["HF141"]
+    assert codes(wrong) == ["HF134", "HF141"]
 
 
 def test_tests_do_not_fix_the_type_of_a_text_or_a_number() -> None:

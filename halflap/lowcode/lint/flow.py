@@ -15,7 +15,7 @@ from halflap.lowcode.asked import as_status
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import Mend, instead_of, replaced, rewritten
-from halflap.lowcode.kinds.walk import every, referred, templates
+from halflap.lowcode.kinds.walk import blocks, every, referred, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
@@ -139,6 +139,24 @@ def always_called(flow: FlowPart) -> Iterator[str]:
             return
 
 
+def always_continues(steps: Sequence[doc.Step], path: Path = ()) -> Path | None:
+    """Return the place of a `continue_with` to which each way through steps leads, and no answer."""
+    for at, step in enumerate(steps):
+        place = (*path, at)
+        if isinstance(step, doc.ContinueStep):
+            return place
+        if isinstance(step, doc.IfStep | doc.SwitchStep):
+            ways = [always_continues(each, (*place, *inner)) for inner, each, _ in blocks(step)]
+            if ways and all(ways):
+                return ways[0]
+        inside = [each for _, each in every([step])]
+        if any(each.ends and not isinstance(each, doc.ContinueStep) for each in inside):
+            return None
+        if any(isinstance(each, doc.WaitStep) for each in inside):
+            return None
+    return None
+
+
 def endless(flows: Mapping[str, FlowPart]) -> frozenset[str]:
     """Return the flows whose calls, on each way through them, never come to an end."""
     called = {name: {*always_called(flow)} & flows.keys() for name, flow in flows.items()}
@@ -223,6 +241,12 @@ class FlowLint:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         self._watch.filtered(flow.filter)
         names = self._common.inner({"event": ScopedName(schema=event)})
+        if place := always_continues(flow.steps, (*path, "steps")):
+            said = (
+                f"each {self._name} comes to this, so it never ends; continue under an `if` that no "
+                "longer holds once all is done, or begin a flow by schedule.every"
+            )
+            self._findings.add(rules.ENDLESS, (*place, "continue_with"), said, key=True)
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
             self.told.answers.append(NULL)

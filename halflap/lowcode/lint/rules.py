@@ -283,9 +283,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ENDLESS,
-        "a flow that always calls itself, or calls one that calls it back",
+        "a flow that always calls itself, or calls one that calls it back, or always continues",
         "it never ends",
-        "the `call` under an `if`, or in a loop over what is left",
+        "the `call` or `continue_with` under an `if`, or a loop over what is left; a flow that is to run "
+        "again and again has `schedule.every`",
     ),
     Rule(
         NO_ANSWER,
