@@ -352,7 +352,7 @@ class NodeRunView(View):
     times: int | None
     """The number of times that the execution came to it, in a loop once an item; null if not known."""
     state: NodeState | None
-    """The state of its last step; null where it records none."""
+    """The state of its last step, or that its failure ended the execution; else null."""
     attempts: int
     """The number of tries of its steps, all together."""
     started_at: Time | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halflap.engine.executor import Work
+from halflap.engine.protocol import Again
 from halflap.engine.shadow import ShadowFindings, ShadowTurn, run_shadow
 from halflap.lowcode.observer import Tracer, current
 from halflap.lowcode.outline.executed import Trace
@@ -22,6 +23,16 @@ async def trace(
         {each.path: each for each in history if not is_earlier(each)}, recalls_pure=True
     )
     current.set(())
-    await run_shadow(ShadowTurn(start, accepted_at), work, seen)
+    verdict = await run_shadow(ShadowTurn(start, accepted_at), work, seen)
     at = next(reversed(seen.places.values()), None) if seen.stopped else None
-    return Trace(seen.places, dict(tracer.runs), tuple(tracer.routes), at or None, seen.stopped)
+    fails = isinstance(verdict, Again) or (
+        verdict is not None and verdict.outcome.state == "failed"
+    )
+    return Trace(
+        seen.places,
+        dict(tracer.runs),
+        tuple(tracer.routes),
+        at or None,
+        seen.stopped,
+        tracer.failed if fails and not seen.stopped else (),
+    )

@@ -46,22 +46,47 @@ class Mark:
         current.set(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class FailureNote:
+    """A step whose failure its tracer notes, where no step within it has raised that."""
+
+    step: Do
+    path: Path
+    tracer: Tracer
+
+    async def run(self, frame: Frame) -> None:
+        """Run the step."""
+        try:
+            await self.step.run(frame)
+        except Exception as error:
+            if self.tracer.failure not in (error, error.__cause__):
+                self.tracer.failed = self.path
+            self.tracer.failure = error
+            raise
+        if self.tracer.failed[: len(self.path)] == self.path:
+            self.tracer.failed = ()  # a step within this one failed, and that was caught
+
+
 class Tracer:
     """Counts how often each step and branch of a document runs, and notes the one that runs now.
 
     A branch is a list of steps (`else` and `default` also where they are not written), an item that
-    a `where` leaves out, and a route of a pre-process flow. `routes` are those that held, in order.
+    a `where` leaves out, and a route of a pre-process flow. `routes` are those that held, in order,
+    `failed` is the step that raised the last `failure`.
     """
 
     def __init__(self) -> None:
         self.runs: Runs = {}
+        self.failure: Exception | None = None
+        self.failed: Path = ()
         self.routes: list[Path] = []
 
     def steps(self, path: Path, steps: Steps) -> Steps:
         """Return a list of steps, with a mark before it, and one before each step."""
         marked: list[Do] = [self._mark(path)]
         for at, each in enumerate(steps):
-            marked += [self._mark((*path, at)), each]
+            place = (*path, at)
+            marked += [self._mark(place), cast("Do", FailureNote(each, place, self))]
         return tuple(marked)
 
     def condition(self, path: Path, condition: Asked) -> Asked:

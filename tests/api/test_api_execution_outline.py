@@ -93,3 +93,44 @@ async def test_the_command_line_shows_each_line_with_what_ran_of_it(
     shown = capsys.readouterr().out
     assert "succeeded 2×" in shown
     assert "waiting here" in shown
+
+
+FAILING = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+    label: {default: x}
+flows:
+  incoming:
+    trigger: webhook.request
+    steps:
+      - set: {total: 0, tried: 0}
+      - try: [{set: {tried: "=1 / event.none"}}]
+        catch: [{log: caught}]
+      - for: each
+        in: =event.lines
+        do:
+          - set: {total: =each * event.amount}
+      - log: =$string(total) & $string(tried)
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "failed"),
+    [
+        ({"amount": 3, "lines": [1, "b"], "none": 1}, (*STEPS, 2, "do", 0)),
+        ({"amount": 3, "lines": [1], "none": "x"}, None),
+        ({"amount": 3, "lines": 1, "none": 0}, None),
+    ],
+)
+async def test_a_step_that_records_nothing_is_shown_as_failed_where_that_ended_it(
+    world: World, event: dict[str, Any], failed: tuple[Any, ...] | None
+) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": FAILING}))
+    id = await world.send(await world.instance(), event)
+    ended = await world.ended(id)
+    assert ended["state"] == ("succeeded" if failed is None else "failed")
+    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
+    nodes = {tuple(each["path"]): each["state"] for each in laid["nodes"]}
+    assert [path for path, state in nodes.items() if state == "failed"] == [failed] * bool(failed)

@@ -485,6 +485,15 @@ def test_a_signed_id_is_the_better_key() -> None:
         assert lint_text(text, "f.yaml", Shapes(Components(own))) == []
 
 
+@pytest.mark.parametrize(
+    "config", ["", "  Options:", "  Options: {a: }", "  - x", "  Options: [limit]"]
+)
+def test_a_config_that_is_not_finished_is_read_as_far_as_it_goes(config: str) -> None:
+    text = HEAD.replace(HEAD[HEAD.index("  Connect:") : HEAD.index("flows:")], config + "\n")
+    for each in ("config.limit", "config.Options.limit", "config.a.b", "event.x"):
+        lint_text(text.replace("config.limit & event.x", each), "f.yaml", Shapes(Components(own)))
+
+
 def test_what_only_building_finds_is_a_finding() -> None:
     text = HEAD.replace("  Options:", "  More:\n    limit: {type: integer}\n  Options:")
     (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))

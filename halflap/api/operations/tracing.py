@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from halflap.api.operations.needs import ResolverNeeds
@@ -42,6 +42,8 @@ class Tracing:
         if event is not None and event.large is None:
             try:
                 trace = await self.resolver.trace(execution, event, records)
+                if trace is not None and execution.state != "failed":
+                    trace = replace(trace, failed=())
             except HalflapError as error:
                 stopped = error.message
         return flow, executed(flow, records, trace), trace or Trace(stopped=stopped)

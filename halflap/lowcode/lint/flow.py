@@ -139,7 +139,7 @@ def always_called(flow: FlowPart) -> Iterator[str]:
             return
 
 
-def always_continues(steps: Sequence[doc.Step], path: Path = ()) -> Path | None:
+def always_continues(steps: Sequence[doc.StepModel], path: Path = ()) -> Path | None:
     """Return the place of a `continue_with` to which each way through steps leads, and no answer."""
     for at, step in enumerate(steps):
         place = (*path, at)
@@ -223,12 +223,12 @@ class FlowLint:
         steps: Path = ("flows", name, "steps")
         given = names_given(self._flow.steps, steps)
         self._scoping = scoping_of(self._flow.steps, steps, findings.source)
-        self._reader = TemplateReader(findings, config, given, notes)
+        self._watch = Watch(findings)
+        self._reader = TemplateReader(findings, config, given, notes, self._watch.counted)
         self._notes = notes
         self._sets = times_set(self._flow.steps)
         self._given: dict[Path, tuple[str, str]] = {}
         self._loops: list[Loop] = []
-        self._watch = Watch(findings)
 
     def check(self) -> None:
         """Check the flow's trigger, its filter and its steps."""

@@ -106,7 +106,7 @@ class TemplateReader:
     """Reads templates. `read` collects where the names that are read were given, `config` its fields.
 
     `given` are all names that are given anywhere in the flow, so that one that is not in scope can
-    be told from one that is misspelt.
+    be told from one that is misspelt. `heard` is called with each expression.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class TemplateReader:
         config: set[str],
         given: Mapping[str, Path] | None = None,
         notes: Notes | None = None,
+        heard: Callable[[Read, Names], None] | None = None,
     ) -> None:
         self.findings = findings
         self.read: set[Path] = set()
@@ -123,6 +124,7 @@ class TemplateReader:
         self.unread: list[tuple[Path, Callable[[], None]]] = []
         """Places that give a name, and what to report where nothing reads it."""
         self._given = given or {}
+        self._heard = heard
 
     def template(
         self, value: Any, path: Path, names: Names, *, secrets: bool = False, takes: Taken = "value"
@@ -151,6 +153,8 @@ class TemplateReader:
             for problem in inference.problems:
                 self._problem(each, problem, names)
             foreign = self._habit(each, names)
+            if self._heard is not None:
+                self._heard(each, names)
             read = each.expression.names()
             if not foreign and all(name.path[0] in names for name in read):
                 for inside in inference.at_hand:
@@ -256,14 +260,14 @@ class TemplateReader:
             self._report(rules.UNKNOWN, read, offset, self._unknown(root, names), mend)
             return
         self._mark(path, known)
-        if root == "config" and len(rest) > 1 and self._config(rest, offset, read):
+        if root == "config" and rest and self._config(rest, offset, read):
             return
         self._lacking(path, offset, read, known.schema)
 
     def _config(self, names: list[str], offset: int, read: Read) -> bool:
         """Report what is read of the config by its page, or of a connection."""
-        pages = cast("dict[str, dict[str, Any]]", self.findings.source.data.get("config") or {})
-        if names[1] in pages.get(names[0], {}):
+        pages = members_of(self.findings.source.data.get("config"))
+        if len(names) > 1 and names[1] in members_of(pages.get(names[0])):
             self.config.add(names[1])
             text = read.expression.text
             meant = text.replace(f"config.{names[0]}.{names[1]}", f"config.{names[1]}")
@@ -272,8 +276,9 @@ class TemplateReader:
             self._report(rules.NO_FIELD, read, offset, said, mend)
             return True
         for page in pages.values():
-            if "connection" in page.get(names[0], {}):
-                said = f"what a connection holds is seen by its actions alone: config.{names[0]} is one"
+            if "connection" in members_of(members_of(page).get(names[0])):
+                said = f"config.{names[0]} is a connection, which its actions alone see, by "
+                said += f"`connection: {names[0]}`; another value is a field of its own"
                 self._report(rules.NO_FIELD, read, offset, said)
                 return True
         return False
@@ -357,6 +362,11 @@ class TemplateReader:
     ) -> None:
         line, column = place_in(self.findings.source, read.path, offset)
         self.findings.add_at(code, line, column, said, mend)
+
+
+def members_of(value: Any) -> dict[str, Any]:
+    """Return a mapping of a document, which may not be one yet."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def names_given(steps: Iterable[doc.StepModel], path: Path) -> dict[str, Path]:

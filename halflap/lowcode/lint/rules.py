@@ -187,11 +187,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         NULL,
-        "a value that may be null, given to what takes no null",
+        "a value that may be null, given to what takes no null, or to `$count`",
         "the step fails where it is null: where an action found nothing, a branch was not taken, or a "
-        "failure was ignored",
+        "failure was ignored; `$count` of null is 1",
         "the step under `if: =x != null` (`$exists(x)` is true of null), or another value: "
-        "`x = null ? … : x`",
+        "`x = null ? … : x`; `$count($list(x))`",
         "warning",
     ),
     Rule(

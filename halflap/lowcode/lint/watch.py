@@ -8,6 +8,7 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.fixes import rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
@@ -177,16 +178,35 @@ class Watch:
         self._findings.add_at(rules.NULL, line, column, f"{what} {self._said(found, names)}")
 
     def _said(self, found: Null, names: Names) -> str:
-        name = ".".join(found.field)
-        known = names.get(found.field[0])
-        where = ""
-        if known is not None and known.path is not None:
-            where = f" (line {self._findings.source.key(known.path).line})"
+        name, where = ".".join(found.field), self._line(found, names)
         gives = "may be null" if found.whole else "may be null, which leaves nothing to give"
         return (
             f"takes no null, and {name} {gives}: {found.why}{where}; "
             f"put the step under `if: ={name} != null`, or give something else where it is null"
         )
+
+    def _line(self, found: Null, names: Names) -> str:
+        known = names.get(found.field[0])
+        if known is None or known.path is None:
+            return ""
+        return f" (line {self._findings.source.key(known.path).line})"
+
+    def counted(self, read: Read, names: Names) -> None:
+        """Find `$count` of what may be null: null is one value, and nothing is none."""
+        if "$count" not in read.expression.text:
+            return
+        for node, facts in _counts(read.expression.tree, self.facts):
+            found = facts.of(node, names)
+            if found is None or not found.whole:
+                continue
+            name, text = ".".join(found.field), read.expression.text
+            said = f"$count(…) is 1 where {name} is null: {found.why}{self._line(found, names)}; "
+            said += f"write $count($list({name})), which is 0 there"
+            meant = text[: found.at] + f"$list({name})" + text[found.at + len(name) :]
+            whole = text.startswith(name, found.at) and node.kind == "path"
+            mend = rewritten(self._findings.source, read.path, f"={meant}") if whole else None
+            place = place_in(self._findings.source, read.path, found.at)
+            self._findings.add_at(rules.NULL, *place, said, mend)
 
     def recorded(self, reads: Sequence[Read]) -> None:
         """Note that what is read here decides what is recorded."""
@@ -220,6 +240,30 @@ class Watch:
             return parsed(value, self._findings.source).tree
         except ExpressionError:
             return None
+
+
+def _counts(node: Node | None, facts: Facts) -> Iterator[tuple[Node, Facts]]:
+    """Yield what is counted in an expression, with the facts there; what a path leads to is left out."""
+    if node is None:
+        return
+    left, right, other = node.left, node.right, node.other
+    if node.kind == "call" and left and (left.kind, left.value) == ("variable", "count"):
+        yield from ((each, facts) for each in node.items[:1])
+    elif node.kind == "apply" and right and (right.kind, right.value) == ("variable", "count"):
+        yield from ((each, facts) for each in (left,) if each)
+    beside = {"and": True, "or": False}.get(str(node.value)) if node.kind == "binary" else None
+    guarded = left is not None and (beside is not None or node.kind == "condition")
+    then = facts.where(holds(left), true=beside is not False) if left and guarded else facts
+    yield from _counts(left, facts)
+    yield from _counts(right, then)
+    if other is not None:
+        yield from _counts(
+            other, facts.where(holds(left), true=False) if left and guarded else facts
+        )
+    for each in node.items[: 1 if node.kind == "path" else None]:
+        yield from _counts(each, facts)
+    for part in (part for pair in node.pairs for part in pair):
+        yield from _counts(part, facts)
 
 
 def _texts(value: Any) -> Iterator[str]:

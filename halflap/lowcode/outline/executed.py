@@ -19,7 +19,8 @@ class Trace:
     """Where in a document an execution's records stand, and how often each of its parts ran.
 
     routes: of a pre-process flow, those that held, in order. at: the address of the step that it came
-    to last, where it has not ended. stopped: why it could not be followed to its end.
+    to last, where it has not ended. stopped: why it could not be followed to its end. failed: the address
+    of the step whose failure ended it, which may have recorded nothing.
     """
 
     places: Mapping[str, Path] = field(default_factory=dict[str, Path])
@@ -27,6 +28,7 @@ class Trace:
     routes: Sequence[Path] = ()
     at: Path | None = None
     stopped: str = ""
+    failed: Path = ()
 
 
 class NodeRun(OutlinePart):
@@ -36,7 +38,7 @@ class NodeRun(OutlinePart):
     times: int | None = None
     """The number of times that it was reached: a loop's step once an item. Null if not known."""
     state: NodeState | None = None
-    """The state of its last step; null where it records none."""
+    """The state of its last step, or that its failure ended the execution; else null."""
     attempts: int = 0
     """The number of tries of its steps, all together."""
     started_at: Micros | None = None
@@ -75,12 +77,12 @@ def executed(flow: FlowOutline, records: Iterable[Record], trace: Trace | None) 
             by_node.setdefault(place, []).append(each)
         else:
             unplaced.append(each.path)
-    runs = dict[Path, int]() if trace is None else trace.runs
+    runs, failed = (dict[Path, int](), ()) if trace is None else (trace.runs, trace.failed)
     blocks = (block.path for node in nodes for block in node.blocks)
     ordered = [(*flow.path, "trigger"), *(each.path for each in nodes), *blocks]
     return Executed(
         [
-            _run(path, runs.get(path), by_node.get(path, ()))
+            _run(path, runs.get(path), by_node.get(path, ()), fails=path == failed)
             for path in ordered
             if path in by_node or runs.get(path)
         ],
@@ -88,11 +90,12 @@ def executed(flow: FlowOutline, records: Iterable[Record], trace: Trace | None) 
     )
 
 
-def _run(path: Path, times: int | None, records: Sequence[Record]) -> NodeRun:
+def _run(path: Path, times: int | None, records: Sequence[Record], *, fails: bool) -> NodeRun:
+    state = state_of(records[-1]) if records else None
     return NodeRun(
         path=path,
         times=times,
-        state=state_of(records[-1]) if records else None,
+        state="failed" if fails else state,
         attempts=sum(each.tries for each in records),
         started_at=min((each.started_at for each in records), default=None),
         ended_at=max((each.ended_at for each in records), default=None),
