@@ -517,6 +517,21 @@ FLOW_ORDERS = "order:"
 
 
 @frozen
+class RanBefore:
+    """A child that what a replay runs again had started; `children` are those that it started itself.
+
+    `execution` did not end well, and is what its successor replays; its event was accepted at
+    `event_at`. With a `digest`, it is a replay that ended well, or still runs: its result is taken where
+    the child would be started with the event of that digest.
+    """
+
+    execution: str = ""
+    event_at: Micros = 0
+    digest: str = ""
+    children: Mapping[str, RanBefore] = field(default_factory=a_dict, hash=False)
+
+
+@frozen
 class Replay:
     """The way in which an execution replays another one; stored with it, for its lineage.
 
@@ -524,9 +539,10 @@ class Replay:
     named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
     the scope of the root began, where the root is kept. `roots`: the roots of children that version
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
-    `strict`: on another version a step in doubt may not be done elsewhere in the flow. `done`: by path,
-    who said of a step in doubt that it was done. `event_at`: when the event was first accepted. `chain`,
-    `link`: the place in its chain of what is run again.
+    `children`: by their roots, those that did not end well. `before`: the root of what is run again,
+    where it is not kept. `strict`: on another version a step in doubt may not be done elsewhere in the
+    flow. `done`: by path, who said of a step in doubt that it was done. `event_at`: when the event was
+    first accepted. `chain`, `link`: the place in its chain of what is run again.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -535,6 +551,8 @@ class Replay:
     bulk: str | None = None
     at: Micros = 0
     roots: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    children: Mapping[str, RanBefore] = field(default_factory=a_dict, hash=False)
+    before: str = ""
     strict: bool = False
     done: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     event_at: Micros = 0

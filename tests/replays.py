@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from halflap.api.operations.family import Family
 from halflap.api.operations.replay import (
     LeftOut,
-    ReplayMaterial,
     ReplayPlan,
     ReplayRequest,
     decide_replay,
@@ -38,12 +38,8 @@ async def plan_of(
     live = [
         e for e in await journal.executions(Filter(replay_of=execution)) if e.state not in ENDED
     ]
-    material = ReplayMaterial(
-        await journal.event(execution),
-        await journal.steps(execution),
-        await descendants(runner, execution),
-        live[0] if live else None,
-    )
+    material = await Family(journal, found).material()
+    material = replace(material, live=live[0] if live else None)
     return decide_replay(found, material, request or ReplayRequest())
 
 

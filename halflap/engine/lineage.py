@@ -20,21 +20,24 @@ from halflap.model import (
     Event,
     FlowKey,
     Micros,
+    RanBefore,
     Replay,
     Start,
+    made_at,
     new_id,
     position_in_chain,
     timeless,
     to_datetime,
 )
 from halflap.sdk.declared import apply_filter, kept, marked
-from halflap.sdk.dedupe import dedupe_of, digest_of
+from halflap.sdk.dedupe import dedupe_of, digest_of, digest_of_body
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
 TEARDOWN = "$teardown"
 CONTINUE = "continue"
+LATEST: Micros = 2**62
 MOST_DEEP = 20
 """The depth to which executions may start the next: a flow that calls itself ends here."""
 
@@ -133,6 +136,9 @@ def _child(
     request: Request,
     bound: bool,
 ) -> Start:
+    replay_of, how = rerun(parent, path)
+    if replay_of is not None:  # the id of a replay is a later one
+        at = max(at, made_at(parent.execution, LATEST))
     key = said(flow.trigger.declaration.key, request)
     if key is None and event.method == CALL and flow.pairs is not None:
         key = said(partial(record_id, flow), request)
@@ -145,7 +151,8 @@ def _child(
         order=flow.order_of(target.instance, key, partial(said, request=request)),
         parent=parent.execution,
         bound=bound,
-        replay=inherited(parent.replay),
+        replay_of=replay_of,
+        replay=how,
     )
 
 
@@ -168,7 +175,7 @@ def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Mi
         order=former.order,
         parent=former.parent,
         bound=former.bound,
-        replay=inherited(former.replay),
+        replay=inherited(former, CONTINUE),
         continues=former.execution,
         chain=chain,
         link=link + 1,
@@ -200,9 +207,42 @@ def is_child(child: str, execution: str, path: str) -> bool:
     return timeless(child) == derived(execution, path, 0)
 
 
-def inherited(replay: Replay | None) -> Replay | None:
-    """Return what the children of a replay inherit: the roots that theirs had in version 0.1.0."""
-    return Replay(roots=replay.roots) if replay is not None and replay.roots else None
+def inherited(parent: Start, path: str) -> Replay | None:
+    """Return what children of a replay, and those that continue it, know of what it runs again.
+
+    That is, the roots that theirs had in version 0.1.0, and which children did not end well.
+    """
+    how = parent.replay
+    if how is None or not (how.roots or how.children):
+        return None
+    before = how.before and derived(how.before, path, 0)
+    return Replay(version=how.version, roots=how.roots, children=how.children, before=before)
+
+
+def rerun(parent: Start, path: str) -> tuple[str | None, Replay | None]:
+    """Return which execution the child of a replay's step runs again (None: none), and how."""
+    how = inherited(parent, path)
+    if how is None:
+        return None, None
+    ran = _ran_before(parent, path)
+    if ran is None or ran.digest:
+        return None, Replay(roots=how.roots) if how.roots else None
+    return ran.execution or None, replace(how, children=ran.children, event_at=ran.event_at)
+
+
+def stand_in(parent: Start, path: str, event: bytes) -> str | None:
+    """Return the execution that stands for a replay's child: one that mended it by itself."""
+    ran = _ran_before(parent, path)
+    is_same = ran is not None and ran.digest == digest_of_body(event)
+    return ran.execution if ran is not None and is_same else None
+
+
+def _ran_before(parent: Start, path: str) -> RanBefore | None:
+    how = parent.replay
+    if how is None or not how.children:
+        return None
+    root = derived(how.before, path, 0) if how.before else child_root(parent, path)
+    return how.children.get(root)
 
 
 def derived(execution: str, path: str, at: Micros) -> str:

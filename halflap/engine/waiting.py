@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter
 
 from halflap.engine.doing import Do, Pause, StepResult, Steps, StepSpec
-from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle
+from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle, stand_in
 from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.engine.signals import Signals
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
@@ -85,7 +85,7 @@ class Waits:
             if begun.status != "retrying":
                 child = await self._begin(scope, begun.path, flow, event, bound=True)
                 begun = self._steps.ended(begun, encode(child))
-            self._own.add(self._id_in(begun) or "")
+            self.adopt(begun)
             return await self._outcome_of(begun)
 
         title = f"Call {self.title(flow)}"
@@ -129,6 +129,9 @@ class Waits:
         self, scope: StepScope, path: str, flow: str, event: bytes, *, bound: bool
     ) -> str:
         await self._steps.settled(scope)
+        mended = stand_in(self._turn.start, path, event)
+        if mended is not None:
+            return mended
         start = child_of(self._turn.start, path, scope.now, self.siblings[flow], event, bound=bound)
         await self.start_child(scope, start)
         return start.execution

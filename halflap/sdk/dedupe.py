@@ -29,7 +29,12 @@ def digest_of(request: Request) -> str:
     """Return a digest of the body."""
     if request.payload is not None:
         return request.payload.blob.digest.hex()
-    return blake2b(request.body, digest_size=16).hexdigest()
+    return digest_of_body(request.body)
+
+
+def digest_of_body(body: bytes) -> str:
+    """Return a digest of an event's body."""
+    return blake2b(body, digest_size=16).hexdigest()
 
 
 def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | None:

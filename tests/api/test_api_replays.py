@@ -396,6 +396,13 @@ async def together(ctx: Context[Settings], event: Any) -> Any:
 
 
 @integration.flow(trigger=webhook.request())
+async def waits(ctx: Context[Settings], event: Any) -> Any:
+    """Start a flow that places an order, and wait for it."""
+    child = await ctx.start("place", event)
+    return await child.result()
+
+
+@integration.flow(trigger=webhook.request())
 async def above(ctx: Context[Settings], event: Any) -> Any:
     """Place an order by another flow's other flow."""
     return await ctx.call("together", event)
@@ -546,6 +553,81 @@ async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
     again = await world.api("POST", f"/api/executions/{parent}/replay")
     assert (await world.ended(again.json["execution"]))["state"] == "succeeded"
     assert [len(keys) for keys in shop.keys.values()] == [1]
+
+
+class Keyless:
+    """A shop that knows no idempotency keys, and refuses every order until it is mended."""
+
+    def __init__(self, world: Any) -> None:
+        self.orders: list[str] = []
+        self.mended = False
+        world.shop.order_answer = self.answer
+
+    async def answer(self, request: Any) -> Any:
+        text = await request.text()
+        if not self.mended:
+            return web.Response(status=404)
+        self.orders.append(json.loads(text)["id"])
+        return web.Response(text=text, content_type="application/json")
+
+
+async def all_failed(world: Any) -> list[str]:
+    """The dead letters, each after the one that started it."""
+    found = await world.host.store.journal.executions(Filter(dead_letters=True))
+    below = {each.parent: each.id for each in found}
+    ids: list[str] = []
+    above: str | None = None
+    while above in below:
+        ids.append(above := below[above])
+    return ids
+
+
+@pytest.mark.usefixtures("driving")
+@pytest.mark.parametrize("flow", ["together", "above", "waits"])
+async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more(
+    world: Any, flow: str
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Keyless(world)
+    await world.ended(await world.send(instance, {"id": "o0", "amount": 0}, flow=flow))
+    parent, *below = await all_failed(world)
+    shop.mended = True
+    where = {"where": {"state": "failed"}}
+    for _ in range(2):
+        bulk = await done(world, (await world.api("POST", "/api/bulks", where)).json["id"])
+        for new in await replays_of(world, parent):
+            await world.ended(new.id)
+        assert await all_failed(world) == []
+        assert shop.orders == ["o0"]
+    assert bulk["total"] == 0
+    for each in [parent, *below]:
+        [new] = await replays_of(world, each)
+        assert new.state == "succeeded"
+        again = await world.api("POST", f"/api/executions/{each}/replay")
+        assert (again.status, new.id in again.body.decode()) == (409, True), again.body
+        shown = (await world.api("GET", f"/api/executions/{each}")).json
+        assert shown["replays"] == [new.id]
+    assert shop.orders == ["o0"]
+
+
+@pytest.mark.parametrize("flow", ["together", "above", "waits"])
+@pytest.mark.parametrize("deep", [1, 2])
+async def test_a_parents_replay_takes_what_a_childs_own_replay_came_to(
+    world: Any, flow: str, deep: int
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Keyless(world)
+    await world.ended(await world.send(instance, {"id": "o0", "amount": 0}, flow=flow))
+    parent, *below = await all_failed(world)
+    child = below[-deep:][0]
+    shop.mended = True
+    for each in (child, parent):
+        made = await world.api("POST", f"/api/executions/{each}/replay")
+        assert made.status == 201, made.body
+        ended = await world.ended(made.json["execution"])
+        assert (ended["state"], ended["result"]) == ("succeeded", {"id": "o0", "amount": 0})
+    assert shop.orders == ["o0"]
+    assert [e for e in await all_failed(world) if e not in below] == []
 
 
 async def test_a_second_replay_is_refused_while_the_first_is_live(

@@ -14,6 +14,7 @@ from halflap.engine import lineage
 from halflap.errors import StepFailed, UpstreamError
 from halflap.model import Start, new_id, timeless
 from halflap.sdk.context import Context
+from halflap.store.protocol import Filter
 from tests.engine.flows import ON_BOTH_STORES, Runner
 from tests.replays import descendants, plan_of, replay
 
@@ -240,6 +241,31 @@ async def test_a_child_that_was_started_and_failed_is_started_again_where_it_is_
     assert (await runner.finish(again)).result == b'"ship 1!"'
     assert Counter(runner.app.names) == {"ship 1": 2, "ship 2": 1, "ship 3": 1}
     assert len(keys_of(runner)["ship 1"]) == 1
+
+
+@ON_BOTH_STORES
+async def test_a_child_of_a_parents_replay_replays_the_child_before(runner: Runner) -> None:
+    runner.app.errors["inner"] = [UpstreamError("gone", status=404)]
+
+    async def inner(ctx: Context[Any], event: Any) -> str:
+        return await runner.app.do("inner")
+
+    child = runner.app.flow(inner)
+
+    async def outer(ctx: Context[Any], event: Any) -> str:
+        return await ctx.call(child, event)
+
+    journal = runner.engine.journal
+    parent = await runner.start(runner.app.flow(outer))
+    assert (await runner.finish(parent)).state == "failed"
+    [before] = await journal.executions(Filter(parent=parent))
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).result == b'"inner!"'
+    [after] = await journal.executions(Filter(parent=again))
+    assert (after.replay_of, after.root) == (before.id, before.root)
+    assert [e.id for e in await journal.executions(Filter(replay_of=before.id))] == [after.id]
+    assert await journal.executions(Filter(dead_letters=True)) == []
+    assert (await runner.execution(before.id)).dismissed
 
 
 async def test_a_version_that_moves_a_step_in_doubt_is_refused_unless_it_is_to_be_repeated(

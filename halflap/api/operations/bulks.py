@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from halflap.api.operations.executions import Executions
+from halflap.api.operations.family import parents_of
 from halflap.api.operations.replay import LEFT_TO_PARENT, LeftOut, ReplayPlan, ReplayRequest
 from halflap.api.operations.upgrades import Stages, Upgrades
 from halflap.errors import BlobLost, ConfigError, HalflapError, StoreError
@@ -349,21 +350,20 @@ class _Choice:
 
     async def _is_left_to_parent(self, execution: Execution) -> bool:
         """Return whether the replay of its parent, which is chosen too, runs an execution again."""
-        if execution.parent is None or execution.replay_of is not None:
-            return False
         journal = self.executions.journal
-        parent = await journal.execution(execution.parent)
-        if parent is None:
-            return False
-        if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
-            plan = await self.executions.plan_of(parent, self.request)
-        elif matches(self.which, parent):
-            plan = await self._decide(parent)
-        else:
-            return False
-        if isinstance(plan, LeftOut):
-            return plan.why == LEFT_TO_PARENT
-        return execution.id in plan.reruns
+        for parent in await parents_of(journal, execution):
+            if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
+                plan = await self.executions.plan_of(parent, self.request)
+            elif matches(self.which, parent):
+                plan = await self._decide(parent)
+            else:
+                continue
+            if isinstance(plan, LeftOut):
+                if plan.why == LEFT_TO_PARENT:
+                    return True
+            elif execution.id in plan.reruns:
+                return True
+        return False
 
 
 def matches(which: Filter, execution: Execution) -> bool:

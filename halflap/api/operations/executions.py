@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
+from halflap.api.operations.family import MOST_RELATED, Family
 from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.order import because
@@ -15,12 +16,10 @@ from halflap.api.operations.replay import (
     CURRENT,
     EventEdit,
     LeftOut,
-    ReplayMaterial,
     ReplayPlan,
     ReplayRequest,
     SaidDone,
     decide_replay,
-    has_tried_more,
     verb_of,
 )
 from halflap.api.operations.waiting import (
@@ -69,8 +68,6 @@ LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
 SAME = "same"
-MOST_RELATED = 200
-"""The most executions of a lineage that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,9 +369,10 @@ class Executions:
         self, execution: Execution, request: ReplayRequest
     ) -> ReplayPlan | LeftOut:
         """Decide how an execution is run again."""
-        material = await self._material(execution)
+        family = Family(self.journal, execution)
+        material = await family.material()
         if execution.state in ENDED:
-            material = await self._with_replays(execution, material, request.bulk)
+            material = await family.with_replays(material, request.bulk)
         plan = decide_replay(execution, material, request)
         if isinstance(plan, LeftOut) and plan.removed:
             return replace(plan, why=f"{removed(execution).message}, so {plan.why}")
@@ -382,65 +380,7 @@ class Executions:
 
     async def plan_of(self, execution: Execution, request: ReplayRequest) -> ReplayPlan | LeftOut:
         """Decide how an execution was run again by a replay that may be live."""
-        return decide_replay(execution, await self._material(execution), request)
-
-    async def _material(self, execution: Execution) -> ReplayMaterial:
-        if execution.state not in ENDED:
-            return ReplayMaterial(None, ())
-        steps = await self.journal.steps(execution.id)
-        starts = any(each.kind in ("start", "call") for each in steps)
-        seen = await self.viewing.event(
-            execution.id
-        )  # after the steps: while it is there, they are whole
-        return ReplayMaterial(
-            None if seen is None else seen.event,
-            steps,
-            await self._descendants(execution) if starts else (),
-        )
-
-    async def _descendants(self, execution: Execution) -> list[Execution]:
-        """Return what an execution started, and what that started."""
-        found: list[Execution] = []
-        above = [execution.id]
-        while above:
-            which = Filter(parent=above.pop(), limit=MOST_CHILDREN)
-            while page := await self.journal.executions(which):
-                found += page
-                above += [each.id for each in page if each.attempt]
-                if len(page) < MOST_CHILDREN:
-                    break
-                which = replace(which, before=page[-1].id)
-        return found
-
-    async def _with_replays(
-        self, execution: Execution, material: ReplayMaterial, bulk: str | None
-    ) -> ReplayMaterial:
-        """Add the replays of an execution, or of what it replays.
-
-        Only a later one may have mended it, or failed again. A bulk's own replays do not count.
-        """
-        first = execution
-        while first.replay_of is not None:
-            before = await self.journal.execution(first.replay_of)
-            if before is None:  # it was pruned
-                break
-            first = before
-        below: list[Execution] = [first]
-        later: list[Execution] = []
-        while below:
-            each = below.pop()
-            if each.state not in ENDED and each.id != execution.id:
-                return replace(material, live=each)
-            own = bulk is not None and each.replay is not None and each.replay.bulk == bulk
-            if each.id > max(execution.id, first.id) and not own:
-                later.append(each)
-            below += await self.journal.executions(Filter(replay_of=each.id, limit=MOST_RELATED))
-        mended = [each.id for each in later if each.state == "succeeded"]
-        failed = [e.id for e in later if e.attempt and e.state in ("failed", "cancelled")]
-        again = max(failed, default=None)
-        if again and not has_tried_more(await self.journal.steps(again), material.steps):
-            again = None
-        return replace(material, mended_by=max(mended, default=None), failed_again=again)
+        return decide_replay(execution, await Family(self.journal, execution).material(), request)
 
     async def start_of(
         self,

@@ -20,6 +20,7 @@ from halflap.model import (
     Execution,
     ExecutionState,
     Micros,
+    RanBefore,
     Record,
     Replay,
     is_earlier,
@@ -78,17 +79,28 @@ class ReplayRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildBefore:
+    """A child that did not end well; `ids` are those by which what started it knows it."""
+
+    ids: frozenset[str]
+    ran: RanBefore
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayMaterial:
     """The data of an execution from which its replay is decided.
 
     `event` is None where the payload was removed. `descendants` are the executions that it
-    started, and those that these started. Of its replays, `live` has not ended, `mended_by` succeeded,
-    `failed_again` is the latest one that did not succeed, where it came to an effect.
+    started, and those that these started; `children` are those that did not end well at first, by
+    their roots, with those that its originals started. Of its replays, `live` has not ended,
+    `mended_by` succeeded, `failed_again` is the latest one that did not succeed, where it came to an
+    effect.
     """
 
     event: Event | None
     steps: Sequence[Record]
     descendants: Sequence[Execution] = ()
+    children: Mapping[str, ChildBefore] = field(default_factory=dict[str, ChildBefore])
     live: Execution | None = None
     mended_by: str | None = None
     failed_again: str | None = None
@@ -179,6 +191,7 @@ def decide_replay(
     before = execution.replay
     own = [e for e in material.descendants if e.parent == execution.id]
     kept = started_by(copied)
+    children = children_again(material.children, kept, takes_mended=start == "failed")
     chain, link = position_in_chain(execution)
     return ReplayPlan(
         start,
@@ -191,13 +204,15 @@ def decide_replay(
             bulk=request.bulk,
             at=at,
             roots=inherited_roots(execution, material.descendants) if keeps_root else {},
+            children=children,
+            before="" if keeps_root or not children else execution.root,
             done=said,
             event_at=(before.event_at if before else 0) or execution.accepted_at,
             chain=chain,
             link=link,
         ),
         doubts,
-        frozenset(e.id for e in own if (e.chain or e.id) not in kept),
+        frozenset(e.id for e in own if (e.chain or e.id) not in kept) | reruns_of(children),
     )
 
 
@@ -341,11 +356,31 @@ def started_by(copied: Collection[Record]) -> set[str]:
     return {child_of(e) for e in copied if e.kind == "start" and e.status == "succeeded"}
 
 
+def children_again(
+    children: Mapping[str, ChildBefore], kept: Collection[str], *, takes_mended: bool
+) -> dict[str, RanBefore]:
+    """Return what became of the children that a replay starts again, by their roots.
+
+    Where it `takes_mended`, the result of one that a replay of its own mended is taken instead.
+    """
+    return {
+        root: each.ran
+        for root, each in children.items()
+        if each.ids.isdisjoint(kept) and (takes_mended or not each.ran.digest)
+    }
+
+
+def reruns_of(children: Mapping[str, RanBefore]) -> frozenset[str]:
+    """Return the executions that children of a replay run again, however deep."""
+    found = {each.execution for each in children.values() if not each.digest}
+    return frozenset(found - {""}).union(*(reruns_of(e.children) for e in children.values()))
+
+
 def inherited_roots(execution: Execution, descendants: Sequence[Execution]) -> dict[str, str]:
     """Return the roots of descendants that hold the time of a step, as version 0.1.0 made them."""
     roots = {} if execution.replay is None else dict(execution.replay.roots)
     for each in descendants:
-        if each.root != timeless(each.root) and each.replay_of is None:
+        if each.root != timeless(each.root):
             roots[timeless(each.root)] = each.root
     return roots
 

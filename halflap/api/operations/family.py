@@ -1,0 +1,189 @@
+"""Families: what a replay is decided from, besides an execution itself. Replays, and what was started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from halflap.api.operations.replay import (
+    ChildBefore,
+    ReplayMaterial,
+    has_tried_more,
+    reruns_of,
+)
+from halflap.model import CONTINUED, ENDED, Execution, RanBefore, position_in_chain
+from halflap.sdk.dedupe import digest_of_body
+from halflap.store.blobs.viewing import Viewing
+from halflap.store.protocol import Filter, Journal
+
+MOST_RELATED = 200
+ENDED_BADLY = frozenset({"failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class Family:
+    """The family of an execution, as it is read from the journal."""
+
+    journal: Journal
+    execution: Execution
+    _started: dict[str, list[Execution]] = field(default_factory=dict[str, list[Execution]])
+
+    async def material(self) -> ReplayMaterial:
+        """Return what its replay is decided from, but for its own replays."""
+        execution = self.execution
+        if execution.state not in ENDED:
+            return ReplayMaterial(None, ())
+        steps = await self.journal.steps(execution.id)
+        # After the steps: while it is there, they are whole.
+        seen = await Viewing(self.journal).event(execution.id)
+        event = None if seen is None else seen.event
+        starts = any(each.kind in ("start", "call") for each in steps)
+        if not starts and execution.replay_of is None:
+            return ReplayMaterial(event, steps)
+        above = [each.id for each in await self._originals()]
+        children = await self._children([execution.id, *above])
+        return ReplayMaterial(event, steps, await self._descendants(), children)
+
+    async def with_replays(self, material: ReplayMaterial, bulk: str | None) -> ReplayMaterial:
+        """Add the replays of the execution, or of what it replays.
+
+        Only a later one may have mended it, or failed again. A bulk's own replays do not count. What
+        its parent's replay will run again, that replays, too.
+        """
+        execution = self.execution
+        first = (await self._originals() or [execution])[-1]
+        family = [first, *await replays_of(self.journal, first)]
+        later: list[Execution] = []
+        for each in family:
+            if each.state not in ENDED and each.id != execution.id:
+                return replace(material, live=each)
+            own = bulk is not None and each.replay is not None and each.replay.bulk == bulk
+            if each.id > max(execution.id, first.id) and not own:
+                later.append(each)
+        if (above := await self._rerun_by(frozenset(each.id for each in family))) is not None:
+            return replace(material, live=above)
+        mended = [each.id for each in later if each.state == "succeeded"]
+        failed = [e.id for e in later if e.attempt and e.state in ENDED_BADLY]
+        again = max(failed, default=None)
+        if again and not has_tried_more(await self.journal.steps(again), material.steps):
+            again = None
+        return replace(material, mended_by=max(mended, default=None), failed_again=again)
+
+    async def _rerun_by(self, family: frozenset[str]) -> Execution | None:
+        """Return the live replay of what started the execution, or its parent, that runs it again."""
+        below = {self.execution.id: self.execution}
+        seen: set[str] = set()
+        while below:
+            _, execution = below.popitem()
+            above = await parents_of(self.journal, execution)
+            seen.add(execution.id)
+            for each in above:
+                reruns = reruns_of(each.replay.children) if each.replay else frozenset[str]()
+                if each.state not in ENDED and not reruns.isdisjoint(family):
+                    return each
+            below |= {each.id: each for each in above if each.id not in seen}
+        return None
+
+    async def _originals(self) -> list[Execution]:
+        return await _originals(self.journal, self.execution)
+
+    async def _descendants(self) -> list[Execution]:
+        """Return what the execution started, and what that started."""
+        found: list[Execution] = []
+        above = [self.execution.id]
+        while above:
+            page = await self._started_by(above.pop())
+            found += page
+            above += [each.id for each in page if each.attempt]
+        return found
+
+    async def _started_by(self, parent: str) -> list[Execution]:
+        if parent not in self._started:
+            found = self._started[parent] = []
+            which = Filter(parent=parent, limit=MOST_RELATED)
+            while page := await self.journal.executions(which):
+                found += page
+                if len(page) < MOST_RELATED:
+                    break
+                which = replace(which, before=page[-1].id)
+        return self._started[parent]
+
+    async def _children(self, parents: Iterable[str]) -> Mapping[str, ChildBefore]:
+        """Return what became of the children that executions of one lineage started, by their roots."""
+        chains: dict[str, list[Execution]] = {}
+        for parent in parents:
+            for each in await self._started_by(parent):
+                chains.setdefault(each.chain or each.id, []).append(each)
+        by_root: dict[str, list[list[Execution]]] = {}
+        for links in chains.values():
+            links.sort(key=lambda each: each.link)
+            by_root.setdefault(links[0].root, []).append(links)
+        found: dict[str, ChildBefore] = {}
+        for root, same in by_root.items():
+            if (ran := await self._ran(same)) is not None:
+                found[root] = ChildBefore(frozenset(links[0].id for links in same), ran)
+        return found
+
+    async def _ran(self, same: Sequence[Sequence[Execution]]) -> RanBefore | None:
+        """Return what became of a child, each time as a chain; None where it ended well by itself."""
+        newest = max(same, key=lambda links: links[0].id)
+        latest = await self._latest(newest[-1])
+        ids = {each.id for links in same for each in links} | {latest.id}
+        if latest.state in ENDED_BADLY:
+            at = (latest.replay.event_at if latest.replay else 0) or latest.accepted_at
+            return RanBefore(latest.id, at, "", await self._ran_below(ids))
+        if latest is not newest[-1]:
+            event = await self.journal.event(newest[0].id)
+            return None if event is None else RanBefore(latest.id, 0, digest_of_body(event.body))
+        below = await self._ran_below(ids)
+        return RanBefore(children=below) if below else None
+
+    async def _ran_below(self, parents: Iterable[str]) -> Mapping[str, RanBefore]:
+        return {root: each.ran for root, each in (await self._children(parents)).items()}
+
+    async def _latest(self, execution: Execution) -> Execution:
+        """Return the replay that stands for a child that did not end well, else the child itself."""
+        if execution.state not in ENDED_BADLY:
+            return execution
+        if execution.state == "failed" and not execution.dismissed:
+            return execution
+        replays = [e for e in await replays_of(self.journal, execution) if e.state != "ignored"]
+        live = [each for each in replays if each.state not in ENDED]
+        well = [each for each in replays if each.state == "succeeded"]
+        latest = max(live or well or replays, key=lambda each: each.id, default=execution)
+        if latest.state == "succeeded" and latest.reason == CONTINUED:
+            chain, _ = position_in_chain(latest)
+            [latest] = await self.journal.executions(Filter(chain=chain, limit=1))
+        return latest
+
+
+async def parents_of(journal: Journal, execution: Execution) -> list[Execution]:
+    """Return what started an execution, or one that it replays; and the replays of that."""
+    found: dict[str, Execution] = {}
+    for each in [execution, *await _originals(journal, execution)]:
+        if each.parent is not None and each.parent not in found:
+            above = await journal.execution(each.parent)
+            if above is not None:
+                found |= {e.id: e for e in [above, *await replays_of(journal, above)]}
+    return list(found.values())
+
+
+async def _originals(journal: Journal, execution: Execution) -> list[Execution]:
+    found: list[Execution] = []
+    while execution.replay_of is not None:
+        before = await journal.execution(execution.replay_of)
+        if before is None:  # it was pruned
+            break
+        found.append(execution := before)
+    return found
+
+
+async def replays_of(journal: Journal, execution: Execution) -> list[Execution]:
+    """Return the replays of an execution, and those of these."""
+    found: list[Execution] = []
+    below = [execution]
+    while below:
+        page = await journal.executions(Filter(replay_of=below.pop().id, limit=MOST_RELATED))
+        found += page
+        below += page
+    return found

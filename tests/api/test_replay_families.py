@@ -1,0 +1,161 @@
+"""Replays of parents and children in any order: an app that knows no keys gets each order once."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from halflap.api.operations import family
+from halflap.store.protocol import Filter
+from tests.api.conftest import ORDERS
+from tests.served import until
+
+FAMILIES = (
+    ORDERS
+    + '''
+
+@integration.flow(trigger=webhook.request())
+async def place(ctx: Context[Settings], event: Any) -> Any:
+    """Place one order: its first effect is the order."""
+    shop_ = ctx.config.shop
+    # halflap: ignore[HF010]
+    return await shop.create_order(shop_, event["id"], event["amount"], SecretStr("no"))
+
+
+@integration.flow(trigger=webhook.request())
+async def calls(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by another flow."""
+    return await ctx.call("place", event)
+
+
+@integration.flow(trigger=webhook.request())
+async def waits(ctx: Context[Settings], event: Any) -> Any:
+    """Start a flow that places an order, and wait for it."""
+    child = await ctx.start("calls", event)
+    return await child.result()
+
+
+@integration.flow(trigger=webhook.request())
+async def pages(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order on the second page."""
+    if "page" not in event:
+        await ctx.continue_with({**event, "page": 2})
+    return await ctx.call("place", event)
+
+
+@integration.flow(trigger=webhook.request())
+async def several(ctx: Context[Settings], event: Any) -> Any:
+    """Place three orders, each by another flow."""
+    some = [{**event, "id": f"{event['id']}.{each}"} for each in ("a", "b", "c")]
+    return await ctx.gather(some, lambda each: ctx.call("waits", each))
+
+
+@integration.flow(trigger=webhook.request())
+async def over(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by pages."""
+    return await ctx.call("pages", event)
+'''
+)
+FLOWS = {"calls": 1, "waits": 1, "pages": 1, "over": 1, "several": 3}
+SEEDS = 8
+
+
+class Shop:
+    """A shop without idempotency keys, which refuses the orders that it does not take yet."""
+
+    def __init__(self, world: Any, chance: random.Random) -> None:
+        self.chance, self.taken = chance, Counter[str]()
+        self.mended = 0.0
+        world.shop.order_answer = self.answer
+
+    async def answer(self, request: Any) -> Any:
+        text = await request.text()
+        if self.chance.random() >= self.mended:
+            return web.Response(status=404)
+        self.taken[json.loads(text)["id"]] += 1
+        return web.Response(text=text, content_type="application/json")
+
+
+@pytest.fixture
+async def driven(world: Any) -> AsyncIterator[Any]:
+    task = asyncio.create_task(world.host.crew.bulks.run())
+    yield world
+    world.host.crew.bulks.stop()
+    await task
+
+
+async def quiet(world: Any) -> None:
+    """Return once nothing runs."""
+
+    async def look() -> bool:
+        live = Filter(states=("queued", "running", "waiting"))
+        return not await world.host.store.journal.executions(live)
+
+    await until(look)
+
+
+async def bulk(world: Any, flow: str | None) -> None:
+    where = {"state": "failed", **({"flow": flow} if flow else {})}
+    made = await world.api("POST", "/api/bulks", {"where": where})
+
+    async def look() -> bool:
+        found = (await world.api("GET", f"/api/bulks/{made.json['id']}")).json
+        return found["state"] != "running"
+
+    await until(look)
+    await quiet(world)
+
+
+async def after_replays(world: Any, seed: int) -> Counter[str]:
+    """Return how often each order was placed, after people replayed what failed as they liked."""
+    chance = random.Random(seed)
+    await world.publish(world.bundle(orders=FAMILIES))
+    instance, shop = await world.instance(), Shop(world, chance)
+    wanted = 0
+    for number, flow in enumerate(chance.choices(list(FLOWS), k=3)):
+        wanted += FLOWS[flow]
+        await world.send(instance, {"id": f"o{number}", "amount": 1}, flow=flow)
+    await quiet(world)
+    journal = world.host.store.journal
+    for _ in range(12):
+        shop.mended = chance.choice([0.0, 0.5, 1.0])
+        if chance.random() < 0.2:
+            await bulk(world, chance.choice([None, "place", "calls"]))
+        else:
+            failed = await journal.executions(Filter(states=("failed",), limit=200))
+            id = chance.choice(failed).id  # some were dismissed: then it may be refused
+            made = await world.api("POST", f"/api/executions/{id}/replay")
+            assert made.status in (201, 409), made.body
+            if chance.random() < 0.7:
+                await quiet(world)
+    await quiet(world)
+    shop.mended = 1.0
+    for _ in range(4):
+        await bulk(world, None)
+    assert await journal.executions(Filter(dead_letters=True)) == []
+    assert len(shop.taken) == wanted, shop.taken
+    return shop.taken
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_each_order_is_placed_once(driven: Any, seed: int) -> None:
+    taken = await after_replays(driven, seed)
+    assert set(taken.values()) == {1}, taken
+
+
+async def test_without_what_became_of_children_orders_are_placed_twice(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: a parent's replay that knows nothing of the replays of its children calls them again."""
+
+    class Forgetful(family.Family):
+        async def _children(self, parents: Any) -> Any:
+            return {}
+
+    monkeypatch.setattr("halflap.api.operations.executions.Family", Forgetful)
+    assert set((await after_replays(driven, 0)).values()) != {1}
