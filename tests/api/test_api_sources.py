@@ -62,6 +62,12 @@ async def leak(shop: Shop) -> list[str]:
 
 
 @component.action
+async def answer(shop: Shop, of: str = "") -> list[Any]:
+    """List what an app answers as it is."""
+    return [{"id": {"all": ["good", "-key"]}, "name": "a"} if of == "nested" else "x" * 1_001]
+
+
+@component.action
 async def describe(shop: Shop, pipeline: str = "p1") -> list[FieldSpec]:
     """Describe the fields of a deal."""
     more = [FieldSpec(name="team")] if pipeline == "p2" else []
@@ -103,6 +109,8 @@ class Settings(Config):
     tags: Annotated[list[int], Source(shop.list_tags)] = []
     owner: Annotated[str | None, Source(shop.find_people, open=True)] = None
     secret: Annotated[str | None, Source(shop.leak)] = None
+    whole: Annotated[str | None, Source(shop.answer, inputs={"of": "nested"})] = None
+    long: Annotated[str | None, Source(shop.answer)] = None
     label: str = ""
     fields: dict[
         Annotated[str, Source(shop.list_stages, ("pipeline",))],
@@ -244,6 +252,17 @@ async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
     assert (unknown.status, "has no field 'pipelin'" in unknown.json["detail"]) == (404, True)
     plain = await listed(either, customer, "label")
     assert plain.json["fields"] == {"field": "has no source"}
+
+
+@pytest.mark.parametrize("field", ["whole", "long"])
+async def test_a_choice_is_a_text_or_a_number_and_no_answer_of_the_app(
+    world: World, field: str
+) -> None:
+    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    refused = await listed(world, customer, field)
+    assert refused.kind == "DefinitionError"
+    assert "no text of up to 1,000 characters" in refused.json["detail"]
+    assert b"-key" not in refused.body
 
 
 async def test_an_app_that_does_not_let_us_in_is_told_with_the_field(world: World) -> None:

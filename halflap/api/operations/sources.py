@@ -41,6 +41,8 @@ PAGE = 100
 MOST = 10_000
 """The number of choices that a value is looked for among; one beyond them is not refused."""
 SHOWN = 10
+LONGEST_VALUE = 1_000
+"""The most characters of a choice's value."""
 LONGEST_LABEL = 200
 """The most characters of a choice's label that are shown."""
 
@@ -376,8 +378,9 @@ async def ask(
             async with explained(connection) as redactor:
                 page = as_page(name, action, await action(**inputs))
             page = ChoicePage.model_validate(redactor.value(page.model_dump()))
-            for each in page.choices:
-                each.label = each.label[:LONGEST_LABEL]
+        for each in page.choices:
+            check_value(name, action, each.value)
+            each.label = each.label[:LONGEST_LABEL]
     except HalflapError as error:
         error.args = (f"the choices of {name} cannot be listed: {error.message}",)
         raise
@@ -396,6 +399,15 @@ def as_page(name: str, action: Action[..., Any], found: Any) -> ChoicePage:
         f"{action.name}, which lists {name}, returned {kind}; return a list of texts, (value, label) "
         "pairs or models with `id` and `name`, or a ChoicePage"
     )
+
+
+def check_value(name: str, action: Action[..., Any], value: Any) -> None:
+    """Refuse what no field holds, such as a whole answer of the app: customers are shown choices."""
+    if isinstance(value, dict | list | tuple | set) or len(str(value)) > LONGEST_VALUE:
+        raise DefinitionError(
+            f"{action.name}, which lists {name}, gave a choice whose value is no number and no text "
+            f"of up to {LONGEST_VALUE:,} characters"
+        )
 
 
 def as_choice(action: Action[..., Any], found: Any) -> Choice:
