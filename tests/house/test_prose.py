@@ -26,7 +26,7 @@ def test_docstrings_that_open_with_a_question_word_are_found(source: str, found:
 
 def test_private_names_of_another_room_are_found() -> None:
     tree = ast.parse(
-        "from halflap.sdk._address import Policy\nfrom halflap.store._file import File"
+        "from halflap.sdk._address import Policy\nfrom halflap.store._file import StoreFile"
     )
     found = [each.place for each in prose.check_private_imports("halflap/store/x.py", tree)]
     assert found == ["halflap/store/x.py:1"]

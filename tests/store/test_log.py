@@ -110,11 +110,11 @@ import asyncio, errno, shutil, sqlite3, sys
 from pathlib import Path
 from halflap.errors import InDoubt
 from halflap.store import _log
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 from tests.store.test_log import create, write
 
 async def main(folder):
-    database = await Database.open(folder / "halflap.db")
+    database = await SqliteDatabase.open(folder / "halflap.db")
     await database.write(create)
     await database.alone(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     shutil.copy(folder / "halflap.db", folder / "before")

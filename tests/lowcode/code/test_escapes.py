@@ -347,4 +347,4 @@ async def test_a_component_shows_nothing_of_the_host(guarded: CodeRunner) -> Non
         with pytest.raises(CodeFailed):
             await guarded.run(unchecked(text, {}, "acme"), {}, no_calls)
     shown = await guarded.run(unchecked("return str(acme)", {}, "acme"), {}, no_calls)
-    assert shown == "Component()"
+    assert shown == "ComponentStub()"

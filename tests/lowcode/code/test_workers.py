@@ -269,7 +269,7 @@ async def test_workers_start_when_they_are_needed_and_end_with_the_runner() -> N
 
 SERVER = """
 import asyncio, sys
-from halflap.lowcode.code import Code, CodeRunner, Limits
+from halflap.lowcode.code import Code, CodeRunner, CodeLimits
 
 async def call(call):
     print("waits", flush=True)
@@ -281,7 +281,8 @@ async def main():
     one = Code.parse("return 1")
     await asyncio.gather(*[runner.run(one, {{}}, call, owner=text) for text in texts])
     await asyncio.gather(
-        *[runner.run(Code.parse(text, (), ["acme"]), {{}}, call, limits=Limits(seconds=0.5), owner=text)
+        *[runner.run(Code.parse(text, (), ["acme"]), {{}}, call, owner=text,
+                      limits=CodeLimits(seconds=0.5))
           for text in texts]
     )
 
