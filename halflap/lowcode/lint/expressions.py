@@ -10,6 +10,7 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.fixes import quoted_expression, rewritten
+from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, SourceText
@@ -47,12 +48,14 @@ def leaves(value: Any, path: Path, findings: Findings) -> Iterator[tuple[Any, Pa
             yield each, place
 
 
-def read_one(text: str, path: Path, names: Collection[str], findings: Findings) -> Read | None:
+def read_one(
+    text: str, path: Path, names: Collection[str], findings: Findings, kind: Kind = unknown
+) -> Read | None:
     """Return the expression of a text that begins with `=`; what cannot be read is a finding."""
     try:
         return Read(parsed(text, findings.source), path)
     except ExpressionError as error:
-        _unread(error, text, path, names, findings)
+        _unread(error, text, path, names, findings, kind)
         return None
 
 
@@ -70,7 +73,12 @@ def place_in(source: SourceText, path: Path, offset: int) -> tuple[int, int]:
 
 
 def _unread(
-    error: ExpressionError, text: str, path: Path, names: Collection[str], findings: Findings
+    error: ExpressionError,
+    text: str,
+    path: Path,
+    names: Collection[str],
+    findings: Findings,
+    kind: Kind,
 ) -> None:
     source = findings.source
     rest = _after(source, path, text)
@@ -82,7 +90,7 @@ def _unread(
         said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
         findings.add(CUT, path, said, mend=quoted_expression)
         return
-    habit = findings.habit(text[1:].strip("\n"), names)
+    habit = findings.habit(text[1:].strip("\n"), names, kind)
     if habit is None:
         findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
         return

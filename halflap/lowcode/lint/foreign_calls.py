@@ -396,6 +396,32 @@ NOTES: Mapping[str, str] = {
 """By the lower-case name, what depends on what is meant: the mend is offered as a choice."""
 
 
+_SLICED = "$filter({0}, function($x, $i){$i >= {1}})"
+OF_LIST: Mapping[str, Form] = {
+    "len": "$count({0})", "length": "$count({0})", "includes": "{1} in {0.}",
+    "contains": "{1} in {0.}", "slice": _SLICED, "concat": "$append({0}, {1})",
+}  # fmt: skip
+"""What is written instead of a list."""
+OF_TEXT: Mapping[str, Form] = {"size": "$length({0})", "concat": _all_of("&")}
+"""What is written instead of a text."""
+
+
+def settled(name: str, given: Given, kind: str) -> str | None:
+    """Return what is written where the type of what a function works on is known, and decides."""
+    key = plain(name)
+    written = None if key not in NOTES and key != "concat" else called(name, given)
+    if kind == "date" and key in ("adddays", "dateadd") and written is not None:
+        return f'{written[:-1]}, "[Y0001]-[M01]-[D01]")'
+    if kind == "date-time" and key in ("adddays", "dateadd"):
+        return written
+    if kind == "array":
+        form = OF_LIST.get(key)
+        return None if form is None else form(given) if callable(form) else made(form, given)
+    if kind == "string" and (form := OF_TEXT.get(key)):
+        return form(given) if callable(form) else made(form, given)
+    return written if kind == "string" and key in OF_LIST else None
+
+
 def plain(name: str) -> str:
     """Return a function's name as the tables have it."""
     folded = name.rpartition(".")[2].lstrip("$").lower().replace("_", "")

@@ -15,7 +15,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.lint import foreign_calls
 from halflap.lowcode.lint.foreign_calls import EMPTY, FULL, called, made, negated, pattern_of
-from halflap.lowcode.lint.masked import MaskedText
+from halflap.lowcode.lint.masked import Kind, MaskedText, unknown
 
 MOST_CHARACTERS = 400
 """The length of an expression up to which it is looked at; a longer one is a program."""
@@ -340,7 +340,16 @@ def _functions(text: MaskedText) -> Iterator[_Edit]:
             continue
         special = _OF_OWNER.get(key)
         new = f"{special}()" if special else None if special == "" else called(name, given)
-        yield _function_edit(text, found.start(), end, f"{owner}{name}", new, found.start())
+        sure = _settled(text, name, given)
+        yield _function_edit(
+            text,
+            found.start(),
+            end,
+            f"{owner}{name}",
+            sure or new,
+            found.start(),
+            sure=sure is not None,
+        )
 
 
 _MOVED = re.compile(
@@ -405,17 +414,35 @@ def _methods(text: MaskedText) -> Iterator[_Edit]:
         given = text.arguments(found.end() - 1)
         name = found["name"]
         inner = left[1:-1] if left[0] == "(" and text.closing(start) == found.start() else left
-        new = called(name, [inner, *given], method=True)
+        sure = _settled(text, name, [inner, *given])
+        if name == "slice" and text.kind(inner) == "string":
+            sure = called(name, [inner, *given], method=True)
+        new = sure or called(name, [inner, *given], method=True)
         if name == "get" and len(given) == 1 and re.fullmatch(r"([\"'])\w+\1", given[0]):
             new = f"{left}.{given[0][1:-1]}"
         at = found.start("name")
         if text.raw[start:at].startswith(tuple(f"{each}." for each in ("$", "$$"))):
             continue
-        yield _function_edit(text, start, end, name, new, at)
+        yield _function_edit(text, start, end, name, new, at, sure=sure is not None)
+
+
+def _settled(text: MaskedText, name: str, given: list[str]) -> str | None:
+    """Return what is written where the type of what a function works on is known."""
+    at = 2 if foreign_calls.plain(name) == "dateadd" and len(given) == 3 else 0
+    kinds = [text.kind(each) for each in (given[:1] + given[at : at + 1])] if given else []
+    kind = next((each for each in kinds if each), "")
+    return foreign_calls.settled(name, given, kind) if kind else None
 
 
 def _function_edit(
-    text: MaskedText, start: int, end: int, name: str, new: str | None, at: int
+    text: MaskedText,
+    start: int,
+    end: int,
+    name: str,
+    new: str | None,
+    at: int,
+    *,
+    sure: bool = False,
 ) -> _Edit:
     plain = foreign_calls.plain(name)
     message = f"there is no function `{name}`"
@@ -429,7 +456,7 @@ def _function_edit(
         return _Edit(start, end, None, message, at)
     shown = re.match(r"\$\w+(?=\()", new) if "." not in name and "[" not in name else None
     note = foreign_calls.NOTES.get(plain, "")
-    note = "" if not new.startswith("$") or name == "LEN" else note
+    note = "" if sure or not new.startswith("$") or name == "LEN" else note
     message += f"; write {shown[0]}, as in {new}" if shown else f"; write {new}"
     message += f"; {note}" if note else ""
     return _Edit(start, end, _bracketed(text, start, end, new), message, at, choice=note)
@@ -453,21 +480,18 @@ def _alone(text: MaskedText, start: int, end: int) -> bool:
 def _fields(text: MaskedText) -> Iterator[_Edit]:
     for found in _LENGTH.finditer(text.mask):
         start = text.before(found.start())
-        new = f"$count({text.raw[start : found.start()]})"
-        message = (
-            f"`.{found['name']}` reads a field of that name; the number of items is {new}, the "
-        )
-        message += "length of a text $length(…)"
+        of = text.raw[start : found.start()]
+        kind = text.kind(of)
+        new = f"$length({of})" if kind == "string" else f"$count({of})"
+        message = f"`.{found['name']}` reads a field of that name; "
+        message += {
+            "string": f"the length of a text is {new}", "array": f"the number of items is {new}"
+        }.get(kind, f"the number of items is {new}, the length of a text $length(…)")  # fmt: skip
+        choice = "" if kind in ("string", "array") else "of a list"
+        at = found.start("name")
         yield _Edit(
-            start,
-            found.end(),
-            new,
-            message,
-            found.start("name"),
-            silent=True,
-            field=True,
-            choice="of a list",
-        )
+            start, found.end(), new, message, at, silent=True, field=True, choice=choice
+        )  # fmt: skip
     for found in _SUBSCRIPT.finditer(text.mask):
         name = text.raw[found.start("name") + 1 : found.end("name") - 1]
         field = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
@@ -621,14 +645,17 @@ def _templates(text: MaskedText) -> Iterator[_Edit]:
 # All of them -----------------------------------------------------------------------------------
 
 
-def find(text: str, names: Collection[str]) -> Habit | None:
-    """Return the first foreign spelling of an expression, with the whole expression as it is meant."""
+def find(text: str, names: Collection[str], kind: Kind = unknown) -> Habit | None:
+    """Return the first foreign spelling of an expression, with the whole expression as it is meant.
+
+    kind: the type of an operand.
+    """
     if len(text) > MOST_CHARACTERS:
         return None
     current, first = _separated(MaskedText(text))
     whole, choice = True, ""
     for _ in range(MOST_EDITS):
-        edit = _first(MaskedText(current), names)
+        edit = _first(MaskedText(current, kind), names)
         if edit is None:
             break
         first = edit if first is None or edit.at < first.at else first

@@ -7,11 +7,13 @@ is one; that it may be missing, and so null, goes without saying.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
+from halflap.errors import ExpressionError
+from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
@@ -368,6 +370,11 @@ class Inference:
         elif wrong is not None and wrong >= function.signature.most:
             said = f"${name} takes {function.signature.most} at most, and not argument {wrong + 1}"
             self.problems.append(InferenceProblem(given[wrong].at, said))
+        elif wrong == 0 and name == "length" and not _may_be(told[0], "string"):
+            said = (
+                "$length is that of a text; the items of a list are counted by $count: write $count"
+            )
+            self.problems.append(InferenceProblem(callee.at, said, (len("$length"), "$count")))
         elif wrong is not None and name == "fromMillis" and _is_text(told[wrong]) and wrong == 0:
             said = "$fromMillis takes milliseconds; a time that is a text is read by $toMillis(…)"
             self.problems.append(InferenceProblem(given[wrong].at, said))
@@ -407,6 +414,20 @@ class Inference:
         """Return the type of each of a part's values."""
         found = self.of(node, env)
         return None if found is None else items_of(found)
+
+
+def kind_among(names: Names) -> Callable[[str], str]:
+    """Return a function of an operand's text: its type, or the format of a time; "" if not known."""
+
+    def kind(operand: str) -> str:
+        try:
+            schema = Inference(names).of(Expression.parse(operand).tree)
+        except ExpressionError:
+            return ""
+        known = (types_of(schema) if schema else None) or set[str]()
+        return _time(schema) or (next(iter(known - {"null"})) if len(known - {"null"}) == 1 else "")
+
+    return kind
 
 
 _PICTURES = {"fromMillis": 1, "toMillis": 1, "now": 0}

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+Kind = Callable[[str], str]
+"""The type of an operand, by its text: array, string, date, date-time; "" where it is not known."""
+
+
+def unknown(operand: str) -> str:
+    """Return no type."""
+    return ""
 
 
 class MaskedText:
     """An expression, and the same with what stands in quotes blanked."""
 
-    def __init__(self, raw: str) -> None:
-        self.raw = raw
+    def __init__(self, raw: str, kind: Kind = unknown) -> None:
+        self.raw, self.kind = raw, kind
         self.mask = _QUOTED.sub(
             lambda each: each[0][0] + "\0" * (len(each[0]) - 2) + each[0][-1], raw
         )

@@ -19,7 +19,7 @@ from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside
+from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record, within
@@ -141,7 +141,7 @@ class TemplateReader:
                 if not self._is_bare(leaf, place, names, takes if place == path else "value"):
                     check_literal(leaf, place, names, self.findings)
                 continue
-            each = read_one(leaf, place, names, self.findings)
+            each = read_one(leaf, place, names, self.findings, kind_among(names))
             if each is None:
                 continue
             inference = Inference(names)
@@ -190,7 +190,9 @@ class TemplateReader:
     def _habit(self, read: Read, names: Names) -> bool:
         """Report what is written as in another language, and read as something else."""
         text = read.expression.text
-        habit = self.findings.habit(text, names) if habits.is_silent(text) else None
+        habit = (
+            self.findings.habit(text, names, kind_among(names)) if habits.is_silent(text) else None
+        )
         if habit is not None and habit.silent:
             code = rules.FIELD_OF_LENGTH if habit.field else rules.SUBSCRIPT
             self._report(code, read, habit.at, habit.message, self._meant(read, habit))
@@ -222,12 +224,17 @@ class TemplateReader:
             meant = habits.added(text, problem.at, problem.time)
             said += "; a time is a text, to which milliseconds are added"
             said += "" if meant is None else f": write ={meant}"
-        elif (habit := self.findings.habit(text, names)) is not None and habit.meant is not None:
+        elif (
+            habit := self.findings.habit(text, names, kind_among(names))
+        ) is not None and habit.meant is not None:
             meant, choice, said = habit.meant, habit.choice, f"{said}: write ={habit.meant}"
         mend = None
         if meant is not None:
             mend = rewritten(self.findings.source, read.path, f"={meant}", choice=choice)
         self._report(problem.code, read, problem.at, said, mend)
+
+    def _foreign(self, read: Read, names: Names) -> habits.Habit | None:
+        return self.findings.habit(read.expression.text, names, kind_among(names))
 
     def _meant(self, read: Read, habit: habits.Habit) -> Mend | None:
         if habit.meant is None:
@@ -244,9 +251,7 @@ class TemplateReader:
             return
         known = names.get(root)
         if known is None:
-            habit = (
-                None if root in self._given else self.findings.habit(read.expression.text, names)
-            )
+            habit = None if root in self._given else self._foreign(read, names)
             if habit is not None:
                 mend = self._meant(read, habit)
                 self._report(rules.UNKNOWN, read, habit.at, habit.message, mend)

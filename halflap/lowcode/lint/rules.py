@@ -7,6 +7,7 @@ from itertools import islice
 
 from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of
 from halflap.lowcode.lint import habits
+from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, SourceText
 from halflap.sdk.budget import spend
@@ -372,9 +373,9 @@ class Findings:
         message = f"{said} {name!r}; {suggest(name, known, has)}"
         self.add(code, path, message, key=key, mend=instead_of(name, known))
 
-    def habit(self, text: str, names: Collection[str]) -> habits.Habit | None:
+    def habit(self, text: str, names: Collection[str], kind: Kind = unknown) -> habits.Habit | None:
         """Return what an expression writes as another language does, of the first so many."""
-        return habits.find(text, names) if len(self.found) < MOST_TRANSLATED else None
+        return habits.find(text, names, kind) if len(self.found) < MOST_TRANSLATED else None
 
     @property
     def errors(self) -> bool:
