@@ -38,6 +38,11 @@ def is_operand(text: str) -> bool:
     return bool(text) and MaskedText(text).after(0) == len(text)
 
 
+def is_path(text: str) -> bool:
+    """Return whether a text reads a value and computes nothing."""
+    return re.fullmatch(r"[\w.$`]+(?:\[[^\]]*\][\w.]*)*", text) is not None
+
+
 def operand(text: str) -> str:
     """Return a text as an operand: in brackets, unless it is one value."""
     return text if is_operand(text) else f"({text})"
@@ -193,6 +198,12 @@ def _matches(given: Given) -> str | None:
     return f"$match({', '.join(given)})" if len(given) == 2 and given[1].startswith("/") else None
 
 
+def _found_in(given: Given) -> str | None:
+    """`list.find(x => …)`; `FIND("x"; text)` is another."""
+    by = len(given) == 2 and re.search(r"=>|\bfunction\b|\blambda\b|^\$", given[1])
+    return f"$filter({given[0]}, {given[1]})[0]" if by else None
+
+
 def _counted(form: str) -> Form:
     """Count or add up what meets the criterion of a spreadsheet, `">5"` or `"x"`."""
 
@@ -260,7 +271,7 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "match": _matches,
     "reversed": "$reverse", "unique": "$distinct", "uniq": "$distinct", "any": "$boolean({0})",
     "some": "$count($filter({0}, {1})) > 0", "every": "$count($filter({0}, {1})) = $count({0})",
-    "find": "$filter({0}, {1})[0]", "foreach": "$map", "where": "$filter",
+    "find": _found_in, "foreach": "$map", "where": "$filter",
     "flat": "$reduce({0}, $append)", "flatten": "$reduce({0}, $append)",
     "values": "$each({0}, function($value){$value})",
     "first": lambda given: f"{of_all(given[0])}[0]" if len(given) == 1 else None,
@@ -282,7 +293,8 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "isnumber": '$type({0}) = "number"', "istext": '$type({0}) = "string"',
     "isstring": '$type({0}) = "string"', "isarray": '$type({0}) = "array"',
     "islist": '$type({0}) = "array"', "isobject": '$type({0}) = "object"',
-    "iferror": _FOUND, "ifnull": _FOUND, "nvl": _FOUND, "coalesce": (
+    "iferror": lambda given: made(_FOUND, given) if given and is_path(given[0]) else None,
+    "ifnull": _FOUND, "nvl": _FOUND, "coalesce": (
         "{0.} != null ? {0} : {1}", "{0.} != null ? {0} : {1.} != null ? {1} : {2}"
     ),
     "default": _FOUND, "ifempty": EMPTY + " ? {1} : {0}",
@@ -321,6 +333,9 @@ _NAMES = (
     "nicht=not glätten=trim länge=len gross=upper klein=lower wennfehler=iferror "
     "istleer=isblank zählenwenn=countif summewenn=sumif ganzzahl=int rest=mod potenz=pow "
     "wechseln=substitute ersetzen=replace wurzel=sqrt jahr=year monat=month tag=day "
+    "abrunden=rounddown aufrunden=roundup suchen=search finden=find sverweis=vlookup "
+    "xverweis=xlookup zählenwenns=countifs summewenns=sumifs edatum=edate wochentag=weekday "
+    "recherchev=vlookup "
     "si=if somme=sum arrondi=round moyenne=average gauche=left droite=right stxt=mid "
     "aujourdhui=today maintenant=now nb=count concatener=concat et=and ou=or non=not "
     "supprespace=trim nbcar=len majuscule=upper minuscule=lower sierreur=iferror "
@@ -376,7 +391,9 @@ WORDS: Mapping[str, str] = {
     "entries": "write $each(…, function($value, $key){…})",
     "slice": "write $substring(text, start, length), or list[[0..2]]",
     "concat": "texts are joined by &, lists by $append(…, …)",
-    "roundup": "write $ceil(… * 100) / 100", "rounddown": "write $floor(… * 100) / 100",
+    "roundup": "write $ceil(… * 100) / 100",
+    "iferror": "what fails fails the step; ask before: event.b != 0 ? event.a / event.b : 0",
+    "rounddown": "write $floor(… * 100) / 100",
     "bool": 'compare it: … = "true"',
 }  # fmt: skip
 """By the lower-case name, what is to be done where no function does the same."""

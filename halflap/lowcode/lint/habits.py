@@ -354,7 +354,7 @@ def _functions(text: MaskedText) -> Iterator[_Edit]:
 
 _MOVED = re.compile(
     r"(?<![\w.`])(?P<time>\$?(?:now|utcnow|today|heute|jetzt)\(\s*\)|new Date\(\s*\))"
-    r"(?:\s*(?P<sign>[+-])\s*(?P<days>\d+(?:\.\d+)?)(?![\w.]|\s*[*/]))?",
+    r"(?:\s*(?P<sign>[+-])\s*(?P<days>\d+(?:\.\d+)?(?:\s*/\s*[1-9]\d*)?)(?![\w.(]|\s*[*/]))?",
     re.I,
 )
 
@@ -369,7 +369,17 @@ def _dates(text: MaskedText) -> Iterator[_Edit]:
         written = '"[Y0001]-[M01]-[D01]"' if day else ""
         millis = f"$toMillis($now({written}))" if day else "$millis()"
         if found["days"]:
-            millis += f" {found['sign']} {found['days']} * 86400000"
+            days, _, parts = found["days"].partition("/")
+            whole, rest = divmod(86_400_000, int(parts or 1))
+            if rest:
+                continue
+            millis += f" {found['sign']} {days.strip()} * {whole}"
+        elif (more := re.match(r"\s*[+-]", text.mask[end:])) is not None:
+            said = "a time is a text: milliseconds are added to $toMillis(…); days between are "
+            said += "$floor(($toMillis(…) - $toMillis(…)) / 86400000)"
+            if found["time"][0] != "$":
+                yield _Edit(start, end + more.end(), None, said, start)
+            continue
         if before is not None and (at := text.before(before.start())) < before.start():
             new = f"$toMillis({text.raw[at : before.start()].strip()}) {before[1]} {millis}"
             start = at
@@ -521,6 +531,8 @@ def _separated(text: MaskedText) -> tuple[str, _Edit | None]:
     for found in _DECIMAL.finditer(text.mask):
         around = _brackets(text, found.start())
         call = bool(around) and (text.mask[around[-1]] != "(" or text.is_call(around[-1]))
+        if around and re.search(r"[\w\])`]\[$", text.mask[: around[-1] + 1]):
+            call = False  # a filter
         if not call or (calls.intersection(around) and text.mask[around[-1]] == "("):
             at = found.start(1)
             edits.append(_Edit(at, at + 1, ".", "decimals are written with a point", at))
@@ -699,8 +711,8 @@ def reads(text: str, names: Collection[str]) -> bool:
 
 
 def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
+    dates = [*_dates(text)]
     found = [
-        *_dates(text),
         *_functions(text),
         *_methods(text),
         *_fields(text),
@@ -715,4 +727,5 @@ def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
             start, end, new = make(match, text)
             at = match.start() + len(match[0]) - len(match[0].lstrip())
             found.append(_Edit(start, end, new, mend, at, choice=choice))
-    return min(found, key=lambda each: (each.at, each.new is None), default=None)
+    first = min(found, key=lambda each: (each.at, each.new is None), default=None)
+    return dates[0] if dates and (first is None or dates[0].at <= first.at) else first
