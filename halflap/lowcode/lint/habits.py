@@ -61,29 +61,17 @@ def _as(new: str) -> Make:
     return lambda found, text: (found.start(), found.end(), found.expand(new))
 
 
-def _call(pattern: str) -> Make:
-    """Write a text with the operands on the left (A) and on the right (B) of the match."""
-
-    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-        start = text.before(found.start()) if "A" in pattern else found.start()
-        end = text.after(found.end()) if "B" in pattern else found.end()
-        left, right = text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()
-        if ("A" in pattern and not left) or ("B" in pattern and not right):
-            return found.start(), found.end(), None
-        values = {"A": left, "B": right}
-        return start, end, re.sub(r"[AB]", lambda each: values[each[0]], pattern)
-
-    return make
-
-
 def _formed(form: str) -> Make:
-    """Write a form of the operand on the left."""
+    """Write a form of the operands on the left, `{0}`, and on the right, `{1}`, of the match."""
 
     def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-        start = text.before(found.start())
-        left = text.raw[start : found.start()].strip()
-        new = made(form, [left]) if left else None
-        return start, found.end(), new and _bracketed(text, start, found.end(), new)
+        start = text.before(found.start()) if "{0" in form else found.start()
+        end = text.after(found.end()) if "{1" in form else found.end()
+        left, right = text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()
+        if ("{0" in form and not left) or ("{1" in form and not right):
+            return found.start(), found.end(), None
+        new = made(form, [left, right][: 1 + ("{1" in form)])
+        return start, end, new and _bracketed(text, start, end, new)
 
     return make
 
@@ -103,13 +91,6 @@ def _matched(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | No
     start = text.before(found.start())
     left = text.raw[start : found.start()].strip()
     return start, found.end(), f"$contains({left}, {found['pattern']})" if left else None
-
-
-def _rest(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-    """Write `list[1:]`."""
-    start = text.before(found.start())
-    left = text.raw[start : found.start()].strip()
-    return start, found.end(), f"$filter({left}, function($x, $i){{$i >= {found['low']}}})"
 
 
 def _is_in(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
@@ -218,7 +199,7 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"(?<=[\w)\]}\"'`])\s+OR\s+", "write or", _as(" or ")),
     _row(r"\s+(?P<no>NOT\s+|not\s+|)(?P<word>IN|in)\s*\(", "a list is written in square brackets",
          _in_many),
-    _row(r"\s+(?:not|NOT)\s+(?:in|IN)\b", "write $not(… in …)", _call("$not(A in B)")),
+    _row(r"\s+(?:not|NOT)\s+(?:in|IN)\b", "write $not(… in …)", _formed("$not({0} in {1})")),
     _row(r"(?<![\w$.])(?:not|NOT)\s+(?=[\w$(])|!(?![=~])", "write $not(…)", _not),
     _row(r"\bis\s+not\s+empty\b", "what is empty is compared: write != null and != \"\"",
          _formed(FULL), re.I),
@@ -240,11 +221,11 @@ OPERATORS: tuple[Row, ...] = (
          _infix("endswith"), re.I),
     _row(r"^\s*(?:if|IF)\s+(?P<test>.+?)\s+(?:then|THEN)\s+(?P<then>.+?)\s+(?:else|ELSE)\s+(?P<other>.+)$",
          "write condition ? one : other", _chosen),
-    _row(r"\s*//\s*(?=\d)", "write $floor(… / …)", _call("$floor(A / B)")),
+    _row(r"\s*//\s*(?=\d)", "write $floor(… / …)", _formed("$floor({0} / {1})")),
     _row(r"\s*//\s*(?=[\"'\w])", "another value for what is missing: write a != null ? a : b",
-         _call("A != null and A != false ? A : B")),
-    _row(r"\s*\*\*\s*(?=[\w$(])", "write $power(…)", _call("$power(A, B)")),
-    _row(r"\s*\^\s*(?![\s(])", "write $power(…)", _call("$power(A, B)")),
+         _formed("{0} != null and {0} != false ? {0} : {1}")),
+    _row(r"\s*\*\*\s*(?=[\w$(])", "write $power(…)", _formed("$power({0}, {1})")),
+    _row(r"\s*\^\s*(?![\s(])", "write $power(…)", _formed("$power({0}, {1})")),
     _row(r"\+\+", "write n + 1", _as(" + 1")),
     _row(
         r"(?:\((?P<names>[\w\s,]*)\)|(?P<one>\b[A-Za-z_]\w*))\s*=>\s*",
@@ -266,14 +247,16 @@ OPERATORS: tuple[Row, ...] = (
          _as("event.")),
     _row(r"^\s*return\s+", "an expression gives its value without return", _as("")),
     _row(r"\s*;\s*$", "remove the ; at the end", _as("")),
-    _row(r"\btypeof\s+", "write $type(…)", _call("$type(B)")),
-    _row(r"\s+instanceof\s+Array\b", 'write $type(…) = "array"', _call('$type(A) = "array"')),
+    _row(r"\btypeof\s+", "write $type(…)", _formed("$type({1})")),
+    _row(r"\s+instanceof\s+Array\b", 'write $type(…) = "array"', _formed('$type({0}) = "array"')),
     _row(r"\bnew\s+Date\(\s*\)", "write $now()", _as("$now()")),
     _row(r"\bnew\s+Date(?=\()", "a time is a text, which is read by $toMillis(…)", _as("")),
     _row(r"\[\s*(?P<low>\d*)\s*:\s*(?P<high>\d+)\s*\]", "items are taken by [[0..2]]",
          lambda found, text: (*found.span(), f"[[{found['low'] or 0}..{int(found['high']) - 1}]]"),
          choice="of a list; of a text, $substring(…)"),
-    _row(r"\[\s*(?P<low>\d+)\s*:\s*\]", "write $filter(list, function($x, $i){$i >= 1})", _rest,
+    _row(r"\[\s*(?P<low>\d+)\s*:\s*\]", "write $filter(list, function($x, $i){$i >= 1})",
+         lambda found, text: _formed(f"$filter({{0}}, function($x, $i){{$i >= {found['low']}}})")(
+             found, text),
          choice="of a list; of a text, $substring(…)"),
     _row(r"(?<=[\w\]`)])\[\s*(?P<low>-\d+)\s*:\s*\]", "items are taken by [[-2..-1]]",
          _as(r"[[\g<low>..-1]]")),
