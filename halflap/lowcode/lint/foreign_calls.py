@@ -418,9 +418,9 @@ OF_LIST: Mapping[str, Form] = {
     "len": "$count({0})", "length": "$count({0})", "includes": "{1} in {0.}",
     "contains": "{1} in {0.}", "slice": _SLICED, "concat": "$append({0}, {1})",
 }  # fmt: skip
-"""What is written instead of a list."""
+"""Forms of a list, by the names whose forms differ with the type."""
 OF_TEXT: Mapping[str, Form] = {"size": "$length({0})", "concat": _all_of("&")}
-"""What is written instead of a text."""
+"""Forms of a text, by the same."""
 
 
 def settled(name: str, given: Given, kind: str) -> str | None:
