@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.server
-import json
 import socketserver
 import statistics
 import sys
@@ -79,7 +78,7 @@ class App(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -92,7 +91,7 @@ def send(url: str, body: str, count: int) -> None:
         data = b'{"a":' + VALUES[body](EVENT) + b"}"
     for _ in range(count):
         try:
-            with urlopen(Request(url, data, {"content-type": "application/json"})) as answer:  # noqa: S310
+            with urlopen(Request(url, data, {"content-type": "application/json"})) as answer:
                 print(answer.status)
         except OSError as error:
             print(getattr(error, "code", type(error).__name__))
@@ -112,7 +111,7 @@ class Stalls:
             self.longest = max(self.longest, time.thread_time() - began)
 
 
-async def ran(*arguments: str, wait: bool = True) -> asyncio.subprocess.Process:
+async def ran(*arguments: str) -> asyncio.subprocess.Process:
     """Start this module in a process of its own."""
     return await asyncio.create_subprocess_exec(
         sys.executable,

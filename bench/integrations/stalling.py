@@ -1,4 +1,4 @@
-"""The flows of `bench.experiments.step_stalls`: large events and answers, as inputs, results and state."""
+"""The flows of `bench.experiments.step_stalls`: large events and answers as inputs, results, events."""
 
 from datetime import timedelta
 from typing import Any

@@ -42,7 +42,15 @@ from halflap.model import (
 from halflap.sdk.action import Retry
 from halflap.sdk.gate import Away, Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
-from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
+from halflap.sdk.record import (
+    Seal,
+    Sealing,
+    encode_value,
+    recall_value,
+    record_value,
+    redact_data,
+    redacted_data,
+)
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor
 from halflap.sdk.running import RunningStep, Suspended
 from halflap.store.rules.continuing import WORK
@@ -101,14 +109,14 @@ class StepResult:
     """The result of doing a step: its record, and the writes to state that are one commit with it.
 
     conditional: the writes expect values; where one conflicts, the record's result is `false`.
-    pause: the flow goes no further now. error: what the flow gets in the place of a result.
+    pause: the flow goes no further now. error: what is raised in the flow once the record is kept.
     """
 
     record: Record
     writes: Sequence[StateWrite] = ()
     conditional: bool = False
     pause: Pause | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 NEW = -(2**62)
@@ -139,7 +147,7 @@ class Steps:
         self.chance = chance
         self.ledger = Ledger(turn)
         self._redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
-        self.past = Past(turn.history, self.without_secrets)
+        self.past = Past(turn.history, lambda inputs: redacted_data(inputs, self._redactor))
         self.two_way = TwoWay.of(turn)
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
@@ -281,11 +289,11 @@ class Steps:
                 await self.settled(scope, writes)
             return await self._attempt(spec, begun, given, run)
 
-        given = self.without_secrets(inputs)
+        given = await self.without_secrets(inputs)
         record = await self.take(path, spec, attempt, inputs=given, again="go on", at=(scope, path))
         if is_recalled and record.failure is None and spec.asked and spec.writes is not None:
             self.two_way.recalled(spec.asked, spec.writes, record)
-        return self.answer(record, spec.reader)
+        return await self.answer(record, spec.reader)
 
     async def _attempt(
         self, spec: StepSpec, begun: Record, inputs: bytes, run: Callable[[], Awaitable[Any]]
@@ -293,11 +301,16 @@ class Steps:
         path, is_new = begun.path, begun.seq == NEW
         started = self.turn.now() if is_new else begun.started_at
         error: Exception | None = None
+        cut: asyncio.CancelledError | None = None
         failure: Failure | None = None
         result: bytes | None = None
         in_doubt = undone = False
         try:
-            result = encode_value(await run(), spec.adapter, self.seal)
+            value = await run()
+            try:
+                result = await record_value(value, spec.adapter, self.seal)
+            except asyncio.CancelledError as caught:  # what was done is kept
+                cut, result = caught, encode_value(value, spec.adapter, self.seal)
         except (Fenced, StoreError):
             raise
         except Exception as caught:
@@ -338,7 +351,7 @@ class Steps:
         writes: Sequence[StateWrite] = ()
         if spec.asked is not None and spec.writes is not None:
             writes = await self.two_way.after(spec.asked, spec.writes, record)
-        return StepResult(record, writes)
+        return StepResult(record, writes, error=cut)
 
     async def _learnt(self, error: Exception, path: str) -> Exception:
         """Return the error that a step's error means, once the gate of its connection has seen it."""
@@ -375,7 +388,7 @@ class Steps:
             scope.lines = []
         self.past.pass_by(scope, record)
 
-    def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
+    async def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
         """Return a step's result to the flow, or raise its failure."""
         if record.status == "failed":
             if record.failure is not None and record.failure.kind == "Cancel":
@@ -383,7 +396,7 @@ class Steps:
             if record.failure is not None and record.failure.kind == "Overruled":
                 raise Overruled(record.failure.message)
             raise step_failed(record)
-        return decode_value(record.result or b"null", adapter, self.unseal)
+        return await recall_value(record.result or b"null", adapter, self.unseal)
 
     def check(self, scope: StepScope) -> None:
         """Raise `Cancelled` or `Fenced` where nothing more may be done."""
@@ -393,13 +406,13 @@ class Steps:
         if not self.turn.alive():
             raise Fenced(f"the lease on {self.turn.start.execution} has run out")
 
-    def without_secrets(self, inputs: bytes) -> bytes:
+    async def without_secrets(self, inputs: bytes) -> bytes:
         """Return inputs as they are recorded."""
-        return redacted_data(inputs, self._redactor)
+        return await redact_data(inputs, self._redactor)
 
-    def handed_on(self, event: bytes) -> bytes:
+    async def handed_on(self, event: bytes) -> bytes:
         """Return an event for another execution without the secrets in it."""
-        return redacted_data(event, self._redactor, LEAST_IN_DATA)
+        return await redact_data(event, self._redactor, LEAST_IN_DATA)
 
     def step(self, path: str) -> RunningStep:
         """Return the step at a path, for the requests that it makes."""

@@ -57,7 +57,7 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
 from halflap.sdk.pairs import plain_fields, read_of
 from halflap.sdk.payload import Payload, PayloadReader
-from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, decode_value, encode_value
+from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, recall_value, record_value
 from halflap.sdk.redact import Redactor
 from halflap.sdk.request import Headers, LargeRequest, Request
 from halflap.sdk.running import Suspended
@@ -142,7 +142,7 @@ class Executor:
         verdict_now = aged(turn, work.flow, verdict, recorder.waits.woken_at)
         if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
             verdict_now = replace(verdict_now, writes=await recorder.two_way.failed())
-        return bounded(redacted_verdict(verdict_now, redactor))
+        return bounded(await redacted_verdict(verdict_now, redactor))
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
@@ -273,7 +273,7 @@ class Executor:
         recorder.steps.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
-        return Outcome("succeeded", result=None if value is None else encoded(flow, value))
+        return Outcome("succeeded", result=None if value is None else await encoded(flow, value))
 
 
 def bounded(verdict: Verdict) -> Verdict:
@@ -301,7 +301,7 @@ async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[An
     Of what another flow made, no trigger reads anything: it is the flow's event.
     """
     if request.method == CALL:
-        event = decode_value(request.body, None, refuse_secret)
+        event = await recall_value(request.body, None, refuse_secret)
         return event, fitted(flow, event)
     try:
         event = await flow.trigger.parse(request)
@@ -320,16 +320,16 @@ def fitted(flow: Flow[Any, Any, Any], event: Any) -> Any:
     return fit_event(event, flow.event_type, flow.function)
 
 
-def encoded(flow: Flow[Any, Any, Any], value: Any) -> bytes:
+async def encoded(flow: Flow[Any, Any, Any], value: Any) -> bytes:
     """A flow's result as bytes, for whoever called it: a `Reply` keeps its parts, a secret is refused."""
     if isinstance(value, Reply):
         body = value.body.decode("latin-1") if isinstance(value.body, bytes) else value.body
         kind = "bytes" if isinstance(value.body, bytes) else "value"
         shown = {"status": value.status, "headers": dict(value.headers), "body": body, "kind": kind}
-        return encode_value({"$reply": shown}, None, refuse_secret)
+        return await record_value({"$reply": shown}, None, refuse_secret)
     untyped = flow.result_type is Any or flow.preprocess is not None  # of another flow
     adapter = None if untyped else adapter_of(flow.result_type)
-    return encode_value(value, adapter, refuse_secret)
+    return await record_value(value, adapter, refuse_secret)
 
 
 def refuse_secret(_: str) -> str:

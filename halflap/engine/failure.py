@@ -9,7 +9,7 @@ from dataclasses import replace
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.errors import CodeFailed, DefinitionError, StepFailed, document_place
 from halflap.model import Failure, Micros, Outcome
-from halflap.sdk.record import redacted_data
+from halflap.sdk.record import redact_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
 from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import describe_cause
@@ -72,7 +72,7 @@ def reason_of(error: Exception, failure: Failure) -> str:
     return failure.text
 
 
-def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
+async def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
     """Return a verdict whose reason and result hold none of the secrets; its failure has none."""
     if not redactor:
         return verdict
@@ -80,7 +80,9 @@ def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
         return replace(verdict, waiting_for=redactor.text(verdict.waiting_for))
     outcome = verdict.outcome
     result = (
-        None if outcome.result is None else redacted_data(outcome.result, redactor, LEAST_IN_DATA)
+        None
+        if outcome.result is None
+        else await redact_data(outcome.result, redactor, LEAST_IN_DATA)
     )
     reason = redactor.text(outcome.reason)
     if reason is outcome.reason and result is outcome.result:

@@ -30,7 +30,14 @@ from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY, MAX_STATE_BYTES
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
-from halflap.sdk.record import Seal, decode_value, encode_inputs, encode_value
+from halflap.sdk.record import (
+    Seal,
+    decode_value,
+    encode_value,
+    recall_value,
+    record_inputs,
+    record_value,
+)
 from halflap.sdk.redact import HIDDEN
 from halflap.sdk.running import CallLog, RunningStep
 from halflap.sdk.schema import File
@@ -108,13 +115,13 @@ class StepRecorder:
             or (asked is not None and bool(asked.id)),
         )
 
-        inputs, variant, unless_same = encode_inputs(action, arguments), "", ""
+        inputs, variant, unless_same = await record_inputs(action, arguments), "", ""
         in_doubt = unprotected = False
         said: Record | None = None
         if not action.pure and (earlier := self.steps.past.earlier(path)) is not None:
             was, now = (
-                self.steps.without_secrets(earlier.inputs or b"{}"),
-                self.steps.without_secrets(inputs),
+                await self.steps.without_secrets(earlier.inputs or b"{}"),
+                await self.steps.without_secrets(inputs),
             )
             differs, in_doubt = was != now, earlier.status == "retrying"
             unprotected = earlier.failure is not None and earlier.failure.in_doubt
@@ -252,12 +259,12 @@ class StepRecorder:
         if known.result is None or known.result == MISSING:
             return ANY
         self._read[scope, key] = known.result
-        return decode_value(known.result, None, self.steps.unseal)
+        return await recall_value(known.result, None, self.steps.unseal)
 
     async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool:
         """See `State.put`; `ANY` as the value deletes."""
         verb, owner = shared_by(scope)
-        encoded = None if value is ANY else encode_value(value, None, self.steps.seal)
+        encoded = None if value is ANY else await record_value(value, None, self.steps.seal)
         if encoded is not None and len(encoded) > MAX_STATE_BYTES:
             raise DefinitionError(
                 f"the state {key!r} would have {len(encoded):,} bytes as JSON, and MAX_STATE_BYTES "

@@ -101,7 +101,7 @@ class Routes:
                 begun = replace(begun, title=f"{title}: its filter wants nothing of it")
             return StepResult(self._steps.ended(begun, encode(child)))
 
-        inputs = self._steps.without_secrets(encode(self._inputs(route)))
+        inputs = await self._steps.without_secrets(encode(self._inputs(route)))
         spec = StepSpec("start", title, route.name)
         name = f"route({escaped(route.name)})"
         return self._waits.adopt(await self._steps.take(name, spec, begin, inputs=inputs))
@@ -113,7 +113,7 @@ class Routes:
         if self._turn.attempt > 1 and await self._is_begun(child):
             return child
         target = await self.aim(parent.flow, route)
-        event = self._event(parent.event, route, target, scope)
+        event = await self._event(parent.event, route, target, scope)
         start = routed(parent, path, scope.now, target.key, target.flow, event)
         if start is None:
             return None
@@ -127,10 +127,12 @@ class Routes:
             return False
         return True
 
-    def _event(self, event: Event, route: Route, target: RouteTarget, scope: StepScope) -> Event:
+    async def _event(
+        self, event: Event, route: Route, target: RouteTarget, scope: StepScope
+    ) -> Event:
         """Return the flow's event: the typed one, or the request as it came."""
         if route.event is not UNSET:
-            event_bytes = self._steps.handed_on(made(target.flow, route.event))
+            event_bytes = await self._steps.handed_on(made(target.flow, route.event))
             return call_event(self._turn.start, event_bytes, scope.now, target.flow.name)
         if event.large is not None:
             raise Unrouted(

@@ -15,7 +15,7 @@ from halflap.engine.signals import Signals
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
 from halflap.sdk.codec import encode
-from halflap.sdk.record import decode_value
+from halflap.sdk.record import decode_value, recall_value
 from halflap.sdk.running import Suspended
 from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import cause_text
@@ -50,7 +50,8 @@ class Waits:
 
     async def start(self, flow: str, event: bytes, *, bound: bool) -> str:
         """See `Context.start`."""
-        inputs, event = self._steps.without_secrets(event), self._steps.handed_on(event)
+        inputs = await self._steps.without_secrets(event)
+        event = await self._steps.handed_on(event)
 
         async def begin(scope: StepScope, begun: Record) -> StepResult:
             child = await self._begin(scope, begun.path, flow, event, bound=bound)
@@ -77,7 +78,8 @@ class Waits:
 
     async def call_flow(self, flow: str, event: bytes, adapter: TypeAdapter[Any] | None) -> Any:
         """See `Context.call`."""
-        inputs, event = self._steps.without_secrets(event), self._steps.handed_on(event)
+        inputs = await self._steps.without_secrets(event)
+        event = await self._steps.handed_on(event)
 
         async def call(scope: StepScope, begun: Record) -> StepResult:
             if (found := self._said_done(begun)) is not None:
@@ -123,7 +125,7 @@ class Waits:
         known = await self._steps.take(name, spec, do, inputs=inputs, again="go on")
         if known.status == "succeeded" and known.result == b"null":
             return None
-        return self._steps.answer(known, adapter)
+        return await self._steps.answer(known, adapter)
 
     async def _begin(
         self, scope: StepScope, path: str, flow: str, event: bytes, *, bound: bool
@@ -200,7 +202,7 @@ class Waits:
                 "which others run; await ctx.gather first, then continue as the flow's last statement"
             )
         self._steps.check(scope)
-        self.next_event = self._steps.handed_on(event)
+        self.next_event = await self._steps.handed_on(event)
         scope.unwinding = True
         raise Suspended
 
@@ -238,7 +240,7 @@ class Waits:
         if known.status == "failed":
             raise TimedOut(known.failure.message if known.failure else None, name=name)
         try:
-            return decode_value(known.result or b"null", adapter, self._steps.unseal)
+            return await recall_value(known.result or b"null", adapter, self._steps.unseal)
         except ValueError as error:
             raise InvalidEvent(
                 f"the signal {name!r} is not what the flow waits for: {first_line(error)}"

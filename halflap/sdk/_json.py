@@ -297,8 +297,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[bytes]:
-    if kind == "json":
-        yield from map(_ENCODER.encode, pieces(decode_json(body, bounded=True)))
+    if kind in ("json", "record"):
+        yield from map(_ENCODER.encode, pieces(decode_json(body, bounded=kind == "json")))
         return
     if kind == "pick":  # the content type says what: pointers
         value = decode_json(body, bounded=True)

@@ -21,7 +21,7 @@ from yarl import URL
 from halflap.errors import UpstreamError
 from halflap.sdk._address import Lookup, PinnedResolver, Policy, Rules
 from halflap.sdk._wire import METHODS, TooLarge, Wire
-from halflap.sdk.outgoing import Outgoing
+from halflap.sdk.outgoing import Outgoing, encoded
 from halflap.sdk.payload import Payload
 from halflap.sdk.response import (
     KEPT,
@@ -127,7 +127,7 @@ class Egress:
         """
         limits = limits or self._limits
         destination = self._destination(url)
-        outgoing = Outgoing(method, params, headers, json, form, body, files)
+        outgoing = Outgoing(method, params, headers, await encoded(json), form, body, files)
         if not limits.redirects and outgoing.is_plain and outgoing.method in METHODS:
             return await self._plain(outgoing, destination, limits)
         try:
@@ -157,7 +157,7 @@ class Egress:
         """Send a request and read its answer in chunks; a status of 400 and up is raised."""
         limits = limits or self._limits
         destination = self._destination(url)
-        outgoing = Outgoing(method, params, headers, json, form, body, files)
+        outgoing = Outgoing(method, params, headers, await encoded(json), form, body, files)
         answer: aiohttp.ClientResponse | None = None
         broken: UpstreamError | None = None
         try:

@@ -17,6 +17,7 @@ from pydantic import Secret, SecretBytes, SecretStr
 
 from halflap.errors import DefinitionError
 from halflap.sdk import codec
+from halflap.sdk.pacing import in_pieces
 from halflap.sdk.payload import Payload
 from halflap.sdk.schema import UNSET, File
 
@@ -44,7 +45,7 @@ class Outgoing:
         method: str,
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
-        json: Any,
+        json: bytes | None,
         form: Mapping[str, Any] | None,
         body: bytes | Payload | None,
         files: Mapping[str, File] | None,
@@ -52,7 +53,7 @@ class Outgoing:
         self.method = method.upper()
         if not _METHOD.match(self.method) or self.method in ("CONNECT", "TRACE"):
             raise DefinitionError(f"{method!r} is not a method that can be sent; use GET or POST")
-        if (json is not ...) + (body is not None) + (form is not None or files is not None) > 1:
+        if (json is not None) + (body is not None) + (form is not None or files is not None) > 1:
             raise DefinitionError(
                 "Of json, body, and form or files, give one; they are all the body"
             )
@@ -62,11 +63,8 @@ class Outgoing:
         self._files = files
         self._payload = body if isinstance(body, Payload) else None
         self._body = None if isinstance(body, Payload) else body
-        if json is not ...:
-            try:
-                self._body = codec.encode(json)
-            except codec.NotJson as error:
-                raise DefinitionError(f"{error} (in the json of this request)") from None
+        if json is not None:
+            self._body = json
             self.headers.setdefault("Content-Type", "application/json")
         elif self._form is not None and files is None:
             self._body = urlencode(self._form).encode()
@@ -121,6 +119,14 @@ class Outgoing:
             self.headers = CIMultiDict(
                 (name, value) for name, value in self.headers.items() if name.lower() in _HARMLESS
             )
+
+
+async def encoded(json: Any) -> bytes | None:
+    """Return a request's `json` as it is sent, a large value written piece by piece; None for `...`."""
+    try:
+        return None if json is ... else await in_pieces(json, codec.encode)
+    except codec.NotJson as error:
+        raise DefinitionError(f"{error} (in the json of this request)") from None
 
 
 def pairs(values: Mapping[str, Any], where: str) -> list[tuple[str, str]]:

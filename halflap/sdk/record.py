@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +22,8 @@ from halflap.sdk import codec
 from halflap.sdk._json import MAX_DIGITS, fits
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
+from halflap.sdk.decoding import apart, decode_recorded
+from halflap.sdk.pacing import LARGE, in_pieces, is_large, paced
 from halflap.sdk.redact import LONGEST, Redactor
 from halflap.sdk.schema import UNSET, File, InputField
 
@@ -106,6 +109,17 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
 
 def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """A step's inputs by name, for the journal and for support."""
+    return _inputs_data(shown_inputs(action, arguments))
+
+
+async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
+    """Encode inputs as `encode_inputs` does; large ones piece by piece."""
+    shown = shown_inputs(action, arguments)
+    return await in_pieces(shown, _inputs_data, sort=True)
+
+
+def shown_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step's inputs by name, as they are recorded."""
     shown: dict[str, Any] = {}
     for each in action.shape.inputs:
         if each.name in arguments:
@@ -116,6 +130,10 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
         value = arguments.get(action.shape.connection)
         link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
+    return shown
+
+
+def _inputs_data(shown: Any) -> bytes:
     try:
         data = _inputs_encoder.encode(shown)
     except Unwritable as error:
@@ -134,7 +152,26 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     """A result or a value of state as bytes; `SecretStr` is sealed on the way."""
     if adapter is not None:
         value = adapter.dump_python(value, by_alias=True, warnings=False)
-    refuse_lossy(value, "$", typed=adapter is not None)
+    return _encode_checked(value, seal, typed=adapter is not None)
+
+
+async def record_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> bytes:
+    """Encode a value as `encode_value` does; a large one piece by piece."""
+    typed = adapter is not None
+    if adapter is not None:
+        value = adapter.dump_python(value, by_alias=True, warnings=False)
+    if not is_large(value):
+        return _encode_checked(value, seal, typed=typed)
+    # The whole is searched below: a secret may lie across two texts.
+    data = await in_pieces(value, partial(_encode_checked, seal=seal.__call__, typed=typed))
+    if not isinstance(seal, Sealing) or not any(await paced(seal.redactor.look(data))):
+        return data
+    echoed = await apart(seal.echoes, await decode_recorded(data))
+    return await in_pieces(echoed, _result_encoder.encode)
+
+
+def _encode_checked(value: Any, seal: Seal, *, typed: bool) -> bytes:
+    refuse_lossy(value, "$", typed=typed)
     try:
         data = _encoded(value, seal)
     except Unwritable as error:
@@ -175,9 +212,24 @@ def redacted_data(data: bytes, redactor: Redactor, least: int = 0) -> bytes:
     """
     if not redactor.finds(data):
         return data
-    value = codec.decode(data)
+    shown = _redacted(codec.decode(data), redactor, least)
+    return data if shown is None else _inputs_encoder.encode(shown)
+
+
+async def redact_data(data: bytes, redactor: Redactor, least: int = 0) -> bytes:
+    """Redact as `redacted_data` does; large data piece by piece."""
+    if len(data) <= LARGE:
+        return redacted_data(data, redactor, least)
+    if not any(await paced(redactor.look(data))):
+        return data
+    shown = await apart(_redacted, await decode_recorded(data), redactor, least)
+    return data if shown is None else await in_pieces(shown, _inputs_encoder.encode, sort=True)
+
+
+def _redacted(value: Any, redactor: Redactor, least: int) -> Any:
+    """Return a value with `•••` in the place of each secret; None where it holds none."""
     shown = redactor.value(value, least)
-    return data if shown == value else _inputs_encoder.encode(shown)
+    return None if shown == value else shown
 
 
 def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
@@ -221,6 +273,16 @@ def decode_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) ->
     value = codec.decode(data)
     if b'"$secret"' in data:
         value = _unsealed(value, unseal)
+    return value if adapter is None else adapter.validator.validate_python(value)
+
+
+async def recall_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) -> Any:
+    """Decode as `decode_value` does; large data in another process."""
+    if len(data) <= LARGE:
+        return decode_value(data, adapter, unseal)
+    value = await decode_recorded(data)
+    if b'"$secret"' in data:
+        value = await apart(_unsealed, value, unseal)
     return value if adapter is None else adapter.validator.validate_python(value)
 
 

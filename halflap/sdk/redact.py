@@ -165,7 +165,14 @@ class Redactor:
 
     def finds(self, data: bytes) -> bool:
         """Return whether any secret is in JSON or text as bytes. Never misses one; cheap."""
-        return any(self._needles.search(data))
+        return any(self.look(data))
+
+    def look(self, data: bytes) -> Iterator[bool]:
+        """Yield, piece by piece and up to the first, whether a secret is in it."""
+        for found in self._needles.search(data):
+            yield bool(found)
+            if found:
+                return
 
     def hits(self, text: str) -> list[str]:
         """Return the spellings of secrets that are in a text, the longest first."""

@@ -14,7 +14,7 @@ from yarl import URL
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
 from halflap.model import a_dict, frozen
 from halflap.sdk import codec
-from halflap.sdk.decoding import INLINE, decode_json
+from halflap.sdk.decoding import INLINE, JSON_STARTS, decode_json
 from halflap.sdk.redact import clean
 
 MOST_WAIT = timedelta(hours=1)
@@ -142,14 +142,15 @@ class Response:
 
 
 async def predecoded(response: Response) -> Response:
-    """Return the answer, a large body of JSON decoded without stopping the event loop.
+    """Return the answer, a large body decoded without stopping the event loop, whatever its type.
 
     What cannot be decoded is raised by `json()`.
     """
-    kind = response.headers.get("Content-Type", "json").partition(";")[0].strip().lower()
-    if len(response.body) > INLINE and kind.endswith(("json", "javascript")):
+    if len(response.body) > INLINE:
+        start = response.body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        is_json = start == b"" or start in JSON_STARTS
         try:
-            response._read["json"] = await decode_json(response.body)
+            response._read["json"] = await decode_json(response.body if is_json else start)
         except codec.NotJson as error:
             response._read["json"] = error
     return response

@@ -16,7 +16,7 @@ from halflap.errors import DefinitionError
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Download, Egress, Limits, Response
-from halflap.sdk.outgoing import Outgoing, pairs
+from halflap.sdk.outgoing import Outgoing, encoded, pairs
 from halflap.sdk.payload import Payload
 from halflap.sdk.response import failure
 from halflap.sdk.schema import File
@@ -209,7 +209,7 @@ class FakeEgress(Egress):
         if isinstance(body, Payload):
             headers = {"Content-Type": body.content_type, **(headers or {})}
             body = await body.read()
-        outgoing = Outgoing(method, params, headers, json, form, body, files)
+        outgoing = Outgoing(method, params, headers, await encoded(json), form, body, files)
         target = URL(url).extend_query(outgoing.query or [])
         sent = self._sent(outgoing, target, files or {})
         reply = self._fake.respond(sent)

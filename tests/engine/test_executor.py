@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from halflap.engine import doing
 from halflap.engine.ledger import Ledger
 from halflap.errors import (
     Cancel,
@@ -566,6 +567,29 @@ async def test_a_flow_that_is_cut_keeps_what_it_has_done(runner: Runner) -> None
     await inside.wait()
     await runner.engine.stop(0)
     assert [each.path for each in await runner.history(execution)] == ["trigger", "app.do"]
+
+
+async def test_a_flow_that_is_cut_while_a_result_is_written_keeps_the_result(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = asyncio.Event()
+
+    async def writing(*_: Any) -> bytes:
+        inside.set()
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(doing, "record_value", writing)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("a")
+        await runner.app.do("b")
+
+    execution = await runner.start(runner.app.flow(flow))
+    await inside.wait()
+    await runner.engine.stop(0)
+    assert runner.app.names == ["a"]
+    [_, done] = await runner.history(execution)
+    assert (done.path, done.status, done.result) == ("app.do", "succeeded", b'"a!"')
 
 
 @pytest.mark.parametrize("how", ["catches", "cleans up"])
