@@ -42,7 +42,7 @@ may go on.
 
 # In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
 LINK = re.compile(
-    rb"((?:/|%2[Ff])signals(?:\\?/|%2[Ff]))([A-Za-z0-9_-]+(?:\.|%2[Ee])[A-Za-z0-9_-]+)"
+    rb"((?:/|%2[Ff])signals(?:\\?/|%2[Ff]))([A-Za-z0-9_-]+(?:(?:\.|%2[Ee])[A-Za-z0-9_-]+){2,})"
 )
 LINK_BEGUN = re.compile(
     rb"(?:/|%)(?:[A-Za-z0-9%\\]{0,12}|(?:2[Ff])?signals(?:\\?/|%2[Ff])[A-Za-z0-9_.%-]{0,4000})\Z"

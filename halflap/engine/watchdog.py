@@ -34,6 +34,10 @@ LONGEST_BEAT = 1.0
 MOST_NAMED = 1_000
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class Watchdog:
     """Watches the loop that it is entered in: `with Watchdog(30, running, folder): …`.
 
@@ -68,7 +72,7 @@ class Watchdog:
             self._loop_thread = threading.get_ident()
             if self._seconds > 0:
                 with contextlib.suppress(OSError):
-                    self._file = self._path.open("a")
+                    self._file = open(self._path, "a", opener=_private)
             self._beat(asyncio.get_running_loop())
             threading.Thread(target=self._watch, name="halflap-watchdog", daemon=True).start()
         return self

@@ -4,6 +4,7 @@ have by itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -418,19 +419,19 @@ class Context(Generic[C_co]):
 
         Each branch is a scope of its own in the journal, keyed by `key(item)`; without `key`, by the
         item itself where it is a string or a number, by its `id` where it has one, else by its
-        place. Keys must differ. The first failure is raised once the other branches have ended. With
-        `settle`, each item has a `Settled` instead: a result, or what a step of its branch raised
-        for good; anything else is raised all the same. A branch that waits makes room for the next.
+        place; what comes again is counted (`600`, `600~2`). Keys that `key` gives must differ. The
+        first failure is raised once the other branches have ended. With `settle`, each item has a
+        `Settled` instead: a result, or what a step of its branch raised for good; anything else is
+        raised all the same. A branch that waits makes room for the next.
         """
         values = list(items)
-        keys = [str(key(each) if key else default_key(each, i)) for i, each in enumerate(values)]
-        doubled = (
-            {each for each in keys if keys.count(each) > 1} if len(set(keys)) != len(keys) else None
-        )
+        keys = default_keys(values) if key is None else [str(key(each)) for each in values]
+        doubled = sorted(each for each, times in Counter(keys).items() if times > 1)
         if doubled:
             raise DefinitionError(
-                f"ctx.gather: the branches' keys must differ, and {sorted(doubled)[:3]} come twice; "
-                "give key="
+                "the keys of branches that run side by side must differ, and "
+                f"{', '.join(map(repr, doubled[:3]))} come twice; give a `key` that tells them apart, "
+                "or none"
             )
         run = settling(do) if settle else do
         return await self._recorder.gather(values, keys, run, limit)
@@ -542,8 +543,20 @@ def check_name(name: str) -> None:
         )
 
 
-def default_key(item: Any, place: int) -> object:
-    """Return the key of a branch of `gather` for which the author gives none."""
+def default_keys(items: Iterable[Any]) -> list[str]:
+    """Return the keys of branches of `gather` for which the author gives none; all of them differ."""
+    keys: dict[str, None] = {}
+    times = Counter[str]()
+    for place, item in enumerate(items):
+        key = first = str(_default_key(item, place))
+        while key in keys:
+            times[first] += 1
+            key = f"{first}~{times[first] + 1}"
+        keys[key] = None
+    return list(keys)
+
+
+def _default_key(item: Any, place: int) -> object:
     if isinstance(item, str | int):
         return item
     held: Any = item

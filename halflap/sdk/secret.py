@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.errors import ConfigError
 from halflap.sdk.connection import Connection
-from halflap.sdk.redact import LONGEST, is_credential
+from halflap.sdk.redact import HIDDEN, LONGEST, is_credential
 
 
 def take_apart(connection: Connection) -> tuple[dict[str, Any], dict[str, str]]:
@@ -107,10 +107,17 @@ def put_together(
         for name in parents:
             place = place.setdefault(name, {})
         place[last] = value
-    long = f"is longer than {LONGEST:,} characters"
-    wrong = {name: long for name, value in _texts(whole, "").items() if len(value) > LONGEST}
-    if wrong:
-        raise ConfigError(f"{kind.__name__}: {', '.join(wrong)} {long}", fields=wrong)
+    texts = _texts(whole, "")
+    for said, wrong in (
+        (f"is longer than {LONGEST:,} characters", [n for n in texts if len(texts[n]) > LONGEST]),
+        (
+            f"has {HIDDEN}, which stands for a secret that is not shown: leave it out to keep that",
+            [name for name in texts if HIDDEN in texts[name]],
+        ),
+    ):
+        if wrong:
+            message = f"{kind.__name__}: {', '.join(wrong)} {said}"
+            raise ConfigError(message, fields=dict.fromkeys(wrong, said))
     try:
         return kind.model_validate(whole)
     except ValidationError as error:

@@ -203,6 +203,17 @@ async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
     assert (changed.status, set(changed.json["fields"])) == (422, {"token"})
 
 
+async def test_the_mask_of_a_secret_is_not_saved_as_the_secret(ready: Any) -> None:
+    values = {"base_url": ready.shop.url, "token": "the-right-one"}
+    asked = {"name": "web", "component": "http", "values": values}
+    made = await ready.api("POST", "/api/connections", asked)
+    path = f"/api/connections/{made.json['id']}"
+    refused = await ready.api("PATCH", path, {"values": {"token": "•••"}, "test": False})
+    assert refused.status == 422
+    assert "leave it out to keep that" in refused.json["fields"]["token"]
+    assert (await ready.api("PATCH", path, {"values": {}, "test": False})).status == 200
+
+
 @pytest.mark.parametrize("field", ["token", "base_url", "header"])
 async def test_a_value_that_is_too_long_is_refused_by_its_name(ready: Any, field: str) -> None:
     values = {"base_url": ready.shop.url, "token": "t" * LONGEST}

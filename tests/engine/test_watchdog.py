@@ -52,6 +52,7 @@ async def end_of(block: str, folder: Path) -> tuple[int, str]:
 async def test_a_blocked_loop_ends_its_process_and_leaves_its_stack(tmp_path: Path) -> None:
     code, told = await end_of("spin", tmp_path)
     assert code == BLOCKED
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
     for text in (told, (tmp_path / FILE).read_text()):
         assert "exe_1" in text
         assert "exe_2" in text

@@ -145,6 +145,26 @@ SIDE_BY_SIDE = """
 """
 
 
+async def test_equal_items_side_by_side_are_branches_of_their_own(run: Run) -> None:
+    steps = """
+- for: each
+  in: =event.items
+  parallel: 2
+  do:
+    - action: acme.add_stock
+      with: {item: =each, quantity: 1}
+"""
+    stubs = {"add_stock": lambda item, quantity: acme.Stock(item=item, quantity=quantity)}
+    items = {"items": ["saw", "saw", "saw~2", "saw"]}
+    result = await tried(run, steps, items, stubs=stubs)
+    assert [each.path for each in result.steps] == [
+        f"gather[{name}]/acme.add_stock" for name in ("saw", "saw~2", "saw~2~2", "saw~3")
+    ]
+    keyed = steps.replace("parallel: 2", "parallel: 2\n  key: =each")
+    failed = await tried(run, keyed, items, stubs=stubs)
+    assert "'saw' come twice; give a `key` that tells them apart" in failed.reason
+
+
 async def test_items_side_by_side_have_scopes_of_their_own_and_fail_by_themselves(run: Run) -> None:
     def stock(item: str, quantity: int) -> Any:
         if item == "rope":

@@ -13,7 +13,7 @@ from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
 from halflap.lowcode.kinds.step import Name, ResultStepModel, Template
 from halflap.lowcode.source import Path
-from halflap.sdk.context import default_key
+from halflap.sdk.context import default_keys
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
@@ -120,16 +120,14 @@ class DoFor:
     async def _at_once(self, frame: Frame, items: list[Any]) -> list[Any]:
         inner = (self._inner(frame, each) for each in items)
         chosen = [each for each in inner if self._wants(each)]
-        keys = {id(each): self._key(each, place) for place, each in enumerate(chosen)}
-        return await frame.ctx.gather(
-            chosen, self._one, key=lambda each: keys[id(each)], limit=self.parallel or 1
-        )
-
-    def _key(self, frame: Frame, place: int) -> object:
-        """Return the key of a branch: as `ctx.gather` would tell the items themselves."""
         if self.key is None:
-            return default_key(frame.names[self.item], place)
-        return self.key.text(frame)
+            keys = default_keys(each.names[self.item] for each in chosen)
+        else:
+            keys = [self.key.text(each) for each in chosen]
+        key_of = dict(zip(map(id, chosen), keys, strict=True))
+        return await frame.ctx.gather(
+            chosen, self._one, key=lambda each: key_of[id(each)], limit=self.parallel or 1
+        )
 
     async def _one(self, frame: Frame) -> Any:
         try:
