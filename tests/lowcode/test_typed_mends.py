@@ -48,6 +48,11 @@ DATE = '"[Y0001]-[M01]-[D01]"'
         ("event.name.slice(1, 3)", "$substring(event.name, 1, 2)"),
         ("event.due + 30", f"$fromMillis($toMillis(event.due) + 30 * 86400000, {DATE})"),
         ("event.at - 30", "$fromMillis($toMillis(event.at) - 30 * 86400000)"),
+        ("7 + event.at", "$fromMillis($toMillis(event.at) + 7 * 86400000)"),
+        ("event.name * 2", "$number(event.name) * 2"),
+        ("2 / event.name + 1", "2 / $number(event.name) + 1"),
+        ("event.name > 5", "$number(event.name) > 5"),
+        ('event.lines[0].n >= "5"', "event.lines[0].n >= 5"),
         ("addDays(event.due, 3)", f"$fromMillis($toMillis(event.due) + 3 * 86400000, {DATE})"),
         ("DATEADD(day, 3, event.due)", f"$fromMillis($toMillis(event.due) + 3 * 86400000, {DATE})"),
         ('DATEADD(event.at; 3; "days")', "$fromMillis($toMillis(event.at) + 3 * 86400000)"),
@@ -58,3 +63,9 @@ def test_what_is_known_of_a_value_decides_its_mend(text: str, meant: str) -> Non
     fixes = [each.fix for each in linted(document) if each.fix is not None]
     assert [each.title for each in fixes] == [f"write ={meant}"]
     assert linted("\n".join(fixes[0].applied(document.split("\n")))) == []
+
+
+@pytest.mark.parametrize("text", ["event.due - event.at", "7 - event.at", '"x" * event.lines[0].n'])
+def test_what_may_mean_several_things_is_left_to_a_person(text: str) -> None:
+    found = linted(DOCUMENT.replace("EXPRESSION", json.dumps(f"={text}")))
+    assert [(each.code, each.fix) for each in found] == [("HF104", None)]

@@ -388,14 +388,28 @@ def texts_joined(text: str, at: int) -> str:
     return "".join(written)
 
 
-def added(text: str, at: int, schema_format: str) -> str | None:
-    """Return an expression whose operator at a place adds days to a time, as it is meant."""
-    masked = MaskedText(text)
-    start, end = masked.before(at), masked.after(at + 1)
-    time, days = text[start:at].strip(), text[at + 1 : end].strip()
-    written = '"[Y0001]-[M01]-[D01]"' if schema_format == "date" else ""
-    new = foreign_calls.moved(time, days, "day", text[at], written) if time and days else None
-    return None if new is None else text[:start] + new + text[end:]
+def reckoned(text: str, at: int, side: str, time: str = "") -> str | None:
+    """Return an expression whose operator at a place works on a text, with that as a number.
+
+    time: the format of the text, where it is a time; what is on the other side is a number of days.
+    """
+    masked, operator = MaskedText(text), re.compile(r"[<>]=?|.").match(text, at)
+    middle = at + 1 if operator is None else operator.end()
+    start, end = masked.before(at), masked.after(middle)
+    left, right = text[start:at].strip(), text[middle:end].strip()
+    of, other = (left, right) if side == "left" else (right, left)
+    if not left or not right or re.match(r"\$(?:now|fromMillis)\(", of):
+        return None
+    if time and (text[at] == "+" or (text[at] == "-" and side == "left")):
+        written = '"[Y0001]-[M01]-[D01]"' if time == "date" else ""
+        new = foreign_calls.moved(of, other, "day", text[at], written)
+        return None if new is None else text[:start] + new + text[end:]
+    plain = of.strip("\"'")
+    number = plain if re.fullmatch(r"-?\d+(?:\.\d+)?", plain) else f"$number({of})"
+    if time or (of[0] in "\"'" and number != plain):
+        return None
+    sides = (number, right) if side == "left" else (left, number)
+    return f"{text[:start]}{sides[0]} {text[at:middle]} {sides[1]}{text[end:]}"
 
 
 def _methods(text: MaskedText) -> Iterator[_Edit]:

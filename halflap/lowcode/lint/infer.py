@@ -58,8 +58,10 @@ class InferenceProblem:
     instead: tuple[int, str] | None = None
     """A number of characters from its place, and the text that replaces them."""
     code: str = UNFIT
+    side: str = ""
+    """The side of an operator, left or right, that is a text instead of a number."""
     time: str = ""
-    """The format of a time to which something is added: date, or date-time."""
+    """The format of that text, where it is a time: date, or date-time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +286,16 @@ class Inference:
                     break
                 if not _may_be(told, "number", "integer", "null"):
                     said = f"what stands {side} of {operator} is {words(told)}, not a number"
-                    time = _time(told)
-                    hint = "; use $number()" if _is_text(told) and not time else ""
-                    self.problems.append(InferenceProblem(node.at, said + hint, time=time))
+                    time, text = _time(told), _is_text(told)
+                    if time and all(map(_is_text, sides)):
+                        said += (
+                            "; days between are $floor(($toMillis(…) - $toMillis(…)) / 86400000)"
+                        )
+                        self.problems.append(InferenceProblem(node.at, said))
+                        break
+                    said += "; use $number()" if text and not time else ""
+                    side = side if text else ""
+                    self.problems.append(InferenceProblem(node.at, said, side=side, time=time))
             return NUMBER
         if operator in _ORDER:
             self._ordered(node, operator, *sides)
@@ -318,7 +327,9 @@ class Inference:
         one, other = _scalar(left), _scalar(right)
         if one is not None and other is not None and one != other:
             said = f"{words(left)} and {words(right)} cannot be compared by {operator}"
-            self.problems.append(InferenceProblem(node.at, f"{said}; use $number() or $string()"))
+            said += "; use $number() or $string()"
+            side = "left" if one == "string" else "right"
+            self.problems.append(InferenceProblem(node.at, said, side=side))
 
     def _condition(self, node: Node, env: Env) -> Schema | None:
         if node.left is not None:

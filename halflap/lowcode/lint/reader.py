@@ -221,13 +221,13 @@ class TemplateReader:
             length, new = problem.instead
             meant = text[: problem.at] + new + text[problem.at + length :]
         elif problem.time:
-            meant = habits.added(text, problem.at, problem.time)
+            meant = habits.reckoned(text, problem.at, problem.side, problem.time)
             said += "; a time is a text, to which milliseconds are added"
             said += "" if meant is None else f": write ={meant}"
-        elif (
-            habit := self.findings.habit(text, names, kind_among(names))
-        ) is not None and habit.meant is not None:
+        elif (habit := self._foreign(read, names)) is not None and habit.meant is not None:
             meant, choice, said = habit.meant, habit.choice, f"{said}: write ={habit.meant}"
+        elif problem.side:
+            meant = habits.reckoned(text, problem.at, problem.side)
         mend = None
         if meant is not None:
             mend = rewritten(self.findings.source, read.path, f"={meant}", choice=choice)
