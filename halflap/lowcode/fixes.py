@@ -124,6 +124,21 @@ def member(source: SourceText, path: Path, write: Callable[[str], str | None]) -
     return mend
 
 
+def above(source: SourceText, path: Path, written: str) -> Mend:
+    """Write lines above the one that a key begins, indented like it."""
+
+    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        place = source.key(path)
+        before = _line(lines, place.line)[: place.column - 1]
+        if path not in source.keys or before.strip():
+            return None
+        text = "".join(f"{each}\n{before}" for each in written.split("\n"))
+        title = f"add {written.rpartition(chr(10))[2].strip()}"
+        return Fix(title, place.line, place.column, 0, text)
+
+    return mend
+
+
 _STARTS = re.compile(r"""[-?:](?:\s|$)|[,\[\]{}#&*!|>'"%@`\s]""")
 
 

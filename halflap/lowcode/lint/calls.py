@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.fixes import Mend, closest, instead_of, member, quoted_value, rewritten
+from halflap.lowcode.fixes import Mend, above, closest, instead_of, member, quoted_value, rewritten
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
@@ -287,13 +287,30 @@ class Calls:
                 f"{name} needs a connection of {owner}, and the config has none: add "
                 f"`{owner}: {{connection: {owner}}}` to it"
             )
-            self._findings.add(rules.CONNECTION, path, said)
+            self._findings.add(rules.CONNECTION, path, said, mend=self._connected(owner))
         elif given is None and len(fitting) > 1:
             said = f"{name} needs one of the config's connections; `connection:` is one of"
             self._findings.add(rules.CONNECTION, path, f"{said} {', '.join(fitting)}")
         elif given is not None and given not in fitting:
             said = f"{given} is no connection of {owner}; there are: {', '.join(fitting) or 'none'}"
             self._findings.add(rules.CONNECTION, place, said)
+
+    def _connected(self, owner: str) -> Mend | None:
+        """Add a connection of a component to the config: beside another one, or with the first page."""
+        source = self._findings.source
+        pages = cast("dict[str, dict[str, Any]]", source.data.get("config") or {})
+        if any(owner in page for page in pages.values()):
+            return None
+        written = f"{owner}: {{connection: {owner}}}"
+        for page, fields in pages.items():
+            for name, field in fields.items():
+                if "connection" in field:
+                    return above(source, ("config", page, name), written)
+        if pages:
+            return above(source, ("config", next(iter(pages))), f"Connect:\n  {written}")
+        if "config" in source.data:
+            return None
+        return above(source, ("flows",), f"config:\n  Connect:\n    {written}")
 
     def verified(self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path) -> None:
         """Check that a trigger verifies who sends its events."""
