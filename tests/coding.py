@@ -1,4 +1,4 @@
-"""What the tests of code steps share."""
+"""Helpers that the tests of code steps share."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether there is room for the files of a whole run, and programs among them run."""
+    """Return whether a folder has room for the files of a whole run, and lets programs run."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return False
     found = os.statvfs(folder)
@@ -93,7 +93,7 @@ def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 
 
 def is_long(item: pytest.Item) -> bool:
-    """Whether it is one of those that begin."""
+    """Return whether a test is one of the long ones, which run first."""
     return any(item.path.is_relative_to(each) for each in LONG)
 
 

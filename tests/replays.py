@@ -31,7 +31,7 @@ async def descendants(runner: Runner, execution: str) -> list[Execution]:
 async def plan_of(
     runner: Runner, execution: str, request: ReplayRequest | None = None
 ) -> ReplayPlan | LeftOut:
-    """What is decided about a replay, from what the journal has."""
+    """Return what is decided about a replay, from what the journal has."""
     journal = runner.engine.journal
     found = await journal.execution(execution)
     assert found is not None

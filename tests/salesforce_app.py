@@ -104,7 +104,7 @@ class Automation:
 
 
 async def automation(sf: salesforce.Salesforce) -> Automation:
-    """What an org has."""
+    """Return the outbound messages and the flows of an org."""
     flows = await outbound.tooling(
         sf, "SELECT Id, DeveloperName, ActiveVersionId FROM FlowDefinition"
     )

@@ -25,7 +25,7 @@ ACME_CONTACTS = {"acme_contact": "contact.changed"}
 
 @dataclass(frozen=True)
 class Held:
-    """What somebody holds at both apps; two of these are equal where nothing is missing or double.
+    """The objects that are held at both apps; two of these are equal where nothing is missing or double.
 
     `flows` are those that fire messages, each with whether it is active; `loose` are versions of
     flows that no flow has.
@@ -169,7 +169,7 @@ async def connected(
 
 
 async def wanted(host: Host, *instances: str) -> Held:
-    """What active instances hold at both apps, by what the examples say: version 2 has contacts."""
+    """Return what active instances hold at both apps, as the examples say: version 2 has contacts."""
     found = NOTHING
     for id in instances:
         instance = await host.store.catalogue.instances.get(id)

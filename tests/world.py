@@ -133,7 +133,7 @@ async def host_on(
 
 
 async def sweep_away(host: Host, serving: asyncio.Task[Any]) -> None:
-    """What is left of a process that died: nothing but its files."""
+    """Remove what is left of a process that died, but for its files."""
     await host.deployer.stop()
     current = asyncio.current_task()
     mine = [serving, *host.crew.tasks]

@@ -170,7 +170,7 @@ async def incoming(ctx: Context[Settings], event: Any) -> None:
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The status, headers and body of an answer."""
 
     status: int
     headers: dict[str, str]
@@ -325,7 +325,7 @@ class Shop:
     owners: dict[str, str] = field(default_factory=dict)
     """The credentials with which each hook was made."""
     made: int = 0
-    """How many hooks were made, ever."""
+    """The number of hooks ever made."""
     codes: list[dict[str, str]] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)
     """The headers of each request to `/me`."""

@@ -270,7 +270,7 @@ async def parrot() -> AsyncIterator[tuple[Parrot, str]]:
 
 @dataclass
 class Story:
-    """What was run, and all that is left of it."""
+    """The world of one run, and all that is left of it."""
 
     world: World
     app: Parrot

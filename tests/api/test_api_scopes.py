@@ -198,7 +198,7 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
 def assert_alike(
     name: str, foreign: Any, missing: Any, theirs: dict[str, str], unknown: dict[str, str]
 ) -> None:
-    """What is another's is answered as what there is not, to the letter."""
+    """Check that another customer's object is answered like one that is missing, to the letter."""
     assert (foreign.status, foreign.kind) == (404, "NotFound"), (name, foreign.body)
     said, as_unknown = foreign.body.decode(), missing.body.decode()
     for each in ("customer", "instance", "connection", "execution", "endpoint"):

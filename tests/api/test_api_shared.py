@@ -372,7 +372,7 @@ async def test_the_version_that_routes_is_productions_or_the_one_picked(teams: T
 
 
 async def place_of_a_lone_event(folder: Path, store: str, sender: str, flood: int) -> int:
-    """How many of a flood were routed before the event that another customer sent after it."""
+    """Return how many of a flood were routed before the event that another customer sent after it."""
     async with teams_on(store, folder, runs=False, room=8) as teams:
         await teams.publish(sender=sender)
         host = teams.host

@@ -1,4 +1,4 @@
-"""What an execution that does not run waits for: each kind, and which comes first."""
+"""The reasons for which an execution does not run yet: each kind, and which comes first."""
 
 from __future__ import annotations
 

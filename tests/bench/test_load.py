@@ -1,4 +1,4 @@
-"""What puts the load on copes with servers that close a connection once it is idle."""
+"""The sender of the load copes with servers that close a connection once it is idle."""
 
 import asyncio
 

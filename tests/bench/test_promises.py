@@ -1,4 +1,4 @@
-"""What a run is held to follows from its lines, and a target says which way."""
+"""The requirements of a run follow from its lines, and each target says its direction."""
 
 import json
 from pathlib import Path

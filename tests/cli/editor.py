@@ -184,7 +184,7 @@ class Page:
         self.editor.tell("textDocument/didClose", {"textDocument": {"uri": self.uri}})
 
     def findings(self) -> list[dict[str, Any]]:
-        """What the server says is wrong with the present text."""
+        """Return the server's diagnostics of the present text."""
         told = self.editor.notified(
             "textDocument/publishDiagnostics", uri=self.uri, version=self.version
         )

@@ -96,7 +96,7 @@ def ok(*words: str, **environment: str) -> str:
 
 
 def plain(*words: str) -> Any:
-    """What a command says as JSON: one value, or a list of lines."""
+    """Return the output of a command as JSON: one value, or a list of lines."""
     lines = [json.loads(line) for line in ok(*words, "--json").splitlines()]
     return lines[0] if len(lines) == 1 else lines
 

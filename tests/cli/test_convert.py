@@ -123,7 +123,7 @@ def test_they_are_run_by_halflap_test_and_fail_where_the_module_is_wrong(folder:
 
 
 def ran(folder: Path) -> str:
-    """What `halflap test` says at the end."""
+    """Return the last line of `halflap test`."""
     command = [sys.executable, "-m", "halflap", "test", "--", "-q", "-p", "no:cacheprovider"]
     told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return told.stdout.splitlines()[-1]

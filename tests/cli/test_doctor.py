@@ -19,7 +19,7 @@ KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 @pytest.fixture(name="checks")
 def checks_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What doctor says of each thing in a directory, with these settings."""
+    """Return a function that gives doctor's findings about a directory, with these settings."""
     monkeypatch.chdir(tmp_path)
 
     def checks(**settings: str) -> dict[str, tuple[str, str]]:

@@ -161,7 +161,7 @@ def test_no_text_is_too_broken_for_an_answer(page: Page, text: str) -> None:
 
 
 def typed(page: Page, text: str, mark: str | None = None) -> list[str]:
-    """What is offered at the end of what was typed; with a mark, at the mark."""
+    """Return the completions at the end of what was typed; with a mark, at the mark."""
     before, _, after = text.partition("«")
     page.change(HEAD + before + after)
     return page.completed(HEAD + before)

@@ -54,7 +54,7 @@ async def command(world: Many, *arguments: str, newer: bool = True) -> tuple[int
 
 
 async def there(world: Many) -> tuple[bool, bool]:
-    """Whether what the planted migration adds is there, and what it removes."""
+    """Return whether what the planted migration adds is there, and whether what it removes is."""
     async with await psycopg.AsyncConnection.connect(world.store_url) as connection:
         found = await connection.execute(
             "SELECT exists (SELECT FROM information_schema.columns WHERE column_name = 'planted'"

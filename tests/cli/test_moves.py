@@ -1,4 +1,4 @@
-"""What the commands say of a move of an instance that failed."""
+"""The output of the commands about a move of an instance that failed."""
 
 from __future__ import annotations
 

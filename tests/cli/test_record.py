@@ -112,7 +112,7 @@ def waiting_for(reason: Any, message: str, **more: Any) -> WaitView:
 
 
 def drawn(found: ExecutionView, *, full: bool = False, width: int = 200) -> str:
-    """What is shown, and what is offered next."""
+    """Return what is shown of an execution, and what is offered next."""
     with CliRunner().isolation() as (out, err, _):
         output = Output()
         output.console = Console(file=output.console.file, width=width, color_system=None)

@@ -1,4 +1,4 @@
-"""What every blob store keeps: a directory, and S3 as a stranger's server speaks it."""
+"""The promises of every blob store: a directory, and S3 as a third-party server speaks it."""
 
 import os
 import stat

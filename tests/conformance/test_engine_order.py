@@ -1,4 +1,4 @@
-"""What the engine makes of the rules of orders; the rules are tested with the journals."""
+"""The engine's use of the rules of orders; the rules are tested with the journals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every journal keeps, whatever it stands on: SQLite (a file, or memory) and PostgreSQL."""
+"""The promises of every journal, on each store: SQLite (a file, or memory) and PostgreSQL."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def flow(customer: str = "cus_a", instance: str = "", name: str = "orders") -> F
 
 
 NOWHERE: Any = FlowKey("cus_1", "ins_1", cast(Any, None), "orders", "v1", 1)
-"""What no store may keep: the integration is required."""
+"""A key that no store may keep: the integration is required."""
 
 
 def start(of: FlowKey | None = None, **changes: Any) -> Start:
@@ -952,7 +952,7 @@ def ordered(key: str = "1", of: FlowKey | None = None, **changes: Any) -> Start:
 
 
 async def claimed(journal: Journal, room: int = 10) -> list[str]:
-    """What may be claimed now, on probation or not."""
+    """Claim all that may be claimed now, on probation or not, and return the executions."""
     claims = await journal.claim(room, LEASE)
     claims += await journal.claim(room, LEASE, probation=True)
     return [each.start.execution for each in claims]

@@ -101,7 +101,7 @@ class JournalMachine(RuleBasedStateMachine):
         return not order or (order[0] is each and all(e.state != "running" for e in order))
 
     def living_in(self, order: str | None) -> list[Modelled]:
-        """Who lives in an order, as it was accepted."""
+        """Return the executions that live in an order, as they were accepted."""
         if order is None:
             return []
         return [each for each in self.known.values() if each.order == order and each.state in LIVE]

@@ -39,7 +39,7 @@ async def accepted(journal: Journal, order: Order | None, **more: Any) -> str:
 
 
 async def claimed(journal: Journal) -> dict[str, Claim]:
-    """What may be claimed now, on probation or not."""
+    """Claim all that may be claimed now, on probation or not, and return the claims by execution."""
     found = await journal.claim(10, LEASE) + await journal.claim(10, LEASE, probation=True)
     return {each.start.execution: each for each in found}
 

@@ -89,12 +89,12 @@ class OrderMachine(RuleBasedStateMachine):
     # -- the model's own words -----------------------------------------------------------------
 
     def line(self, key: str) -> list[Modelled]:
-        """Who has a place in an order, as accepted."""
+        """Return the executions that have a place in an order, as they were accepted."""
         found = [e for e in self.known.values() if e.order.key == key and (e.lives or e.blocks)]
         return sorted(found, key=lambda each: each.place)
 
     def may_run(self, key: str) -> tuple[list[Modelled], int]:
-        """Who may run next in an order, the first ones first, and how many of them."""
+        """Return the executions that may run next in an order, first ones first, and how many of them."""
         line = self.line(key)
         order = ORDERS[key]
         free = order.width - sum(e.state == "running" or e.blocks for e in line)

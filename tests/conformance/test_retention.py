@@ -108,7 +108,7 @@ async def pruned(journal: Journal, rules: RetentionRules, limit: int = 2) -> Non
 
 
 async def there(journal: Journal, execution: str) -> set[str]:
-    """What is there of an execution."""
+    """Return the parts of an execution that are there."""
     steps, lines = await journal.steps(execution), await journal.logs(execution)
     inputs = {each.inputs for each in steps} | {each.result for each in steps}
     found = {

@@ -51,7 +51,7 @@ class User(Model):
 
 
 class Delivery(Model):
-    """What every event has; `payload` is all that GitHub sent."""
+    """The fields of every event; `payload` is all that GitHub sent."""
 
     delivery: str
     event: str

@@ -1,4 +1,4 @@
-"""What the documentation says that exists does exist, and what it says does not exist does not.
+"""Things that the documentation says exist do exist, and those that it says do not exist do not.
 
 Names in code spans are looked up where the code has them: commands and their options, settings, routes
 of the API, rules of lint, errors and public names, keys of YAML documents. What the pages say is not
@@ -339,7 +339,7 @@ ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
         "delete" in name for name in dir(halflap.Pairs)
     ),
 }
-"""What the pages say is not there, with a probe that is true once it is."""
+"""The things that the pages say are not there, each with a probe that is true once it is."""
 
 SAYS_ABSENT = re.compile(
     r"\b((?<!is )not built|not there yet|not (?:yet )?(?:supported|possible|implemented)\b"

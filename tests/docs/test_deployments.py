@@ -101,7 +101,7 @@ async def test_the_unit_starts_a_worker_and_gives_it_time_to_end(tmp_path: Path)
 
 
 def complaints(folder: Path, text: str) -> list[str]:
-    """What systemd says of a unit."""
+    """Return the complaints of systemd about a unit."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd here")
     (named,) = re.findall(r"`(halflap-worker@)\.service`", PAGE.read_text("utf-8"))

@@ -364,7 +364,7 @@ def test_the_tests_that_security_names_exist() -> None:
 
 
 class Loaded(HTMLParser):
-    """What a browser would fetch for a page."""
+    """The addresses that a browser would fetch for a page."""
 
     def __init__(self) -> None:
         super().__init__()

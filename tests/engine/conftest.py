@@ -1,4 +1,4 @@
-"""What runs the flows of these tests: in memory, and on PostgreSQL where that could differ."""
+"""Runners for the flows of these tests: in memory, and on PostgreSQL where that could differ."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class App:
 
     @property
     def names(self) -> list[str]:
-        """What was called, in order."""
+        """Return the names of the calls, in order."""
         return [each.name for each in self.calls]
 
 
@@ -186,7 +186,7 @@ class Runner:
 
     @property
     def running(self) -> int:
-        """How many turns are in memory."""
+        """Return the number of turns in memory."""
         return self.engine.running
 
     async def work(self, key: FlowKey) -> Work:

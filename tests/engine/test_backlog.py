@@ -1,4 +1,4 @@
-"""Which customers have too much queued: counted now and then, in between added up."""
+"""Customers that have too much queued: counted now and then, in between added up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was missed while an instance was disabled is asked for, each event once, whatever dies."""
+"""Events missed while an instance was disabled are asked for, each once, whatever dies."""
 
 from __future__ import annotations
 

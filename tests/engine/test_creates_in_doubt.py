@@ -1,4 +1,4 @@
-"""What an app without idempotency keys may have made is not made again, unless that is said.
+"""Records that an app without idempotency keys may have made are not made again, unless that is said.
 
 One rule for retries, resumed attempts and replays: look it up where the action can; else do not repeat.
 """

@@ -420,7 +420,7 @@ async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -
 
 
 async def taken(host: Host, instance: str) -> bool:
-    """Whether all endpoints are open and events run; false where neither is so."""
+    """Return whether all endpoints are open and events run; false where neither is so."""
     endpoints = (await host.store.catalogue.endpoints.of_instance(instance)).values()
     gates = await host.store.journal._rows("SELECT 1 FROM gates WHERE name = ?", (instance,))
     assert not gates

@@ -147,7 +147,7 @@ async def test_a_flow_with_one_effect_commits_once_with_its_outcome(runner: Runn
 
 
 async def two_effects(runner: Runner) -> list[list[str]]:
-    """What was durable when each effect began."""
+    """Run two effects, and return what was durable when each began."""
     durable: list[list[str]] = []
 
     async def look(name: str) -> None:

@@ -52,7 +52,7 @@ class World:
         )
 
     async def at_acme(self) -> list[tuple[str, str]]:
-        """What Acme has: every account's id at Salesforce, and its name."""
+        """Return Acme's accounts: the id at Salesforce and the name of each."""
         found = await self.apps.acme.get("/v1/accounts?limit=1000", self.place.key)
         return sorted((each["external_id"], each["name"]) for each in found)
 

@@ -1,4 +1,4 @@
-"""What is removed is removed whole, whenever the process ends or the store fails; the rest is kept."""
+"""Removals are whole, whenever the process ends or the store fails; the rest is kept."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def filled(store: Store) -> tuple[str, str]:
 
 
 async def held(store: Store) -> dict[str, int]:
-    """How many keys each scope has."""
+    """Return the number of keys of each scope."""
     sql = "SELECT scope, count(*) FROM state GROUP BY scope"
     return dict(await store.database.read(lambda c: c.execute(sql).fetchall()))
 

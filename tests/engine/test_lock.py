@@ -1,4 +1,4 @@
-"""What the sources need of the environment, and what the environment lacks."""
+"""The packages that the sources need, and those that the environment lacks."""
 
 from __future__ import annotations
 

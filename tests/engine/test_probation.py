@@ -80,7 +80,7 @@ class Sink:
         return web.json_response({})
 
     def called(self, path: str) -> Callable[[], Awaitable[bool]]:
-        """Whether there was such an effect, for `until`."""
+        """Return a function that says whether there was such an effect, for `until`."""
 
         async def look() -> bool:
             return path in self.effects
@@ -142,7 +142,7 @@ async def prepare(
 
 
 async def crashes(directory: Path, execution: str) -> int:
-    """How often an execution's process ended."""
+    """Count how often an execution's process ended."""
     host = await Host.open(Settings(dir=directory / "store"))
     await host.store.journal.void()  # the last one may not have been noted yet
     found = await host.store.journal.attempts(execution)

@@ -1,4 +1,4 @@
-"""What was recorded before a secret was known is still what was recorded."""
+"""Values that were recorded before a secret was known are still what was recorded."""
 
 from __future__ import annotations
 

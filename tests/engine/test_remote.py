@@ -1,4 +1,4 @@
-"""What a child reads and writes over the line is what its parent's store has."""
+"""A child reads and writes over the line what its parent's store has."""
 
 import asyncio
 import socket

@@ -195,7 +195,7 @@ async def test_a_value_in_doubt_that_is_there_has_the_key_of_the_first_try(twins
 
 
 async def test_an_edit_to_a_value_that_nothing_came_of_is_no_echo(twins: Twins) -> None:
-    """What we may have written changed the name as well, and the event has the former name."""
+    """Edit an amount after a write in doubt that also changed the name; the event has the former name."""
     await paired(twins)
     for amount in (4, 5):
         await fails(twins, name="Initrode", amount=amount)

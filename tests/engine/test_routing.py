@@ -89,7 +89,7 @@ async def received(runner: Runner, flow: Flow[Any, Any, Any], **more: Any) -> st
 
 
 async def routed(runner: Runner, parent: str) -> list[Execution]:
-    """What an execution routed, once that has ended."""
+    """Finish the executions that an ended one routed, and return them."""
     starts = [each.start for each in runner.changes if each.state == "queued"]
     ids = dict.fromkeys(each.execution for each in starts if each.parent == parent)
     for each in ids:

@@ -75,7 +75,7 @@ class World:
         return list(reversed(await self.host.store.journal.executions(which)))
 
     async def asked(self, place: Place) -> list[dict[str, Any]]:
-        """What a workspace was asked to change, whether it did so or not."""
+        """Return the changes that a workspace was asked for, whether it made them or not."""
         path = f"/sandbox/effects?workspace={place.workspace['id']}"
         found = await self.apps.acme.get(path, "")
         return [each for each in found if each["path"] == "/v1/accounts"]

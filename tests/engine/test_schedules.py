@@ -103,7 +103,7 @@ class Office:
         return found
 
     async def leader(self) -> int:
-        """Which scheduler leads, once one does and has looked at what there is."""
+        """Return the number of the leading scheduler, once one leads and has looked at what there is."""
         async with asyncio.timeout(20):
             while True:
                 for number, each in enumerate(self.schedulers):
@@ -142,7 +142,7 @@ class Office:
         return leader.seen >= newest and leader._looked_at == to_datetime(self.clock.now)
 
     async def fired(self) -> Counter[datetime]:
-        """How often each tick has an execution."""
+        """Count the executions of each tick."""
         found: Counter[datetime] = Counter()
         before = None
         journal = self.stores[0].journal

@@ -76,7 +76,7 @@ async def happened(
 
 
 async def shadowed(was: Original, work: Work, changed: Mapping[str, Any] | None = None) -> Shadowed:
-    """How the flow does it again; with other global names, as if its version had changed."""
+    """Run the flow again in its shadow; with other global names, as if its version had changed."""
     function = work.flow.function
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (changed or {}).items():

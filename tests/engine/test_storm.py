@@ -15,13 +15,13 @@ from tests.engine.twins import FIELDS, Place, Twins, drained, outcomes, twins_on
 
 FEW = 1_000
 LONG = 10_000
-"""What `make soak` makes of it."""
+"""The number of edits under `make soak`."""
 RECORDS = 300
 FACTOR = 1.05
 """At most so many writes for an edit: what is above 1 are calls that a lost answer had repeated."""
 
 Edits = dict[tuple[str, str], list[Any]]
-"""What people wrote, by record and field, the latest last."""
+"""The values that people wrote, by record and field, the latest last."""
 
 
 class Endless(Exception):
@@ -131,7 +131,7 @@ async def test_the_control_that_knows_no_echo_writes_too_much(
 
 
 def differences(left: Place, right: Place) -> list[str]:
-    """What one app has and the other has not."""
+    """Return the records that one app has and the other has not."""
     mine = sorted(repr(sorted(each.items())) for each in left.records.values())
     theirs = sorted(repr(sorted(each.items())) for each in right.records.values())
     return sorted(set(mine) ^ set(theirs)) + ([] if len(mine) == len(theirs) else ["the number"])

@@ -1,4 +1,4 @@
-"""What an engine makes of suspects that may not run at once, and of what it cuts before it begins."""
+"""The engine's treatment of suspects that may not run at once, and of what it cuts before it begins."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""How fast apps are called: limits of connections, and what the apps ask for."""
+"""The rate at which apps are called: limits of connections, and what the apps ask for."""
 
 from __future__ import annotations
 

@@ -73,12 +73,12 @@ class Ran:
 
 
 def own_records(records: list[Record]) -> list[Record]:
-    """Those of a flow's steps, and not of what comes before it."""
+    """Return the records of a flow's steps, without those of what comes before it."""
     return [each for each in records if each.kind not in ("trigger", "check")]
 
 
 def lies(ran: Ran, done: Executed) -> list[str]:
-    """What a trace says otherwise than the run: records of no node or several, or of another one."""
+    """Return where a trace differs from the run: records of no node or several, or of another one."""
     nodes = {each.path: each for each in within(ran.outline.steps)}
     found = {path: each.path for each in done.nodes for path in each.steps}
     wrong = [path for each in done.nodes for path in each.steps if found[path] != each.path]

@@ -40,7 +40,7 @@ asyncio.run(main())
 
 
 async def end_of(block: str, folder: Path) -> tuple[int, str]:
-    """How a process ends whose loop is blocked so; and what it wrote to stderr."""
+    """Return how a process ends whose loop is blocked so, and what it wrote to stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, block, str(folder), stderr=asyncio.subprocess.PIPE
     )

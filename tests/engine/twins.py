@@ -44,7 +44,7 @@ FIELDS = ("name", "amount")
 
 
 def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What an app makes of what it is sent: trimmed text, two digits behind the point."""
+    """Return fields as an app keeps them: trimmed text, two digits behind the point."""
     made = dict(fields)
     if isinstance(made.get("name"), str):
         made["name"] = made["name"].strip()
@@ -90,7 +90,7 @@ class Place:
         self.told.append({"id": id, **self.records[id]})
 
     def bad_now(self) -> bool:
-        """Whether something goes wrong by chance; never so often that a step fails for good."""
+        """Return whether something goes wrong by chance; never so often that a step fails for good."""
         self.in_a_row = self.in_a_row + 1 if self.chance.random() < self.bad / 2 else 0
         return 0 < self.in_a_row < 3
 
@@ -168,7 +168,7 @@ class Twins(Runner):
 
     @property
     def live(self) -> bool:
-        """Whether an execution that was sent has not ended."""
+        """Return whether an execution that was sent has not ended."""
         self.ended_ids |= {each.execution for each in self.changes[self.looked :] if each.outcome}
         self.looked = len(self.changes)
         return bool(self.sent - self.ended_ids)
@@ -283,14 +283,14 @@ class Twins(Runner):
 
     @property
     def equal(self) -> bool:
-        """Whether both apps have the same things."""
+        """Return whether both apps have the same things."""
         return sorted(map(repr, self.left.records.values())) == sorted(
             map(repr, self.right.records.values())
         )
 
     @property
     def writes(self) -> int:
-        """How often the integration wrote, at either app."""
+        """Return the number of the integration's writes, at both apps together."""
         return self.left.writes + self.right.writes
 
 
@@ -315,7 +315,7 @@ async def drained(twins: Twins) -> None:
 
 
 def outcomes(executions: Sequence[Execution]) -> dict[str, int]:
-    """How many executions ended how: `succeeded`, `ignored: echo` …"""
+    """Count the executions by how they ended: `succeeded`, `ignored: echo` …"""
     counted: dict[str, int] = defaultdict(int)
     for each in executions:
         how = each.reason.partition(":")[0]

@@ -71,7 +71,7 @@ def _text(value: bytes | str) -> str:
 
 
 def live(place: Place, flow: str | None = "numbered") -> int:
-    """How many executions of a flow, or of all, have no outcome yet."""
+    """Count the executions of a flow, or of all flows, that have no outcome yet."""
     if isinstance(place, str):
         sql = "SELECT count(*) FROM executions WHERE flow = coalesce(%s, flow)"
         return _rows(place, sql, (flow,))[0][0]
@@ -83,7 +83,7 @@ def live(place: Place, flow: str | None = "numbered") -> int:
 
 
 def count(place: Place) -> int:
-    """How many executions there are."""
+    """Count the executions."""
     if isinstance(place, str):
         tables = ("executions", "letters", "history")
         counts = (_rows(place, f"SELECT count(*) FROM {each}")[0][0] for each in tables)
@@ -92,7 +92,7 @@ def count(place: Place) -> int:
 
 
 def outcomes(directory: Path) -> dict[str, int]:
-    """How many executions ended how: by state, and what stands before the first colon of why."""
+    """Count the executions by how they ended: the state, and the reason up to its first colon."""
     sql = (
         "SELECT state || ': ' || substr(reason, 1, instr(reason || ':', ':') - 1), count(*) "
         "FROM executions GROUP BY 1 ORDER BY 1"
@@ -101,7 +101,7 @@ def outcomes(directory: Path) -> dict[str, int]:
 
 
 def ended(directory: Path) -> int:
-    """How many executions have an outcome."""
+    """Count the executions that have an outcome."""
     sql = "SELECT count(*) FROM executions WHERE ended_at IS NOT NULL"
     return _read(directory, lambda c: c.execute(sql).fetchone()[0])
 
@@ -130,7 +130,7 @@ def pairs(directory: Path, name: str) -> list[dict[str, str]]:
 
 
 def problems(place: Place) -> list[str]:
-    """What is not whole: rows that belong to nothing, and what the database itself complains of."""
+    """Return what is not whole: rows that belong to nothing, and complaints of the database itself."""
     if isinstance(place, str):
         return [
             f"{table}: {count} rows of no live execution"

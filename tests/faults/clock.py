@@ -28,12 +28,12 @@ class WallClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process of Halflap that is `settable` (tests/faulty.py) is started with."""
+        """Return the environment of a process of Halflap that is `settable` (tests/faulty.py)."""
         return {"CLOCK": str(self._folder / "seconds")}
 
     @property
     def before(self) -> tuple[str, ...]:
-        """What the command of a database begins with: libfaketime, which looks every second or two.
+        """Return the start of a database's command: libfaketime, which looks every second or two.
 
         It makes Python's threads slow, so it is not for Halflap itself.
         """

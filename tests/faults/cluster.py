@@ -43,12 +43,12 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """How to connect to it."""
+        """Return the URL to connect to."""
         return f"postgresql://halflap@127.0.0.1:{self.port}/postgres"
 
     @property
     def ended(self) -> bool:
-        """Whether it is there no more."""
+        """Return whether it is not running."""
         return self._process is None or self._process.returncode is not None
 
     async def start(self) -> None:
@@ -127,7 +127,7 @@ class Cluster:
 
 
 def is_gone(group: int) -> bool:
-    """Whether no process of a group is left."""
+    """Return whether no process of a group is left."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -223,13 +223,13 @@ class Wire:
 
 
 def strace(*rules: str) -> tuple[str, ...]:
-    """What a command begins with so that its system calls fail by these rules."""
+    """Return the start of a command whose system calls fail by these rules."""
     given = [part for each in rules for part in ("-e", each)]
     return ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *given)
 
 
 def can_trace() -> bool:
-    """Whether this machine has strace, and lets us trace."""
+    """Return whether this machine has strace, and lets us trace."""
     if shutil.which("strace") is None:
         return False
     trial = [*strace("trace=fdatasync"), "true"]

@@ -39,7 +39,7 @@ class LossyDisk:
         await self._tell("settle")
 
     async def synced(self) -> int:
-        """How many files and directories were fsynced so far."""
+        """Return the number of files and directories that were fsynced so far."""
         return int(await self._ask("synced"))
 
     async def _tell(self, command: str) -> None:
@@ -79,7 +79,7 @@ async def lossy_disk(path: Path, user: str | None = None) -> AsyncGenerator[Loss
 
 
 def can_mount_fuse() -> bool:
-    """Whether this machine has what a file system in user space takes."""
+    """Return whether this machine has what a file system in user space takes."""
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or shutil.which("umount") is None:
         return False
     try:
@@ -102,7 +102,7 @@ def small_disk(path: Path, megabytes: int) -> Generator[Path]:
 
 
 def can_mount(trial: Path) -> bool:
-    """Whether this machine lets us mount a disk."""
+    """Return whether this machine lets us mount a disk."""
     try:
         with small_disk(trial, 1):
             return True

@@ -36,7 +36,7 @@ STAMPS = {"updated_at"}
 
 @dataclass
 class Written:
-    """What was written at Acme's tables: how often, and how often nothing changed by it."""
+    """The writes at Acme's tables: how many, and which of them changed nothing."""
 
     times: int = 0
     idle: list[str] = field(default_factory=list[str])
@@ -130,7 +130,7 @@ class Office:
             await self.ask("DELETE", f"{url}/sandbox/faults")
 
     def pending(self) -> int:
-        """How many events both apps have still to deliver."""
+        """Return the number of events that both apps have still to deliver."""
         lanes = [self.acme_app.state.deliverer.lane(w) for w in self.workspace.webhooks.values()]
         waiting = sum(lane.pending for lane in lanes if lane)
         return waiting + self.salesforce_app.state.sender.pending(self.org)
@@ -147,7 +147,7 @@ class Office:
     # What the integration wrote ---------------------------------------------------------------
 
     def writes(self) -> int:
-        """How many writes of records are not people's."""
+        """Return the number of writes of records that are not people's."""
         at_salesforce = sum(each.by == "api" for each in self.org.effects)
         return at_salesforce + self.written.times - self.at_acme
 
@@ -231,7 +231,7 @@ class Office:
         return some if any(some.values()) else {**some, name: whole[name]}
 
     def is_new(self, known: int) -> bool:
-        """Whether a record is made, rather than edited."""
+        """Return whether a record is made, rather than edited."""
         return known < 2 or (known < self.records and self.chance.random() < 0.15)
 
     def table(self, object: str) -> list[str]:

@@ -138,7 +138,7 @@ def about(found: Row) -> str:
 
 
 def parts(kept: Row) -> dict[str, str]:
-    """What stands between the page's markers, by their names."""
+    """Return the text between each pair of the page's markers, by their names."""
     short, soak = kept["short"], kept["soak"]
     found = {"soak": figures(soak, **SOAK) if soak else NOTHING, **simulated(kept["simulation"])}
     found["short"] = f"{figures(short['runs'])}\n\n{about(short)}" if short else NOTHING
@@ -146,7 +146,7 @@ def parts(kept: Row) -> dict[str, str]:
 
 
 def simulated(found: Row) -> dict[str, str]:
-    """What the simulation came to, and which planted faults it caught."""
+    """Return the results of the simulation, and the planted faults that it caught."""
     if not found:
         return {"simulation": NOTHING, "planted": NOTHING}
     planted = [

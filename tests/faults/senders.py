@@ -83,7 +83,7 @@ class Line:
 
 
 class History:
-    """What senders know: which events were acknowledged, which refused, of which nobody knows.
+    """The events as senders know them: acknowledged, refused, and those of which nobody knows.
 
     first: the number of the first event.
     """

@@ -128,7 +128,7 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the process may be told."""
+    """Return the parser of the process' arguments."""
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--port", type=int, default=0)

@@ -13,7 +13,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 
 class Sink:
-    """What arrived: event number → how often, with which `Idempotency-Key`."""
+    """The events that arrived: event number → how often, with which `Idempotency-Key`."""
 
     def __init__(self) -> None:
         self.deliveries: dict[int, Counter[str]] = {}
@@ -30,12 +30,12 @@ class Sink:
 
     @property
     def duplicates(self) -> int:
-        """How many deliveries were not the first of their event."""
+        """Return the number of deliveries that were not the first of their event."""
         return sum(keys.total() - 1 for keys in self.deliveries.values())
 
     @property
     def keys_changed(self) -> int:
-        """How many events came with more than one key, or with none."""
+        """Return the number of events that came with more than one key, or with none."""
         return sum(len(keys) != 1 or "" in keys for keys in self.deliveries.values())
 
 

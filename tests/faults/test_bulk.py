@@ -46,7 +46,7 @@ FEW = 400
 
 
 def settings_of(directory: Path, store: Store) -> dict[str, Any]:
-    """What a server is told, on either store."""
+    """Return the settings of a server, on either store."""
     told = {"dir": str(directory / "store"), "port": 0}
     return {**told, "store": store.url, "keys": KEYS} if store.url else told
 

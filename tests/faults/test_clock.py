@@ -29,9 +29,9 @@ from tests.many import PROJECT, Many, Proc, many
 
 EVERY = timedelta(minutes=10)
 JUMPS = [timedelta(hours=each) for each in (48, 47, 48.5, 46)]
-"""How far ahead of the real time the clock is set, one after another: two days on, an hour back, …"""
+"""The leads of the clock on the real time, one after another: two days on, an hour back, …"""
 STEADY = 2.5
-"""How many seconds it goes on as it is, after a jump."""
+"""Seconds that it goes on as it is, after a jump."""
 SENDERS = 4
 AT_ONCE = 4
 SLOW = 1_000_000
@@ -49,7 +49,7 @@ GIVEN: Any = {"project": TICKING, "settings": LEASE}
 
 @dataclass
 class Times:
-    """What was sent, and which ticks had to fire: all of `sure`, none but `possible`."""
+    """The events that were sent, and the ticks that had to fire: all of `sure`, none but `possible`."""
 
     history: History
     sure: list[datetime] = field(default_factory=list[datetime])
@@ -93,7 +93,7 @@ def between(begun: datetime, ended: datetime) -> Iterator[datetime]:
 
 
 async def fired(world: Many) -> Ticks:
-    """How often each tick has an execution."""
+    """Count the executions of each tick."""
     found = Ticks()
     async with world.store() as store:
         before = None
@@ -109,7 +109,7 @@ async def fired(world: Many) -> Ticks:
 
 
 def repeated(sink: Sink) -> int:
-    """How many calls were made more than once, with the same key."""
+    """Count the calls that repeated an earlier one, with the same key."""
     return sum(count - 1 for keys in sink.deliveries.values() for count in keys.values())
 
 
@@ -148,7 +148,7 @@ async def test_a_control_whose_ticks_have_no_keys_doubles_them(
 
 
 async def taken(world: Many) -> int:
-    """How many executions were taken from a worker that was running them."""
+    """Count the executions that were taken from a worker that was running them."""
     async with world.store() as store:
         found = await store.journal.executions(Filter(flow="slow", limit=500))
         return sum(each.attempt > 1 for each in found)

@@ -108,7 +108,7 @@ async def fill(store: Store, name: str, said: str) -> tuple[str, list[str]]:
 
 
 async def whole(host: Host, execution: str) -> bool:
-    """Whether all of an execution is there."""
+    """Return whether all of an execution is there."""
     journal = host.store.journal
     found = await journal.execution(execution)
     if found is None or await journal.event(execution) is None:
@@ -143,7 +143,7 @@ async def bearing(host: Host, needle: str) -> set[str]:
 
 
 async def faults(both: Both) -> list[str]:
-    """What is wrong in a store that an eraser was at, once a server has started there."""
+    """Return what is wrong in a store that an eraser was at, once a server has started there."""
     wrong: list[str] = []
     async with opened(both.folder, both.url) as host:
         await host.operations.erasure.resume()
@@ -169,7 +169,7 @@ async def is_there(host: Host, customer: str) -> bool:
 
 
 def orphans(connection: JobTransaction, past: bool) -> int:
-    """How many parts belong to no execution; `past`: what has ended is in tables of its own."""
+    """Count the parts that belong to no execution; `past`: what has ended is in tables of its own."""
     rows = ("executions", "letters", "history") if past else ("executions",)
     ids = " UNION ".join(f"SELECT id FROM {each}" for each in rows)
     sql = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"

@@ -20,7 +20,7 @@ from tests.faults.verdict import all_ended, check, figures
 
 
 def failing_from(when: str) -> tuple[str, ...]:
-    """What a command begins with so that its `when`-th fdatasync of a thread fails."""
+    """Return the start of a command whose `when`-th fdatasync of a thread fails."""
     traced = ("-e", "trace=fdatasync", "-e", f"inject=fdatasync:error=EIO:when={when}")
     return ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *traced)
 

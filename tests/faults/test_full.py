@@ -20,7 +20,7 @@ from tests.faults.verdict import lost
 MEGABYTES, BALLAST = 96, 80
 BODY = 40_000
 SOON = LEASE / 1e6 / 2
-"""What the full disk stopped is given back: it does not wait for its lease to run out."""
+"""Seconds until what the full disk stopped is given back: it does not wait for its lease to run out."""
 
 
 async def send(history: History, url: str, *, acknowledged: int = 0, refused: int = 0) -> None:

@@ -30,7 +30,7 @@ from tests.served import until
 TOKEN = "the-token-of-these-tests"
 SENDERS = 5
 WITHIN = 10.0
-"""What a sender is promised: an answer in so many seconds."""
+"""Seconds in which a sender is promised an answer."""
 AT_ONCE = 2.0
 """Seconds in which a refusal comes that waits for no store, on a machine that is busy."""
 

@@ -15,7 +15,7 @@ from tests.faults.senders import Line
 from tests.faults.sink import Sink
 
 MEMORY = 200 << 20
-"""How much the whole table may add to the server's memory, at its highest."""
+"""Bytes that the whole table may add to the server's memory, at its highest."""
 
 
 async def test_hostile_bodies_end_in_a_value_a_visible_failure_or_a_refusal(

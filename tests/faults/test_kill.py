@@ -21,10 +21,10 @@ from tests.faults.verdict import SEED, all_ended, check, figures, lost
 SENDERS = 16
 ROOM = 32
 EACH, EACH_IN_SOAK = 100, 300
-"""How many events a life acknowledges at least; each of the senders has had several by then."""
+"""Events that a life acknowledges at least; each of the senders has had several by then."""
 LONGEST = 0.7
 IN_FLIGHT = ROOM + CHILDREN * MOST_TOGETHER
-"""How many executions one server may have under way: its own room, and those on probation."""
+"""Executions that one server may have under way: its own room, and those on probation."""
 
 
 async def killed_again_and_again(

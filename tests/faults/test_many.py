@@ -97,7 +97,7 @@ async def world(tmp_path: Path, sink: Sink) -> AsyncIterator[Many]:
 
 
 async def ended(world: Many, within: float = 90.0) -> Counter[str]:
-    """How many executions ended how, once all have."""
+    """Count the executions by how they ended, once all have."""
     async with await psycopg.AsyncConnection.connect(
         world.store_url, autocommit=True
     ) as connection:
@@ -297,7 +297,7 @@ async def test_a_control_whose_workers_all_lead_and_know_no_keys_ticks_more_than
 
 
 async def fired(world: Many) -> Counter[int]:
-    """How often each second has an execution."""
+    """Count the executions of each second."""
     async with world.store() as store:
         ids = await store.database.read(
             lambda c: c.execute(

@@ -126,7 +126,7 @@ class Trial:
     clock: Clock
     chance: random.Random
     each: int
-    """How many events of a key."""
+    """The number of events of a key."""
     ordered: bool = True
     """The rules are on; off, this is the control."""
     wrong: list[str] = field(default_factory=list[str])
@@ -251,7 +251,7 @@ class Trial:
                     await self.journals[0].lapse()
 
     async def check(self) -> None:
-        """How all of them ended."""
+        """Check how all of them ended."""
         for key, starts in self.starts.items():
             ends = [await self.journals[0].execution(each.execution) for each in starts]
             found = [each for each in ends if each is not None]

@@ -86,7 +86,7 @@ async def there(store: Store, execution: str) -> set[str]:
 
 
 async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> list[str]:
-    """What is wrong in a store that a pruner was at."""
+    """Return what is wrong in a store that a pruner was at."""
     store = await opened(place, NOW)
     wrong: list[str] = []
     for execution, gone in may_go.items():

@@ -36,7 +36,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "it fails for now": {"at": "fail_at", "status": 503},
     "it fails for good": {"at": "fail_at", "status": 400},
 }
-"""What goes wrong with a request. Only after the last of them has a person to run the move again."""
+"""The faults of a request. Only after the last of them has a person to run the move again."""
 
 
 def from_now(at: int) -> list[int]:
@@ -126,11 +126,11 @@ class Ward:
             )
 
     async def wanted(self, life: Life, move: Move) -> Held:
-        """What both apps are to hold after a move."""
+        """Return what both apps are to hold after a move."""
         return NOTHING if move == self.disable else await wanted(self.host, life.instance)
 
     async def counted(self) -> list[int]:
-        """How many requests each move makes where nothing goes wrong."""
+        """Count the requests that each move makes where nothing goes wrong."""
         life = await self.born(FAR)
         counts = list[int]()
         for move in self.moves:

@@ -36,9 +36,9 @@ PAUSE = 0.05
 KEPT_DAYS = 3
 """The store holds at most what so many days brought: one that is kept, this one, and one in between."""
 TICKS = 20
-"""How many ticks those days bring at most, and what else nobody sent."""
+"""Ticks that those days bring at most, and anything else that nobody sent."""
 ROOM = 8_000_000
-"""How many bytes a process may have grown by, as an interpreter does that runs for seconds only."""
+"""Bytes that a process may have grown by, as an interpreter does that runs for seconds only."""
 TICKING = PROJECT.replace(
     'await http.get(ctx.config.sink, "/deploying")', "pass"
 ).replace('every(seconds=1, misfire="all")', 'every(minutes=10, misfire="once")')  # fmt: skip
@@ -46,7 +46,7 @@ TICKING = PROJECT.replace(
 
 @dataclass
 class Size:
-    """How large everything is: a process' memory and open files, and rows in the store; and when.
+    """The sizes at a time: a process' memory and open files, and rows in the store.
 
     sent: how many events had been accepted by then.
     """
@@ -70,13 +70,13 @@ class Size:
 
 @dataclass
 class Soaked:
-    """What a soak came to: sizes as time went by, and what was sent."""
+    """The results of a soak: sizes as time went by, and what was sent."""
 
     sizes: list[Size]
     histories: dict[str, History]
 
     def grown(self) -> list[str]:
-        """What grew from the middle third to the last: memory, files; the store, if it never shrank
+        """Return what grew from the middle to the last third: memory, files; the store if it never shrank
         to what the last days brought."""
         third = len(self.sizes) // 3
         middle, last = self.sizes[third : 2 * third], self.sizes[-third:]
@@ -95,7 +95,7 @@ class Soaked:
         return found
 
     def _brought(self, size: Size) -> int:
-        """How many events the days brought that may be in the store."""
+        """Return how many events the days brought that may be in the store."""
         before = [each.sent for each in self.sizes if each.day <= size.day - KEPT_DAYS]
         return size.sent - max(before, default=0)
 

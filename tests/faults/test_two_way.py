@@ -113,7 +113,7 @@ async def storm(
 
 
 def differences(office: Office, directory: Path) -> list[str]:
-    """What one app has and the other has not."""
+    """Return the records that one app has and the other has not."""
     found: list[str] = []
     apps = (
         ("accounts", "Account", office.workspace.accounts, account),
@@ -134,17 +134,17 @@ def differences(office: Office, directory: Path) -> list[str]:
 
 
 def account(mine: Any, theirs: Any) -> tuple[Any, Any]:
-    """What both apps know of an account."""
+    """Return what both apps know of an account."""
     return mine["Name"], theirs.name
 
 
 def opportunity(mine: Any, theirs: Any) -> tuple[Any, Any]:
-    """What both apps know of an opportunity."""
+    """Return what both apps know of an opportunity."""
     return (mine["Name"], mine["StageName"]), (theirs.name, theirs.stage)
 
 
 def contact(mine: Any, theirs: Any) -> tuple[Any, Any]:
-    """What both apps know of a contact, as Acme keeps it."""
+    """Return what both apps know of a contact, as Acme keeps it."""
     name = " ".join(f"{mine['FirstName'] or ''} {mine['LastName']}".split())
     return (name, (mine["Email"] or "").lower()), (theirs.name, theirs.email or "")
 
@@ -182,7 +182,7 @@ def check(office: Office, directory: Path) -> None:
 
 
 def figures(office: Office, directory: Path) -> dict[str, Any]:
-    """What a run is told by."""
+    """Return the figures that tell how a run went."""
     return {
         "edits": office.edits,
         "writes": office.writes(),

@@ -39,7 +39,7 @@ async def connections(host: Host, customer: Customer, apps: dict[str, Any]) -> d
 
 
 def prepared(apps: Path) -> Any:
-    """What makes customer, connections and instance where there are none."""
+    """Return a function that makes customer, connections and instance where there are none."""
 
     async def prepare(host: Host, _: str) -> dict[str, str]:
         catalogue = host.store.catalogue
@@ -67,7 +67,7 @@ def forget() -> None:
 
 
 def options() -> argparse.Namespace:
-    """What the process was told."""
+    """Return the options that the process was given."""
     told = parser()
     told.add_argument("--apps", type=Path, required=True)
     told.add_argument("--forgetful", action="store_true")

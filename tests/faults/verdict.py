@@ -1,4 +1,4 @@
-"""What a fault run has to show in the end: nothing lost, nothing without an outcome."""
+"""The conditions at the end of a fault run: nothing lost, nothing without an outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**6)))
 
 
 def lost(history: History, sink: Sink) -> int:
-    """How many acknowledged events were not delivered."""
+    """Count the acknowledged events that were not delivered."""
     return len(history.acknowledged - sink.arrived)
 
 
@@ -46,7 +46,7 @@ def check(server: ServerProcess, history: History, sink: Sink) -> None:
 
 
 def figures(history: History, sink: Sink) -> dict[str, int]:
-    """What a run is told by."""
+    """Return the figures that tell how a run went."""
     return {
         "acknowledged": len(history.acknowledged),
         "lost": lost(history, sink),

@@ -26,7 +26,7 @@ def twins(name: str) -> tuple[Integration[Any], Integration[Any]]:
 
 
 def seen(result: Result) -> dict[str, Any]:
-    """What can be seen of an execution, from outside and in the console."""
+    """Return what can be seen of an execution, from outside and in the console."""
     return {
         "state": result.state,
         "reason": result.reason.partition(" (")[0],

@@ -48,7 +48,7 @@ def line_of(text: str) -> int:
 integration = Integration("coded", config=Settings)
 made: CodeStep
 give: dict[str, Any] = {}
-"""What is given to it instead of what the event has."""
+"""Values that are given to the step instead of those of the event."""
 ACTIONS = [acme.add_stock, acme.list_stock, acme.find_account]
 
 
@@ -59,7 +59,7 @@ async def main(ctx: Context[Settings], event: Json) -> Json:
 
 
 async def ran(run: Run, one: CodeStep, event: Any = None, **options: Any) -> Any:
-    """What the flow's execution was."""
+    """Run the flow with a code step, and return its result."""
     global made
     made = one
     return await run(main, event or {}, **options)

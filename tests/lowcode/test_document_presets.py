@@ -1,4 +1,4 @@
-"""What a document's test can say of all that a flow reads and leaves, and how it becomes one."""
+"""A document's test can say all that a flow reads and leaves, and an execution becomes such a test."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ async def test_a_flow_that_continues_without_an_end_fails_its_test(
 
 
 def run_pytest(folder: Path, *options: str) -> str:
-    """What pytest says of a folder."""
+    """Return the output of pytest in a folder."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 

@@ -87,7 +87,7 @@ async def test_a_document_with_errors_is_not_published_and_warnings_are_no_reaso
 
 
 async def recorded(store: Path, *arguments: str) -> str:
-    """What `halflap test record` says, run beside the project."""
+    """Run `halflap test record` beside the project, and return its output."""
     arguments = ("record", "--dir", str(store), *arguments)
     done = await asyncio.to_thread(CliRunner().invoke, command.test, [*arguments])
     if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -139,7 +139,7 @@ def test_what_can_never_be_evaluated_is_told(text: str, said: str) -> None:
 
 
 def is_one(value: Any, schema: Schema | None, depth: int = 0) -> bool:
-    """Whether a value is what a schema says; null, which may stand for anything missing, is."""
+    """Return whether a value fits a schema; null, which may stand for anything missing, does."""
     if value is None or schema is None:
         return True
     return any(_is(value, form, depth) for form in forms_of(schema))

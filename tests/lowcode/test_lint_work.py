@@ -14,7 +14,7 @@ from halflap.lowcode.lint import Shapes, lint_text, rules
 from tests.lowcode.test_lint import HEAD
 
 LINEAR = 2.6
-"""What is linear doubles from 2 n to 4 n what it took from n to 2 n; what is quadratic, fourfold."""
+"""A bound: from 2 n to 4 n linear work grows by twice what it did from n to 2 n; quadratic, fourfold."""
 
 
 @pytest.fixture(autouse=True)

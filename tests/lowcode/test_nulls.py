@@ -1,4 +1,4 @@
-"""What may be null and is given to what takes no null: told where it can happen, past guards never."""
+"""Values that may be null, given to what takes no null: told where it can happen, past guards never."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def of_python(body: str, more: str = "", decorator: str = "flow", **files: str) 
 
 
 def said(found: Outline) -> list[str]:
-    """What its text says of its last flow, without the lines of the source."""
+    """Return the text of an outline's last flow, without the lines of the source."""
     lines = as_text(found).split("\n\n")[-1].splitlines()[1:]
     gutter = re.match(r" *\d+  ", lines[0]) if lines else None
     return [each[gutter.end() :] for each in lines] if gutter is not None else lines

@@ -1,4 +1,4 @@
-"""What examples and documents record when they run is in the outlines of their text."""
+"""The records that examples and documents leave when they run are in the outlines of their text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sources() -> Mapping[str, str]:
 
 
 def lacking(result: Result, flow: FlowOutline) -> list[str]:
-    """What a run recorded, and an outline does not have."""
+    """Return the records of a run that an outline does not have."""
     has = {records_as(node) for node in within(flow.steps)}
     kept = [each for each in result.records if each.kind not in READERS]
     return [said for each in kept if (said := recorded_as(each)) not in has]

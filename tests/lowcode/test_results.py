@@ -76,7 +76,7 @@ flows:
 
 
 def known(steps: str, name: str = "it") -> Schema | None:
-    """What is known of a name behind steps."""
+    """Return the known schema of a name behind steps."""
     source = lowcode.read(HEAD + indent(steps, " " * 6) + "\n      - log: x\n", "tried.yaml")
     document = lowcode.document_of(source)
     last = len(document.flows["main"].steps)
@@ -265,7 +265,7 @@ def logging(steps: list[Any]) -> list[Any]:
 
 
 async def results(text: str, event: Any, seed: int) -> list[tuple[str, Any]]:
-    """What the steps of the flow `main` gave, by their ids."""
+    """Run the flow `main`, and return the results of its steps, by their ids."""
     integration = opened(text).integration
     result = await Run()(
         integration.flows["main"],

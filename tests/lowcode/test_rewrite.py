@@ -322,7 +322,7 @@ def test_what_is_inserted_and_deleted_again_leaves_no_trace(text: str) -> None:
 
 
 def in_brackets(draft: Draft, path: Path) -> bool:
-    """Whether a list stands in brackets, or in what does."""
+    """Return whether a list stands in brackets, or in what does."""
     places = [draft.source.place(path[:length]) for length in range(1, len(path) + 1)]
     lines = draft.source.text.splitlines()
     return any(lines[each.line - 1][each.column - 1] in "[{" for each in places)

@@ -1,4 +1,4 @@
-"""Whose a name is, is said by where it stands; in YAML, in lint and in the Python of the document."""
+"""The owner of a name is told by its place; in YAML, in lint and in the Python of the document."""
 
 from __future__ import annotations
 

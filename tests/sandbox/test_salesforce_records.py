@@ -1,4 +1,4 @@
-"""What is saved is checked, normalised, and told to automation as one transaction."""
+"""Saved records are checked, normalised, and told to automation as one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses may be called: every way that is known to say "loopback" and mean it."""
+"""The addresses that may be called: every way that is known to say "loopback" and mean it."""
 
 from ipaddress import ip_address
 

@@ -353,7 +353,7 @@ def answering(
     to_acme: str = "",
     ignored: str = "",
 ) -> list[Finding]:
-    """What is found in an integration of two modules, whose flows go to and fro."""
+    """Return the findings in an integration of two modules, whose flows go to and fro."""
     here = """\
 from halflap import Integration
 integration = Integration("both")

@@ -1,4 +1,4 @@
-"""What a flow may declare about the order of its executions."""
+"""The declarations of a flow about the order of its executions."""
 
 from typing import Any
 

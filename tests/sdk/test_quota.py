@@ -1,4 +1,4 @@
-"""What an app's answers say of its limits: the matrix of status, `Retry-After` and the quota headers."""
+"""The limits that an app's answers tell: the matrix of status, `Retry-After` and the quota headers."""
 
 from __future__ import annotations
 

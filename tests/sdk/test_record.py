@@ -1,4 +1,4 @@
-"""What a record keeps of inputs and results, and what comes back."""
+"""The inputs and results that a record keeps, and what comes back."""
 
 from __future__ import annotations
 

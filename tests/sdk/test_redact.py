@@ -165,7 +165,7 @@ def naively_in(redactor: Redactor, data: bytes) -> bool:
 
 
 PLANTED = [lambda s: s, lambda s: s[: max(len(s) // 2, 6)], *FORMS.values()]
-"""What stands in a text: a secret whole, its half, and in each form."""
+"""The forms in which a secret stands in a text: whole, its half, and each encoded form."""
 
 
 @given(st.data())

@@ -157,7 +157,7 @@ async def test_one_gateway_follows_what_workers_do_and_other_gateways_accept(wor
 
 
 async def heard_of(world: Many, gateway: Any, heard: list[Any]) -> bool:
-    """Whether what another gateway accepts is heard of by now."""
+    """Send an event to another gateway, and return whether one is heard of by now."""
     await world.send(gateway, "numbered", 0)
     return bool(heard)
 

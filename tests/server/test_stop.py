@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def hears(pid: int) -> bool:
-    """Whether a process has a handler for SIGTERM."""
+    """Return whether a process has a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     (caught,) = (each.split()[1] for each in status.splitlines() if each.startswith("SigCgt"))
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)

@@ -37,7 +37,7 @@ async def line_of(process: asyncio.subprocess.Process) -> str:
 
 
 def is_there(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False

@@ -20,7 +20,7 @@ from tests.simulation.trace import Trace, Violation
 from tests.simulation.truth import Known, Truth, short
 
 MOST_FAILURES = 3
-"""How often the app fails one and the same request."""
+"""Times that the app fails one and the same request at most."""
 
 TURN: ContextVar[Turn] = ContextVar("turn")
 APP: ContextVar[App] = ContextVar("app")
@@ -148,5 +148,5 @@ class App:
 
 
 def answer_to(name: str) -> str:
-    """What the app says."""
+    """Return the app's answer."""
     return f"<{name}>"

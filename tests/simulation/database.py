@@ -22,7 +22,7 @@ from halflap.store.store import template
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What hears of a job's result in the moment of its commit, whoever else hears of it.
+    """A listener that hears of a job's result in the moment of its commit, whoever else hears of it.
 
     With a `sample`, taken in the transaction right after the job, it hears of that instead.
     """
@@ -46,7 +46,7 @@ NOTE: ContextVar[Note | None] = ContextVar("note", default=None)
 
 @dataclass(slots=True)
 class Troubles:
-    """How often a store fails, and how slow it is. All is quiet once `calm`."""
+    """The troubles of a store: how often it fails, and how slow it is. All is quiet once `calm`."""
 
     refuse: float = 0.0
     doubt: float = 0.0
@@ -56,7 +56,7 @@ class Troubles:
     count: Callable[[str], object] = lambda _: None
 
     def strike(self, chance: random.Random, share: float, what: str = "") -> bool:
-        """Whether something that happens so often happens now."""
+        """Return whether something that happens so often happens now."""
         if self.calm or share <= 0 or chance.random() >= share:
             return False
         if what:

@@ -42,7 +42,7 @@ class WatchedShared(Watched, SharedJournal):
 
 @dataclass(eq=False)
 class Host:
-    """What runs in a process."""
+    """The parts of a server that run in a process."""
 
     process: Process
     kind: str
@@ -266,7 +266,7 @@ class Fleet:
         self._loop.kill(process)
 
     def _told(self, change: Change) -> None:
-        """Whoever is told of an outcome is told of one that is kept."""
+        """Check that an outcome that is told of is one that is kept."""
         known = self._world.truth.executions.get(change.execution)
         if known is None:
             self._world.trace.broken(Violation("nobody is told before it is kept", str(change)))

@@ -218,7 +218,7 @@ async def asked(ctx: Context[Config], event: Any) -> Reply:
 
 
 def expected(flow: str, body: bytes) -> Any:
-    """What a flow comes to for an event, where nobody cancels it."""
+    """Return the result of a flow for an event, where nobody cancels it."""
     event = json.loads(body)
     name = event["id"]
     done = [answer_to(f"{name}.{each}") for each in "abc"]

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_CALLS = 60_000
-"""How many calls a world may take: one that needs more turns in circles."""
+"""Calls that a world may take at most: one that needs more turns in circles."""
 STEP_SECONDS = 5e-6
-"""How long each call takes."""
+"""Seconds that each call takes."""
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""What a seed stands for: which store, how many processes, what goes wrong and how often."""
+"""The plan that a seed stands for: which store, how many processes, what goes wrong and how often."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def plan_of(seed: int) -> Plan:
 
 
 def deliveries(chance: random.Random, *, quiet: bool, poison: bool) -> list[Delivery]:
-    """What senders send, over half a minute."""
+    """Return what senders send, over half a minute."""
     made: list[Delivery] = []
     rule = chance.choice(ORDERED)
     burst = chance.random() < 0.3

@@ -55,7 +55,7 @@ def planted(
 
 @contextmanager
 def unwatched() -> Iterator[None]:
-    """What the faulty code commits beside the verb is not the verb's."""
+    """Keep what the faulty code commits beside the verb from being taken for the verb's."""
     token = NOTE.set(None)
     try:
         yield
@@ -65,7 +65,7 @@ def unwatched() -> Iterator[None]:
 
 @planted("no record by a fenced worker", seed=109)
 def fencing_is_off(patch: pytest.MonkeyPatch) -> None:
-    """Whoever once held an execution may write to it."""
+    """Every former holder of an execution may write to it."""
     for name in ("HOLDS", "END_EXECUTION", "RELEASE_EXECUTION"):
         sql: str = getattr(store_journal, name)
         patch.setattr(store_journal, name, sql.replace("fence = ?", "fence >= ?"))
@@ -113,7 +113,7 @@ def a_replay_has_a_stale_now(patch: pytest.MonkeyPatch) -> None:
 
 @planted("a delivery is one execution")
 def dedupe_is_checked_then_inserted(patch: pytest.MonkeyPatch) -> None:
-    """Whether a delivery is new is looked up in one transaction, and kept in another."""
+    """A delivery is looked up in one transaction, and kept in another."""
     accept = SqliteJournal.accept
     seen: dict[str, str | None] = {}
 
@@ -266,7 +266,7 @@ def an_effect_does_not_wait_for_the_record_before_it(patch: pytest.MonkeyPatch) 
 
 @planted("nobody is told before it is kept")
 def an_outcome_is_told_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
-    """Who waits for an outcome hears of it before its commit."""
+    """An outcome is told to those who wait for it before its commit."""
     settle = JournalEngine._settle
 
     async def hasty(self: JournalEngine, turn: Any, verdict: Any) -> None:
@@ -303,7 +303,7 @@ def a_signal_that_came_first_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 @planted("nothing is stuck", lambda plan: plan.probation and plan.crashes, seed=7)
 def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
-    """Those that were together when their process ended are run together again."""
+    """Executions that were together when their process ended are run together again."""
 
     def grouped(self: Probation, claims: Any) -> Iterator[Any]:
         yield claims
@@ -324,7 +324,7 @@ def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
 
 @planted("order is kept")
 def an_order_has_room_for_everybody(patch: pytest.MonkeyPatch) -> None:
-    """What is accepted is let run at once, whoever is before it."""
+    """An accepted execution is let run at once, whoever is before it."""
     decide = admission.decide
 
     def always(*given: Any, **more: Any) -> Any:

@@ -32,7 +32,7 @@ def run_seeds(seeds: range) -> list[Report]:
 
 @dataclass(slots=True)
 class Tally:
-    """What some seeds came to: how many broke a promise, and what happened how often."""
+    """The results of some seeds: how many broke a promise, and what happened how often."""
 
     seeds: int = 0
     failed: int = 0

@@ -191,7 +191,7 @@ class SharedDatabase:
     async def _committed(
         self, jobs: Sequence[tuple[Callable[[Any], Any], Any]], *, lost: bool
     ) -> Callable[[], list[Any]] | None:
-        """What COMMIT answers; None where it was lost on its way. The sender may die meanwhile."""
+        """Return COMMIT's answer; None where it was lost on its way. The sender may die meanwhile."""
         server, loop, process = self.server, asyncio.get_running_loop(), PROCESS.get()
         if lost:
             return None

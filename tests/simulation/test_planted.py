@@ -12,7 +12,7 @@ SEARCHED = 400
 
 
 def caught(name: str) -> Report | None:
-    """What became of a seed in which a planted fault is noticed: the likely one, or the first."""
+    """Return the report of a seed in which a planted fault is noticed: the likely one, or the first."""
     plant, promise, where, likely = PLANTED[name]
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)

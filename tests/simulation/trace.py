@@ -1,4 +1,4 @@
-"""What happened in a simulation, line by line, and a hash of all of it."""
+"""The events of a simulation, line by line, and a hash of all of them."""
 
 from __future__ import annotations
 

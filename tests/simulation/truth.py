@@ -1,4 +1,4 @@
-"""What the store has committed, watched in the moment of each commit, and what must hold of it."""
+"""The commits of the store, watched in the moment of each, and what must hold of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Truth:
                 self._take(worker, answer.claim)
 
     def _admit(self, worker: str, known: Known, answer: Accepted) -> None:
-        """What the rule of its order made of a new one, and of others in its favour."""
+        """Check and note what the rule of its order made of a new one, and of others in its favour."""
         order, name = known.start.order, known.start.execution
         if order is None:
             return
@@ -90,7 +90,7 @@ class Truth:
             raise Violation("an order's rule is kept", f"{waiting[0].start.execution} is older")
 
     def _keeps(self, known: Known) -> bool:
-        """Whether it lives, or failed and stands in the way until somebody has looked at it."""
+        """Return whether it lives, or failed and stands in the way until somebody has looked at it."""
         if known.outcome is None:
             return True
         order = known.start.order
@@ -244,7 +244,7 @@ class Truth:
 
 
 def running_now(connection: Any) -> dict[str, int]:
-    """Which executions run, and their fences."""
+    """Return the executions that run, and their fences."""
     sql = "SELECT id, fence FROM executions WHERE state = 'running'"
     return dict(connection.execute(sql).fetchall())
 

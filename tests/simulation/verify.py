@@ -1,4 +1,4 @@
-"""What must be so once all is done."""
+"""The conditions that must hold once all is done."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def was_freed(known: Known) -> bool:
 
 
 def is_right(known: Known, outcome: Outcome) -> bool:
-    """Whether an execution came to what it should."""
+    """Return whether an execution came to what it should."""
     wanted = expected(known.start.flow.flow, known.start.event.body)
     match outcome.state:
         case "succeeded":

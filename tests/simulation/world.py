@@ -23,12 +23,12 @@ from tests.simulation.verify import verify
 
 BEGINS: Micros = 1_767_225_600_000_000
 PATIENCE = 900.0
-"""How long everything may take to come to its end, once nothing goes wrong any more."""
+"""Seconds that everything may take to come to its end, once nothing goes wrong any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a seed."""
+    """The result of a seed."""
 
     seed: int
     hash: str

@@ -279,7 +279,7 @@ async def test_a_role_that_sees_everything_is_refused(url: str) -> None:
 
 
 def finding(url: str) -> str:
-    """What the doctor says is wrong with the guard; nothing where it is well."""
+    """Return the doctor's finding about the guard; nothing where it is well."""
     [found] = [each for each in examine(url, VAULT) if each.name == "row security"]
     return "" if found.state == "ok" else f"{found.state}: {found.said}; {found.mend}"
 

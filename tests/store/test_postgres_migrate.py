@@ -44,7 +44,7 @@ def bring_up(url: str) -> Any:
 
 
 def longest(url: str, within: float) -> float:
-    """How long a reader waits at most, of those that come one after another for so many seconds."""
+    """Return the longest wait of the readers that come one after another for so many seconds."""
     most, end = 0.0, time.monotonic() + within
     with connect_blocking(url) as connection:
         connection.execute("SET statement_timeout = '4s'")

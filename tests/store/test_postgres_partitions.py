@@ -56,7 +56,7 @@ async def test_what_ended_into_a_table_that_was_made_meanwhile_is_looked_for_aga
 
 
 def locks(url: str, kept: Retention) -> tuple[str, str]:
-    """What the doctor says of the room for locks."""
+    """Return the doctor's finding about the room for locks."""
     [found] = [each for each in examine(url, None, kept=kept) if each.name == "locks"]
     return found.state, found.mend
 

@@ -1,4 +1,4 @@
-"""What is done in parts is, whatever the planner believes the table to hold."""
+"""Work in parts stays in parts, whatever the planner believes the table to hold."""
 
 from __future__ import annotations
 

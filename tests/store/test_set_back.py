@@ -1,4 +1,4 @@
-"""What was due before the store's clock was set back is due after it; what waits goes by the new one."""
+"""Work due before the store's clock was set back is due after it; what waits goes by the new one."""
 
 from __future__ import annotations
 

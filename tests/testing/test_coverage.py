@@ -85,7 +85,7 @@ MANY = {"n": 2, "kind": "b", "items": [1, 3]}
 
 
 async def run_of(folder: Path, *tests: tuple[str, Any]) -> Covered:
-    """What these events run of the document: each a flow's name, and the event."""
+    """Return what these events run of the document: each a flow's name, and the event."""
     lines = [
         f"  - {{name: t{at}, flow: {flow}, event: {event!r}}}\n"
         for at, (flow, event) in enumerate(tests)
@@ -223,7 +223,7 @@ def parts_of(value: Any) -> Iterator[Any]:
 
 
 def watching(observer: Coverage | None) -> list[Any]:
-    """What of the document's compiled flows belongs to tests."""
+    """Return the parts of the document's compiled flows that belong to tests."""
     built = build(read(DOCUMENT + "  []\n", "whole.yaml"), Components(), observer)
     parts = [part for flow in built.flows.values() for part in parts_of(flow.function)]
     assert len(parts) > 200

@@ -109,7 +109,7 @@ def placed(folder: Path, text: str) -> Path:
 
 
 async def happened(path: Path, at: int = 0) -> dict[str, Any]:
-    """What a test of a document has run, as the API shows an execution."""
+    """Run a test of a document, and return it as the API shows an execution."""
     opened = open_document(path)
     test = opened.document.tests[at]
     ran = await play(opened, at)

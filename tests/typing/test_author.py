@@ -1,4 +1,4 @@
-"""What the type checker knows of an author's code; `make check` runs it over this file."""
+"""The type checker's knowledge of an author's code; `make check` runs it over this file."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ async def parcel(ctx: Context[Settings], order: Order) -> int:
 
 @integration.flow(trigger=webhook.request())
 async def counts(ctx: Context[Settings], order: Order) -> int:
-    """What continues returns nothing, whatever the flow does."""
+    """Continue, which returns nothing, whatever the flow does."""
     if order.id:
         return 1
     return await ctx.continue_with(Order(id="2"))
@@ -205,7 +205,7 @@ async def counts(ctx: Context[Settings], order: Order) -> int:
 
 @integration.flow(trigger=webhook.request())
 async def waits(ctx: Context[Settings], event: Any) -> None:
-    """What waits is typed."""
+    """Wait, with the types that each wait gives."""
     assert_type(await ctx.wait_for("approved", type=Order), Order)
     assert_type(await ctx.wait_for("approved"), Any)
     assert_type(await ctx.call(parcel, Order(id="1")), int)

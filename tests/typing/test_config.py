@@ -1,4 +1,4 @@
-"""What a type checker sees of a config's fields where a trigger and a filter take them."""
+"""The types of a config's fields where a trigger and a filter take them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def marked(folder: Path) -> Found:
 
 
 def reported(folder: Path) -> Found:
-    """What pyright reports, in strict mode."""
+    """Return the reports of pyright, in strict mode."""
     config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT), str(ROOT / "examples")]}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     pyright = ROOT / "node_modules/pyright/index.js"

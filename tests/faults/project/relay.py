@@ -1,4 +1,4 @@
-"""What the fault runs serve: one flow that has one effect, and flows that read hostile bodies."""
+"""The project of the fault runs: one flow that has one effect, and flows that read hostile bodies."""
 
 import gzip
 import os
@@ -49,7 +49,7 @@ async def upload(request: Request) -> dict[str, Any]:
 
 @component.trigger()
 async def naive(request: Request) -> dict[str, Any]:
-    """What no trigger should do: trust the body. The control of the hostile bodies."""
+    """Trust the body, as no trigger should. The control of the hostile bodies."""
     if request.body.startswith(b"\x1f\x8b"):
         return {"length": len(gzip.decompress(request.body))}
     return {"filepath": Path(request.json()["files"]["x"]["filepath"]).read_text()}

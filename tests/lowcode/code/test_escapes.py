@@ -29,7 +29,7 @@ class Escape:
     of: str
     code: str
     proof: str = SECRET
-    """What `got` holds where it succeeded."""
+    """The value of `got` where the escape succeeded."""
 
 
 CLASSES = "().__class__.__base__.__subclasses__()"
@@ -264,7 +264,7 @@ IDS = [escape.id for escape in ESCAPES]
 
 
 def got_out(escape: Escape, tmp_path: os.PathLike[str]) -> bool:
-    """Whether it succeeds in a plain interpreter."""
+    """Return whether an escape succeeds in a plain interpreter."""
     code = "import os\nSECRET = os.environ['SECRET']\nspace = {'SECRET': SECRET}\n"
     code += f"exec({escape.code!r}, space)\nprint(space['got'])"
     done = subprocess.run(
@@ -312,7 +312,7 @@ REFUSALS = {
     "SyntaxError",
     "TypeError",
 }
-"""What the sandbox says: there is no such thing here. Never a limit, a lost worker or a result."""
+"""The sandbox's answers: there is no such thing here. Never a limit, a lost worker or a result."""
 
 
 @pytest.mark.parametrize("escape", ESCAPES, ids=IDS)
@@ -331,7 +331,7 @@ LATER = {
     "general-generator-expression-frame",
     "general-module-of-a-module",
 }
-"""What reads like any text or field, so that only the sandbox can refuse it."""
+"""Escapes that read like any text or field, so that only the sandbox can refuse them."""
 
 
 async def test_a_component_shows_nothing_of_the_host(guarded: CodeRunner) -> None:

@@ -1,4 +1,4 @@
-"""What is hostile ends at a limit: soon, in little memory, and beside everybody else."""
+"""Hostile code ends at a limit: soon, in little memory, and beside everybody else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_SECONDS = 8.0
 MOST_MEMORY = 128 << 20
 
 GROWING = "MemoryLimit or TimeLimit"
-"""What grows step by step ends at whichever it meets first, on a machine that has more to do."""
+"""The limits of code that grows step by step: whichever it meets first, on a busier machine."""
 
 BOMBS = {
     "loop": ("while True: pass", "TimeLimit"),

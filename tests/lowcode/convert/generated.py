@@ -77,7 +77,7 @@ class Documents:
     def __init__(self, chance: Random, *, coded: bool = False) -> None:
         self.chance = chance
         self.coded = coded
-        """Whether most steps are code, and the config has one connection of an app, as that asks for."""
+        """True where most steps are code, and the config has one connection of an app, as that needs."""
         self.ids = 0
         self.called = chance.choice(["other", "other", "class", "round", "event"])
         self.typed = chance.random() < 0.5
@@ -106,7 +106,7 @@ class Documents:
         }
 
     def options(self) -> dict[str, Any]:
-        """What a flow may say of itself, and of the events that it takes."""
+        """Return the options of a flow, and of the events that it takes."""
         chance = self.chance
         found: dict[str, Any] = {
             "title": chance.choice(["Main", 'Say "so"']),
@@ -176,7 +176,7 @@ class Documents:
         return chance.choice(TYPED if self.typed else UNTYPED)
 
     def number(self, depth: int = 2) -> str:
-        """What is a number, most of the time."""
+        """Return an expression that is a number, most of the time."""
         chance = self.chance
         match chance.randrange(7 if depth else 3):
             case 0:
@@ -196,7 +196,7 @@ class Documents:
                 return f"$count({self.name()})"
 
     def text(self, depth: int = 2) -> str:
-        """What is a text."""
+        """Return an expression that is a text."""
         chance = self.chance
         match chance.randrange(6 if depth else 3):
             case 0:
@@ -215,7 +215,7 @@ class Documents:
                 )
 
     def truth(self, depth: int = 2) -> str:
-        """What is true or false."""
+        """Return an expression that is true or false."""
         chance = self.chance
         match chance.randrange(8 if depth else 5):
             case 0 | 1:

@@ -24,7 +24,7 @@ Of = Callable[..., Any]
 
 
 def stubs(seed: int) -> dict[Any, Callable[..., Any]]:
-    """What the apps answer: by the action and its inputs alone, sometimes that it failed."""
+    """Return the apps' answers: by the action and its inputs alone, sometimes that it failed."""
 
     def opportunity(of: Of) -> Any:
         price = of(Decimal("1.50"), Decimal(5), Decimal(10**24 + 3))
@@ -100,7 +100,7 @@ def compare(chance: Random, *, coded: bool = False) -> None:
 
 
 def declared(integration: Integration[Any]) -> Any:
-    """What an integration says of its flows."""
+    """Return what an integration declares of its flows."""
     told = ("name", "title", "description", "keep", "timeout", "max_age", "is_shared")
     return [
         (*(getattr(each, name) for name in told), str(each.trigger), str(each.order))
@@ -133,7 +133,7 @@ def null_for_left_out(patch: pytest.MonkeyPatch) -> None:
 
 
 def kept_from_the_item_before(patch: pytest.MonkeyPatch) -> None:
-    """What a loop's body names keeps its value from one item to the next."""
+    """A name that a loop's body sets keeps its value from one item to the next."""
     whole = flow.beginnings
 
     def beginnings(of: flow.FlowPlan, scope: Any, frame: Any, indent: int) -> list[str]:
@@ -161,7 +161,7 @@ def unequal_kinds_compared(patch: pytest.MonkeyPatch) -> None:
 
 
 def collected_only_for_a_result(patch: pytest.MonkeyPatch) -> None:
-    """What a loop collects is left out where nothing reads it."""
+    """The values that a loop collects are left out where nothing reads them."""
     whole = flow._item
 
     def item(step: Any, spot: Any, give: Any, gives: bool, *rest: Any, **more: Any) -> list[str]:

@@ -38,7 +38,7 @@ def functions_of(suite: str, python: str, folder: Path) -> list[Callable[[Run], 
 
 
 async def failing(suite: str, python: str, folder: Path) -> list[int]:
-    """Which tests of a suite fail for a module."""
+    """Return the numbers of the tests of a suite that fail for a module."""
     found: list[int] = []
     for at, function in enumerate(functions_of(suite, python, folder)):
         try:
@@ -49,7 +49,7 @@ async def failing(suite: str, python: str, folder: Path) -> list[int]:
 
 
 async def failing_in(document: DocumentWithTests) -> list[int]:
-    """Which of a document's own tests fail."""
+    """Return the numbers of a document's own tests that fail."""
     found: list[int] = []
     for at in range(len(document.document.tests)):
         try:

@@ -1,4 +1,4 @@
-"""What a document is converted to is Python as it would be written, and does the same."""
+"""The Python of a converted document is as it would be written, and does the same."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def documents_of(page: Path) -> list[str]:
 
 
 def seen(result: Result) -> dict[str, Any]:
-    """What can be seen of an execution, from outside and in the console; ids of others are alike."""
+    """Return what can be seen of an execution, outside and in the console; ids of others are alike."""
     failure = result.error
     found = {
         "state": result.state,

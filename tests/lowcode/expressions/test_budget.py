@@ -23,7 +23,7 @@ HARMLESS = {
     "wide regex",
     "long chain of filters",
 }
-"""What only looks hostile here: it has a value."""
+"""Expressions that only look hostile here: they have a value."""
 
 WITHOUT_END = EvaluationBudget(
     steps=10**15,

@@ -1,4 +1,4 @@
-"""What the page on expressions says of times and of what is absent, evaluated."""
+"""The statements of the page on expressions about times and absent values, evaluated."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_what_an_expression_reads_by_no_name_it_does_not_see(seed: int) -> None:
 
 
 def evaluated(expression: Expression, values: dict[str, Any]) -> Any:
-    """What it gives, or the code of its error."""
+    """Return the value of an expression, or the code of its error."""
     scope = Scope(values, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 1)
     try:
         return expression.evaluate(scope)

@@ -48,7 +48,7 @@ def names(chance: random.Random) -> dict[str, Any]:
 
 
 def changed(text: str, values: dict[str, Any], **more: Any) -> bool | None:
-    """Whether the values in scope differ afterwards; None where there is no result."""
+    """Return whether the values in scope differ afterwards; None where there is no result."""
     before = copy.deepcopy(values)
     scope = Scope(values, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 1)
     try:

@@ -31,14 +31,14 @@ DEVIATIONS = {
     "range-operator/case021": RANGE,
     "range-operator/case024": RANGE,
 }
-"""What ends otherwise than in the reference, and is meant to."""
+"""Cases that end otherwise than in the reference, and are meant to."""
 
 BEYOND_THE_SHIPPED = {
     "flattening/large/0": "a list of 200,000 values",
     "flattening/large/1": "a list of 200,000 values",
     "performance/case001": "more than 200,000 steps",
 }
-"""What ends as in the reference given room, and not within the limits that are shipped."""
+"""Cases that end as in the reference given room, and not within the limits that are shipped."""
 
 NOT_OFFERED = "function-eval/"
 """There is no `$eval`: what an expression reads and does is known before it runs."""
@@ -72,7 +72,7 @@ def shipped(case: dict[str, Any]) -> EvaluationBudget:
 def outcome(
     case: dict[str, Any], limits: Callable[[dict[str, Any]], EvaluationBudget] = roomy
 ) -> tuple[str, Any]:
-    """What the case comes to: a result, nothing, or an error's code."""
+    """Return the outcome of a case: a result, nothing, or an error's code."""
     data = case["data"] if "data" in case else SUITE["datasets"].get(case["dataset"], UNDEFINED)
     scope = Scope(now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), seed=1)
     try:

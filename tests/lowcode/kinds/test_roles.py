@@ -81,7 +81,7 @@ REFERENCES = ("acme, with", "acme.get_account", "sub, event", "both, with")
 
 
 def facts() -> Any:
-    """What is found out of the document by its walks."""
+    """Return all that the walks find out of the document."""
     source = read(TEXT, "whole.yaml")
     document = document_of(source)
     steps, path = document.flows["main"].steps, ("flows", "main", "steps")

@@ -78,7 +78,7 @@ class Case:
 
     @property
     def valid(self) -> bool:
-        """Whether the document is right."""
+        """Return whether the document is right."""
         return "valid" in self.given
 
     def document(self, text: str) -> str:
