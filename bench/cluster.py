@@ -22,7 +22,7 @@ def find_programs() -> Path:
 
 
 def other_user() -> str | None:
-    """Who has to run PostgreSQL, which does not run as root."""
+    """Return the user that has to run PostgreSQL, which does not run as root."""
     return "nobody" if os.geteuid() == 0 else None
 
 

@@ -37,7 +37,7 @@ MOST_UNDER_WAY = 200
 """A server that is slower than A sends is not to be overrun by connections instead of events."""
 HANGS = 30.0
 WARM = 300
-"""How many events a server has had before: it is one that runs, not one that has just begun."""
+"""Events that a server has had before: it is one that runs, not one that has just begun."""
 PHASES = ("alone", "flood", "hang")
 
 
@@ -174,7 +174,7 @@ async def _times(apps: Apps, url: str, seconds: float, run: str) -> list[float]:
 
 
 def lines(about: Figures, found: Figures) -> list[Figures]:
-    """What is kept: how B fares beside a flood, and beside an app that hangs."""
+    """Return the lines that are kept: how B fares beside a flood, and beside an app that hangs."""
     alone, flood, hang = (found[f"{phase}_p99_ms"] for phase in PHASES)
     most = max(2 * alone, 25.0)
     title = f"p99 of {RATE}/s beside another customer's {FLOOD}/s, ms (alone: {alone:.1f})"

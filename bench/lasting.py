@@ -1,4 +1,4 @@
-"""What stays as it is: speed as history grows, memory as executions pass, rest where nothing is to do."""
+"""Measure what stays as it is: speed as history grows, memory as executions pass, rest when idle."""
 
 from __future__ import annotations
 

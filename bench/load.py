@@ -22,7 +22,7 @@ RATE = 20
 
 @dataclass(slots=True)
 class Sent:
-    """What a sender got: what was acknowledged, and how it fared.
+    """The results of a sender: what was acknowledged, and how it fared.
 
     `executions` are those that the answers named; where they name none (a peer's), the events.
     """

@@ -122,7 +122,7 @@ def drain(store: Store) -> None:
 
 
 def report(destination: str) -> dict[str, Any]:
-    """What the destination saw."""
+    """Return what the destination saw."""
     with urlopen(f"{destination}/report") as answer:
         return json.loads(answer.read())
 

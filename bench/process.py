@@ -54,7 +54,7 @@ def end(process: subprocess.Popen[Any], number: int = signal.SIGTERM) -> None:
 
 
 def stat(pid: int) -> list[str] | None:
-    """What the system says of a process, from its state on; None where it has ended."""
+    """Return what the system says of a process, from its state on; None where it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -83,13 +83,13 @@ def rss_mib(pid: int) -> float:
 
 
 class Others:
-    """What other programs do on this machine from now on, the benchmark's own having ended by then."""
+    """The load of other programs on this machine from now on, the benchmark's own having ended then."""
 
     def __init__(self) -> None:
         self._since, self._used = time.monotonic(), _used_by_others()
 
     def cores(self) -> float:
-        """How many cores they have kept busy in the mean: with more than a few tenths, times lie."""
+        """Return the cores that they kept busy in the mean: with more than a few tenths, times lie."""
         return max(_used_by_others() - self._used, 0.0) / (time.monotonic() - self._since)
 
 

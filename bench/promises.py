@@ -1,4 +1,4 @@
-"""What a run beside the peers is held to, as lines with a value and a target."""
+"""The requirements of a run beside the peers, as lines with a value and a target."""
 
 from __future__ import annotations
 

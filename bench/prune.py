@@ -1,4 +1,4 @@
-"""What pruning costs accepting: its latency beside the pruner, against alone, in one run.
+"""Measure what pruning costs accepting: its latency beside the pruner, against alone, in one run.
 
 python -m bench.prune [--store sqlite|postgresql|all] [--rows 60000]
 
@@ -37,7 +37,7 @@ DAYS = 12
 INSTANCES = ("ins_a", "ins_b", "ins_c", "ins_d")
 KEPT = 30
 REST_SECONDS = 0.5
-"""How soon the pruner looks again where it had nothing to do; a server's rests for a minute."""
+"""Seconds until the pruner looks again where it had nothing to do; a server's rests for a minute."""
 RESULT = b'"' + b"x" * 200 + b'"'
 STEPS = [
     Record(n, f"s{n}", "action", "do", "", "succeeded", 1, 2, RESULT, RESULT) for n in range(1, 4)
@@ -75,7 +75,7 @@ async def fill(journal: Journal, clock: Clock, rows: int) -> None:
 
 
 async def accepting(journal: Journal, clock: Clock, seconds: float) -> list[float]:
-    """How long each accept takes, at a steady rate; each is also ended."""
+    """Accept at a steady rate, and return how long each accept takes; each is also ended."""
     took: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:

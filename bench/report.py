@@ -1,4 +1,4 @@
-"""What a run's line holds, where it is kept, and the table for people.
+"""The contents of a run's line, where it is kept, and the table for people.
 
 acks_per_s, flows_per_s: acknowledged by wrk's clock; ended, from the first accepted to the last
 ended by the store's. ack_…, delivered_…: at a steady 20/s, from sending to the answer, and to the
@@ -101,7 +101,7 @@ def all_rounded(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_kept(line: dict[str, Any]) -> bool:
-    """Whether what a line with a target measured is as it is to be."""
+    """Return whether what a line with a target measured is as it is to be."""
     how, _, than = line["target"].partition(" ")
     return line["value"] <= float(than) if how == "<=" else line["value"] >= float(than)
 

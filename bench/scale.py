@@ -37,7 +37,7 @@ NOWHERE = "http://127.0.0.1:9"
 """Where senders would reach the gateways; there are none."""
 AT_ONCE = 100
 ROOM = 8
-"""How many flows a worker has at once: few, since each of these wants a core to itself."""
+"""Flows that a worker has at once: few, since each of these wants a core to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Took:
 
 
 async def measure(store: Store, workers: int, flows: int, ms: float) -> Took:
-    """How so many workers fare with the queue."""
+    """Measure how so many workers fare with the queue."""
     directory, keys = store.directory, keys_of(store.directory)
     settings = Settings(
         dir=directory, port=0, store=store.url, keys=keys, room=ROOM, public_url=NOWHERE

@@ -29,7 +29,7 @@ PARTS: tuple[tuple[str, ...], ...] = (
     ("bench", "W1", "W3", "--peers", "--runs", "1"),
 )
 MOST_SECONDS = 900.0
-"""How long a part may take."""
+"""Seconds that a part may take."""
 
 
 def main() -> int:

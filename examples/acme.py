@@ -114,7 +114,7 @@ KINDS: dict[str, tuple[str, type[Model]]] = {
     "contact": ("/contacts", Contact),
     "opportunity": ("/opportunities", Opportunity),
 }
-"""What Acme calls a record → where it is, and what it looks like."""
+"""Acme's name of a record → where it is, and what it looks like."""
 
 
 def given(**fields: Any) -> dict[str, Any]:

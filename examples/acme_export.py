@@ -6,7 +6,7 @@ from halflap import Config, Context, Integration, http
 
 
 class Settings(Config):
-    """What a customer fills in to activate the integration."""
+    """The settings that a customer fills in to activate the integration."""
 
     acme: acme.Acme
     destination: http.Http

@@ -39,7 +39,7 @@ class GitHub(Connection):
 
 
 class Event(Model):
-    """What happened: `issues` was `opened`, say; `payload` is all that GitHub tells."""
+    """An event: `issues` was `opened`, say; `payload` is all that GitHub tells."""
 
     id: str
     name: str

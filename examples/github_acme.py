@@ -9,7 +9,7 @@ from halflap import Config, Context, Integration
 
 
 class Settings(Config):
-    """What a customer fills in to activate the integration."""
+    """The settings that a customer fills in to activate the integration."""
 
     github: github.GitHub
     acme: acme.Acme
@@ -20,14 +20,14 @@ integration = Integration("github-acme", config=Settings, title="GitHub → Acme
 
 @integration.flow(trigger=github.webhook(events=["*"]))
 async def activity(ctx: Context[Settings], event: github.Event) -> None:
-    """What happened in the repository, once, under GitHub's id for it."""
+    """Log what happened in the repository, once, under GitHub's id for it."""
     await acme.log_activity(
         ctx.config.acme, kind=event.name, title=sentence(event), external_id=event.id
     )
 
 
 def sentence(event: github.Event) -> str:
-    """What happened, to what, where, by whom: `Issues opened #1 “It breaks” in octo/hello by ada`."""
+    """Say what happened, to what, where, by whom: `Issues opened #1 “It breaks” in octo/hello by ada`."""
     words = [event.name.replace("_", " ").capitalize(), (event.action or "").replace("_", " ")]
     subject = subject_of(event)
     if "number" in subject:
@@ -40,7 +40,7 @@ def sentence(event: github.Event) -> str:
 
 
 def subject_of(event: github.Event) -> dict[str, Any]:
-    """What the event is about: the object of its name, or one that many events have."""
+    """Return the object that the event is about: that of its name, or one that many events have."""
     candidates = (event.name, "issue", "pull_request", "discussion", "alert", "release")
     for name in candidates:
         if isinstance(event.payload.get(name), dict):

@@ -8,7 +8,7 @@ PAGE_SIZE = 100
 
 
 class Settings(Config):
-    """What a customer fills in to activate the integration."""
+    """The settings that a customer fills in to activate the integration."""
 
     salesforce: salesforce.Salesforce
     acme: acme.Acme

@@ -10,7 +10,7 @@ from halflap import Config, Context, Deployment, Ignore, Integration, instance, 
 
 
 class Settings(Config):
-    """What a customer fills in to activate the integration."""
+    """The settings that a customer fills in to activate the integration."""
 
     salesforce: salesforce.Salesforce
     acme: acme.Acme

@@ -1,4 +1,4 @@
-"""Which HTTP client asks the least of a flow that POSTs some JSON: ours, aiohttp, httpx, pyreqwest?
+"""Compare what HTTP clients ask of a flow that POSTs some JSON: ours, aiohttp, httpx, pyreqwest.
 
     python -m bench.experiments.clients
 

@@ -1,4 +1,4 @@
-"""What does a code step cost: the first one, a warm one, one that calls an action?
+"""Measure what a code step costs: the first one, a warm one, one that calls an action.
 
     python -m bench.experiments.code_steps
 

@@ -1,4 +1,4 @@
-"""How long do reading and linting a YAML integration of a thousand steps take?
+"""Measure how long reading and linting a YAML integration of a thousand steps take.
 
     python -m bench.experiments.documents
 
@@ -66,7 +66,7 @@ def branches() -> Iterator[str]:
 
 
 def guards() -> Iterator[str]:
-    """What may be null, asked for; five steps each."""
+    """Yield steps that ask for what may be null; five for each."""
     for n in range(STEPS // 5):
         yield f"- {{id: a{n}, action: acme.find_account, with: {{external_id: =event.ids.n{n}}}}}"
         yield f"- if: =a{n} = null"

@@ -332,7 +332,7 @@ async def main(given: argparse.Namespace) -> None:
 
 
 def after(seconds: float) -> Callable[[], bool]:
-    """Whether so many seconds are over, from now on."""
+    """Return a function that says whether so many seconds are over, from now on."""
     at = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= at
 

@@ -105,7 +105,7 @@ class App:
 
 @dataclass
 class Imported:
-    """What an import took."""
+    """The figures of an import."""
 
     records: int
     seconds: float = 0.0

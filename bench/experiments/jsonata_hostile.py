@@ -81,7 +81,7 @@ HOSTILE = {
 def tried(
     evaluate: Callable[[str], str], text: str, patience: int = PATIENCE, room: int = ROOM
 ) -> dict[str, Any]:
-    """How an expression ends in a process that may grow by `ROOM`."""
+    """Return how an expression ends in a process that may grow by `ROOM`."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -1,4 +1,4 @@
-"""Which JSONata? Every library on PyPI, and ours: the official suite, digits, hostility, speed.
+"""Compare the JSONata libraries on PyPI, and ours: the official suite, digits, hostility, speed.
 
     python -m bench.experiments.jsonata_libraries [LIBRARY …]
 
@@ -36,7 +36,7 @@ LIBRARIES = {
 
 
 def measured(name: str) -> dict[str, object] | None:
-    """What the worker found out about a library; None where it could not be run."""
+    """Return what the worker found out about a library; None where it could not be run."""
     worker = [str(HERE / "jsonata_worker.py"), name]
     python = [sys.executable]
     if requirement := LIBRARIES[name]:

@@ -28,7 +28,7 @@ Evaluate = Callable[[Any, Any, dict[str, Any]], Any]
 
 
 def of(name: str) -> tuple[Read, Evaluate, Evaluate]:
-    """How the library reads, evaluates, and evaluates within the limits that it offers."""
+    """Return how the library reads, evaluates, and evaluates within the limits that it offers."""
     if name == "halflap":
         from halflap import UNSET
         from halflap.lowcode.expressions import EvaluationBudget, Expression, Scope
@@ -148,7 +148,7 @@ def same(one: Any, two: Any) -> bool:
 
 
 def agrees(case: dict[str, Any], datasets: dict[str, Any], read: Read, evaluate: Evaluate) -> bool:
-    """Whether a case of the suite ends as it should: a value, nothing (or null), or any error."""
+    """Return whether a case of the suite ends as it should: a value, nothing (or null), or any error."""
     data = case["data"] if "data" in case else datasets.get(case["dataset"], NOTHING)
     data = data if data is NOTHING else json.loads(json.dumps(data), parse_float=EXACT)
     try:
@@ -185,7 +185,7 @@ def main() -> None:
     suite = json.loads(SUITE.read_text("utf-8"))
 
     def passed(cases: list[dict[str, Any]]) -> int:
-        """How many agree; where one of them brings the process down, each by itself."""
+        """Count those that agree; where one of them brings the process down, each by itself."""
 
         def all_of(_: str) -> str:
             return str(sum(agrees(case, suite["datasets"], read, evaluate) for case in cases))

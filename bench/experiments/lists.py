@@ -1,4 +1,4 @@
-"""How long do lists of executions take, by each filter and by pairs of them, over a large history?
+"""Measure how long lists of executions take, by each filter and by pairs, over a large history.
 
     python -m bench.experiments.lists --executions 1000000
     python -m bench.experiments.lists --executions 1000000 --store postgresql://…

@@ -1,4 +1,4 @@
-"""Which PostgreSQL driver carries the journal's batches with the least work: asyncpg or psycopg?
+"""Compare the work of the PostgreSQL drivers asyncpg and psycopg for the journal's batches.
 
     python -m bench.experiments.postgres_driver postgresql:///test?host=/run/postgresql&user=postgres
 

@@ -1,4 +1,4 @@
-"""What row-level security costs who lists executions, and whether their indexes are still used.
+"""Measure what row-level security costs lists of executions, and whether they still use their indexes.
 
     python -m bench.experiments.row_security postgresql:///test?host=/run/postgresql [rows]
 

@@ -1,4 +1,4 @@
-"""Which HTTP server asks the least of a webhook: ours on uvicorn, plain uvicorn, aiohttp, granian?
+"""Compare what HTTP servers ask of a webhook: ours on uvicorn, plain uvicorn, aiohttp, granian.
 
     python -m bench.experiments.servers
 

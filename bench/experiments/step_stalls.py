@@ -1,4 +1,4 @@
-"""What large events and answers of apps cost the event loop: the longest stall of each kind.
+"""Measure what large events and answers of apps cost the event loop: the longest stall of each kind.
 
     python -m bench.experiments.step_stalls --runs 5
 

@@ -97,7 +97,7 @@ def account(
 
 
 def ended(workload: Workload, run: str, ids: Arrivals) -> tuple[int, float]:
-    """How many events of a run have wholly arrived, and the seconds from first to last arrival."""
+    """Return how many events of a run have wholly arrived, and the seconds from first to last arrival."""
     mine = {id: seen for id, seen in ids.items() if id.startswith(run)}
     whole = {id.partition("/")[0] for id in mine}
     whole = {event for event in whole if all(due in mine for due in workload.due(event))}

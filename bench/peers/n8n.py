@@ -179,7 +179,7 @@ def _post(name: str, url: str) -> Node:
 
 
 def command(directory: Path, port: int) -> list[str]:
-    """What Node runs."""
+    """Return the command that Node runs."""
     return [PROGRAM, "start"]
 
 

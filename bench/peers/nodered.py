@@ -117,7 +117,7 @@ def _post(id: str, url: str) -> Node:
 
 
 def command(directory: Path, port: int) -> list[str]:
-    """What Node runs."""
+    """Return the command that Node runs."""
     where = ["--userDir", str(directory), "--settings", str(directory / "settings.js")]
     return [str(MODULES / "node-red" / "red.js"), *where, "--port", str(port), "--no-telemetry"]
 

@@ -1,4 +1,4 @@
-"""What a peer is to the benchmark, and how its process is run."""
+"""A peer in the benchmark, and how its process is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Peer:
     name: str
     package: str
     setup: str
-    """What is set up how, in a sentence that the results repeat."""
+    """The set-up of each part, in a sentence that the results repeat."""
     differs: Mapping[str, str]
     """Workload → where its flow does not do just what ours does."""
     path: str
@@ -40,9 +40,9 @@ class Peer:
     prepare: Callable[[Path, str], None]
     """Make a directory with all flows in it, for a destination's URL."""
     command: Callable[[Path, int], list[str]]
-    """What Node runs in such a directory to serve on a port."""
+    """The command that Node runs in such a directory to serve on a port."""
     says: tuple[str, ...] = ()
-    """What its output has said once it has started."""
+    """Texts that its output has said once it has started."""
     environment: Callable[[Path, int], Mapping[str, str]] = field(default=lambda _d, _p: {})
 
 
@@ -126,7 +126,7 @@ def free_port() -> int:
 
 
 def taken(url: str, body: bytes) -> bool:
-    """Whether an event is answered with a 2xx."""
+    """Send an event, and return whether it is answered with a 2xx."""
     request = Request(url, body, {"content-type": "application/json"})
     try:
         with _open(request, timeout=30) as answer:

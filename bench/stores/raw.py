@@ -18,7 +18,7 @@ def rates(measure: Callable[[int], Coroutine[Any, Any, float]]) -> dict[str, flo
 
 
 async def rate(insert: Callable[[], Awaitable[object]], tasks: int, seconds: float) -> float:
-    """How many inserts a second so many tasks get done, each waiting for its own."""
+    """Return how many inserts a second so many tasks get done, each waiting for its own."""
     count = 0
     ends = time.monotonic() + seconds
 

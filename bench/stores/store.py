@@ -1,4 +1,4 @@
-"""What the benchmark asks of a store, whichever it is."""
+"""The interface of a store to the benchmark, whichever it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVENT_ID = re.compile(rb'"id":"([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds: execution → event for each that succeeded, and how many there are."""
+    """The contents of a store: execution → event for each that succeeded, and how many there are."""
 
     events: Mapping[str, str]
     executions: int
@@ -26,7 +26,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a flow's events have in bytes, body and headers, and how many steps were recorded."""
+    """The bytes of a flow's events, body and headers, and the number of steps that were recorded."""
 
     event_bytes: int
     steps: int
@@ -46,7 +46,7 @@ class Store(Protocol):
         ...
 
     def live(self) -> int:
-        """How many executions have not ended."""
+        """Return how many executions have not ended."""
         ...
 
     def used_bytes(self) -> int:
@@ -54,11 +54,11 @@ class Store(Protocol):
         ...
 
     def read(self, flow: str, after: int = 0) -> Stored:
-        """What it holds of a flow, of executions accepted after a time (microseconds)."""
+        """Return what it holds of a flow, of executions accepted after a time (microseconds)."""
         ...
 
     def sizes(self, flow: str) -> Sizes:
-        """What it holds of a flow."""
+        """Return the sizes of what it holds of a flow."""
         ...
 
     def cpu_ms(self) -> float:
@@ -84,7 +84,7 @@ class Keeper(Protocol):
         ...
 
     def about(self) -> Mapping[str, Any]:
-        """What it is: version and settings."""
+        """Return its version and settings."""
         ...
 
 

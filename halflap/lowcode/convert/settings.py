@@ -34,7 +34,7 @@ Named = list[tuple[str, Piece]]
 def settings(module: WrittenModule) -> list[str]:
     """The class, line by line."""
     made = [f"class {module.settings}({module.names.use('Config')}):"]
-    made += ['    """What a customer fills in to activate the integration."""', ""]
+    made += ['    """The settings that a customer fills in to activate the integration."""', ""]
     meant = {*RESERVED, *STANDARD, *OTHERS, "Source", *components_in(module.source.data)}
     for page, members in module.document.config.items():
         for name, field in members.items():
