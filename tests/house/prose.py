@@ -1,8 +1,9 @@
 """Check what a machine can check of the conventions for words and prose: `python -m tests.house.prose`.
 
-Four rules: a docstring opens with a verb or a noun phrase; a class name is unique in the package; a
-room imports no private name of another room; a commit subject has at most 60 characters. Where old
-code still breaks a rule, `LIMITS` has the number of places that are left. It may only fall.
+Four rules: a docstring opens with a verb or a noun phrase, in the packages and in the tests, the
+benchmark and the examples; a class name is unique in the package; a room imports no private name of
+another room; a commit subject has at most 60 characters. Where old code still breaks a rule, `LIMITS`
+has the number of places that are left. It may only fall.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("halflap", "halflap_sandbox")
+BESIDE = ("tests", "bench", "examples")
+"""Folders beside the packages, whose docstrings are checked too."""
 COMPONENTS = "halflap/components/"
 OPENERS = re.compile(r"(What|Whether|How|Whoever|Those|Who|Whose|Which)\b")
 SUBJECT = 60
@@ -40,10 +43,10 @@ class Offence:
     message: str
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path (relative to the repository) and the syntax tree of each module."""
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+def sources(folders: tuple[str, ...]) -> Iterator[tuple[str, ast.Module]]:
+    """Yield the path (relative to the repository) and the syntax tree of each module in folders."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
 
 
@@ -115,8 +118,9 @@ def check_subjects() -> Iterator[Offence]:
 
 def offences() -> list[Offence]:
     """Return all offences against the four rules, by place."""
-    trees = list(sources())
-    found = [each for path, tree in trees for each in check_docstrings(path, tree)]
+    trees = list(sources(PACKAGES))
+    documented = (*trees, *sources(BESIDE))
+    found = [each for path, tree in documented for each in check_docstrings(path, tree)]
     found += [each for path, tree in trees for each in check_private_imports(path, tree)]
     return [*found, *check_class_names(trees), *check_subjects()]
 

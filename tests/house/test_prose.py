@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,17 @@ from tests.house import prose
 )
 def test_docstrings_that_open_with_a_question_word_are_found(source: str, found: int) -> None:
     assert len(list(prose.check_docstrings("halflap/x.py", ast.parse(source)))) == found
+
+
+def test_docstrings_beside_the_packages_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("halflap", "tests", "bench", "examples"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_text('"""What a lease is."""')
+    monkeypatch.setattr(prose, "ROOT", tmp_path)
+    found = [each.place for each in prose.offences() if each.rule == "docstring opener"]
+    assert found == ["halflap/x.py:1", "tests/x.py:1", "bench/x.py:1", "examples/x.py:1"]
 
 
 def test_private_names_of_another_room_are_found() -> None:
