@@ -114,8 +114,20 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
 
 async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
-    shown = shown_inputs(action, arguments)
-    return await in_pieces(shown, _inputs_data, sort=True)
+    written: dict[str, Any] = {}
+    for each in action.shape.inputs:
+        value = arguments.get(each.name)
+        if each.annotation is Any and is_large(value):  # so that its parts are dumped by themselves
+            try:
+                data = await in_pieces(value, partial(_input_data, each), sort=True)
+            except TypeError:
+                return encode_inputs(action, arguments)  # the error names the place
+            written[each.name] = msgspec.Raw(data)
+    return await in_pieces(shown_inputs(action, {**arguments, **written}), _inputs_data, sort=True)
+
+
+def _input_data(each: InputField, value: Any) -> bytes:
+    return _inputs_data(dumped(each, value))
 
 
 def shown_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,15 +90,19 @@ class Response:
     @property
     def text(self) -> str:
         """The body as text, by the charset that it names, else UTF-8."""
+        return self._text(self.body)
+
+    def _text(self, data: bytes) -> str:
         _, _, charset = self.headers.get("Content-Type", "").lower().partition("charset=")
         try:
-            return self.body.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
+            return data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
         except (LookupError, ValueError):
-            return self.body.decode("utf-8", "replace")
+            return data.decode("utf-8", "replace")
 
     @property
     def _beginning(self) -> str:
-        return clean(self.text[: 2 * KEPT])[:KEPT]
+        # No charset has more than 4 bytes a character, but for a few that switch between sets.
+        return clean(self._text(self.body[: 8 * KEPT])[: 2 * KEPT])[:KEPT]
 
     def raise_for_status(self) -> None:
         """Raise what a status of 400 and up, or a redirect that was not followed, means."""

@@ -29,6 +29,7 @@ from halflap.errors import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Limits, Policy, Response
 from halflap.sdk.schema import UNSET, File
@@ -377,6 +378,35 @@ async def test_text_has_the_charset_that_the_app_names(server: Destination, egre
     assert (await egress.request("GET", server.url)).text == "café"
     server.answer = answer(200, "Content-Type: text/plain; charset=none-such", body=b"caf\xe9")
     assert (await egress.request("GET", server.url)).text == "caf\ufffd"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/octet-stream"])
+@pytest.mark.parametrize(
+    "body", [b" " * 300 + b'{"a": 1.10}', b"[" + b"1," * 100_000 + b"1]", b"9" * 100_000, b"%PDF-"]
+)
+async def test_a_large_answer_is_not_decoded_where_the_loop_runs(
+    server: Destination, egress: Egress, monkeypatch: pytest.MonkeyPatch, kind: str, body: bytes
+) -> None:
+    """Whatever the app calls it; the longest text that is decoded here is a piece."""
+    server.answer = answer(200, f"Content-Type: {kind}", body=body + b" " * 100_000)
+    lengths: list[int] = []
+    decode_all = codec.decode_json
+
+    def decode(raw: bytes, *, bounded: bool) -> object:
+        lengths.append(len(raw))
+        return decode_all(raw, bounded=bounded)
+
+    monkeypatch.setattr(codec, "decode_json", decode)
+    response = await egress.request("GET", server.url)
+    if body[:1] in b" [":
+        assert response.json() == codec.decode(body)
+        lengths.remove(len(body))
+    else:
+        with pytest.raises(UpstreamError, match="not JSON"):
+            response.json()
+    assert max(lengths, default=0) <= 1
+    codec.decode(b" " * 70_000 + b"1")
+    assert max(lengths) > 70_000  # the control
 
 
 async def test_a_body_that_is_not_json_is_told_with_its_beginning(

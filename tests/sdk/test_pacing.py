@@ -10,21 +10,25 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field, SecretStr
 
+from halflap.components import http
 from halflap.sdk import codec, pacing, record
 from halflap.sdk.pacing import in_pieces, is_large, paced, texts
 from halflap.sdk.record import (
     Sealing,
     Unsealing,
     decode_value,
+    encode_inputs,
     encode_value,
     recall_value,
+    record_inputs,
     record_value,
     redact_data,
     redacted_data,
 )
 from halflap.sdk.redact import Redactor
-from halflap.sdk.schema import UNSET
+from halflap.sdk.schema import UNSET, File, Model
 
 SECRET = "quite-a-long-secret-of-an-app"
 WRITERS = {
@@ -189,3 +193,36 @@ def test_what_is_small_is_not_large() -> None:
     assert not is_large({"id": 1, "rows": [{"a": "b" * 100}] * 500})
     assert is_large({"text": "b" * 300_000})
     assert is_large([[1]] * 5_000)
+
+
+class Line(Model):
+    sku: str = Field(alias="SKU")
+    paid: bool | None = None
+
+
+parts = st.recursive(
+    st.none() | st.integers() | st.text(max_size=90) | st.just(UNSET) | st.just(Line(SKU="a")),
+    lambda inner: st.lists(inner) | st.dictionaries(names, inner),
+    max_leaves=30,
+)
+
+
+@settings(deadline=None)
+@given(json=parts, given_params=st.dictionaries(st.text(max_size=3), st.text(max_size=90)))
+def test_inputs_in_pieces_are_the_inputs_at_once(json: Any, given_params: dict[str, str]) -> None:
+    file, key = File("a.txt", b"data"), SecretStr("a-secret-key")
+    given = {"json": [json, file, key, json], "params": given_params, "path": "/x"}
+    whole = encode_inputs(http.request, given)
+    for piece in (1, 5):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(pacing, "PIECE", piece)
+            assert asyncio.run(record_inputs(http.request, given)) == whole
+
+
+async def test_an_input_that_cannot_be_recorded_is_refused_with_its_place(small: None) -> None:
+    given = {"json": [1, 2, 3, {"a": [object()] * 3, "b": 1}]}
+    place = r"^\$\.json\[3\]\.a\[0\]: an object"
+    with pytest.raises(TypeError, match=place):
+        encode_inputs(http.request, given)
+    with pytest.raises(TypeError, match=place):
+        await record_inputs(http.request, given)

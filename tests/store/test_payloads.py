@@ -1,7 +1,9 @@
 """Large payloads: kept apart, durable before their row, checked as they are read, swept up."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,8 +11,8 @@ import pytest
 
 from halflap.errors import BlobLost, StoreError
 from halflap.model import Event, FlowKey, LogLine, Outcome, Record, Retention, Start, new_id
-from halflap.store.blobs import Nowhere
-from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs import Nowhere, payloads
+from halflap.store.blobs.payloads import LONG_TO_HASH, Payloads
 from halflap.store.blobs.register import Register
 from halflap.store.retention import DAY, RetentionRules
 from halflap.store.store import Store
@@ -85,10 +87,35 @@ async def test_large_payloads_are_files_and_small_ones_are_rows(store: Store, tm
     assert outcome.result == LARGE
 
 
+async def test_long_payloads_are_hashed_in_threads(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event, a step's inputs and result, a log line's fields and a flow's result."""
+    here, seen = threading.get_ident(), list[tuple[int, bool]]()
+    digest_of = payloads.digest_of
+
+    def digest(key: str, data: bytes) -> bytes:
+        seen.append((len(data), threading.get_ident() == here))
+        return digest_of(key, data)
+
+    monkeypatch.setattr(payloads, "digest_of", digest)
+    texts = [b'"' + b"x" * (LONG_TO_HASH + n) + b'"' for n in range(5)]
+    [accepted] = await store.journal.accept([start(texts[0])], claim=1, lease=LEASE)
+    assert accepted.claim is not None
+    record = replace(step(texts[1]), inputs=texts[2])
+    line = LogLine(1, "info", "x", texts[3])
+    await store.journal.commit(accepted.claim.lease, [record], [line])
+    await store.journal.end(accepted.claim.lease, [], [], Outcome("succeeded", result=texts[4]))
+    assert sorted(seen) == [(len(each), False) for each in texts]
+    seen.clear()
+    await store.journal.accept([start()], claim=0, lease=LEASE)  # the control is shorter
+    assert seen == [(len(LARGE), True)]
+
+
 async def test_the_blob_is_there_before_its_row(store: Store, tmp_path: Path):
     seen: list[int] = []
-    payloads = cast(Payloads, store.journal)
-    accept = payloads.journal.accept
+    kept = cast(Payloads, store.journal)
+    accept = kept.journal.accept
 
     class Spied:
         def __getattr__(self, name: str) -> Any:
@@ -98,9 +125,9 @@ async def test_the_blob_is_there_before_its_row(store: Store, tmp_path: Path):
             seen.append(len(files(tmp_path)))
             return await accept(*args, **named)
 
-    journal = payloads.journal
-    payloads.journal = cast(Any, Spied())
-    await payloads.accept([start()], claim=0, lease=LEASE)
+    journal = kept.journal
+    kept.journal = cast(Any, Spied())
+    await kept.accept([start()], claim=0, lease=LEASE)
     assert seen == [1]
 
 

@@ -334,6 +334,9 @@ class Payloads:
         def keep(data: bytes | None, part: Part) -> Any:
             return outgoing.keep(customer, lease.execution, data, part)
 
+        payloads = [each.inputs for each in records] + [each.result for each in records]
+        payloads += [each.fields for each in logs]
+        await outgoing.hash([(customer, each) for each in (*payloads, result) if each is not None])
         kept = [_each(record, keep) for record in records]
         lines = [replace(line, fields=keep(line.fields, "log")) for line in logs]
         outcome = keep(result, "result")
