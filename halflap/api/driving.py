@@ -35,11 +35,12 @@ class StepLost(Exception):
 
 
 class BulkDriver:
-    """The role that does what bulks say."""
+    """The role that does what bulks say; with `own`, only those that this process began."""
 
-    def __init__(self, catalogue: Catalogue, bulks: BulkOperations) -> None:
+    def __init__(self, catalogue: Catalogue, bulks: BulkOperations, *, own: bool = False) -> None:
         self._catalogue = catalogue
         self._bulks = bulks
+        self._own = own
         self._worker = secrets.token_hex(8)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -67,6 +68,8 @@ class BulkDriver:
     async def _look(self) -> None:
         for each in await self._catalogue.bulks.running():
             if each.id in self._tasks or self._stopping.is_set():
+                continue
+            if self._own and each.id not in self._bulks.begun:
                 continue
             if await self._catalogue.bulks.take(each.id, self._worker, LEASE):
                 # Read again: whoever had it may have come further meanwhile.

@@ -152,7 +152,8 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
             output.line((bulk.id, "bold"), f": {counted(bulk.total)}")
             output.note(("It is done once a server runs: halflap serve", "yellow"))
         return
-    output.progress((f"{bulk.id}: goes on on the server, also after Ctrl-C", "dim"))
+    where = "at the server, also after Ctrl-C" if api.runs else "once a server runs, after Ctrl-C"
+    output.progress((f"{bulk.id}: goes on {where}", "dim"))
     shown = -1
     while bulk.state == "running":
         come = bulk.done + bulk.refused

@@ -201,6 +201,10 @@ class Client:
         return answer
 
 
+class ServerAway(HalflapError):
+    """The server cannot be reached."""
+
+
 class HttpLine:
     """The API of a server that runs, over HTTP."""
 
@@ -284,9 +288,9 @@ class HttpLine:
     def _headers(self, path: str) -> dict[str, str]:
         return {} if path == "/api/health" else {"Authorization": f"Bearer {self._token}"}
 
-    def _unreachable(self, error: Exception) -> HalflapError:
+    def _unreachable(self, error: Exception) -> ServerAway:
         said = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-        return HalflapError(
+        return ServerAway(
             f"the server at {self.where} cannot be reached: {said or type(error).__name__}. "
             "Is it running, and the address right?"
         )

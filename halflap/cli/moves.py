@@ -10,7 +10,7 @@ from typing import Any
 
 from halflap.api.execution_view import ExecutionView, StepView
 from halflap.api.view import CatchUpView, InstanceView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client, ServerAway, path, read
 from halflap.cli.output import Output, Part, full_name, quoted, state, took, version
 from halflap.cli.record import text_of
 from halflap.errors import HalflapError, NotFound
@@ -50,19 +50,27 @@ async def settle(
     if not begun:
         found = read(InstanceView, await api.post(f"{where}/{move.verb}", draft, **move.query))
     output.progress((f"{found.state} {named} …", "dim"))
+    if not api.runs:
+        output.progress(("no server runs: this command does it, and runs nothing else", "dim"))
     before, catch_up = None if begun else instance.deployment, found.catch_up
     steps = DeploymentSteps(api, output)
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while found.state in BETWEEN:
         await steps.show(found.deployment, before)
+        see = f"See: {output.command(f'halflap instances show {quoted(named)}')}"
         if loop.time() > end:
+            goes_on = "at the server" if api.runs else "once a server runs"
             raise HalflapError(
-                f"{named} is still {found.state} after {within:.0f} s; it goes on at the server. "
-                f"See: {output.command(f'halflap instances show {quoted(named)}')}"
+                f"{named} is still {found.state} after {within:.0f} s; it goes on {goes_on}. {see}"
             )
         await asyncio.sleep(LOOKS_EVERY)
-        found = read(InstanceView, await api.get(where))
+        try:
+            found = read(InstanceView, await api.get(where))
+        except ServerAway as error:
+            raise ServerAway(
+                f"{error.message} {named} was {found.state}: that goes on once the server is back. {see}"
+            ) from error
     await steps.show(found.deployment, before)
     if found.state == "failed" or (found.error and move.reaches == "active"):
         raise HalflapError(failed(output, named, move, found))

@@ -1,29 +1,35 @@
 """The API of a store that no server has open: called in this process, without any port.
 
 The engine runs only once something is asked that needs it (an instance's move), and until the
-command ends; what is under way then goes on with the next server.
+command ends; what is under way then goes on with the next server. It runs what belongs to that move:
+everything else waits for a server, which has the settings for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import structlog
 
 from halflap.cli.client import NEXT, ApiAnswer
-from halflap.errors import HalflapError
+from halflap.cli.dev import LOOPBACK
+from halflap.cli.workbench import ADDRESSES
+from halflap.errors import HalflapError, NotFound
 from halflap.server.host import Host, token_of
 from halflap.server.role import COMMAND
 from halflap.server.settings import Settings
 
 NEEDS_ENGINE = re.compile(
-    r"/api/(instances/[^/]+/(activate|redeploy|upgrade|disable)|integrations/[^/]+/upgrade"
-    r"|bulks/[^/]+/back)"
+    r"POST /api/(instances/(?P<moved>[^/]+)/(activate|redeploy|upgrade|disable)"
+    r"|integrations/[^/]+/upgrade|bulks/[^/]+/back)"
+    r"|PATCH /api/instances/(?P<configured>[^/]+)"
 )
 QUIET = 40
 """Errors only: a command is not a server, and has no log."""
@@ -49,7 +55,9 @@ class Offline:
             wrapper_class=structlog.make_filtering_bound_logger(QUIET),
             logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         )
-        return cls(await Host.open(settings, role=COMMAND))
+        if (settings.dir / ADDRESSES).exists():  # a dev server's own store: its apps run here
+            settings = replace(settings, egress_allow=(*settings.egress_allow, *LOOPBACK))
+        return cls(await Host.open(settings, role=COMMAND, probation=False))
 
     async def close(self) -> None:
         """Let what runs end within a moment, and close the store."""
@@ -61,8 +69,8 @@ class Offline:
         self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
     ) -> ApiAnswer:
         """Send one request."""
-        if method == "POST" and NEEDS_ENGINE.fullmatch(path):
-            await self._work()
+        if found := NEEDS_ENGINE.fullmatch(f"{method} {path}"):
+            await self._work(found["moved"] or found["configured"])
         sent: list[dict[str, Any]] = []
         asked = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -110,11 +118,13 @@ class Offline:
             "server": ("127.0.0.1", 0),
         }
 
-    async def _work(self) -> None:
-        """Run the engine from now on, and go on with what an earlier server left undone."""
+    async def _work(self, instance: str | None) -> None:
+        """Run the engine from now on, and go on with a move of the instance that was left undone."""
         if self._engine is None:
             await self.host.store.journal.void()
             run = self.host.engine.run(self.host.executor)
             self._engine = asyncio.create_task(run, name="engine")
             self._bulks = asyncio.create_task(self.host.crew.bulks.run(), name="bulks")
-            await self.host.deployer.resume()
+        if instance is not None:
+            with contextlib.suppress(NotFound):  # the API says so
+                await self.host.deployer.go_on(instance)

@@ -28,6 +28,8 @@ from halflap.sdk.signature import Signature, Unsigned
 from halflap.server.host import Host
 from halflap.server.settings import PREFIX, Settings
 
+ADDRESSES = "dev.json"
+"""The file beside the store of a dev server that has the addresses of its instances."""
 CUSTOMER = "dev"
 TARGET = "dev"
 SETTLES = 60.0
@@ -306,12 +308,12 @@ class Workbench:
 
     async def _note_address(self, instance: Instance) -> None:
         addresses = self._addresses() | {instance.id: self._host.base_url}
-        path = self._host.settings.dir / "dev.json"
+        path = self._host.settings.dir / ADDRESSES
         await anyio.to_thread.run_sync(path.write_bytes, msgspec.json.encode(addresses))
 
     def _addresses(self) -> dict[str, str]:
         try:
-            text = (self._host.settings.dir / "dev.json").read_bytes()
+            text = (self._host.settings.dir / ADDRESSES).read_bytes()
             return msgspec.json.decode(text, type=dict[str, str])
         except (OSError, msgspec.DecodeError):
             return {}

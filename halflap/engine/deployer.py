@@ -26,6 +26,7 @@ from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import (
     BETWEEN,
     CALL,
+    SYSTEM,
     Clock,
     Event,
     FlowKey,
@@ -250,6 +251,12 @@ class Deployer:
                         await self._wake.wait()
         finally:
             stop()
+
+    async def go_on(self, instance: str) -> None:
+        """Go on with a move of an instance that an earlier process left."""
+        found = await self._catalogue.instances.get(instance)
+        if found.state in BETWEEN:
+            await self._resume(found)
 
     async def resume(self) -> None:
         """Go on with what an earlier process left (a server's start)."""
@@ -661,6 +668,10 @@ class Deployer:
     ) -> Instance:
         if not self._makes_moves:
             return instance
+        if self._engine.only is not None:
+            self._engine.only.add((SYSTEM, instance.id))
+            if instance.state == "disabling":  # what runs may end
+                self._engine.only.add((instance.customer, instance.id))
         previous = self._moves.pop(instance.id, None)
         if previous is not None:
             previous.cancel()

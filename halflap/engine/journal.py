@@ -47,6 +47,7 @@ from halflap.store.protocol import (
 )
 from halflap.store.rules.continuing import question_of
 from halflap.store.rules.order import superseded
+from halflap.store.turns import Place
 
 log = structlog.get_logger("halflap.engine")
 
@@ -58,6 +59,7 @@ GRACE_SECONDS = 30.0
 """Seconds that a cancelled execution that runs gets to come to its next step, before it is cut."""
 CUT_SECONDS = 5.0
 """Seconds that one that is cut gets to unwind, before it is ended whatever its code does."""
+LOOKS_EVERY: Micros = 200_000
 GIVE_BACK_SECONDS = 1.0
 """Seconds until a store that failed is tried again: to claim from it, to give back what it stopped.
 """
@@ -117,6 +119,8 @@ class JournalEngine:
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = self._cutting = False
+        self.only: set[Place] | None = None
+        """The places of which this process claims executions; None: of all."""
         self.attempts = 0
         """The number of turns that were handed out by this process."""
         self._abandoning: set[asyncio.Task[None]] = set()
@@ -151,7 +155,7 @@ class JournalEngine:
     async def _start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
-        free = self._free() if self._handler is not None else 0
+        free = self._free() if self._handler is not None and self.only is None else 0
         claim = self._shares.at_once(len(starts), free, customers)
         claimed_at = self._monotonic()
         self._reserved += claim
@@ -297,12 +301,14 @@ class JournalEngine:
         share = self._shares.now(self._free())
         self._reserved += room
         try:
-            claims = await self.journal.claim(room, self._lease, share=share)
+            claims = await self.journal.claim(room, self._lease, share=share, only=self.only)
             if self._suspects and len(claims) < room:
                 left = room - len(claims)
                 self._suspects = False  # whoever nudges meanwhile is heard
                 try:
-                    suspects = await self.journal.claim(left, self._lease, probation=True)
+                    suspects = await self.journal.claim(
+                        left, self._lease, probation=True, only=self.only
+                    )
                 except BaseException:
                     self._suspects = True
                     raise
@@ -319,6 +325,8 @@ class JournalEngine:
 
     async def _next_due(self) -> Micros | None:
         """When the next one that this process runs by itself becomes due."""
+        if self.only is not None:  # it lives for a moment only
+            return self._clock() + LOOKS_EVERY
         due = await self.journal.next_due()
         if not self._runs_suspects:
             return due

@@ -91,6 +91,8 @@ class Host:
             hints=store.hints,
             grace=settings.cancel_seconds,
         )
+        if not role.serves:
+            self.engine.only = set()
         self.library = Library(store.catalogue.versions.bundle, settings.dir / "bundles")
         self.throttles = Throttles(store.journal, self.clock)
         self.resolver = Resolver(
@@ -153,7 +155,7 @@ class Host:
             self.deployer,
             self.scheduler,
             self.pruner,
-            BulkDriver(store.catalogue, self.operations.bulks),
+            BulkDriver(store.catalogue, self.operations.bulks, own=not role.serves),
             self.parking,
             self.throttles,
             shared=store.hints is not None,

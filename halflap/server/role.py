@@ -18,6 +18,8 @@ class Role:
     accepts: bool
     runs: bool
     listens: bool = True
+    serves: bool = True
+    """False for a command, which makes the move that it is asked for, and runs nothing else."""
 
     @property
     def answers(self) -> bool:
@@ -46,6 +48,6 @@ class Role:
 
 SERVE = Role("serve", accepts=True, runs=True)
 GATEWAY = Role("gateway", accepts=True, runs=False)
-COMMAND = Role("command", accepts=True, runs=True, listens=False)
+COMMAND = Role("command", accepts=True, runs=True, listens=False, serves=False)
 """A command that opens the store itself, since no server has it open here."""
 WORKER = Role("worker", accepts=False, runs=True, listens=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from halflap.model import CustomerLimits, FlowKey, Micros, Start
 from halflap.store import limiting, reading
@@ -127,6 +127,17 @@ def due(
     if limits:
         limiting.spend(connection, limits, begun, turns, running, now)
     return chosen
+
+
+def due_of(
+    connection: sqlite3.Connection, now: Micros, room: int, probation: bool, only: Iterable[Place]
+) -> list[str]:
+    """Return the next executions of places."""
+    found: list[str] = []
+    for place in only:
+        values = (*place, now, int(probation), room - len(found), 0)
+        found += [row[0] for row in connection.execute(DUE_OF_PLACE, values)]
+    return found
 
 
 def _chosen(

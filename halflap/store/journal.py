@@ -28,7 +28,7 @@ from halflap.model import (
 )
 from halflap.store import gates, limiting, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
-from halflap.store.claiming import HASTEN, due, next_due, take
+from halflap.store.claiming import HASTEN, due, due_of, next_due, take
 from halflap.store.continuing import hand_over
 from halflap.store.hindsight import Hindsight
 from halflap.store.history import History, missing
@@ -59,7 +59,7 @@ from halflap.store.scope import CustomerScope
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.state import StateVerbs
 from halflap.store.traffic import Traffic
-from halflap.store.turns import Share, TurnRotation
+from halflap.store.turns import Place, Share, TurnRotation
 
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
@@ -132,7 +132,13 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         return await self._database.post(job)
 
     async def claim(
-        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+        self,
+        room: int,
+        lease: Micros,
+        *,
+        probation: bool = False,
+        share: Share | None = None,
+        only: Collection[Place] | None = None,
     ) -> list[Claim]:
         now = self._clock()
         before = self._hindsight.before
@@ -140,9 +146,11 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         def job(connection: sqlite3.Connection) -> list[Claim]:
             if before:
                 connection.execute(HASTEN, (now, before))
-            chosen = due(
-                connection, now, room, probation, self._turns[probation], share, self.default_limits
-            )
+            if only is not None:
+                chosen = due_of(connection, now, room, probation, only)
+            else:
+                turns, default = self._turns[probation], self.default_limits
+                chosen = due(connection, now, room, probation, turns, share, default)
             return take(connection, chosen, now, now + lease)
 
         claims = await self._database.write(job)

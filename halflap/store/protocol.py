@@ -36,7 +36,7 @@ from halflap.model import (
 )
 from halflap.store.retention import RetentionRules
 from halflap.store.scope import CustomerScope
-from halflap.store.turns import Share
+from halflap.store.turns import Place, Share
 
 CancelResult = Literal["ended", "asked", "over"]
 """The result of a cancellation: it has ended, its worker is asked to end it, or it had ended before."""
@@ -265,13 +265,19 @@ class Journal(Protocol):
         ...
 
     async def claim(
-        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+        self,
+        room: int,
+        lease: Micros,
+        *,
+        probation: bool = False,
+        share: Share | None = None,
+        only: Collection[Place] | None = None,
     ) -> list[Claim]:
         """Claim up to `room` due executions for `lease` microseconds.
 
         Fairly between customers, then between their instances; of no customer more than its limits
-        and `share` allow. With `probation`, only those whose last claim ended uncleanly; else only
-        the others.
+        and `share` allow; or, whatever these allow, `only` those of places. With `probation`, only
+        those whose last claim ended uncleanly; else only the others.
         """
         ...
 

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 from click.testing import CliRunner, Result
 
 from halflap.cli import main
+from halflap.cli.offline import Offline
+from halflap.cli.reach import settings_here
 from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
@@ -176,6 +179,40 @@ def test_an_instance_lives_where_no_server_runs(project):
     assert run("instances", "remove", "orders", input="n\n").exit_code == 1
     ok("instances", "remove", "orders", "--yes")
     assert plain("instances", "list") == []
+
+
+async def send(project: Path, url: str, event: Any) -> None:
+    """Have an event accepted where nothing runs."""
+    offline = await Offline.open(settings_here(project))
+    try:
+        path, body = urlsplit(url).path, json.dumps(event).encode()
+        answer = await offline.call("POST", path, "", body, "application/json", 1.0)
+        assert answer.status == 200, answer
+    finally:
+        await offline.close()
+
+
+def test_a_move_without_a_server_runs_nothing_else(project):
+    ok("deploy")
+    for each in ("Initech", "Acme"):
+        ok("customers", "add", each)
+        ok("instances", "add", each, "orders", "--config", "label=A", "--activate")
+    for each in ("Initech/orders", "Acme/orders"):
+        [(_, url)] = plain("instances", "show", each)["urls"].items()
+        asyncio.run(send(project, url, {"id": -1}))
+    moved = run("instances", "activate", "Acme/orders")
+    assert moved.exit_code == 0
+    assert "runs nothing else" in moved.stderr
+    assert [e["state"] for e in plain("executions", "list", "--flow", "incoming")] == ["queued"] * 2
+    assert plain("instances", "disable", "Acme/orders")["state"] == "disabled"
+    states = {e["instance"]: e["state"] for e in plain("executions", "list", "--flow", "incoming")}
+    assert sorted(states.values()) == ["failed", "queued"], "what is disabled may end"
+    ok("instances", "activate", "Acme/orders")
+    replays = run("executions", "replay", "--where", "state=failed", "--yes")
+    assert "once a server runs" in replays.stderr
+    ok("instances", "activate", "Acme/orders")
+    [bulk] = [plain("bulks", "list")]
+    assert (bulk["state"], bulk["done"]) == ("running", 0)
 
 
 def test_tokens_are_minted_listed_and_revoked(project):

@@ -958,6 +958,21 @@ async def claimed(journal: Journal, room: int = 10) -> list[str]:
     return [each.start.execution for each in claims]
 
 
+@ON_EVERY_STORE
+async def test_only_what_is_of_some_places_is_claimed(journal: Journal):
+    own, deploy = start(flow(instance="ins_a")), start(flow(instance="ins_a", name="$deploy"))
+    other = start(flow(instance="ins_b", name="$deploy"))
+    await accepted(journal, own, deploy, other)
+    for only, wanted in (
+        (set[tuple[str, str]](), []),
+        ({("$", "ins_a")}, [deploy]),
+        ({(own.flow.customer, "ins_a"), ("$", "ins_c")}, [own]),
+    ):
+        claims = await journal.claim(10, LEASE, only=only)
+        assert [each.start.execution for each in claims] == [each.execution for each in wanted]
+    assert await claimed(journal) == [other.execution]
+
+
 async def test_executions_of_one_order_run_one_at_a_time_as_they_were_accepted(journal: Journal):
     starts = [ordered() for _ in range(4)]
     answers = await journal.accept(starts[:3], claim=3, lease=LEASE)

@@ -93,8 +93,11 @@ class Operations:
         )
         self.tracing = Tracing(self.versions, journal, resolver)
         changed = asyncio.Event() if of is None else of.bulks.changed
+        begun = set[str]() if of is None else of.bulks.begun
         upgrades = Upgrades(catalogue, self.instances)
-        self.bulks = BulkOperations(catalogue, journal, self.executions, upgrades, clock, changed)
+        self.bulks = BulkOperations(
+            catalogue, journal, self.executions, upgrades, clock, changed, begun
+        )
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
         self.retaining = Retaining(store.catalogue.retentions)

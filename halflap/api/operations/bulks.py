@@ -118,6 +118,8 @@ class BulkOperations:
     upgrades: Upgrades
     clock: Clock
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: set[str] = field(default_factory=set[str])
+    """The bulks that were begun in this process."""
 
     async def plan(
         self, verb: ExecutionVerb, where: Filter, request: ReplayRequest | None = None
@@ -189,6 +191,7 @@ class BulkOperations:
     async def _add(self, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros) -> Bulk:
         bulk = Bulk(new_id("blk", now=now), verb, wanted, "running", total, now)
         await self.catalogue.bulks.add(bulk)
+        self.begun.add(bulk.id)
         self.changed.set()
         return bulk
 

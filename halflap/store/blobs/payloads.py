@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -46,7 +46,7 @@ from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
 from halflap.store.retention import DAY, RetentionRules
 from halflap.store.scope import CustomerScope
-from halflap.store.turns import Share
+from halflap.store.turns import Place, Share
 
 log = structlog.get_logger("halflap.store")
 
@@ -191,9 +191,15 @@ class Payloads:
     # -- out ------------------------------------------------------------------------------------
 
     async def claim(
-        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+        self,
+        room: int,
+        lease: Micros,
+        *,
+        probation: bool = False,
+        share: Share | None = None,
+        only: Collection[Place] | None = None,
     ) -> list[Claim]:
-        claims = await self.journal.claim(room, lease, probation=probation, share=share)
+        claims = await self.journal.claim(room, lease, probation=probation, share=share, only=only)
         if not any(_refers(each.start.event, each.history) for each in claims):
             return claims
         found = await asyncio.gather(*[self._handed_out(each) for each in claims])

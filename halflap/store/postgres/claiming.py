@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from halflap.model import CustomerLimits, FlowKey, Micros, Start
@@ -124,6 +124,15 @@ async def due(
             await limiting.spend(connection, limits, begun, turns, running, now)
         return chosen
     return await _in_turns(connection, now, room, probation, turns, share, default)
+
+
+async def due_of(
+    connection: Connection, now: Micros, room: int, probation: bool, only: Iterable[Place]
+) -> list[str]:
+    """Lock who is next of places."""
+    asks = [ClaimRequest(place, room, 0) for place in only]
+    found = await _found(connection, asks, probation, now)
+    return [id for ids in found for id in ids][:room]
 
 
 async def _in_turns(

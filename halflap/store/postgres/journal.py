@@ -54,7 +54,7 @@ from halflap.store.protocol import (
 )
 from halflap.store.recording import text
 from halflap.store.scope import CustomerScope
-from halflap.store.turns import Share, TurnRotation
+from halflap.store.turns import Place, Share, TurnRotation
 
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
@@ -126,16 +126,24 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         return item.answers
 
     async def claim(
-        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+        self,
+        room: int,
+        lease: Micros,
+        *,
+        probation: bool = False,
+        share: Share | None = None,
+        only: Collection[Place] | None = None,
     ) -> list[Claim]:
         if room <= 0:
             return []
 
         async def job(connection: Connection) -> list[Claim]:
             now = self._clock()
-            ids = await claiming.due(
-                connection, now, room, probation, self._turns[probation], share, self.default_limits
-            )
+            if only is not None:
+                ids = await claiming.due_of(connection, now, room, probation, only)
+            else:
+                turns, default = self._turns[probation], self.default_limits
+                ids = await claiming.due(connection, now, room, probation, turns, share, default)
             if not ids:
                 return []
             return await claiming.take(connection, ids, now, now + lease, self._worker)
