@@ -97,7 +97,7 @@ def rewritten(
         else:
             made = new if _stays(new, inside=_depth(text[:at]) > 0) else _quoted(new)
         title = f"write {new} ({choice})" if choice else f"write {new}"
-        return Fix(title, place.line, place.column, len(written), made)
+        return Fix(title, place.line, place.column, len(written), made, choice=choice != "")
 
     return mend
 

@@ -162,13 +162,17 @@ _UNSIGNED = re.compile(r"^unsigned:[ \t]*\n((?:[ \t]+.*\n?|[ \t]*\n)*)", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A fix of a finding: from its place on, `length` characters become `text`."""
+    """A fix of a finding: from its place on, `length` characters become `text`.
+
+    choice: it is one of several, of which a person has to choose; the title says when it is right.
+    """
 
     title: str
     line: int
     column: int
     length: int
     text: str
+    choice: bool = False
 
     def applied(self, lines: Sequence[str]) -> list[str]:
         """A source's lines with what mends it."""

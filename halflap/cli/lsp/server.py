@@ -335,7 +335,7 @@ def _action(uri: str, finding: Finding, fix: Fix, positions: Positions) -> lsp.C
         fix.title[:1].upper() + fix.title[1:],
         lsp.CodeActionKind.QuickFix,
         [_diagnostic(finding, positions)],
-        is_preferred=True,
+        is_preferred=not fix.choice,
         edit=lsp.WorkspaceEdit({uri: [edit]}),
     )
 

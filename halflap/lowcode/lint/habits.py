@@ -463,7 +463,10 @@ def _function_edit(
         return _Edit(start, end, None, message, at)
     shown = re.match(r"\$\w+(?=\()", new) if "." not in name and "[" not in name else None
     note = foreign_calls.NOTES.get(plain, "")
-    note = "" if sure or not new.startswith("$") or name == "LEN" else note
+    if sure or not new.startswith("$") or name == "LEN":
+        note = ""
+    elif (plain == "substring" and at > start) or (plain == "replace" and "$replace" not in new):
+        note = ""  # a method, whose end is a length already; by places
     message += f"; write {shown[0]}, as in {new}" if shown else f"; write {new}"
     message += f"; {note}" if note else ""
     return _Edit(start, end, _bracketed(text, start, end, new), message, at, choice=note)
@@ -484,11 +487,17 @@ def _alone(text: MaskedText, start: int, end: int) -> bool:
     return before in ("", "(", ",") and after in ("", ")", ",")
 
 
+_LISTS = re.compile(r"\$(?:append|distinct|filter|keys|list|map|reverse|sort|split)\(")
+"""Functions that give lists."""
+
+
 def _fields(text: MaskedText) -> Iterator[_Edit]:
     for found in _LENGTH.finditer(text.mask):
         start = text.before(found.start())
         of = text.raw[start : found.start()]
-        kind = text.kind(of)
+        gives = _LISTS.match(of)
+        whole = gives is not None and MaskedText(of).closing(gives.end() - 1) == len(of)
+        kind = "array" if whole else text.kind(of)
         new = f"$length({of})" if kind == "string" else f"$count({of})"
         message = f"`.{found['name']}` reads a field of that name; "
         message += {
