@@ -15,7 +15,7 @@ from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
-from halflap.store.protocol import Journal
+from halflap.store.protocol import CancelResult, Journal
 from halflap.store.store import Store
 from tests.cluster import ordinary_url
 from tests.simulation.shared import simulated_journal
@@ -35,6 +35,13 @@ ON_EVERY_STORE = pytest.mark.parametrize(
 """For conformance tests of what threads, a blob store or simulated transactions could do otherwise:
 shared commits, payloads. All other SQL is that of `memory` or of `postgresql`.
 """
+
+
+async def cancel_one(
+    journal: Journal, execution: str, reason: str, cut_at: Micros = 0
+) -> CancelResult:
+    """Cancel one execution; what became of that."""
+    return (await journal.cancel_many([execution], reason, cut_at))[execution]
 
 
 class StandingClock:

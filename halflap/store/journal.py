@@ -307,14 +307,6 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
 
         return await self._database.write(job)
 
-    async def pardon(self, executions: Sequence[str]) -> None:
-        def job(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "UPDATE executions SET probation = 0 WHERE id = ?", [(e,) for e in executions]
-            )
-
-        await self._database.write(job)
-
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         now = self._clock()
         return await self._database.write(
@@ -327,12 +319,6 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
     async def load(self, customer: str, most: int) -> CustomerLoad:
         now = self._clock()
         return await self._database.read(lambda c: limiting.load(c, customer, now, most))
-
-    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
-        done = (await self.cancel_many([execution], reason, cut_at)).get(execution)
-        if done is None:
-            raise missing(execution)
-        return done
 
     async def cancel_many(
         self, executions: Collection[str], reason: str, cut_at: Micros = 0

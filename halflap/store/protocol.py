@@ -386,10 +386,6 @@ class Journal(Protocol):
         """Note an unclean end of a claim; back to the queue, on probation."""
         ...
 
-    async def pardon(self, executions: Sequence[str]) -> None:
-        """End the probation of executions that did not end their process."""
-        ...
-
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         """When the next execution becomes due that may be claimed; None where none does by time.
 
@@ -398,14 +394,12 @@ class Journal(Protocol):
         """
         ...
 
-    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
-        """End it, or ask the one that runs it to; `cut_at` is when that one cuts it."""
-        ...
-
     async def cancel_many(
         self, executions: Collection[str], reason: str, cut_at: Micros = 0
     ) -> dict[str, CancelResult]:
-        """Cancel executions in one transaction; ids that do not exist are left out."""
+        """End executions, or ask those that run to end, in one transaction; `cut_at` is when these are
+        cut. Ids that do not exist are left out.
+        """
         ...
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:

@@ -27,7 +27,7 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
-from tests.journals import ON_EVERY_STORE, StandingClock
+from tests.journals import ON_EVERY_STORE, StandingClock, cancel_one
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -113,7 +113,7 @@ async def test_a_lost_fence_accepts_no_next_one(journal: Journal):
 
 async def test_one_that_is_to_be_cancelled_does_not_go_on(journal: Journal):
     first = await begun(journal)
-    await journal.cancel(id_of(first), "enough")
+    await cancel_one(journal, id_of(first), "enough")
     next = following(first)
     assert await journal.end(first.lease, [], [], OVER, next=next) is Written.CANCELLED
     assert await journal.execution(next.start.execution) is None
@@ -223,7 +223,7 @@ async def test_a_cancelled_link_tells_the_parent_under_the_first_id(journal: Jou
     first = await begun(journal, parent=id_of(parent))
     next = following(first)
     await journal.end(first.lease, [], [], OVER, next=next)
-    assert await journal.cancel(next.start.execution, "enough") == "ended"
+    assert await cancel_one(journal, next.start.execution, "enough") == "ended"
     assert await journal.signals(id_of(parent)) == [Signal(child_signal(id_of(first)), b"")]
 
 
@@ -352,7 +352,7 @@ async def test_what_is_cancelled_before_it_begins_may_come_again(journal: Journa
         await journal.hold("ins_a")
     first, again = start(dedupe=key), start(dedupe=key)
     await journal.accept([first], claim=0, lease=LEASE)
-    assert await journal.cancel(first.execution, "enough") == "ended"
+    assert await cancel_one(journal, first.execution, "enough") == "ended"
     (answer,) = await journal.accept([again], claim=0, lease=LEASE)
     assert answer.duplicate_of is None
     (answer,) = await journal.accept([start(dedupe=key)], claim=0, lease=LEASE)
@@ -363,7 +363,7 @@ async def test_what_began_keeps_its_key_when_it_is_cancelled(journal: Journal):
     key = Dedupe("order 7")
     first = await begun(journal, dedupe=key)
     await journal.release(first.lease, [], [], Release("later", 1))
-    assert await journal.cancel(id_of(first), "enough") == "ended"
+    assert await cancel_one(journal, id_of(first), "enough") == "ended"
     (answer,) = await journal.accept([start(dedupe=key)], claim=0, lease=LEASE)
     assert answer.duplicate_of == id_of(first)
 
@@ -376,7 +376,7 @@ async def test_a_key_that_another_one_has_by_now_is_not_freed(
     await journal.accept([first], claim=0, lease=LEASE)
     clock.now += 11 * SECOND
     await journal.accept([second], claim=0, lease=LEASE)
-    await journal.cancel(first.execution, "enough")
+    await cancel_one(journal, first.execution, "enough")
     (answer,) = await journal.accept([start(dedupe=key)], claim=0, lease=LEASE)
     assert answer.duplicate_of == second.execution
 
@@ -388,6 +388,6 @@ async def test_a_link_that_is_cancelled_before_it_begins_keeps_the_key_of_its_ch
     first = await begun(journal, dedupe=key)
     next = following(first)
     await journal.end(first.lease, [], [], OVER, next=next)
-    await journal.cancel(next.start.execution, "enough")
+    await cancel_one(journal, next.start.execution, "enough")
     (answer,) = await journal.accept([start(dedupe=key)], claim=0, lease=LEASE)
     assert answer.duplicate_of == id_of(first)

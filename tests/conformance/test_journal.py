@@ -38,7 +38,7 @@ from halflap.store.protocol import (
     Written,
 )
 from halflap.store.rules.cause import cause_mark
-from tests.journals import ON_EVERY_STORE, StandingClock
+from tests.journals import ON_EVERY_STORE, StandingClock, cancel_one
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -535,7 +535,7 @@ async def test_what_is_paused_can_be_cancelled_and_flows_of_ours_pass(journal: J
     deploy, waiting = start(flow(name="$deploy")), start()
     await accepted(journal, deploy, waiting)
     assert (await claim_one(journal)).start.execution == deploy.execution
-    assert await journal.cancel(waiting.execution, "stop") == "ended"
+    assert await cancel_one(journal, waiting.execution, "stop") == "ended"
 
 
 async def test_pausing_many_pauses_every_one(journal: Journal):
@@ -649,15 +649,6 @@ async def test_an_unclean_end_puts_an_execution_on_probation(
     assert again == {first.start.execution: 1, second.start.execution: 0}
     attempts = await journal.attempts(first.start.execution)
     assert [(each.number, each.how) for each in attempts] == [(1, "crashed"), (2, "crashed")]
-
-
-async def test_a_pardoned_execution_is_claimed_like_others(journal: Journal):
-    claim = await running(journal)
-    await journal.void()
-    await journal.pardon([claim.start.execution])
-    assert await journal.claim(10, LEASE, probation=True) == []
-    again = await claim_one(journal)
-    assert again.probation is False
 
 
 async def test_a_clean_end_of_an_attempt_ends_probation(journal: Journal, clock: StandingClock):
@@ -1055,12 +1046,12 @@ async def test_one_that_is_cancelled_keeps_nobody_waiting(journal: Journal, cloc
     claim = await running(journal, head)
     await accepted(journal, *starts[1:])
     await journal.release(claim.lease, [], [], Release("sleep", clock.now + SECOND))
-    assert await journal.cancel(middle.execution, "stop") == "ended"
+    assert await cancel_one(journal, middle.execution, "stop") == "ended"
     assert await claimed(journal) == []
-    assert await journal.cancel(head.execution, "stop") == "ended"
+    assert await cancel_one(journal, head.execution, "stop") == "ended"
     again = await claim_one(journal)
     assert again.start.execution == third.execution
-    assert await journal.cancel(third.execution, "stop") == "asked"
+    assert await cancel_one(journal, third.execution, "stop") == "asked"
     assert await claimed(journal) == []
     await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
     assert await claimed(journal) == [last.execution]
@@ -1202,9 +1193,9 @@ async def test_two_that_run_when_their_orders_are_put_together_run_on_and_no_thi
     await journal.end(head.lease, [], [], DONE)
     if how != "end":
         assert await claimed(journal) == [a1.execution]
-        await journal.cancel(a1.execution, "stop")
+        await cancel_one(journal, a1.execution, "stop")
         await journal.blame([a1.execution], alone=False)
-        await journal.cancel(a1.execution, "stop")
+        await cancel_one(journal, a1.execution, "stop")
     assert await claimed(journal) == [b2.execution]
 
 
@@ -1340,12 +1331,12 @@ async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: S
     waiting = await running(journal)
     await journal.release(waiting.lease, [], [], Release("signal", None, heard=0))
     for execution in (queued.execution, waiting.start.execution):
-        assert await journal.cancel(execution, "not needed \ud800") == "ended"
+        assert await cancel_one(journal, execution, "not needed \ud800") == "ended"
         assert await journal.outcome(execution) == Outcome("cancelled", "not needed \\ud800")
         found = await journal.execution(execution)
         assert found is not None
         assert (found.ended_at, found.due_at, found.waiting_for) == (clock.now, None, "")
-        assert await journal.cancel(execution, "again") == "over"
+        assert await cancel_one(journal, execution, "again") == "over"
     assert await journal.claim(10, LEASE) == []
 
 
@@ -1361,7 +1352,7 @@ async def test_many_are_cancelled_in_one_transaction(journal: Journal):
     await accepted(journal, head, second, third, free, child)
     over = start()
     await accepted(journal, over)
-    await journal.cancel(over.execution, "before")
+    await cancel_one(journal, over.execution, "before")
     names = [each.execution for each in (head, second, free, child, over, runs.start)]
     assert await journal.cancel_many([*names, "exe_none"], "stop", 77) == {
         **dict.fromkeys(names[:4], "ended"),
@@ -1397,7 +1388,7 @@ async def test_what_runs_is_asked_to_end(journal: Journal, clock: StandingClock)
     claim = await running(journal)
     execution = claim.start.execution
     assert await journal.cancelled([execution]) == {}
-    assert await journal.cancel(execution, "stop", 77) == "asked"
+    assert await cancel_one(journal, execution, "stop", 77) == "asked"
     asked = {execution: Cancelling("stop", 77)}
     assert await journal.cancelled([execution, "exe_other"]) == asked
     assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
@@ -1405,7 +1396,7 @@ async def test_what_runs_is_asked_to_end(journal: Journal, clock: StandingClock)
     again = await claim_one(journal, probation=True)
     assert again.cancelling == "stop"
     await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
-    assert await journal.cancel(execution, "again") == "over"
+    assert await cancel_one(journal, execution, "again") == "over"
 
 
 async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
@@ -1413,7 +1404,7 @@ async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
     for state in ("succeeded", "failed", "ignored"):
         for writes in ((), (write,)):
             claim = await running(journal)
-            await journal.cancel(claim.start.execution, "stop")
+            await cancel_one(journal, claim.start.execution, "stop")
             done = await journal.end(claim.lease, [record()], [], Outcome(state), writes)
             assert done is Written.CANCELLED
             assert await journal.steps(claim.start.execution) == []
@@ -1428,7 +1419,7 @@ async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
 async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: StandingClock):
     for how in ("sleep", "signal", "retry"):
         claim = await running(journal)
-        await journal.cancel(claim.start.execution, "stop")
+        await cancel_one(journal, claim.start.execution, "stop")
         release = Release(how, clock.now + 1_000 * SECOND, heard=0)
         await journal.release(claim.lease, [], [], release)
         again = await claim_one(journal)
@@ -1437,12 +1428,12 @@ async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, cloc
 
 async def test_an_execution_that_is_not_there_is_said_to_be_missing(journal: Journal):
     for call in (
-        journal.cancel("exe_no", "x"),
         journal.signal("exe_no", "go", b""),
         journal.outcome("exe_no"),
     ):
         with pytest.raises(NotFound, match="exe_no"):
             await call
+    assert await journal.cancel_many(["exe_no"], "x") == {}
     assert await journal.execution("exe_no") is None
     assert await journal.event("exe_no") is None
     assert await journal.steps("exe_no") == []
@@ -1732,7 +1723,7 @@ async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: S
     clock.move(SECOND)
     await journal.release(other.lease, [], [], Release("sleep", clock.now + 90 * SECOND))
     clock.move(SECOND)
-    await journal.cancel(other.start.execution, "no")
+    await cancel_one(journal, other.start.execution, "no")
     found = await journal.execution(other.start.execution)
     assert found is not None
     assert found.ran == SECOND

@@ -23,7 +23,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Filter, Lease, Release, Written
-from tests.journals import opened
+from tests.journals import cancel_one, opened
 
 LEASE: Micros = 100
 LIVE = ("queued", "running", "waiting")
@@ -299,14 +299,9 @@ class JournalMachine(RuleBasedStateMachine):
             self.unclean(each, int(alone))
 
     @rule(lease=leases)
-    def pardon(self, lease: Lease) -> None:
-        self.run(self.journal.pardon([lease.execution]))
-        self.known[lease.execution].probation = False
-
-    @rule(lease=leases)
     def cancel(self, lease: Lease) -> None:
         each = self.known[lease.execution]
-        done = self.run(self.journal.cancel(lease.execution, "stop"))
+        done = self.run(cancel_one(self.journal, lease.execution, "stop"))
         if each.state == "running":
             assert done == "asked"
             each.cancelling = "stop"
@@ -357,7 +352,7 @@ class JournalMachine(RuleBasedStateMachine):
         while living := {id: each for id, each in self.known.items() if each.state in LIVE}:
             for id, each in living.items():
                 if each.due is None:
-                    assert self.run(self.journal.cancel(id, "stop")) == "ended"
+                    assert self.run(cancel_one(self.journal, id, "stop")) == "ended"
                     each.state, each.probation = "cancelled", False
             ended = [id for id, each in living.items() if each.state not in LIVE]
             for probation in (False, True):

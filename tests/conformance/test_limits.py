@@ -19,7 +19,7 @@ from tests.conformance.test_journal import (
     running,
     start,
 )
-from tests.journals import ON_EVERY_STORE, StandingClock
+from tests.journals import ON_EVERY_STORE, StandingClock, cancel_one
 
 
 async def flood(journal: Journal, customer: str, count: int, instance: str = "") -> None:
@@ -258,7 +258,7 @@ async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
     assert await journal.unpark("con_1", 2) == ids[1:3]
     assert {each.start.execution for each in await journal.claim(10, LEASE)} == set(ids[:3])
     assert await journal.parked() == {"con_1": 1, "con_2": 1}
-    assert await journal.cancel(ids[3], "no") == "ended"
+    assert await cancel_one(journal, ids[3], "no") == "ended"
     assert await journal.unpark("con_1", 9) == []
     clock.move(90 * SECOND)
     assert [each.start.execution for each in await journal.claim(10, LEASE)] == ids[4:]

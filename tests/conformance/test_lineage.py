@@ -17,7 +17,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
-from tests.journals import ON_EVERY_STORE
+from tests.journals import ON_EVERY_STORE, cancel_one
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -117,7 +117,7 @@ async def test_a_cancelled_child_tells_its_parent_too(journal: Journal):
     parent = await begun(journal)
     child = await queued(journal, id_of(parent))
     await waits(journal, parent)
-    assert await journal.cancel(child, "no") == "ended"
+    assert await cancel_one(journal, child, "no") == "ended"
     assert await told(journal, id_of(parent)) == [child_signal(child)]
     assert list(await claimed(journal)) == [id_of(parent)]
 
@@ -188,7 +188,7 @@ async def test_bound_children_are_cancelled_with_their_parent_down_to_the_last(j
     )
     grandchild = await begun(journal, id_of(runs))
     await waits(journal, parent)
-    assert await journal.cancel(id_of(parent), "not needed") == "ended"
+    assert await cancel_one(journal, id_of(parent), "not needed") == "ended"
     why = f"its parent {id_of(parent)} was cancelled"
     asked = await reasons(journal, [id_of(runs), id_of(waiting), new, free, id_of(grandchild)])
     assert asked == {id_of(runs): why, id_of(waiting): why, new: why}
@@ -229,7 +229,7 @@ async def test_a_cancel_and_a_childs_start_at_once_leave_no_orphan(journal: Jour
         await waits(journal, parent)
         child = start(id_of(parent))
         await asyncio.gather(
-            journal.cancel(id_of(parent), "no"), journal.accept([child], claim=0, lease=LEASE)
+            cancel_one(journal, id_of(parent), "no"), journal.accept([child], claim=0, lease=LEASE)
         )
         assert child.execution in await reasons(journal, [child.execution])
         (found,) = (await claimed(journal)).values()

@@ -6,7 +6,7 @@ import pytest
 
 from halflap.model import Dedupe, Event, FlowKey, Micros, Order, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Release
-from tests.journals import StandingClock
+from tests.journals import StandingClock, cancel_one
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -83,7 +83,7 @@ async def test_as_many_as_the_width_run_at_once(journal: Journal):
     await end(journal, third)
     await end(journal, claims[0])
     assert set(await claimed(journal)) == set(ids[3:5])
-    assert await journal.cancel(ids[5], "stop") == "ended"
+    assert await cancel_one(journal, ids[5], "stop") == "ended"
     await journal.blame(ids[3:4], alone=False)
     again = await claim(journal, ids[3])
     await end(journal, again)
@@ -158,7 +158,7 @@ async def test_a_replay_that_is_cancelled_lets_the_order_go_on(journal: Journal)
     head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
     await end(journal, await claim(journal, head), FAILED)
     replay = await accepted(journal, BLOCKING, replay_of=head)
-    assert await journal.cancel(replay, "no more") == "ended"
+    assert await cancel_one(journal, replay, "no more") == "ended"
     await claim(journal, behind)
 
 
@@ -288,7 +288,7 @@ async def test_one_that_is_set_aside_can_be_cancelled_and_held(
     head, behind = await accepted(journal, PASSABLE), await accepted(journal, PASSABLE)
     await pause(journal, await claim(journal, head), clock.now + SECOND)
     found = await claim(journal, behind)
-    assert await journal.cancel(head, "stop") == "ended"
+    assert await cancel_one(journal, head, "stop") == "ended"
     await end(journal, found)
     assert await claimed(journal) == {}
     assert await journal.live("ins_a") == 0

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from halflap.model import Event, FlowKey, Micros, Order, Outcome, Start, new_id
 from halflap.store.protocol import Claim, Lease, Release, Written
-from tests.journals import opened
+from tests.journals import cancel_one, opened
 
 LEASE: Micros = 100
 FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v", 1)
@@ -267,7 +267,7 @@ class OrderMachine(RuleBasedStateMachine):
         if not living:
             return
         each = living[which % len(living)]
-        if self.run(self.journal.cancel(each.id, "stop")) == "asked":
+        if self.run(cancel_one(self.journal, each.id, "stop")) == "asked":
             assert each.state == "running"
             each.cancelling = True
         else:

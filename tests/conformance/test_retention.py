@@ -23,7 +23,7 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release
 from halflap.store.retention import RetentionRules, declared
-from tests.journals import ON_EVERY_STORE
+from tests.journals import ON_EVERY_STORE, cancel_one
 
 SECOND: Micros = 1_000_000
 DAY: Micros = 86_400 * SECOND
@@ -247,7 +247,7 @@ async def test_a_letter_loses_its_payload_once_it_is_dismissed(
 async def test_what_a_cancellation_ends_is_pruned_too(journal: Journal, clock: Clock) -> None:
     of = start(clock)
     await journal.accept([of], claim=0, lease=LEASE)
-    assert await journal.cancel(of.execution, "enough") == "ended"
+    assert await cancel_one(journal, of.execution, "enough") == "ended"
     clock.move(2)
     await pruned(journal, rules(30, 1))
     assert await there(journal, of.execution) == {"row"}

@@ -38,6 +38,7 @@ from halflap.store.retention import DAY
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url
+from tests.journals import cancel_one
 
 ROOT = Path(__file__).parents[2]
 LEASE = 30_000_000
@@ -204,7 +205,7 @@ async def test_all_of_a_store_is_there_afterwards(
         claims = await store.journal.claim(10, LEASE)
         claims += await store.journal.claim(10, LEASE, probation=True)
         assert {each.start.execution for each in claims} == set(executions[-3:-1])
-        await store.journal.cancel(executions[6], "enough")
+        await cancel_one(store.journal, executions[6], "enough")
         (claim,) = await store.journal.claim(10, LEASE)
         assert claim.start.execution == executions[7]
         assert [each.id for each in await store.journal.executions(Filter(dead_letters=True))] == [

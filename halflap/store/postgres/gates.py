@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.model import Micros
-from halflap.store.gates import HELD_AT_ONCE, MOVING, PAUSED, repinning
+from halflap.store.gates import HELD_AT_ONCE, LIST, MOVING, PAUSED, repinning
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.protocol import Pinning
@@ -19,7 +19,6 @@ INSERT INTO gates (name, bit, since, by, reason) VALUES (%s, %s, %s, %s, %s) ON 
 """
 OPEN = "DELETE FROM gates WHERE name = %(name)s AND bit = %(bit)s"
 IS_CLOSED = "SELECT FROM gates WHERE name = %(name)s AND bit = %(bit)s"
-LIST = "SELECT name, since, by, reason FROM gates WHERE bit = 4 ORDER BY since, name"
 MEANT = {
     "customer": "customer = %(owner)s",
     "instance": "instance = %(owner)s",

@@ -225,16 +225,6 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def blame(self, executions: Sequence[str], *, alone: bool) -> None:
         await self._void("id = ANY(%s)", (Texts(executions),), crashes=int(alone))
 
-    async def pardon(self, executions: Sequence[str]) -> None:
-        ids = Texts(sorted(executions))
-        sql = "UPDATE executions SET probation = false WHERE id = ANY(%s) AND probation"
-
-        async def job(connection: Connection) -> None:
-            await connection.execute(sql, (ids,))
-
-        await self._database.write(job)
-        self.hints.send()
-
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         soonest = await self._soonest(probation)
         if not self._turns[probation].held_back or soonest is None or soonest > self._clock():
@@ -245,12 +235,6 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
 
     async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
-
-    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
-        done = (await self.cancel_many([execution], reason, cut_at)).get(execution)
-        if done is None:
-            raise missing(execution)
-        return done
 
     async def cancel_many(
         self, executions: Collection[str], reason: str, cut_at: Micros = 0

@@ -18,16 +18,9 @@ from halflap.store.rules.ending import consequences
 from halflap.store.rules.state import Key, StateChange, change, changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 
-ORDERS = """
-SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
-"""
 LOCK = """
 SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state
 FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""
-STATE = """
-SELECT scope, key, value FROM state
-WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
 """
 UPSERT_STEPS = """
 INSERT INTO steps SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::text[],
@@ -157,7 +150,7 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
     ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
     ordered += [item.parent for item in items if item.parent is not None]  # it may be woken
     if ordered:
-        cursor = await connection.execute(ORDERS, (Texts(ordered),), binary=True)
+        cursor = await connection.execute(lineage.ORDERS, (Texts(ordered),), binary=True)
         found += [locks.order(*row) for row in await cursor.fetchall()]
     return found
 
@@ -182,7 +175,7 @@ class Recording:
         if ids:
             self._locked = await connection.execute(LOCK, (Texts(sorted(ids)),), binary=True)
         if keys := {key for item in self._items for key in item.keys}:
-            self._values = await connection.execute(STATE, _columns(keys), binary=True)
+            self._values = await connection.execute(ordering.NAMES, _columns(keys), binary=True)
 
     async def write(self, connection: Connection) -> None:
         """Decide who still holds what it writes to, and write; fills in the answers."""

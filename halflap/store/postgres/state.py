@@ -11,14 +11,11 @@ from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.locking import Locks, lock
-from halflap.store.postgres.recording import Writing
+from halflap.store.postgres.recording import DELETE_STATE, Writing
 from halflap.store.protocol import Written
 
 READ = "SELECT value FROM state WHERE scope = %s AND key = %s"
 SOME = "SELECT scope, key FROM state WHERE {where} ORDER BY scope, key LIMIT %s"
-CLEAR = """
-DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
-"""
 
 
 class PostgresState:
@@ -68,7 +65,7 @@ class PostgresState:
                 keys: list[Any] = await found.fetchall()
                 await lock(connection, [self._locks.state(*key) for key in keys])
                 columns = (Blobs(key[0] for key in keys), Blobs(key[1] for key in keys))
-                removed += await changed(connection, CLEAR, columns)
+                removed += await changed(connection, DELETE_STATE, columns)
             return removed
 
         return await self._database.write(job)

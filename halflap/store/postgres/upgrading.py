@@ -17,8 +17,7 @@ from halflap.store.postgres.jobs import JobLink
 from halflap.store.postgres.migrate import alone, migrate
 from halflap.store.postgres.presence import present
 from halflap.store.postgres.schema import MIGRATIONS
-
-NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+from halflap.store.postgres.time import NOW
 
 
 @dataclass(frozen=True, slots=True)
