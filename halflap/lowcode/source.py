@@ -400,6 +400,12 @@ _LAYOUT = ("mapping values are not allowed", "did not find expected key", "expec
 _BEGINS = re.compile(r"(?P<indent> *)(?P<dashes>(?:- +)*)(?P<key>[^\s\"'#{\[][^:#]*:(?:\s|$))?")
 
 
+def _opens(begun: re.Match[str]) -> bool:
+    """Return whether a line is a key alone, of which the value follows on deeper lines."""
+    rest = begun.string[begun.end() :].lstrip()
+    return begun["key"] is not None and (not rest or rest.startswith("#"))
+
+
 def _misplaced(text: str, place: Place, file: str) -> Unreadable | None:
     """Return what is wrong with a line that is indented otherwise than what it belongs to."""
     lines = text.splitlines()
@@ -407,23 +413,29 @@ def _misplaced(text: str, place: Place, file: str) -> Unreadable | None:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         at = Place(place.line, line.index("\t") + 1)
         return Unreadable("a line is indented by a tab; use spaces", file, at)
-    begun = _BEGINS.match(line)
-    if begun is None or not (begun["dashes"] or begun["key"]):
+    here = _BEGINS.match(line)
+    if here is None or not (here["dashes"] or here["key"]):
         return None
-    indent, dashed = len(begun["indent"]), bool(begun["dashes"])
+    indent, dashed = len(here["indent"]), bool(here["dashes"])
+    above = [
+        begun
+        for each in lines[: place.line - 1]
+        if each.strip()
+        and not each.lstrip().startswith("#")
+        and (begun := _BEGINS.match(each)) is not None
+    ]
+    if above and _opens(above[-1]) and indent + dashed > above[-1].start("key"):
+        return None  # the first of a deeper level
     known, deepest = set[int](), len(line)
-    for above in reversed(lines[: place.line - 1]):
-        found = _BEGINS.match(above)
-        if found is None or not above.strip() or above.lstrip().startswith("#"):
+    for found in reversed(above):
+        column, dashes = len(found["indent"]), len(found["dashes"])
+        if column > deepest:
             continue
-        here, dashes = len(found["indent"]), len(found["dashes"])
-        if here > deepest:
-            continue
-        deepest = here
-        known |= {here} if dashed == bool(dashes) else set()
+        deepest = column
+        known |= {column} if dashed == bool(dashes) else set()
         if dashes and not dashed:
-            known.add(here + dashes)
-        if here == 0 and not dashes:
+            known.add(column + dashes)
+        if column == 0 and not dashes:
             break
     if indent in known or not known:
         return None
