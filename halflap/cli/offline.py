@@ -29,7 +29,7 @@ from halflap.server.settings import Settings
 NEEDS_ENGINE = re.compile(
     r"POST /api/(instances/(?P<moved>[^/]+)/(activate|redeploy|upgrade|disable)"
     r"|integrations/[^/]+/upgrade|bulks/[^/]+/back)"
-    r"|PATCH /api/instances/(?P<configured>[^/]+)"
+    r"|PUT /api/instances/(?P<configured>[^/]+)/config"
 )
 QUIET = 40
 """Errors only: a command is not a server, and has no log."""

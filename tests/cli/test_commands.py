@@ -215,6 +215,25 @@ def test_a_move_without_a_server_runs_nothing_else(project):
     assert (bulk["state"], bulk["done"]) == ("running", 0)
 
 
+def test_a_config_is_deployed_where_no_server_runs(project):
+    text = ORDERS + '''
+
+@integration.flow(trigger=instance.deploy)
+async def prepare(ctx: Context[Settings], deployment: Any) -> None:
+    """Prepare."""
+    ctx.log.info("prepared", most=ctx.config.most)
+'''
+    text = text.replace("Integration, step", "Integration, instance, step")
+    (project / "orders.py").write_text(text)
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    changed = run("instances", "configure", "orders", "--config", "most=5", "--timeout", "20")
+    assert changed.exit_code == 0, changed.output
+    assert "upgrading Initech/orders" in changed.stderr
+    assert plain("instances", "show", "orders")["state"] == "active"
+
+
 def test_tokens_are_minted_listed_and_revoked(project):
     ok("customers", "add", "Initech", "--external-id", "4711")
     minted = plain("tokens", "mint", "Initech", "--lasts", "15m", "--label", "settings page")
