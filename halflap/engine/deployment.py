@@ -24,6 +24,7 @@ from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
     Cancel,
     ConfigError,
+    DefinitionError,
     Fenced,
     NotFound,
     StepFailed,
@@ -145,6 +146,14 @@ class Lifecycle:
                     last, count = max(last, at), count + 1
                     event = event_of(each, live_since)
                     start = caught_up(ctx.execution, live_since, target, flow, event)
+                    declares = flow.trigger.declaration.dedupe is not None
+                    if start and declares and not (start.dedupe or each.is_state):
+                        raise DefinitionError(
+                            f"{flow.trigger.trigger.name} yields a Missed event in which its dedupe "
+                            "finds no delivery's id, so what has arrived already would run again: "
+                            "give what dedupe reads, in the body or in headers={…}, or have dedupe "
+                            "read what both have; is_state=True where it is how a record is now"
+                        )
                     if start is None or await self._is_known(start, each, flow.trigger, live_since):
                         continue
                     await recorder.waits.accept(start)
@@ -435,7 +444,8 @@ async def says_the_same(trigger: BoundTrigger[Any], one: Event, other: Event) ->
 def event_of(missed: Missed, now: Micros) -> Event:
     """Return a missed event as it is stored, as though it had been sent."""
     body = missed.body if isinstance(missed.body, bytes) else codec.encode(missed.body)
-    return Event("POST", "", "", (("content-type", "application/json"),), body, now)
+    headers = (("content-type", "application/json"), *missed.headers.items())
+    return Event("POST", "", "", headers, body, now)
 
 
 def endpoint_of(ctx: Context[Config], flow: str) -> Endpoint:

@@ -94,11 +94,14 @@ class Missed:
     `body` is as the app would have sent it (of many events, one part): bytes as they are, anything
     else as JSON. `is_state` says that it is how its record is now: it is left out where the newest
     event of that record (by the trigger's `key`) says the same, or came since the activation.
+    `headers` are those that the trigger's `dedupe` or `key` reads. Unless it `is_state`, `dedupe` has
+    to find the delivery's id: by that it is known whether the event has arrived already.
     """
 
     body: Any
     at: datetime
     is_state: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 Answer = Reply | FlowResult | Callable[[Request], Reply]

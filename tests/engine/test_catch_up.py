@@ -123,6 +123,37 @@ async def test_what_was_missed_is_accepted_in_pages_and_once(tmp_path: Path, pro
         assert ids(await settled(host, ours.id, "seen", 29)) == dict.fromkeys(WANTED, 1)
 
 
+def by_header(project: Path, missed: str) -> None:
+    text = (project / "feed.py").read_text().replace("import Component", "import header, Component")
+    text = text.replace('dedupe=pointer("/id")', 'dedupe=header("x-delivery")')
+    (project / "feed.py").write_text(text.replace('Missed({"id": str(number)}, at)', missed))
+
+
+async def test_what_arrived_is_known_by_a_header(tmp_path: Path, project: Path) -> None:
+    by_header(project, 'Missed({"id": str(number)}, at, headers={"x-delivery": str(number)})')
+    async with host_on(tmp_path / "store") as (host, _):
+        ours = await made(host, project)
+        for _ in range(2):
+            await host.deployer.activate(ours.id, catch_up=to_micros(BEGAN))
+            await host.deployer.settled(ours.id)
+        await settled(host, ours.id, CATCH_UP, 2)
+        assert ids(await settled(host, ours.id, "seen", 29)) == dict.fromkeys(WANTED, 1)
+
+
+async def test_a_missed_event_without_a_deliverys_id_is_refused(
+    tmp_path: Path, project: Path
+) -> None:
+    by_header(project, 'Missed({"id": str(number)}, at)')
+    async with host_on(tmp_path / "store") as (host, _):
+        ours = await made(host, project)
+        await host.deployer.activate(ours.id, catch_up=to_micros(BEGAN))
+        await host.deployer.settled(ours.id)
+        [asked] = await settled(host, ours.id, CATCH_UP, 1)
+        assert asked.state == "failed"
+        assert "its dedupe finds no delivery's id" in asked.reason
+        assert await settled(host, ours.id, "seen", 0) == []
+
+
 @pytest.mark.parametrize("dies_at", [6, 14, 26, 38])
 async def test_a_catch_up_that_is_killed_goes_on(
     tmp_path: Path, project: Path, dies_at: int
