@@ -187,6 +187,25 @@ async def test_going_back_brings_the_former_config_and_leaves_what_has_moved_on(
     assert (kept["version"]["hash"], kept["config"]) == (third, {"label": "new"})
 
 
+async def test_going_back_leaves_what_was_configured_since_and_says_so(either: Any) -> None:
+    first = await either.publish(bundle(either, "1"))
+    one, other = await activated(either, 2)
+    second = await either.publish(bundle(either, "2"), target="")
+    bulk = await upgraded(either, {"version": "2"})
+    draft = {"config": {"label": "new"}, "connections": {}}
+    put = await either.api("PUT", f"/api/instances/{other.id}/config", draft)
+    assert put.status == 200, put.body
+
+    back = await either.api("POST", f"/api/bulks/{bulk['id']}/back")
+    undone = await driven(either, back.json["id"])
+
+    assert (undone["done"], undone["refused"]) == (1, 1)
+    assert "was configured since, and stays" in undone["refusals"][0]["why"]
+    assert (await either.api("GET", f"/api/instances/{one.id}")).json["version"]["hash"] == first
+    kept = (await either.api("GET", f"/api/instances/{other.id}")).json
+    assert (kept["version"]["hash"], kept["config"]) == (second, {"label": "new"})
+
+
 async def test_only_a_customers_instances_and_not_those_that_stay_are_moved(either: Any) -> None:
     first = await either.publish(bundle(either, "1"))
     made = await activated(either, 3)

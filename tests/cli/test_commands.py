@@ -216,13 +216,16 @@ def test_a_move_without_a_server_runs_nothing_else(project):
 
 
 def test_a_config_is_deployed_where_no_server_runs(project):
-    text = ORDERS + '''
+    text = (
+        ORDERS
+        + '''
 
 @integration.flow(trigger=instance.deploy)
 async def prepare(ctx: Context[Settings], deployment: Any) -> None:
     """Prepare."""
     ctx.log.info("prepared", most=ctx.config.most)
 '''
+    )
     text = text.replace("Integration, step", "Integration, instance, step")
     (project / "orders.py").write_text(text)
     ok("deploy")

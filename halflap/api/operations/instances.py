@@ -227,6 +227,12 @@ class InstanceOperations:
         if former is None or instance.moved_by != of:
             raise Conflict(f"{instance.name} has moved on since", key=instance.id)
         revision = await self.catalogue.instances.revision(instance.id, former.revision)
+        now = await self.catalogue.instances.revision(instance.id, instance.revision)
+        definition = await self.library.integration(instance.version)
+        plain, linked = revision
+        given = fitting(plain, plain_fields(definition)), fitting(linked, definition.connections())
+        if given != now:
+            raise Conflict(f"{instance.name} was configured since, and stays", key=instance.id)
         return await self.deployer.upgrade(instance.id, former.version, revision, by=by)
 
     async def disable(self, instance: Instance, *, abandon: bool = False) -> Instance:
