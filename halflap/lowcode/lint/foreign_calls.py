@@ -145,6 +145,40 @@ def _integer(given: Given) -> str | None:
     return f"$floor($number({given[0]}))" if given else None
 
 
+def _rounded(above: str, below: str) -> Form:
+    """Round to digits, numbers above zero by one function and those below by the other."""
+
+    def make(given: Given) -> str | None:
+        number, *rest = given
+        digits = rest[0] if rest else "0"
+        if len(rest) > 1 or re.fullmatch(r"-?\d{3,}", digits):
+            return None
+        factor = f"$power(10, {digits})"
+        if re.fullmatch(r"-?\d+", digits):
+            factor = str(10 ** abs(int(digits)))
+        there, back = "/*" if digits[0] == "-" and factor[0] != "$" else "*/"
+        literal = _PLAIN_NUMBER.fullmatch(number) is not None
+        value = number if literal else operand(number)
+        up, down = (
+            f"${each}({number})"
+            if factor == "1"
+            else f"${each}({value} {there} {factor}) {back} {factor}"
+            for each in (above, below)
+        )
+        if literal:
+            return down if number[0] == "-" else up
+        return f"{value} < 0 ? {down} : {up}"
+
+    return make
+
+
+def _remainder(given: Given) -> str | None:
+    """`MOD(a; b)` of a spreadsheet, whose sign is that of `b`."""
+    if all(re.fullmatch(r"\d+", each) for each in given):
+        return made("{0} % {1}", given)
+    return made("({0.} % {1.} + {1.}) % {1.}", given)
+
+
 def _part(given: Given) -> str | None:
     """`s.substring(1, 3)`, whose second number is the end."""
     if len(given) == 3 and all(re.fullmatch(r"\d+", each) for each in given[1:]):
@@ -254,9 +288,11 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "has": "$exists($lookup({0}, {1}))", "hasownproperty": "$exists($lookup({0}, {1}))",
     "tostring": "$string", "str": "$string", "tojson": "$string", "jsonstringify": "$string",
     "stringify": "$string", "dumps": "$string", "int": _integer, "parseint": _integer,
-    "tointeger": _integer, "trunc": _integer, "float": "$number", "parsefloat": "$number",
+    "tointeger": _integer, "trunc": _rounded("floor", "ceil"),
+    "rounddown": _rounded("floor", "ceil"), "roundup": _rounded("ceil", "floor"),
+    "float": "$number", "parsefloat": "$number",
     "tonumber": "$number", "value": "$number", "avg": "$average", "mean": "$average",
-    "ceiling": "$ceil", "pow": "$power", "mod": "{0.} % {1.}", "add": "{0.} + {1.}",
+    "ceiling": "$ceil", "pow": "$power", "mod": _remainder, "add": "{0.} + {1.}",
     "sub": "{0.} - {1.}", "mul": "{0.} * {1.}", "div": "{0.} / {1.}", "product": "{0.} * {1.}",
     "equals": "{0.} = {1.}", "greater": "{0.} > {1.}", "greaterorequals": "{0.} >= {1.}",
     "less": "{0.} < {1.}", "lessorequals": "{0.} <= {1.}",
@@ -333,7 +369,7 @@ _NAMES = (
     "nicht=not glätten=trim länge=len gross=upper klein=lower wennfehler=iferror "
     "istleer=isblank zählenwenn=countif summewenn=sumif ganzzahl=int rest=mod potenz=pow "
     "wechseln=substitute ersetzen=replace wurzel=sqrt jahr=year monat=month tag=day "
-    "abrunden=rounddown aufrunden=roundup suchen=search finden=find sverweis=vlookup "
+    "kürzen=trunc abrunden=rounddown aufrunden=roundup suchen=search finden=find sverweis=vlookup "
     "xverweis=xlookup zählenwenns=countifs summewenns=sumifs edatum=edate wochentag=weekday "
     "recherchev=vlookup "
     "si=if somme=sum arrondi=round moyenne=average gauche=left droite=right stxt=mid "
@@ -391,16 +427,18 @@ WORDS: Mapping[str, str] = {
     "entries": "write $each(…, function($value, $key){…})",
     "slice": "write $substring(text, start, length), or list[[0..2]]",
     "concat": "texts are joined by &, lists by $append(…, …)",
-    "roundup": "write $ceil(… * 100) / 100",
     "iferror": "what fails fails the step; ask before: event.b != 0 ? event.a / event.b : 0",
-    "rounddown": "write $floor(… * 100) / 100",
     "bool": 'compare it: … = "true"',
 }  # fmt: skip
 """By the lower-case name, what is to be done where no function does the same."""
 
 _LENGTH = "that is of a text; the items of a list are counted by $count(…)"
 _PART = "that is of a text; in a list, it is found by … in …"
+_TO_ZERO = "of a negative number, write $ceil"
 NOTES: Mapping[str, str] = {
+    "round": "a half goes to the even digit: 2.5 gives 2, and 3 in a spreadsheet",
+    "mod": "as a spreadsheet does; elsewhere, a negative number has a negative remainder: a % b",
+    "int": _TO_ZERO, "parseint": _TO_ZERO, "tointeger": _TO_ZERO,
     "len": _LENGTH, "length": _LENGTH, "includes": _PART, "contains": _PART,
     "size": "that is of a list; the characters of a text are counted by $length(…)",
     "strip": "of several spaces within it, it leaves one",
@@ -519,5 +557,5 @@ def _function(key: str, name: str) -> str | None:
     folded = {each.lower(): each for each in LIBRARY}
     close = next(iter(get_close_matches(key, folded, 1, 0.8)), None)
     if close is None or (close != key and close in key and key != f"{close}s"):
-        return None  # another function's name: `roundup`, `isnumber`, `xlookup`
+        return None  # another function's name: `isnumber`, `xlookup`
     return f"${folded[close]}"

@@ -441,6 +441,10 @@ def _settled(text: MaskedText, name: str, given: list[str]) -> str | None:
     return foreign_calls.settled(name, given, kind) if kind else None
 
 
+_OF_SPREADSHEETS = frozenset(("LEN", "INT", "GANZZAHL", "ENT", "MOD", "REST"))
+"""Names that mean one thing in a spreadsheet, and in capitals are those of one."""
+
+
 def _function_edit(
     text: MaskedText,
     start: int,
@@ -463,7 +467,7 @@ def _function_edit(
         return _Edit(start, end, None, message, at)
     shown = re.match(r"\$\w+(?=\()", new) if "." not in name and "[" not in name else None
     note = foreign_calls.NOTES.get(plain, "")
-    if sure or not new.startswith("$") or name == "LEN":
+    if sure or new[0] not in "$(" or name in _OF_SPREADSHEETS:
         note = ""
     elif (plain == "substring" and at > start) or (plain == "replace" and "$replace" not in new):
         note = ""  # a method, whose end is a length already; by places
@@ -688,6 +692,8 @@ def find(text: str, names: Collection[str], kind: Kind = unknown) -> Habit | Non
     message = first.message
     if meant is not None and meant not in message:
         message += f": ={meant}"
+    if choice not in message:
+        message += f"; {choice}"
     return Habit(first.at, message, meant, first.silent, first.field, choice)
 
 
