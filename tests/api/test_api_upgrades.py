@@ -187,6 +187,20 @@ async def test_going_back_brings_the_former_config_and_leaves_what_has_moved_on(
     assert (kept["version"]["hash"], kept["config"]) == (third, {"label": "new"})
 
 
+async def test_urls_are_those_of_the_flows_that_the_version_has(world: Any) -> None:
+    await world.publish(bundle(world, "1"))
+    [one] = await activated(world, 1)
+    flow = PLAIN[PLAIN.index("@integration") :].replace("incoming", "more")
+    await world.publish(bundle(world, "2", f"{PLAIN}\n\n{flow}"), target="")
+    bulk = await upgraded(world, {"version": "2"})
+    added = (await world.api("GET", f"/api/instances/{one.id}")).json["urls"]
+    assert set(added) == {"incoming", "more"}
+    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
+    await driven(world, back.json["id"])
+    left = (await world.api("GET", f"/api/instances/{one.id}")).json["urls"]
+    assert left == {"incoming": added["incoming"]}
+
+
 async def test_going_back_leaves_what_was_configured_since_and_says_so(either: Any) -> None:
     first = await either.publish(bundle(either, "1"))
     one, other = await activated(either, 2)

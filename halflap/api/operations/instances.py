@@ -10,7 +10,7 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import DeployerNeeds, LibraryNeeds, ResolverNeeds
 from halflap.api.operations.offers import OfferOperations
-from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound
+from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
@@ -70,10 +70,19 @@ class InstanceOperations:
             instance=instance,
             config=config,
             connections=connections,
-            urls=await self.resolver.urls(instance.id),
+            urls=await self._urls(instance),
             subscriptions=await self.catalogue.subscriptions.list(instance.id),
             counters=await self.catalogue.counters.of(instance.id),
         )
+
+    async def _urls(self, instance: Instance) -> dict[str, str]:
+        """Return the URLs of the flows that the version has; of all, where it cannot be loaded here."""
+        urls = await self.resolver.urls(instance.id)
+        try:
+            flows = (await self.library.integration(instance.version)).flows
+        except HalflapError:
+            return urls
+        return {name: url for name, url in urls.items() if name in flows and flows[name].has_url}
 
     async def add(
         self,
