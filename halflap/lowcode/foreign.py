@@ -27,7 +27,8 @@ _RENAMED: Mapping[str, str] = {
     "retry": "count=attempts max_attempts=attempts maxAttempts=attempts limit=attempts times=attempts "
     "max=attempts tries=attempts delay=first interval=first initial=first wait=first max_delay=longest",
     "stop": "result=answer value=answer return=answer response=reply reason=ignore",
-    "reply": "code=status statusCode=status status_code=status json=body content=body text=body",
+    "reply": "code=status statusCode=status statuscode=status status_code=status json=body "
+    "content=body text=body",
     "flow": "on=trigger when=trigger event=trigger source=trigger actions=steps do=steps "
     "tasks=steps nodes=steps jobs=steps if=filter condition=filter where=filter concurrency=order "
     "queue=order name=title label=title inputs=with parameters=with expires=max_age ttl=max_age",

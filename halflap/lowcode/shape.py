@@ -369,6 +369,7 @@ _OF_A_TEST: dict[str, type[BaseModel]] = {
 
 def _known(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[list[str], str]:
     """The keys that the place knows, and what the place is."""
+    below: list[str | int] = []
     for each in reversed(loc[:-1]):
         if isinstance(each, str) and each.startswith(TAG):
             kind = each.removeprefix(TAG)
@@ -378,7 +379,10 @@ def _known(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[
             return _keys(model), f"a {kind}"
         name = str(each).removesuffix("]").rpartition(", ")[2]  # behind what validates the model
         if (model := _models().get(name)) is not None:
+            for field in reversed(below):
+                model = _inner(model, field)
             return _keys(model), f"`{path[-2] if len(path) > 1 else ''}`"
+        below.append(each)
     top, part = path[:1], path[-2:-1]
     if top == ("tests",) and len(path) > 3 and part[0] in _OF_A_TEST:
         return _keys(_OF_A_TEST[str(part[0])]), f"`{part[0]}`"
@@ -398,6 +402,15 @@ def _models() -> dict[str, type[BaseModel]]:
         found[kind.__name__] = kind
         kinds += kind.__subclasses__()
     return found
+
+
+def _inner(model: type[BaseModel], field: str | int) -> type[BaseModel]:
+    """Return the part that a field of another part holds; the other one where it holds none."""
+    found = model.model_fields.get(str(field))
+    for each in () if found is None else get_args(found.annotation):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return model
 
 
 def _article(kind: str) -> str:
