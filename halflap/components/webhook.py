@@ -44,6 +44,8 @@ component = Component(
 
 Pick = Callable[[Request], str | None]
 
+PICKERS: dict[str, Callable[[str], Pick]] = {"header": header, "body": pointer, "query": query}
+
 LAYOUTS: dict[str, Callable[[], Verifier]] = {
     "standard": StandardWebhooks,
     "svix": SvixSignature,
@@ -151,17 +153,17 @@ def place(where: Pick | str | None) -> Pick | None:
     if where is None or callable(where):
         return where
     kind, _, name = where.partition(":")
-    match kind:
-        case "header":
-            return header(name)
-        case "body":
-            return pointer(name)
-        case "query":
-            return query(name)
-        case _:
-            names = re.fullmatch(r"=?(?:event\.|body\.|\$\.)?(\w+(?:\.\w+)*)", where)
-            meant = f"body:/{names[1].replace('.', '/')}" if names else ""
-            raise DefinitionError(
-                f"{where!r} names no place, such as header:X-Id, body:/data/id or query:id"
-                + (f"; write {meant}" if meant else "")
-            )
+    if kind in PICKERS and name.strip():
+        try:
+            return PICKERS[kind](name)
+        except DefinitionError as error:
+            said = error.message.replace("; write ", f"; write {kind}:")
+            raise DefinitionError(f"{where!r}: {said}") from error
+    names = re.fullmatch(r"=?(?:event\.|body\.|\$\.)?(\w+(?:\.\w+)*)", where)
+    meant = f"body:/{names[1].replace('.', '/')}" if names else ""
+    if name.strip() and (close := get_close_matches(kind.strip().lower(), PICKERS, 1)):
+        meant = f"{close[0]}:{name.strip()}"
+    raise DefinitionError(
+        f"{where!r} names no place, such as header:X-Id, body:/data/id or query:id"
+        + (f"; write {meant}" if meant else "")
+    )

@@ -19,10 +19,10 @@ from halflap.errors import DefinitionError
 from halflap.sdk import codec
 from halflap.sdk.pacing import in_pieces
 from halflap.sdk.payload import Payload
+from halflap.sdk.request import HEADER_NAME
 from halflap.sdk.schema import UNSET, File
 
 _METHOD = re.compile(r"[A-Z]{1,20}\Z")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*\Z")
 # They frame the message or name its host: another value there would speak past the guards.
 _OURS = frozenset(
@@ -169,7 +169,7 @@ def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
     for name, value in headers.items():
         if value is UNSET:
             continue
-        if not _HEADER_NAME.match(name):
+        if not HEADER_NAME.match(name):
             raise DefinitionError(f"{name!r} is not the name of a header", where="headers")
         if name.lower() in _OURS:
             raise DefinitionError(

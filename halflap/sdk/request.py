@@ -289,11 +289,27 @@ class Picker(Protocol):
         ...
 
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_PARAMETER = re.compile(r"\S(?:.*\S)?\Z", re.DOTALL)
+_POINTER = re.compile(r"(?!/\Z)(?:/(?:(?!\s)(?:[^/~]|~[01])+(?<!\s))?)*\Z")
+
+
+def _check_form(name: str, form: re.Pattern[str], what: str, meant: str, example: str) -> None:
+    """Refuse a name by which nothing is ever found; spaces around it are a slip of its writer's."""
+    if not form.match(name):
+        hint = f"; write {meant}" if meant and form.match(meant) else f", such as {example}"
+        raise DefinitionError(f"{name!r} is not {what}{hint}")
+
+
 @frozen
 class header:  # noqa: N801
     """Picks a header: `header("webhook-id")`; None where it is absent or empty."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        meant = re.sub(r"\s+", "-", self.name.strip())
+        _check_form(self.name, HEADER_NAME, "the name of a header", meant, "X-Id")
 
     def __call__(self, request: Request) -> str | None:
         """The header's value."""
@@ -305,6 +321,9 @@ class query:  # noqa: N801
     """Picks a parameter of the URL's query: `query("id")`; None where it is absent or empty."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        _check_form(self.name, _PARAMETER, "the name of a parameter", self.name.strip(), "id")
 
     def __call__(self, request: Request) -> str | None:
         """The parameter's first value."""
@@ -341,10 +360,9 @@ class pointer:  # noqa: N801
     path: str
 
     def __post_init__(self) -> None:
-        if (self.path and not self.path.startswith("/")) or re.search(r"~(?![01])", self.path):
-            raise DefinitionError(
-                f"{self.path!r} is no JSON pointer; write it like '/data/id'", where="pointer"
-            )
+        names = self.path.strip().lstrip("$").split("/" if "/" in self.path else ".")
+        meant = "".join(f"/{each.strip()}" for each in names if each.strip())
+        _check_form(self.path, _POINTER, "a JSON pointer to a field", meant, "/data/id")
 
     def __call__(self, request: Request) -> str | None:
         """The value, as text."""

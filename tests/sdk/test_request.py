@@ -310,9 +310,21 @@ def test_pickers_pick_nothing_where_there_is_nothing() -> None:
 
 
 def test_a_malformed_pointer_is_the_authors_mistake() -> None:
-    for path in ("data/id", "$.data", "/a~2"):
-        with pytest.raises(DefinitionError, match="no JSON pointer"):
+    for path in ("data/id", "$.data", "/a~2", "/", "/id ", "/ id"):
+        with pytest.raises(DefinitionError, match="not a JSON pointer"):
             pointer(path)
+    with pytest.raises(DefinitionError, match=r"write /data/id$"):
+        pointer(" /data/id ")
+
+
+def test_a_name_that_no_request_has_is_the_authors_mistake() -> None:
+    for name in ("", " X-Id", "X Id", "X-Id:", "X-Id,X-B"):
+        with pytest.raises(DefinitionError, match="not the name of a header"):
+            header(name)
+    for name in ("", " ", " id", "id "):
+        with pytest.raises(DefinitionError, match="not the name of a parameter"):
+            query(name)
+    assert query("order id")(make(q="order+id=7")) == "7"
 
 
 @given(st.binary(max_size=200), st.sampled_from([FORM, MULTIPART, "text/xml", "\ud800;é=\xff"]))
