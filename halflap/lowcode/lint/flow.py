@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from halflap.errors import ExpressionError
@@ -14,7 +15,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.asked import as_status
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
-from halflap.lowcode.fixes import Mend, instead_of, replaced, rewritten
+from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.walk import blocks, every, referred, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
@@ -22,7 +23,7 @@ from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL, TEXT, Names
-from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
+from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types, unseen
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
@@ -47,7 +48,15 @@ from halflap.lowcode.lint.results import (
 )
 from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Schema, ScopedName, either, items_of, listed, types_of
+from halflap.lowcode.lint.scope import (
+    Schema,
+    ScopedName,
+    either,
+    items_of,
+    listed,
+    missing,
+    types_of,
+)
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
@@ -102,7 +111,28 @@ def check_trigger(
     calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
     if len(reader.findings.found) == before and not any(references.values()):
         calls.verified(flow.trigger, trigger, flow.inputs, path)
+    if len(reader.findings.found) == before and flow.trigger == AS_SENT:
+        check_ids(flow, path, reader.findings, event)
     return event
+
+
+def check_ids(flow: Triggered, path: Path, findings: Findings, event: Schema | None) -> None:
+    """Check that the events have the fields where the delivery's and the record's id stand."""
+    for each, then in (("dedupe", "a duplicate"), ("key", "known by its record")):
+        kind, _, at = str(flow.inputs.get(each)).partition(":/")
+        names = [name.replace("~1", "/").replace("~0", "~") for name in at.split("/")]
+        fields = (*takewhile(lambda name: not name.isdecimal(), names),)
+        lacking = unseen(event, fields) or missing(event, fields)
+        if kind != "body" or lacking is None or not lacking[1]:
+            continue
+        name, has = lacking[:2]
+        said = (
+            f"by its schema, sample or tests, the event has no {name!r}, so that none is {then}; "
+        )
+        meant, place = closest(name, has), (*path, "with", each)
+        new = "/".join(meant if meant and other == name else other for other in at.split("/"))
+        mend = rewritten(findings.source, place, f"body:/{new}") if meant else None
+        findings.add(rules.UNSEEN, place, said + suggest(name, has, "it has"), mend=mend)
 
 
 def check_types(part: Triggered | doc.AnswersPart, path: Path, findings: Findings) -> None:

@@ -235,8 +235,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         UNSEEN,
         "a field that the `sample` of an event or an answer does not have, or that is like one which "
-        "the tests give it",
-        "it reads as null, silently, where it is misspelt",
+        "the tests give it; or one where `dedupe` or `key` looks for an id, in any event shown",
+        "it reads as null, silently, where it is misspelt; without an id, each delivery runs",
         "the field that the message names; or the field in the sample, or in a test",
         "warning",
     ),
