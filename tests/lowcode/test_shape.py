@@ -92,7 +92,7 @@ def test_the_schema_names_each_kind_of_step_and_says_what_it_does() -> None:
     schema = json_schema()
     steps = schema["$defs"]["FlowPart"]["properties"]["steps"]["items"]
     kinds = {each["$ref"].rpartition("/")[2] for each in steps["oneOf"]}
-    assert {"ActionStep", "ForStep", "TryStep", "CodeStep"} <= kinds
+    assert {"ActionStep", "ForStep", "TryStep", "CodeStepModel"} <= kinds
     assert schema["$defs"]["ActionStep"]["properties"]["with"]["description"].startswith(
         "The action"
     )
