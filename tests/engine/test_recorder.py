@@ -216,7 +216,7 @@ async def test_keys_that_only_differ_at_their_end_are_told_apart(runner: Runner)
 
 async def test_two_branches_with_one_key_are_refused(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
-        await ctx.gather(["a", "a"], lambda item: runner.app.do(item))
+        await ctx.gather(["a", "a"], lambda item: runner.app.do(item), key=str)
 
     outcome = await runner.run(flow)
     assert outcome.failure is not None
