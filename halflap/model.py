@@ -903,6 +903,11 @@ class Execution:
     ran: Micros | None = None
     """For how long its attempts ran, that of one which runs now left out; None where 0.1.0 ran it."""
 
+    @property
+    def event_at(self) -> Micros:
+        """When its event was first accepted: that of a replay, with what it replays."""
+        return (self.replay.event_at if self.replay else 0) or self.accepted_at
+
 
 @frozen
 class CauseGroup:

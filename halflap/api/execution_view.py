@@ -309,7 +309,7 @@ class ReplayDraft(Input):
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere in its flow."""
     again: bool = False
-    """Also where it was replayed since, whether that succeeded or not."""
+    """Also where it was replayed since, or where newer events of its order have run."""
     done: DoneDraft | None = None
     """Go on behind the step in doubt, which was done; not with `event`, `repeat` or from the start."""
 
@@ -329,6 +329,8 @@ class Replayed(View):
     """All of it is run again, or from the step that failed."""
     root: str
     """That of the execution it runs again, with the same idempotency keys; or its own, with new ones."""
+    overwrites: Time | None = None
+    """When its event came, where nothing compares its values with what the app has since; else null."""
 
 
 class ChangeView(View):
@@ -412,7 +414,7 @@ class BulkDraft(Input):
     repeat: bool = False
     """Of a replay: do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
-    """Of a replay: also what was replayed since, whether that succeeded or not."""
+    """Of a replay: also what was replayed since, or where newer events of its order have run."""
     reason: Text = "cancelled by hand"
     """Of a cancellation."""
     grace: Annotated[float | None, Field(ge=0, le=86_400)] = None

@@ -310,7 +310,15 @@ async def replay_execution(
     )
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
-    return Replayed.model_validate({"execution": start.execution, "from": how, "root": start.root})
+    overwrites = await operations.executions.overwrites(found, start.flow, again=True)
+    return Replayed.model_validate(
+        {
+            "execution": start.execution,
+            "from": how,
+            "root": start.root,
+            "overwrites": found.event_at if overwrites else None,
+        }
+    )
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)

@@ -273,13 +273,19 @@ def plan_lines(output: Output, plan: PlanView) -> None:
     for each in plan.overwrites:
         since = ago(each.first_at)
         until = "" if ago(each.last_at) == since else f" to {ago(each.last_at)}"
-        output.line(
-            f"\nnothing in the flow {each.flow} compares: ",
-            (f"values of {since}{until} are written over what the app has now", "yellow"),
-        )
+        output.line()
+        overwriting_line(output, each.flow, f"{since}{until}")
     output.line(("\nthe newest of them", "dim"))
     for each in plan.samples:
         output.line(f"  {each.id}  {name_of(each)} {each.flow}  ", (ago(each.accepted_at), "dim"))
+
+
+def overwriting_line(output: Output, flow: str, age: str) -> None:
+    """Print that replays of a flow write values of that age over newer ones."""
+    output.line(
+        f"nothing in the flow {flow} compares: ",
+        (f"values of {age} are written over what the app has now", "yellow"),
+    )
 
 
 def left_out(output: Output, plan: PlanView) -> None:

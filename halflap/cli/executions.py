@@ -23,7 +23,7 @@ from halflap.api.execution_view import (
     Replayed,
 )
 from halflap.api.view import InstanceSummary
-from halflap.cli.bulk import bulk_options, do_many, meant, time_of
+from halflap.cli.bulk import bulk_options, do_many, meant, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, state, took, when
@@ -439,7 +439,9 @@ async def cancel_execution(
     help="Do again what may have been done, also where this version does it elsewhere in its flow.",
 )
 @click.option(
-    "--again", is_flag=True, help="Also what was replayed since, whether that succeeded or not."
+    "--again",
+    is_flag=True,
+    help="Also what was replayed since, or where newer events of its order have run.",
 )
 @click.option(
     "--done",
@@ -510,6 +512,8 @@ async def replay_execution(
             keys = "new" if made.root == made.execution else "the same"
             output.line(f"{found.id} is run again {how}: ", (made.execution, "bold"))
             output.line((f"with {keys} idempotency keys", "dim"))
+            if made.overwrites is not None:
+                overwriting_line(output, found.flow, ago(made.overwrites))
             if not api.runs:
                 output.note(("It runs once a server does: halflap serve", "yellow"))
 

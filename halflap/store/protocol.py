@@ -141,7 +141,8 @@ class Filter:
 
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
     status of the call that it failed of; `since` and `until` (exclusive) are about `time`;
-    `of_events` leaves out deployments; `bulk` selects its replays. Of a `chain`, the last comes first.
+    `of_events` leaves out deployments; `bulk` selects its replays; `order` those of one scope and key.
+    Of a `chain`, the last comes first.
     """
 
     customer: str | None = None
@@ -165,6 +166,7 @@ class Filter:
     cause: str | None = None
     status: int | None = None
     bulk: str | None = None
+    order: tuple[str, str] | None = None
     limit: int = 50
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -249,11 +249,12 @@ def of_bulk(bulk: str) -> tuple[str, str, str]:
     return (*replays_of_bulk(bulk), f"%{bulk}%")
 
 
-def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
+def comparisons(which: Filter, kept: Callable[[str | None], object]) -> tuple[list[str], list[Any]]:
     """Return the clauses of a filter that are the same in every table, and their values.
 
-    key: the record's, as the store has it.
+    kept: returns a key as the store has it.
     """
+    scope, key = which.order or (None, None)
     clauses: list[str] = []
     values: list[Any] = []
     for text, value in (
@@ -262,7 +263,9 @@ def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
         ("flow =", which.flow),
         ("integration =", which.integration),
         ("version =", which.version),
-        ("record_key =", key),
+        ("record_key =", kept(which.key)),
+        ("order_scope =", kept(scope)),
+        ("order_key =", kept(key)),
         ("parent =", which.parent),
         ("chain =", which.chain),
         ("link =", which.link),
@@ -286,7 +289,7 @@ def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
 
 def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     """A filter as a WHERE clause and its values."""
-    clauses, values = comparisons(which, which.key)
+    clauses, values = comparisons(which, lambda key: key)
     for text, value in (
         ("cause = ?", which.cause),
         ("status = ?", which.status),

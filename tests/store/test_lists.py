@@ -75,7 +75,7 @@ PERIODS = {
 
 
 def test_each_filter_is_offered() -> None:
-    left = {"before", "after", "replay_of", "chain", "link", "of_events", "limit"}
+    left = {"before", "after", "replay_of", "chain", "link", "of_events", "order", "limit"}
     assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
 
 

@@ -141,15 +141,13 @@ class BulkOperations:
         groups: dict[str, LeftOutGroup] = {}
         over: dict[tuple[str, str], Overwriting] = {}
         for each in page:
-            why = await choice.why_not(each)
-            if why is None:
-                if await choice.overwrites(each):
-                    named = each.flow.integration, each.flow.flow
-                    at = (each.replay.event_at if each.replay else 0) or each.accepted_at
-                    over[named] = over.get(named, Overwriting(*named, 0, at, at)).also(at)
-            else:
-                before = groups.get(why, LeftOutGroup(why, 0, each.id))
-                groups[why] = replace(before, count=before.count + 1)
+            found = await choice.decide(each)
+            if isinstance(found, LeftOut):
+                before = groups.get(found.why, LeftOutGroup(found.why, 0, each.id))
+                groups[found.why] = replace(before, count=before.count + 1)
+            elif found.overwrites:
+                named, at = (each.flow.integration, each.flow.flow), each.event_at
+                over[named] = over.get(named, Overwriting(*named, 0, at, at)).also(at)
         by_count = sorted(groups.values(), key=lambda each: -each.count)
         return replace(
             plan,
@@ -275,6 +273,15 @@ class BulkOperations:
         return len(page) - len(refusals), refusals
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The replay of an execution that is chosen, its flow, and whether it writes over newer values."""
+
+    plan: ReplayPlan
+    flow: FlowKey
+    overwrites: bool
+
+
 @dataclass(slots=True)
 class _Choice:
     """Decides for each execution that is chosen whether a bulk replays it.
@@ -289,37 +296,18 @@ class _Choice:
     _flows: dict[FlowKey, FlowKey | LeftOut] = field(
         default_factory=dict[FlowKey, "FlowKey | LeftOut"]
     )
-    _decided: dict[str, ReplayPlan | LeftOut] = field(
-        default_factory=dict[str, "ReplayPlan | LeftOut"]
-    )
-
-    async def why_not(self, execution: Execution) -> str | None:
-        """Return why an execution is left out; None where it is replayed."""
-        plan = await self._decide(execution)
-        if isinstance(plan, LeftOut):
-            return plan.why
-        flow = await self._flow_again(execution)
-        return flow.why if isinstance(flow, LeftOut) else None
-
-    async def overwrites(self, execution: Execution) -> bool:
-        """Return whether an execution that is replayed is not compared with what came since."""
-        found = await self._flow_again(execution)
-        assert isinstance(found, FlowKey)
-        flow = (await self.executions.library.integration(found.version)).flows[found.flow]
-        is_ordered = flow.order is not None and flow.order.after_failure == "block"
-        return flow.pairs is None and not is_ordered
+    _decided: dict[str, _Chosen | LeftOut] = field(default_factory=dict[str, "_Chosen | LeftOut"])
 
     async def start_of(self, bulk: Bulk, execution: Execution) -> Start | LeftOut:
         """Return what replays an execution, or why it is left out."""
-        plan = await self._decide(execution)
-        if isinstance(plan, LeftOut):
-            return plan
-        flow = await self._flow_again(execution)
-        if isinstance(flow, LeftOut):
-            return flow
+        found = await self.decide(execution)
+        if isinstance(found, LeftOut):
+            return found
         id = replay_id(bulk, execution.id)
         try:
-            return await self.executions.start_of(execution, self.request, plan, id, flow)
+            return await self.executions.start_of(
+                execution, self.request, found.plan, id, found.flow
+            )
         except BlobLost as error:
             return LeftOut(error.message)
         except StoreError:
@@ -339,17 +327,24 @@ class _Choice:
             self._flows[execution.flow] = found
         return found
 
-    async def _decide(self, execution: Execution) -> ReplayPlan | LeftOut:
+    async def decide(self, execution: Execution) -> _Chosen | LeftOut:
+        """Return how an execution is replayed, or why it is left out."""
         found = self._decided.get(execution.id)
         if found is None:
-            left = await self._is_left_to_parent(execution)
-            found = (
-                LeftOut(LEFT_TO_PARENT)
-                if left
-                else await self.executions.plan_replay(execution, self.request)
-            )
-            self._decided[execution.id] = found
+            found = self._decided[execution.id] = await self._decide(execution)
         return found
+
+    async def _decide(self, execution: Execution) -> _Chosen | LeftOut:
+        if await self._is_left_to_parent(execution):
+            return LeftOut(LEFT_TO_PARENT)
+        plan = await self.executions.plan_replay(execution, self.request)
+        if isinstance(plan, LeftOut):
+            return plan
+        flow = await self._flow_again(execution)
+        if isinstance(flow, LeftOut):
+            return flow
+        found = await self.executions.overwrites(execution, flow, again=self.request.again)
+        return found if isinstance(found, LeftOut) else _Chosen(plan, flow, found)
 
     async def _is_left_to_parent(self, execution: Execution) -> bool:
         """Return whether the replay of its parent, which is chosen too, runs an execution again."""
@@ -358,7 +353,8 @@ class _Choice:
             if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
                 plan = await self.executions.plan_of(parent, self.request)
             elif matches(self.which, parent):
-                plan = await self._decide(parent)
+                found = await self.decide(parent)
+                plan = found if isinstance(found, LeftOut) else found.plan
             else:
                 continue
             if isinstance(plan, LeftOut):

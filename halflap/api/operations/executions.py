@@ -11,7 +11,7 @@ from halflap.api.operations.config import Configs
 from halflap.api.operations.family import MOST_RELATED, Family
 from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.api.operations.offers import OfferOperations
-from halflap.api.operations.order import because
+from halflap.api.operations.order import because, overtaking
 from halflap.api.operations.replay import (
     CURRENT,
     EventEdit,
@@ -316,7 +316,12 @@ class Executions:
             if plan.removed:
                 raise Removed(plan.why)
             raise Conflict(f"{execution.id} is not replayed: {plan.why}", key=execution.id)
-        start = await self.start_of(execution, request, plan, new_id("exe", now=self.clock()))
+        flow = await self.flow_again(execution, request.version)
+        overtaken = await self.overwrites(execution, flow, again=request.again)
+        if isinstance(overtaken, LeftOut):
+            raise Conflict(f"{execution.id} is not replayed: {overtaken.why}", key=execution.id)
+        id = new_id("exe", now=self.clock())
+        start = await self.start_of(execution, request, plan, id, flow)
         if request.done is not None:
             await self._check_done(start, request.done)
         [started] = await self.engine.start([start])
@@ -327,6 +332,27 @@ class Executions:
                 key=started.duplicate_of,
             )
         return start
+
+    async def overwrites(
+        self, execution: Execution, flow: FlowKey, *, again: bool = False
+    ) -> bool | LeftOut:
+        """Return whether a replay on `flow` may write over newer values, which nothing compares.
+
+        Where newer events of its order have run, it is left out, unless `again`.
+        """
+        if (await self.library.integration(flow.version)).flows[flow.flow].pairs is not None:
+            return False
+        if execution.order is None:
+            return True
+        newer = await overtaking(self.journal, execution)
+        key = execution.order.key or execution.key
+        if newer is None or again or key is None:
+            return newer is not None
+        others = f", the last of {newer.count}," if newer.count > 1 else ""
+        return LeftOut(
+            f"{newer.last}{others} came later with the same key, {key}: newer values would be written "
+            "over; to do so all the same, say `again` (--again)"
+        )
 
     async def _check_done(self, start: Start, done: SaidDone) -> None:
         """Refuse a result that is none of the action whose step is said to be done."""

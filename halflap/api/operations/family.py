@@ -130,8 +130,7 @@ class Family:
         latest = await self._latest(newest[-1])
         ids = {each.id for links in same for each in links} | {latest.id}
         if latest.state in ENDED_BADLY:
-            at = (latest.replay.event_at if latest.replay else 0) or latest.accepted_at
-            return RanBefore(latest.id, at, "", await self._ran_below(ids))
+            return RanBefore(latest.id, latest.event_at, "", await self._ran_below(ids))
         if latest is not newest[-1]:
             event = await self.journal.event(newest[0].id)
             return None if event is None else RanBefore(latest.id, 0, digest_of_body(event.body))

@@ -1,8 +1,22 @@
-"""Describe an order in words: which execution waits for which."""
+"""Orders: which execution waits for which, in words, and what came later in one."""
 
 from __future__ import annotations
 
-from halflap.model import FLOW_ORDERS, Execution, Order
+from dataclasses import dataclass
+
+from halflap.api.operations.replay import is_effect, is_settled
+from halflap.model import FLOW_ORDERS, LIVE, Execution, Order
+from halflap.store.protocol import Filter, Journal
+
+MOST_READ = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaking:
+    """The executions of an order that came after another one, and write newer values."""
+
+    count: int
+    last: str
 
 
 def because(execution: Execution, ahead: Execution | None) -> str:
@@ -24,3 +38,56 @@ def rule(order: Order) -> str:
     if order.when_busy != "wait":
         return "singleton" if order.when_busy == "end" else "latest_wins"
     return f"parallel({order.width})" if order.width > 1 else "fifo"
+
+
+async def overtaking(journal: Journal, execution: Execution) -> Overtaking | None:
+    """Return what came later in the order of an execution, and writes; None where nothing.
+
+    A replay comes last in its order; one of what blocks it comes before all that has not begun.
+    In an order without a key, that is what came of the same record, if its id is known.
+    """
+    order = execution.order
+    assert order is not None
+    is_dead_letter = execution.state == "failed" and not execution.dismissed
+    keeps_place = order.after_failure == "block" and is_dead_letter
+    of_record = execution.key if order.key in ("", execution.key) else None
+    which = Filter(
+        instance=execution.flow.instance,
+        flow=execution.flow.flow,
+        key=of_record,
+        order=(order.scope, order.key),
+        since=execution.event_at,
+        limit=MOST_READ,
+    )
+    page = await journal.page(which)
+    while True:
+        newer = [
+            each.id
+            for each in page.executions
+            if _came_later(each, execution)
+            and (each.attempt or not keeps_place)
+            and await _may_write(journal, each)
+        ]
+        if newer:
+            return Overtaking(len(newer), newer[0])
+        if page.next is None:
+            return None
+        page = await journal.page(which, page.next)
+
+
+def _came_later(one: Execution, other: Execution) -> bool:
+    if one.event_at == other.event_at:
+        return one.replay_of is None and other.replay_of is None and one.id > other.id
+    return one.event_at > other.event_at
+
+
+async def _may_write(journal: Journal, execution: Execution) -> bool:
+    """Return whether an execution has written, or will, what no replay of it would write again."""
+    if execution.state in LIVE or execution.state == "succeeded":
+        return True
+    is_over = execution.dismissed or execution.state == "cancelled"
+    return any(
+        is_effect(e)
+        and (e.status == "succeeded" or (is_over and not is_settled(e, execution.attempt)))
+        for e in await journal.steps(execution.id)
+    )

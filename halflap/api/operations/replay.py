@@ -73,7 +73,7 @@ class ReplayRequest:
     repeat: bool = False
     """Do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
-    """Also what failed, and was replayed since."""
+    """Also what failed, and was replayed since; and where newer events of its order have run."""
     done: SaidDone | None = None
     """Go on behind the step in doubt, which a person found done."""
 
@@ -188,7 +188,6 @@ def decide_replay(
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
-    before = execution.replay
     own = [e for e in material.descendants if e.parent == execution.id]
     kept = started_by(copied)
     children = children_again(material.children, kept, takes_mended=start == "failed")
@@ -207,7 +206,7 @@ def decide_replay(
             children=children,
             before="" if keeps_root or not children else execution.root,
             done=said,
-            event_at=(before.event_at if before else 0) or execution.accepted_at,
+            event_at=execution.event_at,
             chain=chain,
             link=link,
         ),

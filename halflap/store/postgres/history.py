@@ -231,7 +231,7 @@ class PostgresHistory:
 def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
     """Where to look for a filter: each table, its WHERE clause and the values of that."""
     states = set(which.states)
-    same, values = reading.comparisons(which, rows.kept(which.key))
+    same, values = reading.comparisons(which, rows.kept)
     clauses = ["true", *(each.replace("?", "%s") for each in same)]
     live, ended = list(clauses), list(clauses)
     of_live, of_ended = list(values), list(values)

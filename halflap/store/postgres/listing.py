@@ -93,8 +93,8 @@ def _places(lane: Lane, which: Filter) -> Iterator[str]:
 
 def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
     match each.how, each.column:
-        case "=", "record_key":
-            return "record_key = %s", (each.value.encode(),)
+        case "=", "record_key" | "order_scope" | "order_key":
+            return f"{each.column} = %s", (each.value.encode(),)
         case "=", "state":
             return "state IN ('failed', 'cancelled', 'ignored') AND state = %s", (each.value,)
         case "bulk", _:

@@ -76,6 +76,8 @@ def plan_lanes(which: Filter) -> list[Lane]:
         rest["state"] = Comparison("state", "in", states)
     if which.reason:
         rest["reason"] = Comparison("reason", "contains", which.reason)
+    for column, value in zip(("order_scope", "order_key"), which.order or (), strict=False):
+        rest[column] = Comparison(column, "=", value)
 
     def lane(index: str, *by: Comparison, but: str = "") -> Lane:
         return Lane(index, by, tuple(each for name, each in rest.items() if name != (but or index)))

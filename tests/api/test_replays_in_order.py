@@ -1,0 +1,245 @@
+"""Replays of what newer events of its order overtook: no record goes back to an older value unsaid."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from halflap.api.operations import executions
+from halflap.store.protocol import Filter
+from tests.api.conftest import ORDERS
+from tests.served import until
+
+FLOW = '''
+
+@integration.flow(trigger=webhook.request(key="body:/id"), order=fifo({order}))
+async def {name}(ctx: Context[Settings], event: Any) -> Any:
+    """Write the value of an order, and note that."""
+    shop_ = ctx.config.shop
+    # halflap: ignore[HF010]
+    await shop.create_order(shop_, event["id"], event["amount"], SecretStr("no"))
+    # halflap: ignore[HF010]
+    return await shop.create_order(shop_, "note " + event["id"], event["amount"], SecretStr("no"))
+'''
+KINDS = {
+    "goes_on": "by_key=True",
+    "blocks": 'by_key=True, after_failure="block"',
+    "by_function": 'by_key=pointer("/group")',
+}
+FLOWS = (
+    ORDERS.replace("import Config,", "import Config, fifo, pointer,")
+    + "".join(FLOW.format(name=name, order=order) for name, order in KINDS.items())
+    + '''
+
+@integration.flow(trigger=webhook.request(key="body:/id"))
+async def unordered(ctx: Context[Settings], event: Any) -> Any:
+    """Write the value of an order."""
+    # halflap: ignore[HF010]
+    return await shop.create_order(ctx.config.shop, event["id"], event["amount"], SecretStr("no"))
+'''
+)
+SEEDS = 8
+CONTROL = 2
+
+
+class Records:
+    """A shop that has a value of each order, and refuses some requests."""
+
+    def __init__(self, world: Any) -> None:
+        self.values: dict[str, list[int]] = {}
+        self.refuses: dict[int, str] = {}
+        """By value: what begins the id of the order that it refuses; empty: all."""
+        world.shop.order_answer = self.answer
+
+    async def answer(self, request: Any) -> Any:
+        text = await request.text()
+        order = json.loads(text)
+        refused = self.refuses.get(order["amount"])
+        if refused is not None and order["id"].startswith(refused):
+            return web.Response(status=404)
+        if not order["id"].startswith("note"):
+            self.values.setdefault(order["id"], []).append(order["amount"])
+        return web.Response(text=text, content_type="application/json")
+
+    def goes_back(self) -> bool:
+        """Return whether any order had an older value after a newer one."""
+        return any(each != sorted(each) for each in self.values.values())
+
+
+@asynccontextmanager
+async def driving(world: Any) -> AsyncGenerator[Any]:
+    await world.publish(world.bundle(orders=FLOWS))
+    task = asyncio.create_task(world.host.crew.bulks.run())
+    yield world
+    world.host.crew.bulks.stop()
+    await task
+
+
+@pytest.fixture
+async def driven(world: Any) -> AsyncIterator[Any]:
+    async with driving(world) as driven:
+        yield driven
+
+
+@pytest.fixture
+async def driven_on_either(either: Any) -> AsyncIterator[Any]:
+    async with driving(either) as driven:
+        yield driven
+
+
+async def send(world: Any, instance: Any, flow: str, amount: int, id: str = "a1") -> str:
+    return await world.send(instance, {"id": id, "amount": amount, "group": f"g{id}"}, flow=flow)
+
+
+async def quiet(world: Any, states: tuple[str, ...] = ("running", "waiting")) -> None:
+    """Return once nothing runs, though some may wait behind a dead letter."""
+
+    async def look() -> bool:
+        live = await world.host.store.journal.executions(Filter(states=("queued", *states)))
+        return all(each.held for each in live)
+
+    await until(look)
+
+
+async def replay(world: Any, execution: str, **draft: Any) -> Any:
+    made = await world.api("POST", f"/api/executions/{execution}/replay", draft)
+    await quiet(world)
+    return made
+
+
+async def bulk(world: Any) -> None:
+    made = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}})
+
+    async def look() -> bool:
+        found = (await world.api("GET", f"/api/bulks/{made.json['id']}")).json
+        return found["state"] != "running"
+
+    await until(look)
+    await quiet(world)
+
+
+@pytest.mark.parametrize("flow", list(KINDS))
+async def test_what_newer_events_overtook_is_replayed_only_if_that_is_said(
+    driven_on_either: Any, flow: str
+) -> None:
+    driven = driven_on_either
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: ""}
+    ids = [await send(driven, instance, flow, n) for n in (1, 2, 3)]
+    await send(driven, instance, flow, 9, "other")
+    if flow == "blocks":
+        await driven.ended(ids[0])
+        await driven.api("POST", f"/api/executions/{ids[0]}/dismiss")
+    await driven.ended(ids[2])
+    assert shop.values["a1"] == [2, 3]
+    shop.refuses = {}
+    refused = await replay(driven, ids[0])
+    key = "ga1" if flow == "by_function" else "a1"
+    assert refused.status == 409
+    assert (
+        f"{ids[2]}, the last of 2, came later with the same key, {key}:" in refused.json["detail"]
+    )
+    assert "--again" in refused.json["detail"]
+    where = {"state": "failed", "key": "a1"}
+    if flow != "blocks":  # what was dismissed is in no bulk
+        plan = await driven.api("POST", "/api/bulks", {"where": where, "dry_run": True})
+        [left] = plan.json["left_out"]
+        assert (left["count"], "came later with the same key" in left["why"]) == (1, True)
+        said = {"where": where, "again": True, "dry_run": True}
+        plan = (await driven.api("POST", "/api/bulks", said)).json
+        assert (plan["left_out"], plan["overwrites"][0]["count"]) == ([], 1)
+    assert shop.values["a1"] == [2, 3]
+    made = await replay(driven, ids[0], again=True)
+    assert (made.status, made.json["overwrites"] is not None) == (201, True)
+    assert shop.values["a1"] == [2, 3, 1]
+    refused = await replay(driven, made.json["execution"])  # its event is as old
+    assert refused.status == 409
+    newest = await replay(driven, ids[2])
+    assert (newest.status, newest.json["overwrites"]) == (201, None)
+
+
+async def test_those_of_one_key_that_failed_are_replayed_in_their_order(driven: Any) -> None:
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = dict.fromkeys((1, 2, 3), "")
+    ids = [await send(driven, instance, "goes_on", n) for n in (1, 2, 3)]
+    await driven.ended(ids[2])
+    shop.refuses = {}
+    assert (await replay(driven, ids[0])).status == 201
+    await bulk(driven)
+    assert shop.values["a1"] == [1, 2, 3]
+
+
+async def test_what_failed_behind_its_write_is_not_written_over(driven: Any) -> None:
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: "", 2: "note"}
+    ids = [await send(driven, instance, "goes_on", n) for n in (1, 2)]
+    await driven.ended(ids[1])
+    shop.refuses = {}
+    assert (await replay(driven, ids[0])).status == 409
+    assert (await replay(driven, ids[1])).status == 201
+    assert shop.values["a1"] == [2]
+
+
+async def test_a_replay_without_an_order_says_what_it_writes_over(driven: Any) -> None:
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: ""}
+    first = await send(driven, instance, "unordered", 1)
+    await driven.ended(first)
+    shop.refuses = {}
+    made = await replay(driven, first)
+    accepted = (await driven.api("GET", f"/api/executions/{first}")).json["accepted_at"]
+    assert made.json["overwrites"] == accepted
+
+
+async def after_replays(world: Any, seed: int) -> Records:
+    """Return the shop after events failed, were dismissed and replayed as people liked."""
+    chance = random.Random(seed)
+    instance, shop = await world.instance(), Records(world)
+    journal, flow = world.host.store.journal, chance.choice(["goes_on", "blocks"])
+    for amount in range(1, 9):
+        fault = chance.choice(["", "note", None])
+        if fault is not None:
+            shop.refuses[amount] = fault
+        await send(world, instance, flow, amount)
+        await quiet(world)
+        for _ in range(chance.randint(0, 2)):
+            failed = await journal.executions(Filter(states=("failed",), limit=99))
+            if not failed:
+                break
+            one = chance.choice(failed)
+            match chance.choice(["dismiss", "replay", "replay", "mend", "bulk"]):
+                case "dismiss":
+                    await world.api("POST", f"/api/executions/{one.id}/dismiss")
+                case "replay":
+                    made = await replay(world, one.id)
+                    assert made.status in (201, 409), made.body
+                case "mend":
+                    shop.refuses.clear()
+                case _:
+                    await bulk(world)
+            await quiet(world)
+    return shop
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_no_record_goes_back_to_an_older_value(driven: Any, seed: int) -> None:
+    shop = await after_replays(driven, seed)
+    assert not shop.goes_back(), shop.values
+
+
+async def test_without_the_look_at_its_order_a_record_goes_back(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: a replay does not ask what came later."""
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(executions, "overtaking", nothing)
+    shop = await after_replays(driven, CONTROL)
+    assert shop.goes_back()
