@@ -32,6 +32,7 @@ AFTERWARDS = {
     "equals: a step's result": {"HF141"},
     "equals: an object for a text that is a name": {"HF104"},
     "functions: a method, map": {"HF105"},
+    "keys: a hyphen in the id of a step": {"HF105"},
     "keys: onError of n8n": {"HF101"},
     "keys: concurrency on a flow": {"HF101"},
     "keys: two fields without a page": {"HF115"},

@@ -238,6 +238,22 @@ def _found_in(given: Given) -> str | None:
     return f"$filter({given[0]}, {given[1]})[0]" if by else None
 
 
+def _filtered(given: Given) -> str | None:
+    """`FILTER(list; list.n > 1)` of a spreadsheet, or of a function."""
+    if len(given) != 2 or any(re.search(r"=>|\bfunction\b|\blambda\b|^\$\w+$", x) for x in given):
+        return _call("$filter", given)
+    items, condition = given
+    mask = MaskedText(condition).mask
+    fields = [*re.finditer(rf"(?<![\w.$`]){re.escape(items)}\.(?=[\w`])", mask)]
+    if not fields or not is_path(items) or re.search(r"\)\s*[*+]\s*\(", mask):
+        return None
+    others = re.findall(r"(?<![\w.$`])[A-Za-z_]\w*(?!\w|\()", mask.replace(f"{items}.", "."))
+    alone = re.search(r"[<>=]", mask) and {*others} <= {"and", "or", "in", "true", "false", "null"}
+    for each in reversed(fields):
+        condition = condition[: each.start()] + "$x." * (not alone) + condition[each.end() :]
+    return f"{items}[{condition}]" if alone else f"$filter({items}, function($x){{{condition}}})"
+
+
 def _counted(form: str) -> Form:
     """Count or add up what meets the criterion of a spreadsheet, `">5"` or `"x"`."""
 
@@ -308,6 +324,7 @@ FUNCTIONS: Mapping[str, Form | tuple[Form, ...]] = {
     "reversed": "$reverse", "unique": "$distinct", "uniq": "$distinct", "any": "$boolean({0})",
     "some": "$count($filter({0}, {1})) > 0", "every": "$count($filter({0}, {1})) = $count({0})",
     "find": _found_in, "foreach": "$map", "where": "$filter",
+    "filter": _filtered,
     "flat": "$reduce({0}, $append)", "flatten": "$reduce({0}, $append)",
     "values": "$each({0}, function($value){$value})",
     "first": lambda given: f"{of_all(given[0])}[0]" if len(given) == 1 else None,
@@ -422,7 +439,7 @@ WORDS: Mapping[str, str] = {
     "vlookup": "write $lookup(…, …), or a filter: list[key = value]",
     "xlookup": "write $lookup(…, …), or a filter: list[key = value]",
     "hlookup": "write $lookup(…, …), or a filter: list[key = value]",
-    "match": "write a filter: list[key = value]",
+    "match": "write a filter: list[key = value]", "filter": "write a filter: list[key = value]",
     "select": "write $filter(list, function($x){…}), or $map(…) to change each",
     "entries": "write $each(…, function($value, $key){…})",
     "slice": "write $substring(text, start, length), or list[[0..2]]",

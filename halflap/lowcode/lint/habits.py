@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
@@ -221,6 +222,10 @@ OPERATORS: tuple[Row, ...] = (
          _infix("endswith"), re.I),
     _row(r"^\s*(?:if|IF)\s+(?P<test>.+?)\s+(?:then|THEN)\s+(?P<then>.+?)\s+(?:else|ELSE)\s+(?P<other>.+)$",
          "write condition ? one : other", _chosen),
+    _row(r"\s+(?:else|ELSE)\s+", "write condition ? one : other", lambda found, text: (
+        *found.span(), " : " if "?" in text.mask[: found.start()] else None)),
+    _row(r"(?<![\w.])(?P<number>\d+(?:\.\d+)?)\s*%(?!\s*[\w$(\"'.\[{-])", "a percentage is a fraction",
+         lambda found, text: (*found.span(), f"{Decimal(found['number']).scaleb(-2):f}")),
     _row(r"\s*//\s*(?=\d)", "write $floor(… / …)", _formed("$floor({0} / {1})")),
     _row(r"\s*//\s*(?=[\"'\w])", "another value for what is missing: write a != null ? a : b",
          _formed("{0} != null and {0} != false ? {0} : {1}")),
@@ -598,6 +603,7 @@ _OF_REQUEST = re.compile(
     r"(?<![\w.`])(?:\$?request|req|msg\.req|\$json|trigger|\$input)\.(?P<part>headers|query|params)\b"
 )
 _KEY = re.compile(r"[{,]\s*(?P<key>[A-Za-z_]\w*)\s*:(?![=:])")
+_MINUS = re.compile(_HEAD + r"[A-Za-z_]\w*(?:-\w+)+(?![\w(])")
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
 
 
@@ -640,6 +646,11 @@ def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
             quoted = '"' + found["key"] + '"'
             said = f"a key is a text: write {quoted}"
             yield _Edit(*found.span("key"), quoted, said, found.start("key"))
+    for found in _MINUS.finditer(text.mask):
+        name = found[0].replace("-", "_")
+        if name in names and found[0].partition("-")[0] not in names:
+            message = f"`-` is minus, and the name is {name}: write {name}"
+            yield _Edit(*found.span(), name, message, found.start())
     for found in _HYPHEN.finditer(text.mask):
         parts = found["name"].split("-")
         if not any(each in names for each in parts[1:]):
