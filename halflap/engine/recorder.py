@@ -152,6 +152,10 @@ class StepRecorder:
             if said is not None:
                 self._log_said(step)
                 step.in_doubt = True  # as before, where the result is none of the action's
+                connection = arguments.get(action.shape.connection or "")
+                if asked is not None and isinstance(connection, Connection):
+                    record, app = asked, connection
+                    await as_step(step, lambda: self.two_way.look_back(record, path, app))
                 return decode_value(said.result or b"null", spec.adapter, self.steps.unseal)
             if unprotected and not spec.repeatable:
                 step.in_doubt = True

@@ -313,6 +313,16 @@ class TwoWay:
         again = step in known.pending
         return Meanwhile(stands, overruled, changes, bool(stands) and not changes and not again)
 
+    async def look_back(self, asked: RecordState, path: str, connection: Connection) -> None:
+        """Look what is left of a write that a person found done: the rest was edited since."""
+        if not self.is_others(asked):
+            return
+        try:
+            current = await self.ask(connection, asked) or {}
+        except NotImplementedError:
+            return
+        self._left[path] = {n: v for n, v in asked.fields.items() if same(current.get(n, v), v)}
+
     def _stands(self, edit: Edited, *, is_master: bool) -> bool:
         """Return whether an edit at the other app stands, and is not written over."""
         if self.replays and not self.goes_on and edit.theirs_at is None:
