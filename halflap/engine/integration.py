@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from halflap import lowcode
 from halflap.engine.bundle import Bundle, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
+from halflap.sdk.action import Action
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
@@ -125,6 +127,16 @@ def known_records() -> dict[str, str]:
             if (reads := trigger().declaration.reads) is not None:
                 found[f"{path}.{name}"] = f"{component.name}/{reads.kind}"
     return found
+
+
+def own_action(loaded: Loaded, name: str) -> Action[..., Any] | None:
+    """Return an action by its dotted name, of a component that a bundle's modules have in any name."""
+    owner, _, short = name.partition(".")
+    for module in loaded.modules:
+        for each in list(vars(sys.modules[module]).values()):
+            if isinstance(each, Component) and each.name == owner and short in each.actions:
+                return each.actions[short]
+    return None
 
 
 def components_of(bundle: Bundle, loaded: Loaded) -> lowcode.Components:

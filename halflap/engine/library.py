@@ -18,6 +18,7 @@ from halflap.engine.integration import (
     find_in_document,
     find_in_sources,
     load_integration,
+    own_action,
 )
 from halflap.engine.loader import load
 from halflap.engine.lock import unsatisfied
@@ -59,7 +60,8 @@ class Library:
         bundle = Bundle.from_bytes(await self._bundle(version))
 
         def find() -> Action[..., Any]:
-            return components_of(bundle, load(bundle, self._cache)).action(name)
+            loaded = load(bundle, self._cache)
+            return own_action(loaded, name) or components_of(bundle, loaded).action(name)
 
         async with self._loading:
             return await anyio.to_thread.run_sync(find)

@@ -15,7 +15,7 @@ from halflap.api.operations.replay import LEFT_TO_PARENT
 from halflap.errors import StoreError
 from halflap.model import new_id
 from halflap.store.protocol import Filter
-from tests.api.conftest import ORDERS
+from tests.api.conftest import ORDERS, SHOP
 from tests.served import until
 
 
@@ -506,6 +506,23 @@ async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(w
     assert shown["lineage"][1]["done"] == {"shop.create_order": "Ada"}
     first = (await world.api("GET", f"/api/executions/{id}")).json
     assert {each["said_by"] for each in first["steps"]} == {None}
+
+
+async def test_a_result_is_checked_whatever_the_module_of_the_component_is_called(
+    world: Any,
+) -> None:
+    files = {"orders.py": FAMILY, "shop.py": SHOP.replace('Component("shop"', 'Component("till"')}
+    await world.publish(world.packed("orders:integration", files))
+    instance, shop = await world.instance(), Lossy(world)
+    id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
+    await world.ended(id)
+    path = f"/api/executions/{id}/replay"
+    refused = await world.api("POST", path, {"done": {"result": {"nope": 1}}})
+    assert (refused.status, list(refused.json["fields"])) == (422, ["done.result"]), refused.body
+    order = {"id": "o1", "amount": 1}
+    made = await world.api("POST", path, {"done": {"result": order}})
+    assert (await world.ended(made.json["execution"]))["result"] == order
+    assert shop.calls == 1
 
 
 @pytest.mark.usefixtures("driving")
