@@ -297,6 +297,30 @@ async def test_a_parent_does_not_run_a_child_in_doubt_again_unless_that_is_said(
     assert till.app.orders == ["A1", "A1"]
 
 
+@pytest.mark.parametrize("way", ["call", "start"])
+@pytest.mark.parametrize("mend", [ReplayRequest(done=DONE), ReplayRequest(repeat=True)])
+async def test_a_parent_takes_the_result_of_a_child_in_doubt_that_was_mended(
+    till: Till, way: str, mend: ReplayRequest
+) -> None:
+    runner, below = till.runner, till.flow(Shop())
+
+    async def parent(ctx: Any, event: Any) -> Any:
+        if way == "call":
+            return await ctx.call(below, event)
+        return await (await ctx.start(below, event)).result()
+
+    till.app.loses = 1
+    first = await runner.start(runner.app.flow(parent))
+    assert (await runner.finish(first)).state == "failed"
+    [child] = await runner.engine.journal.executions(Filter(parent=first))
+    made = await runner.finish(await replay(runner, child.id, mend))
+    orders = list(till.app.orders)
+    refused = await plan_of(runner, first, ReplayRequest("start"))  # it would call it afresh
+    assert isinstance(refused, LeftOut)
+    outcome = await runner.finish(await replay(runner, first))
+    assert (outcome.state, outcome.result, till.app.orders) == ("succeeded", made.result, orders)
+
+
 async def test_an_action_that_can_look_makes_nothing_twice(till: Till) -> None:
     till.app.loses = 3
     first = await till.runner.start(till.flow(Shop(), looks_up=True))

@@ -177,8 +177,11 @@ def decide_replay(
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
+    mended = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
     for each in tries:  # a child that is started again knows nothing of what was done before
         if each.kind == "call" and each.failure is not None and each.failure.in_doubt:
+            if any(each.failure.where in ids for ids in mended):  # its result is taken
+                continue
             return LeftOut(
                 f"it would run {each.failure.where} again, of which a step may have been carried out: "
                 "look at the app first; then say what its call would have returned, where it was done "
