@@ -18,7 +18,7 @@ _RENAMED: Mapping[str, str] = {
     "call": " ".join(f"{each}=event" for each in (*_ACTION_INPUTS.split(), "payload", "body")),
     "if": "do=then steps=then actions=then otherwise=else",
     "for": "items=in of=in list=in each=in over=in steps=do then=do actions=do body=do if=where "
-    "when=where filter=where concurrency=parallel",
+    "when=where filter=where concurrency=parallel as=for",
     "switch": "case=cases branches=cases when=cases else=default otherwise=default",
     "try": "except=catch rescue=catch on_error=catch error_name=error",
     "wait": "until=timeout max=timeout for=timeout signal=wait",

@@ -224,6 +224,16 @@ def _name(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str
     if path[-1:] == ("for",) and of:
         listed = items.removeprefix("=")
         return f"write `for: {item}` and, in a line of its own, `in: ={listed}`", None
+    if (
+        path[-1:] == ("for",)
+        and here.startswith("=")
+        and "in" not in (holder := _at(source.data, path[:-1]))
+    ):
+        if "as" not in holder:
+            return f"write `for: item` and, in a line of its own, `in: {here}`", None
+        key = source.key(path)
+        said = f"`for` is the name of an item, `in` the list: write in: {here}"
+        return said, replaced("for", "in", key.line, key.column)
     message = f"{here!r} is no name, which has {allowed}; write {meant}"
     return message, replaced(here, meant) if is_key else _meant(source, path, meant)
 
@@ -288,6 +298,10 @@ def _no_kind(source: SourceText, step: Any, path: Path) -> tuple[str, Mend | Non
             )
         return f"a step is a mapping with one of: {kinds}", None
     keys = [str(each) for each in cast("dict[Any, Any]", step)]
+    if "in" in keys and "as" in keys:
+        key = source.key((*path, "as"))
+        said = "`in` is the list of a loop, `for` the name of an item: write `for` for `as`"
+        return said, replaced("as", "for", key.line, key.column)
     for each in keys:
         if (message := explained("step", each)) is not None:
             return f"no kind of step is called `{each}`; {message}", None

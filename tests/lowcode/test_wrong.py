@@ -33,6 +33,8 @@ AFTERWARDS = {
     "equals: an object for a text that is a name": {"HF104"},
     "functions: a method, map": {"HF105"},
     "keys: a hyphen in the id of a step": {"HF105"},
+    "keys: a list as for, with as": {"HF101"},
+    "keys: a list as for, with as first and in braces": {"HF101"},
     "keys: onError of n8n": {"HF101"},
     "keys: concurrency on a flow": {"HF101"},
     "keys: two fields without a page": {"HF115"},
