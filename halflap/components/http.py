@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import SecretStr, WithJsonSchema
+from pydantic import SecretStr, StrictBool, WithJsonSchema
 
 from halflap import Component, Connection, Model, Payload, UpstreamError
 
@@ -69,6 +70,9 @@ class Answer(Model):
 Values = dict[str, str | int]
 """Data for the places of a path: `/customers/{id}` takes `{"id": …}`, as one encoded segment."""
 
+Params = dict[str, str | StrictBool | Annotated[Decimal, WithJsonSchema({"type": "number"})]]
+"""Parameters of the query; a number or a boolean is sent as JSON writes it: `10`, `true`."""
+
 Path = Annotated[str, WithJsonSchema({"type": "string", "format": "url-path"})]
 """A path below the `base_url`; data goes into places of it: `/customers/{id}`."""
 
@@ -82,7 +86,7 @@ async def request(
     api: Http,
     method: Method,
     path: Path,
-    params: dict[str, str] | None = None,
+    params: Params | None = None,
     headers: dict[str, str] | None = None,
     json: Any = None,
     body: str | None = None,
@@ -92,9 +96,9 @@ async def request(
 ) -> Answer:
     """Send a request and return the whole answer.
 
-    `values` fills the places of the path: `/customers/{id}` takes `{"id": …}`, each value as one
-    encoded segment. A `payload` (`event.payload` of a large request) is sent as it is read. With
-    `fail=False`, an answer of 400 or more is a result too.
+    `params` are texts, numbers or booleans. `values` fills the places of the path: `/customers/{id}`
+    takes `{"id": …}`, each value as one encoded segment. A `payload` (`event.payload` of a large
+    request) is sent as it is read. With `fail=False`, an answer of 400 or more is a result too.
     """
     content: dict[str, Any] = {}
     if payload is not None:
@@ -115,7 +119,7 @@ async def request(
 
 @component.action
 async def get(
-    api: Http, path: Path, params: dict[str, str] | None = None, values: Values | None = None
+    api: Http, path: Path, params: Params | None = None, values: Values | None = None
 ) -> Any:
     """Read from an API: GET, as the parsed body."""
     return await api.get(path, values=values, params=params)
@@ -155,7 +159,7 @@ async def delete(api: Http, path: Path, values: Values | None = None) -> Any:
 async def pages(
     api: Http,
     path: Path,
-    params: dict[str, str] | None = None,
+    params: Params | None = None,
     items: str | None = None,
     most: int = 100,
     values: Values | None = None,

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
-from halflap import EgressRefused, Unauthorized, UpstreamError, expr, http
+from halflap import EgressRefused, ExpressionError, Unauthorized, UpstreamError, expr, http
 from halflap.testing import Fake
 
 
@@ -51,6 +51,21 @@ async def test_a_connection_is_tested_where_it_names_a_probe(fake: Fake) -> None
 async def test_pages_are_followed_to_the_end(fake: Fake) -> None:
     fake.get("/list", answers=lambda sent: {"items": [1, 2] if "page" not in sent.params else [3]})
     assert await http.pages(fake.connection(http.Http), "/list", items="items") == [1, 2]
+
+
+async def test_a_number_or_a_boolean_in_the_query_is_written_as_json_writes_it(fake: Fake) -> None:
+    fake.get("/x", answers=[])
+    api = fake.connection(http.Http)
+    given = {"n": 10, "d": Decimal("1.10"), "f": 1.0, "yes": True, "no": False, "t": "006"}
+    sent = {"n": "10", "d": "1.10", "f": "1.0", "yes": "true", "no": "false", "t": "006"}
+    for call in (http.get, http.pages):
+        await call.fitted()(api, "/x", params=given)
+        assert fake.requests[-1].params == sent
+    await http.request.fitted()(api, "GET", "/x", params=given)
+    assert fake.requests[-1].params == sent
+    for wrong in (None, [1], {"a": 1}):
+        with pytest.raises(ExpressionError, match="a text or true or false or a number"):
+            await http.get.fitted()(api, "/x", params={"a": wrong})
 
 
 async def test_credentials_are_not_sent_to_another_host(fake: Fake) -> None:
