@@ -20,6 +20,8 @@ CHOICES = {
     "keys: on of GitHub Actions": {"HF114"},
     "keys: concurrency on a flow": {"HF101"},  # which order
     "layout: an include": {"HF101"},  # the flows are in another file
+    "values: a whole URL for a path": {"HF132"},  # what the base_url is
+    "values: a whole URL with a version": {"HF132"},
     "names: http.send": {"HF103"},  # the method
     "names: an action of Salesforce": {"HF103", "HF116"},  # the object and its connection
 }

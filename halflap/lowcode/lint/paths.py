@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.fixes import rewritten
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import field_of
 from halflap.lowcode.lint.expressions import Read
@@ -18,8 +17,7 @@ from halflap.sdk.urlpath import PLACE, climbs
 
 FORMAT = "url-path"
 """The format of an input that is such a path."""
-_ORIGIN = re.compile(r"[A-Za-z][\w+.-]*://[^/]*")
-_WHOLE = "the address is the connection's base_url, which its credentials never leave; write %s"
+_ORIGIN = re.compile(r"([A-Za-z][\w+.-]*://[^/?#]*)(/[^/?#]+(?=/))?")
 
 
 def check_path(
@@ -32,11 +30,7 @@ def check_path(
     written = [each for each in parts if isinstance(each, str)]
     first = parts[0] if parts else None
     if isinstance(first, str) and (origin := _ORIGIN.match(first)) is not None:
-        rest = first[origin.end() :] or "/"
-        whole = value == first
-        mend = rewritten(findings.source, path, rest) if whole else None
-        message = _WHOLE % (rest if whole else f"{rest}…")
-        findings.add(rules.REQUEST_PATH, path, message, mend=mend)
+        findings.add(rules.REQUEST_PATH, path, _whole(origin, "" if value == first else "…"))
     elif any(map(climbs, written)):
         said = (
             "a path cannot climb by . or .. out of the connection's base_url; write where it leads"
@@ -55,6 +49,17 @@ def check_path(
                     f"the path's place {{{name}}} is given no value; write `values: {{{name}: …}}`"
                 )
                 findings.add(rules.UNFIT, path, said)
+
+
+def _whole(origin: re.Match[str], more: str) -> str:
+    """Return what to write for a whole URL: that depends on a `base_url` which lint does not know."""
+    host, first = origin.groups()
+    rest = origin.string[origin.end(1) :]
+    said = "credentials never leave the connection's base_url, and the path goes below it; write "
+    said += f"{rest or '/'}{more} if the base_url is {host}"
+    if first is not None:
+        said += f", {rest.removeprefix(first)}{more} if it is {host}{first}"
+    return said
 
 
 def _parts(node: Node) -> list[str | Node]:

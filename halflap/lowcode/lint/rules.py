@@ -272,7 +272,8 @@ RULES: tuple[Rule, ...] = (
         REQUEST_PATH,
         'a whole URL, or data, in the path of a request: `="/customers/" & event.id`',
         "credentials stay below the connection's `base_url`; a / in the data leads to another resource",
-        "the path alone, with places for data: `/customers/{id}` and `values: {id: =event.id}`",
+        "the path below the `base_url`, with places for data: `/customers/{id}` and "
+        "`values: {id: =event.id}`",
         "warning",
     ),
     Rule(
