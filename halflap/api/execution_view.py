@@ -226,6 +226,8 @@ class ExecutionView(ExecutionSummary):
     """The execution that handed over to it, by `ctx.continue_with`."""
     continued_by: str | None
     """The execution that it handed over to."""
+    moot_by: str | None = None
+    """The replay of what called it that was told that the call is done (`done`)."""
     waiting_since: Time | None
     """When it came to what it waits for: the first of its steps that are not done."""
     order: OrderView | None

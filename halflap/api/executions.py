@@ -170,6 +170,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         children=[child_view(each) for each in detail.children],
         continues=detail.continues,
         continued_by=detail.continued_by,
+        moot_by=detail.moot_by,
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
         waits_for=detail.waits_for,

@@ -297,6 +297,10 @@ def next_steps(output: Output, found: ExecutionView) -> None:
     """Print the possible next steps for an execution."""
     id = found.id
     match found.state:
+        case "failed" if found.moot_by:
+            output.line()
+            output.line("What called it was told that it is done (--done).")
+            output.next(f"halflap executions show {found.moot_by}  # it went on")
         case "failed" if found.flow.startswith("$"):
             output.line()
             output.next(f"halflap instances activate {found.instance}")

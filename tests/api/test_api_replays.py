@@ -508,6 +508,36 @@ async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(w
     assert {each["said_by"] for each in first["steps"]} == {None}
 
 
+@pytest.mark.parametrize("flow", ["together", "above", "waits"])
+async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_more(
+    world: Any, flow: str
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, calls = await world.instance(), list[str]()
+
+    async def lost(request: Any) -> Any:
+        calls.append(await request.text())
+        return web.Response(status=500 if len(calls) == 1 else 404)
+
+    world.shop.order_answer = lost
+    await world.ended(await world.send(instance, {"id": "o1", "amount": 1}, flow=flow))
+    parent, *below = await all_failed(world)
+    order = {"id": "o1", "amount": 1}
+    draft = {"done": {"result": order, "by": "Ada"}}
+    made = await world.api("POST", f"/api/executions/{parent}/replay", draft)
+    ended = await world.ended(made.json["execution"])
+    assert (ended["state"], ended["result"], len(calls)) == ("succeeded", order, 1)
+    assert await all_failed(world) == []
+    for each in below:
+        refused = await world.api("POST", f"/api/executions/{each}/replay", {"repeat": True})
+        assert (refused.status, "was told that it is done" in refused.json["detail"]) == (409, True)
+        shown = (await world.api("GET", f"/api/executions/{each}")).json
+        assert (shown["dismissed"], shown["moot_by"]) == (True, made.json["execution"])
+    again = {"repeat": True, "again": True}
+    made = await world.api("POST", f"/api/executions/{below[-1]}/replay", again)
+    assert made.status == 201, made.body
+
+
 async def test_a_result_is_checked_whatever_the_module_of_the_component_is_called(
     world: Any,
 ) -> None:

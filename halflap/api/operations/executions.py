@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
-from halflap.api.operations.family import MOST_RELATED, Family
+from halflap.api.operations.family import MOST_RELATED, Family, called_dead_letters, moot_by
 from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.order import because, overtaking
@@ -19,6 +19,7 @@ from halflap.api.operations.replay import (
     ReplayPlan,
     ReplayRequest,
     SaidDone,
+    called,
     decide_replay,
     verb_of,
 )
@@ -90,6 +91,8 @@ class ExecutionDetail:
     continued_by: str | None
     wait: Wait | None
     """The reason for which it waits, where it does not run."""
+    moot_by: str | None
+    """The replay of what called it that was told that the call is done."""
 
 
 @dataclass(slots=True)
@@ -174,6 +177,7 @@ class Executions:
             await self._linked(execution, -1),
             await self._linked(execution, 1),
             await self._wait(execution, facts),
+            await moot_by(self.journal, execution) if execution.state == "failed" else None,
         )
 
     async def waits(self, some: Sequence[Execution]) -> dict[str, Wait]:
@@ -331,7 +335,17 @@ class Executions:
                 "or cancel it",
                 key=started.duplicate_of,
             )
+        if request.done is not None:
+            await self._dismiss_called(execution, start)
         return start
+
+    async def _dismiss_called(self, execution: Execution, start: Start) -> None:
+        """Dismiss the dead letters of a call that was said to be done."""
+        assert start.replay is not None
+        for each in await self.journal.steps(execution.id):
+            if each.path in start.replay.done and (child := called(each)):
+                for id in await called_dead_letters(self.journal, child):
+                    await self.engine.dismiss(id)
 
     async def overwrites(
         self, execution: Execution, flow: FlowKey, *, again: bool = False

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from halflap.api.operations.replay import (
+    ENDED_BADLY,
     ChildBefore,
     ReplayMaterial,
+    called,
     has_tried_more,
     reruns_of,
 )
@@ -17,7 +19,6 @@ from halflap.store.blobs.viewing import Viewing
 from halflap.store.protocol import Filter, Journal
 
 MOST_RELATED = 200
-ENDED_BADLY = frozenset({"failed", "cancelled"})
 
 
 @dataclass(slots=True)
@@ -67,7 +68,12 @@ class Family:
         again = max(failed, default=None)
         if again and not has_tried_more(await self.journal.steps(again), material.steps):
             again = None
-        return replace(material, mended_by=max(mended, default=None), failed_again=again)
+        return replace(
+            material,
+            mended_by=max(mended, default=None),
+            failed_again=again,
+            moot_by=await moot_by(self.journal, execution),
+        )
 
     async def _rerun_by(self, family: frozenset[str]) -> Execution | None:
         """Return the live replay of what started the execution, or its parent, that runs it again."""
@@ -165,6 +171,37 @@ async def parents_of(journal: Journal, execution: Execution) -> list[Execution]:
             if above is not None:
                 found |= {e.id: e for e in [above, *await replays_of(journal, above)]}
     return list(found.values())
+
+
+async def moot_by(journal: Journal, execution: Execution) -> str | None:
+    """Return the replay that was told that its call of an execution, or of what called it, is done."""
+    below, seen = [execution], set[str]()
+    while below:
+        one = below.pop()
+        ids = {each.id for each in [one, *await _originals(journal, one)]}
+        for each in await parents_of(journal, one):
+            if each.replay is not None and each.replay.done and each.replay_of is not None:
+                for step in await journal.steps(each.replay_of):
+                    if step.path in each.replay.done and called(step) in ids:
+                        return each.id
+            if each.id not in seen:
+                seen.add(each.id)
+                below.append(each)
+    return None
+
+
+async def called_dead_letters(journal: Journal, called: str) -> list[str]:
+    """Return the dead letters among an execution, its replays, and what these started."""
+    found = dict[str, Execution]()
+    execution = await journal.execution(called)
+    below = [] if execution is None else [execution]
+    while below:
+        one = below.pop()
+        found[one.id] = one
+        started = await journal.executions(Filter(parent=one.id, limit=MOST_RELATED))
+        more = [*started, *await replays_of(journal, one)]
+        below += [each for each in more if each.id not in found]
+    return [each.id for each in found.values() if each.state == "failed" and not each.dismissed]
 
 
 async def _originals(journal: Journal, execution: Execution) -> list[Execution]:

@@ -30,6 +30,7 @@ from halflap.model import (
 )
 
 CURRENT = "current"
+ENDED_BADLY = frozenset({"failed", "cancelled"})
 GUARD = "$guard"
 UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
@@ -94,7 +95,7 @@ class ReplayMaterial:
     started, and those that these started; `children` are those that did not end well at first, by
     their roots, with those that its originals started. Of its replays, `live` has not ended,
     `mended_by` succeeded, `failed_again` is the latest one that did not succeed, where it came to an
-    effect.
+    effect. `moot_by` is a replay of what started it, which was told that its call is done.
     """
 
     event: Event | None
@@ -104,6 +105,7 @@ class ReplayMaterial:
     live: Execution | None = None
     mended_by: str | None = None
     failed_again: str | None = None
+    moot_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +146,18 @@ def decide_replay(
             f"{material.mended_by} replays it, and succeeded; to run it once more all the same, say "
             "`again` (--again)"
         )
-    if execution.state in ("failed", "cancelled") and material.failed_again and not request.again:
+    if execution.state in ENDED_BADLY and material.moot_by is not None and not request.again:
+        return LeftOut(
+            f"{material.moot_by}, which called it, was told that it is done (--done); to run it all the "
+            "same, say `again` (--again)"
+        )
+    if execution.state in ENDED_BADLY and material.failed_again and not request.again:
         return LeftOut(
             f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows "
             "what was done since, or say `again` (--again)"
         )
     start = request.start or ("failed" if execution.state == "failed" or request.done else "start")
-    if start == "failed" and execution.state not in ("failed", "cancelled"):
+    if start == "failed" and execution.state not in ENDED_BADLY:
         return LeftOut(
             f"it {verb_of(execution)}, so no step of it failed; replay it from the start"
         )
@@ -351,6 +358,11 @@ def repeated(record: Record) -> Record:
 def child_of(record: Record) -> str:
     """Return the id of the child that a `start` step began; empty where it began none."""
     return (record.result or b"").decode(errors="replace").strip('"')
+
+
+def called(record: Record) -> str:
+    """Return the id of the child whose failure a step passes on; empty where it is none's."""
+    return record.failure.where if record.kind == "call" and record.failure else ""
 
 
 def started_by(copied: Collection[Record]) -> set[str]:
