@@ -15,6 +15,7 @@ from halflap.lowcode.fixes import Mend, above, closest, instead_of, member, quot
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
+from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Schema, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
@@ -320,9 +321,11 @@ class Calls:
             declared = shape.trigger.declaration(shape.trigger.bind(given))
         except (DefinitionError, ValueError, TypeError) as error:
             text = error.message if isinstance(error, DefinitionError) else str(error)
-            place, meant = (*path, "with"), re.search(r"(?:; write|did you mean) (.+?)\??$", text)
             named = [each for each, value in given.items() if repr(value) in text]
-            place = (*place, named[0]) if named else place
+            place = (*path, "with", *named[:1])
+            if named and (read := reads_like(str(given[named[0]]), ("config",))):
+                text = f"{given[named[0]]!r} is a text, and no value; write ={read}"
+            meant = re.search(r"(?:; write|did you mean) (.+?)\??$", text)
             mend = rewritten(self._findings.source, place, meant[1]) if meant and named else None
             self._findings.add(rules.UNFIT, place, text, mend=mend)
             return
