@@ -538,6 +538,41 @@ async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_m
     assert made.status == 201, made.body
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_what_would_fail_in_doubt_again_is_refused(world: Any, keyed: bool) -> None:
+    honours = '    idempotency_header = "Idempotency-Key"\n' if keyed else ""
+    files = {
+        "orders.py": FAMILY,
+        "shop.py": SHOP.replace("    base_url: str\n", f"    base_url: str\n{honours}", 1),
+    }
+    await world.publish(world.packed("orders:integration", files))
+    instance, mended = await world.instance(), False
+
+    async def lost(request: Any) -> Any:
+        text = await request.text()
+        return web.Response(text=text if mended else "<html>", content_type="application/json")
+
+    async def broken(request: Any) -> Any:
+        return await lost(request) if mended else web.Response(status=500)
+
+    world.shop.order_answer = lost if keyed else broken
+    id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
+    await world.ended(id)
+    mended = True
+    where = {"where": {"state": "failed"}, "dry_run": True}
+    plan = (await world.api("POST", "/api/bulks", where)).json
+    answer = await world.api("POST", f"/api/executions/{id}/replay")
+    if keyed:
+        assert (plan["left_out"], answer.status) == ([], 201), answer.body
+        return
+    assert (answer.status, plan["left_out"][0]["count"]) == (409, 1)
+    for why in (answer.json["detail"], plan["left_out"][0]["why"]):
+        assert "shop.create_order may have been carried out" in why
+        assert "--repeat" in why
+    made = await world.api("POST", f"/api/executions/{id}/replay", {"repeat": True})
+    assert (await world.ended(made.json["execution"]))["state"] == "succeeded"
+
+
 async def test_a_result_is_checked_whatever_the_module_of_the_component_is_called(
     world: Any,
 ) -> None:

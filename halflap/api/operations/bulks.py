@@ -343,7 +343,7 @@ class _Choice:
         flow = await self._flow_again(execution)
         if isinstance(flow, LeftOut):
             return flow
-        found = await self.executions.overwrites(execution, flow, again=self.request.again)
+        found = await self.executions.check(execution, plan, flow, again=self.request.again)
         return found if isinstance(found, LeftOut) else _Chosen(plan, flow, found)
 
     async def _is_left_to_parent(self, execution: Execution) -> bool:

@@ -34,6 +34,7 @@ from halflap.api.operations.waiting import (
 )
 from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound, Removed
 from halflap.model import (
+    EARLIER,
     ENDED,
     PARKED,
     SEALED,
@@ -321,9 +322,9 @@ class Executions:
                 raise Removed(plan.why)
             raise Conflict(f"{execution.id} is not replayed: {plan.why}", key=execution.id)
         flow = await self.flow_again(execution, request.version)
-        overtaken = await self.overwrites(execution, flow, again=request.again)
-        if isinstance(overtaken, LeftOut):
-            raise Conflict(f"{execution.id} is not replayed: {overtaken.why}", key=execution.id)
+        checked = await self.check(execution, plan, flow, again=request.again)
+        if isinstance(checked, LeftOut):
+            raise Conflict(f"{execution.id} is not replayed: {checked.why}", key=execution.id)
         id = new_id("exe", now=self.clock())
         start = await self.start_of(execution, request, plan, id, flow)
         if request.done is not None:
@@ -346,6 +347,25 @@ class Executions:
             if each.path in start.replay.done and (child := called(each)):
                 for id in await called_dead_letters(self.journal, child):
                     await self.engine.dismiss(id)
+
+    async def check(
+        self, execution: Execution, plan: ReplayPlan, flow: FlowKey, *, again: bool
+    ) -> bool | LeftOut:
+        """Return what `overwrites` does, or that a replay on `flow` fails for certain."""
+        step = plan.stops_at
+        if step is None or flow.version != execution.flow.version:
+            return await self.overwrites(execution, flow, again=again)
+        try:
+            action = await self.library.action(flow.version, step.name)
+        except (NotFound, DefinitionError):  # a step of the flow's own
+            action = None
+        if action is not None and (action.repeatable or action.lookup is not None):
+            return await self.overwrites(execution, flow, again=again)
+        return LeftOut(
+            f"{step.path.removeprefix(EARLIER)} may have been carried out, and the app could not tell "
+            "a second request from the first one, so it would fail there again: look at the app; then "
+            "say what the step would have returned, where it was done (--done), or `repeat` (--repeat)"
+        )
 
     async def overwrites(
         self, execution: Execution, flow: FlowKey, *, again: bool = False

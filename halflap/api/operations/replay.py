@@ -120,6 +120,8 @@ class ReplayPlan:
     """The steps that may have been carried out, though they failed."""
     reruns: frozenset[str] = frozenset()
     """The executions that it starts again, as children of its own."""
+    stops_at: Record | None = None
+    """The step in doubt of which it failed, and fails again on the same version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,7 @@ def decide_replay(
         ),
         doubts,
         frozenset(e.id for e in own if (e.chain or e.id) not in kept) | reruns_of(children),
+        stopping_step(execution, material, tries) if start == "failed" and not said else None,
     )
 
 
@@ -251,6 +254,21 @@ def ended_within_a_step(execution: Execution) -> bool:
     if execution.state == "failed":
         return execution.failure is None or execution.failure.kind in ("Timeout", "BlobLost")
     return execution.state == "cancelled"
+
+
+def stopping_step(
+    execution: Execution, material: ReplayMaterial, tries: Sequence[Record]
+) -> Record | None:
+    """Return the step in doubt that made an execution fail; None where a replay may not come to it.
+
+    A flow that compares does that anew.
+    """
+    if execution.failure is None or not execution.failure.in_doubt:
+        return None
+    if any(each.kind == "check" for each in material.steps):
+        return None
+    doubts = [e for e in tries if e.status == "retrying" and e.failure and e.failure.in_doubt]
+    return next((e for e in doubts if e.kind != "call"), None)
 
 
 def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOut:
