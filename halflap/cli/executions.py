@@ -21,6 +21,7 @@ from halflap.api.execution_view import (
     LastEvent,
     LogView,
     Replayed,
+    StepView,
 )
 from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import bulk_options, do_many, meant, overwriting_line, time_of
@@ -29,7 +30,7 @@ from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, state, took, when
 from halflap.cli.pauses import whoever
 from halflap.cli.reach import customer_option, speaks
-from halflap.cli.record import event_lines, execution_lines, log_line, name_of, waits
+from halflap.cli.record import event_lines, execution_lines, in_doubt, log_line, name_of, waits
 from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
 from halflap.lowcode.outline import flow_lines
@@ -263,7 +264,7 @@ async def show_execution(
     if output.emitted(found):
         return
     logs = read(list[LogView], await api.get(path("executions", found.id, "logs")))
-    execution_lines(output, found, logs, full=full)
+    execution_lines(output, found, logs, await doubts_below(api, found), full=full)
 
 
 def outline_lines(output: Output, laid: ExecutionOutline) -> None:
@@ -627,6 +628,20 @@ async def whole(api: Client, execution: str) -> ExecutionView:
     return read(ExecutionView, await api.get(path("executions", execution)))
 
 
+async def doubts_below(api: Client, found: ExecutionView) -> dict[str, tuple[str, StepView]]:
+    """Return the steps in doubt of what the calls in doubt called, each with its execution's id."""
+    below: dict[str, tuple[str, StepView]] = {}
+    for each in in_doubt(found):
+        step = each
+        while step.kind == "call" and step.failure is not None and step.failure.where:
+            child = await whole(api, step.failure.where)
+            if not (deeper := in_doubt(child)):
+                break
+            step = deeper[0]
+            below[each.path] = child.id, step
+    return below
+
+
 async def tell(api: Client, output: Output, change: ChangeView, names: Mapping[str, str]) -> None:
     """A change in one line; of what failed, why."""
     where = names.get(change.instance, change.instance)
@@ -662,6 +677,6 @@ async def ended(api: Client, output: Output, execution: str) -> None:
     if output.json:
         output.emit(found)
     else:
-        execution_lines(output, found, [])
+        execution_lines(output, found, [], await doubts_below(api, found))
     if found.state == "failed":
         raise click.exceptions.Exit(1)

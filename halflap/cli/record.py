@@ -44,9 +44,17 @@ ASLEEP = frozenset({"sleep", "signal", "call"})
 
 
 def execution_lines(
-    output: Output, found: ExecutionView, logs: Sequence[LogView], *, full: bool = False
+    output: Output,
+    found: ExecutionView,
+    logs: Sequence[LogView],
+    below: Mapping[str, tuple[str, StepView]] | None = None,
+    *,
+    full: bool = False,
 ) -> None:
-    """An execution, and what to do next; `full` cuts no inputs and no results."""
+    """An execution, and what to do next; `full` cuts no inputs and no results.
+
+    `below`: by the path of a call in doubt, the step that is in doubt, and the execution that has it.
+    """
     output.line(
         (f"{found.flow}", "bold"),
         f" of {name_of(found)}  ",
@@ -96,7 +104,7 @@ def execution_lines(
         output.line("  ", uncut(found.result) if full else inline(found.result, MOST_BODY))
     if found.failure is not None or found.state not in ENDED:
         failure_part(output, found)
-    next_steps(output, found)
+    next_steps(output, found, below or {})
 
 
 def lengths(found: ExecutionView) -> str:
@@ -293,7 +301,9 @@ def cause(found: ExecutionView, failure: FailureView) -> FailureView | None:
     return None
 
 
-def next_steps(output: Output, found: ExecutionView) -> None:
+def next_steps(
+    output: Output, found: ExecutionView, below: Mapping[str, tuple[str, StepView]]
+) -> None:
     """Print the possible next steps for an execution."""
     id = found.id
     match found.state:
@@ -324,7 +334,7 @@ def next_steps(output: Output, found: ExecutionView) -> None:
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}"
             if doubts := in_doubt(found):
-                again = *doubt_lines(output, doubts), " --repeat  # it was not done: do it"
+                again = *doubt_lines(output, doubts, below), " --repeat  # it was not done: do it"
             output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
@@ -378,14 +388,18 @@ def in_doubt(found: ExecutionView) -> list[StepView]:
     return [each for each in found.steps if each.failure and each.failure.in_doubt]
 
 
-def doubt_lines(output: Output, doubts: Sequence[StepView]) -> list[str]:
+def doubt_lines(
+    output: Output, doubts: Sequence[StepView], below: Mapping[str, tuple[str, StepView]]
+) -> list[str]:
     """Print what to look for at the app; return the options that say of each step that it was done."""
     output.line(
         "It may have been carried out. First look at the app for what this would have made:"
     )
     for each in doubts:
-        output.line(f"  {each.title} ({each.path})")
-        input_lines(output, each, "    ", full=True)
+        owner, step = below.get(each.path, ("", each))
+        called = f" of {owner}, by {each.title} ({each.path})" if owner else ""
+        output.line(f"  {step.title} ({step.path}){called}")
+        input_lines(output, step, "    ", full=True)
     output.line()
     several = len(doubts) > 1
     return [

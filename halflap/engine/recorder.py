@@ -44,9 +44,9 @@ from halflap.sdk.schema import File
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 UNPROTECTED = (
-    "an earlier try may have been carried out, and the app could not tell a second one from it: look "
-    "at the app; then replay with --done RESULT where it was done, with --repeat where it was not, or "
-    "dismiss this. Where the app honours idempotency keys, "
+    "an earlier try may have been carried out, and the app could not tell a second one from it.\n"
+    "Look at the app; then replay with --done RESULT where it was done, with --repeat where it was "
+    "not, or dismiss this. Where the app honours idempotency keys, "
     "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
 )
 SAID_OTHERWISE = (

@@ -111,12 +111,18 @@ def waiting_for(reason: Any, message: str, **more: Any) -> WaitView:
     return WaitView(reason=reason, message=message, since=AT, **{**given, **more})
 
 
-def drawn(found: ExecutionView, *, full: bool = False, width: int = 200) -> str:
+def drawn(
+    found: ExecutionView,
+    *,
+    full: bool = False,
+    width: int = 200,
+    below: dict[str, tuple[str, StepView]] | None = None,
+) -> str:
     """Return what is shown of an execution, and what is offered next."""
     with CliRunner().isolation() as (out, err, _):
         output = Output()
         output.console = Console(file=output.console.file, width=width, color_system=None)
-        execution_lines(output, found, [], full=full)
+        execution_lines(output, found, [], below, full=full)
         return re.sub(r" +\n", "\n", (out.getvalue() + err.getvalue()).decode())
 
 
@@ -184,6 +190,18 @@ def test_what_may_have_been_carried_out_is_looked_for_at_the_app_before_anything
     assert "look at the app" not in sure
     assert f"{replay}  # from the failed step" in sure
     assert f"{replay} --from start  # all of it" in sure
+
+
+def test_a_call_in_doubt_names_the_step_in_doubt_and_its_execution() -> None:
+    doubt = failure("lost").model_copy(update={"in_doubt": True, "where": "exe_2"})
+    call = step("call(line)", kind="call", status="failed", failure=doubt)
+    made = step("add", inputs={"number": "A-7"})
+    shown = drawn(
+        execution(call, state="failed", failure=doubt), below={"call(line)": ("exe_2", made)}
+    )
+    assert "  Add (add) of exe_2, by " in shown
+    assert "(call(line))\n" in shown
+    assert 'number="A-7"' in shown
 
 
 def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:

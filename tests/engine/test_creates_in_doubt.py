@@ -18,6 +18,7 @@ from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.store.protocol import Filter
+from halflap.store.rules.cause import cause_text
 from tests.engine.flows import RETRY, Runner
 from tests.replays import plan_of, replay
 
@@ -114,6 +115,9 @@ async def test_a_create_in_doubt_is_repeated_only_where_that_is_said(till: Till)
         outcome = await till.runner.finish(again)
         assert (outcome.state, till.app.orders) == ("failed", ["A1"])
         assert "--repeat" in outcome.reason
+        found = await till.runner.execution(again)
+        assert found.failure is not None
+        assert cause_text(found.failure).endswith("could not tell a second one from it.")
         first = again
     again = await replay(till.runner, first, ReplayRequest(repeat=True))
     assert (await till.runner.finish(again)).state == "succeeded"
