@@ -81,8 +81,10 @@ async def salesforce_app(**settings: Any) -> AsyncIterator[SalesforceApp]:
     )
     port = await asyncio.wait_for(ready, 10)
     egress = Egress(Policy(allow=("127.0.0.1",)))
+    # A connection that is kept may be closed by the sandbox just as a request is sent on it.
+    connector = aiohttp.TCPConnector(force_close=True)
     try:
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(connector=connector) as http:
             yield SalesforceApp(f"http://127.0.0.1:{port}", http, egress)
     finally:
         await egress.close()
