@@ -325,7 +325,7 @@ HEAD = """
 import asyncio, os, sqlite3, sys
 from pathlib import Path
 from halflap.errors import InDoubt, StoreError
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import SqliteDatabase
 
 PATH = Path(sys.argv[1])
 TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY)"
@@ -338,7 +338,7 @@ HOLDER = (
     HEAD
     + """
 async def main():
-    database = await Database.open(PATH)
+    database = await SqliteDatabase.open(PATH)
     tell("open")
     os.read(0, 1)
 
@@ -352,7 +352,7 @@ WRITER = (
 early = "early" in sys.argv
 
 async def main():
-    database = await Database.open(PATH)
+    database = await SqliteDatabase.open(PATH)
     await database.write(lambda c: c.execute(TABLE).fetchall())
 
     def insert(c):
@@ -379,7 +379,7 @@ FSYNC = (
     HEAD
     + """
 async def main():
-    database = await Database.open(PATH, synchronous=sys.argv[2])
+    database = await SqliteDatabase.open(PATH, synchronous=sys.argv[2])
     database.on_failure = lambda error: tell("failure reported")
     await database.write(lambda c: c.execute(TABLE).fetchall())
     doubt = False
@@ -405,7 +405,7 @@ UNCLOSED = (
     HEAD
     + """
 async def main():
-    database = await Database.open(PATH)
+    database = await SqliteDatabase.open(PATH)
     for _ in range(200):
         database.post(lambda c: c.execute(TABLE).fetchall())
 
