@@ -17,6 +17,8 @@ from tests.lowcode.test_lint import HEAD, documents
 
 TEXTS = sorted(documents().items())
 SHAPES = Shapes(Components(own))
+SOON = 8.0
+"""Seconds of CPU: about eight times what the slowest takes."""
 PIECES = (
     "=", "==", "=$", "=a.b[", "={", "&a ", "*a", "<<: *a", "[", "]", "{", "}", ": ", "- ", " #",
     "\t", '"', "'", "|", "\n", "\x00", "\u2028", "\ud800", "null", "1e999999", "0x10",
@@ -28,10 +30,10 @@ PIECES = (
 
 
 def linted(text: str) -> list[Finding]:
-    """The findings; they come within a second of work."""
+    """The findings; on any machine they come soon, as work that grows with the square would not."""
     before = time.process_time()
     found = lint_text(text.encode("utf-8", "surrogatepass"), "f.yaml", SHAPES)
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < SOON
     lines = text.count("\n") + text.count("\r") + text.count("\u2028") + 2
     for each in found:
         assert each.file == "f.yaml"
@@ -94,7 +96,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_document_ends_in_findings_within_a_second(name: str) -> None:
+def test_a_hostile_document_ends_in_findings(name: str) -> None:
     assert linted(HOSTILE[name])
 
 
