@@ -283,6 +283,7 @@ async def test_a_test_that_passes_ends_the_wait_at_once(tmp_path: Path) -> None:
         assert await journal.throttled("con_1") == Throttled()
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 async def test_that_an_app_is_back_is_logged_once_and_no_failed_probe_is(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         async with shop(tmp_path, lambda at: at < HOUR) as found:

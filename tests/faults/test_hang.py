@@ -192,6 +192,7 @@ async def test_a_control_without_a_deadline_answers_nobody(hanging: tuple[World,
         hang.end()
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 async def test_all_but_the_first_are_refused_at_once_and_the_log_says_so_once(
     hanging: tuple[World, Hang],
 ) -> None:
@@ -283,11 +284,14 @@ async def test_a_control_whose_requests_doubt_no_store_waits_for_it(
         hang.end()
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 @pytest.mark.parametrize("seconds", [hosting.STOP_SECONDS, LATE], ids=["bounded", "control"])
 async def test_a_server_whose_store_never_answers_again_stops_all_the_same(
     hanging: tuple[World, Hang], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     monkeypatch.setattr(hosting, "STOP_SECONDS", seconds)
+    if seconds == LATE:
+        monkeypatch.setattr("halflap.store.postgres.database.CLOSE_SECONDS", LATE)
     world, hang = hanging
     assert (await world.send(0))[0] < 300
     hang.begin()

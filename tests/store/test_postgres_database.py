@@ -120,6 +120,7 @@ async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -
     await database.close()
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 @pytest.mark.parametrize("patience", [0.3, 3600.0], ids=["bounded", "control"])
 async def test_a_close_does_not_wait_for_ever_for_what_is_under_way(
     monkeypatch: pytest.MonkeyPatch, patience: float
