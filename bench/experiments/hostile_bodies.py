@@ -34,6 +34,7 @@ import aiohttp
 import structlog
 
 from bench.process import REPOSITORY, end
+from bench.stalls import Stalls
 from bench.stores.postgresql import PostgresKeeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate, order
@@ -50,7 +51,6 @@ CONNECTIONS = 4
 TIMEOUT = aiohttp.ClientTimeout(total=120)
 MOST = 6 * 1024 * 1024
 ALL = "all kinds"
-BEAT_SECONDS = 0.001
 COLUMNS = (
     *("store", "bodies", "quiet p50 ms", "quiet p99 ms", "hostile p99 ms", "ratio"),
     *("quiet stall ms", "hostile stall ms", "answers", "deaths"),
@@ -78,25 +78,6 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "within the bounds: long numbers": lambda: filled(b"9" * 500),
     "one text": lambda: b'{"id":"1","a":"' + b'\\"' * (MOST // 2 - 64) + b'"}',
 }
-
-
-class Stalls:
-    """The longest time for which a loop computed between two of its turns, by its thread's CPU time."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def watch(self) -> None:
-        """Look at every turn, until cancelled."""
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(BEAT_SECONDS)
-            self.longest = max(self.longest, time.thread_time() - began)
-
-    def taken(self) -> float:
-        """Return the longest since this was asked last, in ms."""
-        longest, self.longest = self.longest, 0.0
-        return longest * 1e3
 
 
 async def serve(directory: Path, store: str, guard: str) -> None:

@@ -18,7 +18,6 @@ import socketserver
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from urllib.request import Request, urlopen
 import structlog
 
 from bench.process import REPOSITORY
+from bench.stalls import Stalls
 from bench.workload import INTEGRATIONS
 from halflap.engine.bundle import pack
 from halflap.server.host import Host
@@ -97,20 +97,6 @@ def send(url: str, body: str, count: int) -> None:
             print(getattr(error, "code", type(error).__name__))
 
 
-class Stalls:
-    """The longest time for which a loop computed between two of its turns."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def watch(self) -> None:
-        """Look at every turn, until cancelled."""
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.thread_time() - began)
-
-
 async def ran(*arguments: str) -> asyncio.subprocess.Process:
     """Start this module in a process of its own."""
     return await asyncio.create_subprocess_exec(
@@ -158,11 +144,11 @@ async def main(kind: str, runs: int, count: int) -> None:
             for name, (flow, body) in CASES.items():
                 if not name.startswith(kind):
                     continue
-                stalls.longest = 0.0
+                stalls.taken()
                 sender = await ran("--send", urls[flow], "--body", body, "--count", str(count))
                 answers, _ = await sender.communicate()
                 seen.setdefault(name, Counter()).update(answers.decode().split())
-                longest.setdefault(name, []).append(stalls.longest * 1e3)
+                longest.setdefault(name, []).append(stalls.taken())
         watching.cancel()
         for name, values in longest.items():
             middle, most = statistics.median(values), max(values)
