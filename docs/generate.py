@@ -61,7 +61,7 @@ def pages() -> dict[str, str]:
 
 
 def lint_rules() -> str:
-    """What `halflap lint` looks for."""
+    """The findings that `halflap lint` looks for."""
     parts = [
         "# Rules of lint\n",
         NOTE + "What `halflap lint` looks for, without running anything. What has errors cannot be "
@@ -256,7 +256,7 @@ def newest_rows(store: str) -> dict[str, dict[str, Any]]:
 
 
 def promised(titles: Mapping[str, str]) -> str:
-    """What is promised, and the newest measurement of each."""
+    """The promises, and the newest measurement of each."""
     rows = [
         f"| {line['title']}{'' if store == 'sqlite' else f', on {title}'} | {line['value']:,.4g} "
         f"| {line['target']} | {'kept' if is_kept(line) else '**missed**'} "
@@ -320,7 +320,7 @@ def newest_of(file: Path) -> str:
 
 
 def company(line: Mapping[str, Any]) -> str:
-    """How much of the machine others used; runs before that was measured had much company."""
+    """The share of the machine that others used; runs before that was measured had much company."""
     cores = line.get("others_cores")
     return " that others used too" if cores is None else f", of which others used {cores:.2f}"
 
@@ -511,7 +511,7 @@ def settings() -> str:
 
 
 def about(field: dataclasses.Field[Any]) -> str:
-    """What a setting is, and its range."""
+    """The meaning of a setting, and its range."""
     least, most = field.metadata.get("least"), field.metadata.get("most")
     ending = "" if least is None or most is None else f" From {least:,} to {most:,}."
     return field.metadata["what"] + ending
@@ -614,7 +614,7 @@ def own_doc(value: Any) -> str:
 
 
 def signature(name: str, value: Any) -> str:
-    """How a name is called; nothing where nobody calls it."""
+    """The way to call a name; nothing where nobody calls it."""
     if inspect.isclass(value):
         silent = issubclass(value, BaseException) and "__init__" not in vars(value)
         if silent or hasattr(value, "model_fields") or getattr(value, "_is_protocol", False):
