@@ -56,6 +56,7 @@ from halflap.model import (
     position_in_chain,
 )
 from halflap.sdk import codec
+from halflap.sdk.action import Action
 from halflap.sdk.context import LONGEST_NAME
 from halflap.sdk.declared import whole_again
 from halflap.sdk.integration import Integration
@@ -355,10 +356,7 @@ class Executions:
         step = plan.stops_at
         if step is None or flow.version != execution.flow.version:
             return await self.overwrites(execution, flow, again=again)
-        try:
-            action = await self.library.action(flow.version, step.name)
-        except (NotFound, DefinitionError):  # a step of the flow's own
-            action = None
+        action = await self._action_of(flow.version, step.name)
         if action is not None and (action.repeatable or action.lookup is not None):
             return await self.overwrites(execution, flow, again=again)
         return LeftOut(
@@ -388,19 +386,22 @@ class Executions:
             "over; to do so all the same, say `again` (--again)"
         )
 
+    async def _action_of(self, version: str, step: str) -> Action[..., Any] | None:
+        """Return the action that a step of a version runs; None for a step of the flow's own."""
+        try:
+            return await self.library.action(version, step)
+        except (NotFound, DefinitionError):
+            return None
+
     async def _check_done(self, start: Start, done: SaidDone) -> None:
         """Refuse a result that is none of the action whose step is said to be done."""
         [step] = [e for e in start.copied if is_earlier(e) and e.result is done.result]
         try:
             if b'"$secret"' in done.result:
                 raise ValueError("a result that is said holds no secrets")
-            action = await self.library.action(start.flow.version, step.name)
-            decode_value(done.result, action.shape.output_adapter, str)
-        except (
-            NotFound,
-            DefinitionError,
-        ):  # a step of the flow's own, whose result has no known type
-            return
+            action = await self._action_of(start.flow.version, step.name)
+            if action is not None:
+                decode_value(done.result, action.shape.output_adapter, str)
         except ValueError as error:
             raise ConfigError(
                 f"the result does not fit {step.name}: {first_line(error)}",
