@@ -364,10 +364,8 @@ class Host:
             await end("store", self.store.close())
 
     async def _stop_listening(self, listening: asyncio.Task[None], grace: float) -> None:
-        if (
-            not self.role.listens or self._server.port is None
-        ):  # it does not listen yet, so has nobody to take leave of
-            await cut(listening)
+        if not self.role.listens or self._server.port is None:
+            await cut(listening)  # it does not listen yet, so has nobody to take leave of
         await self._server.stop(grace)
         await asyncio.wait([listening])
 

@@ -107,10 +107,8 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         self._whole = database
         self._jobs = database
         self._clock = self._hindsight = Hindsight(clock)
-        self._turns = (
-            TurnRotation(),
-            TurnRotation(),
-        )  # of ordinary claims, and of those on probation
+        # Of ordinary claims, and of those on probation.
+        self._turns = (TurnRotation(), TurnRotation())
         self.default_limits = CustomerLimits()
         self._settled = None
 
