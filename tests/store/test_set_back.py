@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halflap.model import Event, FlowKey, Micros, Start, new_id
+from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id
 from halflap.store.postgres import time as database_time
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.protocol import Claim, Journal, Release
@@ -27,8 +27,8 @@ class Clock:
         return self.now
 
 
-async def accepted(journal: Journal) -> str:
-    execution = new_id("exe")
+async def accepted(journal: Journal, execution: str = "") -> str:
+    execution = execution or new_id("exe")
     event = Event("POST", "", "", (), b"{}", 1)
     await journal.accept([Start(execution, FLOW, event, execution)], claim=0, lease=LEASE)
     return execution
@@ -75,3 +75,20 @@ async def test_a_look_at_the_databases_time_notices_it(monkeypatch: pytest.Monke
         due = await journal.next_due()
         assert due is not None
         assert due > clock() + 2 * HOUR
+
+
+async def test_what_ended_before_it_was_accepted_is_found_by_its_id() -> None:
+    clock = Clock()
+    async with in_postgres(clock) as journal:
+        clock.now += 48 * HOUR
+        execution = await accepted(journal, new_id("exe", now=clock.now))
+        claim = (await claimed(journal))[execution]
+        clock.now -= 48 * HOUR
+        await journal.end(claim.lease, [], [], Outcome("succeeded"))
+        clock.now += 47 * HOUR
+        assert await journal.event(execution) is not None
+        assert await accepted(journal, execution) == execution
+        assert await claimed(journal) == {}
+        found = await journal.execution(execution)
+        assert found is not None
+        assert found.ended_at == found.accepted_at

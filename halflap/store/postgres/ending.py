@@ -21,12 +21,16 @@ EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status"
 RAN = """coalesce(gone.ran, 0) + CASE WHEN gone.state = 'running'
         THEN greatest(w.ended_at - gone.claimed_at, 0) ELSE 0 END"""
+# The database's clock may have been set back since. Who looks for an id looks at the days of the
+# history since it was made.
+VALUES = {"ended_at": "greatest(w.ended_at, gone.accepted_at)"}
 ENDED = f"""
 WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
     event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *),
     ended AS (SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
         {", ".join(f"event.{each}" for each in EVENT.split(", "))},
-        {", ".join(f"w.{each}" for each in NEW.split(", "))}, {RAN} AS ran
+        {", ".join(VALUES.get(each, f"w.{each}") + f" AS {each}" for each in NEW.split(", "))},
+        {RAN} AS ran
         FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
             %s::bytea[], %s::bytea[], %s::bytea[], %s::text[], %s::bigint[]) AS w (id, {NEW})
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
