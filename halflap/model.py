@@ -127,6 +127,7 @@ ExecutionState = Literal[
 ]
 LIVE: frozenset[ExecutionState] = frozenset({"queued", "running", "waiting"})
 ENDED: frozenset[ExecutionState] = frozenset({"succeeded", "failed", "cancelled", "ignored"})
+ENDED_BADLY: frozenset[ExecutionState] = frozenset({"failed", "cancelled"})
 
 InstanceState = Literal[
     "configured", "activating", "active", "upgrading", "disabling", "disabled", "failed"
@@ -521,13 +522,15 @@ class RanBefore:
     """A child that what a replay runs again had started; `children` are those that it started itself.
 
     `execution` did not end well, and is what its successor replays; its event was accepted at
-    `event_at`. With a `digest`, it is a replay that ended well, or still runs: its result is taken where
-    the child would be started with the event of that digest.
+    `event_at`, and `asked` is the digest of the event with which the child was started. With a `digest`,
+    it is a replay that ended well, or still runs: its result is taken where the child would be started
+    with the event of that digest.
     """
 
     execution: str = ""
     event_at: Micros = 0
     digest: str = ""
+    asked: str = ""
     children: Mapping[str, RanBefore] = field(default_factory=a_dict, hash=False)
 
 
@@ -541,8 +544,9 @@ class Replay:
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
     `children`: by their roots, those that did not end well. `before`: the root of what is run again,
     where it is not kept. `strict`: on another version a step in doubt may not be done elsewhere in the
-    flow. `done`: by path, who said of a step in doubt that it was done. `event_at`: when the event was
-    first accepted. `chain`, `link`: the place in its chain of what is run again.
+    flow. `done`: by path, who said of a step in doubt that it was done. `repeat`: what may have been
+    done is done again. `event_at`: when the event was first accepted. `chain`, `link`: the place in its
+    chain of what is run again.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -555,6 +559,7 @@ class Replay:
     before: str = ""
     strict: bool = False
     done: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    repeat: bool = False
     event_at: Micros = 0
     chain: str = ""
     link: int = 0

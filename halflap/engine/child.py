@@ -98,7 +98,7 @@ class RemoteTurn:
     async def signals(self) -> Sequence[Signal]:
         return await self._desk.ask("signals", execution=self.start.execution)
 
-    async def begin(self, start: Start) -> bool:
+    async def begin(self, start: Start) -> str | None:
         return await self._desk.ask("begin", start, execution=self.start.execution)
 
     async def outcome(self, execution: str) -> Outcome | None:

@@ -15,7 +15,7 @@ from halflap.engine.backlog import Backlog
 from halflap.engine.clock import ManualClock, Timers
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
-from halflap.engine.lineage import depth_of
+from halflap.engine.lineage import depth_of, goes_on, handed_down
 from halflap.engine.protocol import Again, Ended, Handler, Verdict
 from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
@@ -24,6 +24,7 @@ from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
     ENDED,
+    ENDED_BADLY,
     Change,
     Clock,
     Micros,
@@ -45,6 +46,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
+from halflap.store.replays import latest_of
 from halflap.store.rules.continuing import question_of
 from halflap.store.rules.order import superseded
 from halflap.store.turns import Place
@@ -185,16 +187,25 @@ class JournalEngine:
             self._wake.set()
         return [Started(each.execution, each.duplicate_of) for each in accepted]
 
-    async def _begin(self, start: Start, by: Start) -> bool:
-        """Start what a step asks for; False where its customer has too much queued.
+    async def _begin(self, start: Start, by: Start) -> str | None:
+        """Start what a step asks for, and return which execution stands for it (see `Turn.begin`).
 
         What a flow of an instance's life starts is held until that has ended, so it cannot wait.
         """
         depth = max(depth_of(start.event), 1)
         if not is_ours(by) and await self.backlog.is_full(start.flow.customer, depth=depth):
-            return False
-        await self.start([start])
-        return True
+            return None
+        former = goes_on(start, by)
+        known = None if former is None else await self.journal.execution(former)
+        if known is not None:
+            before = await latest_of(self.journal, known)
+            if before.state not in ENDED_BADLY:
+                return before.id
+            event, steps = await self.journal.event(before.id), await self.journal.steps(before.id)
+            if event is not None:  # its payload is stored still
+                start = handed_down(start, by, before, event, steps)
+        [started] = await self.start([start])
+        return started.duplicate_of or start.execution
 
     async def run(self, handler: Handler) -> None:
         """Hand turns to a handler until `stop`."""

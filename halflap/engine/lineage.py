@@ -7,7 +7,7 @@ same idempotency keys, whenever that is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -18,14 +18,17 @@ from halflap.model import (
     CALL,
     SYSTEM,
     Event,
+    Execution,
     FlowKey,
     Micros,
     RanBefore,
+    Record,
     Replay,
     Start,
     made_at,
     new_id,
     position_in_chain,
+    scope_time,
     timeless,
     to_datetime,
 )
@@ -33,6 +36,7 @@ from halflap.sdk.declared import apply_filter, kept, marked
 from halflap.sdk.dedupe import dedupe_of, digest_of, digest_of_body
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
+from halflap.store.rules.replaying import copied_steps, earlier_tries, repeated, taken_over
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
 TEARDOWN = "$teardown"
@@ -216,7 +220,13 @@ def inherited(parent: Start, path: str) -> Replay | None:
     if how is None or not (how.roots or how.children):
         return None
     before = how.before and derived(how.before, path, 0)
-    return Replay(version=how.version, roots=how.roots, children=how.children, before=before)
+    return Replay(
+        version=how.version,
+        roots=how.roots,
+        children=how.children,
+        before=before,
+        repeat=how.repeat,
+    )
 
 
 def rerun(parent: Start, path: str) -> tuple[str | None, Replay | None]:
@@ -228,6 +238,47 @@ def rerun(parent: Start, path: str) -> tuple[str | None, Replay | None]:
     if ran is None or ran.digest:
         return None, Replay(roots=how.roots) if how.roots else None
     return ran.execution or None, replace(how, children=ran.children, event_at=ran.event_at)
+
+
+def goes_on(start: Start, by: Start) -> str | None:
+    """Return the execution that a child of a replay goes on from: its keys and its event are the same."""
+    if by.replay is None or by.replay.before:
+        return None
+    ran = by.replay.children.get(start.root)
+    if ran is None or ran.digest or ran.asked != digest_of_body(start.event.body):
+        return None
+    return ran.execution or None
+
+
+def handed_down(
+    start: Start, by: Start, before: Execution, event: Event, steps: Sequence[Record]
+) -> Start:
+    """Return the child of a replay with what the execution that it goes on from has done.
+
+    That may be a later one of its chain, whose event and keys it has then.
+    """
+    assert start.replay is not None
+    assert by.replay is not None
+    how = start.replay
+    tries = earlier_tries(steps, before.attempt)
+    copied = copied_steps(steps, tries) if by.replay.start == "failed" else ()
+    in_doubt = any(each.status == "retrying" for each in tries)
+    if how.repeat:
+        tries = tuple(map(repeated, tries))
+    moves = start.flow.version != before.flow.version and not how.repeat
+    return replace(
+        start,
+        root=before.root,
+        event=replace(start.event, body=event.body, received_at=event.received_at),
+        copied=taken_over(copied, tries),
+        replay=replace(
+            how,
+            start=by.replay.start,
+            at=scope_time(before.root, before.replay, event, before.accepted_at),
+            strict=moves and in_doubt,
+            done={} if before.replay is None else before.replay.done,
+        ),
+    )
 
 
 def stand_in(parent: Start, path: str, event: bytes) -> str | None:

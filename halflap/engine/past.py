@@ -3,7 +3,8 @@
 On the same version each scope's sequence of steps must be the one that was recorded, else the flow
 is not deterministic and its execution fails. Records that a replay copied from another execution
 (their `seq` is negative) are taken while path and inputs match; from the first difference on, the
-scope runs afresh. Which steps were tried before the replay, and did not succeed, it knows beside that.
+scope runs afresh. How steps were tried that did not succeed then, it knows beside that: each holds
+its place among the copies, where it is done anew or passed over.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from halflap.engine.scope import StepScope, scope_of
+from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
+from halflap.store.rules.replaying import is_followed, scope_of
 
 GUARD = "$guard"
 """The step that compares again, before a replay does anything new."""
@@ -35,11 +37,13 @@ class Past:
         self._by_scope: dict[str, list[str]] = {}
         self._next_seq = 0
         self._met = set[str]()
+        self._in_place = set[str]()
         self.kinds = set[StepKind]()
         """The kinds of the steps that the flow came to."""
         for each in history:
-            if not is_earlier(each) and each.path != GUARD:
-                self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
+            path = each.path.removeprefix(EARLIER)
+            if path != GUARD:
+                self._by_scope.setdefault(scope_of(path), []).append(each.path)
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in history if each.seq >= 0}
         self.keeps_copies = EARLIER + GUARD in self._history
@@ -94,7 +98,15 @@ class Past:
         """The record of the step that the flow came to; None where it is new."""
         while scope.position < len(scope.recorded):
             expected = scope.recorded[scope.position]
-            known = self._history[expected]
+            if expected.startswith(EARLIER):
+                self._take_place(scope, expected == EARLIER + path)
+                continue
+            known = self._history.get(expected)
+            if known is None and expected == path:  # it is done anew in its place
+                return None
+            if known is None:
+                scope.recorded.pop(scope.position)
+                continue
             same = inputs is None or known.inputs is None or known.inputs == inputs
             same = same or self._redacted(known.inputs or b"") == inputs
             same |= self.keeps_copies and known.seq < 0 and known.status == "succeeded"
@@ -113,16 +125,30 @@ class Past:
                 )
         return None
 
+    def _take_place(self, scope: StepScope, is_here: bool) -> None:
+        """Put a step into its place among the copies; pass that over where the flow is elsewhere."""
+        path = scope.recorded.pop(scope.position).removeprefix(EARLIER)
+        if is_here:
+            if path in self._history:
+                scope.recorded.remove(path)
+            scope.recorded.insert(scope.position, path)
+            self._in_place.add(path)
+
     def pass_by(self, scope: StepScope, record: Record) -> None:
         """Go on behind a record, recalled or new."""
         self.kinds.add(record.kind)
-        scope.pass_by(record)
+        at, is_copy = record.ended_at, record.seq < 0
+        if record.path in self._in_place:
+            before, is_copy = self._history[EARLIER + record.path], True
+            if is_followed(before, record, self._history.values()):  # which were done at that time
+                at = before.ended_at
+        scope.pass_by(record, at, is_copy=is_copy)
         self._unmet.discard(record.path)
 
     def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
         for path in scope.recorded[scope.position :]:
-            if self._history[path].seq >= 0:
+            if path in self._history and self._history[path].seq >= 0:
                 self._differs(f"ended before the step {path!r}")
         if scope.parent is None and self._unmet:
             self._differs(f"ended without the step {min(self._unmet)!r}")

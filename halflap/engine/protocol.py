@@ -75,10 +75,11 @@ class Turn(Protocol):
         """All that was sent to the execution until now, oldest first, taken or not."""
         ...
 
-    async def begin(self, start: Start) -> bool:
+    async def begin(self, start: Start) -> str | None:
         """Start a child, durable on return; the same id twice is started once.
 
-        False where its customer has too much queued: nothing was started.
+        Returns its id, or that of a replay which stands for it, as it runs already or ended well. None
+        where its customer has too much queued: nothing was started.
         """
         ...
 

@@ -41,7 +41,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "read_state": (tuple[str, str], bytes | None),
     "list_state": (tuple[str], dict[str, bytes]),
     "signals": (tuple[()], list[Signal]),
-    "begin": (tuple[Start], bool),
+    "begin": (tuple[Start], str | None),
     "outcome": (tuple[str], Outcome | None),
     "hold": (tuple[str, str], bytes),
     "let_go": (tuple[str, str, bytes], bytes),

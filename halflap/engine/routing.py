@@ -117,8 +117,7 @@ class Routes:
         start = routed(parent, path, scope.now, target.key, target.flow, event)
         if start is None:
             return None
-        await self._waits.start_child(scope, start)
-        return child
+        return await self._waits.start_child(scope, start)
 
     async def _is_begun(self, child: str) -> bool:
         try:

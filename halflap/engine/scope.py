@@ -9,10 +9,11 @@ import asyncio
 import hashlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import LogLine, Micros, Record, a_dict, a_list
+from halflap.model import EARLIER, LogLine, Micros, Record, a_dict, a_list
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
@@ -47,18 +48,21 @@ class StepScope:
     @property
     def replaying(self) -> bool:
         """True if an earlier attempt has been here: what is logged now was logged then."""
-        if self.position < len(self.recorded):
+        if any(not each.startswith(EARLIER) for each in islice(self.recorded, self.position, None)):
             return True
         return self.parent is not None and self.parent.replaying
 
-    def pass_by(self, record: Record) -> None:
-        """Go on behind a record. Only what is durable before the next effect moves the time."""
+    def pass_by(self, record: Record, at: Micros, *, is_copy: bool) -> None:
+        """Go on behind a record, as of a time.
+
+        Only what is durable before the next effect moves the time.
+        """
         if self.position == len(self.recorded):
             self.recorded.append(record.path)
         self.position += 1
-        self.fresh = self.fresh or record.seq >= 0
-        if not record.pure and record.ended_at > self.now:
-            self.now = record.ended_at
+        self.fresh = self.fresh or not is_copy
+        if not record.pure and at > self.now:
+            self.now = at
 
 
 current: ContextVar[StepScope | None] = ContextVar("halflap.scope", default=None)
@@ -77,11 +81,6 @@ def current_scope() -> StepScope:
     if scope.unwinding:
         raise Suspended
     return scope
-
-
-def scope_of(path: str) -> str:
-    """The scope of a step's path: all up to its last slash."""
-    return path[: path.rfind("/") + 1]
 
 
 def escaped(key: str) -> str:

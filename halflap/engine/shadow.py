@@ -247,7 +247,7 @@ class ShadowTurn:
         """Nothing is read but what was recorded."""
         raise StoreError("it lists the state, of which there is no record")
 
-    async def begin(self, start: Start) -> bool:
+    async def begin(self, start: Start) -> str | None:
         """No child is started but what was recorded."""
         raise StoreError("it starts another flow, of which there is no record")
 

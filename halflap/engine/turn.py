@@ -51,7 +51,7 @@ class JournalTurn:
         claimed_at: float,
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
-        begin: Callable[[Start, Start], Awaitable[bool]] | None = None,
+        begin: Callable[[Start, Start], Awaitable[str | None]] | None = None,
     ) -> None:
         self._journal = journal
         self._begin = begin
@@ -110,7 +110,7 @@ class JournalTurn:
     async def signals(self) -> Sequence[Signal]:
         return await self._journal.signals(self.start.execution)
 
-    async def begin(self, start: Start) -> bool:
+    async def begin(self, start: Start) -> str | None:
         assert self._begin is not None
         return await self._begin(start, self.start)
 

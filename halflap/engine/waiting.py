@@ -135,15 +135,19 @@ class Waits:
         if mended is not None:
             return mended
         start = child_of(self._turn.start, path, scope.now, self.siblings[flow], event, bound=bound)
-        await self.start_child(scope, start)
-        return start.execution
+        return await self.start_child(scope, start)
 
-    async def start_child(self, scope: StepScope, start: Start) -> None:
-        """Start an execution; while its customer has too much queued, leave memory first."""
-        if not await self._turn.begin(start):
+    async def start_child(self, scope: StepScope, start: Start) -> str:
+        """Start an execution, and return which one stands for it.
+
+        While its customer has too much queued, leave memory first.
+        """
+        begun = await self._turn.begin(start)
+        if begun is None:
             seconds = 2 ** min(self._turn.attempt, 6) * (0.5 + self._steps.chance.random())
             at = self._turn.now() + round(seconds * 1_000_000)
             self._steps.pause(scope, Pause("later", at, Failure("Blocked", FULL), FULL))
+        return begun
 
     def _said_done(self, begun: Record) -> StepResult | None:
         """Return the result with which a person said that a call was done."""

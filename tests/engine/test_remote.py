@@ -223,9 +223,9 @@ async def test_a_shared_flow_is_told_where_its_events_go_and_may_start_nothing_e
     key = FlowKey(owner, owner, "shop", "receive", "hash of shop", 0)
     begun: list[Start] = []
 
-    async def begin(start: Start, by: Start) -> bool:
+    async def begin(start: Start, by: Start) -> str:
         begun.append(start)
-        return True
+        return start.execution
 
     start = Start("exe_1", key, EVENT, "exe_1")
     turn = await turn_of(store, start, begin)
@@ -262,9 +262,9 @@ async def test_what_was_missed_is_accepted_by_a_deployment_as_no_child_of_it() -
     store = await Store.memory()
     begun: list[Start] = []
 
-    async def begin(start: Start, by: Start) -> bool:
+    async def begin(start: Start, by: Start) -> str:
         begun.append(start)
-        return True
+        return start.execution
 
     missed = Start("exe_missed", FLOW, EVENT, "exe_missed")
     for id, flow, fits in (

@@ -108,6 +108,39 @@ async def test_a_child_behind_a_step_that_runs_afresh_keeps_its_keys(runner: Run
     assert {name: len(keys) for name, keys in keys_of(runner).items()} == {"flaky": 1, "ship": 1}
 
 
+@ON_BOTH_STORES
+async def test_what_follows_a_caught_failure_is_not_done_again(runner: Runner) -> None:
+    async def part(name: Any) -> Any:
+        return await runner.app.do(name)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await runner.app.do("flaky")
+        except StepFailed:
+            ctx.log.info("goes on without it")
+        await runner.app.do(f"b at {ctx.now():%H:%M}")
+        await ctx.gather([f"{each} at {ctx.now():%H:%M}" for each in "cd"], part)
+        await runner.app.do(f"e at {ctx.now():%H:%M}")
+        return await runner.app.do("last")
+
+    busy, no = UpstreamError("busy", status=503), ValueError("no")
+    runner.app.errors |= {"flaky": [no, busy, no], "last": [no, no]}
+    again = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(again)).state == "failed"
+    for state in ("failed", "succeeded"):  # the first in two attempts
+        again = await replay(runner, again)
+        assert (await runner.finish(again)).state == state
+    assert Counter(name[0] for name in runner.app.names) == {
+        "f": 4,
+        "b": 1,
+        "c": 1,
+        "d": 1,
+        "e": 1,
+        "l": 3,
+    }
+    assert {len(keys) for keys in keys_of(runner).values()} == {1}
+
+
 async def test_children_of_version_0_1_0_keep_the_roots_that_they_had(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from halflap.engine.protocol import Turn
-from halflap.engine.scope import scope_of
 from halflap.errors import RateLimited, RetryLater, UpstreamError
 from halflap.sdk import running
+from halflap.store.rules.replaying import scope_of
 from tests.simulation.database import Troubles
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.trace import Trace, Violation

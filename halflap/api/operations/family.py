@@ -6,19 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from halflap.api.operations.replay import (
-    ENDED_BADLY,
     ChildBefore,
     ReplayMaterial,
     called,
     has_tried_more,
     reruns_of,
 )
-from halflap.model import CONTINUED, ENDED, Execution, RanBefore, position_in_chain
+from halflap.model import ENDED, ENDED_BADLY, Execution, RanBefore
 from halflap.sdk.dedupe import digest_of_body
 from halflap.store.blobs.viewing import Viewing
 from halflap.store.protocol import Filter, Journal
-
-MOST_RELATED = 200
+from halflap.store.replays import MOST_RELATED, latest_of, replays_of
 
 
 @dataclass(slots=True)
@@ -123,7 +121,7 @@ class Family:
         by_root: dict[str, list[list[Execution]]] = {}
         for links in chains.values():
             links.sort(key=lambda each: each.link)
-            by_root.setdefault(links[0].root, []).append(links)
+            by_root.setdefault((await self._asked(links[0])).root, []).append(links)
         found: dict[str, ChildBefore] = {}
         for root, same in by_root.items():
             if (ran := await self._ran(same)) is not None:
@@ -133,33 +131,32 @@ class Family:
     async def _ran(self, same: Sequence[Sequence[Execution]]) -> RanBefore | None:
         """Return what became of a child, each time as a chain; None where it ended well by itself."""
         newest = max(same, key=lambda links: links[0].id)
-        latest = await self._latest(newest[-1])
+        latest = await latest_of(self.journal, newest[-1])
         ids = {each.id for links in same for each in links} | {latest.id}
-        if latest.state in ENDED_BADLY:
-            return RanBefore(latest.id, latest.event_at, "", await self._ran_below(ids))
-        if latest is not newest[-1]:
-            event = await self.journal.event(newest[0].id)
-            return None if event is None else RanBefore(latest.id, 0, digest_of_body(event.body))
+        is_badly = latest.state in ENDED_BADLY
+        if is_badly or latest is not newest[-1]:
+            event = await self.journal.event((await self._asked(newest[0])).id)
+            asked = "" if event is None else digest_of_body(event.body)
+            if is_badly:
+                below = await self._ran_below(ids)
+                return RanBefore(latest.id, latest.event_at, asked=asked, children=below)
+            return RanBefore(latest.id, digest=asked) if asked else None
         below = await self._ran_below(ids)
         return RanBefore(children=below) if below else None
 
+    async def _asked(self, child: Execution) -> Execution:
+        """Return the first of those with whose keys a child goes on: the one its parent asked for."""
+        while child.replay_of is not None:
+            before = await self.journal.execution(child.replay_of)
+            if before is None or before.root != child.root:
+                break
+            child = before
+            if before.chain is not None:
+                child = await self.journal.execution(before.chain) or before
+        return child
+
     async def _ran_below(self, parents: Iterable[str]) -> Mapping[str, RanBefore]:
         return {root: each.ran for root, each in (await self._children(parents)).items()}
-
-    async def _latest(self, execution: Execution) -> Execution:
-        """Return the replay that stands for a child that did not end well, else the child itself."""
-        if execution.state not in ENDED_BADLY:
-            return execution
-        if execution.state == "failed" and not execution.dismissed:
-            return execution
-        replays = [e for e in await replays_of(self.journal, execution) if e.state != "ignored"]
-        live = [each for each in replays if each.state not in ENDED]
-        well = [each for each in replays if each.state == "succeeded"]
-        latest = max(live or well or replays, key=lambda each: each.id, default=execution)
-        if latest.state == "succeeded" and latest.reason == CONTINUED:
-            chain, _ = position_in_chain(latest)
-            [latest] = await self.journal.executions(Filter(chain=chain, limit=1))
-        return latest
 
 
 async def parents_of(journal: Journal, execution: Execution) -> list[Execution]:
@@ -211,15 +208,4 @@ async def _originals(journal: Journal, execution: Execution) -> list[Execution]:
         if before is None:  # it was pruned
             break
         found.append(execution := before)
-    return found
-
-
-async def replays_of(journal: Journal, execution: Execution) -> list[Execution]:
-    """Return the replays of an execution, and those of these."""
-    found: list[Execution] = []
-    below = [execution]
-    while below:
-        page = await journal.executions(Filter(replay_of=below.pop().id, limit=MOST_RELATED))
-        found += page
-        below += page
     return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halflap.api.operations.replay import is_effect, is_settled
 from halflap.model import FLOW_ORDERS, LIVE, Execution, Order
 from halflap.store.protocol import Filter, Journal
+from halflap.store.rules.replaying import is_effect, is_settled
 
 MOST_READ = 100
 

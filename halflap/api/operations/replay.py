@@ -7,7 +7,6 @@ root. The decision is a pure function of what was read; the operations beside it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,7 +14,7 @@ from typing import Literal
 from halflap.model import (
     EARLIER,
     ENDED,
-    MISSING,
+    ENDED_BADLY,
     Event,
     Execution,
     ExecutionState,
@@ -28,14 +27,16 @@ from halflap.model import (
     scope_time,
     timeless,
 )
+from halflap.store.rules.replaying import (
+    child_of,
+    copied_steps,
+    earlier_tries,
+    is_effect,
+    repeated,
+    taken_over,
+)
 
 CURRENT = "current"
-ENDED_BADLY = frozenset({"failed", "cancelled"})
-GUARD = "$guard"
-UNFINISHED = frozenset({408, 409, 425})
-"""The 4xx statuses after which an app may have carried out a request, or still does."""
-NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
-"""Failures that are raised before a request is sent."""
 LEFT_TO_PARENT = "its parent is replayed too, and runs it again"
 
 
@@ -196,7 +197,7 @@ def decide_replay(
                 "look at the app first; then say what its call would have returned, where it was done "
                 "(--done), or `repeat` (--repeat) to do it again"
             )
-    copied += tries
+    copied = taken_over(copied, tries)
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
@@ -218,6 +219,7 @@ def decide_replay(
             children=children,
             before="" if keeps_root or not children else execution.root,
             done=said,
+            repeat=request.repeat,
             event_at=execution.event_at,
             chain=chain,
             link=link,
@@ -238,15 +240,6 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
     if ended_within_a_step(execution):
         doubts.append("the step that it was in")
     return tuple(doubts)
-
-
-def is_settled(record: Record, attempt: int) -> bool:
-    """Return whether a step that failed surely did nothing."""
-    failure = record.failure
-    if failure is None or record.tries > 1 or attempt > 1:  # an earlier try may have done it
-        return False
-    status = failure.status or 0
-    return failure.kind in NOT_SENT or (400 <= status < 500 and status not in UNFINISHED)
 
 
 def ended_within_a_step(execution: Execution) -> bool:
@@ -287,95 +280,10 @@ def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOu
     return LeftOut("no step of its own is in doubt, so none can be said to be done")
 
 
-def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple[Record, ...]:
-    """Return the steps that a replay from the failed step takes over; `tries` are those of the others.
-
-    None where the flow compared its event with what is known, and did nothing since: then it compares
-    anew, and begins with what the apps have now. What had no pair is looked up again. A child that
-    was started, failed, and whose result the flow waited for, is started again.
-    """
-    done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
-    compares = any(e.kind == "check" for e in done)
-    if compares and not any(
-        map(is_effect, [*done, *(e for e in tries if e.status == "succeeded")])
-    ):
-        return ()
-    said = {each.path for each in tries if each.status == "succeeded"}
-    failed = {
-        child
-        for each in steps
-        if each.kind == "call"
-        and each.status == "failed"
-        and each.failure is not None
-        and EARLIER + each.path not in said
-        # Version 0.1.0 wrote the child's id at the beginning of the message.
-        for child in [each.failure.where or each.failure.message.partition(" ")[0]]
-    }
-    found: list[Record] = []
-    for each in done:
-        if each.path == GUARD:  # it is made anew; that there was one is known from this
-            found.append(replace(each, path=EARLIER + GUARD))
-        else:
-            again = each.kind == "start" and child_of(each) in failed
-            again |= compares and each.kind == "pair" and each.result == MISSING
-            found.append(replace(each, status="retrying") if again else each)
-    return tuple(found)
-
-
-def is_effect(record: Record) -> bool:
-    """Return whether a step may have changed something: neither pure, nor a look at our own state."""
-    if record.pure or record.kind in ("trigger", "check"):
-        return False
-    if record.kind in ("pair", "state"):
-        return not READS.match(record.name)
-    return True
-
-
-READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
-
-
 def has_tried_more(steps: Sequence[Record], before: Sequence[Record]) -> bool:
     """Return whether a replay came to an effect that what it replays had not completed."""
     done = {each.path for each in before if each.status == "succeeded"}
     return any(is_effect(e) for e in steps if e.path not in done and not is_earlier(e))
-
-
-def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
-    """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
-
-    Of what several replays tried, the inputs of the first try count: its key says nothing of them.
-    Where any of them is in doubt, the step is. What a person found done is `succeeded`, and stays so.
-    """
-    done = {EARLIER + each.path for each in steps if each.status == "succeeded"} | {EARLIER + GUARD}
-    tries = {
-        e.path: e
-        for e in steps
-        if is_earlier(e) and (e.path not in done or e.status == "succeeded")
-    }
-    for each in steps:
-        if is_earlier(each) or each.pure or each.status == "succeeded":
-            continue
-        in_doubt = each.failure is not None and each.failure.in_doubt
-        if each.kind in ("action", "step") or (each.kind == "call" and in_doubt):
-            settled = is_settled(each, attempt) and not in_doubt
-            status = "failed" if settled else "retrying"
-            path = EARLIER + each.path
-            first = tries.setdefault(path, replace(each, path=path, status=status, result=None))
-            if in_doubt or first.status == "succeeded":  # what was said of it did not fit
-                tries[path] = replace(first, status=status, failure=each.failure)
-    return tuple(tries.values())
-
-
-def repeated(record: Record) -> Record:
-    """Return an earlier try that may be repeated, though the app could not tell it from the first."""
-    status = "retrying" if record.status == "succeeded" else record.status
-    failure = record.failure and replace(record.failure, in_doubt=False)
-    return replace(record, status=status, failure=failure)
-
-
-def child_of(record: Record) -> str:
-    """Return the id of the child that a `start` step began; empty where it began none."""
-    return (record.result or b"").decode(errors="replace").strip('"')
 
 
 def called(record: Record) -> str:

@@ -1,0 +1,137 @@
+"""Rules of a replay: what it takes over of the execution before it, its steps and earlier tries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from halflap.model import EARLIER, MISSING, Record, is_earlier
+
+GUARD = "$guard"
+UNFINISHED = frozenset({408, 409, 425})
+"""The 4xx statuses after which an app may have carried out a request, or still does."""
+NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
+"""Failures that are raised before a request is sent."""
+
+
+def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple[Record, ...]:
+    """Return the steps that a replay from the failed step takes over; `tries` are those of the others.
+
+    None where the flow compared its event with what is known, and did nothing since: then it compares
+    anew, and begins with what the apps have now. What had no pair is looked up again. A child that
+    was started, failed, and whose result the flow waited for, is started again.
+    """
+    done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
+    compares = any(e.kind == "check" for e in done)
+    if compares and not any(
+        map(is_effect, [*done, *(e for e in tries if e.status == "succeeded")])
+    ):
+        return ()
+    said = {each.path for each in tries if each.status == "succeeded"}
+    failed = {
+        child
+        for each in steps
+        if each.kind == "call"
+        and each.status == "failed"
+        and each.failure is not None
+        and EARLIER + each.path not in said
+        # Version 0.1.0 wrote the child's id at the beginning of the message.
+        for child in [each.failure.where or each.failure.message.partition(" ")[0]]
+    }
+    found: list[Record] = []
+    for each in done:
+        if each.path == GUARD:  # it is made anew; that there was one is known from this
+            found.append(replace(each, path=EARLIER + GUARD))
+        else:
+            again = each.kind == "start" and child_of(each) in failed
+            again |= compares and each.kind == "pair" and each.result == MISSING
+            found.append(replace(each, status="retrying") if again else each)
+    return tuple(found)
+
+
+def is_effect(record: Record) -> bool:
+    """Return whether a step may have changed something: neither pure, nor a look at our own state."""
+    if record.pure or record.kind in ("trigger", "check"):
+        return False
+    if record.kind in ("pair", "state"):
+        return not READS.match(record.name)
+    return True
+
+
+READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
+
+
+def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
+    """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
+
+    Of what several replays tried, the inputs of the first try count: its key says nothing of them.
+    Where any of them is in doubt, the step is, until it succeeds. What a person found done is
+    `succeeded`, and stays so. A step before copies holds its place and its time, whatever comes of it.
+    """
+    tries = {e.path: e for e in steps if is_earlier(e) and e.path != EARLIER + GUARD}
+    for each in steps:
+        if is_earlier(each):
+            continue
+        path = EARLIER + each.path
+        before = tries.get(path)
+        stays = before is not None and is_followed(before, each, steps)
+        if each.status == "succeeded":
+            if before is not None and before.status != "succeeded":
+                del tries[path]
+                if stays:
+                    tries[path] = replace(before, status="failed")
+            continue
+        in_doubt = each.failure is not None and each.failure.in_doubt
+        acts = not each.pure and each.kind in ("action", "step")
+        is_open = in_doubt or (acts and not is_settled(each, attempt))
+        status = "retrying" if is_open else "failed"
+        if before is None:
+            tries[path] = replace(each, path=path, status=status, result=None)
+            continue
+        if is_open or before.status == "succeeded":  # what was said of it did not fit
+            before = replace(before, status=status, failure=each.failure)
+        if not stays:
+            before = replace(before, seq=each.seq, ended_at=each.ended_at)
+        tries[path] = before
+    return tuple(tries.values())
+
+
+def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool:
+    """Return whether copies stood behind the place of an earlier try as the step was done again."""
+    scope, until = scope_of(again.path), min(again.seq, 0)
+    return any(
+        earlier.seq < each.seq < until and not is_earlier(each) and each.path.startswith(scope)
+        for each in steps
+    )
+
+
+def scope_of(path: str) -> str:
+    """The scope of a step's path: all up to its last slash."""
+    return path[: path.rfind("/") + 1]
+
+
+def taken_over(copied: Sequence[Record], tries: Sequence[Record]) -> tuple[Record, ...]:
+    """Return what a replay takes over, in the order of the steps: so each has its place among them."""
+    return tuple(sorted((*copied, *tries), key=lambda each: each.seq))
+
+
+def repeated(record: Record) -> Record:
+    """Return an earlier try that may be repeated, though the app could not tell it from the first."""
+    status = "retrying" if record.status == "succeeded" else record.status
+    failure = record.failure and replace(record.failure, in_doubt=False)
+    return replace(record, status=status, failure=failure)
+
+
+def is_settled(record: Record, attempt: int) -> bool:
+    """Return whether a step that failed surely did nothing."""
+    failure = record.failure
+    if failure is None or record.tries > 1 or attempt > 1:  # an earlier try may have done it
+        return False
+    status = failure.status or 0
+    return failure.kind in NOT_SENT or (400 <= status < 500 and status not in UNFINISHED)
+
+
+def child_of(record: Record) -> str:
+    """Return the id of the child that a `start` step began; empty where it began none."""
+    return (record.result or b"").decode(errors="replace").strip('"')
