@@ -50,10 +50,11 @@ async def replay(
     *,
     after: float = HOUR,
     flow: FlowKey | None = None,
+    plan: ReplayPlan | LeftOut | None = None,
 ) -> str:
     """Replay an execution as the API does, some time later on the clock."""
     runner.clock.advance(after)
-    plan = await plan_of(runner, execution, request)
+    plan = plan or await plan_of(runner, execution, request)
     assert isinstance(plan, ReplayPlan), plan
     found = await runner.execution(execution)
     event = await runner.engine.journal.event(execution)

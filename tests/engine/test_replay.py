@@ -301,6 +301,71 @@ async def test_a_child_of_a_parents_replay_replays_the_child_before(runner: Runn
     assert (await runner.execution(before.id)).dismissed
 
 
+@ON_BOTH_STORES
+async def test_a_child_of_a_parents_replay_goes_on_where_the_child_before_failed(
+    runner: Runner,
+) -> None:
+    app = runner.app
+
+    async def inner(ctx: Context[Any], event: Any) -> str:
+        await app.do(f"first of {event}")
+        return await app.do(f"second of {event}")
+
+    async def pages(ctx: Context[Any], page: Any) -> str:
+        await app.do(f"page {page}")
+        if page < 3:
+            await ctx.continue_with(page + 1)
+        return await app.do("pages are over")
+
+    called, chained = app.flow(inner), app.flow(pages)
+
+    async def outer(ctx: Context[Any], event: Any) -> str:
+        await ctx.call(called, 1)
+        return await ctx.call(chained, 1)
+
+    gone = UpstreamError("gone", status=404)
+    app.errors |= {"second of 1": [gone], "page 2": [gone], "pages are over": [gone, gone]}
+    parent = await runner.start(app.flow(outer))
+    assert (await runner.finish(parent)).state == "failed"
+    for state in ("failed", "failed", "failed", "succeeded"):
+        parent = await replay(runner, parent)
+        assert (await runner.finish(parent)).state == state
+    once = {"first of 1": 1, "page 1": 1, "page 3": 1}
+    assert Counter(app.names) == {**once, "second of 1": 2, "page 2": 2, "pages are over": 3}
+    assert {len(keys) for keys in keys_of(runner).values()} == {1}
+
+
+@ON_BOTH_STORES
+@pytest.mark.parametrize("has_ended", [True, False])
+async def test_a_parents_replay_takes_the_result_of_a_childs_that_came_meanwhile(
+    runner: Runner, has_ended: bool
+) -> None:
+    """The parent's was decided before, and comes to the call once the child's runs, or has ended."""
+    app = runner.app
+
+    async def inner(ctx: Context[Any], event: Any) -> str:
+        await app.do("first")
+        return await app.do("second")
+
+    called = app.flow(inner)
+
+    async def outer(ctx: Context[Any], event: Any) -> str:
+        return await ctx.call(called, event)
+
+    app.errors["second"] = [UpstreamError("gone", status=404)]
+    parent = await runner.start(app.flow(outer))
+    assert (await runner.finish(parent)).state == "failed"
+    [child] = await descendants(runner, parent)
+    plan = await plan_of(runner, parent)
+    assert isinstance(plan, ReplayPlan)
+    of_child = await replay(runner, child.id)
+    if has_ended:
+        assert (await runner.finish(of_child)).state == "succeeded"
+    again = await replay(runner, parent, plan=plan)
+    assert (await runner.finish(again)).result == b'"second!"'
+    assert Counter(app.names) == {"first": 1, "second": 2}
+
+
 async def test_a_version_that_moves_a_step_in_doubt_is_refused_unless_it_is_to_be_repeated(
     runner: Runner,
 ) -> None:
