@@ -8,7 +8,10 @@ import pytest
 pytest.importorskip("psycopg")
 
 from halflap.errors import StoreError
+from halflap.model import Event, FlowKey, Start, new_id
 from halflap.store.postgres.batching import ENOUGH, WRITERS, Gathering
+from halflap.store.postgres.journal import LARGE, PostgresJournal
+from tests.journals import in_postgres
 
 
 class Table:
@@ -88,3 +91,19 @@ async def test_a_bad_one_hurts_only_itself() -> None:
     found = await asyncio.gather(*table.post(1, -2, 3), return_exceptions=True)
     assert [type(each) for each in found] == [int, ValueError, int]
     assert StoreError not in map(type, found)
+
+
+async def test_a_large_event_shares_its_commit_with_none_that_is_small() -> None:
+    """PostgreSQL compresses it meanwhile: whoever shared the commit would wait for that."""
+    async with in_postgres() as journal:
+        assert isinstance(journal, PostgresJournal)
+        flow = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
+
+        async def accept(body: bytes) -> None:
+            id, event = new_id("exe"), Event("POST", "", "", (), body, 1)
+            await journal.accept([Start(id, flow, event, id)], claim=0, lease=30_000_000)
+
+        small = [accept(b"{}") for _ in range(3)]
+        await asyncio.gather(*small, accept(b"x" * LARGE), accept(b"x" * (LARGE + 1)))
+        stats = journal._database.stats
+        assert (stats.jobs, stats.largest_batch) == (5, 4)

@@ -32,8 +32,11 @@ class Gathering(Generic[T]):
     itself.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[T]], Awaitable[None]], writers: int = WRITERS
+    ) -> None:
         self._write = write
+        self._most = writers
         self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._busy = 0
@@ -48,7 +51,7 @@ class Gathering(Generic[T]):
         return future
 
     def _help(self) -> None:
-        if self._waiting and self._busy < WRITERS:
+        if self._waiting and self._busy < self._most:
             self._busy += 1
             # It begins once the callers that are ready have brought theirs.
             writer = asyncio.get_running_loop().create_task(self._work())

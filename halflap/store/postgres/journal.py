@@ -60,6 +60,8 @@ SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
+LARGE = 256 * 1024
+"""The size in bytes from which on an item is written apart from the small ones."""
 LOCK_ONE = "SELECT FROM executions WHERE id = %s FOR NO KEY UPDATE"
 SIGNALS = "SELECT name, payload FROM signals WHERE execution = %s ORDER BY id"
 CANCELLED = """
@@ -103,6 +105,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
+        self._gathering_large: Gathering[Acceptance | Writing] = Gathering(self._write, writers=1)
         self._partitions = Partitions(database)
         self.hints = PostgresHints(database)
         database.before_close.append(self._close)
@@ -120,7 +123,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         item = Acceptance(entries, now, claim, now + lease)
         if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
             await self._partitions.make(now)
-        await self._gathering.post(item)
+        await self._share_commit(item, sum(len(each.event.body) for each in starts))
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
             self.hints.send()
         return item.answers
@@ -352,8 +355,15 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     # -- how it is written ----------------------------------------------------------------------
 
     async def _record(self, item: Writing) -> Written:
-        await self._gathering.post(item)
+        await self._share_commit(item, item.size)
         return item.answer
+
+    async def _share_commit(self, item: Acceptance | Writing, size: int) -> None:
+        """Have an item written with others; a large one only with its like, which nobody else waits for.
+
+        The database compresses what is large: 80 ms for 6 MB.
+        """
+        await (self._gathering_large if size > LARGE else self._gathering).post(item)
 
     async def _write(self, items: Sequence[Acceptance | Writing]) -> None:
         accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
@@ -404,4 +414,5 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
 
     async def _close(self) -> None:
         await self._gathering.settled()
+        await self._gathering_large.settled()
         await self.hints.close()

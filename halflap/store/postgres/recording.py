@@ -67,6 +67,12 @@ class Writing:
     next: continuing.NextLink | None = None
     answer: Written = Written.DONE
 
+    @property
+    def size(self) -> int:
+        """The bytes of its steps and of its result."""
+        result = None if self.end is None else self.end.result
+        return sum(len(each.data) for each in self.steps) + len(result or b"")
+
     @classmethod
     def of(
         cls,
