@@ -16,10 +16,8 @@ from typing import Any, NoReturn
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
-from halflap.store.rules.replaying import is_followed, scope_of
+from halflap.store.rules.replaying import GUARD, is_followed, scope_of
 
-GUARD = "$guard"
-"""The step that compares again, before a replay does anything new."""
 PURITY = "Keep code between steps a function of the event, the config and earlier steps"
 
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from halflap.engine.branches import gather
 from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.echo import CHECK
-from halflap.engine.past import GUARD, shortened
+from halflap.engine.past import shortened
 from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
 from halflap.engine.scope import StepScope, current_scope, escaped
@@ -41,6 +41,7 @@ from halflap.sdk.record import (
 from halflap.sdk.redact import HIDDEN
 from halflap.sdk.running import CallLog, RunningStep
 from halflap.sdk.schema import File
+from halflap.store.rules.replaying import GUARD
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 UNPROTECTED = (

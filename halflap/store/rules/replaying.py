@@ -9,6 +9,7 @@ from dataclasses import replace
 from halflap.model import EARLIER, MISSING, Record, is_earlier
 
 GUARD = "$guard"
+"""The step that compares again, before a replay does anything new."""
 UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
 NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
@@ -71,7 +72,7 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
     """
     tries = {e.path: e for e in steps if is_earlier(e) and e.path != EARLIER + GUARD}
     for each in steps:
-        if is_earlier(each):
+        if is_earlier(each) or each.path == GUARD:
             continue
         path = EARLIER + each.path
         before = tries.get(path)
