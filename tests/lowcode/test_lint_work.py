@@ -44,6 +44,17 @@ def test_what_compares_each_with_all_is_noticed(monkeypatch: pytest.MonkeyPatch)
     assert ratio > LINEAR
 
 
+@pytest.mark.parametrize("form", ["$list({})", "$append({}, 1)", '$merge([{}, {{"b": 1}}])'])
+def test_calls_within_each_other_are_inferred_once_each(form: str) -> None:
+    def nested(depth: int) -> str:
+        text = "event.a"
+        for _ in range(depth):
+            text = form.format(text)
+        return HEAD + f"      - log: '=$string({text})'\n"
+
+    assert calls(nested(12)) < 3 * calls(nested(6))
+
+
 def test_long_paths_take_memory_in_proportion() -> None:
     make, size = GROWING["long paths"]
     small, large = memory(make(size)), memory(make(4 * size))

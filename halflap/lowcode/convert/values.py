@@ -168,8 +168,7 @@ def value(scope: PythonScope, given: Any, path: Path, *, maybe: bool = False) ->
     if not maybe:
         return evaluated(scope, given, path)
     expression = expression_at(given, scope.module.source, path).expression
-    sure = expression.always() and expression.kind() in ("string", "boolean", "array", "object")
-    return evaluated(scope, given, path, "" if sure else "maybe")
+    return evaluated(scope, given, path, "" if expression.always() else "maybe")
 
 
 def asked(scope: PythonScope, given: Any, path: Path, method: str) -> Piece:

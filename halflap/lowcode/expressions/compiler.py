@@ -197,7 +197,7 @@ def _negation(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _refuse_secrets(at: int, *values: Any) -> None:
+def _refuse_secrets(at: int | None, *values: Any) -> None:
     if any(is_secret(value) for value in values):
         fail("H0003", at)
 
@@ -233,17 +233,12 @@ def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
 def _arithmetic(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
     if is_number(left) and is_number(right):
         return calculate(operator, left, right)
-    _refuse_secrets_here(left, right)
+    _refuse_secrets(None, left, right)
     if left is not UNDEFINED and not is_number(left):
         fail("T2001", value=left)
     if right is not UNDEFINED and not is_number(right):
         fail("T2002", value=right)
     return UNDEFINED
-
-
-def _refuse_secrets_here(*values: Any) -> None:
-    if any(is_secret(value) for value in values):
-        fail("H0003")
 
 
 def _equality(operator: str, left: Any, right: Any, frame: VariableFrame) -> bool:
@@ -256,7 +251,7 @@ def _equality(operator: str, left: Any, right: Any, frame: VariableFrame) -> boo
 
 
 def _comparison(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
-    _refuse_secrets_here(left, right)
+    _refuse_secrets(None, left, right)
     for value in (left, right):
         if value is not UNDEFINED and type(value) is not str and not is_number(value):
             fail("T2010", value=value)
@@ -286,7 +281,7 @@ def _concatenation(_: str, left: Any, right: Any, frame: VariableFrame) -> str:
 def _range(_: str, left: Any, right: Any, frame: VariableFrame) -> Any:
     for code, value in (("T2003", left), ("T2004", right)):
         if value is not UNDEFINED and not (is_number(value) and value == int(value)):
-            _refuse_secrets_here(value)
+            _refuse_secrets(None, value)
             fail(code, value=value)
     if left is UNDEFINED or right is UNDEFINED or left > right:
         return UNDEFINED
@@ -300,7 +295,7 @@ def _range(_: str, left: Any, right: Any, frame: VariableFrame) -> Any:
 
 
 def _inclusion(_: str, left: Any, right: Any, frame: VariableFrame) -> bool:
-    _refuse_secrets_here(left)
+    _refuse_secrets(None, left)
     if left is UNDEFINED or right is UNDEFINED:
         return False
     if not isinstance(right, list):

@@ -12,7 +12,6 @@ from typing import Any, Self, cast
 from halflap.lowcode.expressions.compiler import Compiler
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.frame import Evaluation, VariableFrame
-from halflap.lowcode.expressions.kind import KindName, kind_of_result
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.meter import DEFAULT, MIB, EvaluationBudget, Meter
 from halflap.lowcode.expressions.parser import parse
@@ -44,15 +43,14 @@ class Expression:
     Raises `ExpressionError`, with the place in the text, where it cannot be read or evaluated.
     """
 
-    __slots__ = ("_bound", "_names", "_run", "text", "tree")
+    __slots__ = ("_names", "_run", "text", "tree")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._names: tuple[Name, ...] | None = None
         try:
             self.tree: Node = parse(text)
-            self._bound = frozenset(_bound(self.tree))
-            self._run = Compiler(LIBRARY, self._bound).run(self.tree)
+            self._run = Compiler(LIBRARY, frozenset(_bound(self.tree))).run(self.tree)
         except Fault as fault:
             raise fault.explained(text) from None
 
@@ -74,18 +72,22 @@ class Expression:
                 raise Fault("H0115", each.offset).explained(self.text)
         return self
 
-    def kind(self) -> KindName | None:
-        """The JSON type of its result (`number` of `a * 2`), where the text alone says it."""
-        return kind_of_result(self.tree, self._bound)
-
     def always(self) -> bool:
-        """Return whether there is always a value: of what joins or compares, or is written out."""
+        """Return whether there is always a value, and no number or null: of what joins or compares,
+        or is written out.
+        """
         node = self.tree
         if node.predicates or node.stages:
             return False
-        return node.kind in ("array", "object", "literal") or (
-            node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
-        )
+        match node.kind:
+            case "array" | "object":
+                return True
+            case "literal":
+                return isinstance(node.value, str | bool)
+            case "binary":
+                return node.value in ("&", "=", "!=", "and", "or", "in")
+            case _:
+                return False
 
     def evaluate(self, scope: Scope, budget: EvaluationBudget = DEFAULT) -> Any | Unset:
         """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.
@@ -143,17 +145,7 @@ def _bound(node: Node) -> Iterator[str]:
             yield from (cast(str, item.value) for item in each.items)
         yield from (name for name in (each.focus, each.index) if name)
         yield from (stage.index for stage in each.stages if stage.index)
-        waiting += within(each)
-
-
-def within(node: Node) -> Iterator[Node]:
-    """The nodes directly below."""
-    yield from (each for each in (node.left, node.right, node.other, node.group) if each)
-    yield from node.items
-    for name, value in node.pairs:
-        yield from (name, value)
-    yield from (term for term, _ in node.terms)
-    yield from (stage.node for stage in (*node.predicates, *node.stages) if stage.node)
+        waiting += each.children()
 
 
 _FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))

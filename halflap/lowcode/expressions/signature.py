@@ -48,11 +48,6 @@ class FunctionSignature:
         self._pattern = compiled(f"^{pattern}$", memory=_MEMORY)
         self._known: dict[str, tuple[str, ...]] = {}
 
-    @property
-    def takes(self) -> int:
-        """The most arguments that it takes (more where one may be repeated)."""
-        return len(self._parameters)
-
     def takes_context(self, given: int) -> bool:
         """Return whether a call with so many arguments takes the context for one of them, for
         certain.
@@ -94,7 +89,7 @@ class FunctionSignature:
 
     @property
     def most(self) -> int:
-        """The number of arguments that it takes."""
+        """The most arguments that it takes (more where one may be repeated)."""
         return len(self._parameters)
 
     @property

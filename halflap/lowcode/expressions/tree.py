@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,3 +83,18 @@ class Node:
     keep_one: bool = False
     whole: bool = False
     """An array that is written at the beginning or the end of a path is not flattened."""
+
+    @property
+    def start(self) -> int:
+        """The place in the text where it begins; `at` is that of its operator."""
+        inner = [each for each in (self.left, *self.items[:1]) if each is not None]
+        return min([self.at, *(each.start for each in inner)])
+
+    def children(self) -> Iterator[Node]:
+        """Yield the nodes directly below."""
+        yield from (each for each in (self.left, self.right, self.other, self.group) if each)
+        yield from self.items
+        for name, value in self.pairs:
+            yield from (name, value)
+        yield from (term for term, _ in self.terms)
+        yield from (stage.node for stage in (*self.predicates, *self.stages) if stage.node)

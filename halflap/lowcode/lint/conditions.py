@@ -111,11 +111,9 @@ def field_of(node: Node) -> Field | None:
 def fields_in(node: Node) -> Fields:
     """All paths in an expression, each as far as it is nothing but names."""
     found: set[Field] = set()
-    stack: list[Node | None] = [node]
+    stack = [node]
     while stack:
         each = stack.pop()
-        if each is None:
-            continue
         if each.kind == "path":
             names: list[str] = []
             for step in each.items:
@@ -126,10 +124,7 @@ def fields_in(node: Node) -> Fields:
                     break
             if names:
                 found.add(tuple(names))
-        stack += [each.left, each.right, each.other, each.group, *each.items]
-        stack += [part for pair in each.pairs for part in pair]
-        stack += [stage.node for stage in (*each.predicates, *each.stages)]
-        stack += [term for term, _ in each.terms]
+        stack += each.children()
         if each.kind == "variable" and each.value:  # `$account` is the name account, `$$` are all
             found.add(() if each.value == "$" else (str(each.value),))
         if each.kind in ("wildcard", "descendant"):

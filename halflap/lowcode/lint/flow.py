@@ -502,7 +502,7 @@ class FlowLint:
     def loop(self, step: doc.ForStep, path: Path, names: Layered[ScopedName]) -> None:
         """`for`."""
         items = self._typed(step.items, (*path, "in"), names, recorded=True)
-        item = ScopedName((*path, "for"), items_of(items) if items is not None else None)
+        item = ScopedName((*path, "for"), items_of(items))
         inner = names.inner({step.item: item})
         where = self._truth(step.where, (*path, "where"), inner)
         self._watch.decides(where, step.do)
@@ -549,7 +549,7 @@ class FlowLint:
 
     def _typed_as(self, wanted: str, value: Any, path: Path, given: Schema | None) -> None:
         """Find a value that is never a text, or never true or false, where it has to be."""
-        known = None if given is None or value is None else types_of(given)
+        known = None if value is None else types_of(given)
         takes = {"string", "number", "integer"} if wanted == "a text" else {"boolean"}
         if not known or known <= {"null"} or known & takes:
             return

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
-from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
 from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.fixes import closest
-from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names
-from halflap.lowcode.lint.functions import SPECIAL
+from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names, function_of
 from halflap.lowcode.lint.picture import translated
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
@@ -29,7 +26,9 @@ from halflap.lowcode.lint.scope import (
     fields_of,
     forms_of,
     items_of,
+    joined,
     listed,
+    literal,
     one_or_many,
     types_of,
 )
@@ -43,6 +42,8 @@ BOOLEAN: Schema = {"type": "boolean"}
 FUNCTION: Schema = {"type": "function"}
 _ARITHMETIC = frozenset("+-*/%")
 _ORDER = frozenset(("<", "<=", ">", ">="))
+RETURNED = {"s": "string", "n": "number", "b": "boolean", "o": "object", "a": "array"}
+"""By the letter of a signature, the type of what a function gives."""
 _LETTERS = {
     "string": "s", "number": "n", "integer": "n", "boolean": "b", "null": "l", "array": "a",
     "object": "o", "function": "f",
@@ -88,8 +89,7 @@ class Stream:
             return listed(items_of(self.schema))
         if not self.many:
             return self.schema
-        item = items_of(self.schema)
-        return None if item is None else one_or_many(item)
+        return one_or_many(items_of(self.schema))
 
 
 class Inference:
@@ -166,13 +166,9 @@ class Inference:
         if name == "$":
             return None
         known = self._names.get(name)
-        return (
-            FUNCTION
-            if known is None and name in LIBRARY
-            else None
-            if known is None
-            else known.schema
-        )
+        if known is not None:
+            return known.schema
+        return FUNCTION if name in LIBRARY else None
 
     def _path(self, node: Node, env: Env) -> Schema | None:
         first, *rest = node.items
@@ -199,12 +195,12 @@ class Inference:
         if step.kind == "name":
             return self.step(flow, str(step.value))
         if step.kind == "sort":
-            inner = env.within(items_of(flow.schema) if flow.schema is not None else None)
+            inner = env.within(items_of(flow.schema))
             for term, _ in step.terms:
                 self.of(term, inner)
             return Stream(flow.schema, many=True)
         several = flow.many or _may_be_list(flow.schema)
-        context = None if flow.schema is None else items_of(flow.schema)
+        context = items_of(flow.schema)
         if step.kind == "array":
             self.of(step, env.within(context))
             return Stream(None)  # a list of lists, often
@@ -231,7 +227,7 @@ class Inference:
     def _filtered(
         self, flow: Stream, predicate: Node | None, env: Env, several: bool = False
     ) -> Stream:
-        item = None if flow.schema is None else items_of(flow.schema)
+        item = items_of(flow.schema)
         if predicate is None:
             return flow
         told = self.of(predicate, env.within(item))
@@ -251,11 +247,8 @@ class Inference:
                 continue
             found = self.of(each, env)
             # What is a list already is poured in, unless it is written as one here.
-            items.append(found if each.kind == "array" or found is None else items_of(found))
-        known = [each for each in items if each is not None]
-        if len(known) < len(items) or not items:
-            return {"type": "array"}
-        return {"type": "array", "items": either(*known)}
+            items.append(found if each.kind == "array" else items_of(found))
+        return listed(joined(items))
 
     def _object(self, node: Node, env: Env) -> Schema:
         fields: dict[str, Schema] = {}
@@ -334,9 +327,8 @@ class Inference:
     def _condition(self, node: Node, env: Env) -> Schema | None:
         if node.left is not None:
             self.of(node.left, env)
-        branches = [self.of(each, env) for each in (node.right, node.other) if each is not None]
-        known = [each for each in branches if each is not None]
-        return either(*known) if known and len(known) == len(branches) else None
+        branches = (each for each in (node.right, node.other) if each is not None)
+        return joined([self.of(each, env) for each in branches])
 
     def _block(self, node: Node, env: Env) -> Schema | None:
         found: Schema | None = None
@@ -366,11 +358,11 @@ class Inference:
             told = [self.of(each, env) for each in given]
             return self.applied(found, told) if isinstance(found, LintLambda) else None
         function = LIBRARY.get(name)
-        if function is None or function.signature is None:
-            for each in given:
-                self.of(each, env)
-            return None
+        if name == "merge" and len(given) == 1 and given[0].kind == "array":
+            return _merged([self.of(each, env) for each in given[0].items])
         told = [self.of(each, env) for each in given]
+        if function is None or function.signature is None:
+            return None
         kinds = [_letters(each) for each in told]
         wrong = function.signature.misfit(kinds, rooted=not env.inside)
         self._picture(name, given)
@@ -392,10 +384,47 @@ class Inference:
         elif wrong is not None:
             said = f"${name} does not take {words(told[wrong])} as its argument {wrong + 1}"
             self.problems.append(InferenceProblem(given[wrong].at, said))
-        if name in SPECIAL:
-            return SPECIAL[name](self, given, env)
-        returned = None if name in MAY_BE_ONE else RETURNED.get(function.signature.returns[:1])
-        return None if returned is None else {"type": returned}
+        returned = RETURNED.get(function.signature.returns[:1])
+        return self._given_by(name, given, told, env, {"type": returned} if returned else None)
+
+    def _given_by(
+        self,
+        name: str,
+        given: Sequence[Node],
+        told: Sequence[Schema | None],
+        env: Env,
+        declared: Schema | None,
+    ) -> Schema | None:
+        """Return the type of what a function gives for arguments of these types."""
+        item = items_of(told[0]) if told else None
+        by = function_of(given[1], env) if len(given) == 2 else None
+        match name:
+            case "map":
+                return one_or_many(self.applied(by, [item, NUMBER])) if by else None
+            case "filter":
+                if by:
+                    self.applied(by, [item, NUMBER])
+                return one_or_many(item) if len(given) == 2 else None
+            case "sort" | "reverse" | "shuffle" | "list":
+                if by:
+                    self.applied(by, [item, item])
+                return listed(item)
+            case "single":
+                return item
+            case "distinct":
+                return one_or_many(item)
+            case "append":
+                return one_or_many(joined(list(map(items_of, told))))
+            case "lookup":
+                named = len(given) == 2 and given[1].kind == "literal"
+                flow = Stream(told[0] if named else None)
+                return self.step(flow, str(given[1].value)).result(keep=False) if named else None
+            case "split" | "keys":
+                return either(TEXT, listed(TEXT))
+            case "match" | "spread" | "each":
+                return None  # a list, or the one value that would be in it
+            case _:
+                return declared
 
     def _picture(self, name: str, given: Sequence[Node]) -> None:
         """Find the picture of a time that is written as another language does."""
@@ -417,15 +446,6 @@ class Inference:
         bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))
         return self.of(cast("Node", function.node.right), function.env.with_(bound))
 
-    def field(self, schema: Schema | None, name: str) -> Schema | None:
-        """Return the type of a value's field."""
-        return self.step(Stream(schema), name).result(keep=False)
-
-    def items(self, node: Node, env: Env) -> Schema | None:
-        """Return the type of each of a part's values."""
-        found = self.of(node, env)
-        return None if found is None else items_of(found)
-
 
 def kind_among(names: Names) -> Callable[[str], str]:
     """Return a function of an operand's text: its type, or the format of a time; "" if not known."""
@@ -435,8 +455,8 @@ def kind_among(names: Names) -> Callable[[str], str]:
             schema = Inference(names).of(Expression.parse(operand).tree)
         except ExpressionError:
             return ""
-        known = (types_of(schema) if schema else None) or set[str]()
-        return _time(schema) or (next(iter(known - {"null"})) if len(known - {"null"}) == 1 else "")
+        known = (types_of(schema) or frozenset()) - {"null"}
+        return _time(schema) or (next(iter(known)) if len(known) == 1 else "")
 
     return kind
 
@@ -445,19 +465,15 @@ _PICTURES = {"fromMillis": 1, "toMillis": 1, "now": 0}
 """By function, which of its arguments is a picture of a time."""
 
 
-def literal(value: Any) -> Schema:
-    """The schema of a value that is written out."""
-    match value:
-        case None:
-            return {"type": "null"}
-        case bool():
-            return {"type": "boolean", "const": value}
-        case int():
-            return {"type": "integer", "const": value}
-        case Decimal():
-            return {"type": "number", "const": value}
-        case _:
-            return {"type": "string", "const": value}
+def _merged(objects: Sequence[Schema | None]) -> Schema:
+    """Return the type of an object with the fields of all."""
+    fields: dict[str, Schema] = {}
+    for each in objects:
+        inner, others = fields_of(each or {})
+        if others or not inner:
+            return {"type": "object"}
+        fields |= inner
+    return {"type": "object", "properties": fields}
 
 
 def not_chosen(schema: Schema | None, value: Any) -> tuple[str, str | None] | None:
@@ -478,7 +494,7 @@ def not_chosen(schema: Schema | None, value: Any) -> tuple[str, str | None] | No
 
 
 def _may_be(schema: Schema | None, *kinds: str) -> bool:
-    known = None if schema is None else types_of(schema)
+    known = types_of(schema)
     return known is None or bool(known & {*kinds})
 
 
@@ -487,7 +503,7 @@ def _may_be_list(schema: Schema | None) -> bool:
 
 
 def _is_text(schema: Schema | None) -> bool:
-    known = None if schema is None else types_of(schema)
+    known = types_of(schema)
     return known is not None and known <= {"string", "null"}
 
 
@@ -501,7 +517,7 @@ def _time(schema: Schema | None) -> str:
 
 def _scalar(schema: Schema | None) -> str | None:
     """Text or number, where it is always the one."""
-    known = None if schema is None else types_of(schema)
+    known = types_of(schema)
     if known is None or "null" in known:
         return None
     if known <= {"number", "integer"}:
@@ -510,9 +526,5 @@ def _scalar(schema: Schema | None) -> str | None:
 
 
 def _letters(schema: Schema | None) -> str:
-    known = None if schema is None else types_of(schema)
-    return (
-        ""
-        if known is None
-        else "".join(sorted({_LETTERS[each] for each in known if each != "null"}))
-    )
+    known = types_of(schema)
+    return "".join(sorted({_LETTERS[each] for each in known or () if each != "null"}))

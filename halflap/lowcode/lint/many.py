@@ -42,7 +42,7 @@ def check_many(
         if read is None or (nested and place == path):
             continue
         for node, whole in _parts(read.expression.tree, read.given):
-            line, column = place_in(findings.source, place, _start(node))
+            line, column = place_in(findings.source, place, node.start)
             text = read.expression.text.strip()
             named = whole and len(text) <= 60
             message = (
@@ -83,11 +83,6 @@ def _parts(node: Node, given: Schema | None) -> Iterator[tuple[Node, bool]]:
             if name.kind == "literal":
                 for part, _ in _parts(value, fields.get(str(name.value))):
                     yield part, False
-
-
-def _start(node: Node) -> int:
-    inner = [each for each in (node.left, *node.items[:1]) if each is not None]
-    return min([node.at, *(_start(each) for each in inner)])
 
 
 def _listed(text: str) -> Mend:

@@ -136,7 +136,7 @@ class Facts:
         if given is not None and not given.declared:
             return ""
         for each in rest:
-            if schema is None or (types_of(schema) or frozenset(("array",))) & {"array"}:
+            if schema is None or "array" in (types_of(schema) or ("array",)):
                 return ""
             schema = fields_of(schema)[0].get(each)
         if schema is None or not nullable(schema):

@@ -11,7 +11,7 @@ from halflap.lowcode.document import Document
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL, TEXT
 from halflap.lowcode.lint.examples import Examples
-from halflap.lowcode.lint.scope import Schema, either
+from halflap.lowcode.lint.scope import Schema, either, joined
 from halflap.lowcode.template import is_expression
 
 Cell = tuple[str, str, str]
@@ -112,12 +112,6 @@ def answer_of_links(choices: list[str]) -> Schema:
         "description": f"What was chosen of {', '.join(choices)}.",
     }
     return {"anyOf": [{"type": "object", "properties": {"choice": choice}}, {}]}
-
-
-def joined(found: list[Schema | None]) -> Schema | None:
-    """One of these; None where one of them may be anything, or there is none."""
-    known = [each for each in found if each is not None]
-    return either(*known) if known and len(known) == len(found) else None
 
 
 def or_null(schema: Schema | None) -> Schema | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from halflap.lowcode.lint.env import NULL, NUMBER, TEXT
-from halflap.lowcode.lint.scope import Schema, carried, either, fields_of, types_of
+from halflap.lowcode.lint.scope import Schema, carried, either, fields_of, joined, listed, types_of
 
 INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -60,7 +60,7 @@ class _Returned:
         found = [NULL if each.value is None else self.of(each.value) for each in ends]
         if not _ends(self._tree.body):
             found.append(NULL)
-        return _joined(found)
+        return joined(found)
 
     def of(self, node: ast.expr, depth: int = 0) -> Schema | None:
         """Return the type of an expression."""
@@ -84,13 +84,13 @@ class _Returned:
             case ast.DictComp():
                 return {"type": "object"}
             case ast.List(elts=items):
-                return _listed([self.of(each, depth + 1) for each in items])
+                return listed(joined([self.of(each, depth + 1) for each in items]))
             case ast.ListComp():
                 return {"type": "array"}
             case ast.IfExp(body=one, orelse=other):
-                return _joined([self.of(one, depth + 1), self.of(other, depth + 1)])
+                return joined([self.of(one, depth + 1), self.of(other, depth + 1)])
             case ast.BoolOp(values=values):
-                return _joined([self.of(each, depth + 1) for each in values])
+                return joined([self.of(each, depth + 1) for each in values])
             case ast.UnaryOp(op=ast.Not()):
                 return BOOLEAN
             case ast.Compare() if self._plain:
@@ -243,16 +243,6 @@ def _ends(body: Sequence[ast.stmt]) -> bool:
     return False
 
 
-def _joined(found: Sequence[Schema | None]) -> Schema | None:
-    known = [each for each in found if each is not None]
-    return either(*known) if known and len(known) == len(found) else None
-
-
-def _listed(items: Sequence[Schema | None]) -> Schema:
-    inner = _joined(items)
-    return {"type": "array"} if inner is None else {"type": "array", "items": inner}
-
-
 def _field(schema: Schema | None, name: str) -> Schema | None:
     if schema is None or types_of(schema) != _OBJECTS:
         return None
@@ -262,15 +252,13 @@ def _field(schema: Schema | None, name: str) -> Schema | None:
 
 def _kinds(found: Sequence[Schema | None]) -> Schema | None:
     """The kinds of values alone: what a variable holds may have been added to since."""
-    joined = _joined(found)
-    kinds = None if joined is None else types_of(joined)
+    kinds = types_of(joined(found))
     return None if kinds is None else either(*({"type": each} for each in sorted(kinds)))
 
 
 def _calculated(operator: ast.operator, left: Schema | None, right: Schema | None) -> Schema | None:
     """Return the type of an operator's result for two values whose kinds are known."""
-    one = None if left is None else types_of(left)
-    other = None if right is None else types_of(right)
+    one, other = types_of(left), types_of(right)
     if isinstance(operator, ast.Mod) and one == _TEXTS:
         return TEXT
     if one is None or other is None:
@@ -285,12 +273,12 @@ def _calculated(operator: ast.operator, left: Schema | None, right: Schema | Non
 
 def _changed(operator: ast.operator, before: Schema | None, value: Schema | None) -> Schema | None:
     """The kind of a variable after `+=` and the like, as often as it may be done."""
-    kinds = None if before is None else types_of(before)
+    kinds = types_of(before)
     if kinds is None or not isinstance(operator, ast.Add | ast.Sub):
         return None
     if kinds in (_TEXTS, _LISTS):
         return before
     if kinds <= _NUMBERS:
-        whole = kinds == _WHOLE and value is not None and types_of(value) == _WHOLE
+        whole = kinds == _WHOLE and types_of(value) == _WHOLE
         return INTEGER if whole else NUMBER
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from halflap.lowcode.source import Path
@@ -62,8 +63,10 @@ def within(schema: Schema | None, path: tuple[str, ...]) -> Schema | None:
     return schema
 
 
-def items_of(schema: Schema) -> Schema | None:
+def items_of(schema: Schema | None) -> Schema | None:
     """Return the type of each value: of a list its items, of anything else itself."""
+    if schema is None:
+        return None
     found: list[Schema] = []
     for form in forms_of(schema):
         if form.get("type") != "array":
@@ -80,6 +83,21 @@ def listed(item: Schema | None) -> Schema:
     return {"type": "array"} if item is None else {"type": "array", "items": item}
 
 
+def literal(value: Any) -> Schema:
+    """The schema of a value that is written out."""
+    match value:
+        case None:
+            return {"type": "null"}
+        case bool():
+            return {"type": "boolean", "const": value}
+        case int():
+            return {"type": "integer", "const": value}
+        case Decimal():
+            return {"type": "number", "const": value}
+        case _:
+            return {"type": "string", "const": value}
+
+
 def either(*schemas: Schema) -> Schema:
     """One of these; anything, where there are too many."""
     different: list[Schema] = []
@@ -91,13 +109,19 @@ def either(*schemas: Schema) -> Schema:
     return different[0] if len(different) == 1 else {"anyOf": different}
 
 
+def joined(found: Sequence[Schema | None]) -> Schema | None:
+    """One of these; None where one of them may be anything, or there is none."""
+    known = [each for each in found if each is not None]
+    return either(*known) if known and len(known) == len(found) else None
+
+
 MANY = "x-one-or-many"
 """The key of a type that is one value or a list of several, by how many there happen to be."""
 
 
-def one_or_many(item: Schema) -> Schema:
+def one_or_many(item: Schema | None) -> Schema | None:
     """Return the type of what gives its one value by itself, and several as a list."""
-    return {"anyOf": [item, listed(item)], MANY: True}
+    return None if item is None else {"anyOf": [item, listed(item)], MANY: True}
 
 
 def is_one_or_many(schema: Schema) -> bool:
@@ -105,8 +129,10 @@ def is_one_or_many(schema: Schema) -> bool:
     return MANY in schema or any(map(is_one_or_many, schema.get("anyOf", ())))
 
 
-def types_of(schema: Schema) -> frozenset[str] | None:
+def types_of(schema: Schema | None) -> frozenset[str] | None:
     """The JSON types that a value may have; None where that is not said."""
+    if schema is None:
+        return None
     found: set[str] = set()
     for each in forms_of(schema, nulls=True):
         kind = each.get("type")

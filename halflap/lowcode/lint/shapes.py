@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.expressions.kind import kind_of_literal
+from halflap.lowcode.lint.scope import literal
 from halflap.lowcode.registry import Components
 from halflap.sdk import codec, registry
 from halflap.sdk.action import Action
@@ -83,13 +83,9 @@ SAMPLES: Mapping[str, list[Any]] = {
 
 
 def _json_type(value: Any) -> str:
-    match value:
-        case None | bool() | Decimal() | str():
-            return kind_of_literal(value)
-        case int():
-            return "integer"
-        case _:
-            return "object" if isinstance(value, Mapping) else "array"
+    if isinstance(value, Mapping):
+        return "object"
+    return "array" if isinstance(value, list) else str(literal(value)["type"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.fitting import Misfit, misfit, others_of
-from halflap.lowcode.lint.infer import Inference, literal
-from halflap.lowcode.lint.scope import Schema, carried, either, forms_of
+from halflap.lowcode.lint.infer import Inference
+from halflap.lowcode.lint.scope import Schema, carried, forms_of, joined, listed, literal
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 
@@ -78,13 +78,8 @@ class Templates:
             }
             return {"type": "object", "properties": fields}
         if isinstance(value, list):
-            items = [
-                self.schema(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))
-            ]
-            known = [each for each in items if each is not None]
-            if not known or len(known) < len(items):
-                return {"type": "array"}
-            return {"type": "array", "items": either(*known)}
+            items = enumerate(cast("list[Any]", value))
+            return listed(joined([self.schema(each, (*path, at)) for at, each in items]))
         if is_expression(value):
             read = self._reads.get(path)
             return None if read is None else read.given
@@ -124,7 +119,7 @@ class Templates:
             given = Inference(self._names).of(each)
             found = None if given is None else misfit(given, wanted)
             if found is not None:
-                yield Wrong(path, found, _start(each))
+                yield Wrong(path, found, each.start)
 
 
 def _branches(node: Node) -> Iterator[Node]:
@@ -135,9 +130,3 @@ def _branches(node: Node) -> Iterator[Node]:
     for each in (node.right, node.other):
         if each is not None:
             yield from _branches(each)
-
-
-def _start(node: Node) -> int:
-    """Where a part of an expression begins."""
-    inner = [each for each in (node.left, *node.items[:1]) if each is not None]
-    return min([node.at, *(_start(each) for each in inner)])

@@ -268,32 +268,6 @@ def test_a_name_has_its_place() -> None:
     assert (name.path, name.offset, name.line, name.column) == (("known", "id"), 3, 2, 3)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("a * 2", "number"),
-        ("-a", "number"),
-        ("'x' & a", "string"),
-        ("a = null", "boolean"),
-        ("a in b", "boolean"),
-        ("$round(a, 2)", "number"),
-        ("a ~> $uppercase", "string"),
-        ("a ~> $substring(0, 2)", "string"),
-        ("a ? 'x' : 'y'", "string"),
-        ("a ? 'x' : 1", None),
-        ("($x := 1; {'a': $x})", "object"),
-        ("[a]", "array"),
-        ("null", "null"),
-        ("a.b", None),
-        ("a{b: c}", "object"),
-        ("$map(a, $string)", None),
-        ("($string := function($x) { 1 }; $string(a))", None),
-    ],
-)
-def test_the_kind_of_a_result(text: str, kind: str | None) -> None:
-    assert Expression.parse(text).kind() == kind
-
-
 HALF = "\ud800"
 
 

@@ -20,7 +20,7 @@ def function(name: str, signature: str, *, arity: int | None = None) -> Callable
     checked = FunctionSignature(signature)
 
     def declare(run: F) -> F:
-        LIBRARY[name] = Native(name, run, checked.takes if arity is None else arity, checked)
+        LIBRARY[name] = Native(name, run, checked.most if arity is None else arity, checked)
         return run
 
     return declare
