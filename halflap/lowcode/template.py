@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, Place, SourceText
 from halflap.sdk.context import Context
 from halflap.sdk.schema import UNSET
 
@@ -69,16 +69,22 @@ class Placed:
 
 
 def where_in(source: SourceText, path: Path, offset: int) -> str:
-    """`file:line:column` of a character of an expression; exact where it stands on one line."""
+    """`file:line:column` of a character of an expression."""
+    place = place_in(source, path, offset)
+    return f"{source.file}:{place.line}:{place.column}"
+
+
+def place_in(source: SourceText, path: Path, offset: int) -> Place:
+    """The place of a character of an expression; exact where it stands on one line."""
     place = source.place(path)
     if path in source.blocks:
         expression = source.lines[place.line : place.line + 1]
         text = str(value_at(source.data, path))[: offset + 1]
         line = place.line + 1 + text.count("\n")
         indent = len(expression[0]) - len(expression[0].lstrip()) if expression else 0
-        return f"{source.file}:{line}:{indent + len(text) - text.rfind(chr(10))}"
+        return Place(line, indent + len(text) - text.rfind("\n"))
     quoted = path not in source.plain
-    return f"{source.file}:{place.line}:{place.column + 1 + offset + quoted}"
+    return Place(place.line, place.column + 1 + offset + quoted)
 
 
 def value_at(data: Any, path: Path) -> Any:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from halflap.errors import DefinitionError
 from halflap.lowcode.fixes import Mend, above, closest, instead_of, member, quoted_value, rewritten
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.expressions import place_in
+from halflap.lowcode.lint.expressions import leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.rules import Findings, suggest
@@ -210,7 +210,7 @@ class Calls:
                 mend = rewritten(self._findings.source, path, str(count), raw=True)
             if isinstance(value, str) and value in names:
                 message += f"; for the value, write ={value}"
-                mend = rewritten(self._findings.source, path, f"={value}")
+                mend = self._findings.expression(path, value)
             text = f"{name}: the input {shown} does not fit: {message}"
             self._findings.add(rules.UNFIT, (*path, *inner), text, mend=mend)
         except (ValueError, TypeError) as error:  # a validator of the component's own
@@ -240,14 +240,10 @@ class Calls:
                 continue
             inside = [*map(str, wrong.path[len(path) :]), *map(str, found.path)]
             message = f"{name}: {_misfitting('.'.join([input.name, *inside]), found)}"
-            if wrong.at is None:
-                mend = quoted_value if message.endswith(_QUOTE) else None
-                if message.endswith("; use $string()") and wrong.path == path:
-                    mend = rewritten(self._findings.source, path, f"=$string({str(value)[1:]})")
-                self._findings.add(rules.UNFIT, wrong.path, message, mend=mend)
-            else:
-                place = place_in(self._findings.source, wrong.path, wrong.at)
-                self._findings.add_at(rules.UNFIT, *place, message)
+            mend = quoted_value if wrong.at is None and message.endswith(_QUOTE) else None
+            if wrong.at is None and message.endswith("; use $string()") and wrong.path == path:
+                mend = self._findings.expression(path, f"$string({str(value)[1:]})")
+            self._findings.add(rules.UNFIT, wrong.path, message, at=wrong.at, mend=mend)
 
     def _takes(self, input: InputShape, found: Misfit) -> bool:
         """Return whether an input takes such a value all the same: its type may say more than its
@@ -388,11 +384,7 @@ def takes_secret(shape: CallShape | None, name: str) -> bool:
 
 
 def _is_literal(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_literal(each) for each in cast("dict[Any, Any]", value).values())
-    if isinstance(value, list):
-        return all(_is_literal(each) for each in cast("list[Any]", value))
-    return not is_expression(value)
+    return not any(is_expression(each) for each, _ in leaves(value))
 
 
 def _plain(value: Any) -> Any:

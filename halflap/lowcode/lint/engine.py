@@ -22,7 +22,7 @@ from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.expressions import read_all, splits
+from halflap.lowcode.lint.expressions import leaves, read_all, splits
 from halflap.lowcode.lint.flow import FlowLint, endless, waits_of
 from halflap.lowcode.lint.reader import Notes, TemplateReader, names_of_flow
 from halflap.lowcode.lint.results import Results, WalkFindings
@@ -270,17 +270,9 @@ def _build(source: SourceText, shapes: Shapes, findings: Findings) -> None:
 
 def _secrets(source: SourceText, findings: Findings) -> None:
     """Secrets that stand in the text."""
-    stack: list[tuple[Any, Path]] = [(source.data, ())]
-    while stack:
+    for value, path in leaves(source.data):
         spend()
-        value, path = stack.pop()
-        if isinstance(value, dict):
-            members = cast("dict[Any, Any]", value)
-            stack.extend((each, (*path, name)) for name, each in members.items())
-        elif isinstance(value, list):
-            items = cast("list[Any]", value)
-            stack.extend((each, (*path, at)) for at, each in enumerate(items))
-        elif isinstance(value, str):
+        if isinstance(value, str):
             name = str(path[-1]) if path else ""
             name = str(path[-2]) if name == "default" and len(path) > 1 else name
             instead = "have the customer fill it in, in a connection"

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
-from halflap.lowcode.fixes import quoted_expression, rewritten
+from halflap.lowcode.fixes import quoted_expression
 from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, SourceText
-from halflap.lowcode.template import is_expression, parsed, where_in
+from halflap.lowcode.template import is_expression, parsed
 
 _REST = re.compile(r"\s+#|\s*[,\]}]")
 _COLON = re.compile(r"[\"']*\s*:")
@@ -30,14 +30,16 @@ class Read:
     given: Schema | None = None
 
 
-def leaves(value: Any, path: Path, findings: Findings) -> Iterator[tuple[Any, Path]]:
+def leaves(
+    value: Any, path: Path = (), findings: Findings | None = None
+) -> Iterator[tuple[Any, Path]]:
     """Yield what a template holds at any depth: values that are no list and no mapping."""
     stack: list[tuple[Any, Path]] = [(value, path)]
     while stack:
         each, place = stack.pop()
         if isinstance(each, dict):
             for name, member in cast("dict[Any, Any]", each).items():
-                if not isinstance(name, str):
+                if not isinstance(name, str) and findings is not None:
                     said = f'a key is a text here; quote it: "{name}"'
                     findings.add(SHAPE, (*place, name), said, key=True)
                 stack.append((member, (*place, name)))
@@ -66,12 +68,6 @@ def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
             yield read
 
 
-def place_in(source: SourceText, path: Path, offset: int) -> tuple[int, int]:
-    """Line and column of a character of an expression."""
-    _, line, column = where_in(source, path, offset).rsplit(":", 2)
-    return int(line), int(column)
-
-
 def _unread(
     error: ExpressionError,
     text: str,
@@ -92,20 +88,14 @@ def _unread(
         return
     habit = findings.habit(text[1:].strip("\n"), names, kind)
     if habit is None:
-        findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
+        findings.add(UNPARSED, path, f"{error.said} ({error.code})", at=error.offset)
         return
-    mend = None
-    if habit.meant is not None:
-        mend = rewritten(source, path, f"={habit.meant}", choice=habit.choice)
-    findings.add_at(UNPARSED, *place_in(source, path, habit.at), habit.message, mend)
+    mend = findings.expression(path, habit.meant, habit.choice)
+    findings.add(UNPARSED, path, habit.message, at=habit.at, mend=mend)
 
 
 _ENDED = frozenset(("S0101", "S0105", "S0203", "S0207", "S0302"))
 """Faults of an expression that goes on, but for YAML."""
-
-
-def _said(error: ExpressionError) -> str:
-    return f"{error.said} ({error.code})"
 
 
 def _after(source: SourceText, path: Path, text: str) -> str:

@@ -557,13 +557,13 @@ class FlowLint:
         text, meant = str(value)[1:] if is_expression(value) else "", ""
         if wanted == "a text":
             said += "write $string(…)" if text else "write a text"
-            meant = f"=$string({text})" if text else ""
+            meant = f"$string({text})" if text else ""
         elif known <= {"number", "integer", "null"}:
             said += "compare it: > 0"
-            meant = f"={text} > 0"
+            meant = f"{text} > 0"
         else:
             said += "ask $exists(…)" if "array" in known else "compare it: != null"
-        mend = rewritten(self._findings.source, path, meant) if meant else None
+        mend = self._findings.expression(path, meant or None)
         self._findings.add(rules.UNFIT, path, said, mend=mend)
 
     def _truth(self, value: Any, path: Path, names: Names) -> list[Read]:

@@ -13,7 +13,6 @@ from typing import Any
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
-from halflap.lowcode.fixes import Mend, rewritten
 from halflap.lowcode.lint import habits
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.rules import (
@@ -79,14 +78,12 @@ def _condition(value: Any, path: Path, names: Names, findings: Findings) -> None
             meant = f"{_holder(path, names)}.{value}"
         if meant is not None and meant != value.strip():
             message += f": ={meant}"
-        findings.add(
-            LITERAL_CONDITION, path, message, mend=_expression(findings, path, meant or value)
-        )
+        mend = findings.expression(path, (meant or value).strip())
+        findings.add(LITERAL_CONDITION, path, message, mend=mend)
     elif name == "in" and type(value) is int:
         message = f"a loop takes a list; to count, write =[1..{value}]"
-        findings.add(
-            LITERAL_CONDITION, path, message, mend=_expression(findings, path, f"[1..{value}]")
-        )
+        mend = findings.expression(path, f"[1..{value}]")
+        findings.add(LITERAL_CONDITION, path, message, mend=mend)
     elif name == "in" and isinstance(value, dict):
         findings.add(
             LITERAL_CONDITION, path, "a loop takes a list; write `in: [a, b]`, or an expression"
@@ -119,7 +116,7 @@ def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> 
         message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
     else:
         return
-    mend = None if meant is None else _expression(findings, path, meant)
+    mend = findings.expression(path, meant and meant.strip())
     findings.add(READS_LIKE_EXPRESSION, path, message, mend=mend)
 
 
@@ -230,11 +227,7 @@ def reads_like(text: str, names: Collection[str]) -> str | None:
 def say_bare(name: str, path: Path, findings: Findings, code: str = READS_LIKE_EXPRESSION) -> None:
     """Report a text that is the name of a value, and meant for it."""
     message = f"{shown(name)} is a text, sent as it stands; for the value, write ={name}"
-    findings.add(code, path, message, mend=_expression(findings, path, name))
-
-
-def _expression(findings: Findings, path: Path, meant: str) -> Mend:
-    return rewritten(findings.source, path, f"={meant.strip()}")
+    findings.add(code, path, message, mend=findings.expression(path, name))
 
 
 def shown(text: str) -> str:

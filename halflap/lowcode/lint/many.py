@@ -12,12 +12,11 @@ from typing import Any, cast
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.fixes import Mend
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.expressions import Read, place_in
-from halflap.lowcode.lint.fitting import others_of
+from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.rules import Findings
-from halflap.lowcode.lint.scope import Schema, carried, forms_of, is_one_or_many
+from halflap.lowcode.lint.scope import Schema, forms_of, is_one_or_many
+from halflap.lowcode.lint.templates import parts
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression
 from halflap.sdk.lint import Fix
 
 ANYTHING: Schema = {}
@@ -37,12 +36,11 @@ def check_many(
     nested: the template itself may be; what stands in its members and items may not.
     """
     found = {each.path: each for each in reads}
-    for place in _open_places(value, path, wanted):
-        read = found.get(place)
-        if read is None or (nested and place == path):
+    for part in parts(value, path, wanted):
+        place, read = part.path, found.get(part.path)
+        if read is None or (nested and place == path) or not _is_open(part.wanted):
             continue
         for node, whole in _parts(read.expression.tree, read.given):
-            line, column = place_in(findings.source, place, node.start)
             text = read.expression.text.strip()
             named = whole and len(text) <= 60
             message = (
@@ -50,25 +48,13 @@ def check_many(
                 f"of none; $list({text if named else '…'}) is a list always, [0] takes one of them"
             )
             mend = _listed(text) if whole else None
-            findings.add_at(rules.ONE_OR_MANY, line, column, message, mend)
+            findings.add(rules.ONE_OR_MANY, place, message, at=node.start, mend=mend)
 
 
-def _open_places(value: Any, path: Path, wanted: Schema) -> Iterator[Path]:
-    """Yield the places of the expressions of a template that nothing declares a type for."""
+def _is_open(wanted: Schema) -> bool:
+    """Return whether nothing declares a type for a value."""
     forms = forms_of(wanted)
-    form: Schema = forms[0] if len(forms) == 1 else {}
-    if is_expression(value):
-        if all(each.get("type") is None and not each.keys() & {"enum", "const"} for each in forms):
-            yield path
-    elif isinstance(value, dict):
-        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
-        for name, each in cast("dict[Any, Any]", value).items():
-            takes = fields.get(name) or others_of(form)
-            yield from _open_places(each, (*path, name), carried(takes, form) if takes else {})
-    elif isinstance(value, list):
-        inner: Schema = carried(form["items"], form) if form.get("items") else {}
-        for at, each in enumerate(cast("list[Any]", value)):
-            yield from _open_places(each, (*path, at), inner)
+    return all(each.get("type") is None and not each.keys() & {"enum", "const"} for each in forms)
 
 
 def _parts(node: Node, given: Schema | None) -> Iterator[tuple[Node, bool]]:

@@ -10,14 +10,14 @@ from typing import Any, Literal, cast
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.expressions.library import LIBRARY
-from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
+from halflap.lowcode.fixes import Mend, closest, instead_of, replaced
 from halflap.lowcode.kinds.role import Sort
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.examples import unseen
-from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
+from halflap.lowcode.lint.expressions import Read, leaves, read_one
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
@@ -189,16 +189,12 @@ class TemplateReader:
 
     def _habit(self, read: Read, names: Names) -> bool:
         """Report what is written as in another language, and read as something else."""
-        text = read.expression.text
-        habit = (
-            self.findings.habit(text, names, kind_among(names)) if habits.is_silent(text) else None
-        )
-        if habit is not None and habit.silent:
-            code = rules.FIELD_OF_LENGTH if habit.field else rules.SUBSCRIPT
-            self._report(code, read, habit.at, habit.message, self._meant(read, habit))
-        elif habit is not None:
-            self._report(rules.UNKNOWN, read, habit.at, habit.message, self._meant(read, habit))
-        return habit is not None
+        habit = self._foreign(read, names) if habits.is_silent(read.expression.text) else None
+        if habit is None:
+            return False
+        silent = rules.FIELD_OF_LENGTH if habit.field else rules.SUBSCRIPT
+        self._foreign_found(silent if habit.silent else rules.UNKNOWN, read, habit)
+        return True
 
     def _function(self, read: Read) -> None:
         """Report a function that is not called."""
@@ -206,7 +202,7 @@ class TemplateReader:
         said, mend = "this is a function, and no value; call it", None
         if text in ("$now", "$millis", "$random"):
             said += f": write ={text}()"
-            mend = rewritten(self.findings.source, read.path, f"={text}()")
+            mend = self.findings.expression(read.path, f"{text}()")
         elif text.removeprefix("$") in LIBRARY:
             said += f" with what it takes: ={text}(…)"
         self.findings.add(rules.UNFIT, read.path, said, mend=mend)
@@ -228,18 +224,15 @@ class TemplateReader:
             meant, choice, said = habit.meant, habit.choice, f"{said}: write ={habit.meant}"
         elif problem.side:
             meant = habits.reckoned(text, problem.at, problem.side)
-        mend = None
-        if meant is not None:
-            mend = rewritten(self.findings.source, read.path, f"={meant}", choice=choice)
+        mend = self.findings.expression(read.path, meant, choice)
         self._report(problem.code, read, problem.at, said, mend)
 
     def _foreign(self, read: Read, names: Names) -> habits.Habit | None:
         return self.findings.habit(read.expression.text, names, kind_among(names))
 
-    def _meant(self, read: Read, habit: habits.Habit) -> Mend | None:
-        if habit.meant is None:
-            return None
-        return rewritten(self.findings.source, read.path, f"={habit.meant}", choice=habit.choice)
+    def _foreign_found(self, code: str, read: Read, habit: habits.Habit) -> None:
+        mend = self.findings.expression(read.path, habit.meant, habit.choice)
+        self._report(code, read, habit.at, habit.message, mend)
 
     def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
         root, *rest = path
@@ -253,8 +246,7 @@ class TemplateReader:
         if known is None:
             habit = None if root in self._given else self._foreign(read, names)
             if habit is not None:
-                mend = self._meant(read, habit)
-                self._report(rules.UNKNOWN, read, habit.at, habit.message, mend)
+                self._foreign_found(rules.UNKNOWN, read, habit)
                 return
             items = [name for name, each in names.items() if each.path and each.path[-1] == "for"]
             if root in ITEMS and len(items) == 1:
@@ -277,7 +269,7 @@ class TemplateReader:
             text = read.expression.text
             meant = text.replace(f"config.{names[0]}.{names[1]}", f"config.{names[1]}")
             said = f"a page is for the form alone: write config.{names[1]}"
-            mend = rewritten(self.findings.source, read.path, f"={meant}")
+            mend = self.findings.expression(read.path, meant)
             self._report(rules.NO_FIELD, read, offset, said, mend)
             return True
         for page in pages.values():
@@ -303,7 +295,7 @@ class TemplateReader:
             text = f"{read.expression.text[:offset]}${read.expression.text[offset:]}"
             has = "and it has none" if lacks else "null where it has none"
             said = f"in here, {path[0]} is a field of {ITEM}, {has}; write ${name}"
-            mend = rewritten(self.findings.source, read.path, f"={text}")
+            mend = self.findings.expression(read.path, text)
             self._report(rules.NO_FIELD if lacks else rules.OUTER, read, offset, said, mend)
 
         if lacks or unseen(context, first) or (path[0] in FLOWS_OWN and len(path) > 1):
@@ -349,7 +341,7 @@ class TemplateReader:
             message += "; the event is the body of a request, without its headers and query"
             meant = read.expression.text.replace("event.body.", "event.")
             if name == "body" and path[2:3] and path[2] in has:
-                mend = rewritten(self.findings.source, read.path, f"={meant}")
+                mend = self.findings.expression(read.path, meant)
         self._report(rules.UNSEEN, read, offset, message, mend)
 
     def _unknown(self, name: str, names: Names) -> str:
@@ -365,8 +357,7 @@ class TemplateReader:
     def _report(
         self, code: str, read: Read, offset: int, said: str, mend: Mend | None = None
     ) -> None:
-        line, column = place_in(self.findings.source, read.path, offset)
-        self.findings.add_at(code, line, column, said, mend)
+        self.findings.add(code, read.path, said, at=offset, mend=mend)
 
 
 def members_of(value: Any) -> dict[str, Any]:

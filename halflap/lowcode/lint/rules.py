@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
-from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of
+from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of, rewritten
 from halflap.lowcode.lint import habits
 from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.template import place_in
 from halflap.sdk.budget import spend
 from halflap.sdk.lint import Finding, Rule
 
@@ -323,10 +324,19 @@ class Findings:
         self._absent: set[str] = set()
 
     def add(
-        self, code: str, path: Path, message: str, *, key: bool = False, mend: Mend | None = None
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        *,
+        key: bool = False,
+        at: int | None = None,
+        mend: Mend | None = None,
     ) -> None:
-        """A finding at a value, or at its key."""
+        """A finding at a value, at its key, or at a character of the expression that it is."""
         place = self.source.key(path) if key else self.source.place(path)
+        if at is not None:
+            place = place_in(self.source, path, at)
         self.add_at(code, place.line, place.column, message, mend)
 
     def add_at(
@@ -373,6 +383,12 @@ class Findings:
         known = list(known)
         message = f"{said} {name!r}; {suggest(name, known, has)}"
         self.add(code, path, message, key=key, mend=instead_of(name, known))
+
+    def expression(self, path: Path, meant: str | None, choice: str = "") -> Mend | None:
+        """Write an expression in the place of a text, where one is meant."""
+        if meant is None:
+            return None
+        return rewritten(self.source, path, f"={meant}", choice=choice)
 
     def habit(self, text: str, names: Collection[str], kind: Kind = unknown) -> habits.Habit | None:
         """Return what an expression writes as another language does, of the first so many."""

@@ -41,25 +41,25 @@ class TemplatePart:
 def parts(
     value: Any, path: Path, wanted: Schema, *, required: bool = True
 ) -> Iterator[TemplatePart]:
-    """Yield the parts of a template with what takes them, as far as that is known; an object behind
-    its members.
+    """Yield the parts of a template with what takes them, as far as that is known; an object or a
+    list behind its members.
     """
     forms = forms_of(wanted)
     form: Schema = forms[0] if len(forms) == 1 else {}
-    if isinstance(value, dict) and form.get("type") == "object":
+    if isinstance(value, dict):
         fields = cast("Mapping[str, Schema]", form.get("properties", {}))
         for name, each in cast("dict[Any, Any]", value).items():
             takes = fields.get(name) or others_of(form)
-            if takes:
-                needed = name in form.get("required", ())
-                yield from parts(each, (*path, name), carried(takes, form), required=needed)
-        yield TemplatePart(path, value, form, required, is_object=True)
-    elif isinstance(value, list) and form.get("type") == "array":
-        inner = carried(form.get("items", {}), form)
+            needed = name in form.get("required", ())
+            yield from parts(each, (*path, name), carried(takes, form), required=needed)
+    elif isinstance(value, list):
+        inner = carried(form.get("items") or {}, form)
         for at, each in enumerate(cast("list[Any]", value)):
             yield from parts(each, (*path, at), inner)
-    else:
-        yield TemplatePart(path, value, wanted, required)
+        if form.get("type") == "array":
+            return
+    is_object = isinstance(value, dict) and form.get("type") == "object"
+    yield TemplatePart(path, value, form if is_object else wanted, required, is_object)
 
 
 class Templates:

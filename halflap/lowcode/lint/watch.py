@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.fixes import rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
 from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.expressions import Read, place_in
+from halflap.lowcode.lint.expressions import Read, leaves
 from halflap.lowcode.lint.nulls import Facts, GivenName, Null, joined, nullable, takes_null
 from halflap.lowcode.lint.reader import names_given, times_set
 from halflap.lowcode.lint.rules import Findings
@@ -68,7 +67,7 @@ class Watch:
     def fields(self, value: Any) -> Fields:
         """The paths that a template reads."""
         found: Fields = NONE
-        for each in _texts(value):
+        for each, _ in leaves(value):
             tree = self._tree(each)
             found |= NONE if tree is None else fields_in(tree)
         return found
@@ -174,8 +173,8 @@ class Watch:
         found = self.facts.of(read.expression.tree, names)
         if found is None or self.trying or not (found.whole or required):
             return
-        line, column = place_in(self._findings.source, read.path, found.at)
-        self._findings.add_at(rules.NULL, line, column, f"{what} {self._said(found, names)}")
+        message = f"{what} {self._said(found, names)}"
+        self._findings.add(rules.NULL, read.path, message, at=found.at)
 
     def _said(self, found: Null, names: Names) -> str:
         name, where = ".".join(found.field), self._line(found, names)
@@ -204,19 +203,16 @@ class Watch:
             said += f"write $count($list({name})), which is 0 there"
             meant = text[: found.at] + f"$list({name})" + text[found.at + len(name) :]
             whole = text.startswith(name, found.at) and node.kind == "path"
-            mend = rewritten(self._findings.source, read.path, f"={meant}") if whole else None
-            place = place_in(self._findings.source, read.path, found.at)
-            self._findings.add_at(rules.NULL, *place, said, mend)
+            mend = self._findings.expression(read.path, meant if whole else None)
+            self._findings.add(rules.NULL, read.path, said, at=found.at, mend=mend)
 
     def recorded(self, reads: Sequence[Read]) -> None:
         """Note that what is read here decides what is recorded."""
         for read in reads:
             for name in read.expression.names():
                 if self._changes(name.path):
-                    place = place_in(self._findings.source, read.path, name.offset)
-                    self._findings.add_at(
-                        rules.ATTEMPT, *place, f"{'.'.join(name.path)} {_CHANGES}"
-                    )
+                    said = f"{name} {_CHANGES}"
+                    self._findings.add(rules.ATTEMPT, read.path, said, at=name.offset)
 
     def decides(self, reads: Sequence[Read], *branches: Sequence[doc.StepModel]) -> None:
         """Note that what is read here decides which steps are done; such as leave no record are
@@ -264,16 +260,3 @@ def _counts(node: Node | None, facts: Facts) -> Iterator[tuple[Node, Facts]]:
         yield from _counts(each, facts)
     for part in (part for pair in node.pairs for part in pair):
         yield from _counts(part, facts)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a template."""
-    stack: list[Any] = [value]
-    while stack:
-        each = stack.pop()
-        if isinstance(each, dict):
-            stack += cast("dict[Any, Any]", each).values()
-        elif isinstance(each, list):
-            stack += cast("list[Any]", each)
-        elif isinstance(each, str):
-            yield each
