@@ -1,9 +1,9 @@
 """Migrations: how the schema of an older store becomes the schema of this code.
 
-A migration is a pair. Its `before` only adds (tables, columns, indexes), so that old code runs on
-beside it; its `after` cleans up what only old code needed, once no old code runs. One process
-applies both at start; where servers are replaced one by one, `before` is applied first, then the
-servers are replaced, then `after` is applied. So no `before` may rely on an earlier `after`.
+On PostgreSQL a migration is a pair. Its `before` only adds (tables, columns, indexes), so that old code
+runs on beside it; its `after` cleans up what only old code needed, once no old code runs: where servers
+are replaced one by one, `before` is applied first, then the servers are replaced, then `after` is
+applied. So no `before` may rely on an earlier `after`. A file has one process, which applies all at start.
 
 What was applied stands in the table `migrations`, with the checksum of its SQL.
 """
@@ -24,6 +24,7 @@ from halflap.errors import StoreError
 from halflap.store.job import JobTransaction
 
 Phase = Literal["before", "after"]
+BOTH: tuple[Phase, ...] = ("before", "after")
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -88,14 +89,12 @@ def migrate(
     connection: sqlite3.Connection,
     migrations: Sequence[Migration],
     *,
-    phase: Literal["before", "after", "both"] = "both",
     clock: Callable[[], int] | None = None,
 ) -> list[tuple[int, Phase]]:
-    """Apply what this store lacks, each migration in a transaction, and say what was applied.
+    """Apply what this store lacks, each phase in a transaction, and say what was applied.
 
-    Best run through `Database.alone`: outside a transaction, foreign keys are checked at the end
-    of each migration instead of during it, so that a table may be rebuilt. Inside one, each
-    migration is a savepoint. Raises `StoreError`, with nothing of the migration applied, where
+    Run through `Database.alone`: foreign keys are checked at the end of each phase instead of during
+    it, so that a table may be rebuilt. Raises `StoreError`, with nothing of the phase applied, where
     the store is newer than this code or has another history, or where the SQL fails.
     """
     ordered = in_order(migrations)
@@ -106,9 +105,9 @@ def migrate(
     done: list[tuple[int, Phase]] = []
     with _foreign_keys_off(connection):
         for migration in ordered:
-            for step in phases(phase):
+            for step in BOTH:
                 if (migration.number, step) not in history:
-                    _apply(connection, migration, step, history, clock)
+                    _apply(connection, migration, step, clock or _microseconds)
                     done.append((migration.number, step))
     return done
 
@@ -139,11 +138,6 @@ def in_order(migrations: Sequence[Migration]) -> list[Migration]:
                 "number them 1, 2, 3 … with neither gaps nor doubles."
             )
     return ordered
-
-
-def phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
-    """The phases to apply, one after the other."""
-    return ("before", "after") if phase == "both" else (phase,)
 
 
 def read_history(connection: JobTransaction) -> Applications:
@@ -183,10 +177,8 @@ def _apply(
     connection: sqlite3.Connection,
     migration: Migration,
     phase: Phase,
-    history: Applications,
-    clock: Callable[[], int] | None,
+    clock: Callable[[], int],
 ) -> None:
-    check_turn(migration, phase, history)
     statement = ""
     try:
         with _transaction(connection):
@@ -196,7 +188,7 @@ def _apply(
             statement = "PRAGMA foreign_key_check"
             if wrong := connection.execute(statement).fetchone():
                 raise StoreError(f"a row of table {wrong[0]} refers to none of {wrong[2]}.")
-            applied = record(connection, migration, phase, (clock or _microseconds)())
+            record(connection, migration, phase, clock())
     except (sqlite3.Error, StoreError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
             raise
@@ -204,27 +196,16 @@ def _apply(
             f"migration {migration}, {phase}: {error} (at {_excerpt(statement)}); "
             "nothing of it was applied: mend it and start again."
         ) from error
-    history[migration.number, phase] = applied
 
 
-def check_turn(migration: Migration, phase: Phase, history: Applications) -> None:
-    """Refuse, with a `StoreError`, an 'after' that comes first."""
-    if phase == "after" and (migration.number, "before") not in history:
-        raise StoreError(
-            f"migration {migration}: its 'before' has not been applied to this store; "
-            "apply that, then replace the servers, then apply 'after'."
-        )
-
-
-def record(connection: JobTransaction, migration: Migration, phase: Phase, now: int) -> Applied:
+def record(connection: JobTransaction, migration: Migration, phase: Phase, now: int) -> None:
     """Note that a phase of a migration is applied, in the transaction that applies it."""
-    applied = Applied(migration.name, migration.checksum(phase), code_version())
+    number, checksum = migration.number, migration.checksum(phase)
     connection.execute(
         "INSERT INTO migrations (number, phase, name, checksum, version, applied_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (migration.number, phase, applied.name, applied.checksum, applied.version, now),
+        (number, phase, migration.name, checksum, code_version(), now),
     )
-    return applied
 
 
 def _refuse_unfit(statement: str) -> None:
@@ -235,16 +216,13 @@ def _refuse_unfit(statement: str) -> None:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    inside = connection.in_transaction
-    connection.execute("SAVEPOINT migration" if inside else "BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-        connection.execute("RELEASE migration" if inside else "COMMIT")
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite rolls back by itself where the disk is full
-            connection.execute("ROLLBACK TO migration" if inside else "ROLLBACK")
-            if inside:
-                connection.execute("RELEASE migration")
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -522,6 +522,12 @@ FROM executions;
 PRUNED = "(SELECT id FROM executions WHERE removed <> 0)"
 # 0.1.0 removed an event, steps and logs each in its own time, by classes of instances.
 RETENTION = f"""
+DROP VIEW known;
+DROP INDEX executions_ended;
+ALTER TABLE executions DROP COLUMN retention;
+DROP TABLE retained;
+DROP TABLE retention_classes;
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
 CREATE INDEX executions_kept ON executions (removed, ended_at)
     WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
 DELETE FROM events WHERE execution IN {PRUNED};
@@ -534,21 +540,9 @@ UPDATE retentions SET kept = json_patch('{{}}', json_object(
     'payload', (SELECT min(value) FROM json_each(kept)
         WHERE json_each.key IN ('payload', 'event', 'steps', 'logs'))));
 DELETE FROM retentions WHERE kept = '{{}}';
-DROP VIEW known;
-CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, NULL AS retention, removed
-FROM executions;
 """  # noqa: S608
-NO_CLASSES = """
-DROP VIEW known;
-DROP INDEX executions_ended;
-ALTER TABLE executions DROP COLUMN retention;
-DROP TABLE retained;
-DROP TABLE retention_classes;
-CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
-"""
 
-# What Halflap itself keeps secret, and what an instance left at an app.
-SECRETS = """
+CATALOGUE_2 = """
 CREATE TABLE oauth_apps (
     component TEXT PRIMARY KEY,
     client_id TEXT NOT NULL,
@@ -562,37 +556,6 @@ ALTER TABLE endpoints ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN former BLOB;
 ALTER TABLE subscriptions ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN left_because TEXT NOT NULL DEFAULT '';
-"""
-
-# Why executions failed, as a mark to group by; how long they ran; which rests are open circuits.
-CAUSES = """
-ALTER TABLE executions ADD COLUMN cause TEXT;
-ALTER TABLE executions ADD COLUMN status INTEGER;
-ALTER TABLE executions ADD COLUMN ran INTEGER;
-CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
-CREATE INDEX executions_by_status ON executions (status, accepted_at) WHERE status IS NOT NULL;
-ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-"""
-# By what executions are listed, newest acceptance first (rules/listing.py).
-LISTS = """
-CREATE INDEX executions_of_customer ON executions (customer, accepted_at);
-CREATE INDEX executions_of_instance ON executions (instance, accepted_at);
-CREATE INDEX executions_by_time ON executions (accepted_at);
-CREATE INDEX executions_by_flow ON executions (flow, accepted_at);
-CREATE INDEX executions_by_integration ON executions (integration, accepted_at);
-CREATE INDEX executions_by_version ON executions (version, accepted_at);
-CREATE INDEX executions_by_state ON executions (state, accepted_at)
-    WHERE state IN ('failed', 'cancelled', 'ignored');
-CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
-"""
-LISTED_BY_ID = """
-DROP INDEX executions_by_customer;
-DROP INDEX executions_by_instance;
-"""
-
-# How a deployment that failed is repeated, and what an instance had before its upgrade.
-REPETITIONS = """
 ALTER TABLE instances ADD COLUMN in_service INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN failing_since INTEGER;
 ALTER TABLE instances ADD COLUMN repeat_tries INTEGER NOT NULL DEFAULT 0;
@@ -604,34 +567,37 @@ ALTER TABLE instances ADD COLUMN moved_by TEXT;
 ALTER TABLE instances ADD COLUMN catch_up_since INTEGER;
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
-"""
-
-# Executions that hand over to the next one, and what frees a key.
-CHAINS = """
-ALTER TABLE executions ADD COLUMN chain TEXT;
-ALTER TABLE executions ADD COLUMN link INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
-CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
-"""
-
-# What the components of a version's own modules declare, as JSON; null of what 0.1.0 published.
-COMPONENTS = """
 ALTER TABLE versions ADD COLUMN components BLOB;
 """
 
-# By what those are listed that ended in a period (rules/listing.py).
-ENDS = """
+# Executions are listed newest acceptance first, or newest end first (rules/listing.py).
+JOURNAL_2 = """
+ALTER TABLE executions ADD COLUMN cause TEXT;
+ALTER TABLE executions ADD COLUMN status INTEGER;
+ALTER TABLE executions ADD COLUMN ran INTEGER;
+ALTER TABLE executions ADD COLUMN chain TEXT;
+ALTER TABLE executions ADD COLUMN link INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
+ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+DROP INDEX executions_by_customer;
+DROP INDEX executions_by_instance;
+CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
+CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
+CREATE INDEX executions_by_status ON executions (status, accepted_at) WHERE status IS NOT NULL;
+CREATE INDEX executions_of_customer ON executions (customer, accepted_at);
+CREATE INDEX executions_of_instance ON executions (instance, accepted_at);
+CREATE INDEX executions_by_time ON executions (accepted_at);
+CREATE INDEX executions_by_flow ON executions (flow, accepted_at);
+CREATE INDEX executions_by_integration ON executions (integration, accepted_at);
+CREATE INDEX executions_by_version ON executions (version, accepted_at);
+CREATE INDEX executions_by_state ON executions (state, accepted_at)
+    WHERE state IN ('failed', 'cancelled', 'ignored');
+CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_end ON executions (state, ended_at) WHERE ended_at IS NOT NULL;
 """
 
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
-    Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
-    Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
-    Migration(number=4, name="causes of failures", before=CAUSES),
-    Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
-    Migration(number=6, name="executions that hand over to the next", before=CHAINS),
-    Migration(number=7, name="components of versions", before=COMPONENTS),
-    Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
-    Migration(number=9, name="lists by the end", before=ENDS),
+    Migration(number=2, name="0.2.0", before=RETENTION + CATALOGUE_2 + JOURNAL_2),
 ]

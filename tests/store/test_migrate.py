@@ -46,29 +46,11 @@ def test_each_applied_phase_is_recorded_with_its_time(connection: sqlite3.Connec
     ]
 
 
-def test_before_and_after_can_be_applied_apart(connection: sqlite3.Connection):
-    both = [FIRST, SECOND]
-    assert migrate(connection, both, phase="before") == [(1, "before"), (2, "before")]
-    assert names(connection) == {"events", "by_body"}
-    assert migrate(connection, both, phase="after") == [(1, "after"), (2, "after")]
-    assert names(connection) == {"events"}
-
-
-def test_old_code_runs_beside_a_newer_before_and_not_after_a_newer_after(
-    connection: sqlite3.Connection,
-):
-    migrate(connection, [FIRST])
-    migrate(connection, [FIRST, SECOND], phase="before")
-    assert migrate(connection, [FIRST]) == []
-    migrate(connection, [FIRST, SECOND], phase="after")
+def test_a_store_that_newer_code_has_migrated_is_refused(connection: sqlite3.Connection):
+    migrate(connection, [FIRST, SECOND])
     connection.execute("UPDATE migrations SET version = '9.8.7'")
     with pytest.raises(StoreError, match=r"migration 2 \(headers\).*install Halflap 9\.8\.7 or"):
         migrate(connection, [FIRST])
-
-
-def test_after_is_refused_without_its_before(connection: sqlite3.Connection):
-    with pytest.raises(StoreError, match=r"1 \(events\): its 'before' has not been applied"):
-        migrate(connection, [FIRST], phase="after")
 
 
 @pytest.mark.parametrize(
@@ -163,14 +145,13 @@ def test_a_script_of_comments_has_no_statements(empty: str):
     assert list(statements(empty)) == []
 
 
-@pytest.mark.parametrize("way", ["alone", "write"])
-async def test_an_open_store_migrates_itself(tmp_path: Path, way: str):
+async def test_an_open_store_migrates_itself(tmp_path: Path):
     database = await SqliteDatabase.open(tmp_path / "halflap.db")
-    run = database.alone if way == "alone" else database.write
-    await run(lambda connection: migrate(connection, [FIRST, SECOND]))
+    await database.alone(lambda connection: migrate(connection, [FIRST, SECOND]))
     assert await database.read(names) == {"events"}
+    wrong = [FIRST, SECOND, Migration(3, "x", "y;")]
     with pytest.raises(StoreError, match="nothing of it was applied"):
-        await run(lambda connection: migrate(connection, [FIRST, SECOND, Migration(3, "x", "y;")]))
+        await database.alone(lambda connection: migrate(connection, wrong))
     assert await database.read(names) == {"events"}
     assert database.failed is None
     await database.close()

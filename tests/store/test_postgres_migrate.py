@@ -19,6 +19,7 @@ from tests.cluster import fresh_url
 
 FIRST = Migration(1, "first", "CREATE TABLE things (id bigint);")
 SECOND = Migration(2, "second", "ALTER TABLE things ADD COLUMN name text;")
+BOTH = [FIRST, Migration(2, "second", SECOND.before, "ALTER TABLE things DROP COLUMN id;")]
 Connection = psycopg.Connection[Any]
 
 
@@ -89,3 +90,15 @@ def test_what_stays_in_the_way_is_named_and_nothing_is_applied(
         bring_up(url)
     holder.rollback()
     assert bring_up(url) == [(2, "before"), (2, "after")]
+
+
+def test_old_code_runs_beside_a_newer_before_and_not_after_a_newer_after(url: str) -> None:
+    with connect_blocking(url) as connection:
+        with pytest.raises(StoreError, match=r"2 \(second\): its 'before' has not been applied"):
+            migrate(connection, BOTH, phase="after", clock=lambda: 2)
+        assert migrate(connection, BOTH, phase="before", clock=lambda: 2) == [(2, "before")]
+        assert migrate(connection, [FIRST], clock=lambda: 2) == []
+        connection.execute("SELECT id, name FROM things")
+        assert migrate(connection, BOTH, phase="after", clock=lambda: 2) == [(2, "after")]
+        with pytest.raises(StoreError, match=r"migration 2 \(second\).*install Halflap .* or later"):
+            migrate(connection, [FIRST], clock=lambda: 2)

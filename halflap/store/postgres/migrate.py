@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 import structlog
@@ -17,13 +17,12 @@ from psycopg import errors as sql
 
 from halflap.errors import StoreError
 from halflap.store.migrate import (
+    BOTH,
     TABLE,
     Migration,
     Phase,
-    check_turn,
     compare,
     in_order,
-    phases,
     read_history,
     record,
 )
@@ -54,15 +53,14 @@ def migrate(
     connection: psycopg.Connection[Any],
     migrations: Sequence[Migration],
     *,
-    phase: Literal["before", "after", "both"] = "both",
+    phase: Phase | None = None,
     clock: Callable[[], int],
 ) -> list[tuple[int, Phase]]:
-    """Apply what this store lacks, each phase in a transaction, and say what was applied.
+    """Apply what this store lacks, of one phase or both, each in a transaction; say what was applied.
 
     A new store gets both phases. Of many processes that start at once, one applies and the others
-    wait. Raises `StoreError`, with
-    nothing of the migration applied, where the store is newer than this code or has another
-    history, where the SQL fails, or where a lock of somebody's stays in the way.
+    wait. Raises `StoreError`, with nothing of the phase applied, where the store is newer than this
+    code or has another history, where the SQL fails, or where a lock of somebody's stays in the way.
     """
     ordered = in_order(migrations)
     link = JobLink(connection)
@@ -73,11 +71,11 @@ def migrate(
         history = read_history(link)
         compare(ordered, history)
         have_role(connection)
-    if not history:  # a new store, which no older code has open
-        phase = "both"
+    # No older code has a new store open.
+    steps = BOTH if phase is None or not history else (phase,)
     done: list[tuple[int, Phase]] = []
     for migration in ordered:
-        for step in phases(phase):
+        for step in steps:
             if _patiently(connection, migration, step, clock):
                 done.append((migration.number, step))
     return done
@@ -117,7 +115,11 @@ def _apply(
         history = read_history(link)
         if (migration.number, phase) in history:
             return False
-        check_turn(migration, phase, history)
+        if phase == "after" and (migration.number, "before") not in history:
+            raise StoreError(
+                f"migration {migration}: its 'before' has not been applied to this store; "
+                "apply that, then replace the servers, then apply 'after'."
+            )
         connection.execute(WAIT)
         try:
             if script := migration.sql(phase).strip():

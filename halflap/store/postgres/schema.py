@@ -81,7 +81,7 @@ from __future__ import annotations
 from halflap.store.migrate import Migration
 from halflap.store.postgres.catalogue import CATALOGUE, translated
 from halflap.store.postgres.guard import guarded
-from halflap.store.schema import COMPONENTS, REPETITIONS, SECRETS
+from halflap.store.schema import CATALOGUE_2
 from halflap.store.scope import SEEN
 
 _EXECUTION = """
@@ -424,25 +424,32 @@ UNION ALL SELECT id, customer, instance, state, ended_at, false FROM letters
 UNION ALL SELECT id, customer, instance, state, ended_at, body IS NULL FROM history;
 """
 
-# Why executions failed, as a mark to group by; how long they ran; which rests are open circuits.
-CAUSES = """
-ALTER TABLE executions ADD COLUMN ran bigint;
-ALTER TABLE letters ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
-    ADD COLUMN status bigint;
-ALTER TABLE history ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
-    ADD COLUMN status bigint;
-CREATE INDEX letters_by_cause ON letters (cause, accepted_at, id) WHERE cause IS NOT NULL;
-CREATE INDEX letters_by_status ON letters (status, accepted_at, id) WHERE status IS NOT NULL;
+_CAUSE = 'ADD COLUMN cause text COLLATE "C", ADD COLUMN status bigint'
+JOURNAL_2 = "".join(
+    f"""
+ALTER TABLE {table} ADD COLUMN ran bigint, ADD COLUMN chain text COLLATE "C",
+    ADD COLUMN link bigint NOT NULL DEFAULT 0, {more};
+CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NULL;
+"""
+    for table, more in (
+        ("executions", "ADD COLUMN dedupe_key bytea"),
+        ("letters", _CAUSE),
+        ("history", _CAUSE),
+    )
+)
+# By what executions are listed, newest acceptance first (rules/listing.py), or newest end first: then
+# the history's days alone are searched. Dead letters are few, so of them a version, a flow or an
+# integration is found along the time; and in the history a cause among what failed. Each index of the
+# history is one more lock for each of its days.
+LISTS = """
 ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
     ADD COLUMN since bigint NOT NULL DEFAULT 0;
-"""
-# By what executions are listed, newest acceptance first (rules/listing.py). Dead letters are few, so of
-# them a version, a flow or an integration is found along the time; and in the history a cause among
-# what failed. Each index of the history is one more lock for each of its days.
-LISTS = """
+CREATE INDEX letters_by_cause ON letters (cause, accepted_at, id) WHERE cause IS NOT NULL;
+CREATE INDEX letters_by_status ON letters (status, accepted_at, id) WHERE status IS NOT NULL;
 CREATE INDEX letters_of_customer ON letters (customer, accepted_at, id);
 CREATE INDEX letters_of_instance ON letters (instance, accepted_at, id);
 CREATE INDEX letters_by_time ON letters (accepted_at, id);
+CREATE INDEX letters_by_end ON letters (ended_at, id);
 CREATE INDEX history_of_customer ON history (customer, accepted_at, id);
 CREATE INDEX history_of_instance ON history (instance, accepted_at, id);
 CREATE INDEX history_by_time ON history (accepted_at, id);
@@ -451,28 +458,13 @@ CREATE INDEX history_by_integration ON history (integration, accepted_at, id);
 CREATE INDEX history_by_version ON history (version, accepted_at, id);
 CREATE INDEX history_by_state ON history (state, accepted_at, id)
     WHERE state IN ('failed', 'cancelled', 'ignored');
+CREATE INDEX history_by_end ON history (state, ended_at, id);
 """
 LISTED_BY_ID = """
 DROP INDEX letters_by_customer;
 DROP INDEX letters_by_instance;
 DROP INDEX history_by_customer;
 DROP INDEX history_by_instance;
-"""
-
-# Executions that hand over to the next one, and what frees a key.
-CHAINS = "ALTER TABLE executions ADD COLUMN dedupe_key bytea;" + "".join(
-    f"""
-ALTER TABLE {table} ADD COLUMN chain text COLLATE "C";
-ALTER TABLE {table} ADD COLUMN link bigint NOT NULL DEFAULT 0;
-CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NULL;
-"""
-    for table in ("executions", "letters", "history")
-)
-
-# By what those are listed that ended in a period (rules/listing.py); its days alone are searched.
-ENDS = """
-CREATE INDEX letters_by_end ON letters (ended_at, id);
-CREATE INDEX history_by_end ON history (state, ended_at, id);
 """
 
 MIGRATIONS = [
@@ -487,15 +479,8 @@ MIGRATIONS = [
     ),
     Migration(
         number=2,
-        name="retention in two parts",
-        before=FOLD_PARTS + TWO_PARTS + KNOWN,
-        after=FOLD_PARTS + TWO_PARTS + NO_CLASSES,
+        name="0.2.0",
+        before=FOLD_PARTS + TWO_PARTS + KNOWN + translated(CATALOGUE_2) + JOURNAL_2 + LISTS,
+        after=FOLD_PARTS + TWO_PARTS + NO_CLASSES + LISTED_BY_ID,
     ),
-    Migration(number=3, name="secrets that change, and what is left", before=translated(SECRETS)),
-    Migration(number=4, name="causes of failures", before=CAUSES),
-    Migration(number=5, name="deployments that are repeated", before=translated(REPETITIONS)),
-    Migration(number=6, name="executions that hand over to the next", before=CHAINS),
-    Migration(number=7, name="components of versions", before=translated(COMPONENTS)),
-    Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
-    Migration(number=9, name="lists by the end", before=ENDS),
 ]
