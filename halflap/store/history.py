@@ -18,6 +18,7 @@ from halflap.model import (
     Tally,
 )
 from halflap.store import gates, ordering, reading
+from halflap.store.blobs.payloads import Payloads
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.rules.listing import Found, merge, plan_lanes
 from halflap.store.sqlite import Ways
@@ -26,13 +27,15 @@ from halflap.store.sqlite import Ways
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
+    payloads: Payloads
+
     def __init__(self, database: Ways) -> None:
         self._database = database
         self._hinted = True
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._rows(f"{reading.EXECUTION} WHERE id = ?", (execution,))
-        return reading.execution(found[0]) if found else None
+        return await self.payloads.load_result(reading.execution(found[0])) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
         where, values = reading.where(which)
@@ -41,7 +44,7 @@ class History:
             f"{reading.source(which, hinted=self._hinted)} WHERE {where} ORDER BY {order} LIMIT ?",
             (*values, which.limit),
         )
-        return [reading.execution(each) for each in rows]
+        return self.payloads.without_large([reading.execution(each) for each in rows])
 
     async def page(
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
@@ -73,13 +76,13 @@ class History:
 
     async def event(self, execution: str) -> Event | None:
         rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))
-        return reading.event(rows[0]) if rows else None
+        return await self.payloads.load_event(reading.event(rows[0]), execution) if rows else None
 
     async def steps(self, execution: str) -> list[Record]:
         rows = await self._rows(
             "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
         )
-        return [reading.record(each) for each in rows]
+        return await self.payloads.load_steps(map(reading.record, rows), execution)
 
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
         rows = await self._rows(
@@ -87,7 +90,8 @@ class History:
             " WHERE execution = ? AND rowid > ? ORDER BY rowid",
             (execution, after),
         )
-        return [(row[0], LogLine(*row[1:])) for row in rows]
+        lines = [(row[0], LogLine(*row[1:])) for row in rows]
+        return await self.payloads.load_lines(lines, execution)
 
     async def attempts(self, execution: str) -> list[Attempt]:
         rows = await self._rows(
@@ -115,7 +119,8 @@ class History:
     async def outcome(self, execution: str) -> Outcome | None:
         found = await self.execution(execution)
         if found is not None and found.chain is not None:
-            [found] = await self.executions(Filter(chain=found.chain, limit=1))
+            [last] = await self.executions(Filter(chain=found.chain, limit=1))
+            found = await self.execution(last.id)
         return outcome_of(execution, found)
 
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:

@@ -28,6 +28,9 @@ from halflap.model import (
 )
 from halflap.store import gates, limiting, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
+from halflap.store.blobs.nowhere import Nowhere
+from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs.register import Register
 from halflap.store.claiming import HASTEN, due, due_of, next_due, take
 from halflap.store.continuing import hand_over
 from halflap.store.hindsight import Hindsight
@@ -104,6 +107,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
 
     def __init__(self, database: SqliteDatabase, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
+        self.payloads = Payloads(Nowhere(), Register(database, clock), clock)
         self._whole = database
         self._jobs = database
         self._clock = self._hindsight = Hindsight(clock)
@@ -120,14 +124,15 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         return found
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
-        entries = [entry(each, now) for each in starts]
+        entries = [entry(each, now) for each in kept]
         limited = bool(self.default_limits.concurrency or self.default_limits.rate)
 
         def job(connection: sqlite3.Connection) -> list[Accepted]:
             return accept(connection, entries, now, claim, now + lease, limited)
 
-        return await self._database.post(job)
+        return self.payloads.accepted(starts, kept, await self._database.post(job))
 
     async def claim(
         self,
@@ -154,7 +159,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         claims = await self._database.write(job)
         if before == self._hindsight.before:
             self._hindsight.before = 0
-        return claims
+        return await self.payloads.load_claims(claims, self.release)
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease
@@ -180,6 +185,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         logs: Sequence[LogLine],
         writes: Sequence[StateWrite] = (),
     ) -> Written:
+        records, logs = await self.payloads.keep(lease, records, logs)
         now = self._clock()
         changed = changes(writes) if writes else None
 
@@ -203,6 +209,8 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         *,
         next: Continuation | None = None,
     ) -> Written:
+        kept = await self.payloads.keep_end(lease, records, logs, outcome, next)
+        records, logs, outcome, next = kept
         now = self._clock()
         following = None if next is None else (entry(next.start, now), next)
         reason = text(outcome.reason)
@@ -247,6 +255,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
     async def release(
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
     ) -> Written:
+        records, logs = await self.payloads.keep(lease, records, logs)
         now = self._clock()
         state = state_after(how)
         waiting_for = text(how.waiting_for)

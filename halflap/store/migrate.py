@@ -1,9 +1,9 @@
 """Migrations: how the schema of an older store becomes the schema of this code.
 
-On PostgreSQL a migration is a pair. Its `before` only adds (tables, columns, indexes), so that old code
-runs on beside it; its `after` cleans up what only old code needed, once no old code runs: where servers
-are replaced one by one, `before` is applied first, then the servers are replaced, then `after` is
-applied. So no `before` may rely on an earlier `after`. A file has one process, which applies all at start.
+On PostgreSQL a migration is a pair. Its `before` only adds (tables, columns, indexes), so that old
+code runs on beside it; its `after` cleans up what only old code needed, once no old code runs: where
+servers are replaced one by one, `before` is applied first, then the servers are replaced, then `after`
+is applied. So no `before` may rely on an earlier `after`. Of a file, one process applies all at start.
 
 What was applied stands in the table `migrations`, with the checksum of its SQL.
 """

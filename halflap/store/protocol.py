@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from halflap.model import (
     ENDED,
@@ -37,6 +37,9 @@ from halflap.model import (
 from halflap.store.retention import RetentionRules
 from halflap.store.scope import CustomerScope
 from halflap.store.turns import Place, Share
+
+if TYPE_CHECKING:
+    from halflap.store.blobs.payloads import Payloads
 
 CancelResult = Literal["ended", "asked", "over"]
 """The result of a cancellation: it has ended, its worker is asked to end it, or it had ended before."""
@@ -236,6 +239,9 @@ class Hints(Protocol):
 
 class Journal(Protocol):
     """Executions, their events, steps, state and signals."""
+
+    payloads: Payloads
+    """The payloads, of which those that are large are kept apart: rows have references to them."""
 
     def within(self, scope: CustomerScope) -> Journal:
         """This journal for whoever is in a scope: what is out of it is not there.
@@ -497,7 +503,9 @@ class Journal(Protocol):
 
     async def execution(self, execution: str) -> Execution | None: ...
 
-    async def executions(self, which: Filter) -> list[Execution]: ...
+    async def executions(self, which: Filter) -> list[Execution]:
+        """Return executions, without results that are large: ask for the execution itself."""
+        ...
 
     async def page(
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED

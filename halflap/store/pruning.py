@@ -7,6 +7,7 @@ import sqlite3
 import msgspec
 
 from halflap.model import Clock, Micros
+from halflap.store.blobs.payloads import Payloads
 from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import Ways
 
@@ -55,6 +56,7 @@ class Pruning:
 
     _database: Ways
     _clock: Clock
+    payloads: Payloads
     _settled: tuple[RetentionRules, int] | None
     """The rules and the hour for which nothing was left to remove, though instances differ.
 
@@ -62,6 +64,11 @@ class Pruning:
     """
 
     async def prune(self, rules: RetentionRules, limit: int) -> bool:
+        more = await self._prune(rules, limit)
+        await self.payloads.sweep()
+        return more
+
+    async def _prune(self, rules: RetentionRules, limit: int) -> bool:
         now = self._clock()
         settled = rules, now // HOUR
 

@@ -6,11 +6,10 @@ import base64
 import functools
 import secrets
 import sqlite3
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import anyio.to_thread
 
@@ -80,12 +79,10 @@ class Store:
         self.journal = journal
         self.vault = vault
         self.clock = clock
-        self.blobs: blobs.BlobStore | None = None
         self.hints = hints
         """Hints between the processes that have this store open; None where one has it alone."""
         self._identity = identity or Identity()
         self._opened_at = clock()
-        self.payloads: Payloads | None = None
 
     @classmethod
     async def open(
@@ -127,8 +124,6 @@ class Store:
         try:
             if large:
                 store.put_large(blobs.at(large), over, whole)
-            else:
-                store.put_large(blobs.Nowhere(), sys.maxsize, sys.maxsize)
         except BaseException:
             await store.close()
             raise
@@ -219,15 +214,18 @@ class Store:
 
     def put_large(self, place: blobs.BlobStore, over: int, whole: int) -> None:
         """Keep payloads of more than `over` bytes in a blob store from now on."""
-        self.blobs = place
         register = Register(self.database, self.clock)
-        self.payloads = Payloads(self.journal, place, register, self.clock, over=over, whole=whole)
-        self.journal = cast(Journal, self.payloads)
+        self.journal.payloads = Payloads(place, register, self.clock, over=over, whole=whole)
+
+    @property
+    def payloads(self) -> Payloads:
+        """The payloads of the journal."""
+        return self.journal.payloads
 
     @property
     def large(self) -> Payloads | None:
         """The store of payloads that are too large for memory; None where there is no blob store."""
-        return None if isinstance(self.blobs, blobs.Nowhere) else self.payloads
+        return self.payloads if self.payloads.is_apart else None
 
     @property
     def where(self) -> str:
@@ -254,8 +252,7 @@ class Store:
         await self.catalogue.close()
         for each in self._ways:
             await each.close()
-        if self.blobs is not None:
-            await self.blobs.close()
+        await self.payloads.blobs.close()
 
 
 def memory_file(clock: Clock) -> File:

@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ from halflap.model import Event, FlowKey, LogLine, Outcome, Record, Retention, S
 from halflap.store.blobs import Nowhere, payloads
 from halflap.store.blobs.payloads import LONG_TO_HASH, Payloads
 from halflap.store.blobs.register import Register
+from halflap.store.blobs.viewing import unloaded
 from halflap.store.retention import DAY, RetentionRules
+from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -74,7 +77,7 @@ async def test_large_payloads_are_files_and_small_ones_are_rows(store: Store, tm
     await journal.commit(lease, [step()], [line])
     await journal.end(lease, [], [], Outcome("succeeded", result=LARGE))
     assert len(files(tmp_path)) == 4
-    raw = cast(Payloads, journal).journal
+    raw = unloaded(journal)
     for held in (await raw.event(lease.execution), await raw.execution(lease.execution)):
         assert b"canary" not in repr(held).encode()
     event = await journal.event(lease.execution)
@@ -112,23 +115,20 @@ async def test_long_payloads_are_hashed_in_threads(
     assert seen == [(len(LARGE), True)]
 
 
-async def test_the_blob_is_there_before_its_row(store: Store, tmp_path: Path):
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_the_blob_is_there_before_its_row(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     seen: list[int] = []
-    kept = cast(Payloads, store.journal)
-    accept = kept.journal.accept
+    post = SqliteDatabase.post
 
-    class Spied:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(journal, name)
+    def spied(self: SqliteDatabase, job: Any) -> Any:
+        seen.append(len(files(tmp_path)))
+        return post(self, job)
 
-        async def accept(self, *args: Any, **named: Any) -> Any:
-            seen.append(len(files(tmp_path)))
-            return await accept(*args, **named)
-
-    journal = kept.journal
-    kept.journal = cast(Any, Spied())
-    await kept.accept([start()], claim=0, lease=LEASE)
-    assert seen == [1]
+    monkeypatch.setattr(SqliteDatabase, "post", spied)
+    await store.journal.accept([start()], claim=0, lease=LEASE)
+    assert seen == [0, 1]  # it is noted, then written, then its row is
 
 
 async def test_two_customers_equal_payloads_have_nothing_in_common(store: Store, tmp_path: Path):
@@ -137,8 +137,7 @@ async def test_two_customers_equal_payloads_have_nothing_in_common(store: Store,
     one, two = files(tmp_path)
     assert one.name != two.name
     assert {each.parents[1].name for each in (one, two)} == {"cus_a", "cus_b"}
-    raw = cast(Payloads, store.journal).journal
-    claims = await raw.claim(2, LEASE)
+    claims = await unloaded(store.journal).claim(2, LEASE)
     assert claims[0].start.event.body[-32:] != claims[1].start.event.body[-32:]
 
 
@@ -172,13 +171,12 @@ async def test_while_the_blob_store_is_away_an_execution_waits(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
     await store.journal.accept([start()], claim=0, lease=LEASE)
-    payloads = cast(Payloads, store.journal)
 
     def away(*_: Any) -> Any:
         raise StoreError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(payloads.blobs, "read", away)
+        patch.setattr(store.payloads.blobs, "read", away)
         assert await store.journal.claim(5, LEASE) == []
     assert await store.journal.claim(5, LEASE) == []
     clock.now += 60_000_000
@@ -197,29 +195,17 @@ async def test_a_write_whose_blob_cannot_be_written_is_not_made(store: Store, tm
 async def test_what_no_execution_has_is_swept_up_after_a_day_and_nothing_else(
     store: Store, tmp_path: Path, clock: Clock
 ):
-    payloads = cast(Payloads, store.journal)
+    payloads = store.payloads
     kept = start()
-    await payloads.accept([kept], claim=0, lease=LEASE)
-
-    async def never(*_: Any, **__: Any) -> Any:
-        raise StoreError("the process ended here")
-
-    inner = payloads.journal
-
-    class Ending:
-        accept = staticmethod(never)
-
-    payloads.journal = cast(Any, Ending())
-    with pytest.raises(StoreError):
-        await payloads.accept([start()], claim=0, lease=LEASE)
-    payloads.journal = inner
+    await store.journal.accept([kept], claim=0, lease=LEASE)
+    await payloads.keep_starts([start()])  # and the process ended there
     assert len(files(tmp_path)) == 2
     assert await payloads.sweep() == 0  # it may be about to be referred to
     clock.now += DAY + 1
     assert await payloads.sweep() == 1
     assert len(files(tmp_path)) == 1
     assert await payloads.sweep() == 0
-    assert await payloads.event(kept.execution) is not None
+    assert await store.journal.event(kept.execution) is not None
 
 
 async def test_blobs_go_with_what_is_pruned(store: Store, tmp_path: Path, clock: Clock):
@@ -272,8 +258,8 @@ async def test_without_its_blob_store_a_reference_is_never_taken_for_a_payload(
 ):
     given = start()
     await store.journal.accept([given], claim=0, lease=LEASE)
-    payloads = cast(Payloads, store.journal)
-    without = Payloads(payloads.journal, Nowhere(), Register(store.database, clock), clock, over=9)
+    without = copy(store.journal)
+    without.payloads = Payloads(Nowhere(), Register(store.database, clock), clock, over=9)
     (claim,) = await without.claim(1, LEASE)
     assert claim.lost is not None
     assert "HALFLAP_BLOBS is not set" in claim.lost

@@ -100,5 +100,7 @@ def test_old_code_runs_beside_a_newer_before_and_not_after_a_newer_after(url: st
         assert migrate(connection, [FIRST], clock=lambda: 2) == []
         connection.execute("SELECT id, name FROM things")
         assert migrate(connection, BOTH, phase="after", clock=lambda: 2) == [(2, "after")]
-        with pytest.raises(StoreError, match=r"migration 2 \(second\).*install Halflap .* or later"):
+        with pytest.raises(
+            StoreError, match=r"migration 2 \(second\).*install Halflap .* or later"
+        ):
             migrate(connection, [FIRST], clock=lambda: 2)

@@ -55,12 +55,11 @@ class Erasure:
         states = await journal.count(Filter(customer=customer))
         if states.get("running"):
             before.append(f"wait for {states['running']} running executions, or cancel them")
-        payloads = self._store.payloads
         counts = {
             "instances": len(instances),
             "connections": len(await catalogue.connections.list(customer)),
             "executions": sum(states.values()),
-            "blobs": 0 if payloads is None else await payloads.blobs_of(customer),
+            "blobs": await self._store.payloads.blobs_of(customer),
         }
         return Erased(customer, **counts, left=sum(counts.values()) + 1, before=before)
 
@@ -97,9 +96,8 @@ class Erasure:
         for each in sorted({*instances, *await journal.instances_of(customer)}):
             while await journal.erase(each, AT_ONCE):
                 yield
-        if (payloads := self._store.payloads) is not None:
-            while await payloads.erase_blobs(customer, AT_ONCE):
-                yield
+        while await self._store.payloads.erase_blobs(customer, AT_ONCE):
+            yield
         for each in instances:
             await self._deployer.remove(each)
         for each in await catalogue.connections.list(customer):

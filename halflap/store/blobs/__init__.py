@@ -1,7 +1,7 @@
 """Large payloads, kept beside the store: in a directory, or in S3 and what is like it.
 
 What is larger than a threshold is written here, durably, before the row that refers to it; the row
-keeps a reference. Engine and gateway do not know: `payloads.Payloads` stands before the journal.
+keeps a reference. Engine and gateway do not know: each journal has a `payloads.Payloads`.
 """
 
 from __future__ import annotations

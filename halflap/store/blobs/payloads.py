@@ -1,4 +1,4 @@
-"""Stands before a journal: what is large goes to the blob store, and comes back when it is read.
+"""The payloads of a journal: what is large goes to the blob store, and comes back when it is read.
 
 A payload is noted in the store, then written to the blob store, then its row is committed with a
 reference in its place; each step is durable before the next. So a crash leaves at most a noted blob
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,7 +32,6 @@ from halflap.model import (
     Outcome,
     Record,
     Start,
-    StateWrite,
 )
 from halflap.store.blobs.blob import (
     MARK,
@@ -42,11 +43,10 @@ from halflap.store.blobs.blob import (
     referred,
 )
 from halflap.store.blobs.checked import Checked
+from halflap.store.blobs.nowhere import Nowhere
 from halflap.store.blobs.register import Note, Part, Register
-from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
-from halflap.store.retention import DAY, RetentionRules
-from halflap.store.scope import CustomerScope
-from halflap.store.turns import Place, Share
+from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
+from halflap.store.retention import DAY
 
 log = structlog.get_logger("halflap.store")
 
@@ -64,83 +64,95 @@ LOOKED_AT = 1_000
 """The number of blobs that each sweep inspects."""
 
 
+Releasing = Callable[[Lease, Sequence[Record], Sequence[LogLine], Release], Awaitable[Written]]
+"""Releases an execution, as the journal does."""
+
+
 class Payloads:
-    """The journal's verbs, with payloads of more than `over` bytes in the blob store."""
+    """The payloads of a journal, of which those of more than `over` bytes are in the blob store."""
 
     def __init__(
         self,
-        journal: Journal,
         blobs: BlobStore,
         register: Register,
         clock: Clock,
         *,
-        over: int,
+        over: int = sys.maxsize,
         whole: int = WHOLE,
     ) -> None:
         """Bodies of more than `whole` bytes are never loaded: an event has them as `large`."""
-        self.journal = journal
         self.blobs = blobs
         self._register = register
         self._clock = clock
         self._over = over
         self._whole = whole
+        self._loads = True
         self._fresh: set[str] = set()
         self._swept_to = ""
 
-    def within(self, scope: CustomerScope) -> Payloads:
-        """These payloads for whoever is in a scope: those of what it sees of the journal."""
-        journal = self.journal.within(scope)
-        return Payloads(
-            journal, self.blobs, self._register, self._clock, over=self._over, whole=self._whole
-        )
+    @property
+    def is_apart(self) -> bool:
+        """True if there is a blob store."""
+        return not isinstance(self.blobs, Nowhere)
 
-    def __getattr__(self, name: str) -> Any:
-        # The verbs that no payload passes through, and what one of the stores has beyond them.
-        return getattr(self.journal, name)
+    def unloaded(self) -> Payloads:
+        """Return these payloads, which stay references where they are large."""
+        found = copy(self)
+        found._loads = False
+        return found
 
     # -- in -------------------------------------------------------------------------------------
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+    async def keep_starts(self, starts: Sequence[Start]) -> tuple[Sequence[Start], Sequence[Start]]:
+        """Keep the payloads of starts; return these, and the same with references to what is large.
+
+        A large body that a start has is its own: that of a replay is copied.
+        """
         if not any(
             self.is_large(each.event.body) or each.copied or each.event.large for each in starts
         ):
-            return await self.journal.accept(starts, claim=claim, lease=lease)
+            return starts, starts
         starts = [await self._own(each) for each in starts]
         outgoing = _Outgoing(self)
         await outgoing.hash([(each.flow.customer, each.event.body) for each in starts])
         kept = [self._start(each, outgoing) for each in starts]
         await outgoing.write()
-        answers = await self.journal.accept(kept, claim=claim, lease=lease)
-        self._fresh -= {each.event.large.key for each in starts if each.event.large is not None}
+        return starts, kept
+
+    def accepted(
+        self, starts: Sequence[Start], kept: Sequence[Start], answers: list[Accepted]
+    ) -> list[Accepted]:
+        """Return the answers to starts, whose claims have the payloads that were given."""
+        if kept is starts:
+            return answers
+        self._fresh -= {
+            referred(each.event.body).key for each in kept if is_reference(each.event.body)
+        }
         whole = {each.execution: each for each in starts}
         return [
-            answer
-            if answer.claim is None
-            else replace(answer, claim=_as_it_came(answer.claim, whole[answer.execution]))
-            for answer in answers
+            each
+            if each.claim is None
+            else replace(each, claim=_as_it_came(each.claim, whole[each.execution]))
+            for each in answers
         ]
 
-    async def commit(
-        self,
-        lease: Lease,
-        records: Sequence[Record],
-        logs: Sequence[LogLine],
-        writes: Sequence[StateWrite] = (),
-    ) -> Written:
+    async def keep(
+        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine]
+    ) -> tuple[Sequence[Record], Sequence[LogLine]]:
+        """Keep what is large of records and log lines; return these with references to it."""
         if self._has_large(records, logs):
             records, logs, _ = await self._kept(lease, records, logs, None)
-        return await self.journal.commit(lease, records, logs, writes)
+        return records, logs
 
-    async def end(
+    async def keep_end(
         self,
         lease: Lease,
         records: Sequence[Record],
         logs: Sequence[LogLine],
         outcome: Outcome,
-        writes: Sequence[StateWrite] = (),
-        *,
-        next: Continuation | None = None,
-    ) -> Written:
+        next: Continuation | None,
+    ) -> tuple[Sequence[Record], Sequence[LogLine], Outcome, Continuation | None]:
+        """Keep what is large of an end; return it with references."""
         if next is not None and self.is_large(next.start.event.body):
             outgoing = _Outgoing(self)
             next = replace(next, start=self._start(next.start, outgoing))
@@ -148,14 +160,7 @@ class Payloads:
         if self.is_large(outcome.result) or self._has_large(records, logs):
             records, logs, result = await self._kept(lease, records, logs, outcome.result)
             outcome = replace(outcome, result=result)
-        return await self.journal.end(lease, records, logs, outcome, writes, next=next)
-
-    async def release(
-        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
-    ) -> Written:
-        if self._has_large(records, logs):
-            records, logs, _ = await self._kept(lease, records, logs, None)
-        return await self.journal.release(lease, records, logs, how)
+        return records, logs, outcome, next
 
     async def receive(
         self, customer: str, execution: str, chunks: AsyncIterable[bytes], size: int = 0
@@ -190,47 +195,42 @@ class Payloads:
 
     # -- out ------------------------------------------------------------------------------------
 
-    async def claim(
-        self,
-        room: int,
-        lease: Micros,
-        *,
-        probation: bool = False,
-        share: Share | None = None,
-        only: Collection[Place] | None = None,
-    ) -> list[Claim]:
-        claims = await self.journal.claim(room, lease, probation=probation, share=share, only=only)
+    async def load_claims(self, claims: list[Claim], release: Releasing) -> list[Claim]:
+        """Return claims with their payloads; release those whose payloads cannot be read for now."""
         if not any(_refers(each.start.event, each.history) for each in claims):
             return claims
-        found = await asyncio.gather(*[self._handed_out(each) for each in claims])
+        found = await asyncio.gather(*[self._handed_out(each, release) for each in claims])
         return [each for each in found if each is not None]
 
-    async def execution(self, execution: str) -> Execution | None:
-        found = await self.journal.execution(execution)
-        if found is None or not is_reference(found.result):
-            return found
-        return replace(found, result=await self._value(found.result, execution, "result"))
+    async def load_result(self, execution: Execution) -> Execution:
+        """Return an execution with its result."""
+        if not self._is_apart(execution.result):
+            return execution
+        return replace(
+            execution, result=await self._value(execution.result, execution.id, "result")
+        )
 
-    async def executions(self, which: Filter) -> list[Execution]:
-        """As the journal's, without results that are large: ask for the execution itself."""
-        found = await self.journal.executions(which)
-        return [replace(e, result=None) if is_reference(e.result) else e for e in found]
+    def without_large(self, executions: list[Execution]) -> list[Execution]:
+        """Return executions without results that are large: ask for the execution itself."""
+        return [replace(e, result=None) if self._is_apart(e.result) else e for e in executions]
 
-    async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.journal.outcome(execution)
-        if found is None or not is_reference(found.result):
-            return found
-        return replace(found, result=await self._value(found.result, execution, "result"))
+    async def load_event(self, event: Event, execution: str) -> Event:
+        """Return an event with its body, unless that is too large for memory."""
+        if not self._is_apart(event.body):
+            return event
+        blob = referred(event.body)
+        if blob.size > self._whole:
+            return replace(event, body=b"", large=blob)
+        return replace(event, body=await self._value(event.body, execution, "event"))
 
-    async def event(self, execution: str) -> Event | None:
-        found = await self.journal.event(execution)
-        return None if found is None else await self._event(found, execution)
+    async def load_steps(self, records: Iterable[Record], execution: str) -> list[Record]:
+        """Return steps with their inputs and results."""
+        return [await self._record(each, execution) for each in records]
 
-    async def steps(self, execution: str) -> list[Record]:
-        return [await self._record(e, execution) for e in await self.journal.steps(execution)]
-
-    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
-        lines = await self.journal.logs(execution, after)
+    async def load_lines(
+        self, lines: Iterable[tuple[int, LogLine]], execution: str
+    ) -> list[tuple[int, LogLine]]:
+        """Return log lines with their fields."""
         return [(number, await self._line(line, execution)) for number, line in lines]
 
     async def read(
@@ -242,16 +242,13 @@ class Payloads:
 
     # -- away -----------------------------------------------------------------------------------
 
-    async def prune(self, rules: RetentionRules, limit: int) -> bool:
-        more = await self.journal.prune(rules, limit)
-        await self.sweep()
-        return more
-
     async def sweep(self) -> int:
         """Remove blobs whose payload was removed, or whose execution was or never came.
 
         Looks at some of them, and the next time at the next ones; returns how many went.
         """
+        if not self.is_apart:
+            return 0
         page = await self._register.page(self._swept_to, LOOKED_AT)
         self._swept_to = page[-1].key if len(page) == LOOKED_AT else ""
         young = self._clock() - GRACE
@@ -281,7 +278,8 @@ class Payloads:
             unknown.append(each)
             if len(unknown) == limit:
                 break
-        await self.blobs.delete(unknown)
+        if unknown:
+            await self.blobs.delete(unknown)
         return len(unknown)
 
     # -- how ------------------------------------------------------------------------------------
@@ -349,31 +347,25 @@ class Payloads:
         await outgoing.write()
         return kept, lines, outcome
 
-    async def _handed_out(self, claim: Claim) -> Claim | None:
+    async def _handed_out(self, claim: Claim, release: Releasing) -> Claim | None:
         start = claim.start
         try:
-            event = await self._event(start.event, start.execution)
-            history = [await self._record(each, start.execution) for each in claim.history]
+            event = await self.load_event(start.event, start.execution)
+            history = await self.load_steps(claim.history, start.execution)
         except BlobLost as error:
             return replace(claim, lost=error.message)
         except StoreError as error:  # the blob store is away: it may be back soon
             log.warning("not run yet", execution=start.execution, error=error.message)
-            later = Release("later", self._clock() + LATER)
-            await self.journal.release(claim.lease, (), (), later)
+            await release(claim.lease, (), (), Release("later", self._clock() + LATER))
             return None
         return replace(claim, start=replace(start, event=event), history=tuple(history))
 
-    async def _event(self, event: Event, execution: str) -> Event:
-        if not is_reference(event.body):
-            return event
-        blob = referred(event.body)
-        if blob.size > self._whole:
-            return replace(event, body=b"", large=blob)
-        return replace(event, body=await self._value(event.body, execution, "event"))
+    def _is_apart(self, data: bytes | None) -> bool:
+        return self._loads and is_reference(data)
 
     async def _record(self, record: Record, execution: str) -> Record:
         inputs, result = record.inputs, record.result
-        if not (is_reference(inputs) or is_reference(result)):
+        if not (self._is_apart(inputs) or self._is_apart(result)):
             return record
         return replace(
             record,
@@ -382,7 +374,7 @@ class Payloads:
         )
 
     async def _line(self, line: LogLine, execution: str) -> LogLine:
-        if not is_reference(line.fields):
+        if not self._is_apart(line.fields):
             return line
         return replace(line, fields=await self._value(line.fields, execution, "log"))
 
@@ -405,11 +397,11 @@ class Payloads:
 
     async def removed(self, execution: str) -> Removed | None:
         """Return the error for a blob that is not there because its execution's payload was removed."""
-        found = await self.journal.execution(execution)
-        if found is None or not found.payload_removed:
+        instance = await self._register.removed_of(execution)
+        if instance is None:
             return None
         return Removed(
-            f"the payload of {execution} was removed, as the retention of {found.flow.instance} says "
+            f"the payload of {execution} was removed, as the retention of {instance} says "
             "(halflap instances retention)"
         )
 

@@ -16,6 +16,7 @@ PAGE = "SELECT key, execution, part, at FROM blobs WHERE key > ? ORDER BY key LI
 WHOSE = "SELECT id, removed FROM known WHERE id IN ({marks})"
 FORGET = "DELETE FROM blobs WHERE key = ?"
 CUSTOMER = "SELECT customer FROM known WHERE id = ?"
+REMOVED = "SELECT instance FROM known WHERE id = ? AND removed"
 COUNT = "SELECT count(*) FROM blobs WHERE key >= ? AND key < ?"
 OF_CUSTOMER = "SELECT key FROM blobs WHERE key >= ? AND key < ? LIMIT ?"
 
@@ -96,6 +97,11 @@ class Register:
     async def customer(self, execution: str) -> str | None:
         """Return the customer of an execution."""
         found = await self._keys(CUSTOMER, execution)
+        return found[0] if found else None
+
+    async def removed_of(self, execution: str) -> str | None:
+        """Return the instance of an execution whose payload was removed; None of others."""
+        found = await self._keys(REMOVED, execution)
         return found[0] if found else None
 
     async def _keys(self, sql: str, *values: object) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,32 +36,35 @@ class Content:
     """The bytes of a payload, to be read in parts."""
 
     data: bytes
-    payloads: Payloads | None = None
+    payloads: Payloads
 
     @property
     def size(self) -> int:
         """The number of bytes."""
-        return referred(self.data).size if self._apart else len(self.data)
-
-    @property
-    def _apart(self) -> bool:
-        return self.payloads is not None and is_reference(self.data)
+        return referred(self.data).size if is_reference(self.data) else len(self.data)
 
     async def read(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """From `start` to `end` (exclusive), in chunks; `BlobLost` where it is not there."""
-        if self.payloads is None or not self._apart:
+        if not is_reference(self.data):
             yield self.data[start:end]
             return
         async for chunk in self.payloads.read(referred(self.data), start, end):
             yield chunk
 
 
+def unloaded(journal: Journal) -> Journal:
+    """Return a journal whose large payloads stay references."""
+    found = copy(journal)
+    found.payloads = journal.payloads.unloaded()
+    return found
+
+
 class Viewing:
     """Reads executions of a journal to be shown, without loading what is large."""
 
     def __init__(self, journal: Journal) -> None:
-        self._payloads = journal if isinstance(journal, Payloads) else None
-        self._journal: Journal = self._payloads.journal if self._payloads else journal
+        self._payloads = journal.payloads
+        self._journal = unloaded(journal)
 
     async def execution(self, execution: str) -> Execution | None:
         """As the journal's; a large result is a word about it."""
@@ -72,7 +76,7 @@ class Viewing:
     async def event(self, execution: str) -> EventExcerpt | None:
         """An event, with the beginning of its body where that is large."""
         event = await self._journal.event(execution)
-        if event is None or self._payloads is None or not is_reference(event.body):
+        if event is None or not is_reference(event.body):
             return None if event is None else EventExcerpt(event, len(event.body))
         blob = referred(event.body)
         try:
@@ -128,7 +132,7 @@ class Viewing:
         return Content(data, self._payloads)
 
     async def _value(self, data: bytes | None, execution: str) -> bytes | None:
-        if self._payloads is None or data is None or not is_reference(data):
+        if data is None or not is_reference(data):
             return data
         blob = referred(data)
         try:
@@ -143,5 +147,4 @@ class Viewing:
         return msgspec.json.encode({"$cut": cut})
 
     async def _beginning(self, blob: Blob, size: int | None) -> bytes:
-        assert self._payloads is not None
         return b"".join([chunk async for chunk in self._payloads.read(blob, 0, size)])

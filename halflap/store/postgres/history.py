@@ -20,6 +20,7 @@ from halflap.model import (
     made_at,
 )
 from halflap.store import reading
+from halflap.store.blobs.payloads import Payloads
 from halflap.store.history import order_of_list, outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.columns import Texts
@@ -84,12 +85,13 @@ ORDER BY 1
 class PostgresHistory:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
+    payloads: Payloads
     _database: PostgresWays
     _clock: Clock
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._found(ONE, execution)
-        return rows.execution(found[0]) if found else None
+        return await self.payloads.load_result(rows.execution(found[0])) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
         order = order_of_list(which)
@@ -104,7 +106,7 @@ class PostgresHistory:
             return []
         sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY {order} LIMIT %s"  # noqa: S608
         found = await self._database.fetch(sql, (*values, which.limit))
-        return [rows.execution(each) for each in found]
+        return self.payloads.without_large([rows.execution(each) for each in found])
 
     async def page(
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
@@ -174,13 +176,14 @@ class PostgresHistory:
 
     async def event(self, execution: str) -> Event | None:
         found = await self._found(EVENT, execution)
-        return rows.event(found[0]) if found else None
+        return await self.payloads.load_event(rows.event(found[0]), execution) if found else None
 
     async def steps(self, execution: str) -> list[Record]:
         records: list[Record] = []
         for data, whole in await self._of(STEPS, execution):
             records += rows.unpack_steps(data) if whole else [rows.record(data)]
-        return sorted(records, key=lambda record: record.seq)
+        records.sort(key=lambda record: record.seq)
+        return await self.payloads.load_steps(records, execution)
 
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
         lines: list[tuple[int, LogLine]] = []
@@ -189,7 +192,7 @@ class PostgresHistory:
                 lines.append((number, rows.log_line(data)))
             else:
                 lines += (each for each in rows.unpack_lines(data) if each[0] > after)
-        return lines
+        return await self.payloads.load_lines(lines, execution)
 
     async def attempts(self, execution: str) -> list[Attempt]:
         attempts: list[Attempt] = []
@@ -212,7 +215,8 @@ class PostgresHistory:
     async def outcome(self, execution: str) -> Outcome | None:
         found = await self.execution(execution)
         if found is not None and found.chain is not None:
-            [found] = await self.executions(Filter(chain=found.chain, limit=1))
+            [last] = await self.executions(Filter(chain=found.chain, limit=1))
+            found = await self.execution(last.id)
         return outcome_of(execution, found)
 
     async def _found(self, sql: str, execution: str) -> list[Any]:

@@ -25,6 +25,9 @@ from halflap.model import (
     Start,
     StateWrite,
 )
+from halflap.store.blobs.nowhere import Nowhere
+from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs.register import Register
 from halflap.store.history import missing
 from halflap.store.postgres import claiming, ending, lineage, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
@@ -92,6 +95,8 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         self._database: PostgresWays = database
         self._jobs = self._whole_jobs = PostgresJobs(database)
         self._clock = database.clock
+        register = Register(self._jobs, database.clock)
+        self.payloads = Payloads(Nowhere(), register, database.clock)
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
         if database.own_clock is not None:
@@ -118,15 +123,16 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         return found
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
-        entries = [entry(each, now) for each in starts]
+        entries = [entry(each, now) for each in kept]
         item = Acceptance(entries, now, claim, now + lease)
         if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
             await self._partitions.make(now)
         await self._share_commit(item, sum(len(each.event.body) for each in starts))
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
             self.hints.send()
-        return item.answers
+        return self.payloads.accepted(starts, kept, item.answers)
 
     async def claim(
         self,
@@ -155,7 +161,8 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
             due = await self._soonest(probation)
             if due is None or due > self._clock():
                 return []
-            return await self._database.write(job)
+            claims = await self._database.write(job)
+        return await self.payloads.load_claims(claims, self.release)
 
     async def _hasten(self, before: Micros) -> None:
         """Have what was due before the clock was set back be due now, too."""
@@ -183,6 +190,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         logs: Sequence[LogLine],
         writes: Sequence[StateWrite] = (),
     ) -> Written:
+        records, logs = await self.payloads.keep(lease, records, logs)
         return await self._record(Writing.of(lease, self._clock(), records, logs, writes))
 
     async def end(
@@ -195,6 +203,8 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         *,
         next: Continuation | None = None,
     ) -> Written:
+        kept = await self.payloads.keep_end(lease, records, logs, outcome, next)
+        records, logs, outcome, next = kept
         now = self._clock()
         await self._partitions.make(now)
         item = Writing.of(lease, now, records, logs, writes, outcome, next=next)
@@ -206,6 +216,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def release(
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
     ) -> Written:
+        records, logs = await self.payloads.keep(lease, records, logs)
         written = await self._record(Writing.of(lease, self._clock(), records, logs, release=how))
         if how.how == "drained":
             self.hints.send()

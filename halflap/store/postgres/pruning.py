@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halflap.model import Clock, Micros
+from halflap.store.blobs.payloads import Payloads
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
@@ -70,6 +71,7 @@ class PostgresPruning:
     _database: PostgresWays
     _partitions: Partitions
     _clock: Clock
+    payloads: Payloads
     _settled: dict[str, tuple[RetentionRules, int]]
     """By table, the rules and the hour for which nothing was left to remove there.
 
@@ -111,7 +113,9 @@ class PostgresPruning:
                 more = True
                 break
             self._settled[name] = (rules, now // HOUR)
-        return await self._partitions.drop(dropped) or more
+        more = await self._partitions.drop(dropped) or more
+        await self.payloads.sweep()
+        return more
 
     async def _holds(self, table: str, over: Mapping[str, int]) -> bool:
         """Return whether a table has executions whose chain goes on, or ended later."""
