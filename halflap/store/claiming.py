@@ -6,10 +6,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from halflap.model import CustomerLimits, FlowKey, Micros, Start
+from halflap.model import CustomerLimits, Micros
 from halflap.store import limiting, reading
-from halflap.store.protocol import Claim, Lease
-from halflap.store.rules.order import order_of
+from halflap.store.protocol import Claim
 from halflap.store.turns import Place, Share, TurnRotation, allowances
 
 NEXT_DUE = """
@@ -45,12 +44,12 @@ SELECT min(due_at) FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
     AND lane = ? AND instance = ? AND probation = ?
 """
-TAKE = """
+TAKE = f"""
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
     lease_until = ?1, claimed_at = ?2, started_at = ifnull(started_at, ?2), due_at = NULL,
     waiting_for = ''
-WHERE id = ?3
-"""
+WHERE id = ?3 RETURNING {reading.CLAIMED}
+"""  # noqa: S608
 HASTEN = """
 UPDATE executions SET due_at = ?1 WHERE id IN (
     SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
@@ -61,6 +60,9 @@ UPDATE executions SET due_at = ?1 WHERE id IN (
 """Hasten due executions after the clock was set back: they stay due; what waits for its time goes
 by the new one.
 """
+
+EVENT = "SELECT * FROM events WHERE execution = ?"
+STEPS = "SELECT * FROM steps WHERE execution = ? ORDER BY seq"
 
 NONE = CustomerLimits()
 
@@ -167,45 +169,11 @@ def _chosen(
 def take(
     connection: sqlite3.Connection, executions: list[str], now: Micros, until: Micros
 ) -> list[Claim]:
-    """Claim executions that are due."""
-    connection.executemany(TAKE, [(until, now, each) for each in executions])
-    return [claimed(connection, each) for each in executions]
-
-
-def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
-    """An execution that was just taken, with its event and its journal."""
-    row = connection.execute(
-        "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
-        " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
-        " order_scope, order_key, order_rule, parent, replay, bound, chain, link"
-        " FROM executions WHERE id = ?",
-        (execution,),
-    ).fetchone()
-    event = connection.execute("SELECT * FROM events WHERE execution = ?", (execution,)).fetchone()
-    steps = connection.execute(
-        "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
-    ).fetchall()
-    start = Start(
-        execution=execution,
-        flow=FlowKey(*row[:6]),
-        event=reading.event(event),
-        root=row[6] or execution,
-        replay_of=row[7],
-        key=row[8],
-        order=order_of(row[16], row[17], row[18]),
-        parent=row[19],
-        bound=bool(row[21]) or row[19] is None,
-        replay=reading.replay(row[20]),
-        chain=row[22],
-        link=row[23],
-    )
-    return Claim(
-        start=start,
-        lease=Lease(execution, row[10], row[11], row[16] is not None, row[19], row[22]),
-        attempt=row[9],
-        accepted_at=row[12],
-        cancelling=row[13],
-        probation=bool(row[14]),
-        crashes=row[15],
-        history=tuple(reading.record(each) for each in steps),
-    )
+    """Claim executions that are due, with their events and their journals."""
+    claims: list[Claim] = []
+    for each in executions:
+        row = connection.execute(TAKE, (until, now, each)).fetchone()
+        event = connection.execute(EVENT, (each,)).fetchone()
+        steps = connection.execute(STEPS, (each,)).fetchall()
+        claims.append(reading.claim(row, reading.event(event), map(reading.record, steps)))
+    return claims

@@ -19,6 +19,7 @@ from halflap.model import (
 )
 from halflap.store import gates, ordering, reading
 from halflap.store.blobs.payloads import Payloads
+from halflap.store.claiming import EVENT, STEPS
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.rules.listing import Found, merge, plan_lanes
 from halflap.store.sqlite import Ways
@@ -75,13 +76,11 @@ class History:
         return [Tally(*row) for row in rows]
 
     async def event(self, execution: str) -> Event | None:
-        rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))
+        rows = await self._rows(EVENT, (execution,))
         return await self.payloads.load_event(reading.event(rows[0]), execution) if rows else None
 
     async def steps(self, execution: str) -> list[Record]:
-        rows = await self._rows(
-            "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
-        )
+        rows = await self._rows(STEPS, (execution,))
         return await self.payloads.load_steps(map(reading.record, rows), execution)
 
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:

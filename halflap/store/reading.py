@@ -20,22 +20,29 @@ from halflap.model import (
     Micros,
     Record,
     Replay,
+    Start,
     StepKind,
     StepStatus,
     replays_of_bulk,
 )
-from halflap.store.protocol import Filter, Position
+from halflap.store.protocol import Claim, Filter, Lease, Position
 from halflap.store.rules.listing import Comparison, Found, Lane, conjunction
 from halflap.store.rules.order import order_of
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
-EXECUTION = """
-SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
-    replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,
-    cause, ran, chain, link, held
-FROM executions
-"""
+COLUMNS = (
+    "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
+    " replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,"
+    " duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,"
+    " cause, ran, chain, link, held"
+)
+EXECUTION = f"SELECT {COLUMNS} FROM executions"  # noqa: S608
+CLAIMED = (
+    "id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,"
+    " attempt, fence, lease_until, accepted_at, cancelling, probation, crashes, order_scope,"
+    " order_key, order_rule, parent, replay, bound, chain, link"
+)
+"""The columns of an execution that was just claimed."""
 ID = "SELECT id FROM executions"
 INSTANCES = "SELECT DISTINCT instance FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
@@ -75,7 +82,7 @@ _replay = msgspec.json.Decoder(Replay)
 
 
 def execution(row: Any) -> Execution:
-    """A row of `EXECUTION`."""
+    """A row of `COLUMNS`."""
     return Execution(
         id=row[0],
         flow=FlowKey(*row[1:7]),
@@ -103,6 +110,36 @@ def execution(row: Any) -> Execution:
         chain=row[30],
         link=row[31],
         held=row[32],
+    )
+
+
+def claim(row: Any, event: Event, history: Iterable[Record]) -> Claim:
+    """Return a claim from a row of `CLAIMED`, with its event and its journal."""
+    id, *flow, root, replay_of, key, attempt, fence, until, accepted_at, cancelling = row[:15]
+    probation, crashes, scope, order_key, rule, parent, how, bound, chain, link = row[15:]
+    start = Start(
+        execution=id,
+        flow=FlowKey(*flow),
+        event=event,
+        root=root or id,
+        replay_of=replay_of,
+        key=key,
+        order=order_of(scope, order_key, rule),
+        parent=parent,
+        bound=bool(bound) or parent is None,
+        replay=replay(how),
+        chain=chain,
+        link=link,
+    )
+    return Claim(
+        start=start,
+        lease=Lease(id, fence, until, scope is not None, parent, chain),
+        attempt=attempt,
+        accepted_at=accepted_at,
+        cancelling=cancelling,
+        probation=bool(probation),
+        crashes=crashes,
+        history=tuple(history),
     )
 
 

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from halflap.model import ONCE, Event, Execution, FlowKey, LogLine, Order, Record
+from halflap.model import Event, Execution, LogLine, Record
 from halflap.store import reading
 from halflap.store.protocol import Attempt
 from halflap.store.recording import encode_failure, text
-from halflap.store.rules.order import order_of
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _lines = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 
-EXECUTION = (
-    "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
-    " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
-    " order_rule, parent, replay, chain, link"
+TEXTS = (11, 16, 20, 22, 23)
+"""The places of `reading.COLUMNS` that are text, and bytes here."""
+
+
+def _columns(**others: str) -> str:
+    """Return the columns of an execution, some of which its table has otherwise, or lacks."""
+    return ", ".join(others.get(each, each) for each in reading.COLUMNS.split(", "))
+
+
+LIVE = _columns(
+    ended_at="NULL::bigint",
+    reason="''::bytea",
+    result="NULL::bytea",
+    dismissed="false",
+    removed="false",
+    cause="NULL::text",
 )
-LIVE = (
-    f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false,"
-    " NULL::text, ran, held"
-)
-_ENDED = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result"
-LETTER = f"{_ENDED}, false, false, cause, ran, 0::bigint"
-HISTORY = f"{_ENDED}, state = 'failed', body IS NULL, cause, ran, 0::bigint"
+_ENDED = {"due_at": "NULL::bigint", "waiting_for": "''::bytea", "held": "0::bigint"}
+LETTER = _columns(**_ENDED, dismissed="false", removed="false")
+HISTORY = _columns(**_ENDED, dismissed="state = 'failed'", removed="body IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,39 +165,12 @@ def event(row: Sequence[Any]) -> Event:
 
 def execution(row: Sequence[Any]) -> Execution:
     """An execution from `LIVE`, `LETTER` or `HISTORY`."""
-    return Execution(
-        id=row[0],
-        flow=FlowKey(*row[1:7]),
-        state=row[7],
-        attempt=row[8],
-        root=row[9],
-        replay_of=row[10],
-        key=plain(row[11]),
-        accepted_at=row[12],
-        started_at=row[13],
-        failure=reading.failure(row[14]),
-        duplicates=row[15],
-        order=order(row[16], row[17], row[18]),
-        parent=row[19],
-        replay=reading.replay(row[20]),
-        chain=row[21],
-        link=row[22],
-        due_at=row[23],
-        waiting_for=row[24].decode().removesuffix(ONCE),
-        ended_at=row[25],
-        reason=row[26].decode(),
-        result=row[27],
-        dismissed=row[28],
-        payload_removed=row[29],
-        cause=row[30],
-        ran=row[31],
-        held=row[32],
-    )
+    return reading.execution(decoded(row, TEXTS))
 
 
-def order(scope: bytes | None, key: bytes | None, rule: str | None) -> Order | None:
-    """The order that an execution was started in, where it has one."""
-    return order_of(plain(scope), plain(key), rule)
+def decoded(row: Sequence[Any], texts: Collection[int]) -> list[Any]:
+    """Return a row whose texts, in these places, were kept as bytes."""
+    return [plain(each) if place in texts else each for place, each in enumerate(row)]
 
 
 def plain(data: bytes | None) -> str | None:
