@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -26,7 +26,7 @@ from halflap.model import (
     replays_of_bulk,
 )
 from halflap.store.protocol import Claim, Filter, Lease, Position
-from halflap.store.rules.listing import Comparison, Found, Lane, conjunction
+from halflap.store.rules.listing import Comparison, Found, Lane, compare_all, conjunction
 from halflap.store.rules.order import order_of
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
@@ -69,6 +69,7 @@ GROUP BY 1
 """
 COUNT = "SELECT state, count(*) FROM executions"
 OF_BULK = "id BETWEEN ? AND ? AND replay LIKE ?"
+OF_EVENTS = "substr(flow, 1, 1) <> '$'"
 MOST_INSTANCES = 5
 """The most instances of which a group of failures has the ids."""
 LIVE = ("queued", "running", "waiting")
@@ -235,12 +236,16 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "state = ?", (each.value,)
         case "bulk", _:
             return OF_BULK, of_bulk(each.value)
+        case "of events", _:
+            return OF_EVENTS, ()
+        case "in", _ if set(each.value) == set(LIVE):  # spelt as in the partial index
+            return "state IN ('queued', 'running', 'waiting')", ()
         case "in", _:
             return f"{each.column} IN ({', '.join('?' * len(each.value))})", tuple(each.value)
         case "contains", _:
             return f"instr({each.column}, ?) > 0", (each.value,)
         case _:
-            return f"{each.column} = ?", (each.value,)
+            return f"{each.column} {each.how} ?", (each.value,)
 
 
 def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
@@ -286,63 +291,9 @@ def of_bulk(bulk: str) -> tuple[str, str, str]:
     return (*replays_of_bulk(bulk), f"%{bulk}%")
 
 
-def comparisons(which: Filter, kept: Callable[[str | None], object]) -> tuple[list[str], list[Any]]:
-    """Return the clauses of a filter that are the same in every table, and their values.
-
-    kept: returns a key as the store has it.
-    """
-    scope, key = which.order or (None, None)
-    clauses: list[str] = []
-    values: list[Any] = []
-    for text, value in (
-        ("customer =", which.customer),
-        ("instance =", which.instance),
-        ("flow =", which.flow),
-        ("integration =", which.integration),
-        ("version =", which.version),
-        ("record_key =", kept(which.key)),
-        ("order_scope =", kept(scope)),
-        ("order_key =", kept(key)),
-        ("parent =", which.parent),
-        ("chain =", which.chain),
-        ("link =", which.link),
-        ("replay_of =", which.replay_of),
-        ("id >", which.replay_of),  # ids sort by time: a replay comes later
-        ("id <", which.before),
-        ("id >", which.after),
-        (f"{which.time} >=", which.since),
-        (f"{which.time} <", which.until),
-    ):
-        if value is not None:
-            clauses.append(f"{text} ?")
-            values.append(value)
-    if which.bulk is not None:
-        clauses.append(OF_BULK)
-        values += of_bulk(which.bulk)
-    if which.of_events:
-        clauses.append("substr(flow, 1, 1) <> '$'")
-    return clauses, values
-
-
 def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     """A filter as a WHERE clause and its values."""
-    clauses, values = comparisons(which, lambda key: key)
-    for text, value in (
-        ("cause = ?", which.cause),
-        ("status = ?", which.status),
-        ("instr(reason, ?) > 0", which.reason),
-    ):
-        if value is not None:
-            clauses.append(text)
-            values.append(value)
-    if which.dead_letters:
-        clauses.append("state = 'failed' AND dismissed = 0")
-    elif set(which.states) == set(LIVE):  # spelt as in the partial index
-        clauses.append("state IN ('queued', 'running', 'waiting')")
-    elif which.states:
-        clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
-        values += which.states
-    return " AND ".join(clauses) or "1", tuple(values)
+    return conjunction(compare_all(which), compared)
 
 
 def parked(rows: Iterable[tuple[str | bytes, int]]) -> dict[str, int]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.model import (
-    ENDED,
     CauseGroup,
     Clock,
     Event,
@@ -22,14 +21,13 @@ from halflap.model import (
 from halflap.store import reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.history import order_of_list, outcome_of
-from halflap.store.postgres import gates, ordering, rows
+from halflap.store.postgres import gates, listing, ordering, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import PostgresWays
-from halflap.store.postgres.listing import lanes_of_places
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.retention import DAY
-from halflap.store.rules.listing import Found, merge, plan_lanes
+from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_lanes
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
@@ -112,7 +110,11 @@ class PostgresHistory:
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
     ) -> Page:
         limit = which.limit + 1
-        lanes = [each for lane in plan_lanes(which) for each in lanes_of_places(lane, which, after)]
+        lanes = [
+            each
+            for lane in plan_lanes(which)
+            for each in listing.lanes_of_places(lane, which, after)
+        ]
         found: list[Found] = []
         for each in lanes:
             sql, values = each.select(limit, examine)
@@ -234,28 +236,6 @@ class PostgresHistory:
 
 def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
     """Where to look for a filter: each table, its WHERE clause and the values of that."""
-    states = set(which.states)
-    same, values = reading.comparisons(which, rows.kept)
-    clauses = ["true", *(each.replace("?", "%s") for each in same)]
-    live, ended = list(clauses), list(clauses)
-    of_live, of_ended = list(values), list(values)
-    if states and not which.dead_letters:
-        live.append("state = ANY(%s)")
-        of_live.append(sorted(states))
-        ended.append("state = ANY(%s)")
-        of_ended.append(sorted(states))
-    if which.reason:
-        ended.append("position(%s::bytea IN reason) > 0")
-        of_ended.append(which.reason.encode())
-    for column, value in (("cause", which.cause), ("status", which.status)):
-        if value is not None:
-            ended.append(f"{column} = %s")
-            of_ended.append(value)
-    places: list[tuple[str, str, Sequence[Any]]] = []
-    if not which.has_ended:
-        places.append(("executions", " AND ".join(live), of_live))
-    if which.dead_letters or not states or "failed" in states:
-        places.append(("letters", " AND ".join(ended), of_ended))
-    if not which.dead_letters and (not states or states & ENDED):
-        places.append(("history", " AND ".join(ended), of_ended))
-    return places
+    compared = [each for each in compare_all(which) if each.column != "dead"]  # a table of its own
+    where, values = conjunction(compared, listing.compared)
+    return [(place, where, values) for place in listing.places_of(which, which.states)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from halflap.model import ENDED, LIVE
+from halflap.model import ENDED, LIVE, ExecutionState
 from halflap.store.postgres import rows
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import Filter, Position
-from halflap.store.reading import OF_BULK, of_bulk
+from halflap.store.reading import OF_BULK, OF_EVENTS, of_bulk
 from halflap.store.rules.listing import Comparison, Lane, conjunction
 
 COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
@@ -66,7 +66,7 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
             by, rest = (*by, *rest), ()
         if place == "letters":  # all of them are dead letters, and failed
             rest = tuple(each for each in rest if each.column not in ("dead", "state"))
-        text, values = conjunction(by, _compared)
+        text, values = conjunction(by, compared)
         time = which.time
         for bound, value in ((">=", which.since), ("<", which.until)):
             if value is not None:
@@ -77,12 +77,17 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
             text = f"{text} AND {time} <= %s AND ({time}, id) < (%s, %s)"
             values = (*values, after[0], *after)
         source = f"FROM {place} WHERE {text} ORDER BY {time} DESC, id DESC"
-        yield PlaceLane(place, source, values, *conjunction(rest, _compared), time)
+        yield PlaceLane(place, source, values, *conjunction(rest, compared), time)
 
 
 def _places(lane: Lane, which: Filter) -> Iterator[str]:
     own = [each.value for each in lane.by if each.column == "state" and each.how != "live"]
-    states = set(own or which.states)
+    return places_of(which, own or which.states)
+
+
+def places_of(which: Filter, some: Collection[ExecutionState]) -> Iterator[str]:
+    """Yield the tables in which there may be what a filter looks for, in some states."""
+    states = set(some)
     if not which.has_ended and (not states or states & LIVE):
         yield "executions"
     if which.dead_letters or not states or "failed" in states:
@@ -91,7 +96,8 @@ def _places(lane: Lane, which: Filter) -> Iterator[str]:
         yield "history"
 
 
-def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
+def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
+    """Return a comparison as SQL, with its values."""
     match each.how, each.column:
         case "=", "record_key" | "order_scope" | "order_key":
             return f"{each.column} = %s", (each.value.encode(),)
@@ -99,6 +105,8 @@ def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "state IN ('failed', 'cancelled', 'ignored') AND state = %s", (each.value,)
         case "bulk", _:
             return OF_BULK.replace("?", "%s"), of_bulk(each.value)
+        case "of events", _:
+            return OF_EVENTS, ()
         case "ended", _:
             return "state = %s", (each.value,)
         case "live", _:  # a table of its own
@@ -108,4 +116,4 @@ def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
         case "contains", _:
             return f"position(%s::bytea IN {each.column}) > 0", (each.value.encode(),)
         case _:
-            return f"{each.column} = %s", (each.value,)
+            return f"{each.column} {each.how} %s", (each.value,)

@@ -1,4 +1,4 @@
-"""By which index a list of executions is read, and what is compared of each row: the same on all stores.
+"""Comparisons of a filter, and the index by which a list of executions is read: the same on all stores.
 
 A list is read newest acceptance first, along one index; a period of what has ended (`Filter.time`) newest
 end first. Of what the filter says besides, each row is compared, up to `MOST_EXAMINED` rows; where the
@@ -38,7 +38,7 @@ two come dead letters and unusual states, along which reasons are found too."""
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A column, how it is compared (`=`, `in`, `contains`, `live`, `ended`) and with what."""
+    """A column, how it is compared with what: an operator of SQL, or a word (`in`, `contains`, …)."""
 
     column: str
     how: str
@@ -62,28 +62,50 @@ class Found:
     stopped_at: Position | None
 
 
-def plan_lanes(which: Filter) -> list[Lane]:
-    """Return along which indexes a filter is read: one, or one for each of several states."""
+def compare(which: Filter) -> dict[str, Comparison]:
+    """Return what a page compares of each row, by column."""
+    scope, key = which.order or (None, None)
     columns = [(c, getattr(which, name)) for c, name in (*COLUMNS, *MORE_COLUMNS)]
-    equal = {
+    columns += [("order_scope", scope), ("order_key", key)]
+    found = {
         column: Comparison(column, "=", value) for column, value in columns if value is not None
     }
-    rest = dict[str, Comparison](equal)
-    states = () if which.dead_letters else tuple(dict.fromkeys(which.states))
     if which.dead_letters:
-        rest["dead"] = Comparison("dead", "=", True)
-    elif states:
-        rest["state"] = Comparison("state", "in", states)
+        found["dead"] = Comparison("dead", "=", True)
+    elif which.states:
+        found["state"] = Comparison("state", "in", tuple(dict.fromkeys(which.states)))
     if which.reason:
-        rest["reason"] = Comparison("reason", "contains", which.reason)
-    for column, value in zip(("order_scope", "order_key"), which.order or (), strict=False):
-        rest[column] = Comparison(column, "=", value)
+        found["reason"] = Comparison("reason", "contains", which.reason)
+    if which.bulk is not None:
+        found["bulk"] = Comparison("replay", "bulk", which.bulk)
+    return found
+
+
+def compare_all(which: Filter) -> list[Comparison]:
+    """Return all that a filter compares."""
+    more = (
+        ("chain", "=", which.chain),
+        ("link", "=", which.link),
+        ("id", ">", which.replay_of),  # ids sort by time: a replay comes later
+        ("id", "<", which.before),
+        ("id", ">", which.after),
+        (which.time, ">=", which.since),
+        (which.time, "<", which.until),
+        ("flow", "of events", which.of_events or None),
+    )
+    found = [Comparison(*each) for each in more if each[2] is not None]
+    return [*compare(which).values(), *found]
+
+
+def plan_lanes(which: Filter) -> list[Lane]:
+    """Return along which indexes a filter is read: one, or one for each of several states."""
+    rest = compare(which)
+    states = () if which.dead_letters else tuple(dict.fromkeys(which.states))
 
     def lane(index: str, *by: Comparison, but: str = "") -> Lane:
         return Lane(index, by, tuple(each for name, each in rest.items() if name != (but or index)))
 
     if which.bulk is not None:
-        rest["bulk"] = Comparison("replay", "bulk", which.bulk)
         return [lane("bulk", rest["bulk"])]
     if which.reason:  # what succeeds has none
         states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
@@ -92,8 +114,8 @@ def plan_lanes(which: Filter) -> list[Lane]:
         among = ("failed",) if is_failed else states
         return [lane("end", Comparison("state", "ended", each), but="state") for each in among]
     for column, _ in COLUMNS:
-        if column in equal:
-            return [lane(column, equal[column])]
+        if column in rest:
+            return [lane(column, rest[column])]
     if which.dead_letters:
         return [lane("dead", rest["dead"])]
     if states and LIVE.issuperset(states) and not which.reason:
@@ -101,8 +123,8 @@ def plan_lanes(which: Filter) -> list[Lane]:
     if which.reason or (states and UNUSUAL.issuperset(states)):
         return [lane("state", Comparison("state", "=", each)) for each in states]
     for column, _ in MORE_COLUMNS:
-        if column in equal:
-            return [lane(column, equal[column])]
+        if column in rest:
+            return [lane(column, rest[column])]
     return [lane("time")]
 
 
