@@ -25,6 +25,15 @@ def cleaned(text: str) -> str:
     return "\n".join(each[margin:] for each in lines)
 
 
+def quoted(text: str) -> list[str]:
+    """Write a text over several lines as a literal; once it is indented, `cleaned` gives it back."""
+    quote = "'''" if '"""' in text else '"""'
+    shown = text.replace("\\", "\\\\").replace(quote, f"\\{quote[0]}" * 3)
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in shown)
+    shown = re.sub(r" $", r"\\x20", shown, flags=re.MULTILINE)
+    return [quote, *shown.split("\n"), f"{quote},"]
+
+
 def place_of(text: str, frame: FrameType) -> CodePlace:
     """Where a text stands that is written out in the source which calls with it.
 

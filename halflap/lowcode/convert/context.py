@@ -7,11 +7,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from halflap.lowcode.convert.layout import text
 from halflap.lowcode.convert.names import ImportedNames
 from halflap.lowcode.convert.remarks import Remarks
 from halflap.lowcode.document import Document
 from halflap.lowcode.names import components_in
+from halflap.lowcode.python import text
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import SourceText
 from halflap.sdk import registry
@@ -20,8 +20,6 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Trigger
-
-BUILT_IN = "halflap.components."
 
 
 class WrittenModule:
@@ -44,10 +42,10 @@ class WrittenModule:
         self.names = ImportedNames(self.flows, components_in(source.data))
         self.integration = self.names.own("integration")
         self.settings = self.names.own("Settings") if document.config else self.names.use("Config")
-        self.pairs = {each: self._pairs(each) for each in document.pairs}
-
-    def _pairs(self, name: str) -> str:
-        return self.names.own(f"{name}_pairs" if name in self.flows else name)
+        self.pairs = {
+            each: self.names.own(f"{each}_pairs" if each in self.flows else each)
+            for each in document.pairs
+        }
 
     def has_url(self, flow: str) -> bool:
         """Return whether every instance has a URL for a flow."""
@@ -57,21 +55,20 @@ class WrittenModule:
         """Return the name of a component's module, and the module."""
         component = self.components.component(name)
         path = registry.module(name)
-        if path is not None and registry.component(name) is component:
-            module = import_module(path)
-            if path.startswith(BUILT_IN):
-                return self.names.use(name), module
-            return self.names.module(path), module
-        return self.names.module(name), sys.modules.get(name)
+        if path is None or registry.component(name) is not component:
+            return self.names.module(name), sys.modules.get(name)
+        module = import_module(path)
+        built_in = path.startswith("halflap.components.")
+        return (self.names.use if built_in else self.names.module)(
+            name if built_in else path
+        ), module
 
     def member(self, made: Action[..., Any] | Trigger[..., Any]) -> str:
         """An action or a trigger, as it is named in Python."""
-        where = made.function.__module__
-        found = self._named(made, made.short_name, made.component, where)
-        if found is not None:
-            return found
+        where, component = made.function.__module__, made.component
         held = "actions" if isinstance(made, Action) else "triggers"
-        return f"{self._owner(made.component)}.{held}[{text(made.short_name)}]"
+        found = self._named(made, made.short_name, component, where)
+        return found or f"{self._owner(component)}.{held}[{text(made.short_name)}]"
 
     def connection(self, kind: type[Connection], component: str) -> str:
         """The type of a component's connection, as it is named in Python."""

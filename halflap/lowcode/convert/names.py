@@ -18,11 +18,14 @@ STANDARD = {
     "UTC": "datetime",
     "Path": "pathlib",
 }
-OTHERS = {"Field": "pydantic"}
-OURS = dict.fromkeys(
-    ("CustomerInfo", "InstanceInfo", "Run", "called", "in_turn", "make_request"), "halflap.testing"
-)
-PLACES = {**STANDARD, **OTHERS, **OURS}
+PLACES = {
+    **STANDARD,
+    "Field": "pydantic",
+    **dict.fromkeys(
+        ("CustomerInfo", "InstanceInfo", "Run", "called", "in_turn", "make_request"),
+        "halflap.testing",
+    ),
+}
 """Where a name is imported from, unless it is one of Halflap's own."""
 RESERVED = frozenset(
     (
@@ -51,12 +54,11 @@ class ImportedNames:
 
     def free(self, name: str, taken: Iterable[str] = ()) -> str:
         """A name like this one that nothing else has."""
-        avoided = {*self._own, *RESERVED, *self._imported, *self._components}
-        avoided |= set(self._modules.values())
-        made, number = f"{name}_" if name in avoided else name, 2
-        avoided |= set(taken)
+        avoided = self._own | RESERVED | self._imported | self._components
+        avoided |= {*self._modules.values(), *taken}
+        made, number = name, 1
         while made in avoided:
-            made, number = f"{name}_{number}", number + 1
+            made, number = f"{name}_{number if number > 1 else ''}", number + 1
         return made
 
     def own(self, name: str) -> str:
@@ -78,47 +80,35 @@ class ImportedNames:
         """A module of the project, or installed; what it is called here."""
         if name not in self._modules:
             short = name.rpartition(".")[2]
-            taken = {*self._own, *self._imported, *self._modules.values()}
+            taken = self._own | self._imported | {*self._modules.values()}
             self._modules[name] = self.free(f"{short}_app") if short in taken else short
         return self._modules[name]
 
     def lines(self, body: str) -> list[str]:
         """The imports of what a module's body names, as they are sorted."""
         named = {each.id for each in ast.walk(ast.parse(body)) if isinstance(each, ast.Name)}
-        self._used &= named
-        self._modules = {path: called for path, called in self._modules.items() if called in named}
+        blocks: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for path, called in sorted(self._modules.items()):
+            if called in named:
+                blocks[1].append(_import(path, called))
         by_module: dict[str, list[str]] = {}
-        for name in sorted(self._used, key=_order):
-            module = PLACES.get(name, "halflap")
-            by_module.setdefault(module, []).append(name)
-        standard = [self._from(each, by_module[each]) for each in _sorted(STANDARD, by_module)]
-        modules = sorted(self._modules.items(), key=lambda each: ("." in each[0], each))
-        others = [_import(name, called) for name, called in modules]
-        others += [self._from(each, by_module[each]) for each in _sorted(OTHERS, by_module)]
-        ours = [
-            self._from(each, by_module[each])
-            for each in ("halflap", "halflap.testing")
-            if each in by_module
-        ]
-        blocks = [block for block in (standard, others, ours) if block]
-        return [line for block in blocks for line in (*block, "")]
-
-    def _from(self, module: str, names: list[str]) -> str:
-        line = f"from {module} import {', '.join(names)}"
-        if len(line) <= 100:
-            return line
-        return "\n".join([f"from {module} import (", *(f"    {each}," for each in names), ")"])
-
-
-def _sorted(of: dict[str, str], used: dict[str, list[str]]) -> list[str]:
-    return sorted({each for each in of.values() if each in used})
+        for name in sorted(self._used & named, key=_order):
+            by_module.setdefault(PLACES.get(name, "halflap"), []).append(name)
+        for module, names in sorted(by_module.items()):
+            at = 0 if module in STANDARD.values() else 2 if module.startswith("halflap") else 1
+            line = f"from {module} import {', '.join(names)}"
+            if len(line) > 100:
+                line = "\n    ".join([f"from {module} import (", *(f"{each}," for each in names)])
+                line += "\n)"
+            blocks[at].append(line)
+        ordered = (sorted(each, key=lambda line: line.startswith("from")) for each in blocks)
+        return [line for block in ordered if block for line in (*block, "")]
 
 
 def _import(name: str, called: str) -> str:
-    if "." not in name:
-        return f"import {name}" if name == called else f"import {name} as {called}"
     package, _, last = name.rpartition(".")
-    return f"from {package} import {last}" + ("" if last == called else f" as {called}")
+    line = f"from {package} import {last}" if package else f"import {name}"
+    return line if last == called else f"{line} as {called}"
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import unicodedata
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from keyword import iskeyword
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import WrittenModule
-from halflap.lowcode.convert.layout import (
-    Brackets,
-    Piece,
-    call,
-    call_with,
-    joined,
-    lines,
-    text,
-)
 from halflap.lowcode.convert.names import ImportedNames
 from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.values import PythonScope, constant, display
+from halflap.lowcode.convert.values import PythonScope
 from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
+from halflap.lowcode.python import call, display, indented, laid_out, text
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import SourceText
 
 LONGEST_NAME = 60
 LOCAL = ("run", "result", "each")
@@ -43,14 +33,14 @@ def to_pytest(source: SourceText, components: Components, module: str, *, folder
     folder: where the document is, seen from the folder of the tests, for the files that they send.
     """
     document = document_of(source)
-    converted = WrittenModule(source, document, build(source, components), components)
+    integration = build(source, components)
+    converted = WrittenModule(source, document, integration, components)
     names = list(_names(document.tests))
-    made = WrittenModule(source, document, build(source, components), components)
+    made = WrittenModule(source, document, integration, components)
     made.names = ImportedNames((*names, *LOCAL))
-    parts = [
-        _Test(converted, made, module, folder, at).lines(name) for at, name in enumerate(names)
-    ]
-    body = "\n\n\n".join("\n".join(each) for each in parts)
+    writer = _TestWriter(converted, PythonScope(made), module, folder)
+    parts = [writer.lines(name, at) for at, name in enumerate(names)]
+    body = "\n\n\n".join("\n".join(laid_out(each)) for each in parts)
     imports = "\n".join(made.names.lines(body))
     return f'"""Tests of {document.title or document.name}."""\n\n{imports}\n\n{body}\n'
 
@@ -74,41 +64,42 @@ def _words(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain.replace("'", "")).strip("_")
 
 
-class _Test:
-    """Writes one test."""
+class _TestWriter:
+    """Writes tests of the module `called`."""
 
     def __init__(
-        self, converted: WrittenModule, module: WrittenModule, called: str, folder: str, at: int
+        self, converted: WrittenModule, scope: PythonScope, called: str, folder: str
     ) -> None:
         self._converted = converted
-        self._module = module
+        self._module = scope.module
         self._called = called
         self._folder = folder
-        self._path: Path = ("tests", at)
-        self._test = module.document.tests[at]
-        self._scope = PythonScope(module)
+        self._use = scope.use
+        self._value = scope.constant
 
-    def lines(self, name: str) -> list[str]:
-        """The function, line by line."""
-        run = self._module.names.use("Run")
-        said = self._module.remarks.of(self._path)
-        if len(_words(self._test.name)) > LONGEST_NAME:
-            said = [*said, *textwrap.wrap(self._test.name, 98)]
-        made = [f"# {each}".rstrip() for each in said]
-        made.append(f"async def {name}(run: {run}) -> None:")
-        ran = call_with("await run", [self._flow(self._test.flow), *self._event()], self._options())
-        for each in (joined("result = ", ran), *self._expected()):
-            made += lines(each, 4)
-        return made
+    def lines(self, name: str, at: int) -> list[str]:
+        """The function of a test, line by line."""
+        test = self._module.document.tests[at]
+        remarks = self._module.remarks.of(("tests", at))
+        if len(_words(test.name)) > LONGEST_NAME:
+            remarks.append(test.name)
+        try:
+            args = [self._flow(test.flow), *self._event(test)]
+            ran = call("await run", args, self._options(test))
+            body = [f"result = {ran}", *self._expected(test)]
+        except DefinitionError as error:
+            where = self._module.source.at(("tests", at))
+            raise NotConvertible(error.message, where=where) from None
+        head = f"async def {name}(run: {self._use('Run')}) -> None:"
+        return [*(f"# {each}".rstrip() for each in remarks), head, *indented(body)]
 
     # What came --------------------------------------------------------------------------------
 
-    def _event(self) -> list[Piece]:
-        test = self._test
+    def _event(self, test: TestPart) -> list[str]:
         if not test.model_fields_set & REQUEST:
             return [] if test.event is None else [self._value(test.event)]
         body = self._value(test.event) if test.body is None else self._body(test.body)
-        named = list(self._headers())
+        named = list(self._headers(test))
         if test.method != "POST":
             named.append(("method", text(test.method)))
         if test.path:
@@ -119,27 +110,25 @@ class _Test:
         if test.now is not None:
             named.append(("received_at", self._time(test.now)))
         given = [] if test.body is None and test.event is None else [body]
-        return [call_with(self._use("make_request"), given, named)]
+        return [call(self._use("make_request"), given, named)]
 
-    def _headers(self) -> Iterator[tuple[str, Piece]]:
-        headers, body = self._test.headers, self._test.body
+    def _headers(self, test: TestPart) -> Iterator[tuple[str, str]]:
+        headers, body = test.headers, test.body
         if body is not None and not any(each.lower() == "content-type" for each in headers):
             headers = {"Content-Type": body.content_type, **headers}
         if headers:
             yield "headers", self._value(headers)
 
-    def _body(self, body: BodyPart) -> Piece:
+    def _body(self, body: BodyPart) -> str:
         if body.file is None:
             shown = repr(b64decode(body.base64 or ""))
             return f'b"{shown[2:-1]}"' if '"' not in shown else shown
         file = body.file if self._folder == "." else f"{self._folder}/{body.file}"
-        here = f"{self._use('Path')}(__file__).parent"
-        return joined(call(f"{here}.joinpath", text(file)), ".read_bytes()")
+        return f"{self._use('Path')}(__file__).parent.joinpath({text(file)}).read_bytes()"
 
-    def _options(self) -> Iterator[tuple[str, Piece]]:
-        test = self._test
+    def _options(self, test: TestPart) -> Iterator[tuple[str, str]]:
         if not test.model_fields_set & REQUEST:
-            yield from self._headers()
+            yield from self._headers(test)
         if test.config:
             yield "config", self._value(test.config)
         if test.state:
@@ -167,47 +156,40 @@ class _Test:
             stubs = ((self._target(name), self._answer(each)) for name, each in test.stubs.items())
             yield "stubs", display(stubs)
 
-    def _customer(self, part: CustomerPart) -> Piece:
+    def _customer(self, part: CustomerPart) -> str:
         if part.model_fields_set <= {"name"}:
             return text(part.name)
         more = [] if part.external_id is None else [text(part.external_id)]
-        return call(self._use("CustomerInfo"), text(part.id), text(part.name), *more)
+        return call(self._use("CustomerInfo"), [text(part.id), text(part.name), *more])
 
-    def _instance(self, part: InstancePart) -> Piece:
+    def _instance(self, part: InstancePart) -> str:
         if part.model_fields_set <= {"name"}:
             return text(part.name)
-        return call(self._use("InstanceInfo"), text(part.id), text(part.name))
+        return call(self._use("InstanceInfo"), [text(part.id), text(part.name)])
 
-    def _time(self, value: datetime) -> Piece:
-        at = value.astimezone(UTC)
-        parts = [at.hour, at.minute, at.second, at.microsecond]
-        while parts and not parts[-1]:
-            parts.pop()
-        whole = map(str, (at.year, at.month, at.day, *parts))
-        return call(self._use("datetime"), *whole, joined("tzinfo=", self._use("UTC")))
+    def _time(self, value: datetime) -> str:
+        return self._value(value.astimezone(UTC))
 
-    def _answer(self, stub: Any) -> Piece:
+    def _answer(self, stub: Any) -> str:
         """A stub's answer, as its document writes it."""
         given: Mapping[str, Any] = cast("Mapping[str, Any]", stub) if isinstance(stub, dict) else {}
         if "$sequence" in given:
-            return call(self._use("in_turn"), *map(self._answer, given["$sequence"]))
+            return call(self._use("in_turn"), map(self._answer, given["$sequence"]))
         if "$error" in given:
-            named = (
-                [] if given.get("status") is None else [("status", self._value(given["status"]))]
-            )
-            return call_with(self._use("UpstreamError"), [text(str(given["$error"]))], named)
+            status = given.get("status")
+            named = [] if status is None else [("status", self._value(status))]
+            return call(self._use("UpstreamError"), [text(str(given["$error"]))], named)
         return self._value(stub)
 
     # What has to happen -----------------------------------------------------------------------
 
-    def _expected(self) -> Iterator[Piece]:
-        test = self._test
+    def _expected(self, test: TestPart) -> Iterator[str]:
         yield f"assert result.state == {text(test.outcome)}, result.reason"
         if test.reason:
-            yield joined("assert ", text(test.reason), " in result.reason")
+            yield f"assert {text(test.reason)} in result.reason"
         if test.expect is not None:
             calls = (self._call(*each) for one in test.expect for each in one.items())
-            yield joined("assert result.calls == ", Brackets("[", tuple(calls), "]", "display"))
+            yield f"assert result.calls == [{', '.join(calls)}]"
         answer: Any = test.answer
         reply = cast("dict[str, Any]", answer).get("$reply") if isinstance(answer, dict) else None
         if isinstance(reply, dict) and reply:
@@ -217,69 +199,45 @@ class _Test:
             yield self._equal("result.result", answer)
         after = test.after
         for key, value in after.state.items():
-            yield self._kept("result.stored", key, value)
+            yield self._stored("result.stored", key, value)
         for scope, values in after.shared.model_dump().items():
             for key, value in values.items():
-                yield self._kept(f"result.shared[{text(scope)}]", key, value)
+                yield self._stored(f"result.shared[{text(scope)}]", key, value)
         for name, pairs in after.paired.items():
             sides = list(self._module.document.pairs[name].sides)
             ordered = sorted(pairs, key=lambda ids: [ids[each] for each in sides])
             yield self._equal(f"result.paired[{text(name)}]", ordered)
         for each in test.logs:
-            yield joined("assert any(", text(each), " in each.message for each in result.logs)")
+            yield f"assert any({text(each)} in each.message for each in result.logs)"
 
-    def _call(self, name: str, inputs: Mapping[str, Any] | None) -> Piece:
-        given = (inputs or {}).items()
-        named = [(key, self._value(each)) for key, each in given if _is_argument(key)]
-        others = [(text(key), self._value(each)) for key, each in given if not _is_argument(key)]
-        args: list[Piece] = [self._target(name)]
-        if not others:
-            return call_with(self._use("called"), args, named)
-        items = [*(joined(f"{key}=", each) for key, each in named), joined("**", display(others))]
-        return call(self._use("called"), *args, *items)
+    def _call(self, name: str, inputs: Mapping[str, Any] | None) -> str:
+        named = ((key, self._value(each)) for key, each in (inputs or {}).items())
+        return call(self._use("called"), [self._target(name)], named)
 
-    def _kept(self, held: str, key: str, value: Any) -> Piece:
-        if value is None:
-            return joined("assert ", call(f"{held}.get", text(key)), " is None")
-        return self._equal(f"{held}[{text(key)}]", value)
+    def _stored(self, held: str, key: str, value: Any) -> str:
+        return self._equal(f"{held}.get({text(key)})", value)
 
-    def _equal(self, shown: str, value: Any) -> Piece:
+    def _equal(self, shown: str, value: Any) -> str:
         sign = "is" if value is None or isinstance(value, bool) else "=="
-        return joined(f"assert {shown} {sign} ", self._value(value))
+        return f"assert {shown} {sign} {self._value(value)}"
 
     # Names ------------------------------------------------------------------------------------
 
-    def _use(self, name: str) -> str:
-        return self._module.names.use(name)
-
-    def _value(self, value: Any) -> Piece:
-        return constant(self._scope, value)
-
     def _flow(self, name: str) -> str:
         if name not in self._module.flows:
-            raise NotConvertible(
-                f"there is no flow {name!r}", where=self._module.source.at((*self._path, "flow"))
-            )
-        function = self._converted.names.flow(name)
-        return f"{self._module.names.module(self._called)}.{function}"
+            raise DefinitionError(f"there is no flow {name!r}")
+        return self._member(self._converted.names.flow(name))
 
     def _pairs(self, name: str) -> str:
         if name not in self._converted.pairs:
-            raise NotConvertible(
-                f"there are no pairs {name!r}",
-                where=self._module.source.at((*self._path, "paired")),
-            )
-        return f"{self._module.names.module(self._called)}.{self._converted.pairs[name]}"
+            raise DefinitionError(f"there are no pairs {name!r}")
+        return self._member(self._converted.pairs[name])
+
+    def _member(self, name: str) -> str:
+        return f"{self._module.names.module(self._called)}.{name}"
 
     def _target(self, name: str) -> str:
         """An action or a flow that is called."""
         if name in self._module.flows:
             return self._flow(name)
-        try:
-            return self._module.member(self._module.components.action(name))
-        except DefinitionError as error:
-            raise NotConvertible(error.message, where=self._module.source.at(self._path)) from None
-
-
-def _is_argument(name: str) -> bool:
-    return name.isidentifier() and not iskeyword(name)
+        return self._module.member(self._module.components.action(name))

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Protocol, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from halflap.lowcode.convert.layout import text
 from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.python import text
+
+if TYPE_CHECKING:
+    from halflap.lowcode.convert.values import PythonScope
 
 LONGEST = 72
 """A longer translation is read less easily than the expression itself."""
@@ -98,19 +101,7 @@ class Term:
         return self.kind.base in bases and not (self.kind.null or self.kind.missing)
 
 
-class TermNames(Protocol):
-    """The names that an expression reads, as Python."""
-
-    def root(self, name: str, path: tuple[str, ...]) -> tuple[Term, tuple[str, ...]] | None:
-        """Return the term of a name, with as much of the path as belongs to it, and the rest."""
-        ...
-
-    def use(self, name: str) -> str:
-        """Import a name of the public API; return what it is called in the module."""
-        ...
-
-
-def literal(value: Any, names: TermNames) -> Term | None:
+def literal(value: Any, scope: PythonScope) -> Term | None:
     """Return a constant of the document; None of an object or a list."""
     match value:
         case None:
@@ -120,22 +111,22 @@ def literal(value: Any, names: TermNames) -> Term | None:
         case int():
             return Term(str(value), INTEGER, ATOM if value >= 0 else COMPARISON + 1, literal=True)
         case Decimal():
-            return Term(f'{names.use("Decimal")}("{value}")', DECIMAL, literal=True)
+            return Term(f'{scope.use("Decimal")}("{value}")', DECIMAL, literal=True)
         case str():
             return Term(text(value), TEXT, literal=True)
         case _:
             return None
 
 
-def term_of(node: Node, names: TermNames) -> Term | None:
+def term_of(node: Node, scope: PythonScope) -> Term | None:
     """Return an expression as Python; None where that is not exactly the same, or too long."""
-    found = _term(node, names)
+    found = _term(node, scope)
     return None if found is None or len(found.text) > LONGEST else found
 
 
-def _term(node: Node, names: TermNames) -> Term | None:
+def _term(node: Node, scope: PythonScope) -> Term | None:
     write = _WRITERS.get(node.kind)
-    return write(node, names) if write is not None and is_bare(node) else None
+    return write(node, scope) if write is not None and is_bare(node) else None
 
 
 def is_bare(node: Node) -> bool:
@@ -152,11 +143,11 @@ def is_bare(node: Node) -> bool:
     )
 
 
-def _path(node: Node, names: TermNames) -> Term | None:
+def _path(node: Node, scope: PythonScope) -> Term | None:
     if not all(each.kind == "name" and is_bare(each) for each in node.items):
         return None
     first, *rest = (cast(str, each.value) for each in node.items)
-    found = names.root(first, tuple(rest))
+    found = scope.root(first, tuple(rest))
     if found is None:
         return None
     root, path = found
@@ -169,17 +160,17 @@ def _path(node: Node, names: TermNames) -> Term | None:
             if term.kind.base not in ("json", "closed", "model", "list"):
                 return None
             under = ", ".join(map(text, path[at:]))
-            return Term(f"{names.use('at')}({term.text}, {under})", MAYBE)
+            return Term(f"{scope.use('at')}({term.text}, {under})", MAYBE)
         term = Term(f"{term.text}.{field[0]}", field[1])
     return term
 
 
-def _block(node: Node, names: TermNames) -> Term | None:
-    return _term(node.items[0], names) if len(node.items) == 1 else None
+def _block(node: Node, scope: PythonScope) -> Term | None:
+    return _term(node.items[0], scope) if len(node.items) == 1 else None
 
 
-def _binary(node: Node, names: TermNames) -> Term | None:
-    left, right = _term(cast(Node, node.left), names), _term(cast(Node, node.right), names)
+def _binary(node: Node, scope: PythonScope) -> Term | None:
+    left, right = _term(cast(Node, node.left), scope), _term(cast(Node, node.right), scope)
     if left is None or right is None:
         return None
     match node.value:
@@ -226,18 +217,18 @@ def _compares_alike(left: Term, right: Term) -> bool:
     return (one == other and one in ("text", "boolean")) or {one, other} <= set(NUMBERS)
 
 
-def _call(node: Node, names: TermNames) -> Term | None:
+def _call(node: Node, scope: PythonScope) -> Term | None:
     callee = cast(Node, node.left)
     if (callee.kind, callee.value, len(node.items)) != ("variable", "not", 1):
         return None
-    given = _term(node.items[0], names)
+    given = _term(node.items[0], scope)
     if given is None or not given.surely("boolean"):
         return None
     return Term(f"not {given.within(NOT - 1)}", BOOLEAN, NOT)
 
 
-_WRITERS: dict[str, Callable[[Node, TermNames], Term | None]] = {
-    "literal": lambda node, names: literal(node.value, names),
+_WRITERS: dict[str, Callable[[Node, PythonScope], Term | None]] = {
+    "literal": lambda node, scope: literal(node.value, scope),
     "path": _path,
     "block": _block,
     "binary": _binary,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -14,66 +15,58 @@ from pydantic import SecretStr, ValidationError
 from halflap.errors import ExpressionError
 from halflap.lowcode.asked import as_text
 from halflap.lowcode.convert.context import WrittenModule
-from halflap.lowcode.convert.layout import Brackets, Piece, call, call_with, joined, text
-from halflap.lowcode.convert.terms import (
-    INTEGER,
-    JSON,
-    TEXT,
-    Kind,
-    Term,
-    kind_of,
-    literal,
-    term_of,
-)
+from halflap.lowcode.convert.terms import INTEGER, JSON, TEXT, Kind, Term, kind_of, literal, term_of
+from halflap.lowcode.expressions import Expression
+from halflap.lowcode.python import call, display, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
-from halflap.sdk.schema import InputField, Unset
+from halflap.sdk.schema import InputField
 
 _CUSTOMER = {"id": TEXT, "name": TEXT, "external_id": replace(TEXT, null=True)}
-_UNITS = {
-    "days": 86_400_000_000,
-    "hours": 3_600_000_000,
-    "minutes": 60_000_000,
-    "seconds": 1_000_000,
-}
+_UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
+_SCALARS = ("text", "integer", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
 class PythonScope:
-    """The names in scope at one place of a flow, each with its Python and its kind.
+    """A place of the document, and the names in scope there, each with its Python and its kind.
 
     taken: the names of Python that are in use around this place, in scope or not.
     """
 
     module: WrittenModule
     names: Mapping[str, Term] = field(default_factory=dict[str, Term])
+    path: Path = ()
     taken: frozenset[str] = frozenset()
 
+    def at(self, *path: str | int) -> PythonScope:
+        """Return the scope of a part of what stands here."""
+        return replace(self, path=(*self.path, *path))
+
     def use(self, name: str) -> str:
-        """See `terms.Names`."""
+        """Import a name of the public API; return what it is called in the module."""
         return self.module.names.use(name)
 
     def root(self, name: str, path: tuple[str, ...]) -> tuple[Term, tuple[str, ...]] | None:
-        """See `terms.Names`."""
+        """Return the term of a name, with as much of the path as belongs to it, and the rest."""
         if name in self.names:
             return self.names[name], path
-        flow = self.module.names.flow
         match name, path:
-            case "config", (field, *rest) if field not in self.module.connections:
-                found = self.module.config.model_fields.get(field)
+            case "config", (member, *rest) if member not in self.module.connections:
+                found = self.module.config.model_fields.get(member)
                 if found is None:
                     return None
-                return Term(f"ctx.config.{field}", kind_of(found.annotation)), tuple(rest)
-            case "urls", (name,) if self.module.has_url(name):
-                return Term(f"ctx.url({flow(name)})", TEXT), ()
-            case "secrets", (name,) if self.module.has_url(name):
-                return Term(f"ctx.secret({flow(name)})", Kind("secret")), ()
-            case "customer", (field,) if field in _CUSTOMER:
-                return Term(f"ctx.customer.{field}", _CUSTOMER[field]), ()
-            case "instance", ("id" | "name" as field,):
-                return Term(f"ctx.instance.{field}", TEXT), ()
+                return Term(f"ctx.config.{member}", kind_of(found.annotation)), tuple(rest)
+            case "urls", (flow,) if self.module.has_url(flow):
+                return Term(f"ctx.url({self.module.names.flow(flow)})", TEXT), ()
+            case "secrets", (flow,) if self.module.has_url(flow):
+                return Term(self._secret(flow), Kind("secret")), ()
+            case "customer", (member,) if member in _CUSTOMER:
+                return Term(f"ctx.customer.{member}", _CUSTOMER[member]), ()
+            case "instance", ("id" | "name" as member,):
+                return Term(f"ctx.instance.{member}", TEXT), ()
             case "execution", ("id",):
                 return Term("ctx.execution", TEXT), ()
             case "execution", ("attempt",):
@@ -81,7 +74,10 @@ class PythonScope:
             case _:
                 return None
 
-    def whole(self, name: str) -> Piece | None:
+    def _secret(self, flow: str) -> str:
+        return f"ctx.secret({self.module.names.flow(flow)})"
+
+    def _whole(self, name: str) -> str | None:
         """Return all that a name stands for; None where there is nothing of that name."""
         if name in self.names:
             return self.names[name].text
@@ -92,218 +88,170 @@ class PythonScope:
                 return "ctx.flow_urls"
             case "secrets":
                 flows = (each for each in self.module.flows if self.module.has_url(each))
-                return display(
-                    (text(each), f"ctx.secret({self.module.names.flow(each)})") for each in flows
-                )
+                return display((text(each), self._secret(each)) for each in flows)
             case "execution":
                 return display([('"id"', "ctx.execution"), ('"attempt"', "ctx.attempt")])
             case _:
                 return None
 
+    # Templates --------------------------------------------------------------------------------
 
-def display(members: Any) -> Piece:
-    """Return a dict, written out."""
-    items = tuple(joined(name, ": ", value) for name, value in members)
-    return Brackets("{", items, "}", "display")
+    def evaluated(self, value: str, method: str = "") -> str:
+        """Return a call of `expr`, which evaluates an expression as the document does."""
+        expression = self._expression(value)
+        names = dict.fromkeys(each.path[0] for each in expression.names())
+        named = [(name, found) for name in names if (found := self._whole(name)) is not None]
+        shown = expression.text
+        if "\n" in shown and not re.search(r"[\"'`/]", shown):
+            shown = " ".join(shown.split())
+        return call(self.use("expr") + (f".{method}" if method else ""), [text(shown)], named)
+
+    def _expression(self, value: str) -> Expression:
+        return expression_at(value, self.module.source, self.path).expression
+
+    def term(self, given: Any) -> Term | None:
+        """Return a constant or an expression in plain Python; None where only `expr` does the same."""
+        if is_expression(given):
+            return term_of(self._expression(given).tree, self)
+        return literal(_unquoted(given), self)
+
+    def value(self, given: Any, *path: str | int, maybe: bool = False) -> str:
+        """Return a template as JSON.
+
+        An expression that finds nothing is None; with `maybe` it is `UNSET`, which leaves its member
+        out.
+        """
+        here = self.at(*path)
+        if isinstance(given, dict):
+            members = cast("dict[Any, Any]", given).items()
+            return display((text(name), here.value(v, name, maybe=True)) for name, v in members)
+        if isinstance(given, list):
+            items = enumerate(cast("list[Any]", given))
+            return f"[{', '.join(here.value(each, at) for at, each in items)}]"
+        found = here.term(given)
+        if found is None or (maybe and found.kind.missing):
+            return here.evaluated(given, "maybe" if maybe else "")
+        if found.literal or found.kind.base in (*_SCALARS, "json", "secret"):
+            return found.text
+        return here.evaluated(given, "maybe" if maybe else "")
+
+    def _asked(self, given: Any, path: Path, method: str, *bases: str) -> str:
+        """Return a template that has to be of some sort: as it is where it surely is, else by `expr`."""
+        here = self.at(*path)
+        found = here.term(given)
+        if found is not None and found.surely(*bases):
+            return found.text
+        if is_expression(given):
+            return here.evaluated(given, method)
+        return call(f"{self.use('expr')}.{method}", ['"value"'], [("value", here.value(given))])
+
+    def truth(self, given: Any, *path: str | int) -> str:
+        """Return a condition."""
+        return self._asked(given, path, "truth", "boolean")
+
+    def text(self, given: Any, *path: str | int) -> str:
+        """Return a text, or a number as one."""
+        if not is_expression(given):
+            try:
+                return text(as_text(_unquoted(given), ""))
+            except ExpressionError:
+                pass  # the step fails when it runs
+        return self._asked(given, path, "text", "text")
+
+    def items(self, given: Any, *path: str | int, typed: bool) -> tuple[str, Kind]:
+        """Return a list, and the kind of its items: JSON, unless they may be `typed`."""
+        if isinstance(given, list):
+            return self.value(given, *path), JSON
+        found = self.at(*path).term(given)
+        if typed and found is not None and found.surely("list"):
+            return found.text, found.kind.of
+        return self._asked(given, path, "items"), JSON
+
+    def scalar(self, given: Any, *path: str | int) -> str:
+        """Return the value that cases are told by."""
+        return self._asked(given, path, "scalar", *_SCALARS)
+
+    def status(self, given: Any, *path: str | int) -> str:
+        """Return the status of an HTTP answer."""
+        if type(given) is int and 200 <= given <= 599:
+            return str(given)
+        return self._asked(given, path, "status")
+
+    def time(self, given: Any, *path: str | int) -> str:
+        """Return how long something takes."""
+        if is_expression(given):
+            return self._asked(given, path, "duration")
+        return self.constant(duration(given))
+
+    def argument(self, wanted: InputField, given: Any, *path: str | int) -> tuple[str, bool]:
+        """Return what an input is given, and whether that is of the input's type as it is."""
+        here = self.at(*path)
+        found = None if isinstance(given, dict | list) else here.term(given)
+        if found is None or not _fits(wanted, given, found):
+            return here.value(given, maybe=is_expression(given) and not wanted.required), False
+        return found.text, True
+
+    def constant(self, given: Any) -> str:
+        """Return a value of Python, written out."""
+        match given:
+            case timedelta():
+                unit = next((name for name, each in _UNITS.items() if _is_whole(given, each)), "")
+                if not unit:
+                    micros = given // timedelta(microseconds=1)
+                    return f"{self.use('timedelta')}(microseconds={micros})"
+                return (
+                    f"{self.use('timedelta')}({unit}={int(given.total_seconds()) // _UNITS[unit]})"
+                )
+            case datetime():
+                return f"{self.use('datetime')}.fromisoformat({text(given.isoformat())})"
+            case date():
+                return f"{self.use('date')}({given.year}, {given.month}, {given.day})"
+            case list():
+                return f"[{', '.join(map(self.constant, cast('list[Any]', given)))}]"
+            case tuple():
+                items = [self.constant(each) for each in cast("tuple[Any, ...]", given)]
+                return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+            case dict():
+                members = cast("dict[Any, Any]", given).items()
+                return display((self.constant(k), self.constant(v)) for k, v in members)
+            case _:
+                found = literal(given, self)
+                return repr(given) if found is None else found.text
 
 
-def names_read(value: Any, module: WrittenModule, path: Path) -> set[str]:
+def _is_whole(given: timedelta, unit: int) -> bool:
+    return not given % timedelta(seconds=unit) and (bool(given) or unit == 1)
+
+
+def _unquoted(value: Any) -> Any:
+    """Return a constant without the first `=` of the two with which a document writes a text's own."""
+    return value[1:] if isinstance(value, str) and value.startswith("==") else value
+
+
+def _fits(wanted: InputField, given: Any, found: Term) -> bool:
+    """Return whether every value of a term fits an input, and is the same in it."""
+    union = get_origin(wanted.annotation) in (Union, UnionType)
+    options = get_args(wanted.annotation) if union else (wanted.annotation,)
+    if found.literal:
+        try:
+            fit_input(wanted, _unquoted(given))
+        except ValidationError:
+            return False
+        kind = type(cast(object, _unquoted(given)))
+        return Any in options or any((get_origin(each) or each) is kind for each in options)
+    if found.kind.missing or (found.kind.null and NoneType not in options and Any not in options):
+        return False
+    plain = {"text": str, "integer": int, "boolean": bool, "decimal": Decimal, "secret": SecretStr}
+    base = found.kind.base
+    return plain.get(base) in options or (base in _SCALARS and Any in options)
+
+
+def names_read(value: Any, module: WrittenModule) -> set[str]:
     """Return the names that the expressions of a template read."""
     if isinstance(value, dict):
-        members = cast("dict[Any, Any]", value).items()
-        return set[str]().union(*(names_read(v, module, (*path, k)) for k, v in members))
+        value = list(cast("dict[Any, Any]", value).values())
     if isinstance(value, list):
-        items = enumerate(cast("list[Any]", value))
-        return set[str]().union(*(names_read(each, module, (*path, at)) for at, each in items))
+        return {name for each in cast("list[Any]", value) for name in names_read(each, module)}
     if not is_expression(value):
         return set()
-    expression = expression_at(value, module.source, path).expression
-    return {each.path[0] for each in expression.names()}
-
-
-def evaluated(scope: PythonScope, value: str, path: Path, method: str = "") -> Piece:
-    """Return a call of `expr`, which evaluates an expression as the document does."""
-    expression = expression_at(value, scope.module.source, path).expression
-    names = dict.fromkeys(each.path[0] for each in expression.names())
-    named = [(name, found) for name in names if (found := scope.whole(name)) is not None]
-    shown = expression.text
-    if "\n" in shown and not re.search(r"[\"'`/]", shown):
-        shown = " ".join(shown.split())
-    return call_with(scope.use("expr") + (f".{method}" if method else ""), [text(shown)], named)
-
-
-def term(scope: PythonScope, value: Any, path: Path) -> Term | None:
-    """Return a constant or an expression in plain Python; None where only `expr` does the same."""
-    if is_expression(value):
-        return term_of(expression_at(value, scope.module.source, path).expression.tree, scope)
-    return literal(value[1:] if _is_quoted(value) else value, scope)
-
-
-def _is_quoted(value: Any) -> bool:
-    """Return whether a text begins with a `=` of its own, which a document doubles."""
-    return isinstance(value, str) and value.startswith("==")
-
-
-def value(scope: PythonScope, given: Any, path: Path, *, maybe: bool = False) -> Piece:
-    """Return a template as JSON.
-
-    An expression that finds nothing is None; with `maybe` it is `UNSET`, which leaves its member out.
-    """
-    if isinstance(given, dict):
-        members = cast("dict[Any, Any]", given).items()
-        return display(
-            (text(name), value(scope, each, (*path, name), maybe=True)) for name, each in members
-        )
-    if isinstance(given, list):
-        items = enumerate(cast("list[Any]", given))
-        return Brackets(
-            "[", tuple(value(scope, each, (*path, at)) for at, each in items), "]", "display"
-        )
-    found = term(scope, given, path)
-    if found is not None and not (maybe and found.kind.missing):
-        if found.literal or found.kind.base in ("text", "integer", "boolean", "json", "secret"):
-            return found.text
-        if found.text in {each.text for each in scope.names.values()}:
-            return call(scope.use("at"), found.text)
-    if not maybe:
-        return evaluated(scope, given, path)
-    expression = expression_at(given, scope.module.source, path).expression
-    return evaluated(scope, given, path, "" if expression.always() else "maybe")
-
-
-def asked(scope: PythonScope, given: Any, path: Path, method: str) -> Piece:
-    """Return what `expr` makes of a template that has to be of some sort, or its error."""
-    if is_expression(given):
-        return evaluated(scope, given, path, method)
-    named = [("value", value(scope, given, path))]
-    return call_with(f"{scope.use('expr')}.{method}", ['"value"'], named)
-
-
-def truth(scope: PythonScope, given: Any, path: Path) -> Piece:
-    """Return a condition."""
-    found = term(scope, given, path)
-    if found is not None and found.surely("boolean"):
-        return found.text
-    return asked(scope, given, path, "truth")
-
-
-def text_of(scope: PythonScope, given: Any, path: Path) -> Piece:
-    """Return a text, or a number as one."""
-    if not is_expression(given):
-        try:
-            return text(as_text(given[1:] if _is_quoted(given) else given, ""))
-        except ExpressionError:
-            pass  # the step fails when it runs
-    found = term(scope, given, path)
-    if found is not None and found.surely("text"):
-        return found.text
-    return asked(scope, given, path, "text")
-
-
-def items(scope: PythonScope, given: Any, path: Path) -> tuple[Piece, Kind]:
-    """Return a list, and the kind of its items."""
-    if isinstance(given, list):
-        return value(scope, given, path), JSON
-    found = term(scope, given, path)
-    if found is not None and found.surely("list"):
-        return found.text, found.kind.of
-    return asked(scope, given, path, "items"), JSON
-
-
-def scalar(scope: PythonScope, given: Any, path: Path) -> Piece:
-    """Return the value that cases are told by."""
-    found = term(scope, given, path)
-    if found is not None and found.kind.base in ("text", "integer", "boolean"):
-        return found.text
-    return asked(scope, given, path, "scalar")
-
-
-def status(scope: PythonScope, given: Any, path: Path) -> Piece:
-    """Return the status of an HTTP answer."""
-    if type(given) is int and 200 <= given <= 599:
-        return str(given)
-    return asked(scope, given, path, "status")
-
-
-def time(scope: PythonScope, given: Any, path: Path) -> Piece:
-    """Return how long something takes."""
-    if not is_expression(given):
-        return span(scope, duration(given))
-    return asked(scope, given, path, "duration")
-
-
-def argument(scope: PythonScope, wanted: InputField, given: Any, path: Path) -> tuple[Piece, bool]:
-    """Return what an input is given, and whether that is of the input's type as it is."""
-    if _has_expression(given):
-        found = term(scope, given, path)
-        if found is not None and _takes(wanted.annotation, found):
-            return found.text, True
-        return value(scope, given, path, maybe=not wanted.required), False
-    piece = value(scope, given, path)
-    try:
-        fit_input(wanted, given[1:] if _is_quoted(given) else given)
-    except ValidationError:
-        return piece, False
-    return piece, _is_of(wanted.annotation, given)
-
-
-def _has_expression(given: Any) -> bool:
-    if isinstance(given, dict):
-        return any(map(_has_expression, cast("dict[Any, Any]", given).values()))
-    if isinstance(given, list):
-        return any(map(_has_expression, cast("list[Any]", given)))
-    return is_expression(given)
-
-
-def _takes(annotation: Any, found: Term) -> bool:
-    """Return whether every value of a term fits an input of this type, and is the same in it."""
-    if get_origin(annotation) in (Union, UnionType):
-        options = get_args(annotation)
-        if found.kind.null and NoneType not in options:
-            return False
-        known = replace(found, kind=replace(found.kind, null=False))
-        return any(_takes(each, known) for each in options if each not in (NoneType, Unset))
-    if found.kind.base == "secret":
-        return annotation is SecretStr
-    if annotation not in (str, int, bool) and annotation is not Any:
-        return found.surely("decimal") and kind_of(annotation) == found.kind
-    return found.surely("text", "integer", "boolean") and (
-        annotation is Any or kind_of(annotation) == found.kind
-    )
-
-
-def _is_of(annotation: Any, given: Any) -> bool:
-    """Return whether a constant that fits an input is of its type already."""
-    if get_origin(annotation) in (Union, UnionType):
-        return any(_is_of(each, given) for each in get_args(annotation))
-    if given is None:
-        return annotation in (NoneType, Any)
-    return annotation is Any or (get_origin(annotation) or annotation) is type(given)
-
-
-def span(scope: PythonScope, given: timedelta) -> str:
-    """Return a time."""
-    micros = given // timedelta(microseconds=1)
-    for unit, each in _UNITS.items():
-        if micros % each == 0 and (micros or unit == "seconds"):
-            return f"{scope.use('timedelta')}({unit}={micros // each})"
-    return f"{scope.use('timedelta')}(microseconds={micros})"
-
-
-def constant(scope: PythonScope, given: Any) -> Piece:
-    """Return a value of Python, written out."""
-    match given:
-        case timedelta():
-            return span(scope, given)
-        case list() | tuple():
-            shown = tuple(constant(scope, each) for each in cast("list[Any]", given))
-            if isinstance(given, tuple) and len(shown) == 1:
-                return joined("(", shown[0], ",)")
-            opening, closing = ("[", "]") if isinstance(given, list) else ("(", ")")
-            return Brackets(opening, shown, closing, "display")
-        case dict():
-            members = cast("dict[Any, Any]", given).items()
-            return display((constant(scope, k), constant(scope, v)) for k, v in members)
-        case _:
-            found = literal(given, scope)
-            return repr(given) if found is None else found.text
+    return {each.path[0] for each in expression_at(value, module.source, ()).expression.names()}

@@ -16,6 +16,7 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import OnFailure, Part, ResultStepModel, Template
+from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action, Retry
@@ -23,6 +24,7 @@ from halflap.sdk.duration import Duration
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class RetryRule(Part):
@@ -120,6 +122,34 @@ class ActionStep(ResultStepModel):
             elif each.required:
                 raise compiler.refused(f"{action.name} needs the input {name!r}", path)
 
+    def python(self, at: PythonSpot) -> list[str]:
+        action = at.module.components.action(self.action)
+        function, made = at.module.member(action), list[str]()
+        options = "" if self.title is None else f".titled({text(self.title)})"
+        if (retry := retry_of(self.retry, action.retry)) is not None:
+            options += f".retried({_python_retry(retry, at)})"
+        if self.timeout is not None:
+            options += f".within({at.scope.constant(self.timeout)})"
+        if options:
+            name = at.free(action.short_name)
+            made, function = [f"{name} = {function}{options}"], name
+        given = {
+            each.name: at.scope.argument(each, self.inputs[each.name], "with", each.name)
+            for each in action.shape.inputs
+            if each.name in self.inputs
+        }
+        if not all(fits for _, fits in given.values()):
+            function += ".fitted()"
+        args: list[str] = []
+        if (wanted := action.shape.connection_type) is not None:
+            connections = at.module.connections.items()
+            fitting = (each for each, kind in connections if issubclass(kind, wanted))
+            args = [f"ctx.config.{self.connection or next(fitting)}"]
+        called = call(function, args, ((name, value) for name, (value, _) in given.items()))
+        ignores = self.on_failure == "ignore"
+        what = self.title or action.title
+        return made + at.attempted(self.id, f"await {called}", what, ignores=ignores)
+
 
 @dataclass(frozen=True, slots=True)
 class DoAction:
@@ -143,3 +173,14 @@ def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
         return replace(own, attempts=rule)
     given = {name: getattr(rule, name) for name in ("attempts", "first", "longest")}
     return replace(own, **given, on=tuple(rule.on), not_on=tuple(rule.not_on))
+
+
+def _python_retry(retry: Retry, at: PythonSpot) -> str:
+    usual = Retry()
+    given = [] if retry.attempts == usual.attempts else [str(retry.attempts)]
+    named = [
+        (name, at.scope.constant(value))
+        for name in ("first", "longest", "away", "jitter", "on", "not_on")
+        if (value := getattr(retry, name)) != getattr(usual, name)
+    ]
+    return call(at.use("Retry"), given, named)

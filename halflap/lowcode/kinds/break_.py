@@ -16,6 +16,7 @@ from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 def _leave(value: Any) -> Any:
@@ -43,6 +44,9 @@ class BreakStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoBreak()
+
+    def python(self, at: PythonSpot) -> list[str]:
+        return ["break"]
 
 
 @dataclass(frozen=True, slots=True)

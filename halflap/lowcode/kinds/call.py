@@ -13,6 +13,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class CallStep(ResultStepModel):
@@ -32,6 +33,14 @@ class CallStep(ResultStepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         event = compiler.asked(self.event, path, "event")
         return DoCall(self.call, event, self.wait, self.on_failure == "ignore", self.id)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        flow, event = at.module.names.flow(self.call), at.scope.value(self.event, "event")
+        called = f"await ctx.{'call' if self.wait else 'start'}({flow}, {event})"
+        if not self.wait and at.target(self.id) is not None:
+            called = f"({called}).id"
+        ignores = self.on_failure == "ignore"
+        return at.attempted(self.id, called, f"the flow {self.call}", ignores=ignores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from halflap.lowcode.code import Code, CodePlace, components_of
+from halflap.lowcode.code.literal import cleaned, quoted
 from halflap.lowcode.coding import Coded, code
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import OnFailure, ResultStepModel, Template
+from halflap.lowcode.python import call, indented, laid_out, text
 from halflap.lowcode.source import Path, SourceText
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class CodeStepModel(ResultStepModel):
@@ -42,6 +46,34 @@ class CodeStepModel(ResultStepModel):
         calls = {each.name: compiler.callee(each, path) for each in read.uses}
         coded = Coded(read, calls, recorded)
         return DoCode(coded, inputs, self.id, self.on_failure == "ignore")
+
+    def python_name(self, flow: str) -> str:
+        """Return a name for the code in Python: of its title, else of its id."""
+        words = "_".join(re.findall(r"[a-z0-9]+", (self.title or "").lower()))
+        return words if words.isidentifier() else f"{self.id or flow}_code"
+
+    def python(self, at: PythonSpot) -> list[str]:
+        name = at.flow.codes[at.scope.path]
+        at.flow.functions.append(f"{name} = {self._python_call(at)}")
+        named = [(each, at.scope.value(v, "with", each)) for each, v in self.inputs.items()]
+        ignores, what = self.on_failure == "ignore", self.title or "Code"
+        return at.attempted(self.id, f"await {call(name, ['ctx'], named)}", what, ignores=ignores)
+
+    def _python_call(self, at: PythonSpot) -> str:
+        """Return the code as `code("…")`, which runs it in the sandbox."""
+        module = at.module
+        named = [] if self.title is None else [f"title={text(self.title)}"]
+        if self.inputs:
+            named.append(f"inputs=[{', '.join(map(text, self.inputs))}]")
+        read = Code.parse(self.code, self.inputs.keys(), components_of(self.code, self.inputs))
+        if called := dict.fromkeys(each.name for each in read.uses):
+            members = (module.member(module.components.action(each)) for each in called)
+            named.append(f"actions=[{', '.join(members)}]")
+        body, function = cleaned(self.code), at.use("code")
+        if "\n" not in body:
+            return f"{function}({', '.join([text(body), *named])})"
+        options = laid_out(f"    {each}," for each in named)
+        return "\n".join([f"{function}(", *indented(quoted(body)), *options, ")"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class ContinueStep(StepModel):
@@ -34,6 +35,9 @@ class ContinueStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoContinue(compiler.asked(self.continue_with, path, "continue_with"))
+
+    def python(self, at: PythonSpot) -> list[str]:
+        return [f"await ctx.continue_with({at.scope.value(self.continue_with, 'continue_with')})"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from halflap.lowcode.frame import Frame, LoopLeft, error_of
 from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
 from halflap.lowcode.kinds.step import Name, ResultStepModel, Template
+from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
 from halflap.sdk.context import default_keys
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -67,6 +69,82 @@ class ForStep(ResultStepModel):
             self.id,
             self.title or f"for {self.item}",
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        scoping, turns = at.flow.scoping, self.parallel is None
+        own, copied = scoping.own[at.scope.path], scoping.copied[at.scope.path]
+        items, kind = at.scope.items(self.items, "in", typed=turns)
+        inner, begins = at.frame(self.do, own, copied, {self.item: kind}, [self.where, self.key])
+        if turns:
+            return self._python_in_turn(at, inner, items, begins)
+        return self._python_at_once(at, inner, items, begins)
+
+    def _python_in_turn(
+        self, at: PythonSpot, inner: PythonSpot, items: str, begins: list[str]
+    ) -> list[str]:
+        item, target = inner.scope.names[self.item].text, at.target(self.id)
+        condition = None if self.where is None else inner.scope.truth(self.where, "where")
+        give = "" if target is None else f"{target}_items.append(%s)"
+        body = self._python_item(inner, give, condition)
+        made = [f"for {item} in {items}:", *indented([*begins, *body])]
+        if target is None:
+            return made
+        return [f"{target}_items = []", *made, f"{target} = {target}_items"]
+
+    def _python_at_once(
+        self, at: PythonSpot, inner: PythonSpot, items: str, begins: list[str]
+    ) -> list[str]:
+        item, before, json = inner.scope.names[self.item].text, inner.before(at), at.use("Json")
+        made: list[str] = []
+        guard = None
+        if self.where is not None:
+            condition = before.truth(self.where, "where")
+            if self.on_failure == "continue" and "(" in condition:
+                name, guard = at.free(f"wants_{item}"), condition
+                made += ["", f"def {name}({item}: {json}) -> bool:", "    try:"]
+                made += [f"        return {condition}"]
+                made += [f"    except {at.use('ExpressionError')}:", "        return True"]
+                condition = f"{name}({item})"
+            items = f"[{item} for {item} in {items} if {condition}]"
+        named = [("limit", str(self.parallel))]
+        if self.key is not None:
+            named.insert(0, ("key", f"lambda {item}: {before.text(self.key, 'key')}"))
+        gives, function = at.target(self.id) is not None, at.free(f"do_{item}")
+        body = self._python_item(inner, "return %s" if gives else "", guard=guard)
+        made += ["", f"async def {function}({item}: {json}) -> {json if gives else 'None'}:"]
+        made += [*indented([*begins, *body]), ""]
+        return made + at.assigned(self.id, call("await ctx.gather", [items, function], named))
+
+    def _python_item(
+        self, inner: PythonSpot, give: str, condition: str | None = None, guard: str | None = None
+    ) -> list[str]:
+        """Return the statements for one item, on a condition; `give` takes its result.
+
+        guard: raises where the item fails before its first step.
+        """
+        left = any(each.ends for each in self.do)
+        made = inner.statements(self.do, "do", empty=not give or left)
+        if not left:
+            result = "None" if self.collect is None else inner.scope.value(self.collect, "collect")
+            if give:
+                made.append(give % result)
+            elif "(" in result:  # which may fail, though nothing reads it
+                made.append(result)
+        if condition is not None:
+            made = [f"if {condition}:", *indented(made)]
+        if self.on_failure != "continue":
+            return made
+        caught = [inner.warned(f"{self.title or f'for {self.item}'}: an item failed: ")]
+        if give:
+            shown = text('{"error": failure}')
+            caught.append(give % f"{inner.use('expr')}({shown}, failure=failure)")
+        made = made if guard is None else [guard, *made]
+        return [
+            "try:",
+            *indented(made),
+            f"except {inner.failures()} as failure:",
+            *indented(caught),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

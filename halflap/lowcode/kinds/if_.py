@@ -15,6 +15,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -38,6 +39,15 @@ class IfStep(StepModel):
             compiler.steps(self.then, (*path, "then")),
             compiler.steps(self.otherwise, (*path, "else")),
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        made = [f"if {at.scope.truth(self.condition, 'if')}:", *at.block(self.then, "then")]
+        if not self.otherwise:
+            return made
+        other = at.block(self.otherwise, "else")
+        if len(self.otherwise) == 1 and other[0].startswith("    if "):
+            return [*made, f"el{other[0][4:]}", *(each[4:] for each in other[1:])]
+        return [*made, "else:", *other]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import ResultStepModel, Template, Time
+from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class LinksStep(ResultStepModel):
@@ -35,6 +37,13 @@ class LinksStep(ResultStepModel):
         text = compiler.asked(self.text, path, "text")
         within = compiler.asked(self.within, path, "within")
         return DoLinks(self.links, tuple(self.choices), text, within, self.id)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        shown, within = at.scope.text(self.text, "text"), at.scope.time(self.within, "within")
+        named = [("text", shown), ("within", within)]
+        url = call("ctx.signal_url", [text(self.links), "choice"], named)
+        choices = at.scope.constant(tuple(self.choices))
+        return at.assigned(self.id, f"{{choice: {url} for choice in {choices}}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class LogStep(StepModel):
@@ -32,6 +34,10 @@ class LogStep(StepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         fields = compiler.named(self.fields, path, "fields")
         return DoLog(compiler.asked(self.log, path, "log"), self.level, fields)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        fields = [(name, at.scope.value(v, "fields", name)) for name, v in self.fields.items()]
+        return [call(f"ctx.log.{self.level}", [at.scope.text(self.log, "log")], fields)]
 
 
 @dataclass(frozen=True, slots=True)

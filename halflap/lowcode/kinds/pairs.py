@@ -12,11 +12,13 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import ResultStepModel, StepModel, Template
+from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 from halflap.sdk.pairs import Pairs
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class PairedStep(ResultStepModel):
@@ -34,6 +36,9 @@ class PairedStep(ResultStepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.paired, path)
 
+    def python(self, at: PythonSpot) -> list[str]:
+        return _python(self, self.paired, at)
+
 
 class PairStep(StepModel):
     """Say that two records belong together."""
@@ -49,6 +54,9 @@ class PairStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.pair, path)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        return _python(self, self.pair, at)
 
 
 class UnpairStep(StepModel):
@@ -66,12 +74,21 @@ class UnpairStep(StepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.unpair, path)
 
+    def python(self, at: PythonSpot) -> list[str]:
+        return _python(self, self.unpair, at)
+
 
 def _compiled(
     compiler: FlowCompiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
 ) -> Do:
     id = step.id if isinstance(step, PairedStep) else None
     return DoPairs(step.kind, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)
+
+
+def _python(step: PairedStep | PairStep | UnpairStep, name: str, at: PythonSpot) -> list[str]:
+    ids = [(side, at.scope.text(given, "with", side)) for side, given in step.ids.items()]
+    called = call(f"await ctx.{step.kind}", [at.module.pairs[name]], ids)
+    return at.assigned(step.id if isinstance(step, PairedStep) else None, called)
 
 
 @dataclass(frozen=True, slots=True)

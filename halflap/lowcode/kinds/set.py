@@ -13,6 +13,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class SetStep(StepModel):
@@ -31,6 +32,13 @@ class SetStep(StepModel):
                 for name, each in compiler.named(self.set, path, "set")
             )
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        return [
+            line
+            for name, given in self.set.items()
+            for line in at.assigned(name, at.scope.value(given, "set", name))
+        ]
 
 
 @dataclass(frozen=True, slots=True)

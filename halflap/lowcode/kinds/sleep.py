@@ -13,6 +13,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class SleepStep(StepModel):
@@ -25,6 +26,9 @@ class SleepStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoSleep(compiler.asked(self.sleep, path, "sleep"))
+
+    def python(self, at: PythonSpot) -> list[str]:
+        return [f"await ctx.sleep({at.scope.time(self.sleep, 'sleep')})"]
 
 
 @dataclass(frozen=True, slots=True)

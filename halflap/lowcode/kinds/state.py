@@ -11,11 +11,13 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import ResultStepModel, Template
+from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 from halflap.sdk.context import ANY, State
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 StateScope = Literal["flow", "instance", "integration"]
@@ -52,6 +54,26 @@ class StateStep(ResultStepModel):
             compiler.asked(self.expect, path, "expect") if compares else None,
             self.id,
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        state = "ctx.state" if self.scope == "flow" else f"ctx.state.{self.scope}"
+        key, target = at.scope.text(self.key, "key"), at.target(self.id)
+        if self.state == "get":
+            args = [key]
+            if self.default is not None:
+                args.append(at.scope.value(self.default, "default"))
+            return at.assigned(self.id, call(f"await {state}.get", args))
+        if self.state == "delete":
+            made = [f"await {state}.delete({key})"]
+            return made if target is None else [*made, f"{target} = None"]
+        value, named = at.scope.value(self.value, "value"), list[tuple[str, str]]()
+        if "expect" in self.model_fields_set:
+            named.append(("expect", at.scope.value(self.expect, "expect")))
+        if target is None:
+            return [call(f"await {state}.put", [key, value], named)]
+        stored = at.free("stored")
+        put = call(f"await {state}.put", [key, f"{stored} := {value}"], named)
+        return [put, f"{target} = {stored}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds.run import Do
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
@@ -109,6 +110,10 @@ class StepModel(Part):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         """Return what runs the step, which stands at `path`."""
+        raise NotImplementedError
+
+    def python(self, at: PythonSpot) -> list[str]:
+        """Return the step as statements of Python."""
         raise NotImplementedError
 
 

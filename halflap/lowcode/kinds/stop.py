@@ -12,6 +12,7 @@ from halflap.lowcode.frame import Frame, Stopped
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import Part, Status, StepModel, Template
+from halflap.lowcode.python import call, display, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.duration import refused
@@ -19,6 +20,7 @@ from halflap.sdk.trigger import Ignore, Reply
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class ReplyPart(Part):
@@ -35,6 +37,15 @@ class ReplyPart(Part):
     def has_body(self) -> bool:
         """True if it has a body, be it null."""
         return "body" in self.model_fields_set
+
+    def python(self, at: PythonSpot) -> str:
+        """Return the `Reply` in Python."""
+        scope = at.scope.at("stop", "reply")
+        args = [scope.status(self.status, "status")]
+        if self.has_body:
+            args.append(scope.value(self.body, "body"))
+        headers = [(text(k), scope.text(v, "headers", k)) for k, v in self.headers.items()]
+        return call(at.use("Reply"), args, [("headers", display(headers))] if headers else [])
 
 
 class StopPart(Part):
@@ -92,6 +103,16 @@ class StopStep(StepModel):
                 compiler.named(reply.headers, place, "reply", "headers"),
             ),
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        given, scope = self.stop, at.scope.at("stop")
+        if isinstance(given, StopPart) and given.ignore is not None:
+            return [f"return {at.use('Ignore')}({scope.text(given.ignore, 'ignore')})"]
+        if isinstance(given, StopPart) and given.reply is not None:
+            return [f"return {given.reply.python(at)}"]
+        if isinstance(given, StopPart) and given.answer is not None:
+            return [f"return {scope.value(given.answer, 'answer')}"]
+        return ["return None" if at.flow.answers else "return"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
 from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.python import indented, text
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -36,6 +38,17 @@ class SwitchStep(StepModel):
         }
         default = compiler.steps(self.default or (), (*path, "default"))
         return DoSwitch(compiler.asked(self.switch, path, "switch"), cases, default)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        made: list[str] = []
+        for case, steps in self.cases.items():
+            pattern = text(case) if isinstance(case, str) else str(case)
+            if type(case) is int and case in (0, 1):  # which are True and False to Python
+                pattern = f"{case} as found if found is not {bool(case)}"
+            made += [f"case {pattern}:", *at.block(steps, "cases", case)]
+        if self.default or not made:
+            made += ["case _:", *at.block(self.default or (), "default")]
+        return [f"match {at.scope.scalar(self.switch, 'switch')}:", *indented(made)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 def _message(value: Any) -> Any:
@@ -36,6 +38,10 @@ class ThrowStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return DoThrow(compiler.asked(self.throw, path, "throw"), self.title or "throw")
+
+    def python(self, at: PythonSpot) -> list[str]:
+        named = [] if self.title is None else [("step", text(self.title))]
+        return [f"raise {call(at.use('Thrown'), [at.scope.text(self.throw, 'throw')], named)}"]
 
 
 @dataclass(frozen=True, slots=True)

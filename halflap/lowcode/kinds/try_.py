@@ -16,6 +16,7 @@ from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -37,6 +38,13 @@ class TryStep(StepModel):
             compiler.steps(self.catch, (*path, "catch")),
             self.error,
         )
+
+    def python(self, at: PythonSpot) -> list[str]:
+        target, body = at.target(self.error), at.block(self.attempt, "try")
+        made = ["try:", *body, f"except {at.failures()}{' as failure' if target else ''}:"]
+        if target is not None:
+            made.append(f'    {target} = {at.use("expr")}("failure", failure=failure)')
+        return made + at.block(self.catch, "catch", empty=target is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import ResultStepModel, Time
+from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class WaitStep(ResultStepModel):
@@ -31,6 +33,17 @@ class WaitStep(ResultStepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         timeout = compiler.maybe(self.timeout, path, "timeout")
         return DoWait(self.wait, timeout, self.on_timeout == "continue", self.id)
+
+    def python(self, at: PythonSpot) -> list[str]:
+        named = (
+            [] if self.timeout is None else [("timeout", at.scope.time(self.timeout, "timeout"))]
+        )
+        made = at.assigned(self.id, call("await ctx.wait_for", [text(self.wait)], named))
+        if self.on_timeout == "fail":
+            return made
+        target = at.target(self.id)
+        caught = "pass" if target is None else f"{target} = None"
+        return ["try:", *indented(made), f"except {at.use('TimedOut')}:", f"    {caught}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from halflap import UpstreamError
-from halflap.lowcode.convert import flow, terms, values
+from halflap.lowcode.convert import flow, terms
+from halflap.lowcode.convert.values import PythonScope
+from halflap.lowcode.kinds import ForStep
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
 from tests.lowcode.convert.generated import MANY, drawn, events, hunt
@@ -128,31 +130,29 @@ def test_many_documents_of_code_and_their_python_do_the_same() -> None:
 
 def null_for_left_out(patch: pytest.MonkeyPatch) -> None:
     """An input or a member that is left out is given as null."""
-    whole = values.value
-    patch.setattr(values, "value", lambda *args, maybe=False: whole(*args))
+    whole = PythonScope.value
+    patch.setattr(PythonScope, "value", lambda *args, maybe=False: whole(*args))
 
 
 def kept_from_the_item_before(patch: pytest.MonkeyPatch) -> None:
     """A name that a loop's body sets keeps its value from one item to the next."""
     whole = flow.beginnings
 
-    def beginnings(of: flow.FlowPlan, scope: Any, frame: Any, indent: int) -> list[str]:
-        return whole(of, scope, frame, indent) if frame[-1] == "steps" else []
+    def beginnings(spot: flow.PythonSpot, names: Any) -> list[str]:
+        return whole(spot, names) if spot.scope.path[-1] == "steps" else []
 
     patch.setattr(flow, "beginnings", beginnings)
 
 
 def expressions_uncaught(patch: pytest.MonkeyPatch) -> None:
     """`try` does not catch an expression that fails."""
-    use = flow.Spot.use
-    others = {"ExpressionError": "Conflict"}
-    patch.setattr(flow.Spot, "use", lambda self, name: use(self, others.get(name, name)))
+    patch.setattr(flow.PythonSpot, "failures", lambda self: self.use("FAILURES"))
 
 
 def misfits_unfitted(patch: pytest.MonkeyPatch) -> None:
     """Inputs are given as they come."""
-    whole = flow.argument
-    patch.setattr(flow, "argument", lambda *args: (whole(*args)[0], True))
+    whole = PythonScope.argument
+    patch.setattr(PythonScope, "argument", lambda *args: (whole(*args)[0], True))
 
 
 def unequal_kinds_compared(patch: pytest.MonkeyPatch) -> None:
@@ -162,28 +162,30 @@ def unequal_kinds_compared(patch: pytest.MonkeyPatch) -> None:
 
 def collected_only_for_a_result(patch: pytest.MonkeyPatch) -> None:
     """The values that a loop collects are left out where nothing reads them."""
-    whole = flow._item
+    whole = ForStep._python_item
 
-    def item(step: Any, spot: Any, give: Any, gives: bool, *rest: Any, **more: Any) -> list[str]:
-        step = step if gives else step.model_copy(update={"collect": None})
-        return whole(step, spot, give, gives, *rest, **more)
+    def item(
+        self: ForStep, inner: flow.PythonSpot, give: str, *rest: Any, **more: Any
+    ) -> list[str]:
+        step = self if give else self.model_copy(update={"collect": None})
+        return whole(step, inner, give, *rest, **more)
 
-    patch.setattr(flow, "_item", item)
+    patch.setattr(ForStep, "_python_item", item)
 
 
 def outer_names_reused(patch: pytest.MonkeyPatch) -> None:
     """A loop's names take the variables of the steps around it."""
-    whole = flow.opened
+    whole = flow.PythonSpot.frame
 
-    def opened(of: Any, scope: Any, *rest: Any) -> Any:
-        return whole(of, replace(scope, taken=frozenset()), *rest)
+    def frame(self: flow.PythonSpot, *args: Any) -> Any:
+        return whole(replace(self, scope=replace(self.scope, taken=frozenset())), *args)
 
-    patch.setattr(flow, "opened", opened)
+    patch.setattr(flow.PythonSpot, "frame", frame)
 
 
 def copies_begin_with_nothing(patch: pytest.MonkeyPatch) -> None:
     """An item that runs beside others has no copy of what was set before."""
-    patch.setattr(flow, "_copies", lambda *_: [])
+    patch.setattr(flow, "copies", lambda *_: [])
 
 
 FAULTS = {

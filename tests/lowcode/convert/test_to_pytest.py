@@ -148,62 +148,18 @@ tests:
   - {name: it's, flow: other}
   - {name: "its", flow: other, answer: null, after: {state: {done: null}}}
 """
-SUITE = '''"""Tests of remarked."""
-
-from datetime import UTC, datetime
-from decimal import Decimal
-
-import acme
-import converted
-
-from halflap import UpstreamError
-from halflap.testing import CustomerInfo, Run, called, in_turn
+NAMES = [
+    "test_its_5_naive_and_far_too_long_a_name_for_any_function_that",
+    "test_its",
+    "test_its_2",
+]
 
 
-# Everybody's
-# favourite.
-# the main one
-# It's 5 % – naïve, and far too long a name for any function that people read in a terminal
-async def test_its_5_naive_and_far_too_long_a_name_for_any_function_that(run: Run) -> None:
-    result = await run(
-        converted.main,
-        'say "so"',
-        headers={"content-type": "text/plain"},
-        config={"acme": {"api_key": "t"}},
-        paired={converted.one: [{"acme": "a1", "second": "c1"}]},
-        current={"acme/account/a1": None},
-        customer=CustomerInfo("cus_test", "Test customer", "7"),
-        instance="Stock",
-        now=datetime(2026, 3, 1, 11, 0, 30, 500000, tzinfo=UTC),
-        secrets={"main": "s"},
-        signals={"go": in_turn(1, Decimal("2.50"))},
-        stubs={
-            converted.other: UpstreamError("it's gone", status=404),
-            acme.list_stock: [{"item": "rope", "quantity": 1}],
-        },
-    )
-    assert result.state == "failed", result.reason
-    assert "it's gone" in result.reason
-    assert result.calls == [called(converted.other, **{"a-b": 1, "class": Decimal("2.50")})]
-    assert result.paired["one"] == [{"acme": "a1", "second": "c1"}]
-
-
-async def test_its(run: Run) -> None:
-    result = await run(converted.other)
-    assert result.state == "succeeded", result.reason
-
-
-async def test_its_2(run: Run) -> None:
-    result = await run(converted.other)
-    assert result.state == "succeeded", result.reason
-    assert result.result is None
-    assert result.stored.get("done") is None
-'''
-
-
-async def test_names_remarks_and_values_are_written_as_people_do(folder: Path) -> None:
-    assert suite_of(REMARKED) == SUITE
-    assert await failing(SUITE, python_of(REMARKED), folder) == []
+async def test_names_remarks_and_values_of_any_kind_are_written(folder: Path) -> None:
+    suite, python = suite_of(REMARKED), python_of(REMARKED)
+    assert suite.count("# Everybody's\n# favourite.\n# the main one\n# It's 5 % – naïve, and") == 1
+    assert [each.__name__ for each in functions_of(suite, python, folder)] == NAMES
+    assert await failing(suite, python, folder) == []
     assert await failing_in(opened(REMARKED)) == []
 
 
