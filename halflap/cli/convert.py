@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -40,22 +39,33 @@ def convert(
         raise ConfigError(f"{file} is not YAML; give a file that ends in .yaml or .yml")
     if tests is not None and (output is None or untested):
         raise ConfigError("--tests goes with -o, and without --no-tests")
-    made = python_of(file, output, tests)
-    if output is None:
-        click.echo(made.module, nl=False)
-        return
-    if output.exists() and not force:
+    if output is not None and output.exists() and not force:
         raise ConfigError(f"{output} is there already; give another -o, or replace it by --force")
     if tests is not None and tests.exists():
         raise ConfigError(f"{tests} is there already, and tests are never replaced; give another")
-    save(output, made.module)
-    suite = None if untested else made.tests
-    if suite is None:
+    folder = file.parent.resolve()
+    source, suite = read(file.read_bytes(), str(file)), ""
+    try:
+        components = Components(beside(folder))
+        module = to_python(source, components)
+        if output is None:
+            click.echo(module, nl=False)
+            return
+        if source.data.get("tests") and not untested:
+            tests = tests or place_of(output)
+            seen = os.path.relpath(folder, tests.parent.resolve()).replace(os.sep, "/")
+            suite = to_pytest(source, components, module_of(output), folder=seen)
+    except ImportError as error:
+        raise DefinitionError(
+            f"a component of the project does not load: {error}", where=str(file)
+        ) from error
+    save(output, module)
+    if not suite or tests is None:
         return
-    if suite.path.exists():
-        click.echo(f"{suite.path} is there already, and stays as it is", err=True)
+    if tests.exists():
+        click.echo(f"{tests} is there already, and stays as it is", err=True)
     else:
-        save(suite.path, suite.text)
+        save(tests, suite)
 
 
 def save(path: Path, written: str) -> None:
@@ -63,41 +73,6 @@ def save(path: Path, written: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(written, encoding="utf-8")
     click.echo(f"{path}: {len(written.splitlines())} lines", err=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Tests:
-    """A module of tests, and where it goes."""
-
-    path: Path
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The Python of a document: a module, and its tests where it has any and the module has a file."""
-
-    module: str
-    tests: Tests | None = None
-
-
-def python_of(file: Path, output: Path | None = None, tests: Path | None = None) -> Made:
-    """The Python of a document, in a project's folder."""
-    folder = file.parent.resolve()
-    try:
-        source = read(file.read_bytes(), str(file))
-        components = Components(beside(folder))
-        module = to_python(source, components)
-        if output is None or not source.data.get("tests"):
-            return Made(module)
-        tests = tests or place_of(output)
-        seen = os.path.relpath(folder, tests.parent.resolve()).replace(os.sep, "/")
-        written = to_pytest(source, components, module_of(output), folder=seen)
-    except ImportError as error:
-        raise DefinitionError(
-            f"a component of the project does not load: {error}", where=str(file)
-        ) from error
-    return Made(module, Tests(tests, written))
 
 
 def place_of(output: Path) -> Path:

@@ -6,7 +6,6 @@ exactly the same; all others stay `expr("…")`, and code stays `code("…")`. `
 """
 
 from halflap.lowcode.convert.module import to_python
-from halflap.lowcode.convert.refusal import NotConvertible
 from halflap.lowcode.convert.suite import to_pytest
 
-__all__ = ["NotConvertible", "to_pytest", "to_python"]
+__all__ = ["to_pytest", "to_python"]

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from halflap.lowcode.convert.names import ImportedNames
-from halflap.lowcode.convert.remarks import Remarks
+from halflap.lowcode.convert.remarks import remarks_of
 from halflap.lowcode.document import Document
 from halflap.lowcode.names import components_in
 from halflap.lowcode.python import text
@@ -38,7 +38,7 @@ class WrittenModule:
         self.config: type[Config] = integration.config
         self.connections: dict[str, type[Connection]] = integration.connections()
         self.flows: dict[str, Flow[Any, Any, Any]] = integration.flows
-        self.remarks = Remarks(source)
+        self._remarks = remarks_of(source)
         self.names = ImportedNames(self.flows, components_in(source.data))
         self.integration = self.names.own("integration")
         self.settings = self.names.own("Settings") if document.config else self.names.use("Config")
@@ -46,6 +46,10 @@ class WrittenModule:
             each: self.names.own(f"{each}_pairs" if each in self.flows else each)
             for each in document.pairs
         }
+
+    def comments(self, *path: str | int) -> list[str]:
+        """Return the comments on a part of the document, as those of Python."""
+        return [f"# {each}".rstrip() for each in self._remarks.get(path, ())]
 
     def has_url(self, flow: str) -> bool:
         """Return whether every instance has a URL for a flow."""

@@ -9,7 +9,7 @@ from typing import Any
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.terms import CLOSED, JSON, Kind, Term, kind_of
-from halflap.lowcode.convert.values import PythonScope, names_read
+from halflap.lowcode.convert.values import PythonScope, names_read, scope_of
 from halflap.lowcode.kinds.walk import blocks, every, names_given, templates
 from halflap.lowcode.python import indented, text
 from halflap.lowcode.scoping import Scoping, scoping_of
@@ -106,12 +106,11 @@ class PythonSpot:
 
     def remarks(self, step: doc.StepModel) -> list[str]:
         """Return a step's comments, its note and, where its Python has no place for it, its title."""
-        found = self.module.remarks.of(self.scope.path)
-        if step.note is not None:
-            found += step.note.strip().splitlines()
+        found = [] if step.note is None else step.note.strip().splitlines()
         if step.title and not isinstance(step, doc.ActionStep | doc.CodeStepModel | doc.ThrowStep):
             found.append(" ".join(step.title.split()))
-        return [f"# {each}".rstrip() for each in found]
+        comments = self.module.comments(*self.scope.path)
+        return comments + [f"# {each}".rstrip() for each in found]
 
     def frame(
         self,
@@ -159,7 +158,7 @@ def flow_body(
         flow.read.update(names_in(module, each))
         if isinstance(each, doc.CodeStepModel):
             flow.codes[place] = module.names.own(each.python_name(name))
-    spot = PythonSpot(flow, PythonScope(module, {"event": event}, path))
+    spot = PythonSpot(flow, scope_of(module, event, *path))
     spot, begins = spot.frame(steps, flow.scoping.names)
     made = indented(begins) + spot.block(steps)
     if answers and not any(each.ends for each in steps):

@@ -11,7 +11,7 @@ from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.flow import flow_body
 from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Term, kind_of
-from halflap.lowcode.convert.values import PythonScope
+from halflap.lowcode.convert.values import PythonScope, scope_of
 from halflap.lowcode.document import FlowPart, OrderPart, PreprocessPart, RoutePart, Triggered
 from halflap.lowcode.kinds.walk import every, referred
 from halflap.lowcode.python import call, display, indented, laid_out, text
@@ -29,7 +29,6 @@ def to_python(source: SourceText, components: Components) -> str:
     document = document_of(source)
     module = WrittenModule(source, document, build(source, components), components)
     scope = PythonScope(module)
-    first = [f"# {each}".rstrip() for each in module.remarks.first()]
     parts = [settings(scope)] if document.config else []
     parts.append(_integration(scope))
     for name, flow in document.flows.items():
@@ -40,7 +39,7 @@ def to_python(source: SourceText, components: Components) -> str:
     title = document.title or document.name.replace("-", " ").capitalize()
     about = f"{title}: {document.description}" if document.description else title
     about = about if about.endswith((".", "!", "?")) else f"{about}."
-    head = [*laid_out(first), *_docstring(about, 0), "", *module.names.lines(body)]
+    head = [*laid_out(module.comments()), *_docstring(about, 0), "", *module.names.lines(body)]
     gap = "\n\n" if document.config else "\n"
     return "\n".join(head) + gap + body + "\n"
 
@@ -52,10 +51,6 @@ def _docstring(shown: str, indent: int = 4) -> list[str]:
     if not others:
         return [f'{pad}"""{first}"""']
     return [f'{pad}"""{first}', *(pad + each for each in others), f'{pad}"""']
-
-
-def _comments(scope: PythonScope, *path: str | int) -> list[str]:
-    return [f"# {each}".rstrip() for each in scope.module.remarks.of(path)]
 
 
 def _integration(scope: PythonScope) -> list[str]:
@@ -72,7 +67,7 @@ def _integration(scope: PythonScope) -> list[str]:
         if part.master is not None:
             named.append(("master", text(part.master)))
         made = call(f"{module.integration}.pairs", [text(name)], named)
-        lines += [*_comments(scope, "pairs", name), f"{module.pairs[name]} = {made}"]
+        lines += [*scope.module.comments("pairs", name), f"{module.pairs[name]} = {made}"]
     return lines
 
 
@@ -82,7 +77,7 @@ def _integration(scope: PythonScope) -> list[str]:
 def _flow(scope: PythonScope, name: str, part: FlowPart) -> list[list[str]]:
     """Return the definitions of a flow's code steps, and the flow itself."""
     module = scope.module
-    comments, named = _comments(scope, "flows", name), _options(scope, name, part)
+    comments, named = scope.module.comments("flows", name), _options(scope, name, part)
     if part.pairs is not None:
         named.append(("pairs", module.pairs[part.pairs]))
     if part.order is not None:
@@ -209,12 +204,12 @@ def _preprocess(scope: PythonScope, name: str, part: PreprocessPart) -> list[str
     if part.sender is not None:
         named.append(("sender", _request(scope, part.sender, "sender")))
     annotation, event = _event(scope, name, part)
-    comments = _comments(scope, *path)
-    here = PythonScope(scope.module, {"event": event}, path)
+    comments = scope.module.comments(*path)
+    here = scope_of(scope.module, event, *path)
     ignores = any(each.ignore is not None for each in part.routes)
     routes, ended = list[str](), False
     for at, each in enumerate(part.routes):
-        routes += _comments(scope, *path, "routes", at)
+        routes += scope.module.comments(*path, "routes", at)
         routes += indented(_routed(here.at("routes", at), each, every=part.all))
         ended = not part.all and each.when is None
         if ended:

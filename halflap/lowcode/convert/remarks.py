@@ -3,84 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator
 
 from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.source import Path, SourceText
 
 _EXCUSE = re.compile(r"#\s*(halflap: ignore|yaml-language-server:)")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'")
+_DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3, "tests": 2}
 
 
-class Remarks:
-    """Finds the comments before a part of a document, and those on its line; each is taken once."""
+def remarks_of(source: SourceText) -> dict[Path, list[str]]:
+    """Return the comments by the part of the document (a step, a flow, a field) that they are about.
 
-    def __init__(self, source: SourceText) -> None:
-        self._lines = source.text.splitlines()
-        self._found = dict(self._comments(source))
-        self._source = source
-        self._owned: dict[Path, set[int]] = {}
-        for path, place in (*source.keys.items(), *source.values.items()):
-            self._owned.setdefault(_owner(path), set()).add(place.line)
-        for path, place in source.values.items():  # a list begins where its first step does
-            if _holds_parts(path):
-                self._owned[_owner(path)].discard(place.line)
-        for path, place in source.keys.items():
-            self._owned[_owner(path)].add(place.line)
-
-    def _comments(self, source: SourceText) -> Iterator[tuple[int, str]]:
-        blocks = [source.place(path).line for path in source.blocks]
-        inside = 0
-        for number, line in enumerate(self._lines, 1):
-            indent = len(line) - len(line.lstrip())
-            if inside and (not line.strip() or indent >= inside):
-                continue
-            inside = 0
-            if number in blocks:
-                inside = indent + 1
-            at = _comment(line)
-            if at is not None and not _EXCUSE.match(line[at:]):
-                yield number, line[at:].lstrip("#").strip()
-
-    def first(self) -> list[str]:
-        """The comments at the beginning, before the document."""
-        return self._take(range(1, min(self._key_lines(), default=1)))
-
-    def _key_lines(self) -> list[int]:
-        return [each.line for each in self._source.keys.values()]
-
-    def of(self, path: Path) -> list[str]:
-        """The comments of a part: those above its lines, and at their ends, in their order."""
-        found: set[int] = set()
-        for line in self._owned.get(path, ()):
-            found.add(line)
-            above = line - 1
-            while above > 0 and self._lines[above - 1].strip().startswith("#"):
-                found.add(above)
-                above -= 1
-        return self._take(sorted(found))
-
-    def _take(self, numbers: Iterable[int]) -> list[str]:
-        return [text for each in numbers if (text := self._found.pop(each, None))]
+    That is the part whose line they stand on, or whose line comes next; the first ones, before the
+    document, are those of `()`.
+    """
+    owners: dict[int, Path] = {}
+    places = (*source.values.items(), *source.keys.items())
+    for path, place in sorted(places, key=lambda each: len(each[0])):
+        owners[place.line] = _owner(path)
+    found: dict[Path, list[str]] = {}
+    first, lines = min(each.line for each in source.keys.values()), sorted(owners)
+    for number, comment in _comments(source):
+        at = min(bisect_left(lines, number), len(lines) - 1)
+        found.setdefault(() if number < first else owners[lines[at]], []).append(comment)
+    return found
 
 
 def _owner(path: Path) -> Path:
     """The part that a place belongs to: its step, its flow, its field."""
     for end in range(len(path), 1, -1):
-        if isinstance(path[end - 1], int) and _holds_parts(path[: end - 1]):
+        held = path[: end - 1]
+        if isinstance(path[end - 1], int) and (holds_steps(held) or held[-1] == "routes"):
             return path[:end]
     return path[: _DEPTHS.get(path[0], 1)] if path else ()
 
 
-def _holds_parts(path: Path) -> bool:
-    return holds_steps(path) or path[-1:] == ("routes",)
-
-
-_DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3, "tests": 2}
-
-
-def _comment(line: str) -> int | None:
-    """Where a line's comment begins."""
-    bare = _QUOTED.sub(lambda found: "x" * len(found[0]), line)
-    found = re.search(r"(?:^|(?<=\s))#", bare)
-    return found.start() if found else None
+def _comments(source: SourceText) -> Iterator[tuple[int, str]]:
+    blocks = [source.place(path).line for path in source.blocks]
+    inside = 0
+    for number, line in enumerate(source.lines, 1):
+        indent = len(line) - len(line.lstrip())
+        if inside and (not line.strip() or indent >= inside):
+            continue
+        inside = indent + 1 if number in blocks else 0
+        bare = _QUOTED.sub(lambda found: "x" * len(found[0]), line)
+        found = re.search(r"(?:^|(?<=\s))#", bare)
+        if found is not None and not _EXCUSE.match(line[found.start() :]):
+            yield number, line[found.start() :].lstrip("#").strip()

@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from halflap.lowcode.convert.values import PythonScope
 from halflap.lowcode.document import ConnectionField
-from halflap.lowcode.python import call, text
+from halflap.lowcode.python import call, indented, text
 from halflap.sdk.schema import Source
 
 _LIMITS = ("ge", "le", "min_length", "max_length", "pattern")
@@ -27,7 +27,7 @@ def settings(scope: PythonScope) -> list[str]:
     made += ['    """The settings that a customer fills in to activate the integration."""', ""]
     for page, members in module.document.config.items():
         for name, part in members.items():
-            made += [f"    # {each}" for each in module.remarks.of(("config", page, name))]
+            made += indented(module.comments("config", page, name))
             field = module.config.model_fields[name]
             if isinstance(part, ConnectionField):
                 kind = module.connection(module.connections[name], part.connection)

@@ -14,7 +14,6 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.names import ImportedNames
-from halflap.lowcode.convert.refusal import NotConvertible
 from halflap.lowcode.convert.values import PythonScope
 from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
 from halflap.lowcode.python import call, display, indented, laid_out, text
@@ -80,18 +79,18 @@ class _TestWriter:
     def lines(self, name: str, at: int) -> list[str]:
         """The function of a test, line by line."""
         test = self._module.document.tests[at]
-        remarks = self._module.remarks.of(("tests", at))
+        comments = self._module.comments("tests", at)
         if len(_words(test.name)) > LONGEST_NAME:
-            remarks.append(test.name)
+            comments.append(f"# {test.name}")
         try:
             args = [self._flow(test.flow), *self._event(test)]
             ran = call("await run", args, self._options(test))
             body = [f"result = {ran}", *self._expected(test)]
         except DefinitionError as error:
             where = self._module.source.at(("tests", at))
-            raise NotConvertible(error.message, where=where) from None
+            raise DefinitionError(error.message, where=where) from None
         head = f"async def {name}(run: {self._use('Run')}) -> None:"
-        return [*(f"# {each}".rstrip() for each in remarks), head, *indented(body)]
+        return [*comments, head, *indented(body)]
 
     # What came --------------------------------------------------------------------------------
 

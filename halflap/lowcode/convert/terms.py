@@ -33,11 +33,21 @@ class Kind:
 
     `json` is any value of JSON; `closed` is any object of Python, which only `expr` and `at` read as
     JSON. null: it may be None. missing: an expression may find nothing where Python has None. of: the
-    class of a model, the kind of a list's items.
+    class of a model, the kind of a list's items, the terms of a record's members.
     """
 
     base: Literal[
-        "text", "integer", "decimal", "boolean", "null", "list", "model", "secret", "json", "closed"
+        "text",
+        "integer",
+        "decimal",
+        "boolean",
+        "null",
+        "secret",
+        "list",
+        "model",
+        "record",
+        "json",
+        "closed",
     ]
     null: bool = False
     missing: bool = False
@@ -146,22 +156,21 @@ def is_bare(node: Node) -> bool:
 def _path(node: Node, scope: PythonScope) -> Term | None:
     if not all(each.kind == "name" and is_bare(each) for each in node.items):
         return None
-    first, *rest = (cast(str, each.value) for each in node.items)
-    found = scope.root(first, tuple(rest))
-    if found is None:
-        return None
-    root, path = found
-    term = root
+    first, *path = (cast(str, each.value) for each in node.items)
+    term = scope.names.get(first)
     for at, name in enumerate(path):
-        field = None
-        if term.kind.base == "model" and not term.kind.null:
-            field = _field_of(term.kind.of, name)
-        if field is None:
-            if term.kind.base not in ("json", "closed", "model", "list"):
-                return None
+        if term is None:
+            return None
+        kind = term.kind
+        if kind.base == "record":
+            term = kind.of.get(name)
+        elif kind.base == "model" and not kind.null and (field := _field_of(kind.of, name)):
+            term = Term(f"{term.text}.{field[0]}", field[1])
+        elif kind.base in ("json", "closed", "model", "list"):
             under = ", ".join(map(text, path[at:]))
             return Term(f"{scope.use('at')}({term.text}, {under})", MAYBE)
-        term = Term(f"{term.text}.{field[0]}", field[1])
+        else:
+            return None
     return term
 
 

@@ -24,7 +24,6 @@ from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
 from halflap.sdk.schema import InputField
 
-_CUSTOMER = {"id": TEXT, "name": TEXT, "external_id": replace(TEXT, null=True)}
 _UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 _SCALARS = ("text", "integer", "boolean")
 
@@ -49,58 +48,13 @@ class PythonScope:
         """Import a name of the public API; return what it is called in the module."""
         return self.module.names.use(name)
 
-    def root(self, name: str, path: tuple[str, ...]) -> tuple[Term, tuple[str, ...]] | None:
-        """Return the term of a name, with as much of the path as belongs to it, and the rest."""
-        if name in self.names:
-            return self.names[name], path
-        match name, path:
-            case "config", (member, *rest) if member not in self.module.connections:
-                found = self.module.config.model_fields.get(member)
-                if found is None:
-                    return None
-                return Term(f"ctx.config.{member}", kind_of(found.annotation)), tuple(rest)
-            case "urls", (flow,) if self.module.has_url(flow):
-                return Term(f"ctx.url({self.module.names.flow(flow)})", TEXT), ()
-            case "secrets", (flow,) if self.module.has_url(flow):
-                return Term(self._secret(flow), Kind("secret")), ()
-            case "customer", (member,) if member in _CUSTOMER:
-                return Term(f"ctx.customer.{member}", _CUSTOMER[member]), ()
-            case "instance", ("id" | "name" as member,):
-                return Term(f"ctx.instance.{member}", TEXT), ()
-            case "execution", ("id",):
-                return Term("ctx.execution", TEXT), ()
-            case "execution", ("attempt",):
-                return Term("ctx.attempt", INTEGER), ()
-            case _:
-                return None
-
-    def _secret(self, flow: str) -> str:
-        return f"ctx.secret({self.module.names.flow(flow)})"
-
-    def _whole(self, name: str) -> str | None:
-        """Return all that a name stands for; None where there is nothing of that name."""
-        if name in self.names:
-            return self.names[name].text
-        match name:
-            case "config" | "customer" | "instance":
-                return f"ctx.{name}"
-            case "urls":
-                return "ctx.flow_urls"
-            case "secrets":
-                flows = (each for each in self.module.flows if self.module.has_url(each))
-                return display((text(each), self._secret(each)) for each in flows)
-            case "execution":
-                return display([('"id"', "ctx.execution"), ('"attempt"', "ctx.attempt")])
-            case _:
-                return None
-
     # Templates --------------------------------------------------------------------------------
 
     def evaluated(self, value: str, method: str = "") -> str:
         """Return a call of `expr`, which evaluates an expression as the document does."""
         expression = self._expression(value)
         names = dict.fromkeys(each.path[0] for each in expression.names())
-        named = [(name, found) for name in names if (found := self._whole(name)) is not None]
+        named = [(name, self.names[name].text) for name in names if name in self.names]
         shown = expression.text
         if "\n" in shown and not re.search(r"[\"'`/]", shown):
             shown = " ".join(shown.split())
@@ -217,6 +171,36 @@ class PythonScope:
             case _:
                 found = literal(given, self)
                 return repr(given) if found is None else found.text
+
+
+def scope_of(module: WrittenModule, event: Term, *path: str | int) -> PythonScope:
+    """Return the scope of a flow, with the names that every flow has."""
+    flows = {each: module.names.flow(each) for each in module.flows if module.has_url(each)}
+    urls = {name: Term(f"ctx.url({each})", TEXT) for name, each in flows.items()}
+    secrets = {name: Term(f"ctx.secret({each})", Kind("secret")) for name, each in flows.items()}
+    customer = {name: Term(f"ctx.customer.{name}", TEXT) for name in ("id", "name")}
+    customer["external_id"] = Term("ctx.customer.external_id", replace(TEXT, null=True))
+    instance = {name: Term(f"ctx.instance.{name}", TEXT) for name in ("id", "name")}
+    execution = {"id": Term("ctx.execution", TEXT), "attempt": Term("ctx.attempt", INTEGER)}
+    config = {
+        name: Term(f"ctx.config.{name}", kind_of(each.annotation))
+        for name, each in module.config.model_fields.items()
+        if name not in module.connections
+    }
+    names = {
+        "config": Term("ctx.config", Kind("record", of=config)),
+        "urls": Term("ctx.flow_urls", Kind("record", of=urls)),
+        "secrets": Term(_written_out(secrets), Kind("record", of=secrets)),
+        "customer": Term("ctx.customer", Kind("record", of=customer)),
+        "instance": Term("ctx.instance", Kind("record", of=instance)),
+        "execution": Term(_written_out(execution), Kind("record", of=execution)),
+        "event": event,
+    }
+    return PythonScope(module, names, path)
+
+
+def _written_out(members: Mapping[str, Term]) -> str:
+    return display((text(name), each.text) for name, each in members.items())
 
 
 def _is_whole(given: timedelta, unit: int) -> bool:

@@ -72,23 +72,6 @@ class Expression:
                 raise Fault("H0115", each.offset).explained(self.text)
         return self
 
-    def always(self) -> bool:
-        """Return whether there is always a value, and no number or null: of what joins or compares,
-        or is written out.
-        """
-        node = self.tree
-        if node.predicates or node.stages:
-            return False
-        match node.kind:
-            case "array" | "object":
-                return True
-            case "literal":
-                return isinstance(node.value, str | bool)
-            case "binary":
-                return node.value in ("&", "=", "!=", "and", "or", "in")
-            case _:
-                return False
-
     def evaluate(self, scope: Scope, budget: EvaluationBudget = DEFAULT) -> Any | Unset:
         """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from halflap.errors import HalflapError
+from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode import Components, read
-from halflap.lowcode.convert import NotConvertible, to_pytest
+from halflap.lowcode.convert import to_pytest
 from halflap.testing import Run
 from halflap.testing.document import DocumentWithTests, run_test
 from tests.lowcode.convert.test_to_python import DOCS, DOCUMENTS
@@ -173,7 +173,7 @@ async def test_names_remarks_and_values_of_any_kind_are_written(folder: Path) ->
 )
 def test_what_names_nothing_is_said_at_its_place(before: str, after: str, said: str) -> None:
     assert before in REMARKED
-    with pytest.raises(NotConvertible, match=said):
+    with pytest.raises(DefinitionError, match=said):
         suite_of(REMARKED.replace(before, after, 1))
 
 
