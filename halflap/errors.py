@@ -153,10 +153,13 @@ class Unauthorized(UpstreamError):
 
 
 class EgressRefused(UpstreamError):
-    """The address may not be called: not a public one, or outside of the connection's `base_url`."""
+    """The address may not be called: not a public one, or outside of the connection's `base_url`.
+
+    Nothing was sent, unless another address redirected there.
+    """
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message, retryable=False)
+        super().__init__(message, retryable=False, in_doubt=False)
 
 
 class RetryLater(HalflapError):

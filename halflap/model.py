@@ -713,6 +713,7 @@ class Failure:
 
     `cause` is by what failures group (store/rules/cause.py); empty in what 0.1.0 recorded.
     `in_doubt`: a request may have been carried out, and the app could not tell a second one from it.
+    `step`: the path of the step of whose failure the flow failed, itself or by what it raised then.
     """
 
     kind: str
@@ -722,6 +723,7 @@ class Failure:
     trace: str = ""
     cause: str = ""
     in_doubt: bool = False
+    step: str = ""
 
     @property
     def text(self) -> str:

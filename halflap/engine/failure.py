@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 
 from halflap.engine.protocol import Again, Ended, Verdict
-from halflap.errors import CodeFailed, DefinitionError, StepFailed, document_place
+from halflap.errors import CodeFailed, DefinitionError, StepFailed, Thrown, document_place
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.record import redact_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
@@ -57,9 +57,20 @@ def failure_of(error: BaseException, place: str = "") -> Failure:
         status=status if isinstance(status, int) else None,
         trace=trace,
         in_doubt=isinstance(error, StepFailed) and error.in_doubt,
+        step=_failed_step(error),
     )
     brought: str = getattr(error, "cause", "")
     return replace(failure, cause=brought or describe_cause(failure, place))
+
+
+def _failed_step(error: BaseException) -> str:
+    """Return the path of the step of whose failure an exception speaks; empty where it is none's."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, StepFailed) and not isinstance(found, Thrown):
+            return found.step
+        found = found.__cause__ or found.__context__
+    return ""
 
 
 def reason_of(error: Exception, failure: Failure) -> str:

@@ -46,7 +46,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
-from halflap.store.replays import latest_of
+from halflap.store.replays import latest_of, was_cut
 from halflap.store.rules.continuing import question_of
 from halflap.store.rules.order import superseded
 from halflap.store.turns import Place
@@ -203,7 +203,8 @@ class JournalEngine:
                 return before.id
             event, steps = await self.journal.event(before.id), await self.journal.steps(before.id)
             if event is not None:  # its payload is stored still
-                start = handed_down(start, by, before, event, steps)
+                cut = await was_cut(self.journal, before)
+                start = handed_down(start, by, before, event, steps, was_cut=cut)
         [started] = await self.start([start])
         return started.duplicate_of or start.execution
 

@@ -36,7 +36,13 @@ from halflap.sdk.declared import apply_filter, kept, marked
 from halflap.sdk.dedupe import dedupe_of, digest_of, digest_of_body
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
-from halflap.store.rules.replaying import copied_steps, earlier_tries, repeated, taken_over
+from halflap.store.rules.replaying import (
+    copied_steps,
+    earlier_tries,
+    open_tries,
+    repeated,
+    taken_over,
+)
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
 TEARDOWN = "$teardown"
@@ -251,18 +257,24 @@ def goes_on(start: Start, by: Start) -> str | None:
 
 
 def handed_down(
-    start: Start, by: Start, before: Execution, event: Event, steps: Sequence[Record]
+    start: Start,
+    by: Start,
+    before: Execution,
+    event: Event,
+    steps: Sequence[Record],
+    *,
+    was_cut: bool,
 ) -> Start:
     """Return the child of a replay with what the execution that it goes on from has done.
 
-    That may be a later one of its chain, whose event and keys it has then.
+    That may be a later one of its chain, whose event and keys it has then. `was_cut`: an attempt of it.
     """
     assert start.replay is not None
     assert by.replay is not None
     how = start.replay
-    tries = earlier_tries(steps, before.attempt)
-    copied = copied_steps(steps, tries) if by.replay.start == "failed" else ()
-    in_doubt = any(each.status == "retrying" for each in tries)
+    tries = earlier_tries(steps, was_cut=was_cut)
+    copied = copied_steps(steps, before.failure, tries) if by.replay.start == "failed" else ()
+    in_doubt = bool(open_tries(tries, copied))
     if how.repeat:
         tries = tuple(map(repeated, tries))
     moves = start.flow.version != before.flow.version and not how.repeat

@@ -58,6 +58,15 @@ class Past:
             for each in self._history.values()
         )
 
+    def is_next(self, scope: StepScope, path: str) -> bool:
+        """Return whether the scope's next copy is that of a step, so that it is not done anew."""
+        for expected in scope.recorded[scope.position :]:
+            if not expected.startswith(EARLIER):
+                return expected == path
+            if expected == EARLIER + path:
+                return self.is_copied(path)
+        return False
+
     def next_seq(self) -> int:
         """The number of the next new record."""
         self._next_seq += 1
@@ -107,7 +116,7 @@ class Past:
                 continue
             same = inputs is None or known.inputs is None or known.inputs == inputs
             same = same or self._redacted(known.inputs or b"") == inputs
-            same |= self.keeps_copies and known.seq < 0 and known.status == "succeeded"
+            same |= self.keeps_copies and known.seq < 0 and known.status != "retrying"
             if expected == path and same:
                 return known
             if known.seq < 0:

@@ -144,7 +144,7 @@ class StepRecorder:
                 self.two_way.is_behind = True
             elif differs and in_doubt:
                 self._refuse_moved(path, path)
-        elif not action.pure:
+        elif not action.pure and not self.steps.past.is_next(scope, path):
             self._refuse_moved(path, self.steps.past.moved(path, action.name))
 
         async def run() -> Any:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from halflap.errors import UpstreamError
+from halflap.errors import EgressRefused, UpstreamError
 from halflap.sdk._address import Lookup, PinnedResolver, Policy, Rules
 from halflap.sdk._wire import METHODS, TooLarge, Wire
 from halflap.sdk.outgoing import Outgoing, encoded
@@ -211,19 +211,24 @@ class Egress:
             return await _hop(session, outgoing, destination, timeout)
         now = asyncio.get_running_loop().time
         deadline = now() + limits.total
+        answer: aiohttp.ClientResponse | None = None
         for _ in range(limits.redirects + 1):
-            answer = await _hop(session, outgoing, destination, timeout)
-            if answer.status not in REDIRECTS:
-                return answer
-            answer.close()
-            target = location(answer.url, answer.headers)
-            if target is None:
-                raise UpstreamError(
-                    f"{answer.method} {shown(answer.url)} answered {answer.status}, a redirect to "
-                    "nowhere; ask the app's support",
-                    status=answer.status,
-                )
-            following = self._destination(target)
+            try:
+                answer = await _hop(session, outgoing, destination, timeout)
+                if answer.status not in REDIRECTS:
+                    return answer
+                answer.close()
+                target = location(answer.url, answer.headers)
+                if target is None:
+                    raise UpstreamError(
+                        f"{answer.method} {shown(answer.url)} answered {answer.status}, a redirect "
+                        "to nowhere; ask the app's support",
+                        status=answer.status,
+                    )
+                following = self._destination(target)
+            except EgressRefused as error:  # the one that redirects may have done it
+                error.in_doubt = answer is not None
+                raise
             same = following.origin() == destination.origin()
             outgoing.redirected(answer.status, same_origin=same)
             destination = following
@@ -231,7 +236,7 @@ class Egress:
         raise UpstreamError(
             f"{outgoing.method} {shown(destination)} is one redirect more than the "
             f"{limits.redirects} that are followed; call the address that they end at",
-            status=answer.status,  # pyright: ignore[reportPossiblyUnboundVariable]
+            status=None if answer is None else answer.status,
         )
 
     def _response(self, answer: aiohttp.ClientResponse, body: bytes) -> Response:

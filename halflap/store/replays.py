@@ -6,6 +6,8 @@ from halflap.model import CONTINUED, ENDED, ENDED_BADLY, Execution, position_in_
 from halflap.store.protocol import Filter, Journal
 
 MOST_RELATED = 200
+CUT = frozenset({"crashed", "drained"})
+"""How attempts end that their process, or its stop, cut."""
 
 
 async def latest_of(journal: Journal, execution: Execution) -> Execution:
@@ -20,8 +22,16 @@ async def latest_of(journal: Journal, execution: Execution) -> Execution:
     latest = max(live or well or replays, key=lambda each: each.id, default=execution)
     if latest.state == "succeeded" and latest.reason == CONTINUED:
         chain, _ = position_in_chain(latest)
-        [latest] = await journal.executions(Filter(chain=chain, limit=1))
+        [last] = await journal.executions(Filter(chain=chain, limit=1))
+        return await latest_of(journal, last)
     return latest
+
+
+async def was_cut(journal: Journal, execution: Execution) -> bool:
+    """Return whether an attempt of an execution was cut, perhaps within a step: of that is no record."""
+    if execution.attempt <= 1:
+        return False
+    return any(each.how in CUT for each in await journal.attempts(execution.id))
 
 
 async def replays_of(journal: Journal, execution: Execution) -> list[Execution]:

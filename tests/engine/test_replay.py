@@ -109,34 +109,80 @@ async def test_a_child_behind_a_step_that_runs_afresh_keeps_its_keys(runner: Run
 
 
 @ON_BOTH_STORES
-async def test_what_follows_a_caught_failure_is_not_done_again(runner: Runner) -> None:
+async def test_what_failed_and_was_caught_stays_so_and_what_follows_too(runner: Runner) -> None:
+    """An app may count steps of one action: the step behind has the place, and the key, of then."""
+    app = runner.app
+
     async def part(name: Any) -> Any:
-        return await runner.app.do(name)
+        return await app.do(name)
+
+    async def inner(ctx: Context[Any], event: Any) -> Any:
+        return await app.do("inner")
+
+    child = app.flow(inner)
 
     async def flow(ctx: Context[Any], event: Any) -> Any:
         try:
-            await runner.app.do("flaky")
+            await app.do("flaky")
         except StepFailed:
-            ctx.log.info("goes on without it")
-        await runner.app.do(f"b at {ctx.now():%H:%M}")
-        await ctx.gather([f"{each} at {ctx.now():%H:%M}" for each in "cd"], part)
-        await runner.app.do(f"e at {ctx.now():%H:%M}")
-        return await runner.app.do("last")
+            await app.do("in its place")
+        await app.do(f"a at {ctx.now()}")
+        await ctx.gather(["b", f"c at {ctx.now()}"], part, settle=True)
+        await app.do(f"d at {ctx.now()}")
+        started = await ctx.start(child, event)
+        try:
+            await started.result()
+        except StepFailed:
+            await app.do(f"without at {ctx.now()}")
+        return await app.do("last")
 
-    busy, no = UpstreamError("busy", status=503), ValueError("no")
-    runner.app.errors |= {"flaky": [no, busy, no], "last": [no, no]}
-    again = await runner.start(runner.app.flow(flow))
+    no = UpstreamError("no", status=404)
+    app.errors |= {"flaky": [no], "b": [no], "inner": [no], "last": [no, no]}
+    again = await runner.start(app.flow(flow))
     assert (await runner.finish(again)).state == "failed"
-    for state in ("failed", "succeeded"):  # the first in two attempts
+    for state in ("failed", "succeeded"):
         again = await replay(runner, again)
         assert (await runner.finish(again)).state == state
-    assert Counter(name[0] for name in runner.app.names) == {
-        "f": 4,
-        "b": 1,
-        "c": 1,
-        "d": 1,
-        "e": 1,
-        "l": 3,
+    assert Counter(name.partition(" at")[0] for name in app.names) == {
+        **dict.fromkeys(["flaky", "in its place", *"abcd", "inner", "without"], 1),
+        "last": 3,
+    }
+    keys = keys_of(runner)
+    assert {len(each) for each in keys.values()} == {1}
+    assert len(set().union(*keys.values())) == len(keys)
+
+
+@ON_BOTH_STORES
+async def test_a_step_of_which_the_flow_failed_is_tried_again_in_its_place(runner: Runner) -> None:
+    """What the flow had told of the failure, it does not tell again."""
+    app = runner.app
+
+    async def part(name: Any) -> Any:
+        return await app.do(name)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await app.do("flaky")
+        except StepFailed as error:
+            await app.do(f"told at {ctx.now()}")
+            await ctx.gather([f"{each} at {ctx.now()}" for each in "ab"], part)
+            raise ValueError("it did not go") from error
+        settled = await ctx.gather("cd", part, settle=True)
+        if not all(each.ok for each in settled):
+            raise ValueError("one of them did not go")
+        return await app.do("last")
+
+    busy, no = UpstreamError("busy", status=503), UpstreamError("no", status=404)
+    app.errors |= {"flaky": [no, busy, no], "c": [no]}
+    again = await runner.start(app.flow(flow))
+    assert (await runner.finish(again)).state == "failed"
+    for state in ("failed", "failed", "succeeded"):  # the first in two attempts
+        again = await replay(runner, again)
+        assert (await runner.finish(again)).state == state
+    assert Counter(name.partition(" at")[0] for name in app.names) == {
+        "flaky": 4,
+        "c": 2,
+        **dict.fromkeys(["told", "a", "b", "d", "last"], 1),
     }
     assert {len(keys) for keys in keys_of(runner).values()} == {1}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from halflap.engine.lifeline import Lifeline
+from halflap.errors import StoreError
 from halflap.model import Event, FlowKey, Start
 from halflap.store.postgres import database as module
 from halflap.store.postgres.connecting import Connection
@@ -35,6 +37,21 @@ async def wire() -> AsyncIterator[tuple[Wire, str, str]]:
         await wire.listen()
         yield wire, database.url, database.url.replace(str(database.port), str(wire.port))
         await wire.close()
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused_before_it_is_written_to() -> None:
+    url = fresh_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+        ascii_url = urlsplit(url)._replace(path="/ascii").geturl()
+        with pytest.raises(StoreError, match=r"SQL_ASCII.*createdb --encoding UTF8"):
+            await Store.open(ascii_url, vault=VAULT)
+        with psycopg.connect(ascii_url) as made:
+            tables = made.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+            assert tables.fetchone() == (0,)
+        connection.execute("DROP DATABASE ascii")
 
 
 async def is_written(url: str) -> bool:

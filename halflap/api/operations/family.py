@@ -16,7 +16,7 @@ from halflap.model import ENDED, ENDED_BADLY, Execution, RanBefore
 from halflap.sdk.dedupe import digest_of_body
 from halflap.store.blobs.viewing import Viewing
 from halflap.store.protocol import Filter, Journal
-from halflap.store.replays import MOST_RELATED, latest_of, replays_of
+from halflap.store.replays import MOST_RELATED, latest_of, replays_of, was_cut
 
 
 @dataclass(slots=True)
@@ -37,11 +37,12 @@ class Family:
         seen = await Viewing(self.journal).event(execution.id)
         event = None if seen is None else seen.event
         starts = any(each.kind in ("start", "call") for each in steps)
+        cut = await was_cut(self.journal, execution)
         if not starts and execution.replay_of is None:
-            return ReplayMaterial(event, steps)
+            return ReplayMaterial(event, steps, was_cut=cut)
         above = [each.id for each in await self._originals()]
         children = await self._children([execution.id, *above])
-        return ReplayMaterial(event, steps, await self._descendants(), children)
+        return ReplayMaterial(event, steps, await self._descendants(), children, was_cut=cut)
 
     async def with_replays(self, material: ReplayMaterial, bulk: str | None) -> ReplayMaterial:
         """Add the replays of the execution, or of what it replays.

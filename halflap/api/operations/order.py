@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from halflap.model import FLOW_ORDERS, LIVE, Execution, Order
 from halflap.store.protocol import Filter, Journal
+from halflap.store.replays import was_cut
 from halflap.store.rules.replaying import is_effect, is_settled
 
 MOST_READ = 100
@@ -86,8 +87,8 @@ async def _may_write(journal: Journal, execution: Execution) -> bool:
     if execution.state in LIVE or execution.state == "succeeded":
         return True
     is_over = execution.dismissed or execution.state == "cancelled"
+    cut = is_over and await was_cut(journal, execution)
     return any(
-        is_effect(e)
-        and (e.status == "succeeded" or (is_over and not is_settled(e, execution.attempt)))
+        is_effect(e) and (e.status == "succeeded" or (is_over and not is_settled(e, was_cut=cut)))
         for e in await journal.steps(execution.id)
     )

@@ -32,6 +32,7 @@ from halflap.store.rules.replaying import (
     copied_steps,
     earlier_tries,
     is_effect,
+    open_tries,
     repeated,
     taken_over,
 )
@@ -96,7 +97,8 @@ class ReplayMaterial:
     started, and those that these started; `children` are those that did not end well at first, by
     their roots, with those that its originals started. Of its replays, `live` has not ended,
     `mended_by` succeeded, `failed_again` is the latest one that did not succeed, where it came to an
-    effect. `moot_by` is a replay of what started it, which was told that its call is done.
+    effect. `moot_by` is a replay of what started it, which was told that its call is done. `was_cut`:
+    an attempt of it was, by a crash or a stop.
     """
 
     event: Event | None
@@ -107,6 +109,7 @@ class ReplayMaterial:
     mended_by: str | None = None
     failed_again: str | None = None
     moot_by: str | None = None
+    was_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +177,25 @@ def decide_replay(
             "it came, or say `repeat` (--repeat) to do it again"
         )
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
-    tries = earlier_tries(material.steps, execution.attempt) if keeps_root else ()
+    tries = earlier_tries(material.steps, was_cut=material.was_cut) if keeps_root else ()
     said = dict(execution.replay.done) if execution.replay and keeps_root else {}
     if request.done is not None:
-        found = step_in_doubt(tries, request.done.step)
+        meant = tries
+        if request.done.step is None and start == "failed":
+            meant = open_tries(tries, copied_steps(material.steps, execution.failure, tries))
+        found = step_in_doubt(meant, request.done.step)
         if isinstance(found, LeftOut):
             return found
         done = replace(found, status="succeeded", result=request.done.result, failure=None)
         tries = tuple(done if each is found else each for each in tries)
         said[found.path.removeprefix(EARLIER)] = request.done.by
-    copied = copied_steps(material.steps, tries) if start == "failed" else ()
+    copied = copied_steps(material.steps, execution.failure, tries) if start == "failed" else ()
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
     mended = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
-    for each in tries:  # a child that is started again knows nothing of what was done before
+    still_open = open_tries(tries, copied)
+    for each in still_open:
         if each.kind == "call" and each.failure is not None and each.failure.in_doubt:
             if any(each.failure.where in ids for ids in mended):  # its result is taken
                 continue
@@ -224,9 +231,11 @@ def decide_replay(
             chain=chain,
             link=link,
         ),
-        doubts,
+        tuple(each for each in doubts if each not in {e.path for e in copied}),
         frozenset(e.id for e in own if (e.chain or e.id) not in kept) | reruns_of(children),
-        stopping_step(execution, material, tries) if start == "failed" and not said else None,
+        stopping_step(execution, material, still_open)
+        if start == "failed" and request.done is None
+        else None,
     )
 
 
@@ -234,7 +243,7 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
     """Return the steps that may have been carried out, though they are not known to have succeeded."""
     if execution.attempt == 0:
         return ()
-    tries = earlier_tries(material.steps, execution.attempt)
+    tries = earlier_tries(material.steps, was_cut=material.was_cut)
     doubts = [e.path.removeprefix(EARLIER) for e in tries if e.status == "retrying"]
     doubts += [e.id for e in material.descendants if e.state not in ("succeeded", "ignored")]
     if ended_within_a_step(execution):
@@ -283,7 +292,7 @@ def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOu
 def has_tried_more(steps: Sequence[Record], before: Sequence[Record]) -> bool:
     """Return whether a replay came to an effect that what it replays had not completed."""
     done = {each.path for each in before if each.status == "succeeded"}
-    return any(is_effect(e) for e in steps if e.path not in done and not is_earlier(e))
+    return any(is_effect(e) for e in steps if e.path not in done and e.seq >= 0)
 
 
 def called(record: Record) -> str:
@@ -293,7 +302,8 @@ def called(record: Record) -> str:
 
 def started_by(copied: Collection[Record]) -> set[str]:
     """Return the children that copied steps stand for, and that are not started again."""
-    return {child_of(e) for e in copied if e.kind == "start" and e.status == "succeeded"}
+    started = {child_of(e) for e in copied if e.kind == "start" and e.status == "succeeded"}
+    return started | {called(e) for e in copied if e.status == "failed" and not is_earlier(e)}
 
 
 def children_again(

@@ -36,6 +36,8 @@ Job = Callable[[Connection], Awaitable[T]]
 Values = Sequence[Any] | Mapping[str, Any]
 
 CONNECTIONS = 8
+ENCODING = "UTF8"
+MAKE_ENCODED = "make the database with: createdb --encoding UTF8 --template template0"
 CLOSE_SECONDS = 10.0
 """Seconds that a store which is closed waits for what is under way."""
 PATIENCE_SECONDS = 15.0
@@ -219,12 +221,17 @@ class PostgresDatabase:
             self._room.release()
 
     async def _see(self, connection: Connection) -> None:
-        """See what a new database is like; raises `StoreError` where it is too old."""
+        """See what a new database is like; raises `StoreError` where it cannot be used."""
         version = connection.info.server_version
         if version < OLDEST:
             raise StoreError(
                 f"{self.name}: this is PostgreSQL {version // 10_000}; "
                 f"Halflap needs {OLDEST // 10_000} or a newer one."
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != ENCODING:
+            raise StoreError(
+                f"{self.name}: its encoding is {encoding}, which cannot hold every text; {MAKE_ENCODED}."
             )
         cursor = await connection.execute("SELECT current_schema()::text")
         self.schema = (await cursor.fetchone() or [""])[0] or ""

@@ -15,7 +15,7 @@ from halflap.model import Retention
 from halflap.store import canary
 from halflap.store.postgres import guard
 from halflap.store.postgres.connecting import connect_blocking
-from halflap.store.postgres.database import CONNECTIONS, OLDEST
+from halflap.store.postgres.database import CONNECTIONS, ENCODING, MAKE_ENCODED, OLDEST
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.jobs import JobLink
 from halflap.store.postgres.partitions import AHEAD
@@ -117,9 +117,9 @@ def _findings(
     assert row is not None
     encoding, fsync, whole, commit, standby, schema, made, may_make = row
     yield _store(connection, place, standby=standby, made=made, may_make=may_make, schema=schema)
-    if encoding != "UTF8":
-        mend = "make the database with: createdb --encoding UTF8 --template template0"
-        yield ExaminedItem("encoding", "fail", f"{encoding}, which cannot hold every text", mend)
+    if encoding != ENCODING:
+        why = f"{encoding}, which cannot hold every text"
+        yield ExaminedItem("encoding", "fail", why, MAKE_ENCODED)
     yield _disk(fsync, whole, commit)
     if not standby:
         yield _commit(connection)

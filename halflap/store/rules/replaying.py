@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from halflap.model import EARLIER, MISSING, Record, is_earlier
+from halflap.model import EARLIER, MISSING, Failure, Record, is_earlier
 
 GUARD = "$guard"
 """The step that compares again, before a replay does anything new."""
@@ -16,12 +16,15 @@ NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
 """Failures that are raised before a request is sent."""
 
 
-def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple[Record, ...]:
+def copied_steps(
+    steps: Sequence[Record], failure: Failure | None, tries: Sequence[Record] = ()
+) -> tuple[Record, ...]:
     """Return the steps that a replay from the failed step takes over; `tries` are those of the others.
 
-    None where the flow compared its event with what is known, and did nothing since: then it compares
-    anew, and begins with what the apps have now. What had no pair is looked up again. A child that
-    was started, failed, and whose result the flow waited for, is started again.
+    What failed and was caught is one of them where the flow did more behind it, so that it takes the
+    same way again. None where the flow compared its event with what is known, and did nothing since:
+    then it compares anew, and begins with what the apps have now. What had no pair is looked up again.
+    A child that was started, failed, and whose result the flow waited for, is started again.
     """
     done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
     compares = any(e.kind == "check" for e in done)
@@ -30,17 +33,20 @@ def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple
     ):
         return ()
     said = {each.path for each in tries if each.status == "succeeded"}
+    caught = [each for each in caught_steps(steps, failure) if EARLIER + each.path not in said]
     failed = {
         child
         for each in steps
         if each.kind == "call"
         and each.status == "failed"
         and each.failure is not None
+        and each not in caught
+        and not is_earlier(each)
         and EARLIER + each.path not in said
         # Version 0.1.0 wrote the child's id at the beginning of the message.
         for child in [each.failure.where or each.failure.message.partition(" ")[0]]
     }
-    found: list[Record] = []
+    found = [*caught]
     for each in done:
         if each.path == GUARD:  # it is made anew; that there was one is known from this
             found.append(replace(each, path=EARLIER + GUARD))
@@ -49,6 +55,36 @@ def copied_steps(steps: Sequence[Record], tries: Sequence[Record] = ()) -> tuple
             again |= compares and each.kind == "pair" and each.result == MISSING
             found.append(replace(each, status="retrying") if again else each)
     return tuple(found)
+
+
+def caught_steps(steps: Sequence[Record], failure: Failure | None) -> list[Record]:
+    """Return the steps that failed, and behind which the flow did more: it had caught that.
+
+    Not the one of whose failure the execution failed in the end.
+    """
+    effects = [each for each in steps if not is_earlier(each) and is_effect(each)]
+    return [
+        each
+        for each in steps
+        if each.status == "failed"
+        and not is_earlier(each)
+        and each.path != GUARD
+        and not _failed_by(failure, each)
+        and any(_is_behind(each.path, other) and other.seq > each.seq for other in effects)
+    ]
+
+
+def _failed_by(failure: Failure | None, step: Record) -> bool:
+    if failure is None:
+        return False
+    # Version 0.1.0 has the step's path in the message only.
+    return step.path == failure.step if failure.step else f"({step.path}) failed" in failure.message
+
+
+def _is_behind(path: str, other: Record) -> bool:
+    """Return whether a step is in a scope of another one's way: not in a branch beside it."""
+    scope = scope_of(path)
+    return other.path.startswith(scope) or scope.startswith(scope_of(other.path))
 
 
 def is_effect(record: Record) -> bool:
@@ -63,8 +99,10 @@ def is_effect(record: Record) -> bool:
 READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
 
 
-def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
+def earlier_tries(steps: Sequence[Record], *, was_cut: bool) -> tuple[Record, ...]:
     """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
+
+    `was_cut`: an attempt was, so that a step may have been tried before its record.
 
     Of what several replays tried, the inputs of the first try count: its key says nothing of them.
     Where any of them is in doubt, the step is, until it succeeds. What a person found done is
@@ -85,7 +123,7 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
             continue
         in_doubt = each.failure is not None and each.failure.in_doubt
         acts = not each.pure and each.kind in ("action", "step")
-        is_open = in_doubt or (acts and not is_settled(each, attempt))
+        is_open = in_doubt or (acts and not is_settled(each, was_cut=was_cut))
         status = "retrying" if is_open else "failed"
         if before is None:
             tries[path] = replace(each, path=path, status=status, result=None)
@@ -100,9 +138,9 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
 
 def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool:
     """Return whether copies stood behind the place of an earlier try as the step was done again."""
-    scope, until = scope_of(again.path), min(again.seq, 0)
+    until = min(again.seq, 0)
     return any(
-        earlier.seq < each.seq < until and not is_earlier(each) and each.path.startswith(scope)
+        earlier.seq < each.seq < until and not is_earlier(each) and _is_behind(again.path, each)
         for each in steps
     )
 
@@ -110,6 +148,12 @@ def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool
 def scope_of(path: str) -> str:
     """The scope of a step's path: all up to its last slash."""
     return path[: path.rfind("/") + 1]
+
+
+def open_tries(tries: Sequence[Record], copied: Sequence[Record]) -> list[Record]:
+    """Return the tries in doubt of steps that a replay does again: that it does not take over."""
+    taken = {EARLIER + each.path for each in copied}
+    return [each for each in tries if each.status == "retrying" and each.path not in taken]
 
 
 def taken_over(copied: Sequence[Record], tries: Sequence[Record]) -> tuple[Record, ...]:
@@ -124,10 +168,10 @@ def repeated(record: Record) -> Record:
     return replace(record, status=status, failure=failure)
 
 
-def is_settled(record: Record, attempt: int) -> bool:
+def is_settled(record: Record, *, was_cut: bool) -> bool:
     """Return whether a step that failed surely did nothing."""
     failure = record.failure
-    if failure is None or record.tries > 1 or attempt > 1:  # an earlier try may have done it
+    if failure is None or record.tries > 1 or was_cut:  # an earlier try may have done it
         return False
     status = failure.status or 0
     return failure.kind in NOT_SENT or (400 <= status < 500 and status not in UNFINISHED)
