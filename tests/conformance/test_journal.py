@@ -32,7 +32,6 @@ from halflap.store.protocol import (
     Claim,
     Filter,
     Journal,
-    Lease,
     Pinning,
     Release,
     Written,
@@ -151,11 +150,6 @@ async def test_a_claim_at_once_has_all_that_a_later_one_has(journal: Journal, cl
     assert later.lease.fence > at_once.lease.fence
 
 
-async def test_no_more_are_claimed_at_once_than_there_is_room_for(journal: Journal):
-    answers = await journal.accept([start() for _ in range(3)], claim=2, lease=LEASE)
-    assert [each.claim is not None for each in answers] == [True, True, False]
-
-
 @ON_EVERY_STORE
 async def test_a_hundred_duplicates_at_once_are_one_execution(journal: Journal):
     starts = [start(dedupe=Dedupe("delivery-1")) for _ in range(100)]
@@ -181,27 +175,6 @@ async def test_a_dedupe_key_holds_within_its_flow_only(journal: Journal):
     ]
     answers = await journal.accept(starts, claim=0, lease=LEASE)
     assert [each.duplicate_of for each in answers] == [None] * 6
-
-
-async def test_a_dedupe_key_is_free_again_once_it_expires(journal: Journal, clock: StandingClock):
-    first = start(dedupe=Dedupe("d", ttl=10 * SECOND))
-    await accepted(journal, first)
-    clock.move(10 * SECOND - 1)
-    (answer,) = await journal.accept([start(dedupe=Dedupe("d"))], claim=0, lease=LEASE)
-    assert answer.duplicate_of == first.execution
-    clock.move(1)
-    second = start(dedupe=Dedupe("d", ttl=10 * SECOND))
-    (answer,) = await journal.accept([second], claim=0, lease=LEASE)
-    assert answer.duplicate_of is None
-    (answer,) = await journal.accept([start(dedupe=Dedupe("d"))], claim=0, lease=LEASE)
-    assert answer.duplicate_of == second.execution
-
-
-async def test_a_duplicate_within_a_split_request_is_found(journal: Journal):
-    starts = [start(dedupe=Dedupe("d")) for _ in range(3)]
-    answers = await journal.accept(starts, claim=0, lease=LEASE)
-    first = starts[0].execution
-    assert [each.duplicate_of for each in answers] == [None, first, first]
 
 
 @ON_EVERY_STORE
@@ -260,19 +233,6 @@ async def test_text_that_utf8_cannot_hold_is_refused_before_the_transaction(jour
 # -- claim ------------------------------------------------------------------------------------
 
 
-async def test_only_what_is_due_is_claimed_and_only_once(journal: Journal, clock: StandingClock):
-    claim = await running(journal)
-    await journal.release(claim.lease, [], [], Release("retry", clock.now + SECOND))
-    assert await journal.next_due() == clock.now + SECOND
-    clock.move(SECOND - 1)
-    assert await journal.claim(10, LEASE) == []
-    clock.move(1)
-    (again,) = await journal.claim(10, LEASE)
-    assert again.lease == Lease(claim.start.execution, again.lease.fence, clock.now + LEASE)
-    assert await journal.claim(10, LEASE) == []
-    assert await journal.next_due() is None
-
-
 @ON_EVERY_STORE
 async def test_many_claimers_at_once_never_get_the_same(journal: Journal):
     await accepted(journal, *(start() for _ in range(60)))
@@ -290,61 +250,12 @@ async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: Stan
     assert got == [each.execution for each in starts]
 
 
-async def test_customers_share_what_is_claimed(journal: Journal, clock: StandingClock):
-    await accepted(journal, *(start(flow("cus_flood")) for _ in range(100)))
-    clock.move(SECOND)
-    await accepted(journal, *(start(flow(f"cus_{n}")) for n in range(3) for _ in range(2)))
-    claims = await journal.claim(8, LEASE)
-    counts: dict[str, int] = {}
-    for each in claims:
-        counts[each.start.flow.customer] = counts.get(each.start.flow.customer, 0) + 1
-    assert counts == {"cus_flood": 2, "cus_0": 2, "cus_1": 2, "cus_2": 2}
-    assert len(await journal.claim(50, LEASE)) == 50  # what the others leave is the flood's
-
-
 async def test_customers_take_turns_where_there_are_more_than_room(journal: Journal):
     names = [f"cus_{n}" for n in range(5)]
     for name in names:
         await accepted(journal, *(start(flow(name)) for _ in range(4)))
     got = [each.start.flow.customer for _ in range(5) for each in await journal.claim(2, LEASE)]
     assert sorted(got) == sorted(names * 2)
-
-
-async def test_what_is_held_waits_until_its_instance_is_released(journal: Journal):
-    held, free = flow("cus_a", "ins_held"), flow("cus_a", "ins_free")
-    before, other = start(held), start(free)
-    await accepted(journal, before, other)
-    await journal.hold("ins_held")
-    await journal.hold("ins_held")
-    during = start(held)
-    (answer,) = await journal.accept([during], claim=5, lease=LEASE)
-    assert answer.claim is None
-    got = await journal.claim(10, LEASE)
-    assert [each.start.execution for each in got] == [other.execution]
-    assert await journal.next_due() is None
-    assert await journal.live("ins_held") == 2
-    await journal.release_instance("ins_held")
-    assert await journal.next_due() is not None
-    got = await journal.claim(10, LEASE)
-    assert {each.start.execution for each in got} == {before.execution, during.execution}
-
-
-async def test_what_ran_when_its_instance_was_held_does_not_come_back(
-    journal: Journal, clock: StandingClock
-):
-    claim = await running(journal)
-    crashed = await running(journal)
-    instance = claim.start.flow.instance
-    await journal.hold(instance)
-    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
-    await journal.release(claim.lease, [], [], Release("retry", clock.now))
-    assert await journal.claim(10, LEASE) == []
-    await journal.void()
-    assert await journal.claim(10, LEASE, probation=True) == []
-    await journal.release_instance(instance)
-    assert (await claim_one(journal)).start.execution == claim.start.execution
-    again = await claim_one(journal, probation=True)
-    assert again.start.execution == crashed.start.execution
 
 
 async def test_flows_of_ours_pass_where_an_instance_is_held(journal: Journal):
@@ -499,37 +410,6 @@ async def test_what_is_paused_waits_until_it_is_resumed(journal: Journal, what: 
     assert {each.start.execution for each in got} == {before.execution, during.execution}
 
 
-async def test_what_runs_when_it_is_paused_goes_on_and_does_not_come_back(
-    journal: Journal, clock: StandingClock
-):
-    claim = await running(journal)
-    await journal.pause(Paused("cus_a", 1))
-    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
-    await journal.release(claim.lease, [], [], Release("retry", clock.now))
-    assert await journal.claim(10, LEASE) == []
-    assert await journal.resume("cus_a")
-    assert (await claim_one(journal)).start.execution == claim.start.execution
-
-
-async def test_what_is_paused_twice_over_waits_for_both_and_for_its_gate(journal: Journal):
-    ours = start(flow("cus_a", "ins_1"))
-    other = start(flow("cus_a", "ins_2"))
-    for what in ("cus_a", "ins_1", "ins_1/orders"):
-        await journal.pause(Paused(what, 1))
-    await accepted(journal, ours, other)
-    await journal.hold("ins_1")
-    await journal.resume("cus_a")
-    assert (await claim_one(journal)).start.execution == other.execution
-    await journal.resume("ins_1")
-    await journal.resume("ins_1/orders")
-    assert await journal.claim(10, LEASE) == []
-    await journal.pause(Paused("ins_1", 2))
-    await journal.release_instance("ins_1")
-    assert await journal.claim(10, LEASE) == []
-    assert await journal.resume("ins_1")
-    assert (await claim_one(journal)).start.execution == ours.execution
-
-
 async def test_what_is_paused_can_be_cancelled_and_flows_of_ours_pass(journal: Journal):
     await journal.pause(Paused("cus_a", 1))
     deploy, waiting = start(flow(name="$deploy")), start()
@@ -548,23 +428,6 @@ async def test_pausing_many_pauses_every_one(journal: Journal):
 
 
 # -- leases and fences ------------------------------------------------------------------------
-
-
-async def test_a_renewed_lease_lasts_longer_and_a_lost_one_is_not_renewed(
-    journal: Journal, clock: StandingClock
-):
-    kept, lost = await running(journal), await running(journal)
-    clock.move(LEASE)
-    assert await journal.renew([kept.lease], LEASE) == [
-        replace(kept.lease, until=clock.now + LEASE)
-    ]
-    clock.move(1)
-    assert await journal.lapse() == 1
-    assert await state(journal, kept.start.execution) == "running"
-    assert await state(journal, lost.start.execution) == "queued"
-    renewed = await journal.renew([kept.lease, lost.lease], LEASE)
-    assert [each.execution for each in renewed] == [kept.start.execution]
-    assert await journal.commit(kept.lease, [], [], []) is Written.DONE
 
 
 @pytest.mark.parametrize("how", ["lapse", "void", "blame", "released", "claimed again", "ended"])
@@ -626,49 +489,6 @@ async def test_a_lost_fence_in_a_shared_commit_disturbs_no_other(journal: Journa
         assert len(await journal.steps(each.start.execution)) == (number not in lost)
 
 
-async def test_an_unclean_end_puts_an_execution_on_probation(
-    journal: Journal, clock: StandingClock
-):
-    first, second = await running(journal), await running(journal)
-    clock.move(5)
-    assert await journal.void() == 2
-    assert await journal.claim(10, LEASE) == []
-    assert await journal.next_due() is None
-    assert await journal.next_due(probation=True) == clock.now
-    claims = await journal.claim(10, LEASE, probation=True)
-    assert {(c.start.execution, c.probation, c.crashes, c.attempt) for c in claims} == {
-        (first.start.execution, True, 0, 2),
-        (second.start.execution, True, 0, 2),
-    }
-    await journal.blame([first.start.execution], alone=True)
-    await journal.blame([second.start.execution], alone=False)
-    again = {
-        each.start.execution: each.crashes
-        for each in await journal.claim(10, LEASE, probation=True)
-    }
-    assert again == {first.start.execution: 1, second.start.execution: 0}
-    attempts = await journal.attempts(first.start.execution)
-    assert [(each.number, each.how) for each in attempts] == [(1, "crashed"), (2, "crashed")]
-
-
-async def test_a_clean_end_of_an_attempt_ends_probation(journal: Journal, clock: StandingClock):
-    await running(journal)
-    await journal.void()
-    claim = await claim_one(journal, probation=True)
-    await journal.release(claim.lease, [], [], Release("retry", clock.now))
-    assert (await claim_one(journal)).probation is False
-
-
-async def test_blame_and_void_touch_only_what_runs(journal: Journal):
-    queued, ended = start(), await running(journal)
-    await accepted(journal, queued)
-    await journal.end(ended.lease, [], [], DONE)
-    await journal.blame([queued.execution, ended.start.execution, "exe_unknown"], alone=True)
-    assert await journal.void() == 0
-    assert await state(journal, ended.start.execution) == "succeeded"
-    assert (await claim_one(journal)).crashes == 0
-
-
 # -- records ----------------------------------------------------------------------------------
 
 
@@ -686,29 +506,6 @@ async def test_records_come_back_as_they_were_written(journal: Journal):
     await journal.void()
     again = await claim_one(journal, probation=True)
     assert list(again.history) == await journal.steps(claim.start.execution)
-
-
-@ON_EVERY_STORE
-async def test_a_retrying_record_is_overwritten_by_its_next_try(journal: Journal):
-    claim = await running(journal)
-    first = record(status="retrying", failure=Failure("X", "1"), result=None, tries=1, ended_at=20)
-    second = replace(first, failure=Failure("X", "2"), tries=2, ended_at=30)
-    third = record(tries=3, ended_at=40, result=b'"third"')
-    for each in (first, second, third):
-        assert await journal.commit(claim.lease, [each], [], []) is Written.DONE
-        assert await journal.steps(claim.start.execution) == [each]
-
-
-@ON_EVERY_STORE
-async def test_a_final_record_never_changes(journal: Journal):
-    for status in ("succeeded", "failed"):
-        claim = await running(journal)
-        final = record(status=status)
-        await journal.commit(claim.lease, [final], [], [])
-        other = record(status="retrying", result=b'"other"', tries=9)
-        assert await journal.commit(claim.lease, [other], [], []) is Written.DONE
-        await journal.commit(claim.lease, [replace(other, status="succeeded")], [], [])
-        assert await journal.steps(claim.start.execution) == [final]
 
 
 @ON_EVERY_STORE
@@ -964,99 +761,6 @@ async def test_only_what_is_of_some_places_is_claimed(journal: Journal):
     assert await claimed(journal) == [other.execution]
 
 
-async def test_executions_of_one_order_run_one_at_a_time_as_they_were_accepted(journal: Journal):
-    starts = [ordered() for _ in range(4)]
-    answers = await journal.accept(starts[:3], claim=3, lease=LEASE)
-    assert [each.claim is not None for each in answers] == [True, False, False]
-    first = answers[0].claim
-    assert first is not None
-    for place in range(4):
-        assert first.start.execution == starts[place].execution
-        if place == 1:
-            await accepted(journal, starts[3])
-        assert (await claimed(journal), await journal.next_due()) == ([], None)
-        await journal.end(first.lease, [], [], DONE)
-        if place < 3:
-            assert await journal.next_due() is not None
-            first = await claim_one(journal)
-    assert await claimed(journal) == []
-    assert await journal.live(starts[0].flow.instance) == 0
-    await running(journal, ordered())
-
-
-async def test_orders_do_not_wait_for_each_other(journal: Journal):
-    starts = [
-        ordered("1"),
-        ordered("2", flow("cus_b")),
-        start(order=Order("others", "1")),
-        start(),
-        ordered("1", flow("cus_b")),
-    ]
-    answers = await journal.accept(starts, claim=9, lease=LEASE)
-    assert [each.claim is not None for each in answers] == [True, True, True, True, False]
-
-
-@pytest.mark.parametrize("how", ["retry", "later", "drained", "sleep", "signal"])
-async def test_one_that_pauses_keeps_those_behind_it_waiting(
-    journal: Journal, clock: StandingClock, how: Any
-):
-    head, behind = ordered(), ordered()
-    claim = await running(journal, head)
-    await accepted(journal, behind)
-    heard = 0 if how == "signal" else None
-    due = None if how == "signal" else clock.now + SECOND
-    await journal.release(claim.lease, [], [], Release(how, due, heard=heard))
-    assert await claimed(journal) == []
-    clock.move(SECOND)
-    if how == "signal":
-        await journal.signal(head.execution, "go", b"")
-    again = await claim_one(journal)
-    assert again.start.execution == head.execution
-    assert await claimed(journal) == []
-    await journal.end(again.lease, [], [], Outcome("failed", "no"))
-    assert await claimed(journal) == [behind.execution]
-
-
-@pytest.mark.parametrize("how", ["void", "lapse", "blame"])
-async def test_one_whose_process_ended_stays_first(
-    journal: Journal, clock: StandingClock, how: str
-):
-    head, behind = ordered(), ordered()
-    claim = await running(journal, head)
-    await accepted(journal, behind)
-    clock.move(LEASE + 1)
-    match how:
-        case "void":
-            await journal.void()
-        case "lapse":
-            await journal.lapse()
-        case _:
-            await journal.blame([head.execution], alone=True)
-    assert await journal.claim(10, LEASE) == []
-    again = await claim_one(journal, probation=True)
-    assert again.start.execution == head.execution
-    assert await journal.end(claim.lease, [], [], DONE) is Written.FENCED
-    assert await claimed(journal) == []
-    await journal.end(again.lease, [], [], DONE)
-    assert await claimed(journal) == [behind.execution]
-
-
-async def test_one_that_is_cancelled_keeps_nobody_waiting(journal: Journal, clock: StandingClock):
-    head, middle, third, last = starts = [ordered() for _ in range(4)]
-    claim = await running(journal, head)
-    await accepted(journal, *starts[1:])
-    await journal.release(claim.lease, [], [], Release("sleep", clock.now + SECOND))
-    assert await cancel_one(journal, middle.execution, "stop") == "ended"
-    assert await claimed(journal) == []
-    assert await cancel_one(journal, head.execution, "stop") == "ended"
-    again = await claim_one(journal)
-    assert again.start.execution == third.execution
-    assert await cancel_one(journal, third.execution, "stop") == "asked"
-    assert await claimed(journal) == []
-    await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
-    assert await claimed(journal) == [last.execution]
-
-
 async def test_what_is_held_and_ordered_needs_both_to_let_go(journal: Journal):
     held, free = flow("cus_a", "ins_held"), flow("cus_a", "ins_free")
     head, behind, third = ordered(of=free), ordered(of=held), ordered(of=held)
@@ -1081,15 +785,6 @@ async def test_a_duplicate_takes_no_place_in_an_order(journal: Journal):
     await accepted(journal, behind, behind)
     await journal.end(claim.lease, [], [], DONE)
     assert await claimed(journal) == [behind.execution]
-
-
-async def test_the_state_names_the_order(journal: Journal):
-    writer = await running(journal)
-    links = [StateWrite("pairs", "1", b"p"), StateWrite("pairs", "2", b"p")]
-    await journal.commit(writer.lease, [], [], links)
-    one, two, itself, other = ordered("1"), ordered("2"), ordered("p"), ordered("3")
-    answers = await journal.accept([one, two, itself, other], claim=9, lease=LEASE)
-    assert [each.claim is not None for each in answers] == [True, False, False, True]
 
 
 async def test_an_execution_keeps_the_order_that_it_was_started_in(journal: Journal):
@@ -1153,21 +848,6 @@ async def test_where_orders_are_put_together_all_wait_for_the_one_that_runs(jour
     assert await journal.waits_for(last.execution) == first.execution
 
 
-async def test_orders_that_are_put_together_keep_the_order_of_accept(journal: Journal):
-    a1, b1, a2, b2 = starts = [ordered("a"), ordered("b"), ordered("a"), ordered("b")]
-    await accepted(journal, *starts)
-    writer = await running(journal)
-    assert await link(journal, writer, "a", b"b", expect=b"no") is Written.CONFLICT
-    assert await link(journal, writer, "a", b"b") is Written.DONE
-    a3 = ordered("a")
-    await accepted(journal, a3)
-    for each in (a1, b1, a2, b2, a3):
-        claim = await claim_one(journal)
-        assert claim.start.execution == each.execution
-        assert await claimed(journal) == []
-        await journal.end(claim.lease, [], [], DONE)
-
-
 @pytest.mark.parametrize("how", ["end", "release", "lapse"])
 async def test_two_that_run_when_their_orders_are_put_together_run_on_and_no_third(
     journal: Journal, clock: StandingClock, how: str
@@ -1226,17 +906,6 @@ async def test_one_that_is_ahead_stays_so_through_a_second_putting_together(
     assert await claimed(journal) == []  # the second one runs, and is ahead of the first
     await journal.end(claims[1].lease, [], [], DONE)
     assert await claimed(journal) == [c1.execution]
-
-
-async def test_an_order_that_nobody_has_a_place_in_is_put_together_with_nothing(journal: Journal):
-    writer = await running(journal)
-    await link(journal, writer, "a", b"b")
-    await link(journal, writer, "b", b"b")
-    one, two = ordered("a"), ordered("b")
-    await accepted(journal, one, two)
-    assert await claimed(journal) == [one.execution]
-    await link(journal, writer, "b", None)
-    assert await claimed(journal) == []
 
 
 # -- end, release -----------------------------------------------------------------------------
@@ -1312,32 +981,7 @@ async def test_a_release_says_how_and_until_when(journal: Journal, clock: Standi
         await journal.end((await claim_one(journal)).lease, [], [], DONE)
 
 
-async def test_the_next_due_is_the_soonest(journal: Journal, clock: StandingClock):
-    assert await journal.next_due() is None
-    for customer, wait in (("cus_a", 5), ("cus_b", 3), ("cus_c", 9)):
-        claim = await running(journal, start(flow(customer)))
-        await journal.release(claim.lease, [], [], Release("sleep", clock.now + wait))
-    forever = await running(journal)
-    await journal.release(forever.lease, [], [], Release("signal", None, heard=0))
-    assert await journal.next_due() == clock.now + 3
-
-
 # -- cancel -----------------------------------------------------------------------------------
-
-
-async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: StandingClock):
-    queued = start()
-    await accepted(journal, queued)
-    waiting = await running(journal)
-    await journal.release(waiting.lease, [], [], Release("signal", None, heard=0))
-    for execution in (queued.execution, waiting.start.execution):
-        assert await cancel_one(journal, execution, "not needed \ud800") == "ended"
-        assert await journal.outcome(execution) == Outcome("cancelled", "not needed \\ud800")
-        found = await journal.execution(execution)
-        assert found is not None
-        assert (found.ended_at, found.due_at, found.waiting_for) == (clock.now, None, "")
-        assert await cancel_one(journal, execution, "again") == "over"
-    assert await journal.claim(10, LEASE) == []
 
 
 async def test_many_are_cancelled_in_one_transaction(journal: Journal):
@@ -1382,48 +1026,6 @@ async def test_pages_that_overlap_cancel_each_once(journal: Journal):
     )
     for each in ids:
         assert sorted(done[each] for done in both) == ["ended", "over"]
-
-
-async def test_what_runs_is_asked_to_end(journal: Journal, clock: StandingClock):
-    claim = await running(journal)
-    execution = claim.start.execution
-    assert await journal.cancelled([execution]) == {}
-    assert await cancel_one(journal, execution, "stop", 77) == "asked"
-    asked = {execution: Cancelling("stop", 77)}
-    assert await journal.cancelled([execution, "exe_other"]) == asked
-    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
-    await journal.void()
-    again = await claim_one(journal, probation=True)
-    assert again.cancelling == "stop"
-    await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
-    assert await cancel_one(journal, execution, "again") == "over"
-
-
-async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
-    write = StateWrite("flow:x", "a", b"1")
-    for state in ("succeeded", "failed", "ignored"):
-        for writes in ((), (write,)):
-            claim = await running(journal)
-            await cancel_one(journal, claim.start.execution, "stop")
-            done = await journal.end(claim.lease, [record()], [], Outcome(state), writes)
-            assert done is Written.CANCELLED
-            assert await journal.steps(claim.start.execution) == []
-            assert await journal.read_state("flow:x", "a") is None
-            outcome = Outcome("cancelled", "stop")
-            assert await journal.end(claim.lease, [record()], [], outcome) is Written.DONE
-            assert await journal.outcome(claim.start.execution) == outcome
-            late = await journal.end(claim.lease, [], [], Outcome(state))
-            assert late is Written.FENCED
-
-
-async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: StandingClock):
-    for how in ("sleep", "signal", "retry"):
-        claim = await running(journal)
-        await cancel_one(journal, claim.start.execution, "stop")
-        release = Release(how, clock.now + 1_000 * SECOND, heard=0)
-        await journal.release(claim.lease, [], [], release)
-        again = await claim_one(journal)
-        assert (again.start.execution, again.cancelling) == (claim.start.execution, "stop")
 
 
 async def test_an_execution_that_is_not_there_is_said_to_be_missing(journal: Journal):
@@ -1525,50 +1127,6 @@ async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: Standin
 
 
 # -- what support sees ------------------------------------------------------------------------
-
-
-async def test_executions_are_listed_newest_first_and_by_what_matters(
-    journal: Journal, clock: StandingClock
-):
-    made: list[Start] = []
-    for number in range(6):
-        clock.move(1)
-        key = flow("cus_a" if number % 2 else "cus_b", name="orders" if number < 3 else "returns")
-        execution = new_id("exe", now=clock.now + number * SECOND)
-        made.append(start(key, execution=execution, key=f"order-{number % 3}"))
-        claim = await running(journal, made[-1])
-        state: Any = ("succeeded", "failed", "ignored")[number % 3]
-        if number != 5:
-            await journal.end(claim.lease, [], [], Outcome(state, f"{state}: \u2603{number}"))
-    ids = [each.execution for each in made]
-
-    async def listed(**by: Any) -> list[int]:
-        return [ids.index(each.id) for each in await journal.executions(Filter(**by))]
-
-    assert await listed() == [5, 4, 3, 2, 1, 0]
-    assert await listed(limit=2) == [5, 4]
-    assert await listed(before=ids[4], limit=2) == [3, 2]
-    assert await listed(customer="cus_a") == [5, 3, 1]
-    assert await listed(instance="ins_of_cus_b", flow="orders") == [2, 0]
-    assert await listed(key="order-1") == [4, 1]
-    assert await listed(states=("succeeded", "ignored")) == [3, 2, 0]
-    assert await listed(reason="failed") == [4, 1]
-    assert await listed(reason="ignored: \u26032") == [2]
-    assert await listed(reason="\u26032") == [2]  # it is contained
-    assert await listed(reason="ed: ") == [4, 3, 2, 1, 0]
-    assert await listed(integration="shop", version="v1", limit=2) == [5, 4]
-    assert await listed(integration="shop", version="v2") == await listed(integration="x") == []
-    assert await listed(reason="IGNORED") == await listed(reason="%") == []
-    assert await listed(states=("queued", "running", "waiting")) == [5]
-    assert await listed(dead_letters=True) == [4, 1]
-    assert await listed(dead_letters=True, customer="cus_a") == [1]
-    assert await journal.count(Filter()) == {
-        "succeeded": 2,
-        "failed": 2,
-        "ignored": 1,
-        "running": 1,
-    }
-    assert await journal.count(Filter(customer="cus_a", states=("failed",))) == {"failed": 1}
 
 
 async def test_a_dead_letter_is_one_until_it_is_dismissed(journal: Journal):

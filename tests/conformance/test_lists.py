@@ -78,7 +78,7 @@ async def filled(journal: Journal, clock: StandingClock, chance: random.Random) 
                 await journal.release(claim.lease, [], [], Release("sleep", at))
             case "failed":
                 failure = chance.choice((GONE, BUSY))
-                outcome = Outcome("failed", f"it is {failure.message}", failure=failure)
+                outcome = Outcome("failed", f"it is {failure.message} \u2603", failure=failure)
                 await journal.end(claim.lease, [], [], outcome)
                 if chance.random() < 0.3:
                     await journal.dismiss(id)
@@ -100,7 +100,7 @@ def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Fil
         "version": ["v1", "v2"],
         "states": [("failed",), ("cancelled", "ignored"), ("succeeded", "failed"), ("waiting",)],
         "key": ["k1", "k3"],
-        "reason": ["busy", "ignored: ", "1", "nowhere"],
+        "reason": ["busy", "ignored: ", "1", "nowhere", "IGNORED", "%", "\u2603"],
         "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12],
         "status": [410, 503, 404],
         "dead_letters": [True],

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from halflap.model import Dedupe, Event, FlowKey, Micros, Order, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Release
-from tests.journals import StandingClock, cancel_one
+from tests.journals import StandingClock
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -71,25 +69,6 @@ async def how(journal: Journal, execution: str) -> tuple[str, str]:
 # -- how many ---------------------------------------------------------------------------------
 
 
-async def test_as_many_as_the_width_run_at_once(journal: Journal):
-    answers = await accept(journal, *(start(PARALLEL) for _ in range(6)), claim=6)
-    claims = [each.claim for each in answers if each.claim is not None]
-    assert [each.claim is not None for each in answers] == [True, True] + [False] * 4
-    assert await claimed(journal) == {}
-    later = await accepted(journal, PARALLEL)
-    ids = [each.execution for each in answers] + [later]
-    await end(journal, claims[1])
-    third = await claim(journal, ids[2])
-    await end(journal, third)
-    await end(journal, claims[0])
-    assert set(await claimed(journal)) == set(ids[3:5])
-    assert await cancel_one(journal, ids[5], "stop") == "ended"
-    await journal.blame(ids[3:4], alone=False)
-    again = await claim(journal, ids[3])
-    await end(journal, again)
-    await claim(journal, later)
-
-
 async def test_orders_that_differ_in_width_go_on_together(journal: Journal):
     wide, narrow = PARALLEL, PASSABLE
     one = (await accept(journal, start(narrow), claim=1))[0].claim
@@ -122,53 +101,6 @@ async def test_an_execution_keeps_its_rule(journal: Journal):
 # -- after a failure --------------------------------------------------------------------------
 
 
-async def test_one_that_failed_lets_the_next_go(journal: Journal):
-    head, behind = await accepted(journal, FIFO), await accepted(journal, FIFO)
-    await end(journal, await claim(journal, head), FAILED)
-    await claim(journal, behind)
-
-
-@pytest.mark.parametrize("by", ["hand", "replay"])
-async def test_an_order_stands_still_after_a_failure_where_it_is_to(journal: Journal, by: str):
-    head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
-    await end(journal, await claim(journal, head), FAILED)
-    last = await accepted(journal, BLOCKING)
-    assert await claimed(journal) == {}
-    assert await journal.next_due() is None
-    assert await journal.waits_for(behind) == head
-    assert await journal.waits_for(head) is None
-    if by == "hand":
-        assert await journal.dismiss(head)
-        assert not await journal.dismiss(head)
-        assert await journal.waits_for(behind) is None
-    else:
-        (answer,) = await accept(journal, start(BLOCKING, replay_of=head), claim=1)
-        assert answer.claim is not None
-        assert await claimed(journal) == {}
-        await journal.dismiss(head)  # it is dismissed already
-        await end(journal, answer.claim, FAILED)
-        assert await claimed(journal) == {}
-        replay = await accepted(journal, BLOCKING, replay_of=answer.execution)
-        await end(journal, await claim(journal, replay))
-    await end(journal, await claim(journal, behind))
-    await claim(journal, last)
-
-
-async def test_a_replay_that_is_cancelled_lets_the_order_go_on(journal: Journal):
-    head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
-    await end(journal, await claim(journal, head), FAILED)
-    replay = await accepted(journal, BLOCKING, replay_of=head)
-    assert await cancel_one(journal, replay, "no more") == "ended"
-    await claim(journal, behind)
-
-
-@pytest.mark.parametrize("outcome", ["cancelled", "ignored", "succeeded"])
-async def test_only_a_failure_blocks(journal: Journal, outcome: Any):
-    head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
-    await end(journal, await claim(journal, head), Outcome(outcome))
-    await claim(journal, behind)
-
-
 async def test_a_replay_outside_the_order_frees_it(journal: Journal):
     head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
     await end(journal, await claim(journal, head), FAILED)
@@ -176,34 +108,7 @@ async def test_a_replay_outside_the_order_frees_it(journal: Journal):
     assert set(await claimed(journal)) == {replay, behind}
 
 
-async def test_a_replay_of_one_that_did_not_block_comes_last(journal: Journal):
-    head, behind = await accepted(journal, BLOCKING), await accepted(journal, BLOCKING)
-    await end(journal, await claim(journal, head))
-    replay = await accepted(journal, BLOCKING, replay_of=head)
-    await end(journal, await claim(journal, behind))
-    await claim(journal, replay)
-
-
 # -- while one waits --------------------------------------------------------------------------
-
-
-async def test_one_that_is_set_aside_is_passed_until_it_is_due(
-    journal: Journal, clock: StandingClock
-):
-    head, behind, third, last = [await accepted(journal, PASSABLE) for _ in range(4)]
-    await pause(journal, await claim(journal, head), clock.now + SECOND)
-    second = await claim(journal, behind)
-    clock.now += SECOND
-    assert await claimed(journal) == {}  # it is due, and not its turn
-    await end(journal, second)
-    again = await claim(journal, head)
-    assert await claimed(journal) == {}
-    await pause(journal, again, clock.now + SECOND)
-    third_claim = await claim(journal, third)
-    await end(journal, third_claim)
-    await end(journal, await claim(journal, last))
-    clock.now += SECOND
-    await claim(journal, head)
 
 
 async def test_one_that_is_set_aside_goes_on_by_itself_where_nobody_comes(
@@ -223,75 +128,6 @@ async def test_one_that_is_set_aside_goes_on_by_itself_where_nobody_comes(
     assert await claimed(journal) == {}
     await end(journal, again)
     await claim(journal, newcomer)
-
-
-async def test_one_that_runs_again_is_not_passed(journal: Journal, clock: StandingClock):
-    head = await accepted(journal, PASSABLE)
-    await pause(journal, await claim(journal, head), clock.now)
-    again = await claim(journal, head)
-    behind = await accepted(journal, PASSABLE)
-    assert await claimed(journal) == {}
-    await end(journal, again)
-    await claim(journal, behind)
-
-
-async def test_one_that_is_due_is_not_passed(journal: Journal, clock: StandingClock):
-    head = await accepted(journal, PASSABLE)
-    await pause(journal, await claim(journal, head), clock.now + SECOND)
-    clock.now += SECOND
-    behind = await accepted(journal, PASSABLE)
-    await end(journal, await claim(journal, head))
-    await claim(journal, behind)
-
-
-async def test_a_signal_brings_back_one_that_is_set_aside(journal: Journal):
-    head, other = await accepted(journal, PASSABLE), await accepted(journal, PASSABLE)
-    await pause(journal, await claim(journal, head), None, heard=0)
-    await pause(journal, await claim(journal, other), None, heard=0)
-    assert await claimed(journal) == {}
-    await journal.signal(other, "go", b"")
-    found = await claim(journal, other)
-    third = await accepted(journal, PASSABLE)
-    await journal.signal(head, "go", b"")
-    assert await claimed(journal) == {}
-    await end(journal, found)
-    await end(journal, await claim(journal, head))
-    await claim(journal, third)
-
-
-async def test_a_signal_that_came_first_sets_nobody_aside(journal: Journal):
-    head = await accepted(journal, PASSABLE)
-    await accepted(journal, PASSABLE)
-    found = await claim(journal, head)
-    await journal.signal(head, "go", b"")
-    await pause(journal, found, None, heard=0)
-    await claim(journal, head)
-
-
-async def test_what_sleeps_does_not_count_among_those_that_run(
-    journal: Journal, clock: StandingClock
-):
-    ids = [await accepted(journal, PARALLEL) for _ in range(4)]
-    for each in (await claimed(journal)).values():
-        await pause(journal, each, clock.now + SECOND)
-    found = await claimed(journal)
-    assert set(found) == set(ids[2:])
-    clock.now += SECOND
-    assert await claimed(journal) == {}
-    await end(journal, found[ids[2]])
-    await claim(journal, ids[0])
-
-
-async def test_one_that_is_set_aside_can_be_cancelled_and_held(
-    journal: Journal, clock: StandingClock
-):
-    head, behind = await accepted(journal, PASSABLE), await accepted(journal, PASSABLE)
-    await pause(journal, await claim(journal, head), clock.now + SECOND)
-    found = await claim(journal, behind)
-    assert await cancel_one(journal, head, "stop") == "ended"
-    await end(journal, found)
-    assert await claimed(journal) == {}
-    assert await journal.live("ins_a") == 0
 
 
 # -- one, or none -----------------------------------------------------------------------------
@@ -384,50 +220,6 @@ async def test_the_latest_takes_the_place_of_what_waits(journal: Journal):
     await end(journal, found)
     await end(journal, await claim(journal, newest))
     assert await claimed(journal) == {}
-
-
-async def test_the_latest_takes_the_place_of_one_that_could_have_begun(journal: Journal):
-    old, new = await accepted(journal, LATEST), await accepted(journal, LATEST)
-    assert (await how(journal, old))[0] == "cancelled"
-    found = await claim(journal, new)
-    await end(journal, found)
-
-
-async def test_one_that_has_begun_is_not_replaced(journal: Journal, clock: StandingClock):
-    first = await accepted(journal, LATEST)
-    await pause(journal, await claim(journal, first), clock.now + SECOND)
-    second = await accepted(journal, LATEST)
-    assert await claimed(journal) == {}
-    clock.now += SECOND
-    found = await claim(journal, first)
-    await journal.blame([first], alone=False)
-    third = await accepted(journal, LATEST)
-    assert await how(journal, second) == ("cancelled", f"superseded by {third}")
-    await journal.end(found.lease, [], [], DONE)  # fenced
-    await end(journal, await claim(journal, first))
-    await claim(journal, third)
-
-
-async def test_a_replay_is_older_than_what_waits(journal: Journal):
-    failed = await accepted(journal, LATEST)
-    await end(journal, await claim(journal, failed), FAILED)
-    running = await accepted(journal, LATEST)
-    found = await claim(journal, running)
-    waiting = await accepted(journal, LATEST)
-    replay = await accepted(journal, LATEST, replay_of=failed)
-    assert await how(journal, replay) == ("cancelled", f"superseded by {waiting}")
-    assert (await how(journal, waiting))[0] == "queued"
-    assert len(await journal.executions(Filter(dead_letters=True))) == 1
-    await end(journal, found)
-    await end(journal, await claim(journal, waiting))
-    await claim(journal, await accepted(journal, LATEST, replay_of=failed))
-
-
-async def test_the_latest_of_what_is_held_is_run(journal: Journal):
-    await journal.hold("ins_a")
-    ids = [await accepted(journal, LATEST) for _ in range(4)]
-    await journal.release_instance("ins_a")
-    await claim(journal, ids[-1])
 
 
 async def test_a_duplicate_replaces_nobody(journal: Journal):
