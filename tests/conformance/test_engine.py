@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from halflap.model import (
     Failure,
     FlowKey,
     LogLine,
-    Order,
     Outcome,
     Record,
     Start,
@@ -212,39 +209,6 @@ async def test_the_same_id_started_twice_is_started_once(bench: Bench) -> None:
     assert turns == [start.execution, other.execution]
 
 
-@ON_EVERY_STORE
-async def test_of_many_starts_with_one_dedupe_key_one_is_run(bench: Bench) -> None:
-    engine = bench.engine()
-    starts = [start_of(key="d") for _ in range(20)]
-    answers = await asyncio.gather(*[engine.start([each]) for each in starts])
-    fresh = [each.execution for [each] in answers if each.duplicate_of is None]
-    assert len(fresh) == 1
-    assert {each.duplicate_of for [each] in answers} == {None, fresh[0]}
-    assert await engine.live("ins_1") == 1
-
-
-async def test_many_starts_of_one_request_are_all_run(bench: Bench) -> None:
-    engine, starts = bench.engine(), [start_of() for _ in range(50)]
-    async with running(engine, end_at_once):
-        assert await engine.start(starts) == [Started(each.execution) for each in starts]
-        outcomes = await asyncio.gather(*[outcome_of(engine, each) for each in starts])
-    assert outcomes == [DONE] * 50
-
-
-async def test_copied_records_are_the_history_of_the_first_attempt(bench: Bench) -> None:
-    engine, seen = bench.engine(), list[Record]()
-
-    async def handler(turn: Turn) -> Verdict:
-        seen.extend(turn.history)
-        return Ended(DONE)
-
-    start = start_of(copied=(record_of("a", 0), record_of("b", 1)))
-    async with running(engine, handler):
-        await engine.start([start])
-        await outcome_of(engine, start)
-    assert seen == [record_of("a", -2), record_of("b", -1)]  # they are told from its own
-
-
 # Outcome -------------------------------------------------------------------------------------
 
 
@@ -428,33 +392,6 @@ async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench
 
 
 @ON_EVERY_STORE
-async def test_several_writes_are_one_and_those_of_an_end_come_with_its_outcome(
-    bench: Bench,
-) -> None:
-    engine, answers, listed = bench.engine(), list[bool](), list[dict[str, bytes]]()
-
-    async def handler(turn: Turn) -> Verdict:
-        both = [StateWrite("s", "a", b"1.10", MISSING), StateWrite("s", "b", b'{"x":1.10,"y":2}')]
-        answers.append(await turn.commit([record_of("a")], [], both))
-        answers.append(await turn.commit([record_of("b")], [], [both[1], both[0]]))
-        patch = StateWrite("s", "b", b'{"y":null,"z":2.00}', merge=True)
-        answers.append(await turn.commit([], [], [StateWrite("t", "a", b"t"), patch]))
-        listed.append(await turn.list_state("s"))
-        done = [StateWrite("s", "a", None), StateWrite("s", "b", b'{"z":3}', merge=True)]
-        return Ended(DONE, [record_of("c")], writes=done)
-
-    start = start_of()
-    async with running(engine, handler):
-        await engine.start([start])
-        assert await outcome_of(engine, start) == DONE
-    assert answers == [True, False, True]
-    assert listed == [{"a": b"1.10", "b": b'{"x":1.10,"z":2.00}'}]
-    assert await bench.read_state("s", "a") is None
-    assert await bench.read_state("s", "b") == b'{"x":1.10,"z":3}'
-    assert [each.path for each in await bench.history(start.execution)] == ["a", "c"]
-
-
-@ON_EVERY_STORE
 async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Bench) -> None:
     engine, lost, start = bench.engine(), asyncio.Event(), start_of()
     turns: list[int] = []
@@ -507,29 +444,6 @@ async def wait_for_two(turn: Turn) -> Verdict:
     return Ended(Outcome("succeeded", result=b"+".join(each.result or b"" for each in records)))
 
 
-async def test_a_signal_that_comes_before_the_execution_asks_is_kept(bench: Bench) -> None:
-    engine, start = bench.engine(), start_of()
-    await engine.start([start])
-    for payload in (b"1", b"2", b"3"):
-        await engine.signal(start.execution, "paid", payload)
-        await engine.signal(start.execution, "shipped", b"x")
-    async with running(engine, wait_for_two):
-        assert (await outcome_of(engine, start)).result == b"1+2"
-
-
-async def test_a_signal_wakes_the_execution_that_waits_for_it(bench: Bench) -> None:
-    engine, start = bench.engine(), start_of()
-    async with running(engine, wait_for_two):
-        await engine.start([start])
-        await eventually(lambda: has_attempts(bench, start, 1))
-        assert await engine.signal(start.execution, "shipped", b"x") == "sent"
-        await eventually(lambda: has_attempts(bench, start, 2))  # any wakes it: the flow decides
-        await engine.signal(start.execution, "paid", b"1")
-        await eventually(lambda: has_attempts(bench, start, 3))
-        await engine.signal(start.execution, "paid", b"2")
-        assert (await outcome_of(engine, start)).result == b"1+2"
-
-
 @ON_EVERY_STORE
 async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
     bench: Bench,
@@ -548,27 +462,6 @@ async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
 
 
 # Cancel --------------------------------------------------------------------------------------
-
-
-async def test_a_queued_execution_is_cancelled_at_once(bench: Bench) -> None:
-    engine, start = bench.engine(), start_of()
-    await engine.start([start])
-    waiting = asyncio.create_task(outcome_of(engine, start))
-    await asyncio.sleep(0)
-    assert await engine.cancel(start.execution, "not wanted")
-    assert await waiting == Outcome("cancelled", "not wanted")
-    assert not await engine.cancel(start.execution, "again")
-    turns = list[str]()
-
-    async def handler(turn: Turn) -> Verdict:
-        turns.append(turn.start.execution)
-        return Ended(DONE)
-
-    async with running(engine, handler):
-        other = start_of()
-        await engine.start([other])
-        await outcome_of(engine, other)
-    assert turns == [other.execution]
 
 
 @ON_EVERY_STORE
@@ -738,179 +631,7 @@ async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: 
 # Order ---------------------------------------------------------------------------------------
 
 
-def ordered(pair: str = "1", **more: Any) -> Start:
-    return start_of(order=Order("pairs", pair), **more)
-
-
-class Lane:
-    """A handler that notes who runs, one of each order at a time; `sleep` lets one sleep once."""
-
-    def __init__(self, sleep: dict[str, Again] | None = None) -> None:
-        self.begun: list[str] = []
-        self.sleep = sleep or {}
-        self.active: set[Order | None] = set()
-
-    async def __call__(self, turn: Turn) -> Verdict:
-        id, order = turn.start.execution, turn.start.order
-        assert order not in self.active
-        self.active.add(order)
-        self.begun.append(id)
-        await asyncio.sleep(0)
-        self.active.remove(order)
-        return self.sleep.pop(id, Ended(DONE))
-
-
-def ids(*starts: Start) -> list[str]:
-    return [each.execution for each in starts]
-
-
-async def test_executions_of_one_order_run_one_after_another_as_they_were_accepted(
-    bench: Bench,
-) -> None:
-    engine, lane = bench.engine(), Lane()
-    starts = [ordered() for _ in range(5)]
-    await engine.start(starts[:2])
-    async with running(engine, lane):
-        await engine.start(starts[2:])
-        for each in starts:
-            assert await outcome_of(engine, each) == DONE
-    assert lane.begun == ids(*starts)
-
-
-async def test_a_cancelled_execution_blocks_nobody(bench: Bench) -> None:
-    head, middle, last = ordered(), ordered(), ordered()
-    lane = Lane({head.execution: Again("sleep", bench.clock() + 60_000_000)})
-    engine = bench.engine()
-    async with running(engine, lane):
-        await engine.start([head, middle, last])
-        await eventually(lambda: lane.begun)
-        assert await engine.cancel(middle.execution, "stop")
-        assert (await outcome_of(engine, middle)).state == "cancelled"
-        assert await engine.outcome(last.execution, within=0) is None
-        await eventually(lambda: not lane.active)
-        await engine.cancel(head.execution, "stop")
-        assert (await outcome_of(engine, head)).state == "cancelled"
-        assert await outcome_of(engine, last) == DONE
-    assert lane.begun == ids(head, last)
-
-
-async def test_an_order_goes_through_held_instances_in_its_order(bench: Bench) -> None:
-    engine, lane = bench.engine(), Lane()
-    first, second = ordered(instance="ins_2"), ordered(instance="ins_1")
-    other = ordered("2")
-    async with running(engine, lane):
-        await engine.hold("ins_2")
-        await engine.start([first, second, other])
-        assert await outcome_of(engine, other) == DONE
-        assert lane.begun == ids(other)
-        await engine.release("ins_2")
-        assert await outcome_of(engine, second) == DONE
-    assert lane.begun == ids(other, first, second)
-
-
-@ON_EVERY_STORE
-async def test_many_orders_keep_theirs_through_crashes_retries_and_cancels(bench: Bench) -> None:
-    engine, chance = bench.engine(), random.Random(7)
-    starts = [ordered(str(number % 5)) for number in range(200)]
-    cancelled = set(ids(*chance.sample(starts[20:], 20)))
-    active: dict[Order | None, str] = {}
-    finished: dict[Order | None, list[str]] = {}
-
-    async def handler(turn: Turn) -> Verdict:
-        id, order = turn.start.execution, turn.start.order
-        assert order not in active
-        active[order] = id
-        for _ in range(chance.randint(0, 3)):
-            await asyncio.sleep(0)
-        del active[order]
-        what = chance.random()
-        if what < 0.15:
-            await bench.lose(id)
-            raise Fenced("crashed")
-        if what < 0.3:
-            return Again("retry", turn.now())
-        finished.setdefault(order, []).append(id)
-        return Ended(DONE)
-
-    async with running(engine, handler):
-        for first in range(0, 200, 20):
-            await engine.start(starts[first : first + 20])
-            for each in starts[first : first + 20]:
-                if each.execution in cancelled:
-                    await engine.cancel(each.execution, "stop")
-        for each in starts:
-            assert await outcome_of(engine, each)
-    for number in range(5):
-        expected = ids(*starts[number::5])
-        done = finished[Order("pairs", str(number))]
-        assert [each for each in expected if each in done] == done
-        assert set(expected) - set(done) <= cancelled
-
-
 # Hold, live, follow --------------------------------------------------------------------------
-
-
-async def test_a_held_instances_events_wait_until_it_is_released(bench: Bench) -> None:
-    engine, turns = bench.engine(), list[str]()
-
-    async def handler(turn: Turn) -> Verdict:
-        turns.append(turn.start.execution)
-        return Ended(DONE)
-
-    held, other = start_of(), start_of(instance="ins_2")
-    system = start_of()
-    system = replace(system, flow=replace(system.flow, flow="$deploy"))
-    async with running(engine, handler):
-        await engine.hold("ins_1")
-        await engine.hold("ins_1")
-        await engine.start([held, other, system])
-        await outcome_of(engine, other)
-        await outcome_of(engine, system)
-        assert held.execution not in turns
-        assert await engine.outcome(held.execution, within=0) is None
-        await engine.release("ins_1")
-        assert await outcome_of(engine, held) == DONE
-
-
-async def test_what_is_paused_is_accepted_and_waits(bench: Bench) -> None:
-    engine, turns = bench.engine(), list[str]()
-
-    async def handler(turn: Turn) -> Verdict:
-        turns.append(turn.start.execution)
-        return Ended(DONE)
-
-    for what in ("cus_1", "ins_1", "ins_1/orders"):
-        paused, other = start_of(), start_of(instance="ins_2")
-        other = replace(other, flow=replace(other.flow, customer="cus_2"))
-        system = replace(start_of(), flow=replace(paused.flow, flow="$deploy"))
-        async with running(engine := bench.engine(), handler):
-            assert await engine.pause(what, "anna", "the app is down")
-            assert not await engine.pause(what)
-            [found] = await engine.paused()
-            assert (found.what, found.by, found.reason) == (what, "anna", "the app is down")
-            assert found.since == bench.clock()
-            await engine.start([paused, other, system])
-            await outcome_of(engine, other)
-            await outcome_of(engine, system)
-            assert paused.execution not in turns
-            assert await engine.resume(what)
-            assert not await engine.resume(what)
-            assert await outcome_of(engine, paused) == DONE
-        assert await engine.paused() == []
-
-
-async def test_live_counts_what_has_not_ended(bench: Bench) -> None:
-    engine = bench.engine()
-    starts = [start_of() for _ in range(3)]
-    await engine.start([*starts, start_of(instance="ins_2")])
-    assert await engine.live("ins_1") == 3
-    await engine.cancel(starts[0].execution, "why")
-    assert await engine.live("ins_1") == 2
-    async with running(engine, end_at_once):
-        for each in starts:
-            await outcome_of(engine, each)
-        assert await engine.live("ins_1") == 0
-    assert await engine.live("ins_unknown") == 0
 
 
 async def test_a_follower_sees_what_happens_in_order(bench: Bench) -> None:
@@ -1026,34 +747,3 @@ async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
 
 
 # -- parking ----------------------------------------------------------------------------------
-
-
-@ON_EVERY_STORE
-async def test_what_is_parked_waits_for_its_connection_and_for_nothing_else(bench: Bench):
-    engine = bench.engine()
-    seen: list[str] = []
-    mended = False
-
-    async def handler(turn: Turn) -> Verdict:
-        seen.append(turn.start.execution)
-        if mended:
-            return Ended(DONE)
-        return Again("park", turn.now() + 3_600_000_000, waiting_for="connection:con_1")
-
-    async with running(engine, handler):
-        starts = [start_of() for _ in range(3)]
-        await engine.start(starts)
-        await eventually(lambda: len(seen) == 3)
-        ids = sorted(each.execution for each in starts)
-
-        async def let_go() -> bool:
-            return await engine.unpark("con_1", 1) == ids[:1]
-
-        assert await engine.unpark("con_2", 9) == []
-        mended = True
-        await eventually(let_go)
-        assert await engine.outcome(ids[0], 5) == DONE
-        assert await engine.outcome(ids[1], 0) is None
-        assert await engine.cancel(ids[1], "no")
-        assert await engine.unpark("con_1", 9) == ids[2:]
-        assert await engine.outcome(ids[2], 5) == DONE

@@ -18,7 +18,6 @@ from tests.conformance.test_engine import (
     Bench,
     bench,  # noqa: F401  # pyright: ignore[reportUnusedImport]
     eventually,
-    ids,
     outcome_of,
     running,
     start_of,
@@ -32,6 +31,10 @@ ENDS = Ended(DONE)
 def of(key: str = "", **rule: Any) -> Start:
     replay_of = rule.pop("replay_of", None)
     return start_of(order=Order(SCOPE, key, **rule), replay_of=replay_of)
+
+
+def ids(*starts: Start) -> list[str]:
+    return [each.execution for each in starts]
 
 
 class Lane:
