@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
 
-from halflap import Config, Context, Integration, schedule
+from halflap import Config, Context, Integration, schedule, singleton
 from halflap.engine.journal import JournalEngine
 from halflap.engine.misfire import due, latest
 from halflap.engine.scheduler import Scheduler
-from halflap.model import Instance, Micros, to_datetime, to_micros
+from halflap.errors import StoreFull
+from halflap.model import Instance, Micros, Start, Started, to_datetime, to_micros
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
@@ -451,6 +452,59 @@ async def until_marked(made: Office, instance: Instance) -> None:
             for each in made.schedulers:
                 each.nudge()
             await asyncio.sleep(0.01)
+
+
+async def test_a_tick_of_a_singleton_is_ignored_while_the_last_one_runs() -> None:
+    async with office("memory", schedule.every(minutes=1)) as made:
+        made.library.found.flows["flow"].order = singleton()
+        for _ in range(3):
+            made.clock.move(timedelta(minutes=1))
+            await made.settled()
+        *later, first = await made.stores[0].journal.executions(Filter())
+    assert (first.state, len(later)) == ("queued", 2)
+    reason = f"singleton: {first.id} is still running"
+    assert {(each.state, each.reason) for each in later} == {("ignored", reason)}
+
+
+async def test_an_engine_that_refuses_a_tick_gets_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, refusals = JournalEngine.start, [StoreFull(), StoreFull()]
+
+    async def full(engine: JournalEngine, starts: Sequence[Start]) -> list[Started]:
+        if refusals:
+            raise refusals.pop()
+        return await start(engine, starts)
+
+    monkeypatch.setattr(JournalEngine, "start", full)
+    async with office("memory", schedule.every(minutes=1)) as made:
+        made.clock.move(timedelta(minutes=1))
+        async with asyncio.timeout(20):
+            while not await made.fired():
+                made.schedulers[0].nudge()
+                await asyncio.sleep(0.005)
+        assert (times(await made.fired()), refusals) == (["10:01"], [])
+
+
+async def test_a_server_looks_at_once_when_the_catalogue_changes() -> None:
+    async with office("memory", schedule.every(minutes=1)) as made:
+        catalogue, scheduler = made.stores[0].catalogue, made.schedulers[0]
+        catalogue.on_change(scheduler.nudge)
+        await made.configure({})
+        async with asyncio.timeout(10):
+            while scheduler.seen != catalogue.changed:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+
+async def test_one_that_is_stopped_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halflap.engine.scheduler.CHECK_SECONDS", 3_600.0)
+    async with office("memory", schedule.every(minutes=1)) as made:
+        made.begin(made.stores[0])  # one that does not lead
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            for scheduler, task in zip(made.schedulers, made.tasks, strict=True):
+                scheduler.stop()
+                await task
 
 
 def test_the_latest_tick_is_found_however_long_ago_it_was() -> None:
