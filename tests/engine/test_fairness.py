@@ -72,23 +72,6 @@ def of(customer: str, count: int, name: str = "orders") -> list[Start]:
     return [start(flow(customer, name=name)) for _ in range(count)]
 
 
-async def test_a_customer_that_hangs_leaves_room_for_another(tmp_path: Path):
-    office = Office("cus_a")
-    async with engine_of(tmp_path, office, Room(20)) as engine:
-        for each in of(
-            "cus_a", 100
-        ):  # one by one, as events come, and claimed as they are accepted
-            await engine.start([each])
-        await office.until(office.running, "cus_a", 10)
-        for each in of("cus_b", 50):
-            await engine.start([each])
-        await office.until(office.ended, "cus_b", 50)
-        assert office.running["cus_a"] == 10
-        assert office.ended["cus_a"] == 0
-        office.let_go.set()
-        await office.until(office.ended, "cus_a", 100)
-
-
 async def test_a_backlog_that_is_claimed_leaves_room_too(tmp_path: Path):
     office = Office("cus_a", "cus_b")
     async with engine_of(tmp_path, office, Room(20)) as engine:
@@ -101,20 +84,6 @@ async def test_a_backlog_that_is_claimed_leaves_room_too(tmp_path: Path):
         await office.until(office.ended, "cus_a", 1)  # a flow of ours waits for no flood
         office.let_go.set()
         await office.until(office.ended, "cus_b", 200)
-
-
-async def test_without_shares_the_one_that_hangs_has_all_the_room(tmp_path: Path):
-    """The control of the two above."""
-    office = Office("cus_a")
-    async with engine_of(tmp_path, office, Room(20, share=1.0)) as engine:
-        await engine.start(of("cus_a", 100))
-        await office.until(office.running, "cus_a", 20)
-        await engine.start(of("cus_b", 5))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await office.until(office.ended, "cus_b", 1)
-        office.let_go.set()
-        await office.until(office.ended, "cus_b", 5)
 
 
 async def test_what_a_limit_held_back_goes_on_as_soon_as_one_has_ended(tmp_path: Path):
