@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.engine.deployer import Deployer
-from halflap.errors import ConfigError, StoreFull
+from halflap.errors import StoreFull
 from halflap.model import Instance
 from halflap.server.host import Host
 from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
@@ -302,31 +302,6 @@ async def test_a_change_while_the_deploy_flow_imports_is_not_lost(
         assert await logged() == [("bolts", "5"), ("nuts", "2")]
 
 
-async def test_a_failed_deploy_says_why_and_can_be_run_again(tmp_path: Path, app: AcmeApp) -> None:
-    project(tmp_path / "first", FIRST)
-    async with host_on(tmp_path / "store") as (host, _):
-        version = await publish(host, tmp_path / "first", "mirror:integration")
-        customer = await host.store.catalogue.customers.add("Ours")
-        ours = await configured(host, customer, version, app, "acme_wrong")
-        await host.deployer.activate(ours.id)
-        failed = await host.deployer.settled(ours.id)
-        assert failed.state == "failed"
-        assert "401" in (failed.error or "")
-        stored = await host.store.catalogue.connections.list(customer.id)
-        key = await app.workspace("Initech")
-        await host.store.catalogue.connections.save(
-            customer.id,
-            "acme",
-            stored[0].name,
-            stored[0].fields,
-            {"api_key": key},
-            id=stored[0].id,
-        )
-        await host.deployer.activate(ours.id)
-        assert (await host.deployer.settled(ours.id)).state == "active"
-        assert len(await app.hooks(key)) == 3
-
-
 @pytest.mark.parametrize("at", [2, 3, 4, 6, 9])
 async def test_a_move_goes_on_when_the_store_can_write_again(
     tmp_path: Path, app: AcmeApp, at: int
@@ -403,20 +378,6 @@ def deployer(host: Host, *, moves: bool = True) -> Deployer:
     return Deployer(
         store.catalogue, store.journal, host.engine, host.library, host.clock, moves=moves
     )
-
-
-async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -> None:
-    project(tmp_path / "first", FIRST)
-    async with host_on(tmp_path / "store") as (host, _):
-        _, ours = await ready(host, app, tmp_path)
-        await host.deployer.activate(ours.id)
-        await host.deployer.settled(ours.id)
-        with pytest.raises(ConfigError, match="disable it first"):
-            await host.deployer.remove(ours.id)
-        await host.deployer.disable(ours.id)
-        await host.deployer.settled(ours.id)
-        await host.deployer.remove(ours.id)
-        assert await host.store.catalogue.instances.list() == []
 
 
 async def taken(host: Host, instance: str) -> bool:

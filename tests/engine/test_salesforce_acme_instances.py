@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from halflap.components import salesforce
 from halflap.model import Execution, Instance, Version
 from halflap.server.host import Host, token_of
 from halflap.store.protocol import Filter
@@ -155,17 +154,6 @@ async def test_records_follow_both_ways_and_echoes_are_ignored(world: World) -> 
     assert await world.apps.held(place) == NOTHING
 
 
-async def test_an_opportunity_of_acmes_own_is_ignored(world: World) -> None:
-    place = await world.apps.place("initech")
-    instance = await world.instance("Initech", place)
-    own = {"external_id": "none", "name": "Own", "stage": "new"}
-    made = await world.apps.acme.post("/v1/opportunities", own, place.key)
-    await world.apps.acme.patch(f"/v1/opportunities/{made['id']}", {"seats": 3}, place.key)
-    (ended,) = await at_rest(world, instance, "opportunity_amount", 1)
-    assert ended.state == "ignored"
-    assert ended.reason == f"the opportunity {made['id']} did not come from Salesforce"
-
-
 async def test_instances_are_upgraded_one_some_and_all(world: World) -> None:
     places = [await world.apps.place(f"place {number}") for number in range(4)]
     instances = [await world.instance(f"Customer {n}", p) for n, p in enumerate(places)]
@@ -307,19 +295,3 @@ async def test_neighbours_in_one_org_and_one_workspace_do_not_touch_each_other(
     assert await world.executions(theirs, "account") == []
     await world.disable(ours)
     await exactly()
-
-
-async def test_what_another_made_in_the_org_and_the_workspace_stays(world: World) -> None:
-    place = await world.apps.place("initech")
-    elsewhere = "https://elsewhere.example/hook"
-    await salesforce.ensure_outbound_message(place.sf, "Account", elsewhere, ["Name"])
-    body = {
-        "event": "opportunity.updated",
-        "url": elsewhere,
-        "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-    }
-    await world.apps.acme.post("/v1/webhooks", body, place.key)
-    before = await world.apps.held(place), await world.apps.named(place)
-    instance = await world.instance("Initech", place)
-    await world.disable(instance)
-    assert (await world.apps.held(place), await world.apps.named(place)) == before

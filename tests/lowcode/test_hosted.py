@@ -15,9 +15,7 @@ from halflap.cli.project import Project
 from halflap.engine.bundle import pack, seal
 from halflap.engine.integration import load_integration
 from halflap.errors import DefinitionError
-from halflap.testing.coverage import covered
-from halflap.testing.document import open_document, run_test
-from tests.api.test_api_shared import teams_on
+from halflap.testing.document import open_document
 from tests.lowcode.documents import EXAMPLES
 from tests.world import acme_app, configured, host_on, publish
 
@@ -171,91 +169,3 @@ async def test_a_throw_is_known_as_such_and_what_it_read_by_its_name(tmp_path: P
         assert found.failure.kind == "Thrown"
         steps = [each.name for each in await host.store.journal.steps(execution)]
         assert steps == ["webhook.request", "acme.find_account"]
-
-
-TEAMS = """\
-name: teams
-config:
-  Connect:
-    team: {type: text}
-preprocess:
-  receive:
-    trigger: webhook.request
-    with: {signature: standard}
-    shared: true
-    sender: =event.team
-    routes:
-      - when: =event.type = "ping"
-        ignore: a ping
-      - when: =event.type = "message"
-        flow: message
-        config: {team: =event.team}
-      - when: =event.type = "order"
-        flow: message
-        customer: =event.customer
-        event: {text: =$uppercase(event.text)}
-flows:
-  message:
-    trigger: instance.routed
-    steps:
-      - stop: {answer: =config.team & " " & event.text}
-tests:
-  - name: a message goes to its team
-    flow: receive
-    event: {type: message, team: T1}
-    expect:
-      - message: {config: {team: T1}}
-  - name: what nobody takes is a dead letter
-    flow: receive
-    event: {type: other}
-    expect: []
-    outcome: failed
-    reason: no route
-  - {name: the team answers, flow: message, event: {text: a}, config: {team: T1}, answer: T1 a}
-"""
-
-
-async def test_a_shared_flow_hands_events_to_the_customers_flows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tmp_path / "project"
-    root.mkdir()
-    document = root / "teams.yaml"
-    document.write_text(TEAMS)
-    async with teams_on("file", tmp_path) as teams:
-        await teams.publish_from(root, "teams.yaml")
-        ada, bob = await teams.customer("ada", "T1"), await teams.customer("bob", "T2")
-        for event, instance, result in (
-            ({"type": "message", "team": "T1", "text": "a"}, ada, "T1 a"),
-            ({"type": "order", "customer": "ext-bob", "text": "b"}, bob, "T2 B"),
-        ):
-            found = await teams.receive(event)
-            assert (found["state"], found["customer"]) == ("succeeded", "$teams")
-            [child] = found["children"]
-            routed = await teams.ended(child["id"])
-            assert (routed["instance"], routed["result"]) == (instance, result)
-            assert routed["parent"] == found["id"]
-        ping = await teams.receive({"type": "ping"})
-        assert (ping["state"], ping["reason"]) == ("ignored", "a ping")
-        other = await teams.receive({"type": "other"})
-        assert (other["state"], other["failure"]["kind"]) == ("failed", "Unrouted")
-        lost = await teams.receive({"type": "message", "team": "T9", "text": "c"})
-        assert lost["state"] == "failed"
-        assert "T9" in lost["reason"]
-        dead = {each["id"] for each in await teams.list(state="failed")}
-        assert dead == {other["id"], lost["id"]}
-        cleo = await teams.customer("cleo", "T9")
-        again = await teams.replay(lost["id"])
-        assert [each["instance"] for each in again["children"]] == [cleo]
-    monkeypatch.chdir(root)
-    for execution, expected in (
-        (found["id"], "customer: ext-bob"),
-        (ping["id"], "outcome: ignored"),
-    ):
-        said = await recorded(tmp_path / "store", execution)
-        assert "in teams.yaml:" in said, said
-        assert expected in document.read_text()
-    opened = open_document(document)
-    for at in range(len(opened.document.tests)):
-        await run_test(opened, at)
-    assert covered(opened.source, opened.coverage).percent == 100

@@ -7,42 +7,18 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
 from halflap.cli.client import Client
-from halflap.engine.bundle import pack
 from halflap.errors import ConfigError
-from halflap.model import Instance
-from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.cluster import fresh_url
-from tests.served import until
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-GREETING = """
-from halflap import Config, Context, Integration, Model, webhook
-
-
-class Order(Model):
-    id: str
-
-
-integration = Integration("greeting", config=Config)
-
-
-@integration.flow(trigger=webhook.request())
-async def greet(ctx: Context[Config], order: Order) -> str:
-    return f"Hello, {order.id}"
-"""
 
 
 @pytest.fixture
@@ -96,67 +72,6 @@ async def test_a_server_without_keys_says_how_to_make_one(tmp_path: Path, url: s
         _, said = await process.communicate()
     assert process.returncode == 1
     assert b"HALFLAP_KEYS" in said
-
-
-@asynccontextmanager
-async def host_on(settings: Settings) -> AsyncIterator[Host]:
-    host = await Host.open(settings, probation=False)
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    try:
-        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-        yield host
-    finally:
-        await host.stop(1.0)
-        await serving
-
-
-async def activated(host: Host, folder: Path) -> Instance:
-    (folder / "greeting.py").write_text(GREETING)
-    bundle = pack(folder, "greeting:integration")
-    catalogue = host.store.catalogue
-    await catalogue.versions.publish("greeting", bundle.hash, bundle.to_bytes())
-    customer = await catalogue.customers.add("Ada")
-    made = await catalogue.instances.add(customer.id, "greeting", "greeting", bundle.hash)
-    await host.deployer.activate(made.id)
-    return await host.deployer.settled(made.id)
-
-
-async def test_what_one_process_activates_another_one_takes_events_for(
-    tmp_path: Path, url: str
-) -> None:
-    (tmp_path / "project").mkdir()
-    settings = Settings(dir=tmp_path / "one", store=url, keys=KEYS, port=0, drain_seconds=1.0)
-    async with (
-        host_on(settings) as one,
-        host_on(replace(settings, dir=tmp_path / "two")) as two,
-        aiohttp.ClientSession() as http,
-    ):
-        instance = await activated(one, tmp_path / "project")
-        assert instance.state == "active", instance.error
-        (endpoint,) = (await two.store.catalogue.endpoints.of_instance(instance.id)).values()
-
-        async def send() -> Any:
-            sent = http.post(f"http://127.0.0.1:{two.port}/hooks/{endpoint.id}", json={"id": "o-1"})
-            async with sent as answer:
-                return answer.headers.get("halflap-execution")
-
-        execution = await until(send, 20)
-
-        async def outcome() -> Any:
-            return await one.store.journal.outcome(execution)
-
-        ended = await until(outcome, 20)
-        assert (ended.state, ended.result) == ("succeeded", b'"Hello, o-1"')
-        await one.deployer.disable(instance.id)
-        await one.deployer.settled(instance.id)
-
-        async def closed() -> bool:
-            return await send() is None
-
-        assert await until(closed, 20)
 
 
 def test_the_url_of_a_store_is_checked_and_not_shown() -> None:

@@ -193,15 +193,6 @@ async def test_a_target_moves_only_from_where_it_is_expected(catalogue: Catalogu
         await versions.move_target("shop", "dev", "c", expect="a")
 
 
-@ON_EVERY_STORE
-async def test_of_many_who_move_a_target_at_once_one_wins(catalogue: Catalogue):
-    await catalogue.versions.publish("shop", "a", b"1", "")
-    won = await asyncio.gather(
-        *(catalogue.versions.move_target("shop", "dev", "a", expect=None) for _ in range(10))
-    )
-    assert won.count(True) == 1
-
-
 # -- connections ------------------------------------------------------------------------------
 
 
@@ -477,14 +468,6 @@ async def test_an_instance_moves_only_from_a_state_that_it_is_in(
     assert await catalogue.instances.deployment(shop.id) == "exe_1"
 
 
-@ON_EVERY_STORE
-async def test_of_many_activations_at_once_one_wins(catalogue: Catalogue, shop: Instance):
-    moved = await asyncio.gather(
-        *(catalogue.instances.move(shop.id, ("configured",), "activating") for _ in range(10))
-    )
-    assert sum(each is not None for each in moved) == 1
-
-
 async def test_an_instance_moves_to_versions_of_its_integration_only(
     catalogue: Catalogue, shop: Instance
 ):
@@ -623,22 +606,6 @@ async def test_an_endpoint_keeps_its_last_hundred_rejections(catalogue: Catalogu
     assert found[0].headers == (("x-a", "\\udcff"), ("x", "ü"))
     assert [each.reason for each in await catalogue.rejections.list("hk_b")] == ["no 7"]
     assert await catalogue.rejections.list("hk_c") == []
-
-
-@ON_EVERY_STORE
-async def test_counts_add_up(catalogue: Catalogue):
-    for number in range(100):
-        catalogue.counters.count("ins_1", "orders", "filtered")
-        if number % 30 == 0:
-            await catalogue.settled()
-    catalogue.counters.count("ins_1", "orders", "handshake", 3)
-    catalogue.counters.count("ins_1", "returns", "filtered")
-    catalogue.counters.count("ins_2", "orders", "filtered")
-    assert await catalogue.counters.of("ins_1") == {
-        "orders": {"filtered": 100, "handshake": 3},
-        "returns": {"filtered": 1},
-    }
-    assert await catalogue.counters.of("ins_3") == {}
 
 
 @ON_EVERY_STORE

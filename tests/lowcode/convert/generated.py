@@ -55,7 +55,7 @@ CODES = [
     "except RuntimeError as error:\n    print('caught', str(error))\n\n",
     "import asyncio\n\nreturn await asyncio.gather(\n"
     "    acme.find_account(external_id=str({0})), acme.list_stock()\n)",
-    "text = '''one\n  two\\t\\\\\n\n    \nthree'''\nreturn text + \"\"\"say \"so\" {{0}}\"\"\"",
+    'text = \'\'\'one\n  two\\t\\\\\n\n    \nthree\'\'\'\nreturn text + """say "so" {{0}}"""',
 ]
 """Texts of code steps, with an input: what the sandbox does with a text is not the converter's."""
 
