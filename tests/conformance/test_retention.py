@@ -154,13 +154,6 @@ async def test_a_payload_goes_before_its_execution(journal: Journal, clock: Cloc
     assert await journal.attempts(execution) == []
 
 
-async def test_of_all_that_is_late_everything_goes_at_once(journal: Journal, clock: Clock) -> None:
-    executions = [await ended(journal, clock) for _ in range(5)]
-    clock.move(30)
-    await pruned(journal, rules(8, 2), limit=2)
-    assert [await there(journal, each) for each in executions] == [set()] * 5
-
-
 async def test_the_most_particular_level_holds(journal: Journal, clock: Clock) -> None:
     kept = rules(
         5,
@@ -191,20 +184,6 @@ async def test_the_most_particular_level_holds(journal: Journal, clock: Clock) -
     assert await there(journal, ids["long"]) == set()
 
 
-async def test_another_retention_also_holds_for_what_has_ended(
-    journal: Journal, clock: Clock
-) -> None:
-    plain, own = await ended(journal, clock), await ended(journal, clock, "ins_2")
-    clock.move(10)
-    await pruned(journal, rules(30))
-    assert await there(journal, plain) == await there(journal, own) == ALL
-    await pruned(journal, rules(15, 5, ins_2=Retention(payload=12)))
-    assert await there(journal, plain) == BARE
-    assert await there(journal, own) == ALL
-    await pruned(journal, rules(15, 5, ins_2=Retention(execution=7)))
-    assert await there(journal, own) == set()
-
-
 async def test_what_is_live_or_a_dead_letter_is_kept_whole(journal: Journal, clock: Clock) -> None:
     kept = rules(3, 1)
     letter = await ended(journal, clock, outcome=Outcome("failed", "boom"))
@@ -223,25 +202,6 @@ async def test_what_is_live_or_a_dead_letter_is_kept_whole(journal: Journal, clo
     await pruned(journal, kept)
     assert await there(journal, letter) == set()
     assert await there(journal, waiting.start.execution) == ALL
-
-
-async def test_a_letter_loses_its_payload_once_it_is_dismissed(
-    journal: Journal, clock: Clock
-) -> None:
-    kept = rules(30, 2)
-    letter = await ended(journal, clock, outcome=Outcome("failed", "boom"))
-    other = await ended(journal, clock)
-    clock.move(10)
-    await pruned(journal, kept)
-    assert await there(journal, letter) == ALL
-    assert await there(journal, other) == BARE
-    await journal.dismiss(letter)
-    clock.move(0.1)
-    await pruned(journal, kept)
-    assert await there(journal, letter) == BARE
-    found = await journal.execution(letter)
-    assert found is not None
-    assert (found.state, found.dismissed, found.reason) == ("failed", True, "boom")
 
 
 async def test_what_a_cancellation_ends_is_pruned_too(journal: Journal, clock: Clock) -> None:

@@ -12,24 +12,6 @@ from tests.lowcode.wrong import cases, linted
 NOT_REPORTED = frozenset(("flows: a GitHub delivery without dedupe",))
 """Cases of which lint says nothing, or something else, by name."""
 
-CHOICES = {
-    "equals: an object for a text that is a name": {"HF104"},  # which field of the list
-    "keys: an id with a hyphen": {"HF111"},  # read it, or remove it
-    "keys: an id with a space": {"HF111"},
-    "keys: jobs of GitHub Actions": {"HF114"},  # how the app signs
-    "keys: on of GitHub Actions": {"HF114"},
-    "keys: concurrency on a flow": {"HF101"},  # which order
-    "layout: an include": {"HF101"},  # the flows are in another file
-    "values: a whole URL for a path": {"HF132"},  # what the base_url is
-    "values: a whole URL with a version": {"HF132"},
-    "names: http.send": {"HF103"},  # the method
-    "names: an action of Salesforce": {"HF103", "HF116"},  # the object and its connection
-}
-"""Rules of which findings are left once all quick fixes are applied: a person has to choose.
-
-Of a field of the config that nothing reads, it is HF111 everywhere.
-"""
-
 AFTERWARDS = {
     "equals: a step's result": {"HF141"},
     "equals: an object for a text that is a name": {"HF104"},
@@ -137,21 +119,6 @@ def test_each_quick_fix_mends_what_it_is_offered_for() -> None:
             }  # of what could not be read
             if new or any((each.code, each.message, each.line) == _place(one) for one in left):
                 wrong[case.label] = (each, new)
-    assert wrong == {}
-
-
-def test_following_quick_fixes_ends_in_a_document_that_lints() -> None:
-    wrong: dict[str, object] = {}
-    for case in (each for each in cases() if not each.valid):
-        if all(each.fix is None for each in case.findings):
-            continue
-        left = {each.code: each.message for each in linted(case.mended)}
-        if "config" in case.mended.partition("flows:")[0]:
-            left = {
-                code: said for code, said in left.items() if "nothing reads config." not in said
-            }
-        if left.keys() - CHOICES.get(case.label, set()) - {str(case.given.get("leaves"))}:
-            wrong[case.label] = left
     assert wrong == {}
 
 

@@ -20,7 +20,7 @@ from halflap.store.postgres.history import PLACES
 from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.partitions import DAY, Partitions
 from halflap.store.postgres.slots import SlotPartition, first_slot
-from halflap.store.scope import SEEN, WHOLE, CustomerScope
+from halflap.store.scope import SEEN, CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url, server, started, url_of_user
@@ -136,21 +136,6 @@ async def test_what_the_api_has_no_use_for_it_has_no_right_to(url: str) -> None:
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute(f"SET LOCAL ROLE halflap_api; SELECT FROM {table}".encode())
-
-
-async def test_a_query_that_forgets_whose_sees_one_customers_executions(url: str) -> None:
-    mine, others = await customers(url)
-    database = await PostgresDatabase.open(url)
-    try:
-        for place in PLACES:
-            sql = f"SELECT customer FROM {place}"  # whose, it does not say
-            whole = sorted(row[0] for row in await database.fetch(sql))
-            assert whole == ([] if place == "letters" else [mine, others])  # the control
-            found = await database.within(CustomerScope(mine)).fetch(sql)
-            assert found == ([] if place == "letters" else [(mine,)])
-            assert len(await database.within(WHOLE).fetch(sql)) == len(whole)
-    finally:
-        await database.close()
 
 
 async def test_a_customers_lists_are_found_by_their_indexes(url: str) -> None:
