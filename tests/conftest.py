@@ -23,8 +23,8 @@ LONG = tuple(
     TESTS / each
     for each in (
         *("faults", "simulation", "house", "bench", "server", "gateway/test_large.py"),
-        *("engine/test_deployer.py", "engine/test_storm.py", "engine/test_children.py"),
-        *("engine/test_probation.py", "engine/test_outage.py", "cli/test_migration.py"),
+        *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
+        *("engine/test_probation.py", "cli/test_migration.py"),
         *("cli/test_demo.py", "cli/test_dev.py", "store/test_sqlite.py"),
     )
 )
