@@ -67,9 +67,6 @@ class Place:
     forgetful: bool = False
     lose: int = 0
     refuse: int = 0
-    chance: random.Random = field(default_factory=lambda: random.Random(0))
-    bad: float = 0.0
-    in_a_row: int = 0
     records: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     writes: int = 0
@@ -89,17 +86,12 @@ class Place:
         self.records[id] = {**self.records.get(id, blank), **tidy(fields)}
         self.told.append({"id": id, **self.records[id]})
 
-    def bad_now(self) -> bool:
-        """Return whether something goes wrong by chance; never so often that a step fails for good."""
-        self.in_a_row = self.in_a_row + 1 if self.chance.random() < self.bad / 2 else 0
-        return 0 < self.in_a_row < 3
-
     async def change(self, id: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The API: make or change a record."""
         current = running.step.get()
         key = current.next_key() if current else ""
-        if self.refuse > 0 or self.bad_now():
-            self.refuse -= self.refuse > 0
+        if self.refuse > 0:
+            self.refuse -= 1
             raise UpstreamError("503", status=503)
         asked = (id, dict(fields))
         if key in self.keys:
@@ -113,8 +105,8 @@ class Place:
                 self.keys[key], self.asked[key] = id, asked
         if self.busy is not None:
             await self.busy()
-        if self.lose > 0 or self.bad_now():
-            self.lose -= self.lose > 0
+        if self.lose > 0:
+            self.lose -= 1
             raise UpstreamError("the answer got lost")
         return {"id": id} if self.mute else {"id": id, **self.records[id]}
 
@@ -161,10 +153,6 @@ class Twins(Runner):
     left: Place
     right: Place
     integration: Integration[Any]
-    crashes: float = 0.0
-    crashed: int = 0
-    ordered: bool = True
-    crash_chance: random.Random
 
     @property
     def live(self) -> bool:
@@ -223,12 +211,6 @@ class Twins(Runner):
             partner=partner_of(flow, self.config),
         )
 
-    async def point(self, name: str) -> None:
-        if self.crashes and self.crash_chance.random() < self.crashes:
-            self.crash_at = len(self.points)
-            self.crashed += 1
-        await super().point(name)
-
     # What the apps tell ---------------------------------------------------------------------
 
     async def send(
@@ -246,7 +228,7 @@ class Twins(Runner):
         flow = flow or self.integration.flows[f"{here}_to_{there}"]
         execution = new_id("exe")
         order = None
-        if self.ordered and flow.pairs is not None and flow.side is not None:
+        if flow.pairs is not None and flow.side is not None:
             order = order_of("ins_1", flow.pairs, flow.side, event["id"])
         start = Start(
             execution,
