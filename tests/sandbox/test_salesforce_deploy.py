@@ -7,15 +7,11 @@ import base64
 import io
 import re
 import zipfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from halflap_sandbox.salesforce import automation, records
-from halflap_sandbox.salesforce.markup import Element, parse, write
 from tests.sandbox.metadata_calls import (
     Caller,
     Fault,
@@ -81,93 +77,6 @@ async def test_a_message_and_its_flow_are_deployed_together_and_fire(
     assert fired == []
     records.update(caller.org, caller.user, "Opportunity", record, {"Amount": 2})
     assert fired == ["Opportunity.Tell"]
-
-
-ACK = (
-    '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><notificationsResponse '
-    'xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack></notificationsResponse></e:Body>'
-    "</e:Envelope>"
-)
-
-
-@asynccontextmanager
-async def receiving() -> AsyncIterator[tuple[str, asyncio.Queue[Element]]]:
-    """Run a server that takes outbound messages: its address, and what it got."""
-    got = asyncio.Queue[Element]()
-
-    async def take(request: web.Request) -> web.Response:
-        got.put_nowait(parse(await request.read()))
-        return web.Response(text=ACK, content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_post("/hook", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", got
-    finally:
-        await runner.cleanup()
-
-
-async def test_what_is_deployed_sends_until_it_is_deactivated(caller: Caller) -> None:
-    async with receiving() as (url, got):
-        files = package(caller.user.username)
-        given = message(caller.user.username, "Tell", url=url)
-        files["workflows/Opportunity.workflow"] = workflow(given)
-        await succeed(caller, files)
-        values = {"Name": "Oak", "StageName": "Prospecting", "CloseDate": "2026-01-01", "Amount": 1}
-        record = records.create(caller.org, caller.user, "Opportunity", values)
-        records.update(caller.org, caller.user, "Opportunity", record, {"Amount": 2})
-        async with asyncio.timeout(10):
-            envelope = await got.get()
-        text = write(envelope)
-        assert f"<Id>{record}</Id><Amount>2.0</Amount>" in text
-        assert f"<ActionId>{caller.org.outbound_messages['Opportunity.Tell'].id}</ActionId>" in text
-        off = "<fullName>Tell</fullName><activeVersionNumber>0</activeVersionNumber>"
-        await caller.one(save("update", off, type="FlowDefinition"))
-        records.update(caller.org, caller.user, "Opportunity", record, {"Amount": 3})
-        on = off.replace("0<", "1<")
-        await caller.one(save("update", on, type="FlowDefinition"))
-        records.update(caller.org, caller.user, "Opportunity", record, {"Amount": 4})
-        async with asyncio.timeout(10):
-            envelope = await got.get()
-        text = write(envelope)
-        assert "<Amount>4.0</Amount>" in text
-        assert text.count("<Notification>") == 1
-        assert got.empty()
-
-
-async def test_the_whole_way_down_deactivate_then_delete_in_order(caller: Caller) -> None:
-    await succeed(caller, package(caller.user.username))
-    empty = listing()
-    gone = {"package.xml": empty, "destructiveChanges.xml": listing(Flow="Tell-1")}
-    (problem,) = await fail(caller, gone)
-    assert problem.startswith(NO_ACCESS)
-    assert versions(caller) == {1: "Active"}
-    off = {
-        "package.xml": listing(FlowDefinition="Tell"),
-        "flowDefinitions/Tell.flowDefinition": definition(0),
-    }
-    await succeed(caller, off)
-    assert versions(caller) == {1: "Obsolete"}
-    message_only = listing(WorkflowOutboundMessage="Opportunity.Tell")
-    gone = {"package.xml": empty, "destructiveChanges.xml": message_only}
-    (problem,) = await fail(caller, gone)
-    assert problem.startswith("This workflow outbound message is referenced elsewhere")
-    assert "Tell-1" in problem
-    both = listing(WorkflowOutboundMessage="Opportunity.Tell", Flow="Tell-1")
-    gone = {"package.xml": empty, "destructiveChanges.xml": both}
-    await succeed(caller, gone, purgeOnDelete=True)
-    assert not caller.org.flows
-    assert not caller.org.outbound_messages
-    problems = await fail(caller, gone)
-    assert sorted(problems) == [
-        "No Flow named: Tell-1 found",
-        "No WorkflowOutboundMessage named: Opportunity.Tell found",
-    ]
-    await succeed(caller, gone, ignoreWarnings=True)
 
 
 async def test_one_deploy_can_deactivate_and_delete_afterwards(caller: Caller) -> None:

@@ -80,40 +80,6 @@ async def test_login_takes_password_and_security_token_together(
         await caller.soap("<getUserInfo/>", **more)
 
 
-async def test_an_outbound_message_is_created_read_changed_and_deleted(caller: Caller) -> None:
-    user = caller.user.username
-    await caller.create_message()
-    read = (
-        "<readMetadata><type>WorkflowOutboundMessage</type><fullNames>Opportunity.Tell</fullNames>"
-        "</readMetadata>"
-    )
-    record = (await caller.one(read)).children[0]
-    assert record.type == "WorkflowOutboundMessage"
-    assert [child.name for child in record.children] == [
-        "fullName",
-        "apiVersion",
-        "endpointUrl",
-        "fields",
-        "fields",
-        "includeSessionId",
-        "integrationUser",
-        "name",
-        "protected",
-        "useDeadLetterQueue",
-    ]
-    changed = message(user, url="https://example.com/2", fields=("Id", "stagename"), label="Other")
-    assert (await caller.one(save("update", changed))).get("success") == "true"
-    (kept,) = caller.org.outbound_messages.values()
-    assert (kept.endpoint_url, kept.fields) == ("https://example.com/2", ("Id", "StageName"))
-    delete = read.replace("readMetadata", "deleteMetadata")
-    assert (await caller.one(delete)).get("success") == "true"
-    assert not caller.org.outbound_messages
-    assert (await caller.one(read)).children[0].nil
-    code, text = await caller.refused(delete)
-    assert code == "INVALID_CROSS_REFERENCE_KEY"
-    assert text == "no WorkflowOutboundMessage named Opportunity.Tell found"
-
-
 async def test_an_id_is_kept_when_a_message_is_changed_or_renamed(caller: Caller) -> None:
     await caller.create_message()
     id = caller.org.outbound_messages["Opportunity.Tell"].id

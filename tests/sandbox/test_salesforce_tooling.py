@@ -42,26 +42,6 @@ def refused(answer: tuple[int, Any]) -> tuple[int, str]:
     return status, error["errorCode"]
 
 
-async def test_an_outbound_message_is_created_read_changed_and_deleted(caller: Caller) -> None:
-    status, made = await caller.rest("POST", MESSAGES, message(caller))
-    assert (status, made["success"], made["errors"]) == (201, True, [])
-    path = f"{MESSAGES}/{made['id']}"
-    status, read = await caller.rest("GET", path)
-    assert (status, read["Id"], read["FullName"]) == (200, made["id"], "Opportunity.Tell")
-    assert read["EntityDefinitionId"] == "Opportunity"
-    metadata = read["Metadata"]
-    assert (metadata["fields"], metadata["apiVersion"]) == (["Id", "Amount"], 63.0)
-    assert (metadata["protected"], metadata["description"]) == (False, None)
-    metadata["endpointUrl"] = "https://example.com/2"
-    assert await caller.rest("PATCH", path, {"Metadata": metadata}) == (204, None)
-    kept = caller.org.outbound_messages["Opportunity.Tell"]
-    assert (kept.endpoint_url, kept.id) == ("https://example.com/2", made["id"])
-    assert await caller.rest("PATCH", path, {"FullName": "Opportunity.Told"}) == (204, None)
-    assert await caller.rest("DELETE", path) == (204, None)
-    assert refused(await caller.rest("GET", path)) == (404, "NOT_FOUND")
-    assert not caller.org.outbound_messages
-
-
 async def test_what_is_wrong_has_the_code_of_salesforce(caller: Caller) -> None:
     async def post(body: object, path: str = MESSAGES) -> tuple[int, str]:
         return refused(await caller.rest("POST", path, body))
@@ -97,54 +77,6 @@ async def test_full_name_and_metadata_are_given_for_one_row_only(caller: Caller)
         (error,) = await got.json()
     assert (got.status, error["errorCode"]) == (400, "MALFORMED_QUERY")
     assert "Result size: 2" in error["message"]
-
-
-async def test_flows_and_their_versions_are_queried(caller: Caller) -> None:
-    await deployed(caller)
-    await deployed(caller, label="Changed")
-    found = await caller.query(
-        "SELECT Id, DefinitionId, Definition.DeveloperName, MasterLabel, ProcessType, Status, "
-        "VersionNumber FROM Flow WHERE Definition.DeveloperName = 'Tell' ORDER BY VersionNumber"
-    )
-    assert [(f["VersionNumber"], f["Status"], f["MasterLabel"]) for f in found] == [
-        (1, "Obsolete", "Tell them"),
-        (2, "Active", "Changed"),
-    ]
-    assert {f["ProcessType"] for f in found} == {"AutoLaunchedFlow"}
-    (definition,) = await caller.query(
-        "SELECT Id, DeveloperName, ActiveVersion.VersionNumber, LatestVersionId, FullName, Metadata "
-        "FROM FlowDefinition WHERE DeveloperName = 'Tell'"
-    )
-    assert definition["Id"] == found[0]["DefinitionId"]
-    assert definition["ActiveVersion"]["VersionNumber"] == 2
-    assert definition["LatestVersionId"] == found[1]["Id"]
-    assert definition["Metadata"]["activeVersionNumber"] == 2
-    _, version = await caller.rest("GET", f"/sobjects/Flow/{found[0]['Id']}")
-    assert version["FullName"] == "Tell-1"
-    assert version["Metadata"]["actionCalls"][0]["actionName"] == "Opportunity.Tell"
-    assert version["Metadata"]["start"]["recordTriggerType"] == "Update"
-
-
-@pytest.mark.parametrize("number", [0, None])
-async def test_a_flow_is_switched_off_then_its_versions_deleted(
-    caller: Caller, number: int | None
-) -> None:
-    await deployed(caller)
-    flow = caller.org.flows["Tell"]
-    version = f"/sobjects/Flow/{flow.versions[1].id}"
-    definition = f"/sobjects/FlowDefinition/{flow.id}"
-    no_access = (400, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY")
-    assert refused(await caller.rest("DELETE", version)) == no_access
-    off = {"Metadata": {"activeVersionNumber": number}}
-    assert await caller.rest("PATCH", definition, off) == (204, None)
-    assert flow.active is None
-    message = f"{MESSAGES}/{caller.org.outbound_messages['Opportunity.Tell'].id}"
-    assert refused(await caller.rest("DELETE", message)) == (400, "DELETE_FAILED")
-    assert refused(await caller.rest("DELETE", definition)) == no_access
-    assert await caller.rest("DELETE", version) == (204, None)
-    assert not caller.org.flows
-    assert await caller.rest("DELETE", message) == (204, None)
-    assert refused(await caller.rest("PATCH", definition, off)) == (404, "NOT_FOUND")
 
 
 async def test_a_flow_is_created_and_its_draft_changed_but_not_what_is_active(
