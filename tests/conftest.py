@@ -25,7 +25,7 @@ LONG = tuple(
         *("faults", "simulation", "house", "bench", "server", "gateway/test_large.py"),
         *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
         *("engine/test_probation.py", "cli/test_migration.py"),
-        *("cli/test_demo.py", "cli/test_dev.py", "store/test_sqlite.py"),
+        *("cli/test_demo.py", "cli/test_dev.py"),
     )
 )
 """Where tests are that take ten seconds and more."""

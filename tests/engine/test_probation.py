@@ -17,11 +17,9 @@ from halflap.server.settings import Settings
 from tests.served import Served, served, until
 from tests.world import publish
 
-POISON = ("exit", "segfault", "killed", "loop")
+POISON = ("exit", "loop")
 PROJECT = '''
-import ctypes
 import os
-import signal
 
 from halflap import Config, Context, Integration, http, step, webhook
 
@@ -38,10 +36,6 @@ async def die(how: str) -> str:
     match how:
         case "exit":
             os._exit(1)
-        case "segfault":
-            ctypes.string_at(0)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
         case "loop":
             while True:
                 pass
@@ -192,15 +186,6 @@ async def test_what_ends_its_process_is_set_aside_and_nobody_else_is_hurt(
 async def replay(server: Served, execution: str) -> str:
     """Replay an execution whole; returns the new one's id."""
     return await server.post(f"/api/executions/{execution}/replay", {"from": "start"})
-
-
-async def test_without_probation_the_poison_ends_the_server_again_and_again(
-    tmp_path: Path, sink: Sink
-) -> None:
-    ids, _ = await prepare(tmp_path, sink, {"exit": "exit", "innocent": ""})
-    async with served(tmp_path / "store", probation=False) as server:
-        await server.started(3)
-    assert await crashes(tmp_path, ids["exit"]) >= 2  # and nobody sets it aside
 
 
 async def test_hundreds_of_innocents_of_a_killed_server_resume_together(

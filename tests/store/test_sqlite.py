@@ -1,12 +1,11 @@
 import asyncio
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -346,61 +345,6 @@ asyncio.run(main())
 """
 )
 
-WRITER = (
-    HEAD
-    + """
-early = "early" in sys.argv
-
-async def main():
-    database = await SqliteDatabase.open(PATH)
-    await database.write(lambda c: c.execute(TABLE).fetchall())
-
-    def insert(c):
-        (number,) = c.execute("INSERT INTO rows DEFAULT VALUES RETURNING id").fetchone()
-        if early:  # the control: it tells before COMMIT, and is killed before it
-            tell(number)
-            if number % 40 == 0:
-                os.read(0, 1)
-        return number
-
-    async def task():
-        while True:
-            number = await database.write(insert)
-            if not early:
-                tell(number)
-
-    await asyncio.gather(*(task() for _ in range(8)))
-
-asyncio.run(main())
-"""
-)
-
-FSYNC = (
-    HEAD
-    + """
-async def main():
-    database = await SqliteDatabase.open(PATH, synchronous=sys.argv[2])
-    database.on_failure = lambda error: tell("failure reported")
-    await database.write(lambda c: c.execute(TABLE).fetchall())
-    doubt = False
-    for number in range(40):
-        try:
-            await database.write(
-                lambda c: c.execute("INSERT INTO rows VALUES (?)", (number,)).fetchall()
-            )
-        except InDoubt:
-            if not doubt:
-                tell("in doubt")
-            doubt = True
-        else:
-            tell(number)
-    tell("failed" if database.failed else "well")
-    os._exit(75 if doubt else 0)
-
-asyncio.run(main())
-"""
-)
-
 UNCLOSED = (
     HEAD
     + """
@@ -431,14 +375,6 @@ def kill(process: subprocess.Popen[str]) -> str:
     return rest
 
 
-def stored(path: Path) -> set[int]:
-    connection = sqlite3.connect(path)
-    try:
-        return set(ids(connection))
-    finally:
-        connection.close()
-
-
 async def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path):
     path = tmp_path / "halflap.db"
     holder = start(HOLDER, path)
@@ -454,70 +390,10 @@ async def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: P
     await database.close()
 
 
-def run_and_kill(path: Path, acknowledged: int, *arguments: str) -> set[int]:
-    """The ids that a writer told of before it was killed with -9."""
-    process = start(WRITER, path, *arguments)
-    assert process.stdout is not None
-    told = [process.stdout.readline() for _ in range(acknowledged)]
-    told += kill(process).splitlines(keepends=True)
-    return {int(line) for line in told if line.endswith("\n")}
-
-
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path):
-    told: set[int] = set()
-    for round_ in range(5):
-        told |= run_and_kill(tmp_path / "halflap.db", 100 + 37 * round_)
-    assert len(told) >= 5 * 100
-    assert told <= stored(tmp_path / "halflap.db")
-
-
-def test_a_control_that_acknowledges_before_commit_loses(tmp_path: Path):
-    told = run_and_kill(tmp_path / "halflap.db", 40, "early")
-    assert told - stored(tmp_path / "halflap.db")
-
-
 def test_a_loop_that_ended_without_closing_the_store_disturbs_nobody(tmp_path: Path):
     process = start(UNCLOSED, tmp_path / "halflap.db")
     assert process.communicate(timeout=DEADLINE) == ("", "")
     assert process.returncode == 0
-
-
-def strace(fault: str) -> tuple[str, ...]:
-    return ("strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync", *fault.split())
-
-
-@pytest.fixture
-def _can_trace() -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    trial = subprocess.run([*strace(""), "true"], capture_output=True, timeout=DEADLINE)
-    if trial.returncode != 0:
-        pytest.skip(f"strace may not trace here: {trial.stderr.decode().strip()}")
-
-
-@pytest.mark.usefixtures("_can_trace")
-@pytest.mark.parametrize("when", [9, 14])
-def test_after_a_failed_fsync_nothing_is_acknowledged(tmp_path: Path, when: int):
-    path = tmp_path / "halflap.db"
-    fault = strace(f"-e inject=fdatasync:error=EIO:when={when}")
-    process = start(FSYNC, path, "FULL", before=fault)
-    output, errors = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 75, errors
-    *told, reported, doubt, end = output.splitlines()
-    assert sorted([reported, doubt]) == ["failure reported", "in doubt"]
-    assert end == "failed"
-    assert 0 < len(told) < 40
-    assert [int(number) for number in told] == list(range(len(told)))
-    assert set(range(len(told))) <= stored(path) <= set(range(len(told) + 1))
-
-
-@pytest.mark.usefixtures("_can_trace")
-def test_a_control_that_does_not_wait_for_the_disk_notices_no_failure(tmp_path: Path):
-    fault = strace("-e inject=fdatasync:error=EIO:when=9+")
-    process = start(FSYNC, tmp_path / "halflap.db", "OFF", before=fault)
-    output, errors = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, errors
-    assert output.splitlines() == [*map(str, range(40)), "well"]
 
 
 # -- a full disk ------------------------------------------------------------------------------
@@ -554,41 +430,3 @@ async def test_a_small_row_still_fits_where_a_large_one_does_not(database: Sqlit
     with pytest.raises(StoreFull):
         await large
     assert await small == 2
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk takes root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    mounted = subprocess.run(mount, capture_output=True, timeout=DEADLINE)
-    if mounted.returncode != 0:
-        pytest.skip(f"this root may not mount: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True, timeout=DEADLINE)
-
-
-async def test_a_full_disk_refuses_what_does_not_fit_and_recovers(small_disk: Path, tmp_path: Path):
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(1 << 20))
-    database = await SqliteDatabase.open(small_disk / "halflap.db")
-    try:
-        await database.write(create)
-        written, full = await fill(database, 50_000, 120)
-        assert written
-        assert full
-        assert database.failed is None
-        assert set(await database.read(ids)) == written
-        # What a crash at this moment would leave: the refused rows do not rise from the log.
-        crashed = tmp_path / "crashed"
-        crashed.mkdir()
-        for name in ("halflap.db", "halflap.db-wal"):
-            shutil.copy(small_disk / name, crashed / name)
-        assert stored(crashed / "halflap.db") == written
-        ballast.unlink()
-        assert await database.write(insert(1000, b"x" * 50_000)) == 1000
-        assert set(await database.read(ids)) == written | {1000}
-    finally:
-        await database.close()
