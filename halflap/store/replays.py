@@ -7,7 +7,7 @@ from halflap.store.protocol import Filter, Journal
 
 MOST_RELATED = 200
 CUT = frozenset({"crashed", "drained"})
-"""How attempts end that their process, or its stop, cut."""
+"""The ends of attempts that their process, or its stop, cut."""
 
 
 async def latest_of(journal: Journal, execution: Execution) -> Execution:

@@ -154,7 +154,7 @@ async def test_what_failed_and_was_caught_stays_so_and_what_follows_too(runner: 
 
 @ON_BOTH_STORES
 async def test_a_step_of_which_the_flow_failed_is_tried_again_in_its_place(runner: Runner) -> None:
-    """What the flow had told of the failure, it does not tell again."""
+    """The flow does not tell again of the failure that it had told of."""
     app = runner.app
 
     async def part(name: Any) -> Any:
