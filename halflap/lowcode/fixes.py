@@ -11,8 +11,7 @@ from itertools import islice
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.foreign import SYNONYMS
-from halflap.lowcode.source import Path, SourceText, is_plain
-from halflap.lowcode.template import value_at
+from halflap.lowcode.source import Path, SourceText, is_plain, value_at
 from halflap.sdk.lint import Fix
 
 _TOKEN = re.compile(r"[^\s,\[\]{}]+")

@@ -25,7 +25,7 @@ from halflap.lowcode.fixes import (
 )
 from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
 from halflap.lowcode.kinds import KINDS, TAG, kind_of
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, SourceText, value_at
 from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
 
@@ -94,7 +94,7 @@ def _findings(source: SourceText, error: ValidationError) -> Iterable[Finding]:
 
 def _message(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return what is wrong at a place, and what mends it."""
-    name, here = path[-1] if path else "", _at(source.data, path)
+    name, here = path[-1] if path else "", value_at(source.data, path)
     kind = error["type"]
     match kind:
         case "extra_forbidden":
@@ -159,7 +159,7 @@ def _message(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[
 
 def _with_comma(source: SourceText, path: Path) -> str:
     """Return the number that was written with a comma, of which YAML makes a key."""
-    holder = _at(source.data, path[:-1])
+    holder = value_at(source.data, path[:-1])
     members = cast("dict[Any, Any]", holder) if isinstance(holder, dict) else {}
     keys = list(members)
     at = keys.index(path[-1]) if path[-1] in keys else 0
@@ -198,7 +198,7 @@ def _meant(source: SourceText, path: Path, meant: str, *, raw: bool = False) -> 
 
 def _choice(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return which of several values was meant."""
-    name, here = path[-1], _at(source.data, path)
+    name, here = path[-1], value_at(source.data, path)
     known = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
     message = f"`{name}` is one of {', '.join(known)}"
     if not isinstance(here, str):
@@ -215,7 +215,7 @@ def _choice(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[s
 def _name(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
     """Return how a name is written."""
     is_key = error["loc"][-1:] == ("[key]",)
-    here = str(path[-1]) if is_key else str(_at(source.data, path))
+    here = str(path[-1]) if is_key else str(value_at(source.data, path))
     if path == ("name",):
         meant, allowed = re.sub("[^a-z0-9]+", "-", here.lower()).strip("-"), "a-z, 0-9 and -"
     else:
@@ -227,7 +227,7 @@ def _name(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[str
     if (
         path[-1:] == ("for",)
         and here.startswith("=")
-        and "in" not in (holder := _at(source.data, path[:-1]))
+        and "in" not in (holder := value_at(source.data, path[:-1]))
     ):
         if "as" not in holder:
             return f"write `for: item` and, in a line of its own, `in: {here}`", None
@@ -320,7 +320,7 @@ def _unknown(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tupl
     name = str(path[-1])
     known, what = _known(source, loc, path)
     part = _PARTS_BY_WORD.get(what) or what.strip("`").removesuffix(" step").rpartition(" ")[2]
-    holder = _at(source.data, path[:-1])
+    holder = value_at(source.data, path[:-1])
     empty = _empty(holder, known)
     if what.endswith("step") and name in KINDS:
         message = f"a step does one thing, and this one has `{part}` and `{name}`; "
@@ -433,12 +433,3 @@ def _article(kind: str) -> str:
 
 def _keys(model: type[BaseModel]) -> list[str]:
     return [each.alias or name for name, each in model.model_fields.items()]
-
-
-def _at(data: Any, path: Path) -> Any:
-    for each in path:
-        try:
-            data = data[each]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data

@@ -118,6 +118,16 @@ class SourceText:
         return f"{self.file}:{self.key(path).line}"
 
 
+def value_at(data: Any, path: Path) -> Any:
+    """Return the value at a path; None where there is none."""
+    for each in path:
+        try:
+            data = data[each]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
 class Unreadable(DefinitionError):
     """The text is no document that Halflap reads; `place` says where.
 

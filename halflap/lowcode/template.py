@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
-from halflap.lowcode.source import Path, Place, SourceText
+from halflap.lowcode.source import Path, Place, SourceText, value_at
 from halflap.sdk.context import Context
 from halflap.sdk.schema import UNSET
 
@@ -85,13 +85,6 @@ def place_in(source: SourceText, path: Path, offset: int) -> Place:
         return Place(line, indent + len(text) - text.rfind("\n"))
     quoted = path not in source.plain
     return Place(place.line, place.column + 1 + offset + quoted)
-
-
-def value_at(data: Any, path: Path) -> Any:
-    """A value of a document by its path."""
-    for each in path:
-        data = data[each]
-    return data
 
 
 def parsed(text: str, source: SourceText) -> Expression:

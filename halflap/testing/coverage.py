@@ -9,8 +9,7 @@ from typing import Any, cast
 from halflap.lowcode import SourceText
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.observer import Runs, Tracer
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import value_at
+from halflap.lowcode.source import Path, value_at
 
 
 class Coverage(Tracer):

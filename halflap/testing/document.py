@@ -22,7 +22,7 @@ from halflap.lowcode.document import (
     Document,
     TestPart,
 )
-from halflap.lowcode.template import value_at
+from halflap.lowcode.source import value_at
 from halflap.sdk import codec
 from halflap.sdk.component import Component
 from halflap.sdk.context import CustomerInfo, InstanceInfo

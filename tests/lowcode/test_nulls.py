@@ -19,8 +19,8 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.lint.conditions import holds
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression, value_at
+from halflap.lowcode.source import Path, value_at
+from halflap.lowcode.template import is_expression
 from halflap.testing import Run
 from tests.lowcode.convert.generated import events, written
 from tests.lowcode.convert.test_equal import stubs

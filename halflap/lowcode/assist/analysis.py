@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 from halflap.lowcode.assist.loose import read_loosely
 from halflap.lowcode.document import Document
@@ -59,16 +58,6 @@ def find(shapes: Shapes, kind: str, name: str) -> CallShape | None:
     if component is None:
         return None
     return (component.actions if kind == "action" else component.triggers).get(short)
-
-
-def value_at(data: Any, path: Path) -> Any:
-    """Return the value at a path; None where there is none."""
-    for each in path:
-        try:
-            data = data[each]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
 
 
 _FLOWS = re.compile(r"^(flows|preprocess)\s*:", re.MULTILINE)

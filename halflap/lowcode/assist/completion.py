@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
-from halflap.lowcode.assist.analysis import Analysis, find, value_at
+from halflap.lowcode.assist.analysis import Analysis, find
 from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
@@ -15,7 +15,7 @@ from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, value_at
 
 
 def complete(analysis: Analysis, line: int, column: int) -> CompletionList:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from halflap.lowcode.document import json_schema
 from halflap.lowcode.kinds import KINDS, kind_of
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, value_at
 
 Schema = Mapping[str, Any]
 
@@ -18,7 +18,7 @@ def expected(path: Path, data: Any) -> list[Schema]:
     """Return the schemas of a path, given its siblings."""
     here = list(_meant(json_schema(), data))
     for each in path:
-        data = _member(data, each)
+        data = value_at(data, (each,))
         here = [
             found for one in here for inner in _inside(one, each) for found in _meant(inner, data)
         ]
@@ -116,10 +116,3 @@ def _tag(data: Any) -> str | None:
     if kind is not None:
         return KINDS[kind].__name__
     return "ConnectionField" if "connection" in data else "PlainField" if data else None
-
-
-def _member(data: Any, name: str | int) -> Any:
-    try:
-        return data[name]
-    except (KeyError, IndexError, TypeError):
-        return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
-from halflap.lowcode.assist.analysis import Analysis, find, value_at
+from halflap.lowcode.assist.analysis import Analysis, find
 from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
@@ -23,7 +23,7 @@ from halflap.lowcode.lint.env import LintLambda, Names
 from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.source import Path, Place
+from halflap.lowcode.source import Path, Place, value_at
 
 _WORD = re.compile(r"\$?[\w-]+")
 _CALLS = {"action": "action", "source": "action", "trigger": "trigger"}

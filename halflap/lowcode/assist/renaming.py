@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.assist.analysis import Analysis, value_at
+from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
 from halflap.lowcode.assist.pointing import given_at
 from halflap.lowcode.rewrite import Draft
-from halflap.lowcode.source import Path, Unreadable
+from halflap.lowcode.source import Path, Unreadable, value_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from halflap.lowcode.kinds import KINDS, kind_of
 from halflap.lowcode.kinds.role import Block
 from halflap.lowcode.kinds.walk import RoleField, fields_of
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, value_at
 
 
 def fields_in(step: Mapping[Any, Any]) -> Mapping[str, RoleField]:
@@ -27,14 +27,10 @@ def field_at(data: Any, path: Path) -> RoleField | None:
     """Return the field of a step that stands at a path of a document; None of what is no step's."""
     if len(path) < 3 or not holds_steps(path[:-2]):
         return None
-    for each in path[:-1]:
-        try:
-            data = data[each]
-        except (KeyError, IndexError, TypeError):
-            return None
-    if not isinstance(data, dict):
+    step = value_at(data, path[:-1])
+    if not isinstance(step, dict):
         return None
-    return fields_in(cast("dict[Any, Any]", data)).get(str(path[-1]))
+    return fields_in(cast("dict[Any, Any]", step)).get(str(path[-1]))
 
 
 def blocks_in(step: Mapping[Any, Any]) -> Iterator[tuple[Path, list[Any]]]:

@@ -62,8 +62,8 @@ from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.scoping import scoping_of
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression, value_at
+from halflap.lowcode.source import Path, value_at
+from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 from halflap.sdk.duration import duration, meant_by, written
 

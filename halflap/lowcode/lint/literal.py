@@ -21,8 +21,7 @@ from halflap.lowcode.lint.rules import (
     READS_LIKE_EXPRESSION,
     Findings,
 )
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import value_at
+from halflap.lowcode.source import Path, value_at
 
 CONDITIONS = frozenset(("if", "where", "filter", "in", "switch", "when"))
 """Fields of steps and flows in which a text is never meant: it is true, or one item."""

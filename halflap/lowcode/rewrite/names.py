@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
+from halflap.lowcode.expressions.reads import Name
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
@@ -118,26 +119,39 @@ class _Names:
                 yield path, changed, False
 
     def _expression(self, text: str, path: Path) -> str:
-        try:
-            names = parsed(text, self._source).names()
-        except ExpressionError as error:
-            raise DefinitionError(error.message, where=self._source.at(path)) from error
-        before = len(text) - len(text[1:].lstrip("\n"))  # the `=`, and what precedes it
-        for each in sorted(names, key=lambda each: each.offset, reverse=True):
-            self.known.add(each.path[0])
-            if each.path[0] != self._old:
-                continue
-            at = before + each.offset
-            at += text.startswith("$", at)
-            quoted = text.startswith("`", at)
-            at += quoted
-            if not text.startswith(self._old, at):
-                raise DefinitionError(
-                    f"{self._old} is read here in a way that cannot be renamed; write it as a name",
-                    where=self._source.at(path),
-                )
-            text = text[:at] + self._new + text[at + len(self._old) :]
-        return text
+        def before(name: Name) -> str | None:
+            self.known.add(name.path[0])
+            return r"\$?`?" if name.path[0] == self._old else None
+
+        return _reworded(self._source, text, path, before, self._old, self._new)
+
+
+def _reworded(
+    source: SourceText,
+    text: str,
+    path: Path,
+    before: Callable[[Name], str | None],
+    old: str,
+    new: str,
+) -> str:
+    """Return an expression with a word for another in the names that it reads.
+
+    `before` gives the pattern of what precedes the word in a name; None where the name has it not.
+    """
+    try:
+        names = parsed(text, source).names()
+    except ExpressionError as error:
+        raise DefinitionError(error.message, where=source.at(path)) from error
+    begins = len(text) - len(text[1:].lstrip("\n"))  # behind the `=`, and what follows it
+    for each in sorted(names, key=lambda each: each.offset, reverse=True):
+        if (pattern := before(each)) is None:
+            continue
+        found = re.compile(pattern + re.escape(old)).match(text, begins + each.offset)
+        if found is None:
+            said = f"{old} is read here in a way that cannot be renamed; write {each}"
+            raise DefinitionError(said, where=source.at(path))
+        text = text[: found.end() - len(old)] + new + text[found.end() :]
+    return text
 
 
 URLS = ("urls", "secrets")
@@ -196,21 +210,9 @@ def _keys_flows(path: Path) -> bool:
 
 
 def _url_renamed(source: SourceText, text: str, path: Path, old: str, new: str) -> str:
-    try:
-        names = parsed(text, source).names()
-    except ExpressionError as error:
-        raise DefinitionError(error.message, where=source.at(path)) from error
-    before = len(text) - len(text[1:].lstrip("\n"))
-    for each in sorted(names, key=lambda each: each.offset, reverse=True):
-        if len(each.path) < 2 or each.path[0] not in URLS or each.path[1] != old:
-            continue
-        at = before + each.offset
-        found = re.match(rf"\$?{each.path[0]}\s*\.\s*(`?){re.escape(old)}\b\1", text[at:])
-        if found is None:
-            raise DefinitionError(
-                f"the flow is read here in a way that cannot be renamed; write {each}",
-                where=source.at(path),
-            )
-        end = at + found.end() - len(found[1])
-        text = text[: end - len(old)] + new + text[end:]
-    return text
+    def before(name: Name) -> str | None:
+        if len(name.path) < 2 or name.path[0] not in URLS or name.path[1] != old:
+            return None
+        return rf"\$?{name.path[0]}\s*\.\s*`?"
+
+    return _reworded(source, text, path, before, old, new)
