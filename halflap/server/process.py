@@ -75,14 +75,15 @@ class ServerProcess:
 
 
 def log_failure(execution: str, outcome: Outcome, start: Start | None) -> None:
-    """Log an execution that failed, once, with what replays it."""
+    """Log an execution that failed, once, with what replays it, or shows what is in doubt."""
     if outcome.state != "failed":
         return
+    verb = "show" if outcome.failure is not None and outcome.failure.in_doubt else "replay"
     about = {} if start is None else {"flow": f"{start.flow.integration}.{start.flow.flow}"}
     log.error(
         "execution failed",
         execution=execution,
         **about,
         reason=outcome.reason,
-        replay=f"halflap executions replay {execution}",
+        **{verb: f"halflap executions {verb} {execution}"},
     )

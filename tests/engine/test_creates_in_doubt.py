@@ -13,7 +13,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap import Component, Connection, DefinitionError, Model, StepFailed, UpstreamError
-from halflap.api.operations.replay import EventEdit, LeftOut, ReplayRequest, SaidDone
+from halflap.api.operations.replay import EventEdit, LeftOut, ReplayPlan, ReplayRequest, SaidDone
 from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
@@ -234,6 +234,25 @@ async def test_a_result_that_does_not_fit_leaves_the_step_in_doubt(till: Till) -
     right = await replay(till.runner, unsaid, ReplayRequest(done=DONE))
     assert (await till.runner.finish(right)).result == b'"0"'
     assert till.app.orders == ["A1"]
+
+
+async def test_a_later_step_in_doubt_stops_a_replay_as_the_first_one_did(till: Till) -> None:
+    order = till.action(Shop())
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        return [await order(number) for number in ("A1", "A2")]
+
+    till.app.loses = 2
+    first = await till.runner.start(till.runner.app.flow(flow))
+    for path in ("app.order", "app.order#2"):
+        assert (await till.runner.finish(first)).state == "failed"
+        plan = await plan_of(till.runner, first)
+        assert isinstance(plan, ReplayPlan)
+        assert plan.stops_at is not None
+        assert (plan.stops_at.path, plan.doubts) == (f"~{path}", (path,))
+        first = await replay(till.runner, first, ReplayRequest(done=DONE))
+    assert (await till.runner.finish(first)).state == "succeeded"
+    assert till.app.orders == ["A1", "A2"]
 
 
 async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import structlog.testing
 
-from halflap.model import Event, FlowKey, Outcome, Start
+from halflap.model import Event, Failure, FlowKey, Outcome, Start
 from halflap.server.process import log_failure
 
 pytestmark = pytest.mark.usefixtures("unfiltered_logs")
@@ -26,3 +26,11 @@ def test_a_failed_execution_is_logged_once_with_what_replays_it() -> None:
         "reason": "the app said no",
         "replay": "halflap executions replay exe_1",
     }
+
+
+def test_one_that_failed_in_doubt_is_to_be_looked_at_first() -> None:
+    doubt = Failure("UpstreamError", "no answer", in_doubt=True)
+    with structlog.testing.capture_logs() as logged:
+        log_failure("exe_1", Outcome("failed", "no answer", failure=doubt), START)
+    assert logged[0]["show"] == "halflap executions show exe_1"
+    assert "replay" not in logged[0]

@@ -359,10 +359,13 @@ class Executions:
         action = await self._action_of(flow.version, step.name)
         if action is not None and (action.repeatable or action.lookup is not None):
             return await self.overwrites(execution, flow, again=again)
+        others = [each for each in plan.doubts if each != step.path.removeprefix(EARLIER)]
+        beside = f" (and {', '.join(others)}, which `repeat` would do again, too)" if others else ""
         return LeftOut(
             f"{step.path.removeprefix(EARLIER)} may have been carried out, and the app could not tell "
-            "a second request from the first one, so it would fail there again: look at the app; then "
-            "say what the step would have returned, where it was done (--done), or `repeat` (--repeat)"
+            "a second request from the first one, so it would fail there again: look at the app"
+            f"{beside}; then say what the step would have returned, where it was done (--done), or "
+            "`repeat` (--repeat)"
         )
 
     async def overwrites(
