@@ -1,11 +1,10 @@
-"""The records that examples and documents leave when they run are in the outlines of their text."""
+"""The records that examples leave when they run are in the outlines of their text."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
 import inspect
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +18,8 @@ import pytest
 from halflap.lowcode.outline import FlowOutline, outline, within
 from halflap.lowcode.outline.executed import recorded_as, records_as
 from halflap.testing import Fake, Result, Run
-from halflap.testing.document import open_document, run_test
 from tests.lowcode.documents import EXAMPLES
 
-PAGES = sorted((EXAMPLES.parent / "docs" / "low-code").glob("*.md"))
 READERS = ("trigger", "check")
 """Records of what comes before a flow's own steps, and beside them."""
 
@@ -115,34 +112,3 @@ def test_a_step_that_the_text_does_not_have_is_found_out(
     if lie == "a read that is gone":  # a write is of the same kind
         told[file] = told[file].replace("await ctx.state.put(", "print(")
     assert lies(told, runs)
-
-
-def documents() -> Iterator[Any]:
-    """The YAML examples, and the documents of the docs."""
-    for path in sorted(EXAMPLES.glob("*.yaml")):
-        yield pytest.param(path.read_text("utf-8"), id=path.stem)
-    for page in PAGES:
-        found = re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-        for at, each in enumerate(found):
-            if each.startswith("name: "):
-                yield pytest.param(each, id=f"{page.stem}-{at + 1}")
-
-
-@pytest.mark.parametrize("text", list(documents()))
-async def test_every_step_that_a_document_records_is_in_its_outline(
-    text: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "tried.yaml"
-    path.write_text(text, "utf-8")
-    (tmp_path / "acme.py").write_text(sources()["acme.py"], "utf-8")
-    opened = open_document(path)
-    made = outline({"acme.py": sources()["acme.py"], path.name: text}, path.name)
-    flows = {each.name: each for each in made.flows}
-    assert opened.document.tests
-    for at, test in enumerate(opened.document.tests):
-        result = await run_test(opened, at)
-        flow = flows[test.flow]
-        assert lacking(result, flow) == []
-        if result.steps:
-            without = flow.model_copy(update={"steps": []})
-            assert lacking(result, without) != []
