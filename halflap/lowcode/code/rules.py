@@ -229,26 +229,27 @@ def _crossing(value: ast.expr) -> Iterator[Found]:
 
 def _bound(tree: ast.Module) -> set[str]:
     """Every name that the code itself makes, wherever it does."""
-    bound: set[str] = set()
+    return {name for _, name in bindings(tree)}
+
+
+def bindings(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield every name that the code itself makes, with the node that makes it."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                bound.add(name)
+                yield node, name
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                bound.add(name)
+                yield node, name
             case ast.ClassDef(name=name) | ast.arg(arg=name):
-                bound.add(name)
+                yield node, name
             case ast.alias(name=name, asname=asname):
-                bound.add((asname or name).partition(".")[0])
-            case ast.ExceptHandler(name=str() as name):
-                bound.add(name)
-            case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
-                bound.add(name)
-            case ast.MatchMapping(rest=str() as name):
-                bound.add(name)
+                yield node, (asname or name).partition(".")[0]
+            case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
+                yield node, name
+            case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
+                yield node, name
             case _:
                 pass
-    return bound
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

@@ -62,7 +62,7 @@ class Expression:
     def names(self) -> tuple[Name, ...]:
         """Return the names that it reads of its scope: `known.id` of `=known.id`, with the place."""
         if self._names is None:
-            self._names = names_read(self.tree, self.text, LIBRARY)
+            self._names = names_read(self.tree, self.text)
         return self._names
 
     def named(self) -> Self:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from halflap.errors import place_of
+from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.expressions.value import Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,32 @@ class Name:
         return ".".join(self.path)
 
 
-def names_read(tree: Node, text: str, library: Mapping[str, Function]) -> tuple[Name, ...]:
+def names_read(tree: Node, text: str) -> tuple[Name, ...]:
     """Every path from the scope, in the order of the text, each place once.
 
     What reads the scope itself, and by no name, has the path `*`.
     """
-    reader = _NameReader(library)
-    reader.read(tree, frozenset(), root=True)
-    names = sorted(reader.found.items(), key=lambda item: (item[0][0], item[0][1]))
-    return tuple(Name(path, at, *place_of(text, at)) for (at, path), _ in names)
+    return tuple(Name(path, at, *place_of(text, at)) for at, path in sorted(_read(tree)))
+
+
+def paths_read(node: Node) -> frozenset[tuple[str, ...]]:
+    """Return the paths that a part reads from the scope, as far as they are named; the empty path is
+    the scope itself.
+    """
+    return frozenset(path[: (*path, "*").index("*")] for _, path in _read(node))
+
+
+def _read(node: Node) -> set[tuple[int, tuple[str, ...]]]:
+    reader = _NameReader()
+    reader.read(node, frozenset(), root=True)
+    return reader.found
 
 
 class _NameReader:
     """Walks the tree, with the names that are bound so far, and whether `x` is a name of the scope."""
 
-    def __init__(self, library: Mapping[str, Function]) -> None:
-        self._library = library
-        self.found: dict[tuple[int, tuple[str, ...]], None] = {}
+    def __init__(self) -> None:
+        self.found: set[tuple[int, tuple[str, ...]]] = set()
 
     def read(self, node: Node, bound: frozenset[str], *, root: bool) -> frozenset[str]:
         match node.kind:
@@ -91,7 +100,7 @@ class _NameReader:
         """A call; one with too few arguments takes the context for the first: `$keys()`."""
         callee = cast(Node, node.left)
         if root and callee.kind == "variable" and callee.value not in bound:
-            function = self._library.get(cast(str, callee.value))
+            function = LIBRARY.get(cast(str, callee.value))
             if function and function.signature and function.signature.takes_context(given):
                 self._add(node.at, ("*",))
         return self._parts(node, bound, root=root)
@@ -135,11 +144,11 @@ class _NameReader:
         if name == "$" or not name:
             if name or root:
                 self._add(node.at, fields if fields and fields[0] != "*" else ("*",))
-        elif name not in bound and name not in self._library:
+        elif name not in bound and name not in LIBRARY:
             self._add(node.at, (name, *fields))
 
     def _add(self, at: int, path: tuple[str, ...]) -> None:
-        self.found[at, path] = None
+        self.found.add((at, path))
 
 
 def fields_at(steps: Sequence[Node]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from halflap.lowcode.lint.expressions import leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Schema, forms_of, types_of
+from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.words import words
@@ -369,10 +369,7 @@ def _misfitting(input: str, found: Misfit) -> str:
 def samples(schema: Schema) -> Iterator[Any]:
     """Values of a type, where any will do to see whether it is taken."""
     for form in forms_of(schema):
-        if "const" in form:
-            yield form["const"]
-        else:
-            yield from form.get("enum") or SAMPLES.get(form.get("type", ""), [])
+        yield from choices_of(form) or SAMPLES.get(form.get("type", ""), [])
 
 
 def takes_secret(shape: CallShape | None, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+from halflap.lowcode.expressions.reads import paths_read
 from halflap.lowcode.expressions.tree import Node
 
 Field = tuple[str, ...]
@@ -27,12 +28,12 @@ class Holds:
 
 def holds(node: Node) -> Holds:
     """Read a condition."""
-    return replace(_holds(node), read=fields_in(node))
+    return replace(_holds(node), read=paths_read(node))
 
 
 def _holds(node: Node) -> Holds:
     if node.predicates or node.group:
-        return Holds(asked=fields_in(node))
+        return Holds(asked=paths_read(node))
     match node.kind:
         case "literal":
             return Holds()
@@ -47,7 +48,7 @@ def _holds(node: Node) -> Holds:
         case "call":
             return _called(node)
         case _:
-            return Holds(asked=fields_in(node))
+            return Holds(asked=paths_read(node))
 
 
 def _both(node: Node) -> Holds:
@@ -64,18 +65,18 @@ def _compared(node: Node) -> Holds:
     if node.value in ("=", "!="):
         field, value = (one, right) if one is not None else (other, left)
         if field is None or value.kind != "literal":
-            return Holds(asked=fields_in(node))
+            return Holds(asked=paths_read(node))
         there = frozenset((field,))
         same = (value.value is None) == (node.value == "!=")
         # `x != null` and `x = 1` hold of what is there; `x = null` and `x != 1` of what is not, too.
         return Holds(true=there) if same else Holds(false=there)
     if node.value == "in" and one is not None and right.kind == "array":
         written = all(each.kind == "literal" and each.value is not None for each in right.items)
-        return Holds(true=frozenset((one,))) if written else Holds(asked=fields_in(node))
+        return Holds(true=frozenset((one,))) if written else Holds(asked=paths_read(node))
     if node.value in _ORDER:
         there = frozenset(each for each in (one, other) if each is not None)
-        return Holds(true=there, asked=fields_in(node))
-    return Holds(asked=fields_in(node))
+        return Holds(true=there, asked=paths_read(node))
+    return Holds(asked=paths_read(node))
 
 
 def _called(node: Node) -> Holds:
@@ -91,7 +92,7 @@ def _called(node: Node) -> Holds:
     if name == "exists" and field is not None:
         # It is true of null: only what a path goes through is surely there.
         return Holds(true=frozenset((field[:-1],)) if len(field) > 1 else NONE)
-    return Holds(asked=fields_in(node))
+    return Holds(asked=paths_read(node))
 
 
 def field_of(node: Node) -> Field | None:
@@ -106,27 +107,3 @@ def field_of(node: Node) -> Field | None:
             return None
         names.append(str(each.value))
     return tuple(names)
-
-
-def fields_in(node: Node) -> Fields:
-    """All paths in an expression, each as far as it is nothing but names."""
-    found: set[Field] = set()
-    stack = [node]
-    while stack:
-        each = stack.pop()
-        if each.kind == "path":
-            names: list[str] = []
-            for step in each.items:
-                if step.kind != "name":
-                    break
-                names.append(str(step.value))
-                if step.stages or step.predicates:
-                    break
-            if names:
-                found.add(tuple(names))
-        stack += each.children()
-        if each.kind == "variable" and each.value:  # `$account` is the name account, `$$` are all
-            found.add(() if each.value == "$" else (str(each.value),))
-        if each.kind in ("wildcard", "descendant"):
-            found.add(())
-    return frozenset(found)

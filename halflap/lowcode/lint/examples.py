@@ -7,8 +7,6 @@ objects may have other fields, and what tests show of texts and numbers is not h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
@@ -16,7 +14,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, Triggered
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL
-from halflap.lowcode.lint.scope import Schema, either, forms_of
+from halflap.lowcode.lint.scope import Schema, either, forms_of, literal
 
 SEEN_IN = "x-seen-in"
 """The key of an object's schema that names where its fields were seen: `sample` or `tests`."""
@@ -131,27 +129,11 @@ def seen(values: Sequence[Any], where: str, *, alike: bool = True) -> Schema:
         items = [one for each in lists for one in each]
         made: Schema = {"type": "array"}
         forms.append({**made, "items": seen(items, where, alike=alike)} if items else made)
-    scalars = [each for each in map(_scalar, values) if each is not None]
-    forms += scalars
+    scalars = (each for each in values if not isinstance(each, dict | list))
+    forms += ({"type": literal(each)["type"]} for each in scalars)
     if where == "tests" and not objects and not lists:
         forms.append({})  # a test may say "1" where the app sends a number
     return either(*forms) if forms else {}
-
-
-def _scalar(value: Any) -> Schema | None:
-    match value:
-        case None:
-            return NULL
-        case bool():
-            return {"type": "boolean"}
-        case int():
-            return {"type": "integer"}
-        case Decimal() | float():
-            return {"type": "number"}
-        case str() | date() | datetime():
-            return {"type": "string"}
-        case _:
-            return None
 
 
 def refined(own: Schema | None, shown: Schema) -> Schema:

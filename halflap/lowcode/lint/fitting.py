@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from halflap.lowcode.lint.scope import Schema, carried, forms_of, types_of
+from halflap.lowcode.lint.scope import Schema, carried, choices_of, forms_of, types_of
 
 _TIMES = frozenset(("date", "date-time", "time", "duration"))
 _TRUE_OR_FALSE = frozenset(
@@ -57,7 +57,7 @@ def _one(given: Schema, wanted: Schema, depth: int) -> Misfit | None:
     kind, takes = given.get("type"), wanted.get("type")
     wrong = Misfit((), given, wanted)
     if not isinstance(takes, str):
-        return wrong if _choices(wanted) and not _chosen(given, wanted) else None
+        return wrong if choices_of(wanted) and not _chosen(given, wanted) else None
     if takes == "array":
         return _items(given, wanted, depth)
     match kind:
@@ -116,27 +116,21 @@ def others_of(schema: Schema) -> Schema:
     return cast("Schema", others) if isinstance(others, dict) else {}
 
 
-def _choices(schema: Schema) -> list[Any]:
-    if "const" in schema:
-        return [schema["const"]]
-    return cast("list[Any]", schema.get("enum", []))
-
-
 def _chosen(given: Schema, wanted: Schema) -> bool:
     """Return whether one of the values, where they are known, is one of the allowed ones."""
-    gives, takes = _choices(given), _choices(wanted)
+    gives, takes = choices_of(given), choices_of(wanted)
     return not gives or not takes or any(each in takes for each in gives)
 
 
 def _is_whole(given: Schema) -> bool:
     """Return whether one of the numbers, where they are known, is a whole one."""
-    values = _choices(given)
+    values = choices_of(given)
     return not values or any(each == int(each) for each in values)
 
 
 def _reads_as(given: Schema, kind: str) -> bool:
     """Return whether a text can be read as a number, or as true or false."""
-    values = _choices(given)
+    values = choices_of(given)
     return not values or any(_reads(str(each), kind) for each in values)
 
 

@@ -14,7 +14,7 @@ from halflap.lowcode.fixes import Mend
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.rules import Findings
-from halflap.lowcode.lint.scope import Schema, forms_of, is_one_or_many
+from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, is_one_or_many
 from halflap.lowcode.lint.templates import parts
 from halflap.lowcode.source import Path
 from halflap.sdk.lint import Fix
@@ -53,8 +53,7 @@ def check_many(
 
 def _is_open(wanted: Schema) -> bool:
     """Return whether nothing declares a type for a value."""
-    forms = forms_of(wanted)
-    return all(each.get("type") is None and not each.keys() & {"enum", "const"} for each in forms)
+    return all(each.get("type") is None and not choices_of(each) for each in forms_of(wanted))
 
 
 def _parts(node: Node, given: Schema | None) -> Iterator[tuple[Node, bool]]:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
 from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.scope import Schema, fields_of, forms_of, types_of
+from halflap.lowcode.lint.scope import Schema, choices_of, fields_of, forms_of, types_of
 
 V = TypeVar("V")
 MOST_SURE = 200
@@ -208,8 +208,8 @@ def nullable(schema: Schema) -> bool:
 def takes_null(schema: Schema) -> bool:
     """Return whether null fits, or may."""
     for each in forms_of(schema, nulls=True):
-        chosen = cast("list[Any]", each.get("enum", [each.get("const", ...)]))
-        if None in chosen or (each.get("type") in (None, "null") and chosen == [...]):
+        chosen = choices_of(each)
+        if None in chosen or (each.get("type") in (None, "null") and not chosen):
             return True
     return False
 
@@ -217,10 +217,7 @@ def takes_null(schema: Schema) -> bool:
 def covers(schema: Schema, values: Collection[Any]) -> bool:
     """Return whether these are all the values that there can be."""
     for each in forms_of(schema, nulls=True):
-        chosen = [True, False] if each.get("type") == "boolean" else []
-        chosen = cast(
-            "list[Any]", each.get("enum") or ([each["const"]] if "const" in each else chosen)
-        )
+        chosen = choices_of(each) or ([True, False] if each.get("type") == "boolean" else [])
         if not chosen or not all(one in values for one in chosen):
             return False
     return True

@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from halflap.lowcode.code.rules import bindings
 from halflap.lowcode.lint.env import NULL, NUMBER, TEXT
-from halflap.lowcode.lint.scope import Schema, carried, either, fields_of, joined, listed, types_of
+from halflap.lowcode.lint.scope import (
+    Schema,
+    carried,
+    either,
+    fields_of,
+    joined,
+    listed,
+    literal,
+    types_of,
+)
 
 INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -67,16 +77,10 @@ class _Returned:
         if depth > MOST_DEPTH:
             return None
         match node:
-            case ast.Constant(value=None):
-                return NULL
-            case ast.Constant(value=bool() as value):
-                return {"type": "boolean", "const": value}
-            case ast.Constant(value=int() as value):
-                return {"type": "integer", "const": value}
             case ast.Constant(value=float()):
                 return NUMBER
-            case ast.Constant(value=str() as value):
-                return {"type": "string", "const": value}
+            case ast.Constant(value=None | int() | str() as value):
+                return literal(value)
             case ast.JoinedStr():
                 return TEXT
             case ast.Dict():
@@ -124,7 +128,7 @@ class _Returned:
 
     def _made(self, name: str) -> Schema | None:
         if name in self._bound:
-            return NUMBER if self._bound[name] == "decimal.Decimal" else None
+            return NUMBER if self._bound[name] else None
         return None if name in self._inputs else _MADE.get(name)
 
     def _variable(self, name: str, depth: int) -> Schema | None:
@@ -155,8 +159,8 @@ class _Assigned:
     )
 
 
-def _bindings(tree: ast.Module) -> tuple[dict[str, str], dict[str, _Assigned]]:
-    """The names that the code binds, with what each is imported as; and what is assigned to those
+def _bindings(tree: ast.Module) -> tuple[dict[str, bool], dict[str, _Assigned]]:
+    """The names that the code binds, true of `decimal.Decimal`; and what is assigned to those
     that are only ever assigned, each by itself, in the code's own body."""
     assigned: dict[str, _Assigned] = {}
     simple: set[ast.AST] = set()
@@ -177,37 +181,17 @@ def _bindings(tree: ast.Module) -> tuple[dict[str, str], dict[str, _Assigned]]:
             if isinstance(target, ast.Name):
                 simple.add(target)
                 assigned.setdefault(target.id, _Assigned()).values.append(value)
-    imported: dict[str, str] = {}
-    others: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) if node not in simple:
-                others.add(name)
-            case ast.ImportFrom(module=module, names=names):
-                imported |= {each.asname or each.name: f"{module}.{each.name}" for each in names}
-            case ast.Import(names=names):
-                others |= {(each.asname or each.name).partition(".")[0] for each in names}
-            case (
-                ast.FunctionDef(name=name)
-                | ast.AsyncFunctionDef(name=name)
-                | ast.ClassDef(name=name)
-            ):
-                others.add(name)
-            case ast.arg(arg=name) | ast.ExceptHandler(name=str() as name):
-                others.add(name)
-            case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
-                others.add(name)
-            case ast.MatchMapping(rest=str() as name):
-                others.add(name)
-            case ast.Global(names=names) | ast.Nonlocal(names=names):
-                others.update(names)
-            case _:
-                pass
-    bound = {**imported, **dict.fromkeys(assigned, ""), **dict.fromkeys(others, "")}
-    kept = {
-        name: each for name, each in assigned.items() if name not in others and name not in imported
+    others = {name for node, name in bindings(tree) if node not in simple}
+    decimals = {
+        each.asname or each.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "decimal"
+        for each in node.names
+        if each.name == "Decimal"
     }
-    return bound, kept
+    decimals -= {name for node, name in bindings(tree) if not isinstance(node, ast.alias)}
+    bound = dict.fromkeys((*assigned, *others), False) | dict.fromkeys(decimals, True)
+    return bound, {name: each for name, each in assigned.items() if name not in others}
 
 
 def _own(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

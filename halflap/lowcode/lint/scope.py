@@ -92,7 +92,7 @@ def literal(value: Any) -> Schema:
             return {"type": "boolean", "const": value}
         case int():
             return {"type": "integer", "const": value}
-        case Decimal():
+        case Decimal() | float():
             return {"type": "number", "const": value}
         case _:
             return {"type": "string", "const": value}
@@ -127,6 +127,11 @@ def one_or_many(item: Schema | None) -> Schema | None:
 def is_one_or_many(schema: Schema) -> bool:
     """Return whether a value may be one by itself or a list of several."""
     return MANY in schema or any(map(is_one_or_many, schema.get("anyOf", ())))
+
+
+def choices_of(form: Schema) -> list[Any]:
+    """Return the values that a form of a type names; none where it does not."""
+    return [form["const"]] if "const" in form else list(form.get("enum", ()))
 
 
 def types_of(schema: Schema | None) -> frozenset[str] | None:

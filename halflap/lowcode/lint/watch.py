@@ -7,10 +7,11 @@ from typing import Any
 
 from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
+from halflap.lowcode.expressions.reads import paths_read
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
+from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, holds
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, leaves
 from halflap.lowcode.lint.nulls import Facts, GivenName, Null, joined, nullable, takes_null
@@ -69,7 +70,7 @@ class Watch:
         found: Fields = NONE
         for each, _ in leaves(value):
             tree = self._tree(each)
-            found |= NONE if tree is None else fields_in(tree)
+            found |= NONE if tree is None else paths_read(tree)
         return found
 
     def under(self, value: Any, *branches: Sequence[doc.StepModel]) -> Fields:

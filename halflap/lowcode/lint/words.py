@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from halflap.lowcode.lint.scope import Schema, carried, forms_of
+from halflap.lowcode.lint.scope import Schema, carried, choices_of, forms_of
 
 MOST_NAMED = 6
 """The most fields or choices that are named."""
@@ -48,7 +48,7 @@ def words(schema: Schema | None, *, many: bool = False, deep: int = 1) -> str:
 
 
 def _said(form: Schema, many: bool, deep: int) -> str:
-    values = cast("list[Any]", form.get("enum") or ([form["const"]] if "const" in form else []))
+    values = choices_of(form)
     if values:
         shown = ", ".join(_value(each) for each in values[:MOST_NAMED])
         more = ", …" if len(values) > MOST_NAMED else ""

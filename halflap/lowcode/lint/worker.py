@@ -10,7 +10,6 @@ from __future__ import annotations
 import resource
 import socket
 from contextlib import suppress
-from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
@@ -36,9 +35,10 @@ def main() -> None:
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     lint_document("", "")
-    with socket.socket(fileno=0) as connection:
+    with socket.socket(fileno=0) as connection, connection.makefile("rb") as stream:
         connection.sendall(pack("ready"))
-        while (message := _received(connection)) is not None:
+        while len(head := stream.read(HEADER.size)) == HEADER.size:
+            message = unpack(stream.read(HEADER.unpack(head)[0]))
             if message[0] == "lint":
                 connection.sendall(_answer(*message[1:]))
 
@@ -50,22 +50,3 @@ def _answer(content: str, file: str, own: str) -> bytes:
         return pack("memory")
     rows = [(f.file, f.line, f.column, f.code, f.message, f.severity) for f in found]
     return pack("found", rows)
-
-
-def _received(connection: socket.socket) -> list[Any] | None:
-    head = _taken(connection, HEADER.size)
-    if head is None:
-        return None
-    text = _taken(connection, cast(int, HEADER.unpack(head)[0]))
-    return None if text is None else unpack(text)
-
-
-def _taken(connection: socket.socket, size: int) -> bytes | None:
-    parts: list[bytes] = []
-    while size:
-        part = connection.recv(min(size, 1 << 16))
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
