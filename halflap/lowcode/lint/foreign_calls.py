@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import cast
 
 from halflap.lowcode.expressions.library import LIBRARY
@@ -518,20 +519,22 @@ def called(name: str, given: Given, *, method: bool = False) -> str | None:
     return None
 
 
-def made(form: str, given: Given) -> str | None:
-    """Return a form with its arguments; None where they are none of it."""
+def made(
+    form: str, given: Given, groups: Mapping[str, str | None] = MappingProxyType({})
+) -> str | None:
+    """Return a form with its arguments, and with groups by name; None where they are none of it."""
     if "{" not in form and not form.endswith(")"):
         return _call(form, given) if form else None
-    places = _PLACE.findall(form)
+    places = [(at, how) for at, how in _PLACE.findall(form) if at.isdigit()]
     if len(given) != max((int(at) + 1 for at, _ in places), default=0):
         return None
-    values = {at + how: _place(given[int(at)], how) for at, how in places}
+    values = {**groups, **{at + how: _place(given[int(at)], how) for at, how in places}}
     if None in values.values():
         return None
-    return _PLACE.sub(lambda each: str(values[each[1] + each[2]]), form)
+    return _PLACE.sub(lambda each: values[each[1] + each[2]] or "", form)
 
 
-_PLACE = re.compile(r"\{(\d)([.&/-]?)\}")
+_PLACE = re.compile(r"\{(\d|[a-z]+)([.&/-]?)\}")
 
 
 def _place(text: str, how: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from halflap.errors import ExpressionError
@@ -26,25 +26,16 @@ MOST_EDITS = 20
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """A foreign spelling: its place in the expression, the mend, and the whole expression mended.
+    """A foreign spelling, from `start` to `end` of the expression: what is written instead, and where
+    it is told. Of what `find` gives, `meant` is the whole expression.
 
     field: it is a field's name as well, as `length` is, so it may be meant.
     choice: what the mend depends on, where it is one of several.
     """
 
-    at: int
-    message: str
-    meant: str | None
-    silent: bool = False
-    field: bool = False
-    choice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
     start: int
     end: int
-    new: str | None
+    meant: str | None
     message: str
     at: int
     silent: bool = False
@@ -54,7 +45,8 @@ class _Edit:
 
 # Words and operators ---------------------------------------------------------------------------
 
-Make = Callable[[re.Match[str], MaskedText], tuple[int, int, str | None]]
+Made = tuple[int, int, str | None]
+Make = Callable[[re.Match[str], MaskedText], Made]
 
 
 def _as(new: str) -> Make:
@@ -62,16 +54,25 @@ def _as(new: str) -> Make:
     return lambda found, text: (found.start(), found.end(), found.expand(new))
 
 
-def _formed(form: str) -> Make:
-    """Write a form of the operands on the left, `{0}`, and on the right, `{1}`, of the match."""
+def _unmade(found: re.Match[str], text: MaskedText) -> Made:
+    """Leave it to a person what is written in the match's place."""
+    return *found.span(), None
 
-    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+
+def _formed(form: str) -> Make:
+    """Write a form of the operands on the left, `{0}`, and on the right, `{1}`, of the match, and of
+    its groups.
+    """
+    count = 2 if "{1" in form else "{0" in form
+
+    def make(found: re.Match[str], text: MaskedText) -> Made:
         start = text.before(found.start()) if "{0" in form else found.start()
         end = text.after(found.end()) if "{1" in form else found.end()
         left, right = text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()
         if ("{0" in form and not left) or ("{1" in form and not right):
-            return found.start(), found.end(), None
-        new = made(form, [left, right][: 1 + ("{1" in form)])
+            return _unmade(found, text)
+        groups = {name: text.raw[slice(*found.span(name))] for name in found.groupdict()}
+        new = made(form, [left, right][:count], groups)
         return start, end, new and _bracketed(text, start, end, new)
 
     return make
@@ -80,7 +81,7 @@ def _formed(form: str) -> Make:
 def _infix(name: str) -> Make:
     """Write a word between two operands as the function that it is."""
 
-    def make(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+    def make(found: re.Match[str], text: MaskedText) -> Made:
         start, end = text.before(found.start()), text.after(found.end())
         given = [text.raw[start : found.start()].strip(), text.raw[found.end() : end].strip()]
         return start, end, called(name, given)
@@ -88,13 +89,7 @@ def _infix(name: str) -> Make:
     return make
 
 
-def _matched(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-    start = text.before(found.start())
-    left = text.raw[start : found.start()].strip()
-    return start, found.end(), f"$contains({left}, {found['pattern']})" if left else None
-
-
-def _is_in(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _is_in(found: re.Match[str], text: MaskedText) -> Made:
     """Write `x.indexOf(y) >= 0`."""
     start = text.before(found.start())
     given = [text.raw[start : found.start()].strip(), text.raw[slice(*found.span("part"))].strip()]
@@ -102,7 +97,7 @@ def _is_in(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None
     return start, found.end(), f"$not({new})" if new and found["no"] else new
 
 
-def _not(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _not(found: re.Match[str], text: MaskedText) -> Made:
     """Write `!x`, of one operand, and `not x = 1`, of all up to the next `and`."""
     end = text.after(found.end())
     if found[0].strip().lower() == "not":
@@ -117,7 +112,7 @@ def _not(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
     return found.start(), end, negated(right) if right else None
 
 
-def _in_many(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _in_many(found: re.Match[str], text: MaskedText) -> Made:
     """Write `x IN ("a", "b")` with a list."""
     opening = found.end() - 1
     start, end = text.before(found.start()), text.closing(opening)
@@ -128,7 +123,7 @@ def _in_many(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | No
     return start, end, f"$not({new})" if found["no"] else new
 
 
-def _arrow(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _arrow(found: re.Match[str], text: MaskedText) -> Made:
     """Write `x => x.id` and `lambda x: x.id` as `function($x){$x.id}`."""
     names = re.findall(r"\w+", found["names"])
     end = text.end(found.end())
@@ -139,7 +134,7 @@ def _arrow(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None
     return found.start(), end, f"function({parameters}){{{body}}}"
 
 
-def _like(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _like(found: re.Match[str], text: MaskedText) -> Made:
     start = text.before(found.start())
     words = text.raw[found.start("value") + 1 : found.end("value") - 1]
     inner = pattern_of(words.strip("%")).replace("%", ".*").replace("_", ".")
@@ -148,13 +143,7 @@ def _like(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]
     return start, found.end(), f"$contains({left}, /{pattern}/)"
 
 
-def _between(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-    start = text.before(found.start())
-    left = text.raw[start : found.start()].strip()
-    return start, found.end(), f"{left} >= {found['low']} and {left} <= {found['high']}"
-
-
-def _piped(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
+def _piped(found: re.Match[str], text: MaskedText) -> Made:
     """Write a filter of Jinja as the function that it is."""
     start, name, end = text.before(found.start()), found["name"], found.end()
     given = [text.raw[start : found.start()].strip()]
@@ -162,11 +151,6 @@ def _piped(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None
         given += text.arguments(end)
         end = text.closing(end)
     return start, end, called(name, given)
-
-
-def _chosen(found: re.Match[str], text: MaskedText) -> tuple[int, int, str | None]:
-    test, one, other = (text.raw[slice(*found.span(each))] for each in ("test", "then", "other"))
-    return *found.span(), f"{test} ? {one} : {other}"
 
 
 def joined(parts: list[str]) -> str:
@@ -213,7 +197,8 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"\bis\s+(?P<value>true|false)\b", "write = true", _as(r"= \g<value>"), re.I),
     _row(r"\s+(?:mod|MOD|DIV|div)\s+(?=[\w$(])", "write %", lambda found, text: (
         *found.span(), " % " if found[0].strip().lower() == "mod" else None)),
-    _row(r"\s*(?:=~|~=)\s*(?P<pattern>/[^/\n]+/i?)", "write $contains(…, /…/)", _matched),
+    _row(r"\s*(?:=~|~=)\s*(?P<pattern>/[^/\n]+/i?)", "write $contains(…, /…/)",
+         _formed("$contains({0}, {pattern})")),
     _row(r"\s+contains\s+(?=[\w$\"'(])", "write $contains(…) of a text; of a list, part in list",
          _infix("contains"), re.I, "of a text"),
     _row(r"\s+(?:starts ?with|startsWith)\s+(?=[\w$\"'(])", "write $substring(…)",
@@ -221,7 +206,7 @@ OPERATORS: tuple[Row, ...] = (
     _row(r"\s+(?:ends ?with|endsWith)\s+(?=[\w$\"'(])", "write $substring(…)",
          _infix("endswith"), re.I),
     _row(r"^\s*(?:if|IF)\s+(?P<test>.+?)\s+(?:then|THEN)\s+(?P<then>.+?)\s+(?:else|ELSE)\s+(?P<other>.+)$",
-         "write condition ? one : other", _chosen),
+         "write condition ? one : other", _formed("{test} ? {then} : {other}")),
     _row(r"\s+(?:else|ELSE)\s+", "write condition ? one : other", lambda found, text: (
         *found.span(), " : " if "?" in text.mask[: found.start()] else None)),
     _row(r"(?<![\w.])(?P<number>\d+(?:\.\d+)?)\s*%(?!\s*[\w$(\"'.\[{-])", "a percentage is a fraction",
@@ -239,11 +224,11 @@ OPERATORS: tuple[Row, ...] = (
     ),
     _row(r"\blambda\s+(?P<names>[\w\s,]*):\s*", "a function is written function($x){…}", _arrow),
     _row(r"^(?P<then>.+?)\s+if\s+(?P<test>.+?)\s+else\s+(?P<other>.+)$",
-         "write condition ? one : other", _chosen),
+         "write condition ? one : other", _formed("{test} ? {then} : {other}")),
     _row(r"\bCASE\s+WHEN\s+(?P<test>.+?)\s+THEN\s+(?P<then>.+?)\s+ELSE\s+(?P<other>.+?)\s+END\b",
-         "write condition ? one : other", _chosen),
-    _row(r"\bBETWEEN\s+(?P<low>[\w.]+)\s+AND\s+(?P<high>[\w.]+)", "write … >= … and … <= …", _between,
-         re.I),
+         "write condition ? one : other", _formed("{test} ? {then} : {other}")),
+    _row(r"\bBETWEEN\s+(?P<low>[\w.]+)\s+AND\s+(?P<high>[\w.]+)", "write … >= … and … <= …",
+         _formed("{0} >= {low} and {0} <= {high}"), re.I),
     _row(r"\bLIKE\s+(?P<value>[\"']\0*[\"'])", "write $contains(…, /…/)", _like, re.I),
     _row(r"\s*\|\s*(?=\.)", "fields follow each other by a dot", _as("")),
     _row(r"\s*\|\s*(?P<name>[A-Za-z_]\w*)(?=\s*[(|)]|\s*$)", "a value is given to a function",
@@ -260,8 +245,7 @@ OPERATORS: tuple[Row, ...] = (
          lambda found, text: (*found.span(), f"[[{found['low'] or 0}..{int(found['high']) - 1}]]"),
          choice="of a list; of a text, $substring(…)"),
     _row(r"\[\s*(?P<low>\d+)\s*:\s*\]", "write $filter(list, function($x, $i){$i >= 1})",
-         lambda found, text: _formed(f"$filter({{0}}, function($x, $i){{$i >= {found['low']}}})")(
-             found, text),
+         _formed("$filter({0}, function($x, $i){$i >= {low}})"),
          choice="of a list; of a text, $substring(…)"),
     _row(r"(?<=[\w\]`)])\[\s*(?P<low>-\d+)\s*:\s*\]", "items are taken by [[-2..-1]]",
          _as(r"[[\g<low>..-1]]")),
@@ -273,13 +257,13 @@ OPERATORS: tuple[Row, ...] = (
          "ask by $contains(…, …) of a text; of a list, part in list", _is_in, choice="of a text"),
     _row(r"(?<=[\[,])\s*\.\.\.(?=[\w$])(?=[^{}]*\])", "a list takes in the items of another", _as("")),
     _row(r"\{\s*\.\.\.", "objects are put together by $merge([event, {…}])",
-         lambda found, text: (*found.span(), None)),
+         _unmade),
     _row(r"\bfor\s+\w+\s+in\b", "write list.field, or $map(list, function($x){…})",
-         lambda found, text: (*found.span(), None)),
+         _unmade),
     _row(r"\b(?:const|let|var)\s+(?P<name>\w+)\s*=", "a variable is bound by $x := …; … in brackets, "
-         "so write ($x := 1; …)", lambda found, text: (*found.span(), None)),
+         "so write ($x := 1; …)", _unmade),
     _row(r"(?<=\()(?P<name>[A-Za-z_]\w*)\s*=(?=[^=][^;]*;)", "a variable is bound by :=: ($x := 1; …)",
-         lambda found, text: (*found.span(), None)),
+         _unmade),
     _row(r"[“”]", 'write straight quotes, "', _as('"')),
     _row(r"[‘’]", "write straight quotes, '", _as("'")),
     _row(r"^\s*\{\s*\{\s*(?P<inner>.+?)\s*\}\s*\}\s*$", "braces mean nothing here", _as(r"\g<inner>")),
@@ -301,7 +285,7 @@ _KEYWORDS = frozenset(("function", "and", "or", "in"))
 _OPERATED = re.compile(r" (?:\?[?:]?|[-+*/%&=<>]|[!<>]=|and|or|in) ")
 
 
-def _functions(text: MaskedText) -> Iterator[_Edit]:
+def _functions(text: MaskedText) -> Iterator[Habit]:
     bound = {each[1] for each in re.finditer(r"\$(\w+)\s*:=", text.mask)}
     bound |= {
         each
@@ -347,7 +331,7 @@ _MOVED = re.compile(
 )
 
 
-def _dates(text: MaskedText) -> Iterator[_Edit]:
+def _dates(text: MaskedText) -> Iterator[Habit]:
     """Find days that are added to today's date, and times that are compared with it."""
     for found in _MOVED.finditer(text.mask):
         start, end = found.span()
@@ -366,7 +350,7 @@ def _dates(text: MaskedText) -> Iterator[_Edit]:
             said = "a time is a text: milliseconds are added to $toMillis(…); days between are "
             said += "$floor(($toMillis(…) - $toMillis(…)) / 86400000)"
             if found["time"][0] != "$":
-                yield _Edit(start, end + more.end(), None, said, start)
+                yield Habit(start, end + more.end(), None, said, start)
             continue
         if before is not None and (at := text.before(before.start())) < before.start():
             new = f"$toMillis({text.raw[at : before.start()].strip()}) {before[1]} {millis}"
@@ -380,7 +364,7 @@ def _dates(text: MaskedText) -> Iterator[_Edit]:
             continue
         if found["days"] or found["time"][0] != "$":
             said = f"times are texts, which are added to and compared in milliseconds: write {new}"
-            yield _Edit(start, end, new, said, found.start())
+            yield Habit(start, end, new, said, found.start())
 
 
 def texts_joined(text: str, at: int) -> str:
@@ -417,7 +401,7 @@ def reckoned(text: str, at: int, side: str, time: str = "") -> str | None:
     return f"{text[:start]}{sides[0]} {text[at:middle]} {sides[1]}{text[end:]}"
 
 
-def _methods(text: MaskedText) -> Iterator[_Edit]:
+def _methods(text: MaskedText) -> Iterator[Habit]:
     for found in _METHOD.finditer(text.mask):
         start, end = text.before(found.start()), text.closing(found.end() - 1)
         left = text.raw[start : found.start()]
@@ -459,7 +443,7 @@ def _function_edit(
     at: int,
     *,
     sure: bool = False,
-) -> _Edit:
+) -> Habit:
     plain = foreign_calls.plain(name)
     message = f"there is no function `{name}`"
     if name[1:] in foreign_calls.IN_MANY and name[0] == "$":
@@ -469,7 +453,7 @@ def _function_edit(
             "fromjson" if name in ("JSON.parse", "json.loads") else plain
         )
         message += f"; {meaning}" if meaning else ""
-        return _Edit(start, end, None, message, at)
+        return Habit(start, end, None, message, at)
     shown = re.match(r"\$\w+(?=\()", new) if "." not in name and "[" not in name else None
     note = foreign_calls.NOTES.get(plain, "")
     if sure or new[0] not in "$(" or name in _OF_SPREADSHEETS:
@@ -478,7 +462,7 @@ def _function_edit(
         note = ""  # a method, whose end is a length already; by places
     message += f"; write {shown[0]}, as in {new}" if shown else f"; write {new}"
     message += f"; {note}" if note else ""
-    return _Edit(start, end, _bracketed(text, start, end, new), message, at, choice=note)
+    return Habit(start, end, _bracketed(text, start, end, new), message, at, choice=note)
 
 
 def _bracketed(text: MaskedText, start: int, end: int, new: str) -> str:
@@ -500,7 +484,7 @@ _LISTS = re.compile(r"\$(?:append|distinct|filter|keys|list|map|reverse|sort|spl
 """Functions that give lists."""
 
 
-def _fields(text: MaskedText) -> Iterator[_Edit]:
+def _fields(text: MaskedText) -> Iterator[Habit]:
     for found in _LENGTH.finditer(text.mask):
         start = text.before(found.start())
         of = text.raw[start : found.start()]
@@ -514,7 +498,7 @@ def _fields(text: MaskedText) -> Iterator[_Edit]:
         }.get(kind, f"the number of items is {new}, the length of a text $length(…)")  # fmt: skip
         choice = "" if kind in ("string", "array") else "of a list"
         at = found.start("name")
-        yield _Edit(
+        yield Habit(
             start, found.end(), new, message, at, silent=True, field=True, choice=choice
         )  # fmt: skip
     for found in _SUBSCRIPT.finditer(text.mask):
@@ -524,7 +508,7 @@ def _fields(text: MaskedText) -> Iterator[_Edit]:
         left = text.raw[start : found.start()]
         message = "this gives the whole value, since a text in brackets is a condition; write "
         message += f"{left}.{field}"
-        yield _Edit(
+        yield Habit(
             found.start(), found.end(), f".{field}", message, found.start("name"), silent=True
         )
 
@@ -532,40 +516,29 @@ def _fields(text: MaskedText) -> Iterator[_Edit]:
 _DECIMAL = re.compile(r"(?<![\w.,$])\d+(,)\d+(?![\w.,])")
 
 
-def _separated(text: MaskedText) -> tuple[str, _Edit | None]:
+def _separated(text: MaskedText) -> tuple[str, Habit | None]:
     """Return an expression without the separators of a spreadsheet: `;`, and a comma for decimals."""
     written, calls = list(text.raw), set[int]()
-    edits: list[_Edit] = []
+    edits: list[Habit] = []
     for found in re.finditer(";", text.mask):
-        around = _brackets(text, found.start())
+        around = text.around(found.start())
         if around and text.is_call(around[-1]):
             calls.add(around[-1])
             edits.append(
-                _Edit(*found.span(), ",", "arguments are separated by a comma", found.start())
+                Habit(*found.span(), ",", "arguments are separated by a comma", found.start())
             )
     for found in _DECIMAL.finditer(text.mask):
-        around = _brackets(text, found.start())
+        around = text.around(found.start())
         call = bool(around) and (text.mask[around[-1]] != "(" or text.is_call(around[-1]))
         if around and re.search(r"[\w\])`]\[$", text.mask[: around[-1] + 1]):
             call = False  # a filter
         if not call or (calls.intersection(around) and text.mask[around[-1]] == "("):
             at = found.start(1)
-            edits.append(_Edit(at, at + 1, ".", "decimals are written with a point", at))
+            edits.append(Habit(at, at + 1, ".", "decimals are written with a point", at))
     for each in edits:
-        written[each.at] = str(each.new)
+        written[each.at] = str(each.meant)
     first = min(edits, key=lambda each: each.at, default=None)
     return "".join(written), first
-
-
-def _brackets(text: MaskedText, end: int) -> list[int]:
-    """Return the brackets that are open at a place, the innermost last."""
-    opened: list[int] = []
-    for at, char in enumerate(text.mask[:end]):
-        if char in "([{":
-            opened.append(at)
-        elif char in ")]}" and opened:
-            opened.pop()
-    return opened
 
 
 # Names -----------------------------------------------------------------------------------------
@@ -607,7 +580,7 @@ _MINUS = re.compile(_HEAD + r"[A-Za-z_]\w*(?:-\w+)+(?![\w(])")
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
 
 
-def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
+def _names(text: MaskedText, names: Collection[str]) -> Iterator[Habit]:
     for found in _OF_REQUEST.finditer(text.mask):
         part = found["part"]
         new = part if part in names else None
@@ -620,7 +593,7 @@ def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
                 f"steps with the trigger webhook.raw, as event.{part}"
             )
         )
-        yield _Edit(found.start(), found.end(), new, said, found.start())
+        yield Habit(found.start(), found.end(), new, said, found.start())
     for pattern, new, mend in NAMES:
         for found in pattern.finditer(text.mask):
             root = re.match(r"\$?(\w+)", found[0])
@@ -639,34 +612,34 @@ def _names(text: MaskedText, names: Collection[str]) -> Iterator[_Edit]:
                 and written not in ("null", "true", "false")
             ):
                 continue
-            yield _Edit(found.start(), found.end(), written, found.expand(mend), found.start())
+            yield Habit(found.start(), found.end(), written, found.expand(mend), found.start())
     for found in _KEY.finditer(text.mask):
-        around = _brackets(text, found.start("key"))
+        around = text.around(found.start("key"))
         if found["key"] not in names and around and text.mask[around[-1]] == "{":
             quoted = '"' + found["key"] + '"'
             said = f"a key is a text: write {quoted}"
-            yield _Edit(*found.span("key"), quoted, said, found.start("key"))
+            yield Habit(*found.span("key"), quoted, said, found.start("key"))
     for found in _MINUS.finditer(text.mask):
         name = found[0].replace("-", "_")
         if name in names and found[0].partition("-")[0] not in names:
             message = f"`-` is minus, and the name is {name}: write {name}"
-            yield _Edit(*found.span(), name, message, found.start())
+            yield Habit(*found.span(), name, message, found.start())
     for found in _HYPHEN.finditer(text.mask):
         parts = found["name"].split("-")
         if not any(each in names for each in parts[1:]):
             quoted = f".`{found['name']}`"
             message = f"this subtracts; a name with a hyphen is quoted: write {quoted[1:]}"
-            yield _Edit(found.start(), found.end(), quoted, message, found.start("name"))
+            yield Habit(found.start(), found.end(), quoted, message, found.start("name"))
 
 
 _TEMPLATE = re.compile(r"(?P<text>`[^`]*\$\{[^`]*`|(?<![\w$])f(?:\"[^\"]*\"|'[^']*'))")
 
 
-def _templates(text: MaskedText) -> Iterator[_Edit]:
+def _templates(text: MaskedText) -> Iterator[Habit]:
     for found in _TEMPLATE.finditer(text.raw):
         quoted = found["text"].removeprefix("f")
         new = joined(re.split(r"\$?\{([^{}]+)\}", quoted[1:-1]))
-        yield _Edit(
+        yield Habit(
             found.start(),
             found.end(),
             new,
@@ -693,10 +666,10 @@ def find(text: str, names: Collection[str], kind: Kind = unknown) -> Habit | Non
             break
         first = edit if first is None or edit.at < first.at else first
         choice = choice or edit.choice
-        if edit.new is None:
+        if edit.meant is None:
             whole = False
             break
-        current = current[: edit.start] + edit.new + current[edit.end :]
+        current = current[: edit.start] + edit.meant + current[edit.end :]
     if first is None:
         return None
     meant = current if whole and reads(current, names) else None
@@ -705,7 +678,7 @@ def find(text: str, names: Collection[str], kind: Kind = unknown) -> Habit | Non
         message += f": ={meant}"
     if choice not in message:
         message += f"; {choice}"
-    return Habit(first.at, message, meant, first.silent, first.field, choice)
+    return replace(first, meant=meant, message=message, choice=choice)
 
 
 def is_silent(text: str) -> bool:
@@ -733,7 +706,7 @@ def reads(text: str, names: Collection[str]) -> bool:
     return all(each.path[0] in names for each in found)
 
 
-def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
+def _first(text: MaskedText, names: Collection[str]) -> Habit | None:
     dates = [*_dates(text)]
     found = [
         *_functions(text),
@@ -749,6 +722,6 @@ def _first(text: MaskedText, names: Collection[str]) -> _Edit | None:
                 choice = foreign_calls.NOTES.get(foreign_calls.plain(match["name"]), "")
             start, end, new = make(match, text)
             at = match.start() + len(match[0]) - len(match[0].lstrip())
-            found.append(_Edit(start, end, new, mend, at, choice=choice))
-    first = min(found, key=lambda each: (each.at, each.new is None), default=None)
+            found.append(Habit(start, end, new, mend, at, choice=choice))
+    first = min(found, key=lambda each: (each.at, each.meant is None), default=None)
     return dates[0] if dates and (first is None or dates[0].at <= first.at) else first

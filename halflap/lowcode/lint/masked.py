@@ -22,6 +22,14 @@ class MaskedText:
         self.mask = _QUOTED.sub(
             lambda each: each[0][0] + "\0" * (len(each[0]) - 2) + each[0][-1], raw
         )
+        self._pairs: dict[int, int] = {}
+        opened: list[int] = []
+        for at, char in enumerate(self.mask):
+            if char in "([{":
+                opened.append(at)
+            elif char in ")]}" and opened:
+                self._pairs[at] = start = opened.pop()
+                self._pairs[start] = at
 
     def before(self, end: int) -> int:
         """Return where the operand begins that ends before a place."""
@@ -29,7 +37,7 @@ class MaskedText:
         while at > 0:
             char = self.mask[at - 1]
             if char in ")]}":
-                at = self._opening(at - 1)
+                at = self._pairs.get(at - 1, 0)
             elif char.isalnum() or char in _OPERAND:
                 at -= 1
             else:
@@ -49,22 +57,15 @@ class MaskedText:
                 break
         return at
 
-    def _opening(self, at: int) -> int:
-        depth = 0
-        for here in range(at, -1, -1):
-            depth += (self.mask[here] in ")]}") - (self.mask[here] in "([{")
-            if depth == 0:
-                return here
-        return 0
-
     def closing(self, at: int) -> int:
         """Return where the bracket at a place is closed, just behind it."""
-        depth = 0
-        for here in range(at, len(self.mask)):
-            depth += (self.mask[here] in "([{") - (self.mask[here] in ")]}")
-            if depth == 0:
-                return here + 1
-        return len(self.mask)
+        end = len(self.mask) - 1 if self.mask[at : at + 1] in ("(", "[", "{") else at
+        return self._pairs.get(at, end) + 1
+
+    def around(self, end: int) -> list[int]:
+        """Return the brackets that are open at a place, the innermost last."""
+        opened = (at for at, char in enumerate(self.mask[:end]) if char in "([{")
+        return [at for at in opened if self._pairs.get(at, end) >= end]
 
     def end(self, start: int) -> int:
         """Return where the part ends that begins at a place: at a comma or a bracket not its own."""
@@ -75,16 +76,11 @@ class MaskedText:
 
     def is_relative(self, at: int) -> bool:
         """Return whether a name at a place is a field: in a filter, or in a bracket after a dot."""
-        depth = 0
-        for here in range(at - 1, 0, -1):
-            depth += (self.mask[here] in ")]}") - (self.mask[here] in "([{")
-            if depth < 0:
-                depth, before = 0, self.mask[here - 1]
-                if self.mask[here] == "[" and (before.isalnum() or before in "_`)]"):
-                    return True
-                if self.mask[here] in "([{" and before == ".":
-                    return True
-        return False
+        return any(
+            before == "." or (self.mask[here] == "[" and (before.isalnum() or before in "_`)]"))
+            for here in self.around(at)
+            if (before := self.mask[here - 1 : here])
+        )
 
     def arguments(self, opening: int) -> list[str]:
         """Return what stands between the commas of a bracket."""
