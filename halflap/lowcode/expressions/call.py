@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap.lowcode.expressions.error import Fault, fail
@@ -21,16 +22,14 @@ if TYPE_CHECKING:
     from halflap.lowcode.expressions.compiler import Compiler, Run
 
 
+@dataclass(slots=True, eq=False)
 class _Tail:
     """A call that stands last in a function: made by whoever called that one, at its depth."""
 
-    __slots__ = ("arguments", "at", "context", "function")
-
-    def __init__(self, function: Any, arguments: list[Any], context: Any, at: int) -> None:
-        self.function = function
-        self.arguments = arguments
-        self.context = context
-        self.at = at
+    function: Any
+    arguments: list[Any]
+    context: Any
+    at: int
 
 
 def apply(function: Any, arguments: list[Any], context: Any, frame: VariableFrame) -> Any:
@@ -69,7 +68,10 @@ def function(compiler: Compiler, node: Node, _: bool) -> Run:
     parameters = tuple(cast(str, item.value) for item in node.items)
     body = compiler.body(cast(Node, node.right))
     signature = node.signature
-    return lambda context, frame: Lambda(parameters, body, context, frame, signature)
+    arity = len(parameters)
+    return lambda context, frame: Lambda(
+        "function", arity, parameters, body, context, frame, signature=signature
+    )
 
 
 def _callee(node: Node) -> tuple[Node, str]:
@@ -152,7 +154,7 @@ def _partially(called: Function, holes: list[bool], fixed: list[Any]) -> Native:
         ]
         return apply(called, full, UNDEFINED, frame)
 
-    return Native(called.name, run, sum(holes))
+    return Native(called.name, sum(holes), run)
 
 
 def application(compiler: Compiler, node: Node, settle: bool) -> Run:
@@ -198,7 +200,7 @@ def _chained(first: Function, second: Function) -> Native:
         meter.depth -= 4
         return result
 
-    return Native("function", run, 1)
+    return Native("function", 1, run)
 
 
 def transform(compiler: Compiler, node: Node, _: bool) -> Run:
@@ -228,7 +230,7 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
                         _delete(target, delete(each, frame), node)
             return copied
 
-        return Native("transform", changed, 1)
+        return Native("transform", 1, changed)
 
     return run
 

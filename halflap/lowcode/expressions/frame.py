@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -37,20 +38,13 @@ class Evaluation:
         return self._random
 
 
+@dataclass(slots=True, eq=False)
 class VariableFrame:
     """Variables, and the frame around it."""
 
-    __slots__ = ("evaluation", "names", "outer")
-
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        names: Mapping[str, Any],
-        outer: VariableFrame | None = None,
-    ) -> None:
-        self.evaluation = evaluation
-        self.names = names
-        self.outer = outer
+    evaluation: Evaluation
+    names: Mapping[str, Any]
+    outer: VariableFrame | None = None
 
     def get(self, name: str) -> Any:
         """The value of a variable."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from halflap.lowcode.expressions.error import fail
+from halflap.lowcode.expressions.number import simple
 
 OPERATORS = frozenset(".[]{}(),@#;:?+-*/%|=<>^&!~")
 _PAIRS = frozenset(("..", ":=", "!=", ">=", "<=", "**", "~>", "?:", "??"))
@@ -168,14 +169,10 @@ def number_of(text: str, at: int | None = None) -> int | Decimal:
         if len(exponent.lstrip("+-")) <= 4:
             value = Decimal(text)
             if -400 < value.adjusted() <= 308:
-                return _whole(value) if exponent and value.adjusted() < 21 else value
+                return simple(value) if exponent and value.adjusted() < 21 else value
             if value.is_zero() or value.adjusted() < 0:
                 return 0
     return fail("S0102", at, token=text)
-
-
-def _whole(value: Decimal) -> int | Decimal:
-    return int(value) if value == value.to_integral_value() else value
 
 
 def _joined(text: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from decimal import (
-    ROUND_CEILING,
-    ROUND_FLOOR,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
@@ -83,24 +81,6 @@ def rounded(number: Number, places: int = 0) -> Number:
         return round(number, places) if -400 < places < 0 else number
     places = max(-400, min(places, 400))
     return _WIDE.quantize(Decimal(number), Decimal(1).scaleb(-places))
-
-
-def floor(number: Number) -> int:
-    """The greatest whole number that is not greater."""
-    return (
-        int(Decimal(number).to_integral_value(ROUND_FLOOR))
-        if type(number) is Decimal
-        else int(number)
-    )
-
-
-def ceiling(number: Number) -> int:
-    """The least whole number that is not less."""
-    return (
-        int(Decimal(number).to_integral_value(ROUND_CEILING))
-        if type(number) is Decimal
-        else int(number)
-    )
 
 
 def power(base: Number, exponent: Number) -> Number:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import grouping
-from halflap.lowcode.expressions.number import floor
 from halflap.lowcode.expressions.sorting import sorting
 from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.expressions.value import (

@@ -36,7 +36,7 @@ class Regex(Native):
     __slots__ = ("_at", "_pattern", "source")
 
     def __init__(self, source: str, flags: str, at: int) -> None:
-        super().__init__("regex", self._called, 1)
+        super().__init__("regex", 1, self._called)
         self.source = source
         self._at = at
         # As in JavaScript: `$` is the end, and of each line with the flag m.
@@ -107,7 +107,7 @@ def _given(matches: Iterator[Match]) -> Any:
         "start": match.start,
         "end": match.end,
         "groups": [UNDEFINED if each is None else each for each in match.groups],
-        "next": Native("next", following, 0),
+        "next": Native("next", 0, following),
     }
 
 

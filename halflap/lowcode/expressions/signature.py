@@ -19,6 +19,17 @@ _PLURALS = {
     "o": "objects",
     "s": "texts",
 }
+TYPES = {
+    "s": "string",
+    "n": "number",
+    "b": "boolean",
+    "l": "null",
+    "a": "array",
+    "o": "object",
+    "f": "function",
+}
+"""The types of JSON, and that of functions, by their letters."""
+
 _MOST = 20
 """The most parameters of a signature."""
 

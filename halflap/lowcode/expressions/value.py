@@ -7,6 +7,7 @@ undefined. `Array` carries what JSONata knows of a list beyond its values.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -40,56 +41,30 @@ class Array(list[Any]):
         self.whole = False
 
 
+@dataclass(slots=True, eq=False)
 class Function:
     """Something that can be called; `arity` is how many arguments it takes."""
 
-    __slots__ = ("arity", "name", "signature")
-
-    def __init__(self, name: str, arity: int, signature: FunctionSignature | None) -> None:
-        self.name = name
-        self.arity = arity
-        self.signature = signature
+    name: str
+    arity: int
+    signature: FunctionSignature | None = field(default=None, kw_only=True)
 
 
+@dataclass(slots=True, eq=False)
 class Native(Function):
     """A function of the library: called with the frame and its arguments."""
 
-    __slots__ = ("run",)
-
-    def __init__(
-        self,
-        name: str,
-        run: Callable[..., Any],
-        arity: int,
-        signature: FunctionSignature | None = None,
-    ) -> None:
-        super().__init__(name, arity, signature)
-        self.run = run
+    run: Callable[..., Any]
 
 
+@dataclass(slots=True, eq=False)
 class Lambda(Function):
     """A function of the expression: its body, and where it was written."""
 
-    __slots__ = ("body", "context", "frame", "parameters")
-
-    def __init__(
-        self,
-        parameters: tuple[str, ...],
-        body: Callable[[Any, VariableFrame], Any],
-        context: Any,
-        frame: VariableFrame,
-        signature: FunctionSignature | None = None,
-    ) -> None:
-        super().__init__("function", len(parameters), signature)
-        self.parameters = parameters
-        self.body = body
-        self.context = context
-        self.frame = frame
-
-
-def sequence(*values: Any) -> Array:
-    """A sequence of values."""
-    return Array(values, sequence=True)
+    parameters: tuple[str, ...]
+    body: Callable[[Any, VariableFrame], Any]
+    context: Any
+    frame: VariableFrame
 
 
 def is_sequence(value: Any) -> bool:

@@ -15,6 +15,7 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
+from halflap.lowcode.expressions.signature import TYPES
 from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.fixes import closest
 from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names, function_of
@@ -42,12 +43,7 @@ BOOLEAN: Schema = {"type": "boolean"}
 FUNCTION: Schema = {"type": "function"}
 _ARITHMETIC = frozenset("+-*/%")
 _ORDER = frozenset(("<", "<=", ">", ">="))
-RETURNED = {"s": "string", "n": "number", "b": "boolean", "o": "object", "a": "array"}
-"""By the letter of a signature, the type of what a function gives."""
-_LETTERS = {
-    "string": "s", "number": "n", "integer": "n", "boolean": "b", "null": "l", "array": "a",
-    "object": "o", "function": "f",
-}  # fmt: skip
+_LETTERS = {name: letter for letter, name in TYPES.items()} | {"integer": "n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +380,7 @@ class Inference:
         elif wrong is not None:
             said = f"${name} does not take {words(told[wrong])} as its argument {wrong + 1}"
             self.problems.append(InferenceProblem(given[wrong].at, said))
-        returned = RETURNED.get(function.signature.returns[:1])
+        returned = TYPES.get(function.signature.returns[:1])
         return self._given_by(name, given, told, env, {"type": returned} if returned else None)
 
     def _given_by(

@@ -181,7 +181,7 @@ def joined(
         given[name] = GivenName(
             absent or ("" if whole else why),
             all(each.declared for each in found),
-            _few(_without(rests, frozenset((name,)))),
+            _few(frozenset(each for each in rests if each[:1] != (name,))),
         )
     before.given.own.update(given)
     return before
@@ -230,10 +230,6 @@ def _shared(fields: Sequence[Fields]) -> Fields:
 
 def _few(fields: Fields) -> Fields:
     return fields if len(fields) <= MOST_FIELDS else ANY
-
-
-def _without(fields: Fields, names: frozenset[str]) -> Fields:
-    return frozenset(each for each in fields if not each or each[0] not in names)
 
 
 def _overlap(some: Iterable[Field], others: Fields) -> bool:

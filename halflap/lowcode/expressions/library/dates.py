@@ -6,12 +6,12 @@ https://www.w3.org/TR/xpath-functions-31/#rules-for-datetime-formatting is the l
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from halflap.lowcode.expressions import number as arithmetic
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library import integers
@@ -383,7 +383,7 @@ def from_millis(
     _: VariableFrame, value: Number, picture: Any = UNDEFINED, zone: Any = UNDEFINED
 ) -> str:
     """A time in milliseconds since 1970, as text."""
-    return _formatted(arithmetic.floor(value), _ISO if picture is UNDEFINED else picture, zone)
+    return _formatted(math.floor(value), _ISO if picture is UNDEFINED else picture, zone)
 
 
 @of_value("toMillis", "<s-s?:n>")

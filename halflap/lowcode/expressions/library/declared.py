@@ -20,7 +20,8 @@ def function(name: str, signature: str, *, arity: int | None = None) -> Callable
     checked = FunctionSignature(signature)
 
     def declare(run: F) -> F:
-        LIBRARY[name] = Native(name, run, checked.most if arity is None else arity, checked)
+        takes = checked.most if arity is None else arity
+        LIBRARY[name] = Native(name, takes, run, signature=checked)
         return run
 
     return declare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from math import gcd
@@ -188,7 +189,7 @@ def format_integer(_: VariableFrame, value: Number, picture: Any) -> Any:
     """A whole number by a picture."""
     if picture is UNDEFINED:
         return UNDEFINED
-    return written(arithmetic.floor(value), read(picture))
+    return written(math.floor(value), read(picture))
 
 
 @of_value("parseInteger", "<s-s:n>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -40,13 +41,13 @@ def number(_: VariableFrame, value: Any) -> Number:
 @of_value("floor", "<n-:n>")
 def floor(_: VariableFrame, value: Number) -> Number:
     """The whole number below."""
-    return arithmetic.floor(value)
+    return math.floor(value)
 
 
 @of_value("ceil", "<n-:n>")
 def ceil(_: VariableFrame, value: Number) -> Number:
     """The whole number above."""
-    return arithmetic.ceiling(value)
+    return math.ceil(value)
 
 
 @of_value("round", "<n-n?:n>")

@@ -8,7 +8,7 @@ from halflap.lowcode.expressions import call
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library.declared import function, of_value
-from halflap.lowcode.expressions.signature import kind_of
+from halflap.lowcode.expressions.signature import TYPES, kind_of
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Array,
@@ -17,16 +17,6 @@ from halflap.lowcode.expressions.value import (
     look_up,
     truth,
 )
-
-_TYPES = {
-    "s": "string",
-    "n": "number",
-    "b": "boolean",
-    "l": "null",
-    "a": "array",
-    "o": "object",
-    "f": "function",
-}
 
 
 @function("keys", "<x-:a<s>>")
@@ -126,7 +116,7 @@ def type_of(_: VariableFrame, value: Any) -> str:
     """The name of its type."""
     if is_secret(value):
         fail("H0003")
-    return _TYPES.get(kind_of(value), "object")
+    return TYPES.get(kind_of(value), "object")
 
 
 @function("error", "<s?:x>")
