@@ -14,10 +14,8 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, Triggered
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL
-from halflap.lowcode.lint.scope import Schema, either, forms_of, literal
+from halflap.lowcode.lint.scope import SEEN_IN, Schema, either, literal
 
-SEEN_IN = "x-seen-in"
-"""The key of an object's schema that names where its fields were seen: `sample` or `tests`."""
 AS_SENT = "webhook.request"
 """The trigger whose event is the body that a test sends; others may read something else of it."""
 MOST_EXAMPLES = 100
@@ -198,34 +196,6 @@ def normalised(schema: Mapping[str, Any]) -> Schema:
         forms = [{**made, "type": each} for each in cast("list[Any]", kinds)]
         return either(*forms) if forms else {}
     return either({**made, "nullable": False}, NULL) if made.get("nullable") is True else made
-
-
-def unseen(schema: Schema | None, path: Sequence[str]) -> tuple[str, list[str], str] | None:
-    """Return the first field of a path that no example has, those that they have, and where."""
-    here = schema
-    for name in path:
-        if here is None or name == "*":
-            return None
-        objects = _objects(here)
-        found = [known[name] for each in objects if name in (known := each.get("properties", {}))]
-        if not found:
-            if not objects or any(SEEN_IN not in each for each in objects):
-                return None
-            has = dict.fromkeys(known for each in objects for known in each["properties"])
-            return name, list(has), str(objects[0][SEEN_IN])
-        here = either(*found)
-    return None
-
-
-def _objects(schema: Schema) -> list[Schema]:
-    """Return the objects that a value may be, or that its items may be."""
-    found: list[Schema] = []
-    for form in forms_of(schema):
-        if form.get("type") == "object":
-            found.append(form)
-        elif form.get("type") == "array" and "items" in form:
-            found += _objects(form["items"])
-    return found
 
 
 def unknown_types(schema: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

@@ -23,7 +23,7 @@ from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL, TEXT, Names
-from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types, unseen
+from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
@@ -122,10 +122,10 @@ def check_ids(flow: Triggered, path: Path, findings: Findings, event: Schema | N
         kind, _, at = str(flow.inputs.get(each)).partition(":/")
         names = [name.replace("~1", "/").replace("~0", "~") for name in at.split("/")]
         fields = (*takewhile(lambda name: not name.isdecimal(), names),)
-        lacking = unseen(event, fields) or missing(event, fields)
+        lacking = missing(event, fields)
         if kind != "body" or lacking is None or not lacking[1]:
             continue
-        name, has = lacking[:2]
+        name, has, _ = lacking
         said = (
             f"by its schema, sample or tests, the event has no {name!r}, so that none is {then}; "
         )

@@ -16,7 +16,6 @@ from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.env import TEXT, Names
-from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, read_one
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
@@ -287,7 +286,8 @@ class TemplateReader:
         if known is None or (context is not None and within(context, first) is not None):
             self._lacking((ITEM, *path), offset, read, context)
             return
-        lacks = missing(context, first) is not None
+        lacking = missing(context, first)
+        lacks = lacking is not None and not lacking[2]
 
         def report() -> None:
             self._mark(path, known)
@@ -298,7 +298,7 @@ class TemplateReader:
             mend = self.findings.expression(read.path, text)
             self._report(rules.NO_FIELD if lacks else rules.OUTER, read, offset, said, mend)
 
-        if lacks or unseen(context, first) or (path[0] in FLOWS_OWN and len(path) > 1):
+        if lacking is not None or (path[0] in FLOWS_OWN and len(path) > 1):
             report()
         elif known.path is not None:
             self.unread.append((known.path, report))
@@ -313,30 +313,24 @@ class TemplateReader:
     def _lacking(
         self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None
     ) -> None:
-        """Find a field that a value does not have."""
-        self._unseen(path, offset, read, schema)
+        """Find a field that a value does not have, or that no example of it has; of tests, one that
+        is like those they have.
+        """
         lacking = missing(schema, path[1:])
-        if lacking is not None:
-            name, has = lacking
-            said = f"{'.'.join(path[: path.index(name, 1)])} has no {name!r}; "
-            said += suggest(name, has, "it has")
-            self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
-
-    def _unseen(
-        self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None
-    ) -> None:
-        """Find a field that no example of a value has; of tests, one that is like those they have."""
-        root, found = path[0], unseen(schema, path[1:])
-        if found is None:
+        if lacking is None:
             return
-        name, has, where = found
-        wrapped = root == "event" and name in ("body", "headers", "query", "params")
+        name, has, where = lacking
+        holder, mend = ".".join(path[: path.index(name, 1)]), instead_of(name, has)
+        said = f"{holder} has no {name!r}"
+        if not where:
+            said += f"; {suggest(name, has, 'it has')}"
+            self._report(rules.NO_FIELD, read, offset, said, mend)
+            return
+        wrapped = path[0] == "event" and name in ("body", "headers", "query", "params")
         if where == "tests" and not wrapped and closest(name, has) is None:
             return
-        holder = ".".join(path[: path.index(name, 1)])
         shown = "its sample" if where == "sample" else "what the tests give it"
-        message = f"{holder} has no {name!r} in {shown}; {suggest(name, has, 'it has')}"
-        mend = instead_of(name, has)
+        message = f"{said} in {shown}; {suggest(name, has, 'it has')}"
         if wrapped and where == "tests":
             message += "; the event is the body of a request, without its headers and query"
             meant = read.expression.text.replace("event.body.", "event.")

@@ -20,6 +20,8 @@ _COMPOSED = frozenset(("$defs", "$ref", "anyOf", "oneOf", "allOf"))
 _FLAT = frozenset(("string", "number", "integer", "boolean", "null"))
 
 
+SEEN_IN = "x-seen-in"
+"""The key of an object's schema that names where its fields were seen: `sample` or `tests`."""
 MOST_FORMS = 50
 """The most different values that one may be, so that something is inferred of it."""
 
@@ -38,8 +40,10 @@ def record(*fields: str) -> Schema:
     return {"type": "object", "properties": {name: {} for name in fields}}
 
 
-def missing(schema: Schema | None, path: tuple[str, ...]) -> tuple[str, list[str]] | None:
-    """The first field of a path that a value does not have, and those that it has."""
+def missing(schema: Schema | None, path: Sequence[str]) -> tuple[str, list[str], str] | None:
+    """Return the first field of a path that a value does not have, and those that it has; and where
+    they were seen, "" where they are declared.
+    """
     here = schema
     for name in path:
         if here is None or name == "*":
@@ -47,11 +51,23 @@ def missing(schema: Schema | None, path: tuple[str, ...]) -> tuple[str, list[str
         found, others = fields_of(here)
         if name in found:
             here = found[name]
-        elif others or not found:
-            return None
-        else:
-            return name, list(found)
+            continue
+        objects = _objects(here)
+        if objects and all(SEEN_IN in each for each in objects):
+            return name, list(found), str(objects[0][SEEN_IN])
+        return None if others or not found else (name, list(found), "")
     return None
+
+
+def _objects(schema: Schema) -> list[Schema]:
+    """Return the objects that a value may be, or that its items may be."""
+    found: list[Schema] = []
+    for form in forms_of(schema):
+        if form.get("type") == "object":
+            found.append(form)
+        elif form.get("type") == "array" and "items" in form:
+            found += _objects(form["items"])
+    return found
 
 
 def within(schema: Schema | None, path: tuple[str, ...]) -> Schema | None:
