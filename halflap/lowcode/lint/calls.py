@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from halflap.errors import DefinitionError
 from halflap.lowcode.fixes import Mend, above, closest, instead_of, member, quoted_value, rewritten
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.expressions import leaves
+from halflap.lowcode.lint.env import Names
+from halflap.lowcode.lint.expressions import Reads, leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
-from halflap.lowcode.lint.templates import Templates
+from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
@@ -228,13 +229,13 @@ class Calls:
         return None
 
     def fitting(
-        self, name: str, input: InputShape, value: Any, templates: Templates, path: Path
+        self, name: str, input: InputShape, value: Any, path: Path, reads: Reads, names: Names
     ) -> None:
         """Check that what an input is given can fit it, where `inputs` has not."""
         wanted = input.schema()
         if wanted is None or (input.type is not None and _is_literal(value)):
             return
-        for wrong in templates.wrong(value, path, wanted):
+        for wrong in misfits(value, path, wanted, reads, names):
             found = wrong.misfit
             if wrong.path == path and self._takes(input, found):
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,6 +28,10 @@ class Read:
     expression: Expression
     path: Path
     given: Schema | None = None
+
+
+Reads = Mapping[Path, Read]
+"""The expressions of a template, by their places."""
 
 
 def leaves(

@@ -28,12 +28,12 @@ class Misfit:
     """It is written out in the document, and no expression."""
 
 
-def misfit(given: Schema, wanted: Schema, depth: int = 0) -> Misfit | None:
+def misfit(given: Schema | None, wanted: Schema, depth: int = 0) -> Misfit | None:
     """Why no value of `given` can fit `wanted`, after one value has become a list where lists are wanted.
 
     None where one may, or where too little is known. Null is passed by: a value may always be missing.
     """
-    if depth > MOST_DEPTH or types_of(given) is None:
+    if depth > MOST_DEPTH or given is None or types_of(given) is None:
         return None
     gives = forms_of(given)
     takes = forms_of(wanted)

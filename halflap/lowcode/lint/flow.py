@@ -24,7 +24,7 @@ from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL, TEXT, Names
 from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
-from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
 from halflap.lowcode.lint.literal import reads_like
@@ -58,7 +58,7 @@ from halflap.lowcode.lint.scope import (
     types_of,
 )
 from halflap.lowcode.lint.shapes import CallShape
-from halflap.lowcode.lint.templates import Templates
+from halflap.lowcode.lint.templates import type_of
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.scoping import scoping_of
@@ -351,7 +351,7 @@ class FlowLint:
                 self._watch.recorded(reads)
             if asks.json:
                 check_many(value, place, reads, self._findings)
-            given = found[inner] = Templates(reads, names).schema(value, place)
+            given = found[inner] = type_of(value, place, reads)
             if asks.sort in ("time", "status") and reads and given is not None and "const" in given:
                 self._constant(asks.sort, given["const"], place)
             if asks.sort == "text":
@@ -421,8 +421,7 @@ class FlowLint:
                 wanted = known[name].schema()
                 if wanted is not None and wanted.get("format") == FORMAT:
                     check_path(value, given.get("values"), place, reads, self._findings)
-                templates = Templates(reads, names)
-                self._calls.fitting(called, known[name], value, templates, place)
+                self._calls.fitting(called, known[name], value, place, reads, names)
                 if wanted is not None:
                     check_many(value, place, reads, self._findings, wanted)
                 self._watch.input(called, known[name], value, place, reads, names)
@@ -442,7 +441,7 @@ class FlowLint:
     def switch(self, step: doc.SwitchStep, path: Path, names: Layered[ScopedName]) -> str:
         """`switch`."""
         reads = self._reader.template(step.switch, (*path, "switch"), names)
-        given = Templates(reads, names).schema(step.switch, (*path, "switch"))
+        given = type_of(step.switch, (*path, "switch"), reads)
         branches = [*step.cases.values(), step.default or ()]
         self._watch.decides(reads, *branches)
         told, before = self._watch.chosen(step.switch), self._watch.facts
@@ -536,7 +535,7 @@ class FlowLint:
             self._watch.recorded(reads)
         if json:
             check_many(value, path, reads, self._findings, nested=nested)
-        return Templates(reads, names).schema(value, path)
+        return type_of(value, path, reads)
 
     def _constant(self, sort: str, given: Any, path: Path) -> None:
         """Check a duration, or a status, that an expression gives each time."""
@@ -566,13 +565,11 @@ class FlowLint:
         mend = self._findings.expression(path, meant or None)
         self._findings.add(rules.UNFIT, path, said, mend=mend)
 
-    def _truth(self, value: Any, path: Path, names: Names) -> list[Read]:
+    def _truth(self, value: Any, path: Path, names: Names) -> Reads:
         """Check a condition."""
         reads = self._reader.template(value, path, names)
         if is_expression(value):
-            self._typed_as(
-                "true or false", value, path, Templates(reads, names).schema(value, path)
-            )
+            self._typed_as("true or false", value, path, type_of(value, path, reads))
         return reads
 
     def attempt(self, step: doc.TryStep, path: Path, names: Layered[ScopedName]) -> str:

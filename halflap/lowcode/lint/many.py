@@ -12,7 +12,7 @@ from typing import Any, cast
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.fixes import Mend
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, is_one_or_many
 from halflap.lowcode.lint.templates import parts
@@ -25,7 +25,7 @@ ANYTHING: Schema = {}
 def check_many(
     value: Any,
     path: Path,
-    reads: Sequence[Read],
+    reads: Reads,
     findings: Findings,
     wanted: Schema = ANYTHING,
     *,
@@ -35,9 +35,8 @@ def check_many(
 
     nested: the template itself may be; what stands in its members and items may not.
     """
-    found = {each.path: each for each in reads}
     for part in parts(value, path, wanted):
-        place, read = part.path, found.get(part.path)
+        place, read = part.path, reads.get(part.path)
         if read is None or (nested and place == path) or not _is_open(part.wanted):
             continue
         for node, whole in _parts(read.expression.tree, read.given):

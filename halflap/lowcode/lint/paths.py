@@ -9,10 +9,9 @@ from typing import Any, cast
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import field_of
-from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression
 from halflap.sdk.urlpath import PLACE, climbs
 
 FORMAT = "url-path"
@@ -20,13 +19,11 @@ FORMAT = "url-path"
 _ORIGIN = re.compile(r"([A-Za-z][\w+.-]*://[^/?#]*)(/[^/?#]+(?=/))?")
 
 
-def check_path(
-    value: Any, values: Any, path: Path, reads: Sequence[Read], findings: Findings
-) -> None:
+def check_path(value: Any, values: Any, path: Path, reads: Reads, findings: Findings) -> None:
     """Check what an input for a path is given, and the `values` beside it."""
     if not isinstance(value, str):
         return
-    parts = _parts(reads[0].expression.tree) if is_expression(value) and reads else [value]
+    parts = _parts(reads[path].expression.tree) if path in reads else [value]
     written = [each for each in parts if isinstance(each, str)]
     first = parts[0] if parts else None
     if isinstance(first, str) and (origin := _ORIGIN.match(first)) is not None:

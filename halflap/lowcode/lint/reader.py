@@ -16,7 +16,7 @@ from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.env import TEXT, Names
-from halflap.lowcode.lint.expressions import Read, leaves, read_one
+from halflap.lowcode.lint.expressions import Read, Reads, leaves, read_one
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
@@ -127,11 +127,11 @@ class TemplateReader:
 
     def template(
         self, value: Any, path: Path, names: Names, *, secrets: bool = False, takes: Taken = "value"
-    ) -> list[Read]:
+    ) -> Reads:
         """Check the expressions of a template, whose whole value is of a sort; gives them."""
         if self.notes is not None:
             self.notes.note(path, names)
-        found: list[Read] = []
+        found: dict[Path, Read] = {}
         if isinstance(value, dict | list) and is_condition(path, self.findings.source.data):
             check_literal(value, path, names, self.findings)
         for leaf, place in leaves(value, path, self.findings):
@@ -148,7 +148,7 @@ class TemplateReader:
             if given is FUNCTION:
                 self._function(each)
                 given = None
-            found.append(replace(each, given=given))
+            found[place] = replace(each, given=given)
             for problem in inference.problems:
                 self._problem(each, problem, names)
             foreign = self._habit(each, names)
@@ -181,7 +181,7 @@ class TemplateReader:
         if takes == "json" or path[-1] == value:
             say_bare(value, path, self.findings)
             return True
-        fits = takes != "text" or known.schema is None or misfit(known.schema, TEXT) is None
+        fits = takes != "text" or misfit(known.schema, TEXT) is None
         if known.path is not None and fits:
             self.unread.append((known.path, lambda: say_bare(str(value), path, self.findings)))
         return False

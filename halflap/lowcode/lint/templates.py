@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import Misfit, misfit, others_of
 from halflap.lowcode.lint.infer import Inference
 from halflap.lowcode.lint.scope import Schema, carried, forms_of, joined, listed, literal
@@ -62,64 +62,53 @@ def parts(
     yield TemplatePart(path, value, form if is_object else wanted, required, is_object)
 
 
-class Templates:
-    """The types of one template's parts, by the expressions that were read of it."""
+def type_of(value: Any, path: Path, reads: Reads) -> Schema | None:
+    """Return a template's type, where it is known."""
+    if isinstance(value, dict):
+        members = cast("dict[Any, Any]", value)
+        fields = {
+            str(name): type_of(each, (*path, name), reads) or {} for name, each in members.items()
+        }
+        return {"type": "object", "properties": fields}
+    if isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+        return listed(joined([type_of(each, (*path, at), reads) for at, each in items]))
+    if is_expression(value):
+        read = reads.get(path)
+        return None if read is None else read.given
+    return literal(value[1:] if isinstance(value, str) and value.startswith("==") else value)
 
-    def __init__(self, reads: Sequence[Read], names: Names) -> None:
-        self._reads = {each.path: each for each in reads}
-        self._names = names
 
-    def schema(self, value: Any, path: Path) -> Schema | None:
-        """Return a template's type, where it is known."""
-        if isinstance(value, dict):
-            members = cast("dict[Any, Any]", value)
-            fields = {
-                str(name): self.schema(each, (*path, name)) or {} for name, each in members.items()
-            }
-            return {"type": "object", "properties": fields}
-        if isinstance(value, list):
-            items = enumerate(cast("list[Any]", value))
-            return listed(joined([self.schema(each, (*path, at)) for at, each in items]))
-        if is_expression(value):
-            read = self._reads.get(path)
-            return None if read is None else read.given
-        return literal(value[1:] if isinstance(value, str) and value.startswith("==") else value)
-
-    def wrong(self, value: Any, path: Path, wanted: Schema) -> Iterator[Wrong]:
-        """Yield the parts of a template that cannot fit."""
-        for each in parts(value, path, wanted):
-            if is_expression(each.value):
-                yield from self._expression(each.path, each.wanted)
-            elif each.is_object:
-                yield from self._lacking(each)
-            else:
-                given = self.schema(each.value, each.path)
-                found = None if given is None else misfit(given, each.wanted)
-                if found is not None:
-                    yield Wrong(each.path, replace(found, written=True))
-
-    def _lacking(self, part: TemplatePart) -> Iterator[Wrong]:
-        members: Mapping[str, Any] = part.value
-        lacking = [name for name in part.wanted.get("required", ()) if name not in members]
-        if lacking and members.keys() <= part.wanted.get("properties", {}).keys():
-            given = self.schema(members, part.path) or {}
-            yield Wrong(part.path, Misfit((), given, part.wanted, lacks=lacking[0]))
-
-    def _expression(self, path: Path, wanted: Schema) -> Iterator[Wrong]:
-        read = self._reads.get(path)
-        if read is None:
-            return
-        branches = list(_branches(read.expression.tree))
-        if len(branches) == 1:
-            found = None if read.given is None else misfit(read.given, wanted)
+def misfits(value: Any, path: Path, wanted: Schema, reads: Reads, names: Names) -> Iterator[Wrong]:
+    """Yield the parts of a template that cannot fit."""
+    for each in parts(value, path, wanted):
+        if is_expression(each.value):
+            yield from _expression(each, reads, names)
+        elif each.is_object:
+            yield from _lacking(each, reads)
+        else:
+            found = misfit(type_of(each.value, each.path, reads), each.wanted)
             if found is not None:
-                yield Wrong(path, found)
-            return
-        for each in branches:
-            given = Inference(self._names).of(each)
-            found = None if given is None else misfit(given, wanted)
-            if found is not None:
-                yield Wrong(path, found, each.start)
+                yield Wrong(each.path, replace(found, written=True))
+
+
+def _lacking(part: TemplatePart, reads: Reads) -> Iterator[Wrong]:
+    members: Mapping[str, Any] = part.value
+    lacking = [name for name in part.wanted.get("required", ()) if name not in members]
+    if lacking and members.keys() <= part.wanted.get("properties", {}).keys():
+        given = type_of(members, part.path, reads) or {}
+        yield Wrong(part.path, Misfit((), given, part.wanted, lacks=lacking[0]))
+
+
+def _expression(part: TemplatePart, reads: Reads, names: Names) -> Iterator[Wrong]:
+    read = reads.get(part.path)
+    if read is None:
+        return
+    for each in _branches(read.expression.tree):
+        whole = each is read.expression.tree
+        found = misfit(read.given if whole else Inference(names).of(each), part.wanted)
+        if found is not None:
+            yield Wrong(part.path, found, None if whole else each.start)
 
 
 def _branches(node: Node) -> Iterator[Node]:

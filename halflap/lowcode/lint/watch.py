@@ -13,7 +13,7 @@ from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, holds
 from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.expressions import Read, leaves
+from halflap.lowcode.lint.expressions import Read, Reads, leaves
 from halflap.lowcode.lint.nulls import Facts, GivenName, Null, joined, nullable, takes_null
 from halflap.lowcode.lint.reader import names_given, times_set
 from halflap.lowcode.lint.rules import Findings
@@ -148,26 +148,25 @@ class Watch:
         input: InputShape,
         value: Any,
         path: Path,
-        reads: Sequence[Read],
+        reads: Reads,
         names: Names,
     ) -> None:
         """An input is given a template, of which these are the expressions."""
         wanted = input.schema()
         if wanted is None or not reads:
             return
-        found = {each.path: each for each in reads}
         for leaf in parts(value, path, wanted, required=input.required):
-            if leaf.path not in found or takes_null(leaf.wanted):
+            if leaf.path not in reads or takes_null(leaf.wanted):
                 continue
             if leaf.path == path and input.takes(None):
                 continue
             inside = ".".join([input.name, *map(str, leaf.path[len(path) :])])
             said = f"{called}: the input {inside}"
-            self._told(found[leaf.path], names, said, required=leaf.required)
+            self._told(reads[leaf.path], names, said, required=leaf.required)
 
-    def text(self, what: str, reads: Sequence[Read], names: Names) -> None:
+    def text(self, what: str, reads: Reads, names: Names) -> None:
         """Something has to be a text, or a number."""
-        for read in reads:
+        for read in reads.values():
             self._told(read, names, f"`{what}`", required=True)
 
     def _told(self, read: Read, names: Names, what: str, *, required: bool) -> None:
@@ -207,15 +206,15 @@ class Watch:
             mend = self._findings.expression(read.path, meant if whole else None)
             self._findings.add(rules.NULL, read.path, said, at=found.at, mend=mend)
 
-    def recorded(self, reads: Sequence[Read]) -> None:
+    def recorded(self, reads: Reads) -> None:
         """Note that what is read here decides what is recorded."""
-        for read in reads:
+        for read in reads.values():
             for name in read.expression.names():
                 if self._changes(name.path):
                     said = f"{name} {_CHANGES}"
                     self._findings.add(rules.ATTEMPT, read.path, said, at=name.offset)
 
-    def decides(self, reads: Sequence[Read], *branches: Sequence[doc.StepModel]) -> None:
+    def decides(self, reads: Reads, *branches: Sequence[doc.StepModel]) -> None:
         """Note that what is read here decides which steps are done; such as leave no record are
         left alone.
         """
