@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from halflap.lowcode.expressions.compiler import Compiler, Run
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Tail:
     """A call that stands last in a function: made by whoever called that one, at its depth."""
 

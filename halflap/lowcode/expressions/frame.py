@@ -38,7 +38,7 @@ class Evaluation:
         return self._random
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class VariableFrame:
     """Variables, and the frame around it."""
 

@@ -41,7 +41,7 @@ class Array(list[Any]):
         self.whole = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Function:
     """Something that can be called; `arity` is how many arguments it takes."""
 
@@ -50,14 +50,14 @@ class Function:
     signature: FunctionSignature | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Native(Function):
     """A function of the library: called with the frame and its arguments."""
 
     run: Callable[..., Any]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Lambda(Function):
     """A function of the expression: its body, and where it was written."""
 

@@ -275,7 +275,7 @@ def test_an_error_of_python_in_a_function_is_an_expression_error() -> None:
         raise value("beyond")
 
     for kind in (OverflowError, ZeroDivisionError, InvalidOperation, ValueError, UnicodeError):
-        native = Native("failing", lambda frame, _, kind=kind: failing(frame, kind), 1)
+        native = Native("failing", 1, lambda frame, _, kind=kind: failing(frame, kind))
         with pytest.raises(ExpressionError, match="failing cannot work on") as caught:
             Expression.parse("1 + $failing(1)").evaluate_on({}, {"failing": native}, Scope())
         assert (caught.value.code, caught.value.offset) == ("H0116", 12)

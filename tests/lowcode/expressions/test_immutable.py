@@ -28,7 +28,7 @@ INPUTS = [
     "{'x': $event}",
 ]
 CHANGES = ["{'planted': 1}", "$event", "$merge([$config, {'a': $defaults}])", "{'a': $event}"]
-WRONG = Native("wrong", lambda _, value: value.update(planted=1) or value, 1)
+WRONG = Native("wrong", 1, lambda _, value: value.update(planted=1) or value)
 
 
 def generated(chance: random.Random) -> str:
