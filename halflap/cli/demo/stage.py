@@ -1,29 +1,74 @@
-"""The demo's stage: the sandbox apps, a GitHub stand-in, and a server that can be killed."""
+"""The demo's stage: the sandbox apps, a GitHub stand-in, a server that can be killed, and checks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 from aiohttp import web
 
-from halflap.cli.client import Client, HttpLine, read_token
+from halflap.cli.client import Client, HttpLine, local
 from halflap.errors import HalflapError
 from halflap.sdk import codec
-from halflap.server.address import ServerAddress
+from halflap.server.settings import Settings
 from halflap_sandbox import acme, salesforce
 
 HOST = "127.0.0.1"
 DATA = "/services/data/v63.0"
+
+
+class Checks:
+    """Counts what held and what did not, and says so as it goes."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.total = 0
+        self._began = time.perf_counter()
+
+    def act(self, title: str) -> None:
+        """Begin an act."""
+        click.echo(f"\n{click.style(title, bold=True)}")
+        self._began = time.perf_counter()
+
+    def check(self, holds: bool, claim: str, *seen: object, timed: bool = True) -> None:
+        """Check a claim; `seen` are ids and figures to show beside it.
+
+        Where `timed`, so is the time since the check before.
+        """
+        now = time.perf_counter()
+        took, self._began = (now - self._began) * 1000, now
+        self.total += 1
+        self.passed += bool(holds)
+        mark = click.style("✓", fg="green") if holds else click.style("✗", fg="red", bold=True)
+        details = "  ".join(map(str, (*seen, f"{took:,.0f} ms") if timed else seen))
+        click.echo(f"  {mark} {claim}  {click.style(details, dim=True)}".rstrip())
+
+    def close(self) -> int:
+        """Print the last line, and return the exit code."""
+        click.echo(f"\ndemo: {self.passed} of {self.total} checks passed")
+        return 0 if self.passed == self.total else 1
+
+
+async def eventually(
+    look: Callable[[], Awaitable[object]], *, within: float = 30.0, every: float = 0.02
+) -> bool:
+    """Look again and again until it holds, for at most `within` seconds."""
+    end = time.perf_counter() + within
+    while time.perf_counter() < end:
+        if await look():
+            return True
+        await asyncio.sleep(every)
+    return bool(await look())
 
 
 class SandboxApp:
@@ -50,11 +95,12 @@ class Acme(SandboxApp):
     async def records(self, path: str, key: str) -> list[Any]:
         """Return all pages of a list."""
         found: list[Any] = []
-        for page in range(1, 1_000):
+        while len(found) % 500 == 0:
+            page = len(found) // 500 + 1
             part = await self.call("GET", f"{path}?page={page}&per_page=500", key)
-            found += part
-            if len(part) < 500:
+            if not part:
                 break
+            found += part
         return found
 
     async def hooks(self, key: str) -> list[str]:
@@ -81,30 +127,22 @@ class SandboxSalesforce(SandboxApp):
         body = {**edit, "id": id} if id else edit
         return (await self.call("POST", f"/sandbox/orgs/{org['id']}/records", json=body))["Id"]
 
-    async def record(self, org: Any, object: str, id: str) -> Any:
-        """Return a record, as Salesforce's API gives it."""
-        return await self._get(org, f"{DATA}/sobjects/{object}/{id}")
-
-    async def query(self, org: Any, soql: str) -> list[Any]:
-        """Return the records of a query, as Salesforce's API gives them."""
-        return (await self._get(org, f"{DATA}/query", q=soql))["records"]
-
-    async def _get(self, org: Any, path: str, **params: str) -> Any:
+    async def get(self, org: Any, path: str, **params: str) -> Any:
+        """Return what Salesforce's API answers to one of its users."""
         if org["id"] not in self._tokens:
             form = {name: org[name] for name in ("client_id", "client_secret")}
             form["grant_type"] = "client_credentials"
             token = await self.call("POST", "/services/oauth2/token", data=form)
             self._tokens[org["id"]] = token["access_token"]
-        return await self.call("GET", path, self._tokens[org["id"]], params=params)
+        return await self.call("GET", DATA + path, self._tokens[org["id"]], params=params)
+
+    async def query(self, org: Any, soql: str) -> list[Any]:
+        """Return the records of a query."""
+        return (await self.get(org, "/query", q=soql))["records"]
 
     async def look(self, org: Any, part: str) -> Any:
         """Return a part of the sandbox's own record: `effects`, `deliveries` or `pending`."""
         return await self.call("GET", f"/sandbox/{part}", params={"org": org["id"]})
-
-    async def automation(self, org: Any) -> tuple[int, int]:
-        """Return the number of outbound messages of an org, and of flows."""
-        counts = (await self.look(org, "overview"))["shown"]["counts"]
-        return counts["messages"], counts["flows"]
 
 
 class GitHub:
@@ -113,16 +151,14 @@ class GitHub:
     def __init__(self) -> None:
         self.hooks: dict[int, dict[str, Any]] = {}
         self.app = web.Application()
-        self.app.router.add_get("/repos/{owner}/{repo}/hooks", self._list)
+        self.app.router.add_get("/repos/{owner}/{repo}{hooks:(/hooks)?}", self._get)
         self.app.router.add_post("/repos/{owner}/{repo}/hooks", self._create)
         self.app.router.add_delete("/repos/{owner}/{repo}/hooks/{id}", self._delete)
-        self.app.router.add_get("/repos/{owner}/{repo}", self._repository)
 
-    async def _repository(self, request: web.Request) -> web.Response:
-        return web.json_response({"full_name": "{owner}/{repo}".format(**request.match_info)})
-
-    async def _list(self, request: web.Request) -> web.Response:
-        repo = request.match_info["repo"]
+    async def _get(self, request: web.Request) -> web.Response:
+        owner, repo, hooks = (request.match_info[each] for each in ("owner", "repo", "hooks"))
+        if not hooks:
+            return web.json_response({"full_name": f"{owner}/{repo}"})
         return web.json_response([each for each in self.hooks.values() if each["repo"] == repo])
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -140,71 +176,52 @@ class DemoServer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.store = directory / "store"
         self.log = directory / "server.log"
         self.url = ""
-        self._port = 0
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def store(self) -> Path:
-        """The directory of its store."""
-        return self.directory / "store"
+        self.process: asyncio.subprocess.Process | None = None
 
     @property
     def pid(self) -> int:
         """The id of its process."""
-        assert self._process is not None
-        return self._process.pid
+        assert self.process is not None
+        return self.process.pid
 
-    async def start(self) -> None:
+    async def start(self) -> HttpLine:
         """Start it and wait until it answers; on the same port again after the first time."""
-        theirs = {
-            name: text for name, text in os.environ.items() if not name.startswith("HALFLAP_")
-        }
-        ours = {
-            "HALFLAP_DIR": str(self.store),
-            "HALFLAP_PORT": str(self._port),
-            "HALFLAP_EGRESS_ALLOW": HOST,
-        }
+        port = self.url.rpartition(":")[2] or "0"
+        ours = {"DIR": str(self.store), "PORT": port, "EGRESS_ALLOW": HOST}
+        environment = {name: text for name, text in os.environ.items() if "HALFLAP_" not in name}
+        environment |= {f"HALFLAP_{name}": text for name, text in ours.items()}
         command = [sys.executable, "-m", "halflap", "serve", "--no-supervisor"]
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, env=theirs | ours, stdout=log, stderr=log, cwd=self.directory
+            self.process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stdout=log, stderr=log, cwd=self.directory
             )
         async with asyncio.timeout(30):
-            while not await self._answers():
-                if (code := self._process.returncode) is not None:
+            while (line := await local(Settings(dir=self.store))) is None:
+                if (code := self.process.returncode) is not None:
                     raise HalflapError(f"the server ended with {code}; its log: {self.log}")
                 await asyncio.sleep(0.02)
-
-    async def _answers(self) -> bool:
-        with contextlib.suppress(OSError, ValueError, KeyError, HalflapError):
-            where = ServerAddress.read(self.store)
-            if where is not None and where.pid == self.pid:
-                self.url, self._port = where.url, int(where.url.rsplit(":", 1)[1])
-                line = HttpLine.opened(self.url, "")
-                try:
-                    return bool(await line.health())
-                finally:
-                    await line.close()
-        return False
+        self.url = line.where
+        return line
 
     async def kill(self) -> int:
         """End it by kill -9; return the id that its process had."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.wait()
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
         return self.pid
 
     async def stop(self) -> None:
         """Stop it as an operator would."""
-        if self._process is None or self._process.returncode is not None:
+        if self.process is None or self.process.returncode is not None:
             return
-        self._process.terminate()
+        self.process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), 30)
+            await asyncio.wait_for(self.process.wait(), 30)
         except TimeoutError:
-            self._process.kill()
+            await self.kill()
 
 
 @dataclass
@@ -228,18 +245,18 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         running(salesforce.serve) as salesforce_url,
         running(acme.serve) as acme_url,
-        served(github.app) as github_url,
+        contextlib.AsyncExitStack() as stack,
     ):
-        try:
-            await server.start()
-            line = HttpLine.opened(server.url, read_token(server.store))
-            try:
-                apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
-                yield Stage(*apps, github, github_url, server, http, Client(line))
-            finally:
-                await line.close()
-        finally:
-            await server.stop()
+        runner = web.AppRunner(github.app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, HOST, 0).start()
+        stack.push_async_callback(server.stop)
+        line = await server.start()
+        stack.push_async_callback(line.close)
+        apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
+        github_url = f"http://{HOST}:{runner.addresses[0][1]}"
+        yield Stage(*apps, github, github_url, server, http, Client(line))
 
 
 @asynccontextmanager
@@ -253,15 +270,3 @@ async def running(serve: Callable[..., Coroutine[Any, Any, None]]) -> AsyncGener
         app.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await app
-
-
-@asynccontextmanager
-async def served(app: web.Application) -> AsyncGenerator[str]:
-    """Serve a small app on loopback; give its URL."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, 0).start()
-    try:
-        yield f"http://{HOST}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
