@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from halflap.components import instance
 from halflap.components.instance import Deployment
 from halflap.engine.facts import FactSource
-from halflap.engine.lineage import as_request, caught_up
+from halflap.engine.lineage import caught_up
 from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
     Cancel,
@@ -39,6 +39,7 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.redact import clean
+from halflap.sdk.request import as_request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Endpoint, Missed, Subscription, first_line
 from halflap.store.catalogue.subscriptions import StoredSubscription

@@ -45,7 +45,6 @@ from halflap.model import (
     Micros,
     Outcome,
     StateWrite,
-    to_datetime,
 )
 from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Retry
@@ -56,10 +55,10 @@ from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
 from halflap.sdk.pairs import plain_fields, read_of
-from halflap.sdk.payload import Payload, PayloadReader
+from halflap.sdk.payload import PayloadReader
 from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, recall_value, record_value
 from halflap.sdk.redact import Redactor
-from halflap.sdk.request import Headers, LargeRequest, Request
+from halflap.sdk.request import Headers, Request, as_request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
@@ -341,20 +340,7 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
     sent = [each for each in event.headers if each[0] != FILTER_FAILED]
-    headers = Headers(opened_headers(sent, unseal))
-    head: dict[str, Any] = {
-        "method": event.method,
-        "path": event.path,
-        "query": event.query,
-        "headers": headers,
-        "url": event.url,
-        "received_at": to_datetime(event.received_at),
-        "part": event.part,
-    }
-    if event.large is None:
-        return Request(body=event.body, **head)
-    kind = head["headers"].get("content-type", "").partition(";")[0].strip().lower()
-    return LargeRequest(Payload(event.large, kind or "application/octet-stream"), **head)
+    return as_request(event, Headers(opened_headers(sent, unseal)))
 
 
 async def paused(turn: Turn, recorder: StepRecorder) -> Again:

@@ -30,12 +30,11 @@ from halflap.model import (
     position_in_chain,
     scope_time,
     timeless,
-    to_datetime,
 )
 from halflap.sdk.declared import apply_filter, kept, marked
 from halflap.sdk.dedupe import dedupe_of, digest_of, digest_of_body
 from halflap.sdk.integration import Flow
-from halflap.sdk.request import Headers, Request
+from halflap.sdk.request import Request, as_request
 from halflap.store.rules.replaying import (
     copied_steps,
     earlier_tries,
@@ -321,20 +320,6 @@ def depth_of(event: Event) -> int:
     if event.method != CALL:
         return 0
     return int(next((value for name, value in event.headers if name == DEPTH), "0"))
-
-
-def as_request(event: Event) -> Request:
-    """A kept event as what a flow's declared functions read."""
-    return Request(
-        method=event.method,
-        path=event.path,
-        query=event.query,
-        headers=Headers(event.headers),
-        body=event.body,
-        url=event.url,
-        received_at=to_datetime(event.received_at),
-        part=event.part,
-    )
 
 
 def said(pick: Callable[[Request], Any] | None, request: Request) -> str | None:

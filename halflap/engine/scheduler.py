@@ -21,7 +21,6 @@ import structlog
 
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
-from halflap.engine.lineage import as_request
 from halflap.engine.misfire import Ticks, due
 from halflap.errors import (
     ConfigError,
@@ -45,6 +44,7 @@ from halflap.model import (
 from halflap.sdk import codec
 from halflap.sdk.declared import apply_filter, marked
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.request import as_request
 from halflap.store.catalogue import Catalogue
 
 log = structlog.get_logger("halflap.scheduler")

@@ -14,11 +14,10 @@ import structlog
 
 from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import cut, with_body
+from halflap.gateway.intake import cut
 from halflap.gateway.large import (
     Gone,
     check_large,
-    large_request,
     read_body,
     rest_of,
     taken,
@@ -41,11 +40,21 @@ from halflap.model import (
     random_bits,
     to_datetime,
 )
-from halflap.sdk.declared import FILTER_FAILED, apply_filter, kept, marked, pick, said
+from halflap.sdk.declared import FILTER_FAILED, apply_filter, as_event, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.dedupe import dedupe_of
+from halflap.sdk.payload import Payload
 from halflap.sdk.proof import begin
-from halflap.sdk.request import Headers, Request, constant, decompress, header, pointer, query
+from halflap.sdk.request import (
+    Headers,
+    Request,
+    constant,
+    copied,
+    decompress,
+    header,
+    pointer,
+    query,
+)
 from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
 from halflap.store.pulse import Pulse
@@ -237,7 +246,8 @@ class Gateway:
         blob = await self._large.receive(route.flow.customer, execution, chunks, size)
         try:
             proof.check()
-            request = large_request(head, blob)
+            kind = head.content_type or "application/octet-stream"
+            request = copied(head, Payload(blob, kind))
             starts = await self._starts(route, request, execution)
             if not any(each.event.large for each in starts):
                 await self._large.discard(blob)
@@ -385,8 +395,8 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
             f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415
         )
     if len(request.body) <= 1024:
-        return with_body(request, decompress(request.body, encoding, cap))
-    return with_body(request, await apart(decompress, request.body, encoding, cap))
+        return copied(request, decompress(request.body, encoding, cap))
+    return copied(request, await apart(decompress, request.body, encoding, cap))
 
 
 def event_of(
@@ -399,22 +409,7 @@ def event_of(
             (name, SEALED + route.seal(value)) if secret(name, value) else (name, value)
             for name, value in headers
         )
-    keep, payload = route.definition.keep, request.payload
-    if payload is not None:
-        body = b""
-    else:
-        body = request.body if keep is None else kept(request, keep)
-    event = Event(
-        method=request.method,
-        path=request.path,
-        query=request.query,
-        headers=headers,
-        body=body,
-        received_at=now,
-        url=request.url,
-        part=request.part,
-        large=None if payload is None else payload.blob,
-    )
+    event = as_event(request, route.definition, now, headers)
     if failed is None and request.headers.get(FILTER_FAILED) is None:
         return event
     return marked(event, route.definition, failed)

@@ -13,7 +13,7 @@ import structlog
 from halflap.errors import HalflapError, Rejected
 from halflap.sdk import codec
 from halflap.sdk.declared import pick
-from halflap.sdk.request import Request
+from halflap.sdk.request import Request, copied
 
 log = structlog.get_logger("halflap.gateway")
 
@@ -36,18 +36,4 @@ def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> l
     except (TypeError, ValueError, HalflapError):
         log.exception("what a trigger split a request into is not JSON")
         return [request]
-    return [with_body(request, body, number) for number, body in enumerate(bodies)]
-
-
-def with_body(request: Request, body: bytes, part: int = 0) -> Request:
-    """The same request with another body."""
-    return Request(
-        method=request.method,
-        path=request.path,
-        query=request.query,
-        headers=request.headers,
-        body=body,
-        url=request.url,
-        received_at=request.received_at,
-        part=part,
-    )
+    return [copied(request, body, part=number) for number, body in enumerate(bodies)]

@@ -7,10 +7,8 @@ from typing import Any
 
 from halflap.errors import Rejected
 from halflap.gateway.route import EndpointRoute
-from halflap.model import Blob
-from halflap.sdk.payload import Payload
 from halflap.sdk.proof import Proof
-from halflap.sdk.request import LargeRequest, Request
+from halflap.sdk.request import Request
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -88,16 +86,3 @@ def too_large(size: int | None, limit: int, of_trigger: int | None) -> Rejected:
         else "raise the trigger's `body_limit`"
     )
     return Rejected(f"the body has {has}, and {limit:,} are allowed; {mend}", status=413)
-
-
-def large_request(head: Request, blob: Blob) -> LargeRequest:
-    """The request, its body where it was kept."""
-    return LargeRequest(
-        Payload(blob, head.content_type or "application/octet-stream"),
-        method=head.method,
-        path=head.path,
-        query=head.query,
-        headers=head.headers,
-        url=head.url,
-        received_at=head.received_at,
-    )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from halflap.errors import FilterFailed, InvalidEvent, Rejected
-from halflap.model import Event
+from halflap.model import Event, Micros
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.sdk.redact import clean
@@ -82,6 +82,28 @@ def apply_filter(flow: AnyFlow, request: Request) -> bool:
         because = kind if flow.keep is not None else clean(f"{kind}: {first_line(error)}")[:500]
         failed = FilterFailed(f"the filter of {flow.name} raised {because}")
         raise failed.with_traceback(error.__traceback__) from error
+
+
+def as_event(
+    request: Request, flow: AnyFlow, at: Micros, headers: tuple[tuple[str, str], ...] | None = None
+) -> Event:
+    """Return a request as it is stored, with no more of its body than the flow keeps."""
+    payload = request.payload
+    if payload is not None:
+        body = b""
+    else:
+        body = request.body if flow.keep is None else kept(request, flow.keep)
+    return Event(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=request.headers.raw if headers is None else headers,
+        body=body,
+        received_at=at,
+        url=request.url,
+        part=request.part,
+        large=None if payload is None else payload.blob,
+    )
 
 
 def marked(event: Event, flow: AnyFlow, failed: FilterFailed | None) -> Event:

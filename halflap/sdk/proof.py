@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from halflap.errors import Rejected
 from halflap.sdk._verifier import Signature
-from halflap.sdk.request import Headers, Request
+from halflap.sdk.request import Request, copied
 from halflap.sdk.signature import BasicAuth, BearerToken, Unsigned, Verifier
 
 LATER = b"\x00the body\x00"
@@ -97,19 +97,7 @@ def _can_stream(layout: Signature) -> bool:
 
 
 def _signature(layout: Signature, head: Request, secrets: Sequence[str], now: datetime) -> Proof:
-    before, _, after = layout.around(_with(head, LATER), now).partition(LATER)
+    before, _, after = layout.around(copied(head, LATER), now).partition(LATER)
     keys, digests = layout.claims(head, secrets)
     algorithm = getattr(hashlib, layout.algorithm)
     return _Hmac(layout, digests, [hmac.new(key, before, algorithm) for key in keys], after)
-
-
-def _with(head: Request, body: bytes) -> Request:
-    return Request(
-        head.method,
-        head.path,
-        head.query,
-        Headers(head.headers.raw),
-        body,
-        head.url,
-        head.received_at,
-    )

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, overload
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError, InvalidEvent
-from halflap.model import a_dict, frozen
+from halflap.model import Event, a_dict, frozen, to_datetime
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
 from halflap.sdk._json import pick
@@ -216,15 +216,35 @@ class LargeRequest(Request):
             yield chunk
 
 
-def copied(request: Request, **changes: Any) -> Request:
-    """Return a request with another head, whose body is read once for both."""
+def copied(request: Request, body: bytes | Payload | None = None, **changes: Any) -> Request:
+    """Return a request with another head or body; a body that stays is read once for both."""
     names = ("method", "path", "query", "headers", "url", "received_at", "part")
     head = {name: getattr(request, name) for name in names} | changes
-    if request.payload is not None:
-        return LargeRequest(request.payload, **head)
-    copy = Request(body=request.body, **head)
-    copy._read.update(request._read)
+    payload = request.payload if body is None else body
+    if isinstance(payload, Payload):
+        return LargeRequest(payload, **head)
+    copy = Request(body=request.body if body is None else payload or b"", **head)
+    if body is None:
+        copy._read.update(request._read)
     return copy
+
+
+def as_request(event: Event, headers: Headers | None = None) -> Request:
+    """Return a kept event as the request that it was; `headers` are its own in clear."""
+    headers = Headers(event.headers) if headers is None else headers
+    head: dict[str, Any] = {
+        "method": event.method,
+        "path": event.path,
+        "query": event.query,
+        "headers": headers,
+        "url": event.url,
+        "received_at": to_datetime(event.received_at),
+        "part": event.part,
+    }
+    if event.large is None:
+        return Request(body=event.body, **head)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return LargeRequest(Payload(event.large, kind or "application/octet-stream"), **head)
 
 
 def json_text(request: Request) -> bytes:

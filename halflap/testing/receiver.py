@@ -26,7 +26,7 @@ from halflap.model import (
 from halflap.sdk import codec
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
-from halflap.sdk.request import Headers, Request
+from halflap.sdk.request import Headers, Request, as_request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Trigger
 from halflap.testing.instance import (
@@ -263,17 +263,8 @@ async def ask(
 
 def opened(start: Start) -> Request:
     """An accepted event as its flow's trigger gets it."""
-    event = start.event
-    return Request(
-        method=event.method,
-        path=event.path,
-        query=event.query,
-        headers=Headers((name, value.removeprefix(SEALED)) for name, value in event.headers),
-        body=event.body,
-        url=event.url,
-        received_at=to_datetime(event.received_at),
-        part=event.part,
-    )
+    headers = Headers((n, value.removeprefix(SEALED)) for n, value in start.event.headers)
+    return as_request(start.event, headers)
 
 
 def as_flow(target: Flow[Any, Any, Any] | Trigger[..., Any] | BoundTrigger[Any]) -> Any:

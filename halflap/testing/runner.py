@@ -22,7 +22,6 @@ from halflap.engine.turn import JournalTurn
 from halflap.errors import DefinitionError, FilterFailed
 from halflap.model import (
     SYSTEM,
-    Event,
     FlowKey,
     LogLine,
     Micros,
@@ -35,8 +34,7 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.sdk.context import CustomerInfo, InstanceInfo
-from halflap.sdk.declared import FILTERED, apply_filter, marked
-from halflap.sdk.declared import kept as cut_to
+from halflap.sdk.declared import FILTERED, apply_filter, as_event, marked
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Headers, Request
@@ -309,24 +307,13 @@ def start_of(
     flow: Flow[Any, Any, Any], integration: Integration[Any], request: Request, *, root: str | None
 ) -> Start:
     """The start of an execution for a request, with no more of its body than the flow keeps."""
-    body = b"" if request.payload is not None else request.body
     execution, lifecycle = new_id("exe"), flow.trigger.declaration.lifecycle
     # As in production, where the author's flow is a part of ours: what ours may not, it may not.
     name = flow.name if lifecycle is None else f"{SYSTEM}{lifecycle}"
     return Start(
         execution=execution,
         flow=FlowKey(CUSTOMER.id, INSTANCE, integration.name, name, "test", 1),
-        event=Event(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=request.headers.raw,
-            body=body if flow.keep is None else cut_to(request, flow.keep),
-            large=None if request.payload is None else request.payload.blob,
-            received_at=to_micros(request.received_at),
-            url=request.url,
-            part=request.part,
-        ),
+        event=as_event(request, flow, to_micros(request.received_at)),
         root=root or execution,
     )
 
