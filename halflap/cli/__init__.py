@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,11 +24,20 @@ from halflap.cli.errors import told
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command that is not loaded yet: its module, the command in it, its help in short."""
+    """A command that is not loaded yet: its module, and the command in it."""
 
     module: str
     attribute: str
-    help: str
+
+    @property
+    def help(self) -> str:
+        """The first paragraph of its docstring, read without importing what the command needs."""
+        place = Path(__file__).parent / self.module
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        text = file.read_text(encoding="utf-8")
+        opening = rf'^(?:async )?def {self.attribute}\(.*?"""(.+?)(?:\n\n|""")'
+        [first] = re.findall(opening, text, re.MULTILINE | re.DOTALL)
+        return " ".join(first.split())
 
 
 class Lazy(click.Group):
@@ -90,120 +101,44 @@ class Lazy(click.Group):
 
 SECTIONS = {
     "Write an integration": {
-        "new": LazyCommand(
-            "new", "new", "Begin an integration or a component, or take the example of one."
-        ),
-        "dev": LazyCommand(
-            "dev", "dev", "Run a project's working copy: reload on change, show every event."
-        ),
-        "test": LazyCommand("test", "test", "Run a project's tests, with no network."),
-        "shadow": LazyCommand(
-            "shadow",
-            "shadow_command",
-            "Run a project's integration against the last real events, and say what would differ.",
-        ),
-        "lint": LazyCommand(
-            "lint",
-            "lint",
-            "Find what is wrong with a project's sources and YAML documents, by reading them.",
-        ),
-        "outline": LazyCommand(
-            "outline",
-            "outline",
-            "Show what the flows of an integration may do: steps, branches, loops, as a tree.",
-        ),
-        "convert": LazyCommand(
-            "convert",
-            "convert",
-            "Write a YAML integration as Python that does the same.",
-        ),
-        "schema": LazyCommand(
-            "schema",
-            "schema",
-            "Print the JSON Schema of a YAML integration, by which editors complete and check one.",
-        ),
-        "lsp": LazyCommand(
-            "lsp",
-            "lsp",
-            "Help an editor with YAML integrations: findings, completion, help, and where things are.",
-        ),
-        "deploy": LazyCommand(
-            "deploy",
-            "deploy",
-            "Publish a project's integration to a target, and show what changes.",
-        ),
+        "new": LazyCommand("new", "new"),
+        "dev": LazyCommand("dev", "dev"),
+        "test": LazyCommand("test", "test"),
+        "shadow": LazyCommand("shadow", "shadow_command"),
+        "lint": LazyCommand("lint", "lint"),
+        "outline": LazyCommand("outline", "outline"),
+        "convert": LazyCommand("convert", "convert"),
+        "schema": LazyCommand("schema", "schema"),
+        "lsp": LazyCommand("lsp", "lsp"),
+        "deploy": LazyCommand("deploy", "deploy"),
     },
     "Run it for customers": {
-        "serve": LazyCommand("serve", "serve", "Run the server: webhooks in, executions, the API."),
-        "gateway": LazyCommand(
-            "serve", "gateway", "Take webhooks and serve the API; workers run what comes in."
-        ),
-        "worker": LazyCommand(
-            "serve",
-            "worker",
-            "Run executions, deployments and schedules; gateways take what comes in.",
-        ),
-        "integrations": LazyCommand(
-            "integrations",
-            "integrations",
-            "List what is published, and the URLs that all customers share.",
-        ),
-        "customers": LazyCommand("customers", "customers", "The customers of your product."),
-        "connections": LazyCommand(
-            "connections", "connections", "Accounts of apps, and their secrets."
-        ),
-        "oauth-apps": LazyCommand(
-            "oauth_apps",
-            "oauth_apps",
-            "The team's own OAuth apps, one per component: what customers sign in through.",
-        ),
-        "instances": LazyCommand(
-            "instances", "instances", "Integrations activated for customers: their life."
-        ),
-        "tokens": LazyCommand(
-            "tokens",
-            "tokens",
-            "Manage tokens that act for one customer at the API: they see and change its things alone.",
-        ),
-        "backup": LazyCommand(
-            "backup", "backup", "Copy the store to the directory TARGET, while its server goes on."
-        ),
-        "store": LazyCommand("store", "store", "Where everything is kept: a file, or PostgreSQL."),
+        "serve": LazyCommand("serve", "serve"),
+        "gateway": LazyCommand("serve", "gateway"),
+        "worker": LazyCommand("serve", "worker"),
+        "integrations": LazyCommand("integrations", "integrations"),
+        "customers": LazyCommand("customers", "customers"),
+        "connections": LazyCommand("connections", "connections"),
+        "oauth-apps": LazyCommand("oauth_apps", "oauth_apps"),
+        "instances": LazyCommand("instances", "instances"),
+        "tokens": LazyCommand("tokens", "tokens"),
+        "backup": LazyCommand("backup", "backup"),
+        "store": LazyCommand("store", "store"),
     },
     "See what happened": {
-        "executions": LazyCommand(
-            "executions", "executions", "Executions of flows: what happened, why, and again."
-        ),
-        "bulks": LazyCommand(
-            "bulk",
-            "bulks",
-            "Actions on many executions or instances at once: list them, follow one, end it, undo it.",
-        ),
-        "events": LazyCommand(
-            "executions", "events", "Print an event: its request and its body; or send one."
-        ),
-        "doctor": LazyCommand(
-            "doctor", "doctor", "Check this machine, the store and the settings."
-        ),
+        "executions": LazyCommand("executions", "executions"),
+        "bulks": LazyCommand("bulk", "bulks"),
+        "events": LazyCommand("executions", "events"),
+        "doctor": LazyCommand("doctor", "doctor"),
     },
     "Try it": {
-        "demo": LazyCommand(
-            "demo",
-            "demo",
-            "Run a day of two customers on this machine, and check every claim.",
-        ),
-        "sandbox": LazyCommand("sandbox", "sandbox", "Run a small real app to develop against."),
-        "bench": LazyCommand(
-            "bench",
-            "command",
-            "Measure this installation: webhook → branch → map → one POST, every step on disk.",
-        ),
+        "demo": LazyCommand("demo", "demo"),
+        "sandbox": LazyCommand("sandbox", "sandbox"),
+        "bench": LazyCommand("bench", "command"),
     },
     "This command": {
-        "completion": LazyCommand(
-            "completion", "completion", "Print what completes commands in a shell."
-        ),
-        "version": LazyCommand("completion", "version", "Print the version."),
+        "completion": LazyCommand("completion", "completion"),
+        "version": LazyCommand("completion", "version"),
     },
 }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,8 +40,44 @@ Command = Callable[..., Any]
 bulk_argument = click.argument("bulk", metavar="BULK")
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """The executions that are meant by what holds for them, and how it is done with them."""
+
+    where: Mapping[str, str]
+    dry_run: bool
+    rate: float | None
+    yes: bool
+
+
 def bulk_options(command: Command) -> Command:
-    """The options of a command that may be done with many executions at once."""
+    """Add the options of a command that may be done with many executions at once.
+
+    It gets the ids that were named as `executions`, else as `many` which ones are meant.
+    """
+
+    @functools.wraps(command)
+    def with_many(
+        executions: tuple[str, ...],
+        where: tuple[str, ...],
+        dry_run: bool,
+        rate: str | None,
+        yes: bool,
+        **given: Any,
+    ) -> None:
+        many = None
+        if where and executions:
+            raise click.UsageError("name executions, or say --where; not both")
+        if where:
+            many = Many(filter_of(where), dry_run, rate_of(rate), yes)
+        elif not executions:
+            raise click.UsageError(
+                "name an execution, or say which ones are meant: --where state=failed"
+            )
+        elif dry_run or rate:
+            raise click.UsageError("--dry-run and --rate go with --where")
+        command(executions=executions, many=many, **given)
+
     for option in (
         click.option("--yes", is_flag=True, help="Do not ask, where many are meant."),
         click.option(
@@ -57,25 +95,8 @@ def bulk_options(command: Command) -> Command:
             "RFC 3339, or as long ago as 2h or 7d; of replays and dismissals it is that of the end.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def meant(
-    executions: Sequence[str], where: Sequence[str], dry_run: bool, rate: str | None
-) -> dict[str, str] | None:
-    """The filter that is meant; None where executions are named."""
-    if where and executions:
-        raise click.UsageError("name executions, or say --where; not both")
-    if where:
-        return filter_of(where)
-    if not executions:
-        raise click.UsageError(
-            "name an execution, or say which ones are meant: --where state=failed"
-        )
-    if dry_run or rate:
-        raise click.UsageError("--dry-run and --rate go with --where")
-    return None
+        with_many = option(with_many)
+    return with_many
 
 
 def filter_of(where: Sequence[str]) -> dict[str, str]:
@@ -116,29 +137,18 @@ def rate_of(text: str | None) -> float | None:
     return float(found[1]) / PER[found[2] or "s"]
 
 
-async def do_many(
-    api: Client,
-    output: Output,
-    do: str,
-    where: Mapping[str, str],
-    *,
-    dry_run: bool,
-    rate: str | None,
-    yes: bool,
-    **options: Any,
-) -> None:
+async def do_many(api: Client, output: Output, do: str, many: Many, **options: Any) -> None:
     """Show the plan; unless that is all, do it on the server, and show how far it has come."""
-    draft = {"do": do, "where": where, "rate": rate_of(rate), **options}
+    draft = {"do": do, "where": many.where, "rate": many.rate, **options}
     plan = read(PlanView, await api.post("/api/bulks", {**draft, "dry_run": True}))
-    if dry_run and output.json:
+    if many.dry_run and output.json:
         output.emit(plan)
         return
     if not output.json:
         plan_lines(output, plan)
-    if dry_run or (not plan.total and not output.json):
-        return
-    if not yes and not output.json:
-        sure(yes, f"{do.capitalize()} {counted(plan.total)}?")
+        if many.dry_run or not plan.total:
+            return
+        sure(many.yes, f"{do.capitalize()} {counted(plan.total)}?")
     await follow(api, output, await api.post("/api/bulks", draft))
 
 
@@ -146,9 +156,7 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
     """Show how far a bulk has come that the API began, until it has ended."""
     bulk = read(BulkView, begun)
     if not api.runs and bulk.do != "upgrade":
-        if output.json:
-            output.emit(bulk)
-        else:
+        if not output.emitted(bulk):
             output.line((bulk.id, "bold"), f": {counted(bulk.total)}")
             output.note(("It is done once a server runs: halflap serve", "yellow"))
         return
@@ -162,9 +170,7 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
             output.progress((f"{come:,} of {bulk.total:,}{stage(bulk, come)}", "dim"))
         await asyncio.sleep(LOOKS_EVERY)
         bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
-    if output.json:
-        output.emit(bulk)
-    else:
+    if not output.emitted(bulk):
         bulk_lines(output, bulk)
     if bulk.state == "failed" or (bulk.do == "upgrade" and bulk.refused):
         raise click.exceptions.Exit(1)

@@ -15,7 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
@@ -28,6 +28,9 @@ from halflap.problem import MEDIA_TYPE
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
+
+if TYPE_CHECKING:
+    from halflap.cli.offline import Offline
 
 T = TypeVar("T")
 
@@ -52,34 +55,6 @@ class ApiAnswer:
     """By what the page after this one is asked for; None where there is none."""
 
 
-class ApiLine(Protocol):
-    """A way to call the API: HTTP, or in this process."""
-
-    @property
-    def where(self) -> str:
-        """The server in words."""
-        ...
-
-    @property
-    def runs(self) -> bool:
-        """True if a server runs there."""
-        ...
-
-    async def call(
-        self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
-    ) -> ApiAnswer:
-        """Send one request."""
-        ...
-
-    def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:
-        """The lines of an event stream."""
-        ...
-
-    async def close(self) -> None:
-        """Hang up."""
-        ...
-
-
 class Client:
     """The API of one server, wherever it is.
 
@@ -87,7 +62,7 @@ class Client:
     are quoted by `path("instances", name)`. What the API refuses is raised as the error that it was.
     """
 
-    def __init__(self, line: ApiLine) -> None:
+    def __init__(self, line: HttpLine | Offline) -> None:
         """Use `connect`."""
         self._line = line
 
@@ -114,7 +89,7 @@ class Client:
             finally:
                 await line.close()
             return
-        line: ApiLine | None = await local(settings)
+        line: HttpLine | Offline | None = await local(settings)
         if not (line or make or settings.store or has_store(settings.dir)):
             from halflap.store.store import refuse_moved
 
@@ -396,7 +371,7 @@ def lives(pid: int) -> bool:
     return True
 
 
-async def opened(settings: Settings) -> ApiLine:
+async def opened(settings: Settings) -> HttpLine | Offline:
     """The store of this directory, opened here; or the server that has taken it meanwhile."""
     # It takes most of a second to load what a server is made of: only where it is needed.
     from halflap.cli.offline import Offline

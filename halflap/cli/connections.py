@@ -16,15 +16,24 @@ from halflap.api.view import (
     VersionView,
 )
 from halflap.cli import ask
+from halflap.cli.amount import NUMBER, RATE, changed
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.limit import NUMBER, RATE, changed
 from halflap.cli.output import Output, Part, ago, quoted, state
-from halflap.cli.reach import customer_option, speaks, sure
+from halflap.cli.reach import customer_option, speaks, sure, yes_option
 from halflap.cli.record import clock
 from halflap.errors import NotFound
 
-name_argument = click.argument("connection", metavar="CONNECTION")
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and the option that name a connection."""
+    return click.argument("connection", metavar="CONNECTION")(customer_option(command))
+
+
+async def find(api: Client, connection: str, customer: str | None) -> ConnectionDetail:
+    """A connection, by id or name."""
+    found = await api.get(path("connections", connection), customer=customer)
+    return read(ConnectionDetail, found)
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,30 +131,25 @@ async def add_connection(
 
 
 @connections.command("show")
-@name_argument
-@customer_option
-@speaks()
-async def show_connection(
-    api: Client, output: Output, connection: str, customer: str | None
-) -> None:
+@connection_options
+@speaks(find=find)
+async def show_connection(api: Client, output: Output, found: ConnectionDetail) -> None:
     """Show a connection: how it is, its limits, and what waits for it.
 
     Example: halflap connections show acme --customer Initech
     """
-    shown(output, await find(api, connection, customer))
+    shown(output, found)
 
 
 @connections.command("change")
-@name_argument
-@customer_option
+@connection_options
 @click.option("--name", help="What to call it from now on.")
 @account_options
-@speaks()
+@speaks(find=find)
 async def change_connection(
     api: Client,
     output: Output,
-    connection: str,
-    customer: str | None,
+    found: ConnectionDetail,
     name: str | None,
     fields: tuple[str, ...],
     hidden: tuple[str, ...],
@@ -157,7 +161,6 @@ async def change_connection(
 
     Example: halflap connections change acme --customer Initech --secret api_key=env:ACME_KEY
     """
-    found = await find(api, connection, customer)
     given = ask.pairs(fields, "--field")
     for each in given.keys() & set(found.secrets):
         raise click.UsageError(
@@ -171,14 +174,13 @@ async def change_connection(
 
 
 @connections.command("limits")
-@name_argument
-@customer_option
+@connection_options
 @click.option("--rate", metavar="N", type=RATE, help="Requests a second.")
 @click.option("--burst", metavar="N", type=NUMBER, help="Requests at once after a rest.")
 @click.option("--concurrency", metavar="N", type=NUMBER, help="Requests under way at once.")
-@speaks()
+@speaks(find=find)
 async def limit_connection(
-    api: Client, output: Output, connection: str, customer: str | None, **given: Any
+    api: Client, output: Output, found: ConnectionDetail, **given: Any
 ) -> None:
     """Limit how fast an app is called through a connection, over all workers.
 
@@ -187,7 +189,6 @@ async def limit_connection(
 
     Example: halflap connections limits acme --customer Initech --rate 10 --concurrency 4
     """
-    found = await find(api, connection, customer)
     if (limits := changed(found.limits, given)) is not None:
         at = path("connections", found.id, "limits")
         found = read(ConnectionDetail, await api.request("PUT", at, limits))
@@ -195,33 +196,24 @@ async def limit_connection(
 
 
 @connections.command("test")
-@name_argument
-@customer_option
-@speaks()
-async def test_connection(
-    api: Client, output: Output, connection: str, customer: str | None
-) -> None:
+@connection_options
+@speaks(find=find)
+async def test_connection(api: Client, output: Output, found: ConnectionDetail) -> None:
     """Test a connection at the app.
 
     Example: halflap connections test acme --customer Initech
     """
-    tested = await api.post(path("connections", connection, "test"), customer=customer)
+    tested = await api.post(path("connections", found.id, "test"))
     told(output, read(ConnectionView, tested), "tested")
 
 
 @connections.command("authorize")
-@name_argument
-@customer_option
+@connection_options
 @click.option("--port", type=int, default=0, help="Of the address that the app sends you back to.")
 @click.option("--no-browser", is_flag=True, help="Only print the address; open no browser.")
-@speaks()
+@speaks(find=find)
 async def authorize_connection(
-    api: Client,
-    output: Output,
-    connection: str,
-    customer: str | None,
-    port: int,
-    no_browser: bool,
+    api: Client, output: Output, found: ConnectionDetail, port: int, no_browser: bool
 ) -> None:
     """Sign in at the app, in your browser.
 
@@ -231,28 +223,23 @@ async def authorize_connection(
     """
     from halflap.cli.signin import sign_in
 
-    found = await find(api, connection, customer)
     told(output, await sign_in(api, output, found, port, browser=not no_browser), "signed in")
 
 
 @connections.command("remove")
-@name_argument
-@customer_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@speaks()
+@connection_options
+@yes_option
+@speaks(find=find)
 async def remove_connection(
-    api: Client, output: Output, connection: str, customer: str | None, yes: bool
+    api: Client, output: Output, found: ConnectionDetail, yes: bool
 ) -> None:
     """Remove a connection that no instance uses, and its secrets with it.
 
     Example: halflap connections remove acme --customer Initech
     """
-    found = await find(api, connection, customer)
     sure(yes, f"Remove the connection {found.name} ({found.id}) and its secrets?")
     await api.delete(path("connections", found.id))
-    if output.emitted({"removed": found.id}):
-        return
-    output.line(f"removed connection {found.name}")
+    output.answer({"removed": found.id}, f"removed connection {found.name}")
 
 
 def nested(values: Mapping[str, str]) -> dict[str, Any]:
@@ -288,12 +275,6 @@ async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str,
         f"there is no type of connection {named!r}; there are: {', '.join(known) or 'none yet'}. "
         "A type is an installed component, or INTEGRATION.FIELD once that integration is deployed"
     )
-
-
-async def find(api: Client, connection: str, customer: str | None) -> ConnectionDetail:
-    """A connection, by id or name."""
-    found = await api.get(path("connections", connection), customer=customer)
-    return read(ConnectionDetail, found)
 
 
 def told(output: Output, connection: ConnectionView, done: str) -> None:

@@ -7,19 +7,29 @@ from typing import Any
 import click
 
 from halflap.api.view import CustomerDetail, CustomerView, ErasureView, RetentionView
+from halflap.cli.amount import (
+    NUMBER,
+    RATE,
+    changed,
+    limit_table,
+    retention_options,
+    retention_table,
+)
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.limit import NUMBER, RATE, changed, spelled
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
-from halflap.cli.reach import speaks
-from halflap.cli.retention import changed as changed_days
-from halflap.cli.retention import retention_options, retention_table
+from halflap.cli.reach import speaks, sure, yes_option
 from halflap.model import Retention
 
 ERASED = ("executions", "instances", "connections", "blobs")
 TOLD_EVERY = 2.0
 """After how many seconds it is said again how far an erasure has come."""
+
+
+async def find(api: Client, customer: str) -> CustomerDetail:
+    """A customer, by id or name."""
+    return read(CustomerDetail, await api.get(path("customers", customer)))
 
 
 @click.group("customers", cls=CommandGroup)
@@ -71,37 +81,37 @@ async def add_customer(api: Client, output: Output, name: str, external_id: str 
 @customers.command("pause")
 @click.argument("customer")
 @click.option("--reason", default="", help="Why; it is shown where it stands still.")
-@speaks()
-async def pause_customer(api: Client, output: Output, customer: str, reason: str) -> None:
+@speaks(find=find)
+async def pause_customer(api: Client, output: Output, found: CustomerDetail, reason: str) -> None:
     """Let all instances of a customer stand still: events are accepted and wait.
 
     What runs goes on; deployments run all the same.
 
     Example: halflap customers pause Initech --reason "they move their ERP"
     """
-    await stand_still(api, output, "customers", await find(api, customer), reason)
+    await stand_still(api, output, "customers", found, reason)
 
 
 @customers.command("resume")
 @click.argument("customer")
-@speaks()
-async def resume_customer(api: Client, output: Output, customer: str) -> None:
+@speaks(find=find)
+async def resume_customer(api: Client, output: Output, found: CustomerDetail) -> None:
     """Let a customer go on, but for instances and flows that are paused themselves.
 
     Example: halflap customers resume Initech
     """
-    await go_on(api, output, "customers", await find(api, customer))
+    await go_on(api, output, "customers", found)
 
 
 @customers.command("show")
 @click.argument("customer")
-@speaks()
-async def show_customer(api: Client, output: Output, customer: str) -> None:
+@speaks(find=find)
+async def show_customer(api: Client, output: Output, found: CustomerDetail) -> None:
     """Show a customer: its limits, and what it has running and queued.
 
     Example: halflap customers show Initech
     """
-    told(output, await find(api, customer))
+    told(output, found)
 
 
 @customers.command("limits")
@@ -110,8 +120,8 @@ async def show_customer(api: Client, output: Output, customer: str) -> None:
 @click.option("--rate", metavar="N", type=RATE, help="How many begin in a second.")
 @click.option("--burst", metavar="N", type=NUMBER, help="How many begin at once after a rest.")
 @click.option("--backlog", metavar="N", type=NUMBER, help="How many may be queued.")
-@speaks()
-async def limit_customer(api: Client, output: Output, customer: str, **given: Any) -> None:
+@speaks(find=find)
+async def limit_customer(api: Client, output: Output, found: CustomerDetail, **given: Any) -> None:
     """Limit what a customer's executions may take, over all workers.
 
     What is beyond a limit waits in the queue; beyond the backlog, events are answered 429. Each is a
@@ -119,7 +129,6 @@ async def limit_customer(api: Client, output: Output, customer: str, **given: An
 
     Example: halflap customers limits Initech --concurrency 50 --rate 20 --backlog 10000
     """
-    found = await find(api, customer)
     if (limits := changed(found.limits, given)) is not None:
         at = path("customers", found.id, "limits")
         found = read(CustomerDetail, await api.request("PUT", at, limits))
@@ -129,16 +138,15 @@ async def limit_customer(api: Client, output: Output, customer: str, **given: An
 @customers.command("retention")
 @click.argument("customer")
 @retention_options
-@speaks()
-async def retain_customer(api: Client, output: Output, customer: str, **given: Any) -> None:
+@speaks(find=find)
+async def retain_customer(api: Client, output: Output, found: CustomerDetail, **given: Any) -> None:
     """Show or say for how long what has ended of a customer is kept, where its instances say nothing.
 
     Each is a number of days, or `default` for what is said more generally. What is not named stays.
 
     Example: halflap customers retention Initech --execution 90 --payload 7
     """
-    found = await find(api, customer)
-    if (said := changed_days(found.retention, given)) is not None:
+    if (said := changed(found.retention, given)) is not None:
         at = path("customers", found.id, "retention")
         found = read(CustomerDetail, await api.request("PUT", at, said))
     if output.emitted(found.model_dump(include={"id", "retention", "default_retention"})):
@@ -154,27 +162,24 @@ async def retain_customer(api: Client, output: Output, customer: str, **given: A
 
 @customers.command("remove")
 @click.argument("customer")
-@speaks()
-async def remove_customer(api: Client, output: Output, customer: str) -> None:
+@speaks(find=find)
+async def remove_customer(api: Client, output: Output, found: CustomerDetail) -> None:
     """Remove a customer that has no instances and no connections left.
 
     Example: halflap customers remove Initech
     """
-    found = await find(api, customer)
     await api.delete(path("customers", found.id))
-    if output.emitted({"removed": found.id}):
-        return
-    output.line(f"removed customer {found.name}")
+    output.answer({"removed": found.id}, f"removed customer {found.name}")
 
 
 @customers.command("erase")
 @click.argument("customer")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--by", default="the operator", help="Who wants it; that is kept.")
-@speaks()
+@speaks(find=find)
 async def erase_customer(
-    api: Client, output: Output, customer: str, dry_run: bool, yes: bool, by: str
+    api: Client, output: Output, found: CustomerDetail, dry_run: bool, yes: bool, by: str
 ) -> None:
     """Erase a customer for good: its events, steps, logs, state, pairs, connections, secrets.
 
@@ -183,15 +188,13 @@ async def erase_customer(
 
     Example: halflap customers erase Initech --dry-run
     """
-    found = await find(api, customer)
     place = path("customers", found.id, "erasure")
     plan = read(ErasureView, await api.get(place))
-    if not dry_run and not plan.before and not yes:
-        click.confirm(
+    if not dry_run and not plan.before:
+        sure(
+            yes,
             f"Erase {found.name} for good: {plan.executions:,} executions, "
             f"{plan.instances} instances, {plan.connections} connections?",
-            abort=True,
-            err=True,
         )
     if not dry_run:
         while (plan := read(ErasureView, await api.post(place, {"by": by}, wait=TOLD_EVERY))).left:
@@ -206,27 +209,10 @@ async def erase_customer(
         output.line(("  first: ", "yellow"), each)
 
 
-async def find(api: Client, customer: str) -> CustomerDetail:
-    """A customer, by id or name."""
-    return read(CustomerDetail, await api.get(path("customers", customer)))
-
-
 def told(output: Output, found: CustomerDetail) -> None:
     """Say how a customer is."""
     if output.emitted(found):
         return
     output.line((found.name, "bold"), (f"  {found.id}", "dim"))
     output.line(f"running {found.running}, queued {found.queued}")
-    defaults = found.default_limits.model_dump()
-    output.table(
-        ("limit", "value", "of"),
-        [
-            (
-                name,
-                spelled(own, defaults[name]),
-                ("the server", "dim") if own is None else "its own",
-            )
-            for name, own in found.limits.model_dump().items()
-        ],
-        "",
-    )
+    limit_table(output, found.limits, found.default_limits)

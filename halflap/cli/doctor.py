@@ -248,15 +248,18 @@ def foreign(settings: Settings) -> str:
         return ""
     try:
         vault = Vault.from_text(settings.keys) if settings.keys else Vault.from_file(key)
-        with contextlib.closing(
-            sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
-        ) as reading:
+        with read_only(database) as reading:
             canary.check(reading, vault)
     except StoreError as error:
         return error.message
     except sqlite3.Error:  # the store's own check says what is wrong with it
         return ""
     return ""
+
+
+def read_only(database: Path) -> contextlib.closing[sqlite3.Connection]:
+    """Open a store's file without changing it."""
+    return contextlib.closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True))
 
 
 async def store(settings: Settings, server: HttpLine | None) -> Check:
@@ -278,9 +281,7 @@ async def store(settings: Settings, server: HttpLine | None) -> Check:
         return Check("store", "fail", f"process {holder} has it open, and does not answer", mend)
     database = settings.dir / "halflap.db"
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
-        ) as reading:
+        with read_only(database) as reading:
             reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         mend = "put a backup back; do not delete its -wal file, it holds the newest commits"

@@ -24,13 +24,21 @@ from halflap.api.execution_view import (
     StepView,
 )
 from halflap.api.view import InstanceSummary
-from halflap.cli.bulk import bulk_options, do_many, meant, overwriting_line, time_of
+from halflap.cli.bulk import Many, bulk_options, do_many, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.output import Output, ago, full_name, state, took, when
+from halflap.cli.output import Output, ago, full_name, state, took
 from halflap.cli.pauses import whoever
-from halflap.cli.reach import customer_option, speaks
-from halflap.cli.record import event_lines, execution_lines, in_doubt, log_line, name_of, waits
+from halflap.cli.reach import customer_option, patience_option, speaks
+from halflap.cli.record import (
+    clock,
+    event_lines,
+    execution_lines,
+    in_doubt,
+    log_line,
+    name_of,
+    waits,
+)
 from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
 from halflap.lowcode.outline import flow_lines
@@ -42,7 +50,7 @@ LOOKS_EVERY = 0.3
 STATES = get_args(ExecutionState)
 NO_EXECUTIONS = "no executions; an event that arrives starts one"
 
-executions_argument = click.argument("executions_", metavar="EXECUTION…", nargs=-1)
+executions_argument = click.argument("executions", metavar="EXECUTION…", nargs=-1)
 execution_argument = click.argument("execution", metavar="EXECUTION")
 instance_option = click.option("--instance", metavar="NAME", help="The instance, by name or id.")
 NARROWING = (
@@ -65,11 +73,16 @@ def narrowing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda made, option: option(made), reversed(NARROWING), command)
 
 
-def narrowing_query(given: Mapping[str, str | None]) -> dict[str, str | None]:
+def narrowing_query(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of these options as the API's query takes them."""
     customer, instance = apart(given["customer"], given["instance"])
     since, until = (None if at is None else time_of(at) for at in (given["since"], given["until"]))
     return {**given, "customer": customer, "instance": instance, "since": since, "until": until}
+
+
+async def whole(api: Client, execution: str) -> ExecutionView:
+    """An execution in full, by its id; `last` is the newest."""
+    return read(ExecutionView, await api.get(path("executions", execution)))
 
 
 @click.group("executions", cls=CommandGroup)
@@ -85,7 +98,7 @@ def executions() -> None:
 @executions.command("list")
 @narrowing_options
 @click.option("--version", metavar="N|TARGET|HASH", help="Only those of its version, or of a hash.")
-@click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
+@click.option("--state", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
 @click.option("--reason", metavar="TEXT", help="Only those whose reason contains it, as: 401.")
 @click.option(
@@ -100,43 +113,18 @@ def executions() -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 @speaks()
 async def list_executions(
-    api: Client,
-    output: Output,
-    version: str | None,
-    states: str | None,
-    key: str | None,
-    reason: str | None,
-    cause: str | None,
-    status: int | None,
-    parent: str | None,
-    bulk: str | None,
-    failed: bool,
-    limit: int,
-    **narrowing: str | None,
+    api: Client, output: Output, failed: bool, limit: int, **given: Any
 ) -> None:
     """List executions, newest first.
 
     Example: halflap executions list --customer Initech --failed
     """
-    query = narrowing_query(narrowing)
+    query = {**narrowing_query(given), "dead_letters": failed or None}
     found: list[ExecutionSummary] = []
     before: str | None = None
     while len(found) < limit:
-        page = await api.get(
-            "/api/executions",
-            **query,
-            version=version,
-            state=states,
-            key=key,
-            reason=reason,
-            cause=cause,
-            status=status,
-            parent=parent,
-            bulk=bulk,
-            dead_letters=failed or None,
-            limit=min(limit - len(found), 200),
-            before=before,
-        )
+        most = min(limit - len(found), 200)
+        page = await api.get("/api/executions", **query, limit=most, before=before)
         answer = read(ExecutionPage, page)
         found += answer.executions
         before = answer.next
@@ -158,20 +146,14 @@ async def list_executions(
 )
 @speaks()
 async def list_failures(
-    api: Client,
-    output: Output,
-    dismissed: bool,
-    limit: int,
-    **narrowing: str | None,
+    api: Client, output: Output, dismissed: bool, limit: int, **given: Any
 ) -> None:
     """List dead letters by what they failed of, the most first.
 
     Example: halflap executions failures --since 2h
     """
-    query = narrowing_query(narrowing)
-    listed = await api.get(
-        "/api/executions/causes", **query, dismissed=dismissed or None, limit=limit
-    )
+    query = {**narrowing_query(given), "dismissed": dismissed or None, "limit": limit}
+    listed = await api.get("/api/executions/causes", **query)
     found = read(list[CauseView], listed)
     if output.json:
         output.emit_all(found)
@@ -287,21 +269,18 @@ def outline_lines(output: Output, laid: ExecutionOutline) -> None:
 @executions.command("logs")
 @execution_argument
 @click.option("--follow", is_flag=True, help="Go on until it has ended.")
-@speaks()
-async def show_logs(api: Client, output: Output, execution: str, follow: bool) -> None:
+@speaks(find=whole)
+async def show_logs(api: Client, output: Output, found: ExecutionView, follow: bool) -> None:
     """Show what the author's code logged.
 
     Example: halflap executions logs last --follow
     """
-    found = await whole(api, execution)
     after = 0
     while True:
         lines = await api.get(path("executions", found.id, "logs"), after=after)
         for each in read(list[LogView], lines):
             after = each.id
-            if output.json:
-                output.emit(each)
-            else:
+            if not output.emitted(each):
                 log_line(output, each)
         if not follow or found.state in ENDED:
             break
@@ -330,9 +309,7 @@ async def tail_executions(
         change = None if heard is None else read(ChangeView, heard)
         if change is None:
             output.progress((f"following {api.where}; Ctrl-C ends it", "dim"))
-        elif output.json:
-            output.emit(change)
-        else:
+        elif not output.emitted(change):
             await tell(api, output, change, names)
     raise HalflapError(f"the server at {api.where} stopped")
 
@@ -341,16 +318,15 @@ async def tail_executions(
 @execution_argument
 @click.argument("name", metavar="NAME")
 @click.option("--data", metavar="JSON", default="null", help="What the flow gets; null otherwise.")
-@speaks()
+@speaks(find=whole)
 async def signal_execution(
-    api: Client, output: Output, execution: str, name: str, data: str
+    api: Client, output: Output, found: ExecutionView, name: str, data: str
 ) -> None:
     """Send the signal NAME to an execution whose flow waits for it.
 
     Example: halflap executions signal last approved --data '{"by": "Ada"}'
     """
     payload = json_of("--data", data)
-    found = await whole(api, execution)
     sent = read(
         ExecutionSummary, await api.post(path("executions", found.id, "signals", name), payload)
     )
@@ -375,13 +351,9 @@ async def signal_execution(
 async def cancel_execution(
     api: Client,
     output: Output,
-    executions_: tuple[str, ...],
-    reason: str,
-    grace: float | None,
-    where: tuple[str, ...],
-    dry_run: bool,
-    rate: str | None,
-    yes: bool,
+    executions: tuple[str, ...],
+    many: Many | None,
+    **how: Any,
 ) -> None:
     """Cancel executions: at once where they wait, at their next step where they run.
 
@@ -389,21 +361,15 @@ async def cancel_execution(
 
     Example: halflap executions cancel last --reason "a test" --grace 5
     """
-    which = meant(executions_, where, dry_run, rate)
-    if which is not None:
-        how = {"reason": reason, "grace": grace}
-        await do_many(api, output, "cancel", which, dry_run=dry_run, rate=rate, yes=yes, **how)
+    if many is not None:
+        await do_many(api, output, "cancel", many, **how)
         return
-    for execution in executions_:
-        draft = {"reason": reason, "grace": grace}
-        done = await api.post(path("executions", execution, "cancel"), draft)
+    for execution in executions:
+        done = await api.post(path("executions", execution, "cancel"), how)
         found = read(ExecutionSummary, done)
-        if output.json:
-            output.emit(found)
-            continue
         ended = found.state in ENDED
         said = state(found.state) if ended else "ends at its next step, or is cut"
-        output.line(f"{found.id}  ", said)
+        output.answer(found, f"{found.id}  ", said)
 
 
 @executions.command("replay")
@@ -416,7 +382,6 @@ async def cancel_execution(
 )
 @click.option(
     "--version",
-    "number",
     help="On this version: same (its own, with its config), current, a number, a hash, a target; "
     "its instance's otherwise.",
 )
@@ -451,25 +416,22 @@ async def cancel_execution(
 )
 @click.option("--step", metavar="PATH", help="With --done: which step, where several are in doubt.")
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
+@patience_option
 @bulk_options
 @speaks()
 async def replay_execution(
     api: Client,
     output: Output,
-    executions_: tuple[str, ...],
+    executions: tuple[str, ...],
+    many: Many | None,
     start: str | None,
-    number: str | None,
     body: BinaryIO | None,
     headers: tuple[str, ...],
-    repeat: bool,
-    again: bool,
     done: str | None,
     step: str | None,
     wait: bool,
-    where: tuple[str, ...],
-    dry_run: bool,
-    rate: str | None,
-    yes: bool,
+    timeout: float,
+    **how: Any,
 ) -> None:
     """Run executions again: those that failed from the failed step, others from the start.
 
@@ -479,44 +441,46 @@ async def replay_execution(
     Example: halflap executions replay --where state=failed --where since=2h --dry-run
     """
     edit = edited_event(body, headers)
+    how |= {"from": start}
     if step is not None and done is None:
         raise click.UsageError("--step goes with --done")
-    if done is not None and (edit or repeat or start == "start"):
+    if done is not None and (edit or how["repeat"] or start == "start"):
         raise click.UsageError("--done goes without --event, --header, --repeat and --from start")
-    which = meant(executions_, where, dry_run, rate)
-    if which is not None:
-        if wait or edit or done is not None:
-            raise click.UsageError("--wait, --event, --header and --done go with one execution")
-        how = {"from": start, "version": number, "repeat": repeat, "again": again}
-        await do_many(api, output, "replay", which, dry_run=dry_run, rate=rate, yes=yes, **how)
-        return
-    if (edit or done is not None) and len(executions_) > 1:
+    if (edit or done is not None) and len(executions) != 1:
         raise click.UsageError("--event, --header and --done go with one execution")
+    if many is not None:
+        if wait:
+            raise click.UsageError("--wait goes with executions that are named")
+        await do_many(api, output, "replay", many, **how)
+        return
     if wait and not api.runs:
         raise ConfigError(
             "no server runs, so there is nothing to wait for; start one with halflap serve, or leave "
             "out --wait: it runs once a server does"
         )
-    for execution in executions_:
+    if edit:
+        how["event"] = edit
+    if done is not None:
+        how["done"] = {"result": json_of("--done", done), "by": whoever(), "step": step}
+    for execution in executions:
         found = await whole(api, execution)
-        draft: dict[str, Any] = {"from": start, "version": number}
-        draft |= {"repeat": repeat, "again": again} | ({"event": edit} if edit else {})
-        if done is not None:
-            draft["done"] = {"result": json_of("--done", done), "by": whoever(), "step": step}
-        made = read(Replayed, await api.post(path("executions", found.id, "replay"), draft))
+        made = read(Replayed, await api.post(path("executions", found.id, "replay"), how))
         if wait:
-            await ended(api, output, made.execution)
-        elif output.json:
-            output.emit(made)
-        else:
-            how = "from the failed step" if made.from_ == "failed" else "from the start"
-            keys = "new" if made.root == made.execution else "the same"
-            output.line(f"{found.id} is run again {how}: ", (made.execution, "bold"))
-            output.line((f"with {keys} idempotency keys", "dim"))
-            if made.overwrites is not None:
-                overwriting_line(output, found.flow, ago(made.overwrites))
-            if not api.runs:
-                output.note(("It runs once a server does: halflap serve", "yellow"))
+            await ended(api, output, made.execution, timeout)
+        elif not output.emitted(made):
+            replayed_lines(api, output, found, made)
+
+
+def replayed_lines(api: Client, output: Output, found: ExecutionView, made: Replayed) -> None:
+    """Say how an execution is run again."""
+    how = "from the failed step" if made.from_ == "failed" else "from the start"
+    keys = "new" if made.root == made.execution else "the same"
+    output.line(f"{found.id} is run again {how}: ", (made.execution, "bold"))
+    output.line((f"with {keys} idempotency keys", "dim"))
+    if made.overwrites is not None:
+        overwriting_line(output, found.flow, ago(made.overwrites))
+    if not api.runs:
+        output.note(("It runs once a server does: halflap serve", "yellow"))
 
 
 @executions.command("dismiss")
@@ -524,29 +488,19 @@ async def replay_execution(
 @bulk_options
 @speaks()
 async def dismiss_execution(
-    api: Client,
-    output: Output,
-    executions_: tuple[str, ...],
-    where: tuple[str, ...],
-    dry_run: bool,
-    rate: str | None,
-    yes: bool,
+    api: Client, output: Output, executions: tuple[str, ...], many: Many | None
 ) -> None:
     """Take failed executions off the dead letters.
 
     Example: halflap executions dismiss last
     """
-    which = meant(executions_, where, dry_run, rate)
-    if which is not None:
-        await do_many(api, output, "dismiss", which, dry_run=dry_run, rate=rate, yes=yes)
+    if many is not None:
+        await do_many(api, output, "dismiss", many)
         return
-    for execution in executions_:
+    for execution in executions:
         found = await whole(api, execution)
         await api.post(path("executions", found.id, "dismiss"))
-        if output.json:
-            output.emit({"dismissed": found.id})
-        else:
-            output.line(f"dismissed {found.id}")
+        output.answer({"dismissed": found.id}, f"dismissed {found.id}")
 
 
 @click.group("events", cls=CommandGroup)
@@ -567,18 +521,13 @@ events.add_command(send_event)
 @click.option("--body", is_flag=True, help="Only its body, byte for byte.")
 @speaks()
 async def last_event(
-    api: Client,
-    output: Output,
-    customer: str | None,
-    instance: str | None,
-    flow: str | None,
-    body: bool,
+    api: Client, output: Output, body: bool, flow: str | None, **whose: str | None
 ) -> None:
     """Show the newest event: its request, its headers, its body.
 
     Example: halflap events last --flow stock --body > sample.json
     """
-    customer, instance = apart(customer, instance)
+    customer, instance = apart(**whose)
     query = {"customer": customer, "instance": instance, "flow": flow}
     found = read(LastEvent, await api.get("/api/events/last", **query))
     if body:
@@ -587,9 +536,7 @@ async def last_event(
             output.line(raw.decode(errors="replace"))
         else:
             sys.stdout.buffer.write(raw)
-    elif output.json:
-        output.emit(found)
-    else:
+    elif not output.emitted(found):
         event_lines(output, found, whole=True)
         output.next(f"halflap executions show {found.execution}")
 
@@ -621,11 +568,6 @@ def apart(customer: str | None, instance: str | None) -> tuple[str | None, str |
     """A customer and an instance; an instance may be named CUSTOMER/NAME."""
     owner, slash, name = (instance or "").rpartition("/")
     return (owner, name) if slash else (customer, instance)
-
-
-async def whole(api: Client, execution: str) -> ExecutionView:
-    """An execution in full, by its id; `last` is the newest."""
-    return read(ExecutionView, await api.get(path("executions", execution)))
 
 
 async def doubts_below(api: Client, found: ExecutionView) -> dict[str, tuple[str, StepView]]:
@@ -661,22 +603,21 @@ async def tell(api: Client, output: Output, change: ChangeView, names: Mapping[s
     )
 
 
-def clock(at: str) -> str:
-    """A time of the API as the time of day, here."""
-    moment = when(at)
-    return f"{moment.astimezone():%H:%M:%S}" if moment is not None else ""
-
-
-async def ended(api: Client, output: Output, execution: str) -> None:
+async def ended(api: Client, output: Output, execution: str, within: float) -> None:
     """Wait until an execution has ended, and show it; one that failed is an error."""
     found = await whole(api, execution)
     output.progress((f"running {execution} …", "dim"))
+    end = asyncio.get_running_loop().time() + within
     while found.state not in ENDED:
+        if asyncio.get_running_loop().time() > end:
+            see = output.command(f"halflap executions show {execution}")
+            raise HalflapError(
+                f"{execution} is still {found.state} after {within:g} s; it goes on at the server. "
+                f"See: {see}"
+            )
         await asyncio.sleep(LOOKS_EVERY)
         found = await whole(api, execution)
-    if output.json:
-        output.emit(found)
-    else:
+    if not output.emitted(found):
         execution_lines(output, found, [], await doubts_below(api, found))
     if found.state == "failed":
         raise click.exceptions.Exit(1)

@@ -12,6 +12,8 @@ from halflap.store.protocol import Journal
 MOST_WAITING = 500
 """So many changes may wait to be shown; beyond that they are counted."""
 
+WAITS = frozenset({"sleep", "signal", "call"})
+
 MOST_LINES = 100
 """So many steps and log lines of one execution are shown; beyond that they are counted."""
 
@@ -141,7 +143,6 @@ def innermost(failure: Failure, step: Failure | None) -> Failure:
 
 
 def is_shown(record: Record) -> bool:
-    """Return whether a step has a line: not what only parses the event, and no sleep before its
-    end.
-    """
-    return record.kind != "trigger" and (record.kind != "sleep" or record.status == "succeeded")
+    """Return whether a step has a line: not what only parses the event, nor what still waits."""
+    waits = record.kind in WAITS and record.status == "retrying"
+    return record.kind != "trigger" and not waits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from halflap.api.view import (
     Rotated,
     UpgradePlan,
 )
+from halflap.cli.amount import Lasting, changed, retention_options, retention_table
 from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.config import added, config_options, filled, version_of
@@ -22,15 +23,23 @@ from halflap.cli.moves import Move, repeated, settle
 from halflap.cli.output import Output, ago, full_name, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
-from halflap.cli.reach import customer_option, speaks, sure
-from halflap.cli.retention import changed, retention_options, retention_table
-from halflap.cli.tokens import Lasting
+from halflap.cli.reach import customer_option, patience_option, speaks, sure, yes_option
 from halflap.errors import ConfigError
 
-instance_argument = click.argument("instance", metavar="INSTANCE")
-patience_option = click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for it."
-)
+flow_option = click.option("--flow", metavar="NAME", help="Only this flow of it.")
+
+
+def instance_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and the option that name an instance."""
+    return click.argument("instance", metavar="INSTANCE")(customer_option(command))
+
+
+async def find(api: Client, instance: str, customer: str | None) -> InstanceView:
+    """An instance by its id, its name, or CUSTOMER/NAME."""
+    owner, slash, name = instance.rpartition("/")
+    if slash:
+        instance, customer = name, owner
+    return read(InstanceView, await api.get(path("instances", instance), customer=customer))
 
 
 @click.group("instances", cls=CommandGroup)
@@ -78,18 +87,16 @@ async def list_instances(
 
 
 @instances.command("show")
-@instance_argument
-@customer_option
+@instance_options
 @click.option("--secrets", "shows_secrets", is_flag=True, help="Show what senders sign with, too.")
-@speaks()
+@speaks(find=find)
 async def show_instance(
-    api: Client, output: Output, instance: str, customer: str | None, shows_secrets: bool
+    api: Client, output: Output, found: InstanceView, shows_secrets: bool
 ) -> None:
     """Show an instance: its URLs, its config, what it made at apps, what was refused.
 
     Example: halflap instances show Initech/warehouse
     """
-    found = await find(api, instance, customer)
     secrets: dict[str, str] = {}
     if shows_secrets:
         secrets = await api.get(path("instances", found.id, "secrets"))
@@ -138,15 +145,14 @@ async def show_instance(
 
 
 @instances.command("rotate")
-@instance_argument
+@instance_options
 @click.argument("flow")
-@customer_option
 @click.option(
     "--grace", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 7d; 24h by default."
 )
-@speaks()
+@speaks(find=find)
 async def rotate_secret(
-    api: Client, output: Output, instance: str, flow: str, customer: str | None, grace: int
+    api: Client, output: Output, found: InstanceView, flow: str, grace: int
 ) -> None:
     """Give the URL of a flow another secret. What was signed with the former is taken for a while.
 
@@ -155,7 +161,6 @@ async def rotate_secret(
 
     Example: halflap instances rotate Initech/warehouse incoming
     """
-    found = await find(api, instance, customer)
     at = path("instances", found.id, "secrets", flow)
     made = read(Rotated, await api.post(at, {"grace_seconds": grace}))
     if output.emitted(made):
@@ -167,13 +172,10 @@ async def rotate_secret(
 
 
 @instances.command("retention")
-@instance_argument
-@customer_option
+@instance_options
 @retention_options
-@speaks()
-async def retain_instance(
-    api: Client, output: Output, instance: str, customer: str | None, **given: Any
-) -> None:
+@speaks(find=find)
+async def retain_instance(api: Client, output: Output, found: InstanceView, **given: Any) -> None:
     """Show or say for how long what has ended of an instance is kept.
 
     Each is a number of days, or `default` for what its customer, its integration or the server says.
@@ -181,7 +183,6 @@ async def retain_instance(
 
     Example: halflap instances retention Initech/warehouse --execution 90 --payload 7
     """
-    found = await find(api, instance, customer)
     if (said := changed(found.retention, given)) is not None:
         at = path("instances", found.id, "retention")
         found = read(InstanceView, await api.request("PUT", at, said))
@@ -233,17 +234,15 @@ async def add_instance(
 
 
 @instances.command("configure")
-@instance_argument
-@customer_option
+@instance_options
 @config_options
 @click.option("--activate", "activates", is_flag=True, help="Activate it, too.")
 @patience_option
-@speaks()
+@speaks(find=find)
 async def configure_instance(
     api: Client,
     output: Output,
-    instance: str,
-    customer: str | None,
+    found: InstanceView,
     answers: tuple[str, ...],
     links: tuple[str, ...],
     activates: bool,
@@ -257,7 +256,6 @@ async def configure_instance(
 
     Example: halflap instances configure Initech/warehouse --config greeting=Hello --activate
     """
-    found = await find(api, instance, customer)
     wanted = await version_of(api, found.integration, found.version.hash, None)
     config, chosen = await filled(
         api, output, found.customer_name, wanted, answers, links, known=found
@@ -269,8 +267,7 @@ async def configure_instance(
 
 
 @instances.command("activate")
-@instance_argument
-@customer_option
+@instance_options
 @click.option(
     "--catch-up", "catches_up", is_flag=True, help="Then ask the triggers that can what was missed."
 )
@@ -278,12 +275,11 @@ async def configure_instance(
     "--since", metavar="TIME", help="With --catch-up: a time, or as long ago as 2h or 7d."
 )
 @patience_option
-@speaks()
+@speaks(find=find)
 async def activate_instance(
     api: Client,
     output: Output,
-    instance: str,
-    customer: str | None,
+    found: InstanceView,
     catches_up: bool,
     since: str | None,
     timeout: float,
@@ -298,7 +294,6 @@ async def activate_instance(
     """
     if since is not None and not catches_up:
         raise click.UsageError("--since goes with --catch-up")
-    found = await find(api, instance, customer)
     query: dict[str, Any] = {"catch_up": "true"} if catches_up else {}
     query |= {} if since is None else {"since": time_of(since)}
     move = Move("activate", "activating", "active", query=query)
@@ -332,15 +327,10 @@ async def upgrade_instance(
     customer: str | None,
     number: str | None,
     meant: bool,
-    integration: str | None,
-    stages: str | None,
-    most_failed: str | None,
-    between: int | None,
-    dry_run: bool,
-    yes: bool,
     answers: tuple[str, ...],
     links: tuple[str, ...],
     timeout: float,
+    **many: Any,
 ) -> None:
     """Move an instance to another version of its integration; asks for what its config needs.
 
@@ -353,20 +343,12 @@ async def upgrade_instance(
 
     Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """
-    many = (integration, stages, most_failed, between)
     if meant:
-        if instance is not None or integration is None or answers or links:
+        if instance is not None or many["integration"] is None or answers or links:
             raise click.UsageError("--all goes with --integration NAME, and names no instance")
-        draft = {
-            "version": number or "latest",
-            "customer": customer,
-            "stages": stages.split(",") if stages else [],
-            "most_failed": most_failed or "10%",
-            "between": between or 0,
-        }
-        await upgrade_all(api, output, integration, draft, dry_run=dry_run, yes=yes)
+        await upgrade_all(api, output, customer=customer, number=number, **many)
         return
-    if any(each is not None for each in many) or dry_run or yes:
+    if any(many.values()):
         raise click.UsageError(
             "--integration, --stages, --most-failed, --between, --dry-run and --yes go with --all"
         )
@@ -383,10 +365,7 @@ async def upgrade_instance(
                     f"halflap instances configure {named} --config NAME=VALUE --activate"
                 )
             )
-        if output.json:
-            output.emit(found)
-        else:
-            output.line(f"{found.name} has version {wanted.number} already")
+        output.answer(found, f"{found.name} has version {wanted.number} already")
         return
     config, chosen = await added(api, output, found, wanted, answers, links)
     draft = {"version": wanted.hash, "config": config, "connections": chosen}
@@ -397,15 +376,24 @@ async def upgrade_instance(
 async def upgrade_all(
     api: Client,
     output: Output,
-    integration: str,
-    draft: dict[str, Any],
     *,
+    integration: str,
+    customer: str | None,
+    number: str | None,
+    stages: str | None,
+    most_failed: str | None,
+    between: int | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Say how many instances would be moved; unless that is all, move them, and show the progress."""
-    if draft["version"] == "latest":
-        draft["version"] = (await version_of(api, integration, None, None)).hash
+    draft = {
+        "version": number or (await version_of(api, integration, None, None)).hash,
+        "customer": customer,
+        "stages": stages.split(",") if stages else [],
+        "most_failed": most_failed or "10%",
+        "between": between or 0,
+    }
     at = path("integrations", integration, "upgrade")
     plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
     if dry_run and output.json:
@@ -423,19 +411,17 @@ async def upgrade_all(
 
 
 @instances.command("disable")
-@instance_argument
-@customer_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@instance_options
+@yes_option
 @click.option(
     "--abandon", is_flag=True, help="Leave behind what cannot be taken down; it is tried again."
 )
 @patience_option
-@speaks()
+@speaks(find=find)
 async def disable_instance(
     api: Client,
     output: Output,
-    instance: str,
-    customer: str | None,
+    found: InstanceView,
     yes: bool,
     abandon: bool,
     timeout: float,
@@ -448,7 +434,6 @@ async def disable_instance(
 
     Example: halflap instances disable Initech/warehouse
     """
-    found = await find(api, instance, customer)
     if output.asks:  # a script has decided
         named = full_name(found)
         sure(yes, f"Disable {named}: close its URLs, end what runs, run its teardown?")
@@ -458,16 +443,14 @@ async def disable_instance(
 
 
 @instances.command("pause")
-@instance_argument
-@customer_option
-@click.option("--flow", metavar="NAME", help="Only this flow of it.")
+@instance_options
+@flow_option
 @click.option("--reason", default="", help="Why; it is shown where it stands still.")
-@speaks()
+@speaks(find=find)
 async def pause_instance(
     api: Client,
     output: Output,
-    instance: str,
-    customer: str | None,
+    found: InstanceView,
     flow: str | None,
     reason: str,
 ) -> None:
@@ -477,46 +460,40 @@ async def pause_instance(
 
     Example: halflap instances pause Initech/warehouse --flow stock --reason "Acme is down"
     """
-    found = await find(api, instance, customer)
     await stand_still(api, output, "instances", found, reason, flow)
 
 
 @instances.command("resume")
-@instance_argument
-@customer_option
-@click.option("--flow", metavar="NAME", help="Only this flow of it.")
-@speaks()
+@instance_options
+@flow_option
+@speaks(find=find)
 async def resume_instance(
-    api: Client, output: Output, instance: str, customer: str | None, flow: str | None
+    api: Client, output: Output, found: InstanceView, flow: str | None
 ) -> None:
     """Let an instance, or one flow of it, go on; what else is paused stays so.
 
     Example: halflap instances resume Initech/warehouse
     """
-    await go_on(api, output, "instances", await find(api, instance, customer), flow)
+    await go_on(api, output, "instances", found, flow)
 
 
 @instances.command("pairs")
-@instance_argument
-@customer_option
+@instance_options
 @click.option("--of", metavar="NAME", help="Only those of this name in the integration.")
-@click.option("--id", "record", metavar="ID", help="Only that of the record with this id.")
+@click.option("--id", metavar="ID", help="Only that of the record with this id.")
 @click.option("--side", metavar="SIDE", help="The side that has the ID; any, where left out.")
 @click.option("--forget", is_flag=True, help="Forget it: its records belong together no more.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
-@speaks()
+@speaks(find=find)
 async def pairs_of_instance(
     api: Client,
     output: Output,
-    instance: str,
-    customer: str | None,
-    of: str | None,
-    record: str | None,
-    side: str | None,
+    found: InstanceView,
     forget: bool,
     yes: bool,
     limit: int,
+    **which: str | None,
 ) -> None:
     """Show which record at one app is which at the other.
 
@@ -524,8 +501,7 @@ async def pairs_of_instance(
 
     Example: halflap instances pairs Initech/warehouse --of accounts --id acc_1
     """
-    found = await find(api, instance, customer)
-    wanted = Wanted(of, record, side)
+    wanted = Wanted(**which)
     if forget:
         await forget_pair(api, output, found, wanted, yes=yes)
     else:
@@ -533,18 +509,14 @@ async def pairs_of_instance(
 
 
 @instances.command("remove")
-@instance_argument
-@customer_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@speaks()
-async def remove_instance(
-    api: Client, output: Output, instance: str, customer: str | None, yes: bool
-) -> None:
+@instance_options
+@yes_option
+@speaks(find=find)
+async def remove_instance(api: Client, output: Output, found: InstanceView, yes: bool) -> None:
     """Remove an instance that is disabled, or was never activated.
 
     Example: halflap instances remove Initech/warehouse
     """
-    found = await find(api, instance, customer)
     named = full_name(found)
     if found.state not in ("disabled", "configured"):
         raise ConfigError(
@@ -553,17 +525,7 @@ async def remove_instance(
         )
     sure(yes, f"Remove {named} ({found.id}), its URLs, its config and what its flows kept?")
     await api.delete(path("instances", found.id))
-    if output.emitted({"removed": found.id}):
-        return
-    output.line(f"removed {named}")
-
-
-async def find(api: Client, named: str, customer: str | None) -> InstanceView:
-    """An instance by its id, its name, or CUSTOMER/NAME."""
-    owner, slash, name = named.rpartition("/")
-    if slash:
-        named, customer = name, owner
-    return read(InstanceView, await api.get(path("instances", named), customer=customer))
+    output.answer({"removed": found.id}, f"removed {named}")
 
 
 async def configured(

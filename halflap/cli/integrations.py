@@ -62,15 +62,10 @@ async def offer_integration(
     at = path("integrations", integration, "offer")
     if withdraw:
         await api.delete(at)
-        if output.json:
-            output.emit({"withdrawn": integration})
-        else:
-            output.line(f"{integration} is offered no longer")
+        output.answer({"withdrawn": integration}, f"{integration} is offered no longer")
         return
     offered = read(OfferView, await api.request("PUT", at, {"version": version}))
-    if output.emitted(offered):
-        return
-    output.line(f"offered {integration} version {offered.version.number}")
+    output.answer(offered, f"offered {integration} version {offered.version.number}")
 
 
 @integrations.command("endpoint")

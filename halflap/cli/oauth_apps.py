@@ -9,7 +9,7 @@ from halflap.cli import ask
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
-from halflap.cli.reach import speaks, sure
+from halflap.cli.reach import speaks, sure, yes_option
 
 
 @click.group("oauth-apps", cls=CommandGroup)
@@ -81,14 +81,12 @@ async def set_oauth_app(
         "origins": list(origins),
     }
     stored = read(OAuthAppView, await api.request("PUT", path("oauth-apps", component), draft))
-    if output.emitted(stored):
-        return
-    output.line(("stored ", ""), (component, "bold"), f": {', '.join(stored.origins)}")
+    output.answer(stored, "stored ", (component, "bold"), f": {', '.join(stored.origins)}")
 
 
 @oauth_apps.command("remove")
 @click.argument("component")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @speaks()
 async def remove_oauth_app(api: Client, output: Output, component: str, yes: bool) -> None:
     """Remove the team's own OAuth app of a component: nobody can sign in through it any more.
@@ -97,6 +95,4 @@ async def remove_oauth_app(api: Client, output: Output, component: str, yes: boo
     """
     sure(yes, f"Remove your team's OAuth app of {component}, and its secret?")
     await api.delete(path("oauth-apps", component))
-    if output.emitted({"removed": component}):
-        return
-    output.line(f"removed the OAuth app of {component}")
+    output.answer({"removed": component}, f"removed the OAuth app of {component}")

@@ -89,6 +89,11 @@ class Output:
             self.emit(value)
         return self.json
 
+    def answer(self, value: Any, *parts: Part) -> None:
+        """A value as JSON where that is wanted, else a line that says it."""
+        if not self.emitted(value):
+            self.line(*parts)
+
     def emit_all(self, values: Iterable[Any]) -> None:
         """Values as JSON, one a line."""
         for each in values:

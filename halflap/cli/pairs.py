@@ -75,9 +75,8 @@ async def forget_pair(
     side = next(each for each, id in pair.ids.items() if id == wanted.id)
     at = path("instances", instance.id, "pairs", pair.pairs)
     gone = read(PairView, await api.delete(at, id=wanted.id, side=side))
-    if output.emitted({"forgot": gone.model_dump()}):
-        return
-    output.line(f"forgot the pair of {gone.pairs}: {records(gone)}")
+    told = f"forgot the pair of {gone.pairs}: {records(gone)}"
+    output.answer({"forgot": gone.model_dump()}, told)
 
 
 async def asked(

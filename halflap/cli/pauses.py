@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
+from typing import Any
 
-from halflap.api.view import CustomerDetail, InstanceView, PauseView
+from halflap.api.view import CustomerDetail, InstanceSummary, InstanceView, PauseView
 from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, ago, full_name, quoted
 
@@ -38,10 +39,13 @@ async def go_on(
         output.emit_all(paused)
         return
     output.line("resumed ", (name_of(found, flow), "bold"))
-    owners = (found.id, found.customer if isinstance(found, InstanceView) else "")
-    left = [each for each in paused if each.id in owners]
-    for each in left:
-        output.line("  ", (f"still paused: {told(each)}", "yellow"))
+    customer = found.customer if isinstance(found, InstanceView) else found.id
+    listed: Any = await api.get("/api/instances", customer=customer) if paused else []
+    for each in read(list[InstanceSummary], listed):
+        if customer == found.id or each.id == found.id:
+            whose = f"{full_name(each)}: " if customer == found.id else ""
+            for pause in each.paused:
+                output.line("  ", (f"still paused: {whose}{told(pause)}", "yellow"))
 
 
 def told(paused: PauseView) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
@@ -19,14 +20,25 @@ from halflap.server.settings import PREFIX, Settings
 Call = Callable[..., Coroutine[Any, Any, None]]
 
 customer_option = click.option("--customer", metavar="NAME", help="The customer, by name or id.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+patience_option = click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for it."
+)
 
 
-def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Callable[..., None]]:
+def speaks(
+    *,
+    find: Callable[..., Coroutine[Any, Any, Any]] | None = None,
+    make: bool = False,
+    connects: bool = True,
+) -> Callable[[Call], Callable[..., None]]:
     """Make a command of an `async def` whose first arguments are the API's client and the output.
 
+    With `find`, the third is what that finds by the arguments and options that it is named after.
     `make` allows it to make a store where there is none yet. Without `connects`, it gets the
     settings in the client's place.
     """
+    names = [] if find is None else list(inspect.signature(find).parameters)[1:]
 
     def decorate(call: Call) -> Callable[..., None]:
         @click.option(
@@ -75,7 +87,9 @@ def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Cal
                 await call(settings, output, **given)
                 return
             async with Client.connect(settings, make=make) as api:
-                await call(api, output, **given)
+                named = [given.pop(each) for each in names]
+                found = () if find is None else (await find(api, *named),)
+                await call(api, output, *found, **given)
 
         return command
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 import tempfile
 from collections import Counter
@@ -12,10 +11,12 @@ from typing import Any, cast
 
 import anyio.to_thread
 import click
+import msgspec
 from pydantic import SecretStr
 
 from halflap.api import payload
 from halflap.api.recordings import RecordingPage, RecordingView
+from halflap.cli.ask import pairs
 from halflap.cli.client import Client, path, read
 from halflap.cli.executions import apart, instance_option
 from halflap.cli.output import Output, inline
@@ -27,7 +28,7 @@ from halflap.engine.executor import Work
 from halflap.engine.integration import load_integration
 from halflap.engine.lock import unsatisfied
 from halflap.engine.shadow import Difference, NoEgress, Original, Shadowed, hold_back, shadow
-from halflap.errors import ConfigError, HalflapError
+from halflap.errors import HalflapError
 from halflap.model import Event, Failure, FlowKey, Outcome, Record, Start
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
@@ -105,7 +106,7 @@ async def shadow_command(
     found = await integration_of(api, project, name, number)
     customer, instance = apart(customer, instance)
     which = {"customer": customer, "instance": instance, "flow": flow}
-    given = dict(split(each) for each in answers)
+    given = pairs(answers, "--config")
     sys.addaudithook(hold_back)
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
@@ -219,47 +220,17 @@ def work_of(integration: Integration[Any], was: RecordingView, answers: Mapping[
 
 def original(was: RecordingView) -> Original:
     """A recording as the execution that it was."""
-    event, instance = was.event, was.instance["id"]
-    key = FlowKey(was.customer["id"], instance, was.integration, was.flow, was.version, 0)
-    parts: dict[str, Any] = {
-        **event,
-        "headers": tuple((name, value) for name, value in event["headers"]),
-        "body": data(event["body"]) or b"",
-    }
-    arrived = Event(**parts)
-    failure = None if was.failure is None else Failure(**was.failure)
-    state: Any = was.state
+    customer, instance = was.customer["id"], was.instance["id"]
+    key = FlowKey(customer, instance, was.integration, was.flow, was.version, 0)
+    event = msgspec.convert(was.event, Event)
+    failure = msgspec.convert(was.failure, Failure | None)
+    state, result = cast(Any, was.state), msgspec.convert(was.result, bytes | None)
     return Original(
-        Start(was.execution, key, arrived, was.root, key=was.key),
+        Start(was.execution, key, event, was.root, key=was.key),
         was.accepted_at,
-        [record(each) for each in was.steps],
-        Outcome(state, was.reason, data(was.result), failure),
+        msgspec.convert(was.steps, list[Record]),
+        Outcome(state, was.reason, result, failure),
     )
-
-
-def record(step: Row) -> Record:
-    """A step as it was recorded."""
-    failure = None if step["failure"] is None else Failure(**step["failure"])
-    parts: dict[str, Any] = {
-        **step,
-        "inputs": data(step["inputs"]),
-        "result": data(step["result"]),
-        "failure": failure,
-    }
-    return Record(**parts)
-
-
-def data(text: str | None) -> bytes | None:
-    """Bytes that crossed as text."""
-    return None if text is None else base64.b64decode(text)
-
-
-def split(answer: str) -> tuple[str, str]:
-    """`NAME=VALUE`."""
-    name, equals, value = answer.partition("=")
-    if not equals:
-        raise ConfigError(f"--config {answer}: it is NAME=VALUE")
-    return name, value
 
 
 def told(done: Shadowed, was: RecordingView) -> Row:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from halflap.api.view import Minted, TokenView
+from halflap.cli.amount import Lasting
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
-from halflap.sdk.duration import duration
-
-
-class Lasting(click.ParamType[int]):
-    """A duration, such as `15m`, `24h` or `1h 30m`; its seconds."""
-
-    name = "while"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """The seconds."""
-        if isinstance(value, int):
-            return value
-        try:
-            return int(duration(value).total_seconds())
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.group("tokens", cls=CommandGroup)
@@ -112,6 +95,4 @@ async def revoke_token(api: Client, output: Output, id: str) -> None:
     Example: halflap tokens revoke tok_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
     await api.delete(path("tokens", id))
-    if output.emitted({"revoked": id}):
-        return
-    output.line(f"revoked {id}")
+    output.answer({"revoked": id}, f"revoked {id}")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -282,6 +283,11 @@ def test_customers_and_instances_are_paused_and_resumed(project):
     assert "paused" in ok("customers", "list")
     resumed = ok("instances", "resume", "orders", "--flow", "incoming")
     assert "still paused: customer" in resumed
+    ok("instances", "pause", "orders", "--reason", "a move")
+    resumed = ok("customers", "resume", "Initech")
+    assert re.search(r"still paused: Initech/orders: instance .*: a move", resumed)
+    ok("instances", "resume", "orders")
+    ok("customers", "pause", "Initech")
     assert ok("customers", "resume", "Initech") == "resumed Initech\n"
     assert plain("instances", "list")["paused"] == []
 
@@ -653,6 +659,12 @@ async def test_what_happened_is_shown_and_run_again(project, served):
         again = await asyncio.to_thread(run, "executions", "replay", good["id"], "--wait")
         assert again.exit_code == 0
         assert '"A 1"' in again.stdout
+        await asyncio.to_thread(ok, "instances", "pause", "orders")
+        wait = ("executions", "replay", good["id"], "--wait", "--timeout", "0.2", "--again")
+        waited = await asyncio.to_thread(refused, *wait)
+        assert "is still queued after 0.2 s; it goes on at the server" in waited
+        assert "See: halflap executions show exe_" in waited
+        await asyncio.to_thread(ok, "instances", "resume", "orders")
         assert await typed("executions", "dismiss", last["id"]) == {"dismissed": last["id"]}
         assert "has ended already" in await asyncio.to_thread(
             refused, "executions", "signal", good["id"], "approved", "--data", '{"by": "Ada"}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,21 @@ class Journal:
 
     async def logs(self, execution: str, after: int) -> list[Any]:
         return []
+
+
+async def test_a_step_that_waits_is_shown_once_it_is_over() -> None:
+    text = io.StringIO()
+    journal = Journal()
+    feed = Feed(cast(Any, journal), Screen(Console(file=text, width=200, highlight=False)))
+    seen = ShownParts(0)
+    waits = replace(record(1), kind="signal", title="Wait for approved", status="retrying")
+    journal.found = [waits]
+    await feed._steps("orders", "exe_1", seen)
+    assert text.getvalue() == ""
+    journal.found = [replace(waits, status="succeeded")]
+    await feed._steps("orders", "exe_1", seen)
+    assert text.getvalue().count("Wait for approved") == 1
+    assert "retrying" not in text.getvalue()
 
 
 async def test_thousands_of_steps_are_counted_and_what_failed_is_shown(tmp_path: Path) -> None:
