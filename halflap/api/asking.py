@@ -16,6 +16,7 @@ from halflap.api.door import ACCESS, SCOPE
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
 from halflap.errors import InvalidEvent
+from halflap.model import Customer, Execution, Instance, StoredConnection
 from halflap.sdk import codec
 from halflap.sdk.decoding import decode_json
 
@@ -142,6 +143,34 @@ Whose = Annotated[
     str | None,
     Query(description="The customer, by id or name, where a name alone is not enough."),
 ]
+
+
+async def instance_of(instance: str, operations: Ops, customer: Whose = None) -> Instance:
+    """The instance that a route's path names, by id or name."""
+    return await operations.instances.find(instance, customer)
+
+
+async def connection_of(
+    connection: str, operations: Ops, customer: Whose = None
+) -> StoredConnection:
+    """The connection that a route's path names, by id or name."""
+    return await operations.connections.find(connection, customer)
+
+
+async def customer_of(customer: str, operations: Ops) -> Customer:
+    """The customer that a route's path names, by id or name."""
+    return await operations.catalogue.customers.get(customer)
+
+
+async def execution_of(execution: str, operations: Ops) -> Execution:
+    """The execution that a route's path names, by id; `last` is the newest."""
+    return await operations.executions.find(execution)
+
+
+OneInstance = Annotated[Instance, Depends(instance_of)]
+OneConnection = Annotated[StoredConnection, Depends(connection_of)]
+OneCustomer = Annotated[Customer, Depends(customer_of)]
+OneExecution = Annotated[Execution, Depends(execution_of)]
 LARGEST_PAGE = 1_000
 NEXT = "halflap-next"
 After = Annotated[

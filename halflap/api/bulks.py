@@ -75,14 +75,10 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
     """Return the filter of the selected executions, by ids."""
     owner, within = await whose(operations, where.customer, where.instance)
     return Filter(
+        **where.model_dump(include={"flow", "key", "reason", "cause", "status"}),
         customer=owner,
         instance=within,
-        flow=where.flow,
         states=states(where.state),
-        key=where.key,
-        reason=where.reason,
-        cause=where.cause,
-        status=where.status,
         since=moment("where.since", where.since),
         until=moment("where.until", where.until),
     )

@@ -10,6 +10,7 @@ from fastapi import Response
 from halflap.api.asking import (
     LARGEST_PAGE,
     After,
+    OneConnection,
     Ops,
     PageSize,
     Whose,
@@ -78,18 +79,16 @@ async def end_authorization(answer: Authorized, operations: Ops) -> Response:
 
 @router.get("/{connection}", response_model=ConnectionDetail)
 @for_customers
-async def get_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+async def get_connection(stored: OneConnection, operations: Ops) -> Response:
     """A connection, by id or name, with its limits and what waits for it."""
-    stored = await operations.connections.find(connection, customer)
     return exact(await connection_detail(stored, operations))
 
 
 @router.put("/{connection}/limits", response_model=ConnectionDetail)
 async def limit_connection(
-    connection: str, limits: ConnectionLimitsView, operations: Ops, customer: Whose = None
+    stored: OneConnection, limits: ConnectionLimitsView, operations: Ops
 ) -> Response:
     """Give a connection limits of its own, in the place of those that its type declares."""
-    stored = await operations.connections.find(connection, customer)
     connections = operations.catalogue.connections
     await connections.limit(stored.id, ConnectionLimits(**limits.model_dump()))
     return exact(await connection_detail(await connections.get(stored.id), operations))
@@ -98,10 +97,9 @@ async def limit_connection(
 @router.patch("/{connection}", response_model=ConnectionView)
 @for_customers
 async def change_connection(
-    connection: str, change: ConnectionChange, operations: Ops, customer: Whose = None
+    stored: OneConnection, change: ConnectionChange, operations: Ops
 ) -> Response:
     """Change a connection: what is left out stays, null clears; tested before it is saved."""
-    stored = await operations.connections.find(connection, customer)
     changed = await operations.connections.change(
         stored, change.name, change.values, test=change.test
     )
@@ -110,28 +108,25 @@ async def change_connection(
 
 @router.delete("/{connection}", status_code=204)
 @for_customers
-async def remove_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+async def remove_connection(stored: OneConnection, operations: Ops) -> Response:
     """Remove a connection that no instance uses."""
-    stored = await operations.connections.find(connection, customer)
     await operations.catalogue.connections.remove(stored.id)
     return Response(status_code=204)
 
 
 @router.post("/{connection}/test", response_model=ConnectionView)
 @for_customers
-async def try_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+async def try_connection(stored: OneConnection, operations: Ops) -> Response:
     """Test a connection at the app."""
-    stored = await operations.connections.find(connection, customer)
     return await shown(await operations.connections.test(stored), operations)
 
 
 @router.post("/{connection}/authorize")
 @for_customers
 async def begin_authorization(
-    connection: str, draft: AuthorizationDraft, operations: Ops, customer: Whose = None
+    stored: OneConnection, draft: AuthorizationDraft, operations: Ops
 ) -> AuthorizationView:
     """Begin a sign-in at the app: where to send the browser."""
-    stored = await operations.connections.find(connection, customer)
     begun = await operations.connections.authorize(stored, draft.redirect_uri)
     return AuthorizationView.of(begun)
 

@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from halflap.api.asking import (
     LARGEST_PAGE,
     After,
+    OneCustomer,
     Ops,
     PageSize,
     Wait,
@@ -45,7 +46,7 @@ async def list_customers(
     limit: PageSize = LARGEST_PAGE,
 ) -> list[CustomerView]:
     """All customers, by name."""
-    paused = {each.what: each for each in await operations.pauses.list()}
+    paused = {each.what: each for each in await operations.engine.paused()}
     customers = operations.catalogue.customers
     if external_id is None:
         found = await customers.list(after, limit)
@@ -65,56 +66,50 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
 
 @router.get("/{customer}")
 @for_customers
-async def get_customer(customer: str, operations: Ops) -> CustomerDetail:
+async def get_customer(found: OneCustomer, operations: Ops) -> CustomerDetail:
     """A customer, by id or name, with its limits and what it has running and queued."""
-    found = await operations.catalogue.customers.get(customer)
     return await customer_detail(found, operations)
 
 
 @router.put("/{customer}/limits")
-async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> CustomerDetail:
+async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> CustomerDetail:
     """Give a customer limits of its own, in place of those that it had."""
-    found = await operations.catalogue.customers.get(customer)
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
     return await customer_detail(found, operations)
 
 
 @router.put("/{customer}/retention")
 async def retain_customer(
-    customer: str, retention: RetentionView, operations: Ops
+    found: OneCustomer, retention: RetentionView, operations: Ops
 ) -> CustomerDetail:
     """Say for how long what ends of a customer is kept, in place of what it said before."""
-    found = await operations.store.catalogue.customers.get(customer)
-    await operations.retaining.put(found.id, Retention(**retention.model_dump()))
+    await operations.retentions.put(found.id, Retention(**retention.model_dump()))
     return await customer_detail(found, operations)
 
 
 @router.get("/{customer}/erasure")
-async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
+async def plan_erasure(found: OneCustomer, operations: Ops) -> ErasureView:
     """Return what erasing a customer would remove, and what has to be done before."""
-    found = await operations.catalogue.customers.get(customer)
     return ErasureView.of(await operations.erasure.plan(found.id))
 
 
 @router.post("/{customer}/erasure")
 async def erase_customer(
-    customer: str, draft: ErasureDraft, operations: Ops, response: Response, wait: Wait = 600
+    found: OneCustomer, draft: ErasureDraft, operations: Ops, response: Response, wait: Wait = 600
 ) -> ErasureView:
     """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there.
 
     Where that takes longer than `wait`, the answer is 202, and `left` says how much there is still:
     ask again.
     """
-    found = await operations.catalogue.customers.get(customer)
     done = await operations.erasure.erase(found.id, draft.by, wait)
     response.status_code = 202 if done.left else 200
     return ErasureView.of(done)
 
 
 @router.delete("/{customer}", status_code=204)
-async def remove_customer(customer: str, operations: Ops) -> Response:
+async def remove_customer(found: OneCustomer, operations: Ops) -> Response:
     """Remove a customer that has no instances and no connections."""
-    found = await operations.catalogue.customers.get(customer)
     await operations.deployer.remove_customer(found.id)
     return Response(status_code=204)
 
@@ -127,14 +122,14 @@ def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerV
 async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
     """A customer with its limits and its load."""
     journal = operations.journal
-    paused = {each.what: each for each in await operations.pauses.list()}
+    paused = {each.what: each for each in await operations.engine.paused()}
     load = await journal.load(customer.id, MOST_COUNTED)
     return CustomerDetail.of(
         customer_view(customer, paused.get(customer.id)),
         limits=await journal.limits(customer.id),
         default_limits=journal.default_limits,
-        retention=await operations.retaining.of(customer.id),
-        default_retention=operations.retaining.default,
+        retention=await operations.retentions.get(customer.id),
+        default_retention=operations.retentions.default,
         running=load.running,
         queued=load.queued,
     )

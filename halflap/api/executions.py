@@ -9,6 +9,7 @@ from fastapi import Body, Depends, Header, Query, Response
 
 from halflap.api.asking import (
     LARGEST_NUMBER,
+    OneExecution,
     Ops,
     Whose,
     exact,
@@ -19,6 +20,7 @@ from halflap.api.asking import (
 from halflap.api.execution_view import (
     Cancellation,
     CauseView,
+    ChildView,
     ExecutionOutline,
     ExecutionPage,
     ExecutionSummary,
@@ -34,7 +36,6 @@ from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
     cause_views,
-    child_view,
     edit_of,
     log_view,
     moment,
@@ -152,31 +153,23 @@ async def version_of(
 
 @router.get("/executions/{execution}", response_model=ExecutionView)
 @for_customers
-async def get_execution(execution: str, operations: Ops) -> Response:
+async def get_execution(found: OneExecution, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
-    found = await operations.executions.find(execution)
     detail = await operations.executions.detail(found)
     [summary] = await summaries(operations, [found])
     view = ExecutionView.of(
         summary,
-        revision=found.flow.revision,
-        root=found.root,
+        detail,
+        found,
+        found.flow,
         event=None if detail.event is None else seen_view(detail.event),
         steps=[step_view(each, found.replay_of, found.replay) for each in detail.steps],
-        attempts=detail.attempts,
-        failure=found.failure,
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
-        children=[child_view(each) for each in detail.children],
-        continues=detail.continues,
-        continued_by=detail.continued_by,
-        moot_by=detail.moot_by,
+        children=[ChildView.of(each.flow, each) for each in detail.children],
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
-        waits_for=detail.waits_for,
-        waits_because=detail.waits_because,
         waiting=detail.wait,
-        payload_removed=found.payload_removed,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),
     )
@@ -184,12 +177,11 @@ async def get_execution(execution: str, operations: Ops) -> Response:
 
 
 @router.get("/executions/{execution}/outline", response_model=ExecutionOutline)
-async def get_execution_outline(execution: str, operations: Ops) -> Response:
+async def get_execution_outline(found: OneExecution, operations: Ops) -> Response:
     """The outline of an execution's flow, and how the execution went through it: what ran, how often.
 
     A flow in YAML is run once more for it, against its records alone: nothing is called or written.
     """
-    found = await operations.executions.find(execution)
     flow, done, trace = await operations.tracing.outline(found)
     view = ExecutionOutline.of(
         found,
@@ -206,17 +198,16 @@ async def get_execution_outline(execution: str, operations: Ops) -> Response:
 @router.get("/executions/{execution}/body", response_class=Response)
 @for_customers
 async def get_event_body(
-    execution: str, operations: Ops, range: Annotated[str | None, Header()] = None
+    found: OneExecution, operations: Ops, range: Annotated[str | None, Header()] = None
 ) -> Response:
     """The body of an execution's event as it came, whole, as bytes; or a `Range` of them."""
-    found = await operations.executions.find(execution)
     return await streamed(await operations.executions.content(found, "body", None), range)
 
 
 @router.get("/executions/{execution}/result", response_class=Response)
 @for_customers
 async def get_result(
-    execution: str,
+    found: OneExecution,
     operations: Ops,
     step: Annotated[str | None, Query(description="A step's path; left out, the flow's.")] = None,
     range: Annotated[str | None, Header()] = None,
@@ -224,32 +215,27 @@ async def get_result(
     """Return a step's or the flow's result, as it is stored (secrets are sealed), or a `Range` of
     it.
     """
-    found = await operations.executions.find(execution)
     return await streamed(await operations.executions.content(found, "result", step), range)
 
 
 @router.get("/executions/{execution}/inputs", response_class=Response)
 @for_customers
 async def get_inputs(
-    execution: str,
+    found: OneExecution,
     operations: Ops,
     step: Annotated[str, Query(description="The step's path.")],
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return a step's inputs, as they are stored (secrets are sealed), or a `Range` of them."""
-    found = await operations.executions.find(execution)
     return await streamed(await operations.executions.content(found, "inputs", step), range)
 
 
 @router.get("/executions/{execution}/logs", response_model=list[LogView])
 @for_customers
 async def get_logs(
-    execution: str,
-    operations: Ops,
-    after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+    found: OneExecution, operations: Ops, after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0
 ) -> Response:
     """Return the log lines of the author's code; `after` is the id of the last line seen."""
-    found = await operations.executions.find(execution)
     lines = await operations.executions.logs(found, after)
     return exact([log_view(id, line) for id, line in lines])
 
@@ -257,13 +243,12 @@ async def get_logs(
 @router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
 @for_customers
 async def cancel_execution(
-    execution: str, operations: Ops, draft: Cancellation | None = None
+    found: OneExecution, operations: Ops, draft: Cancellation | None = None
 ) -> Response:
     """Cancel: at once where it is queued or waiting, at its next step where it runs.
 
     One that goes on running is cut after its grace; once asked for, no other outcome stands.
     """
-    found = await operations.executions.find(execution)
     draft = draft or Cancellation()
     now = await operations.executions.cancel(found, draft.reason, draft.grace)
     [summary] = await summaries(operations, [now])
@@ -273,7 +258,7 @@ async def cancel_execution(
 @router.post("/executions/{execution}/signals/{name}", response_model=ExecutionSummary)
 @for_customers
 async def send_signal(
-    execution: str,
+    found: OneExecution,
     name: str,
     operations: Ops,
     payload: Annotated[Json, Body()] = None,
@@ -284,7 +269,6 @@ async def send_signal(
     """Send a signal, for which the flow waits with `ctx.wait_for`; the body is its payload, as JSON."""
     if isinstance(payload, bytes):  # of another content type, as curl's -d has it
         payload = await json_of(payload)
-    found = await operations.executions.find(execution)
     once = None if idempotency_key is None else f"key:{idempotency_key}"
     now = await operations.executions.signal(found, name, payload, once)
     [summary] = await summaries(operations, [now])
@@ -294,10 +278,9 @@ async def send_signal(
 @router.post("/executions/{execution}/replay", status_code=201)
 @for_customers
 async def replay_execution(
-    execution: str, operations: Ops, draft: ReplayDraft | None = None
+    found: OneExecution, operations: Ops, draft: ReplayDraft | None = None
 ) -> Replayed:
     """Run it again: whole or from the failed step; on this version or another; with its event edited."""
-    found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
     edit = None if draft.event is None else edit_of(draft.event)
     said = draft.done
@@ -312,21 +295,14 @@ async def replay_execution(
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
     overwrites = await operations.executions.overwrites(found, start.flow, again=True)
-    return Replayed.model_validate(
-        {
-            "execution": start.execution,
-            "from": how,
-            "root": start.root,
-            "overwrites": found.event_at if overwrites else None,
-        }
-    )
+    return Replayed.of(start, from_=how, overwrites=found.event_at if overwrites else None)
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)
 @for_customers
-async def dismiss_execution(execution: str, operations: Ops) -> Response:
+async def dismiss_execution(found: OneExecution, operations: Ops) -> Response:
     """Take a failed execution off the dead letters."""
-    await operations.executions.dismiss(await operations.executions.find(execution))
+    await operations.executions.dismiss(found)
     return Response(status_code=204)
 
 
@@ -339,13 +315,7 @@ async def get_last_event(
     _, within = await whose(operations, customer, instance)
     execution = await operations.executions.last(within, flow)
     event = await operations.executions.seen(execution)
-    view = LastEvent.of(
-        seen_view(event),
-        execution=execution.id,
-        flow=execution.flow.flow,
-        instance=execution.flow.instance,
-    )
-    return exact(view)
+    return exact(LastEvent.of(seen_view(event), execution.flow, execution=execution.id))
 
 
 async def whose(

@@ -110,5 +110,4 @@ def line(heard: Change | KeepAlive) -> bytes:
 def change_view(change: Change) -> ChangeView:
     """A change as it is told."""
     reason = change.outcome.reason if change.outcome is not None else ""
-    own = {each: getattr(change.start.flow, each) for each in ("flow", "instance", "customer")}
-    return ChangeView.of(change, reason=reason, **own)
+    return ChangeView.of(change, change.start.flow, reason=reason)

@@ -11,6 +11,7 @@ from halflap.api import payload
 from halflap.api.asking import (
     LARGEST_PAGE,
     After,
+    OneInstance,
     Ops,
     PageSize,
     Wait,
@@ -84,23 +85,23 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
 
 @router.get("/instances/{instance}", response_model=InstanceView)
 @for_customers
-async def get_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
+async def get_instance(found: OneInstance, operations: Ops) -> Response:
     """An instance in full, by id or name."""
-    return await shown(operations, await operations.instances.find(instance, customer))
+    return await shown(operations, found)
 
 
 @router.delete("/instances/{instance}", status_code=204)
 @for_customers
-async def remove_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
+async def remove_instance(found: OneInstance, operations: Ops) -> Response:
     """Remove an instance that is disabled, or was never activated."""
-    await operations.instances.remove(await operations.instances.find(instance, customer))
+    await operations.deployer.remove(found.id)
     return Response(status_code=204)
 
 
 @router.put("/instances/{instance}/config", response_model=InstanceView)
 @for_customers
 async def configure_instance(
-    instance: str, draft: ConfigDraft, operations: Ops, customer: Whose = None, wait: Wait = 0
+    found: OneInstance, draft: ConfigDraft, operations: Ops, wait: Wait = 0
 ) -> Response:
     """Give an instance another config, in place of the one that it has.
 
@@ -108,7 +109,6 @@ async def configure_instance(
     a deploy flow, it is deployed with the config: events wait meanwhile, and if that fails, the
     instance has its former config again.
     """
-    found = await operations.instances.find(instance, customer)
     moved = await operations.instances.configure(found, draft.config, draft.connections)
     return await settled(operations, moved, wait)
 
@@ -116,11 +116,8 @@ async def configure_instance(
 @router.get("/instances/{instance}/secrets")
 @for_customers
 @shows_secrets
-async def get_endpoint_secrets(
-    instance: str, operations: Ops, customer: Whose = None
-) -> dict[str, str]:
+async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str, str]:
     """By flow, the secret that senders to its URL sign with: made by us, to be set at the app."""
-    found = await operations.instances.find(instance, customer)
     return await operations.instances.secrets(found)
 
 
@@ -128,10 +125,9 @@ async def get_endpoint_secrets(
 @for_customers
 @shows_secrets
 async def rotate_endpoint_secret(
-    instance: str, flow: str, operations: Ops, draft: Rotation | None = None, customer: Whose = None
+    found: OneInstance, flow: str, operations: Ops, draft: Rotation | None = None
 ) -> Rotated:
     """Give a flow's URL another secret; what was signed with the former is taken for a while."""
-    found = await operations.instances.find(instance, customer)
     grace = (draft or Rotation()).grace_seconds
     secret, told = await operations.instances.rotate(found, flow, grace * 1_000_000)
     until = rfc3339(operations.store.clock() + grace * 1_000_000)
@@ -141,9 +137,8 @@ async def rotate_endpoint_secret(
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
 @for_customers
 async def activate_instance(
-    instance: str,
+    found: OneInstance,
     operations: Ops,
-    customer: Whose = None,
     wait: Wait = 0,
     catch_up: Annotated[
         bool, Query(description="Then ask the triggers that can for what was missed.")
@@ -153,7 +148,6 @@ async def activate_instance(
     ] = None,
 ) -> Response:
     """Run the deploy flow, subscribe the triggers, then let events run."""
-    found = await operations.instances.find(instance, customer)
     if not catch_up:
         return await settled(operations, await operations.instances.activate(found), wait)
     missed = await operations.instances.missed(found, moment("since", since))
@@ -163,37 +157,31 @@ async def activate_instance(
 
 @router.post("/instances/{instance}/redeploy", response_model=InstanceView)
 @for_customers
-async def redeploy_instance(
-    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
-) -> Response:
+async def redeploy_instance(found: OneInstance, operations: Ops, wait: Wait = 0) -> Response:
     """Activate it again, after a failure or a change of its config; nothing is made twice."""
-    found = await operations.instances.find(instance, customer)
     return await settled(operations, await operations.instances.activate(found), wait)
 
 
 @router.post("/instances/{instance}/disable", response_model=InstanceView)
 @for_customers
 async def disable_instance(
-    instance: str,
+    found: OneInstance,
     operations: Ops,
-    customer: Whose = None,
     wait: Wait = 0,
     abandon: Annotated[
         bool, Query(description="Leave behind what cannot be taken down, and note the reason.")
     ] = False,
 ) -> Response:
     """Close its URLs, let running executions end, and take down what it made at apps."""
-    found = await operations.instances.find(instance, customer)
-    moved = await operations.instances.disable(found, abandon=abandon)
+    moved = await operations.deployer.disable(found.id, abandon=abandon)
     return await settled(operations, moved, wait)
 
 
 @router.post("/instances/{instance}/upgrade", response_model=InstanceView)
 async def upgrade_instance(
-    instance: str, draft: Upgrade, operations: Ops, customer: Whose = None, wait: Wait = 0
+    found: OneInstance, draft: Upgrade, operations: Ops, wait: Wait = 0
 ) -> Response:
     """Move it to another version, with the config that this one needs; executions keep theirs."""
-    found = await operations.instances.find(instance, customer)
     version = await operations.versions.get(found.integration, draft.version)
     moved = await operations.instances.upgrade(found, version, draft.config, draft.connections)
     return await settled(operations, moved, wait)
@@ -201,20 +189,18 @@ async def upgrade_instance(
 
 @router.put("/instances/{instance}/retention", response_model=InstanceView)
 async def retain_instance(
-    instance: str, retention: RetentionView, operations: Ops, customer: Whose = None
+    found: OneInstance, retention: RetentionView, operations: Ops
 ) -> Response:
     """Say for how long what ends of an instance is kept, in place of what it said before."""
-    found = await operations.instances.find(instance, customer)
-    await operations.retaining.put(found.id, Retention(**retention.model_dump()))
+    await operations.retentions.put(found.id, Retention(**retention.model_dump()))
     return await shown(operations, found)
 
 
 @router.get("/instances/{instance}/pairs", response_model=PairPage)
 @for_customers
 async def list_pairs(
-    instance: str,
+    found: OneInstance,
     operations: Ops,
-    customer: Whose = None,
     pairs: Annotated[str | None, Query(description="Their name in the integration.")] = None,
     id: Annotated[str | None, Query(description="Only those of the record with this id.")] = None,
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
@@ -222,7 +208,6 @@ async def list_pairs(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
 ) -> Response:
     """List the pairs of records, as the instance's flows have made them."""
-    found = await operations.instances.find(instance, customer)
     if id is None:
         page, next = await operations.pairs.list(found, pairs, after, limit)
     else:
@@ -234,15 +219,13 @@ async def list_pairs(
 @router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)
 @for_customers
 async def forget_pair(
-    instance: str,
+    found: OneInstance,
     pairs: str,
     operations: Ops,
     id: Annotated[str, Query(min_length=1, description="The id of one of its records.")],
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
-    customer: Whose = None,
 ) -> Response:
     """Forget that two records belong together, and say which; the records stay as they are."""
-    found = await operations.instances.find(instance, customer)
     gone = await operations.pairs.forget(found, pairs, id, side)
     return exact(PairView(pairs=gone.pairs.name, ids=dict(gone.ids)))
 
@@ -282,7 +265,7 @@ async def settled(
 ) -> Response:
     """An instance in full, once it is settled or the wait is over."""
     if wait:
-        instance = await operations.instances.settled(instance, wait)
+        instance = await operations.deployer.settled(instance.id, wait)
     return await shown(operations, instance, catch_up=catch_up)
 
 
@@ -293,17 +276,13 @@ async def shown(
     catch_up: CatchUpView | None = None,
 ) -> Response:
     """An instance in full, as a response."""
-    detail = await operations.instances.detail(instance)
     [summary] = await summaries(operations, [instance])
+    retentions = operations.retentions
     view = InstanceView.of(
         summary,
-        config=detail.config,
-        connections=detail.connections,
-        urls=detail.urls,
-        subscriptions=detail.subscriptions,
-        retention=await operations.retaining.of(instance.id),
-        kept=await operations.retaining.holds(instance),
-        counters=detail.counters,
+        **await operations.instances.detail(instance),
+        retention=await retentions.get(instance.id),
+        kept=(await retentions.rules()).of(instance.id, instance.customer),
         catch_up=catch_up,
     )
     return exact(view, status)

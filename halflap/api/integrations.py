@@ -223,23 +223,15 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
     entry, files = await operations.versions.files(version.hash)
     loaded, error = await operations.versions.load(version.hash)
     team = await operations.oauth_apps.components()
+    kinds = loaded.connections().items() if loaded else ()
     return VersionView.of(
         version,
         title=loaded.title if loaded else version.integration,
         description=loaded.description if loaded else "",
         flows=[flow_view(each) for each in loaded.flows.values()] if loaded else [],
         config=schema(lambda: config_schema(loaded)) if loaded else None,
-        connections=(
-            {field: name_of(kind) for field, kind in loaded.connections().items()} if loaded else {}
-        ),
-        forms=(
-            {
-                field: form(kind, team=name_of(kind) in team)
-                for field, kind in loaded.connections().items()
-            }
-            if loaded
-            else {}
-        ),
+        connections={field: name_of(kind) for field, kind in kinds},
+        forms={field: form(kind, team=name_of(kind) in team) for field, kind in kinds},
         entry=entry,
         files=files,
         error=error,

@@ -15,7 +15,7 @@ router = router_of("/api/oauth-apps", "connections")
 @router.get("")
 async def list_oauth_apps(operations: Ops) -> list[OAuthAppView]:
     """The team's own OAuth apps, by component."""
-    return [app_view(each) for each in await operations.oauth_apps.list()]
+    return [app_view(each) for each in await operations.oauth_apps.apps.list()]
 
 
 @router.put("/{component}", responses=documented(404))
@@ -31,7 +31,7 @@ async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -
 @router.delete("/{component}", status_code=204, responses=documented(404))
 async def remove_oauth_app(component: str, operations: Ops) -> Response:
     """Remove the team's own OAuth app; connections that use it have to be given a client id."""
-    await operations.oauth_apps.remove(component)
+    await operations.oauth_apps.apps.remove(component)
     return Response(status_code=204)
 
 

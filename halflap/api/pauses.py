@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halflap.api.asking import Ops, Whose, router_of
+from halflap.api.asking import OneCustomer, OneInstance, Ops, router_of
 from halflap.api.view import PauseDraft, PauseView, Resumption, pause_view
 
 router = router_of("/api", "pauses", 404, 409)
@@ -11,34 +11,31 @@ router = router_of("/api", "pauses", 404, 409)
 @router.get("/pauses")
 async def list_pauses(operations: Ops) -> list[PauseView]:
     """All that stands still, in the order in which it was paused."""
-    return [pause_view(each) for each in await operations.pauses.list()]
+    return [pause_view(each) for each in await operations.engine.paused()]
 
 
 @router.post("/customers/{customer}/pause")
 async def pause_customer(
-    customer: str, operations: Ops, draft: PauseDraft | None = None
+    found: OneCustomer, operations: Ops, draft: PauseDraft | None = None
 ) -> list[PauseView]:
     """Let a customer stand still: its events are accepted and wait, what runs goes on."""
-    found = await operations.catalogue.customers.get(customer)
     draft = draft or PauseDraft()
-    await operations.pauses.pause_customer(found, draft.by, draft.reason)
+    await operations.engine.pause(found.id, draft.by, draft.reason)
     return await list_pauses(operations)
 
 
 @router.post("/customers/{customer}/resume")
-async def resume_customer(customer: str, operations: Ops) -> list[PauseView]:
+async def resume_customer(found: OneCustomer, operations: Ops) -> list[PauseView]:
     """Let a customer go on; instances and flows that are paused themselves stay so."""
-    found = await operations.catalogue.customers.get(customer)
-    await operations.pauses.resume_customer(found)
+    await operations.engine.resume(found.id)
     return await list_pauses(operations)
 
 
 @router.post("/instances/{instance}/pause")
 async def pause_instance(
-    instance: str, operations: Ops, customer: Whose = None, draft: PauseDraft | None = None
+    found: OneInstance, operations: Ops, draft: PauseDraft | None = None
 ) -> list[PauseView]:
     """Let an instance, or one flow of it, stand still: events are accepted and wait."""
-    found = await operations.instances.find(instance, customer)
     draft = draft or PauseDraft()
     await operations.pauses.pause(found, draft.flow, draft.by, draft.reason)
     return await list_pauses(operations)
@@ -46,9 +43,8 @@ async def pause_instance(
 
 @router.post("/instances/{instance}/resume")
 async def resume_instance(
-    instance: str, operations: Ops, customer: Whose = None, draft: Resumption | None = None
+    found: OneInstance, operations: Ops, draft: Resumption | None = None
 ) -> list[PauseView]:
     """Let an instance, or one flow of it, go on; what else is paused stays so."""
-    found = await operations.instances.find(instance, customer)
     await operations.pauses.resume(found, None if draft is None else draft.flow)
     return await list_pauses(operations)

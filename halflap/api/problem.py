@@ -164,26 +164,20 @@ def plain(status: int, detail: str | None = None) -> Problem:
 def invalid_request(error: RequestValidationError) -> Problem:
     """A request that does not have the shape of its route: every wrong field by its path."""
     fields: dict[str, str] = {}
+    detail = ""
     for each in error.errors():
         place, *path = each["loc"]
         if each["type"] == "json_invalid":
             detail = f"The body is no JSON: {each['ctx']['error']}."
-            return Problem(
-                type="/errors/InvalidRequest",
-                title="The request is wrong",
-                status=422,
-                detail=detail,
-                kind="InvalidRequest",
-            )
         fields[".".join(map(str, path)) or str(place)] = said(each)
     listed = "; ".join(f"{name}: {message}" for name, message in fields.items())
     return Problem(
         type="/errors/InvalidRequest",
         title="The request is wrong",
         status=422,
-        detail=f"The request is not what this route takes: {listed}",
+        detail=detail or f"The request is not what this route takes: {listed}",
         kind="InvalidRequest",
-        fields=fields,
+        fields=None if detail else fields,
     )
 
 

@@ -10,7 +10,6 @@ from halflap.api import payload
 from halflap.api.execution_view import (
     CauseInstance,
     CauseView,
-    ChildView,
     EventDraft,
     EventView,
     ExecutionSummary,
@@ -53,19 +52,16 @@ async def summaries(
     waits = await operations.executions.waits(executions)
     return [
         ExecutionSummary.of(
+            each.flow,
             each,
-            customer=each.flow.customer,
             customer_name=(
                 f"{each.flow.integration} (all customers)"
                 if each.flow.is_shared
                 else customers.get(each.flow.customer)
             ),
-            instance=each.flow.instance,
             instance_name=(
                 "shared endpoint" if each.flow.is_shared else instances.get(each.flow.instance)
             ),
-            integration=each.flow.integration,
-            flow=each.flow.flow,
             version=VersionName(hash=each.flow.version, number=numbers.get(each.flow.version)),
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
@@ -96,12 +92,6 @@ def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | N
             for name, customer in [names.get(each, (None, None))]
         ],
     )
-
-
-def child_view(execution: Execution) -> ChildView:
-    """An execution that another one started, as it is shown."""
-    flow = execution.flow
-    return ChildView.of(execution, flow=flow.flow, customer=flow.customer, instance=flow.instance)
 
 
 def related_view(execution: Execution) -> RelatedView:

@@ -5,11 +5,10 @@ Secrets stay here: credentials among headers and sealed values are `•••`.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
+import msgspec
 from fastapi import Query, Response
 
 from halflap.api import payload
@@ -20,7 +19,7 @@ from halflap.api.operations.executions import removed as gone
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
 from halflap.errors import BlobLost, NotFound, Removed
-from halflap.model import Execution, Record, is_earlier, scope_time
+from halflap.model import Execution, is_earlier, scope_time
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
@@ -133,36 +132,23 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
     if event is None or event.large is not None or whole is None:
         return None
     headers = payload.headers(event.headers)
-    return RecordingView(
+    return RecordingView.of(
+        flow,
+        execution,
         execution=execution.id,
-        integration=flow.integration,
-        flow=flow.flow,
-        version=flow.version,
-        root=execution.root,
-        key=execution.key,
-        state=execution.state,
-        reason=execution.reason,
-        failure=None if execution.failure is None else asdict(execution.failure),
-        result=text(whole.result),
+        failure=msgspec.to_builtins(execution.failure),
+        result=msgspec.to_builtins(whole.result),
         accepted_at=scope_time(execution.root, execution.replay, event, execution.accepted_at),
-        event={
-            **asdict(replace(event, headers=tuple(headers), body=b"")),
-            "body": text(event.body),
-        },
-        steps=recorded(steps),
+        event=msgspec.to_builtins(replace(event, headers=tuple(headers))),
+        steps=[
+            msgspec.to_builtins(replace(e, inputs=bare(e.inputs), result=bare(e.result)))
+            for e in steps
+        ],
         customer={"id": customer.id, "name": customer.name, "external_id": customer.external_id},
         instance={"id": instance.id, "name": instance.name},
         config=dict(config),
         urls=await operations.resolver.urls(flow.instance),
     )
-
-
-def recorded(steps: Sequence[Record]) -> list[dict[str, Any]]:
-    """Records as they leave: with their bytes, but no secret."""
-    return [
-        {**asdict(each), "inputs": text(bare(each.inputs)), "result": text(bare(each.result))}
-        for each in steps
-    ]
 
 
 def bare(data: bytes | None) -> bytes | None:
@@ -185,8 +171,3 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [without_secrets(each) for each in cast(list[Any], value)]
     return value
-
-
-def text(data: bytes | None) -> str | None:
-    """Bytes as text for JSON."""
-    return None if data is None else base64.b64encode(data).decode()

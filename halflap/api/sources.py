@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import HTTPException
 
 from halflap.api.asking import Ops, for_customers, router_of
-from halflap.api.operations.sources import SourceQuestion
 from halflap.api.view import ChoicesView, SourceDraft
 
 router = router_of("/api", "integrations", 404, 409, 502)
@@ -20,5 +19,5 @@ async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:
     """
     if operations.customer is not None and draft.field is None:
         raise HTTPException(403, "This is for the team's token; yours lists the config's fields.")
-    page = await operations.sources.choices(SourceQuestion(**draft.model_dump()))
+    page = await operations.sources.choices(draft)
     return ChoicesView.of(page)

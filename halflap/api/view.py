@@ -69,10 +69,13 @@ class View(BaseModel):
     )
 
     @classmethod
-    def of(cls, source: object, **made: Any) -> Self:
-        """Return the view of a stored value: its attributes by name, but for what is `made`."""
+    def of(cls, *sources: object, **made: Any) -> Self:
+        """Return the view of stored values: of each attribute the first that has it, but for what
+        is `made`.
+        """
         read = {
             name: getattr(source, name)
+            for source in reversed(sources)
             for name in cls.model_fields
             if name not in made and hasattr(source, name)
         }
@@ -373,19 +376,24 @@ class FlowView(View):
     """True if its URL is the integration's own, the same for all customers."""
 
 
-class VersionView(VersionSummary):
-    """A version in full. `error` says why it does not load here."""
+class FormsView(View):
+    """An integration in words, and the forms to activate it."""
 
     integration: str
     title: str
     description: str
-    flows: list[FlowView]
     config: Json
     """JSON Schema of the plain fields."""
     connections: dict[str, str]
     """By config field: the component, or the type, of the connection that it wants."""
     forms: Json
     """By config field: JSON Schema of what that connection is made of."""
+
+
+class VersionView(VersionSummary, FormsView):
+    """A version in full. `error` says why it does not load here."""
+
+    flows: list[FlowView]
     entry: str
     files: dict[str, str]
     error: str | None = None
@@ -398,19 +406,10 @@ class Offer(Input):
     """Its number, its hash, or a target."""
 
 
-class OfferView(View):
+class OfferView(FormsView):
     """An integration as it is offered to customers: what it is, and the forms to activate it."""
 
-    integration: str
-    title: str
-    description: str
     version: VersionName
-    config: Json
-    """JSON Schema of the plain fields."""
-    connections: dict[str, str]
-    """By config field: the component, or the type, of the connection that it wants."""
-    forms: Json
-    """By config field: JSON Schema of what that connection is made of."""
 
 
 class UpgradeMany(Input):
@@ -686,15 +685,14 @@ class InstanceDraft(ConfigDraft):
     """Start on the version that this target has."""
 
 
-class Upgrade(Input):
-    """The version to move to, and what its config needs that the instance does not have yet."""
+class Upgrade(ConfigDraft):
+    """The version to move to, and what its config needs that the instance does not have yet.
+
+    What of the config is not given stays; what the version does not have is dropped.
+    """
 
     version: str
     """Its number, its hash, or a target."""
-    config: JsonObject = Field(default_factory=dict[str, Any])
-    """The changed values: what is not given stays; what the version does not have is dropped."""
-    connections: dict[str, str] = Field(default_factory=dict[str, str])
-    """By config field: a connection's id or name."""
 
 
 class RepetitionView(View):

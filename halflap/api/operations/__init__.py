@@ -27,7 +27,6 @@ from halflap.api.operations.oauth_apps import TeamApps
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
-from halflap.api.operations.retaining import Retaining
 from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
 from halflap.api.operations.tracing import Tracing
@@ -100,7 +99,7 @@ class Operations:
         )
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
-        self.retaining = Retaining(store.catalogue.retentions)
+        self.retentions = store.catalogue.retentions
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
         self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)

@@ -14,23 +14,11 @@ from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError,
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
-from halflap.store.catalogue import Catalogue, StoredSubscription
+from halflap.store.catalogue import Catalogue
 
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
 NO_REVISION: Revision = ({}, {})
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceDetail:
-    """An instance with what hangs on it."""
-
-    instance: Instance
-    config: Mapping[str, Any]
-    connections: Mapping[str, str]
-    urls: Mapping[str, str]
-    subscriptions: Sequence[StoredSubscription]
-    counters: dict[str, dict[str, int]]
 
 
 OVERLAP: Micros = 120_000_000
@@ -61,19 +49,17 @@ class InstanceOperations:
         """An instance by its id, or by a name that only one has."""
         return await finding.instance(self.catalogue, named, customer)
 
-    async def detail(self, instance: Instance) -> InstanceDetail:
-        """An instance with its config, its URLs, and what it made at apps."""
-        config, connections = await self.catalogue.instances.revision(
-            instance.id, instance.revision
-        )
-        return InstanceDetail(
-            instance=instance,
-            config=config,
-            connections=connections,
-            urls=await self._urls(instance),
-            subscriptions=await self.catalogue.subscriptions.list(instance.id),
-            counters=await self.catalogue.counters.of(instance.id),
-        )
+    async def detail(self, instance: Instance) -> dict[str, Any]:
+        """Return an instance's config, its URLs, and what it made at apps, by name."""
+        catalogue = self.catalogue
+        config, connections = await catalogue.instances.revision(instance.id, instance.revision)
+        return {
+            "config": config,
+            "connections": connections,
+            "urls": await self._urls(instance),
+            "subscriptions": await catalogue.subscriptions.list(instance.id),
+            "counters": await catalogue.counters.of(instance.id),
+        }
 
     async def _urls(self, instance: Instance) -> dict[str, str]:
         """Return the URLs of the flows that the version has; of all, where it cannot be loaded here."""
@@ -243,21 +229,6 @@ class InstanceOperations:
         if given != now:
             raise Conflict(f"{instance.name} was configured since, and stays", key=instance.id)
         return await self.deployer.upgrade(instance.id, former.version, revision, by=by)
-
-    async def disable(self, instance: Instance, *, abandon: bool = False) -> Instance:
-        """Close an instance's URLs and take down what it made at apps.
-
-        With `abandon`, what cannot be taken down is left behind, with the reason.
-        """
-        return await self.deployer.disable(instance.id, abandon=abandon)
-
-    async def remove(self, instance: Instance) -> None:
-        """Remove an instance that is disabled, or was never activated."""
-        await self.deployer.remove(instance.id)
-
-    async def settled(self, instance: Instance, within: float) -> Instance:
-        """The instance once it is between no two states, or as it is after `within` seconds."""
-        return await self.deployer.settled(instance.id, within=within)
 
     async def secrets(self, instance: Instance) -> dict[str, str]:
         """The secret of each of an instance's endpoints, by flow: what its senders sign with."""

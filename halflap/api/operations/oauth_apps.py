@@ -24,10 +24,6 @@ class TeamApps:
     apps: OAuthApps
     kinds: Kinds
 
-    async def list(self) -> Sequence[OAuthApp]:
-        """Return all of them, by component."""
-        return await self.apps.list()
-
     async def put(
         self,
         component: str,
@@ -60,10 +56,6 @@ class TeamApps:
         if secret is None and before is not None:
             secret = before.secret
         return await self.apps.put(component, client_id, secret, callback, chosen)
-
-    async def remove(self, component: str) -> None:
-        """Remove the app of a component."""
-        await self.apps.remove(component)
 
     async def components(self) -> set[str]:
         """Return the components whose forms ask for no client."""

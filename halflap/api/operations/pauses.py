@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.errors import NotFound
-from halflap.model import Customer, Execution, Instance, Paused, pausable
+from halflap.model import Execution, Instance, Paused, pausable
 
 
 @dataclass(slots=True)
@@ -16,14 +16,6 @@ class Pauses:
 
     engine: Engine
     library: LibraryNeeds
-
-    async def pause_customer(self, customer: Customer, by: str, reason: str) -> None:
-        """Let all instances of a customer stand still; twice is once."""
-        await self.engine.pause(customer.id, by, reason)
-
-    async def resume_customer(self, customer: Customer) -> None:
-        """Let a customer's instances go on, but for those that are paused themselves."""
-        await self.engine.resume(customer.id)
 
     async def pause(self, instance: Instance, flow: str | None, by: str, reason: str) -> None:
         """Let an instance stand still, or one flow of it; twice is once."""
@@ -38,10 +30,6 @@ class Pauses:
     async def resume(self, instance: Instance, flow: str | None) -> None:
         """Let an instance, or one flow of it, go on."""
         await self.engine.resume(named(instance, flow))
-
-    async def list(self) -> list[Paused]:
-        """All that stands still."""
-        return await self.engine.paused()
 
     async def of(self, instances: Collection[Instance]) -> dict[str, list[Paused]]:
         """By instance, what of it stands still, and with whom."""

@@ -6,11 +6,10 @@ nothing is recorded. A config's value that is not among the choices is refused a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -36,6 +35,9 @@ from halflap.sdk.schema import (
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
 
+if TYPE_CHECKING:
+    from halflap.api.view import SourceDraft
+
 PAGE = 100
 """The number of choices of a page, by default."""
 MOST = 10_000
@@ -49,31 +51,6 @@ LONGEST_LABEL = 200
 Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceQuestion:
-    """A question for the choices of a field or an input.
-
-    `field` is one of the config (`fields.of` and `fields.to` are the sides of a mapping), else
-    `action` and `input` name an action's input. `values` are those of other fields or inputs,
-    `connections` the chosen ones by the config's field; an instance's own stand for what is not
-    given. `connection` is the one that an action is called with.
-    """
-
-    integration: str | None = None
-    version: str | None = None
-    instance: str | None = None
-    customer: str | None = None
-    field: str | None = None
-    action: str | None = None
-    input: str | None = None
-    connection: str | None = None
-    connections: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    values: Values = dataclasses.field(default_factory=dict[str, Any])
-    search: str = ""
-    cursor: str | None = None
-    limit: int = PAGE
-
-
 @dataclass(slots=True)
 class Sources:
     """Lists choices with customers' connections, and checks values against them."""
@@ -85,7 +62,7 @@ class Sources:
     customer: str | None = None
     """The customer that is acted for: it lists with what a config of its own may name."""
 
-    async def choices(self, question: SourceQuestion) -> ChoicePage:
+    async def choices(self, question: SourceDraft) -> ChoicePage:
         """Return a page of choices; `ConfigError` names the field that has to be filled in first."""
         if (question.field is None) == (question.action is None):
             raise ConfigError(
@@ -119,6 +96,8 @@ class Sources:
         What stands as it did `before` is not asked for again, nor is an app that nobody has signed
         to. A field is looked at after those that it depends on, and not where one of these is refused.
         """
+        from halflap.api.view import SourceDraft
+
         wrong: dict[str, str] = {}
         unsure: set[str] = set()
         for name, source in parents_first(definition):
@@ -135,7 +114,7 @@ class Sources:
             read = (field, *source.fields.values())
             if links == before[1] and all(config.get(e) == before[0].get(e) for e in read):
                 continue
-            question = SourceQuestion(field=name, connections=links, values=config)
+            question = SourceDraft(field=name, connections=dict(links), values=dict(config))
             try:
                 connection = await self._connection(source, owner, definition, question)
             except NotSignedIn:
@@ -149,18 +128,18 @@ class Sources:
         return wrong
 
     async def _completed(
-        self, question: SourceQuestion
-    ) -> tuple[str | None, Integration[Any] | None, SourceQuestion]:
+        self, question: SourceDraft
+    ) -> tuple[str | None, Integration[Any] | None, SourceDraft]:
         """Return whose connections are meant, the integration, and the question with what is stored."""
         if question.instance is not None:
             found = await finding.instance(self.catalogue, question.instance, question.customer)
             plain, links = await self.catalogue.instances.revision(found.id, found.revision)
-            whole = replace(
-                question,
-                version=found.version,
-                values={**plain, **question.values},
-                connections={**links, **question.connections},
-            )
+            update = {
+                "version": found.version,
+                "values": {**plain, **question.values},
+                "connections": {**links, **question.connections},
+            }
+            whole = question.model_copy(update=update)
             return found.customer, await self.library.integration(found.version), whole
         named = question.customer or self.customer
         owner = None if named is None else (await self.catalogue.customers.get(named)).id
@@ -172,11 +151,11 @@ class Sources:
         ):
             version = newest.hash
         found = await finding.version(self.catalogue, question.integration, version or "newest")
-        whole = replace(question, version=found.hash)
+        whole = question.model_copy(update={"version": found.hash})
         return owner, await self.library.integration(found.hash), whole
 
     async def _input_source(
-        self, question: SourceQuestion, definition: Integration[Any] | None
+        self, question: SourceDraft, definition: Integration[Any] | None
     ) -> tuple[str, Source]:
         name, input = str(question.action), question.input
         action = await self._action(name, question, definition)
@@ -196,7 +175,7 @@ class Sources:
         return input, source
 
     async def _action(
-        self, name: str, question: SourceQuestion, definition: Integration[Any] | None
+        self, name: str, question: SourceDraft, definition: Integration[Any] | None
     ) -> Action[..., Any]:
         if definition is not None and question.version is not None:
             return await self.library.action(question.version, name)
@@ -211,7 +190,7 @@ class Sources:
         source: Source,
         owner: str | None,
         definition: Integration[Any] | None,
-        question: SourceQuestion,
+        question: SourceDraft,
     ) -> Connection | None:
         """Return the connection that lists; None where the action needs none."""
         wanted = list_action(source).shape.connection_type

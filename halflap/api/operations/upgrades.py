@@ -168,5 +168,5 @@ class Upgrades:
     async def _settled(self, instance: Instance) -> Instance:
         found = await self.catalogue.instances.get(instance.id)
         while found.state in BETWEEN:
-            found = await self.instances.settled(found, SETTLED_SECONDS)
+            found = await self.instances.deployer.settled(found.id, SETTLED_SECONDS)
         return found
