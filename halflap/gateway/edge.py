@@ -51,7 +51,11 @@ class EdgeCounters:
     connections: int = 0
     requests: int = 0
     cut_off: int = 0
-    refused: dict[str, int] = field(default_factory=dict[str, int])
+    refused: Counter[str] = field(default_factory=Counter[str])
+
+    def count(self, refused: RequestRefusal) -> None:
+        """Count a refusal."""
+        self.refused[refused.code] += 1
 
 
 class Edge:
@@ -149,8 +153,7 @@ class ForwardedLimit:
         sender = address_owner(scope["client"][0]) if scope["client"] else ""
         if self._under_way[sender] >= self._edge.limits.connections_per_address:
             refused = refusal.ADDRESS_REQUESTS
-            counted = self._edge.counters.refused
-            counted[refused.code] = counted.get(refused.code, 0) + 1
+            self._edge.counters.count(refused)
             body = refused.body()
             headers = [*refusal.problem_headers(body), (b"retry-after", b"1")]
             await send(

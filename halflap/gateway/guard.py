@@ -382,8 +382,7 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def _count(self, refused: RequestRefusal) -> None:
-        counts = self.edge.counters.refused
-        counts[refused.code] = counts.get(refused.code, 0) + 1
+        self.edge.counters.count(refused)
         if self.edge.on_refusal is not None:
             self.edge.on_refusal(refused)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -55,16 +56,14 @@ class Inbox(Protocol):
     async def outcome(self, execution: str, within: float) -> Outcome | None: ...
 
 
+@dataclass(slots=True)
 class Links:
     """Answers requests to links; every one ends in exactly one page."""
 
-    def __init__(
-        self, engine: Inbox, verify: Callable[[bytes, str], bool], clock: Clock, pulse: Pulse
-    ) -> None:
-        self._engine = engine
-        self._verify = verify
-        self._clock = clock
-        self._pulse = pulse
+    engine: Inbox
+    verify: Callable[[bytes, str], bool]
+    clock: Clock
+    pulse: Pulse
 
     async def __call__(
         self,
@@ -76,14 +75,14 @@ class Links:
 
     async def answer(self, scope: Message) -> Answer:
         """The page for a request."""
-        link = read_link(str(scope["path"]).removeprefix(PREFIX), self._verify)
+        link = read_link(str(scope["path"]).removeprefix(PREFIX), self.verify)
         method = scope["method"]
         if link is None or method not in ("GET", "HEAD", "POST"):
             return page(404, "This link is not valid", "Ask whoever sent it for another one.")
-        if link.expires_at <= self._clock():
+        if link.expires_at <= self.clock():
             return page(410, "This link has expired", "Ask whoever sent it for another one.")
         try:
-            return await self._pulse.attend(
+            return await self.pulse.attend(
                 self._sent(link) if method == "POST" else self._asked(link)
             )
         except NotFound:
@@ -93,7 +92,7 @@ class Links:
             return page(503, "This did not work", "Nothing was sent. Try again in a minute.")
 
     async def _asked(self, link: SignalLink) -> Answer:
-        if await self._engine.outcome(link.execution, 0) is not None:
+        if await self.engine.outcome(link.execution, 0) is not None:
             return page(410, "This is over", "There is nothing to answer any more.")
         label = link.choice.replace("_", " ").capitalize() if link.choice else "Confirm"
         button = f'<form method="post"><button>{html.escape(label)}</button></form>'
@@ -101,7 +100,7 @@ class Links:
 
     async def _sent(self, link: SignalLink) -> Answer:
         payload = codec.encode({"choice": link.choice} if link.choice else None)
-        match await self._engine.signal(link.execution, link.name, payload, f"link:{link.once}"):
+        match await self.engine.signal(link.execution, link.name, payload, f"link:{link.once}"):
             case "sent":
                 return page(200, "Thank you", "Your answer was received. You may close this page.")
             case "known":

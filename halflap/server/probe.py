@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import HalflapError, StoreFull
@@ -23,6 +24,7 @@ PATHS = ("/healthz", "/readyz", "/metrics")
 JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
+@dataclass(slots=True)
 class Probes:
     """Answers the probes of one process.
 
@@ -30,21 +32,12 @@ class Probes:
     is_stopping: whether the process drains.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        pulse: Pulse,
-        metrics: Metrics,
-        token: str,
-        metrics_token: str,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        self._store = store
-        self._pulse = pulse
-        self._metrics = metrics
-        self._token = token
-        self._metrics_token = metrics_token
-        self._is_stopping = is_stopping
+    store: Store
+    pulse: Pulse
+    metrics: Metrics
+    token: str
+    metrics_token: str
+    is_stopping: Callable[[], bool]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -52,17 +45,17 @@ class Probes:
         elif scope["path"] == "/healthz":
             answer = 200, JSON, b'{"status":"ok"}'
         elif scope["path"] == "/readyz":
-            answer = await self._readiness(knows=self._shows(scope, self._token))
+            answer = await self._readiness(knows=self._shows(scope, self.token))
         else:
             answer = await self._measured(scope)
         await respond(send, answer, head=scope["method"] == "HEAD")
 
     async def _readiness(self, *, knows: bool) -> Answer:
         missing: dict[str, str] = {}
-        if self._is_stopping():
+        if self.is_stopping():
             missing["server"] = "it is stopping"
         try:
-            await self._pulse.check()
+            await self.pulse.check()
         except TimeoutError:
             missing["store"] = "it does not answer"
         except StoreFull as error:
@@ -72,23 +65,23 @@ class Probes:
         status = "not ready" if missing else "ready"
         shown: dict[str, Any] = {"status": status, "missing": missing}
         if knows:
-            shown["at"] = self._store.where
+            shown["at"] = self.store.where
         headers = {**JSON, "retry-after": "2"} if missing else JSON
         return (503 if missing else 200), headers, codec.encode(shown)
 
     async def _measured(self, scope: Any) -> Answer:
-        if not self._shows(scope, self._token, self._metrics_token):
+        if not self._shows(scope, self.token, self.metrics_token):
             status, headers, body = problem(
                 401, detail="Send HALFLAP_METRICS_TOKEN or the API's: Authorization: Bearer …"
             )
             return status, {**headers, "www-authenticate": "Bearer"}, body
-        samples = self._metrics.of_process()
+        samples = self.metrics.of_process()
         try:
-            samples |= await self._pulse.attend(self._metrics.of_store())
+            samples |= await self.pulse.attend(self.metrics.of_store())
             samples["halflap_store_up"] = {"": 1}
         except HalflapError:
             samples["halflap_store_up"] = {"": 0}
-        return 200, {"content-type": MEDIA_TYPE}, self._metrics.write(samples)
+        return 200, {"content-type": MEDIA_TYPE}, self.metrics.write(samples)
 
     def _shows(self, scope: Any, *tokens: str) -> bool:
         """Return whether a request shows one of these tokens."""

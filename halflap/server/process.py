@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 
 import structlog
 
@@ -18,6 +19,7 @@ from halflap.server.settings import Settings
 log = structlog.get_logger("halflap.server")
 
 
+@dataclass(slots=True)
 class ServerProcess:
     """Runs a host in this process; its address is left for other commands meanwhile.
 
@@ -25,27 +27,20 @@ class ServerProcess:
     asked to stop, with the number of executions that run.
     """
 
-    def __init__(
-        self,
-        role: Role,
-        settings: Settings,
-        *,
-        ready: Callable[[Host], object],
-        draining: Callable[[int], object],
-    ) -> None:
-        self._role = role
-        self._settings = settings
-        self._ready = ready
-        self._draining = draining
-        self._stop = asyncio.Event()
-        self.listened = False
+    role: Role
+    settings: Settings
+    _: KW_ONLY
+    ready: Callable[[Host], object]
+    draining: Callable[[int], object]
+    listened: bool = False
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Serve until a signal; then let running executions end. A second signal ends it at once."""
         loop = asyncio.get_running_loop()
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self._interrupt, each)
-        host = await Host.open(self._settings, role=self._role)
+        host = await Host.open(self.settings, role=self.role)
         host.engine.on_end(log_failure)
         asked = asyncio.create_task(self._stop.wait(), name="stop")
         serving = asyncio.create_task(
@@ -54,11 +49,11 @@ class ServerProcess:
         try:
             await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
-                self._draining(host.engine.running)
+                self.draining(host.engine.running)
         finally:
             asked.cancel()
             if self.listened:
-                remove_address(self._settings.dir)
+                remove_address(self.settings.dir)
             await host.stop()
             await serving
 
@@ -69,9 +64,9 @@ class ServerProcess:
 
     def _listens(self, host: Host) -> None:
         self.listened = True
-        if self._role.listens:
-            host.address.write(self._settings.dir)
-        self._ready(host)
+        if self.role.listens:
+            host.address.write(self.settings.dir)
+        self.ready(host)
 
 
 def log_failure(execution: str, outcome: Outcome, start: Start | None) -> None:

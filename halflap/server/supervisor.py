@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from halflap.engine.process import die_with, spelled
@@ -56,6 +57,7 @@ def supervise(argv: Sequence[str], settings: Settings, configure_log: Callable[[
     return asyncio.run(Supervisor(argv, settings, configure_log).run())
 
 
+@dataclass(slots=True)
 class Supervisor:
     """Keeps one server running.
 
@@ -64,14 +66,11 @@ class Supervisor:
     down, a full disk, a store that a command has open) passes, so it is tried again until it does.
     """
 
-    def __init__(
-        self, argv: Sequence[str], settings: Settings, configure_log: Callable[[], object]
-    ) -> None:
-        self._argv = argv
-        self._settings = settings
-        self._configure_log = configure_log
-        self._process: asyncio.subprocess.Process | None = None
-        self._asked = asyncio.Event()
+    argv: Sequence[str]
+    settings: Settings
+    configure_log: Callable[[], object]
+    _process: asyncio.subprocess.Process | None = None
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> int:
         """Start the server, again and again, until it need not be."""
@@ -106,7 +105,7 @@ class Supervisor:
         parent = os.getpid()
         # A session of its own, so that the terminal's Ctrl-C comes once, through the supervisor.
         process = await asyncio.create_subprocess_exec(
-            *self._argv,
+            *self.argv,
             start_new_session=True,
             preexec_fn=lambda: die_with(parent),
         )
@@ -118,7 +117,7 @@ class Supervisor:
         await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not ended.done():
-            patience = self._settings.drain_seconds + PATIENCE
+            patience = self.settings.drain_seconds + PATIENCE
             await asyncio.wait([ended], timeout=patience)
             if not ended.done():
                 self._log("the server did not stop; it is killed", seconds=patience)
@@ -129,7 +128,7 @@ class Supervisor:
     def _log(self, event: str, **about: Any) -> None:
         import structlog
 
-        self._configure_log()
+        self.configure_log()
         structlog.get_logger("halflap.supervisor").error(event, **about)
 
     def _ask(self) -> None:

@@ -6,7 +6,7 @@ import base64
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,11 @@ class Fixture:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     state: dict[str, Any] = field(default_factory=dict[str, Any])
     shared: dict[str, dict[str, Any]] = field(default_factory=dict[str, Any])
-    paired: tuple[Mapping[str, str], ...] = ()
+    paired: Sequence[Mapping[str, str]] = ()
     records: dict[str, Any] = field(default_factory=dict[str, Any])
-    steps: tuple[Mapping[str, Any], ...] = ()
-    signals: tuple[Mapping[str, Any], ...] = ()
-    children: tuple[Mapping[str, Any], ...] = ()
+    steps: Sequence[Mapping[str, Any]] = ()
+    signals: Sequence[Mapping[str, Any]] = ()
+    children: Sequence[Mapping[str, Any]] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict[str, Any])
     root: str | None = None
     now: Micros | None = None
@@ -92,22 +92,9 @@ def load_fixture(path: Path | str) -> Fixture:
     where = Path(path)
     try:
         held = codec.decode(where.read_bytes())
-        return Fixture(
-            integration=held["integration"],
-            flow=held["flow"],
-            event=held["event"],
-            config=held.get("config", {}),
-            state=held.get("state", {}),
-            shared=held.get("shared", {}),
-            paired=tuple(held.get("paired", ())),
-            records=held.get("records", {}),
-            steps=tuple(held.get("steps", ())),
-            signals=tuple(held.get("signals", ())),
-            children=tuple(held.get("children", ())),
-            outcome=held.get("outcome", {}),
-            root=held.get("root"),
-            now=_micros(held.get("accepted_at")),
-        )
+        names = {each.name for each in fields(Fixture)}
+        parts = {name: value for name, value in held.items() if name in names}
+        return Fixture(**parts, now=_micros(held.get("accepted_at")))
     except FileNotFoundError:
         raise DefinitionError(
             "there is no such fixture; record one: halflap test record last", where=str(path)
@@ -241,11 +228,6 @@ class Recorded(Stubs):
                 status=failed.get("status"),
             )
         return found.get("result")
-
-
-def replayed(fixture: Fixture, clock: ManualClock) -> Stubs:
-    """Return stubs that answer a fixture's steps."""
-    return Recorded(fixture, clock)
 
 
 def compare(fixture: Fixture, result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from halflap.engine.clock import MADE_AT
@@ -141,7 +141,14 @@ class Receive:
         if target.reads_config:
             given = TestInstance(integration_of(target), options.get("config", {}), None, {}, None)
             target = target.resolved(given.config)
-        return await intake.send(target, data, sent, method, path, query, secret, at)
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": f"{PREFIX}{ENDPOINT}{path}",
+            "query_string": query.encode(),
+            "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in sent.items()],
+        }
+        return await intake.send(target, scope, data, secret, at)
 
     def _intake(self, flow: Any) -> ReceiverIntake:
         return self._intakes.setdefault(id(flow), (flow, ReceiverIntake()))[1]
@@ -188,11 +195,8 @@ class ReceiverIntake:
     async def send(
         self,
         flow: Flow[Any, Any, Any],
+        scope: dict[str, Any],
         body: bytes,
-        headers: Mapping[str, str],
-        method: str,
-        path: str,
-        query: str,
         secret: str,
         at: datetime,
     ) -> Received:
@@ -214,12 +218,21 @@ class ReceiverIntake:
         def count(instance: str, flow: str, what: str) -> None:
             noted.append(what)
 
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
         gateway = Gateway(find, self, lambda: to_micros(at), reject=rejected.append, count=count)
-        status, answered, content = await ask(gateway, method, path, query, headers, body)
+        await gateway(scope, receive, send)
+        head, content = sent
         return Received(
-            status=status,
-            headers=answered,
-            body=content,
+            status=head["status"],
+            headers={name.decode(): value.decode("latin-1") for name, value in head["headers"]},
+            body=content["body"],
             started=[opened(each) for each in self.starts],
             keys=[each.key for each in self.starts],
             deliveries=[each.dedupe.key if each.dedupe else None for each in self.starts],
@@ -229,36 +242,6 @@ class ReceiverIntake:
             reason=rejected[0].reason if rejected else "",
             trigger=flow.trigger,
         )
-
-
-async def ask(
-    gateway: Gateway,
-    method: str,
-    path: str,
-    query: str,
-    headers: Mapping[str, str],
-    body: bytes,
-) -> tuple[int, dict[str, str], bytes]:
-    """Call the gateway as a server would: one request, one answer."""
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": f"{PREFIX}{ENDPOINT}{path}",
-        "query_string": query.encode(),
-        "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in headers.items()],
-    }
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await gateway(scope, receive, send)
-    pairs = cast("list[tuple[bytes, bytes]]", sent[0]["headers"])
-    answered = {name.decode(): value.decode("latin-1") for name, value in pairs}
-    return sent[0]["status"], answered, sent[1]["body"]
 
 
 def opened(start: Start) -> Request:

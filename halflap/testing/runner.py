@@ -47,7 +47,7 @@ from halflap.store.store import memory_file
 from halflap.testing import large
 from halflap.testing.calls import Called, calls_in
 from halflap.testing.fake import Fake
-from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
+from halflap.testing.fixture import Fixture, Recorded, compare, load_fixture
 from halflap.testing.held import SHARED, Held, held, keep, pairs_in, scopes_of, state_in
 from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
 from halflap.testing.result import Result, Step, logged
@@ -165,7 +165,7 @@ class Run:
         flow = flow or imported(fixture)
         integration = integration_of(flow)
         clock = ManualClock(fixture.now or MADE_AT)
-        work = replayed(fixture, clock)
+        work = Recorded(fixture, clock)
         instance = TestInstance(
             integration, {**fixture.config, **dict(config or {})}, None, {}, None, fixture.records
         )
