@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from halflap.lowcode.code import components_of
-from halflap.lowcode.source import Place, SourceText
+from halflap.lowcode.source import Place, SourceText, mapping_of
 
 _FLOWS = re.compile(rb"^flows[ \t]*:", re.MULTILINE)
 _NAMES = ("action", "trigger", "source", "of", "to")
@@ -49,8 +49,6 @@ def _named(data: Any) -> Iterator[str]:
                 elif key == "connection" and isinstance(value, str):
                     yield value
                 elif key == "code" and isinstance(value, str):
-                    given = members.get("with")
-                    inputs = cast("dict[Any, Any]", given) if isinstance(given, dict) else ()
-                    yield from components_of(value, inputs)
+                    yield from components_of(value, mapping_of(members.get("with")))
                 else:
                     stack.append(value)

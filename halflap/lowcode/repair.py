@@ -14,7 +14,7 @@ from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.kinds.walk import fields_of
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, SourceText, mapping_of
 from halflap.sdk.fit import path_in
 
 MOST_ROUNDS = 8
@@ -31,8 +31,7 @@ _FILLED: dict[str, Any] = {
 
 def repaired(source: SourceText) -> tuple[SourceText, Document] | None:
     """The document with what fits, and its source with the same; None where nothing can be made."""
-    copied: Any = deepcopy(source.data)
-    data = cast("dict[Any, Any]", copied) if isinstance(copied, dict) else {}
+    data = mapping_of(deepcopy(source.data))
     for _ in range(MOST_ROUNDS):
         try:
             return replace(source, data=data, parsed={}), Document.model_validate(data)

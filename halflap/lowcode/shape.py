@@ -25,7 +25,7 @@ from halflap.lowcode.fixes import (
 )
 from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
 from halflap.lowcode.kinds import KINDS, TAG, kind_of
-from halflap.lowcode.source import Path, SourceText, value_at
+from halflap.lowcode.source import Path, SourceText, mapping_of, value_at
 from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
 
@@ -159,8 +159,7 @@ def _message(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[
 
 def _with_comma(source: SourceText, path: Path) -> str:
     """Return the number that was written with a comma, of which YAML makes a key."""
-    holder = value_at(source.data, path[:-1])
-    members = cast("dict[Any, Any]", holder) if isinstance(holder, dict) else {}
+    members = mapping_of(value_at(source.data, path[:-1]))
     keys = list(members)
     at = keys.index(path[-1]) if path[-1] in keys else 0
     before = members[keys[at - 1]] if at else None
@@ -181,7 +180,7 @@ FORMS = {
 
 
 def _first_key(here: Any) -> str:
-    keys = list(cast("dict[Any, Any]", here)) if isinstance(here, dict) else []
+    keys = list(mapping_of(here))
     return str(keys[0]) if keys else ""
 
 

@@ -128,6 +128,11 @@ def value_at(data: Any, path: Path) -> Any:
     return data
 
 
+def mapping_of(value: Any) -> dict[Any, Any]:
+    """Return a value that is a mapping; an empty one where it is none."""
+    return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
+
+
 class Unreadable(DefinitionError):
     """The text is no document that Halflap reads; `place` says where.
 

@@ -22,7 +22,7 @@ from halflap.lowcode.document import (
     Document,
     TestPart,
 )
-from halflap.lowcode.source import value_at
+from halflap.lowcode.source import mapping_of, value_at
 from halflap.sdk import codec
 from halflap.sdk.component import Component
 from halflap.sdk.context import CustomerInfo, InstanceInfo
@@ -217,8 +217,7 @@ def answered(expected: Any, result: Any) -> Any:
 
 def members_in(value: Any, key: str) -> Mapping[str, Any]:
     """Return the object that a value holds under a key; an empty one where it holds none."""
-    held = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
-    return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
+    return mapping_of(mapping_of(value).get(key))
 
 
 def _compare_kept(source: SourceText, at: int, after: AfterPart, result: Result) -> None:

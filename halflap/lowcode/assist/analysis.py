@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from halflap.lowcode.assist.loose import read_loosely
 from halflap.lowcode.document import Document
@@ -58,6 +60,15 @@ def find(shapes: Shapes, kind: str, name: str) -> CallShape | None:
     if component is None:
         return None
     return (component.actions if kind == "action" else component.triggers).get(short)
+
+
+def called_in(analysis: Analysis, holder: Mapping[Any, Any]) -> CallShape | None:
+    """Return the action or trigger that a step, or a flow, calls."""
+    for kind in ("action", "trigger"):
+        name = holder.get(kind)
+        if isinstance(name, str):
+            return find(analysis.shapes, kind, name)
+    return None
 
 
 _FLOWS = re.compile(r"^(flows|preprocess)\s*:", re.MULTILINE)

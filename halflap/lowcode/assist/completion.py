@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
-from halflap.lowcode.assist.analysis import Analysis, find
+from halflap.lowcode.assist.analysis import Analysis, called_in
 from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
@@ -15,7 +15,7 @@ from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.source import Path, value_at
+from halflap.lowcode.source import Path, mapping_of, value_at
 
 
 def complete(analysis: Analysis, line: int, column: int) -> CompletionList:
@@ -47,7 +47,7 @@ class _Completion:
         """Keys of the mapping that the cursor is in."""
         path = self._cursor.path
         there = value_at(self._data, path)
-        given = cast("dict[Any, Any]", there) if isinstance(there, dict) else {}
+        given = mapping_of(there)
         if self._cursor.item and not isinstance(there, dict):
             yield from self.values()
         if grammar.is_step(self._expected) and kind_of(given) is None:
@@ -80,7 +80,7 @@ class _Completion:
         name = path[-1] if path else ""
         if name == "with" and isinstance(holder, dict):
             members = cast("dict[Any, Any]", holder)
-            called = self._called(members)
+            called = called_in(self._analysis, members)
             if called is not None:
                 yield from input_offers(called)
             pairs = next((members[k] for k in ("paired", "pair", "unpair") if k in members), None)
@@ -110,13 +110,6 @@ class _Completion:
                     )
         elif name == "sides":
             yield from _keys(self._connections(), "a connection of the config")
-
-    def _called(self, holder: Mapping[Any, Any]) -> CallShape | None:
-        for kind in ("action", "trigger"):
-            name = holder.get(kind)
-            if isinstance(name, str):
-                return find(self._analysis.shapes, kind, name)
-        return None
 
     # Values -------------------------------------------------------------------------------------
 
@@ -162,10 +155,7 @@ class _Completion:
         for at in range(len(path) - 1, 0, -1):
             if path[at] != "with" or at + 1 >= len(path):
                 continue
-            holder = value_at(self._data, path[:at])
-            called = (
-                self._called(cast("dict[Any, Any]", holder)) if isinstance(holder, dict) else None
-            )
+            called = called_in(self._analysis, mapping_of(value_at(self._data, path[:at])))
             found = [
                 each
                 for each in (called.inputs if called else None) or ()
@@ -195,18 +185,11 @@ class _Completion:
                 )
 
     def _flows(self) -> Iterable[str]:
-        flows = value_at(self._data, ("flows",))
-        return (
-            [str(each) for each in cast("dict[Any, Any]", flows)] if isinstance(flows, dict) else []
-        )
+        return map(str, mapping_of(value_at(self._data, ("flows",))))
 
     def _fields(self) -> dict[Any, Any]:
-        pages = value_at(self._data, ("config",))
-        found: dict[Any, Any] = {}
-        for page in cast("dict[Any, Any]", pages).values() if isinstance(pages, dict) else ():
-            if isinstance(page, dict):
-                found |= cast("dict[Any, Any]", page)
-        return found
+        pages = mapping_of(value_at(self._data, ("config",))).values()
+        return {name: each for page in pages for name, each in mapping_of(page).items()}
 
     def _connections(self) -> dict[Any, Any]:
         return {
@@ -265,10 +248,10 @@ def written(value: Any) -> str:
 
 
 def _keys(given: Any, detail: str) -> Iterator[CompletionOffer]:
-    for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
+    for each in mapping_of(given):
         yield CompletionOffer(str(each), "key", detail, text=f"{each}: ", rank=0)
 
 
 def _values(given: Any, detail: str) -> Iterator[CompletionOffer]:
-    for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
+    for each in mapping_of(given):
         yield CompletionOffer(str(each), "value", detail, rank=0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
-from halflap.lowcode.assist.analysis import Analysis, find
+from halflap.lowcode.assist.analysis import Analysis, called_in, find
 from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
@@ -23,7 +23,7 @@ from halflap.lowcode.lint.env import LintLambda, Names
 from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.source import Path, Place, value_at
+from halflap.lowcode.source import Path, Place, mapping_of, value_at
 
 _WORD = re.compile(r"\$?[\w-]+")
 _CALLS = {"action": "action", "source": "action", "trigger": "trigger"}
@@ -78,7 +78,7 @@ def explain(analysis: Analysis, line: int, column: int) -> Hover | None:
 
 def _meaning(analysis: Analysis, at: Pointed) -> str:
     cursor = at.cursor
-    if cursor.text.startswith("=") and (cursor.part == "value" or cursor.block):
+    if _reads(cursor):
         return _of_name(analysis, at)
     if cursor.part == "key" and not cursor.text.rstrip().endswith(":"):
         return _of_key(analysis, cursor.path, cursor.text.strip("\"' "))
@@ -135,7 +135,7 @@ def _typed(name: str, schema: Schema | None, said: str = "") -> str:
 def _of_key(analysis: Analysis, path: Path, name: str) -> str:
     holder = value_at(analysis.source.data, path[:-1])
     if path and path[-1] == "with" and isinstance(holder, dict):
-        called = _called(analysis, cast("dict[Any, Any]", holder))
+        called = called_in(analysis, cast("dict[Any, Any]", holder))
         for each in (called.inputs if called else None) or ():
             if each.name == name:
                 schema = each.schema()
@@ -183,13 +183,6 @@ def _of_flow(analysis: Analysis, name: str) -> str:
     said = [f"Flow `{name}`", members.get("title"), members.get("description")]
     trigger = members.get("trigger")
     return "\n\n".join([str(each) for each in said if each] + [f"Trigger: `{trigger}`"])
-
-
-def _called(analysis: Analysis, holder: dict[Any, Any]) -> CallShape | None:
-    for kind in ("action", "trigger"):
-        if isinstance(holder.get(kind), str):
-            return find(analysis.shapes, kind, holder[kind])
-    return None
 
 
 def call_help(name: str, called: CallShape) -> str:
@@ -285,11 +278,10 @@ def _named(analysis: Analysis, referred: str | None, value: Any) -> Path | None:
 
 
 def _field(analysis: Analysis, name: str) -> Path | None:
-    pages = value_at(analysis.source.data, ("config",))
-    for page, members in cast("dict[str, Any]", pages).items() if isinstance(pages, dict) else ():
-        if isinstance(members, dict) and name in members:
-            return ("config", page, name)
-    return None
+    pages = mapping_of(value_at(analysis.source.data, ("config",)))
+    return next(
+        (("config", page, name) for page, e in pages.items() if name in mapping_of(e)), None
+    )
 
 
 def _in_file(analysis: Analysis, kind: str, name: str) -> PointedTarget | None:

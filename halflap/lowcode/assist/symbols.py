@@ -10,7 +10,7 @@ from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_in
-from halflap.lowcode.source import Path, Place
+from halflap.lowcode.source import Path, Place, mapping_of
 
 SymbolKind = Literal["field", "flow", "step", "test"]
 
@@ -71,15 +71,15 @@ class _Outline:
         return Symbol(shown, kind, told, place, place.line, tuple(inner or ()))
 
     def fields(self, pages: Any) -> Iterator[Symbol]:
-        for page, members in _items(pages):
-            for name, field in _items(members):
-                detail = dict(_items(field))
+        for page, members in mapping_of(pages).items():
+            for name, field in mapping_of(members).items():
+                detail = mapping_of(field)
                 told = detail.get("connection") or detail.get("type") or "text"
                 yield self._symbol(name, "field", told, ("config", page, name))
 
     def flows(self, key: str, flows: Any) -> Iterator[Symbol]:
-        for name, flow in _items(flows):
-            members = dict(_items(flow))
+        for name, flow in mapping_of(flows).items():
+            members = mapping_of(flow)
             path: Path = (key, name)
             inner = self.steps(members.get("steps"), (*path, "steps"))
             yield self._symbol(name, "flow", members.get("trigger"), path, inner)
@@ -89,7 +89,7 @@ class _Outline:
             kind = kind_of(step)
             if kind is None:
                 continue
-            members = dict(_items(step))
+            members = mapping_of(step)
             said = members[kind] if isinstance(members[kind], str) else ""
             place: Path = (*path, at)
             name = members.get("title") or (f"{kind} {said}".strip() if len(said) < 60 else kind)
@@ -100,9 +100,5 @@ class _Outline:
 
     def tests(self, tests: Any) -> Iterator[Symbol]:
         for at, test in enumerate(cast("list[Any]", tests) if isinstance(tests, list) else ()):
-            members = dict(_items(test))
+            members = mapping_of(test)
             yield self._symbol(members.get("name"), "test", members.get("flow"), ("tests", at))
-
-
-def _items(held: Any) -> Iterator[tuple[Any, Any]]:
-    yield from cast("dict[Any, Any]", held).items() if isinstance(held, dict) else ()

@@ -7,7 +7,7 @@ import unicodedata
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from halflap.errors import DefinitionError
@@ -15,11 +15,11 @@ from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import WrittenModule
 from halflap.lowcode.convert.names import ImportedNames
 from halflap.lowcode.convert.values import PythonScope
-from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
+from halflap.lowcode.document import BodyPart, TestPart
 from halflap.lowcode.python import call, display, indented, laid_out, text
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import SourceText
+from halflap.lowcode.source import SourceText, mapping_of
 
 LONGEST_NAME = 60
 LOCAL = ("run", "result", "each")
@@ -97,19 +97,23 @@ class _TestWriter:
     def _event(self, test: TestPart) -> list[str]:
         if not test.model_fields_set & REQUEST:
             return [] if test.event is None else [self._value(test.event)]
-        body = self._value(test.event) if test.body is None else self._body(test.body)
-        named = list(self._headers(test))
+        query = test.query if isinstance(test.query, str) else urlencode(test.query)
+        parts = {"path": test.path, "query": query, "received_at": self._now(test)}
+        named = [*self._headers(test), *self._given(parts)]
         if test.method != "POST":
             named.append(("method", text(test.method)))
-        if test.path:
-            named.append(("path", text(test.path)))
-        if test.query:
-            query = test.query if isinstance(test.query, str) else urlencode(test.query)
-            named.append(("query", text(query)))
-        if test.now is not None:
-            named.append(("received_at", self._time(test.now)))
-        given = [] if test.body is None and test.event is None else [body]
-        return [call(self._use("make_request"), given, named)]
+        if test.body is not None:
+            body = [self._body(test.body)]
+        else:
+            body = [] if test.event is None else [self._value(test.event)]
+        return [call(self._use("make_request"), body, named)]
+
+    def _given(self, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield what is given by name, where there is anything."""
+        return ((name, self._value(each)) for name, each in values.items() if each)
+
+    def _now(self, test: TestPart) -> datetime | None:
+        return None if test.now is None else test.now.astimezone(UTC)
 
     def _headers(self, test: TestPart) -> Iterator[tuple[str, str]]:
         headers, body = test.headers, test.body
@@ -128,26 +132,17 @@ class _TestWriter:
     def _options(self, test: TestPart) -> Iterator[tuple[str, str]]:
         if not test.model_fields_set & REQUEST:
             yield from self._headers(test)
-        if test.config:
-            yield "config", self._value(test.config)
-        if test.state:
-            yield "state", self._value(test.state)
-        if shared := {name: each for name, each in test.shared.model_dump().items() if each}:
-            yield "shared", self._value(shared)
+        shared = {name: each for name, each in test.shared.model_dump().items() if each}
+        yield from self._given({"config": test.config, "state": test.state, "shared": shared})
         if test.paired:
             pairs = ((self._pairs(name), self._value(each)) for name, each in test.paired.items())
             yield "paired", display(pairs)
-        if test.current:
-            yield "current", self._value(test.current)
-        if test.customer is not None:
-            yield "customer", self._customer(test.customer)
-        if test.instance is not None:
-            yield "instance", self._instance(test.instance)
-        if test.now is not None:
-            yield "now", self._time(test.now)
-        for name in ("urls", "secrets"):
-            if given := getattr(test, name):
-                yield name, self._value(given)
+        for name, part in (("customer", test.customer), ("instance", test.instance)):
+            if part is not None:
+                parts = (text(each) for each in part.model_dump().values() if each is not None)
+                yield name, call(self._use(f"{name.capitalize()}Info"), parts)
+        others = {"current": test.current, "now": self._now(test)}
+        yield from self._given({**others, "urls": test.urls, "secrets": test.secrets})
         if test.signals:
             sent = ((text(name), self._answer(each)) for name, each in test.signals.items())
             yield "signals", display(sent)
@@ -155,23 +150,9 @@ class _TestWriter:
             stubs = ((self._target(name), self._answer(each)) for name, each in test.stubs.items())
             yield "stubs", display(stubs)
 
-    def _customer(self, part: CustomerPart) -> str:
-        if part.model_fields_set <= {"name"}:
-            return text(part.name)
-        more = [] if part.external_id is None else [text(part.external_id)]
-        return call(self._use("CustomerInfo"), [text(part.id), text(part.name), *more])
-
-    def _instance(self, part: InstancePart) -> str:
-        if part.model_fields_set <= {"name"}:
-            return text(part.name)
-        return call(self._use("InstanceInfo"), [text(part.id), text(part.name)])
-
-    def _time(self, value: datetime) -> str:
-        return self._value(value.astimezone(UTC))
-
     def _answer(self, stub: Any) -> str:
         """A stub's answer, as its document writes it."""
-        given: Mapping[str, Any] = cast("Mapping[str, Any]", stub) if isinstance(stub, dict) else {}
+        given = mapping_of(stub)
         if "$sequence" in given:
             return call(self._use("in_turn"), map(self._answer, given["$sequence"]))
         if "$error" in given:
@@ -189,19 +170,17 @@ class _TestWriter:
         if test.expect is not None:
             calls = (self._call(*each) for one in test.expect for each in one.items())
             yield f"assert result.calls == [{', '.join(calls)}]"
-        answer: Any = test.answer
-        reply = cast("dict[str, Any]", answer).get("$reply") if isinstance(answer, dict) else None
-        if isinstance(reply, dict) and reply:
-            for name, each in cast("dict[str, Any]", reply).items():
+        if reply := mapping_of(mapping_of(test.answer).get("$reply")):
+            for name, each in reply.items():
                 yield self._equal(f'result.result["$reply"][{text(name)}]', each)
         elif "answer" in test.model_fields_set:
-            yield self._equal("result.result", answer)
+            yield self._equal("result.result", test.answer)
         after = test.after
         for key, value in after.state.items():
-            yield self._stored("result.stored", key, value)
+            yield self._equal(f"result.stored.get({text(key)})", value)
         for scope, values in after.shared.model_dump().items():
             for key, value in values.items():
-                yield self._stored(f"result.shared[{text(scope)}]", key, value)
+                yield self._equal(f"result.shared[{text(scope)}].get({text(key)})", value)
         for name, pairs in after.paired.items():
             sides = list(self._module.document.pairs[name].sides)
             ordered = sorted(pairs, key=lambda ids: [ids[each] for each in sides])
@@ -212,9 +191,6 @@ class _TestWriter:
     def _call(self, name: str, inputs: Mapping[str, Any] | None) -> str:
         named = ((key, self._value(each)) for key, each in (inputs or {}).items())
         return call(self._use("called"), [self._target(name)], named)
-
-    def _stored(self, held: str, key: str, value: Any) -> str:
-        return self._equal(f"{held}.get({text(key)})", value)
 
     def _equal(self, shown: str, value: Any) -> str:
         sign = "is" if value is None or isinstance(value, bool) else "=="

@@ -12,7 +12,7 @@ from halflap.lowcode.kinds.raw import fields_in
 from halflap.lowcode.kinds.role import Block
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, NodeBlock, Outline, OutlineNode, Span
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, SourceText, mapping_of
 
 Titles = Callable[[str, str], str]
 """Returns the title of a component's action."""
@@ -30,7 +30,7 @@ class _Document:
         self._ends = _ends(source)
 
     def outline(self) -> Outline:
-        members = _members(self._source.data)
+        members = mapping_of(self._source.data)
         name = _text(members.get("name"))
         return Outline(
             name=name,
@@ -44,9 +44,9 @@ class _Document:
     def _flows(self, document: Mapping[Any, Any], part: str) -> Iterator[FlowOutline]:
         routes = part == "preprocess"
         key = "routes" if routes else "steps"
-        for name, flow in _members(document.get(part)).items():
+        for name, flow in mapping_of(document.get(part)).items():
             path: Path = (part, name)
-            members = dict(_members(flow))
+            members = dict(mapping_of(flow))
             steps = members.pop(key, None)
             yield FlowOutline(
                 path=path,
@@ -71,9 +71,9 @@ class _Document:
     def _node(self, step: Any, path: Path, kind: str | None) -> OutlineNode:
         place = self._at(path)
         if kind is None:
-            fields = _named(_members(step)) or {"unknown": step}
+            fields = _named(mapping_of(step)) or {"unknown": step}
             return OutlineNode(path=path, place=place, kind="unknown", fields=fields)
-        members = dict(_members(step))
+        members = dict(mapping_of(step))
         blocks = [] if kind == "route" else list(self._blocks(members, path))
         title, id = _take(members, "title"), _take(members, "id")
         if kind == "code":
@@ -98,7 +98,7 @@ class _Document:
                 continue
             members.pop(key, None)
             lists: dict[Path, Any] = (
-                {(key, case): each for case, each in _members(value).items()}
+                {(key, case): each for case, each in mapping_of(value).items()}
                 if field.many
                 else {(key,): value}
             )
@@ -120,7 +120,7 @@ class _Document:
 
     def _called(self, step: Mapping[Any, Any], path: Path) -> Iterator[OutlineNode]:
         """The actions that code awaits, each a step of its own, in the order of the text."""
-        text, inputs = _text(step.get("code")), [*map(str, _members(step.get("with")))]
+        text, inputs = _text(step.get("code")), [*map(str, mapping_of(step.get("with")))]
         try:
             at = code_place(self._source, (*path, "code"))
             uses = Code.parse(text, inputs, components_of(text, inputs), at).uses
@@ -145,10 +145,6 @@ class _Document:
             column=start.column,
             end_line=max(start.line, self._ends.get(path, 0)),
         )
-
-
-def _members(value: Any) -> Mapping[Any, Any]:
-    return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
 
 
 def _take(members: dict[Any, Any], key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 from halflap.errors import Conflict
 from halflap.lowcode.kinds.raw import blocks_in
 from halflap.lowcode.rewrite import model
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, mapping_of
 
 Address = tuple[str | bool | int, ...]
 """Where a value stands: a node's `path` in the outline, or that of one of its fields or blocks."""
@@ -239,16 +239,12 @@ def relocated(paths: Iterable[Path], changes: Iterable[Relocate]) -> Iterator[tu
 
 def step_paths(data: Any) -> Iterator[Path]:
     """Yield the addresses of the steps of a document, which may be unfinished."""
-    for name, flow in _members(_members(data).get("flows")).items():
-        yield from _steps(_members(flow).get("steps"), ("flows", name, "steps"))
+    for name, flow in mapping_of(mapping_of(data).get("flows")).items():
+        yield from _steps(mapping_of(flow).get("steps"), ("flows", name, "steps"))
 
 
 def _steps(steps: Any, path: Path) -> Iterator[Path]:
     for at, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
         yield (*path, at)
-        for inner, each in blocks_in(_members(step)):
+        for inner, each in blocks_in(mapping_of(step)):
             yield from _steps(each, (*path, at, *inner))
-
-
-def _members(value: Any) -> Mapping[Any, Any]:
-    return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}

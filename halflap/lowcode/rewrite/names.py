@@ -13,7 +13,7 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, SourceText, mapping_of
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 
@@ -160,8 +160,7 @@ URLS = ("urls", "secrets")
 
 def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow: calls, routes, tests, and its URL's name."""
-    read: Any = source.data
-    data = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    data = mapping_of(source.data)
     flows = {name: part for part in ("flows", "preprocess") for name in data.get(part) or ()}
     if old not in flows:
         raise DefinitionError(f"there is no flow {old!r}", where=source.at(()))
