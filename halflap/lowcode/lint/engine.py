@@ -190,9 +190,9 @@ def _check(source: SourceText, shapes: Shapes, findings: Findings) -> None:
     try:
         document = document_of(source)
     except NotADocument as error:
-        places = {_place(source, path) for path in split}
+        places = {source.key(path) for path in split}
         findings.found += [
-            each for each in error.findings if (each.line, each.column) not in places
+            each for each in error.findings if Place(each.line, each.column) not in places
         ]
         _check_rest(source, shapes, findings)
     else:
@@ -249,11 +249,6 @@ def names_at(source: SourceText, document: Document, shapes: Shapes, path: Path)
     linter = _Linter(source, document, shapes, findings)
     linter.walk(str(path[1]) if len(path) > 1 else "", notes)
     return notes.names
-
-
-def _place(source: SourceText, path: Path) -> tuple[int, int]:
-    place = source.key(path)
-    return place.line, place.column
 
 
 def _build(source: SourceText, shapes: Shapes, findings: Findings) -> None:

@@ -490,13 +490,8 @@ class FlowLint:
                 elif there != known:
                     names[name] = ScopedName(there.path, None, there.variable)
                     if known.path is not None and known.path != there.path:
-                        self._join(there, known)
+                        self._given.pop(known.path, None)  # reading it reads either
         return "every branch ends" if all(each.ends for each in walks) else ""
-
-    def _join(self, there: ScopedName, other: ScopedName) -> None:
-        """The same name from two branches: reading it reads either."""
-        if other.path in self._given:
-            del self._given[other.path]
 
     def loop(self, step: doc.ForStep, path: Path, names: Layered[ScopedName]) -> None:
         """`for`."""

@@ -195,7 +195,7 @@ class Inference:
             for term, _ in step.terms:
                 self.of(term, inner)
             return Stream(flow.schema, many=True)
-        several = flow.many or _may_be_list(flow.schema)
+        several = flow.many or _may_be(flow.schema, "array")
         context = items_of(flow.schema)
         if step.kind == "array":
             self.of(step, env.within(context))
@@ -211,7 +211,7 @@ class Inference:
         found, _ = fields_of(flow.schema)
         if name not in found:
             return Stream(None)
-        return Stream(found[name], flow.many or _may_be_list(flow.schema))
+        return Stream(found[name], flow.many or _may_be(flow.schema, "array"))
 
     def _staged(self, flow: Stream, stages: Sequence[StepStage], env: Env) -> Stream:
         """Infer the type behind filters, of which a position takes one value of each of the path."""
@@ -230,7 +230,7 @@ class Inference:
         at = predicate.kind == "literal" and told is not None and told.get("type") == "integer"
         if at:
             return Stream(item, many=several)
-        return Stream(item, many=flow.many or _may_be_list(flow.schema))
+        return Stream(item, many=flow.many or _may_be(flow.schema, "array"))
 
     # What makes values --------------------------------------------------------------------------
 
@@ -492,10 +492,6 @@ def not_chosen(schema: Schema | None, value: Any) -> tuple[str, str | None] | No
 def _may_be(schema: Schema | None, *kinds: str) -> bool:
     known = types_of(schema)
     return known is None or bool(known & {*kinds})
-
-
-def _may_be_list(schema: Schema | None) -> bool:
-    return _may_be(schema, "array")
 
 
 def _is_text(schema: Schema | None) -> bool:
