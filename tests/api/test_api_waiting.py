@@ -69,8 +69,17 @@ CASES: list[tuple[dict[str, Any], WaitFacts, dict[str, Any]]] = [
     ({"state": "failed"}, WaitFacts(), {}),
     (
         {"held": 4},
-        WaitFacts(paused=Paused("ins_1", NOW - 5 * SECOND, "Ada", "a move")),
-        {"reason": "pause", "message": "paused by Ada: a move", "since": NOW - 5 * SECOND},
+        WaitFacts(
+            paused=[
+                Paused("cus_1", NOW - 4 * SECOND, "Bob"),
+                Paused("ins_1", NOW - 5 * SECOND, "Ada", "a move"),
+            ]
+        ),
+        {
+            "reason": "pause",
+            "message": "paused by Bob; and paused by Ada: a move",
+            "since": NOW - 5 * SECOND,
+        },
     ),
     (
         {"held": 1},
@@ -172,10 +181,10 @@ def test_each_kind_of_waiting_is_told(
 
 def test_a_pause_comes_before_all_else_and_an_order_before_a_connection() -> None:
     paused = Paused("ins_1", NOW)
-    facts = WaitFacts(paused=paused, instance=INSTANCE, ahead="exe_0", connection=CONNECTION)
+    facts = WaitFacts(paused=[paused], instance=INSTANCE, ahead="exe_0", connection=CONNECTION)
     held = execution(held=7, **PARKED)
     seen: list[str] = []
-    for less in ({}, {"paused": None}):
+    for less in ({}, {"paused": ()}):
         facts = replace(facts, **less)
         wait = decide_wait(held, facts, NOW)
         assert wait is not None

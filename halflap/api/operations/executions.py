@@ -204,9 +204,7 @@ class Executions:
         return {
             each.id: WaitFacts(
                 None,
-                paused=next(
-                    (paused[name] for name in pauses_of(each.flow) if name in paused), None
-                ),
+                paused=[paused[name] for name in pauses_of(each.flow) if name in paused],
                 instance=instances.get(each.flow.instance),
                 ahead="" if each.held & HELD_BY_ORDER else None,
                 because=because(each, None),

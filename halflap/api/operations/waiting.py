@@ -52,7 +52,7 @@ class WaitFacts:
 
     steps: Sequence[Record] | None = ()
     attempts: Sequence[Attempt] = ()
-    paused: Paused | None = None
+    paused: Sequence[Paused] = ()
     instance: Instance | None = None
     ahead: str | None = None
     because: str = ""
@@ -66,8 +66,9 @@ def decide_wait(execution: Execution, facts: WaitFacts, now: Micros) -> Wait | N
     if execution.state not in ("queued", "waiting"):
         return None
     stopped = max((each.ended_at for each in facts.attempts), default=execution.accepted_at)
-    if facts.paused is not None:
-        return Wait("pause", _pause(facts.paused), facts.paused.since)
+    if facts.paused:
+        since = min(each.since for each in facts.paused)
+        return Wait("pause", "; and ".join(map(_pause, facts.paused)), since)
     if execution.held & HELD_BY_GATE:
         instance = facts.instance
         named = (
