@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -47,16 +47,13 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 """Tables that are not copied as they are."""
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
-ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed", "cause", "status"})
-REMOVED = "removed"
-"""A column that says in which of its day's slots an execution goes."""
+NOT_KEPT = frozenset({"lane", "dismissed", "removed"})
+"""Columns of the executions that are not copied: one says itself what it is, two say where one goes."""
 SLOT = f"ended_at / {DAY} * {OF_A_DAY} + removed * {BARE}"
 SLOTS = f"""
 SELECT DISTINCT {SLOT} FROM executions
 WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
 """  # noqa: S608
-GENERATED = "lane"
-"""A column of the executions that says itself what it is."""
 MARK = "moved_from"
 COLUMNS = """
 SELECT column_name, data_type, is_identity = 'YES' FROM information_schema.columns
@@ -238,19 +235,23 @@ class _Copying:
         (total,) = self._source.execute("SELECT count(*) FROM executions").fetchone()
         cursor = self._source.execute("SELECT * FROM executions ORDER BY id")
         names = [each[0] for each in cursor.description]
+        into = ("executions", "letters", "history")
+        kept = {table: set(self._kinds(table)) - NOT_KEPT for table in into}
+        _refuse_lacking("executions", set(names) - NOT_KEPT - set().union(*kept.values()))
         counts: dict[str, int] = dict.fromkeys(WITH_EXECUTIONS, 0)
         while chunk := cursor.fetchmany(AT_ONCE):
             some = [dict(zip(names, row, strict=True)) for row in chunk]
             for each in some:
-                del each[GENERATED]
                 each["root"] = each["root"] or each["id"]
-            self._chunk(some, counts)
+            self._chunk(some, counts, kept)
             self._progress(counts["executions"], total)
         for table, count in counts.items():
             self._compare(table, count, f"SELECT count(*) FROM {table}")  # noqa: S608
         return total
 
-    def _chunk(self, some: list[dict[str, Any]], counts: dict[str, int]) -> None:
+    def _chunk(
+        self, some: list[dict[str, Any]], counts: dict[str, int], kept: Mapping[str, set[str]]
+    ) -> None:
         ids = [each["id"] for each in some]
         events = {row[0]: row for row in self._of("*", "events", ids)}
         steps = _by_execution(self._of("*", "steps", ids))
@@ -263,17 +264,26 @@ class _Copying:
         into: dict[str, list[dict[str, Any]]] = {}
         for row in some:
             id = row["id"]
+            place = _place(row)
             left = (
+                events.get(id),
                 [rows.step(reading.record(each)) for each in steps.get(id, ())],
                 [(each[1], rows.line(_line(each))) for each in logs.get(id, ())],
                 [each[1:] for each in attempts.get(id, ())],
             )
-            if row["state"] in LIVE:
-                _add_live(into, row, events[id], *left)
+            of_table = {name: value for name, value in row.items() if name in kept[place]}
+            if place == "executions":
+                into.setdefault(place, []).append(of_table)
+                _add_live(into, id, *left)
             else:
-                _add_ended(into, row, events.get(id), *left)
+                slot = row["ended_at"] // DAY * OF_A_DAY + row["removed"] * BARE
+                whole = {**of_table, **_ended(*left)}
+                into.setdefault(place, []).append(
+                    {"slot": slot, **whole} if place == "history" else whole
+                )
         for table, put in into.items():
-            self._put(table, self._columns_of(table, put[0]), put)
+            if put:
+                self._put(table, self._columns_of(table, put[0]), put)
 
     def _orders(self) -> int:
         found = self._source.execute("SELECT * FROM orders ORDER BY place")
@@ -294,16 +304,15 @@ class _Copying:
 
     def _columns_of(self, table: str, row: Iterable[str] | None = None) -> dict[str, str]:
         """The columns to fill, with their types; raises where PostgreSQL lacks one of the file's."""
-        there = {name: kind for name, kind, _ in self._target.execute(COLUMNS, (table,)).fetchall()}
+        there = self._kinds(table)
         if row is None:
             row = [each[1] for each in self._source.execute(f"PRAGMA table_info({table})")]
-        lacking = [each for each in row if each not in there]
-        if lacking:
-            raise StoreError(
-                f"{table}: PostgreSQL's table has no {', '.join(lacking)}; nothing was moved. "
-                "This is a fault of this version of Halflap: please report it."
-            )
+        _refuse_lacking(table, set(row) - set(there))
         return {name: there[name] for name in row}
+
+    def _kinds(self, table: str) -> dict[str, str]:
+        """The types of a table's columns in PostgreSQL."""
+        return {name: kind for name, kind, _ in self._target.execute(COLUMNS, (table,)).fetchall()}
 
     def _put(self, table: str, columns: dict[str, str], given: Iterable[dict[str, Any]]) -> int:
         count = 0
@@ -330,72 +339,54 @@ class _Copying:
             )
 
 
+def _refuse_lacking(table: str, lacking: set[str]) -> None:
+    if lacking:
+        raise StoreError(
+            f"{table}: PostgreSQL's table has no {', '.join(sorted(lacking))}; nothing was moved. "
+            "This is a fault of this version of Halflap: please report it."
+        )
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Return the table in which an execution lives."""
+    if row["state"] in LIVE:
+        return "executions"
+    return "letters" if row["state"] == "failed" and not row["dismissed"] else "history"
+
+
 def _add_live(
     into: dict[str, list[dict[str, Any]]],
-    row: dict[str, Any],
+    id: str,
     event: Any,
     steps: list[rows.StepRow],
     lines: list[tuple[int, bytes]],
     attempts: list[Any],
 ) -> None:
-    id = row["id"]
-    into.setdefault("executions", []).append(
-        {name: value for name, value in row.items() if name not in ONLY_ENDED | {REMOVED}}
-    )
-    into.setdefault("events", []).append({"execution": id, **_event(event)})
-    for step in steps:
-        into.setdefault("steps", []).append(
-            {
-                "execution": id,
-                "path": step.path,
-                "seq": step.seq,
-                "status": step.status,
-                "data": step.data,
-            }
-        )
-    for number, data in lines:
-        into.setdefault("logs", []).append({"execution": id, "number": number, "data": data})
-    for each in attempts:
-        named = dict(zip(("number", "started_at", "ended_at", "how", "failure"), each, strict=True))
-        into.setdefault("attempts", []).append({"execution": id, **named})
-
-
-def _add_ended(
-    into: dict[str, list[dict[str, Any]]],
-    row: dict[str, Any],
-    event: Any,
-    steps: list[rows.StepRow],
-    lines: list[tuple[int, bytes]],
-    attempts: list[Any],
-) -> None:
-    ended = {name: value for name, value in row.items() if name not in _ONLY_LIVE | {REMOVED}}
-    ended["attempts"] = rows.pack_attempts(attempts)
-    arrived = {"received_at": 0, "part": 0} if event is None else _event(event)
-    whole = {**ended, **arrived, "steps": rows.pack_steps(steps), "logs": rows.pack_lines(lines)}
-    if row["state"] == "failed" and not row["dismissed"]:
-        into.setdefault("letters", []).append(whole)
-        return
-    slot = row["ended_at"] // DAY * OF_A_DAY + row[REMOVED] * BARE
-    into.setdefault("history", []).append({"head": None, "body": None, **whole, "slot": slot})
-
-
-_ONLY_LIVE = frozenset(
-    {
-        "due_at",
-        "waiting_for",
-        "fence",
-        "claimed_at",
-        "lease_until",
-        "heard",
-        "held",
-        "probation",
-        "cancelling",
-        "bound",
-        "dedupe_key",
-        "cut_at",
-        "dismissed",
+    names = ("number", "started_at", "ended_at", "how", "failure")
+    left: dict[str, list[dict[str, Any]]] = {
+        "events": [_event(event)],
+        "steps": [asdict(each) for each in steps],
+        "logs": [{"number": number, "data": data} for number, data in lines],
+        "attempts": [dict(zip(names, each, strict=True)) for each in attempts],
     }
-)
+    for table, some in left.items():
+        into.setdefault(table, []).extend({"execution": id, **each} for each in some)
+
+
+def _ended(
+    event: Any,
+    steps: list[rows.StepRow],
+    lines: list[tuple[int, bytes]],
+    attempts: list[Any],
+) -> dict[str, Any]:
+    """Return what is left of an execution beside its own columns."""
+    missing: dict[str, Any] = {"received_at": 0, "part": 0, "head": None, "body": None}
+    return {
+        **(missing if event is None else _event(event)),
+        "steps": rows.pack_steps(steps),
+        "logs": rows.pack_lines(lines),
+        "attempts": rows.pack_attempts(attempts),
+    }
 
 
 def _event(row: Any) -> dict[str, Any]:
