@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Clock, EndpointRecord, Micros, type_id_alphabet
+from halflap.model import Clock, EndpointRecord, Micros
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
-from halflap.store.catalogue.shared import OVERLAP
+from halflap.store.catalogue.shared import OVERLAP, unguessable
 from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
 from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
@@ -40,7 +39,7 @@ class Endpoints:
             there = of_instance(connection, instance)
             for flow in flows:
                 if flow not in there:
-                    made = new_endpoint()
+                    made = unguessable("hk_")
                     sealed = self._vault.seal(new_secret(), place(found.customer, made))
                     connection.execute(
                         "INSERT INTO endpoints (id, instance, customer, flow, secret, open, made_at)"
@@ -63,13 +62,7 @@ class Endpoints:
 
     async def secret(self, endpoint: str) -> str:
         """The `whsec_…` that senders to an endpoint sign with, in the clear; raises `NotFound`."""
-        rows = await self._writer.rows(
-            "SELECT customer, secret FROM endpoints WHERE id = ?", (endpoint,)
-        )
-        if not rows:
-            raise NotFound("there is no such endpoint; see: halflap instances show")
-        customer, sealed = rows[0]
-        return self._vault.open(sealed, place(customer, endpoint))
+        return (await self.secrets(endpoint))[0]
 
     async def secrets(self, endpoint: str) -> tuple[str, ...]:
         """Return what may sign for an endpoint: its secret, and for a while the one before."""
@@ -77,7 +70,7 @@ class Endpoints:
             "SELECT customer, secret, former, former_until FROM endpoints WHERE id = ?", (endpoint,)
         )
         if not rows:
-            raise NotFound("there is no such endpoint; see: halflap instances show")
+            raise missing()
         customer, secret, former, until = rows[0]
         sealed = [secret, former] if former is not None and until > self._clock() else [secret]
         return tuple(self._vault.open(each, place(customer, endpoint)) for each in sealed)
@@ -90,7 +83,7 @@ class Endpoints:
         def job(connection: JobTransaction) -> str | Refused:
             row = one(connection, "SELECT customer, secret FROM endpoints WHERE id = ?", endpoint)
             if row is None:
-                return NotFound("there is no such endpoint; see: halflap instances show")
+                return missing()
             sealed = self._vault.seal(chosen, place(row[0], endpoint))
             connection.execute(
                 "UPDATE endpoints SET secret = ?, former = ?, former_until = ? WHERE id = ?",
@@ -118,9 +111,9 @@ class Endpoints:
         await self._writer.change(job)
 
 
-def new_endpoint() -> str:
-    """A new endpoint's id: 130 random bits, since whoever knows it may send."""
-    return "hk_" + "".join(secrets.choice(type_id_alphabet) for _ in range(26))
+def missing() -> NotFound:
+    """Return the error for an endpoint that is not there."""
+    return NotFound("there is no such endpoint; see: halflap instances show")
 
 
 def place(customer: str, endpoint: str) -> tuple[str, str, str]:

@@ -51,7 +51,7 @@ class SharedEndpoints:
             there = _all(connection.execute(f"{SELECT} WHERE integration = ?", (integration,)))
             for flow in flows:
                 if flow not in there:
-                    made = new_shared_endpoint()
+                    made = unguessable(PREFIX)
                     sealed = self._vault.seal(new_secret(), place(integration, made))
                     connection.execute(
                         "INSERT INTO shared_endpoints (id, integration, flow, secret, made_at)"
@@ -138,9 +138,9 @@ class SharedEndpoints:
         await self._writer.change(job)
 
 
-def new_shared_endpoint() -> str:
-    """A new shared endpoint's id: 130 random bits, since whoever knows it may send."""
-    return PREFIX + "".join(secrets.choice(type_id_alphabet) for _ in range(26))
+def unguessable(prefix: str) -> str:
+    """Return a new endpoint's id: 130 random bits, since whoever knows it may send."""
+    return prefix + "".join(secrets.choice(type_id_alphabet) for _ in range(26))
 
 
 def place(integration: str, endpoint: str) -> tuple[str, str, str]:
