@@ -17,7 +17,7 @@ from halflap.model import (
     Record,
     Tally,
 )
-from halflap.store import gates, ordering, reading
+from halflap.store import gates, reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.claiming import EVENT, STEPS
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
@@ -99,10 +99,6 @@ class History:
             (execution,),
         )
         return [Attempt(*row[:4], failure=reading.failure(row[4])) for row in rows]
-
-    async def waits_for(self, execution: str) -> str | None:
-        rows = await self._rows(ordering.WAITS_FOR, (execution,))
-        return rows[0][0] if rows else None
 
     async def paused(self) -> list[Paused]:
         return gates.paused(await self._rows(gates.LIST, ()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from halflap.store.scope import CustomerScope
@@ -48,11 +49,14 @@ class JobTransaction(Protocol):
         ...
 
 
-class Stats(Protocol):
-    """Counts of writes since the store was opened."""
+@dataclass(slots=True)
+class WriterStats:
+    """Counts of writes since the store was opened; `doubts`: commits whose outcome was looked up."""
 
-    commits: int
-    jobs: int
+    commits: int = 0
+    jobs: int = 0
+    largest_batch: int = 0
+    doubts: int = 0
 
 
 class Way(Protocol):
@@ -100,7 +104,7 @@ class Database(Way, Jobs, Protocol):
         ...
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> WriterStats:
         """Counts of writes since the store was opened."""
         ...
 

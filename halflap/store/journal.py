@@ -420,11 +420,6 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         while await self._database.write(job):
             pass
 
-    async def instances_of(self, customer: str) -> list[str]:
-        sql = f"{reading.INSTANCES} WHERE customer = ?"
-        found = await self._database.read(lambda c: c.execute(sql, (customer,)).fetchall())
-        return sorted(row[0] for row in found)
-
     async def erase(self, instance: str, limit: int) -> int:
         def job(connection: sqlite3.Connection) -> int:
             ids = connection.execute(

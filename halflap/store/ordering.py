@@ -62,14 +62,6 @@ ORDER BY back_at, place LIMIT ?
 """  # noqa: S608
 LET_GO = "UPDATE executions SET held = held & ~2 WHERE id = ?"
 HOLD_BACK = "UPDATE executions SET held = held | 2 WHERE id = ?"
-# Whoever runs, else who has a turn, else who is before it.
-WAITS_FOR = """
-SELECT other.execution FROM orders AS own
-JOIN orders AS other ON other.name = own.name AND other.turn = 1
-JOIN executions ON executions.id = other.execution
-WHERE own.execution = ? AND own.turn = 0
-ORDER BY executions.state = 'running' DESC, other.place LIMIT 1
-"""
 
 
 def name_of(connection: sqlite3.Connection, order: Order) -> str:

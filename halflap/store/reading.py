@@ -44,7 +44,6 @@ CLAIMED = (
 )
 """The columns of an execution that was just claimed."""
 ID = "SELECT id FROM executions"
-INSTANCES = "SELECT DISTINCT instance FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 TALLY = """

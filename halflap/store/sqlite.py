@@ -41,6 +41,7 @@ from halflap.store._file import (
     open_reader,
 )
 from halflap.store.guarding import REFUSED, Guard
+from halflap.store.job import WriterStats
 from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
@@ -48,15 +49,6 @@ Job = Callable[[sqlite3.Connection], T]
 """A job in a transaction: it may be run again, so it has no effect but through SQL."""
 
 LARGEST_BATCH = 500
-
-
-@dataclass(slots=True)
-class WriterStats:
-    """Counts of the writer's work since the store was opened."""
-
-    commits: int = 0
-    jobs: int = 0
-    largest_batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,9 +169,9 @@ class Store:
         journal = SqliteJournal(file, clock)
         return cls(file, catalogue, journal, vault, clock, identity=identity)
 
-    @classmethod
+    @staticmethod
     async def _at_url(
-        cls, url: str, clock: Clock | None, vault: Vault | None, identity: Identity | None
+        url: str, clock: Clock | None, vault: Vault | None, identity: Identity | None
     ) -> Store:
         if vault is None:
             raise StoreError(
@@ -186,17 +186,7 @@ class Store:
                 f"a store on PostgreSQL needs psycopg ({error}); "
                 "install it with: pip install 'halflap[postgresql]'"
             ) from error
-        parts = await opened(url, vault, clock, identity)
-        return cls(
-            parts.jobs,
-            parts.catalogue,
-            parts.journal,
-            vault,
-            parts.clock,
-            beside=[parts.presence],
-            hints=parts.journal.hints,
-            identity=parts.presence.identity,
-        )
+        return await opened(url, vault, clock, identity)
 
     def within(self, scope: CustomerScope) -> StoreView:
         """This store for whoever is in a scope: what is out of it is not there."""

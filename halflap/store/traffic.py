@@ -1,4 +1,4 @@
-"""Traffic, on both stores: limits of customers and connections, what is parked, rests, quotas."""
+"""Traffic, on both stores: limits of customers and connections, what waits for them, rests, quotas."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ THROTTLED = "SELECT until, reason, quota, away, since FROM throttles WHERE conne
 RESTING = """
 SELECT connection, until, reason, quota, away, since FROM throttles WHERE until > ? AND until > 0
 """
+INSTANCES = "SELECT DISTINCT instance FROM known WHERE customer = ?"
+# Whoever runs, else who has a turn, be it as one that failed and blocks.
+WAITS_FOR = """
+SELECT other.execution FROM orders AS own
+JOIN orders AS other ON other.name = own.name AND other.turn
+LEFT JOIN executions ON executions.id = other.execution
+WHERE own.execution = ? AND NOT own.turn
+ORDER BY coalesce(executions.state, '') = 'running' DESC, other.place LIMIT 1
+"""
 
 
 class Traffic:
@@ -78,6 +87,14 @@ class Traffic:
             return
         values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
         await self._change(SET_LIMITS, customer, *values)
+
+    async def waits_for(self, execution: str) -> str | None:
+        row = await self._first(WAITS_FOR, execution)
+        return None if row is None else row[0]
+
+    async def instances_of(self, customer: str) -> list[str]:
+        rows = await self._jobs.read(lambda c: c.execute(INSTANCES, (customer,)).fetchall())
+        return sorted(row[0] for row in rows)
 
     async def parked(self) -> dict[str, int]:
         return reading.parked(await self._jobs.read(lambda c: c.execute(COUNT).fetchall()))

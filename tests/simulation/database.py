@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from halflap.store.sqlite import Job, SqliteDatabase, WriterStats, open_memory
+from halflap.store.job import WriterStats
+from halflap.store.sqlite import Job, SqliteDatabase, open_memory
 from halflap.store.store import template
 
 

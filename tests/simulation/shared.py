@@ -18,10 +18,10 @@ from typing import Any
 from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock, Micros
 from halflap.store.claiming import NEXT_DUE
+from halflap.store.job import WriterStats
 from halflap.store.journal import SqliteJournal
 from halflap.store.postgres.batching import Gathering
 from halflap.store.protocol import Claim, Lease, Pinning
-from halflap.store.sqlite import WriterStats
 from tests.simulation.database import NOTE, Note, Troubles, empty_store
 from tests.simulation.loop import PROCESS, Process, in_context
 

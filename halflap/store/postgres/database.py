@@ -20,6 +20,7 @@ from psycopg import errors, pq
 
 from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
+from halflap.store.job import WriterStats
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOVE, WriterRow
 from halflap.store.postgres.explain import explain, where
@@ -61,16 +62,6 @@ _AGAIN = (
 
 
 @dataclass(slots=True)
-class PostgresStats:
-    """Counts of writes since the store was opened."""
-
-    commits: int = 0
-    jobs: int = 0
-    largest_batch: int = 0
-    doubts: int = 0
-
-
-@dataclass(slots=True)
 class _Seat:
     """A place for one connection; the row of its writes outlives the connection."""
 
@@ -102,7 +93,7 @@ class PostgresDatabase:
         self.name = where(url)
         self.clock = clock
         self.schema = ""
-        self.stats = PostgresStats()
+        self.stats = WriterStats()
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
         self.own_clock = own_clock

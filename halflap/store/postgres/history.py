@@ -21,7 +21,7 @@ from halflap.model import (
 from halflap.store import reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.history import order_of_list, outcome_of
-from halflap.store.postgres import gates, listing, ordering, rows
+from halflap.store.postgres import gates, listing, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.slots import first_slot
@@ -201,10 +201,6 @@ class PostgresHistory:
         for *row, whole in await self._of(ATTEMPTS, execution):
             attempts += [rows.attempt(row)] if whole is None else rows.unpack_attempts(whole)
         return attempts
-
-    async def waits_for(self, execution: str) -> str | None:
-        found = await self._database.fetch(ordering.WAITS_FOR, (execution,))
-        return found[0][0] if found else None
 
     async def paused(self) -> list[Paused]:
         found = await self._database.fetch(gates.LIST, ())

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
-from halflap.store.job import JobCursor, JobTransaction, OnFailure
+from halflap.store.job import JobCursor, JobTransaction, OnFailure, WriterStats
 from halflap.store.postgres.connecting import Connection as AsyncConnection
-from halflap.store.postgres.database import PostgresDatabase, PostgresStats, PostgresWays
+from halflap.store.postgres.database import PostgresDatabase, PostgresWays
 from halflap.store.postgres.explain import explain
 from halflap.store.scope import CustomerScope
 
@@ -128,7 +128,7 @@ class PostgresJobs:
         database.before_close.append(self._settle)
 
     @property
-    def stats(self) -> PostgresStats:
+    def stats(self) -> WriterStats:
         """Counts of writes since the store was opened, the journal's among them."""
         return self._database.stats
 

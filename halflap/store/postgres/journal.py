@@ -129,7 +129,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         item = Acceptance(entries, now, claim, now + lease)
         if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
             await self._partitions.make(now)
-        await self._share_commit(item, sum(len(each.event.body) for each in starts))
+        await self._share_commit(item, sum(len(each.event.body) for each in kept))
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
             self.hints.send()
         return self.payloads.accepted(starts, kept, item.answers)
@@ -325,10 +325,6 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def _in_parts(self, part: Callable[[Connection], Coroutine[Any, Any, bool]]) -> None:
         while await self._database.write(part):
             pass
-
-    async def instances_of(self, customer: str) -> list[str]:
-        sql = "SELECT DISTINCT instance FROM known WHERE customer = %s"
-        return sorted(row[0] for row in await self._database.fetch(sql, (customer,)))
 
     async def erase(self, instance: str, limit: int) -> int:
         values = (instance, limit)

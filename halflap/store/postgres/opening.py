@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -21,23 +20,13 @@ from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.presence import Presence, enter
 from halflap.store.postgres.schema import MIGRATIONS
+from halflap.store.store import Store
 from halflap.store.vault import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of a `Store` on PostgreSQL."""
-
-    jobs: PostgresJobs
-    catalogue: Catalogue
-    journal: PostgresJournal
-    clock: Clock
-    presence: Presence
 
 
 async def opened(
     url: str, vault: Vault, own_clock: Clock | None, identity: Identity | None = None
-) -> Parts:
+) -> Store:
     """Connect to the database at a URL, bring its schema up to this code's, and check the keys.
 
     Other processes may have it open, and may run older code: of a migration, only what is `before`
@@ -70,4 +59,13 @@ async def opened(
         undo.push_async_callback(writer.close)
         catalogue = Catalogue(writer, vault, clock)
         undo.pop_all()
-        return Parts(jobs, catalogue, journal, clock, presence)
+        return Store(
+            jobs,
+            catalogue,
+            journal,
+            vault,
+            clock,
+            beside=[presence],
+            hints=journal.hints,
+            identity=presence.identity,
+        )

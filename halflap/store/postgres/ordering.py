@@ -81,14 +81,6 @@ WITH taken AS (UPDATE orders SET turn = false WHERE execution = ANY(%s))
 UPDATE executions SET held = held | 2 WHERE id = ANY(%s)
 """
 RENAME = "UPDATE orders SET name = %s WHERE name = %s"
-# Whoever runs, else who has a turn.
-WAITS_FOR = """
-SELECT other.execution FROM orders AS own
-JOIN orders AS other ON other.name = own.name AND other.turn
-LEFT JOIN executions ON executions.id = other.execution
-WHERE own.execution = %s AND NOT own.turn
-ORDER BY coalesce(executions.state, '') = 'running' DESC, other.place LIMIT 1
-"""
 
 
 async def names_of(connection: Connection, orders: Collection[Name]) -> dict[Name, bytes]:

@@ -345,45 +345,22 @@ CREATE TABLE processes (
 );
 """  # noqa: S608
 
-# The guards of the first migration: a table that came later is guarded by its own, and what is gone
-# by now was seen by these rules.
-FIRST = [
-    "customers",
-    "connections",
-    "instances",
-    "revisions",
-    "addresses",
-    "endpoints",
-    "subscriptions",
-    "schedules",
-    "rejections",
-    "counters",
-    "versions",
-    "targets",
-    "executions",
-    "letters",
-    "history",
-    "parts",
-    "retentions",
-    "retention_classes",
-    "retained",
-    "events",
-    "steps",
-    "logs",
-    "attempts",
-    "orders",
-    "signals",
-    "blobs",
-    "state",
-    "gates",
-    "limits",
-    "throttles",
-]
-FORMER = {
-    "parts": "EXISTS (SELECT 1 FROM history"
-    " WHERE history.id = parts.execution AND history.slot = parts.slot)",
-    "retention_classes": "{me} <> ''",
-    "retained": "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)",
+# The guards of the first migration; a table that comes later is left out here, and guarded by its own.
+FORMER: dict[str, dict[str, str]] = {
+    "history": {
+        "parts": "EXISTS (SELECT 1 FROM history"
+        " WHERE history.id = parts.execution AND history.slot = parts.slot)"
+    },
+    "retentions": {
+        "retention_classes": "{me} <> ''",
+        "retained": "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)",
+    },
+}
+"""The rules of tables that are gone by now, each behind the one that they follow."""
+FIRST = {
+    name: seen
+    for table, rule in SEEN.items()
+    for name, seen in {table: rule, **FORMER.get(table, {})}.items()
 }
 
 # 0.1.0 kept an event, steps and logs beside their row, where one of them was to go before it.
@@ -471,11 +448,7 @@ MIGRATIONS = [
     Migration(
         number=1,
         name="first",
-        before=CATALOGUE
-        + JOURNAL
-        + guarded(
-            {each: {**SEEN, **FORMER}[each] for each in FIRST}, "history_other", "parts_other"
-        ),
+        before=CATALOGUE + JOURNAL + guarded(FIRST, "history_other", "parts_other"),
     ),
     Migration(
         number=2,
