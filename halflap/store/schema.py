@@ -86,10 +86,11 @@ The journal
                 of its steps, the fields of its log lines.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
-                the step's next try; a `succeeded` or `failed` one never changes. `kind` and
-                `status` are places in `reading.KINDS` and `reading.STATUSES`, for short; `name` is
-                NULL where it is the path. With a rowid,
-                because without one SQLite spills rows of 1 KB and more to a page of their own.
+                the step's next try; a `succeeded` or `failed` one never changes. A negative `seq` is
+                that of one that a replay copied, which may run afresh. `kind` and `status` are
+                places in `reading.KINDS` and `reading.STATUSES`, for short; `name` is NULL where it
+                is the path. With a rowid, because without one SQLite spills rows of 1 KB and more to
+                a page of their own.
   logs          lines that an author's code wrote.
   attempts      attempts that did not end the execution: when, how, why.
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.

@@ -1,28 +1,16 @@
-"""The journal's schema in PostgreSQL, opened by an essay: every table, its life, its invariants.
+"""The journal's schema in PostgreSQL, as far as it differs from `halflap.store.schema`, whose essay has
+every table, its life and its invariants.
 
-Times are microseconds since 1970-01-01 UTC, from the database's clock. Ids are TypeIDs (`exe_…`),
-so they sort by time. Whatever comes from outside or from an author (paths, keys, names of signals)
-is `bytea`, UTF-8 where it is text: PostgreSQL's `text` cannot hold a NUL, and bytes sort alike
+Times are from the database's clock. Whatever comes from outside or from an author (paths, keys, names of
+signals) is `bytea`, UTF-8 where it is text: PostgreSQL's `text` cannot hold a NUL, and bytes sort alike
 everywhere. A step, a log line, an event's head is one value (MessagePack, see rows.py): nothing
 searches in them, and one column costs less than thirteen.
 
-`lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
-lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
-
 An execution lives in one of three places, and moves once or twice:
 
-  executions    while it is live: state queued, running or waiting. Small, however much was done.
-                `due_at` says when it may be claimed (NULL: not by time alone; always NULL while it
-                runs). A claim sets `fence` to a new number, `lease_until` and the `worker` that has
-                it; every later write locks the row, names the fence, and changes nothing where it
-                differs. `held` has bit 1 while its instance moves between states, bit 2 while it has
-                no turn in its order (`order_rule`: by what rule, as JSON; NULL for the ordinary
-                one), bit 4 while it is paused. `cancelling` says why one that runs is to be
-                cancelled: no other end is let in then. `probation` is set from an unclean end of
-                its claim until it leaves its worker cleanly, `crashes` counts those while it ran
-                alone. `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
-                `chain` is the first of those that handed over one to the next, `link` its place in it,
-                `dedupe_key` the hash in `dedupe` that the first of it took.
+  executions    while it is live. Small, however much was done. `worker` names the process whose claim it
+                is; a later write locks the row before it compares the fence. `due_at` is NULL while it
+                runs.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
   history       once it has ended otherwise, or is dismissed. Partitioned by `slot` (slots.py): the day
@@ -31,33 +19,16 @@ An execution lives in one of three places, and moves once or twice:
                 to the other slot of its day. Pruning drops slots. Beside that, rows change only in
                 `duplicates`.
 
-The last two also have in `cause` the mark of what it failed of (rules/cause.py) and in `status` the
-HTTP status of the call that failed; NULL unless it failed. `ran` is for how long its attempts ran,
-that of one which runs now left out.
-
 The last two have all that is left of an execution in one row: event, steps, logs, attempts. What is
-live has these in tables of their own, emptied as it moves:
+live has these, and its signals, in tables of their own, emptied as it moves.
 
-  events        what arrived, write-once.
-  steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
-                the step's next try; a `succeeded` or `failed` one never changes. A negative `seq`
-                is that of one that a replay copied, which may run afresh.
-  logs          lines that an author's code wrote; `number` grows within an execution.
-  attempts      attempts that did not end the execution: when, how, why.
-  signals       what was sent to it, kept until it asks. `once` names an answer that counts once.
-                An execution that waits for signals has in `heard` how many it knew of as it began
-                to: a further one makes it due.
-
-Beside them, as in `halflap.store.schema`: `dedupe`, `state`, `orders`, `blobs`, `gates`, `throttles`
-and `limits` (a claim locks the rows of the customers that it claims of, so that workers count one
-after another). What is different:
-
+  limits        a claim locks the rows of the customers that it claims of, so that workers count one
+                after another.
   known         a view: the three places of an execution, as one.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
   writers       a row per place that writes with the number of its last transaction, written by that
                 transaction: so a COMMIT whose answer was lost is found out about (doubt.py).
-
   processes     a row for each process that has the store open, seen every few seconds: which
                 migrations its code knows, so that nothing is removed that it needs; the name that
                 its claims bear, which no two have at once.
