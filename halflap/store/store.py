@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import anyio.to_thread
 
@@ -40,8 +40,7 @@ BLOB_BYTES = 64 * 1024
 SCHEMES = ("postgresql://", "postgres://")
 
 
-@runtime_checkable
-class Others(Protocol):
+class Others(Way, Protocol):
     """A register of the other processes that have a store open."""
 
     async def list(self) -> Sequence[Process]:
@@ -68,13 +67,14 @@ class Store:
         journal: Journal,
         vault: Vault,
         clock: Clock,
-        beside: Sequence[Way] = (),
+        others: Others | None = None,
         hints: Hints | None = None,
         identity: Identity | None = None,
     ) -> None:
         """Use `Store.open` or `Store.memory`."""
         self.database = database
-        self._ways: Sequence[Way] = (*beside, database)
+        self._others = others
+        self._ways: Sequence[Way] = (database,) if others is None else (others, database)
         self.catalogue = catalogue
         self.journal = journal
         self.vault = vault
@@ -194,9 +194,8 @@ class Store:
 
     async def processes(self) -> Sequence[Process]:
         """The processes that have this store open: this one, where it is in a file."""
-        for each in self._ways:
-            if isinstance(each, Others):
-                return await each.list()
+        if self._others is not None:
+            return await self._others.list()
         me, now = self._identity, self.clock()
         known = len(MIGRATIONS)
         about = (me.host, me.pid, code_version(), known, self._opened_at, now)

@@ -65,7 +65,7 @@ async def opened(
             journal,
             vault,
             clock,
-            beside=[presence],
+            others=presence,
             hints=journal.hints,
             identity=presence.identity,
         )
