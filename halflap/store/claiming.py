@@ -44,12 +44,13 @@ SELECT min(due_at) FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
     AND lane = ? AND instance = ? AND probation = ?
 """
-TAKE = f"""
+TAKE = """
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
     lease_until = ?1, claimed_at = ?2, started_at = ifnull(started_at, ?2), due_at = NULL,
     waiting_for = ''
-WHERE id = ?3 RETURNING {reading.CLAIMED}
-"""  # noqa: S608
+WHERE id = ?3
+"""
+TAKEN = f"SELECT {reading.CLAIMED} FROM executions WHERE id = ?"  # noqa: S608
 HASTEN = """
 UPDATE executions SET due_at = ?1 WHERE id IN (
     SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
@@ -170,9 +171,10 @@ def take(
     connection: sqlite3.Connection, executions: list[str], now: Micros, until: Micros
 ) -> list[Claim]:
     """Claim executions that are due, with their events and their journals."""
+    connection.executemany(TAKE, [(until, now, each) for each in executions])
     claims: list[Claim] = []
     for each in executions:
-        row = connection.execute(TAKE, (until, now, each)).fetchone()
+        row = connection.execute(TAKEN, (each,)).fetchone()
         event = connection.execute(EVENT, (each,)).fetchone()
         steps = connection.execute(STEPS, (each,)).fetchall()
         claims.append(reading.claim(row, reading.event(event), map(reading.record, steps)))
