@@ -28,7 +28,7 @@ class AccountGate:
             throttle.limited,
             throttle.circuit.away,
         )
-        self.refused = judge
+        self._judge = judge
         self._throttle = throttle
         self._unauthorized = stored.status == "unauthorized"
 
@@ -41,6 +41,10 @@ class AccountGate:
                 waiting_for=self.waits_for,
             )
         await self._throttle.enter()
+
+    async def refused(self) -> Judgement:
+        """The app refused the credentials."""
+        return await self._judge()
 
 
 def limits_of(kind: type[Connection], own: ConnectionLimits) -> ConnectionLimits:
