@@ -64,10 +64,10 @@ class PythonSpot:
             return [f"{target} = {value}"]
         return [value] if "(" in value else []
 
-    def attempted(self, id: str | None, called: str, what: str, *, ignores: bool) -> list[str]:
+    def attempted(self, id: str | None, called: str, what: str, on_failure: str) -> list[str]:
         """Return a call; one whose failure is logged and passed by where the step ignores it."""
         made = self.assigned(id, called)
-        if not ignores:
+        if on_failure != "ignore":
             return made
         target = self.target(id)
         caught = [self.warned(f"{what} failed, and is ignored: ")]

@@ -146,9 +146,8 @@ class ActionStep(ResultStepModel):
             fitting = (each for each, kind in connections if issubclass(kind, wanted))
             args = [f"ctx.config.{self.connection or next(fitting)}"]
         called = call(function, args, ((name, value) for name, (value, _) in given.items()))
-        ignores = self.on_failure == "ignore"
         what = self.title or action.title
-        return made + at.attempted(self.id, f"await {called}", what, ignores=ignores)
+        return made + at.attempted(self.id, f"await {called}", what, self.on_failure)
 
 
 @dataclass(frozen=True, slots=True)

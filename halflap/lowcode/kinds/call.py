@@ -39,8 +39,7 @@ class CallStep(ResultStepModel):
         called = f"await ctx.{'call' if self.wait else 'start'}({flow}, {event})"
         if not self.wait and at.target(self.id) is not None:
             called = f"({called}).id"
-        ignores = self.on_failure == "ignore"
-        return at.attempted(self.id, called, f"the flow {self.call}", ignores=ignores)
+        return at.attempted(self.id, called, f"the flow {self.call}", self.on_failure)
 
 
 @dataclass(frozen=True, slots=True)

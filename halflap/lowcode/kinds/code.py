@@ -56,8 +56,8 @@ class CodeStepModel(ResultStepModel):
         name = at.flow.codes[at.scope.path]
         at.flow.functions.append(f"{name} = {self._python_call(at)}")
         named = [(each, at.scope.value(v, "with", each)) for each, v in self.inputs.items()]
-        ignores, what = self.on_failure == "ignore", self.title or "Code"
-        return at.attempted(self.id, f"await {call(name, ['ctx'], named)}", what, ignores=ignores)
+        called = f"await {call(name, ['ctx'], named)}"
+        return at.attempted(self.id, called, self.title or "Code", self.on_failure)
 
     def _python_call(self, at: PythonSpot) -> str:
         """Return the code as `code("…")`, which runs it in the sandbox."""
