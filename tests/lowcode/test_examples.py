@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from halflap.lowcode.assist import analyse, complete
 from halflap.lowcode.lint import Shapes, lint_text
-from halflap.lowcode.lint.examples import seen, unseen
-from halflap.lowcode.lint.scope import fields_of, forms_of
+from halflap.lowcode.lint.examples import seen
+from halflap.lowcode.lint.scope import fields_of, forms_of, missing
 from halflap.sdk.lint import Finding
 from halflap.testing import document as documents
 from tests.lowcode.convert.twins import imported, opened, python_of
@@ -180,7 +180,7 @@ def test_each_example_is_of_the_type_that_the_examples_show(values: list[Any]) -
         assert fits(each, schema), (each, schema)
         for name in each if isinstance(each, dict) else ():
             assert name in fields_of(schema)[0]
-            assert unseen(schema, [name]) is None
+            assert missing(schema, [name]) is None
 
 
 def fits(value: Any, schema: Any) -> bool:
