@@ -265,3 +265,11 @@ async def test_without_its_blob_store_a_reference_is_never_taken_for_a_payload(
     assert "HALFLAP_BLOBS is not set" in claim.lost
     with pytest.raises(BlobLost, match="HALFLAP_BLOBS is not set"):
         await without.event(given.execution)
+
+
+async def test_without_a_blob_store_a_customer_without_blobs_is_erased(store: Store, clock: Clock):
+    without = Payloads(Nowhere(), Register(store.database, clock), clock)
+    assert await without.erase_blobs("cus_a", 10) == 0
+    await store.journal.accept([start()], claim=0, lease=LEASE)
+    with pytest.raises(StoreError, match="cannot be removed"):  # the control
+        await without.erase_blobs("cus_a", 10)
