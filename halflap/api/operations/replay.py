@@ -28,6 +28,7 @@ from halflap.model import (
     timeless,
 )
 from halflap.store.rules.replaying import (
+    CUT_SHORT,
     child_of,
     copied_steps,
     earlier_tries,
@@ -254,7 +255,7 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
 def ended_within_a_step(execution: Execution) -> bool:
     """Return whether an execution may have been ended while a step of it was under way."""
     if execution.state == "failed":
-        return execution.failure is None or execution.failure.kind in ("Timeout", "BlobLost")
+        return execution.failure is None or execution.failure.kind in CUT_SHORT
     return execution.state == "cancelled"
 
 

@@ -14,6 +14,8 @@ UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
 NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
 """Failures that are raised before a request is sent."""
+CUT_SHORT = frozenset({"Timeout", "BlobLost"})
+"""Failures of an execution, not of what its flow did."""
 
 
 def copied_steps(
@@ -60,23 +62,22 @@ def copied_steps(
 def caught_steps(steps: Sequence[Record], failure: Failure | None) -> list[Record]:
     """Return the steps that failed, and behind which the flow did more: it had caught that.
 
-    Not the one of whose failure the execution failed in the end.
+    Not the one of whose failure the execution failed in the end. Where it failed of none, but by the
+    flow's own word, that may be about branches which ended with a failure: these are none of them.
     """
+    failed = [e for e in steps if e.status == "failed" and not is_earlier(e) and e.path != GUARD]
+    last = [each for each in failed if failure is not None and _failed_by(failure, each)]
+    by_word = failure is not None and not last and failure.kind not in CUT_SHORT
     effects = [each for each in steps if not is_earlier(each) and is_effect(each)]
-    return [
-        each
-        for each in steps
-        if each.status == "failed"
-        and not is_earlier(each)
-        and each.path != GUARD
-        and not _failed_by(failure, each)
-        and any(_is_behind(each.path, other) and other.seq > each.seq for other in effects)
-    ]
+
+    def went_on(step: Record) -> bool:
+        behind = [e for e in effects if e.seq > step.seq and _is_behind(step.path, e)]
+        return any(not by_word or e.path.startswith(scope_of(step.path)) for e in behind)
+
+    return [each for each in failed if each not in last and went_on(each)]
 
 
-def _failed_by(failure: Failure | None, step: Record) -> bool:
-    if failure is None:
-        return False
+def _failed_by(failure: Failure, step: Record) -> bool:
     # Version 0.1.0 has the step's path in the message only.
     return step.path == failure.step if failure.step else f"({step.path}) failed" in failure.message
 
