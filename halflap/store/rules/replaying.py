@@ -103,11 +103,10 @@ READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
 def earlier_tries(steps: Sequence[Record], *, was_cut: bool) -> tuple[Record, ...]:
     """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
 
-    `was_cut`: an attempt was, so that a step may have been tried before its record.
-
     Of what several replays tried, the inputs of the first try count: its key says nothing of them.
     Where any of them is in doubt, the step is, until it succeeds. What a person found done is
     `succeeded`, and stays so. A step before copies holds its place and its time, whatever comes of it.
+    `was_cut`: an attempt was, so that a step may have been tried before its record.
     """
     tries = {e.path: e for e in steps if is_earlier(e) and e.path != EARLIER + GUARD}
     for each in steps:
