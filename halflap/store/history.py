@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, Protocol
 
 from halflap.errors import NotFound
 from halflap.model import (
+    CONTINUED,
     CauseGroup,
     Event,
     Execution,
@@ -112,11 +113,7 @@ class History:
         return rows[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.execution(execution)
-        if found is not None and found.chain is not None:
-            [last] = await self.executions(Filter(chain=found.chain, limit=1))
-            found = await self.execution(last.id)
-        return outcome_of(execution, found)
+        return outcome_of(execution, await last_of_chain(self, execution))
 
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())
@@ -127,6 +124,27 @@ def order_of_list(which: Filter) -> str:
     if which.chain is not None:
         return "link DESC, id DESC"
     return "id DESC" if which.after is None else "id ASC"
+
+
+class Chains(Protocol):
+    """The verbs of a journal by which a chain is followed to its end."""
+
+    async def execution(self, execution: str) -> Execution | None: ...
+    async def executions(self, which: Filter) -> list[Execution]: ...
+
+
+async def last_of_chain(journal: Chains, execution: str) -> Execution | None:
+    """Return the last execution of a chain with its result; the one asked for, where it is of none.
+
+    The last one may hand over to the next between two looks, so it is looked for again.
+    """
+    found = await journal.execution(execution)
+    while found is not None and found.chain is not None and found.reason == CONTINUED:
+        [last] = await journal.executions(Filter(chain=found.chain, limit=1))
+        if last.id == found.id:
+            break
+        found = await journal.execution(last.id)
+    return found
 
 
 def outcome_of(execution: str, found: Execution | None) -> Outcome | None:

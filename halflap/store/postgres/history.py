@@ -20,7 +20,7 @@ from halflap.model import (
 )
 from halflap.store import reading
 from halflap.store.blobs.payloads import Payloads
-from halflap.store.history import order_of_list, outcome_of
+from halflap.store.history import last_of_chain, order_of_list, outcome_of
 from halflap.store.postgres import gates, listing, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import PostgresWays
@@ -211,11 +211,7 @@ class PostgresHistory:
         return (await self._database.fetch(sql, (instance,)))[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.execution(execution)
-        if found is not None and found.chain is not None:
-            [last] = await self.executions(Filter(chain=found.chain, limit=1))
-            found = await self.execution(last.id)
-        return outcome_of(execution, found)
+        return outcome_of(execution, await last_of_chain(self, execution))
 
     async def _found(self, sql: str, execution: str) -> list[Any]:
         """As `_of`, of what every execution has.
