@@ -33,10 +33,14 @@ class Gathering(Generic[T]):
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], Awaitable[None]], writers: int = WRITERS
+        self,
+        write: Callable[[Sequence[T]], Awaitable[None]],
+        *,
+        writers: int = WRITERS,
+        largest: int = LARGEST_BATCH,
     ) -> None:
         self._write = write
-        self._most = writers
+        self._most, self._largest = writers, largest
         self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._busy = 0
@@ -67,7 +71,7 @@ class Gathering(Generic[T]):
         waiting = self._waiting
         try:
             while waiting:
-                batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
+                batch = [waiting.popleft() for _ in range(min(len(waiting), self._largest))]
                 try:
                     await self._in_time(batch)
                 except BaseException as error:  # whatever it is, nobody may be left waiting

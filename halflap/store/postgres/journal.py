@@ -110,7 +110,9 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
-        self._gathering_large: Gathering[Acceptance | Writing] = Gathering(self._write, writers=1)
+        self._gathering_large: Gathering[Acceptance | Writing] = Gathering(
+            self._write, writers=1, largest=1
+        )
         self._partitions = Partitions(database)
         self.hints = PostgresHints(database)
         database.before_close.append(self._close)
