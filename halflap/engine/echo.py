@@ -4,8 +4,8 @@ The state keeps, beside what authors put there:
 
 `records:<instance>`, by record: each field's last value that we wrote (`=price` → value, step, pairs
 of its flow), the last one that a flow was told since (`@<pairs>/<flow>=price` → value, step that had
-written before), the writes under way (`~<execution>/<path>` → pairs, fields), what stood there before
-those of them that are tried again (`?<execution>/<path>` → fields), who wrote last (`!`), and the
+written before), the writes under way (`~<execution>/<path>` → pairs, fields), what the first try of a
+step that has not written yet found there (`?<execution>/<path>` → fields), who wrote last (`!`), and the
 values that nothing came of, since their execution failed (`^price` → value, when it was accepted).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
@@ -34,6 +34,8 @@ MAKING_KNOWN: Micros = 86_400_000_000
 """The time for which a step that may have made a record is taken for the maker of one that is as it
 wrote it.
 """
+LOOKS = 20
+"""The number of failed steps of which a record keeps what their first try found."""
 STALE_AT_ONCE = 100
 """The number of older steps that one execution removes."""
 LONG = 200
@@ -49,7 +51,7 @@ class RecordKnowledge:
 
     fields: values, and the execution of ours that wrote them, empty where they were only seen; no
     value where flows of other pairs wrote since. pending: the fields of writes whose answer is not
-    known, by step. before: what the app had when the first of several tries looked, by step. last:
+    known, by step. before: what the app had as the first try of a step looked that failed, by step. last:
     the execution that wrote last, where nothing new was told since. written: the step that wrote a
     field last. pairs: those of the flow of a pending step. failed: values of events whose execution
     failed, and when these were accepted.
@@ -204,27 +206,30 @@ class Echo:
     def made_by(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> str:
         """The step that makes, or may have made, a record which an event tells of; empty for none.
 
-        Raises `RetryLater` where one that is under way may: its answer will say.
+        Raises `RetryLater` where one that is under way may: its answer will say. Of a field that it
+        does not write only its answer says what the app gave it, and what somebody edited since.
         """
         ours = {
             step: each
             for step, each in making.items()
             if each["instance"] == self._instance and self._is_ours(each["pairs"])
         }
-        for step, each in ours.items():
-            if covers(told.fields, each["fields"]):
-                return step
+        makers = [step for step, each in ours.items() if covers(told.fields, each["fields"])]
+        whole = (step for step in makers if told.fields.keys() <= ours[step]["fields"].keys())
+        if step := next(whole, ""):
+            return step
         # What was accepted later made no record that has an event already.
         now, accepted = self._turn.now(), self._turn.accepted_at
         checks = [each.started_at for each in self._turn.history if each.path == CHECK]
         waited = now - min(checks, default=now)
-        live = [e for e in ours.values() if not e["over"] and e["at"] > now - MAKING_LASTS]
-        if waited < MAKING_LASTS and any(each["accepted"] <= accepted for each in live):
+        live = {s for s, e in ours.items() if not e["over"] and e["at"] > now - MAKING_LASTS}
+        asked = [step for step in live if step in makers or ours[step]["accepted"] <= accepted]
+        if waited < MAKING_LASTS and asked:
             raise RetryLater(
                 min(max(SOON, timedelta(microseconds=waited // 4)), LATER),
                 f"{told} is not known yet, and another execution is making a {told.kind}",
             )
-        return ""
+        return makers[0] if makers else ""
 
     def made(self, told: RecordState, step: str) -> StateWrite:
         """A step whose answer never came has made what an event tells of: it makes nothing more."""
@@ -269,9 +274,12 @@ class Echo:
         )
         return [pending, self._last_write(asked, hops)]
 
-    def looked(self, asked: RecordState, path: str, there: Mapping[str, Any]) -> StateWrite:
-        """Keep what an app had when a try looked that is followed by another one."""
-        return self._merged(asked, {f"?{self.execution}/{path}": kept(there)})
+    def looked(
+        self, asked: RecordState, path: str, there: Mapping[str, Any], earlier: Iterable[str]
+    ) -> StateWrite:
+        """Keep what an app had as the first try looked, and of `earlier` steps the latest."""
+        gone = dict.fromkeys(f"?{step}" for step in sorted(earlier)[:-LOOKS])
+        return self._merged(asked, {**gone, f"?{self.execution}/{path}": kept(there)})
 
     def after(
         self,
@@ -282,10 +290,12 @@ class Echo:
         *,
         first: bool,
         doubts: Iterable[str] = (),
+        looks: Iterable[str] = (),
     ) -> list[StateWrite]:
         """Return the writes with the call's result.
 
-        `first` says that it was the first try; the steps `doubts` are over, whatever they did.
+        `first` says that it was the first try; the steps `doubts` are over, whatever they did, and
+        what the steps `looks` found is of no use any more.
         """
         writes: list[StateWrite] = []
         if not asked.id:
@@ -302,7 +312,8 @@ class Echo:
             step = f"{self.execution}/{path}"
             fields = {f"={n}": [v, step, self.pairs] for n, v in kept(ours).items()}
             over = {f"~{each}": None for each in (step, *doubts)}
-            done = {**over, **{f"^{n}": None for n in ours}, f"?{step}": None, "!": self.execution}
+            over |= {f"?{each}": None for each in looks}
+            done = {**over, **{f"^{n}": None for n in ours}, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 
@@ -324,10 +335,9 @@ class Echo:
         self, asked: RecordState, path: str, hops: int, *, definite: bool
     ) -> list[StateWrite]:
         """Return the writes with a final failure: the call did nothing, or its effect is unknown."""
-        writes = [self.withdraw(asked, path)] if definite else []
-        if asked.id:
-            return [*writes, self._merged(asked, {f"?{self.execution}/{path}": None})]
-        return writes or [self._make(asked, path, hops, over=True)]
+        if definite:
+            return [self.withdraw(asked, path)]
+        return [] if asked.id else [self._make(asked, path, hops, over=True)]
 
     # Pairs ----------------------------------------------------------------------------------
 

@@ -75,13 +75,14 @@ class Edited:
 
     theirs_at: when the event of that edit was accepted, where its execution failed. ours_at: when
     that of our value was. is_ours: our side has edited it, too. since_try: theirs came after an
-    earlier try to write ours.
+    earlier try to write ours, of this execution or of the one that it runs again; `None` where none
+    has looked.
     """
 
     theirs_at: Micros | None
     ours_at: Micros
     is_ours: bool
-    since_try: bool
+    since_try: bool | None
 
 
 @dataclass(slots=True)
@@ -271,9 +272,11 @@ class TwoWay:
         if current is None:
             return Meanwhile()
         step = f"{self.echo.execution}/{path}"
-        first = known.before.get(step)
-        if first is None:
-            self._looked[path] = {n: current[n] for n in asked.fields if n in current}
+        tries = (step, *(f"{each}/{path}" for each in self.lineage))
+        first = next((known.before[each] for each in tries if each in known.before), None)
+        if step not in known.before:
+            there = {n: short(current[n]) for n in asked.fields if n in current}
+            self._looked[path] = there if first is None else first
         besides = known.without(step, self.lineage)
         shown = known.as_event_shows(current)
         edits: dict[str, Any] = {}
@@ -299,9 +302,7 @@ class TwoWay:
                 theirs_at=known.failed_at(name, there),
                 ours_at=own.failed_at(name, value) or self.at,
                 is_ours=besides.is_new(name, value) or name in own.failed,
-                since_try=first is not None
-                and name in first
-                and not same(first[name], short(there)),
+                since_try=not same(first[name], short(there)) if first and name in first else None,
             )
             if self._stands(edit, is_master=is_master):
                 stands[name] = there
@@ -331,16 +332,13 @@ class TwoWay:
             return True
         if edit.theirs_at is not None:  # nothing came of it yet
             return edit.theirs_at > edit.ours_at
-        # Its event is to come: it is later than what is replayed, or than an earlier try.
-        return self.goes_on or edit.since_try
+        # Its event is to come, or none will: it is later than an earlier try, or than what is replayed.
+        return self.goes_on if edit.since_try is None else edit.since_try
 
     def tried(self, asked: RecordState, path: str, *, undone: bool) -> list[StateWrite]:
         """Return the writes with a try that is followed by another one; `undone` as in `refused`."""
-        there = self._looked.get(path)
-        looked = [] if there is None else [self.echo.looked(asked, path, there)]
-        return (
-            [*looked, self.echo.withdraw(asked, path)] if self._is_undone(path, undone) else looked
-        )
+        undone = self._is_undone(path, undone)
+        return [*self._look(asked, path), *([self.echo.withdraw(asked, path)] if undone else [])]
 
     async def after(self, asked: RecordState, writes: Writes, record: Record) -> list[StateWrite]:
         """Return the writes with the call's result."""
@@ -349,7 +347,13 @@ class TwoWay:
         first = record.path not in self._pending
         doubts = self._doubts.get(record.path, ())
         kept = self.echo.after(
-            asked, saved, record.path, self.news.hops, first=first, doubts=doubts
+            asked,
+            saved,
+            record.path,
+            self.news.hops,
+            first=first,
+            doubts=doubts,
+            looks=self._known[record.path].before if record.path in self._known else (),
         )
         return [*kept, *await self._pairing(asked, saved)]
 
@@ -366,7 +370,7 @@ class TwoWay:
         definite = self._is_undone(path, undone)
         gone = self.echo.refused(asked, path, self.news.hops, definite=definite)
         if not isinstance(error, Overruled) or path not in self._left:
-            return gone
+            return [*self._look(asked, path), *gone]
         agreed = replace(asked, fields=self._left[path])  # where both have it, the write is done
         wrote = dict.fromkeys(agreed.fields, (f"{self.echo.execution}/{path}", self.echo.pairs))
         dealt_with = [*gone, self.echo.came_back(agreed, (), wrote)]
@@ -375,6 +379,13 @@ class TwoWay:
             both = {n: v for n, v in both.items() if same(v, agreed.fields[n])}
             dealt_with.append(self.echo.seen(replace(told, fields=both), (), self.news.written))
         return dealt_with
+
+    def _look(self, asked: RecordState, path: str) -> list[StateWrite]:
+        """Keep what the first try of a step found, for the next one and for a replay."""
+        there = self._looked.get(path)
+        if there is None:
+            return []
+        return [self.echo.looked(asked, path, there, self._known[path].before)]
 
     def _is_undone(self, path: str, undone: bool) -> bool:
         """Return whether no try of a step can have done anything, the last one included."""

@@ -134,6 +134,20 @@ async def test_an_edit_at_the_other_app_since_then_stands(twins: Twins) -> None:
         assert twins.left.records["left_1"]["amount"] == Decimal(50)
 
 
+async def test_a_value_that_was_there_before_the_first_try_is_written_over(twins: Twins) -> None:
+    """Though no event has told of it: as it would have been, had the first try been the last."""
+    await paired(twins)
+    twins.right.edit("right_1", amount=50)
+    (late,) = twins.right.told
+    twins.right.told.clear()
+    stale = await fails(twins, amount=1)
+    assert (await again(twins, stale)).state == "succeeded"
+    assert twins.right.records["right_1"]["amount"] == Decimal(1)
+    twins.right.told.append(late)
+    await twins.settle()
+    assert twins.equal
+
+
 async def test_an_edit_at_the_other_app_before_that_is_written_over(twins: Twins) -> None:
     for first in (0, 1):
         twins.build(master=None)

@@ -135,6 +135,30 @@ async def test_an_event_of_an_unknown_record_waits_for_the_step_that_may_make_it
     assert len(twins.left.records) == 1
 
 
+async def test_an_edit_of_a_new_record_that_is_faster_than_its_id_arrives(twins: Twins) -> None:
+    """It is of a field that the step did not write, so all that the step wrote is as it wrote it."""
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        create = twins.components["right"].actions["create"]
+        await create(ctx.config.right, name=thing["name"])
+
+    twins.integration.flows["left_to_right"].function = flow
+    early: list[str] = []
+
+    async def busy() -> None:
+        if not early:
+            twins.right.told.clear()
+            twins.right.edit("right_1", amount="9")
+            early.append(await twins.send(twins.right.told.pop()))
+
+    twins.right.busy = busy
+    twins.right.lose = 1
+    twins.left.edit(name="Initech", amount="220")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    await twins.ended(early[0])
+    assert twins.left.records["left_1"]["amount"] == Decimal(9)
+
+
 @pytest.mark.parametrize("forgetful", [False, True])
 async def test_a_lost_answer_makes_no_echo_run(twins: Twins, forgetful: bool) -> None:
     twins.build(forgetful=forgetful)

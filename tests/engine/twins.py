@@ -54,6 +54,11 @@ def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are given."""
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
 @dataclass
 class Place:
     """An app: its records, what it tells of them, and what goes wrong there.
@@ -124,9 +129,11 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
     declared = Writes("thing", fields=FIELDS)
 
     @component.action(writes=declared, retry=QUICK)
-    async def create(account: Account, name: str | None, amount: Decimal | None) -> Any:
+    async def create(
+        account: Account, name: str | None, amount: Decimal | Unset | None = UNSET
+    ) -> Any:
         """Make a thing."""
-        return await place.change(None, {"name": name, "amount": amount})
+        return await place.change(None, given(name=name, amount=amount))
 
     @component.action(writes=declared, retry=QUICK)
     async def update(
@@ -136,8 +143,7 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
         amount: Decimal | Unset | None = UNSET,
     ) -> Any:
         """Change a thing."""
-        given = {"name": name, "amount": amount}
-        return await place.change(id, {n: v for n, v in given.items() if v is not UNSET})
+        return await place.change(id, given(name=name, amount=amount))
 
     @component.trigger(key=pointer("/id"), reads=Reads("thing", fields=FIELDS))
     async def changed(request: Request) -> Any:
