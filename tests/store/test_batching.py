@@ -85,6 +85,24 @@ async def test_what_comes_as_a_writer_ends_is_written_too() -> None:
             await followed[0]
 
 
+async def test_a_writer_that_rests_does_so_for_as_long_as_it_wrote() -> None:
+    """However much comes in, the database does something else half of the time."""
+    time = asyncio.get_running_loop().time
+    begun: list[float] = []
+    ended: list[float] = []
+
+    async def write(_: Sequence[int]) -> None:
+        begun.append(time())
+        await asyncio.sleep(0.02)
+        ended.append(time())
+
+    gathering: Gathering[int] = Gathering(write, writers=1, largest=1, rests=True)
+    await asyncio.gather(*(gathering.post(each) for each in range(4)))
+    await gathering.settled()
+    for one, (began, over) in zip(begun[1:], zip(begun, ended, strict=True), strict=False):
+        assert one - over >= 0.9 * (over - began)
+
+
 async def test_a_bad_one_hurts_only_itself() -> None:
     table = Table()
     table.open = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from halflap.engine.lifeline import Lifeline
 from halflap.errors import StoreError
 from halflap.model import Event, FlowKey, Start
 from halflap.store.postgres import database as module
-from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
@@ -52,6 +53,35 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_it_is_wr
             tables = made.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
             assert tables.fetchone() == (0,)
         connection.execute("DROP DATABASE ascii")
+
+
+async def test_what_is_large_is_compressed_by_lz4_where_the_server_knows_it() -> None:
+    url = fresh_url()
+
+    async def method(settings: str) -> Any:
+        """Return how a session compresses whose `pg_settings` is that of the schema `settings`."""
+        path = quote(f"-csearch_path={settings},pg_catalog,public")
+        async with await connect(f"{url}{'&' if '?' in url else '?'}options={path}") as connection:
+            cursor = await connection.execute("SHOW default_toast_compression")
+            return (await cursor.fetchone() or [""])[0]
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, methods in (("without", "{pglz}"), ("knows", "{pglz,lz4}")):
+            connection.execute(f"CREATE SCHEMA {name}")
+            connection.execute(
+                f"CREATE VIEW {name}.pg_settings AS SELECT 'default_toast_compression' AS name,"
+                f" '{methods}'::text[] AS enumvals"
+            )
+        shown = connection.execute(
+            "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchone()
+    assert await method("without") == "pglz"
+    assert await method("public") == ("lz4" if shown == (True,) else "pglz")
+    if shown == (True,):
+        assert await method("knows") == "lz4"
+    else:
+        with pytest.raises(psycopg.Error, match="lz4"):
+            await method("knows")
 
 
 async def is_written(url: str) -> bool:

@@ -29,7 +29,8 @@ class Gathering(Generic[T]):
     Nothing waits for a timer: an idle writer takes a lone item at once, and while it is busy the next
     batch gathers by itself. Others help where that is large by then, or the first is held up. Where
     a batch fails for what is in it, its items are written one by one, so that a bad one hurts only
-    itself.
+    itself. A writer that `rests` does so after each batch for as long as it took, so that what comes
+    in elsewhere finds the database idle half of the time.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Gathering(Generic[T]):
         *,
         writers: int = WRITERS,
         largest: int = LARGEST_BATCH,
+        rests: bool = False,
     ) -> None:
         self._write = write
+        self._rests = rests
         self._most, self._largest = writers, largest
         self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
@@ -68,9 +71,10 @@ class Gathering(Generic[T]):
             await asyncio.wait(self._writers)
 
     async def _work(self) -> None:
-        waiting = self._waiting
+        waiting, time = self._waiting, asyncio.get_running_loop().time
         try:
             while waiting:
+                began = time()
                 batch = [waiting.popleft() for _ in range(min(len(waiting), self._largest))]
                 try:
                     await self._in_time(batch)
@@ -81,6 +85,8 @@ class Gathering(Generic[T]):
                                 StoreError(f"the store's writer ended ({error!r}).")
                             )
                     raise
+                if self._rests and waiting:
+                    await asyncio.sleep(time() - began)
         finally:
             self._busy -= 1
 
