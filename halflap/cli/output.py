@@ -12,16 +12,19 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from halflap.api.view import InstanceSummary, VersionName
 from halflap.cli.screen import duration
 from halflap.sdk import codec
+
+if TYPE_CHECKING:
+    # A server prints through this module, too, and needs none of the API's shapes.
+    from halflap.api.view import InstanceSummary, VersionName
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import os
@@ -62,6 +61,8 @@ def speaks(
             token: str | None,
             **given: Any,
         ) -> None:
+            import asyncio  # a supervisor, which reads its settings here, needs no event loop
+
             settings = settings_here(dir=directory)
             if directory is not None and server is None:
                 settings = replace(settings, server="")

@@ -16,11 +16,11 @@ from halflap.sdk.action import Action
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
-from halflap.sdk.lint import Finding, lint
 
 if TYPE_CHECKING:
     from halflap.lowcode.lint.shapes import ComponentShape
     from halflap.lowcode.observer import Observer
+    from halflap.sdk.lint import Finding
 
 
 def load_integration(
@@ -58,6 +58,8 @@ def check_findings(bundle: Bundle, found: Sequence[Finding]) -> None:
 
 def find_in_sources(bundle: Bundle) -> list[Finding]:
     """Lint a bundle's Python sources, by their text: nothing of them is run."""
+    from halflap.sdk.lint import lint  # a process that publishes nothing needs none
+
     files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
     try:
         with Budget().running():
@@ -68,10 +70,7 @@ def find_in_sources(bundle: Bundle) -> list[Finding]:
 
 def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     """Lint a bundle's document beside its components, which are loaded."""
-    from halflap.lowcode.lint import (  # a process that publishes nothing needs none
-        Shapes,
-        lint_text,
-    )
+    from halflap.lowcode.lint import Shapes, lint_text
 
     if bundle.document is None:
         return []

@@ -25,10 +25,10 @@ from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
 from halflap.sdk.action import Action
 from halflap.sdk.integration import Integration
-from halflap.sdk.lint import Finding
 
 if TYPE_CHECKING:
     from halflap.lowcode.observer import Tracer
+    from halflap.sdk.lint import Finding
 
 
 class Library:

@@ -7,12 +7,13 @@ start another. The supervisor opens nothing, runs nobody's code, and so has no r
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from halflap.engine.process import die_with, spelled
@@ -31,6 +32,8 @@ CANNOT_START = 78
 FINAL = frozenset({STOPPED, USAGE})
 SHORTEST_REST = 0.1
 LONGEST_REST = 5.0
+LOOK_SECONDS = 0.05
+"""Seconds between looks, in a rest, whether it was asked to stop."""
 HEALTHY_SECONDS = 60.0
 PATIENCE = 10.0
 """Seconds beyond its drain that a server that was told to stop may take."""
@@ -48,13 +51,13 @@ def exit_code(error: BaseException, *, started: bool) -> int:
 def supervise(argv: Sequence[str], settings: Settings, configure_log: Callable[[], object]) -> int:
     """Run a server's command line until it is stopped or cannot start; returns its exit code.
 
-    The log is loaded and configured as something is logged first: a supervisor is small, and a
-    server starts as soon as it does.
+    The log is loaded and configured as something is logged first, and there is no event loop: a
+    supervisor is small, and a server starts as soon as it does.
 
     SIGTERM and SIGINT are passed on, and the server drains; a second one ends it at once. The
     server ends when the supervisor does, even where that is killed (on Linux).
     """
-    return asyncio.run(Supervisor(argv, settings, configure_log).run())
+    return Supervisor(argv, settings, configure_log).run()
 
 
 @dataclass(slots=True)
@@ -69,61 +72,45 @@ class Supervisor:
     argv: Sequence[str]
     settings: Settings
     configure_log: Callable[[], object]
-    _process: asyncio.subprocess.Process | None = None
-    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _process: subprocess.Popen[bytes] | None = None
+    _asked: int = 0
+    """The number of times that it was asked to stop; of these, `_told` were passed on."""
+    _told: int = 0
 
-    async def run(self) -> int:
+    def run(self) -> int:
         """Start the server, again and again, until it need not be."""
-        loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, self._ask)
+            signal.signal(each, self._ask)
+        signal.signal(signal.SIGALRM, self._end)
         rest = SHORTEST_REST
         has_run = False
-        try:
-            while True:
-                started_at = loop.time()
-                code = await self._serve()
-                if self._asked.is_set() and code == -signal.SIGTERM:
-                    return STOPPED  # it was asked before it could listen to anybody
-                has_run = has_run or code != CANNOT_START
-                if code in FINAL or self._asked.is_set() or not has_run:
-                    return code if code >= 0 else 128 - code
-                if loop.time() - started_at >= HEALTHY_SECONDS:
-                    rest = SHORTEST_REST
-                self._log("the server ended; it is started again", how=spelled(code), rest=rest)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(rest):
-                        await self._asked.wait()
-                        return STOPPED
-                rest = min(rest * 2, LONGEST_REST)
-        finally:
-            for each in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(each)
+        while True:
+            started_at = time.monotonic()
+            code = self._serve()
+            if self._asked and code == -signal.SIGTERM:
+                return STOPPED  # it was asked before it could listen to anybody
+            has_run = has_run or code != CANNOT_START
+            if code in FINAL or self._asked or not has_run:
+                return code if code >= 0 else 128 - code
+            now = time.monotonic()
+            if now - started_at >= HEALTHY_SECONDS:
+                rest = SHORTEST_REST
+            self._log("the server ended; it is started again", how=spelled(code), rest=rest)
+            while time.monotonic() < now + rest:
+                time.sleep(LOOK_SECONDS)
+                if self._asked:
+                    return STOPPED
+            rest = min(rest * 2, LONGEST_REST)
 
-    async def _serve(self) -> int:
+    def _serve(self) -> int:
         """Run the server once; returns its exit code, negative for a signal."""
         parent = os.getpid()
         # A session of its own, so that the terminal's Ctrl-C comes once, through the supervisor.
-        process = await asyncio.create_subprocess_exec(
-            *self.argv,
-            start_new_session=True,
-            preexec_fn=lambda: die_with(parent),
+        self._process = subprocess.Popen(  # noqa: S603
+            self.argv, start_new_session=True, preexec_fn=lambda: die_with(parent)
         )
-        self._process = process
-        if self._asked.is_set():
-            process.terminate()
-        ended = asyncio.create_task(process.wait())
-        asked = asyncio.create_task(self._asked.wait())
-        await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not ended.done():
-            patience = self.settings.drain_seconds + PATIENCE
-            await asyncio.wait([ended], timeout=patience)
-            if not ended.done():
-                self._log("the server did not stop; it is killed", seconds=patience)
-                process.kill()
-        self._process = None
-        return await ended
+        self._tell()
+        return self._process.wait()
 
     def _log(self, event: str, **about: Any) -> None:
         import structlog
@@ -131,12 +118,23 @@ class Supervisor:
         self.configure_log()
         structlog.get_logger("halflap.supervisor").error(event, **about)
 
-    def _ask(self) -> None:
-        again = self._asked.is_set()
-        self._asked.set()
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                if again:
-                    self._process.kill()
-                else:
-                    self._process.terminate()
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        """Pass on what the server was not told yet; a signal may come in the middle of this."""
+        process = self._process
+        while process is not None and self._told < self._asked:
+            self._told += 1
+            if self._told > 1:
+                process.kill()
+            else:
+                process.terminate()
+                signal.setitimer(signal.ITIMER_REAL, self.settings.drain_seconds + PATIENCE)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        seconds = self.settings.drain_seconds + PATIENCE
+        self._log("the server did not stop; it is killed", seconds=seconds)
+        if self._process is not None:
+            self._process.kill()

@@ -6,13 +6,15 @@ import asyncio
 import sys
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
-from halflap.sdk.lint import Finding
+
+if TYPE_CHECKING:
+    from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
 """The number of documents that are linted side by side; others wait, so that flows keep their
@@ -59,6 +61,7 @@ class Linting:
             version = await self.versions.get(*beside)
             own = await self.versions.components(version.hash)
         from halflap.lowcode.lint import over_budget
+        from halflap.sdk.lint import Finding
 
         async with self.turns.of(caller):
             worker = self.workers.take()
