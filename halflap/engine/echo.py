@@ -42,7 +42,7 @@ LONG = 200
 """The most characters of a text that are stored as they are."""
 CHECK = "$check"
 """The step that compares an event with what is known."""
-SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
+SOON, LATER, LATEST = timedelta(milliseconds=100), timedelta(seconds=5), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,8 @@ class Echo:
     def made_by(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> str:
         """The step that makes, or may have made, a record which an event tells of; empty for none.
 
-        Raises `RetryLater` where one that is under way may: its answer will say. Of a field that it
-        does not write only its answer says what the app gave it, and what somebody edited since.
+        Raises `RetryLater` where one that is under way may: its answer will say. One that wrote what
+        the event tells is waited for until it is over: what the event tells besides may be an edit.
         """
         ours = {
             step: each
@@ -218,15 +218,20 @@ class Echo:
         whole = (step for step in makers if told.fields.keys() <= ours[step]["fields"].keys())
         if step := next(whole, ""):
             return step
-        # What was accepted later made no record that has an event already.
         now, accepted = self._turn.now(), self._turn.accepted_at
         checks = [each.started_at for each in self._turn.history if each.path == CHECK]
         waited = now - min(checks, default=now)
-        live = {s for s, e in ours.items() if not e["over"] and e["at"] > now - MAKING_LASTS}
-        asked = [step for step in live if step in makers or ours[step]["accepted"] <= accepted]
-        if waited < MAKING_LASTS and asked:
+        live = {step: each for step, each in ours.items() if not each["over"]}
+        # What was accepted later made no record that has an event already.
+        likely = [
+            step
+            for step, each in live.items()
+            if each["at"] > now - MAKING_LASTS and each["accepted"] <= accepted
+        ]
+        if (likely and waited < MAKING_LASTS) or any(step in live for step in makers):
+            longest = LATER if waited < MAKING_LASTS else LATEST
             raise RetryLater(
-                min(max(SOON, timedelta(microseconds=waited // 4)), LATER),
+                min(max(SOON, timedelta(microseconds=waited // 4)), longest),
                 f"{told} is not known yet, and another execution is making a {told.kind}",
             )
         return makers[0] if makers else ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from halflap import Conflict, Context, UpstreamError
+from halflap.engine import echo
 from halflap.engine.echo import MAKING_LASTS, MOST_HOPS, parsed
 from halflap.model import Execution
 from halflap.sdk.gate import Away
@@ -135,8 +136,12 @@ async def test_an_event_of_an_unknown_record_waits_for_the_step_that_may_make_it
     assert len(twins.left.records) == 1
 
 
-async def test_an_edit_of_a_new_record_that_is_faster_than_its_id_arrives(twins: Twins) -> None:
+@pytest.mark.parametrize("lasts", [MAKING_LASTS, 20_000])
+async def test_an_edit_of_a_new_record_that_is_faster_than_its_id_arrives(
+    twins: Twins, lasts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is of a field that the step did not write, so all that the step wrote is as it wrote it."""
+    monkeypatch.setattr(echo, "MAKING_LASTS", lasts)
 
     async def flow(ctx: Context[Any], thing: Any) -> None:
         create = twins.components["right"].actions["create"]
@@ -152,7 +157,7 @@ async def test_an_edit_of_a_new_record_that_is_faster_than_its_id_arrives(twins:
             early.append(await twins.send(twins.right.told.pop()))
 
     twins.right.busy = busy
-    twins.right.lose = 1
+    twins.right.lose = 5
     twins.left.edit(name="Initech", amount="220")
     await twins.ended(await twins.send(twins.left.told.pop()))
     await twins.ended(early[0])
