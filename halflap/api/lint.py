@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 
 from halflap.api.asking import Ops, body_of, router_of
+from halflap.api.follow import left
 from halflap.api.problem import documented
 from halflap.api.view import FindingView
 from halflap.lowcode.lint import RULES
@@ -56,7 +57,7 @@ async def lint_document(
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
     """Do the work, until the client leaves: then it is cancelled."""
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_gone(request))
+    watching = asyncio.create_task(left(request.receive))
     watching.add_done_callback(lambda _: working.cancel())
     try:
         return await working
@@ -66,8 +67,3 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]
         raise
     finally:
         watching.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

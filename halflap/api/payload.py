@@ -40,15 +40,17 @@ _SEALED = re.compile(rb'\{"\$secret":"[^"\\]*(?:"\}|\Z)')
 """A sealed secret as the codec writes it, or the beginning of one."""
 
 
-def hidden(value: Any) -> Any:
-    """The value with its sealed secrets as `•••`."""
+def hidden(value: Any, *, sealed: bool = False) -> Any:
+    """Return a value with its secrets as `•••`; with `sealed`, as `{"$secret": "•••"}`."""
     if isinstance(value, dict):
         held = cast(dict[str, Any], value)
         if set(held) == {"$secret"}:
-            return HIDDEN
-        return {name: hidden(each) for name, each in held.items()}
+            return (
+                HIDDEN if not sealed else held if held["$secret"] is True else {"$secret": HIDDEN}
+            )
+        return {name: hidden(each, sealed=sealed) for name, each in held.items()}
     if isinstance(value, list):
-        return [hidden(each) for each in cast(list[Any], value)]
+        return [hidden(each, sealed=sealed) for each in cast(list[Any], value)]
     return value
 
 

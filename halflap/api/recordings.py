@@ -6,7 +6,7 @@ Secrets stay here: credentials among headers and sealed values are `•••`.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import msgspec
 from fastapi import Query, Response
@@ -156,18 +156,6 @@ def bare(data: bytes | None) -> bytes | None:
     if data is None or b'"$secret"' not in data:
         return data
     try:
-        return codec.encode(without_secrets(codec.decode(data)))
+        return codec.encode(payload.hidden(codec.decode(data), sealed=True))
     except codec.NotJson:
         return data
-
-
-def without_secrets(value: Any) -> Any:
-    """The value with what is sealed as `{"$secret": "•••"}`, which stays a secret."""
-    if isinstance(value, dict):
-        held = cast(dict[str, Any], value)
-        if set(held) == {"$secret"}:
-            return held if held["$secret"] is True else {"$secret": payload.HIDDEN}
-        return {name: without_secrets(each) for name, each in held.items()}
-    if isinstance(value, list):
-        return [without_secrets(each) for each in cast(list[Any], value)]
-    return value

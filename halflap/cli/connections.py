@@ -167,7 +167,9 @@ async def change_connection(
             f"{each} is a secret: give it as --secret {each}=env:NAME, @FILE or - (stdin), so that "
             "it stays out of your shell's history"
         )
-    values = nested({**given, **ask.secrets(hidden)})
+    from halflap.sdk.secret import nested  # other commands need nothing of it
+
+    values = nested({}, {**given, **ask.secrets(hidden)})
     change = {"name": name, "values": values, "test": not no_test}
     made = await api.patch(path("connections", found.id), change)
     told(output, read(ConnectionView, made), "changed")
@@ -240,18 +242,6 @@ async def remove_connection(
     sure(yes, f"Remove the connection {found.name} ({found.id}) and its secrets?")
     await api.delete(path("connections", found.id))
     output.answer({"removed": found.id}, f"removed connection {found.name}")
-
-
-def nested(values: Mapping[str, str]) -> dict[str, Any]:
-    """Values by dotted names, `auth.api_key`, as one tree."""
-    tree: dict[str, Any] = {}
-    for name, value in values.items():
-        *parents, last = name.split(".")
-        place = tree
-        for each in parents:
-            place = place.setdefault(each, {})
-        place[last] = value
-    return tree
 
 
 async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str, Any]]:

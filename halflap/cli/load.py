@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,26 +14,12 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 @dataclass(slots=True)
 class Deliveries:
-    """Deliveries at the destination: id → how often, when first, when last (monotonic nanoseconds).
+    """Deliveries at the destination: id → how often, when first, when last (monotonic nanoseconds)."""
 
-    `forget` and `twice` make it lie about every so-manieth delivery: the controls that show that
-    a loss or a double would be seen.
-    """
-
-    forget: int = 0
-    twice: int = 0
-    requests: int = 0
-    forgotten: int = 0
-    doubled: int = 0
-    began: float = field(default_factory=time.process_time)
     ids: dict[bytes, list[int]] = field(default_factory=dict[bytes, list[int]])
 
     def note(self, id: bytes) -> None:
         """Count one delivery."""
-        self.requests += 1
-        if self.forget and self.requests % self.forget == 0:
-            self.forgotten += 1
-            return
         now = time.monotonic_ns()
         seen = self.ids.get(id)
         if seen is None:
@@ -42,21 +27,6 @@ class Deliveries:
         else:
             seen[0] += 1
             seen[2] = now
-        if self.twice and self.requests % self.twice == 1:
-            self.doubled += 1
-            seen[0] += 1
-
-    def report(self) -> bytes:
-        """All of it as JSON, with the CPU time of this process since it began."""
-        return json.dumps(
-            {
-                "requests": self.requests,
-                "cpu_ms": (time.process_time() - self.began) * 1e3,
-                "forgotten": self.forgotten,
-                "doubled": self.doubled,
-                "ids": {id.decode("latin-1"): seen for id, seen in self.ids.items()},
-            }
-        ).encode()
 
 
 class Destination(asyncio.Protocol):
@@ -80,10 +50,6 @@ class Destination(asyncio.Protocol):
         self._rest = data
 
     def _answer(self, request: bytes, body: int) -> None:
-        if request.startswith(b"GET "):
-            report = self._deliveries.report()
-            self._write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(report), report))
-            return
         start = request.find(b'"', request.find(b'"id"', body) + 4) + 1
         self._deliveries.note(request[start : request.find(b'"', start)])
         self._write(OK)

@@ -100,13 +100,7 @@ def put_together(
     kind: type[Connection], fields: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> Connection:
     """A connection of its fields and secrets; what does not fit is a `ConfigError` by field."""
-    whole: dict[str, Any] = deep_copy(fields)
-    for path, value in secrets.items():
-        place = whole
-        *parents, last = path.split(".")
-        for name in parents:
-            place = place.setdefault(name, {})
-        place[last] = value
+    whole = nested(fields, secrets)
     texts = _texts(whole, "")
     for said, wrong in (
         (f"is longer than {LONGEST:,} characters", [n for n in texts if len(texts[n]) > LONGEST]),
@@ -122,6 +116,18 @@ def put_together(
         return kind.model_validate(whole)
     except ValidationError as error:
         raise config_error(f"{kind.__name__} is not complete", error) from error
+
+
+def nested(fields: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    """Return a tree of plain data, and of values by dotted name (`auth.api_key`), as one."""
+    whole = deep_copy(fields)
+    for path, value in named.items():
+        place = whole
+        *parents, last = path.split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return whole
 
 
 def config_error(what: str, error: ValidationError, prefix: str = "") -> ConfigError:

@@ -28,7 +28,7 @@ from halflap.sdk.connection import Connection, Link
 from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens, check_callback
 from halflap.sdk.origin import changed_origins, origins
 from halflap.sdk.redact import Redactor
-from halflap.sdk.secret import check_headers, deep_copy, put_together, secrets_of, take_apart
+from halflap.sdk.secret import check_headers, nested, put_together, secrets_of, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.connections import Status, missing
@@ -432,18 +432,6 @@ def digest(state: str) -> bytes:
     it.
     """
     return hashlib.sha256(state.encode()).digest()
-
-
-def nested(fields: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Fields and secrets (by dotted path) as one tree."""
-    whole = deep_copy(fields)
-    for path, secret in secrets.items():
-        place = whole
-        *parents, last = path.split(".")
-        for name in parents:
-            place = place.setdefault(name, {})
-        place[last] = secret
-    return whole
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -212,10 +212,6 @@ class InstanceOperations:
         )
         return await self.deployer.upgrade(instance.id, version.hash, (plain, ids), by=by)
 
-    async def version(self, integration: str, named: str) -> Version:
-        """Return a version by its number, its hash or a target."""
-        return await finding.version(self.catalogue, integration, named)
-
     async def go_back(self, instance: Instance, of: str, *, by: str) -> Instance:
         """Move an instance to the version and the config that it had before a bulk moved it."""
         former = instance.former

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +64,14 @@ class Kinds:
         if ":" not in stored.component:
             return installed(stored.component)
         wrong: HalflapError | None = None
-        for hash in await self._versions():
-            loaded, _ = await self.load(hash)
-            for kind in loaded.connections().values() if loaded is not None else ():
-                if name_of(kind) != stored.component:
-                    continue
-                try:
-                    secrets = await self.catalogue.connections.open_secrets(stored.id)
-                    put_together(kind, stored.fields, secrets)
-                except ConfigError as error:
-                    wrong = error
-                else:
-                    return kind
+        async for kind in self._published(stored.component):
+            try:
+                secrets = await self.catalogue.connections.open_secrets(stored.id)
+                put_together(kind, stored.fields, secrets)
+            except ConfigError as error:
+                wrong = error
+            else:
+                return kind
         raise wrong or NotFound(
             f"the type {stored.component} of connection {stored.name!r} is in no newest version and "
             "no target of any integration; deploy one whose config has it"
@@ -82,15 +79,10 @@ class Kinds:
 
     async def named(self, component: str) -> Kind | None:
         """Return the connection type `module:Class` of a version that matters now."""
-        for hash in await self._versions():
-            loaded, _ = await self.load(hash)
-            for kind in loaded.connections().values() if loaded is not None else ():
-                if name_of(kind) == component:
-                    return kind
-        return None
+        return await anext(self._published(component), None)
 
-    async def _versions(self) -> list[str]:
-        """The versions that matter now: each integration's newest, and those of its targets."""
+    async def _published(self, component: str) -> AsyncIterator[Kind]:
+        """Yield the types of a name: of each integration's newest version, and those of its targets."""
         hashes: dict[str, None] = {}
         for integration in await self.catalogue.versions.integrations():
             newest = await self.catalogue.versions.latest(integration)
@@ -98,7 +90,11 @@ class Kinds:
             for each in (newest, *targets.values()):
                 if each is not None:
                     hashes[each.hash] = None
-        return list(hashes)
+        for hash in hashes:
+            loaded, _ = await self.load(hash)
+            for kind in loaded.connections().values() if loaded is not None else ():
+                if name_of(kind) == component:
+                    yield kind
 
     async def load(self, hash: str) -> tuple[Integration[Any] | None, str | None]:
         """The integration of a version, or why it does not load here."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from halflap.api.operations import finding
 from halflap.api.operations.instances import InstanceOperations
 from halflap.errors import ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import BETWEEN, Bulk, Instance, Refusal, Version
@@ -133,7 +134,9 @@ class Upgrades:
         version = None
         if not back:
             where = bulk.wanted["where"]
-            version = await self.instances.version(where["integration"], bulk.wanted["version"])
+            version = await finding.version(
+                self.catalogue, where["integration"], bulk.wanted["version"]
+            )
         found = await asyncio.gather(*(self._one(bulk, version, each) for each in page))
         names = await self.catalogue.customers.names(each.customer for each in page)
         refusals = [
