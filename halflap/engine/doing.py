@@ -98,6 +98,10 @@ class StepSpec:
     as_json: bool = False
     repeatable: bool = False
 
+    def name_at(self, path: str) -> str:
+        """Return the name of the step at a path."""
+        return self.name or path.rsplit("/", 1)[-1].partition("#")[0]
+
     @property
     def reader(self) -> TypeAdapter[Any] | None:
         """The adapter through which the flow gets the result."""
@@ -227,7 +231,7 @@ class Steps:
             begun = known
         else:
             seq, status = (NEW, "succeeded") if known is None else (known.seq, known.status)
-            name, now = spec.name or path.rsplit("/", 1)[-1].partition("#")[0], self.turn.now()
+            name, now = spec.name_at(path), self.turn.now()
             begun = Record(
                 seq, path, spec.kind, name, spec.title, status, now, now, inputs, pure=spec.pure
             )
@@ -258,11 +262,24 @@ class Steps:
         await self.ledger.settle(writes)
         self.check(scope)
 
+    def variant(self, path: str, inputs: bytes | None) -> str:
+        """See `Past.variant`; what another effect displaces is known from now on."""
+        if (displaced := self.past.displaced(path, inputs)) is not None:
+            self.ledger.keep(displaced)
+        return self.past.variant(path, inputs)
+
     def recall(
         self, scope: StepScope, path: str, spec: StepSpec, inputs: bytes | None
     ) -> Record | None:
         """Return the record of the step that the flow came to; None where it is new."""
-        return self.past.recall(scope, path, inputs)
+        known = self.past.recall(scope, path, inputs)
+        if known is not None or inputs is None or not scope.fresh:
+            return known
+        known = self.past.bring(scope, path, spec.kind, spec.name_at(path), inputs)
+        if known is not None:
+            self.variant(path, inputs)
+            self.ledger.keep(known)
+        return known
 
     async def do(
         self,

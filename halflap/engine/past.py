@@ -2,22 +2,27 @@
 
 On the same version each scope's sequence of steps must be the one that was recorded, else the flow
 is not deterministic and its execution fails. Records that a replay copied from another execution
-(their `seq` is negative) are taken while path and inputs match; from the first difference on, the
-scope runs afresh. How steps were tried that did not succeed then, it knows beside that: each holds
-its place among the copies, where it is done anew or passed over.
+(their `seq` is negative) are taken while path and inputs match. From the first difference on, the
+scope reads, waits and decides afresh; an effect whose path and inputs match is taken all the same,
+and one of other inputs has another key (`variant`). How steps were tried that did not succeed then,
+it knows beside that: each holds its place among the copies, where it is done anew or passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
-from halflap.store.rules.replaying import GUARD, is_followed, scope_of
+from halflap.store.rules.replaying import FIRST, GUARD, is_followed, scope_of
 
+MADE_ONCE = frozenset({"action", "step", "start", "call"})
+"""The kinds of steps that a replay does not do twice, though it takes another way to them."""
 PURITY = "Keep code between steps a function of the event, the config and earlier steps"
 
 
@@ -36,11 +41,13 @@ class Past:
         self._next_seq = 0
         self._met = set[str]()
         self._in_place = set[str]()
+        self._brought = set[str]()
+        self._firsts = [each.path for each in history if each.path.startswith(FIRST)]
         self.kinds = set[StepKind]()
         """The kinds of the steps that the flow came to."""
         for each in history:
             path = each.path.removeprefix(EARLIER)
-            if path != GUARD:
+            if path != GUARD and not each.path.startswith(FIRST):
                 self._by_scope.setdefault(scope_of(path), []).append(each.path)
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in history if each.seq >= 0}
@@ -58,14 +65,52 @@ class Past:
             for each in self._history.values()
         )
 
-    def is_next(self, scope: StepScope, path: str) -> bool:
-        """Return whether the scope's next copy is that of a step, so that it is not done anew."""
+    def is_next(self, scope: StepScope, path: str, inputs: bytes) -> bool:
+        """Return whether a step is answered from a copy, so that it is not done anew."""
+        known = self._history.get(path)
+        if known is None or known.seq >= 0:
+            return False
+        if path in scope.spare or self._is_made(known):
+            return self._fits(known, inputs)
         for expected in scope.recorded[scope.position :]:
+            if expected in (path, EARLIER + path):
+                return True
             if not expected.startswith(EARLIER):
-                return expected == path
-            if expected == EARLIER + path:
-                return self.is_copied(path)
+                return False
         return False
+
+    def displaced(self, path: str, inputs: bytes | None) -> Record | None:
+        """Return what is kept of an effect that a replay copied, whose place has another one now."""
+        known = self._history.get(path)
+        if known is None or known.seq >= 0 or FIRST + path in self._history:
+            return None
+        if not self._is_made(known) or self._fits(known, inputs):
+            return None
+        kept = replace(known, path=FIRST + path)
+        return replace(kept, status="failed", result=None) if path in self._brought else kept
+
+    def bring(
+        self, scope: StepScope, path: str, kind: StepKind, name: str, inputs: bytes | None
+    ) -> Record | None:
+        """Return the copy of an effect from the place that it had on another way; it has this one now."""
+        if kind not in MADE_ONCE or self.keeps_copies or not scope.fresh:
+            return None
+        firsts = [p for p in self._firsts if scope_of(p.removeprefix(FIRST)) == scope.path]
+        left = [self._history[p] for p in (*scope.spare, *firsts) if p not in self._brought]
+        found = sorted(left, key=lambda each: each.seq)
+        same = [e for e in found if (e.kind, e.name, e.status) == (kind, name, "succeeded")]
+        known = next((each for each in same if self._fits(each, inputs)), None)
+        if known is None:
+            return None
+        self._brought.add(known.path)
+        scope.spare.discard(known.path)
+        scope.recorded.insert(scope.position, path)
+        return replace(known, path=path)
+
+    def variant(self, path: str, inputs: bytes | None) -> str:
+        """What a step's key has besides its place, where an effect of other inputs was made there."""
+        first = self._history.get(FIRST + path) or self.displaced(path, inputs)
+        return "" if first is None or self._fits(first, inputs) else variant_of(inputs)
 
     def next_seq(self) -> int:
         """The number of the next new record."""
@@ -78,10 +123,10 @@ class Past:
 
     def branch(self, parent: StepScope, path: str) -> StepScope:
         """The scope of one branch of a gather."""
-        recorded = self._by_scope.get(path, [])
+        scope = StepScope(path, None, parent.now, self._by_scope.get(path, []), parent)
         if parent.fresh:
-            recorded = [each for each in recorded if self._history[each].seq >= 0]
-        return StepScope(path, None, parent.now, recorded, parent)
+            self._leave_copies(scope)
+        return scope
 
     def aside(self, scope: StepScope) -> StepScope:
         """Return a scope for the guard, which moves neither the flow's place nor its time."""
@@ -103,7 +148,14 @@ class Past:
 
     def recall(self, scope: StepScope, path: str, inputs: bytes | None = None) -> Record | None:
         """The record of the step that the flow came to; None where it is new."""
-        while scope.position < len(scope.recorded):
+        while True:
+            spare = self._history[path] if path in scope.spare else None
+            if spare is not None and self._fits(spare, inputs):
+                scope.spare.remove(path)
+                scope.recorded.insert(scope.position, path)
+                return spare
+            if scope.position >= len(scope.recorded):
+                return None
             expected = scope.recorded[scope.position]
             if expected.startswith(EARLIER):
                 self._take_place(scope, expected == EARLIER + path)
@@ -114,14 +166,11 @@ class Past:
             if known is None:
                 scope.recorded.pop(scope.position)
                 continue
-            same = inputs is None or known.inputs is None or known.inputs == inputs
-            same = same or self._redacted(known.inputs or b"") == inputs
-            same |= self.keeps_copies and known.seq < 0 and known.status != "retrying"
+            same = inputs is None or known.inputs is None or self._fits(known, inputs)
             if expected == path and same:
                 return known
             if known.seq < 0:
-                rest = scope.recorded[scope.position :]
-                scope.recorded[scope.position :] = [p for p in rest if self._history[p].seq >= 0]
+                self._leave_copies(scope)
             elif expected != path:
                 self._differs(f"came to the step {path!r} where its journal has {expected!r}")
             else:
@@ -130,7 +179,27 @@ class Past:
                     f"{shortened(known.inputs)}, now {shortened(inputs)}. {PURITY}; ctx.now(), "
                     "ctx.uuid() and @step are for what is not"
                 )
-        return None
+
+    def _fits(self, known: Record, inputs: bytes | None) -> bool:
+        """Return whether a record is of the same inputs; a copy that stands is of any."""
+        if self.keeps_copies and known.seq < 0 and known.status != "retrying":
+            return True
+        if inputs is None or known.inputs is None:
+            return False
+        return known.inputs == inputs or self._redacted(known.inputs) == inputs
+
+    def _is_made(self, known: Record) -> bool:
+        """Return whether a copy is of an effect, which is not to be made twice."""
+        if known.kind not in MADE_ONCE or known.pure or is_earlier(known):
+            return False
+        return known.status == "succeeded"
+
+    def _leave_copies(self, scope: StepScope) -> None:
+        """Go beyond what was copied: only its effects are still taken, where the flow comes to them."""
+        rest = [self._history[p] for p in scope.recorded[scope.position :] if p in self._history]
+        scope.recorded[scope.position :] = [each.path for each in rest if each.seq >= 0]
+        scope.spare |= {each.path for each in rest if each.seq < 0 and self._is_made(each)}
+        scope.fresh = True
 
     def _take_place(self, scope: StepScope, is_here: bool) -> None:
         """Put a step into its place among the copies; pass that over where the flow is elsewhere."""
@@ -162,6 +231,11 @@ class Past:
 
     def _differs(self, how: str) -> NoReturn:
         raise Nondeterminism(f"the flow {how}, which it did not do before. {PURITY}")
+
+
+def variant_of(inputs: bytes | None) -> str:
+    """What tells the key of a step of these inputs from that of others in its place."""
+    return f"\0with {hashlib.blake2b(inputs or b'', digest_size=8).hexdigest()}"
 
 
 def due_of(record: Record) -> Micros:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pydantic import SecretStr
 from halflap.engine.branches import gather
 from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.echo import CHECK
-from halflap.engine.past import shortened
+from halflap.engine.past import shortened, variant_of
 from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
 from halflap.engine.scope import StepScope, current_scope, escaped
@@ -116,14 +115,13 @@ class StepRecorder:
             or (asked is not None and bool(asked.id)),
         )
 
-        inputs, variant, unless_same = await record_inputs(action, arguments), "", ""
+        inputs, unless_same = await record_inputs(action, arguments), ""
+        now, past = await self.steps.without_secrets(inputs), self.steps.past
+        variant = "" if action.pure else self.steps.variant(path, now)
         in_doubt = unprotected = False
         said: Record | None = None
-        if not action.pure and (earlier := self.steps.past.earlier(path)) is not None:
-            was, now = (
-                await self.steps.without_secrets(earlier.inputs or b"{}"),
-                await self.steps.without_secrets(inputs),
-            )
+        if not action.pure and (earlier := past.earlier(path)) is not None:
+            was = await self.steps.without_secrets(earlier.inputs or b"{}")
             differs, in_doubt = was != now, earlier.status == "retrying"
             unprotected = earlier.failure is not None and earlier.failure.in_doubt
             said = earlier if earlier.status == "succeeded" else None
@@ -136,16 +134,17 @@ class StepRecorder:
                     )
             elif differs and asked is not None and asked.id:
                 # An app that knows the key refuses it with another body.
-                variant = f"\0with {hashlib.blake2b(now, digest_size=8).hexdigest()}"
+                variant = variant_of(now)
             elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
                 arguments = as_recorded(action, arguments, was)
                 asked = written_by(writes, action.component, arguments)
+                variant = past.variant(path, was)
                 spec = replace(spec, asked=asked)
                 self.two_way.is_behind = True
             elif differs and in_doubt:
                 self._refuse_moved(path, path)
-        elif not action.pure and not self.steps.past.is_next(scope, path):
-            self._refuse_moved(path, self.steps.past.moved(path, action.name))
+        elif not action.pure and not past.is_next(scope, path, now):
+            self._refuse_moved(path, past.moved(path, action.name))
 
         async def run() -> Any:
             given, step = arguments, self.steps.step(path)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import EARLIER, LogLine, Micros, Record, a_dict, a_list
+from halflap.model import EARLIER, LogLine, Micros, Record, a_dict, a_list, a_set
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
@@ -25,7 +25,8 @@ class StepScope:
 
     `recorded` are the paths that its journal has, in order; `position` is how many of them the flow
     has come by. `now` is the time of its last durable record. `lines` wait for the next record.
-    `fresh` says that it has gone beyond what a replay copied from another execution.
+    `fresh` says that it has gone beyond what a replay copied from another execution. `spare` are the
+    effects among these copies that it has not come to: they are not made twice.
     """
 
     path: str
@@ -33,6 +34,7 @@ class StepScope:
     now: Micros
     recorded: list[str]
     parent: StepScope | None = None
+    spare: set[str] = field(default_factory=a_set)
     position: int = 0
     occurrences: dict[str, int] = field(default_factory=a_dict)
     uuids: int = 0

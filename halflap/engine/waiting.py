@@ -54,7 +54,7 @@ class Waits:
         event = await self._steps.handed_on(event)
 
         async def begin(scope: StepScope, begun: Record) -> StepResult:
-            child = await self._begin(scope, begun.path, flow, event, bound=bound)
+            child = await self._begin(scope, begun, flow, event, bound=bound)
             return StepResult(self._steps.ended(begun, encode(child)))
 
         # A replay starts a failed child again.
@@ -68,7 +68,8 @@ class Waits:
         child.
         """
         child = self._id_in(started)
-        if child is not None and is_child(child, self._turn.start.execution, started.path):
+        place = started.path + self._steps.past.variant(started.path, started.inputs)
+        if child is not None and is_child(child, self._turn.start.execution, place):
             self._own.add(child)
         return child
 
@@ -85,7 +86,7 @@ class Waits:
             if (found := self._said_done(begun)) is not None:
                 return found
             if begun.status != "retrying":
-                child = await self._begin(scope, begun.path, flow, event, bound=True)
+                child = await self._begin(scope, begun, flow, event, bound=True)
                 begun = self._steps.ended(begun, encode(child))
             self.adopt(begun)
             return await self._outcome_of(begun)
@@ -128,8 +129,9 @@ class Waits:
         return await self._steps.answer(known, adapter)
 
     async def _begin(
-        self, scope: StepScope, path: str, flow: str, event: bytes, *, bound: bool
+        self, scope: StepScope, begun: Record, flow: str, event: bytes, *, bound: bool
     ) -> str:
+        path = begun.path + self._steps.variant(begun.path, begun.inputs)
         await self._steps.settled(scope)
         mended = stand_in(self._turn.start, path, event)
         if mended is not None:

@@ -188,6 +188,66 @@ async def test_a_step_of_which_the_flow_failed_is_tried_again_in_its_place(runne
     assert {len(keys) for keys in keys_of(runner).values()} == {1}
 
 
+async def test_what_a_handler_did_has_a_key_that_nothing_else_gets(runner: Runner) -> None:
+    """The retried step succeeds, so that the flow comes to the handler's places with other effects."""
+    app = runner.app
+
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        return await app.do(f"ship {event}")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await app.do("order")
+            await app.do("label")
+            await ctx.call(handle, "parcel")
+        except StepFailed:
+            await app.do("alarm")
+            await ctx.call(handle, "apology")
+            raise
+        await app.do("charge")
+        return await app.do("mail")
+
+    app.errors |= {"order": [ValueError("no")], "mail": [ValueError("no")] * 3}
+    handle = runner.app.flow(ship)
+    last = await runner.start(runner.app.flow(flow))
+    for _ in range(4):
+        assert (await runner.finish(last)).state == "failed"
+        last = await replay(runner, last)
+    assert (await runner.finish(last)).state == "succeeded"
+    once = ("alarm", "ship apology", "label", "ship parcel", "charge")
+    assert Counter(app.names) == {"order": 2, "mail": 4, **dict.fromkeys(once, 1)}
+    keys = keys_of(runner)
+    assert [len(each) for each in keys.values()] == [1] * len(keys)
+    assert len(set[str]().union(*keys.values())) == len(keys)
+
+
+async def test_a_version_that_drops_a_step_does_nothing_behind_it_twice(runner: Runner) -> None:
+    """All are steps of one action, so that those behind it come to other places."""
+    app, mended = runner.app, False
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await app.do("a")
+        if not mended:
+            await app.do("old")
+        await app.do("b")
+        await app.do("c")
+        return await app.do("d" if mended else "bug")
+
+    app.errors |= {"bug": [ValueError("no")], "d": [ValueError("no")] * 2}
+    last = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(last)).state == "failed"
+    mended = True
+    for _ in range(2):
+        last = await replay(runner, last)
+        assert (await runner.finish(last)).state == "failed"
+    last = await replay(runner, last)
+    assert (await runner.finish(last)).state == "succeeded"
+    assert app.names == ["a", "old", "b", "c", "bug", "d", "d", "d"]
+    keys = keys_of(runner)
+    assert [len(each) for each in keys.values()] == [1] * len(keys)
+    assert len(set[str]().union(*keys.values())) == len(keys)
+
+
 async def test_children_of_version_0_1_0_keep_the_roots_that_they_had(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

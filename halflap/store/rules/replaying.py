@@ -10,6 +10,8 @@ from halflap.model import EARLIER, MISSING, Failure, Record, is_earlier
 
 GUARD = "$guard"
 """The step that compares again, before a replay does anything new."""
+FIRST = EARLIER * 2
+"""The prefix of the path of a record of an effect whose place has another one since."""
 UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
 NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
