@@ -16,7 +16,8 @@ def demo(keep: bool) -> None:
 
     Starts the sandbox apps Salesforce and Acme and a server. Two customers activate Salesforce ⇄ Acme;
     people work in both apps, the server is killed meanwhile, one customer upgrades, both switch off.
-    Needs no account, no network, nothing installed. Exit code 0 where every check passed.
+    Then GitHub's real payloads and warehouse updates. Needs no account, no network, nothing
+    installed. Exit code 0 where every check passed.
     """
     from halflap.gateway.server import run_loop
 

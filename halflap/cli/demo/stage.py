@@ -1,4 +1,4 @@
-"""The demo's stage: the sandbox apps, a server that can be killed, and checks."""
+"""The demo's stage: the sandbox apps, a GitHub stand-in, a server that can be killed, and checks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import click
+from aiohttp import web
 
 from halflap.cli.client import Client, HttpLine, local
 from halflap.errors import HalflapError
@@ -144,6 +145,32 @@ class SandboxSalesforce(SandboxApp):
         return await self.call("GET", f"/sandbox/{part}", params={"org": org["id"]})
 
 
+class GitHub:
+    """A stand-in for GitHub: it stores a repository's hooks."""
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, dict[str, Any]] = {}
+        self.app = web.Application()
+        self.app.router.add_get("/repos/{owner}/{repo}{hooks:(/hooks)?}", self._get)
+        self.app.router.add_post("/repos/{owner}/{repo}/hooks", self._create)
+        self.app.router.add_delete("/repos/{owner}/{repo}/hooks/{id}", self._delete)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        owner, repo, hooks = (request.match_info[each] for each in ("owner", "repo", "hooks"))
+        if not hooks:
+            return web.json_response({"full_name": f"{owner}/{repo}"})
+        return web.json_response([each for each in self.hooks.values() if each["repo"] == repo])
+
+    async def _create(self, request: web.Request) -> web.Response:
+        id = len(self.hooks) + 1
+        self.hooks[id] = {**await request.json(), "id": id, "repo": request.match_info["repo"]}
+        return web.json_response(self.hooks[id], status=201)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        gone = self.hooks.pop(int(request.match_info["id"]), None)
+        return web.Response(status=204 if gone else 404)
+
+
 class DemoServer:
     """`halflap serve` as a process of its own, so that it can be killed."""
 
@@ -203,6 +230,8 @@ class Stage:
 
     salesforce: SandboxSalesforce
     acme: Acme
+    github: GitHub
+    github_url: str
     server: DemoServer
     http: aiohttp.ClientSession
     api: Client
@@ -211,18 +240,23 @@ class Stage:
 @asynccontextmanager
 async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
     """Start the apps and the server, and stop them afterwards."""
-    server = DemoServer(directory)
+    server, github = DemoServer(directory), GitHub()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         running(salesforce.serve) as salesforce_url,
         running(acme.serve) as acme_url,
         contextlib.AsyncExitStack() as stack,
     ):
+        runner = web.AppRunner(github.app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, HOST, 0).start()
         stack.push_async_callback(server.stop)
         line = await server.start()
         stack.push_async_callback(line.close)
         apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
-        yield Stage(*apps, server, http, Client(line))
+        github_url = f"http://{HOST}:{runner.addresses[0][1]}"
+        yield Stage(*apps, github, github_url, server, http, Client(line))
 
 
 @asynccontextmanager

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import shutil
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -21,10 +25,14 @@ import click
 from halflap.cli.demo.stage import Checks, Stage, eventually, set_stage
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
+from halflap.model import ENDED
+from halflap.sdk import codec
+from halflap.sdk.signature import GitHubSignature
 
-INTEGRATION = "salesforce-acme"
+TWO_WAY = "salesforce_acme"
 FLOWS = {"account", "opportunity", "opportunity_amount", "contact", "acme_contact"}
-"""The flows of the integration that records set off."""
+"""The flows of the two-way integration that records set off."""
+RECEIVING = ("github_acme", "warehouse")
 DEAL = {"StageName": "Prospecting", "CloseDate": "2026-12-31"}
 PRICE = Decimal("18.50")
 EDITS = 10
@@ -46,9 +54,14 @@ class DemoCustomer:
     workspace: str
     key: str
     connections: dict[str, str] = field(default_factory=dict[str, str])
-    instance: Any = None
+    instances: dict[str, Any] = field(default_factory=dict[str, Any])
     deal: tuple[str, str] = ("", "")
     """The ids of its opportunity at Salesforce and at Acme."""
+
+    @property
+    def instance(self) -> Any:
+        """Its instance of Salesforce ⇄ Acme."""
+        return self.instances[TWO_WAY]
 
 
 async def run_demo(*, keep: bool) -> int:
@@ -88,13 +101,13 @@ class Story:
 
     async def run(self) -> None:
         """Play the acts in their order."""
-        for act in (self.meet, self.work, self.crash, self.upgrade, self.switch_off):
+        for act in (self.meet, self.work, self.crash, self.upgrade, self.switch_off, self.receive):
             await act()
 
     async def meet(self) -> None:
         """Two customers connect their accounts of both apps and activate the integration."""
         self.act("A server, and two customers, each with a Salesforce org and an Acme workspace")
-        version = await self.publish("salesforce_acme")
+        version = await self.publish(TWO_WAY)
         claim = f"Salesforce ⇄ Acme is published, version {version['number']}"
         self.check(version["number"] == 1, claim, version["hash"][:8], self.stage.server.url)
         for name in ("Initech", "Globex"):
@@ -109,12 +122,12 @@ class Story:
                 auth["kind"] = "client_credentials"
                 login = {"login_url": self.salesforce.url, "auth": auth}
                 acme = {"base_url": f"{self.acme.url}/v1", "api_key": key}
-                taken.append(await self.connects(customer, "salesforce", login))
-                taken.append(await self.connects(customer, "acme", acme))
+                taken.append(await self.connects(customer, TWO_WAY, "salesforce", login))
+                taken.append(await self.connects(customer, TWO_WAY, "acme", acme))
             claim = f"{name}: wrong credentials are refused before they are saved"
             self.check(taken == [False, False, True, True], claim)
         for each in self.both:
-            await self.activate(each)
+            await self.activate(each, TWO_WAY)
             hooks = await self.acme.hooks(each.key)
             ours = set(each.instance["urls"].values()).issuperset(hooks)
             messages, flows, _ = footprint = await self.footprint(each)
@@ -234,7 +247,7 @@ class Story:
         published = f"version {version['number']} is published"
         self.check(version["number"] == 2, published, version["hash"][:8])
         path = f"/api/instances/{one.instance['id']}/upgrade"
-        one.instance = await self.api.post(path, {"version": "2"}, wait=30)
+        one.instances[TWO_WAY] = await self.api.post(path, {"version": "2"}, wait=30)
         messages, flows, hooks = footprint = await self.footprint(one)
         self.check(
             one.instance["state"] == "active" and footprint == (3, 3, 2),
@@ -265,12 +278,101 @@ class Story:
             self.check(await self.footprint(each) == (0, 0, 0), claim)
         one = self.both[0]
         await self.salesforce.edit(one.org, "Opportunity", one.deal[0], Name="Nobody listens")
-        async with self.stage.http.post(one.instance["urls"]["account"], data=b"{}") as answer:
-            self.check(answer.status == 404, "their URLs answer as if they never were")
+        self.check(
+            await self.sends(one, "account") == 404, "their URLs answer as if they never were"
+        )
         await self.quiet()
         deal = await self.acme.call("GET", f"/v1/opportunities/{one.deal[1]}", one.key)
         claim = "an edit in Salesforce goes nowhere; nothing waits or runs"
         self.check(deal["name"] != "Nobody listens", claim)
+
+    async def receive(self) -> None:
+        """GitHub's real payloads, signed, each sent twice; a warehouse's updates; one customer leaves."""
+        packed = files("halflap.cli.demo").joinpath("github_events.json.gz").read_bytes()
+        events = codec.decode(gzip.decompress(packed))
+        self.act(f"Both activate two more integrations; GitHub sends {len(events)} real payloads")
+        one, other = self.both
+        for module in RECEIVING:
+            await self.publish(module)
+        for each in self.both:
+            repository = f"demo/{each.name.lower()}"
+            values = {"base_url": self.stage.github_url, "token": "ghp", "repository": repository}
+            await self.connects(each, "github_acme", "github", values)
+            for module in RECEIVING:
+                await self.activate(each, module)
+        hooks = self.stage.github.hooks
+        states = {e.instances[module]["state"] for e in self.both for module in RECEIVING}
+        repos = [each["repo"] for each in hooks.values()]
+        claim = "their instances are active, with one hook per repository"
+        self.check(states == {"active"} and repos == ["initech", "globex"], claim, *repos)
+        await self.send_github(one, hooks[1]["config"], events)
+        theirs = await self.acme.records("/v1/activities", other.key)
+        self.check(theirs == [], f"nothing of it reached {other.name}")
+        await self.send_stock(one)
+        for module in RECEIVING:
+            await self.api.post(f"/api/instances/{one.instances[module]['id']}/disable", wait=60)
+        repos = [each["repo"] for each in hooks.values()]
+        gone = await self.sends(one, "stock", "warehouse") == 404
+        claim = (
+            f"{one.name} leaves: its hook at GitHub and its URLs are gone, {other.name}'s are not"
+        )
+        self.check(repos == ["globex"] and gone, claim, *repos)
+
+        async def idle() -> bool:
+            return not (await self.executions("queued,running"))["executions"]
+
+        self.check(await eventually(idle, within=60), "nothing is left running")
+
+    async def send_github(self, one: DemoCustomer, hook: Any, events: list[Any]) -> None:
+        """Send GitHub's events to a customer, each twice."""
+        bodies = [(each["event"], codec.encode(each["payload"])) for each in events]
+        status = await self.sends(one, "activity", "github_acme", bodies[0][1])
+        self.check(status == 401, "an unsigned request is refused", status)
+        took: list[float] = []
+        statuses: Counter[int] = Counter()
+        deliveries = [str(uuid.uuid4()) for _ in bodies]
+        for _ in range(2):
+            for (name, body), delivery in zip(bodies, deliveries, strict=True):
+                signature = GitHubSignature().sign(body, hook["secret"], datetime.now(UTC))
+                headers = {"X-GitHub-Event": name, "X-GitHub-Delivery": delivery, **signature}
+                began = time.perf_counter()
+                async with self.stage.http.post(hook["url"], data=body, headers=headers) as answer:
+                    statuses[answer.status] += 1
+                took.append((time.perf_counter() - began) * 1000)
+        claim = "every request is accepted, sent twice each"
+        shown = f"median {median(took):.1f} ms to the 2xx"
+        self.check(statuses == {200: 2 * len(events)}, claim, shown)
+        wanted = sum(name != "ping" for name, _ in bodies)
+
+        async def arrived() -> bool:
+            return len(await self.acme.records("/v1/activities", one.key)) >= wanted
+
+        await eventually(arrived)
+        activities = await self.acme.records("/v1/activities", one.key)
+        ids = {each["external_id"] for each in activities}
+        claim = "every event is an activity in Acme; sent twice, none is doubled"
+        self.check(len(ids) == len(activities) == wanted, claim, f"{len(ids)} of {wanted}")
+
+    async def send_stock(self, one: DemoCustomer) -> None:
+        """Send a customer the article's WAREHOUSE_UPDATE."""
+
+        async def send(*updates: tuple[str, str, int], event: str = "WAREHOUSE_UPDATE") -> Any:
+            names = ("item", "action", "quantity")
+            moved = [dict(zip(names, each, strict=True)) for each in updates]
+            return await self.post(one, codec.encode({"event": event, "updates": moved}))
+
+        await send(("gadgets", "add", 30), ("widgets", "add", 20))
+        update = await send(("widgets", "remove", 10), ("gadgets", "add", 20))
+        stock = await self.acme.call("GET", "/v1/stock", one.key)
+        quantities = {each["item"]: each["quantity"] for each in stock}
+        right = update["state"] == "succeeded" and quantities == {"widgets": 10, "gadgets": 50}
+        self.check(right, "a warehouse adds and removes quantities", update["id"], quantities)
+        unknown = await send(event="PRICE_UPDATE")
+        claim = "an unknown event is ignored, visibly"
+        self.check(unknown["state"] == "ignored", claim, unknown["id"])
+        broken = await self.post(one, b"<not json>")
+        failed = broken["state"] == "failed" and broken["failure"]["kind"] == "InvalidEvent"
+        self.check(failed, "what cannot be read is kept and fails, visibly", broken["id"])
 
     # What the acts use.
 
@@ -281,9 +383,11 @@ class Story:
         query = {"target": "production", "expect": expect}
         return await self.api.post("/api/versions", data=bundle.to_bytes(), **query)
 
-    async def connects(self, customer: DemoCustomer, app: str, values: dict[str, Any]) -> bool:
+    async def connects(
+        self, customer: DemoCustomer, module: str, app: str, values: dict[str, Any]
+    ) -> bool:
         """Test and save a connection; return whether the app took its credentials."""
-        named = {"integration": INTEGRATION, "field": app, "name": app}
+        named = {"integration": module.replace("_", "-"), "field": app, "name": app}
         body = {"customer": customer.id, **named, "values": values, "test": True}
         try:
             made = await self.api.post("/api/connections", body)
@@ -292,13 +396,36 @@ class Story:
         customer.connections[app] = made["id"]
         return True
 
-    async def activate(self, customer: DemoCustomer) -> None:
-        """Configure and activate an instance."""
-        named: dict[str, Any] = {"customer": customer.id, "integration": INTEGRATION}
-        body = {**named, "config": {}, "connections": customer.connections}
+    async def activate(self, customer: DemoCustomer, module: str) -> None:
+        """Configure and activate one instance."""
+        name = module.replace("_", "-")
+        version = await self.api.get(f"/api/integrations/{name}/versions/1")
+        wanted = {field: customer.connections[field] for field in version["connections"]}
+        body = {"customer": customer.id, "integration": name, "config": {}, "connections": wanted}
         made = await self.api.post("/api/instances", body)
         path = f"/api/instances/{made['id']}/activate"
-        customer.instance = await self.api.post(path, wait=30)
+        customer.instances[module] = await self.api.post(path, wait=30)
+
+    async def sends(
+        self, customer: DemoCustomer, flow: str, module: str = TWO_WAY, body: bytes = b"{}"
+    ) -> int:
+        """Send a flow a request that nobody signed; return the status of the answer."""
+        url = customer.instances[module]["urls"][flow]
+        async with self.stage.http.post(url, data=body) as answer:
+            return answer.status
+
+    async def post(self, customer: DemoCustomer, body: bytes) -> Any:
+        """Send a request to the warehouse flow; return its execution, once it has ended."""
+        url = customer.instances["warehouse"]["urls"]["stock"]
+        headers = {"X-Delivery-Id": str(uuid.uuid4())}
+        async with self.stage.http.post(url, data=body, headers=headers) as answer:
+            path = f"/api/executions/{answer.headers['halflap-execution']}"
+
+        async def over() -> bool:
+            return (await self.api.get(path))["state"] in ENDED
+
+        await eventually(over)
+        return await self.api.get(path)
 
     async def rename(self, customer: DemoCustomer, name: str) -> float:
         """Rename the deal at Salesforce; return the milliseconds until it is so at Acme."""
