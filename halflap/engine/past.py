@@ -108,7 +108,7 @@ class Past:
         return replace(known, path=path)
 
     def variant(self, path: str, inputs: bytes | None) -> str:
-        """What a step's key has besides its place, where an effect of other inputs was made there."""
+        """Return the part of a step's key that tells it from an effect of other inputs in its place."""
         first = self._history.get(FIRST + path) or self.displaced(path, inputs)
         return "" if first is None or self._fits(first, inputs) else variant_of(inputs)
 
@@ -234,7 +234,7 @@ class Past:
 
 
 def variant_of(inputs: bytes | None) -> str:
-    """What tells the key of a step of these inputs from that of others in its place."""
+    """Return the part of a key that tells these inputs from others in the same place."""
     return f"\0with {hashlib.blake2b(inputs or b'', digest_size=8).hexdigest()}"
 
 
