@@ -21,10 +21,15 @@ import psycopg
 
 from bench.cluster import find_programs, initialise, other_user
 from halflap.store.postgres.guard import ROLE, have_role
+from halflap.store.postgres.migrate import migrate
+from halflap.store.postgres.schema import MIGRATIONS
 
 GIVEN = "TEST_POSTGRESQL"
 STARTS_WITHIN = 30.0
-QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+QUICK = tuple(
+    f"-c{each}"
+    for each in ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200")
+)
 _numbers = itertools.count(1)
 
 
@@ -43,6 +48,42 @@ def ordinary_url() -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         have_role(connection)
     return url_of_user(url, f"GRANT {ROLE} TO {{user}} WITH INHERIT FALSE, SET TRUE")
+
+
+@functools.cache
+def _lasting() -> tuple[str, str, list[str]]:
+    """A migrated schema: its URL, its user, and its tables that have no rows yet."""
+    url = ordinary_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        migrate(connection, MIGRATIONS, clock=lambda: 0)
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition"
+        ).fetchall()
+        names = [each for (each,) in found]
+        empty = [
+            each
+            for each in names
+            if connection.execute(f"SELECT 1 FROM {each} LIMIT 1".encode()).fetchone() is None
+        ]
+    return url, psycopg.conninfo.conninfo_to_dict(url)["user"] or "", empty
+
+
+def emptied_url() -> str:
+    """As `ordinary_url`, but of a migrated schema without rows: the same for one test after another.
+
+    A migration takes ten times as long. Not for tests of migrations, or that alter a table.
+    """
+    url, user, tables = _lasting()
+    with psycopg.connect(os.environ.get(GIVEN) or server(), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s",
+            [user],
+        )
+        deletes = "".join(f"DELETE FROM {user}.{each};" for each in tables)
+        deletes += f"UPDATE {user}.changes SET number = 0"
+        connection.execute(f"SET session_replication_role = replica; {deletes}".encode())
+    return url
 
 
 def url_of_user(url: str, also: str = "", rights: str = "") -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +60,20 @@ class StandingClock:
         self.now += by
 
 
+_templates: list[Path] = []
+
+
+async def new_store(folder: Path) -> Path:
+    """A folder with an empty store and its key; copied, as a migration takes ten times as long."""
+    if not _templates:
+        template = Path(tempfile.mkdtemp(prefix="halflap-store-"))
+        atexit.register(shutil.rmtree, template, ignore_errors=True)
+        await (await Store.open(template / "store")).close()
+        _templates.append(template / "store")
+    shutil.copytree(_templates[0], folder)
+    return folder
+
+
 @functools.cache
 def postgres_url() -> str:
     """The URL of a schema that has the tables, the same for all tests of a process."""
@@ -79,9 +96,9 @@ async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journa
             yield journal
         return
     if kind == "file":
-        store = await Store.open(folder / "store", clock=clock)
+        store = await Store.open(await new_store(folder / "store"), clock=clock)
     elif kind == "blobs":
-        store = await Store.open(folder / "store", clock=clock, over=3)
+        store = await Store.open(await new_store(folder / "store"), clock=clock, over=3)
     else:
         store = await Store.memory(clock=clock)
     try:

@@ -18,6 +18,7 @@ from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from halflap_sandbox import acme
+from tests.journals import new_store
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -111,6 +112,8 @@ async def host_on(
     directory: Path, *, port: int = 0, dies_at: int = 0, after: bool = False
 ) -> AsyncIterator[tuple[Host, Mortal | None]]:
     """A serving host; with `dies_at`, its process dies at that write and is swept away."""
+    if not directory.exists():
+        await new_store(directory)
     settings = Settings(dir=directory, port=port, egress_allow=("127.0.0.1",), drain_seconds=2.0)
     host = await Host.open(settings, probation=False)  # a child for every death would take minutes
     mortal = Mortal(host.store, dies_at, after=after) if dies_at else None

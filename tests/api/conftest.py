@@ -17,7 +17,8 @@ from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.cluster import ordinary_url
+from tests.cluster import emptied_url
+from tests.journals import new_store
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 10.0
@@ -520,6 +521,8 @@ async def shop() -> AsyncIterator[Shop]:
 @asynccontextmanager
 async def world_on(settings: Settings, shop: Shop, folder: Path) -> AsyncIterator[World]:
     """A world on the store of these settings."""
+    if not settings.store and not settings.dir.exists():
+        await new_store(settings.dir)
     host = await Host.open(settings)
     running = asyncio.create_task(host.engine.run(host.executor))
     folder.mkdir()
@@ -544,6 +547,6 @@ async def either(
     """A world on either kind of store; PostgreSQL's user is bound by row-level security."""
     settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
     if request.param == "postgresql":
-        settings = replace(settings, store=ordinary_url(), keys=KEYS)
+        settings = replace(settings, store=emptied_url(), keys=KEYS)
     async with world_on(settings, shop, tmp_path / "projects") as world:
         yield world

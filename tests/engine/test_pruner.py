@@ -10,7 +10,7 @@ from halflap.model import Event, FlowKey, Micros, Outcome, Retention, Start, new
 from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url
 from tests.served import until
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -24,7 +24,7 @@ class Clock:
 
 
 async def test_nothing_is_pruned_while_another_process_prunes() -> None:
-    clock, url, vault = Clock(), fresh_url(), Vault.from_text(KEYS)
+    clock, url, vault = Clock(), emptied_url(), Vault.from_text(KEYS)
     one = await Store.open(url, clock=clock, vault=vault)
     two = await Store.open(url, clock=clock, vault=vault)
     for each in (one, two):

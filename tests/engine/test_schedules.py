@@ -22,7 +22,7 @@ from halflap.sdk import codec
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 START = datetime(2026, 1, 1, 10, 0, 30, tzinfo=UTC)
@@ -172,7 +172,7 @@ async def office(
     clock = Clock()
     clock.set(at)
     if kind == "postgresql":
-        url, vault = fresh_url(), Vault.from_text(KEYS)
+        url, vault = emptied_url(), Vault.from_text(KEYS)
         stores = [await Store.open(url, clock=clock, vault=vault) for _ in range(3)]
     else:
         stores = [await Store.memory(clock=clock)]

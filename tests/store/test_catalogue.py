@@ -13,7 +13,7 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.job import JobTransaction
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "postgresql":
         vault = Vault.from_keys({"k1": bytes(32)}, "k1")
-        store = await Store.open(fresh_url(), clock=Clock(), vault=vault)
+        store = await Store.open(emptied_url(), clock=Clock(), vault=vault)
     elif request.param == "file":
         store = await Store.open(tmp_path / "store", clock=Clock())
     else:

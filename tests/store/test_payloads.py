@@ -20,7 +20,7 @@ from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url
 
 LEASE = 30_000_000
 VAULT = Vault.from_keys({"k1": b"0" * 32}, "k1")
@@ -43,7 +43,7 @@ def clock() -> Clock:
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Store]:
-    place = tmp_path / "store" if request.param == "sqlite" else fresh_url()
+    place = tmp_path / "store" if request.param == "sqlite" else emptied_url()
     store = await Store.open(place, vault=VAULT, clock=clock, large=str(tmp_path / "blobs"))
     yield store
     await store.close()

@@ -21,7 +21,7 @@ from halflap.store.postgres.jobs import placed
 from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url, fresh_url
 
 VAULT = Vault.from_keys({"k1": bytes(32)}, "k1")
 DEADLINE = 10.0
@@ -29,7 +29,7 @@ DEADLINE = 10.0
 
 @pytest.fixture
 def url() -> str:
-    return fresh_url()
+    return emptied_url()
 
 
 @pytest.fixture
@@ -337,7 +337,8 @@ async def test_a_job_whose_connection_was_lost_is_run_again(store: Store):
 # -- opening ----------------------------------------------------------------------------------
 
 
-async def test_many_processes_may_make_the_store_at_once(url: str):
+async def test_many_processes_may_make_the_store_at_once():
+    url = fresh_url()
     stores = await asyncio.gather(*(Store.open(url, vault=VAULT) for _ in range(4)))
     rows = await stores[0].database.read(
         lambda c: c.execute("SELECT number, phase FROM migrations").fetchall()
@@ -352,7 +353,8 @@ async def test_many_processes_may_make_the_store_at_once(url: str):
         assert numbers == sorted(numbers)
 
 
-async def test_of_two_keys_that_make_a_store_at_once_one_is_refused(url: str):
+async def test_of_two_keys_that_make_a_store_at_once_one_is_refused():
+    url = fresh_url()
     two = [Vault.from_keys({name: name.encode() * 16}, name) for name in ("k1", "k2")]
     results = await asyncio.gather(
         *(Store.open(url, vault=each) for each in two), return_exceptions=True
@@ -364,9 +366,9 @@ async def test_of_two_keys_that_make_a_store_at_once_one_is_refused(url: str):
     await opened.close()
 
 
-async def test_a_store_on_postgresql_needs_its_keys_given(url: str):
+async def test_a_store_on_postgresql_needs_its_keys_given():
     with pytest.raises(StoreError, match="HALFLAP_KEYS"):
-        await Store.open(url)
+        await Store.open("postgresql://127.0.0.1:1/shop")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from halflap.store.protocol import Filter, Lease, Written
 from halflap.store.scope import MADE, SEEN, WHOLE, CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import ordinary_url
+from tests.cluster import emptied_url
 
 VAULT = Vault.from_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 LEASE = 60_000_000
@@ -52,7 +52,7 @@ class Both:
 
 @pytest.fixture(params=["file", "postgresql"])
 async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Both]:
-    place = tmp_path if request.param == "file" else ordinary_url()
+    place = tmp_path if request.param == "file" else emptied_url()
     store = await Store.open(place, vault=VAULT)
     try:
         await store.catalogue.versions.publish("sync", "f" * 64, b"bundle")

@@ -15,7 +15,7 @@ from halflap.store.catalogue.shared import OVERLAP
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import emptied_url
 
 SHOP = "shop"
 
@@ -41,7 +41,7 @@ async def store(
         store = await Store.open(tmp_path / "store", clock=clock)
     else:
         vault = Vault.from_keys({"k1": bytes(32)}, "k1")
-        store = await Store.open(fresh_url(), clock=clock, vault=vault)
+        store = await Store.open(emptied_url(), clock=clock, vault=vault)
     yield store
     await store.close()
 
