@@ -15,6 +15,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.plainlog import plain_logs
+
 Note = Callable[..., None]
 TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
@@ -38,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     the kernel has, and the power is cut of a disk of the tests' own. `TMPDIR` says where else.
     The soak draws examples anew, and finds what nobody has thought of.
     """
-    settings.register_profile("suite", derandomize=True)
+    plain_logs()
+    settings.register_profile("suite", derandomize=True, max_examples=50)
     if config.option.markexpr != "soak":
         settings.load_profile("suite")
     if "TMPDIR" not in os.environ and has_room(MEMORY):
@@ -101,7 +104,7 @@ def is_long(item: pytest.Item) -> bool:
 def unfiltered_logs() -> Iterator[None]:
     """Log as by default: another test of the same process may have configured less."""
     before = structlog.get_config()
-    structlog.reset_defaults()
+    plain_logs()
     yield
     structlog.configure(**before)
 

@@ -27,6 +27,7 @@ from halflap.server.settings import Settings
 from halflap.store.identity import named
 from halflap.store.store import Store
 from halflap.store.vault import Vault
+from tests.plainlog import plain_logs
 
 PROJECT = Path(__file__).parent / "project"
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -142,5 +143,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    plain_logs(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     raise SystemExit(run_loop(main(parser().parse_args())))
