@@ -19,6 +19,8 @@ from halflap.errors import DefinitionError
 
 Lock = tuple[tuple[str, str], ...]
 """The distributions that a bundle needs, each with its version, sorted by name."""
+Stamps = tuple[tuple[str, int], ...]
+"""The folders of sys.path, each with the time of its last change."""
 
 
 @lru_cache(maxsize=2_000)
@@ -70,7 +72,7 @@ def lock_of(names: Collection[str], needs: Iterable[str] = ()) -> Lock:
     Names that nothing installed provides are left out: loading says so, if they are needed at all.
     A distribution of `needs` that is not installed raises DefinitionError.
     """
-    environment = _environment(tuple(map(_stamp, sys.path)))
+    environment = _environment(_stamps())
     locked = {"halflap": halflap.__version__}
     for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
         under = frozenset(name for name in names if name.partition(".")[0] == top)
@@ -102,8 +104,12 @@ def unsatisfied(lock: Lock, installed: Mapping[str, str] | None = None) -> list[
 
 
 def _installed(name: str) -> str | None:
-    if name == "halflap":
-        return halflap.__version__
+    return halflap.__version__ if name == "halflap" else _version(name, _stamps())
+
+
+@lru_cache(maxsize=256)
+def _version(name: str, _seen: Stamps) -> str | None:
+    """Return a distribution's version, for which all its metadata is parsed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -119,6 +125,11 @@ def _minor(version: str) -> str:
     return found.group() if found else version
 
 
+def _stamps() -> Stamps:
+    """Return when each folder of sys.path last changed."""
+    return tuple(map(_stamp, sys.path))
+
+
 def _stamp(entry: str) -> tuple[str, int]:
     try:
         return entry, os.stat(entry or ".").st_mtime_ns
@@ -127,7 +138,7 @@ def _stamp(entry: str) -> tuple[str, int]:
 
 
 @lru_cache(maxsize=1)
-def _environment(_stamps: tuple[tuple[str, int], ...]) -> _Environment:
+def _environment(_seen: Stamps) -> _Environment:
     return _Environment()
 
 
@@ -142,18 +153,15 @@ class _Environment:
         for point in metadata.entry_points(group="halflap.components"):
             if point.dist is not None:
                 self._providers.setdefault(point.module.partition(".")[0], [point.dist.name])
-        self._locked: dict[str, tuple[str, str]] = {}
         self._shared: dict[frozenset[str], list[str]] = {}
 
     def locked(self, distribution: str) -> tuple[str, str]:
-        if distribution not in self._locked:
-            if (found := _installed(distribution)) is None:
-                raise DefinitionError(
-                    f"It needs {distribution}, which is not installed here. Install it first.",
-                    where=distribution,
-                )
-            self._locked[distribution] = (_canonical(distribution), found)
-        return self._locked[distribution]
+        if (found := _installed(distribution)) is None:
+            raise DefinitionError(
+                f"It needs {distribution}, which is not installed here. Install it first.",
+                where=distribution,
+            )
+        return _canonical(distribution), found
 
     def providing(self, top: str, names: frozenset[str]) -> list[str]:
         providers = self._providers.get(top)
