@@ -113,38 +113,38 @@ async def settled(world: World, id: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
-    either: World, written: Any
+    world: World, written: Any
 ) -> None:
-    await publish(either, written)
-    customer = await either.customer()
-    await either.connection(customer)
-    made = await either.api("POST", "/api/instances", draft(customer))
+    await publish(world, written)
+    customer = await world.customer()
+    await world.connection(customer)
+    made = await world.api("POST", "/api/instances", draft(customer))
     assert made.status == 201, made.body
     id = made.json["id"]
-    await either.api("POST", f"/api/instances/{id}/activate", wait=9)
-    active = await settled(either, id)
+    await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+    active = await settled(world, id)
     url = active["urls"]["changed"]
-    assert [*either.shop.hooks.values()] == [f"{url}?region=eu"]
-    assert (await either.ended(await either.send(active, {"region": "eu"})))["result"] == "eu"
+    assert [*world.shop.hooks.values()] == [f"{url}?region=eu"]
+    assert (await world.ended(await world.send(active, {"region": "eu"})))["result"] == "eu"
 
     # What no subscription reads changes nothing at the app.
-    same = await either.configure(id, draft(customer, label="x"))
+    same = await world.configure(id, draft(customer, label="x"))
     assert (same.json["state"], same.json["deployment"]) == ("active", active["deployment"])
-    assert either.shop.made == 1
+    assert world.shop.made == 1
 
-    moved = await either.configure(id, draft(customer, region="us"))
+    moved = await world.configure(id, draft(customer, region="us"))
     assert (moved.status, moved.json["state"]) == (200, "upgrading"), moved.body
-    active = await settled(either, id)
-    assert [*either.shop.hooks.values()] == [f"{url}?region=us"]
-    assert either.shop.made == 2
-    assert (await either.ended(await either.send(active, {"region": "us"})))["result"] == "us"
+    active = await settled(world, id)
+    assert [*world.shop.hooks.values()] == [f"{url}?region=us"]
+    assert world.shop.made == 2
+    assert (await world.ended(await world.send(active, {"region": "us"})))["result"] == "us"
     _, _, path = active["urls"]["incoming"].partition("/hooks/")
-    await either.api("POST", f"/hooks/{path}", {"region": "eu"}, token=None)
-    page = await either.api("GET", "/api/executions", instance=id, flow="incoming")
+    await world.api("POST", f"/hooks/{path}", {"region": "eu"}, token=None)
+    page = await world.api("GET", "/api/executions", instance=id, flow="incoming")
     assert len(page.json["executions"]) == 2
 
-    await either.api("POST", f"/api/instances/{id}/disable", wait=9)
-    assert either.shop.hooks == {}
+    await world.api("POST", f"/api/instances/{id}/disable", wait=9)
+    assert world.shop.hooks == {}
 
 
 @pytest.mark.parametrize("written", WRITTEN)

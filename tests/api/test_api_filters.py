@@ -63,34 +63,34 @@ async def activated(world: World, entry: str, files: dict[str, str]) -> dict[str
 
 @pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
 async def test_an_event_whose_filter_raises_fails_without_a_step_and_is_a_dead_letter(
-    either: World, written: Any
+    world: World, written: Any
 ) -> None:
-    instance = await activated(either, *written)
+    instance = await activated(world, *written)
     for flow, body in BAD.items():
-        shown = await either.ended(await either.send(instance, body, flow))
+        shown = await world.ended(await world.send(instance, body, flow))
         assert (shown["state"], shown["steps"]) == ("failed", [])
         assert shown["failure"]["kind"] == "FilterFailed"
         assert shown["reason"].startswith(f"the filter of {flow} raised ")
         assert "hush" not in f"{shown}"
-    page = await either.api("GET", "/api/executions", instance=instance["id"], state="failed")
+    page = await world.api("GET", "/api/executions", instance=instance["id"], state="failed")
     assert [each["flow"] for each in page.json["executions"]] == ["cut", "whole"]
 
 
 @pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
 async def test_a_replay_asks_the_filter_again_where_its_body_is_whole(
-    either: World, written: Any
+    world: World, written: Any
 ) -> None:
-    instance = await activated(either, *written)
-    ids = {f: await either.send(instance, body, f) for f, body in BAD.items()}
+    instance = await activated(world, *written)
+    ids = {f: await world.send(instance, body, f) for f, body in BAD.items()}
     for each in ids.values():
-        await either.ended(each)
+        await world.ended(each)
 
     async def replayed(flow: str, body: str | None) -> dict[str, Any]:
         draft: dict[str, Any] = {} if body is None else {"event": {"body": body}}
         path = f"/api/executions/{ids[flow]}/replay"
-        made = await either.api("POST", path, draft | {"again": True})
+        made = await world.api("POST", path, draft | {"again": True})
         assert made.status < 300, made.body
-        return await either.ended(made.json["execution"])
+        return await world.ended(made.json["execution"])
 
     again = await replayed("whole", None)
     assert (again["state"], again["failure"]["kind"]) == ("failed", "FilterFailed")

@@ -63,25 +63,25 @@ def signed_bundle(world: Any, *, keeps: bool) -> Any:
 
 
 @pytest.fixture
-async def signed(either: Any) -> Any:
+async def signed(world: Any) -> Any:
     """An active instance of `signed`, whose triggers make a new webhook each time."""
-    await either.publish(signed_bundle(either, keeps=False))
-    customer = await either.customer("Mine")
+    await world.publish(signed_bundle(world, keeps=False))
+    customer = await world.customer("Mine")
     draft = {
         "customer": customer,
         "integration": "signed",
         "field": "shop",
         "name": "shop",
-        "values": {"base_url": either.shop.url, "api_key": "good-key"},
+        "values": {"base_url": world.shop.url, "api_key": "good-key"},
     }
-    assert (await either.api("POST", "/api/connections", draft)).status == 201
+    assert (await world.api("POST", "/api/connections", draft)).status == 201
     draft = {"customer": customer, "integration": "signed", "connections": {"shop": "shop"}}
-    made = await either.api("POST", "/api/instances", draft)
-    either.path = f"/api/instances/{made.json['id']}"
-    active = await either.api("POST", f"{either.path}/activate", wait=9)
+    made = await world.api("POST", "/api/instances", draft)
+    world.path = f"/api/instances/{made.json['id']}"
+    active = await world.api("POST", f"{world.path}/activate", wait=9)
     assert active.json["state"] == "active", active.body
-    either.urls = active.json["urls"]
-    return either
+    world.urls = active.json["urls"]
+    return world
 
 
 async def taken(world: Any, flow: str, token: str) -> int:

@@ -217,10 +217,10 @@ async def test_the_published_form_says_where_choices_come_from(world: World, wri
 
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
-    either: World, written: Any
+    world: World, written: Any
 ) -> None:
-    customer = await prepared(either, written)
-    page = await listed(either, customer, "pipeline")
+    customer = await prepared(world, written)
+    page = await listed(world, customer, "pipeline")
     assert page.json == {
         "choices": [
             {"value": "p1", "label": "Sales", "field": None},
@@ -228,29 +228,29 @@ async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
         ],
         "next": None,
     }
-    assert values(await listed(either, customer, "pipeline", search="SUPP")) == ["p2"]
-    first = await listed(either, customer, "stage")
+    assert values(await listed(world, customer, "pipeline", search="SUPP")) == ["p2"]
+    first = await listed(world, customer, "stage")
     assert (first.status, first.kind) == (422, "ConfigError")
     assert first.json["fields"] == {"pipeline": "is needed first, to list the choices of stage"}
-    stages = await listed(either, customer, "stage", values={"pipeline": "p2"})
+    stages = await listed(world, customer, "stage", values={"pipeline": "p2"})
     assert values(stages) == ["open", "closed"]
     # What the action lists at once is paged; what pages itself is asked with its own cursor.
-    tags = await listed(either, customer, "tags")
+    tags = await listed(world, customer, "tags")
     assert (len(values(tags)), tags.json["next"]) == (100, "100")
-    tags = await listed(either, customer, "tags", cursor="200", limit=1000)
+    tags = await listed(world, customer, "tags", cursor="200", limit=1000)
     assert (values(tags)[0], len(values(tags)), tags.json["next"]) == (200, 50, None)
-    assert (await listed(either, customer, "tags", cursor="x")).status == 422
-    people = await listed(either, customer, "owner", search="ada", cursor="2")
+    assert (await listed(world, customer, "tags", cursor="x")).status == 422
+    people = await listed(world, customer, "owner", search="ada", cursor="2")
     assert (values(people), people.json["next"]) == (["ada2", "ada3"], "4")
-    leaked = await listed(either, customer, "secret")
+    leaked = await listed(world, customer, "secret")
     assert b"good-key" not in leaked.body
     assert b"good-key"[::-1] not in leaked.body
     assert len(leaked.json["choices"][2]["label"]) == 200
-    lacking = await listed(either, customer, "pipeline", connections={})
+    lacking = await listed(world, customer, "pipeline", connections={})
     assert lacking.json["fields"] == {"shop": "choose a connection first"}
-    unknown = await listed(either, customer, "pipelin")
+    unknown = await listed(world, customer, "pipelin")
     assert (unknown.status, "has no field 'pipelin'" in unknown.json["detail"]) == (404, True)
-    plain = await listed(either, customer, "label")
+    plain = await listed(world, customer, "label")
     assert plain.json["fields"] == {"field": "has no source"}
 
 
@@ -296,9 +296,9 @@ async def test_the_choices_of_an_actions_input_are_listed_for_the_designer(
 
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
-    either: World, written: Any
+    world: World, written: Any
 ) -> None:
-    customer = await prepared(either, written)
+    customer = await prepared(world, written)
 
     async def saved(**config: Any) -> Any:
         draft = {
@@ -308,8 +308,8 @@ async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
             "connections": {"shop": "shop"},
         }
         if made is not None:
-            return await either.configure(made.json["id"], draft)
-        return await either.api("POST", "/api/instances", draft)
+            return await world.configure(made.json["id"], draft)
+        return await world.api("POST", "/api/instances", draft)
 
     made: Any = None
     refused = await saved(pipeline="Support")
@@ -326,11 +326,11 @@ async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
     assert made.status == 201, made.body
     # What it depends on changed, so it is looked at again; what did not change is not.
     assert [*(await saved(pipeline="p2", stage="won")).json["fields"]] == ["stage"]
-    before = len(either.shop.seen)
+    before = len(world.shop.seen)
     assert (await saved(stage="won", tags=[1, 249], label="x")).status == 200
-    assert len(either.shop.seen) == before
+    assert len(world.shop.seen) == before
     assert (await saved(pipeline="p2", stage="open", label="x")).status == 200
-    assert len(either.shop.seen) == before + 1
+    assert len(world.shop.seen) == before + 1
 
 
 async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) -> None:
@@ -354,19 +354,19 @@ async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) 
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-async def test_both_sides_of_a_mapping_are_listed_and_held_to(either: World, written: Any) -> None:
-    customer = await prepared(either, written)
-    form = (await either.api("GET", "/api/integrations/deals/versions/1")).json["config"]
+async def test_both_sides_of_a_mapping_are_listed_and_held_to(world: World, written: Any) -> None:
+    customer = await prepared(world, written)
+    form = (await world.api("GET", "/api/integrations/deals/versions/1")).json["config"]
     fields = form["properties"]["fields"]
     assert fields["propertyNames"]["x-source"]["action"] == "shop.list_stages"
     assert fields["additionalProperties"]["x-source"]["action"] == "shop.describe"
-    first = await listed(either, customer, "fields.of")
+    first = await listed(world, customer, "fields.of")
     assert first.json["fields"].keys() == {"pipeline"}
-    assert values(await listed(either, customer, "fields.of", values={"pipeline": "p1"})) == [
+    assert values(await listed(world, customer, "fields.of", values={"pipeline": "p1"})) == [
         "new",
         "won",
     ]
-    right = await listed(either, customer, "fields.to", values={"pipeline": "p2"})
+    right = await listed(world, customer, "fields.to", values={"pipeline": "p2"})
     assert values(right) == ["amount", "city", "team"]
     assert right.json["choices"][0] == {
         "value": "amount",
@@ -379,7 +379,7 @@ async def test_both_sides_of_a_mapping_are_listed_and_held_to(either: World, wri
             "choices": None,
         },
     }
-    unknown = await listed(either, customer, "fields.from")
+    unknown = await listed(world, customer, "fields.from")
     assert unknown.json["fields"] == {"field": "has no source"}
 
     def draft(**fields: str) -> dict[str, Any]:
@@ -388,11 +388,11 @@ async def test_both_sides_of_a_mapping_are_listed_and_held_to(either: World, wri
         named = {"customer": customer, "integration": "deals"}
         return {**named, "config": config, "connections": connections}
 
-    refused = await either.api("POST", "/api/instances", draft(new="amount", lost="sum"))
+    refused = await world.api("POST", "/api/instances", draft(new="amount", lost="sum"))
     assert [*refused.json["fields"]] == ["fields.of", "fields.to"], refused.body
     assert "'lost' is not among the choices" in refused.json["fields"]["fields.of"]
     assert "'sum' is not among the choices" in refused.json["fields"]["fields.to"]
-    made = await either.api("POST", "/api/instances", draft(new="amount", won="city"))
+    made = await world.api("POST", "/api/instances", draft(new="amount", won="city"))
     assert made.status == 201, made.body
 
 
