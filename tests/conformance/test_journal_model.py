@@ -407,12 +407,12 @@ class SimulatedJournalMachine(JournalMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestJournalMachine.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 TestPostgresJournalMachine = PostgresJournalMachine.TestCase
 TestPostgresJournalMachine.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None
+    max_examples=10, stateful_step_count=25, deadline=None
 )
 TestSimulatedJournalMachine = SimulatedJournalMachine.TestCase
 TestSimulatedJournalMachine.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None
+    max_examples=10, stateful_step_count=30, deadline=None
 )

@@ -334,12 +334,12 @@ class SimulatedOrderMachine(OrderMachine):
 
 
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOrderMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestPostgresOrderMachine = PostgresOrderMachine.TestCase
-TestPostgresOrderMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestPostgresOrderMachine.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
 TestSimulatedOrderMachine = SimulatedOrderMachine.TestCase
 TestSimulatedOrderMachine.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None
+    max_examples=10, stateful_step_count=30, deadline=None
 )
 TestLongOrderMachine = pytest.mark.soak(LongOrderMachine.TestCase)
 TestLongOrderMachine.settings = settings(max_examples=1_000, stateful_step_count=40, deadline=None)

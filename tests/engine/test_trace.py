@@ -112,8 +112,8 @@ async def traced(seed: int) -> tuple[int, list[str]]:
 
 def test_every_step_that_a_document_recorded_is_one_nodes() -> None:
     with asyncio.Runner() as runner:
-        found = [runner.run(traced(seed)) for seed in range(25)]
-    assert sum(count for count, _ in found) > 60
+        found = [runner.run(traced(seed)) for seed in range(15)]
+    assert sum(count for count, _ in found) > 30
     assert [each for _, wrong in found for each in wrong] == []
 
 
@@ -126,8 +126,7 @@ def test_a_tracer_that_forgets_to_note_its_step_is_found_out(
 
     monkeypatch.setattr(Mark, "run", run)
     with asyncio.Runner() as runner:
-        found = [runner.run(traced(seed)) for seed in range(20)]
-    assert [each for _, wrong in found for each in wrong]
+        assert any(runner.run(traced(seed))[1] for seed in range(20))
 
 
 STEPS = """\

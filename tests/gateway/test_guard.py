@@ -294,7 +294,7 @@ async def until(claim: Callable[[], object]) -> None:
 
 def splits(raw: bytes, seed: str) -> Iterable[tuple[str, list[bytes]]]:
     yield "whole", [raw]
-    step = max(1, len(raw) // 2000)
+    step = max(1, len(raw) // 300)
     yield "piecemeal", [raw[at : at + step] for at in range(0, len(raw), step)]
     cut = random.Random(seed).randrange(1, len(raw))
     yield f"cut at {cut}", [raw[:cut], raw[cut:]]

@@ -27,7 +27,7 @@ def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", GROWING)
 def test_the_work_of_lint_grows_with_the_document(name: str) -> None:
     make, size = GROWING[name]
-    work, ratio = growth(make, size // 2)
+    work, ratio = growth(make, max(1, size // 4))
     assert ratio < LINEAR, work
 
 

@@ -111,7 +111,7 @@ def declared(integration: Integration[Any]) -> Any:
 
 
 def test_a_document_and_its_python_do_the_same() -> None:
-    hunt(25, lambda seed: compare(Random(seed)))
+    hunt(15, lambda seed: compare(Random(seed)))
 
 
 @pytest.mark.soak
@@ -120,7 +120,7 @@ def test_many_documents_and_their_python_do_the_same() -> None:
 
 
 def test_a_document_of_code_and_its_python_do_the_same() -> None:
-    hunt(15, lambda seed: compare(Random(seed), coded=True))
+    hunt(8, lambda seed: compare(Random(seed), coded=True))
 
 
 @pytest.mark.soak
