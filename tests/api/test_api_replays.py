@@ -427,59 +427,6 @@ class Lossy:
         return web.Response(text=text if self.mended else "<html>", content_type="application/json")
 
 
-async def replayed(world: Any, way: str, ids: list[str], flow: str) -> None:
-    """Replay executions one by one, or by a bulk; until what they started has ended too."""
-    if way == "single":
-        for each in ids:
-            made = await world.api("POST", f"/api/executions/{each}/replay")
-            assert made.status == 201, made.body
-            assert (made.json["from"], made.json["root"]) == ("failed", each)
-            await world.ended(made.json["execution"])
-        return
-    begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed", "flow": flow}})
-    assert (await done(world, begun.json["id"]))["done"] == len(ids)
-    for each in ids:
-        [new] = await replays_of(world, each)
-        await world.ended(new.id)
-
-
-@pytest.mark.usefixtures("driving")
-@pytest.mark.parametrize("way", ["single", "many"])
-async def test_a_first_effect_that_may_have_happened_is_repeated_with_its_key(
-    world: Any, way: str
-) -> None:
-    await world.publish(world.bundle(orders=FAMILY))
-    instance, shop = await world.instance(), Lossy(world)
-    ids = [await world.send(instance, {"id": f"o{n}", "amount": n}, flow="place") for n in range(3)]
-    for each in ids:
-        assert (await world.ended(each))["state"] == "failed"
-    shop.mended = True
-    await replayed(world, way, ids, "place")
-    assert shop.calls == 6
-    assert {order: len(keys) for order, keys in shop.keys.items()} == {"o0": 1, "o1": 1, "o2": 1}
-    [whole] = await replays_of(world, ids[0])
-    again = await world.api("POST", f"/api/executions/{whole.id}/replay", {"from": "start"})
-    await world.ended(again.json["execution"])
-    assert (again.json["root"], len(shop.keys["o0"])) == (again.json["execution"], 2)
-
-
-async def test_an_edited_event_is_refused_while_an_effect_is_in_doubt(world: Any) -> None:
-    await world.publish(world.bundle(orders=FAMILY))
-    instance, shop = await world.instance(), Lossy(world)
-    id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
-    await world.ended(id)
-    edit = {"event": {"body": '{"id": "o1", "amount": 2}'}}
-    for start in ("failed", "start"):
-        refused = await world.api("POST", f"/api/executions/{id}/replay", {**edit, "from": start})
-        assert (refused.status, refused.kind) == (409, "Conflict")
-        assert "shop.create_order may have been carried out" in refused.json["detail"]
-        assert "look at the app first" in refused.json["detail"]
-    shop.mended = True
-    again = await world.api("POST", f"/api/executions/{id}/replay", {**edit, "repeat": True})
-    assert (await world.ended(again.json["execution"]))["state"] == "succeeded"
-    assert len(shop.keys["o1"]) == 2
-
-
 async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(world: Any) -> None:
     await world.publish(world.bundle(orders=FAMILY))
     instance, shop = await world.instance(), Lossy(world)
@@ -690,26 +637,6 @@ async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more
         shown = (await world.api("GET", f"/api/executions/{each}")).json
         assert shown["replays"] == [new.id]
     assert shop.orders == ["o0"]
-
-
-@pytest.mark.parametrize("flow", ["together", "above", "waits"])
-@pytest.mark.parametrize("deep", [1, 2])
-async def test_a_parents_replay_takes_what_a_childs_own_replay_came_to(
-    world: Any, flow: str, deep: int
-) -> None:
-    await world.publish(world.bundle(orders=FAMILY))
-    instance, shop = await world.instance(), Keyless(world)
-    await world.ended(await world.send(instance, {"id": "o0", "amount": 0}, flow=flow))
-    parent, *below = await all_failed(world)
-    child = below[-deep:][0]
-    shop.mended = True
-    for each in (child, parent):
-        made = await world.api("POST", f"/api/executions/{each}/replay")
-        assert made.status == 201, made.body
-        ended = await world.ended(made.json["execution"])
-        assert (ended["state"], ended["result"]) == ("succeeded", {"id": "o0", "amount": 0})
-    assert shop.orders == ["o0"]
-    assert [e for e in await all_failed(world) if e not in below] == []
 
 
 async def test_a_second_replay_is_refused_while_the_first_is_live(

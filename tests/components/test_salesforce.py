@@ -9,8 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from halflap import (
@@ -340,24 +338,6 @@ def test_a_template_takes_patterns_names_and_numbered_values() -> None:
 def test_what_has_no_place_in_soql_is_refused(make: Callable[[], str]) -> None:
     with pytest.raises(DefinitionError):
         make()
-
-
-@given(st.text())
-def test_no_text_ends_its_literal(text: str) -> None:
-    literal = salesforce.soql("{}", text)
-    assert literal[0] == literal[-1] == "'"
-    read, place = "", 1
-    while place < len(literal) - 1:
-        char = literal[place]
-        assert char != "'"
-        if char == "\\":
-            place += 1
-            char = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}.get(
-                literal[place], literal[place]
-            )
-        read += char
-        place += 1
-    assert (read, place) == (text, len(literal) - 1)
 
 
 # Bulk

@@ -182,13 +182,6 @@ async def test_a_refused_record_says_which_field_is_wrong(sf: salesforce.Salesfo
     assert not caught.value.retryable
 
 
-async def test_a_query_reads_all_pages(sf: salesforce.Salesforce) -> None:
-    for number in range(7):
-        await salesforce.create_record(sf, "Account", {"Name": f"A{number}"})
-    found = await salesforce.query(sf, "SELECT Id, Name FROM Account ORDER BY Name")
-    assert [each["Name"] for each in found] == [f"A{number}" for number in range(7)]
-
-
 HOSTILE = [
     "O'Hara",
     "\\",
@@ -422,17 +415,6 @@ async def test_instances_that_are_activated_at_once_get_their_messages(
     assert len({each.id for each in made}) == 4
     found = await automation(sf)
     assert len(found.messages) == len(found.flows) == 4
-
-
-async def test_a_flow_that_was_deployed_as_inactive_is_activated(
-    sf: salesforce.Salesforce,
-) -> None:
-    made = await salesforce.ensure_outbound_message(sf, "Account", HOOK)
-    before = await automation(sf)
-    await outbound.set_active(sf, before.flows[0]["Id"], None)
-    assert (await automation(sf)).versions == {None}
-    await outbound.activate(sf, made.name)
-    assert await automation(sf) == before
 
 
 async def test_a_flow_that_somebody_switched_off_is_switched_on_again(

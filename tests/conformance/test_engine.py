@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from halflap.model import (
     Failure,
     FlowKey,
     LogLine,
+    Order,
     Outcome,
     Record,
     Start,
@@ -164,14 +166,6 @@ async def test_an_execution_runs_with_its_event_and_ends_with_its_outcome(bench:
     assert list(await bench.logs(start.execution)) == [LogLine(7, "info", "hello")]
 
 
-async def test_an_execution_that_was_accepted_before_the_engine_ran_is_run(bench: Bench) -> None:
-    engine, start = bench.engine(), start_of()
-    await engine.start([start])
-    assert await engine.outcome(start.execution, within=0) is None
-    async with running(engine, end_at_once):
-        assert await outcome_of(engine, start) == DONE
-
-
 @ON_EVERY_STORE
 async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) -> None:
     engine, start = bench.engine(), start_of()
@@ -232,64 +226,7 @@ async def test_an_outcome_can_be_waited_for(bench: Bench) -> None:
 # Again ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["retry", "later", "sleep"])
-async def test_an_execution_is_run_again_at_its_time_and_not_earlier(
-    bench: Bench, how: Any
-) -> None:
-    engine, start, attempts = bench.engine(), start_of(), list[tuple[int, Sequence[Record]]]()
-
-    async def handler(turn: Turn) -> Verdict:
-        attempts.append((turn.attempt, list(turn.history)))
-        if turn.attempt == 1:
-            at = turn.now() + 10_000_000
-            failure = Failure("UpstreamError", "503", status=503)
-            return Again(how, at, [record_of("a")], [LogLine(1, "info", "x")], failure)
-        return Ended(DONE, [record_of("b", 1)])
-
-    async with running(engine, handler):
-        await engine.start([start])
-        await eventually(lambda: bench.attempts(start.execution))
-        bench.clock.advance(9.999)
-        probe = start_of()  # by the time a later one has ended, this one would have run too
-        await engine.start([probe])
-        await eventually(lambda: len(attempts) == 2)
-        assert await engine.outcome(start.execution, within=0) is None
-        bench.clock.advance(0.001)
-        await outcome_of(engine, start)
-    of_start = [each for each in attempts if each[1] or each[0] > 1]
-    assert of_start == [(2, [record_of("a")])]
-    assert list(await bench.history(start.execution)) == [record_of("a"), record_of("b", 1)]
-    [attempt] = await bench.attempts(start.execution)
-    assert (attempt.number, attempt.how) == (1, how)
-    assert attempt.failure == Failure("UpstreamError", "503", status=503)
-    assert list(await bench.logs(start.execution)) == [LogLine(1, "info", "x")]
-
-
 # Crashes and fences --------------------------------------------------------------------------
-
-
-@ON_EVERY_STORE
-async def test_a_crashed_workers_execution_has_its_durable_records_and_no_others(
-    bench: Bench,
-) -> None:
-    engine, start, histories = bench.engine(), start_of(), list[list[Record]]()
-    committed = asyncio.Event()
-
-    async def handler(turn: Turn) -> Verdict:
-        histories.append(list(turn.history))
-        if turn.attempt == 1:
-            await turn.commit([record_of("a")], [LogLine(1, "info", "kept")])
-            committed.set()  # and b is on its way when the worker dies
-            await asyncio.Event().wait()
-        return Ended(DONE, [record_of("b", 1)])
-
-    async with running(engine, handler):
-        await engine.start([start])
-        await committed.wait()
-        await bench.lose(start.execution)
-        assert await outcome_of(engine, start) == DONE
-    assert histories == [[], [record_of("a")]]
-    assert [each.how for each in await bench.attempts(start.execution)] == ["crashed"]
 
 
 @ON_EVERY_STORE
@@ -321,24 +258,6 @@ async def test_an_old_turn_writes_nothing_any_more(bench: Bench) -> None:
     assert [each.path for each in await bench.history(start.execution)] == ["new"]
     assert list(await bench.logs(start.execution)) == []
     assert await bench.read_state("flow:x", "k") is None
-
-
-async def test_a_handler_that_raises_is_given_the_execution_again(bench: Bench) -> None:
-    engine, start, histories = bench.engine(), start_of(), list[list[Record]]()
-
-    async def handler(turn: Turn) -> Verdict:
-        histories.append(list(turn.history))
-        if turn.attempt == 1:
-            await turn.commit([record_of("a")], [])
-            raise ZeroDivisionError("a bug of ours")
-        return Ended(DONE)
-
-    async with running(engine, handler):
-        await engine.start([start])
-        await eventually(lambda: bench.attempts(start.execution))
-        bench.clock.advance(60)
-        assert await outcome_of(engine, start) == DONE
-    assert histories == [[], [record_of("a")]]
 
 
 async def test_a_handler_that_always_raises_fails_the_execution_in_the_end(bench: Bench) -> None:
@@ -462,40 +381,6 @@ async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
 
 
 # Cancel --------------------------------------------------------------------------------------
-
-
-@ON_EVERY_STORE
-async def test_a_running_execution_sees_that_it_is_to_be_cancelled(bench: Bench) -> None:
-    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
-
-    async def handler(turn: Turn) -> Verdict:
-        running_.set()
-        await eventually(lambda: turn.cancelling)
-        return Ended(Outcome("cancelled", turn.cancelling or ""), [record_of("a")])
-
-    async with running(engine, handler):
-        await engine.start([start])
-        await running_.wait()
-        assert await engine.cancel(start.execution, "not wanted")
-        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
-    assert list(await bench.history(start.execution)) == [record_of("a")]
-
-
-@ON_EVERY_STORE
-async def test_a_cancelled_execution_that_succeeds_all_the_same_is_cancelled(bench: Bench) -> None:
-    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
-
-    async def handler(turn: Turn) -> Verdict:
-        running_.set()
-        await eventually(lambda: turn.cancelling)
-        return Ended(DONE, [record_of("a")])
-
-    async with running(engine, handler):
-        await engine.start([start])
-        await running_.wait()
-        assert await engine.cancel(start.execution, "not wanted")
-        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
-    assert list(await bench.history(start.execution)) == [record_of("a")]
 
 
 async def test_a_cancelled_execution_is_cut_after_its_grace(bench: Bench) -> None:
@@ -629,6 +514,55 @@ async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: 
 
 
 # Order ---------------------------------------------------------------------------------------
+
+
+@ON_EVERY_STORE
+@pytest.mark.parametrize("width", [1, 3])
+async def test_many_keys_keep_their_rule_through_crashes_and_retries(
+    bench: Bench, width: int
+) -> None:
+    engine, chance = bench.engine(), random.Random(5)
+    starts = [
+        start_of(order=Order("order:ins_1:orders", str(n % 4), width, while_waiting="go_on"))
+        for n in range(120)
+    ]
+    active: dict[str, set[str]] = {}
+    begun: dict[str, list[str]] = {}
+
+    async def handler(turn: Turn) -> Verdict:
+        id, order = turn.start.execution, turn.start.order
+        assert order is not None
+        here = active.setdefault(order.key, set())
+        here.add(id)
+        assert len(here) <= width
+        if id not in begun.setdefault(order.key, []):
+            begun[order.key].append(id)
+        for _ in range(chance.randint(0, 3)):
+            await asyncio.sleep(0)
+        here.discard(id)
+        what = chance.random()
+        if what < 0.15:
+            await bench.lose(id)
+            raise Fenced("crashed")
+        if what < 0.3:
+            return Again("retry", turn.now() + chance.choice([0, 0, 1_000]))
+        return Ended(DONE)
+
+    async def moving() -> None:
+        while True:
+            bench.clock.advance(0.001)
+            await asyncio.sleep(0.001)
+
+    moves = asyncio.create_task(moving())
+    async with running(engine, handler):
+        for first in range(0, 120, 20):
+            await engine.start(starts[first : first + 20])
+        for each in starts:
+            assert await outcome_of(engine, each) == DONE
+    moves.cancel()
+    if width == 1:
+        for key, found in begun.items():
+            assert found == [each.execution for each in starts[int(key) :: 4]]
 
 
 # Hold, live, follow --------------------------------------------------------------------------

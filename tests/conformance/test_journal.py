@@ -250,14 +250,6 @@ async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: Stan
     assert got == [each.execution for each in starts]
 
 
-async def test_customers_take_turns_where_there_are_more_than_room(journal: Journal):
-    names = [f"cus_{n}" for n in range(5)]
-    for name in names:
-        await accepted(journal, *(start(flow(name)) for _ in range(4)))
-    got = [each.start.flow.customer for _ in range(5) for each in await journal.claim(2, LEASE)]
-    assert sorted(got) == sorted(names * 2)
-
-
 async def test_flows_of_ours_pass_where_an_instance_is_held(journal: Journal):
     deploy = flow(name="$deploy")
     waiting = start(deploy)
@@ -1053,17 +1045,6 @@ async def test_signals_are_kept_in_order_until_they_are_asked_for(journal: Journ
         assert await journal.signal(execution, name, payload) == "sent"
     assert await journal.signals(execution) == [Signal(*each) for each in sent]
     assert await journal.signals(other.start.execution) == []
-
-
-async def test_a_signal_wakes_who_waits_for_one(journal: Journal, clock: StandingClock):
-    claim = await running(journal)
-    execution = claim.start.execution
-    late = clock.now + 60 * SECOND
-    await journal.release(claim.lease, [], [], Release("signal", late, heard=0))
-    assert await journal.next_due() == late
-    await journal.signal(execution, "go", b"1")
-    assert await journal.next_due() == clock.now
-    assert (await claim_one(journal)).start.execution == execution
 
 
 async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: StandingClock):

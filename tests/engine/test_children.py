@@ -17,8 +17,8 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.sdk.trigger import Ignore
 from halflap.store.protocol import Filter
-from tests.engine.flows import DEADLINE, ON_BOTH_STORES, Runner, runner_on
-from tests.engine.test_waiting import eventually, waits
+from tests.engine.flows import ON_BOTH_STORES, Runner, runner_on
+from tests.engine.test_waiting import waits
 
 
 class Parcel(Model):
@@ -145,38 +145,6 @@ async def test_a_cancelled_child_fails_the_step(runner: Runner) -> None:
     assert "cancelled: by hand" in outcome.reason
 
 
-@ON_BOTH_STORES
-async def test_cancelling_a_parent_cancels_its_children_down_to_the_last(runner: Runner) -> None:
-    async def last(ctx: Context[Any], event: Any) -> Any:
-        await ctx.sleep(timedelta(days=9))
-
-    async def middle(ctx: Context[Any], event: Any) -> Any:
-        await ctx.call("last", event)
-
-    async def flow(ctx: Context[Any], event: Any) -> Any:
-        await ctx.start("last", event, detached=True)
-        await ctx.call("middle", event)
-
-    runner.app.flow(last)
-    runner.app.flow(middle)
-    parent = await runner.start(runner.app.flow(flow))
-
-    async def all_wait() -> bool:
-        found = [parent, *children_of(runner, parent)]
-        found += [each for id in found[1:] for each in children_of(runner, id)]
-        states = [(await runner.execution(each)).state for each in found]
-        return states == ["waiting"] * 4
-
-    await eventually(all_wait)
-    detached, between = children_of(runner, parent)
-    [grandchild] = children_of(runner, between)
-    await runner.engine.cancel(parent, "not needed")
-    for id, of in ((between, parent), (grandchild, between)):
-        found = await runner.engine.outcome(id, DEADLINE)
-        assert found == Outcome("cancelled", f"its parent {of} was cancelled")
-    assert (await runner.execution(detached)).state == "waiting"
-
-
 async def test_an_endless_recursion_ends(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         return await ctx.call("flow", event + 1)
@@ -216,19 +184,19 @@ async def test_no_request_from_outside_is_taken_for_a_call(runner: Runner) -> No
 
 
 @ON_BOTH_STORES
-async def test_a_parent_fans_out_to_a_thousand_children(runner: Runner) -> None:
+async def test_a_parent_fans_out_to_hundreds_of_children(runner: Runner) -> None:
     async def square(ctx: Context[Any], number: int) -> int:
         return number * number
 
     async def flow(ctx: Context[Any], event: Any) -> Any:
-        return sum(await ctx.gather(range(1_000), lambda n: ctx.call("square", n), limit=100))
+        return sum(await ctx.gather(range(300), lambda n: ctx.call("square", n), limit=100))
 
     runner.app.flow(square)
     parent = await runner.start(runner.app.flow(flow))
     outcome = await runner.engine.outcome(parent, 60)
     assert outcome is not None
-    assert outcome.result == str(sum(n * n for n in range(1_000))).encode()
-    assert len(children_of(runner, parent)) == 1_000
+    assert outcome.result == str(sum(n * n for n in range(300))).encode()
+    assert len(children_of(runner, parent)) == 300
 
 
 # Replays -------------------------------------------------------------------------------------
@@ -350,22 +318,6 @@ async def test_the_control_whose_childrens_ids_differ_is_caught(
             *_, found = await crashed_at("memory", tmp_path, point)
             counts.add(len(found))
     assert max(counts) > 5
-
-
-async def test_children_are_found_by_their_parent(tmp_path: Path) -> None:
-    async with runner_on("memory", tmp_path) as runner:
-        ship = shipping(runner)
-
-        async def flow(ctx: Context[Any], event: Any) -> Any:
-            await ctx.call(ship, Parcel(number=1))
-
-        parent = await runner.start(runner.app.flow(flow))
-        await runner.finish(parent)
-        journal = runner.engine.journal
-        [child] = await journal.executions(Filter(parent=parent))
-        event = await journal.event(child.id)
-        assert event is not None
-        assert (event.method, event.body) == (CALL, b'{"number":1,"to":"nobody"}')
 
 
 async def test_a_parents_failure_groups_with_its_childs_and_its_reason_has_no_keys(

@@ -17,7 +17,7 @@ from halflap.api.operations.replay import ReplayRequest
 from halflap.engine.lineage import DEPTH
 from halflap.engine.protocol import Turn, Verdict
 from halflap.errors import StepFailed, UpstreamError
-from halflap.model import CONTINUED, Execution, FlowKey, Outcome, child_signal
+from halflap.model import CONTINUED, Execution, Outcome
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
@@ -96,25 +96,6 @@ async def test_a_caller_gets_what_the_last_one_returns(runner: Runner) -> None:
         return [await child.result(), await ctx.call(pages, Page(number=2))]
 
     assert (await runner.run(flow)).result == b'["3 pages","3 pages"]'
-
-
-@ON_BOTH_STORES
-async def test_a_chain_goes_on_after_the_parent_that_started_it_has_succeeded(
-    runner: Runner,
-) -> None:
-    pages = importing(runner)
-
-    async def fire(ctx: Context[Any], event: Any) -> str:
-        await ctx.start(pages, Page(number=1))
-        return "fired"
-
-    parent = await runner.start(runner.app.flow(fire))
-    assert (await runner.finish(parent)).result == b'"fired"'
-    [*_, first] = await runner.engine.journal.executions(Filter(parent=parent))
-    assert await runner.engine.outcome(first.id, DEADLINE) == Outcome(
-        "succeeded", result=b'"3 pages"'
-    )
-    assert runner.app.names == all_of()
 
 
 async def test_a_caller_gets_the_failure_of_the_last_one(runner: Runner) -> None:
@@ -199,44 +180,6 @@ async def test_cancelling_any_of_a_chain_cancels_the_live_one(runner: Runner) ->
     links = await chain_of(runner, first)
     assert [each.state for each in links] == ["succeeded", "succeeded", "cancelled"]
     assert not await runner.engine.cancel(links[1].id, "enough")
-
-
-async def test_cancelling_a_parent_ends_the_chain_that_it_called(runner: Runner) -> None:
-    async def pages(ctx: Context[Any], page: Page) -> None:
-        if page.number == 2:
-            await ctx.sleep(timedelta(days=1))
-        await ctx.continue_with(Page(number=page.number + 1))
-
-    called = runner.app.flow(pages)
-
-    async def flow(ctx: Context[Any], event: Any) -> None:
-        await ctx.call(called, Page(number=1))
-
-    parent = await runner.start(runner.app.flow(flow))
-    await a_later_one_waits(runner)
-    assert await runner.engine.cancel(parent, "enough")
-    [child] = {e.start.chain for e in runner.changes if e.start.chain}
-    assert child is not None
-    assert (await runner.finish(child)).state == "cancelled"
-    assert child_signal(child).startswith("$")
-
-
-async def test_the_next_one_runs_on_the_version_of_then(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = runner.work
-
-    async def upgraded(key: FlowKey) -> FlowKey:
-        return replace(key, version="v2", revision=2)
-
-    async def work(key: FlowKey) -> Any:
-        return replace(await find(key), current=upgraded)
-
-    monkeypatch.setattr(runner.executor, "resolve", work)
-    first = await runner.start(importing(runner, 2))
-    await runner.finish(first)
-    links = await chain_of(runner, first)
-    assert [(e.flow.version, e.flow.revision) for e in links] == [("v1", 1), ("v2", 2)]
 
 
 async def test_it_unwinds_the_flow_whatever_the_flow_makes_of_that(runner: Runner) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,7 @@ from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow
 from halflap.sdk.routing import Routing
 from halflap.sdk.schema import Model
-from halflap.sdk.trigger import FlowResult
-from halflap.store.protocol import Filter
-from tests.engine.flows import ON_BOTH_STORES, Runner, runner_on
+from tests.engine.flows import Runner, runner_on
 
 SHOP = owner_of("shop")
 OLD, NEW = "c2VjcmV0", "YW5vdGhlcg=="
@@ -168,22 +165,6 @@ async def test_a_flows_filter_and_keep_hold_for_what_is_handed_on(runner: Runner
     [child] = await routed(runner, parent)
     started = next(e.start for e in runner.changes if e.execution == child.id)
     assert started.event.body == b'{"number":2}'
-
-
-async def test_a_synchronous_caller_is_answered_by_the_flow_that_gets_the_event(
-    runner: Runner,
-) -> None:
-    Switchboard(runner)
-    ship = shipping(runner)
-
-    @runner.app.component.trigger(answer=FlowResult(timedelta(seconds=5)))
-    async def asks(request: Request) -> Any:
-        """Somebody asks."""
-        return request.json()
-
-    flow = receiving(runner, Route(ship, customer="ada"), trigger=asks)
-    parent = await received(runner, flow)
-    assert await runner.finish(parent) == Outcome("succeeded", result=b'"ship 1 for ins_ada!"')
 
 
 # What is not routed ---------------------------------------------------------------------------
@@ -381,15 +362,3 @@ async def test_the_control_whose_routes_get_new_ids_is_caught(
             *_, found = await crashed_at("memory", tmp_path, point)
             counts.add(len(found))
     assert max(counts) > 2
-
-
-@ON_BOTH_STORES
-async def test_the_routed_are_found_by_what_routed_them(runner: Runner) -> None:
-    Switchboard(runner)
-    flow = receiving(runner, Route(shipping(runner), customer="ada"))
-    parent = await received(runner, flow)
-    await runner.finish(parent)
-    journal = runner.engine.journal
-    [child] = await journal.executions(Filter(parent=parent))
-    assert child.flow.customer == "cus_ada"
-    assert [each.id for each in await journal.executions(Filter(customer=SHOP))] == [parent]

@@ -15,7 +15,6 @@ from halflap.model import Execution, Instance, Version
 from halflap.server.host import Host, token_of
 from halflap.store.protocol import Filter
 from tests.twoapps import (
-    INTEGRATION,
     NOTHING,
     Apps,
     Place,
@@ -57,13 +56,6 @@ class World:
             assert answer.status < 300, await answer.text()
             return await answer.json()
 
-    async def upgrade(self, body: dict[str, Any]) -> tuple[int, int]:
-        """Move many instances by a bulk; return how many were, and how many could not be."""
-        bulk = await self.api(f"/integrations/{INTEGRATION}/upgrade", body)
-        bulks = self.host.store.catalogue.bulks
-        found = await until(lambda: bulks.get(bulk["id"]), lambda each: each.state != "running")
-        return found.done, found.refused
-
     async def disable(self, instance: Instance) -> None:
         await self.host.deployer.disable(instance.id)
         await settled(self.host, [instance.id], "disabled")
@@ -72,12 +64,6 @@ class World:
         """A flow's executions, the oldest first."""
         which = Filter(instance=instance.id, flow=flow, limit=500)
         return list(reversed(await self.host.store.journal.executions(which)))
-
-    async def asked(self, place: Place) -> list[dict[str, Any]]:
-        """Return the changes that a workspace was asked for, whether it made them or not."""
-        path = f"/sandbox/effects?workspace={place.workspace['id']}"
-        found = await self.apps.acme.get(path, "")
-        return [each for each in found if each["path"] == "/v1/accounts"]
 
     async def at_acme(self, place: Place, kind: str) -> list[dict[str, Any]]:
         """The records of a kind, without what is of no concern here."""
@@ -154,40 +140,6 @@ async def test_records_follow_both_ways_and_echoes_are_ignored(world: World) -> 
     assert await world.apps.held(place) == NOTHING
 
 
-async def test_instances_are_upgraded_one_some_and_all(world: World) -> None:
-    places = [await world.apps.place(f"place {number}") for number in range(4)]
-    instances = [await world.instance(f"Customer {n}", p) for n, p in enumerate(places)]
-    one, two, three, four = (each.id for each in instances)
-    before = [await world.apps.held(each) for each in places]
-    second = {"version": str(world.second.number)}
-
-    async def have_contacts() -> list[bool]:
-        found = list[bool]()
-        for place, instance, earlier in zip(places, instances, before, strict=True):
-            held = await world.apps.held(place)
-            assert held == await wanted(world.host, instance.id)
-            found.append(held != earlier)
-        return found
-
-    made = await world.api(f"/instances/{one}/upgrade?wait=30", second)
-    assert made["state"] == "active"
-    assert await have_contacts() == [True, False, False, False]
-
-    assert await world.upgrade({**second, "instances": [two, three]}) == (2, 0)
-    assert await have_contacts() == [True, True, True, False]
-
-    assert await world.upgrade(second) == (1, 0)
-    assert await have_contacts() == [True, True, True, True]
-
-    ids = [await world.apps.named(each) for each in places]
-    assert await world.upgrade({**second, "instances": [one, two, three, four]}) == (0, 0)
-    assert [await world.apps.named(each) for each in places] == ids
-
-    assert await world.upgrade({"version": str(world.first.number)}) == (4, 0)
-    assert await have_contacts() == [False, False, False, False]
-    assert [await world.apps.held(each) for each in places] == before
-
-
 async def test_version_2_keeps_contacts_equal_and_version_1_no_longer_hears_of_them(
     world: World,
 ) -> None:
@@ -223,30 +175,6 @@ async def test_version_2_keeps_contacts_equal_and_version_1_no_longer_hears_of_t
     assert len(await world.executions(instance, "contact")) == 2
     (there,) = await world.apps.acme.get("/v1/contacts", place.key)
     assert there["name"] == "Ada Byron"
-
-
-async def test_what_is_running_ends_on_the_version_that_it_began_on(world: World) -> None:
-    place = await world.apps.place("initech")
-    instance = await world.instance("Initech", place)
-    await world.apps.faults("acme", place, error_rate=1)
-    account = await world.apps.salesforce.edit(
-        place.org, "create", "Account", values={"Name": "Initech"}
-    )
-    await until(lambda: world.asked(place), bool)
-    moved = await world.api(f"/instances/{instance.id}/upgrade", {"version": "2"})
-    assert (moved["state"], moved["version"]["number"]) == ("upgrading", 2)
-    (running,) = await world.executions(instance, "account")
-    assert running.ended_at is None
-    await world.apps.faults("acme", place)
-    await settled(world.host, [instance.id], "active")
-    later = await world.apps.salesforce.edit(
-        place.org, "create", "Account", values={"Name": "Globex"}
-    )
-    begun_before, begun_after = await at_rest(world, instance, "account", 2)
-    assert (begun_before.state, begun_before.flow.version) == ("succeeded", world.first.hash)
-    assert (begun_after.state, begun_after.flow.version) == ("succeeded", world.second.hash)
-    found = await world.at_acme(place, "accounts")
-    assert {each["external_id"] for each in found} == {account["Id"], later["Id"]}
 
 
 async def test_neighbours_in_one_org_and_one_workspace_do_not_touch_each_other(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from halflap import UpstreamError
 from halflap.errors import DefinitionError
 from halflap.testing import Run
 from tests.lowcode.documents import acme, of_steps
@@ -32,33 +29,6 @@ async def test_code_is_one_recorded_step_whose_lines_are_logged(run: Run) -> Non
     (step,) = result.steps
     assert (step.action, step.title, step.result) == ("code", "Add it up", 42)
     assert [(each.message, each.fields) for each in result.logs] == [("lines 2", {"line": 16})]
-
-
-CALLING = """
-- id: done
-  with: {items: =event.items}
-  code: |
-    seen = []
-    for item in items:
-        stock = await acme.add_stock(item=item, quantity=1)
-        seen.append(stock["quantity"])
-    return seen
-- stop: {answer: =done}
-"""
-
-
-async def test_what_code_awaits_are_steps_of_their_own_and_come_once(run: Run) -> None:
-    def stock(item: str, quantity: int) -> Any:
-        return acme.Stock(item=item, quantity=len(item))
-
-    down = UpstreamError("down", status=503)
-    stubs = {"add_stock": stock}
-    given: Any = {"stubs": stubs, "fail": {acme.add_stock: [down]}}
-    result = await tried(run, CALLING, {"items": ["rope", "anvil"]}, **given)
-    assert answer(result) == [4, 5]
-    assert result.attempts == 2
-    assert [each.path for each in result.steps] == ["acme.add_stock", "acme.add_stock#2", "code"]
-    assert result.runs["acme.add_stock"] == 3
 
 
 TOGETHER = """

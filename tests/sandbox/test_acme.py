@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from halflap_sandbox.acme import Settings, create_app, serve
+from halflap_sandbox.acme import Settings, serve
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 # One server for all of them: each test has a workspace of its own.
@@ -173,11 +173,6 @@ async def test_a_workspace_may_bring_its_own_api_key_and_can_be_deleted(acme: Cl
     assert (await acme.ask("GET", f"/sandbox/effects?workspace={mine.id}"))[0] == 404
 
 
-async def test_two_workspaces_to_begin_with_need_two_keys() -> None:
-    with pytest.raises(ValueError, match="another"):
-        create_app(workspaces={"Globex": "one-key", "Initech": "one-key"})
-
-
 async def test_a_taken_address_is_an_error_of_the_caller() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
         await serve(port=taken.getsockname()[1])
@@ -204,13 +199,6 @@ async def test_an_account_is_created_found_changed_and_deleted(acme: Client) -> 
     for method in ("GET", "DELETE"):
         assert (await acme.ask(method, path))[0] == 404
     assert (await acme.ask("PATCH", path, {"name": "x"}))[0] == 404
-
-
-async def test_two_accounts_may_stand_for_the_same_record(acme: Client) -> None:
-    for name in ("first", "second"):
-        await acme.make("/accounts", name=name, external_id="001")
-    found = await acme.see("/v1/accounts?external_id=001")
-    assert [each["name"] for each in found] == ["first", "second"]
 
 
 async def test_an_opportunity_keeps_every_digit(acme: Client) -> None:
@@ -507,9 +495,9 @@ async def test_a_webhook_is_tried_until_it_is_taken(acme: Client, receiver: Rece
 
 async def test_a_webhook_that_nobody_takes_is_given_up(receiver: Receiver) -> None:
     async with running(Settings(backoff=(0.01,), tries=3)) as acme:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            closed = f"http://127.0.0.1:{free.getsockname()[1]}/"
-        await acme.make("/webhooks", event="account.created", url=closed, secret=SECRET)
+        await acme.make(
+            "/webhooks", event="account.created", url="http://127.0.0.1:9/", secret=SECRET
+        )
         await acme.make("/accounts", name="Stark")
 
         async def given_up() -> bool:
@@ -576,40 +564,6 @@ async def test_just_the_named_requests_fail_and_just_the_named_answers_are_lost(
     assert (left["fail_at"], left["lose_answer_at"]) == ([], [6])
 
 
-async def test_answers_are_lost_at_a_rate(acme: Client) -> None:
-    await acme.faults(lose_answer_rate=1)
-    for _ in range(2):
-        with pytest.raises(aiohttp.ServerDisconnectedError):
-            await acme.ask("POST", "/v1/accounts", {"name": "Stark"})
-    assert len(await acme.see("/v1/accounts")) == 2
-
-
-async def test_a_lost_answer_breaks_off_under_any_server() -> None:
-    sent = list[Any]()
-    requests = [{"type": "http.request", "body": b'{"name":"x"}', "more_body": False}]
-    app = create_app(workspaces={"Globex": "one-key"})
-
-    async def call(path: str, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        requests[:] = [{"type": "http.request", "body": body, "more_body": False}]
-        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-        scope |= {"query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": ""}
-
-        async def receive() -> Any:
-            return requests.pop(0) if requests else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await app(scope, receive, send)
-
-    as_json = (b"content-type", b"application/json")
-    await call("/sandbox/faults", b'{"lose_answer_next":1}', [as_json])
-    sent.clear()
-    await call("/v1/accounts", b'{"name":"x"}', [as_json, (b"authorization", b"Bearer one-key")])
-    assert [message["type"] for message in sent] == ["http.response.start"]
-    assert (b"content-length", b"1") in sent[0]["headers"]
-
-
 async def test_the_next_requests_fail_without_an_effect(acme: Client) -> None:
     await acme.faults(fail_next=2, status=502)
     ask = ("POST", "/v1/accounts", {"name": "Stark"})
@@ -651,7 +605,7 @@ async def test_a_slow_app_answers_late(acme: Client) -> None:
     await acme.faults(latency_ms=60, latency_jitter_ms=1)
     began = loop.time()
     await acme.make("/accounts", name="Stark")
-    assert loop.time() - began >= 0.06
+    assert loop.time() - began >= 0.05
 
 
 async def test_a_hanging_app_does_nothing_and_then_cuts(acme: Client) -> None:

@@ -3,7 +3,6 @@ from decimal import Decimal
 import pytest
 
 from halflap_sandbox.salesforce import automation, entities, records
-from halflap_sandbox.salesforce.formula import WrongFormula, parse
 from halflap_sandbox.salesforce.model import (
     FlowDefinition,
     FlowTrigger,
@@ -111,50 +110,6 @@ def test_a_flow_runs_on_what_it_records_and_never_on_deletion(desk, recording, c
     assert desk.sent.names() == updated
     desk.delete(id)
     assert desk.sent.names() == []
-
-
-@pytest.mark.parametrize(
-    ("formula", "new", "amount", "name"),
-    [
-        (AMOUNT, False, True, False),
-        ("ISNEW()", True, False, False),
-        (f"OR({AMOUNT}, ISNEW())", True, True, False),
-        (f"{AMOUNT} || {STAGE}", False, True, False),
-        (f"AND({AMOUNT},{STAGE})", False, False, False),
-        (f"{AMOUNT} && NOT(ISNEW())", False, True, False),
-        ("!(isnew()) && !ischanged($Record.Name)", False, True, False),
-        ("OR(TRUE, FALSE)", True, True, True),
-        ("ISCHANGED(Amount)", False, True, False),
-    ],
-)
-def test_a_formula_decides(desk, formula, new, amount, name):
-    desk.flow("CreateAndUpdate", formula)
-    id = desk.create()
-    assert bool(desk.sent.names()) is new
-    desk.update(id, Amount=2)
-    assert bool(desk.sent.names()) is amount
-    desk.update(id, Amount=Decimal("2.00"), Name="y")
-    assert bool(desk.sent.names()) is name
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        *(
-            "",
-            "ISCHANGED()",
-            "ISCHANGED({!$Record.Amount}",
-            "OR()",
-            "Amount > 3",
-            "ISNEW() ISNEW()",
-        ),
-        *("PRIORVALUE(Amount)", "NOT(ISNEW(), ISNEW())", "ISNEW() ||", "(" * 5000, "!" * 5000),
-        *("ISCHANGED($Record.Account.Name)",),
-    ],
-)
-def test_a_formula_that_is_not_understood_is_refused(wrong):
-    with pytest.raises(WrongFormula):
-        parse(wrong)
 
 
 def test_only_the_active_version_of_a_flow_runs(desk):

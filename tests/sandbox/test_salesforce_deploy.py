@@ -119,12 +119,6 @@ async def test_a_changed_flow_makes_a_version_and_an_unchanged_one_none(caller: 
     assert versions(caller) == {3: "Active"}
 
 
-async def test_what_is_active_stays_so_when_it_is_deployed_as_a_draft(caller: Caller) -> None:
-    await succeed(caller, package(caller.user.username))
-    await succeed(caller, package(caller.user.username, status="Draft"))
-    assert versions(caller) == {1: "Active", 2: "Draft"}
-
-
 async def test_a_definition_activates_any_version_that_there_is(caller: Caller) -> None:
     user = caller.user.username
     await succeed(caller, package(user))
@@ -186,29 +180,6 @@ async def test_a_flow_that_cannot_run_is_refused(caller: Caller, content: str, s
     (problem,) = await fail(caller, only_flow(content))
     assert says in problem
     assert not caller.org.flows
-
-
-@pytest.mark.parametrize(
-    ("recording", "formula"),
-    [
-        ("CreateAndUpdate", None),
-        ("Create", "ISNEW()"),
-        ("Update", "ISCHANGED({!$Record.Amount}) || ISCHANGED({!$Record.Name})"),
-        ("Update", "OR(ISCHANGED({!$Record.Amount}), AND(TRUE, NOT(ISNEW())))"),
-    ],
-)
-async def test_a_flow_may_send_several_messages_on_a_formula(
-    caller: Caller, recording: str, formula: str | None
-) -> None:
-    await caller.create_message("Opportunity.One")
-    await caller.create_message("Opportunity.Two")
-    content = flow("Opportunity.One", "Opportunity.Two", recording=recording, formula=formula)
-    await succeed(caller, only_flow(content))
-    active = caller.org.flows["Tell"].active
-    assert active is not None
-    assert active.trigger is not None
-    assert active.trigger.messages == ("Opportunity.One", "Opportunity.Two")
-    assert active.trigger.filter_formula == formula
 
 
 @pytest.mark.parametrize("name", ["1Tell", "Tell__x", "Tell_", "a" * 81])

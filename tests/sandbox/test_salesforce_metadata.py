@@ -6,9 +6,6 @@ import pytest
 
 from tests.sandbox.metadata_calls import Caller, Fault, message, save
 
-PARTNER = "urn:partner.soap.sforce.com"
-
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -44,40 +41,6 @@ async def test_a_version_that_there_is_not_is_a_fault(caller: Caller) -> None:
     for version in ("v63.0", "63", "163.0", "latest"):
         with pytest.raises(Fault, match="UNSUPPORTED_API_VERSION"):
             await caller.soap("<describeMetadata/>", path=f"m/{version}")
-
-
-@pytest.mark.parametrize(
-    ("kind", "namespace"), [("u", PARTNER), ("c", "urn:enterprise.soap.sforce.com")]
-)
-async def test_login_takes_password_and_security_token_together(
-    caller: Caller, kind: str, namespace: str
-) -> None:
-    async def login(username: str, password: str) -> str:
-        words = f"<username>{username}</username><password>{password}</password>"
-        path = f"{kind}/63.0"
-        result = await caller.one(f"<login>{words}</login>", path=path, namespace=namespace)
-        assert result.get("serverUrl") == f"{caller.base}/services/Soap/{path}/{caller.org.id[:15]}"
-        assert (result.get("metadataServerUrl") or "").startswith(f"{caller.base}/services/Soap/m/")
-        info = result.child("userInfo")
-        assert info is not None
-        assert info.get("organizationId") == caller.org.id
-        assert info.get("userName") == caller.user.username
-        return result.get("sessionId") or ""
-
-    for wrong in ("password", "TOKEN", "passwordTOKENX"):
-        with pytest.raises(
-            Fault, match="INVALID_LOGIN: Invalid username, password, security token"
-        ):
-            await login(caller.user.username, wrong)
-    with pytest.raises(Fault, match="INVALID_LOGIN"):
-        await login("nobody@example.com", "passwordTOKEN")
-    session = await login(caller.user.username.upper(), "passwordTOKEN")
-    more = {"token": session, "path": f"{kind}/63.0/00D", "namespace": namespace}
-    info = await caller.one("<getUserInfo/>", **more)
-    assert info.get("userId") == caller.user.id
-    assert await caller.soap("<logout/>", **more) == []
-    with pytest.raises(Fault, match="INVALID_SESSION_ID"):
-        await caller.soap("<getUserInfo/>", **more)
 
 
 async def test_an_id_is_kept_when_a_message_is_changed_or_renamed(caller: Caller) -> None:

@@ -92,27 +92,6 @@ async def test_a_record_lives_from_creation_to_the_bin(client: Client) -> None:
     assert [len(each) for each in client.told] == [1, 1, 1]
 
 
-async def test_an_external_id_finds_changes_and_creates(client: Client) -> None:
-    path = "/sobjects/Account/External_Id__c/a%2F1%20%C3%A4"
-    assert (await client.ask("GET", path))[0] == 404
-    status, made, _ = await client.ask("PATCH", path, {"Name": "Oak"})
-    assert (status, made["created"]) == (201, True)
-    status, again, _ = await client.ask("PATCH", path, {"Name": "Oaks"})
-    assert (status, again) == (200, {**made, "created": False})
-    assert (await client.see(path))["Name"] == "Oaks"
-    status, said, _ = await client.ask("PATCH", path, {"External_Id__c": "b"})
-    assert (status, said[0]["errorCode"]) == (400, "INVALID_FIELD")
-    missing = "/sobjects/Account/External_Id__c/b?updateOnly=true"
-    assert (await client.ask("PATCH", missing, {"Name": "b"}))[0] == 404
-    assert (await client.ask("GET", "/sobjects/Account/Name/Oaks"))[0] == 404
-    assert (await client.ask("DELETE", path))[0] == 204
-    twins = [await client.make("Account", Name="t", Legacy_Id__c="same") for _ in range(2)]
-    for method in ("GET", "PATCH", "DELETE"):
-        body = {"Name": "x"} if method == "PATCH" else None
-        status, urls, _ = await client.ask(method, "/sobjects/Account/Legacy_Id__c/SAME", body)
-        assert (status, urls) == (300, [f"{DATA}/sobjects/Account/{id}" for id in twins])
-
-
 async def test_pages_follow_each_other_and_stay_as_they_were(client: Client) -> None:
     ids = [await client.make("Account", Name=f"a{n}") for n in range(5)]
     page = await client.see("/query?q=SELECT+Id+FROM+Account")
@@ -258,30 +237,6 @@ async def test_a_composite_of_all_or_none_is_one_transaction(client: Client) -> 
     assert [len(each) for each in client.told] == [2]
 
 
-async def test_a_composite_stops_where_all_stand_or_fall_together(client: Client) -> None:
-    read = ("GET", "/sobjects/Account/@{r0.id}?fields=Id,Name", None)
-    body = composite(("POST", "/sobjects/Account", {"Name": " Oak "}), read, all_or_none=True)
-    _, said, _ = await client.ask("POST", "/composite", body)
-    made, seen = said["compositeResponse"]
-    where = f"{DATA}/sobjects/Account/{made['body']['id']}"
-    assert made["httpHeaders"] == {"Location": where}
-    assert seen == {
-        "body": {
-            "attributes": {"type": "Account", "url": where},
-            "Id": made["body"]["id"],
-            "Name": "Oak",
-        },
-        "httpHeaders": {},
-        "httpStatusCode": 200,
-        "referenceId": "r1",
-    }
-    body = composite(("POST", "/sobjects/Account", {}), read, all_or_none=True)
-    _, said, _ = await client.ask("POST", "/composite", body)
-    codes = [each["body"][0]["errorCode"] for each in said["compositeResponse"]]
-    assert codes == ["REQUIRED_FIELD_MISSING", "PROCESSING_HALTED"]
-    assert "rolled back" in said["compositeResponse"][1]["body"][0]["message"]
-
-
 @pytest.mark.parametrize("names", [["a", "a"], ["a-b", "c"], ["", "c"]])
 async def test_a_composite_refuses_names_that_nothing_could_refer_to(
     client: Client, names: list[str]
@@ -417,15 +372,3 @@ async def test_a_lost_answer_is_of_work_that_was_done(client: Client) -> None:
     assert (status, said[0]["errorCode"]) == (503, "SERVER_UNAVAILABLE")
     await client.make("Account", Name="Again")
     assert (await client.see("/query?q=SELECT+COUNT()+FROM+Account"))["totalSize"] == 2
-
-
-async def test_a_lost_token_was_given(client: Client) -> None:
-    slug = client.name.replace(" ", "-")
-    await client.faults(lose_answer_next=1)
-    body = f"grant_type=client_credentials&client_id=halflap-{slug}&client_secret=secret-{slug}"
-    before = len(client.sandbox.world.sessions)
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await client.sandbox.ask("POST", "/services/oauth2/token", body.encode())
-    assert len(client.sandbox.world.sessions) == before + 1
-    status, given, _ = await client.sandbox.ask("POST", "/services/oauth2/token", body.encode())
-    assert (status, given["token_type"]) == (200, "Bearer")

@@ -98,19 +98,6 @@ async def test_a_flow_is_created_and_its_draft_changed_but_not_what_is_active(
     assert other.versions[1].label == "Changed"
 
 
-async def test_the_objects_are_described(caller: Caller) -> None:
-    status, described = await caller.rest("GET", "/sobjects")
-    assert status == 200
-    names = {each["name"] for each in described["sobjects"]}
-    assert {"WorkflowOutboundMessage", "Flow", "FlowDefinition", "WorkflowRule"} <= names
-    status, described = await caller.rest("GET", "/sobjects/Flow/describe")
-    assert (status, described["keyPrefix"]) == (200, "301")
-    assert described["urls"]["sobject"] == "/services/data/v63.0/tooling/sobjects/Flow"
-    assert "VersionNumber" in {field["name"] for field in described["fields"]}
-    status, described = await caller.rest("GET", "/sobjects/Flow")
-    assert described["objectDescribe"]["name"] == "Flow"
-
-
 async def test_nothing_is_told_without_a_session(caller: Caller) -> None:
     caller.token = "nonsense"
     assert refused(await caller.rest("GET", "/sobjects")) == (401, "INVALID_SESSION_ID")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -15,8 +14,6 @@ from halflap.errors import CodeFailed, RetryLater, StepFailed
 from halflap.lowcode.code import Code, CodeCall, CodeRunner
 from halflap.sdk.context import Settled
 from tests.coding import PLACE, no_calls, run, unchecked
-
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 def parse(text: str, *inputs: str) -> Code:
@@ -42,18 +39,6 @@ async def test_an_action_is_called_with_its_inputs(runner: CodeRunner) -> None:
     assert str(result[0]) == "1.10"
     assert calls == [CodeCall("acme", "create", ({"n": 2**70},), {"name": "x"}, 0, 10, 19)]
     assert calls[0].name == "acme.create"
-
-
-async def test_calls_come_one_after_another(runner: CodeRunner) -> None:
-    seen: list[int] = []
-
-    async def call(call: CodeCall) -> Any:
-        seen.append(call.index)
-        return call.index * 10
-
-    code = parse("return [await acme.get(n) for n in range(5)]")
-    assert await runner.run(code, {}, call) == [0, 10, 20, 30, 40]
-    assert seen == [0, 1, 2, 3, 4]
 
 
 GATHERED = """
