@@ -401,11 +401,11 @@ async def place_of_a_lone_event(folder: Path, store: str, sender: str, flood: in
 
 @pytest.mark.parametrize("store", ["file", "postgresql"])
 async def test_a_flood_of_one_sender_does_not_hold_up_another(store: str, tmp_path: Path) -> None:
-    assert await place_of_a_lone_event(tmp_path, store, 'pointer("/team")', 60) < 20
+    assert await place_of_a_lone_event(tmp_path, store, 'pointer("/team")', 36) < 15
 
 
 async def test_the_control_that_knows_no_sender_holds_it_up(tmp_path: Path) -> None:
-    assert await place_of_a_lone_event(tmp_path, "file", "None", 60) > 40
+    assert await place_of_a_lone_event(tmp_path, "file", "None", 36) > 24
 
 
 async def test_one_sender_that_has_too_much_queued_is_refused_alone(tmp_path: Path) -> None:

@@ -188,7 +188,6 @@ async def office(
 BOTH = pytest.mark.parametrize("kind", ["memory", "postgresql"])
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("misfire", "expected"),
     [
@@ -197,10 +196,8 @@ BOTH = pytest.mark.parametrize("kind", ["memory", "postgresql"])
         ("skip", []),
     ],
 )
-async def test_missed_ticks_fire_as_the_trigger_says(
-    kind: str, misfire: Misfire, expected: list[str]
-) -> None:
-    async with office(kind, schedule.every(minutes=15, misfire=misfire)) as made:
+async def test_missed_ticks_fire_as_the_trigger_says(misfire: Misfire, expected: list[str]) -> None:
+    async with office("memory", schedule.every(minutes=15, misfire=misfire)) as made:
         made.clock.move(timedelta(hours=2, minutes=5))
         await made.settled()
         assert times(await made.fired()) == expected
@@ -209,9 +206,8 @@ async def test_missed_ticks_fire_as_the_trigger_says(
         assert times(await made.fired()) == [*expected, "12:15"]
 
 
-@BOTH
-async def test_a_tick_that_is_a_moment_late_was_not_missed(kind: str) -> None:
-    async with office(kind, schedule.every(minutes=15, misfire="skip")) as made:
+async def test_a_tick_that_is_a_moment_late_was_not_missed() -> None:
+    async with office("memory", schedule.every(minutes=15, misfire="skip")) as made:
         made.clock.move(timedelta(minutes=15, seconds=20))
         await made.settled()
         assert times(await made.fired()) == ["10:15"]
@@ -283,7 +279,6 @@ async def test_one_that_lost_the_lead_without_knowing_doubles_no_tick() -> None:
         assert times(await made.fired()) == ["10:01", "10:02", "10:03", "10:04", "10:05"]
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("begins", "expression", "expected"),
     [
@@ -299,10 +294,10 @@ async def test_one_that_lost_the_lead_without_knowing_doubles_no_tick() -> None:
     ids=["spring", "autumn", "autumn, every hour"],
 )
 async def test_changes_of_the_clocks_fire_each_tick_once(
-    kind: str, begins: datetime, expression: str, expected: list[str]
+    begins: datetime, expression: str, expected: list[str]
 ) -> None:
     trigger = schedule.cron(expression, tz="Europe/Berlin")
-    async with office(kind, trigger, begins) as made:
+    async with office("memory", trigger, begins) as made:
         for _ in range(400):
             if len(await made.fired()) == len(expected):
                 break
@@ -398,27 +393,6 @@ async def test_a_leader_that_has_not_heard_of_a_change_fires_what_was_due_before
         if change == "activated":
             await instances.move(instance.id, ("disabled",), "active", deployment="exe_2")
         await made.settled(deaf=True)
-        assert times(await made.fired()) == expected
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("begins", "expected"),
-    [
-        (datetime(2026, 3, 28, 12, tzinfo=UTC), ["01:00", "00:30"]),
-        (datetime(2026, 10, 24, 12, tzinfo=UTC), ["00:30", "01:30"]),
-    ],
-    ids=["spring", "autumn"],
-)
-async def test_a_zone_of_the_config_follows_its_summer_time(
-    kind: str, begins: datetime, expected: list[str]
-) -> None:
-    answers = {"cron": "30 2 * * *", "zone": "Europe/Berlin"}
-    trigger = schedule.cron(Hours.cron, tz=Hours.zone)
-    async with office(kind, trigger, begins, config=Hours, answers=answers) as made:
-        for _ in range(14):
-            made.clock.move(timedelta(hours=3))
-            await made.settled()
         assert times(await made.fired()) == expected
 
 
