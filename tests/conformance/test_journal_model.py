@@ -407,12 +407,8 @@ class SimulatedJournalMachine(JournalMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestJournalMachine.settings = settings(max_examples=30, stateful_step_count=30)
 TestPostgresJournalMachine = PostgresJournalMachine.TestCase
-TestPostgresJournalMachine.settings = settings(
-    max_examples=10, stateful_step_count=25, deadline=None
-)
+TestPostgresJournalMachine.settings = settings(max_examples=10, stateful_step_count=25)
 TestSimulatedJournalMachine = SimulatedJournalMachine.TestCase
-TestSimulatedJournalMachine.settings = settings(
-    max_examples=10, stateful_step_count=30, deadline=None
-)
+TestSimulatedJournalMachine.settings = settings(max_examples=10, stateful_step_count=30)

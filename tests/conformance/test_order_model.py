@@ -334,12 +334,10 @@ class SimulatedOrderMachine(OrderMachine):
 
 
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestOrderMachine.settings = settings(max_examples=40, stateful_step_count=40)
 TestPostgresOrderMachine = PostgresOrderMachine.TestCase
-TestPostgresOrderMachine.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+TestPostgresOrderMachine.settings = settings(max_examples=10, stateful_step_count=30)
 TestSimulatedOrderMachine = SimulatedOrderMachine.TestCase
-TestSimulatedOrderMachine.settings = settings(
-    max_examples=10, stateful_step_count=30, deadline=None
-)
+TestSimulatedOrderMachine.settings = settings(max_examples=10, stateful_step_count=30)
 TestLongOrderMachine = pytest.mark.soak(LongOrderMachine.TestCase)
-TestLongOrderMachine.settings = settings(max_examples=1_000, stateful_step_count=40, deadline=None)
+TestLongOrderMachine.settings = settings(max_examples=1_000, stateful_step_count=40)

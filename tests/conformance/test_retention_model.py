@@ -104,7 +104,7 @@ async def follow(
 def test_nothing_goes_before_its_time_and_all_after_it(
     kind: str, examples: int, tmp_path: Path
 ) -> None:
-    @settings(max_examples=examples, deadline=None, database=None)
+    @settings(max_examples=examples, database=None)
     @given(operations)
     def run(plan: list[tuple[str, Any]]) -> None:
         async def example() -> None:

@@ -74,7 +74,7 @@ def value_of(data: object, path: tuple[str | int, ...]) -> object:
     return data
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(broken(), st.floats(0, 1), st.floats(0, 1))
 def test_no_text_and_no_place_is_too_broken_to_ask(text: str, part: float, after: float) -> None:
     analysis = analyse(text, "f.yaml", SHAPES)

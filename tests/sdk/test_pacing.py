@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
@@ -79,7 +79,6 @@ def test_the_order_of_names_is_that_of_the_encoder(value: dict[str, int]) -> Non
         assert b"".join(texts(value, encode, sort=True)) == encode(value)
 
 
-@settings(deadline=None)
 @given(value=plain, text=st.text(max_size=50))
 def test_what_is_recorded_in_pieces_is_what_is_recorded_at_once(value: Any, text: str) -> None:
     value = {"all": value, text: [text, 1] * 3}
@@ -207,7 +206,6 @@ parts = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(json=parts, given_params=st.dictionaries(st.text(max_size=3), st.text(max_size=90)))
 def test_inputs_in_pieces_are_the_inputs_at_once(json: Any, given_params: dict[str, str]) -> None:
     file, key = File("a.txt", b"data"), SecretStr("a-secret-key")

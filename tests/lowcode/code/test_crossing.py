@@ -39,7 +39,6 @@ def exact(value: Any) -> Any:
 
 
 @settings(
-    deadline=None,
     max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

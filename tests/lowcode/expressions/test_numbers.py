@@ -22,7 +22,7 @@ numbers = st.integers(-(10**30), 10**30) | st.decimals(
 AMOUNT = Expression.parse("$round(event.seats * event.price * (1 - config.discount / 100), 2)")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seats, prices, discounts)
 @example(10, Decimal("22.00"), 10)
 def test_an_amount_is_the_one_that_python_sends(seats: int, price: Decimal, discount: Any) -> None:
@@ -33,7 +33,6 @@ def test_an_amount_is_the_one_that_python_sends(seats: int, price: Decimal, disc
     assert codec.encode({"Amount": AMOUNT.evaluate(scope)}) == sent
 
 
-@settings(deadline=None)
 @given(numbers, numbers)
 def test_arithmetic_is_that_of_python(left: int | Decimal, right: int | Decimal) -> None:
     scope = Scope({"a": left, "b": right})
@@ -53,14 +52,12 @@ def test_arithmetic_is_that_of_python(left: int | Decimal, right: int | Decimal)
         assert quotient == Decimal(left) / Decimal(right) or quotient * right == left
 
 
-@settings(deadline=None)
 @given(st.integers() | numbers)
 def test_a_number_keeps_every_digit(number: int | Decimal) -> None:
     event = codec.decode(codec.encode({"n": number}))
     assert str(Expression.parse("event.n").evaluate(Scope({"event": event}))) == str(event["n"])
 
 
-@settings(deadline=None)
 @given(numbers, st.integers(-5, 20))
 @example(Decimal(175366268921), 17)
 def test_rounding_is_half_to_even(number: int | Decimal, places: int) -> None:
