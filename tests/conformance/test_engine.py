@@ -516,6 +516,21 @@ async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: 
 # Order ---------------------------------------------------------------------------------------
 
 
+async def test_the_next_of_an_order_begins_as_the_one_before_ends(bench: Bench) -> None:
+    engine, order, go = bench.engine(), Order("order:ins_1:orders", ""), asyncio.Event()
+    first, second = start_of(order=order), start_of(order=order)
+
+    async def handler(turn: Turn) -> Verdict:
+        await go.wait()
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([first])
+        await engine.start([second])
+        go.set()
+        assert await outcome_of(engine, second) == DONE
+
+
 @ON_EVERY_STORE
 @pytest.mark.parametrize("width", [1, 3])
 async def test_many_keys_keep_their_rule_through_crashes_and_retries(
