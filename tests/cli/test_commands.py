@@ -1,13 +1,16 @@
 """The commands as one types them: on a store that no server has open, and with one that runs."""
 
 import asyncio
+import io
 import json
 import os
 import re
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,8 +24,6 @@ from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
 from tests.paired import FILES
-
-ROOT = Path(__file__).parents[2]
 
 ORDERS = '''
 """Orders."""
@@ -447,7 +448,7 @@ def test_on_a_terminal_an_upgrade_asks_only_for_what_is_missing(project):
     )
     ok("deploy")
 
-    moved = typed(project, "Graz\n", "instances", "upgrade", "orders")
+    moved = typed("Graz\n", "instances", "upgrade", "orders")
 
     assert moved.returncode == 0, moved.stderr
     assert "Site" in moved.stderr
@@ -461,10 +462,10 @@ def test_on_a_terminal_disabling_asks_unless_told_not_to(project):
     ok("customers", "add", "Initech")
     ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
 
-    asked = typed(project, "n\n", "instances", "disable", "orders")
+    asked = typed("n\n", "instances", "disable", "orders")
     assert (asked.returncode, "Disable Initech/orders" in asked.stderr) == (1, True)
     assert plain("instances", "show", "orders")["state"] == "active"
-    told = typed(project, "", "instances", "disable", "orders", "--yes")
+    told = typed("", "instances", "disable", "orders", "--yes")
     assert (told.returncode, "Disable Initech" in told.stderr) == (0, False)
     assert plain("instances", "show", "orders")["state"] == "disabled"
 
@@ -482,29 +483,34 @@ def test_a_bound_that_is_no_whole_number_is_no_change(project):
 
 
 def test_on_a_terminal_a_target_that_nobody_knows_is_asked_about(project):
-    assert typed(project, "n\n", "deploy", "--to", "qa").returncode == 1
-    assert typed(project, "y\n", "deploy", "--to", "qa").returncode == 0
+    assert typed("n\n", "deploy", "--to", "qa").returncode == 1
+    assert typed("y\n", "deploy", "--to", "qa").returncode == 0
     assert "there are: dev, production, qa, staging." in run("deploy", "--to", "aq").stderr
 
 
-def typed(project: Path, keys: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own, which a terminal's keys answer."""
+@dataclass
+class Typed:
+    """The exit code of a command, and what it said to a terminal whose keys answered it."""
+
+    returncode: Any
+    stderr: str
+
+
+def typed(keys: str, *words: str) -> Typed:
+    """Run a command whose standard input is a terminal with these keys."""
     keyboard, terminal = os.openpty()
-    try:
-        os.write(keyboard, keys.encode())
-        return subprocess.run(
-            (sys.executable, "-m", "halflap", *words),
-            cwd=project,
-            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-            stdin=terminal,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    finally:
-        os.close(keyboard)
-        os.close(terminal)
+    os.write(keyboard, keys.encode())
+    said = io.StringIO()
+    with (
+        os.fdopen(terminal) as stdin,
+        patch.object(sys, "stdin", stdin),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(said),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(words)
+    os.close(keyboard)
+    return Typed(ended.value.code, said.getvalue())
 
 
 def test_a_misspelt_target_is_not_made(project):
@@ -750,7 +756,7 @@ def test_on_a_terminal_choices_that_an_app_lists_are_shown_and_searched(project)
     ok("deploy")
     ok("customers", "add", "Initech")
     answers = "at\nnowhere\nSite 39\n1\n" + "at7\n2\n" + "Site 39\n1\nshort\n" + "\n"
-    added = typed(project, answers, "instances", "add", "Initech", "orders")
+    added = typed(answers, "instances", "add", "Initech", "orders")
     assert added.returncode == 0, added.stderr
     assert " 1  Site 1  (at1)" in added.stderr
     assert "there are more: type a text to search for" in added.stderr
@@ -758,7 +764,7 @@ def test_on_a_terminal_choices_that_an_app_lists_are_shown_and_searched(project)
     names = {"at7": "long", "at39": "short"}
     config = {"country": "at", "site": "at39", "names": names}
     assert plain("instances", "show", "orders")["config"] == config
-    again = typed(project, "2\n", "instances", "configure", "orders", "--config", "site=?")
+    again = typed("2\n", "instances", "configure", "orders", "--config", "site=?")
     assert again.returncode == 0, again.stderr
     assert plain("instances", "show", "orders")["config"]["site"] == "at2"
     assert "nobody is there to answer" in refused(
