@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.process import ROOT
 from tests.served import until
+from tests.zygote import PYTHON
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TOKEN = "the-token-of-these-tests"
@@ -132,7 +132,7 @@ class Proc:
         listens = () if self.role == "worker" else ("--port", port)
         with self.log.open("ab") as errors:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *(self.before or ("-m", "halflap")), self.role),
+                *(PYTHON, *(self.before or ("-m", "halflap")), self.role),
                 *("--dir", str(self.folder), "--json", "--no-supervisor", *listens),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

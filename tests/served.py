@@ -23,6 +23,7 @@ import aiohttp
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.server.supervisor import exit_code, supervise
+from tests.zygote import PYTHON
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 60.0
@@ -156,7 +157,7 @@ async def served(directory: Path, **given: Any) -> AsyncIterator[Served]:
     """Run a supervised server; it is stopped, and has to end well, at the end."""
     arguments = json.dumps({"dir": str(directory), "port": 0, "drain_seconds": 5.0, **given})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "supervise", arguments, stdout=asyncio.subprocess.PIPE
+        PYTHON, __file__, "supervise", arguments, stdout=asyncio.subprocess.PIPE
     )
     async with aiohttp.ClientSession() as http:
         server = Served(process, http)

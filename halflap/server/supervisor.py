@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -104,10 +105,9 @@ class Supervisor:
 
     def _serve(self) -> int:
         """Run the server once; returns its exit code, negative for a signal."""
-        parent = os.getpid()
         # A session of its own, so that the terminal's Ctrl-C comes once, through the supervisor.
         self._process = subprocess.Popen(  # noqa: S603
-            self.argv, start_new_session=True, preexec_fn=lambda: die_with(parent)
+            self.argv, start_new_session=True, preexec_fn=partial(die_with, os.getpid())
         )
         self._tell()
         return self._process.wait()

@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, Any]]]
@@ -20,7 +21,7 @@ Serve = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Proce
 async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """A `halflap serve` in a process of its own, once it listens, and what it said of itself."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
+        *(PYTHON, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
         *("--json", *more),
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},

@@ -2,7 +2,6 @@ import asyncio
 import json
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from halflap.cli.new import new
 from halflap.cli.project import Project
 from halflap.cli.test import run_tests
 from halflap.server.address import ServerAddress
+from tests.zygote import PYTHON
 
 DEV = """
 import sys
@@ -80,7 +80,7 @@ class Dev:
 @asynccontextmanager
 async def dev_in(folder: Path) -> AsyncIterator[Dev]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", DEV, "--port", "0"),
+        *(PYTHON, "-c", DEV, "--port", "0"),
         cwd=folder,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"},
         stdout=asyncio.subprocess.PIPE,
@@ -133,7 +133,7 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
     async with dev_in(tmp_path) as dev:
         line = (await dev.shows(r"halflap (events send standard .*sample\.json)\n"))[1]
         await dev.shows("Watching")
-        command = [sys.executable, "-m", "halflap"]
+        command = [PYTHON, "-m", "halflap"]
         for arguments in (line.split(), ["events", "send", "github", "--json"]):
             process = await asyncio.create_subprocess_exec(
                 *command, *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
@@ -247,7 +247,7 @@ async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(pr
         await send(url, {"id": "1", "customer": "Ada", "total": 1.50, "password": "hunter22"})
         await dev.shows("succeeded")
         recording = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from halflap.cli.test import test; test()"),
+            *(PYTHON, "-c", "from halflap.cli.test import test; test()"),
             *("record", "last", "--name", "first"),
             cwd=project,
             env={"PYTHONPATH": str(Path(__file__).parents[2])},

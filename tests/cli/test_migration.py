@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.faults.senders import History
 from tests.faults.sink import Sink, serving_sink
 from tests.many import PROJECT, Many, many
 from tests.served import until
+from tests.zygote import PYTHON
 
 NEWER = (str(ROOT / "tests" / "newer.py"),)
 HASTY = (str(ROOT / "tests" / "hasty.py"),)
@@ -40,7 +40,7 @@ async def world(tmp_path: Path, sink: Sink) -> AsyncIterator[Many]:
 async def command(world: Many, *arguments: str, newer: bool = True) -> tuple[int, str]:
     """Run a command of the newer code; its exit code and all it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *(NEWER if newer else ("-m", "halflap")), *arguments),
+        *(PYTHON, *(NEWER if newer else ("-m", "halflap")), *arguments),
         *("--dir", str(world.folder / "command")),
         cwd=world.folder,
         env=world.environment(),
@@ -125,7 +125,7 @@ async def test_a_control_whose_migration_takes_first_what_old_code_needs_has_eve
         await until(lambda: enough(history.acknowledged, 20), 60)
         assert not history.refused
         advanced = await asyncio.create_subprocess_exec(
-            *(sys.executable, *HASTY, "store", "migrate"),
+            *(PYTHON, *HASTY, "store", "migrate"),
             *("--dir", str(world.folder / "command")),
             cwd=world.folder,
             env=world.environment(),

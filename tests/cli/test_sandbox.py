@@ -1,7 +1,6 @@
 import asyncio
 import re
 import signal
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -10,6 +9,7 @@ from click.testing import CliRunner
 
 from halflap.cli.sandbox import sandbox
 from halflap.errors import ConfigError
+from tests.zygote import PYTHON
 
 RUN = "from halflap.cli.sandbox import sandbox; sandbox()"
 
@@ -17,7 +17,7 @@ RUN = "from halflap.cli.sandbox import sandbox; sandbox()"
 async def started(*arguments):
     """A sandbox that runs, and the lines for `.env` that it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", RUN, *arguments, "--port", "0"),
+        *(PYTHON, "-c", RUN, *arguments, "--port", "0"),
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=asyncio.subprocess.PIPE,
     )

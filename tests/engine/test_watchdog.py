@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from halflap.sdk.context import Context
 from halflap.sdk.request import Request
 from tests.engine.flows import runner_on
 from tests.gateway.test_app import desk
+from tests.zygote import PYTHON
 
 pytestmark = pytest.mark.usefixtures("unfiltered_logs")
 PROGRAM = """
@@ -42,7 +42,7 @@ asyncio.run(main())
 async def end_of(block: str, folder: Path) -> tuple[int, str]:
     """Return how a process ends whose loop is blocked so, and what it wrote to stderr."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, block, str(folder), stderr=asyncio.subprocess.PIPE
+        PYTHON, "-c", PROGRAM, block, str(folder), stderr=asyncio.subprocess.PIPE
     )
     _, told = await process.communicate()
     assert process.returncode is not None

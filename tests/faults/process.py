@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.zygote import PYTHON, ROOT
+
 SCRIPT = Path(__file__).parent / "server.py"
 STARTED = 30.0
 STOPPED = 20.0
@@ -66,10 +67,11 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Start it, and return once it listens and its instance is active."""
+        interpreter = sys.executable if self.before else PYTHON
         with self.log.open("ab") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 *self.before,
-                *(sys.executable, str(self.script), str(self.directory)),
+                *(interpreter, str(self.script), str(self.directory)),
                 *("--port", str(self.port), "--sink", self.sink),
                 *(("--store", self.store) if self.store else ()),
                 *self.flags,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
 
 from halflap.engine.watchdog import FILE
+from tests.zygote import PYTHON
 
 PROGRAM = """
 import asyncio, sys
@@ -49,7 +49,7 @@ BODIES = {
 async def take(kind: str, guard: str, folder: Path) -> tuple[int | None, str]:
     """Send a body to a gateway in a process with a watchdog; how that ended, and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, kind, guard, str(folder)),
+        *(PYTHON, "-c", PROGRAM, kind, guard, str(folder)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parents[2],

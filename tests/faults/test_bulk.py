@@ -5,7 +5,6 @@ import contextlib
 import json
 import random
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.faults.conftest import Store
 from tests.faults.server import KEYS
 from tests.served import TOKEN, until
 from tests.world import publish
+from tests.zygote import PYTHON
 
 PROJECT = """
 from typing import Any
@@ -101,7 +101,7 @@ class Killable:
     async def start(cls, directory: Path, store: Store) -> "Killable":
         settings = json.dumps(settings_of(directory, store))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, served.__file__, settings, stdout=asyncio.subprocess.PIPE
+            PYTHON, served.__file__, settings, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
         while not (line := await process.stdout.readline()).startswith(b"ready "):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from tests.cluster import fresh_url
 from tests.faults.erasing import settings
+from tests.zygote import PYTHON
 
 LEASE = 600_000_000
 COUNT = 20
@@ -194,7 +194,7 @@ class Killer:
 @pytest.fixture(scope="module")
 def killer() -> Iterator[Killer]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.erasing"],
+        [PYTHON, "-m", "tests.faults.erasing"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.pruning import KEYS, opened
+from tests.zygote import PYTHON
 
 NOW: Micros = 20_700 * DAY + DAY // 2
 LEASE = 600_000_000
@@ -118,7 +118,7 @@ async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> l
 async def killed(place: str, after: float | None, *flags: str) -> bool:
     """Let a pruner run, for so long after it began; returns whether it was done."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.faults.pruning", place, str(NOW), *flags,
+        PYTHON, "-m", "tests.faults.pruning", place, str(NOW), *flags,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from halflap.server.settings import Settings
 from tests import served
 from tests.served import TOKEN, Served, until
 from tests.world import publish
+from tests.zygote import PYTHON
 
 MB = 1024 * 1024
 CHUNK = bytes(range(256)) * 256
@@ -147,7 +147,7 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     await host.store.close()
     given = {"dir": str(folder / "store"), "port": 0, "drain_seconds": 5.0, **settings}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, served.__file__, json.dumps(given), stdout=asyncio.subprocess.PIPE
+        PYTHON, served.__file__, json.dumps(given), stdout=asyncio.subprocess.PIPE
     )
     async with aiohttp.ClientSession() as http:
         server = Served(process, http)

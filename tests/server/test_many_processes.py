@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from aiohttp import web
 from tests.faults.process import ROOT
 from tests.many import Many, many
 from tests.served import until
+from tests.zygote import PYTHON
 
 SOON = 1.0
 """Far less than the polls that stand behind the hints, far more than a hint takes."""
@@ -80,7 +80,7 @@ async def test_a_part_of_many_refuses(
     tmp_path: Path, role: str, given: dict[str, str], said: list[str]
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap", role, "--dir", str(tmp_path / "store")),
+        *(PYTHON, "-m", "halflap", role, "--dir", str(tmp_path / "store")),
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), **given},
         stderr=asyncio.subprocess.PIPE,

@@ -16,6 +16,7 @@ from halflap.errors import ConfigError
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.cluster import fresh_url
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -90,7 +91,7 @@ async def test_a_store_is_moved_and_served_from_there(tmp_path: Path, url: str) 
 
     async def halflap(*command: str, **more: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "halflap", *command, "--dir", str(tmp_path)),
+            *(PYTHON, "-m", "halflap", *command, "--dir", str(tmp_path)),
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **more},
             stdout=PIPE,
             stderr=PIPE,

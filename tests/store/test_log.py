@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from halflap.store import _log
 from halflap.store.sqlite import SqliteDatabase
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
@@ -147,7 +147,7 @@ asyncio.run(main(Path(sys.argv[1])))
 @pytest.mark.parametrize("fails", [True, False], ids=["fails", "control"])
 def test_a_log_whose_move_did_not_reach_the_disk_outlives_the_process(tmp_path: Path, fails: bool):
     done = subprocess.run(
-        [sys.executable, "-c", FAILING, str(tmp_path), *(["fails"] if fails else [])],
+        [PYTHON, "-c", FAILING, str(tmp_path), *(["fails"] if fails else [])],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -39,6 +38,7 @@ from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url
 from tests.journals import cancel_one
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 LEASE = 30_000_000
@@ -275,7 +275,7 @@ async def test_a_move_that_is_killed_is_gone_on_with(
 ):
     executions, before = filled
     url = ordinary_url()
-    command = [sys.executable, "-m", "tests.store.killed_move", str(tmp_path), url]
+    command = [PYTHON, "-m", "tests.store.killed_move", str(tmp_path), url]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for moment in ("copied", "committed"):
         process = await asyncio.create_subprocess_exec(*command, moment, env=environment, cwd=ROOT)
