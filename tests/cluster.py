@@ -110,7 +110,7 @@ def started(*settings: str) -> str:
     if user := other_user():
         shutil.chown(folder, user)
     data = folder / "data"
-    initialise(data, "-N")
+    make_data(data)
     command = [find_programs() / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
     command += [each for name in settings for each in ("-c", name)]
     with (folder / "log").open("w") as log:
@@ -119,6 +119,22 @@ def started(*settings: str) -> str:
     url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
     wait_for(url, running, folder / "log")
     return url
+
+
+def make_data(data: Path) -> None:
+    """Make the files of a server, as `initdb` does, which takes fifteen times as long."""
+    subprocess.run(["cp", "-a", template(), data], check=True)
+
+
+@functools.cache
+def template() -> Path:
+    """Return the files of a server that was never started; they are removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if user := other_user():
+        shutil.chown(folder, user)
+    initialise(folder / "data", "-N")
+    return folder / "data"
 
 
 def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:

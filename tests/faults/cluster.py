@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psycopg
 
-from bench.cluster import find_programs, initialise, other_user
+from bench.cluster import find_programs, other_user
+from tests.cluster import make_data
 from tests.faults.process import eventually
 
 STARTED = 60.0
@@ -54,7 +55,7 @@ class Cluster:
     async def start(self) -> None:
         """Start it, and return once it takes connections."""
         if not self.folder.exists():
-            await asyncio.to_thread(initialise, self.folder, "-N")
+            await asyncio.to_thread(make_data, self.folder)
         given = [part for each in self.settings for part in ("-c", each)]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cluster import initialise, other_user
+from bench.cluster import other_user
+from tests.cluster import template
 from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.cluster import Cluster, cluster
@@ -92,15 +93,9 @@ async def on_a_lossy_disk(path: Path, *settings: str) -> AsyncGenerator[tuple[Lo
     """PostgreSQL, all of whose files lie on a disk whose power can be cut."""
     place = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
     place.chmod(0o755)
-    made = place / "made"
-    made.mkdir()
-    user = other_user()
-    if user:
-        shutil.chown(made, user)
     try:
-        async with lossy_disk(place / "disk", user) as disk:
-            await asyncio.to_thread(initialise, made / "data", "-N")
-            await asyncio.to_thread(shutil.copytree, made / "data", disk.path / "data")
+        async with lossy_disk(place / "disk", other_user()) as disk:
+            await asyncio.to_thread(shutil.copytree, template(), disk.path / "data")
             await disk.settle()
             async with cluster(disk.path / "data", settings=settings) as database:
                 yield disk, database
