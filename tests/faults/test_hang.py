@@ -15,7 +15,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from halflap.engine.bundle import pack
-from halflap.gateway.app import STORE_SECONDS
 from halflap.server import host as hosting
 from halflap.server.host import Host
 from halflap.server.settings import Settings
@@ -32,6 +31,10 @@ TOKEN = "the-token-of-these-tests"
 SENDERS = 5
 WITHIN = 10.0
 """Seconds in which a sender is promised an answer."""
+SHORT = 3.0
+"""Seconds that a gateway waits for its store, where any number of them shows the same."""
+STOPS = 1.5
+"""A stop's bound, as much less than the patience as `STOP_SECONDS` is."""
 LATE = 40.0
 """A stop's bound that is too late for the test, and early enough for the end of its fixture."""
 AT_ONCE = 2.0
@@ -188,7 +191,7 @@ async def test_a_control_without_a_deadline_answers_nobody(hanging: tuple[World,
     hang.begin()
     try:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(STORE_SECONDS + 2):
+            async with asyncio.timeout(SHORT + 2):
                 await world.send(1)
     finally:
         hang.end()
@@ -199,6 +202,7 @@ async def test_all_but_the_first_are_refused_at_once_and_the_log_says_so_once(
     hanging: tuple[World, Hang],
 ) -> None:
     world, hang = hanging
+    world.host.gateway._store_seconds = SHORT
     unheard: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
     assert (await world.send(0))[0] < 300
@@ -207,7 +211,7 @@ async def test_all_but_the_first_are_refused_at_once_and_the_log_says_so_once(
         try:
             assert (await world.send(1))[0] == 503
             took: list[float] = []
-            end = time.monotonic() + STORE_SECONDS + 2
+            end = time.monotonic() + SHORT + 2
             while time.monotonic() < end:
                 status, _, seconds = await world.send(2)
                 assert status == 503
@@ -234,6 +238,7 @@ async def test_a_control_that_does_not_remember_the_hang_has_each_hook_wait(
 ) -> None:
     world, hang = hanging
     world.host.gateway._pulse = None
+    world.host.gateway._store_seconds = SHORT
     assert (await world.send(0))[0] < 300
     hang.begin()
     try:
@@ -280,7 +285,7 @@ async def test_a_control_whose_requests_doubt_no_store_waits_for_it(
     hang.begin()
     try:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(SHORT + 2):
                 await world.ask("POST", "/api/customers", {"name": "Globex"})
     finally:
         hang.end()
@@ -288,21 +293,24 @@ async def test_a_control_whose_requests_doubt_no_store_waits_for_it(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("unfiltered_logs")
-@pytest.mark.parametrize("seconds", [hosting.STOP_SECONDS, LATE], ids=["bounded", "control"])
+@pytest.mark.parametrize("seconds", [STOPS, LATE], ids=["bounded", "control"])
 async def test_a_server_whose_store_never_answers_again_stops_all_the_same(
     hanging: tuple[World, Hang], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
+    shipped = hosting.STOP_SECONDS
     monkeypatch.setattr(hosting, "STOP_SECONDS", seconds)
     if seconds == LATE:
         monkeypatch.setattr("halflap.store.postgres.database.CLOSE_SECONDS", LATE)
     world, hang = hanging
+    world.host.gateway._store_seconds = SHORT
     assert (await world.send(0))[0] < 300
     hang.begin()
     try:
         await asyncio.gather(world.send(1), return_exceptions=True)
         with capture_logs() as lines:
             stopping = asyncio.create_task(world.host.stop(1))
-            ended, _ = await asyncio.wait([stopping], timeout=1 + PATIENCE)
+            patience = STOPS + PATIENCE - shipped
+            ended, _ = await asyncio.wait([stopping], timeout=1 + patience)
     finally:
         hang.end()
     parts = {each["part"] for each in lines if "does not end" in each["event"]}
