@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from halflap.cli.screen import Screen, duration, own_place, plain_places
+from halflap.cli.output import duration
+from halflap.cli.screen import Screen, own_place, plain_places
 from halflap.model import SYSTEM, Change, Failure, LogLine, Micros, Record
 from halflap.store.protocol import Journal
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from halflap.cli.screen import duration
+from halflap.model import Micros
 from halflap.sdk import codec
 
 if TYPE_CHECKING:
@@ -252,6 +252,24 @@ def ago(at: str | None, now: datetime | None = None) -> str:
 def took(milliseconds: float | None) -> str:
     """A duration of the API, short; nothing for none."""
     return "" if milliseconds is None else duration(int(milliseconds * 1_000))
+
+
+def duration(micros: Micros) -> str:
+    """Return a duration, short: `0.3 ms`, `12 ms`, `4.2 s`, `3 min`."""
+    if micros < 10_000:
+        return f"{max(micros, 0) / 1_000:.1f} ms"
+    if micros < 1_000_000:
+        return f"{micros / 1_000:.0f} ms"
+    if micros < 120_000_000:
+        return f"{micros / 1_000_000:.1f} s"
+    return f"{micros / 60_000_000:.0f} min"
+
+
+def size(count: int) -> str:
+    """Return the size of a body; nothing for none."""
+    if count < 1_000:
+        return f"{count} B" if count else ""
+    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def version(of: VersionName) -> str:

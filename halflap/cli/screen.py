@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from halflap.cli import twoway
+from halflap.cli.output import console as console_on
+from halflap.cli.output import duration, size, state, text
 from halflap.model import MISSING, Event, Failure, LogLine, Micros, Outcome, Record, Rejection
 from halflap.sdk import codec
 
@@ -22,40 +23,26 @@ _FRAME = re.compile(
     r'File "(?:[^"]+/bundles/[0-9a-f]{64}/)?([^"/\\<:]+(?:/[^"]+)?)", line (\d+), in (\S+)(?:\n +(.+))?'
 )
 _PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
-# What came from outside can neither move the cursor, nor colour the screen, nor hide text.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
 _MARKS = {
-    "in": "←",
-    "step": "├",
-    "log": "│",
-    "ok": "✓",
-    "bad": "✗",
-    "again": "↻",
-    "wait": "‖",
-    "none": "○",
+    "in": "←<",
+    "step": "├|",
+    "log": "│:",
+    "ok": "✓+",
+    "bad": "✗x",
+    "again": "↻~",
+    "wait": "‖=",
+    "none": "○o",
 }
-_PLAIN = {
-    "in": "<",
-    "step": "|",
-    "log": ":",
-    "ok": "+",
-    "bad": "x",
-    "again": "~",
-    "wait": "=",
-    "none": "o",
-}
-_COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "ignored": "dim"}
+"""Each mark, and what stands for it where the terminal has no such."""
 
 
 class Screen:
     """Writes to the terminal; colours and marks follow what the terminal can show."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, file=sys.stdout)
+        self.console = console or console_on(sys.stdout)
         self._unicode = (self.console.encoding or "").lower().startswith("utf")
-        self._marks = _MARKS if self._unicode else _PLAIN
+        self._marks = {name: pair[not self._unicode] for name, pair in _MARKS.items()}
         self.width = 0
 
     # Paragraphs -------------------------------------------------------------------------------
@@ -66,12 +53,11 @@ class Screen:
             self._shown(each) if isinstance(each, str) else (self._shown(each[0]), each[1])
             for each in parts
         ]
-        text = Text.assemble(*shown, no_wrap=True, overflow="ignore", end="\n")
-        self.console.print(text, soft_wrap=True, crop=False)
+        self.console.print(text(*shown), soft_wrap=True)
 
-    def _shown(self, text: str) -> str:
-        cleaned = plain(text)
-        return cleaned if self._unicode else cleaned.encode("ascii", "replace").decode()
+    def _shown(self, said: str) -> str:
+        line = said.replace("\n", " ").replace("\t", " ")
+        return line if self._unicode else line.encode("ascii", "replace").decode()
 
     def note(self, message: str, style: str = "dim") -> None:
         """A line about the server itself, with the time."""
@@ -140,8 +126,8 @@ class Screen:
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         said = f"{outcome.state}{tries} in {duration(took)}"
         reason = f": {outcome.reason}" if outcome.reason and outcome.failure is None else ""
-        colour = _COLOURS.get(outcome.state, "")
-        self._row(at, label, mark, (said, f"bold {colour}"), reason, (f"  {execution}", "dim"))
+        style = f"bold {state(outcome.state).style}"
+        self._row(at, label, mark, (said, style), reason, (f"  {execution}", "dim"))
 
     def replayable(self, execution: str) -> None:
         """That a failed execution is kept, and how it is run again."""
@@ -181,33 +167,10 @@ class Screen:
         )
 
 
-def plain(text: str) -> str:
-    """A text without control characters; where there was one, a space is."""
-    return _CONTROL.sub(" ", text)
-
-
 def clock(at: Micros | None) -> str:
     """A time of day, here."""
     when = datetime.now() if at is None else datetime.fromtimestamp(at / 1_000_000)
     return f"{when:%H:%M:%S}"
-
-
-def duration(micros: Micros) -> str:
-    """Return a duration, short: `0.3 ms`, `12 ms`, `4.2 s`, `3 min`."""
-    if micros < 10_000:
-        return f"{max(micros, 0) / 1_000:.1f} ms"
-    if micros < 1_000_000:
-        return f"{micros / 1_000:.0f} ms"
-    if micros < 120_000_000:
-        return f"{micros / 1_000_000:.1f} s"
-    return f"{micros / 60_000_000:.0f} min"
-
-
-def size(count: int) -> str:
-    """Return the size of a body; nothing for none."""
-    if count < 1_000:
-        return f"{count} B" if count else ""
-    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def cut(text: str, most: int = WIDEST) -> str:

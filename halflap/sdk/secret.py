@@ -130,10 +130,10 @@ def nested(fields: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any
     return whole
 
 
-def config_error(what: str, error: ValidationError, prefix: str = "") -> ConfigError:
+def config_error(what: str, error: ValidationError) -> ConfigError:
     """Pydantic's findings as a `ConfigError`: each wrong field by its path, without its value."""
     fields = {
-        ".".join(str(part) for part in (prefix, *each["loc"]) if part != ""): each["msg"]
+        ".".join(str(part) for part in each["loc"] if part != ""): each["msg"]
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     }
     listed = "; ".join(f"{name}: {message}" for name, message in fields.items())

@@ -53,9 +53,6 @@ from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integrati
 from halflap.testing.result import Result, Step, logged
 from halflap.testing.stub import Stubs, in_turn
 
-SOURCE = "https://app.example"
-
-
 MOST_LINKS = 1_000
 """The number of executions after which a flow that continues is ended, as one without an end."""
 

@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from halflap.cli.screen import Screen, cut, duration, size
+from halflap.cli.output import duration, size
+from halflap.cli.screen import Screen, cut
 from halflap.model import MISSING, Event, Failure, LogLine, Outcome, Record
 
 
