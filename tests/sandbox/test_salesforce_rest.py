@@ -92,6 +92,27 @@ async def test_a_record_lives_from_creation_to_the_bin(client: Client) -> None:
     assert [len(each) for each in client.told] == [1, 1, 1]
 
 
+async def test_an_external_id_finds_changes_and_creates(client: Client) -> None:
+    path = "/sobjects/Account/External_Id__c/a%2F1%20%C3%A4"
+    assert (await client.ask("GET", path))[0] == 404
+    status, made, _ = await client.ask("PATCH", path, {"Name": "Oak"})
+    assert (status, made["created"]) == (201, True)
+    status, again, _ = await client.ask("PATCH", path, {"Name": "Oaks"})
+    assert (status, again) == (200, {**made, "created": False})
+    assert (await client.see(path))["Name"] == "Oaks"
+    status, said, _ = await client.ask("PATCH", path, {"External_Id__c": "b"})
+    assert (status, said[0]["errorCode"]) == (400, "INVALID_FIELD")
+    missing = "/sobjects/Account/External_Id__c/b?updateOnly=true"
+    assert (await client.ask("PATCH", missing, {"Name": "b"}))[0] == 404
+    assert (await client.ask("GET", "/sobjects/Account/Name/Oaks"))[0] == 404
+    assert (await client.ask("DELETE", path))[0] == 204
+    twins = [await client.make("Account", Name="t", Legacy_Id__c="same") for _ in range(2)]
+    for method in ("GET", "PATCH", "DELETE"):
+        body = {"Name": "x"} if method == "PATCH" else None
+        status, urls, _ = await client.ask(method, "/sobjects/Account/Legacy_Id__c/SAME", body)
+        assert (status, urls) == (300, [f"{DATA}/sobjects/Account/{id}" for id in twins])
+
+
 async def test_pages_follow_each_other_and_stay_as_they_were(client: Client) -> None:
     ids = [await client.make("Account", Name=f"a{n}") for n in range(5)]
     page = await client.see("/query?q=SELECT+Id+FROM+Account")
