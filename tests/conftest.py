@@ -64,6 +64,12 @@ def has_room(folder: Path) -> bool:
     return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case of a long text by its beginning: some have a million characters."""
+    long = isinstance(val, str | bytes) and len(val) > 100
+    return f"{val[:60]!r} of {len(val)}" if long else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the long ones begin, so that in the end no worker waits for another one's.
