@@ -26,10 +26,7 @@ from halflap.store.postgres.schema import MIGRATIONS
 
 GIVEN = "TEST_POSTGRESQL"
 STARTS_WITHIN = 30.0
-QUICK = tuple(
-    f"-c{each}"
-    for each in ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200")
-)
+QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 _numbers = itertools.count(1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -361,12 +360,8 @@ def long(steps: int) -> str:
 
 def test_a_large_document_is_linted_while_the_server_answers(page: Page) -> None:
     page.change(long(3_000))
-    begun = time.monotonic()
 
-    names = page.completed("with: {external_id: =")
-
-    assert "event" in names
-    assert time.monotonic() - begun < 10
+    assert "event" in page.completed("with: {external_id: =")
     assert page.findings() == []
 
 

@@ -171,7 +171,7 @@ async def receiver():
 @pytest_asyncio.fixture
 async def scene(receiver):
     clock = [1_769_853_600.0]
-    settings = Settings(clock=lambda: clock[0], backoff=(0.02, 0.05), delivery_timeout=0.5)
+    settings = Settings(clock=lambda: clock[0], backoff=(0.02, 0.05))
     world = World(clock=settings.clock)
     org = entities.new_org(world, "acme", clock=settings.clock)
     sender = Sender(settings, FaultBoard(Faults), world)
@@ -278,6 +278,7 @@ async def test_without_a_proper_ack_the_whole_message_comes_again(scene, answer)
 
 
 async def test_a_receiver_that_is_too_slow_or_gone_is_tried_again(scene):
+    scene.sender.settings = replace(scene.sender.settings, delivery_timeout=0.5)
     scene.message("Gone", endpoint_url="http://127.0.0.1:1/hooks/a")
     scene.message("Slow")
     scene.flow("Opportunity.Gone", "Opportunity.Slow")

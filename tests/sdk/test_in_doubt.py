@@ -20,7 +20,7 @@ class Plain(Connection):
     """An app that does not know a repeated request."""
 
     base_url: str
-    limits = Limits(total=0.5)
+    limits = Limits(total=2)
 
 
 class Careful(Plain):
