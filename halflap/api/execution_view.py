@@ -25,6 +25,8 @@ class FailureView(View):
     trace: str
     cause: str
     """By what failures group: the error's class, where, the HTTP status, the message without values."""
+    step: str = ""
+    """The path of the step of whose failure the flow failed; empty where it failed of none."""
     in_doubt: bool
     """Its request may have been carried out: a replay does it again only with `repeat`."""
 
@@ -175,6 +177,8 @@ class StepView(View):
     """When a step that failed is tried again."""
     copied_from: str | None
     """The execution that ran it, where a replay took it over from there."""
+    caught: bool = False
+    """It failed and the flow went on behind it, so that a replay from the failed step leaves it so."""
     said_by: str | None = None
     """The person who said, at a replay, that it was done: nothing was sent; empty without a name."""
 

@@ -51,6 +51,7 @@ from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
+from halflap.store.rules.replaying import caught_steps
 
 STATES = get_args(ExecutionState)
 
@@ -157,13 +158,17 @@ async def get_execution(found: OneExecution, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
     detail = await operations.executions.detail(found)
     [summary] = await summaries(operations, [found])
+    caught = {each.path for each in caught_steps(detail.steps, found.failure)}
     view = ExecutionView.of(
         summary,
         detail,
         found,
         found.flow,
         event=None if detail.event is None else seen_view(detail.event),
-        steps=[step_view(each, found.replay_of, found.replay) for each in detail.steps],
+        steps=[
+            step_view(each, found.replay_of, found.replay, caught=each.path in caught)
+            for each in detail.steps
+        ],
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
         children=[ChildView.of(each.flow, each) for each in detail.children],

@@ -170,7 +170,13 @@ def seen_view(seen: EventExcerpt) -> EventView:
     return event_view(seen.event, seen.size, seen.lost)
 
 
-def step_view(step: Record, replay_of: str | None = None, replay: Replay | None = None) -> StepView:
+def step_view(
+    step: Record,
+    replay_of: str | None = None,
+    replay: Replay | None = None,
+    *,
+    caught: bool = False,
+) -> StepView:
     """A step as it is shown, of an execution that may be a replay."""
     return StepView.of(
         step,
@@ -179,6 +185,7 @@ def step_view(step: Record, replay_of: str | None = None, replay: Replay | None 
         result=step_result(step),
         due_at=due_at(step),
         copied_from=replay_of if step.seq < 0 else None,
+        caught=caught,
         said_by=replay.done.get(step.path) if replay and step.status == "succeeded" else None,
     )
 

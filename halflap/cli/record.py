@@ -324,7 +324,11 @@ def next_steps(
                 if has_steps(found)
                 else ("  # run it again",)
             )
-            if found.failure is not None and found.failure.kind == "Thrown":
+            if (
+                found.failure is not None
+                and found.failure.kind == "Thrown"
+                and not found.failure.step
+            ):
                 again = (
                     " --from start  # reads anew what it judged",
                     "  # by what was read then: fails again, unless the flow is mended",
@@ -385,7 +389,8 @@ def writer_of(found: ExecutionView) -> str:
 
 def in_doubt(found: ExecutionView) -> list[StepView]:
     """Return the steps that may have been carried out, which a replay repeats only where that is said."""
-    return [each for each in found.steps if each.failure and each.failure.in_doubt]
+    failed = [each for each in found.steps if each.failure and not each.caught]
+    return [each for each in failed if each.failure and each.failure.in_doubt]
 
 
 def doubt_lines(

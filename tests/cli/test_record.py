@@ -186,6 +186,10 @@ def test_what_may_have_been_carried_out_is_looked_for_at_the_app_before_anything
     places = [shown("add").index(each) for each in parts]
     assert places == sorted(places)
     assert f"{replay} --done 'RESULT' --step 'gather[1]/add'  # " in shown("gather[1]/add", "b")
+    caught = step("add", status="failed", failure=failure("no answer", in_doubt=True))
+    caught = caught.model_copy(update={"caught": True})  # a replay does not try it again
+    left = drawn(execution(caught, step("b"), state="failed", failure=failure("no")))
+    assert f"{replay}  # from the failed step" in left
     sure = shown("add", in_doubt=False)
     assert "look at the app" not in sure
     assert f"{replay}  # from the failed step" in sure

@@ -20,7 +20,7 @@ from halflap.sdk.egress import Egress, Response
 from halflap.store.protocol import Filter
 from halflap.store.rules.cause import cause_text
 from tests.engine.flows import RETRY, Runner
-from tests.replays import plan_of, replay
+from tests.replays import descendants, plan_of, replay
 
 
 class Made(Model):
@@ -272,6 +272,10 @@ async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:
     first = await till.runner.start(till.runner.app.flow(flow))
     assert (await till.runner.finish(first)).state == "failed"
     paths = [f"gather[{n}]/app.order" for n in ("A1", "A2")]
+    plain = await plan_of(till.runner, first)
+    assert isinstance(plain, ReplayPlan)
+    assert plain.stops_at is not None  # though it failed by an error of its own
+    assert plain.stops_at.path == f"~{paths[0]}"
     for step, why in ((None, ", ".join(paths)), ("app.order", "it has no step app.order in doubt")):
         wrong = await plan_of(till.runner, first, ReplayRequest(done=replace(DONE, step=step)))
         assert isinstance(wrong, LeftOut)
@@ -285,6 +289,34 @@ async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:
     assert sorted(till.app.orders) == ["A1", "A2"]
     nothing = await plan_of(till.runner, first, ReplayRequest(done=DONE))
     assert isinstance(nothing, LeftOut)
+
+
+async def test_a_step_in_doubt_of_a_childs_replay_is_repeated_only_by_that_one(till: Till) -> None:
+    runner, order = till.runner, till.action(Shop())
+
+    async def ship(ctx: Any, event: Any) -> Any:
+        await runner.app.do("pack")
+        await order("A1")
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        return await ctx.call(handle, event)
+
+    handle = runner.app.flow(ship)
+    runner.app.errors["pack"] = [UpstreamError("no", status=422)]
+    parent = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(parent)).state == "failed"
+    [child] = await descendants(runner, parent)
+    till.app.loses = 1
+    again = await replay(runner, child.id)
+    assert (await runner.finish(again)).state == "failed"
+    plan = await plan_of(runner, parent, ReplayRequest(repeat=True))
+    assert isinstance(plan, LeftOut)
+    assert plan.why.startswith(f"{again} replayed what it started and may have carried out a step")
+    mended = await replay(runner, again, ReplayRequest(done=DONE))
+    assert (await runner.finish(mended)).state == "succeeded"
+    whole = await replay(runner, parent, ReplayRequest(repeat=True))
+    assert (await runner.finish(whole)).state == "succeeded"
+    assert till.app.orders == ["A1"]
 
 
 @pytest.mark.parametrize("way", ["call", "start"])

@@ -126,8 +126,19 @@ class Family:
         found: dict[str, ChildBefore] = {}
         for root, same in by_root.items():
             if (ran := await self._ran(same)) is not None:
-                found[root] = ChildBefore(frozenset(links[0].id for links in same), ran)
+                ids = frozenset(links[0].id for links in same)
+                found[root] = ChildBefore(ids, ran, await self._in_doubt(ran))
         return found
+
+    async def _in_doubt(self, ran: RanBefore) -> str:
+        """Return the replay in doubt among what a child's next run would go on from; empty for none."""
+        for each in sorted(reruns_of({"": ran})):
+            found = await self.journal.execution(each)
+            if found is None or found.replay_of is None or found.failure is None:
+                continue
+            if found.failure.in_doubt:
+                return found.id
+        return ""
 
     async def _ran(self, same: Sequence[Sequence[Execution]]) -> RanBefore | None:
         """Return what became of a child, each time as a chain; None where it ended well by itself."""

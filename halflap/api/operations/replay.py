@@ -84,10 +84,14 @@ class ReplayRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChildBefore:
-    """A child that did not end well; `ids` are those by which what started it knows it."""
+    """A child that did not end well; `ids` are those by which what started it knows it.
+
+    `in_doubt`: the replay of its own, or of what it started, that may have carried out a step.
+    """
 
     ids: frozenset[str]
     ran: RanBefore
+    in_doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class ReplayPlan:
     reruns: frozenset[str] = frozenset()
     """The executions that it starts again, as children of its own."""
     stops_at: Record | None = None
-    """The step in doubt of which it failed, and fails again on the same version."""
+    """A step in doubt that it tries again, and of which it fails on the same version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,14 @@ def decide_replay(
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
+    kept = started_by(copied)
+    for each in material.children.values() if request.repeat else ():
+        if each.in_doubt and each.ids.isdisjoint(kept):
+            return LeftOut(
+                f"{each.in_doubt} replayed what it started and may have carried out a step, which "
+                "would be repeated, too: say of that one whether it was done (--done, --repeat), then "
+                "replay this one, which takes its result"
+            )
     mended = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
     still_open = open_tries(tries, copied)
     for each in still_open:
@@ -262,13 +274,11 @@ def ended_within_a_step(execution: Execution) -> bool:
 def stopping_step(
     execution: Execution, material: ReplayMaterial, tries: Sequence[Record]
 ) -> Record | None:
-    """Return the step in doubt that made an execution fail; None where a replay may not come to it.
+    """Return a step in doubt that a replay tries again; None where it may not come to one.
 
     A flow that compares does that anew.
     """
-    if execution.failure is None or not execution.failure.in_doubt:
-        return None
-    if any(each.kind == "check" for each in material.steps):
+    if execution.failure is None or any(each.kind == "check" for each in material.steps):
         return None
     doubts = [e for e in tries if e.status == "retrying" and e.failure and e.failure.in_doubt]
     return next((e for e in doubts if e.kind != "call"), None)
