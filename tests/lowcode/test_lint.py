@@ -348,12 +348,17 @@ def test_a_signed_id_is_the_better_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["", "  Options:", "  Options: {a: }", "  - x", "  Options: [limit]"]
+    "config", ["", "  Options:", "  Options: {a: }", "  - x", "  Options: [limit]", "  Connect: {}"]
 )
 def test_a_config_that_is_not_finished_is_read_as_far_as_it_goes(config: str) -> None:
     text = HEAD.replace(HEAD[HEAD.index("  Connect:") : HEAD.index("flows:")], config + "\n")
     for each in ("config.limit", "config.Options.limit", "config.a.b", "event.x"):
-        lint_text(text.replace("config.limit & event.x", each), "f.yaml", Shapes(Components(own)))
+        read = text.replace("config.limit & event.x", each) + "      - action: acme.list_stock\n"
+        for found in lint_text(read, "f.yaml", Shapes(Components(own))):
+            if found.code == "HF116" and found.fix is not None:
+                mended = "\n".join(found.fix.applied(read.splitlines()))
+                again = lint_text(mended, "f.yaml", Shapes(Components(own)))
+                assert {one.code for one in again} & {"HF100", "HF101", "HF116"} == set()
 
 
 def test_what_only_building_finds_is_a_finding() -> None:

@@ -17,6 +17,7 @@ from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads, leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
+from halflap.lowcode.lint.reader import members_of
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
@@ -296,13 +297,15 @@ class Calls:
     def _connected(self, owner: str) -> Mend | None:
         """Add a connection of a component to the config: beside another one, or with the first page."""
         source = self._findings.source
-        pages = cast("dict[str, dict[str, Any]]", source.data.get("config") or {})
-        if any(owner in page for page in pages.values()):
+        pages = members_of(source.data.get("config"))
+        if "Connect" in pages and not pages["Connect"]:
+            return None
+        if any(owner in members_of(page) for page in pages.values()):
             return None
         written = f"{owner}: {{connection: {owner}}}"
         for page, fields in pages.items():
-            for name, field in fields.items():
-                if "connection" in field:
+            for name, field in members_of(fields).items():
+                if "connection" in members_of(field):
                     return above(source, ("config", page, name), written)
         if pages:
             return above(source, ("config", next(iter(pages))), f"Connect:\n  {written}")
