@@ -188,6 +188,22 @@ CASES = {
         "- if: =a != null\n  then:\n"
         "    - {action: acme.update_account, with: {id: =a.id, name: n}}",
     ),
+    "a field of what a `try` has given": (
+        "HF115", "- try: [{id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}]\n"
+        "  catch: [{log: '=$string(«stock.itm)'}]",
+        "stock has no 'itm'",
+        "- try: [{id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}]\n"
+        "  catch: [{log: '=$string(stock.item)'}]",
+    ),
+    "what no `catch` sets anew": (
+        "HF115", "- try: [{id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}]\n"
+        "  catch: [{log: x}]\n"
+        "- log: '=$string(«stock.late)'",
+        "stock has no 'late'",
+        "- try: [{id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}]\n"
+        "  catch: [{set: {stock: {item: a, late: true}}}]\n"
+        "- log: '=$string(stock.late)'",
+    ),
     "the attempt in what is recorded": (
         "HF121", "- {action: acme.get_account, with: {id: '=$string(«execution.attempt)'}}",
         "execution.attempt is another at the next attempt",
@@ -275,6 +291,11 @@ def test_routes_are_checked() -> None:
         (10, 17, "HF105"),
         (12, 9, "HF109"),
     ]
+    counted = ROUTES.replace("customer.id =", "$count(config.limit) =").replace(
+        "shared: true", "all: true"
+    )
+    text = HEAD.replace("default: 3", "required: false") + counted
+    assert "HF120" in {each.code for each in lint_text(text, "f.yaml", STATIC_SHAPES)}
 
 
 @pytest.mark.parametrize("right", [case[3] for case in CASES.values()], ids=CASES)

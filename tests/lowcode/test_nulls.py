@@ -121,6 +121,10 @@ def under(condition: str, then: str = USE, otherwise: str = "- log: x") -> str:
         (O + "- for: x\n  in: =event.xs\n  do:\n" + inside(USE), "o may be null"),
         ("- set: {o: a}\n- for: x\n  in: =event.xs\n  do:\n    - log: =o\n"
          "    - set: {o: null}\n- log: =o", "it is set to null"),
+        ("- if: =event.x\n  then: [{set: {o: a}}, {stop: true}]\n- log: =o", "its step is in a branch"),
+        ("- if: =event.x\n  then: [{set: {o: a}}, {stop: true}]\n- if: =event.y\n  then:\n"
+         "    - set: {o: b}\n- log: =o", "its step is in a branch"),
+        ("- try:\n    - set: {o: null}\n    - throw: x\n  catch: [{log: =o}]", "it is set to null"),
     ],
 )  # fmt: skip
 def test_what_may_be_null_is_told(steps: str, said: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from itertools import takewhile
@@ -21,7 +21,7 @@ from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
-from halflap.lowcode.lint.conditions import Fields
+from halflap.lowcode.lint.conditions import NONE, Fields, Holds
 from halflap.lowcode.lint.env import NULL, TEXT, Names
 from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
 from halflap.lowcode.lint.expressions import Reads
@@ -29,7 +29,6 @@ from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
 from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.many import check_many
-from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.paths import FORMAT, check_path
 from halflap.lowcode.lint.reader import (
     Notes,
@@ -51,15 +50,17 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import (
     Schema,
     ScopedName,
+    covers,
     either,
     items_of,
     listed,
     missing,
+    nullable,
     types_of,
 )
 from halflap.lowcode.lint.shapes import CallShape
+from halflap.lowcode.lint.state import BRANCH, FlowState
 from halflap.lowcode.lint.templates import type_of
-from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path, value_at
@@ -69,7 +70,9 @@ from halflap.sdk.duration import duration, meant_by, written
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
-REQUEST: Names = {name: ScopedName() for name in ("event", "headers", "query")}
+REQUEST = Layered({name: ScopedName() for name in ("event", "headers", "query")})
+IGNORED = "its step may fail, and that is ignored"
+TRIED = "its step is in a `try`, which may fail before it"
 ERROR: Schema = {
     "type": "object",
     "properties": {
@@ -87,23 +90,23 @@ def check_trigger(
     calls: Calls,
     reader: TemplateReader,
     examples: Examples,
-    common: Names,
+    common: Layered[ScopedName],
 ) -> Schema | None:
     """Check what starts a flow, and its filter; gives the schema of its events."""
-    config: Names = {"config": common["config"]}
+    config = {"config": common["config"]}
     trigger = calls.find("trigger", flow.trigger, (*path, "trigger"))
     event = examples.event(str(path[1]), flow, None if trigger is None else trigger.output)
-    request: Names = {**REQUEST, **config}
+    request = REQUEST.inner(config)
     if flow.trigger == AS_SENT:
-        request = {**request, "event": ScopedName(schema=event)}
-    reader.template(flow.filter, (*path, "filter"), request)
+        request["event"] = ScopedName(schema=event)
+    reader.template(flow.filter, (*path, "filter"), FlowState(request))
     check_types(flow, path, reader.findings)
     references = {each: field_read(value) for each, value in flow.inputs.items()}
     before = len(reader.findings.found)
     for each, field in references.items():
         place = (*path, "with", each)
         if field is not None:
-            reader.template(flow.inputs[each], place, config)
+            reader.template(flow.inputs[each], place, FlowState(Layered(config)))
         if field == "":
             reader.findings.add(rules.UNFIT, place, ONLY_A_FIELD)
     if trigger is None:
@@ -203,16 +206,6 @@ def endless(flows: Mapping[str, FlowPart]) -> frozenset[str]:
     return frozenset(flows.keys() - {*ending})
 
 
-@dataclass(slots=True)
-class Walk:
-    """The result of a walk over steps: the names in scope, and whether it always ends there."""
-
-    names: Layered[ScopedName]
-    ends: str = ""
-    facts: Facts | None = None
-    """Of a branch that may be taken: what is known behind it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Loop:
     """A loop that steps stand in, and the variables of outside of which its items have copies."""
@@ -253,8 +246,8 @@ class FlowLint:
         steps: Path = ("flows", name, "steps")
         given = names_given(self._flow.steps, steps)
         self._scoping = scoping_of(self._flow.steps, steps, findings.source)
-        self._watch = Watch(findings)
-        self._reader = TemplateReader(findings, config, given, notes, self._watch.counted)
+        self._reader = TemplateReader(findings, config, given, notes)
+        self._watch = self._reader.watch
         self._notes = notes
         self._sets = times_set(self._flow.steps)
         self._given: dict[Path, tuple[str, str]] = {}
@@ -269,16 +262,16 @@ class FlowLint:
             self._known("are no pairs", flow.pairs, self._document.pairs, (*path, "pairs"))
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
-        self._watch.filtered(flow.filter)
-        names = self._common.inner({"event": ScopedName(schema=event)})
+        read = self._watch.fields(flow.filter)  # it has let the event pass, whatever it asks for
+        state = FlowState(self._common.inner({"event": ScopedName(schema=event)}))
+        state = state.where(Holds(asked=read, read=read), true=True)
         if place := always_continues(flow.steps, (*path, "steps")):
             said = (
                 f"each {self._name} comes to this, so it never ends; continue under an `if` that no "
                 "longer holds once all is done, or begin a flow by schedule.every"
             )
             self._findings.add(rules.ENDLESS, (*place, "continue_with"), said, key=True)
-        walk = self.steps(flow.steps, (*path, "steps"), names)
-        if not walk.ends:
+        if not self.steps(flow.steps, (*path, "steps"), state).ends:
             self.told.answers.append(NULL)
         unread = [each for each in self._reader.unread if each[0] not in self._reader.read]
         for given, report in unread:  # else it is a word that happens to be a name, too
@@ -297,27 +290,17 @@ class FlowLint:
         step: Any = value_at(self._findings.source.data, path[:-1])
         return f"{step.get('name')}: {step.get('value')}"
 
-    # Names ------------------------------------------------------------------------------------
-
-    def _give(self, names: Layered[ScopedName], name: str, known: ScopedName) -> None:
-        """A step gives a name."""
-        there = names.get(name)
-        if known.variable and there is not None and there.path is not None:
-            known = ScopedName(there.path, None, variable=True)
-        names[name] = known
-
     # Steps ------------------------------------------------------------------------------------
 
-    def steps(self, steps: Sequence[doc.StepModel], path: Path, names: Layered[ScopedName]) -> Walk:
-        """Check a list of steps; `names` is not changed."""
-        walk = Walk(names.inner())
+    def steps(self, steps: Sequence[doc.StepModel], path: Path, state: FlowState) -> FlowState:
+        """Check a list of steps, and go on in `state`, which is given back."""
         told = False
         for at, step in enumerate(steps):
             place = (*path, at)
             spend()
-            self._note(place, walk.names)
-            if walk.ends and not told:
-                said = f"this never runs: {walk.ends} above it; remove one of the two"
+            self._note(place, state)
+            if state.ends and not told:
+                said = f"this never runs: {state.ends} above it; remove one of the two"
                 self._findings.add(rules.UNREACHABLE, place, said)
                 told = True
             if misplaced := step.misplaced([each.parallel for each in self._loops]):
@@ -325,28 +308,26 @@ class FlowLint:
             self._referred(step, place)
             check = _CHECKS.get(type(step))
             if check is None:
-                self.plain(step, place, walk.names)
+                self.plain(step, place, state)
             else:
-                walk.ends = check(self, step, place, walk.names) or walk.ends
-            walk.ends = f"`{step.kind}` {step.ends}" if step.ends else walk.ends
-        self._note((*path, len(steps)), walk.names)
-        return walk
+                state.ends = check(self, step, place, state) or state.ends
+            state.ends = f"`{step.kind}` {step.ends}" if step.ends else state.ends
+        self._note((*path, len(steps)), state)
+        return state
 
-    def _note(self, path: Path, names: Layered[ScopedName]) -> None:
+    def _note(self, path: Path, state: FlowState) -> None:
         if self._notes is not None:
-            self._notes.note(path, names)
+            self._notes.note(path, state.names)
 
-    def plain(
-        self, step: doc.StepModel, path: Path, names: Layered[ScopedName]
-    ) -> dict[Path, Schema | None]:
+    def plain(self, step: doc.StepModel, path: Path, state: FlowState) -> dict[Path, Schema | None]:
         """Check what a step asks, by the roles of its fields; gives what each gives, by its place."""
         found: dict[Path, Schema | None] = {}
         for inner, value, asks in templates(step):
             place = (*path, *inner)
             takes = "json" if asks.json and asks.sort == "value" else asks.sort
-            reads = self._reader.template(value, place, names, takes=takes)
+            reads = self._reader.template(value, place, state, takes=takes)
             if asks.sort == "text":
-                self._watch.text(str(inner[-1]), reads, names)
+                self._watch.text(str(inner[-1]), reads, state)
             if asks.recorded:
                 self._watch.recorded(reads)
             if asks.json:
@@ -365,7 +346,7 @@ class FlowLint:
         self,
         step: doc.ResultStepModel,
         path: Path,
-        names: Layered[ScopedName],
+        state: FlowState,
         schema: Schema | None = None,
         absent: str = "",
         *,
@@ -373,17 +354,17 @@ class FlowLint:
     ) -> None:
         if step.id is not None:
             place = (*path, "id")
-            self._give(names, step.id, ScopedName(place, schema))
+            absent = absent if schema is None or nullable(schema) else ""
+            state.give(step.id, ScopedName(place, schema, absent=absent, declared=declared))
             self._given[place] = (step.id, "the id")
-            self._watch.result(step.id, schema, absent, declared=declared)
 
-    def action(self, step: doc.ActionStep, path: Path, names: Layered[ScopedName]) -> None:
+    def action(self, step: doc.ActionStep, path: Path, state: FlowState) -> None:
         """`action`."""
         shape = self._calls.find("action", step.action, (*path, "action"))
         if shape is not None:
-            self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path, names)
+            self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path, state.names)
             self._calls.connection(step.action, shape, step.connection, path)
-        self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
+        self._inputs(step.action, shape, step.inputs, (*path, "with"), state)
         longest = self._flow.timeout or ATTEMPT_TIMEOUT
         if step.timeout is not None and step.timeout >= longest:
             message = (
@@ -400,7 +381,7 @@ class FlowLint:
             given, absent = or_null(given), IGNORED
         elif given is None:
             absent = ""
-        self._result(step, path, names, given, absent, declared=True)
+        self._result(step, path, state, given, absent, declared=True)
 
     def _inputs(
         self,
@@ -408,45 +389,42 @@ class FlowLint:
         shape: CallShape | None,
         given: Mapping[str, Any],
         path: Path,
-        names: Names,
+        state: FlowState,
     ) -> None:
         known = {each.name: each for each in (shape.inputs if shape else None) or ()}
         for name, value in given.items():
             place = (*path, name)
             takes = _taken(known[name].schema() if name in known else None)
             secrets = takes_secret(shape, name)
-            reads = self._reader.template(value, place, names, secrets=secrets, takes=takes)
+            reads = self._reader.template(value, place, state, secrets=secrets, takes=takes)
             self._watch.recorded(reads)
             if name in known:
                 wanted = known[name].schema()
                 if wanted is not None and wanted.get("format") == FORMAT:
                     check_path(value, given.get("values"), place, reads, self._findings)
-                self._calls.fitting(called, known[name], value, place, reads, names)
+                self._calls.fitting(called, known[name], value, place, reads, state.names)
                 if wanted is not None:
                     check_many(value, place, reads, self._findings, wanted)
-                self._watch.input(called, known[name], value, place, reads, names)
+                self._watch.input(called, known[name], value, place, reads, state)
 
-    def branch(self, step: doc.IfStep, path: Path, names: Layered[ScopedName]) -> str:
+    def branch(self, step: doc.IfStep, path: Path, state: FlowState) -> str:
         """`if`."""
-        reads = self._truth(step.condition, (*path, "if"), names)
-        self._watch.decides(reads, step.then, step.otherwise)
-        told, before = self._watch.condition(step.condition), self._watch.facts
-        under = self._watch.under(step.condition, step.then, step.otherwise)
-        walks: list[Walk] = []
-        for key, steps, true in (("then", step.then, True), ("else", step.otherwise, False)):
-            self._watch.facts = before.where(told, true=true)
-            walks.append(self._walked(steps, (*path, key), names))
-        return self._branches(names, before, under, *walks)
+        reads = self._truth(step.condition, (*path, "if"), state)
+        self._watch.recorded(reads, step.then, step.otherwise)
+        told = self._watch.condition(step.condition)
+        ways = [
+            self.steps(steps, (*path, key), state.where(told, true=true))
+            for key, steps, true in (("then", step.then, True), ("else", step.otherwise, False))
+        ]
+        return self._join(state, ways, told.read)
 
-    def switch(self, step: doc.SwitchStep, path: Path, names: Layered[ScopedName]) -> str:
+    def switch(self, step: doc.SwitchStep, path: Path, state: FlowState) -> str:
         """`switch`."""
-        reads = self._reader.template(step.switch, (*path, "switch"), names)
+        reads = self._reader.template(step.switch, (*path, "switch"), state)
         given = type_of(step.switch, (*path, "switch"), reads)
-        branches = [*step.cases.values(), step.default or ()]
-        self._watch.decides(reads, *branches)
-        told, before = self._watch.chosen(step.switch), self._watch.facts
-        under = self._watch.under(step.switch, *branches)
-        walks: list[Walk] = []
+        self._watch.recorded(reads, *step.cases.values(), step.default or ())
+        told = self._watch.chosen(step.switch)
+        ways: list[FlowState] = []
         for value, steps in step.cases.items():
             if value == "":
                 said = "a case without a value is that of an empty text; what is null goes to `default`"
@@ -455,67 +433,55 @@ class FlowLint:
                 mend = replaced(str(value), wrong[1])
                 place = (*path, "cases", value)
                 self._findings.add(rules.NO_CHOICE, place, wrong[0], key=True, mend=mend)
-            self._watch.facts = before.where(told, true=True)
-            walks.append(self._walked(steps, (*path, "cases", value), names))
-        self._watch.facts = before.where(told, true=False)
-        walks.append(self._walked(step.default or (), (*path, "default"), names))
-        if step.default is None and given is not None and covers(given, step.cases):
-            walks[-1].facts = None
-        return self._branches(names, before, under, *walks)
+            way = state.where(told, true=True)
+            ways.append(self.steps(steps, (*path, "cases", value), way))
+        other = state.where(told, true=False)
+        if step.default is not None:
+            ways.append(self.steps(step.default, (*path, "default"), other))
+        elif given is None or not covers(given, step.cases):
+            ways.append(other)
+        ends = self._join(state, ways, told.read)
+        return "" if step.default is None else ends
 
-    def _walked(
-        self, steps: Sequence[doc.StepModel], path: Path, names: Layered[ScopedName]
-    ) -> Walk:
-        """Check a branch, with what is known behind it."""
-        walk = self.steps(steps, path, names)
-        walk.facts = self._watch.facts
-        return walk
-
-    def _branches(
-        self,
-        names: Layered[ScopedName],
-        before: Facts,
-        under: Fields,
-        *walks: Walk,
-        absent: str = BRANCH,
+    def _join(
+        self, state: FlowState, ways: Sequence[FlowState], under: Fields, why: str = BRANCH
     ) -> str:
-        """Join the names that branches leave: of those that go on."""
-        ways = [(each.facts, each.ends) for each in walks if each.facts is not None]
-        self._watch.join(before, ways, under, absent)
-        for walk in walks:
-            for name, known in walk.names.own.items():
-                there = names.get(name)
-                if there is None:
-                    names[name] = known
-                elif there != known:
-                    names[name] = ScopedName(there.path, None, there.variable)
-                    if known.path is not None and known.path != there.path:
-                        self._given.pop(known.path, None)  # reading it reads either
-        return "every branch ends" if all(each.ends for each in walks) else ""
+        """Go on after branches."""
+        for place in state.join(ways, under, why):
+            self._given.pop(place, None)  # reading its name reads either
+        return "every branch ends" if all(each.ends for each in ways) else ""
 
-    def loop(self, step: doc.ForStep, path: Path, names: Layered[ScopedName]) -> None:
+    def loop(self, step: doc.ForStep, path: Path, state: FlowState) -> None:
         """`for`."""
-        items = self._typed(step.items, (*path, "in"), names, recorded=True)
-        item = ScopedName((*path, "for"), items_of(items))
-        inner = names.inner({step.item: item})
-        where = self._truth(step.where, (*path, "where"), inner)
-        self._watch.decides(where, step.do)
-        self._watch.recorded(self._reader.template(step.key, (*path, "key"), inner))
+        items = self._typed(step.items, (*path, "in"), state, recorded=True)
+        field = self._watch.field(step.items)
+        source = None if field is None else state.names.get(field[0], ScopedName())
+        item = ScopedName(
+            (*path, "for"),
+            items_of(items),
+            declared=source is not None and source.declared,
+        )
+        state.forget(times_set(step.do))
+        body = state.inner({step.item: item})
+        where = self._truth(step.where, (*path, "where"), body)
+        self._watch.recorded(where, step.do)
+        self._watch.recorded(self._reader.template(step.key, (*path, "key"), body))
+        told = self._watch.condition(step.where)
         self._loops.append(Loop(step.parallel is not None, self._scoping.copied[path]))
-        before = self._watch.enter(step.item, step.items, step.where, step.do)
-        walk = self.steps(step.do, (*path, "do"), inner)
+        body = self.steps(step.do, (*path, "do"), body.where(told, true=True))
         self._loops.pop()
-        each = self._typed(step.collect, (*path, "collect"), walk.names, json=True, nested=True)
-        self._watch.leave(before, step)
+        each = self._typed(step.collect, (*path, "collect"), body, json=True, nested=True)
+        if step.parallel is None:
+            state.leave(body, self._watch.fields(step.items) | told.read)
         if each is not None and step.on_failure == "continue":
             each = either(each, {"type": "object", "properties": {"error": ERROR}})
-        self._result(step, path, names, None if step.collect is None else listed(each))
+        self._result(step, path, state, None if step.collect is None else listed(each))
 
     def _typed(
         self,
         value: Any,
         path: Path,
-        names: Names,
+        state: FlowState,
         *,
         recorded: bool = False,
         json: bool = False,
@@ -525,7 +491,7 @@ class FlowLint:
 
         json: it goes into JSON that others read; nested: what stands in its members does.
         """
-        reads = self._reader.template(value, path, names)
+        reads = self._reader.template(value, path, state)
         if recorded:
             self._watch.recorded(reads)
         if json:
@@ -560,49 +526,32 @@ class FlowLint:
         mend = self._findings.expression(path, meant or None)
         self._findings.add(rules.UNFIT, path, said, mend=mend)
 
-    def _truth(self, value: Any, path: Path, names: Names) -> Reads:
+    def _truth(self, value: Any, path: Path, state: FlowState) -> Reads:
         """Check a condition."""
-        reads = self._reader.template(value, path, names)
+        reads = self._reader.template(value, path, state)
         if is_expression(value):
             self._typed_as("true or false", value, path, type_of(value, path, reads))
         return reads
 
-    def attempt(self, step: doc.TryStep, path: Path, names: Layered[ScopedName]) -> str:
+    def attempt(self, step: doc.TryStep, path: Path, state: FlowState) -> str:
         """`try`."""
-        before = self._watch.facts
-        under = self._watch.under(None, step.attempt, step.catch)
-        self._watch.facts = before.unchanged()
-        self._watch.trying += 1
-        tried = self._walked(step.attempt, (*path, "try"), names)
-        self._watch.trying -= 1
-        self._watch.facts = self._watch.caught(before, step)
-        hidden = {
-            name: each
-            for name, each in tried.names.own.items()
-            if name not in names and name != step.error
-        }  # seen by `catch`, which may give them again
-        again = {name: ScopedName(each.path, None, variable=True) for name, each in hidden.items()}
-        caught = names.inner({step.error: ScopedName(schema=ERROR), **again})
-        walk = self._walked(step.catch, (*path, "catch"), caught)
-        walk.names = names.inner(
-            {
-                name: hidden.get(name, each) if each.path is None or each.variable else each
-                for name, each in walk.names.since(names).items()
-                if name != step.error or name in names
-            }
-        )
-        return self._branches(names, before, under, tried, walk, absent=TRIED)
+        start = state.inner()
+        tried = self.steps(step.attempt, (*path, "try"), replace(start.inner(), tried=True))
+        start.forget(times_set(step.attempt))
+        start.join([tried.inner(), start.inner()], NONE, TRIED)
+        error = {step.error: ScopedName(schema=ERROR)}
+        caught = self.steps(step.catch, (*path, "catch"), start.inner(error))
+        caught.names.own.pop(step.error, None)
+        return self._join(state, [tried, caught], NONE, TRIED)
 
-    def assign(self, step: doc.SetStep, path: Path, names: Layered[ScopedName]) -> None:
+    def assign(self, step: doc.SetStep, path: Path, state: FlowState) -> None:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
             once = self._sets[name] == 1  # else nothing is known of it where it is read
-            given = self._typed(value, place, names, json=True, nested=once)
-            there = names.get(name)
-            known = ScopedName(place, given if once else None, variable=True)
-            self._watch.assigned(name, value, names)
-            self._give(names, name, known)
+            given = self._typed(value, place, state, json=True, nested=once)
+            there = state.names.get(name)
+            self._watch.assigned(name, value, place, given if once else None, state)
             if there is None or there.path is None:
                 self._given[place] = (name, "the variable")
             if self._loops and name in self._loops[-1].copied:
@@ -612,26 +561,26 @@ class FlowLint:
                 )
                 self._findings.add(rules.LOST, place, said, key=True)
 
-    def code(self, step: doc.CodeStepModel, path: Path, names: Layered[ScopedName]) -> None:
+    def code(self, step: doc.CodeStepModel, path: Path, state: FlowState) -> None:
         """`code`."""
-        inputs = {str(at[-1]): given for at, given in self.plain(step, path, names).items()}
+        inputs = {str(at[-1]): given for at, given in self.plain(step, path, state).items()}
         check_code(step, path, self._calls, self._findings)
         given = None if step.id is None else returned(step.code, inputs, self._given_by)
         if given == NULL and "return" not in step.code:
             said = f"this code returns nothing, so {step.id!r} is always null; end it by `return …`"
             self._findings.add(rules.CODE, (*path, "code"), said)
         if step.on_failure == "ignore":
-            self._result(step, path, names, or_null(given), IGNORED)
+            self._result(step, path, state, or_null(given), IGNORED)
         else:
             self._result(
-                step, path, names, given, "" if given is None else "its code may return None"
+                step, path, state, given, "" if given is None else "its code may return None"
             )
 
     def _given_by(self, action: str) -> Schema | None:
         shape, _ = self._calls.look("action", action)
         return None if shape is None else shape.output
 
-    def call(self, step: doc.CallStep, path: Path, names: Layered[ScopedName]) -> None:
+    def call(self, step: doc.CallStep, path: Path, state: FlowState) -> None:
         """`call`."""
         if len(path) == 4 and step.call in self._results.endless:
             said = (
@@ -639,20 +588,20 @@ class FlowLint:
             )
             said += "never ends; put the call under an `if`"
             self._findings.add(rules.ENDLESS, (*path, "call"), said)
-        self.plain(step, path, names)
+        self.plain(step, path, state)
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
         absent = IGNORED if step.on_failure == "ignore" else absent
-        self._result(step, path, names, given, absent)
+        self._result(step, path, state, given, absent)
 
-    def wait(self, step: doc.WaitStep, path: Path, names: Layered[ScopedName]) -> None:
+    def wait(self, step: doc.WaitStep, path: Path, state: FlowState) -> None:
         """`wait`."""
-        self.plain(step, path, names)
-        self._signal(step.wait, (*path, "wait"), names)
+        self.plain(step, path, state)
+        self._signal(step.wait, (*path, "wait"), state.names)
         choices = self._choices.get(step.wait)
         absent = "nobody may answer in time" if step.on_timeout == "continue" else ""
         given = answer_of_links(choices) if choices else None
-        self._result(step, path, names, or_null(given) if absent else given, absent)
+        self._result(step, path, state, or_null(given) if absent else given, absent)
 
     @cached_property
     def _waits(self) -> dict[str, list[Path]]:
@@ -684,9 +633,9 @@ class FlowLint:
                 found.setdefault(each.links, {}).update(dict.fromkeys(each.choices))
         return {name: list(choices) for name, choices in found.items()}
 
-    def links(self, step: doc.LinksStep, path: Path, names: Layered[ScopedName]) -> None:
+    def links(self, step: doc.LinksStep, path: Path, state: FlowState) -> None:
         """`links`."""
-        self.plain(step, path, names)
+        self.plain(step, path, state)
         waited = self._waits.get(step.links)
         place, mend = (*path, "links"), None
         said = f"no step waits for {step.links!r}; write `wait: {step.links}`, where it is needed"
@@ -702,11 +651,11 @@ class FlowLint:
             said = ""
         if said:
             self._findings.add(rules.NO_SIGNAL, place, said, mend=mend)
-        self._result(step, path, names, texts(*step.choices))
+        self._result(step, path, state, texts(*step.choices))
 
-    def state(self, step: doc.StateStep, path: Path, names: Layered[ScopedName]) -> None:
+    def state(self, step: doc.StateStep, path: Path, state: FlowState) -> None:
         """`state`."""
-        found = self.plain(step, path, names)
+        found = self.plain(step, path, state)
         value, default = found.get(("value",), NULL), found.get(("default",), NULL)
         match step.state:
             case "get":
@@ -716,12 +665,12 @@ class FlowLint:
                 given = value
             case "delete":
                 given = NULL
-        self._result(step, path, names, given)
+        self._result(step, path, state, given)
 
-    def paired(self, step: doc.PairedStep, path: Path, names: Layered[ScopedName]) -> None:
+    def paired(self, step: doc.PairedStep, path: Path, state: FlowState) -> None:
         """`paired`."""
-        self.plain(step, path, names)
-        self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
+        self.plain(step, path, state)
+        self._result(step, path, state, either(TEXT, NULL), "it may be paired with none")
 
     def _referred(self, part: doc.StepModel, path: Path) -> None:
         """Check the flows and pairs that a step names."""
@@ -734,7 +683,7 @@ class FlowLint:
         if name not in known:
             self._findings.add_unknown(rules.NO_SUCH, f"there {there}", name, known, path)
 
-    def stop(self, step: doc.StopStep, path: Path, names: Layered[ScopedName]) -> None:
+    def stop(self, step: doc.StopStep, path: Path, state: FlowState) -> None:
         """`stop`."""
         if isinstance(step.stop, bool):
             self.told.answers.append(NULL)
@@ -749,7 +698,7 @@ class FlowLint:
                     "the trigger `answer: result`"
                 )
                 self._findings.add(rules.NO_ANSWER, (*place, "reply"), said, key=True)
-            answer = self.plain(step, path, names).get(("stop", "answer"), NULL)
+            answer = self.plain(step, path, state).get(("stop", "answer"), NULL)
             given = NULL if step.stop.ignore is not None else answer
             self.told.answers.append(given if step.stop.reply is None else None)
 
@@ -759,7 +708,7 @@ class FlowLint:
         known = {each.name for each in (shape.inputs if shape else None) or ()}
         return "answer" not in known or self._flow.inputs.get("answer", "accepted") != "accepted"
 
-    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[ScopedName]) -> None:
+    def go_on(self, step: doc.ContinueStep, path: Path, state: FlowState) -> None:
         """`continue_with`."""
         if self._flow.trigger in ("instance.deploy", "instance.teardown"):
             message = (
@@ -767,12 +716,10 @@ class FlowLint:
                 "flow with `wait: false`, and continue there"
             )
             self._findings.add(rules.MISPLACED, path, message)
-        self.plain(step, path, names)
+        self.plain(step, path, state)
 
 
-_CHECKS: dict[
-    type[doc.StepModel], Callable[[FlowLint, Any, Path, Layered[ScopedName]], str | None]
-] = {
+_CHECKS: dict[type[doc.StepModel], Callable[[FlowLint, Any, Path, FlowState], str | None]] = {
     doc.ActionStep: FlowLint.action,
     doc.IfStep: FlowLint.branch,
     doc.SwitchStep: FlowLint.switch,

@@ -22,6 +22,8 @@ from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, In
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record, within
+from halflap.lowcode.lint.state import FlowState
+from halflap.lowcode.lint.watch import Watch
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
@@ -105,7 +107,7 @@ class TemplateReader:
     """Reads templates. `read` collects where the names that are read were given, `config` its fields.
 
     `given` are all names that are given anywhere in the flow, so that one that is not in scope can
-    be told from one that is misspelt. `heard` is called with each expression.
+    be told from one that is misspelt.
     """
 
     def __init__(
@@ -114,7 +116,6 @@ class TemplateReader:
         config: set[str],
         given: Mapping[str, Path] | None = None,
         notes: Notes | None = None,
-        heard: Callable[[Read, Names], None] | None = None,
     ) -> None:
         self.findings = findings
         self.read: set[Path] = set()
@@ -122,13 +123,20 @@ class TemplateReader:
         self.notes = notes
         self.unread: list[tuple[Path, Callable[[], None]]] = []
         """Places that give a name, and what to report where nothing reads it."""
+        self.watch = Watch(findings)
         self._given = given or {}
-        self._heard = heard
 
     def template(
-        self, value: Any, path: Path, names: Names, *, secrets: bool = False, takes: Taken = "value"
+        self,
+        value: Any,
+        path: Path,
+        state: FlowState,
+        *,
+        secrets: bool = False,
+        takes: Taken = "value",
     ) -> Reads:
         """Check the expressions of a template, whose whole value is of a sort; gives them."""
+        names = state.names
         if self.notes is not None:
             self.notes.note(path, names)
         found: dict[Path, Read] = {}
@@ -152,8 +160,7 @@ class TemplateReader:
             for problem in inference.problems:
                 self._problem(each, problem, names)
             foreign = self._habit(each, names)
-            if self._heard is not None:
-                self._heard(each, names)
+            self.watch.counted(each, state)
             read = each.expression.names()
             if not foreign and all(name.path[0] in names for name in read):
                 for inside in inference.at_hand:

@@ -6,29 +6,34 @@ from typing import Any
 
 from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import instead_of
+from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
 from halflap.lowcode.lint.reader import TemplateReader
 from halflap.lowcode.lint.rules import suggest
 from halflap.lowcode.lint.scope import ScopedName
+from halflap.lowcode.lint.state import FlowState
 from halflap.lowcode.routing import ONES_OWN
 from halflap.lowcode.source import Path
 
 
 def check_preprocess(
-    document: Document, name: str, calls: Calls, reader: TemplateReader, common: Names
+    document: Document,
+    name: str,
+    calls: Calls,
+    reader: TemplateReader,
+    common: Layered[ScopedName],
 ) -> None:
     """Check one pre-process flow."""
     part = document.preprocess[name]
     path: Path = ("preprocess", name)
     event = check_trigger(part, path, calls, reader, Examples(document), common)
-    names: Names = {**common, "event": ScopedName(schema=event)}
-    reader.template(part.sender, (*path, "sender"), REQUEST)
+    names = common.inner({"event": ScopedName(schema=event)})
+    reader.template(part.sender, (*path, "sender"), FlowState(REQUEST))
     if part.shared:
-        names = {name: each for name, each in names.items() if name not in ONES_OWN}
+        names = Layered({name: each for name, each in names.items() if name not in ONES_OWN})
     always: int | None = None
     for at, route in enumerate(part.routes):
         place = (*path, "routes", at)
@@ -45,7 +50,7 @@ def check_preprocess(
             reader.findings.add_unknown(rules.NO_SUCH, said, route.flow, flows, (*place, "flow"))
         _check_field(document, route.config, (*place, "config"), reader)
         for key in ("when", "event", "customer", "config", "instance", "ignore"):
-            reader.template(getattr(route, key), (*place, key), names)
+            reader.template(getattr(route, key), (*place, key), FlowState(names))
 
 
 def _check_field(

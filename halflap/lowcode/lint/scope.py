@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from halflap.lowcode.lint.conditions import NONE, Fields
 from halflap.lowcode.source import Path
 
 Schema = Mapping[str, Any]
@@ -28,11 +29,18 @@ MOST_FORMS = 50
 
 @dataclass(frozen=True, slots=True)
 class ScopedName:
-    """A name in scope: where it is given (None for the flow's own), the schema of its value."""
+    """A name in scope: where it is given (None for the flow's own), the schema of its value.
+
+    absent: why it may be null, "" where it may not. declared: its schema is one that is declared, so
+    that its fields may be null where that says so. rests: the paths that decide what it is.
+    """
 
     path: Path | None = None
     schema: Schema | None = None
     variable: bool = False
+    absent: str = ""
+    declared: bool = True
+    rests: Fields = NONE
 
 
 def record(*fields: str) -> Schema:
@@ -223,3 +231,26 @@ def _add_forms(schema: Schema, found: list[Schema], depth: int) -> None:
         return
     for each in choices:
         _add_forms(carried(each, schema), found, depth + 1)
+
+
+def nullable(schema: Schema) -> bool:
+    """Return whether a schema says that a value may be null."""
+    return any(each.get("type") == "null" for each in forms_of(schema, nulls=True))
+
+
+def takes_null(schema: Schema) -> bool:
+    """Return whether null fits, or may."""
+    for each in forms_of(schema, nulls=True):
+        chosen = choices_of(each)
+        if None in chosen or (each.get("type") in (None, "null") and not chosen):
+            return True
+    return False
+
+
+def covers(schema: Schema, values: Collection[Any]) -> bool:
+    """Return whether these are all the values that there can be."""
+    for each in forms_of(schema, nulls=True):
+        chosen = choices_of(each) or ([True, False] if each.get("type") == "boolean" else [])
+        if not chosen or not all(one in values for one in chosen):
+            return False
+    return True

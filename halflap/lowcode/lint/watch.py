@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from halflap.errors import ExpressionError
@@ -11,21 +11,17 @@ from halflap.lowcode.expressions.reads import paths_read
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, holds
+from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, Reads, leaves
-from halflap.lowcode.lint.nulls import Facts, GivenName, Null, joined, nullable, takes_null
-from halflap.lowcode.lint.reader import names_given, times_set
 from halflap.lowcode.lint.rules import Findings
-from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.scope import Schema, ScopedName, takes_null
 from halflap.lowcode.lint.shapes import InputShape
+from halflap.lowcode.lint.state import FlowState, Null
 from halflap.lowcode.lint.templates import parts
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression, parsed
 
-BRANCH = "its step is in a branch that may not be taken"
-TRIED = "its step is in a `try`, which may fail before it"
-IGNORED = "its step may fail, and that is ignored"
 _HARMLESS = (
     doc.LogStep, doc.SetStep, doc.ThrowStep, doc.IfStep, doc.SwitchStep, doc.ForStep, doc.TryStep
 )  # fmt: skip
@@ -36,21 +32,11 @@ _CHANGES = (
 
 
 class Watch:
-    """The facts about a flow's values at the current place of a walk: `facts`."""
+    """Finds what values do at places of a flow's walk, by the state there."""
 
     def __init__(self, findings: Findings) -> None:
-        self.facts = Facts()
         self._findings = findings
         self._changing: set[str] = set()
-        self.trying = 0
-        """The number of `try` steps that would catch a failure here."""
-
-    # Where the walk goes ------------------------------------------------------------------------
-
-    def filtered(self, value: Any) -> None:
-        """Begin where a filter has let the event pass, whatever it asks for."""
-        read = self.fields(value)
-        self.facts = self.facts.where(Holds(asked=read, read=read), true=True)
 
     def condition(self, value: Any) -> Holds:
         """Return a condition's facts about what it reads."""
@@ -59,11 +45,15 @@ class Watch:
 
     def chosen(self, value: Any) -> Holds:
         """Return the facts about a `switch`'s value, in its cases."""
-        tree = self._tree(value)
-        field, read = None if tree is None else field_of(tree), self.fields(value)
+        field, read = self.field(value), self.fields(value)
         if field is not None:
             return Holds(true=frozenset((field,)), read=read)
         return Holds(asked=read, read=read)
+
+    def field(self, value: Any) -> Field | None:
+        """Return the path that a value is, where it is nothing but names."""
+        tree = self._tree(value)
+        return None if tree is None else field_of(tree)
 
     def fields(self, value: Any) -> Fields:
         """The paths that a template reads."""
@@ -73,70 +63,18 @@ class Watch:
             found |= NONE if tree is None else paths_read(tree)
         return found
 
-    def under(self, value: Any, *branches: Sequence[doc.StepModel]) -> Fields:
-        """Return what decides the results of branches: what is read, and what they name and set."""
-        names = (name for each in branches for name in names_given(each, ()))
-        return self.fields(value) | frozenset((name,) for name in names)
-
-    def join(
-        self, before: Facts, ways: Sequence[tuple[Facts, str]], under: Fields, why: str = BRANCH
+    def assigned(
+        self, name: str, value: Any, path: Path, schema: Schema | None, state: FlowState
     ) -> None:
-        """Go on after branches: those that have not ended."""
-        going = [facts for facts, ends in ways if not ends]
-        every = len(going) == len(ways)
-        self.facts = joined(before, going or [facts for facts, _ in ways], why, under, every=every)
-
-    def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.StepModel]) -> Facts:
-        """Go into a loop; gives the facts for the first step after it, so far."""
-        before = self.facts
-        before.forget(*times_set(body))
-        self.facts = before.where(self.condition(where), true=True)
-        tree = self._tree(items)
-        field = None if tree is None else field_of(tree)
-        source = None if field is None else self.facts.given.get(field[0], GivenName(declared=True))
-        self.facts.give(item, GivenName(declared=source is not None and source.declared))
-        return before
-
-    def leave(self, before: Facts, step: doc.ForStep) -> None:
-        """Go on after a loop, whose body was gone through once or never."""
-        body, self.facts = self.facts, before
-        if step.parallel is not None:
-            return
-        under = self.under(step.items, step.do) | self.fields(step.where)
-        again = {
-            name: each
-            for name, each in body.given.since(before.given).items()
-            if name in before.given
-        }
-        body.given = before.given.inner(again)
-        self.facts = joined(before, [before.unchanged(), body], BRANCH, under, every=True)
-
-    def caught(self, before: Facts, step: doc.TryStep) -> Facts:
-        """Return the facts where a `try` has failed, of what it may have done so far."""
-        start = before.unchanged()
-        start.forget(*times_set(step.attempt))
-        under = self.under(None, step.attempt, step.catch)
-        ways = [start.unchanged(), self.facts]
-        made = joined(start, ways, TRIED, under, every=True, base=before)
-        made.give(step.error, GivenName(declared=True))
-        return made
-
-    # What steps give ----------------------------------------------------------------------------
-
-    def result(self, name: str, schema: Schema | None, why: str, *, declared: bool) -> None:
-        """A step has given its result; `why` it may be null where its schema says that it may."""
-        absent = why if schema is None or nullable(schema) else ""
-        self.facts.give(name, GivenName(absent, declared))
-
-    def assigned(self, name: str, value: Any, names: Names) -> None:
-        """A variable was set."""
+        """Give a variable its value."""
         tree = self._tree(value)
         why = "it is set to null" if value is None else ""
-        if tree is not None and (found := self.facts.of(tree, names)) is not None:
+        if tree is not None and (found := state.null_of(tree)) is not None:
             source = ".".join(found.field)
             why = f"it is set to what `{source}` gives, and there {found.why}"
         read = self.fields(value)
-        self.facts.give(name, GivenName(why, rests=self.facts.closure(read)))
+        rests = state.closure(read)
+        state.give(name, ScopedName(path, schema, True, why, declared=False, rests=rests))
         if any(map(self._changes, read)):
             self._changing.add(name)
 
@@ -149,7 +87,7 @@ class Watch:
         value: Any,
         path: Path,
         reads: Reads,
-        names: Names,
+        state: FlowState,
     ) -> None:
         """An input is given a template, of which these are the expressions."""
         wanted = input.schema()
@@ -162,18 +100,18 @@ class Watch:
                 continue
             inside = ".".join([input.name, *map(str, leaf.path[len(path) :])])
             said = f"{called}: the input {inside}"
-            self._told(reads[leaf.path], names, said, required=leaf.required)
+            self._told(reads[leaf.path], state, said, required=leaf.required)
 
-    def text(self, what: str, reads: Reads, names: Names) -> None:
+    def text(self, what: str, reads: Reads, state: FlowState) -> None:
         """Something has to be a text, or a number."""
         for read in reads.values():
-            self._told(read, names, f"`{what}`", required=True)
+            self._told(read, state, f"`{what}`", required=True)
 
-    def _told(self, read: Read, names: Names, what: str, *, required: bool) -> None:
-        found = self.facts.of(read.expression.tree, names)
-        if found is None or self.trying or not (found.whole or required):
+    def _told(self, read: Read, state: FlowState, what: str, *, required: bool) -> None:
+        found = state.null_of(read.expression.tree)
+        if found is None or state.tried or not (found.whole or required):
             return
-        message = f"{what} {self._said(found, names)}"
+        message = f"{what} {self._said(found, state.names)}"
         self._findings.add(rules.NULL, read.path, message, at=found.at)
 
     def _said(self, found: Null, names: Names) -> str:
@@ -190,37 +128,31 @@ class Watch:
             return ""
         return f" (line {self._findings.source.key(known.path).line})"
 
-    def counted(self, read: Read, names: Names) -> None:
+    def counted(self, read: Read, state: FlowState) -> None:
         """Find `$count` of what may be null: null is one value, and nothing is none."""
         if "$count" not in read.expression.text:
             return
-        for node, facts in _counts(read.expression.tree, self.facts):
-            found = facts.of(node, names)
+        for node, there in _counts(read.expression.tree, state):
+            found = there.null_of(node)
             if found is None or not found.whole:
                 continue
             name, text = ".".join(found.field), read.expression.text
-            said = f"$count(…) is 1 where {name} is null: {found.why}{self._line(found, names)}; "
+            said = f"$count(…) is 1 where {name} is null: {found.why}{self._line(found, state.names)}; "
             said += f"write $count($list({name})), which is 0 there"
             meant = text[: found.at] + f"$list({name})" + text[found.at + len(name) :]
             whole = text.startswith(name, found.at) and node.kind == "path"
             mend = self._findings.expression(read.path, meant if whole else None)
             self._findings.add(rules.NULL, read.path, said, at=found.at, mend=mend)
 
-    def recorded(self, reads: Reads) -> None:
-        """Note that what is read here decides what is recorded."""
+    def recorded(self, reads: Reads, *branches: Sequence[doc.StepModel]) -> None:
+        """Note that what is read here decides what is recorded; with branches: which steps are done,
+        of which such as leave no record are left alone.
+        """
         for read in reads.values():
             for name in read.expression.names():
-                if self._changes(name.path):
+                if self._changes(name.path) and (not branches or _leaves_record(branches)):
                     said = f"{name} {_CHANGES}"
                     self._findings.add(rules.ATTEMPT, read.path, said, at=name.offset)
-
-    def decides(self, reads: Reads, *branches: Sequence[doc.StepModel]) -> None:
-        """Note that what is read here decides which steps are done; such as leave no record are
-        left alone.
-        """
-        done = (each for steps in branches for _, each in every(steps))
-        if not all(isinstance(each, _HARMLESS) for each in done):
-            self.recorded(reads)
 
     def _changes(self, path: Sequence[str]) -> bool:
         if path and path[0] == "execution":
@@ -238,25 +170,30 @@ class Watch:
             return None
 
 
-def _counts(node: Node | None, facts: Facts) -> Iterator[tuple[Node, Facts]]:
-    """Yield what is counted in an expression, with the facts there; what a path leads to is left out."""
+def _leaves_record(branches: Iterable[Sequence[doc.StepModel]]) -> bool:
+    done = (each for steps in branches for _, each in every(steps))
+    return not all(isinstance(each, _HARMLESS) for each in done)
+
+
+def _counts(node: Node | None, state: FlowState) -> Iterator[tuple[Node, FlowState]]:
+    """Yield what is counted in an expression, with the state there; what a path leads to is left out."""
     if node is None:
         return
     left, right, other = node.left, node.right, node.other
     if node.kind == "call" and left and (left.kind, left.value) == ("variable", "count"):
-        yield from ((each, facts) for each in node.items[:1])
+        yield from ((each, state) for each in node.items[:1])
     elif node.kind == "apply" and right and (right.kind, right.value) == ("variable", "count"):
-        yield from ((each, facts) for each in (left,) if each)
+        yield from ((each, state) for each in (left,) if each)
     beside = {"and": True, "or": False}.get(str(node.value)) if node.kind == "binary" else None
     guarded = left is not None and (beside is not None or node.kind == "condition")
-    then = facts.where(holds(left), true=beside is not False) if left and guarded else facts
-    yield from _counts(left, facts)
+    then = state.where(holds(left), true=beside is not False) if left and guarded else state
+    yield from _counts(left, state)
     yield from _counts(right, then)
     if other is not None:
         yield from _counts(
-            other, facts.where(holds(left), true=False) if left and guarded else facts
+            other, state.where(holds(left), true=False) if left and guarded else state
         )
     for each in node.items[: 1 if node.kind == "path" else None]:
-        yield from _counts(each, facts)
+        yield from _counts(each, state)
     for part in (part for pair in node.pairs for part in pair):
-        yield from _counts(part, facts)
+        yield from _counts(part, state)
