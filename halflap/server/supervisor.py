@@ -110,7 +110,9 @@ class Supervisor:
             self.argv, start_new_session=True, preexec_fn=partial(die_with, os.getpid())
         )
         self._tell()
-        return self._process.wait()
+        code = self._process.wait()
+        self._process = None  # who asks from now on asks the next one
+        return code
 
     def _log(self, event: str, **about: Any) -> None:
         import structlog

@@ -23,10 +23,21 @@ sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1
 """
 
 
-async def supervised(program: str, **more: int) -> asyncio.subprocess.Process:
+ASKED_AS_IT_STARTS_AGAIN = """
+import os, signal, subprocess
+start, starts = subprocess.Popen, []
+def asked(*args, **more):
+    starts.append(start(*args, **more))
+    if len(starts) == 2: os.kill(os.getpid(), signal.SIGTERM)
+    return starts[-1]
+subprocess.Popen = asked
+"""
+
+
+async def supervised(program: str, before: str = "") -> asyncio.subprocess.Process:
     """A supervisor over a server that is this program."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SUPERVISED, program, stdout=asyncio.subprocess.PIPE, **more
+        sys.executable, "-c", before + SUPERVISED, program, stdout=asyncio.subprocess.PIPE
     )
 
 
@@ -110,6 +121,21 @@ while True: time.sleep(60)
     assert await line_of(process) == "up"
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
+
+
+async def test_being_asked_while_a_server_is_started_again_reaches_that_one(tmp_path: Path) -> None:
+    notes = tmp_path / "starts"
+    program = f"""
+import os, pathlib, time
+notes = pathlib.Path({str(notes)!r})
+if not notes.exists():
+    notes.touch()
+    os._exit({AGAIN})
+time.sleep(60)
+"""
+    process = await supervised(program, ASKED_AS_IT_STARTS_AGAIN)
+    async with asyncio.timeout(8):  # less than its patience
+        assert await process.wait() == 0
 
 
 async def test_a_second_time_of_asking_ends_the_server_at_once() -> None:
