@@ -34,6 +34,7 @@ decimals = st.decimals(allow_nan=False, allow_infinity=False).filter(
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | decimals | texts,
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=30,
 )
 
 
