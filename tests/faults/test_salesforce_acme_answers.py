@@ -39,6 +39,10 @@ FAULTS: dict[str, dict[str, Any]] = {
 """The faults of a request. Only after the last of them has a person to run the move again."""
 
 
+SAMPLED = pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+"""Of the requests of a move, every third goes wrong, and other ones in each test; all in the soak."""
+
+
 def from_now(at: int) -> list[int]:
     """Return the request at a place and all after it: one that is refused once is made again."""
     return list(range(at, FAR))
@@ -146,18 +150,20 @@ class Ward:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("app", ["salesforce", "acme"])
+@SAMPLED
 async def test_whichever_request_goes_wrong_both_apps_end_as_they_should(
-    tmp_path: Path, apps: Apps, app: str, fault: str, note: Note
+    tmp_path: Path, apps: Apps, app: str, fault: str, every: int, note: Note
 ) -> None:
+    first_place = list(FAULTS).index(fault) % every
     async with host_on(tmp_path / "store") as (host, _):
         first, second = await versions(host, project(tmp_path / "project"))
         ward = Ward(host, apps, first, second, app, **FAULTS[fault])
         counts = await ward.counted()
-        lives = [await ward.born(at) for at in range(max(counts))]
+        lives = [await ward.born(at) for at in range(first_place, max(counts), every)]
         met = 0
         for move, count in zip(ward.moves, counts, strict=True):
             in_this = await ward.all_of(lives, move)
-            assert in_this >= count
+            assert in_this >= len(range(first_place, count, every))
             met += in_this
             for life in lives:
                 held, wanted = await apps.held(life.place), await ward.wanted(life, move)
@@ -186,14 +192,16 @@ async def test_a_deploy_flow_that_does_not_ensure_its_webhook_ends_with_two_of_i
 
 @pytest.mark.parametrize("then", ["downgrade", "disable"])
 @pytest.mark.parametrize("app", ["salesforce", "acme"])
+@SAMPLED
 async def test_an_upgrade_that_failed_half_way_may_be_given_up(
-    tmp_path: Path, apps: Apps, app: str, then: str
+    tmp_path: Path, apps: Apps, app: str, then: str, every: int
 ) -> None:
     async with host_on(tmp_path / "store") as (host, _):
         both = await versions(host, project(tmp_path / "project"))
         ward = Ward(host, apps, *both, app, **FAULTS["it fails for good"])
         counts = await ward.counted()
-        lives = [await ward.born(at) for at in range(counts[1])]
+        first_place = (then == "disable") % every
+        lives = [await ward.born(at) for at in range(first_place, counts[1], every)]
         move = ward.downgrade if then == "downgrade" else ward.disable
 
         async def given_up(life: Life) -> None:
@@ -214,8 +222,9 @@ async def test_an_upgrade_that_failed_half_way_may_be_given_up(
             assert held == wanted, f"{then} after {app} refused request {life.at}"
 
 
+@SAMPLED
 async def test_a_flow_that_hears_of_something_else_no_longer_hears_of_the_former(
-    tmp_path: Path, apps: Apps
+    tmp_path: Path, apps: Apps, every: int
 ) -> None:
     folder = project(tmp_path / "project")
     async with host_on(tmp_path / "store") as (host, _):
@@ -245,7 +254,7 @@ async def test_a_flow_that_hears_of_something_else_no_longer_hears_of_the_former
             await ward.downgrade(life)
             await settled(host, [life.instance], "active")
 
-        lives = [await ward.born(at) for at in range(needed)]
+        lives = [await ward.born(at) for at in range(0, needed, every)]
         await asyncio.gather(*map(given_up, lives))
         for life in lives:
             held, wanted = await apps.held(life.place), await ward.wanted(life, ward.downgrade)
