@@ -42,7 +42,7 @@ async def incoming(ctx: Context[Config], event: Any) -> int:
     return await book(event["id"])
 """
 LEASE = 30_000_000
-FEW = 400
+FEW = 200
 
 
 def settings_of(directory: Path, store: Store) -> dict[str, Any]:
@@ -134,7 +134,7 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
 ) -> None:
     ids = await prepare(tmp_path, store, count)
     server = await Killable.start(tmp_path, store)
-    rate = count / 6  # so slowly that three kills come before its end
+    rate = count / 4  # so slowly that three kills come before its end
     begun = await server.call("POST", "/bulks", {"where": {"state": "failed"}, "rate": rate})
     assert begun["total"] == count
     chance = random.Random(count)

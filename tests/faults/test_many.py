@@ -50,7 +50,7 @@ class Balancer:
                 if gateway.pid not in lines:  # a process that was replaced has other connections
                     lines[gateway.pid] = Line(self.world.hook(gateway, "numbered"))
                 await self._send_one(gateway, lines[gateway.pid])
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.06)
         finally:
             for each in lines.values():
                 each.close()
@@ -122,16 +122,16 @@ async def test_gateways_and_workers_are_replaced_under_load_and_nobody_notices(
     await world.activate(gateways[0])
     balancer = Balancer(world, gateways)
     async with balancer.sending():
-        await balancer.more(100)
+        await balancer.more(40)
         for each in (*gateways, *workers):
             if each in gateways:
                 balancer.open.remove(each)
             assert await each.stop() == 0, each.said()
-            await balancer.more(30)
+            await balancer.more(20)
             await each.start()
             if each in gateways:
                 balancer.open.append(each)
-            await balancer.more(100)
+            await balancer.more(40)
     states = await ended(world)
     assert balancer.acknowledged <= sink.arrived
     assert not balancer.refused
@@ -148,7 +148,7 @@ async def kill_loop(world: Many, gateways: list[Proc], workers: list[Proc], kill
     balancer = Balancer(world, gateways)
     async with balancer.sending():
         for number in range(kills):
-            await balancer.more(60)
+            await balancer.more(30)
             await asyncio.sleep(chance.uniform(0, 0.5))
             one = chance.choice(gateways if number % 2 else workers)
             if one in gateways:

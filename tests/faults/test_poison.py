@@ -31,7 +31,7 @@ async def test_what_ends_its_process_is_set_aside_and_the_rest_goes_on(
         place = server.place
         await send_poison(server)
         await server.start()
-        async with history.sending(server.urls["numbered"], 2, pause=0.02):
+        async with history.sending(server.urls["numbered"], 2, pause=0.1):
             await eventually(lambda: checker.live(place, "poison") == 0, 60)
         await eventually(lambda: lost(history, sink) == 0, 20)
         assert server.process.returncode is None

@@ -32,7 +32,7 @@ SHORT = 12.0
 DAY = timedelta(hours=26)
 DAYS_IN_SHORT = 6
 SENDERS = {"numbered": 3, "slow": 1, "ask": 1}
-PAUSE = 0.05
+PAUSE, PAUSE_IN_SHORT = 0.05, 0.15
 KEPT_DAYS = 3
 """The store holds at most what so many days brought: one that is kept, this one, and one in between."""
 TICKS = 20
@@ -101,14 +101,14 @@ class Soaked:
 
 
 @asynccontextmanager
-async def sending(world: Many, gateway: Proc) -> AsyncIterator[dict[str, History]]:
+async def sending(world: Many, gateway: Proc, pause: float) -> AsyncIterator[dict[str, History]]:
     """Senders to every kind of flow."""
     async with AsyncExitStack() as stack:
         histories: dict[str, History] = {}
         for number, (flow, senders) in enumerate(SENDERS.items()):
             history = histories[flow] = History(first=1 + number * 10_000_000)
             await stack.enter_async_context(
-                history.sending(world.hook(gateway, flow), senders, PAUSE)
+                history.sending(world.hook(gateway, flow), senders, pause)
             )
         yield histories
 
@@ -118,7 +118,8 @@ async def soak(world: Many, gateway: Proc, clock: WallClock, seconds: float, day
     await world.activate(gateway)
     sizes: list[Size] = []
     begun = time.monotonic()
-    async with sending(world, gateway) as histories:
+    pause = PAUSE if seconds > SHORT else PAUSE_IN_SHORT
+    async with sending(world, gateway, pause) as histories:
         while (passed := time.monotonic() - begun) < seconds:
             days = int(passed / day)
             clock.set(DAY * days)
