@@ -442,6 +442,38 @@ async def test_a_child_of_a_parents_replay_goes_on_where_the_child_before_failed
     assert {len(keys) for keys in keys_of(runner).values()} == {1}
 
 
+async def test_what_a_replay_between_started_goes_on_where_it_failed(runner: Runner) -> None:
+    """The grandchild was started by neither the first child nor its last replay."""
+    app = runner.app
+
+    async def pack(ctx: Context[Any], event: Any) -> Any:
+        await app.do("box")
+        return await app.do("seal")
+
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        await app.do("pick")
+        child = await ctx.start(packing, event)
+        await app.do("label")
+        return await child.result()
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return await ctx.call(shipping, event)
+
+    no = UpstreamError("no", status=422)
+    app.errors |= {"pick": [no], "label": [no], "seal": [no]}
+    packing, shipping = app.flow(pack), app.flow(ship)
+    parent = await runner.start(app.flow(flow))
+    assert (await runner.finish(parent)).state == "failed"
+    [last] = [each.id for each in await descendants(runner, parent)]
+    for _ in range(2):
+        before, last = last, await replay(runner, last)
+        await runner.engine.dismiss(before)
+        assert (await runner.finish(last)).state == "failed"
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).state == "succeeded"
+    assert Counter(app.names) == {"pick": 2, "box": 1, "label": 2, "seal": 2}
+
+
 @ON_BOTH_STORES
 @pytest.mark.parametrize("has_ended", [True, False])
 async def test_a_parents_replay_takes_the_result_of_a_childs_that_came_meanwhile(

@@ -144,7 +144,9 @@ class Family:
         """Return what became of a child, each time as a chain; None where it ended well by itself."""
         newest = max(same, key=lambda links: links[0].id)
         latest = await latest_of(self.journal, newest[-1])
-        ids = {each.id for links in same for each in links} | {latest.id}
+        known = [each for links in same for each in links]
+        # A replay between the first and the latest may have started what they have not.
+        ids = {e.id for e in [*known, latest, *await _originals(self.journal, latest)]}
         is_badly = latest.state in ENDED_BADLY
         if is_badly or latest is not newest[-1]:
             event = await self.journal.event((await self._asked(newest[0])).id)
