@@ -140,7 +140,8 @@ class Past:
     def moved(self, path: str, name: str) -> str | None:
         """Return the step in doubt, or said done, in whose place the action comes to another path."""
         for each in self._history.values():
-            if is_earlier(each) and each.name == name and each.status != "failed":
+            is_try = is_earlier(each) and not each.path.startswith(FIRST)
+            if is_try and each.name == name and each.status != "failed":
                 before = each.path.removeprefix(EARLIER)
                 if before != path and before not in self._met:
                     return before

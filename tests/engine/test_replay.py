@@ -11,8 +11,9 @@ import pytest
 
 from halflap.api.operations.replay import LeftOut, ReplayPlan, ReplayRequest
 from halflap.engine import lineage
+from halflap.engine.past import Past
 from halflap.errors import StepFailed, UpstreamError
-from halflap.model import Start, new_id, timeless
+from halflap.model import Record, Start, new_id, timeless
 from halflap.sdk.context import Context
 from halflap.store.protocol import Filter
 from tests.engine.flows import ON_BOTH_STORES, Runner
@@ -219,6 +220,13 @@ async def test_what_a_handler_did_has_a_key_that_nothing_else_gets(runner: Runne
     keys = keys_of(runner)
     assert [len(each) for each in keys.values()] == [1] * len(keys)
     assert len(set[str]().union(*keys.values())) == len(keys)
+
+
+def test_an_effect_whose_place_has_another_one_is_no_step_in_doubt_that_moved() -> None:
+    displaced = Record(-1, "~~app.do#2", "action", "app.do", "Do", "succeeded", 0, 0, b'"x"')
+    assert Past([displaced]).moved("app.do#3", "app.do") is None
+    doubt = replace(displaced, path="~app.do#2", status="retrying")
+    assert Past([displaced, doubt]).moved("app.do#3", "app.do") == "app.do#2"
 
 
 async def test_a_version_that_drops_a_step_does_nothing_behind_it_twice(runner: Runner) -> None:
