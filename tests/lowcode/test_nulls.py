@@ -121,6 +121,8 @@ def under(condition: str, then: str = USE, otherwise: str = "- log: x") -> str:
         (O + "- for: x\n  in: =event.xs\n  do:\n" + inside(USE), "o may be null"),
         ("- set: {o: a}\n- for: x\n  in: =event.xs\n  do:\n    - log: =o\n"
          "    - set: {o: null}\n- log: =o", "it is set to null"),
+        ("- if: =event.x\n  then:\n" + inside(K) + "- if: =event.x\n  then: [{log: x}]\n" + USE,
+         "its step is in a branch"),
         ("- if: =event.x\n  then: [{set: {o: a}}, {stop: true}]\n- log: =o", "its step is in a branch"),
         ("- if: =event.x\n  then: [{set: {o: a}}, {stop: true}]\n- if: =event.y\n  then:\n"
          "    - set: {o: b}\n- log: =o", "its step is in a branch"),
@@ -176,6 +178,8 @@ def test_what_a_condition_does_not_ask_for_may_be_null_under_it(condition: str) 
         O + "- try:\n" + inside(USE) + "\n  catch: [{log: x}]",
         O + "- switch: =o.kind\n  cases:\n    a:\n" + inside(USE, 6),
         # What rests on whether it is there.
+        "- if: =event.x\n  then:\n" + inside(K) + "- if: =event.x\n  then: [{log: x}]\n"
+        "  else: [{stop: true}]\n" + USE,
         O + "- set: {found: =o != null}\n- if: =found\n  then:\n" + inside(USE),
         O + "- set: {found: false}\n- if: =o != null\n  then: [set: {found: true}]\n"
         "- if: =found\n  then:\n" + inside(USE),

@@ -68,6 +68,7 @@ flows:
     steps:
       - {state: put, key: "1", value: a, scope: instance}
       - {state: put, key: =event.x, value: a, scope: integration}
+      - {state: put, key: its own, value: a}
   main:
     trigger: webhook.request
     with: {signature: github}
@@ -93,6 +94,7 @@ def known(steps: str, name: str = "it") -> Schema | None:
         ("- {id: it, call: again}", ""),
         ("- {id: it, call: chain}", "an object with paid or an object with paid, by"),
         ("- {id: it, call: odd}", ""),
+        ("- {id: one, call: maybe}\n- {id: it, call: maybe}", '"free" or null'),
         ("- {id: it, call: writes}", "null"),
         ("- {id: it, state: get, key: k}", ""),
         ("- {state: put, key: k, value: 1}\n- {id: it, state: get, key: k}", "1"),
@@ -103,6 +105,8 @@ def known(steps: str, name: str = "it") -> Schema | None:
         ("- {id: it, state: get, key: 1, scope: instance}", '"a"'),
         ("- {id: it, state: get, key: 1}", ""),
         ("- {id: it, state: get, key: z, scope: integration}", '"a"'),
+        ("- {id: it, state: get, key: its own}", ""),
+        ("- {state: put, key: k, value: 1}\n- {id: it, state: get, key: '==k'}", ""),
         ("- {id: it, state: put, key: z, value: {a: 1}}", "an object with a"),
         ("- {id: it, state: delete, key: z}", "null"),
         ("- {id: it, links: ask, choices: [yes, no]}", "an object with yes, no"),
@@ -127,6 +131,14 @@ def test_what_a_step_gives_is_said_in_words(steps: str, said: str) -> None:
         ("if a: return 'x'", '"x" or null'),
         ("if a:\n    return 'x'\nelse:\n    raise ValueError('no')", '"x"'),
         ("try:\n    return 1\nexcept ValueError:\n    pass", "1 or null"),
+        ("try:\n    return 1\nexcept ValueError:\n    return 2", "1 or 2"),
+        ("try:\n    return 1\nexcept ValueError:\n    return 2\nexcept:\n    a", "1 or 2 or null"),
+        ("try:\n    a\nexcept ValueError:\n    return 1\nelse:\n    return 2", "1 or 2"),
+        ("try:\n    a\nexcept ValueError:\n    return 1", "1 or null"),
+        ("try:\n    a\nfinally:\n    return 3", "3"),
+        ("return {1: 'a', 'n': a}", "an object with n"),
+        ("return {1: 'a', 'n': 2}['n']", ""),
+        ("return {'n': a, 'm': 2}['m']", "2"),
         ("return {'n': len(a), **a, 's': f'{a}'}", "an object with s"),
         ("return {**a, 'n': len(a)}['n']", ""),
         ("return {'n': len(a), 'b': not a}", "an object with n, b"),

@@ -17,13 +17,12 @@ from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads, leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
-from halflap.lowcode.lint.reader import members_of
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
 from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, mapping_of
 from halflap.lowcode.template import is_expression
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import wrong_part
@@ -297,15 +296,15 @@ class Calls:
     def _connected(self, owner: str) -> Mend | None:
         """Add a connection of a component to the config: beside another one, or with the first page."""
         source = self._findings.source
-        pages = members_of(source.data.get("config"))
+        pages = mapping_of(source.data.get("config"))
         if "Connect" in pages and not pages["Connect"]:
             return None
-        if any(owner in members_of(page) for page in pages.values()):
+        if any(owner in mapping_of(page) for page in pages.values()):
             return None
         written = f"{owner}: {{connection: {owner}}}"
         for page, fields in pages.items():
-            for name, field in members_of(fields).items():
-                if "connection" in members_of(field):
+            for name, field in mapping_of(fields).items():
+                if "connection" in mapping_of(field):
                     return above(source, ("config", page, name), written)
         if pages:
             return above(source, ("config", next(iter(pages))), f"Connect:\n  {written}")

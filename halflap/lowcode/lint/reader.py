@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
@@ -24,7 +24,7 @@ from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record, within
 from halflap.lowcode.lint.state import FlowState
 from halflap.lowcode.lint.watch import Watch
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, mapping_of
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 
@@ -269,8 +269,8 @@ class TemplateReader:
 
     def _config(self, names: list[str], offset: int, read: Read) -> bool:
         """Report what is read of the config by its page, or of a connection."""
-        pages = members_of(self.findings.source.data.get("config"))
-        if len(names) > 1 and names[1] in members_of(pages.get(names[0])):
+        pages = mapping_of(self.findings.source.data.get("config"))
+        if len(names) > 1 and names[1] in mapping_of(pages.get(names[0])):
             self.config.add(names[1])
             text = read.expression.text
             meant = text.replace(f"config.{names[0]}.{names[1]}", f"config.{names[1]}")
@@ -279,7 +279,7 @@ class TemplateReader:
             self._report(rules.NO_FIELD, read, offset, said, mend)
             return True
         for page in pages.values():
-            if "connection" in members_of(members_of(page).get(names[0])):
+            if "connection" in mapping_of(mapping_of(page).get(names[0])):
                 said = f"config.{names[0]} is a connection, which its actions alone see, by "
                 said += f"`connection: {names[0]}`; another value is a field of its own"
                 self._report(rules.NO_FIELD, read, offset, said)
@@ -359,11 +359,6 @@ class TemplateReader:
         self, code: str, read: Read, offset: int, said: str, mend: Mend | None = None
     ) -> None:
         self.findings.add(code, read.path, said, at=offset, mend=mend)
-
-
-def members_of(value: Any) -> dict[str, Any]:
-    """Return a mapping of a document, which may not be one yet."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def names_given(steps: Iterable[doc.StepModel], path: Path) -> dict[str, Path]:

@@ -100,9 +100,7 @@ def cell_of(flow: str, step: doc.StateStep) -> Cell | None:
     """The value that a step reads or writes, where its key is written out."""
     if isinstance(step.key, bool) or not isinstance(step.key, str | int) or is_expression(step.key):
         return None
-    key = str(step.key)
-    key = key[1:] if key.startswith("==") else key
-    return step.scope, flow if step.scope == "flow" else "", key
+    return step.scope, flow if step.scope == "flow" else "", str(step.key)
 
 
 def answer_of_links(choices: list[str]) -> Schema:

@@ -46,16 +46,15 @@ def imported(python: str) -> Integration[Any]:
     return vars(loaded(python))[variable_of(python)]
 
 
-def loaded(python: str, **others: types.ModuleType) -> types.ModuleType:
-    """A module, which may import `others` by their names; it is forgotten again, and so are they."""
+def loaded(python: str) -> types.ModuleType:
+    """A module, which is forgotten again."""
     name = f"converted_{next(_numbers)}"
     made = types.ModuleType(name)
-    sys.modules |= {name: made, **others}
+    sys.modules[name] = made
     try:
         exec(compile(python, f"{name}.py", "exec", dont_inherit=True), made.__dict__)
     finally:
-        for each in (name, *others):
-            del sys.modules[each]
+        del sys.modules[name]
     return made
 
 
