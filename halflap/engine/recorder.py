@@ -49,6 +49,10 @@ UNPROTECTED = (
     "not, or dismiss this. Where the app honours idempotency keys, "
     "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
 )
+DOUBT_OTHERWISE = (
+    "the step {!r} may have been carried out with other inputs: then {}, now {}; look at the app, then "
+    "replay on the version that it ran on (--version same), or do it all the same (--repeat)"
+)
 SAID_OTHERWISE = (
     "the step {!r} was said to be done with other inputs: then {}, now {}. Look at the app; then replay "
     "on the version that it ran on (--version same), or do it all the same (--repeat)"
@@ -142,7 +146,12 @@ class StepRecorder:
                 spec = replace(spec, asked=asked)
                 self.two_way.is_behind = True
             elif differs and in_doubt:
-                self._refuse_moved(path, path)
+                how = self._turn.start.replay
+                if how is None or not how.repeat:
+                    raise Nondeterminism(
+                        DOUBT_OTHERWISE.format(path, shortened(was), shortened(now))
+                    )
+                variant = variant_of(now)
         elif not action.pure and not past.is_next(scope, path, now):
             self._refuse_moved(path, past.moved(path, action.name))
 
@@ -175,15 +184,14 @@ class StepRecorder:
         step.log("info", f"taken as done, as {by or 'a person'} said: nothing was sent", {})
 
     def _refuse_moved(self, path: str, moved: str | None) -> None:
-        """Refuse to do what may have been done on another version, in another place or otherwise."""
+        """Refuse to do what may have been done on another version, in another place."""
         start = self._turn.start
         if moved is None or start.replay is None or not start.replay.strict:
             return
-        how = "with other inputs" if moved == path else f"as {path!r}"
         raise Nondeterminism(
-            f"the step {moved!r} may have been carried out, and this version does it again {how}: "
-            "look at the app; then replay on the version that it ran on (--version same), or repeat "
-            "it all the same (--repeat)"
+            f"the step {moved!r} may have been carried out, and this version does it again as {path!r}: "
+            "look at the app; then replay on the version that it ran on (--version same), or repeat it "
+            "all the same (--repeat)"
         )
 
     @property

@@ -255,6 +255,32 @@ async def test_a_later_step_in_doubt_stops_a_replay_as_the_first_one_did(till: T
     assert till.app.orders == ["A1", "A2"]
 
 
+async def test_another_effect_in_the_place_of_one_in_doubt_is_refused_unless_it_is_said(
+    till: Till,
+) -> None:
+    """The handler's effect is in doubt, in the place to which the way past the mended step leads."""
+    order = till.action(KeyedShop())
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        try:
+            return [await order("A1"), await order("A2")]
+        except StepFailed:
+            return await order("A9")
+
+    till.app.loses = 99
+    first = await till.runner.start(till.runner.app.flow(flow))
+    assert (await till.runner.finish(first)).state == "failed"
+    till.app.loses, till.app.honours_keys = 0, True
+    till.app.orders.clear()
+    mended = await replay(till.runner, first, ReplayRequest(done=replace(DONE, step="app.order")))
+    outcome = await till.runner.finish(mended)
+    assert (outcome.state, "carried out with other inputs" in outcome.reason) == ("failed", True)
+    assert till.app.orders == []
+    said = await replay(till.runner, mended, ReplayRequest(repeat=True))
+    assert (await till.runner.finish(said)).state == "succeeded"
+    assert till.app.orders == ["A2"]
+
+
 async def test_only_one_step_in_doubt_is_said_to_be_done(till: Till) -> None:
     order = till.action(Shop())
 
