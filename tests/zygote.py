@@ -11,6 +11,7 @@ itself has one thread only, and ended with it.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import ctypes
 import fcntl
@@ -211,6 +212,43 @@ def fork_or_exec(self: Any, args: Any, executable: Any, prepare: Any, *more: Any
 subprocess.Popen._execute_child = fork_or_exec  # type: ignore[attr-defined]
 
 
+class Waited:
+    """A process that was forked, for a loop that executes processes by itself, as uvloop does."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.kill, self.terminate = process.kill, process.terminate
+        self.send_signal = process.send_signal
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    async def wait(self) -> int:
+        """Wait until it has ended; returns its exit code."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        descriptor = os.pidfd_open(self.pid) if self.returncode is None else None
+        if descriptor is not None:
+            loop.add_reader(descriptor, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+        return self._process.wait()
+
+
+_create: Any = asyncio.create_subprocess_exec
+
+
+async def create(program: str, *words: str, **more: Any) -> Any:
+    """Do as `asyncio.create_subprocess_exec` on every loop, where nothing is piped."""
+    if is_forked((program, *words)) and subprocess.PIPE not in more.values():
+        return Waited(subprocess.Popen([program, *words], **more))  # noqa: ASYNC220
+    return await _create(program, *words, **more)
+
+
 def main(number: int, path: Sequence[str]) -> None:
     """Be the zygote of the process at the other end of a socket, or a program that it starts."""
     for each in MODULES:
@@ -220,6 +258,7 @@ def main(number: int, path: Sequence[str]) -> None:
     program, given, _zygote.way = serve(socket.socket(fileno=number))
     program.become(given)
     sys.executable = PYTHON
+    asyncio.create_subprocess_exec = create
     program.run(path)
 
 

@@ -79,3 +79,20 @@ async def test_a_program_is_killed_and_waited_for_and_so_is_what_it_starts() -> 
 def test_a_package_is_run_by_its_main_module() -> None:
     done = subprocess.run([PYTHON, "-m", "halflap", "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"halflap ")
+
+
+UVLOOP = """
+import asyncio, sys, uvloop
+
+async def main():
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", sys.argv[1])
+    print(await process.wait(), process.returncode)
+
+uvloop.run(main())
+"""
+
+
+def test_a_loop_that_executes_processes_by_itself_has_them_forked() -> None:
+    program = "import sys; sys.exit(7 if type(sys.executable) is not str else 8)"
+    done = subprocess.run([PYTHON, "-c", UVLOOP, program], capture_output=True, check=True)
+    assert done.stdout == b"7 7\n"
