@@ -44,13 +44,17 @@ def fields_of(part: type[BaseModel]) -> tuple[RoleField, ...]:
     )
 
 
+def _held(part: BaseModel, kind: type[R]) -> Iterator[tuple[RoleField, Any, R]]:
+    """Yield the fields of a role that hold anything, with it."""
+    for field in fields_of(type(part)):
+        role, value = field.role(kind), getattr(part, field.attribute)
+        if role is not None and value is not None:
+            yield field, value, role
+
+
 def blocks(step: BaseModel) -> Iterator[tuple[Path, Sequence[Any], Block]]:
     """Yield the lists of steps in a step, with where each stands in it."""
-    for field in fields_of(type(step)):
-        role = field.role(Block)
-        value: Any = None if role is None else getattr(step, field.attribute)
-        if role is None or value is None:
-            continue
+    for field, value, role in _held(step, Block):
         if isinstance(value, dict):
             for case, steps in cast("dict[Any, Sequence[Any]]", value).items():
                 yield (field.key, case), steps, role
@@ -77,11 +81,7 @@ def templates(part: BaseModel) -> Iterator[tuple[Path, Any, Asks]]:
 
 def names_given(step: BaseModel) -> Iterator[tuple[Path, str, Gives]]:
     """Yield the names that a step gives, with where each stands in it."""
-    for field in fields_of(type(step)):
-        role = field.role(Gives)
-        value: Any = None if role is None else getattr(step, field.attribute)
-        if role is None or value is None:
-            continue
+    for field, value, role in _held(step, Gives):
         if isinstance(value, str):
             yield (field.key,), value, role
         else:
@@ -93,10 +93,8 @@ def referred(step: BaseModel, to: str) -> Iterator[tuple[Path, str]]:
     """Yield the names by which a step refers to flows, pairs, actions or connections, each with its
     place in it.
     """
-    for field in fields_of(type(step)):
-        role = field.role(Refers)
-        value: Any = getattr(step, field.attribute)
-        if role is not None and role.to == to and isinstance(value, str):
+    for field, value, role in _held(step, Refers):
+        if role.to == to and isinstance(value, str):
             yield (field.key,), value
 
 
