@@ -714,6 +714,7 @@ class Failure:
     `cause` is by what failures group (store/rules/cause.py); empty in what 0.1.0 recorded.
     `in_doubt`: a request may have been carried out, and the app could not tell a second one from it.
     `step`: the path of the step of whose failure the flow failed, itself or by what it raised then.
+    `branches`: the steps of whose failures branches of it ended, a hundred at most.
     """
 
     kind: str
@@ -724,6 +725,7 @@ class Failure:
     cause: str = ""
     in_doubt: bool = False
     step: str = ""
+    branches: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

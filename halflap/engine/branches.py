@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from halflap.engine.doing import Cancelled, Steps
+from halflap.engine.failure import failed_step
 from halflap.engine.scope import StepScope, current, current_scope, escaped
 from halflap.errors import Fenced, StoreError
+from halflap.sdk.context import Settled
 from halflap.sdk.running import Suspended
 
 
@@ -47,6 +49,9 @@ async def gather(
         parent.now = max(parent.now, each.now)
         parent.lines += each.lines
     errors = [each.exception() for each in tasks if not each.cancelled()]
+    settled = [each.result() for each in tasks if not each.cancelled() and not each.exception()]
+    ended_badly = [*errors, *(each.error for each in settled if isinstance(each, Settled))]
+    steps.failed_branches |= {failed_step(each) for each in ended_badly if each is not None} - {""}
     for error in errors:
         if isinstance(error, Fenced | StoreError):
             raise error

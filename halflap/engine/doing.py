@@ -157,6 +157,8 @@ class Steps:
         self._begun: dict[str, RunningStep] = {}
         self.pauses: list[Pause] = []
         self.cancelled = False
+        self.failed_branches = set[str]()
+        """The steps of whose failures branches ended."""
 
     def found_by(self) -> Mapping[str, str]:
         """Return what support finds the execution by."""

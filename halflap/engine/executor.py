@@ -66,6 +66,8 @@ from halflap.store.rules.cause import describe_cause
 from halflap.store.rules.continuing import begins_at
 
 UNSATISFIED = timedelta(seconds=30)
+MOST_BRANCHES = 100
+"""The number of branches that a failure names."""
 MOST_TOLD = 3
 
 
@@ -176,7 +178,9 @@ class Executor:
             recorder.steps.pauses.append(Pause("later", at, failure_of(error), waits_for))
             outcome = None
         except Exception as error:
+            branches = sorted(recorder.steps.failed_branches)[:MOST_BRANCHES]
             failure = failure_of(error, turn.start.flow.flow)
+            failure = replace(failure, branches=() if failure.step else tuple(branches))
             outcome = Outcome("failed", reason_of(error, failure), failure=failure)
             news = await recorder.two_way.failed()
         finally:

@@ -57,13 +57,13 @@ def failure_of(error: BaseException, place: str = "") -> Failure:
         status=status if isinstance(status, int) else None,
         trace=trace,
         in_doubt=isinstance(error, StepFailed) and error.in_doubt,
-        step=_failed_step(error),
+        step=failed_step(error),
     )
     brought: str = getattr(error, "cause", "")
     return replace(failure, cause=brought or describe_cause(failure, place))
 
 
-def _failed_step(error: BaseException) -> str:
+def failed_step(error: BaseException) -> str:
     """Return the path of the step of whose failure an exception speaks; empty where it is none's."""
     found: BaseException | None = error
     while found is not None:

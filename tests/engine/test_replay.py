@@ -229,6 +229,44 @@ def test_an_effect_whose_place_has_another_one_is_no_step_in_doubt_that_moved() 
     assert Past([displaced, doubt]).moved("app.do#3", "app.do") == "app.do#2"
 
 
+async def test_a_branch_that_failed_behind_its_handler_goes_on_where_it_failed(
+    runner: Runner,
+) -> None:
+    """The flow fails by its own word, so that only the branch says of which step it ended."""
+    app = runner.app
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        async def make(name: str) -> Any:
+            try:
+                await app.do(f"order {name}")
+            except StepFailed:
+                await app.do(f"alarm {name}")
+                raise
+            return await app.do(f"label {name}")
+
+        async def instead() -> Any:
+            try:
+                return await app.do("first supplier")
+            except StepFailed:
+                return await app.do("other supplier")
+
+        await instead()
+        found = await ctx.gather(["a", "b"], make, settle=True)
+        if not all(each.ok for each in found):
+            raise ValueError("some did not end well")
+        return "all"
+
+    no = UpstreamError("no", status=422)
+    app.errors |= {"order a": [no, no], "first supplier": [no]}
+    last = await runner.start(runner.app.flow(flow))
+    for _ in range(2):
+        assert (await runner.finish(last)).state == "failed"
+        last = await replay(runner, last)
+    assert (await runner.finish(last)).state == "succeeded"
+    once = ("first supplier", "other supplier", "alarm a", "label a", "order b", "label b")
+    assert Counter(app.names) == {"order a": 3, **dict.fromkeys(once, 1)}
+
+
 async def test_a_version_that_drops_a_step_does_nothing_behind_it_twice(runner: Runner) -> None:
     """All are steps of one action, so that those behind it come to other places."""
     app, mended = runner.app, False

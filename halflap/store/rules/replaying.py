@@ -65,11 +65,14 @@ def caught_steps(steps: Sequence[Record], failure: Failure | None) -> list[Recor
     """Return the steps that failed, and behind which the flow did more: it had caught that.
 
     Not the one of whose failure the execution failed in the end. Where it failed of none, but by the
-    flow's own word, that may be about branches which ended with a failure: these are none of them.
+    flow's own word, that may be about branches which ended with a failure: those of which they did are
+    none of them.
     """
     failed = [e for e in steps if e.status == "failed" and not is_earlier(e) and e.path != GUARD]
     last = [each for each in failed if failure is not None and _failed_by(failure, each)]
     by_word = failure is not None and not last and failure.kind not in CUT_SHORT
+    if by_word and failure is not None:
+        last = [each for each in failed if each.path in failure.branches]
     effects = [each for each in steps if not is_earlier(each) and is_effect(each)]
 
     def went_on(step: Record) -> bool:
