@@ -173,16 +173,18 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
         limits=stored.limits,
         parked=(await journal.parked()).get(stored.id, 0),
         quota=traffic.quota,
-        failed=failed_calls(await journal.causes(recent), stored.component),
+        failed=failed_calls(
+            await journal.causes(recent),
+            await operations.connections.kinds.component_of(stored),
+        ),
     )
 
 
 def failed_calls(causes: Iterable[CauseGroup], component: str) -> dict[str, int]:
     """Return how many executions failed of calls to a component's app, by HTTP status."""
-    app = component.partition(":")[0].rpartition(".")[2]  # of a type in a version, the module
     counts: Counter[str] = Counter()
     for each in causes:
         failure = each.failure
-        if failure is not None and failure.status and f" at {app}." in failure.cause:
+        if failure is not None and failure.status and f" at {component}." in failure.cause:
             counts[str(failure.status)] += each.count
     return dict(counts.most_common())

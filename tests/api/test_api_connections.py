@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from halflap.sdk.redact import LONGEST
+from tests.api.conftest import ORDERS, SHOP
 
 
 def draft(world: Any, **changes: Any) -> dict[str, Any]:
@@ -432,8 +433,12 @@ async def test_another_way_in_replaces_the_one_before_with_its_secrets(
     assert untested.json["status"] == "working"
 
 
-async def test_a_working_connection_shows_the_calls_that_failed(world: Any) -> None:
-    await world.publish()
+@pytest.mark.parametrize("component", ["shop", "another_than_its_module"])
+async def test_a_working_connection_shows_the_calls_that_failed(
+    world: Any, component: str
+) -> None:
+    source = SHOP.replace('Component("shop"', f'Component("{component}"')
+    await world.publish(world.packed("orders:integration", {"orders.py": ORDERS, "shop.py": source}))
     instance = await world.instance()
     world.shop.broken = True
     for id in ("1", "2"):

@@ -77,6 +77,13 @@ class Kinds:
             "no target of any integration; deploy one whose config has it"
         )
 
+    async def component_of(self, stored: StoredConnection) -> str:
+        """Return the name of the component whose actions call the app of a stored connection."""
+        if ":" not in stored.component:
+            return stored.component
+        kind = await self.named(stored.component)
+        return "" if kind is None else kind._component
+
     async def named(self, component: str) -> Kind | None:
         """Return the connection type `module:Class` of a version that matters now."""
         return await anext(self._published(component), None)
