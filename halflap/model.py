@@ -922,8 +922,8 @@ class Execution:
 class CauseGroup:
     """Failed executions of one cause: how many, the first and the last, and where they are.
 
-    `first_at` is when the first of all that are kept failed: those, too, that are outside of the period,
-    or were dismissed or replayed since. `example` is the last one's id, `failure` its failure; `flows`
+    `first_at` is when the first of them failed: before the period, too, and of a replay, when what it
+    replays failed of that cause. `example` is the last one's id, `failure` its failure; `flows`
     and `instances` are their names and ids, up to a few of each; `instance_count` and `customer_count`
     count all of these.
     """

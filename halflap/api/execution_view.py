@@ -56,7 +56,7 @@ class CauseView(View):
     """The error's class, where it was raised, the HTTP status, the message without ids and values."""
     count: int
     first_at: Time
-    """When the first of all of this cause failed: before the period, too, or if it was replayed since."""
+    """When the first of them failed: before the period, too; of a replay, when what it replays did."""
     last_at: Time
     example: str
     """The newest of them."""

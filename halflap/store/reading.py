@@ -63,8 +63,12 @@ SELECT found.*, example.failure FROM (
 ORDER BY found.count DESC, found.cause
 """
 FIRST = """
-SELECT cause, min(ended_at) FROM executions WHERE {where} AND state = 'failed' AND cause IN ({causes})
-GROUP BY 1
+WITH RECURSIVE found (cause, ended_at, replay_of) AS (
+    SELECT cause, ended_at, replay_of FROM executions
+    WHERE {where} AND state = 'failed' AND cause IN ({causes})
+    UNION ALL SELECT found.cause, before.ended_at, before.replay_of FROM found
+    JOIN executions AS before ON before.id = found.replay_of AND before.cause = found.cause
+) SELECT cause, min(ended_at) FROM found GROUP BY 1
 """
 COUNT = "SELECT state, count(*) FROM executions"
 OF_BULK = "id BETWEEN ? AND ? AND replay LIKE ?"
@@ -145,7 +149,7 @@ def claim(row: Any, event: Event, history: Iterable[Record]) -> Claim:
 
 def first_of(which: Filter) -> Filter:
     """Return the filter of all that failed among which is the first of a cause."""
-    return replace(which, states=("failed",), dead_letters=False, since=None, until=None)
+    return replace(which, since=None, until=None)
 
 
 def cause_group(row: Any, first: Mapping[str, Micros]) -> CauseGroup:

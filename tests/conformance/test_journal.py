@@ -1231,12 +1231,21 @@ async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status
     assert [each.count for each in await journal.causes(Filter(states=("failed",)))] == [3, 1]
     assert await listed(cause=first.cause, dead_letters=True) == [1, 0]
 
-    # The first of a cause is known after it was replayed, and outside of the period.
+    # One that was dismissed is not the first of those that are open; outside of a period, one is.
     await journal.dismiss(ids[0])
     [left, _] = await journal.causes(Filter(dead_letters=True))
-    assert (left.count, left.first_at) == (1, ends[0])
+    assert (left.count, left.first_at) == (1, ends[1])
     [late, _] = await journal.causes(Filter(states=("failed",), since=ends[1]))
     assert (late.count, late.first_at) == (2, ends[0])
+
+    # The first of a cause is known after it was replayed, and has failed again.
+    again = replace(start(flow("cus_a"), execution=new_id("exe", now=clock.now)), replay_of=ids[1])
+    claim = await running(journal, again)
+    clock.move(SECOND)
+    failure = Failure("UpstreamError", "answered 503 for order 1", status=503)
+    await journal.end(claim.lease, [], [], Outcome("failed", "x", failure=failure))
+    [left] = [e for e in await journal.causes(Filter(dead_letters=True)) if e.cause == first.cause]
+    assert (left.count, left.first_at, left.last_at) == (1, ends[1], clock.now)
 
 
 async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: StandingClock):

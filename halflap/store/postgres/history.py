@@ -48,7 +48,13 @@ SELECT coalesce(cause, ''), count(*), min(ended_at), max(ended_at), max(id),
     count(DISTINCT instance), count(DISTINCT customer)
 FROM ({places}) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
 """
-FIRST = "SELECT cause, min(ended_at) FROM ({places}) AS found WHERE cause = ANY(%s) GROUP BY 1"
+FIRST = """
+WITH RECURSIVE found AS (
+    SELECT cause, ended_at, replay_of FROM ({places}) AS own WHERE cause = ANY(%s)
+    UNION ALL SELECT found.cause, before.ended_at, before.replay_of FROM found
+    JOIN history AS before ON before.id = found.replay_of AND before.cause = found.cause
+) SELECT cause, min(ended_at) FROM found GROUP BY 1
+"""
 FAILURES = """
 SELECT id, failure FROM letters WHERE id = ANY(%(ids)s)
 UNION ALL SELECT id, failure FROM history WHERE id = ANY(%(ids)s)
@@ -151,8 +157,8 @@ class PostgresHistory:
         for place, where, more in _places(which):
             if place != "executions":
                 selects.append(
-                    f"SELECT cause, ended_at, id, flow, instance, customer FROM {place}"  # noqa: S608
-                    f" WHERE {where} AND state = 'failed'"
+                    "SELECT cause, ended_at, id, flow, instance, customer, replay_of"
+                    f" FROM {place} WHERE {where} AND state = 'failed'"
                 )
                 values += more
         if not selects:
