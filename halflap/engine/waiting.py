@@ -20,7 +20,9 @@ from halflap.sdk.running import Suspended
 from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import cause_text
 
-ASK_AGAIN: Micros = 30_000_000
+SOONEST: Micros = 1_000_000
+LONGEST: Micros = 30_000_000
+"""How soon, and at the latest, the end of a child is looked for that does not tell of it."""
 FULL = "its customer's limit: too many executions are queued to start another"
 
 
@@ -170,7 +172,8 @@ class Waits:
             outcome = Outcome("failed", "it is no longer kept")
         now = self._turn.now()
         if outcome is None:
-            return StepResult(pending, pause=Pause("later", now + ASK_AGAIN, waiting_for=said))
+            pause = min(max(now - pending.started_at, SOONEST), LONGEST)  # as long as it has waited
+            return StepResult(pending, pause=Pause("later", now + pause, waiting_for=said))
         return self._woken(of_outcome(replace(pending, ended_at=now), child, outcome))
 
     def _woken(self, record: Record) -> StepResult:

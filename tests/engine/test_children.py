@@ -19,6 +19,7 @@ from halflap.sdk.trigger import Ignore
 from halflap.store.protocol import Filter
 from tests.engine.flows import ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import waits
+from tests.replays import descendants, replay
 
 
 class Parcel(Model):
@@ -345,3 +346,29 @@ async def test_a_parents_failure_groups_with_its_childs_and_its_reason_has_no_ke
     assert len(reasons) == 1
     [group] = await runner.engine.journal.causes(Filter(dead_letters=True))
     assert (group.count, group.flows) == (4, ("flow", "reject"))
+
+
+async def test_a_parent_goes_on_soon_after_the_childs_replay_that_it_waits_for(
+    runner: Runner,
+) -> None:
+    app = runner.app
+
+    async def inner(ctx: Context[Any], event: Any) -> str:
+        await app.do("first")
+        await ctx.sleep(timedelta(seconds=3))
+        return "slept"
+
+    called = app.flow(inner)
+
+    async def outer(ctx: Context[Any], event: Any) -> str:
+        return await ctx.call(called, event)
+
+    app.errors["first"] = [UpstreamError("gone", status=404)]
+    parent = await runner.start(app.flow(outer))
+    assert (await runner.finish(parent)).state == "failed"
+    [child] = await descendants(runner, parent)
+    of_child = await replay(runner, child.id)
+    again = await replay(runner, parent, after=0)
+    assert (await runner.finish(again)).result == b'"slept"'
+    ends = [(await runner.execution(each)).ended_at or 0 for each in (of_child, again)]
+    assert ends[1] - ends[0] <= 3_000_000  # as long again as the child took, at most
