@@ -492,6 +492,8 @@ class BulkView(View):
     do: BulkVerb
     state: BulkState
     total: int
+    """The number that was selected as it began: `done`, `refused`, and those that no longer needed it,
+    as a child that the replay of its parent runs again."""
     done: int
     refused: int
     refusals: list[RefusalView]

@@ -321,6 +321,10 @@ def bulk_lines(output: Output, bulk: BulkView) -> None:
             output.line(f"    {each.id}  ", (each.why, "yellow"))
         if bulk.do == "upgrade" and bulk.done:
             output.note(("  to go back: ", "dim"), output.command(f"halflap bulks back {bulk.id}"))
+    if bulk.state == "succeeded" and (rest := bulk.total - bulk.done - bulk.refused) > 0:
+        since = "replayed or dismissed since, or run again by the replay of what started them"
+        why = f": {since}" if bulk.do == "replay" else ""
+        output.line(f"  {rest:,} no longer needed it{why}")
     started_lines(output, bulk)
 
 

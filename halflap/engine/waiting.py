@@ -22,7 +22,7 @@ from halflap.store.rules.cause import cause_text
 
 SOONEST: Micros = 1_000_000
 LONGEST: Micros = 30_000_000
-"""How soon, and at the latest, the end of a child is looked for that does not tell of it."""
+"""The shortest and the longest pause between looks for the end of a child that does not tell of it."""
 FULL = "its customer's limit: too many executions are queued to start another"
 
 

@@ -434,11 +434,11 @@ async def test_another_way_in_replaces_the_one_before_with_its_secrets(
 
 
 @pytest.mark.parametrize("component", ["shop", "another_than_its_module"])
-async def test_a_working_connection_shows_the_calls_that_failed(
-    world: Any, component: str
-) -> None:
+async def test_a_working_connection_shows_the_calls_that_failed(world: Any, component: str) -> None:
     source = SHOP.replace('Component("shop"', f'Component("{component}"')
-    await world.publish(world.packed("orders:integration", {"orders.py": ORDERS, "shop.py": source}))
+    await world.publish(
+        world.packed("orders:integration", {"orders.py": ORDERS, "shop.py": source})
+    )
     instance = await world.instance()
     world.shop.broken = True
     for id in ("1", "2"):

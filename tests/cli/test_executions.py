@@ -16,6 +16,7 @@ from halflap.api.execution_view import (
     LeftOutView,
     OverwritingView,
     PlanView,
+    RefusalView,
     WaitView,
 )
 from halflap.cli.bulk import bulk_lines, plan_lines
@@ -166,3 +167,11 @@ def test_a_bulk_that_has_ended_says_how_its_replays_ended(
     said = capsys.readouterr()
     assert "its replays: 2 succeeded, 1 failed" in said.out
     assert "halflap executions list --bulk blk_1 --failed" in said.err
+    assert "no longer needed it" not in said.out
+    refusals = [RefusalView(id="exe_1", why="gone")]
+    more = {"total": 8, "refused": 1, "refusals": refusals}
+    bulk_lines(Output(), bulk.model_copy(update=more))
+    out = capsys.readouterr().out
+    assert "replayed 3 of 8" in out
+    assert "1 could not be:" in out
+    assert "4 no longer needed it: replayed or dismissed since, or run again by" in out

@@ -157,7 +157,7 @@ class PostgresHistory:
         for place, where, more in _places(which):
             if place != "executions":
                 selects.append(
-                    "SELECT cause, ended_at, id, flow, instance, customer, replay_of"
+                    "SELECT cause, ended_at, id, flow, instance, customer, replay_of"  # noqa: S608
                     f" FROM {place} WHERE {where} AND state = 'failed'"
                 )
                 values += more
