@@ -460,3 +460,24 @@ def test_a_lookup_that_wants_what_the_action_has_not_is_refused() -> None:
 
     with pytest.raises(DefinitionError, match=r"its lookup takes name"):
         Component("shop").action(lookup=by_name)(order)
+
+
+async def test_a_refused_parent_names_the_part_of_a_chain_that_failed(till: Till) -> None:
+    action = till.action(Shop())
+
+    async def chain(ctx: Any, event: Any) -> Any:
+        if event["part"] < 3:
+            await ctx.continue_with({"part": event["part"] + 1})
+        return await action("A1")
+
+    async def outer(ctx: Any, event: Any) -> Any:
+        return await ctx.call(called, {"part": 1})
+
+    till.app.loses = 1
+    called = till.runner.app.flow(chain)
+    parent = await till.runner.start(till.runner.app.flow(outer))
+    assert (await till.runner.finish(parent)).state == "failed"
+    [failed] = [e for e in await descendants(till.runner, parent) if e.state == "failed"]
+    plan = await plan_of(till.runner, parent)
+    assert isinstance(plan, LeftOut)
+    assert (failed.link, failed.id in plan.why) == (2, True), plan.why

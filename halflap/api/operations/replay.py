@@ -212,8 +212,11 @@ def decide_replay(
         if each.kind == "call" and each.failure is not None and each.failure.in_doubt:
             if any(each.failure.where in ids for ids in mended):  # its result is taken
                 continue
+            called_before = [e for e in material.children.values() if each.failure.where in e.ids]
+            last = [e.ran.execution for e in called_before if not e.ran.digest]  # of its chain
+            failed = next(filter(None, last), each.failure.where)
             return LeftOut(
-                f"it would run {each.failure.where} again, of which a step may have been carried out: "
+                f"it would run {failed} again, of which a step may have been carried out: "
                 "look at the app first; then say what its call would have returned, where it was done "
                 "(--done), or `repeat` (--repeat) to do it again"
             )
