@@ -204,9 +204,7 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
 
 async def work(start: Path, project: Project, workbench: Workbench, screen: Screen) -> None:
     """Bring the project to the server, and every change of its files after that."""
-    await workbench.open()
     root = project.root
-    screen.line((f"Watching {root}. Ctrl-C stops.", "dim"))
 
     def matters(_: Change, path: str) -> bool:
         whole = Path(path)
@@ -216,14 +214,25 @@ async def work(start: Path, project: Project, workbench: Workbench, screen: Scre
             return False
         return name == ENVIRONMENT or (not name.startswith(".") and name.endswith(WATCHED))
 
-    async for changes in awatch(root, watch_filter=matters, debounce=400, step=50):
-        names = sorted({Path(path).relative_to(root).as_posix() for _, path in changes})
-        screen.note(f"changed: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}")
-        try:
-            changed = Project.read(start)
-            await workbench.refresh(changed)
-        except DefinitionError as error:
-            workbench.stays(error)
+    changes = awatch(root, watch_filter=matters, debounce=400, step=50)
+    coming = asyncio.ensure_future(anext(changes))
+    try:
+        await asyncio.sleep(
+            0
+        )  # from now on it watches: a file may be saved while the project opens
+        await workbench.open()
+        screen.line((f"Watching {root}. Ctrl-C stops.", "dim"))
+        while True:
+            names = sorted({Path(path).relative_to(root).as_posix() for _, path in await coming})
+            coming = asyncio.ensure_future(anext(changes))
+            screen.note(f"changed: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}")
+            try:
+                changed = Project.read(start)
+                await workbench.refresh(changed)
+            except DefinitionError as error:
+                workbench.stays(error)
+    finally:
+        coming.cancel()
 
 
 def interrupted(stop: asyncio.Event) -> None:

@@ -5,14 +5,16 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from halflap.cli.dev import LOOPBACK, settings_of
+from halflap.cli.dev import LOOPBACK, settings_of, work
 from halflap.cli.new import new
 from halflap.cli.project import Project
+from halflap.cli.screen import Screen
 from halflap.cli.test import run_tests
 from halflap.server.address import ServerAddress
 from tests.zygote import PYTHON
@@ -239,6 +241,27 @@ async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file
         await dev.shows("refused with 415: ")
         await dev.shows(r"tick +← tick +exe_")
     assert dev.process.returncode == 0
+
+
+async def test_a_file_that_is_saved_while_the_project_opens_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.py").write_text(STOCK)
+    noticed = asyncio.Event()
+
+    class Slow:
+        async def open(self) -> None:
+            (tmp_path / ".env").write_text("SHOP_API_KEY=k\n")
+            await asyncio.sleep(0.1)
+
+        async def refresh(self, project: Project) -> None:
+            noticed.set()
+
+    workbench: Any = Slow()
+    working = asyncio.create_task(work(tmp_path, Project.read(tmp_path), workbench, Screen()))
+    async with asyncio.timeout(10):
+        await noticed.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
 
 
 async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(project):
