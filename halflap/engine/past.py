@@ -51,6 +51,8 @@ class Past:
                 self._by_scope.setdefault(scope_of(path), []).append(each.path)
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in history if each.seq >= 0}
+        self.has_copies = any(each.seq < 0 for each in history)
+        """True of a replay that took something over."""
         self.keeps_copies = EARLIER + GUARD in self._history
         """True if what is copied stands, though the flow goes on from newer values."""
 

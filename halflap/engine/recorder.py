@@ -119,12 +119,14 @@ class StepRecorder:
             or (asked is not None and bool(asked.id)),
         )
 
-        inputs, unless_same = await record_inputs(action, arguments), ""
-        now, past = await self.steps.without_secrets(inputs), self.steps.past
-        variant = "" if action.pure else self.steps.variant(path, now)
+        inputs, variant, unless_same = await record_inputs(action, arguments), "", ""
         in_doubt = unprotected = False
         said: Record | None = None
-        if not action.pure and (earlier := past.earlier(path)) is not None:
+        past, now = self.steps.past, b""
+        if again := past.has_copies and not action.pure:
+            now = await self.steps.without_secrets(inputs)
+            variant = self.steps.variant(path, now)
+        if again and (earlier := past.earlier(path)) is not None:
             was = await self.steps.without_secrets(earlier.inputs or b"{}")
             differs, in_doubt = was != now, earlier.status == "retrying"
             unprotected = earlier.failure is not None and earlier.failure.in_doubt
@@ -152,7 +154,7 @@ class StepRecorder:
                         DOUBT_OTHERWISE.format(path, shortened(was), shortened(now))
                     )
                 variant = variant_of(now)
-        elif not action.pure and not past.is_next(scope, path, now):
+        elif again and not past.is_next(scope, path, now):
             self._refuse_moved(path, past.moved(path, action.name))
 
         async def run() -> Any:
