@@ -24,9 +24,21 @@ from halflap.api.execution_view import (
 )
 from halflap.api.view import PauseView
 from halflap.cli import twoway
-from halflap.cli.output import Output, Part, ago, clean, inline, quoted, state, took, version, when
+from halflap.cli.output import (
+    Output,
+    Part,
+    ago,
+    clean,
+    inline,
+    quoted,
+    size,
+    state,
+    took,
+    version,
+    when,
+)
 from halflap.cli.pauses import told
-from halflap.cli.screen import own_place, plain_places, size
+from halflap.cli.screen import own_place, plain_places
 from halflap.model import ENDED, failure_text
 
 OWN = ("same", "current")

@@ -72,7 +72,7 @@ class Past:
         known = self._history.get(path)
         if known is None or known.seq >= 0:
             return False
-        if path in scope.spare or self._is_made(known):
+        if self._is_made(known):
             return self._fits(known, inputs)
         for expected in scope.recorded[scope.position :]:
             if expected in (path, EARLIER + path):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from uuid import UUID, uuid5
 
 from pydantic import SecretStr
@@ -49,13 +49,9 @@ UNPROTECTED = (
     "not, or dismiss this. Where the app honours idempotency keys, "
     "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
 )
-DOUBT_OTHERWISE = (
-    "the step {!r} may have been carried out with other inputs: then {}, now {}; look at the app, then "
-    "replay on the version that it ran on (--version same), or do it all the same (--repeat)"
-)
-SAID_OTHERWISE = (
-    "the step {!r} was said to be done with other inputs: then {}, now {}. Look at the app; then replay "
-    "on the version that it ran on (--version same), or do it all the same (--repeat)"
+OTHERWISE = (
+    "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
+    "that it ran on (--version same), or do it all the same (--repeat)"
 )
 COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
@@ -135,9 +131,7 @@ class StepRecorder:
             unless_same = f"\0by {self._turn.start.execution}"
             if said is not None:
                 if differs:
-                    raise Nondeterminism(
-                        SAID_OTHERWISE.format(path, shortened(was), shortened(now))
-                    )
+                    self._refuse_otherwise(path, "was said to be done", was, now)
             elif differs and asked is not None and asked.id:
                 # An app that knows the key refuses it with another body.
                 variant = variant_of(now)
@@ -150,9 +144,7 @@ class StepRecorder:
             elif differs and in_doubt:
                 how = self._turn.start.replay
                 if how is None or not how.repeat:
-                    raise Nondeterminism(
-                        DOUBT_OTHERWISE.format(path, shortened(was), shortened(now))
-                    )
+                    self._refuse_otherwise(path, "may have been carried out", was, now)
                 variant = variant_of(now)
         elif again and not past.is_next(scope, path, now):
             self._refuse_moved(path, past.moved(path, action.name))
@@ -184,6 +176,10 @@ class StepRecorder:
         by = replay.done.get(step.path) if replay else None
         assert step.log is not None
         step.log("info", f"taken as done, as {by or 'a person'} said: nothing was sent", {})
+
+    def _refuse_otherwise(self, path: str, how: str, was: bytes, now: bytes) -> NoReturn:
+        """Refuse to do what was done, or may have been, with other inputs than then."""
+        raise Nondeterminism(OTHERWISE.format(path, how, shortened(was), shortened(now)))
 
     def _refuse_moved(self, path: str, moved: str | None) -> None:
         """Refuse to do what may have been done on another version, in another place."""

@@ -26,6 +26,8 @@ class Family:
     journal: Journal
     execution: Execution
     _started: dict[str, list[Execution]] = field(default_factory=dict[str, list[Execution]])
+    _latest: dict[str, Execution] = field(default_factory=dict[str, Execution])
+    """The latest runs of children, by their ids."""
 
     async def material(self) -> ReplayMaterial:
         """Return what its replay is decided from, but for its own replays."""
@@ -127,23 +129,20 @@ class Family:
         for root, same in by_root.items():
             if (ran := await self._ran(same)) is not None:
                 ids = frozenset(links[0].id for links in same)
-                found[root] = ChildBefore(ids, ran, await self._in_doubt(ran))
+                found[root] = ChildBefore(ids, ran, self._in_doubt(ran))
         return found
 
-    async def _in_doubt(self, ran: RanBefore) -> str:
+    def _in_doubt(self, ran: RanBefore) -> str:
         """Return the replay in doubt among what a child's next run would go on from; empty for none."""
-        for each in sorted(reruns_of({"": ran})):
-            found = await self.journal.execution(each)
-            if found is None or found.replay_of is None or found.failure is None:
-                continue
-            if found.failure.in_doubt:
-                return found.id
-        return ""
+        runs = [self._latest[each] for each in sorted(reruns_of({"": ran}))]
+        replays = [each for each in runs if each.replay_of is not None]
+        return next((e.id for e in replays if e.failure and e.failure.in_doubt), "")
 
     async def _ran(self, same: Sequence[Sequence[Execution]]) -> RanBefore | None:
         """Return what became of a child, each time as a chain; None where it ended well by itself."""
         newest = max(same, key=lambda links: links[0].id)
         latest = await latest_of(self.journal, newest[-1])
+        self._latest[latest.id] = latest
         known = [each for links in same for each in links]
         # A replay between the first and the latest may have started what they have not.
         ids = {e.id for e in [*known, latest, *await _originals(self.journal, latest)]}

@@ -198,14 +198,6 @@ def decide_replay(
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
-    kept = started_by(copied)
-    for each in material.children.values() if request.repeat else ():
-        if each.in_doubt and each.ids.isdisjoint(kept):
-            return LeftOut(
-                f"{each.in_doubt} replayed what it started and may have carried out a step, which "
-                "would be repeated, too: say of that one whether it was done (--done, --repeat), then "
-                "replay this one, which takes its result"
-            )
     mended = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
     still_open = open_tries(tries, copied)
     for each in still_open:
@@ -226,6 +218,13 @@ def decide_replay(
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
     own = [e for e in material.descendants if e.parent == execution.id]
     kept = started_by(copied)
+    for each in material.children.values() if request.repeat else ():
+        if each.in_doubt and each.ids.isdisjoint(kept):
+            return LeftOut(
+                f"{each.in_doubt} replayed what it started and may have carried out a step, which "
+                "would be repeated, too: say of that one whether it was done (--done, --repeat), then "
+                "replay this one, which takes its result"
+            )
     children = children_again(material.children, kept, takes_mended=start == "failed")
     chain, link = position_in_chain(execution)
     return ReplayPlan(

@@ -42,7 +42,7 @@ SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
 """
 """The settings of a session; one that hangs, in a transaction, a lock or a statement, is ended.
 
-What is large is compressed by lz4 where the server was built with it: a quarter of the CPU of `pglz`.
+What is large is compressed by lz4 where the server was built with it, as that takes far less CPU.
 """
 
 

@@ -370,7 +370,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def _share_commit(self, item: Acceptance | Writing, size: int) -> None:
         """Have an item written with others; a large one only with its like, which nobody else waits for.
 
-        The database compresses what is large, which takes it up to a third of a second for 6 MB.
+        The database compresses what is large within the transaction.
         """
         await (self._gathering_large if size > LARGE else self._gathering).post(item)
 

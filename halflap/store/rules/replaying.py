@@ -38,13 +38,14 @@ def copied_steps(
         return ()
     said = {each.path for each in tries if each.status == "succeeded"}
     caught = [each for each in caught_steps(steps, failure) if EARLIER + each.path not in said]
+    stays = {each.path for each in caught}
     failed = {
         child
         for each in steps
         if each.kind == "call"
         and each.status == "failed"
         and each.failure is not None
-        and each not in caught
+        and each.path not in stays
         and not is_earlier(each)
         and EARLIER + each.path not in said
         # Version 0.1.0 wrote the child's id at the beginning of the message.
@@ -73,13 +74,23 @@ def caught_steps(steps: Sequence[Record], failure: Failure | None) -> list[Recor
     by_word = failure is not None and not last and failure.kind not in CUT_SHORT
     if by_word and failure is not None:
         last = [each for each in failed if each.path in failure.branches]
-    effects = [each for each in steps if not is_earlier(each) and is_effect(each)]
+    below: dict[str, int] = {}  # the last effect in a scope and those below it, and in it alone
+    within: dict[str, int] = {}
+    for each in steps:
+        if not is_earlier(each) and is_effect(each):
+            for scope in scopes_of(each.path):
+                below[scope] = max(below.get(scope, each.seq), each.seq)
+            scope = scope_of(each.path)
+            within[scope] = max(within.get(scope, each.seq), each.seq)
 
     def went_on(step: Record) -> bool:
-        behind = [e for e in effects if e.seq > step.seq and _is_behind(step.path, e)]
-        return any(not by_word or e.path.startswith(scope_of(step.path)) for e in behind)
+        behind = [below.get(scope_of(step.path), step.seq)]
+        if not by_word:
+            behind += [within.get(scope, step.seq) for scope in scopes_of(step.path)]
+        return max(behind) > step.seq
 
-    return [each for each in failed if each not in last and went_on(each)]
+    done_anew = {each.path for each in last}
+    return [each for each in failed if each.path not in done_anew and went_on(each)]
 
 
 def _failed_by(failure: Failure, step: Record) -> bool:
@@ -153,6 +164,11 @@ def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool
 def scope_of(path: str) -> str:
     """The scope of a step's path: all up to its last slash."""
     return path[: path.rfind("/") + 1]
+
+
+def scopes_of(path: str) -> list[str]:
+    """The scopes that a step is in: its own, and those around that."""
+    return ["", *(path[: at + 1] for at, letter in enumerate(path) if letter == "/")]
 
 
 def open_tries(tries: Sequence[Record], copied: Sequence[Record]) -> list[Record]:
