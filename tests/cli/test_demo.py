@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from halflap.cli.demo.stage import Checks
-from halflap.cli.demo.story import follows
+from halflap.cli.demo.story import examples, follows
+from tests.world import EXAMPLES
 
 
+def test_a_clone_publishes_its_own_examples() -> None:
+    """From the wheel, the whole demo is run with each commit (`tests/house/test_wheel.py`)."""
+    assert examples().samefile(EXAMPLES)
+
+
+@pytest.mark.soak
 def test_the_demo_passes_from_a_clone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "halflap", "demo"]
     done = subprocess.run(

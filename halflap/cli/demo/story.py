@@ -64,6 +64,12 @@ class DemoCustomer:
         return self.instances[TWO_WAY]
 
 
+def examples() -> Path:
+    """Return the folder of the examples: in an installed package, or in a clone."""
+    inside, beside = Path(__file__).parent / "examples", Path(__file__).parents[3] / "examples"
+    return inside if inside.is_dir() else beside
+
+
 async def run_demo(*, keep: bool) -> int:
     """Run every act; return the exit code."""
     directory = Path(tempfile.mkdtemp(prefix="halflap-demo-"))
@@ -378,8 +384,7 @@ class Story:
 
     async def publish(self, module: str, expect: str | None = None) -> Any:
         """Pack an example and publish it."""
-        inside, beside = Path(__file__).parent / "examples", Path(__file__).parents[3] / "examples"
-        bundle = pack(inside if inside.is_dir() else beside, f"{module}:integration")
+        bundle = pack(examples(), f"{module}:integration")
         query = {"target": "production", "expect": expect}
         return await self.api.post("/api/versions", data=bundle.to_bytes(), **query)
 
