@@ -476,13 +476,18 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
             if route.path.startswith("/api/executions/{") or "{execution}" in route.path:
                 for each in executions:
                     shown = (await story.ask("GET", f"/api/executions/{each}")).json
-                    paths = [step["path"] for step in shown.get("steps", [])] or ["none"]
-                    for step in paths:
-                        path = route.path.format(execution=each, endpoint="none")
+                    path = route.path.format(execution=each, endpoint="none")
+                    paths = [step["path"] for step in shown.get("steps", [])]
+                    if not any(given.name == "step" for given in route.dependant.query_params):
+                        paths = []
+                    for step in paths or ["none"]:
                         await story.ask("GET", path, step=step)
                 continue
-            for endpoint in (url.rpartition("/")[2] for url in instance["urls"].values()):
-                path = route.path.format_map({**names, "endpoint": endpoint, "execution": "none"})
+            paths = dict.fromkeys(
+                route.path.format_map({**names, "endpoint": endpoint, "execution": "none"})
+                for endpoint in (url.rpartition("/")[2] for url in instance["urls"].values())
+            )
+            for path in paths:
                 await story.ask("GET", path, instance=instance["id"])
     recording = await story.ask("GET", f"/api/executions/{executions[0]}/recording")
     assert recording.status in (200, 404)
