@@ -42,7 +42,7 @@ bench: .venv/ready  ## W1 to W3 beside the raw group commit; STORE=postgresql; P
 
 soak: export TMPDIR ?= /tmp
 soak: setup system  ## the fault tests, long, and on a disk
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m "soak or hypothesis" $(ARGS)
 
 docs: .venv/ready  ## build the docs site into site/
 	$(BIN)/mkdocs build --strict

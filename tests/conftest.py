@@ -26,8 +26,7 @@ LONG = tuple(
     for each in (
         *("faults", "simulation", "house", "bench", "server", "gateway/test_large.py"),
         *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
-        *("engine/test_probation.py", "cli/test_migration.py"),
-        *("cli/test_demo.py", "cli/test_dev.py"),
+        *("engine/test_probation.py", "cli/test_migration.py", "cli/test_dev.py"),
     )
 )
 """Where tests are that take ten seconds and more."""
@@ -42,11 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     are off, as they measure how loaded the machine is.
     """
     plain_logs()
-    soak = config.option.markexpr == "soak"
+    soak = config.option.markexpr.startswith("soak")
     settings.register_profile(
         "suite",
         derandomize=not soak,
-        max_examples=100 if soak else 50,
+        max_examples=500 if soak else 20,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.lowcode import Components
@@ -74,7 +74,6 @@ def value_of(data: object, path: tuple[str | int, ...]) -> object:
     return data
 
 
-@settings(max_examples=80)
 @given(broken(), st.floats(0, 1), st.floats(0, 1))
 def test_no_text_and_no_place_is_too_broken_to_ask(text: str, part: float, after: float) -> None:
     analysis = analyse(text, "f.yaml", SHAPES)

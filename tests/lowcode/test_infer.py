@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -232,7 +232,6 @@ def evaluated(text: str) -> Any:
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @example("(({'sku': order.lines^(price), 'b': order}).[sku]).{'sku': sku}")
 @given(EXPRESSIONS)
 def test_an_expression_gives_what_was_inferred(text: str) -> None:
@@ -262,7 +261,6 @@ WANTED: list[Any] = [
 WANTED += [list[Line], str | None, int | str, list[str] | int]
 
 
-@settings(max_examples=100, deadline=None)
 @given(EXPRESSIONS, st.sampled_from(WANTED))
 def test_what_is_said_not_to_fit_does_not(text: str, wanted: Any) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(wanted)

@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.lowcode import Components
@@ -56,13 +56,11 @@ def broken(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=400, deadline=None)
 @given(broken())
 def test_a_broken_document_has_findings_and_no_traceback(text: str) -> None:
     linted(text)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(TEXTS), st.floats(0, 1))
 def test_a_document_that_is_cut_off_has_findings_and_no_traceback(
     document: tuple[str, str], part: float
@@ -70,7 +68,6 @@ def test_a_document_that_is_cut_off_has_findings_and_no_traceback(
     linted(document[1][: int(len(document[1]) * part)])
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="abevnt.config[](){}$=&|?:,\"'*%^~>#@<-+/ 012\n\\`", max_size=40))
 def test_any_expression_is_read_or_refused(text: str) -> None:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

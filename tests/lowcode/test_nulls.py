@@ -281,9 +281,7 @@ def probed(made: Any, path: Path, name: str) -> str:
     return written(changed)
 
 
-@settings(
-    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+@settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_a_step_of_which_it_is_told_fails_where_it_is_null(chance: Random) -> None:
     documents = Direct(chance)

@@ -292,9 +292,7 @@ async def results(text: str, event: Any, seed: int) -> list[tuple[str, Any]]:
     ]
 
 
-@settings(
-    max_examples=60, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+@settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_a_step_gives_what_was_inferred(chance: Random) -> None:
     documents = Results(chance)

@@ -247,7 +247,7 @@ def edit(draft: Draft, data: st.DataObject) -> None:
     check(before, draft.source, wanted, gone)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.data(), st.booleans())
 def test_random_edits_say_what_was_asked_for_and_lose_no_comment(
     data: st.DataObject, windows: bool

@@ -38,10 +38,7 @@ def exact(value: Any) -> Any:
             return type(value), repr(value)
 
 
-@settings(
-    max_examples=200,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, max_size=5))
 async def test_what_goes_in_comes_out(runner: CodeRunner, sent: list[Any]) -> None:
     code = unchecked("return [x, await acme.echo(x, named=x)]", {"x": None}, "acme")
