@@ -145,7 +145,6 @@ class Host:
             deployer=self.deployer,
             resolver=self.resolver,
             library=self.library,
-            backlog=self.engine.backlog,
         )
         self.deployer.repeat = self.operations.executions.repeat_deployment
         self.crew = Crew(

@@ -16,13 +16,6 @@ from halflap.api.operations.following import Following
 from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import Linting
-from halflap.api.operations.needs import (
-    BacklogNeeds,
-    DeployerNeeds,
-    Engine,
-    LibraryNeeds,
-    ResolverNeeds,
-)
 from halflap.api.operations.oauth_apps import TeamApps
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
@@ -32,6 +25,10 @@ from halflap.api.operations.sources import Sources
 from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.upgrades import Upgrades
 from halflap.api.operations.versions import VersionOperations
+from halflap.engine.deployer import Deployer
+from halflap.engine.journal import JournalEngine
+from halflap.engine.library import Library
+from halflap.engine.resolver import Resolver
 from halflap.model import CustomerLimits
 from halflap.store.scope import CustomerScope
 from halflap.store.store import Store, StoreView
@@ -48,11 +45,10 @@ class Operations:
     def __init__(
         self,
         store: Store,
-        engine: Engine,
-        deployer: DeployerNeeds,
-        resolver: ResolverNeeds,
-        library: LibraryNeeds,
-        backlog: BacklogNeeds | None = None,
+        engine: JournalEngine,
+        deployer: Deployer,
+        resolver: Resolver,
+        library: Library,
         *,
         of: Operations | None = None,
         view: StoreView | None = None,
@@ -63,7 +59,6 @@ class Operations:
         self.deployer = deployer
         self.resolver = resolver
         self.library = library
-        self.backlog = backlog
         self.scope = None if view is None else view.scope
         self.catalogue = store.catalogue if view is None else view.catalogue
         self.journal = store.journal if view is None else view.journal
@@ -112,7 +107,6 @@ class Operations:
             self.deployer,
             self.resolver,
             self.library,
-            self.backlog,
             of=self,
             view=self.store.within(scope),
         )
@@ -125,8 +119,7 @@ class Operations:
     async def limit(self, customer: str, limits: CustomerLimits) -> None:
         """Give a customer (by id) limits of its own; what is None is the default."""
         await self.journal.set_limits(customer, limits)
-        if self.backlog is not None:
-            self.backlog.forget(customer)
+        self.engine.backlog.forget(customer)
         self.engine.nudge()
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kind, Kinds
-from halflap.api.operations.needs import ResolverNeeds
+from halflap.engine.resolver import Resolver
 from halflap.errors import (
     ConfigError,
     DefinitionError,
@@ -82,7 +82,7 @@ class ConnectionOperations:
     """Makes, changes, tests, authorizes and removes connections."""
 
     catalogue: Catalogue
-    resolver: ResolverNeeds
+    resolver: Resolver
     kinds: Kinds
     signing_in: SigningIn
     retry_left: Callable[[str], Awaitable[None]]

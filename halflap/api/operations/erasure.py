@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from halflap.api.operations.needs import DeployerNeeds
+from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
 from halflap.model import Clock
 from halflap.store import erasing
@@ -37,7 +37,7 @@ class Erased:
 class Erasure:
     """Plans and makes erasures; whatever ends one, it is gone on with by asking again."""
 
-    def __init__(self, store: Store, deployer: DeployerNeeds) -> None:
+    def __init__(self, store: Store, deployer: Deployer) -> None:
         self._store = store
         self._deployer = deployer
         self._clock: Clock = store.clock

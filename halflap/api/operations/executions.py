@@ -9,9 +9,9 @@ from typing import Any, Literal
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.family import MOST_RELATED, Family, called_dead_letters, moot_by
-from halflap.api.operations.needs import Engine, LibraryNeeds
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.order import because, overtaking
+from halflap.api.operations.pauses import pauses_of
 from halflap.api.operations.replay import (
     CURRENT,
     EventEdit,
@@ -32,6 +32,8 @@ from halflap.api.operations.waiting import (
     WaitFacts,
     decide_wait,
 )
+from halflap.engine.journal import JournalEngine
+from halflap.engine.library import Library
 from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound, Removed
 from halflap.model import (
     EARLIER,
@@ -52,7 +54,6 @@ from halflap.model import (
     is_ensured,
     made_at,
     new_id,
-    pausable,
     position_in_chain,
 )
 from halflap.sdk import codec
@@ -103,8 +104,8 @@ class Executions:
 
     catalogue: Catalogue
     journal: Journal
-    engine: Engine
-    library: LibraryNeeds
+    engine: JournalEngine
+    library: Library
     configs: Configs
     clock: Clock
     offers: OfferOperations
@@ -551,11 +552,6 @@ class Executions:
                 fields={"version": "does not have the flow"},
             )
         return definition
-
-
-def pauses_of(flow: FlowKey) -> Sequence[str]:
-    """Return the names of the pauses that hold a flow; none holds a deployment."""
-    return () if flow.flow.startswith(SYSTEM) else pausable(flow)
 
 
 def connection_of(execution: Execution) -> str:

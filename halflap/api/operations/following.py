@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from halflap.api.operations.needs import Engine
+from halflap.engine.journal import JournalEngine
 from halflap.model import Change
 
 ROOM = 1_000
@@ -42,7 +42,7 @@ class Which:
 class Following:
     """Hands every change to whoever follows."""
 
-    engine: Engine
+    engine: JournalEngine
     heartbeat_seconds: float = 15.0
     room: int = ROOM
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -8,8 +8,10 @@ from typing import Any
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
-from halflap.api.operations.needs import DeployerNeeds, LibraryNeeds, ResolverNeeds
 from halflap.api.operations.offers import OfferOperations
+from halflap.engine.deployer import Deployer
+from halflap.engine.library import Library
+from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
@@ -39,9 +41,9 @@ class InstanceOperations:
     """Configures instances, and moves them from state to state."""
 
     catalogue: Catalogue
-    library: LibraryNeeds
-    deployer: DeployerNeeds
-    resolver: ResolverNeeds
+    library: Library
+    deployer: Deployer
+    resolver: Resolver
     configs: Configs
     offers: OfferOperations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.api.operations import finding
-from halflap.api.operations.needs import LibraryNeeds
+from halflap.engine.library import Library
 from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
 from halflap.model import StoredConnection
 from halflap.sdk import registry
@@ -29,7 +29,7 @@ class Kinds:
     """Finds the type of a connection, and what it is called where it is kept."""
 
     catalogue: Catalogue
-    library: LibraryNeeds
+    library: Library
 
     async def wanted(
         self, component: str | None, integration: str | None, field: str | None, version: str | None

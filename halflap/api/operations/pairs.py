@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from halflap.api.operations.needs import LibraryNeeds
+from halflap.engine.library import Library
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Instance, StateWrite
 from halflap.sdk import codec
@@ -28,7 +28,7 @@ class Paired:
     """Shows an instance's pairs, and forgets wrong ones."""
 
     journal: Journal
-    library: LibraryNeeds
+    library: Library
 
     async def list(
         self, instance: Instance, named: str | None, after: str | None, limit: int

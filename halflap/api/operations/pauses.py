@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from halflap.api.operations.needs import Engine, LibraryNeeds
+from halflap.engine.journal import JournalEngine
+from halflap.engine.library import Library
 from halflap.errors import NotFound
-from halflap.model import Execution, Instance, Paused, pausable
+from halflap.model import SYSTEM, Execution, FlowKey, Instance, Paused, pausable
 
 
 @dataclass(slots=True)
 class Pauses:
     """Pauses and resumes; what is paused accepts events, and runs none of them."""
 
-    engine: Engine
-    library: LibraryNeeds
+    engine: JournalEngine
+    library: Library
 
     async def pause(self, instance: Instance, flow: str | None, by: str, reason: str) -> None:
         """Let an instance stand still, or one flow of it; twice is once."""
@@ -46,10 +47,15 @@ class Pauses:
 
     async def holding(self, execution: Execution) -> list[Paused]:
         """Return the pauses that hold an execution that does not run."""
-        if execution.state not in ("queued", "waiting") or execution.flow.flow.startswith("$"):
+        if execution.state not in ("queued", "waiting"):
             return []
-        names = pausable(execution.flow)
+        names = pauses_of(execution.flow)
         return [each for each in await self.engine.paused() if each.what in names]
+
+
+def pauses_of(flow: FlowKey) -> Sequence[str]:
+    """Return the names of the pauses that hold a flow; none holds a deployment."""
+    return () if flow.flow.startswith(SYSTEM) else pausable(flow)
 
 
 def named(instance: Instance, flow: str | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halflap.api.operations import finding
-from halflap.api.operations.needs import ResolverNeeds
+from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SharedEndpoint, Version
 from halflap.store.catalogue import Catalogue
@@ -28,7 +28,7 @@ class SharedEndpointOperations:
     """Shows and changes the URLs that all customers of an integration share."""
 
     catalogue: Catalogue
-    resolver: ResolverNeeds
+    resolver: Resolver
 
     async def list(self, integration: str) -> Sequence[Shown]:
         """An integration's shared endpoints, by flow."""

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from halflap.api.operations import finding
 from halflap.api.operations.connections import explained, needs_sign_in
 from halflap.api.operations.kinds import name_of
-from halflap.api.operations.needs import LibraryNeeds, ResolverNeeds
 from halflap.api.operations.offers import OfferOperations
+from halflap.engine.library import Library
+from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
 from halflap.sdk import registry
 from halflap.sdk.action import Action
@@ -56,8 +57,8 @@ class Sources:
     """Lists choices with customers' connections, and checks values against them."""
 
     catalogue: Catalogue
-    resolver: ResolverNeeds
-    library: LibraryNeeds
+    resolver: Resolver
+    library: Library
     offers: OfferOperations
     customer: str | None = None
     """The customer that is acted for: it lists with what a config of its own may name."""

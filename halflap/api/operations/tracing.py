@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from halflap.api.operations.needs import ResolverNeeds
 from halflap.api.operations.versions import VersionOperations
+from halflap.engine.resolver import Resolver
 from halflap.errors import HalflapError, NotFound
 from halflap.model import Execution
 from halflap.store.protocol import Journal
@@ -22,7 +22,7 @@ class Tracing:
 
     versions: VersionOperations
     journal: Journal
-    resolver: ResolverNeeds
+    resolver: Resolver
 
     async def outline(self, execution: Execution) -> tuple[FlowOutline, Executed, Trace]:
         """Return the outline of an execution's flow, how it went through it, and where it stands.

@@ -10,8 +10,8 @@ import anyio.to_thread
 
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kinds
-from halflap.api.operations.needs import LibraryNeeds
 from halflap.api.operations.sources import check_sources
+from halflap.engine.library import Library
 from halflap.errors import ConfigError, Conflict, DefinitionError
 from halflap.model import Version
 from halflap.sdk.integration import Integration
@@ -29,7 +29,7 @@ class VersionOperations:
     """Publishes versions, and shows what is in them."""
 
     catalogue: Catalogue
-    library: LibraryNeeds
+    library: Library
     kinds: Kinds
 
     async def publish(
