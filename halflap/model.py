@@ -134,6 +134,8 @@ InstanceState = Literal[
 ]
 BETWEEN: frozenset[InstanceState] = frozenset({"activating", "upgrading", "disabling"})
 """States of an instance that is on its way from one to another."""
+REMOVABLE: frozenset[InstanceState] = frozenset({"configured", "disabled"})
+"""States in which an instance has nothing at apps, and can be removed."""
 
 StepStatus = Literal["succeeded", "failed", "retrying"]
 StepKind = Literal[

@@ -25,6 +25,7 @@ from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, patience_option, speaks, sure, yes_option
 from halflap.errors import ConfigError
+from halflap.model import REMOVABLE
 
 flow_option = click.option("--flow", metavar="NAME", help="Only this flow of it.")
 
@@ -518,7 +519,7 @@ async def remove_instance(api: Client, output: Output, found: InstanceView, yes:
     Example: halflap instances remove Initech/warehouse
     """
     named = full_name(found)
-    if found.state not in ("disabled", "configured"):
+    if found.state not in REMOVABLE:
         raise ConfigError(
             f"{named} is {found.state}; disable it first, so that its webhooks are taken down: "
             + output.command(f"halflap instances disable {quoted(named)}")

@@ -217,11 +217,6 @@ class Deployer:
 
     async def remove(self, instance: str) -> None:
         """Remove an instance that is disabled, or was never activated, and its state."""
-        found = await self._catalogue.instances.get(instance)
-        if found.state not in ("disabled", "configured"):
-            raise ConfigError(
-                f"{found.name} is {found.state}; disable it first, so that its webhooks are taken down"
-            )
         await self._leftovers.remove_instance(instance)
 
     async def remove_customer(self, customer: str) -> None:

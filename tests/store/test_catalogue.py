@@ -492,12 +492,12 @@ async def test_a_removed_instance_leaves_nothing_in_the_catalogue(
     catalogue.rejections.note(Rejection(endpoints["orders"].id, 1, "unsigned", 401))
     catalogue.counters.count(shop.id, "orders", "filtered")
     await catalogue.settled()
-    for state in ("activating", "active", "upgrading", "disabling"):
+    for state in ("activating", "active", "upgrading", "disabling", "failed"):
         now = (await catalogue.instances.get(shop.id)).state
         await catalogue.instances.move(shop.id, (now,), state)
         with pytest.raises(ConfigError, match=f"is {state}; disable it first"):
             await catalogue.instances.remove(shop.id)
-    await catalogue.instances.move(shop.id, ("disabling",), "disabled")
+    await catalogue.instances.move(shop.id, ("failed",), "disabled")
     await catalogue.instances.remove(shop.id)
     with pytest.raises(NotFound, match=shop.id):
         await catalogue.instances.get(shop.id)

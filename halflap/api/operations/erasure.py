@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
-from halflap.model import Clock
+from halflap.model import REMOVABLE, Clock
 from halflap.store import erasing
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 
 AT_ONCE = 200
-REMOVABLE = ("configured", "disabled")
 
 
 @dataclass(frozen=True, slots=True)

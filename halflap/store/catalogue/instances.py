@@ -8,6 +8,7 @@ from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import (
+    REMOVABLE,
     Clock,
     Instance,
     InstanceState,
@@ -35,7 +36,6 @@ VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
 HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
-REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +379,7 @@ class Instances:
     async def remove(self, instance: str) -> None:
         """Remove an instance with its endpoints, subscriptions and revisions; its executions stay.
 
-        Raises `ConfigError` unless it is disabled, failed, or was never activated.
+        Raises `ConfigError` unless it is disabled, or was never activated.
         """
 
         def job(connection: JobTransaction) -> Refused | None:
