@@ -21,6 +21,7 @@ class FailureView(View):
     kind: str
     message: str
     where: str
+    """The place in the author's code; of a call, the execution that failed: of a chain, its part."""
     status: int | None
     trace: str
     cause: str

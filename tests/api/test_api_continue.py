@@ -14,10 +14,18 @@ PAGES = (
 @integration.flow(trigger=webhook.request(dedupe="header:x-id", key="body:/import"))
 async def pages(ctx: Context[Settings], event: Any) -> str:
     """Import a page, then the next."""
+    if event["page"] == event.get("bad"):
+        raise ValueError("the page is bad")
     await ctx.wait_for("go")
     if event["page"] < 3:
         await ctx.continue_with({**event, "page": event["page"] + 1})
     return f"page {event['page']} was the last"
+
+
+@integration.flow(trigger=webhook.request())
+async def imports(ctx: Context[Settings], event: Any) -> str:
+    """Import all pages."""
+    return await ctx.call("pages", event)
 '''
 )
 
@@ -99,3 +107,17 @@ async def test_a_replay_of_the_page_that_was_cancelled_goes_on(world: Any, insta
     assert (await show(world, third))["continues"] == again
     twice = (await world.api("POST", f"/api/executions/{second}/replay", {})).json["execution"]
     assert await go(world, twice) == third
+
+
+async def test_a_call_that_failed_names_the_page_that_did(world: Any, instance: Any) -> None:
+    parent = await world.send(instance, {"import": "i1", "page": 1, "bad": 2}, "imports")
+    await world.state(parent, "waiting")
+    [child] = (await show(world, parent))["children"]
+    bad = await go(world, child["id"])
+    await world.state(parent, "failed")
+    body = {"event": {"body": '{"import": "i1", "page": 2}'}}
+    mended = (await world.api("POST", f"/api/executions/{bad}/replay", body)).json["execution"]
+    third = await go(world, mended)
+    assert await go(world, third) is None
+    [call] = [e for e in (await show(world, parent))["steps"] if e["kind"] == "call"]
+    assert call["failure"]["where"] == bad

@@ -38,6 +38,7 @@ from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound, Rem
 from halflap.model import (
     EARLIER,
     ENDED,
+    ENDED_BADLY,
     PARKED,
     SEALED,
     SEALED_HEADERS,
@@ -167,14 +168,15 @@ class Executions:
         )
         steps = [e for e in await self.viewing.steps(execution.id) if not is_earlier(e)]
         attempts = await self.journal.attempts(execution.id)
+        children = await self._children(execution)
         facts = WaitFacts(steps, attempts, ahead=ahead, because=because_of)
         return ExecutionDetail(
             execution,
             await self.viewing.event(execution.id),
-            steps,
+            name_failed_parts(steps, children),
             attempts,
             await self.lineage(execution),
-            await self._children(execution),
+            children,
             ahead,
             because_of,
             await self._linked(execution, -1),
@@ -564,6 +566,21 @@ def edited(event: Event, edit: EventEdit) -> Event:
     """An event with another body, or other headers; those that are kept sealed stay as they are."""
     changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
     secret = {name.lower() for name, value in event.headers if value.startswith(SEALED)}
+def name_failed_parts(steps: Sequence[Record], started: Sequence[Execution]) -> list[Record]:
+    """Return steps of which a call that failed names the part of its chain that did: not the first."""
+    chains = {each.id: each.chain for each in started}
+    failed: dict[str | None, str] = {}
+    for each in sorted(started, key=lambda each: each.link, reverse=True):
+        if each.chain is not None and each.state in ENDED_BADLY:
+            failed[each.chain] = each.id  # what a replay of that went on to is later
+    return [
+        replace(each, failure=replace(each.failure, where=failed[chain]))
+        if each.failure and (chain := chains.get(called(each)) or called(each)) in failed
+        else each
+        for each in steps
+    ]
+
+
     sealed = sorted(changed.keys() & (SEALED_HEADERS | secret))
     if sealed:
         raise ConfigError(
