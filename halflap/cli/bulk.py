@@ -16,7 +16,7 @@ import click
 from halflap.api.execution_view import BulkView, PlanView
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.output import Output, Part, ago, state
+from halflap.cli.output import Output, Part, ago, in_own_words, state
 from halflap.cli.reach import speaks, sure
 from halflap.cli.record import name_of
 from halflap.errors import ConfigError
@@ -267,7 +267,7 @@ def plan_lines(output: Output, plan: PlanView) -> None:
             each.version[:12],
             state(each.state),
             each.cause,
-            (" ".join(each.reason.split()), "dim"),
+            (in_own_words(" ".join(each.reason.split())), "dim"),
         )
         for each in plan.groups
     ]
@@ -302,7 +302,7 @@ def left_out(output: Output, plan: PlanView) -> None:
     count = sum(each.count for each in plan.left_out)
     output.line(f"\n{count:,}{of} would be left out:")
     for each in plan.left_out:
-        output.line(f"  {each.count:,}  {each.execution}  ", (each.why, "yellow"))
+        output.line(f"  {each.count:,}  {each.execution}  ", (in_own_words(each.why), "yellow"))
 
 
 def bulk_lines(output: Output, bulk: BulkView) -> None:
@@ -318,7 +318,7 @@ def bulk_lines(output: Output, bulk: BulkView) -> None:
     if bulk.refused:
         output.line(f"  {bulk.refused:,} could not be:")
         for each in bulk.refusals[:10]:
-            output.line(f"    {each.id}  ", (each.why, "yellow"))
+            output.line(f"    {each.id}  ", (in_own_words(each.why), "yellow"))
         if bulk.do == "upgrade" and bulk.done:
             output.note(("  to go back: ", "dim"), output.command(f"halflap bulks back {bulk.id}"))
     if bulk.state == "succeeded" and (rest := bulk.total - bulk.done - bulk.refused) > 0:

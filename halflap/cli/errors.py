@@ -83,9 +83,9 @@ def show(error: HalflapError) -> None:
 def write(text: str) -> None:
     """An error on stderr; what it repeats of others cannot move the cursor."""
     # `output` needs Rich, which most commands that fail have loaded, and `--help` need not.
-    from halflap.cli.output import clean
+    from halflap.cli.output import clean, in_own_words
 
-    first, _, rest = clean(text).partition("\n")
+    first, _, rest = clean(in_own_words(text)).partition("\n")
     mark = "error:"
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         mark = click.style(mark, fg="red", bold=True)

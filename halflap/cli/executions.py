@@ -27,7 +27,7 @@ from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import Many, bulk_options, do_many, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.output import Output, ago, full_name, state, took
+from halflap.cli.output import Output, ago, full_name, in_own_words, state, took
 from halflap.cli.pauses import whoever
 from halflap.cli.reach import customer_option, patience_option, speaks
 from halflap.cli.record import (
@@ -186,7 +186,7 @@ def execution_table(output: Output, found: Sequence[ExecutionSummary], empty: st
                 (ago(each.accepted_at), "dim"),
                 took(each.took_ms),
                 (took(each.waited_ms), "dim"),
-                (" ".join((each.reason or waits(each)).split()), "dim"),
+                (" ".join((in_own_words(each.reason) or waits(each)).split()), "dim"),
             )
             for each in found
         ],
@@ -206,7 +206,7 @@ def failure_table(output: Output, found: Sequence[CauseView], empty: str) -> Non
                 where_failed(each),
                 (ago(each.first_at), "dim"),
                 (ago(each.last_at), "dim"),
-                (each.text, "dim"),
+                (in_own_words(each.text), "dim"),
             )
             for each in found
         ],
@@ -587,7 +587,7 @@ async def doubts_below(api: Client, found: ExecutionView) -> dict[str, tuple[str
 async def tell(api: Client, output: Output, change: ChangeView, names: Mapping[str, str]) -> None:
     """A change in one line; of what failed, why."""
     where = names.get(change.instance, change.instance)
-    why = f"  {change.reason}" if change.reason else ""
+    why = f"  {in_own_words(change.reason)}" if change.reason else ""
     tries = f"  attempt {change.attempt}" if change.attempt > 1 else ""
     length = ""
     if change.state in ENDED:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from halflap.cli.output import duration
-from halflap.cli.screen import Screen, own_place, plain_places
+from halflap.cli.output import duration, in_own_words
+from halflap.cli.screen import Screen, own_place
 from halflap.model import SYSTEM, Change, Failure, LogLine, Micros, Record
 from halflap.store.protocol import Journal
 
@@ -105,7 +105,7 @@ class Feed:
             return
         attempts = await self._journal.attempts(change.execution)
         failure = attempts[-1].failure if attempts else None
-        why = f": {plain_places(failure.text)}" if failure is not None else ""
+        why = f": {in_own_words(failure.text)}" if failure is not None else ""
         what = f"attempt {change.attempt} ended{why}; again in {until or 'a moment'}"
         self._screen.pause(label, what, change.at, again=True)
 

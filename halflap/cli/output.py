@@ -38,6 +38,9 @@ LEAST = 10
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
+# A request's field as a message says it, and the place of a version's files at the server.
+_FIELD = re.compile(r"`(again|done|overwrite|repeat|step|version): (\w+)`")
+_PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
 _STATES = {
     "active": "green",
     "succeeded": "green",
@@ -224,6 +227,15 @@ def clean(said: str) -> str:
 def _visible(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def in_own_words(said: str) -> str:
+    """A message with options in the place of a request's fields, and places as in the project."""
+    return _FIELD.sub(_option, _PLACE.sub("", said))
+
+
+def _option(found: re.Match[str]) -> str:
+    return f"--{found[1]}" + ("" if found[2] == "true" else f" {found[2]}")
 
 
 def when(at: str | None) -> datetime | None:

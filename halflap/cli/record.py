@@ -29,6 +29,7 @@ from halflap.cli.output import (
     Part,
     ago,
     clean,
+    in_own_words,
     inline,
     quoted,
     size,
@@ -38,7 +39,7 @@ from halflap.cli.output import (
     when,
 )
 from halflap.cli.pauses import told
-from halflap.cli.screen import own_place, plain_places
+from halflap.cli.screen import own_place
 from halflap.model import ENDED, failure_text
 
 OWN = ("same", "current")
@@ -80,7 +81,7 @@ def execution_lines(
             "id": found.id,
             "integration": f"{found.integration}, version {version(found.version)}",
             "accepted": f"{ago(found.accepted_at)}  ({found.accepted_at})",
-            "why": found.reason if found.failure is None else "",
+            "why": in_own_words(found.reason) if found.failure is None else "",
             "cause": found.cause,
             "order": order_of(found),
             "waits for": waits(found),
@@ -239,7 +240,7 @@ def attempt_lines(output: Output, attempts: Sequence[AttemptView]) -> None:
         output.line(("\nAttempts", "bold"))
     for each in tried:
         failure = each.failure
-        why = f"{failure.kind}: {plain_places(failure.message)}" if failure else each.how
+        why = f"{failure.kind}: {in_own_words(failure.message)}" if failure else each.how
         output.line((f"  {each.number:>2}  {clock(each.ended_at)}  ", "dim"), " ".join(why.split()))
 
 
@@ -283,12 +284,12 @@ def again(each: RelatedView) -> str:
 
 def text_of(failure: FailureView) -> str:
     """Return why something failed, where its error's class is not shown beside it."""
-    return plain_places(failure_text(failure.kind, failure.message))
+    return in_own_words(failure_text(failure.kind, failure.message))
 
 
 def failure_lines(output: Output, failure: FailureView, step: FailureView | None = None) -> None:
     """An error with its places in the author's code: that of the step, and the flow's that called it."""
-    message = plain_places((step or failure).message)
+    message = in_own_words((step or failure).message)
     output.line("  ", (f"{failure.kind}: ", "red"), message)
     inner = step is not None and place_lines(output, step)
     place_lines(output, failure, "called at " if inner else "")
@@ -301,7 +302,7 @@ def place_lines(output: Output, failure: FailureView, said: str = "") -> bool:
         output.line("    ", (place.source, "dim"))
         return True
     if failure.where:
-        output.line(f"  {said}", (plain_places(failure.where), "bold"))
+        output.line(f"  {said}", (in_own_words(failure.where), "bold"))
     return bool(failure.where)
 
 
@@ -474,7 +475,7 @@ def waits(found: ExecutionSummary) -> str:
     if wait.until:
         label = UNTIL.get(wait.reason, "until")
         until = f", {label} {clock(wait.until)} ({ago(wait.until)})"
-    return f"{number}{plain_places(wait.message)}{since}{until}"
+    return f"{number}{in_own_words(wait.message)}{since}{until}"
 
 
 def order_of(found: ExecutionView) -> str:

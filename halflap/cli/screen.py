@@ -12,7 +12,7 @@ from rich.console import Console
 
 from halflap.cli import twoway
 from halflap.cli.output import console as console_on
-from halflap.cli.output import duration, size, state, text
+from halflap.cli.output import duration, in_own_words, size, state, text
 from halflap.model import MISSING, Event, Failure, LogLine, Micros, Outcome, Record, Rejection
 from halflap.sdk import codec
 
@@ -22,7 +22,6 @@ WIDEST = 72
 _FRAME = re.compile(
     r'File "(?:[^"]+/bundles/[0-9a-f]{64}/)?([^"/\\<:]+(?:/[^"]+)?)", line (\d+), in (\S+)(?:\n +(.+))?'
 )
-_PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
 _MARKS = {
     "in": "←<",
     "step": "├|",
@@ -136,13 +135,13 @@ class Screen:
 
     def failure(self, failure: Failure) -> None:
         """An error with its place in the author's code, and the line that stands there."""
-        self.line("          ", (f"{failure.kind}: ", "red"), plain_places(failure.message))
+        self.line("          ", (f"{failure.kind}: ", "red"), in_own_words(failure.message))
         if place := own_place(failure.trace):
             self.line("          ", (place.where, "bold"), (f" in {place.function}", "dim"))
             if place.source:
                 self.line("            ", (place.source, "dim"))
         elif failure.where:
-            self.line("          ", (plain_places(failure.where), "bold"))
+            self.line("          ", (in_own_words(failure.where), "bold"))
 
     def pause(self, label: str, what: str, at: Micros, *, again: bool) -> None:
         """An execution that leaves memory: it waits, or is tried again."""
@@ -191,11 +190,6 @@ def result_of(record: Record, arrow: str) -> str:
         return "(sealed)" if b'"$secret"' in record.result else "(a file)"
     text = record.result.decode(errors="replace")
     return "" if text in ("null", "true") or not text.isprintable() else cut(text)
-
-
-def plain_places(text: str) -> str:
-    """A text in which the places of a version's files are those in the project."""
-    return _PLACE.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,13 @@ from halflap.store.rules.replaying import GUARD
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 UNPROTECTED = (
     "an earlier try may have been carried out, and the app could not tell a second one from it.\n"
-    "Look at the app; then replay with --done RESULT where it was done, with --repeat where it was "
-    "not, or dismiss this. Where the app honours idempotency keys, "
-    "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
+    "Look at the app; then replay with `done: RESULT` where it was done, with `repeat: true` where it "
+    "was not, or dismiss this. Where the app honours idempotency keys, declare "
+    "`idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
 )
 OTHERWISE = (
     "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
-    "that it ran on (--version same), or do it all the same (--repeat)"
+    "that it ran on (`version: same`), or do it all the same (`repeat: true`)"
 )
 COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
@@ -188,8 +188,8 @@ class StepRecorder:
             return
         raise Nondeterminism(
             f"the step {moved!r} may have been carried out, and this version does it again as {path!r}: "
-            "look at the app; then replay on the version that it ran on (--version same), or repeat it "
-            "all the same (--repeat)"
+            "look at the app; then replay on the version that it ran on (`version: same`), or do it "
+            "all the same (`repeat: true`)"
         )
 
     @property

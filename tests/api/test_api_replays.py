@@ -253,7 +253,7 @@ async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
     refused = await world.api("POST", f"/api/executions/{id}/replay")
     assert (refused.status, refused.kind) == (409, "Conflict")
     assert f"{mended} replays it, and succeeded" in refused.json["detail"]
-    assert "--again" in refused.json["detail"]
+    assert "`again: true`" in refused.json["detail"]
 
     many = {"where": {"state": "failed,cancelled"}}
     plan = (await world.api("POST", "/api/bulks", {**many, "dry_run": True})).json
@@ -515,7 +515,7 @@ async def test_what_would_fail_in_doubt_again_is_refused(world: Any, keyed: bool
     assert (answer.status, plan["left_out"][0]["count"]) == (409, 1)
     for why in (answer.json["detail"], plan["left_out"][0]["why"]):
         assert "shop.create_order may have been carried out" in why
-        assert "--repeat" in why
+        assert "`repeat: true`" in why
     made = await world.api("POST", f"/api/executions/{id}/replay", {"repeat": True})
     assert (await world.ended(made.json["execution"]))["state"] == "succeeded"
 

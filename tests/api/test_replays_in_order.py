@@ -144,7 +144,7 @@ async def test_what_newer_events_overtook_is_replayed_only_if_that_is_said(
     assert (
         f"{ids[2]}, the last of 2, came later with the same key, {key}:" in refused.json["detail"]
     )
-    assert "--again" in refused.json["detail"]
+    assert "`again: true`" in refused.json["detail"]
     where = {"state": "failed", "key": "a1"}
     if flow != "blocks":  # what was dismissed is in no bulk
         plan = await driven.api("POST", "/api/bulks", {"where": where, "dry_run": True})

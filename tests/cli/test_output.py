@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from halflap.cli.output import Output, ago, clean, took
+from halflap.cli.output import Output, ago, clean, in_own_words, took
 
 
 class Terminal(io.StringIO):
@@ -93,3 +93,16 @@ def test_json_keeps_every_digit_on_one_line(capsys):
 def test_every_line_of_a_list_is_json(capsys):
     Output(json=True).emit_all([{"a": 1}, {"a": 2}])
     assert [json.loads(line)["a"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("say `again: true`, or `repeat: true`", "say --again, or --repeat"),
+        ("with `done: RESULT` (`step: PATH`)", "with --done RESULT (--step PATH)"),
+        ("on its own version (`version: same`)", "on its own version (--version same)"),
+        ("at character 3 of `again`, `status: 3`", "at character 3 of `again`, `status: 3`"),
+    ],
+)
+def test_a_messages_fields_of_a_request_are_shown_as_options(said: str, shown: str) -> None:
+    assert in_own_words(said) == shown

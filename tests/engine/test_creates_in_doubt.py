@@ -114,7 +114,7 @@ async def test_a_create_in_doubt_is_repeated_only_where_that_is_said(till: Till)
         again = await replay(till.runner, first, request)
         outcome = await till.runner.finish(again)
         assert (outcome.state, till.app.orders) == ("failed", ["A1"])
-        assert "--repeat" in outcome.reason
+        assert "`repeat: true`" in outcome.reason
         found = await till.runner.execution(again)
         assert found.failure is not None
         assert cause_text(found.failure).endswith("could not tell a second one from it.")

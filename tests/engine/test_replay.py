@@ -574,7 +574,7 @@ async def test_a_version_that_moves_a_step_in_doubt_is_refused_unless_it_is_to_b
         await replay(runner, execution, flow=replace(flow, flow="moved", version="v2"))
     )
     assert (found.state, found.failure and found.failure.kind) == ("failed", "Nondeterminism")
-    assert "--repeat" in found.reason
+    assert "`repeat: true`" in found.reason
     assert runner.app.names == ["ship"]
     id = await replay(runner, execution, flow=replace(flow, flow="besides", version="v2"))
     assert (await runner.finish(id)).state == "succeeded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,15 @@ def test_a_class_name_that_is_taken_is_found() -> None:
 
 def test_the_tests_that_begin_are_there() -> None:
     assert [each for each in LONG if not each.exists()] == []
+
+
+def test_no_message_below_the_command_line_says_its_options() -> None:
+    option = re.compile(r"""(?:["' (`])--[a-z]""")
+    said = [
+        f"{path.relative_to(prose.ROOT)}: {line.strip()}"
+        for room in ("api", "gateway", "engine", "store/rules")
+        for path in (prose.ROOT / "halflap" / room).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if option.search(line) and '"' in line and "halflap " not in line and '"""' not in line
+    ]
+    assert said == []

@@ -361,12 +361,16 @@ class Executions:
         if action is not None and (action.repeatable or action.lookup is not None):
             return await self.overwrites(execution, flow, again=again)
         others = [each for each in plan.doubts if each != step.path.removeprefix(EARLIER)]
-        beside = f" (and {', '.join(others)}, which `repeat` would do again, too)" if others else ""
+        beside = (
+            f" (and {', '.join(others)}, which `repeat: true` would do again, too)"
+            if others
+            else ""
+        )
         return LeftOut(
             f"{step.path.removeprefix(EARLIER)} may have been carried out, and the app could not tell "
             "a second request from the first one, so it would fail there again: look at the app"
-            f"{beside}; then say what the step would have returned, where it was done (--done), or "
-            "`repeat` (--repeat)"
+            f"{beside}; then say what the step would have returned, where it was done "
+            "(`done: RESULT`), or `repeat: true`"
         )
 
     async def overwrites(
@@ -387,7 +391,7 @@ class Executions:
         others = f", the last of {newer.count}," if newer.count > 1 else ""
         return LeftOut(
             f"{newer.last}{others} came later with the same key, {key}: newer values would be written "
-            "over; to do so all the same, say `again` (--again)"
+            "over; to do so all the same, say `again: true`"
         )
 
     async def _action_of(self, version: str, step: str) -> Action[..., Any] | None:
@@ -562,10 +566,6 @@ def connection_of(execution: Execution) -> str:
     return found.removeprefix(PARKED) if found.startswith(PARKED) else ""
 
 
-def edited(event: Event, edit: EventEdit) -> Event:
-    """An event with another body, or other headers; those that are kept sealed stay as they are."""
-    changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
-    secret = {name.lower() for name, value in event.headers if value.startswith(SEALED)}
 def name_failed_parts(steps: Sequence[Record], started: Sequence[Execution]) -> list[Record]:
     """Return steps of which a call that failed names the part of its chain that did: not the first."""
     chains = {each.id: each.chain for each in started}
@@ -581,6 +581,10 @@ def name_failed_parts(steps: Sequence[Record], started: Sequence[Execution]) -> 
     ]
 
 
+def edited(event: Event, edit: EventEdit) -> Event:
+    """An event with another body, or other headers; those that are kept sealed stay as they are."""
+    changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
+    secret = {name.lower() for name, value in event.headers if value.startswith(SEALED)}
     sealed = sorted(changed.keys() & (SEALED_HEADERS | secret))
     if sealed:
         raise ConfigError(

@@ -155,17 +155,17 @@ def decide_replay(
     if execution.state == "failed" and material.mended_by is not None and not request.again:
         return LeftOut(
             f"{material.mended_by} replays it, and succeeded; to run it once more all the same, say "
-            "`again` (--again)"
+            "`again: true`"
         )
     if execution.state in ENDED_BADLY and material.moot_by is not None and not request.again:
         return LeftOut(
-            f"{material.moot_by}, which called it, was told that it is done (--done); to run it all the "
-            "same, say `again` (--again)"
+            f"{material.moot_by}, which called it, was told that it is done; to run it all the same, say "
+            "`again: true`"
         )
     if execution.state in ENDED_BADLY and material.failed_again and not request.again:
         return LeftOut(
             f"{material.failed_again} replayed it, and did not succeed; replay that one, which knows "
-            "what was done since, or say `again` (--again)"
+            "what was done since, or say `again: true`"
         )
     start = request.start or ("failed" if execution.state == "failed" or request.done else "start")
     if start == "failed" and execution.state not in ENDED_BADLY:
@@ -179,7 +179,7 @@ def decide_replay(
         return LeftOut(
             f"{doubts[0]} may have been carried out, and with an edited event it would be done again "
             "under another idempotency key: look at the app first; then replay it with the event as "
-            "it came, or say `repeat` (--repeat) to do it again"
+            "it came, or say `repeat: true` to do it again"
         )
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
     tries = earlier_tries(material.steps, was_cut=material.was_cut) if keeps_root else ()
@@ -210,7 +210,7 @@ def decide_replay(
             return LeftOut(
                 f"it would run {failed} again, of which a step may have been carried out: "
                 "look at the app first; then say what its call would have returned, where it was done "
-                "(--done), or `repeat` (--repeat) to do it again"
+                "(`done: RESULT`), or `repeat: true` to do it again"
             )
     copied = taken_over(copied, tries)
     at: Micros = 0
@@ -222,8 +222,8 @@ def decide_replay(
         if each.in_doubt and each.ids.isdisjoint(kept):
             return LeftOut(
                 f"{each.in_doubt} replayed what it started and may have carried out a step, which "
-                "would be repeated, too: say of that one whether it was done (--done, --repeat), then "
-                "replay this one, which takes its result"
+                "would be repeated, too: say of that one whether it was done (`done: RESULT`) or not "
+                "(`repeat: true`), then replay this one, which takes its result"
             )
     children = children_again(material.children, kept, takes_mended=start == "failed")
     chain, link = position_in_chain(execution)
@@ -296,7 +296,8 @@ def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOu
         return found[0]
     paths = ", ".join(each.path.removeprefix(EARLIER) for each in meant)
     if found:
-        return LeftOut(f"several of its steps are in doubt; say which was done (--step): {paths}")
+        said = "several of its steps are in doubt; say which was done (`step: PATH`)"
+        return LeftOut(f"{said}: {paths}")
     if paths:
         return LeftOut(f"it has no step {named} in doubt; in doubt: {paths}")
     return LeftOut("no step of its own is in doubt, so none can be said to be done")

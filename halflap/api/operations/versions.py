@@ -121,6 +121,6 @@ def moved_on(integration: str, target: str | None, now: Version) -> Conflict:
     """Says that somebody deployed in between."""
     return Conflict(
         f"{target} has version {now.number} ({now.hash[:12]}) of {integration}, which is not the one "
-        "that you began from; look at the difference, then deploy again with --overwrite",
+        "that you began from; look at the difference, then deploy again with `overwrite: true`",
         key=now.hash,
     )
