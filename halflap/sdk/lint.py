@@ -140,6 +140,12 @@ RULES: tuple[Rule, ...] = (
         "do it before, or in the execution that it continues with",
     ),
     Rule(
+        "HF018",
+        "`catch_up` that yields a `Missed` without what `dedupe` reads: a header, the query",
+        "what has arrived already would run again, so the catch-up fails",
+        "`headers={…}` with it; a `dedupe` of the body; or `is_state=True`, of how a record is now",
+    ),
+    Rule(
         "HF099",
         "an `ignore` that names no rule",
         "it would hide more, or less, than was meant",
@@ -320,6 +326,7 @@ def _component(module: Module, excused: Mapping[str, str]) -> Iterator[tuple[ast
                 said = f"the {kind} {each.name} has no docstring, whose first line customers are "
                 yield each, "HF011", said + "shown; write one sentence that says what it does"
     for each in module.triggers:
+        yield from _missed_ids(module, each)
         if each.name not in excused and (wrong := _unverified(module, each)):
             yield (
                 each,
@@ -350,17 +357,6 @@ def _unsigned_flows(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
 
 def _unverified(module: Module, trigger: Function) -> str | None:
     """Return what is missing of a trigger's verification, in words; None where nothing is."""
-    computed = [
-        node
-        for node in module.tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and any(
-            isinstance(each, ast.Attribute)
-            and each.attr == "declare"
-            and module.meaning(each.value) == trigger.name
-            for each in node.decorator_list
-        )
-    ]
     called = [
         node
         for node in module.tree.body
@@ -370,11 +366,7 @@ def _unverified(module: Module, trigger: Function) -> str | None:
     ]
     if called:  # its declaration is computed elsewhere: what that says is not read from here
         return None
-    options: dict[str | None, ast.expr] = {}
-    places: list[ast.AST] = [*computed] or [*trigger.decorator_list]
-    for node in (node for place in places for node in ast.walk(place)):
-        if isinstance(node, ast.Call):
-            options |= {each.arg: each.value for each in node.keywords}
+    options = _declared(module, trigger)
     if {"ticks", "lifecycle", None} & options.keys() or _is_empty(options.get("methods")):
         return None
     match options.get("verify"):
@@ -387,6 +379,62 @@ def _unverified(module: Module, trigger: Function) -> str | None:
             return "is Unsigned and quality.yaml does not say why"
         case _:
             return None
+
+
+def _declared(module: Module, trigger: Function) -> dict[str | None, ast.expr]:
+    """Return the options of a trigger's declaration, where that is made in this source."""
+    options: dict[str | None, ast.expr] = {}
+    places: list[ast.AST] = [*_added(module, trigger, "declare")] or [*trigger.decorator_list]
+    for node in (node for place in places for node in ast.walk(place)):
+        if isinstance(node, ast.Call):
+            options |= {each.arg: each.value for each in node.keywords}
+    return options
+
+
+def _added(module: Module, trigger: Function, what: str) -> list[ast.stmt]:
+    """Return the functions that a trigger is given: `@webhook.declare`, `@webhook.catch_up`."""
+    return [
+        node
+        for node in module.tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(
+            isinstance(each, ast.Attribute)
+            and each.attr == what
+            and module.meaning(each.value) == trigger.name
+            for each in node.decorator_list
+        )
+    ]
+
+
+def _missed_ids(module: Module, trigger: Function) -> Iterator[tuple[ast.AST, str, str]]:
+    """Find what a trigger catches up without the delivery's id, which its `dedupe` reads."""
+    dedupe = _declared(module, trigger).get("dedupe")
+    picked = _picked(dedupe, "header")
+    if picked is None and _picked(dedupe, "query") is None:
+        return
+    for function in _added(module, trigger, "catch_up"):
+        for call in (each for each in ast.walk(function) if isinstance(each, ast.Call)):
+            if module.meaning(call.func) != "halflap.Missed" or len(call.args) > 2:
+                continue
+            given = {each.arg: each.value for each in call.keywords}
+            if given.keys() & {"is_state", None} or (picked and _has(given.get("headers"), picked)):
+                continue
+            of = f"the header {picked!r}" if picked else "the query, which it does not have"
+            yield (
+                call,
+                "HF018",
+                f"the dedupe of {trigger.name} reads {of}, so what has arrived already would run again: "
+                + (f"give headers={{{picked!r}: …}}" if picked else "have dedupe read the body")
+                + ", or is_state=True where it is how a record is now",
+            )
+
+
+def _has(headers: ast.expr | None, name: str) -> bool:
+    """Return whether headers may have one of this name."""
+    if not isinstance(headers, ast.Dict):
+        return headers is not None
+    names = [each.value if isinstance(each, ast.Constant) else None for each in headers.keys]
+    return any(not isinstance(each, str) or each.lower() == name.lower() for each in names)
 
 
 def _is_empty(node: ast.expr | None) -> bool:
@@ -412,7 +460,7 @@ def unsigned_id(signed: str, picked: str) -> str:
 def _unsigned_ids(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
     for call in (each for each in ast.walk(module.tree) if isinstance(each, ast.Call)):
         given = {each.arg: each.value for each in call.keywords}
-        picked = _header(given.get("dedupe"))
+        picked = _picked(given.get("dedupe"), "header")
         signed = _signed_id(given.get("signature") or given.get("verify"))
         if picked and signed and picked.lower() != signed:
             yield given["dedupe"], "HF016", unsigned_id(signed, picked)
@@ -428,12 +476,13 @@ def _signed_id(node: ast.expr | None) -> str | None:
             return None
 
 
-def _header(node: ast.expr | None) -> str | None:
+def _picked(node: ast.expr | None, kind: str) -> str | None:
+    """Return the name that `header("x-id")` or `header:x-id` picks; None where it is no such."""
     match node:
-        case ast.Constant(value=str(place)) if place.startswith("header:"):
-            return place.removeprefix("header:")
+        case ast.Constant(value=str(place)) if place.startswith(f"{kind}:"):
+            return place.removeprefix(f"{kind}:")
         case ast.Call(func=function, args=[ast.Constant(value=str(name))]) if (
-            ast.unparse(function).rpartition(".")[2] == "header"
+            ast.unparse(function).rpartition(".")[2] == kind
         ):
             return name
         case _:

@@ -414,3 +414,44 @@ def test_a_signed_id_is_the_better_key(given: str, found: bool) -> None:
     )
     codes = [each.code for each in lint({"t.py": text}, frozenset())]
     assert codes == (["HF016"] if found else [])
+
+
+CATCHES_UP = '''
+from datetime import datetime
+from halflap import Component, Missed, Request, header, pointer, query
+
+component = Component("shop", title="Shop")
+
+
+@component.trigger(verify=layout, dedupe={dedupe})
+async def order(request: Request) -> dict:
+    """An order."""
+    return request.json()
+
+
+@order.catch_up
+async def _(shop: Shop, since: datetime):
+    yield Missed({{"id": 1}}, since{given})
+'''
+
+
+@pytest.mark.parametrize(
+    ("dedupe", "given", "found"),
+    [
+        ('header("x-id")', "", "HF018"),
+        ('header("x-id")', ', headers={"x-kind": "order"}', "HF018"),
+        ('query("id")', ', headers={"id": "1"}', "HF018"),
+        ('header("x-id")', ', headers={"X-Id": "1"}', None),
+        ('header("x-id")', ", headers=made", None),
+        ('header("x-id")', ", headers={**made}", None),
+        ('header("x-id")', ", is_state=True", None),
+        ('pointer("/id")', "", None),
+        ("own", "", None),
+    ],
+)
+def test_what_is_caught_up_has_what_dedupe_reads(
+    dedupe: str, given: str, found: str | None
+) -> None:
+    text = CATCHES_UP.format(dedupe=dedupe, given=given)
+    codes = [each.code for each in lint({"shop.py": text}, frozenset())]
+    assert codes == ([found] if found else [])
