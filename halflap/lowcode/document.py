@@ -303,6 +303,11 @@ class AfterPart(Part):
     """By the pairs' name, all that are paired."""
 
 
+ONE_CALL = (
+    "an item of `expect` is one call, with its inputs below: `- acme.add_stock: {item: anvil}`"
+)
+
+
 class TestPart(Part):
     """A test of a flow: an event, what the apps answer, and what has to happen."""
 

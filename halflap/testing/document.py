@@ -17,6 +17,7 @@ from halflap import lowcode
 from halflap.errors import DefinitionError, UpstreamError
 from halflap.lowcode import Components, SourceText
 from halflap.lowcode.document import (
+    ONE_CALL,
     AfterPart,
     BodyPart,
     Document,
@@ -258,6 +259,8 @@ def _compare_calls(
     happened = result.calls
     for place, each in enumerate(expected):
         where = source.at(("tests", at, "expect", place))
+        if len(each) != 1:
+            raise Differs(f"{where}: {ONE_CALL}")
         ((name, inputs),) = each.items()
         if place >= len(happened):
             raise Differs(f"{where}: {name} has to be called, and was not{_why(result)}")

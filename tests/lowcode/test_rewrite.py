@@ -343,7 +343,7 @@ flows:
       - set: {count: "=$count(event.items[id = $known.id])"}
       - log: |
           =count & known.x
-          & $uppercase(known.y)
+          & $uppercase($.known.y)
       - code: return known
         with: {known: =known}
   other:
@@ -368,7 +368,7 @@ def test_a_name_changes_with_all_its_uses_and_only_in_its_flow() -> None:
         '        then: [{log: ="a " & account.name}] # nobody',
         '      - set: {count: "=$count(event.items[id = $account.id])"}',
         "          =count & account.x",
-        "          & $uppercase(account.y)",
+        "          & $uppercase($.account.y)",
         "        with: {known: =account}",
     ]
     assert edited(SMALL, lambda draft: draft.rename("main", "count", "n")) == [

@@ -194,3 +194,51 @@ def test_editors_read_what_was_stored_and_know_when_it_is_old(tmp_path: Path, sh
     assert (changed.open, changed.actions) == (True, found.actions)
     place.write_bytes(b"{")
     assert stored_components(place, {"shop.py": SHOP})["shop"].open
+
+
+BOUNDED = '''
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
+
+from halflap import Component
+
+component = Component("shop")
+
+
+@component.action
+def act(
+    count: Annotated[int, Field(ge=1, le=9)] = 1,
+    price: Annotated[Decimal | None, Field(gt=Decimal("0.5"), multiple_of=Decimal("0.05"))] = None,
+    sku: Annotated[str, Field(min_length=2, max_length=4)] | int = "ab",
+    lines: list[Annotated[str, Field(max_length=1)]] = [],
+) -> None:
+    """Act."""
+'''
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("count: 0", "the input count does not fit: has to be at least 1"),
+        ("count: 10", "has to be at most 9"),
+        ("price: 0.5", "has to be greater than 0.5"),
+        ("price: 1.51", "has to be a multiple of 0.05"),
+        ("sku: abcde", "has to have at most 4 characters"),
+        ("sku: a", "has to have at least 2 characters"),
+        ("lines: [a, ab]", "the input lines.1 does not fit: has to have at most 1 characters"),
+        ("{count: 9, price: 1.55, sku: 5, lines: [a]}", ""),
+        ("{price: null, sku: abcd, count: =config.x}", ""),
+    ],
+)
+def test_bounds_of_inputs_are_held_without_the_component(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    shapes = Shapes(own=describe_components(tmp_path, written(tmp_path, {"shop.py": BOUNDED})))
+    given = given if given.startswith("{") else f"{{{given}}}"
+    text = HEAD.replace("shop: {connection: shop}", "x: {type: integer}")
+    text += f"      - {{action: shop.act, with: {given}}}\n      - log: =config.x\n"
+    found = [each.message for each in lint_text(text, "f.yaml", shapes)]
+    assert len(found) == bool(said)
+    assert said in "".join(found)

@@ -250,7 +250,7 @@ class Calls:
         """Return whether an input takes such a value all the same: its type may say more than its
         schema.
         """
-        if found.path or found.lacks:
+        if found.path or found.lacks or found.bound:
             return False
         return any(map(input.takes, samples(found.given)))
 
@@ -359,6 +359,8 @@ def _misfitting(input: str, found: Misfit) -> str:
     gives = words(found.given) or "something else"
     if found.lacks:
         return f"the input {input} needs the field {found.lacks!r}, and this gives {gives}"
+    if found.bound:
+        return f"the input {input} does not fit: {found.bound}"
     takes = words(found.wanted) or "something else"
     given, wanted = types_of(found.given) or frozenset(), types_of(found.wanted) or frozenset()
     hint = ""

@@ -13,7 +13,7 @@ from typing import Any, cast
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
 from halflap.lowcode.config import default_of
-from halflap.lowcode.document import ConnectionField, Document, PlainField
+from halflap.lowcode.document import ONE_CALL, ConnectionField, Document, PlainField, TestPart
 from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
 from halflap.lowcode.kinds import KINDS
@@ -32,6 +32,7 @@ from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Place, SourceText, Unreadable, read
+from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.lint import (
     Finding,
@@ -408,6 +409,7 @@ class _Linter:
             path: Path = ("tests", at)
             if test.flow not in flows:
                 add(rules.NO_SUCH, "there is no flow", test.flow, flows, (*path, "flow"))
+            self._ignored(test, path)
             for name in test.config:
                 if name not in self._known:
                     self._no_field(name, (*path, "config", name), key=True)
@@ -434,8 +436,26 @@ class _Linter:
             for name in test.stubs:
                 self._called(calls, name, (*path, "stubs", name))
             for number, each in enumerate(test.expect or ()):
+                if len(each) != 1:
+                    self._findings.add(rules.SHAPE, (*path, "expect", number), ONE_CALL)
+                    continue
                 for name in each:
                     self._called(calls, name, (*path, "expect", number, name))
+
+    def _ignored(self, test: TestPart, path: Path) -> None:
+        """Find what a test says and nothing reads: an empty `expect`, a config of no customer's."""
+        if "expect" in test.model_fields_set and test.expect is None:
+            said = "`expect` is empty, so no call is compared; `expect: []` is that none happens"
+            self._findings.add(rules.SHAPE, (*path, "expect"), said, key=True)
+        for name in ("config", "urls", "secrets") if test.flow in self._document.preprocess else ():
+            if name in test.model_fields_set:
+                said = f"a pre-process flow sees no {name}, since it is no customer's; leave it out"
+                self._findings.add(rules.NO_FIELD, (*path, name), said, key=True)
+        for name in ("config", "event", "state", "stubs", "expect", "answer"):
+            for value, place in leaves(getattr(test, name), (*path, name)):
+                if is_expression(value) and habits.reads(value[1:], COMMON):
+                    said = "nothing is computed in a test, so this is a text; write its value"
+                    self._findings.add(rules.READS_LIKE_EXPRESSION, place, said)
 
     def _called(self, calls: Calls, name: str, path: Path) -> None:
         """An action or a flow that a test names by a key."""

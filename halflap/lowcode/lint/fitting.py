@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 from halflap.lowcode.lint.scope import Schema, carried, choices_of, forms_of, types_of
+from halflap.sdk.fit import worded
 
 _TIMES = frozenset(("date", "date-time", "time", "duration"))
 _TRUE_OR_FALSE = frozenset(
@@ -26,6 +28,8 @@ class Misfit:
     lacks: str = ""
     written: bool = False
     """It is written out in the document, and no expression."""
+    bound: str = ""
+    """The bound that a value goes beyond, in words."""
 
 
 def misfit(given: Schema | None, wanted: Schema, depth: int = 0) -> Misfit | None:
@@ -75,6 +79,44 @@ def _one(given: Schema, wanted: Schema, depth: int) -> Misfit | None:
             return None if takes in ("boolean", "number", "integer") else wrong
         case _:
             return wrong
+
+
+_BOUNDS: tuple[tuple[str, str, str, Callable[[Any, Any], bool]], ...] = (
+    ("minimum", "greater_than_equal", "ge", operator.ge),
+    ("maximum", "less_than_equal", "le", operator.le),
+    ("exclusiveMinimum", "greater_than", "gt", operator.gt),
+    ("exclusiveMaximum", "less_than", "lt", operator.lt),
+    ("multipleOf", "multiple_of", "multiple_of", lambda value, of: not value % Decimal(str(of))),
+    ("minLength", "string_too_short", "min_length", lambda value, least: len(value) >= least),
+    ("maxLength", "string_too_long", "max_length", lambda value, most: len(value) <= most),
+)
+"""Bounds of a JSON Schema: the fault of a value beyond, the bound's name there, and the test."""
+
+
+_ALIKE = {
+    "string": ("string",),
+    "integer": ("integer", "number"),
+    "number": ("integer", "number"),
+}
+
+
+def beyond(given: Schema | None, wanted: Schema) -> str:
+    """Return which bound a value goes beyond, in words; empty where one form takes it."""
+    said = ""
+    if given is None or "const" not in given:
+        return said
+    for form in forms_of(wanted):
+        if form.get("type") not in _ALIKE.get(given["type"], ()):
+            continue
+        broken = [
+            worded({"type": fault, "ctx": {name: form[key]}})
+            for key, fault, name, holds in _BOUNDS
+            if key in form and not holds(given["const"], form[key])
+        ]
+        if not broken:
+            return ""
+        said = said or broken[0]
+    return said
 
 
 def _items(given: Schema, wanted: Schema, depth: int) -> Misfit | None:

@@ -575,6 +575,8 @@ NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
 _OF_REQUEST = re.compile(
     r"(?<![\w.`])(?:\$?request|req|msg\.req|\$json|trigger|\$input)\.(?P<part>headers|query|params)\b"
 )
+_ROOT = re.compile(_HEAD + r"\$\.(?P<name>[A-Za-z_]\w*)")
+"""A field of the root, as JSONPath and n8n read what arrived."""
 _KEY = re.compile(r"[{,]\s*(?P<key>[A-Za-z_]\w*)\s*:(?![=:])")
 _MINUS = re.compile(_HEAD + r"[A-Za-z_]\w*(?:-\w+)+(?![\w(])")
 _HYPHEN = re.compile(r"(?<=[\w\]`])\.(?P<name>[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)(?![\w(.])")
@@ -613,6 +615,14 @@ def _names(text: MaskedText, names: Collection[str]) -> Iterator[Habit]:
             ):
                 continue
             yield Habit(found.start(), found.end(), written, found.expand(mend), found.start())
+    for found in _ROOT.finditer(text.mask):
+        inside = text.is_relative(found.start()) or "{" in map(
+            text.mask.__getitem__, text.around(found.start())
+        )
+        if found["name"] not in names and "event" in names and not inside:
+            new = f"event.{found['name']}"
+            said = f"what the app sent is `event`: write {new}"
+            yield Habit(*found.span(), new, said, found.start())
     for found in _KEY.finditer(text.mask):
         around = text.around(found.start("key"))
         if found["key"] not in names and around and text.mask[around[-1]] == "{":

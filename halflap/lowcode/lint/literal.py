@@ -21,6 +21,7 @@ from halflap.lowcode.lint.rules import (
     READS_LIKE_EXPRESSION,
     Findings,
 )
+from halflap.lowcode.lint.scope import missing
 from halflap.lowcode.source import Path, value_at
 
 CONDITIONS = frozenset(("if", "where", "filter", "in", "switch", "when"))
@@ -43,12 +44,14 @@ BRACES = re.compile(
 LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
 """The same, where it may be meant as a text; so only where it names what is in scope."""
 EMBEDDED = re.compile(r"(?<![=!<>:~])=(?P<inner>(?P<root>[A-Za-z_]\w*)(?:\.\w+|\[[^\]\s]*\])+)")
+NAMED = re.compile(
+    r"(?<![\w.@$\\=-])(?P<inner>(?P<root>[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)+)(?![\w(@-]|\.\w)"
+)
 PATH = re.compile(r"\s*(?P<root>[A-Za-z_]\w*)\s*(?:$|[.\[=!<>&+*?-])")
 JSON_PATH = re.compile(r"\s*\$(?P<path>(?:\.[A-Za-z_]\w*)+)\s*")
 FUNCTION = re.compile(r"\s*\$(?P<name>\w+)\(")
-SUFFIXES = re.compile(
-    r"[A-Za-z_]\w*\.(?:ya?ml|json|csv|txt|xml|html?|com|io|org|net|example|local)"
-)
+_SUFFIX = r"(?:ya?ml|json|csv|txt|xml|html?|com|io|org|net|example|local)"
+SUFFIXES = re.compile(rf"[A-Za-z_]\w*\.{_SUFFIX}")
 
 
 def check_literal(value: Any, path: Path, names: Names, findings: Findings) -> None:
@@ -99,7 +102,7 @@ def _holder(path: Path, names: Names) -> str:
     return next((name for name, known in names.items() if known.path == loop), "event")
 
 
-def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
+def _text(text: str, path: Path, names: Names, findings: Findings) -> None:
     if len(findings.found) >= MOST_TRANSLATED and reads_like(text, names) is None:
         return
     if (parts := _braces(text, names)) is not None:
@@ -113,6 +116,9 @@ def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> 
         message, meant = _composed(what, text, parts, path, names)
     elif (meant := reads_like(text, names)) is not None:
         message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
+    elif (parts := _named(text, names)) is not None:
+        what = f"{shown(text)} is sent as it stands: {parts[1]} is no value there"
+        message, meant = _composed(what, text, parts, path, names)
     else:
         return
     mend = findings.expression(path, meant and meant.strip())
@@ -162,6 +168,22 @@ def _embedded(text: str, names: Collection[str]) -> list[str] | None:
             kept = each.start() and text[each.start() - 1].isalnum()  # `?id=event.id`
             parts += [text[at : each.start() + bool(kept)], each["inner"]]
             at = each.end()
+    return [*parts, text[at:]] if parts else None
+
+
+def _named(text: str, names: Names) -> list[str] | None:
+    """Return a text's parts, as of one with braces; None where it names no value in its middle."""
+    parts, at = list[str](), 0
+    for each in NAMED.finditer(text):
+        root, *fields = each["inner"].split(".")
+        known, before = names.get(root), text[each.start() - 1 : each.start()]
+        if known is None or (before == "/" and not re.match(r"/(?!/)", text)):
+            continue
+        is_sentence = fields[0][0].isupper() and root != "event"  # a space is forgotten
+        if is_sentence or re.fullmatch(_SUFFIX, fields[-1]) or missing(known.schema, fields):
+            continue
+        parts += [text[at : each.start()], each["inner"]]
+        at = each.end()
     return [*parts, text[at:]] if parts else None
 
 

@@ -193,7 +193,9 @@ class _Values(GenerateJsonSchema):
     """Values as expressions see them: a decimal is a number, with all its digits."""
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        return {"type": "number"}
+        made: JsonSchemaValue = {"type": "number"}
+        self.update_with_validations(made, schema, self.ValidationsMapping.numeric)
+        return made
 
 
 def _output(shape: Shape) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads
-from halflap.lowcode.lint.fitting import Misfit, misfit, others_of
+from halflap.lowcode.lint.fitting import Misfit, beyond, misfit, others_of
 from halflap.lowcode.lint.infer import Inference
 from halflap.lowcode.lint.scope import Schema, carried, forms_of, joined, listed, literal
 from halflap.lowcode.source import Path
@@ -87,9 +87,12 @@ def misfits(value: Any, path: Path, wanted: Schema, reads: Reads, names: Names) 
         elif each.is_object:
             yield from _lacking(each, reads)
         else:
-            found = misfit(type_of(each.value, each.path, reads), each.wanted)
+            given = type_of(each.value, each.path, reads)
+            found = misfit(given, each.wanted)
             if found is not None:
                 yield Wrong(each.path, replace(found, written=True))
+            elif bound := beyond(given, each.wanted):
+                yield Wrong(each.path, Misfit((), given or {}, each.wanted, bound=bound))
 
 
 def _lacking(part: TemplatePart, reads: Reads) -> Iterator[Wrong]:

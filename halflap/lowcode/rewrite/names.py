@@ -121,7 +121,7 @@ class _Names:
     def _expression(self, text: str, path: Path) -> str:
         def before(name: Name) -> str | None:
             self.known.add(name.path[0])
-            return r"\$?`?" if name.path[0] == self._old else None
+            return r"(?:\$\.?)?`?" if name.path[0] == self._old else None
 
         return _reworded(self._source, text, path, before, self._old, self._new)
 
