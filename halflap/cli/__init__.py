@@ -20,6 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from halflap.cli.errors import told
+from halflap.cli.group import CommandGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class LazyCommand:
         return " ".join(first.split())
 
 
-class Lazy(click.Group):
+class Lazy(CommandGroup):
     """A group that loads a command's module when that is run, not to list it."""
 
     def __init__(
@@ -74,19 +75,6 @@ class Lazy(click.Group):
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ] or click.Command.shell_complete(self, ctx, incomplete)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant; one that there is not is answered with the nearest."""
-        name = args[0]
-        if name not in self.entries and not name.startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, self.entries, 1)
-            hint = f"did you mean {close[0]}?" if close else "see: halflap --help"
-            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run; every error is told in one message, with its exit code."""

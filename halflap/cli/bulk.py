@@ -254,7 +254,7 @@ async def undo_bulk(api: Client, output: Output, bulk: str) -> None:
 def plan_lines(output: Output, plan: PlanView) -> None:
     """Print the number of selected executions, by what they have in common, and a few of them."""
     if not plan.total:
-        output.note(("none: no execution is meant", "dim"))
+        output.note(("no execution matches", "dim"))
         return
     left = sum(each.count for each in plan.left_out)
     some = f"{plan.total - left:,} of " if left and plan.examined >= plan.total else ""
@@ -289,8 +289,8 @@ def plan_lines(output: Output, plan: PlanView) -> None:
 def overwriting_line(output: Output, flow: str, age: str) -> None:
     """Print that replays of a flow write values of that age over newer ones."""
     output.line(
-        f"nothing in the flow {flow} compares: ",
-        (f"values of {age} are written over what the app has now", "yellow"),
+        f"the flow {flow} does not compare what it writes: ",
+        (f"values of {age} may overwrite newer ones at the app", "yellow"),
     )
 
 

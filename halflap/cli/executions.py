@@ -163,7 +163,7 @@ async def list_failures(
         mark = found[0].cause
         output.line()
         output.next(
-            f"halflap executions show {found[0].example}  # the newest of the first",
+            f"halflap executions show {found[0].example}  # the newest of the first cause",
             f"halflap executions list --cause {mark}",
             f"halflap executions replay --where cause={mark} --dry-run",
         )

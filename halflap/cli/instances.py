@@ -120,7 +120,7 @@ async def show_instance(
             "added": ago(found.created_at),
             "changed": ago(found.changed_at),
             "waits for": found.waits_for,
-            "last move": found.deployment,
+            "deployment": found.deployment,
         }
     )
     part(output, "URLs", found.urls)

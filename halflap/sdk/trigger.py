@@ -419,7 +419,7 @@ def fit_event(value: Any, annotation: Any, flow: Callable[..., Any]) -> Any:
         return known[1].validator.validate_python(value)
     except ValueError as error:
         name = getattr(annotation, "__name__", str(annotation))
-        raise InvalidEvent(f"the event is not a {name}: {first_line(error)}") from error
+        raise InvalidEvent(f"the event does not fit {name}: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -65,7 +65,7 @@ def test_help_lists_every_command_and_loads_none():
     shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     for name in ENTRIES:
         assert f"\n  {name} " in shown.stdout
-    assert shown.stdout.rstrip().endswith("['halflap.cli.errors']")
+    assert shown.stdout.rstrip().endswith("['halflap.cli.errors', 'halflap.cli.group']")
 
 
 def test_a_supervisor_loads_almost_nothing_and_a_server_no_documents_and_no_routes():
@@ -112,10 +112,19 @@ def test_a_shell_completes_commands(words, found):
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == found
 
 
-def test_a_wrong_command_is_answered_with_the_nearest():
-    answer = CliRunner().invoke(main, ["custmers"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["custmers"], "did you mean customers?"),
+        (["zzz"], "see: halflap --help"),
+        (["executions", "lst"], "did you mean list?"),
+        (["new", "shop"], "there are: acme, component, integration"),
+    ],
+)
+def test_a_wrong_command_is_answered_with_the_nearest_or_with_all(words: list[str], said: str):
+    answer = CliRunner().invoke(main, words, prog_name="halflap")
     assert answer.exit_code == 2
-    assert "did you mean customers?" in answer.stderr
+    assert said in answer.stderr
 
 
 def test_version_is_json_for_machines():

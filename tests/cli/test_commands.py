@@ -298,7 +298,7 @@ def test_many_are_planned_and_begun_where_no_server_runs(project):
     ok("customers", "add", "Initech")
     ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
     where = ("--where", "state=failed", "--where", "instance=Initech/orders", "--where", "since=2h")
-    assert "none: no execution is meant" in run("executions", "replay", *where, "--dry-run").stderr
+    assert "no execution matches" in run("executions", "replay", *where, "--dry-run").stderr
     plan = plain("executions", "replay", *where, "--dry-run")
     assert (plan["do"], plan["total"], plan["groups"]) == ("replay", 0, [])
     begun = plain("executions", "dismiss", "--where", "state=failed", "--rate", "600/min")

@@ -148,8 +148,8 @@ def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) ->
     )  # fmt: skip
     plan_lines(Output(), plan)
     out = capsys.readouterr().out
-    values = "values of 30 h ago to 4 h ago are written over what the app has now"
-    assert f"nothing in the flow orders compares: {values}" in out
+    values = "values of 30 h ago to 4 h ago may overwrite newer ones at the app"
+    assert f"the flow orders does not compare what it writes: {values}" in out
     assert "Initech/shop" in out
     assert "failed  3f2a9c1b7d10  gone" in out
     assert "1  exe_1  exe_9 replays it" in out
