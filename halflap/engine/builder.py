@@ -235,7 +235,7 @@ def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:
     try:
         return integration.config.model_validate(values)
     except ValidationError as error:
-        raise config_error(f"the config of {integration.name} is not complete", error) from error
+        raise config_error(f"the config of {integration.name} is not valid", error) from error
 
 
 def partner_of(flow: Flow[Any, Any, Any], config: Config) -> Partner | None:

@@ -115,7 +115,7 @@ def put_together(
     try:
         return kind.model_validate(whole)
     except ValidationError as error:
-        raise config_error(f"{kind.__name__} is not complete", error) from error
+        raise config_error(f"{kind.__name__} is not valid", error) from error
 
 
 def nested(fields: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:

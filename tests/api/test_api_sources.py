@@ -333,6 +333,47 @@ async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
     assert len(world.shop.seen) == before + 1
 
 
+HOURLY = (
+    "deals:integration",
+    {
+        "deals.py": PYTHON.replace(
+            "import Config, Context,", "import schedule, Config, Context,"
+        ).replace(
+            "    label: str", "    seats: int = 1\n    cron: str\n    zone: str\n    label: str"
+        )
+        + '''
+
+@integration.flow(trigger=schedule.cron(Settings.cron, tz=Settings.zone))
+async def hourly(ctx: Context[Settings], tick: schedule.Tick) -> None:
+    """The customer's own hour."""
+'''
+    },
+)
+
+
+async def test_every_wrong_value_is_named_at_once(world: World) -> None:
+    customer = await prepared(world, HOURLY)
+    wrong = {"seats": "many", "cron": "bad", "zone": "Mars/X", "pipeline": "mian", "stage": "won"}
+    draft: dict[str, Any] = {"customer": customer, "integration": "deals", "config": wrong}
+    draft["connections"] = {"shop": "shop"}
+
+    refused = await world.api("POST", "/api/instances", draft)
+
+    fields = refused.json["fields"]
+    assert {*fields} == {"seats", "cron", "zone", "pipeline"}, refused.body
+    assert "valid integer" in fields["seats"]
+    assert "'bad' is no cron expression" in fields["cron"]
+    assert "no time zone 'Mars/X'" in fields["zone"]
+    assert "'mian' is not among the choices" in fields["pipeline"]
+    assert refused.json["detail"].startswith("the config of deals is not valid: ")
+    # An app that cannot be asked hides nothing; where all else is right, it is named.
+    world.shop.keys.clear()
+    refused = await world.api("POST", "/api/instances", draft)
+    assert {*refused.json["fields"]} == {"seats", "cron", "zone"}, refused.body
+    draft["config"] = {"cron": "0 6 * * *", "zone": "UTC", "pipeline": "p1"}
+    assert (await world.api("POST", "/api/instances", draft)).status == 502
+
+
 async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) -> None:
     customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
     other = await world.customer("Globex")

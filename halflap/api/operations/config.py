@@ -70,12 +70,12 @@ class Configs:
                 except (ConfigError, NotFound, Conflict) as error:
                     wrong[name] = error.message
         made, wrong = fill(integration, values, wrong)
-        if made is not None and before is not None:
-            wrong = await self.sources.refused(integration, customer, config, ids, before)
+        if before is not None:
+            wrong |= await self.sources.refused(integration, customer, config, ids, before, wrong)
         if made is None or wrong:
             listed = "; ".join(f"{name}: {message}" for name, message in wrong.items())
             raise ConfigError(
-                f"the config of {integration.name} is not complete: {listed}", fields=wrong
+                f"the config of {integration.name} is not valid: {listed}", fields=wrong
             )
         return ids, made
 
@@ -93,25 +93,36 @@ def fill(
     integration: Integration[Any], values: Mapping[str, Any], wrong: Mapping[str, str]
 ) -> tuple[Config | None, dict[str, str]]:
     """Return the config of these values, or None and what is wrong with each field."""
+    made: Config | None = None
     try:
         made = integration.config.model_validate(values)
     except ValidationError as error:
         # What was said of a connection stands: Pydantic only knows that it is missing.
-        return None, config_error("", error).fields | dict(wrong)
-    wrong = {**refused_by_triggers(integration, made), **wrong}
+        wrong = config_error("", error).fields | dict(wrong)
+    fields = {name.partition(".")[0] for name in wrong}
+    given = values if made is None else vars(made)
+    right = {name: value for name, value in given.items() if name not in fields}
+    wrong = {**refused_by_triggers(integration, right), **wrong}
     return (None if wrong else made), wrong
 
 
-def refused_by_triggers(integration: Integration[Any], config: Config) -> dict[str, str]:
+def refused_by_triggers(integration: Integration[Any], values: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields whose values a trigger refuses, and why: a cron expression, a time zone."""
     wrong: dict[str, str] = {}
     for flow in integration.flows.values():
-        try:
-            flow.trigger.resolved(config)
-        except (DefinitionError, ValueError) as error:
-            message = error.message if isinstance(error, DefinitionError) else str(error)
-            fields = [each.name for each in flow.trigger.references.values()]
+        kind, inputs = flow.trigger.trigger, flow.trigger.inputs
+        references = flow.trigger.references.items()
+        fields = {name: each.name for name, each in references if each.name in values}
+        optional = [each for each in kind.shape.inputs if each.name in fields and not each.required]
+        defaults = {each.name: each.default for each in optional}
+        while fields:
+            given = {name: values[field] for name, field in fields.items()}
+            try:
+                kind.declaration(kind.put({**inputs, **defaults}, given))
+                break
+            except (DefinitionError, ValueError) as error:
+                message = error.message if isinstance(error, DefinitionError) else str(error)
             # Where the trigger does not say which of several values it refuses, all are named.
-            named = [each for each in fields if repr(getattr(config, each)) in message]
-            wrong |= dict.fromkeys(named or fields, message)
+            named = [name for name in fields if repr(given[name]) in message] or [*fields]
+            wrong |= {fields.pop(name): message for name in named}  # the others are looked at, too
     return wrong

@@ -91,23 +91,25 @@ class Sources:
         config: Values,
         links: Mapping[str, str],
         before: tuple[Values, Mapping[str, str]],
+        known: Mapping[str, str],
     ) -> dict[str, str]:
         """Return the fields whose values the connected apps do not list, and why.
 
         What stands as it did `before` is not asked for again, nor is an app that nobody has signed
         to. A field is looked at after those that it depends on, and not where one of these is refused.
+        `known`: what is wrong already, which an app that cannot be asked does not hide.
         """
         from halflap.api.view import SourceDraft
 
         wrong: dict[str, str] = {}
-        unsure: set[str] = set()
+        unsure = {name.partition(".")[0] for name in known}
         for name, source in parents_first(definition):
             field, _, side = name.partition(".")
             value: Any = config.get(field)
             if isinstance(value, dict) and side:
                 mapped = cast("dict[str, Any]", value)
                 value = list(mapped if side == "of" else mapped.values())
-            if not unsure.isdisjoint(source.fields.values()):
+            if not unsure.isdisjoint((field, *source.fields.values())):
                 unsure.add(name)
                 continue
             if source.open or value in (None, "", []):
@@ -116,16 +118,20 @@ class Sources:
             if links == before[1] and all(config.get(e) == before[0].get(e) for e in read):
                 continue
             question = SourceDraft(field=name, connections=dict(links), values=dict(config))
+            given: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
             try:
                 connection = await self._connection(source, owner, definition, question)
+                for each in given:
+                    because = await unlisted(name, source, connection, config, each)
+                    if because is not None:
+                        wrong[name] = because
+                        unsure.add(name)
             except NotSignedIn:
                 continue
-            given: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
-            for each in given:
-                because = await unlisted(name, source, connection, config, each)
-                if because is not None:
-                    wrong[name] = because
-                    unsure.add(name)
+            except HalflapError:
+                if not known and not wrong:
+                    raise
+                unsure.add(name)
         return wrong
 
     async def _completed(
