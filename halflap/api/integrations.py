@@ -247,8 +247,14 @@ async def offer_view(operations: Operations, version: Version) -> OfferView:
 def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
     """A flow as it is shown."""
     trigger = flow.trigger
+    usual = {each.name: each.default for each in trigger.trigger.shape.inputs}
+    given = [(name, each) for name, each in trigger.inputs.items() if each != usual[name]]
     return FlowView.of(
-        flow, trigger=trigger.name, subscribes=trigger.subscribes, shared=flow.is_shared
+        flow,
+        trigger=trigger.name,
+        inputs={name: repr(each) for name, each in given},
+        subscribes=trigger.subscribes,
+        shared=flow.is_shared,
     )
 
 

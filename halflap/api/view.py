@@ -370,6 +370,8 @@ class FlowView(View):
     title: str
     description: str
     trigger: str
+    inputs: dict[str, str] = {}
+    """By name, the trigger's inputs that are not their default, as the author wrote them."""
     subscribes: bool
     has_url: bool
     shared: bool

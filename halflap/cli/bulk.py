@@ -17,7 +17,7 @@ from halflap.api.execution_view import BulkView, PlanView
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, Part, ago, in_own_words, state
-from halflap.cli.reach import speaks, sure
+from halflap.cli.reach import speaks, sure, yes_option
 from halflap.cli.record import name_of
 from halflap.errors import ConfigError
 from halflap.sdk.duration import duration
@@ -240,14 +240,19 @@ async def cancel_bulk(api: Client, output: Output, bulk: str) -> None:
 
 @bulks.command("back")
 @bulk_argument
+@yes_option
 @speaks()
-async def undo_bulk(api: Client, output: Output, bulk: str) -> None:
+async def undo_bulk(api: Client, output: Output, bulk: str, yes: bool) -> None:
     """Give each instance that an upgrade moved the version and the config that it had before.
 
     The upgrade has ended, or was cancelled.
 
-    Example: halflap bulks back blk_01m8878zf8ej8rwgbd9q0d5h66
+    Example: halflap bulks back blk_01m8878zf8ej8rwgbd9q0d5h66 --yes
     """
+    if not yes and not output.json:
+        moved = read(BulkView, await api.get(path("bulks", bulk))).done
+        many = f"{moved:,} instance{'' if moved == 1 else 's'}"
+        sure(yes, f"Move {many} back to the version and the config of before?")
     await follow(api, output, await api.post(path("bulks", bulk, "back")))
 
 

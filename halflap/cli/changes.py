@@ -99,8 +99,12 @@ def outline(bundle: Bundle, cache: Path) -> VersionOutline:
 
 
 def flows(version: VersionOutline | VersionView | None) -> dict[str, str]:
-    """The flows of a version, each with its trigger."""
-    return {} if version is None else {each.name: each.trigger for each in version.flows}
+    """The flows of a version, each with its trigger and the inputs of that."""
+    found: dict[str, str] = {}
+    for each in version.flows if version is not None else ():
+        inputs = ", ".join(f"{name}={value}" for name, value in each.inputs.items())
+        found[each.name] = f"{each.trigger}({inputs})" if inputs else each.trigger
+    return found
 
 
 def fields(version: VersionOutline | VersionView | None) -> dict[str, str]:

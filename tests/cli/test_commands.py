@@ -340,9 +340,12 @@ def test_deploy_shows_what_changes_and_keeps_what_others_deployed(project, tmp_p
     first = plain("deploy", "--to", "staging")
     assert (first["number"], first["before"]) == (1, None)
     source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(source.replace("most: int = 3", "most: int = 4"))
+    changed = source.replace("most: int = 3", "most: int = 4").replace("body:/id", "body:/nr")
+    (project / "orders.py").write_text(changed)
     dry = run("deploy", "--to", "staging", "--dry-run")
     assert "~ field most" in dry.stdout
+    request = "webhook.request(key='body:/{}')".format
+    assert f"~ flow incoming: {request('id')} → {request('nr')}" in dry.stdout
     assert "-    most: int = 3\n+    most: int = 4" in dry.stdout
     assert "nothing was deployed" in dry.stderr
     assert plain("deploy", "--to", "staging")["before"] == first["hash"]
@@ -380,7 +383,7 @@ def test_deploy_moves_the_targets_instances_only_when_asked(project):
     (project / "orders.py").write_text(wanted)
     failed = run("deploy", "--upgrade-instances")
     assert failed.exit_code == 1
-    assert "Initech/orders: the config of orders is not complete: missing" in failed.stdout
+    assert "Initech/orders: the config of orders is not valid: missing" in failed.stdout
 
 
 def test_all_instances_move_to_a_version_and_back(project):
@@ -398,8 +401,11 @@ def test_all_instances_move_to_a_version_and_back(project):
     one = plain(*every, "--customer", "Initech")
     assert (one["state"], one["done"], one["total"]) == ("succeeded", 1, 1)
     assert "succeeded  upgraded 1" in ok(*every, "--yes")
-    back = plain("bulks", "back", one["id"])
-    assert (back["state"], back["done"], back["wanted"]["back_of"]) == ("succeeded", 1, one["id"])
+    assert "Move 1 instance back to the version" in run("bulks", "back", one["id"]).stderr
+    assert "upgraded 1" in ok("bulks", "back", one["id"], "--yes")
+    again = plain(*every, "--customer", "Initech")
+    back = plain("bulks", "back", again["id"])
+    assert (back["state"], back["done"], back["wanted"]["back_of"]) == ("succeeded", 1, again["id"])
     numbers = {
         each["customer_name"]: each["version"]["number"] for each in plain("instances", "list")
     }
