@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.engine.doing import Cancelled, Steps
 from halflap.engine.failure import failed_step
-from halflap.engine.scope import StepScope, current, current_scope, escaped
+from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.errors import Fenced, StoreError
 from halflap.sdk.context import Settled
 from halflap.sdk.running import Suspended
@@ -28,8 +28,7 @@ async def gather(
     scopes = [steps.past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
 
     async def branch(item: Any, scope: StepScope) -> Any:
-        scope.task = asyncio.current_task()
-        current.set(scope)
+        scope.enter()
         async with gate:
             result = await do(item)
             steps.close(scope)

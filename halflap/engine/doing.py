@@ -150,8 +150,9 @@ class Steps:
         self.unseal = unseal
         self.chance = chance
         self.ledger = Ledger(turn)
-        self._redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
-        self.past = Past(turn.history, lambda inputs: redacted_data(inputs, self._redactor))
+        self._redactor = redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
+        # Refers to nothing that refers to it, so that all is freed as the attempt ends.
+        self.past = Past(turn.history, lambda inputs: redacted_data(inputs, redactor))
         self.two_way = TwoWay.of(turn)
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
@@ -175,8 +176,8 @@ class Steps:
         """Open the flow's scope in the current task."""
         start = self.turn.start
         began = scope_time(start.root, start.replay, start.event, self.turn.accepted_at)
-        scope = self.past.whole(began, asyncio.current_task())
-        current.set(scope)
+        scope = self.past.whole(began)
+        scope.enter()
         return scope
 
     def close(self, scope: StepScope) -> None:

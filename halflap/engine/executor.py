@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from halflap.engine.deadline import Deadline
 from halflap.engine.doing import Cancelled, Pause
 from halflap.engine.failure import failure_of, reason_of, redacted_verdict
 from halflap.engine.lineage import Siblings, continuation
@@ -49,6 +48,7 @@ from halflap.model import (
 from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
+from halflap.sdk.deadline import Deadline
 from halflap.sdk.declared import FILTER_FAILED, FILTERED, apply_filter_again, mark_of
 from halflap.sdk.decoding import predecode
 from halflap.sdk.egress import Egress

@@ -10,11 +10,10 @@ it knows beside that: each holds its place among the copies, where it is done an
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
@@ -36,23 +35,29 @@ class Past:
     ) -> None:
         """`redacted` takes the secrets out of inputs that were recorded before they were known."""
         self._redacted = redacted
-        self._history = {each.path: each for each in history}
+        self._history: dict[str, Record] = {}
         self._by_scope: dict[str, list[str]] = {}
         self._next_seq = 0
-        self._met = set[str]()
-        self._in_place = set[str]()
-        self._brought = set[str]()
-        self._firsts = [each.path for each in history if each.path.startswith(FIRST)]
-        self.kinds = set[StepKind]()
+        self._unmet: set[str] = set()
+        self._met: set[str] = set()
+        self._in_place: set[str] = set()
+        self._brought: set[str] = set()
+        self._firsts: list[str] = []
+        self.kinds: set[StepKind] = set()
         """The kinds of the steps that the flow came to."""
-        for each in history:
-            path = each.path.removeprefix(EARLIER)
-            if path != GUARD and not each.path.startswith(FIRST):
-                self._by_scope.setdefault(scope_of(path), []).append(each.path)
-            self._next_seq = max(self._next_seq, each.seq + 1)
-        self._unmet = {each.path for each in history if each.seq >= 0}
-        self.has_copies = any(each.seq < 0 for each in history)
+        self.has_copies = False
         """True of a replay that took something over."""
+        for each in history:
+            self._history[each.path] = each
+            if each.path.startswith(FIRST):
+                self._firsts.append(each.path)
+            elif (path := each.path.removeprefix(EARLIER)) != GUARD:
+                self._by_scope.setdefault(scope_of(path), []).append(each.path)
+            if each.seq < 0:
+                self.has_copies = True
+            else:
+                self._unmet.add(each.path)
+                self._next_seq = max(self._next_seq, each.seq + 1)
         self.keeps_copies = EARLIER + GUARD in self._history
         """True if what is copied stands, though the flow goes on from newer values."""
 
@@ -95,7 +100,9 @@ class Past:
         self, scope: StepScope, path: str, kind: StepKind, name: str, inputs: bytes | None
     ) -> Record | None:
         """Return the copy of an effect from the place that it had on another way; it has this one now."""
-        if kind not in MADE_ONCE or self.keeps_copies or not scope.fresh:
+        if not (scope.fresh and (scope.spare or self._firsts)):
+            return None
+        if kind not in MADE_ONCE or self.keeps_copies:
             return None
         firsts = [p for p in self._firsts if scope_of(p.removeprefix(FIRST)) == scope.path]
         left = [self._history[p] for p in (*scope.spare, *firsts) if p not in self._brought]
@@ -119,20 +126,21 @@ class Past:
         self._next_seq += 1
         return self._next_seq - 1
 
-    def whole(self, now: Micros, task: asyncio.Task[Any] | None) -> StepScope:
+    def whole(self, now: Micros) -> StepScope:
         """The flow's own scope."""
-        return StepScope("", task, now, self._by_scope.get("", []))
+        return StepScope("", now, self._by_scope.get("", []))
 
     def branch(self, parent: StepScope, path: str) -> StepScope:
         """The scope of one branch of a gather."""
-        scope = StepScope(path, None, parent.now, self._by_scope.get(path, []), parent)
+        scope = StepScope(path, parent.now, self._by_scope.get(path, []), parent)
         if parent.fresh:
             self._leave_copies(scope)
         return scope
 
     def aside(self, scope: StepScope) -> StepScope:
         """Return a scope for the guard, which moves neither the flow's place nor its time."""
-        return StepScope("", scope.task, scope.now, [GUARD] if GUARD in self._history else [])
+        recorded = [GUARD] if GUARD in self._history else []
+        return StepScope("", scope.now, recorded, task=scope.task)
 
     def earlier(self, path: str) -> Record | None:
         """Return how a step was tried before the replay."""

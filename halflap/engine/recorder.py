@@ -335,11 +335,16 @@ class StepRecorder:
     async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
         started, value = self._turn.now(), await read
+        spec = StepSpec("trigger", title, name, pure=True)
 
         async def parsed(_: StepScope, begun: Record) -> StepResult:
-            return StepResult(replace(self.steps.ended(begun), started_at=started))
+            seq, ended = self.steps.past.next_seq(), begun.ended_at
+            record = Record(
+                seq, begun.path, spec.kind, name, title, "succeeded", started, ended, pure=True
+            )
+            return StepResult(record)
 
-        await self.steps.take("trigger", StepSpec("trigger", title, name, pure=True), parsed)
+        await self.steps.take("trigger", spec, parsed)
         return value
 
     def _expected(self, scope: str, key: str, expect: Any) -> bytes | None:

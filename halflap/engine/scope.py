@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from weakref import ReferenceType, ref
 
 from halflap.errors import DefinitionError
 from halflap.model import EARLIER, LogLine, Micros, Record, a_dict, a_list, a_set
@@ -30,10 +31,11 @@ class StepScope:
     """
 
     path: str
-    task: asyncio.Task[Any] | None
     now: Micros
     recorded: list[str]
     parent: StepScope | None = None
+    task: ReferenceType[asyncio.Task[Any]] | None = None
+    """Weak: the task's context has the scope, and nothing is left to the garbage collector."""
     spare: set[str] = field(default_factory=a_set)
     position: int = 0
     occurrences: dict[str, int] = field(default_factory=a_dict)
@@ -41,6 +43,12 @@ class StepScope:
     unwinding: bool = False
     fresh: bool = False
     lines: list[LogLine] = field(default_factory=a_list)
+
+    def enter(self) -> None:
+        """Take the current task as the one whose steps are in this scope."""
+        task = asyncio.current_task()
+        self.task = None if task is None else ref(task)
+        current.set(self)
 
     def next_path(self, name: str) -> str:
         """The path of the next step of that name."""
@@ -73,7 +81,7 @@ current: ContextVar[StepScope | None] = ContextVar("halflap.scope", default=None
 def current_scope() -> StepScope:
     """The scope of the step that is called now."""
     scope = current.get()
-    task = None if scope is None else scope.task
+    task = None if scope is None or scope.task is None else scope.task()
     # Asked of its loop: without one, the current loop is looked for, which asks the system for more.
     if scope is None or task is None or task is not asyncio.current_task(task.get_loop()):
         raise DefinitionError(

@@ -11,6 +11,7 @@ from halflap.errors import DefinitionError, StepFailed
 from halflap.model import Failure, LogLine, Micros, Record
 from halflap.sdk import running
 from halflap.sdk.action import Action
+from halflap.sdk.deadline import Deadline
 from halflap.sdk.record import Seal, encode_value
 from halflap.sdk.running import RunningStep
 from halflap.sdk.trigger import first_line
@@ -43,12 +44,12 @@ async def run_action(
         assert action.timeout is not None
         if action.is_patient:
             step.patience = action.timeout.total_seconds()
-        step.limit = limit = asyncio.timeout(action.timeout.total_seconds())
+        step.limit = limit = Deadline(action.timeout.total_seconds())
         try:
-            async with limit:
+            with limit:
                 return await call()
-        except TimeoutError as error:
-            if not limit.expired():
+        except asyncio.CancelledError as error:
+            if not limit.is_over:
                 raise
             raise TimeoutError(f"no result within the time-out of {action.timeout}") from error
 

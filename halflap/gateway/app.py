@@ -40,6 +40,7 @@ from halflap.model import (
     random_bits,
     to_datetime,
 )
+from halflap.sdk.deadline import Deadline
 from halflap.sdk.declared import FILTER_FAILED, apply_filter, as_event, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.dedupe import dedupe_of
@@ -135,11 +136,11 @@ class Gateway:
         self, scope: Message, body: bytes, large: AsyncIterator[bytes] | None = None
     ) -> Answer:
         endpoint, _, rest = scope["path"].removeprefix(PREFIX).partition("/")
-        route = None
+        route, deadline = None, Deadline(self._store_seconds)
         if self._pulse is not None and self._pulse.is_lost:
             return problem(503, retry_after=2)
         try:
-            async with asyncio.timeout(self._store_seconds) as deadline:
+            with deadline:
                 route = await self._find(endpoint)
                 if route is None or scope["method"] not in route.declaration.methods:
                     return nothing_here()
@@ -151,7 +152,9 @@ class Gateway:
                 return await self._receive(route, request, deadline)
         except Gone:
             raise
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not deadline.is_over:
+                raise
             if self._pulse is not None:
                 self._pulse.lose()
             return problem(503, retry_after=2)
@@ -184,16 +187,12 @@ class Gateway:
             received_at=to_datetime(self._clock()),
         )
 
-    async def _receive(
-        self, route: EndpointRoute, request: Request, deadline: asyncio.Timeout
-    ) -> Answer:
+    async def _receive(self, route: EndpointRoute, request: Request, deadline: Deadline) -> Answer:
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
             raise too_large(len(request.body), limit, declared.body_limit)
-        deadline.reschedule(
-            None
-        )  # a large body may wait for others to be decoded, not for the store
+        deadline.pause()  # a large body may wait for others to be decoded, not for the store
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)
@@ -209,7 +208,7 @@ class Gateway:
             return unwanted(declared, request)
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
-        deadline.reschedule(asyncio.get_running_loop().time() + self._store_seconds)
+        deadline.resume()
         if await self._has_no_room([each.flow for each in starts]):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._start(starts)
@@ -227,7 +226,7 @@ class Gateway:
         route: EndpointRoute,
         head: Request,
         chunks: AsyncIterator[bytes],
-        deadline: asyncio.Timeout,
+        deadline: Deadline,
     ) -> Answer:
         """Take a body that is not held: kept and verified as it comes, then accepted or removed."""
         if self._large is None:
@@ -242,7 +241,7 @@ class Gateway:
         proof = begin(declared.verify, head, route.secrets, head.received_at)
         execution = new_id("exe", now=self._clock(), chance=self._chance())
         chunks = taken(chunks, proof, limit, declared.body_limit)
-        deadline.reschedule(None)  # the edge holds the sender to its speed
+        deadline.pause()  # the edge holds the sender to its speed
         blob = await self._large.receive(route.flow.customer, execution, chunks, size)
         try:
             proof.check()
@@ -257,7 +256,7 @@ class Gateway:
         if not starts:
             return unwanted(declared, request)
         # Where this fails, the execution may be there all the same: what nobody has is swept up.
-        deadline.reschedule(asyncio.get_running_loop().time() + self._store_seconds)
+        deadline.resume()
         started = await self._start(starts)
         if all(each.duplicate_of is not None for each in started):
             await self._large.discard(blob)
@@ -280,10 +279,10 @@ class Gateway:
         declared: Declaration,
         request: Request,
         started: Sequence[Started],
-        deadline: asyncio.Timeout,
+        deadline: Deadline,
     ) -> Answer:
         if isinstance(declared.answer, FlowResult):
-            deadline.reschedule(None)
+            deadline.pause()
             return await self._result(
                 started[0].duplicate_of or started[0].execution, declared.answer
             )

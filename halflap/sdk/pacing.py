@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -31,22 +31,18 @@ def is_large(value: Any) -> bool:
 
 def weigh(value: Any, most: int) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that."""
-    weight, stack = 0, [value]
+    weight = 0
+    stack: list[Collection[Any]] = [(value,)]
     while stack and weight <= most:
-        each = stack.pop()
-        match each:
-            case str():
-                weight += 1 + (len(each) >> 6)
-            case dict():
-                held = cast(dict[Any, Any], each)
-                weight += 1 + len(held)
-                stack += held.values() if weight <= most else ()
-            case list() | tuple():
-                items = cast(list[Any], each)
-                weight += 1 + len(items)
-                stack += items if weight <= most else ()
-            case _:
-                weight += 1
+        children = stack.pop()
+        weight += len(children)
+        for each in children if weight <= most else ():
+            if isinstance(each, str):
+                weight += len(each) >> 6
+            elif isinstance(each, dict):
+                stack.append(cast(dict[Any, Any], each).values())
+            elif isinstance(each, list | tuple):
+                stack.append(cast(list[Any], each))
     return weight
 
 

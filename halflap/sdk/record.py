@@ -123,7 +123,9 @@ async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) 
             except TypeError:
                 return encode_inputs(action, arguments)  # the error names the place
             written[each.name] = msgspec.Raw(data)
-    return await in_pieces(shown_inputs(action, {**arguments, **written}), _inputs_data, sort=True)
+    if written:
+        arguments = {**arguments, **written}
+    return await in_pieces(shown_inputs(action, arguments), _inputs_data, sort=True)
 
 
 def _input_data(each: InputField, value: Any) -> bytes:

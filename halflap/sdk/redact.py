@@ -14,7 +14,7 @@ import html
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -78,25 +78,28 @@ class Needles:
                 held[number] = (*held.get(number, ()), each)
         return made
 
-    def search(self, data: bytes) -> Iterator[set[bytes]]:
+    def search(self, data: bytes) -> Iterator[Set[bytes]]:
         """Yield those that stand in each piece of some bytes, piece by piece."""
-        size = len(data)
-        for begin in range(0, size, PIECE):
-            end = min(begin + PIECE + 8, size)  # a number may lie across the end of a piece
-            near: set[bytes] = set()
-            if self._long:
-                near |= _met(self._long, data[begin : end - (end - begin) % 8], "Q")
-            if self._short:
-                near |= _met(self._short, data[begin : end - (end - begin) % 4], "I")
-                near |= _met(self._short, data[begin + 2 : end - (end - begin - 2) % 4], "I")
-            if near:
-                reach = max(map(len, near))
-                part = data[max(begin - reach, 0) : end + reach]
-                near = {each for each in near if each in part}
-            yield near
+        for begin in range(0, len(data), PIECE):
+            yield self.within(data, begin)
+
+    def within(self, data: bytes, begin: int = 0) -> Set[bytes]:
+        """Return those that stand in one piece of some bytes."""
+        end = min(begin + PIECE + 8, len(data))  # a number may lie across the end of a piece
+        near = _NONE
+        if self._long:
+            near |= _met(self._long, data[begin : end - (end - begin) % 8], "Q")
+        if self._short:
+            near |= _met(self._short, data[begin : end - (end - begin) % 4], "I")
+            near |= _met(self._short, data[begin + 2 : end - (end - begin - 2) % 4], "I")
+        if near:
+            reach = max(map(len, near))
+            part = data[max(begin - reach, 0) : end + reach]
+            near = {each for each in near if each in part}
+        return near
 
 
-def _met(held: Mapping[int, tuple[bytes, ...]], data: bytes, word: Literal["Q", "I"]) -> set[bytes]:
+def _met(held: Mapping[int, tuple[bytes, ...]], data: bytes, word: Literal["Q", "I"]) -> Set[bytes]:
     """Return the texts whose number is among those of some bytes."""
     words = memoryview(data).cast(word)
     if held.keys().isdisjoint(words):
@@ -104,7 +107,7 @@ def _met(held: Mapping[int, tuple[bytes, ...]], data: bytes, word: Literal["Q", 
     return {each for number in held.keys() & words for each in held[number]}
 
 
-_NONE: set[bytes] = set()
+_NONE: Set[bytes] = frozenset()
 
 
 class Redactor:
@@ -165,6 +168,8 @@ class Redactor:
 
     def finds(self, data: bytes) -> bool:
         """Return whether any secret is in JSON or text as bytes. Never misses one; cheap."""
+        if len(data) <= PIECE:
+            return bool(self._needles.within(data))
         return any(self.look(data))
 
     def look(self, data: bytes) -> Iterator[bool]:

@@ -8,7 +8,6 @@ step's requests are being made. Elsewhere both are None and an action is a plain
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from halflap.sdk.component import Action
     from halflap.sdk.connection import Connection, Link
+    from halflap.sdk.deadline import Deadline
     from halflap.sdk.gate import Gate
     from halflap.sdk.pairs import Pairs
 
@@ -160,7 +160,7 @@ class RunningStep:
     once: bool = False
     keyed: bool = False
     in_doubt: bool = False
-    limit: asyncio.Timeout | None = None
+    limit: Deadline | None = None
     patience: float = 0.0
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     sent: Callable[[Mapping[str, str]], None] | None = None
@@ -170,15 +170,13 @@ class RunningStep:
         """Wait for the leave of a connection to call, while the time-out stands still."""
         self.through = gate
         limit = self.limit
-        if limit is None or limit.expired() or (until := limit.when()) is None:
+        if limit is None or limit.is_paused:
             return await gate.enter()
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        limit.reschedule(None)
+        limit.pause()
         try:
             await gate.enter()
         finally:
-            limit.reschedule(until + clock() - began)
+            limit.resume()
 
     def next_key(self) -> str:
         """The idempotency key of the step's next request: the same on every try that says the same."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import weakref
 from base64 import b64encode
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 
 from halflap.engine import doing
 from halflap.engine.ledger import Ledger
+from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
     Cancel,
     DefinitionError,
@@ -95,6 +98,36 @@ async def test_a_flow_ends_with_what_it_returns(runner: Runner) -> None:
     outcome = await runner.run(flow, b'{"name": "a", "price": 1.10}')
     assert (outcome.state, outcome.result) == ("succeeded", b'{"done":"a!","at":1.10}')
     assert [each.path for each in await runner.history()] == ["trigger", "app.do"]
+
+
+async def test_an_execution_leaves_nothing_to_the_garbage_collector(runner: Runner) -> None:
+    """Cycles stay until they are looked for, in memory that a busy server does not use again."""
+    made: list[weakref.ref[Any]] = []
+
+    def recorder(*args: Any, **options: Any) -> StepRecorder:
+        found = StepRecorder(*args, **options)
+        made.extend(weakref.ref(each) for each in (found, found.steps, found.steps.past))
+        return found
+
+    runner.executor.recorder = recorder
+    tasks: list[weakref.ref[Any]] = []
+
+    async def flow(ctx: Context[Any], event: Any) -> None:
+        tasks.append(weakref.ref(asyncio.current_task()))
+        await runner.app.do("a")
+        await ctx.gather(["b", "c"], lambda name: runner.app.do(name))
+        await ctx.state.put("k", 1)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await runner.run(flow)).state == "succeeded"
+        for _ in range(1_000):
+            if runner.running:
+                await asyncio.sleep(0)
+        assert [each() for each in (*made, *tasks)] == [None] * 4
+    finally:
+        gc.enable()
 
 
 async def test_a_finished_step_is_not_run_again(runner: Runner) -> None:

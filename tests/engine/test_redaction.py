@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from halflap.engine.past import Past
 from halflap.model import Record
 from halflap.sdk.record import redacted_data
@@ -21,5 +19,5 @@ async def test_inputs_that_hold_a_secret_are_those_that_were_recorded_with_it() 
     for recorded in (RAW, REDACTED):
         record = Record(0, "shop.find#1", "action", "find", "Find", "succeeded", 1, 2, recorded)
         past = Past([record], lambda inputs: redacted_data(inputs, redactor))
-        scope = past.whole(0, asyncio.current_task())
+        scope = past.whole(0)
         assert past.recall(scope, "shop.find#1", REDACTED) is record
