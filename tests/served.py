@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 
+from halflap.api import driving
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.server.supervisor import exit_code, supervise
@@ -69,6 +70,8 @@ def main(arguments: list[str]) -> int:
     probation = given.pop("probation", True)
     memory = given.pop("memory", None)
     blocks = given.pop("block", False)
+    if seconds := given.pop("bulk_lease", None):
+        driving.LEASE, driving.LOOK_SECONDS = round(seconds * 1e6), seconds / 5
     settings = Settings(
         **given | {"dir": Path(given["dir"]), "token": TOKEN, "egress_allow": ("127.0.0.1",)}
     )

@@ -42,6 +42,8 @@ async def incoming(ctx: Context[Config], event: Any) -> int:
     return await book(event["id"])
 """
 LEASE = 30_000_000
+BULK_LEASE = 1.0
+"""Seconds until the next server goes on with a killed one's bulk, so that each is killed as it does."""
 FEW = 200
 
 
@@ -99,7 +101,7 @@ class Killable:
 
     @classmethod
     async def start(cls, directory: Path, store: Store) -> "Killable":
-        settings = json.dumps(settings_of(directory, store))
+        settings = json.dumps({**settings_of(directory, store), "bulk_lease": BULK_LEASE})
         process = await asyncio.create_subprocess_exec(
             PYTHON, served.__file__, settings, stdout=asyncio.subprocess.PIPE
         )
