@@ -14,7 +14,7 @@ demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here
 	$(BIN)/halflap demo
 
 test: check system  ## everything that must be green
-	$(BIN)/pytest -n 3 --dist worksteal -m "not soak" --durations=10 --durations-min=1 $(ARGS)
+	$(BIN)/pytest -n 4 --dist worksteal -m "not soak" --durations=10 --durations-min=1 $(ARGS)
 
 check: .venv/ready node_modules/ready  ## format, lint, types, walls
 	$(BIN)/ruff format --check .

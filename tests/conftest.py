@@ -21,15 +21,23 @@ Note = Callable[..., None]
 TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
+WAITING = tuple(
+    TESTS / each
+    for each in (
+        *("faults", "server", "house", "bench", "gateway/test_large.py"),
+        *("cli/test_migration.py", "cli/test_dev.py"),
+    )
+)
+"""Where tests are that take ten seconds and more, most of them waiting for processes of their own."""
 LONG = tuple(
     TESTS / each
     for each in (
-        *("faults", "simulation", "house", "bench", "server", "gateway/test_large.py"),
+        *("simulation", "lowcode/test_wrong.py", "api/test_api_canary.py"),
         *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
-        *("engine/test_probation.py", "cli/test_migration.py", "cli/test_dev.py"),
+        "engine/test_probation.py",
     )
 )
-"""Where tests are that take ten seconds and more."""
+"""Where tests are that take ten seconds and more of a processor."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,8 +81,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the long ones begin, so that in the end no worker waits for another one's.
 
-    `worksteal` gives each worker an equal part of the list, in its order, so each part begins with
-    as many of the long modules.
+    `worksteal` gives each worker an equal part of the list, in its order. Half of the workers begin with
+    what waits, and the others meanwhile with what takes a processor.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
@@ -93,23 +101,26 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
-    """The tests in as many equal parts, each with the long modules of its own first."""
+    """The tests in as many equal parts, each with long modules of one sort first."""
     modules = [list(each) for _, each in groupby(items, lambda item: item.path)]
-    long = [each for each in modules if is_long(each[0])]
-    rest = [item for each in modules if not is_long(each[0]) for item in each]
-    found: list[pytest.Item] = []
-    for worker in range(workers):
-        size = (len(items) - len(found)) // (workers - worker)
-        part = [item for module in long[worker::workers] for item in module]
+    waiting = [each for each in modules if is_within(each[0], WAITING)]
+    long = [each for each in modules if is_within(each[0], LONG)]
+    rest = [item for each in modules if each not in waiting + long for item in each]
+    half, found = workers // 2, list[pytest.Item]()
+    firsts = [waiting[at::half] for at in range(half)]
+    firsts += [long[at :: workers - half] for at in range(workers - half)]
+    for left, first in zip(range(workers, 0, -1), firsts, strict=True):
+        size = (len(items) - len(found)) // left
+        part = [item for module in first for item in module]
         more = max(size - len(part), 0)
         found += part + rest[:more]
         rest = rest[more:]
     return found + rest
 
 
-def is_long(item: pytest.Item) -> bool:
-    """Return whether a test is one of the long ones, which run first."""
-    return any(item.path.is_relative_to(each) for each in LONG)
+def is_within(item: pytest.Item, places: Sequence[Path]) -> bool:
+    """Return whether a test is in one of these modules or folders."""
+    return any(item.path.is_relative_to(each) for each in places)
 
 
 @pytest.fixture
