@@ -161,15 +161,17 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
             output.note(("It is done once a server runs: halflap serve", "yellow"))
         return
     where = "at the server, also after Ctrl-C" if api.runs else "once a server runs, after Ctrl-C"
-    output.progress((f"{bulk.id}: goes on {where}", "dim"))
-    shown = -1
-    while bulk.state == "running":
-        come = bulk.done + bulk.refused
+    is_running, shown = bulk.state == "running", -1
+    if is_running:
+        output.progress((f"{bulk.id}: goes on {where}", "dim"))
+    while is_running:
+        come, is_running = bulk.done + bulk.refused, bulk.state == "running"
         if come != shown:
             shown = come
             output.progress((f"{come:,} of {bulk.total:,}{stage(bulk, come)}", "dim"))
-        await asyncio.sleep(LOOKS_EVERY)
-        bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
+        if is_running:
+            await asyncio.sleep(LOOKS_EVERY)
+            bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
     if not output.emitted(bulk):
         bulk_lines(output, bulk)
     if bulk.state == "failed" or (bulk.do == "upgrade" and bulk.refused):

@@ -19,7 +19,7 @@ from halflap.api.execution_view import (
     RefusalView,
     WaitView,
 )
-from halflap.cli.bulk import bulk_lines, plan_lines
+from halflap.cli.bulk import bulk_lines, follow, plan_lines
 from halflap.cli.executions import execution_table, failure_table
 from halflap.cli.output import Output, ago
 from halflap.cli.record import clock
@@ -175,3 +175,37 @@ def test_a_bulk_that_has_ended_says_how_its_replays_ended(
     assert "replayed 3 of 8" in out
     assert "1 could not be:" in out
     assert "4 no longer needed it: replayed or dismissed since, or run again by" in out
+
+
+class Bulks:
+    """An API that has a bulk of 250, which has come further each time that it is asked."""
+
+    runs = True
+
+    def __init__(self) -> None:
+        self.come = [100, 200, 250]
+
+    async def get(self, _: str) -> dict[str, Any]:
+        done = self.come.pop(0)
+        state = "running" if self.come else "succeeded"
+        return {
+            "id": "blk_1", "do": "replay", "state": state, "total": 250, "done": done, "refused": 0,
+            "refusals": [], "stages": [], "reason": "", "wanted": {}, "made_at": at(hours=1),
+            "ended_at": None,
+        }  # fmt: skip
+
+
+async def test_the_progress_of_a_bulk_is_shown_to_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halflap.cli.bulk.LOOKS_EVERY", 0)
+    api: Any = Bulks()
+    await follow(api, Output(), await api.get(""))
+    first, *told = capsys.readouterr().err.splitlines()
+    assert first.startswith("blk_1: goes on at the server")
+    assert told == ["100 of 250", "200 of 250", "250 of 250"]
+
+    api.come = [250]
+    await follow(api, Output(), await api.get(""))
+    said = capsys.readouterr()
+    assert (said.err, said.out) == ("", "blk_1  succeeded  replayed 250\n")
