@@ -13,7 +13,8 @@ import pytest
 from halflap.model import new_id
 from halflap.store import migrate, reading, schema
 from halflap.store.postgres import schema as postgres_schema
-from halflap.store.postgres.columns import register
+from halflap.store.postgres.columns import Texts, register
+from halflap.store.postgres.history import FIRST
 from halflap.store.postgres.listing import lanes_of_places
 from halflap.store.postgres.migrate import migrate as migrate_postgres
 from halflap.store.protocol import Filter
@@ -173,3 +174,38 @@ def test_the_control_a_filter_without_an_index_reads_the_whole_history(history: 
     plan = "\n".join(row[0] for row in history.execute(sql).fetchall())
     assert "root = 'exe_2'" in plan
     assert "Index Cond" not in plan
+
+
+FAILED = """
+INSERT INTO {table} (id, customer, instance, integration, flow, version, revision, state, attempt,
+    root, accepted_at, ended_at, reason, received_at, part, head, body, steps, logs, attempts, cause,
+    replay_of, replay{slot})
+SELECT 'exe_{table}_' || n, 'cus_1', 'ins_1', 'shop', 'in', 'v1', 1, 'failed', 1, 'exe_1',
+    {at}, {at}, '', n, 0, '', '', '', '', '', 'c', {replayed}{value}
+FROM generate_series(0, 2399) AS n
+"""
+A_DAY = 86_400_000_000
+
+
+def test_postgresql_looks_for_what_was_replayed_on_its_days_alone() -> None:
+    with psycopg.connect(fresh_url(), autocommit=True) as connection:
+        register(connection)
+        migrate_postgres(connection, postgres_schema.MIGRATIONS, clock=lambda: 0)
+        for slot in (day * 64 + bare for day in range(24) for bare in (0, 63)):
+            made = f"CREATE TABLE history_{slot} PARTITION OF history FOR VALUES IN ({slot})"
+            connection.execute(made.encode())
+        at, replayed = f"n % 24 * {A_DAY}", "NULL, NULL"
+        slot = {"slot": ", slot", "value": ", n % 24 * 64"}
+        before = FAILED.format(table="history", at=at, replayed=replayed, **slot)
+        at = f"11 * {A_DAY}"
+        replayed = f"'exe_history_' || n / 24 * 24 + 10, '{{\"event_at\": {10 * A_DAY}}}'"
+        after = FAILED.format(table="letters", at=at, replayed=replayed, slot="", value="")
+        for each in (before, after, "ANALYZE"):
+            connection.execute(each.encode())
+        sql = FIRST.format(places="SELECT * FROM letters")
+        explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "
+        rows = connection.execute((explain + sql).encode(), (Texts(["c"]),)).fetchall()
+        plan = "\n".join(row[0] for row in rows)
+        read = {int(each) // 64 for each in re.findall(r" on history_(\d+) .*\(actual", plan)}
+        assert {10} <= read <= {9, 10, 11, 12}, plan
+        assert connection.execute(sql.encode(), (Texts(["c"]),)).fetchall() == [("c", 10 * A_DAY)]

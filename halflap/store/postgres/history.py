@@ -24,7 +24,7 @@ from halflap.store.history import last_of_chain, order_of_list, outcome_of
 from halflap.store.postgres import gates, listing, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import PostgresWays
-from halflap.store.postgres.slots import first_slot
+from halflap.store.postgres.slots import OF_A_DAY, first_slot
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.retention import DAY
 from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_lanes
@@ -48,13 +48,18 @@ SELECT coalesce(cause, ''), count(*), min(ended_at), max(ended_at), max(id),
     count(DISTINCT instance), count(DISTINCT customer)
 FROM ({places}) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
 """
-FIRST = """
+# What is replayed came when the replay's event did, or later, and ended before the replay came.
+FIRST = f"""
 WITH RECURSIVE found AS (
-    SELECT cause, ended_at, replay_of FROM ({places}) AS own WHERE cause = ANY(%s)
-    UNION ALL SELECT found.cause, before.ended_at, before.replay_of FROM found
-    JOIN history AS before ON before.id = found.replay_of AND before.cause = found.cause
+    SELECT cause, ended_at, accepted_at, replay_of, replay FROM ({{places}}) AS own WHERE cause = ANY(%s)
+    UNION ALL SELECT before.* FROM found CROSS JOIN LATERAL (
+        SELECT cause, ended_at, accepted_at, replay_of, replay FROM history
+        WHERE id = found.replay_of AND cause = found.cause AND slot BETWEEN
+            (coalesce((found.replay::json ->> 'event_at')::bigint, 0) / {DAY} - 1) * {OF_A_DAY}
+            AND (found.accepted_at / {DAY} + 2) * {OF_A_DAY} - 1 LIMIT 1
+    ) AS before WHERE found.replay_of IS NOT NULL
 ) SELECT cause, min(ended_at) FROM found GROUP BY 1
-"""
+"""  # noqa: S608
 FAILURES = """
 SELECT id, failure FROM letters WHERE id = ANY(%(ids)s)
 UNION ALL SELECT id, failure FROM history WHERE id = ANY(%(ids)s)
@@ -157,7 +162,8 @@ class PostgresHistory:
         for place, where, more in _places(which):
             if place != "executions":
                 selects.append(
-                    "SELECT cause, ended_at, id, flow, instance, customer, replay_of"  # noqa: S608
+                    "SELECT cause, ended_at, id, flow, instance, customer, accepted_at,"  # noqa: S608
+                    " replay_of, replay"
                     f" FROM {place} WHERE {where} AND state = 'failed'"
                 )
                 values += more
