@@ -549,6 +549,8 @@ class Replay:
     flow. `done`: by path, who said of a step in doubt that it was done. `repeat`: what may have been
     done is done again. `event_at`: when the event was first accepted. `chain`, `link`: the place in its
     chain of what is run again.
+
+    One without `replay_of` is of what a replay started, or of a later one of a chain.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -637,6 +639,11 @@ def position_in_chain(execution: Start | Execution) -> tuple[str, int]:
     if execution.replay is not None and execution.replay.chain:
         return execution.replay.chain, execution.replay.link
     return (execution.id if isinstance(execution, Execution) else execution.execution), 0
+
+
+def event_time(replay: Replay | None, accepted_at: Micros) -> Micros:
+    """Return when an event was first accepted: that of what is replayed, or of the first of a chain."""
+    return (0 if replay is None else replay.event_at) or accepted_at
 
 
 def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micros) -> Micros:
@@ -916,8 +923,8 @@ class Execution:
 
     @property
     def event_at(self) -> Micros:
-        """When its event was first accepted: that of a replay, with what it replays."""
-        return (self.replay.event_at if self.replay else 0) or self.accepted_at
+        """When its event was first accepted (see `event_time`)."""
+        return event_time(self.replay, self.accepted_at)
 
 
 @frozen

@@ -96,7 +96,7 @@ def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | N
 
 def related_view(execution: Execution) -> RelatedView:
     """An execution of a lineage as it is shown."""
-    how = execution.replay
+    how = execution.replay if execution.replay_of is not None else None
     return RelatedView.of(
         execution,
         version=execution.flow.version,

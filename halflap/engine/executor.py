@@ -44,6 +44,7 @@ from halflap.model import (
     Micros,
     Outcome,
     StateWrite,
+    event_time,
 )
 from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Retry
@@ -204,7 +205,14 @@ class Executor:
         next = None
         if outcome.state == "succeeded" and recorder.waits.next_event is not None:
             flow = await work.current(turn.start.flow)
-            start = continuation(turn.start, flow, recorder.waits.next_event, scope.now, turn.now())
+            start = continuation(
+                turn.start,
+                flow,
+                recorder.waits.next_event,
+                scope.now,
+                turn.now(),
+                event_time(turn.start.replay, turn.accepted_at),
+            )
             at = begins_at(start.link, turn.now(), has_worked=recorder.steps.has_worked)
             next = Continuation(start, recorder.waits.taken, at)
         records, logs, writes = await recorder.steps.left(scope)

@@ -165,11 +165,14 @@ def _child(
     )
 
 
-def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Micros) -> Start:
+def continuation(
+    former: Start, flow: FlowKey, event: bytes, at: Micros, now: Micros, event_at: Micros
+) -> Start:
     """Return the start of what follows an execution that ends: the next of its chain.
 
     `at` is when the former one came to that, by its own time. The root derives from the former one's,
     so that replays of the former one lead to the same idempotency keys, and other ones than its own.
+    `event_at` is when the first one's event was accepted: what came since may be newer.
     """
     chain, link = position_in_chain(former)
     headers = [("content-type", "application/json"), (DEPTH, str(depth_of(former.event)))]
@@ -184,7 +187,7 @@ def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Mi
         order=former.order,
         parent=former.parent,
         bound=former.bound,
-        replay=inherited(former, CONTINUE),
+        replay=replace(inherited(former, CONTINUE) or Replay(), event_at=event_at),
         continues=former.execution,
         chain=chain,
         link=link + 1,
@@ -194,7 +197,8 @@ def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Mi
 def follows(start: Start, former: Start) -> bool:
     """Return whether a start is the next one of an execution's chain, and of nothing else."""
     pinned = replace(start.flow, version=former.flow.version, revision=former.flow.revision)
-    right = continuation(former, start.flow, b"", 0, 0)
+    event_at = 0 if start.replay is None else start.replay.event_at
+    right = continuation(former, start.flow, b"", 0, 0, event_at)
     same = replace(right, execution=start.execution, event=start.event)
     return pinned == former.flow and same == start
 

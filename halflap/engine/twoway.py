@@ -13,7 +13,7 @@ from typing import Any
 from halflap.engine.echo import MOST_HOPS, Echo, RecordKnowledge, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled
-from halflap.model import Micros, Record, StateWrite, a_dict, a_set
+from halflap.model import Micros, Record, StateWrite, a_dict, a_set, event_time
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.pairs import Pairs, RecordState, Writes, same, saved_as
@@ -123,7 +123,7 @@ class TwoWay:
             start.replay_of is not None,
             turn.attempt,
             start.replay_of is not None and replay is not None and replay.goes_on,
-            (replay.event_at if replay is not None else 0) or turn.accepted_at,
+            event_time(replay, turn.accepted_at),
             start.replay_of is None or (replay is not None and replay.event_at > 0),
             frozenset() if start.replay_of is None else frozenset({start.root, start.replay_of}),
         )

@@ -406,6 +406,21 @@ async def waits(ctx: Context[Settings], event: Any) -> Any:
 async def above(ctx: Context[Settings], event: Any) -> Any:
     """Place an order by another flow's other flow."""
     return await ctx.call("together", event)
+
+
+@integration.flow(trigger=webhook.request())
+async def in_parts(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order in the second execution of a chain."""
+    if "part" not in event:
+        await ctx.continue_with({**event, "part": 2})
+    # halflap: ignore[HF010]
+    return await shop.create_order(ctx.config.shop, event["id"], event["amount"], SecretStr("no"))
+
+
+@integration.flow(trigger=webhook.request())
+async def calls_parts(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by a flow that continues."""
+    return await ctx.call("in_parts", event)
 '''
 )
 
@@ -455,7 +470,7 @@ async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(w
     assert {each["said_by"] for each in first["steps"]} == {None}
 
 
-@pytest.mark.parametrize("flow", ["together", "above", "waits"])
+@pytest.mark.parametrize("flow", ["together", "above", "waits", "calls_parts"])
 async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_more(
     world: Any, flow: str
 ) -> None:

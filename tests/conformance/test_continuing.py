@@ -57,7 +57,7 @@ async def begun(journal: Journal, **more: Any) -> Claim:
 
 
 def following(claim: Claim, body: bytes = b'{"page":2}', **taken: int) -> Continuation:
-    started = continuation(claim.start, claim.start.flow, body, 7, 4_000_000_000 * SECOND)
+    started = continuation(claim.start, claim.start.flow, body, 7, 4_000_000_000 * SECOND, 5)
     return Continuation(started, taken)
 
 

@@ -329,7 +329,7 @@ def test_what_a_child_says_that_follows_its_execution_may_be_nothing_else() -> N
     event = Event("POST", "", "", (), b"{}", 1)
     former = Start(id, flow, event, id, order=Order("s", "k"), parent="exe_p", bound=False)
     current = replace(flow, version="v2", revision=2)
-    right = continuation(former, current, b"{}", 7, 4_000_000_000_000_000)
+    right = continuation(former, current, b"{}", 7, 4_000_000_000_000_000, 5)
     done = LineDone(id, ended=Ended(Outcome("succeeded"), next=Continuation(right, {"go": 1})))
     crossed = msgspec.msgpack.Decoder(LineDone).decode(encode(done)).ended.next
     assert crossed.taken == {"go": 1}
@@ -346,5 +346,6 @@ def test_what_a_child_says_that_follows_its_execution_may_be_nothing_else() -> N
         {"root": id},
         {"continues": new_id("exe")},
         {"replay_of": id},
+        {"replay": None},
     ):
         assert not follows(replace(right, **wrong), former), wrong

@@ -12,7 +12,7 @@ from halflap.api.operations.replay import (
     has_tried_more,
     reruns_of,
 )
-from halflap.model import ENDED, ENDED_BADLY, Execution, RanBefore
+from halflap.model import ENDED, ENDED_BADLY, Execution, RanBefore, position_in_chain
 from halflap.sdk.dedupe import digest_of_body
 from halflap.store.blobs.viewing import Viewing
 from halflap.store.protocol import Filter, Journal
@@ -188,7 +188,8 @@ async def moot_by(journal: Journal, execution: Execution) -> str | None:
     below, seen = [execution], set[str]()
     while below:
         one = below.pop()
-        ids = {each.id for each in [one, *await _originals(journal, one)]}
+        same = [one, *await _originals(journal, one)]  # a call knows a chain by its first one
+        ids = {each.id for each in same} | {position_in_chain(each)[0] for each in same}
         for each in await parents_of(journal, one):
             if each.replay is not None and each.replay.done and each.replay_of is not None:
                 for step in await journal.steps(each.replay_of):
@@ -208,8 +209,9 @@ async def called_dead_letters(journal: Journal, called: str) -> list[str]:
     while below:
         one = below.pop()
         found[one.id] = one
-        started = await journal.executions(Filter(parent=one.id, limit=MOST_RELATED))
-        more = [*started, *await replays_of(journal, one)]
+        more = await replays_of(journal, one)
+        for which in (Filter(parent=one.id), Filter(chain=one.id)):
+            more += await journal.executions(replace(which, limit=MOST_RELATED))
         below += [each for each in more if each.id not in found]
     return [each.id for each in found.values() if each.state == "failed" and not each.dismissed]
 
