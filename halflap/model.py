@@ -578,6 +578,22 @@ class Replay:
 
 
 @frozen
+class NothingNewer:
+    """The ground of a decision to replay: nothing that is newer than its event writes in its order.
+
+    `event_at`: when its event was first accepted. `key`: the record that is meant, in an order without
+    a key. `attempt`: 1 where only what has begun may write. `known`: what was accepted `since` a time
+    and is newer, but writes nothing.
+    """
+
+    event_at: Micros
+    since: Micros
+    key: str | None = None
+    attempt: int = 0
+    known: tuple[str, ...] = ()
+
+
+@frozen
 class Start:
     """An execution to be started; starting the same id twice starts it once.
 
@@ -586,7 +602,8 @@ class Start:
     `order` says which others it waits for. `parent` is the execution that started it, which hears of
     its end by the signal `child_signal`; `bound` says that it is cancelled with its parent. `replay` says
     how it runs `replay_of` again. `continues` is the execution that hands over to this one as it ends;
-    both are of the `chain` that is named after its first one, and `link` counts from 0 in it.
+    both are of the `chain` that is named after its first one, and `link` counts from 0 in it. `decided`
+    is what still has to be so as it is accepted.
     """
 
     execution: str
@@ -604,6 +621,7 @@ class Start:
     continues: str | None = None
     chain: str | None = None
     link: int = 0
+    decided: NothingNewer | None = None
 
     def found_by(self) -> Mapping[str, str]:
         """Return by what the execution is found."""

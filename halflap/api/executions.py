@@ -31,7 +31,7 @@ from halflap.api.execution_view import (
     Replayed,
 )
 from halflap.api.operations import Operations
-from halflap.api.operations.replay import ReplayRequest, SaidDone
+from halflap.api.operations.replay import LeftOut, ReplayRequest, SaidDone
 from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
@@ -299,8 +299,9 @@ async def replay_execution(
     )
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
-    overwrites = await operations.executions.overwrites(found, start.flow, again=True)
-    return Replayed.of(start, from_=how, overwrites=found.event_at if overwrites else None)
+    check = await operations.executions.overwrites(found, start.flow, again=True)
+    at = found.event_at if not isinstance(check, LeftOut) and check.overwrites else None
+    return Replayed.of(start, from_=how, overwrites=at)
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)

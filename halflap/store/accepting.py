@@ -13,7 +13,7 @@ from halflap.store import reading
 from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan, was_cancelled
 from halflap.store.ordering import leave
-from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
+from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease, Outdated
 from halflap.store.recording import add, unheld
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
 from halflap.store.rules.duplicate import duplicate_of
@@ -37,6 +37,12 @@ SELECT id FROM executions
 WHERE replay_of = ? AND id <> ? AND state IN ('queued', 'running', 'waiting') LIMIT 1
 """
 
+NEWER = """
+SELECT 1 FROM executions WHERE instance = ? AND accepted_at >= ? AND flow = ? AND order_scope = ?
+    AND order_key = ? AND attempt >= ?
+    AND coalesce(nullif(json_extract(replay, '$.event_at'), 0), accepted_at) > ?
+    AND record_key IS coalesce(?, record_key) AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1
+"""
 CLOSED = f"""
 SELECT name, bit FROM gates WHERE name IN (?, ?, ?)
 UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ?
@@ -130,6 +136,7 @@ def accept(
         if first is not None:
             answers.append(Accepted(start.execution, duplicate_of=first))
             continue
+        refuse_outdated(connection, start)
         closed = connection.execute(CLOSED, (*pausable(start.flow), start.flow.customer)).fetchall()
         held, limited = gates_of(start.flow, closed, all_limited=all_limited)
         suspect = was_set_aside(connection, start.replay_of)
@@ -180,6 +187,18 @@ def holders(connection: sqlite3.Connection, entry: StartRows, now: Micros) -> It
         if values is not None:
             found = connection.execute(sql, (*values, start.execution)).fetchone()
             yield None if found is None else found[0]
+
+
+def refuse_outdated(connection: sqlite3.Connection, start: Start) -> None:
+    """Raise `Outdated` where something newer has come since a replay was decided."""
+    decided, order = start.decided, start.order
+    if decided is None or order is None:
+        return
+    flow, known = start.flow, msgspec.json.encode(decided.known).decode()
+    place = (flow.instance, decided.since, flow.flow, order.scope, order.key)
+    which = (decided.attempt, decided.event_at, decided.key, known)
+    if connection.execute(NEWER, (*place, *which)).fetchone():
+        raise Outdated
 
 
 def dismiss(connection: sqlite3.Connection, execution: str, now: Micros) -> bool:

@@ -49,6 +49,10 @@ aside.
 """
 
 
+class Outdated(Exception):
+    """Raised where a start is not accepted, since what it was decided by has changed: decide again."""
+
+
 class Written(Enum):
     """The outcome of a write."""
 

@@ -5,12 +5,14 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from halflap.api.operations import executions
+from halflap.model import NothingNewer
 from halflap.store.protocol import Filter
 from tests.api.conftest import ORDERS
 from tests.served import until
@@ -36,6 +38,17 @@ FLOWS = (
     + "".join(FLOW.format(name=name, order=order) for name, order in KINDS.items())
     + '''
 
+@integration.flow(trigger=webhook.request(key="body:/id"), order=fifo(by_key=True))
+async def in_parts(ctx: Context[Settings], event: Any) -> Any:
+    """Note an order, and write its value in the next execution of a chain."""
+    if "part" not in event:
+        # halflap: ignore[HF010]
+        await shop.create_order(ctx.config.shop, "note", event["amount"], SecretStr("no"))
+        await ctx.continue_with({**event, "part": 2})
+    # halflap: ignore[HF010]
+    return await shop.create_order(ctx.config.shop, event["id"], event["amount"], SecretStr("no"))
+
+
 @integration.flow(trigger=webhook.request(key="body:/id"))
 async def unordered(ctx: Context[Settings], event: Any) -> Any:
     """Write the value of an order."""
@@ -54,11 +67,15 @@ class Records:
         self.values: dict[str, list[int]] = {}
         self.refuses: dict[int, str] = {}
         """By value: what begins the id of the order that it refuses; empty: all."""
+        self.takes_notes = asyncio.Event()
+        self.takes_notes.set()
         world.shop.order_answer = self.answer
 
     async def answer(self, request: Any) -> Any:
         text = await request.text()
         order = json.loads(text)
+        if order["id"] == "note":
+            await self.takes_notes.wait()
         refused = self.refuses.get(order["amount"])
         if refused is not None and order["id"].startswith(refused):
             return web.Response(status=404)
@@ -185,6 +202,87 @@ async def test_what_failed_behind_its_write_is_not_written_over(driven: Any) -> 
     assert shop.values["a1"] == [2]
 
 
+async def test_a_later_one_of_a_chain_is_as_old_as_its_first(driven_on_either: Any) -> None:
+    driven = driven_on_either
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: "a"}
+    shop.takes_notes.clear()
+    await send(driven, instance, "in_parts", 1)
+    whole = {"id": "a1", "amount": 2, "part": 2}  # it comes before the second part of the first
+    newer = await driven.send(instance, whole, flow="in_parts")
+    shop.takes_notes.set()
+    await driven.ended(newer)
+    shop.refuses = {}
+    [failed] = await driven.host.store.journal.executions(Filter(states=("failed",)))
+    assert shop.values["a1"] == [2]
+    refused = await replay(driven, failed.id)
+    assert (refused.status, "came later with the same key, a1:" in refused.json["detail"]) == (
+        409,
+        True,
+    )
+    assert (await replay(driven, failed.id, again=True)).status == 201
+    assert (await replay(driven, newer)).status == 201
+    assert shop.values["a1"] == [2, 1, 2]
+
+
+def come_between(world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch, *, ends: bool) -> None:
+    """Have a newer event come once a replay is decided, before it is accepted."""
+    decide, came = executions.overtaking, list[str]()
+
+    async def decide_first(*given: Any) -> Any:
+        decided = await decide(*given)
+        if not came:
+            came.append(await send(world, instance, "goes_on", 2))
+            if ends:
+                await world.ended(came[0])
+        return decided
+
+    monkeypatch.setattr(executions, "overtaking", decide_first)
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_comes_once_a_replay_is_decided_is_not_written_over(
+    driven_on_either: Any, monkeypatch: pytest.MonkeyPatch, ends: bool, many: bool
+) -> None:
+    driven = driven_on_either
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: ""}
+    first = await send(driven, instance, "goes_on", 1)
+    await driven.ended(first)
+    shop.refuses = {}
+    come_between(driven, instance, monkeypatch, ends=ends)
+    if many:
+        await bulk(driven)
+    else:
+        refused = await replay(driven, first)
+        assert (refused.status, "came later with" in refused.json["detail"]) == (409, True)
+    assert shop.values["a1"] == [2]
+
+
+async def test_without_a_look_as_a_replay_is_accepted_what_came_meanwhile_is_written_over(
+    driven_on_either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: a replay is accepted whatever has come since it was decided."""
+    driven = driven_on_either
+    instance, shop = await driven.instance(), Records(driven)
+    shop.refuses = {1: ""}
+    first = await send(driven, instance, "goes_on", 1)
+    await driven.ended(first)
+    shop.refuses = {}
+    come_between(driven, instance, monkeypatch, ends=True)
+    decide = executions.overtaking
+
+    async def decide_for_good(*given: Any) -> Any:
+        decided = await decide(*given)
+        is_free = isinstance(decided, NothingNewer)
+        return replace(decided, event_at=2**62) if is_free else decided
+
+    monkeypatch.setattr(executions, "overtaking", decide_for_good)
+    assert (await replay(driven, first)).status == 201
+    assert shop.values["a1"] == [2, 1]
+
+
 async def test_a_replay_without_an_order_says_what_it_writes_over(driven: Any) -> None:
     instance, shop = await driven.instance(), Records(driven)
     shop.refuses = {1: ""}
@@ -237,8 +335,8 @@ async def test_without_the_look_at_its_order_a_record_goes_back(
 ) -> None:
     """Control: a replay does not ask what came later."""
 
-    async def nothing(*_: Any) -> None:
-        return None
+    async def nothing(*_: Any) -> NothingNewer:
+        return NothingNewer(2**62, 0)
 
     monkeypatch.setattr(executions, "overtaking", nothing)
     shop = await after_replays(driven, CONTROL)

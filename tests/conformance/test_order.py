@@ -1,9 +1,22 @@
 """The rules of orders, as every journal keeps them: how many, what if busy, failed, or waiting."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
-from halflap.model import Dedupe, Event, FlowKey, Micros, Order, Outcome, Start, new_id
-from halflap.store.protocol import Accepted, Claim, Filter, Journal, Release
+from halflap.model import (
+    Dedupe,
+    Event,
+    FlowKey,
+    Micros,
+    NothingNewer,
+    Order,
+    Outcome,
+    Replay,
+    Start,
+    new_id,
+)
+from halflap.store.protocol import Accepted, Claim, Filter, Journal, Outdated, Release
 from tests.journals import StandingClock
 
 SECOND: Micros = 1_000_000
@@ -96,6 +109,55 @@ async def test_an_execution_keeps_its_rule(journal: Journal):
     for which in (Filter(), Filter(dead_letters=True)):
         (listed,) = await journal.executions(which)
         assert listed.order == order
+
+
+# -- replays ----------------------------------------------------------------------------------
+
+
+async def test_a_replay_is_not_accepted_behind_what_is_newer_and_was_not_known(
+    journal: Journal, clock: StandingClock
+):
+    begun = clock.now
+    first = await accepted(journal, FIFO)
+    await end(journal, await claim(journal, first), FAILED)
+    clock.now += SECOND
+    newer = [await accepted(journal, FIFO, key=each) for each in ("a", "b")]
+    decided = NothingNewer(begun, begun)
+    replay = start(FIFO, replay_of=first, replay=Replay(event_at=begun), decided=decided)
+
+    async def is_taken(**what: Any) -> bool:
+        try:
+            await accept(journal, replace(replay, decided=replace(decided, **what)))
+        except Outdated:
+            assert await journal.execution(replay.execution) is None
+            return False
+        return True
+
+    for outdated in ({}, {"known": (newer[0],)}, {"key": "a"}):
+        assert not await is_taken(**outdated)
+    together = await asyncio.gather(
+        accept(journal, start(None)), accept(journal, replay), return_exceptions=True
+    )
+    assert [isinstance(each, Outdated) for each in together] == [False, True]
+    assert await is_taken(known=tuple(newer))
+    for fine in ({"key": "c"}, {"attempt": 1}, {"since": clock.now + 1}, {"event_at": clock.now}):
+        assert await is_taken(**fine)
+
+
+async def test_replays_that_are_accepted_together_are_in_their_order(
+    journal: Journal, clock: StandingClock
+):
+    starts: list[Start] = []
+    for _ in range(2):
+        failed = await accepted(journal, FIFO)
+        await end(journal, await claim(journal, failed), FAILED)
+        decided = NothingNewer(clock.now, 0)
+        replay = Replay(event_at=clock.now)
+        starts.append(start(FIFO, replay_of=failed, replay=replay, decided=decided))
+        clock.now += SECOND
+    known = replace(starts[0].decided or NothingNewer(0, 0), known=(starts[1].replay_of or "",))
+    await accept(journal, replace(starts[0], decided=known), starts[1])
+    assert await how(journal, starts[0].execution) == ("queued", "")
 
 
 # -- after a failure --------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from halflap.api.operations.executions import Executions
+from halflap.api.operations.executions import Executions, OverwriteCheck
 from halflap.api.operations.family import parents_of
 from halflap.api.operations.replay import LEFT_TO_PARENT, LeftOut, ReplayPlan, ReplayRequest
 from halflap.api.operations.upgrades import Stages, Upgrades
@@ -39,7 +39,7 @@ from halflap.model import (
 )
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
-from halflap.store.protocol import Filter, Journal
+from halflap.store.protocol import Filter, Journal, Outdated
 from halflap.store.rules.listing import position_of
 
 SAMPLES = 5
@@ -145,7 +145,7 @@ class BulkOperations:
             if isinstance(found, LeftOut):
                 before = groups.get(found.why, LeftOutGroup(found.why, 0, each.id))
                 groups[found.why] = replace(before, count=before.count + 1)
-            elif found.overwrites:
+            elif found.check.overwrites:
                 named, at = (each.flow.integration, each.flow.flow), each.event_at
                 over[named] = over.get(named, Overwriting(*named, 0, at, at)).also(at)
         by_count = sorted(groups.values(), key=lambda each: -each.count)
@@ -265,7 +265,10 @@ class BulkOperations:
                 refusals.append(Refusal(each.id, found.why))
             else:
                 starts.append(found)
-        done = await self.executions.engine.start(starts) if starts else []
+        try:
+            done = await self.executions.engine.start(starts) if starts else []
+        except Outdated:
+            return await self._replay(bulk, page)
         for start, started in zip(starts, done, strict=True):
             if started.duplicate_of is not None:
                 why = f"{started.duplicate_of} replays it already"
@@ -275,11 +278,11 @@ class BulkOperations:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """The replay of an execution that is chosen, its flow, and whether it writes over newer values."""
+    """The replay of an execution that is chosen, its flow, and what it writes over."""
 
     plan: ReplayPlan
     flow: FlowKey
-    overwrites: bool
+    check: OverwriteCheck
 
 
 @dataclass(slots=True)
@@ -305,9 +308,10 @@ class _Choice:
             return found
         id = replay_id(bulk, execution.id)
         try:
-            return await self.executions.start_of(
+            start = await self.executions.start_of(
                 execution, self.request, found.plan, id, found.flow
             )
+            return replace(start, decided=found.check.decided)
         except BlobLost as error:
             return LeftOut(error.message)
         except StoreError:

@@ -10,7 +10,7 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.family import MOST_RELATED, Family, called_dead_letters, moot_by
 from halflap.api.operations.offers import OfferOperations
-from halflap.api.operations.order import because, overtaking
+from halflap.api.operations.order import Overtaking, because, overtaking
 from halflap.api.operations.pauses import pauses_of
 from halflap.api.operations.replay import (
     CURRENT,
@@ -49,6 +49,7 @@ from halflap.model import (
     FlowKey,
     Instance,
     LogLine,
+    NothingNewer,
     Record,
     Start,
     is_earlier,
@@ -66,7 +67,7 @@ from halflap.sdk.record import decode_value
 from halflap.sdk.trigger import first_line
 from halflap.store.blobs.viewing import Content, EventExcerpt, Viewing
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Attempt, Filter, Journal, Page, Position
+from halflap.store.protocol import Attempt, Filter, Journal, Outdated, Page, Position
 from halflap.store.rules.listing import position_of
 
 LAST = "last"
@@ -97,6 +98,14 @@ class ExecutionDetail:
     """The reason for which it waits, where it does not run."""
     moot_by: str | None
     """The replay of what called it that was told that the call is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverwriteCheck:
+    """The check of what a replay writes over: newer values, or what has to stay as it was `decided`."""
+
+    overwrites: bool
+    decided: NothingNewer | None = None
 
 
 @dataclass(slots=True)
@@ -331,7 +340,10 @@ class Executions:
         start = await self.start_of(execution, request, plan, id, flow)
         if request.done is not None:
             await self._check_done(start, request.done)
-        [started] = await self.engine.start([start])
+        try:
+            [started] = await self.engine.start([replace(start, decided=checked.decided)])
+        except Outdated:
+            return await self.replay(execution, request)
         if started.duplicate_of is not None:
             raise Conflict(
                 f"{started.duplicate_of} replays {execution.id} already; wait until that has ended, "
@@ -352,7 +364,7 @@ class Executions:
 
     async def check(
         self, execution: Execution, plan: ReplayPlan, flow: FlowKey, *, again: bool
-    ) -> bool | LeftOut:
+    ) -> OverwriteCheck | LeftOut:
         """Return what `overwrites` does, or that a replay on `flow` fails for certain."""
         step = plan.stops_at
         if step is None or flow.version != execution.flow.version:
@@ -375,19 +387,21 @@ class Executions:
 
     async def overwrites(
         self, execution: Execution, flow: FlowKey, *, again: bool = False
-    ) -> bool | LeftOut:
+    ) -> OverwriteCheck | LeftOut:
         """Return whether a replay on `flow` may write over newer values, which nothing compares.
 
         Where newer events of its order have run, it is left out, unless `again`.
         """
         if (await self.library.integration(flow.version)).flows[flow.flow].pairs is not None:
-            return False
+            return OverwriteCheck(False)
         if execution.order is None:
-            return True
-        newer = await overtaking(self.journal, execution)
+            return OverwriteCheck(True)
+        newer = await overtaking(self.journal, execution, self.clock())
         key = execution.order.key or execution.key
-        if newer is None or again or key is None:
-            return newer is not None
+        if again or key is None:
+            return OverwriteCheck(isinstance(newer, Overtaking))
+        if isinstance(newer, NothingNewer):
+            return OverwriteCheck(False, newer)
         others = f", the last of {newer.count}," if newer.count > 1 else ""
         return LeftOut(
             f"{newer.last}{others} came later with the same key, {key}: newer values would be written "

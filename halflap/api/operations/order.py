@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halflap.model import FLOW_ORDERS, LIVE, Execution, Order
+from halflap.model import (
+    FLOW_ORDERS,
+    LIVE,
+    Execution,
+    Micros,
+    NothingNewer,
+    Order,
+    position_in_chain,
+)
 from halflap.store.protocol import Filter, Journal
 from halflap.store.replays import was_cut
 from halflap.store.rules.replaying import is_effect, is_settled
 
 MOST_READ = 100
+UNSEEN: Micros = 60_000_000
+"""The time for which an event that is being accepted may not be seen yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,10 @@ def rule(order: Order) -> str:
     return f"parallel({order.width})" if order.width > 1 else "fifo"
 
 
-async def overtaking(journal: Journal, execution: Execution) -> Overtaking | None:
-    """Return what came later in the order of an execution, and writes; None where nothing.
+async def overtaking(
+    journal: Journal, execution: Execution, now: Micros
+) -> Overtaking | NothingNewer:
+    """Return what came later in the order of an execution, and writes; or that nothing has.
 
     A replay comes last in its order; one of what blocks it comes before all that has not begun.
     In an order without a key, that is what came of the same record, if its id is known.
@@ -60,26 +72,29 @@ async def overtaking(journal: Journal, execution: Execution) -> Overtaking | Non
         since=execution.event_at,
         limit=MOST_READ,
     )
+    since, known = now - UNSEEN, list[str]()
     page = await journal.page(which)
     while True:
-        newer = [
-            each.id
-            for each in page.executions
-            if _came_later(each, execution)
-            and (each.attempt or not keeps_place)
-            and await _may_write(journal, each)
-        ]
+        newer: list[str] = []
+        for each in page.executions:
+            if _came_later(each, execution) and (each.attempt or not keeps_place):
+                writes = await _may_write(journal, each)
+                if writes or each.accepted_at >= since:
+                    (newer if writes else known).append(each.id)
         if newer:
             return Overtaking(len(newer), newer[0])
         if page.next is None:
-            return None
+            begun = int(keeps_place)
+            return NothingNewer(execution.event_at, since, of_record, begun, tuple(known))
         page = await journal.page(which, page.next)
 
 
 def _came_later(one: Execution, other: Execution) -> bool:
-    if one.event_at == other.event_at:
+    """Return whether an event is newer, or the same one further on in its chain."""
+    ours, theirs = [(each.event_at, position_in_chain(each)[1]) for each in (one, other)]
+    if ours == theirs:
         return one.replay_of is None and other.replay_of is None and one.id > other.id
-    return one.event_at > other.event_at
+    return ours > theirs
 
 
 async def _may_write(journal: Journal, execution: Execution) -> bool:

@@ -16,7 +16,7 @@ from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.postgres.slots import first_slot
-from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
+from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease, Outdated
 from halflap.store.reading import replay_text
 from halflap.store.recording import unheld
 from halflap.store.retention import DAY
@@ -49,6 +49,16 @@ CONTINUED_BY = " UNION ALL ".join(
     f"SELECT chain, link, id FROM {table}"  # noqa: S608
     " WHERE (chain, link) IN (SELECT * FROM unnest(%(chains)s::text[], %(links)s::bigint[]))"
     for table in ("executions", "letters", "history")
+)
+# Those of the same call are left out: they are in their order already.
+NEWER = " UNION ALL ".join(
+    f"""SELECT id FROM {table} WHERE instance = %(instance)s AND accepted_at >= %(since)s{slots}
+    AND flow = %(flow)s AND order_scope = %(scope)s AND order_key = %(order_key)s
+    AND attempt >= %(attempt)s AND id <> ALL(%(known)s)
+    AND (%(key)s::bytea IS NULL OR record_key = %(key)s)
+    AND coalesce(nullif((replay::json ->> 'event_at')::bigint, 0), accepted_at) > %(event_at)s
+"""  # noqa: S608
+    for table, slots in (("executions", ""), ("letters", ""), ("history", " AND slot >= %(slot)s"))
 )
 LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
 # `until` is set for those that are claimed at once.
@@ -288,6 +298,8 @@ class Accepting:
                 )
         if inserts:
             kept = await self._insert(connection, inserts)
+            for item in self._items:
+                await refuse_outdated(connection, item)
             parents = {id: inserts[id].entry.start.parent or "" for id in kept}
             orphans = {id: each for id, each in parents.items() if each in self._orphans}
             await lineage.cancel_orphans(connection, orphans)
@@ -411,6 +423,31 @@ def _holders(
         yield continued.setdefault((start.chain, start.link), start.execution)
     if start.replay_of is not None:
         yield replays.setdefault(start.replay_of, start.execution)
+
+
+async def refuse_outdated(connection: Connection, item: Acceptance) -> None:
+    """Raise `Outdated` where something newer has come since a replay was decided."""
+    own = [each.start.execution for each in item.entries]
+    found: list[Any] = []
+    for each in item.entries:
+        start, decided = each.start, each.start.decided
+        if decided is not None and each.order is not None:
+            values = {
+                "instance": start.flow.instance,
+                "flow": start.flow.flow,
+                "scope": each.order[0],
+                "order_key": each.order[1],
+                "key": rows.kept(decided.key),
+                "event_at": decided.event_at,
+                "attempt": decided.attempt,
+                "since": decided.since,
+                "slot": first_slot(decided.since),
+                "known": Texts([*decided.known, *own]),
+            }
+            found.append(await connection.execute(NEWER.encode(), values, binary=True))
+    for each in found:
+        if await each.fetchone():
+            raise Outdated
 
 
 async def locks_of_replayed(
