@@ -533,7 +533,7 @@ class Deployer:
     async def _release(self, instance: Instance) -> None:
         """Let run what is held; what has not begun begins on what the instance has now."""
         integration = await self._library.integration(instance.version)
-        pinning = Pinning(instance.pin, tuple(integration.flows))
+        pinning = Pinning(instance.pin, tuple(integration.flows), instance.deployment)
         await self._engine.release(instance.id, pinning)
 
     async def _cancel_started_by(self, deployment: str, because: str) -> None:

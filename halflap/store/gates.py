@@ -29,6 +29,8 @@ INSERT INTO gates (name, bit, since, by, reason) VALUES (?, ?, ?, ?, ?) ON CONFL
 """
 OPEN = "DELETE FROM gates WHERE name = ? AND bit = ?"
 IS_CLOSED = "SELECT 1 FROM gates WHERE name = ? AND bit = ?"
+# The catalogue's row: what begins to move it closes the gate in the same transaction.
+MOVES_OTHERWISE = "SELECT 1 FROM instances WHERE id = ? AND deployment <> ?"
 LIST = "SELECT name, since, by, reason FROM gates WHERE bit = 4 ORDER BY since, name"
 _LIVE = "executions INDEXED BY executions_live WHERE state IN ('queued', 'running', 'waiting')"
 # The next instance is one seek in the index, however many executions the one before it has.
@@ -82,8 +84,11 @@ def let_go(name: str, bit: int, pinning: Pinning | None = None) -> Job:
     """The job that lets the next part go, and opens the gate with the last; True before that."""
     repinned = repinning(pinning)
     repinned["flows"] = json.dumps(repinned["flows"])
+    move = (name, pinning and pinning.deployment)
 
     def job(connection: sqlite3.Connection) -> bool:
+        if connection.execute(MOVES_OTHERWISE, move).fetchone():
+            return False
         if _part(connection, LET_GO, name, bit, repinned):
             return True
         connection.execute(OPEN, (name, bit))

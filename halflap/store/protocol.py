@@ -212,10 +212,12 @@ class Pinning:
     """A version and a revision that held executions of some flows begin on.
 
     Replays, and children bound to their parent, stay on what they were accepted on.
+    `deployment`: the one that their instance names; while it names another one, nothing is let go.
     """
 
     pin: VersionPin
     flows: tuple[str, ...]
+    deployment: str | None = None
 
 
 @frozen
@@ -434,7 +436,10 @@ class Journal(Protocol):
     async def hold(self, instance: str) -> None: ...
 
     async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
-        """Let go what `hold` held; what has not begun gets a version and a config of its own."""
+        """Let go what `hold` held; what has not begun gets a version and a config of its own.
+
+        Nothing, where its instance moves otherwise by now: that move lets it go.
+        """
         ...
 
     async def pause(self, paused: Paused) -> bool:

@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
-from halflap.model import Customer, Instance, Rejection, StoredConnection
+from halflap.model import (
+    Customer,
+    Event,
+    FlowKey,
+    Instance,
+    Rejection,
+    Start,
+    StoredConnection,
+    new_id,
+)
 from halflap.store.catalogue import Catalogue
 from halflap.store.job import JobTransaction
+from halflap.store.protocol import Pinning
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
@@ -674,3 +684,28 @@ async def test_a_change_is_counted_though_its_caller_gave_up(
     assert (await catalogue.versions.move_target("shop", "dev", "hash-1", expect=None)) is True
     assert (await catalogue.instances.get(shop.id)).state == "activating"
     assert catalogue.changed == before + 2
+
+
+async def test_what_an_instance_holds_is_let_go_by_its_present_move_alone(
+    store: Store, shop: Instance
+) -> None:
+    journal, moves = store.journal, ("configured", "activating", "active")
+    key = FlowKey(shop.customer, shop.id, "shop", "orders", "hash-1", 0)
+
+    async def comes() -> str:
+        id = new_id("exe")
+        start = Start(id, key, Event("POST", "", "", (), b"{}", 1), id)
+        await journal.accept([start], claim=0, lease=1)
+        return id
+
+    async def lets_go(deployment: str) -> list[str]:
+        pinning = Pinning(shop.pin, ("orders",), deployment)
+        await journal.release_instance(shop.id, pinning)
+        return [each.start.execution for each in await journal.claim(9, 1)]
+
+    for deployment in ("exe_1", "exe_2"):
+        await store.catalogue.instances.move(shop.id, moves, "activating", deployment=deployment)
+    first = await comes()
+    assert await lets_go("exe_1") == []
+    second = await comes()
+    assert set(await lets_go("exe_2")) == {first, second}

@@ -19,6 +19,8 @@ INSERT INTO gates (name, bit, since, by, reason) VALUES (%s, %s, %s, %s, %s) ON 
 """
 OPEN = "DELETE FROM gates WHERE name = %(name)s AND bit = %(bit)s"
 IS_CLOSED = "SELECT FROM gates WHERE name = %(name)s AND bit = %(bit)s"
+# Locked, so that what begins to move it comes before this or after.
+MOVES_OTHERWISE = "SELECT deployment <> %s FROM instances WHERE id = %s FOR SHARE"
 MEANT = {
     "customer": "customer = %(owner)s",
     "instance": "instance = %(owner)s",
@@ -71,13 +73,23 @@ class HoldGate:
 
     async def let_go(self, connection: Connection) -> bool:
         """Let the next part go; True while there may be more."""
+        if await self._moves_otherwise(connection):
+            return False
         return await self._part(connection, LET_GO) == HELD_AT_ONCE
 
     async def open(self, connection: Connection, locks: Locks) -> None:
         """Open it, and let go whoever came meanwhile."""
         await lock(connection, [locks.gates])
-        await self._part(connection, LET_GO, None)
-        await connection.execute(OPEN, self._values())
+        if not await self._moves_otherwise(connection):
+            await self._part(connection, LET_GO, None)
+            await connection.execute(OPEN, self._values())
+
+    async def _moves_otherwise(self, connection: Connection) -> bool:
+        if self.pinning is None or self.pinning.deployment is None:
+            return False
+        values = (self.pinning.deployment, self.name)
+        row = await (await connection.execute(MOVES_OTHERWISE, values)).fetchone()
+        return row is not None and bool(row[0])
 
     async def _part(self, connection: Connection, sql: str, most: int | None = HELD_AT_ONCE) -> int:
         kind = "customer" if self.name.startswith(("cus_", "$")) else "instance"
