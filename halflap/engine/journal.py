@@ -150,11 +150,19 @@ class JournalEngine:
         return [name for name, each in list(self._running.items()) if not each.apart]
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
-        """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key."""
-        # Who is cancelled meanwhile must not take along what was claimed as it was accepted.
-        return await asyncio.shield(asyncio.ensure_future(self._start(starts)))
+        """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key.
 
-    async def _start(self, starts: Sequence[Start]) -> list[Started]:
+        Where the caller is cancelled before that transaction begins, nothing is accepted.
+        """
+        is_wanted = True
+        # Who is cancelled meanwhile must not take along what was claimed as it was accepted.
+        starting = asyncio.ensure_future(self._start(starts, lambda: is_wanted))
+        try:
+            return await asyncio.shield(starting)
+        finally:
+            is_wanted = False
+
+    async def _start(self, starts: Sequence[Start], is_wanted: Callable[[], bool]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
         free = self._free() if self._handler is not None and self.only is None else 0
@@ -163,11 +171,15 @@ class JournalEngine:
         self._reserved += claim
         self._shares.add(customers, claim)
         try:
-            accepted = await self.journal.accept(starts, claim=claim, lease=self._lease)
+            accepted = await self.journal.accept(
+                starts, claim=claim, lease=self._lease, is_wanted=is_wanted
+            )
         finally:
             self._reserved -= claim
             self._shares.add(customers, -claim)
             self._freed()
+        if not accepted:
+            return []
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
             if each.duplicate_of is None:

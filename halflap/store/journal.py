@@ -123,13 +123,22 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         found._hinted = scope.customer is None  # a view has no index to name
         return found
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+    async def accept(
+        self,
+        starts: Sequence[Start],
+        *,
+        claim: int,
+        lease: Micros,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> list[Accepted]:
         starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
         entries = [entry(each, now) for each in kept]
         limited = bool(self.default_limits.concurrency or self.default_limits.rate)
 
         def job(connection: sqlite3.Connection) -> list[Accepted]:
+            if not is_wanted():
+                return []
             return accept(connection, entries, now, claim, now + lease, limited)
 
         return self.payloads.accepted(starts, kept, await self._database.post(job))

@@ -271,10 +271,20 @@ class Journal(Protocol):
         """The customers that had more due at the last claim than their limits or share allowed."""
         ...
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+    async def accept(
+        self,
+        starts: Sequence[Start],
+        *,
+        claim: int,
+        lease: Micros,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> list[Accepted]:
         """Keep events and executions; claim the first `claim` of those that may run now.
 
-        What has limits on running is not claimed here.
+        Nothing where that is not wanted any more as its transaction begins: the answer is empty.
+
+        What has limits on running is not claimed here. Raises `Outdated` where a start was `decided`
+        by what is not so any more; then none of them is there.
         """
         ...
 

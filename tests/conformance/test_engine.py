@@ -33,7 +33,7 @@ from halflap.model import (
     StepStatus,
     new_id,
 )
-from halflap.store.protocol import Attempt, Journal
+from halflap.store.protocol import Attempt, Filter, Journal
 from tests.journals import opened
 
 DEADLINE = 10.0
@@ -167,8 +167,17 @@ async def test_an_execution_runs_with_its_event_and_ends_with_its_outcome(bench:
 
 
 @ON_EVERY_STORE
-async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) -> None:
-    engine, start = bench.engine(), start_of()
+async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, start, accept = bench.engine(), start_of(), bench.journal.accept
+
+    async def accept_and_cancel(*given: Any, **more: Any) -> Any:
+        answers = await accept(*given, **more)
+        starting.cancel()
+        return answers
+
+    monkeypatch.setattr(bench.journal, "accept", accept_and_cancel)
 
     async def has_ended() -> bool:
         try:
@@ -178,9 +187,8 @@ async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) 
 
     async with running(engine, end_at_once):
         starting = asyncio.create_task(engine.start([start]))
-        await asyncio.sleep(0)
-        starting.cancel()
         await asyncio.wait([starting])
+        assert starting.cancelled()
         await eventually(has_ended)
 
 
@@ -696,3 +704,28 @@ async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
 
 
 # -- parking ----------------------------------------------------------------------------------
+
+
+async def test_what_its_caller_left_before_its_write_begins_is_not_accepted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, goes_on, done = bench.journal.accept, asyncio.Event(), asyncio.Event()
+
+    async def late(*given: Any, **more: Any) -> Any:
+        await goes_on.wait()
+        answers = await accept(*given, **more)
+        done.set()
+        return answers
+
+    monkeypatch.setattr(bench.journal, "accept", late)
+    left, stays = start_of(), start_of()
+    engine = bench.engine()
+    starting = [asyncio.create_task(engine.start([each])) for each in (left, stays)]
+    await asyncio.sleep(0)
+    starting[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting[0]
+    goes_on.set()
+    assert [each.execution for each in await starting[1]] == [stays.execution]
+    await done.wait()
+    assert [each.id for each in await bench.journal.executions(Filter())] == [stays.execution]

@@ -121,6 +121,17 @@ async def test_what_is_accepted_is_kept_as_it_came(journal: Journal, clock: Stan
     assert await journal.event(begun.execution) == begun.event
 
 
+async def test_what_is_not_wanted_any_more_is_not_accepted(journal: Journal):
+    left, stays = start(), start()
+    answers = await asyncio.gather(
+        journal.accept([left], claim=1, lease=LEASE, is_wanted=lambda: False),
+        journal.accept([stays], claim=1, lease=LEASE),
+    )
+    assert [len(each) for each in answers] == [0, 1]
+    assert await journal.execution(left.execution) is None
+    assert [each.id for each in await journal.executions(Filter())] == [stays.execution]
+
+
 async def test_accepting_an_id_twice_starts_it_once(journal: Journal):
     begun = start(dedupe=Dedupe("d-1"))
     first = await running(journal, begun)

@@ -47,6 +47,8 @@ class Truth:
 
     def accepted(self, worker: str, starts: Sequence[Start], answers: Sequence[Accepted]) -> None:
         """Events were accepted, some of them claimed at once."""
+        if not answers:  # its caller had left
+            return
         for start, answer in zip(starts, answers, strict=True):
             if answer.duplicate_of is not None:
                 self._note(worker, f"duplicate {short(start.execution)}", "duplicates")

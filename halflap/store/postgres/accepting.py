@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -150,12 +150,13 @@ def entry(start: Start, now: Micros) -> PostgresStartRows:
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    """A caller's starts to accept, with how many of them to claim, and until when."""
+    """A caller's starts to accept, with how many of them to claim, until when, and whether still."""
 
     entries: Sequence[PostgresStartRows]
     now: Micros
     room: int
     until: Micros
+    is_wanted: Callable[[], bool] = lambda: True
     answers: list[Accepted] = field(default_factory=list[Accepted])
 
     def locks(self, locks: Locks) -> list[int]:

@@ -124,11 +124,18 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         found._jobs = self._whole_jobs.within(scope)
         return found
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+    async def accept(
+        self,
+        starts: Sequence[Start],
+        *,
+        claim: int,
+        lease: Micros,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> list[Accepted]:
         starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
         entries = [entry(each, now) for each in kept]
-        item = Acceptance(entries, now, claim, now + lease)
+        item = Acceptance(entries, now, claim, now + lease, is_wanted)
         if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
             await self._partitions.make(now)
         await self._share_commit(item, sum(len(each.event.body) for each in kept))
@@ -375,10 +382,13 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         await (self._gathering_large if size > LARGE else self._gathering).post(item)
 
     async def _write(self, items: Sequence[Acceptance | Writing]) -> None:
-        accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
+        wanted = [each for each in items if isinstance(each, Acceptance) and each.entries]
         writes = [each for each in items if isinstance(each, Writing)]
 
         async def job(connection: Connection) -> None:
+            accepts = [each for each in wanted if each.is_wanted()]
+            for each in wanted:  # this may be another try
+                each.answers.clear()
             locks = [number for each in accepts for number in each.locks(self._locks)]
             locks += await locks_of_replayed(connection, accepts, self._locks)
             locks += await locks_of(connection, writes, self._locks)
