@@ -91,7 +91,8 @@ class Soaked:
             if after > before + 10:
                 found.append(f"files of {pid}: {before}, then {after}")
         if all(each.rows > self._brought(each) + TICKS for each in last):
-            found.append(f"rows: {last[-1].rows}, of {last[-1].sent} events")
+            brought = self._brought(last[-1])
+            found.append(f"rows: {last[-1].rows}, though {KEPT_DAYS} days brought {brought} events")
         return found
 
     def _brought(self, size: Size) -> int:
