@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 
 from halflap.errors import ExpressionError
-from halflap.lowcode.expressions import Expression
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import Expression, tree
 from halflap.lowcode.lint.env import Env, LintLambda, Names
 from halflap.lowcode.lint.infer import Inference, Stream
 from halflap.lowcode.lint.scope import Schema
@@ -33,10 +32,9 @@ class Probe(Inference):
             self.reached, self.inside = True, flow.schema
         return super().step(flow, name)
 
-    def of(self, node: Node, env: Env | None = None) -> Schema | None:
+    def of(self, node: tree.Node, env: Env | None = None) -> Schema | None:
         """Return the schema of a part."""
-        at_end = node.value == HOLE or (node.kind == "path" and node.items[0].value == HOLE)
-        if env is not None and at_end:
+        if env is not None and tree.name_of(node) == HOLE:
             self.reached, self.bound = True, env.bound
         return super().of(node, env)
 

@@ -7,15 +7,14 @@ term carries its kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.python import text
 
 if TYPE_CHECKING:
@@ -128,35 +127,35 @@ def literal(value: Any, scope: PythonScope) -> Term | None:
             return None
 
 
-def term_of(node: Node, scope: PythonScope) -> Term | None:
+def term_of(node: tree.Node, scope: PythonScope) -> Term | None:
     """Return an expression as Python; None where that is not exactly the same, or too long."""
     found = _term(node, scope)
     return None if found is None or len(found.text) > LONGEST else found
 
 
-def _term(node: Node, scope: PythonScope) -> Term | None:
-    write = _WRITERS.get(node.kind)
-    return write(node, scope) if write is not None and is_bare(node) else None
+def _term(node: tree.Node, scope: PythonScope) -> Term | None:
+    match node:
+        case _ if node.keep or not node.bare:
+            return None
+        case tree.Literal(value=value):
+            return literal(value, scope)
+        case tree.Path(keep_one=False) if (field := tree.field_of(node)) is not None:
+            return _path(field, scope)
+        case tree.Parenthesized(expressions=[only]):
+            return _term(only, scope)
+        case tree.Binary():
+            return _binary(node, scope)
+        case tree.FunctionCall(function=tree.Variable(name="not"), arguments=[only]):
+            given = _term(only, scope)
+            if given is None or not given.surely("boolean"):
+                return None
+            return Term(f"not {given.within(NOT - 1)}", BOOLEAN, NOT)
+        case _:
+            return None
 
 
-def is_bare(node: Node) -> bool:
-    """Return whether a node carries no filter, order, group or binding."""
-    return not (
-        node.predicates
-        or node.stages
-        or node.group
-        or node.keep
-        or node.keep_one
-        or node.focus
-        or node.index
-        or node.tuples
-    )
-
-
-def _path(node: Node, scope: PythonScope) -> Term | None:
-    if not all(each.kind == "name" and is_bare(each) for each in node.items):
-        return None
-    first, *path = (cast(str, each.value) for each in node.items)
+def _path(names: tuple[str, ...], scope: PythonScope) -> Term | None:
+    first, *path = names
     term = scope.names.get(first)
     for at, name in enumerate(path):
         if term is None:
@@ -174,27 +173,23 @@ def _path(node: Node, scope: PythonScope) -> Term | None:
     return term
 
 
-def _block(node: Node, scope: PythonScope) -> Term | None:
-    return _term(node.items[0], scope) if len(node.items) == 1 else None
-
-
-def _binary(node: Node, scope: PythonScope) -> Term | None:
-    left, right = _term(cast(Node, node.left), scope), _term(cast(Node, node.right), scope)
+def _binary(node: tree.Binary, scope: PythonScope) -> Term | None:
+    left, right = _term(node.left, scope), _term(node.right, scope)
     if left is None or right is None:
         return None
-    match node.value:
-        case "=" | "!=":
-            return _equality(left, right, equal=node.value == "=")
-        case "and" | "or":
+    match node.operator:
+        case "=" | "!=" as sign:
+            return _equality(left, right, equal=sign == "=")
+        case "and" | "or" as word:
             if not (left.surely("boolean") and right.surely("boolean")):
                 return None
-            level = AND if node.value == "and" else OR
-            shown = f"{left.within(level - 1)} {node.value} {right.within(level - 1)}"
+            level = AND if word == "and" else OR
+            shown = f"{left.within(level - 1)} {word} {right.within(level - 1)}"
             return Term(shown, BOOLEAN, level)
-        case "<" | "<=" | ">" | ">=":
+        case "<" | "<=" | ">" | ">=" as sign:
             if not (left.surely(*NUMBERS) and right.surely(*NUMBERS)):
                 return None
-            return _comparison(left, node.value, right)
+            return _comparison(left, sign, right)
         case _:
             return None
 
@@ -224,22 +219,3 @@ def _compares_alike(left: Term, right: Term) -> bool:
     if one == "json" and right.literal:  # a text equals only that text, while 1 equals True
         return other == "text" or (other == "integer" and right.text not in ("0", "1"))
     return (one == other and one in ("text", "boolean")) or {one, other} <= set(NUMBERS)
-
-
-def _call(node: Node, scope: PythonScope) -> Term | None:
-    callee = cast(Node, node.left)
-    if (callee.kind, callee.value, len(node.items)) != ("variable", "not", 1):
-        return None
-    given = _term(node.items[0], scope)
-    if given is None or not given.surely("boolean"):
-        return None
-    return Term(f"not {given.within(NOT - 1)}", BOOLEAN, NOT)
-
-
-_WRITERS: dict[str, Callable[[Node, PythonScope], Term | None]] = {
-    "literal": lambda node, scope: literal(node.value, scope),
-    "path": _path,
-    "block": _block,
-    "binary": _binary,
-    "call": _call,
-}

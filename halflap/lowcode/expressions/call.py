@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.signature import kind_of
-from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Function,
@@ -63,24 +63,27 @@ def apply_to(function: Function, arguments: list[Any], frame: VariableFrame) -> 
     return settled(apply(function, arguments[: max(1, function.arity)], UNDEFINED, frame))
 
 
-def function(compiler: Compiler, node: Node, _: bool) -> Run:
+def function(compiler: Compiler, node: tree.FunctionDefinition) -> Run:
     """A function that is written in the expression."""
-    parameters = tuple(cast(str, item.value) for item in node.items)
-    body = compiler.body(cast(Node, node.right))
-    signature = node.signature
+    parameters, signature = node.parameters, node.signature
+    body = compiler.body(node.body)
     arity = len(parameters)
     return lambda context, frame: Lambda(
         "function", arity, parameters, body, context, frame, signature=signature
     )
 
 
-def _callee(node: Node) -> tuple[Node, str]:
-    callee = cast(Node, node.left)
-    name = callee.items[0].value if callee.kind == "path" else callee.value
-    return callee, name if isinstance(name, str) else ""
+def _callee(
+    compiler: Compiler, node: tree.FunctionCall | tree.PartialCall
+) -> tuple[Run, str, bool]:
+    """Return the called, its name, and whether a `$` is missing before that."""
+    callee, name = node.function, tree.name_of(node.function)
+    if isinstance(callee, tree.Variable) and name == "eval" and name not in compiler.bound:
+        fail("H0001", node.at, token=name)
+    return compiler.run(callee), name, isinstance(callee, tree.Path) and name in compiler.library
 
 
-def call(compiler: Compiler, node: Node, tail: bool, settle: bool) -> Run:
+def call(compiler: Compiler, node: tree.FunctionCall, tail: bool, settle: bool) -> Run:
     """A call."""
     made = _called(compiler, node, tail=tail, piped=None)
     if tail or not (settle or node.keep):
@@ -92,19 +95,16 @@ def call(compiler: Compiler, node: Node, tail: bool, settle: bool) -> Run:
     return run
 
 
-def _called(compiler: Compiler, node: Node, *, tail: bool, piped: Run | None) -> Run:
-    callee, name = _callee(node)
-    _refuse(compiler, callee, name, node.at)
-    procedure = compiler.run(callee)
-    arguments = ([piped] if piped else []) + [compiler.run(item) for item in node.items]
+def _called(compiler: Compiler, node: tree.FunctionCall, *, tail: bool, piped: Run | None) -> Run:
+    procedure, name, unmarked = _callee(compiler, node)
+    arguments = ([piped] if piped else []) + [compiler.run(each) for each in node.arguments]
     depth = compiler.height + 3
-    meant = "T1005" if callee.kind == "path" and name in compiler.library else "T1006"
 
     def run(context: Any, frame: VariableFrame) -> Any:
         called = procedure(context, frame)
         given = [argument(context, frame) for argument in arguments]
         if not isinstance(called, Function):
-            fail(meant, node.at, token=name)
+            fail("T1005" if unmarked else "T1006", node.at, token=name)
         if tail:
             return _Tail(called, given, context, node.at)
         meter = frame.evaluation.meter
@@ -122,23 +122,17 @@ def _called(compiler: Compiler, node: Node, *, tail: bool, piped: Run | None) ->
     return run
 
 
-def _refuse(compiler: Compiler, callee: Node, name: str, at: int) -> None:
-    if callee.kind == "variable" and name == "eval" and name not in compiler.bound:
-        fail("H0001", at, token=name)
-
-
-def partial(compiler: Compiler, node: Node, _: bool) -> Run:
+def partial(compiler: Compiler, node: tree.PartialCall) -> Run:
     """A call in which some arguments are left open (`?`): a function of those."""
-    callee, name = _callee(node)
-    _refuse(compiler, callee, name, node.at)
-    procedure = compiler.run(callee)
-    given = [None if item.kind == "placeholder" else compiler.run(item) for item in node.items]
-    meant = "T1007" if callee.kind == "path" and name in compiler.library else "T1008"
+    procedure, name, unmarked = _callee(compiler, node)
+    given = [
+        None if isinstance(one, tree.Placeholder) else compiler.run(one) for one in node.arguments
+    ]
 
     def run(context: Any, frame: VariableFrame) -> Any:
         called = procedure(context, frame)
         if not isinstance(called, Function):
-            fail(meant, node.at, token=name)
+            fail("T1007" if unmarked else "T1008", node.at, token=name)
         fixed = [argument and argument(context, frame) for argument in given]
         return _partially(called, [argument is None for argument in given], fixed)
 
@@ -157,10 +151,10 @@ def _partially(called: Function, holes: list[bool], fixed: list[Any]) -> Native:
     return Native(called.name, sum(holes), run)
 
 
-def application(compiler: Compiler, node: Node, settle: bool) -> Run:
+def application(compiler: Compiler, node: tree.Chain, settle: bool) -> Run:
     """`value ~> function`: the value as its first argument; two functions as one after the other."""
-    left, right = compiler.run(cast(Node, node.left)), cast(Node, node.right)
-    if right.kind == "call" and not right.predicates:
+    left, right = compiler.run(node.value), node.function
+    if isinstance(right, tree.FunctionCall) and not right.predicates:
         inner = _called(compiler, right, tail=False, piped=left)
 
         def piped(context: Any, frame: VariableFrame) -> Any:
@@ -203,15 +197,14 @@ def _chained(first: Function, second: Function) -> Native:
     return Native("function", 1, run)
 
 
-def transform(compiler: Compiler, node: Node, _: bool) -> Run:
+def transform(compiler: Compiler, node: tree.Transform) -> Run:
     """Compile `| location | changes, names to delete |`: a function that changes a copy of its input.
 
     Only objects of that copy are changed, whatever the location finds: values in scope are shared by
     all evaluations, of a document's constants even by all executions of a version.
     """
-    pattern = compiler.run(cast(Node, node.left))
-    update = compiler.run(cast(Node, node.right))
-    delete = compiler.run(node.other) if node.other else None
+    pattern, update = compiler.run(node.pattern), compiler.run(node.update)
+    delete = compiler.run(node.delete) if node.delete else None
 
     def run(context: Any, frame: VariableFrame) -> Any:
         def changed(_: VariableFrame, value: Any = UNDEFINED, *__: Any) -> Any:
@@ -225,9 +218,9 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
             if found is not UNDEFINED:
                 for each in cast(list[Any], found) if isinstance(found, list) else [found]:
                     target: dict[str, Any] = objects.get(id(each), {})
-                    _change(target, update(each, frame), node)
-                    if delete:
-                        _delete(target, delete(each, frame), node)
+                    _change(target, update(each, frame), node.update.at)
+                    if delete and node.delete:
+                        _delete(target, delete(each, frame), node.delete.at)
             return copied
 
         return Native("transform", 1, changed)
@@ -235,20 +228,20 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _change(target: dict[str, Any], changes: Any, node: Node) -> None:
+def _change(target: dict[str, Any], changes: Any, at: int) -> None:
     if changes is UNDEFINED:
         return
     if not isinstance(changes, dict):
-        fail("T2011", cast(Node, node.right).at, value=changes)
+        fail("T2011", at, value=changes)
     target.update(cast(dict[str, Any], changes))
 
 
-def _delete(target: dict[str, Any], names: Any, node: Node) -> None:
+def _delete(target: dict[str, Any], names: Any, at: int) -> None:
     if names is UNDEFINED:
         return
     many = cast(list[Any], names) if isinstance(names, list) else [names]
     if not all(type(name) is str for name in many):
-        fail("T2012", cast(Node, node.other).at, value=names)
+        fail("T2012", at, value=names)
     for name in many:
         target.pop(name, None)
 

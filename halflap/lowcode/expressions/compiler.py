@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from halflap.lowcode.expressions import call, path
+from halflap.lowcode.expressions import call, path, tree
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.number import calculate
 from halflap.lowcode.expressions.regex import Regex
-from halflap.lowcode.expressions.tree import Kind, Node
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Array,
@@ -37,75 +36,93 @@ MAX_HEIGHT = 120
 class Compiler:
     """Compiles one expression; knows which names it binds, and how deep it is."""
 
-    def __init__(self, library: dict[str, Function], bound: frozenset[str]) -> None:
+    def __init__(self, library: dict[str, Function], bound: set[str]) -> None:
         self.library = library
         self.bound = bound
         self.height = 0
         self.above = 0
 
-    def run(self, node: Node, *, tail: bool = False) -> Run:
+    def run(self, node: tree.Node, *, tail: bool = False) -> Run:
         """The closure of a node, filters, grouping and all."""
         self.height += 1
         self.above += 1
         if self.above > MAX_HEIGHT:
             fail("H0110", node.at, limit=MAX_HEIGHT)
-        filtered = bool(node.predicates or (node.group and node.kind != "path"))
-        if node.kind in ("condition", "block", "call"):
-            run = _PASSING[node.kind](self, node, tail and not filtered, not filtered)
-        else:
-            run = _MAKERS[node.kind](self, node, not filtered)
+        filtered = bool(node.predicates or (node.group and not isinstance(node, tree.Path)))
+        run = self._plain(node, tail=tail and not filtered, settle=not filtered)
         if filtered:
             run = path.filtered(self, node, run)
         self.height -= 1
         self.above -= 1
         return run
 
-    def body(self, node: Node) -> Run:
+    def body(self, node: tree.Node) -> Run:
         """The closure of a function's body, whose depth counts from its call."""
         height, self.height = self.height, 0
         run = self.run(node, tail=True)
         self.height = height
         return run
 
+    def _plain(self, node: tree.Node, *, tail: bool, settle: bool) -> Run:
+        match node:
+            case tree.Path():
+                return path.path(self, node, settle)
+            case tree.FieldName():
+                return path.named(node, settle)
+            case tree.Literal(value=value):
+                return lambda context, frame: value
+            case tree.Variable():
+                return self._variable(node.name)
+            case tree.Binary():
+                return _binary(self, node)
+            case tree.FunctionCall():
+                return call.call(self, node, tail, settle)
+            case tree.Parenthesized():
+                return _block(self, node.expressions, tail)
+            case tree.Condition():
+                return _condition(self, node, tail)
+            case tree.ArrayConstructor():
+                return _array(self, node)
+            case tree.ObjectConstructor():
+                return grouping(self, node)
+            case tree.Negation():
+                return _negation(self, node)
+            case tree.Binding():
+                return _bind(self, node)
+            case tree.FunctionDefinition():
+                return call.function(self, node)
+            case tree.Chain():
+                return call.application(self, node, settle)
+            case tree.PartialCall():
+                return call.partial(self, node)
+            case tree.Transform():
+                return call.transform(self, node)
+            case tree.Wildcard():
+                return _wildcard(node.keep, settle)
+            case tree.Descendant():
+                return _descendant(node.keep, settle)
+            case tree.Parent(slot=slot):
+                return lambda context, frame: frame.get(slot.label)
+            case tree.RegexLiteral():
+                regex = Regex(node.pattern, node.flags, node.at)
+                return lambda context, frame: regex
+            case _:
+                raise TypeError(type(node))
 
-Maker = Callable[[Compiler, Node, bool], Run]
+    def _variable(self, name: str) -> Run:
+        if not name:
+            return lambda context, frame: (
+                context[0] if type(context) is Array and context.outer else context
+            )
+        if name == "$":
+            return lambda context, frame: frame.evaluation.root
+        if name in self.library and name not in self.bound:
+            function = self.library[name]
+            return lambda context, frame: function
+        return lambda context, frame: frame.get(name)
 
 
-def _literal(_: Compiler, node: Node, __: bool) -> Run:
-    value = node.value
-    return lambda context, frame: value
-
-
-def _name(_: Compiler, node: Node, settle: bool) -> Run:
-    return path.named(node, settle)
-
-
-def _regex(_: Compiler, node: Node, __: bool) -> Run:
-    pattern, flags = cast(tuple[str, str], node.value)
-    regex = Regex(pattern, flags, node.at)
-    return lambda context, frame: regex
-
-
-def _variable(compiler: Compiler, node: Node, _: bool) -> Run:
-    name = cast(str, node.value)
-    if not name:
-        return lambda context, frame: (
-            context[0] if type(context) is Array and context.outer else context
-        )
-    if name == "$":
-        return lambda context, frame: frame.evaluation.root
-    if name in compiler.library and name not in compiler.bound:
-        function = compiler.library[name]
-        return lambda context, frame: function
-    return lambda context, frame: frame.get(name)
-
-
-def _parent(_: Compiler, node: Node, __: bool) -> Run:
-    slot = node.slot
-    return lambda context, frame: frame.get(slot.label) if slot else UNDEFINED
-
-
-def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
+def _wildcard(keep: bool, settle: bool) -> Run:
     def run(context: Any, frame: VariableFrame) -> Any:
         if type(context) is Array and context.outer:
             context = context[0]
@@ -118,7 +135,7 @@ def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
                 else:
                     found.append(value)
         frame.evaluation.meter.values(len(found))
-        found.keep = node.keep
+        found.keep = keep
         return settled(found) if settle else found
 
     return run
@@ -136,12 +153,12 @@ def _flat(values: list[Any], frame: VariableFrame) -> list[Any]:
     return flat
 
 
-def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
+def _descendant(keep: bool, settle: bool) -> Run:
     def run(context: Any, frame: VariableFrame) -> Any:
         if context is UNDEFINED:
             return UNDEFINED
         found = Array(sequence=True)
-        found.keep = node.keep
+        found.keep = keep
         waiting: list[Any] = [context]
         while waiting:
             value = waiting.pop()
@@ -158,8 +175,8 @@ def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
     return run
 
 
-def _array(compiler: Compiler, node: Node, _: bool) -> Run:
-    items = [(compiler.run(item), item.kind == "array") for item in node.items]
+def _array(compiler: Compiler, node: tree.ArrayConstructor) -> Run:
+    items = [(compiler.run(each), isinstance(each, tree.ArrayConstructor)) for each in node.items]
 
     def run(context: Any, frame: VariableFrame) -> Any:
         made = Array()
@@ -178,12 +195,8 @@ def _array(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _object(compiler: Compiler, node: Node, _: bool) -> Run:
-    return grouping(compiler, node)
-
-
-def _negation(compiler: Compiler, node: Node, _: bool) -> Run:
-    operand = compiler.run(cast(Node, node.left))
+def _negation(compiler: Compiler, node: tree.Negation) -> Run:
+    operand = compiler.run(node.operand)
 
     def run(context: Any, frame: VariableFrame) -> Any:
         value = operand(context, frame)
@@ -202,9 +215,9 @@ def _refuse_secrets(at: int | None, *values: Any) -> None:
         fail("H0003", at)
 
 
-def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
-    left, right = compiler.run(cast(Node, node.left)), compiler.run(cast(Node, node.right))
-    operator = cast(str, node.value)
+def _binary(compiler: Compiler, node: tree.Binary) -> Run:
+    left, right = compiler.run(node.left), compiler.run(node.right)
+    operator = node.operator
     if operator == "and":
         return lambda context, frame: (
             truth(left(context, frame), frame.evaluation.meter)
@@ -325,9 +338,9 @@ _OPERATORS: dict[str, Callable[[str, Any, Any, VariableFrame], Any]] = {
 }
 
 
-def _bind(compiler: Compiler, node: Node, _: bool) -> Run:
-    value = compiler.run(cast(Node, node.right))
-    name = cast(str, node.value)
+def _bind(compiler: Compiler, node: tree.Binding) -> Run:
+    value = compiler.run(node.value)
+    name = node.name
 
     def run(context: Any, frame: VariableFrame) -> Any:
         found = value(context, frame)
@@ -337,13 +350,13 @@ def _bind(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _block(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
-    if not node.items:
+def _block(compiler: Compiler, expressions: list[tree.Node], tail: bool) -> Run:
+    if not expressions:
         return lambda context, frame: UNDEFINED
-    *before, last = node.items
+    *before, last = expressions
     parts = [compiler.run(part) for part in before]
     final = compiler.run(last, tail=tail)
-    if not parts and last.kind != "bind":
+    if not parts and not isinstance(last, tree.Binding):
         return final
 
     def run(context: Any, frame: VariableFrame) -> Any:
@@ -355,10 +368,10 @@ def _block(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
     return run
 
 
-def _condition(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
-    test = compiler.run(cast(Node, node.left))
-    then = compiler.run(cast(Node, node.right), tail=tail)
-    otherwise = compiler.run(node.other, tail=tail) if node.other else None
+def _condition(compiler: Compiler, node: tree.Condition, tail: bool) -> Run:
+    test = compiler.run(node.condition)
+    then = compiler.run(node.then, tail=tail)
+    otherwise = compiler.run(node.otherwise, tail=tail) if node.otherwise else None
 
     def run(context: Any, frame: VariableFrame) -> Any:
         if truth(test(context, frame), frame.evaluation.meter):
@@ -366,31 +379,3 @@ def _condition(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
         return otherwise(context, frame) if otherwise else UNDEFINED
 
     return run
-
-
-_MAKERS: dict[Kind, Maker] = {
-    "path": path.path,
-    "name": _name,
-    "literal": _literal,
-    "regex": _regex,
-    "variable": _variable,
-    "wildcard": _wildcard,
-    "descendant": _descendant,
-    "parent": _parent,
-    "array": _array,
-    "object": _object,
-    "negation": _negation,
-    "binary": _binary,
-    "bind": _bind,
-    "partial": call.partial,
-    "lambda": call.function,
-    "apply": call.application,
-    "transform": call.transform,
-}
-
-_PASSING: dict[str, Callable[[Compiler, Node, bool, bool], Run]] = {
-    "block": _block,
-    "condition": _condition,
-    "call": call.call,
-}
-"""The nodes that a tail call may stand in, and the call itself."""

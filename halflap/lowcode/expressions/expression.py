@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,6 @@ from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.meter import DEFAULT, MIB, EvaluationBudget, Meter
 from halflap.lowcode.expressions.parser import parse
 from halflap.lowcode.expressions.reads import Name, names_read
-from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.expressions.value import UNDEFINED, Array, Function, is_secret
 from halflap.sdk.codec import MAX_DEPTH
 from halflap.sdk.schema import Unset
@@ -49,8 +48,8 @@ class Expression:
         self.text = text
         self._names: tuple[Name, ...] | None = None
         try:
-            self.tree: Node = parse(text)
-            self._run = Compiler(LIBRARY, frozenset(_bound(self.tree))).run(self.tree)
+            self.tree, bound = parse(text)
+            self._run = Compiler(LIBRARY, bound).run(self.tree)
         except Fault as fault:
             raise fault.explained(text) from None
 
@@ -115,20 +114,6 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
-
-
-def _bound(node: Node) -> Iterator[str]:
-    """Every name that the expression binds itself."""
-    waiting = [node]
-    while waiting:
-        each = waiting.pop()
-        if each.kind == "bind":
-            yield cast(str, each.value)
-        if each.kind == "lambda":
-            yield from (cast(str, item.value) for item in each.items)
-        yield from (name for name in (each.focus, each.index) if name)
-        yield from (stage.index for stage in each.stages if stage.index)
-        waiting += each.children()
 
 
 _FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import VariableFrame
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.tree import ObjectConstructor
 from halflap.lowcode.expressions.value import UNDEFINED, Array, carries, is_secret
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Tuple = dict[str, Any]
 
 
-def grouping(compiler: Compiler, node: Node) -> Run:
+def grouping(compiler: Compiler, node: ObjectConstructor) -> Run:
     """An object of the context's values, grouped by the names that the pairs give them."""
     pairs = [(compiler.run(name), compiler.run(value)) for name, value in node.pairs]
 

@@ -48,9 +48,9 @@ class Lexeme:
 class Lexer:
     """Reads one token after another; whether `/` divides depends on what came before."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, at: int = 0) -> None:
         self._text = text
-        self._at = 0
+        self._at = at
 
     def next(self, *, infix: bool) -> Lexeme:
         """The next token; after a value (`infix`), `/` divides and begins no regular expression."""

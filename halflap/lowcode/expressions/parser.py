@@ -7,15 +7,17 @@ what was parsed into flat paths; here each operator does so when it is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
-from itertools import islice
-from typing import cast
+from dataclasses import fields
+from typing import TypeVar, cast
 
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.ancestry import hand_up, resolve, seek
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.lexer import Lexeme, Lexer
 from halflap.lowcode.expressions.signature import FunctionSignature
-from halflap.lowcode.expressions.tree import Kind, Node, Slot, StepStage
+from halflap.lowcode.expressions.value import is_number
+
+T = TypeVar("T")
 
 POWERS = {
     ".": 75,
@@ -58,28 +60,31 @@ MAX_PARENTS = 100
 """The most `%` of an expression: each is looked for along its path."""
 
 
-def parse(text: str) -> Node:
-    """The tree of an expression; raises `Fault` with a place."""
+def parse(text: str) -> tuple[tree.Node, set[str]]:
+    """The tree of an expression, and the names that it binds; raises `Fault` with a place."""
     if len(text) > MAX_TEXT:
         fail("H0109", 0, limit=MAX_TEXT)
-    return _Parser(text).whole()
+    parser = _Parser(text)
+    return parser.whole(), parser.bound
 
 
 class _Parser:
     def __init__(self, text: str) -> None:
+        self.bound: set[str] = set()
+        self._text = text
         self._lexer = Lexer(text)
         self._depth = 0
         self._labels = 0
         self._late: Fault | None = None
         self._token = self._lexer.next(infix=False)
 
-    def whole(self) -> Node:
+    def whole(self) -> tree.Node:
         node = self._expression(0)
         if self._token.kind != "end":
             fail("S0201", self._token.at, token=_said(self._token))
         if self._late:
             raise self._late
-        if node.kind == "parent" or node.seeking:
+        if isinstance(node, tree.Parent) or node.seeking:
             fail("S0217", node.at)
         return node
 
@@ -99,7 +104,18 @@ class _Parser:
     def _at(self, *operators: str) -> bool:
         return self._token.is_operator(*operators)
 
-    def _expression(self, power: int) -> Node:
+    def _each(self, closing: str, read: Callable[[], T]) -> list[T]:
+        """Read what stands between commas, up to the closing bracket."""
+        found: list[T] = []
+        if not self._at(closing):
+            found.append(read())
+            while self._at(","):
+                self._advance(",")
+                found.append(read())
+        self._advance(closing, infix=True)
+        return found
+
+    def _expression(self, power: int = 0) -> tree.Node:
         self._depth += 1
         if self._depth > MAX_NESTING:
             fail("H0110", self._token.at, limit=MAX_NESTING)
@@ -113,119 +129,98 @@ class _Parser:
         self._depth -= 1
         return left
 
+    def _operation(self, node: tree.Node) -> tree.Node:
+        """Return an operation, which looks for what its operands look for above themselves."""
+        if self._labels:
+            hand_up(node, node.operands())
+        return node
+
     # What begins a value --------------------------------------------------------------------
 
-    def _prefix(self, token: Lexeme) -> Node:
+    def _prefix(self, token: Lexeme) -> tree.Node:
         at = token.at
-        match token.kind:
-            case "literal" | "regex" | "variable":
-                return Node(cast(Kind, token.kind), at, token.value)
-            case "name":
-                return _path(Node("name", at, token.value))
-            case "end":
+        match token.kind, token.value:
+            case "literal", value:
+                return tree.Literal(at, value)
+            case "regex", (pattern, flags):
+                return tree.RegexLiteral(at, pattern, flags)
+            case "variable", name:
+                return tree.Variable(at, name)
+            case ("name", name) | ("operator", "and" | "or" | "in" as name):
+                return tree.Path(at, [tree.FieldName(at, name)])
+            case "end", _:
                 self._late = Fault("S0207", at)
-                return Node("end", at)
-            case "operator":
-                pass
-        match token.value:
-            case "and" | "or" | "in":
-                return _path(Node("name", at, token.value))
-            case "-":
+                return tree.Node(at)
+            case _, "-":
                 return self._negation(at)
-            case "*":
-                return Node("wildcard", at)
-            case "**":
-                return Node("descendant", at)
-            case "%":
+            case _, "*":
+                return tree.Wildcard(at)
+            case _, "**":
+                return tree.Descendant(at)
+            case _, "%":
                 self._labels += 1
                 if self._labels > MAX_PARENTS:
                     fail("H0117", at, limit=MAX_PARENTS)
-                return Node("parent", at, slot=Slot(f"!{self._labels}"))
-            case "(":
-                return self._block(at)
-            case "[":
-                return self._array(at)
-            case "{":
-                node = Node("object", at, pairs=self._pairs())
-                for name, value in node.pairs:
-                    hand_up(node, name, value)
-                return node
-            case "|":
+                return tree.Parent(at, tree.Slot(f"!{self._labels}"))
+            case _, "(":
+                return self._parenthesized(at)
+            case _, "[":
+                items = self._each("]", self._item)
+                return self._operation(tree.ArrayConstructor(at, items))
+            case _, "{":
+                return self._operation(self._object(at))
+            case _, "|":
                 return self._transform(at)
             case _:
                 return fail("S0211", at, token=_said(token))
 
-    def _negation(self, at: int) -> Node:
+    def _negation(self, at: int) -> tree.Node:
         operand = self._expression(70)
-        if operand.kind == "literal" and type(operand.value) in (int, Decimal):
+        if isinstance(operand, tree.Literal) and is_number(operand.value):
             operand.value = -operand.value
             return operand
-        node = Node("negation", at, left=operand)
-        hand_up(node, operand)
-        return node
+        return self._operation(tree.Negation(at, operand))
 
-    def _block(self, at: int) -> Node:
-        node = Node("block", at)
+    def _parenthesized(self, at: int) -> tree.Node:
+        expressions: list[tree.Node] = []
         while not self._at(")"):
-            part = self._expression(0)
-            hand_up(node, part)
-            node.whole |= part.whole or (part.kind == "path" and part.items[0].whole)
-            node.items.append(part)
+            expressions.append(self._expression())
             if not self._at(";"):
                 break
             self._advance(";")
         self._advance(")", infix=True)
-        return node
+        return self._operation(tree.Parenthesized(at, expressions))
 
-    def _array(self, at: int) -> Node:
-        node = Node("array", at)
+    def _item(self) -> tree.Node:
+        item = self._expression()
+        if not self._at(".."):
+            return item
+        at = self._token.at
+        self._advance("..")
+        return self._operation(tree.Binary(at, "..", item, self._expression()))
 
-        def element() -> None:
-            item = self._expression(0)
-            if self._at(".."):
-                place = self._token.at
-                self._advance("..")
-                item = _joined(Node("binary", place, "..", item, self._expression(0)))
-            hand_up(node, item)
-            node.items.append(item)
+    def _object(self, at: int) -> tree.ObjectConstructor:
+        return tree.ObjectConstructor(at, self._each("}", self._pair))
 
-        self._each("]", element)
-        return node
+    def _pair(self) -> tuple[tree.Node, tree.Node]:
+        name = self._expression()
+        self._advance(":")
+        return name, self._expression()
 
-    def _pairs(self) -> list[tuple[Node, Node]]:
-        pairs: list[tuple[Node, Node]] = []
-
-        def pair() -> None:
-            name = self._expression(0)
-            self._advance(":")
-            pairs.append((name, self._expression(0)))
-
-        self._each("}", pair)
-        return pairs
-
-    def _each(self, closing: str, read: Callable[[], None]) -> None:
-        """Read what stands between commas, up to the closing bracket."""
-        if not self._at(closing):
-            read()
-            while self._at(","):
-                self._advance(",")
-                read()
-        self._advance(closing, infix=True)
-
-    def _transform(self, at: int) -> Node:
-        pattern = self._expression(0)
+    def _transform(self, at: int) -> tree.Node:
+        pattern = self._expression()
         self._advance("|")
-        update = self._expression(0)
+        update = self._expression()
         delete = None
         if self._at(","):
             self._advance(",")
-            delete = self._expression(0)
+            delete = self._expression()
         self._advance("|")
-        return Node("transform", at, left=pattern, right=update, other=delete)
+        return tree.Transform(at, pattern, update, delete)
 
     # What follows a value -------------------------------------------------------------------
 
-    def _infix(self, token: Lexeme, left: Node) -> Node:
+    def _infix(self, token: Lexeme, left: tree.Node) -> tree.Node:
         at, operator = token.at, cast(str, token.value)
         match operator:
             case ".":
@@ -235,77 +230,72 @@ class _Parser:
             case "(":
                 return self._call(at, left)
             case "{":
-                return self._group(at, left)
+                group = self._object(at)
+                if left.group is not None:
+                    fail("S0210", at)
+                left.group = group
+                return left
             case "^":
                 return self._sort(at, left)
             case "@" | "#":
                 return self._binding(operator, at, left)
             case ":=":
-                if left.kind != "variable" or left.predicates:
+                if not isinstance(left, tree.Variable) or left.predicates:
                     fail("S0212", left.at)
-                node = Node("bind", at, left.value, right=self._expression(9))
-                hand_up(node, cast(Node, node.right))
-                return node
+                self.bound.add(left.name)
+                return self._operation(tree.Binding(at, left.name, self._expression(9)))
             case "?":
-                return self._condition(at, left)
-            case "?:" | "??":
-                test = left
-                if operator == "??":
-                    test = Node("call", at, left=Node("variable", at, "exists"), items=[left])
-                node = Node("condition", at, left=test, right=left, other=self._expression(0))
-                hand_up(node, left, cast(Node, node.other))
-                return node
+                then, otherwise = self._expression(), None
+                if self._at(":"):
+                    self._advance(":")
+                    otherwise = self._expression()
+                return self._operation(tree.Condition(at, left, then, otherwise))
+            case "?:":
+                return self._operation(tree.Condition(at, left, left, self._expression()))
+            case "??":
+                test = tree.FunctionCall(at, tree.Variable(at, "exists"), [left])
+                return self._operation(tree.Condition(at, test, left, self._expression()))
             case "~>":
                 right = self._expression(40)
-                keep = left.keep or right.keep
-                return Node("apply", at, left=left, right=right, keep=keep)
+                return tree.Chain(at, left, right, keep=left.keep or right.keep)
             case _:
                 right = self._expression(POWERS[operator])
-                return _joined(Node("binary", at, operator, left, right))
+                return self._operation(tree.Binary(at, operator, left, right))
 
-    def _stepped(self, left: Node, right: Node) -> Node:
+    def _stepped(self, left: tree.Node, right: tree.Node) -> tree.Node:
         """`left.right`: one path of the steps of both."""
-        path = left if left.kind == "path" else Node("path", left.at, items=[left])
-        if left.kind == "parent" and left.slot:
-            path.seeking = [left.slot]
-        before = len(path.items) - 1
-        if right.kind == "path":
-            path.items += right.items
+        path = _path(left)
+        if isinstance(left, tree.Parent):
+            path.seeking = (left.slot,)
+        before = len(path.steps) - 1
+        if isinstance(right, tree.Path):
+            path.steps += right.steps
             path.keep_one |= right.keep_one
             path.group = right.group or path.group
         else:
-            if right.predicates:
-                right.stages, right.predicates = right.predicates, []
-            path.items.append(right)
-        for step in islice(path.items, before, None):
-            if step.kind == "literal":
+            right.stages, right.predicates = right.predicates, ()
+            path.steps.append(right)
+        for number, step in enumerate(path.steps[before:], before):
+            if isinstance(step, tree.Literal):
                 if not isinstance(step.value, str):
                     # An error of the grammar further on comes before this one of meaning.
                     self._late = self._late or Fault("S0213", step.at, value=step.value)
-                step.kind = "name"
+                path.steps[number] = _name(step)
             path.keep_one |= step.keep
-        for step in (path.items[0], path.items[-1]):
-            step.whole |= step.kind == "array"
+        for step in (path.steps[0], path.steps[-1]):
+            if isinstance(step, tree.ArrayConstructor):
+                step.whole = True
         resolve(path)
         return path
 
-    def _condition(self, at: int, left: Node) -> Node:
-        node = Node("condition", at, left=left, right=self._expression(0))
-        hand_up(node, left, cast(Node, node.right))
-        if self._at(":"):
-            self._advance(":")
-            node.other = self._expression(0)
-            hand_up(node, node.other)
-        return node
-
-    def _filter(self, at: int, left: Node) -> Node:
+    def _filter(self, at: int, left: tree.Node) -> tree.Node:
         if self._at("]"):
             self._advance("]")
             _keep(left)
             return left
-        predicate = self._expression(0)
+        predicate = self._expression()
         self._advance("]", infix=True)
-        step = left.items[-1] if left.kind == "path" else left
+        step = _step(left)
         if step.group is not None:
             fail("S0209", at)
         for slot in predicate.seeking:
@@ -313,89 +303,86 @@ class _Parser:
                 seek(step, slot)
             else:
                 slot.level -= 1
-        hand_up(step, predicate)
-        (step.stages if left.kind == "path" else step.predicates).append(StepStage(at, predicate))
+        hand_up(step, (predicate,))
+        if step is left:
+            step.predicates += (predicate,)
+        else:
+            step.stages += (predicate,)
         return left
 
-    def _group(self, at: int, left: Node) -> Node:
-        pairs = self._pairs()
-        if left.group is not None:
-            fail("S0210", at)
-        left.group = Node("object", at, pairs=pairs)
-        return left
-
-    def _sort(self, at: int, left: Node) -> Node:
+    def _sort(self, at: int, left: tree.Node) -> tree.Node:
         self._advance("(")
-        path = left if left.kind == "path" else Node("path", left.at, items=[left])
-        step = Node("sort", at)
-        while True:
-            descending = self._at(">")
-            if self._at("<", ">"):
-                self._advance()
-            term = self._expression(0)
-            hand_up(step, term)
-            step.terms.append((term, descending))
-            if not self._at(","):
-                break
+        terms = [self._term()]
+        while self._at(","):
             self._advance(",")
+            terms.append(self._term())
         self._advance(")")
-        path.items.append(step)
+        path = _path(left)
+        path.steps.append(self._operation(tree.Sort(at, terms)))
         resolve(path)
         return path
 
-    def _binding(self, operator: str, at: int, left: Node) -> Node:
+    def _term(self) -> tuple[tree.Node, bool]:
+        descending = self._at(">")
+        if self._at("<", ">"):
+            self._advance()
+        return self._expression(), descending
+
+    def _binding(self, operator: str, at: int, left: tree.Node) -> tree.Node:
         right = self._expression(80)
-        if right.kind != "variable":
+        if not isinstance(right, tree.Variable):
             fail("S0214", right.at, token=operator)
-        step = left.items[-1] if left.kind == "path" else left
+        self.bound.add(right.name)
+        step = _step(left)
         if operator == "@":
             if step.stages or step.predicates:
                 fail("S0215", at)
-            if step.kind == "sort":
+            if isinstance(step, tree.Sort):
                 fail("S0216", at)
-            step.focus = right.value
+            step.focus = right.name
         else:
-            if left.kind != "path":
-                left = Node("path", left.at, items=[step])
-                step.stages, step.predicates = step.predicates, []
+            if step is left:
+                left = _path(step)
+                step.stages, step.predicates = step.predicates, ()
             if step.stages:
-                step.stages.append(StepStage(at, index=right.value))
+                step.stages += (right.name,)
             else:
-                step.index = right.value
+                step.index = right.name
         step.tuples = True
         return left
 
-    def _call(self, at: int, left: Node) -> Node:
-        node = Node("call", at, left=left)
+    def _call(self, at: int, left: tree.Node) -> tree.Node:
+        arguments = self._each(")", self._argument)
+        match left:
+            case tree.Path(steps=[tree.FieldName(name="function" | "λ")]):
+                return self._definition(left.at, arguments)
+            case _ if any(isinstance(each, tree.Placeholder) for each in arguments):
+                call = tree.PartialCall(at, left, arguments)
+            case _:
+                call = tree.FunctionCall(at, left, arguments)
+        hand_up(call, arguments)
+        return call
 
-        def argument() -> None:
-            if self._at("?"):
-                node.kind = "partial"
-                node.items.append(Node("placeholder", self._token.at))
-                self._advance("?")
-            else:
-                given = self._expression(0)
-                hand_up(node, given)
-                node.items.append(given)
+    def _argument(self) -> tree.Node:
+        if not self._at("?"):
+            return self._expression()
+        open_ = tree.Placeholder(self._token.at)
+        self._advance("?")
+        return open_
 
-        self._each(")", argument)
-        keyword = left.kind == "path" and len(left.items) == 1 and left.items[0]
-        if keyword and keyword.kind == "name" and keyword.value in ("function", "λ"):
-            return self._lambda(node)
-        return node
-
-    def _lambda(self, node: Node) -> Node:
-        for number, parameter in enumerate(node.items, 1):
-            if parameter.kind != "variable":
-                name = parameter.items[0] if parameter.items else parameter
-                fail("S0208", parameter.at, token=name.value, value=number)
-        node.kind = "lambda"
-        if self._at("<"):
-            node.signature = self._signature()
+    def _definition(self, at: int, arguments: list[tree.Node]) -> tree.Node:
+        names: list[str] = []
+        for number, parameter in enumerate(arguments, 1):
+            if not isinstance(parameter, tree.Variable):
+                token = Lexer(self._text, parameter.start).next(infix=False)
+                fail("S0208", parameter.at, token=_said(token), value=number)
+            names.append(parameter.name)
+        self.bound.update(names)
+        signature = self._signature() if self._at("<") else None
         self._advance("{")
-        node.right = self._expression(0)
+        body = self._expression()
         self._advance("}")
-        return node
+        return tree.FunctionDefinition(at, tuple(names), signature, body)
 
     def _signature(self) -> FunctionSignature:
         at = self._token.at
@@ -412,23 +399,28 @@ class _Parser:
             raise
 
 
-def _path(name: Node) -> Node:
-    return Node("path", name.at, items=[name])
+def _path(node: tree.Node) -> tree.Path:
+    return node if isinstance(node, tree.Path) else tree.Path(node.at, [node])
 
 
-def _joined(node: Node) -> Node:
-    hand_up(node, cast(Node, node.left), cast(Node, node.right))
-    return node
+def _step(node: tree.Node) -> tree.Node:
+    return node.steps[-1] if isinstance(node, tree.Path) else node
 
 
-def _keep(left: Node) -> None:
+def _name(step: tree.Literal) -> tree.FieldName:
+    """A text as a step, with all that follows it."""
+    behind = {each.name: getattr(step, each.name) for each in fields(tree.Node) if each.kw_only}
+    return tree.FieldName(step.at, str(step.value), **behind)
+
+
+def _keep(left: tree.Node) -> None:
     """`x[]`: the step, and the path that it stands in, keep a single value in a list."""
     left.keep = True
-    if left.kind == "path":
-        step = left.items[-1]
+    if isinstance(left, tree.Path):
+        step = left.steps[-1]
         step.keep = True
-        if len(left.items) == 1 and step.kind == "name" and not step.focus:
-            left.keep_one = True
+        single = len(left.steps) == 1 and isinstance(step, tree.FieldName)
+        left.keep_one |= single and not step.focus
 
 
 def _said(token: Lexeme) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import floor
 from typing import TYPE_CHECKING, Any, cast
 
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.sorting import sorting
-from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Array,
@@ -30,9 +30,9 @@ Tuple = dict[str, Any]
 Stages = Callable[[Any, VariableFrame], Any]
 
 
-def named(node: Node, settle: bool) -> Run:
+def named(node: tree.FieldName, settle: bool) -> Run:
     """A field of the context."""
-    name = cast(str, node.value)
+    name = node.name
 
     def run(context: Any, frame: VariableFrame) -> Any:
         found = look_up(context, name, frame.evaluation.meter)
@@ -45,11 +45,11 @@ def named(node: Node, settle: bool) -> Run:
     return run
 
 
-def path(compiler: Compiler, node: Node, settle: bool) -> Run:
+def path(compiler: Compiler, node: tree.Path, settle: bool) -> Run:
     """A path; one of nothing but names is walked directly while it meets objects."""
     slow = _walk(compiler, node, settle)
-    names = [cast(str, step.value) for step in node.items]
-    if node.group or node.keep_one or not all(_is_bare(step) for step in node.items):
+    names = [each.name for each in node.steps if isinstance(each, tree.FieldName) and each.bare]
+    if node.group or node.keep_one or len(names) < len(node.steps):
         return slow
     *before, last = names
 
@@ -66,20 +66,14 @@ def path(compiler: Compiler, node: Node, settle: bool) -> Run:
     return run
 
 
-def _is_bare(step: Node) -> bool:
-    return step.kind == "name" and not (
-        step.stages or step.predicates or step.group or step.tuples or step.keep or step.index
-    )
-
-
-def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
-    last = len(node.items) - 1
-    first = node.items[0]
+def _walk(compiler: Compiler, node: tree.Path, settle: bool) -> Run:
+    last = len(node.steps) - 1
+    first = node.steps[0]
     steps: list[Run] = []
     tuple_steps: list[Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]] = []
-    bound = [step.tuples for step in node.items].index(True) if _any_tuples(node) else last + 1
-    for number, step in enumerate(node.items):
-        if number == 0 and first.whole and first.kind == "array":
+    bound = next((at for at, step in enumerate(node.steps) if step.tuples), last + 1)
+    for number, step in enumerate(node.steps):
+        if number == 0 and isinstance(first, tree.ArrayConstructor) and first.whole:
             steps.append(_listed(compiler.run(first)))
         elif number < bound:
             steps.append(_step(compiler, step, last=number == last))
@@ -89,7 +83,7 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
 
     def run(context: Any, frame: VariableFrame) -> Any:
         values = context
-        if not isinstance(values, list) or first.kind == "variable":
+        if not isinstance(values, list) or isinstance(first, tree.Variable):
             values = Array((context,), sequence=True)
         result = _stepped(steps, values, frame)
         if tuple_steps and result is not UNDEFINED:
@@ -134,15 +128,11 @@ def _stepped(steps: list[Run], values: Any, frame: VariableFrame) -> Any:
     return values
 
 
-def _any_tuples(node: Node) -> bool:
-    return any(step.tuples for step in node.items)
-
-
-def _step(compiler: Compiler, step: Node, *, last: bool) -> Run:
-    if step.kind == "sort":
+def _step(compiler: Compiler, step: tree.Node, *, last: bool) -> Run:
+    if isinstance(step, tree.Sort):
         return _sort_step(compiler, step)
     evaluate = compiler.run(step)
-    stages = [_filter(compiler, cast(Node, stage.node)) for stage in step.stages]
+    stages = [_filter(compiler, each) for each in step.stages if isinstance(each, tree.Node)]
 
     def run(values: list[Any], frame: VariableFrame) -> Any:
         meter = frame.evaluation.meter
@@ -170,7 +160,7 @@ def _step(compiler: Compiler, step: Node, *, last: bool) -> Run:
     return run
 
 
-def _sort_step(compiler: Compiler, step: Node) -> Run:
+def _sort_step(compiler: Compiler, step: tree.Sort) -> Run:
     sort = sorting(compiler, step)
     stages = _staged(compiler, step.stages)
 
@@ -180,34 +170,32 @@ def _sort_step(compiler: Compiler, step: Node) -> Run:
     return run
 
 
-def _staged(compiler: Compiler, stages: list[StepStage]) -> Stages:
+def _staged(compiler: Compiler, stages: tuple[tree.Node | str, ...]) -> Stages:
     """Filters and positions over all values of a step."""
-    compiled = [
-        (stage.index, _filter(compiler, stage.node) if stage.node else None) for stage in stages
-    ]
+    compiled = [each if isinstance(each, str) else _filter(compiler, each) for each in stages]
 
     def run(values: Any, frame: VariableFrame) -> Any:
-        for index, keep in compiled:
-            if keep:
-                values = keep(values, frame)
-            else:
+        for stage in compiled:
+            if isinstance(stage, str):
                 for number, each in enumerate(cast(list[Tuple], values)):
-                    each[index] = number
+                    each[stage] = number
+            else:
+                values = stage(values, frame)
         return values
 
     return run
 
 
 def _tuple_step(
-    compiler: Compiler, step: Node
+    compiler: Compiler, step: tree.Node
 ) -> Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]:
     """A step whose values carry what was bound on the way."""
     stages = _staged(compiler, step.stages)
-    if step.kind == "sort":
+    if isinstance(step, tree.Sort):
         return _sorted_tuples(compiler, step, stages)
     evaluate = compiler.run(step)
     focus, index = step.focus, step.index
-    label = step.slot.label if step.slot and step.kind != "parent" else ""
+    slot = step.slot if isinstance(step, tree.FieldName | tree.Wildcard) else None
 
     def run(values: list[Any], tuples: list[Tuple] | None, frame: VariableFrame) -> Array:
         meter = frame.evaluation.meter
@@ -228,8 +216,8 @@ def _tuple_step(
                     made[focus or "@"] = value
                     if index:
                         made[index] = number
-                    if step.slot and label:
-                        made[step.slot.label] = each["@"]
+                    if slot:
+                        made[slot.label] = each["@"]
                 found.append(made)
         return stages(found, frame)
 
@@ -237,7 +225,7 @@ def _tuple_step(
 
 
 def _sorted_tuples(
-    compiler: Compiler, step: Node, stages: Stages
+    compiler: Compiler, step: tree.Sort, stages: Stages
 ) -> Callable[[list[Any], list[Tuple] | None, VariableFrame], Array]:
     sort = sorting(compiler, step)
 
@@ -256,10 +244,10 @@ def _sorted_tuples(
 # Filters ------------------------------------------------------------------------------------
 
 
-def filtered(compiler: Compiler, node: Node, inner: Run) -> Run:
+def filtered(compiler: Compiler, node: tree.Node, inner: Run) -> Run:
     """A value, its filters, and its grouping."""
-    filters = [_filter(compiler, cast(Node, stage.node)) for stage in node.predicates]
-    group = grouping(compiler, node.group) if node.group and node.kind != "path" else None
+    filters = [_filter(compiler, each) for each in node.predicates]
+    group = grouping(compiler, node.group) if node.group else None
 
     def run(context: Any, frame: VariableFrame) -> Any:
         value = inner(context, frame)
@@ -272,8 +260,8 @@ def filtered(compiler: Compiler, node: Node, inner: Run) -> Run:
     return run
 
 
-def _filter(compiler: Compiler, node: Node) -> Callable[[Any, VariableFrame], Any]:
-    if node.kind == "literal" and is_number(node.value) and not node.predicates:
+def _filter(compiler: Compiler, node: tree.Node) -> Callable[[Any, VariableFrame], Any]:
+    if isinstance(node, tree.Literal) and is_number(node.value) and not node.predicates:
         return _pick(floor(node.value))
     evaluate = compiler.run(node)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import VariableFrame
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.tree import Sort
 from halflap.lowcode.expressions.value import UNDEFINED, Array, carries, is_number, is_secret
 
 if TYPE_CHECKING:
     from halflap.lowcode.expressions.compiler import Compiler
 
 
-def sorting(compiler: Compiler, step: Node) -> Callable[[list[Any], VariableFrame], Array]:
+def sorting(compiler: Compiler, step: Sort) -> Callable[[list[Any], VariableFrame], Array]:
     """The values in the order of the terms; what has no such value comes last."""
     terms = [(compiler.run(term), descending) for term, descending in step.terms]
 

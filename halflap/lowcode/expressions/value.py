@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from pydantic import Secret, SecretBytes, SecretStr
 
@@ -106,7 +106,7 @@ def is_secret(value: Any) -> bool:
     return isinstance(value, _SECRETS)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | Decimal]:
     """Return whether it is a number (true and false are none)."""
     return type(value) in (int, Decimal)
 

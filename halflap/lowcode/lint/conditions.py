@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.reads import paths_read
-from halflap.lowcode.expressions.tree import Node
 
 Field = tuple[str, ...]
 """A path from the scope: `account.id`."""
@@ -26,64 +25,62 @@ class Holds:
     read: Fields = NONE
 
 
-def holds(node: Node) -> Holds:
+def holds(node: tree.Node) -> Holds:
     """Read a condition."""
     return replace(_holds(node), read=paths_read(node))
 
 
-def _holds(node: Node) -> Holds:
-    if node.predicates or node.group:
-        return Holds(asked=paths_read(node))
-    match node.kind:
-        case "literal":
+def _holds(node: tree.Node) -> Holds:
+    match node:
+        case _ if not node.bare:
+            pass
+        case tree.Literal():
             return Holds()
-        case "path" if (found := field_of(node)) is not None:
+        case tree.Path() if (found := tree.field_of(node)) is not None:
             return Holds(true=frozenset((found,)))
-        case "block" if len(node.items) == 1:
-            return _holds(node.items[0])
-        case "binary" if node.value in ("and", "or"):
+        case tree.Parenthesized(expressions=[only]):
+            return _holds(only)
+        case tree.Binary(operator="and" | "or"):
             return _both(node)
-        case "binary":
+        case tree.Binary():
             return _compared(node)
-        case "call":
-            return _called(node)
+        case tree.FunctionCall(function=tree.Variable(name=name), arguments=[given]):
+            return _called(node, name, given)
         case _:
-            return Holds(asked=paths_read(node))
+            pass
+    return Holds(asked=paths_read(node))
 
 
-def _both(node: Node) -> Holds:
-    one, other = _holds(cast("Node", node.left)), _holds(cast("Node", node.right))
+def _both(node: tree.Binary) -> Holds:
+    one, other = _holds(node.left), _holds(node.right)
     asked = one.asked | other.asked
-    if node.value == "and":
+    if node.operator == "and":
         return Holds(one.true | other.true, one.false & other.false, asked)
     return Holds(one.true & other.true, one.false | other.false, asked)
 
 
-def _compared(node: Node) -> Holds:
-    left, right = cast("Node", node.left), cast("Node", node.right)
-    one, other = field_of(left), field_of(right)
-    if node.value in ("=", "!="):
-        field, value = (one, right) if one is not None else (other, left)
-        if field is None or value.kind != "literal":
+def _compared(node: tree.Binary) -> Holds:
+    one, other = tree.field_of(node.left), tree.field_of(node.right)
+    if node.operator in ("=", "!="):
+        field, value = (one, node.right) if one is not None else (other, node.left)
+        if field is None or not isinstance(value, tree.Literal):
             return Holds(asked=paths_read(node))
         there = frozenset((field,))
-        same = (value.value is None) == (node.value == "!=")
+        same = (value.value is None) == (node.operator == "!=")
         # `x != null` and `x = 1` hold of what is there; `x = null` and `x != 1` of what is not, too.
         return Holds(true=there) if same else Holds(false=there)
-    if node.value == "in" and one is not None and right.kind == "array":
-        written = all(each.kind == "literal" and each.value is not None for each in right.items)
-        return Holds(true=frozenset((one,))) if written else Holds(asked=paths_read(node))
-    if node.value in _ORDER:
+    if node.operator == "in" and one and isinstance(node.right, tree.ArrayConstructor):
+        items = node.right.items
+        if all(isinstance(each, tree.Literal) and each.value is not None for each in items):
+            return Holds(true=frozenset((one,)))
+    if node.operator in _ORDER:
         there = frozenset(each for each in (one, other) if each is not None)
         return Holds(true=there, asked=paths_read(node))
     return Holds(asked=paths_read(node))
 
 
-def _called(node: Node) -> Holds:
-    callee = cast("Node", node.left)
-    name = callee.value if callee.kind == "variable" and len(node.items) == 1 else ""
-    given = node.items[0] if node.items else node
-    field = field_of(given)
+def _called(node: tree.Node, name: str, given: tree.Node) -> Holds:
+    field = tree.field_of(given)
     if name == "not":
         found = _holds(given)
         return Holds(found.false, found.true, found.asked)
@@ -93,17 +90,3 @@ def _called(node: Node) -> Holds:
         # It is true of null: only what a path goes through is surely there.
         return Holds(true=frozenset((field[:-1],)) if len(field) > 1 else NONE)
     return Holds(asked=paths_read(node))
-
-
-def field_of(node: Node) -> Field | None:
-    """The path that an expression is, where it is nothing but names."""
-    if node.kind == "block" and len(node.items) == 1 and not node.predicates:
-        return field_of(node.items[0])
-    if node.kind != "path" or node.predicates or node.group or node.keep or node.tuples:
-        return None
-    names: list[str] = []
-    for each in node.items:
-        if each.kind != "name" or each.stages or each.predicates or each.focus or each.index:
-            return None
-        names.append(str(each.value))
-    return tuple(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.lint.scope import Schema, ScopedName
 
 TEXT: Schema = {"type": "string"}
@@ -18,7 +18,7 @@ Names = Mapping[str, ScopedName]
 class LintLambda:
     """A function of the expression, with what its body sees."""
 
-    node: Node
+    node: tree.FunctionDefinition
     env: Env
 
 
@@ -41,9 +41,9 @@ class Env:
         return Env(self.bound, context, inside=True)
 
 
-def function_of(node: Node, env: Env) -> LintLambda | None:
+def function_of(node: tree.Node, env: Env) -> LintLambda | None:
     """The function of the expression that a part is, or names."""
-    if node.kind == "lambda":
+    if isinstance(node, tree.FunctionDefinition):
         return LintLambda(node, env)
-    found = env.bound.get(str(node.value)) if node.kind == "variable" else None
+    found = env.bound.get(node.name) if isinstance(node, tree.Variable) else None
     return found if isinstance(found, LintLambda) else None

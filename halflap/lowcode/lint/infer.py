@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from halflap.errors import ExpressionError
-from halflap.lowcode.expressions import Expression
+from halflap.lowcode.expressions import Expression, tree
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
 from halflap.lowcode.expressions.signature import TYPES
-from halflap.lowcode.expressions.tree import Node, StepStage
 from halflap.lowcode.fixes import closest
 from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names, function_of
 from halflap.lowcode.lint.picture import translated
@@ -99,7 +98,7 @@ class Inference:
         self.problems: list[InferenceProblem] = []
         self.at_hand: list[Inside] = []
 
-    def of(self, node: Node, env: Env | None = None) -> Schema | None:
+    def of(self, node: tree.Node, env: Env | None = None) -> Schema | None:
         """Return the type of a part."""
         env = Env() if env is None else env
         spend()
@@ -107,46 +106,52 @@ class Inference:
         try:
             if self._depth > MOST_DEPTH:
                 return None
-            if node.focus or node.index or node.tuples:
+            if node.tuples:
                 return None
             found = self._plain(node, env)
-            if node.kind != "path":
-                for stage in node.predicates:
-                    found = self._filtered(Stream(found), stage.node, env).result(keep=False)
-                if node.keep and found is not None:
-                    found = either(found, listed(items_of(found)))
+            for each in node.predicates:
+                found = self._filtered(Stream(found), each, env).result(keep=False)
+            if node.keep and found is not None and not isinstance(node, tree.Path):
+                found = either(found, listed(items_of(found)))
             return {"type": "object"} if node.group else found
         finally:
             self._depth -= 1
 
-    def _plain(self, node: Node, env: Env) -> Schema | None:
-        match node.kind:
-            case "literal":
+    def _plain(self, node: tree.Node, env: Env) -> Schema | None:
+        match node:
+            case tree.Literal():
                 return literal(node.value)
-            case "path":
+            case tree.Path():
                 return self._path(node, env)
-            case "variable":
-                return self._variable(str(node.value), env)
-            case "array":
+            case tree.Variable():
+                return self._variable(node.name, env)
+            case tree.ArrayConstructor():
                 return self._array(node, env)
-            case "object":
+            case tree.ObjectConstructor():
                 return self._object(node, env)
-            case "negation":
-                self.of(cast("Node", node.left), env)
+            case tree.Negation():
+                self.of(node.operand, env)
                 return NUMBER
-            case "binary":
+            case tree.Binary():
                 return self._binary(node, env)
-            case "condition":
-                return self._condition(node, env)
-            case "block":
+            case tree.Condition():
+                self.of(node.condition, env)
+                return joined([self.of(each, env) for each, _ in node.branches])
+            case tree.Parenthesized():
                 return self._block(node, env)
-            case "bind":
-                return self.of(cast("Node", node.right), env)
-            case "call":
-                return self._call(cast("Node", node.left), node.items, node.at, env)
-            case "apply":
-                return self._apply(node, env)
-            case "lambda" | "regex" | "transform" | "partial":
+            case tree.Binding():
+                return self.of(node.value, env)
+            case tree.FunctionCall():
+                return self._call(node.function, node.arguments, env)
+            case tree.Chain(value=tree.FunctionDefinition() | tree.PartialCall()):
+                return FUNCTION  # two functions, one after the other
+            case tree.Chain(function=tree.FunctionCall() as call):
+                return self._call(call.function, [node.value, *call.arguments], env)
+            case tree.Chain():
+                return self._call(node.function, [node.value], env)
+            case tree.FunctionDefinition() | tree.PartialCall() | tree.Transform():
+                return FUNCTION
+            case tree.RegexLiteral():
                 return FUNCTION
             case _:
                 return None
@@ -166,43 +171,42 @@ class Inference:
             return known.schema
         return FUNCTION if name in LIBRARY else None
 
-    def _path(self, node: Node, env: Env) -> Schema | None:
-        first, *rest = node.items
-        if any(each.focus or each.index or each.tuples for each in node.items):
+    def _path(self, node: tree.Path, env: Env) -> Schema | None:
+        first, *rest = node.steps
+        if any(each.tuples for each in node.steps):
             return None
-        if first.kind == "name":
-            name = str(first.value)
+        if isinstance(first, tree.FieldName):
             if env.inside:
-                flow = self.step(Stream(env.context), name)
-                path = (name, *fields_at(node.items))
+                flow = self.step(Stream(env.context), first.name)
+                path = (first.name, *fields_at(node.steps))
                 self.at_hand.append(Inside(first.at, path, env.context))
             else:
-                known = self._names.get(name)
+                known = self._names.get(first.name)
                 flow = Stream(None if known is None else known.schema)
         else:
             flow = Stream(self.of(first, env))
         flow = self._staged(flow, first.stages, env)
         for step in rest:
             flow = self._staged(self._step(flow, step, env), step.stages, env)
-        flow = self._staged(flow, node.predicates, env)
         return {"type": "object"} if node.group else flow.result(keep=node.keep_one or node.keep)
 
-    def _step(self, flow: Stream, step: Node, env: Env) -> Stream:
-        if step.kind == "name":
-            return self.step(flow, str(step.value))
-        if step.kind == "sort":
-            inner = env.within(items_of(flow.schema))
-            for term, _ in step.terms:
-                self.of(term, inner)
-            return Stream(flow.schema, many=True)
-        several = flow.many or _may_be(flow.schema, "array")
-        context = items_of(flow.schema)
-        if step.kind == "array":
-            self.of(step, env.within(context))
-            return Stream(None)  # a list of lists, often
-        if step.kind in ("object", "block", "call", "condition", "binary"):
-            return Stream(self.of(step, env.within(context)), many=several)
-        return Stream(None)
+    def _step(self, flow: Stream, step: tree.Node, env: Env) -> Stream:
+        if isinstance(step, tree.FieldName):
+            return self.step(flow, step.name)
+        inner = env.within(items_of(flow.schema))
+        match step:
+            case tree.Sort():
+                for term in step.operands():
+                    self.of(term, inner)
+                return Stream(flow.schema, many=True)
+            case tree.ArrayConstructor():
+                self.of(step, inner)
+                return Stream(None)  # a list of lists, often
+            case tree.ObjectConstructor() | tree.Parenthesized() | tree.FunctionCall():
+                several = flow.many or _may_be(flow.schema, "array")
+                return Stream(self.of(step, inner), many=several)
+            case _:
+                return Stream(None)
 
     def step(self, flow: Stream, name: str) -> Stream:
         """A field of what goes through a path."""
@@ -213,45 +217,39 @@ class Inference:
             return Stream(None)
         return Stream(found[name], flow.many or _may_be(flow.schema, "array"))
 
-    def _staged(self, flow: Stream, stages: Sequence[StepStage], env: Env) -> Stream:
+    def _staged(self, flow: Stream, stages: Sequence[tree.Node | str], env: Env) -> Stream:
         """Infer the type behind filters, of which a position takes one value of each of the path."""
         several = flow.many
         for stage in stages:
-            flow = self._filtered(flow, stage.node, env, several)
+            if isinstance(stage, tree.Node):
+                flow = self._filtered(flow, stage, env, several)
         return flow
 
     def _filtered(
-        self, flow: Stream, predicate: Node | None, env: Env, several: bool = False
+        self, flow: Stream, predicate: tree.Node, env: Env, several: bool = False
     ) -> Stream:
         item = items_of(flow.schema)
-        if predicate is None:
-            return flow
         told = self.of(predicate, env.within(item))
-        at = predicate.kind == "literal" and told is not None and told.get("type") == "integer"
-        if at:
+        if isinstance(predicate, tree.Literal) and (told or {}).get("type") == "integer":
             return Stream(item, many=several)
         return Stream(item, many=flow.many or _may_be(flow.schema, "array"))
 
     # What makes values --------------------------------------------------------------------------
 
-    def _array(self, node: Node, env: Env) -> Schema | None:
+    def _array(self, node: tree.ArrayConstructor, env: Env) -> Schema | None:
         items: list[Schema | None] = []
         for each in node.items:
-            if each.kind == "binary" and each.value == "..":
-                self.of(each, env)
-                items.append({"type": "integer"})
-                continue
             found = self.of(each, env)
             # What is a list already is poured in, unless it is written as one here.
-            items.append(found if each.kind == "array" else items_of(found))
+            items.append(found if isinstance(each, tree.ArrayConstructor) else items_of(found))
         return listed(joined(items))
 
-    def _object(self, node: Node, env: Env) -> Schema:
+    def _object(self, node: tree.ObjectConstructor, env: Env) -> Schema:
         fields: dict[str, Schema] = {}
         closed = True
         for name, value in node.pairs:
             told = self.of(value, env)
-            if name.kind == "literal" and isinstance(name.value, str):
+            if isinstance(name, tree.Literal) and isinstance(name.value, str):
                 fields[name.value] = {} if told is None else told
             else:
                 self.of(name, env)
@@ -259,13 +257,14 @@ class Inference:
         made: dict[str, Any] = {"type": "object", "properties": fields}
         return made if closed else {**made, "additionalProperties": True}
 
-    def _binary(self, node: Node, env: Env) -> Schema | None:
-        operator = str(node.value)
-        sides = [self.of(cast("Node", each), env) for each in (node.left, node.right)]
+    def _binary(self, node: tree.Binary, env: Env) -> Schema | None:
+        operator = node.operator
+        sides = [self.of(each, env) for each in (node.left, node.right)]
         if operator in _ARITHMETIC:
             joins = operator == "+" and any(
-                each is not None
-                and (isinstance(each.value, str) if each.kind == "literal" else each.value == "&")
+                isinstance(each.value, str)
+                if isinstance(each, tree.Literal)
+                else isinstance(each, tree.Binary) and each.operator == "&"
                 for each in (node.left, node.right)
             )
             for side, told in zip(("left", "right"), sides, strict=True):
@@ -290,23 +289,25 @@ class Inference:
             self._ordered(node, operator, *sides)
         elif operator in ("=", "!=", "in"):
             for told, each in ((sides[0], node.right), (sides[1], node.left)):
-                self._chosen(told, cast("Node", each))
+                self._chosen(told, each)
         if operator == "&":
             return TEXT
         return {"type": "array", "items": {"type": "integer"}} if operator == ".." else BOOLEAN
 
-    def _chosen(self, told: Schema | None, with_: Node) -> None:
+    def _chosen(self, told: Schema | None, with_: tree.Node) -> None:
         """Find a text that a value is compared with, and that is none of its choices."""
-        if with_.kind == "array":
+        if isinstance(with_, tree.ArrayConstructor):
             for each in with_.items:
                 self._chosen(told, each)
-        elif with_.kind == "literal" and (wrong := not_chosen(told, with_.value)) is not None:
+        elif (
+            isinstance(with_, tree.Literal) and (wrong := not_chosen(told, with_.value)) is not None
+        ):
             message, meant = wrong
             instead = None if meant is None else (len(str(with_.value)) + 2, f'"{meant}"')
             self.problems.append(InferenceProblem(with_.at, message, instead, NO_CHOICE))
 
     def _ordered(
-        self, node: Node, operator: str, left: Schema | None, right: Schema | None
+        self, node: tree.Binary, operator: str, left: Schema | None, right: Schema | None
     ) -> None:
         for side, told in (("left", left), ("right", right)):
             if not _may_be(told, "number", "integer", "string", "null"):
@@ -320,41 +321,26 @@ class Inference:
             side = "left" if one == "string" else "right"
             self.problems.append(InferenceProblem(node.at, said, side=side))
 
-    def _condition(self, node: Node, env: Env) -> Schema | None:
-        if node.left is not None:
-            self.of(node.left, env)
-        branches = (each for each in (node.right, node.other) if each is not None)
-        return joined([self.of(each, env) for each in branches])
-
-    def _block(self, node: Node, env: Env) -> Schema | None:
+    def _block(self, node: tree.Parenthesized, env: Env) -> Schema | None:
         found: Schema | None = None
-        for each in node.items:
+        for each in node.expressions:
             found = self.of(each, env)
-            if each.kind == "bind" and each.right is not None:
-                value = LintLambda(each.right, env) if each.right.kind == "lambda" else found
-                env = env.with_({str(each.value): value})
+            if isinstance(each, tree.Binding):
+                env = env.with_({each.name: function_of(each.value, env) or found})
         return found
 
     # Calls --------------------------------------------------------------------------------------
 
-    def _apply(self, node: Node, env: Env) -> Schema | None:
-        left, right = cast("Node", node.left), cast("Node", node.right)
-        if left.kind == "lambda" or left.kind == "partial":
-            return FUNCTION  # two functions, one after the other
-        if right.kind == "call":
-            return self._call(cast("Node", right.left), [left, *right.items], node.at, env)
-        return self._call(right, [left], node.at, env)
-
-    def _call(self, callee: Node, given: Sequence[Node], at: int, env: Env) -> Schema | None:
-        name = str(callee.value) if callee.kind == "variable" else ""
-        if callee.kind == "lambda":
+    def _call(self, callee: tree.Node, given: Sequence[tree.Node], env: Env) -> Schema | None:
+        name = callee.name if isinstance(callee, tree.Variable) else ""
+        if isinstance(callee, tree.FunctionDefinition):
             return self.applied(LintLambda(callee, env), [self.of(each, env) for each in given])
         if name in env.bound:
             found = env.bound[name]
             told = [self.of(each, env) for each in given]
             return self.applied(found, told) if isinstance(found, LintLambda) else None
         function = LIBRARY.get(name)
-        if name == "merge" and len(given) == 1 and given[0].kind == "array":
+        if name == "merge" and len(given) == 1 and isinstance(given[0], tree.ArrayConstructor):
             return _merged([self.of(each, env) for each in given[0].items])
         told = [self.of(each, env) for each in given]
         if function is None or function.signature is None:
@@ -386,7 +372,7 @@ class Inference:
     def _given_by(
         self,
         name: str,
-        given: Sequence[Node],
+        given: Sequence[tree.Node],
         told: Sequence[Schema | None],
         env: Env,
         declared: Schema | None,
@@ -411,36 +397,32 @@ class Inference:
                 return one_or_many(item)
             case "append":
                 return one_or_many(joined(list(map(items_of, told))))
-            case "lookup":
-                named = len(given) == 2 and given[1].kind == "literal"
-                flow = Stream(told[0] if named else None)
-                return self.step(flow, str(given[1].value)).result(keep=False) if named else None
+            case "lookup" if len(given) == 2 and isinstance(given[1], tree.Literal):
+                return self.step(Stream(told[0]), str(given[1].value)).result(keep=False)
             case "split" | "keys":
                 return either(TEXT, listed(TEXT))
-            case "match" | "spread" | "each":
+            case "lookup" | "match" | "spread" | "each":
                 return None  # a list, or the one value that would be in it
             case _:
                 return declared
 
-    def _picture(self, name: str, given: Sequence[Node]) -> None:
+    def _picture(self, name: str, given: Sequence[tree.Node]) -> None:
         """Find the picture of a time that is written as another language does."""
         if name not in _PICTURES or len(given) <= _PICTURES[name]:
             return
-        picture = given[_PICTURES[name]]
-        if picture.kind != "literal" or not isinstance(picture.value, str) or "[" in picture.value:
-            return
-        meant = translated(picture.value)
-        if meant is None:
-            return
-        said = f'a time is written by parts in brackets: write "{meant}"'
-        length = len(picture.value) + 2
-        self.problems.append(InferenceProblem(picture.at, said, (length, f'"{meant}"')))
+        match given[_PICTURES[name]]:
+            case tree.Literal(at, str(text)) if "[" not in text and (meant := translated(text)):
+                said = f'a time is written by parts in brackets: write "{meant}"'
+                instead = (len(text) + 2, f'"{meant}"')
+                self.problems.append(InferenceProblem(at, said, instead))
+            case _:
+                pass
 
     def applied(self, function: LintLambda, given: Sequence[Schema | None]) -> Schema | None:
         """Return the type of a function's result for arguments of these schemas."""
-        parameters = [str(each.value) for each in function.node.items]
+        parameters = function.node.parameters
         bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))
-        return self.of(cast("Node", function.node.right), function.env.with_(bound))
+        return self.of(function.node.body, function.env.with_(bound))
 
 
 def kind_among(names: Names) -> Callable[[str], str]:

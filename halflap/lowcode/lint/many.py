@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.fixes import Mend
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Reads
@@ -55,16 +55,16 @@ def _is_open(wanted: Schema) -> bool:
     return all(each.get("type") is None and not choices_of(each) for each in forms_of(wanted))
 
 
-def _parts(node: Node, given: Schema | None) -> Iterator[tuple[Node, bool]]:
+def _parts(node: tree.Node, given: Schema | None) -> Iterator[tuple[tree.Node, bool]]:
     """Yield the parts of an expression that are one or many; true of what is the whole of it."""
     if given is None:
         return
     if is_one_or_many(given):
         yield node, True
-    elif node.kind == "object" and not node.group and not node.predicates:
+    elif isinstance(node, tree.ObjectConstructor) and node.bare:
         fields = cast("Mapping[str, Schema]", given.get("properties", {}))
         for name, value in node.pairs:
-            if name.kind == "literal":
+            if isinstance(name, tree.Literal):
                 for part, _ in _parts(value, fields.get(str(name.value))):
                     yield part, False
 

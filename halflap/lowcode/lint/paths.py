@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.conditions import field_of
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.source import Path
@@ -59,19 +58,19 @@ def _whole(origin: re.Match[str], more: str) -> str:
     return said
 
 
-def _parts(node: Node) -> list[str | Node]:
+def _parts(node: tree.Node) -> list[str | tree.Node]:
     """Return what a text is joined of: texts as they are written, and expressions."""
-    if node.kind == "binary" and node.value == "&" and node.left and node.right:
+    if isinstance(node, tree.Binary) and node.operator == "&":
         return [*_parts(node.left), *_parts(node.right)]
-    return [node.value if node.kind == "literal" and isinstance(node.value, str) else node]
+    return [node.value if isinstance(node, tree.Literal) and isinstance(node.value, str) else node]
 
 
-def _data(parts: Sequence[str | Node]) -> str:
+def _data(parts: Sequence[str | tree.Node]) -> str:
     """Return the first name of an event or a result that becomes a part of the path itself."""
     for each in parts:
         if isinstance(each, str):
             if "?" in each:
                 return ""  # what follows are parameters
-        elif (field := field_of(each)) is not None and field[0] != "config":
+        elif (field := tree.field_of(each)) is not None and field[0] != "config":
             return ".".join(field)
     return ""

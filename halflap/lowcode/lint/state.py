@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.layered import Layered
-from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
+from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, holds
 from halflap.lowcode.lint.scope import Schema, ScopedName, fields_of, nullable, types_of
 from halflap.lowcode.source import Path
 
@@ -141,23 +141,20 @@ class FlowState:
                 found |= known.rests
         return _few(frozenset(found))
 
-    def null_of(self, node: Node) -> Null | None:
+    def null_of(self, node: tree.Node) -> Null | None:
         """Return the null that an expression may give; None where it gives none."""
-        read = field_of(node)
+        read = tree.field_of(node)
         if read is not None:
-            return self._path(read, node.items[0].at if node.items else node.at)
-        if node.predicates or node.group:
-            return None
-        if node.kind == "block" and node.items:
-            return self.null_of(node.items[-1])
-        if node.kind == "condition" and node.left is not None:
-            told = holds(node.left)
-            for branch, true in ((node.right, True), (node.other, False)):
-                if branch is not None:
-                    found = self.where(told, true=true).null_of(branch)
-                    if found is not None:
-                        return found
-        return None
+            return self._path(read, node.operands()[0].at)
+        match node:
+            case tree.Parenthesized(expressions=[*_, last]) if node.bare:
+                return self.null_of(last)
+            case tree.Condition():
+                told = holds(node.condition)
+                nulls = (self.where(told, true=true).null_of(each) for each, true in node.branches)
+                return next((each for each in nulls if each is not None), None)
+            case _:
+                return None
 
     def _path(self, read: Field, at: int) -> Null | None:
         known = self.names.get(read[0])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import Misfit, beyond, misfit, others_of
@@ -114,11 +114,10 @@ def _expression(part: TemplatePart, reads: Reads, names: Names) -> Iterator[Wron
             yield Wrong(part.path, found, None if whole else each.start)
 
 
-def _branches(node: Node) -> Iterator[Node]:
+def _branches(node: tree.Node) -> Iterator[tree.Node]:
     """Yield the alternatives of a condition; anything else by itself."""
-    if node.kind != "condition" or node.predicates or node.group:
-        yield node
-        return
-    for each in (node.right, node.other):
-        if each is not None:
+    if isinstance(node, tree.Condition):
+        for each, _ in node.branches:
             yield from _branches(each)
+    else:
+        yield node

@@ -7,11 +7,11 @@ from typing import Any
 
 from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.reads import paths_read
-from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
+from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, holds
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, Reads, leaves
 from halflap.lowcode.lint.rules import Findings
@@ -40,8 +40,8 @@ class Watch:
 
     def condition(self, value: Any) -> Holds:
         """Return a condition's facts about what it reads."""
-        tree = self._tree(value)
-        return Holds() if tree is None else holds(tree)
+        node = self._tree(value)
+        return Holds() if node is None else holds(node)
 
     def chosen(self, value: Any) -> Holds:
         """Return the facts about a `switch`'s value, in its cases."""
@@ -52,24 +52,24 @@ class Watch:
 
     def field(self, value: Any) -> Field | None:
         """Return the path that a value is, where it is nothing but names."""
-        tree = self._tree(value)
-        return None if tree is None else field_of(tree)
+        node = self._tree(value)
+        return None if node is None else tree.field_of(node)
 
     def fields(self, value: Any) -> Fields:
         """The paths that a template reads."""
         found: Fields = NONE
         for each, _ in leaves(value):
-            tree = self._tree(each)
-            found |= NONE if tree is None else paths_read(tree)
+            node = self._tree(each)
+            found |= NONE if node is None else paths_read(node)
         return found
 
     def assigned(
         self, name: str, value: Any, path: Path, schema: Schema | None, state: FlowState
     ) -> None:
         """Give a variable its value."""
-        tree = self._tree(value)
+        node = self._tree(value)
         why = "it is set to null" if value is None else ""
-        if tree is not None and (found := state.null_of(tree)) is not None:
+        if node is not None and (found := state.null_of(node)) is not None:
             source = ".".join(found.field)
             why = f"it is set to what `{source}` gives, and there {found.why}"
         read = self.fields(value)
@@ -140,7 +140,7 @@ class Watch:
             said = f"$count(…) is 1 where {name} is null: {found.why}{self._line(found, state.names)}; "
             said += f"write $count($list({name})), which is 0 there"
             meant = text[: found.at] + f"$list({name})" + text[found.at + len(name) :]
-            whole = text.startswith(name, found.at) and node.kind == "path"
+            whole = text.startswith(name, found.at) and isinstance(node, tree.Path)
             mend = self._findings.expression(read.path, meant if whole else None)
             self._findings.add(rules.NULL, read.path, said, at=found.at, mend=mend)
 
@@ -161,7 +161,7 @@ class Watch:
 
     # Reading ------------------------------------------------------------------------------------
 
-    def _tree(self, value: Any) -> Node | None:
+    def _tree(self, value: Any) -> tree.Node | None:
         if not is_expression(value):
             return None
         try:
@@ -175,25 +175,25 @@ def _leaves_record(branches: Iterable[Sequence[doc.StepModel]]) -> bool:
     return not all(isinstance(each, _HARMLESS) for each in done)
 
 
-def _counts(node: Node | None, state: FlowState) -> Iterator[tuple[Node, FlowState]]:
+def _counts(node: tree.Node, state: FlowState) -> Iterator[tuple[tree.Node, FlowState]]:
     """Yield what is counted in an expression, with the state there; what a path leads to is left out."""
-    if node is None:
-        return
-    left, right, other = node.left, node.right, node.other
-    if node.kind == "call" and left and (left.kind, left.value) == ("variable", "count"):
-        yield from ((each, state) for each in node.items[:1])
-    elif node.kind == "apply" and right and (right.kind, right.value) == ("variable", "count"):
-        yield from ((each, state) for each in (left,) if each)
-    beside = {"and": True, "or": False}.get(str(node.value)) if node.kind == "binary" else None
-    guarded = left is not None and (beside is not None or node.kind == "condition")
-    then = state.where(holds(left), true=beside is not False) if left and guarded else state
-    yield from _counts(left, state)
-    yield from _counts(right, then)
-    if other is not None:
-        yield from _counts(
-            other, state.where(holds(left), true=False) if left and guarded else state
-        )
-    for each in node.items[: 1 if node.kind == "path" else None]:
-        yield from _counts(each, state)
-    for part in (part for pair in node.pairs for part in pair):
-        yield from _counts(part, state)
+    parts = [(each, state) for each in node.operands()]
+    match node:
+        case (
+            tree.FunctionCall(function=tree.Variable(name="count"), arguments=[given, *_])
+            | tree.Chain(value=given, function=tree.Variable(name="count"))
+        ):
+            yield given, state
+        case tree.Binary(operator="and" | "or", left=left, right=right):
+            parts = [(left, state)]
+            parts.append((right, state.where(holds(left), true=node.operator == "and")))
+        case tree.Condition():
+            told = holds(node.condition)
+            parts = [(each, state.where(told, true=true)) for each, true in node.branches]
+            parts.insert(0, (node.condition, state))
+        case tree.Path():
+            del parts[1:]
+        case _:
+            pass
+    for part, there in parts:
+        yield from _counts(part, there)
