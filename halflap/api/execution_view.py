@@ -182,6 +182,9 @@ class StepView(View):
     """It failed and the flow went on behind it, so that a replay from the failed step leaves it so."""
     said_by: str | None = None
     """The person who said, at a replay, that it was done: nothing was sent; empty without a name."""
+    cut_attempt: int | None = None
+    """The attempt that was cut, by a crash or a stop, maybe within this step, which was begun again
+    since: what it sends may have been sent twice, with the same idempotency key."""
 
 
 class AttemptView(View):

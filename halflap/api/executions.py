@@ -51,7 +51,8 @@ from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
-from halflap.store.rules.replaying import caught_steps
+from halflap.store.replays import CUT
+from halflap.store.rules.replaying import caught_steps, resumed_steps
 
 STATES = get_args(ExecutionState)
 
@@ -159,6 +160,8 @@ async def get_execution(found: OneExecution, operations: Ops) -> Response:
     detail = await operations.executions.detail(found)
     [summary] = await summaries(operations, [found])
     caught = {each.path for each in caught_steps(detail.steps, found.failure)}
+    cuts = [(each.number, each.ended_at) for each in detail.attempts if each.how in CUT]
+    resumed = resumed_steps(detail.steps, cuts)
     view = ExecutionView.of(
         summary,
         detail,
@@ -166,7 +169,13 @@ async def get_execution(found: OneExecution, operations: Ops) -> Response:
         found.flow,
         event=None if detail.event is None else seen_view(detail.event),
         steps=[
-            step_view(each, found.replay_of, found.replay, caught=each.path in caught)
+            step_view(
+                each,
+                found.replay_of,
+                found.replay,
+                caught=each.path in caught,
+                cut_attempt=resumed.get(each.path),
+            )
             for each in detail.steps
         ],
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],

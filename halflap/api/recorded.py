@@ -176,6 +176,7 @@ def step_view(
     replay: Replay | None = None,
     *,
     caught: bool = False,
+    cut_attempt: int | None = None,
 ) -> StepView:
     """A step as it is shown, of an execution that may be a replay."""
     return StepView.of(
@@ -186,6 +187,7 @@ def step_view(
         due_at=due_at(step),
         copied_from=replay_of if step.seq < 0 else None,
         caught=caught,
+        cut_attempt=cut_attempt,
         said_by=replay.done.get(step.path) if replay and step.status == "succeeded" else None,
     )
 

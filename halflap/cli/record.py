@@ -203,7 +203,13 @@ def step_parts(output: Output, step: StepView, title: str, *, full: bool) -> lis
     if good and told is None and worth(step.result):
         result = f"  {uncut(step.result) if full else inline(step.result)}"
     length = (f"  {took(step.duration_ms):>8}{tries}", "dim")
-    return [(mark, colour), f" {title}", length, origin(step), (result, "dim"), (said, colour)]
+    cut = (
+        f"  may have been done twice: attempt {step.cut_attempt} was cut"
+        if step.cut_attempt
+        else ""
+    )
+    parts = [(mark, colour), f" {title}", length, origin(step), (cut, "yellow"), (result, "dim")]
+    return [*parts, (said, colour)]
 
 
 def origin(step: StepView) -> Part:

@@ -216,6 +216,14 @@ def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:
     assert re.search(r"Put .* from exe_0  done, as a person said\n", shown)
 
 
+def test_a_step_that_a_crash_may_have_cut_may_have_been_done_twice() -> None:
+    shown = drawn(
+        execution(step("add"), step("put", cut_attempt=2), attempts=[attempt(2, "crashed")])
+    )
+    assert re.search(r"Put .* may have been done twice: attempt 2 was cut\n", shown)
+    assert shown.count("twice") == 1
+
+
 @pytest.mark.parametrize("more", [(), ("shop.add_stock",)])
 def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(more: tuple[str, ...]) -> None:
     thrown = failure("no such account").model_copy(update={"kind": "Thrown"})

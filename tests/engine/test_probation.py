@@ -203,8 +203,18 @@ async def test_hundreds_of_innocents_of_a_killed_server_resume_together(
         assert health["status"] == "ok"
         await kill_server(server)
         await server.started(2)
-        for id in ids.values():
-            assert (await server.ended(id))["state"] == "succeeded"
+        twice = 0
+        for name, id in ids.items():
+            found = await server.ended(id)
+            assert found["state"] == "succeeded"
+            first, die, second = found["steps"][1:]
+            marked = [each["path"] for each in (first, die, second) if each["cut_attempt"]]
+            assert len(marked) <= 1
+            for each, path in ((first, "first"), (second, "second")):
+                if len(sink.effects[f"/{name}/{path}"]) > 1:
+                    assert marked == [each["path"]]
+                    twice += 1
+        assert twice
         assert len(server.ports) == 2
     for effects in sink.effects.values():
         assert len(set(effects)) == 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halflap.model import Event, FlowKey, Order, Start
+from halflap.model import Event, FlowKey, Order, Record, Start
 from halflap.store.rules.admission import OrderLine, admit
 from halflap.store.rules.duplicate import duplicate_of
 from halflap.store.rules.order import OrderPlace, free_turns, settle
+from halflap.store.rules.replaying import resumed_steps
 
 FLOW = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
 EVENT = Event("POST", "/", "", (), b"{}", 1)
@@ -78,3 +81,36 @@ def test_the_first_that_has_what_a_start_wants_answers_and_no_further_one_is_loo
     assert duplicate_of("exe_1", looked) == "exe_2"
     assert list(looked) == ["exe_3"]
     assert duplicate_of("exe_1", [None, "exe_1"]) is None
+
+
+def step(seq: int, path: str, begun: int, ended: int, **more: Any) -> Record:
+    return Record(
+        seq, path, more.pop("kind", "action"), path, path, "succeeded", begun, ended, **more
+    )
+
+
+def test_the_first_step_that_ended_behind_a_cut_may_have_been_under_way() -> None:
+    steps = [step(0, "a", 1, 2), step(1, "b", 8, 9), step(2, "c", 9, 10)]
+    assert resumed_steps(steps, []) == {}
+    assert resumed_steps(steps, [(1, 5)]) == {"b": 1}
+    assert resumed_steps(steps, [(1, 5), (3, 9)]) == {"b": 1, "c": 3}
+    assert resumed_steps(steps, [(1, 10)]) == {}
+    # A try before the cut has a record: it was tried again as the process ended.
+    assert resumed_steps([step(0, "a", 1, 9, tries=2), steps[2]], [(2, 5)]) == {"a": 2}
+    # Nothing waits for what is pure; what is no effect was on disk before the effect behind it began.
+    assert resumed_steps([step(0, "pure", 6, 6, pure=True), *steps], [(1, 5)]) == {"b": 1}
+    read = step(0, "state.get(x)", 6, 6, kind="state")
+    assert resumed_steps([read, *steps[1:]], [(1, 5)]) == {}
+    assert resumed_steps([step(-3, "copy", 6, 6), *steps], [(1, 5)]) == {"b": 1}
+
+
+def test_each_branch_may_have_had_a_step_under_way_and_what_follows_them_had_not() -> None:
+    branches = [step(n, f"gather[{each}]/a", 6, 7 + n) for n, each in enumerate("xy")]
+    behind = [
+        step(2, "gather[x]/b", 8, 9),
+        step(3, "gather[x]/gather[z]/c", 9, 9),
+        step(4, "d", 9, 9),
+    ]
+    found = resumed_steps([*branches, *behind], [(1, 5)])
+    assert found == {"gather[x]/a": 1, "gather[y]/a": 1}
+    assert resumed_steps(behind[1:], [(1, 5)]) == {"gather[x]/gather[z]/c": 1}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from halflap.model import EARLIER, MISSING, Failure, Record, is_earlier
+from halflap.model import EARLIER, MISSING, Failure, Micros, Record, is_earlier
 
 GUARD = "$guard"
 """The step that compares again, before a replay does anything new."""
@@ -150,6 +150,28 @@ def earlier_tries(steps: Sequence[Record], *, was_cut: bool) -> tuple[Record, ..
             before = replace(before, seq=each.seq, ended_at=each.ended_at)
         tries[path] = before
     return tuple(tries.values())
+
+
+def resumed_steps(steps: Sequence[Record], cuts: Iterable[tuple[int, Micros]]) -> dict[str, int]:
+    """Return the steps that may have been under way as an attempt was cut, and were begun again since.
+
+    `cuts`: the number of each attempt that was, and when; the last one that a step may have been in is
+    its value. A step begins once all that precedes it in its scopes is on disk: so only the first one
+    that ended since the cut can have been under way.
+    """
+    found: dict[str, int] = {}
+    for number, cut_at in cuts:
+        scopes, around = set[str](), set[str]()  # of what ended since, and those that these are in
+        for each in steps:
+            if each.seq < 0 or each.pure or each.ended_at <= cut_at:
+                continue
+            scope, above = scope_of(each.path), scopes_of(each.path)
+            is_first = scope not in around and scopes.isdisjoint(above)
+            if is_first and each.kind in ("action", "step"):
+                found[each.path] = number
+            scopes.add(scope)
+            around.update(above)
+    return found
 
 
 def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool:
