@@ -31,6 +31,7 @@ from halflap.cli.output import Output, ago, full_name, in_own_words, state, took
 from halflap.cli.pauses import whoever
 from halflap.cli.reach import customer_option, patience_option, speaks
 from halflap.cli.record import (
+    DoubtsBelow,
     clock,
     event_lines,
     execution_lines,
@@ -570,13 +571,16 @@ def apart(customer: str | None, instance: str | None) -> tuple[str | None, str |
     return (owner, name) if slash else (customer, instance)
 
 
-async def doubts_below(api: Client, found: ExecutionView) -> dict[str, tuple[str, StepView]]:
+async def doubts_below(api: Client, found: ExecutionView) -> DoubtsBelow:
     """Return the steps in doubt of what the calls in doubt called, each with its execution's id."""
-    below: dict[str, tuple[str, StepView]] = {}
+    below: dict[str, tuple[str, StepView] | None] = {}
     for each in in_doubt(found):
         step = each
         while step.kind == "call" and step.failure is not None and step.failure.where:
             child = await whole(api, step.failure.where)
+            if any(one.state == "succeeded" and one.id > child.id for one in child.lineage):
+                below[each.path] = None
+                break
             if not (deeper := in_doubt(child)):
                 break
             step = deeper[0]

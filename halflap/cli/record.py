@@ -42,6 +42,10 @@ from halflap.cli.pauses import told
 from halflap.cli.screen import own_place
 from halflap.model import ENDED, failure_text
 
+DoubtsBelow = Mapping[str, tuple[str, StepView] | None]
+"""By the path of a call in doubt, the step that is in doubt, and the execution that has it; None where
+a replay has mended what was called, so that its result is taken.
+"""
 OWN = ("same", "current")
 
 MOST_BODY = 2_000
@@ -60,14 +64,11 @@ def execution_lines(
     output: Output,
     found: ExecutionView,
     logs: Sequence[LogView],
-    below: Mapping[str, tuple[str, StepView]] | None = None,
+    below: DoubtsBelow | None = None,
     *,
     full: bool = False,
 ) -> None:
-    """An execution, and what to do next; `full` cuts no inputs and no results.
-
-    `below`: by the path of a call in doubt, the step that is in doubt, and the execution that has it.
-    """
+    """An execution, and what to do next; `full` cuts no inputs and no results."""
     output.line(
         (f"{found.flow}", "bold"),
         f" of {name_of(found)}  ",
@@ -320,9 +321,7 @@ def cause(found: ExecutionView, failure: FailureView) -> FailureView | None:
     return None
 
 
-def next_steps(
-    output: Output, found: ExecutionView, below: Mapping[str, tuple[str, StepView]]
-) -> None:
+def next_steps(output: Output, found: ExecutionView, below: DoubtsBelow) -> None:
     """Print the possible next steps for an execution."""
     id = found.id
     match found.state:
@@ -356,7 +355,8 @@ def next_steps(
                     again = (again[1], f"{again[0]}; does again: {', '.join(effects)}")
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}"
-            if doubts := in_doubt(found):
+            doubts = in_doubt(found)
+            if doubts := [each for each in doubts if below.get(each.path, ()) is not None]:
                 again = *doubt_lines(output, doubts, below), " --repeat  # it was not done: do it"
             output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
@@ -412,15 +412,13 @@ def in_doubt(found: ExecutionView) -> list[StepView]:
     return [each for each in failed if each.failure and each.failure.in_doubt]
 
 
-def doubt_lines(
-    output: Output, doubts: Sequence[StepView], below: Mapping[str, tuple[str, StepView]]
-) -> list[str]:
+def doubt_lines(output: Output, doubts: Sequence[StepView], below: DoubtsBelow) -> list[str]:
     """Print what to look for at the app; return the options that say of each step that it was done."""
     output.line(
         "It may have been carried out. First look at the app for what this would have made:"
     )
     for each in doubts:
-        owner, step = below.get(each.path, ("", each))
+        owner, step = below.get(each.path) or ("", each)
         called = f" of {owner}, by {each.title} ({each.path})" if owner else ""
         output.line(f"  {step.title} ({step.path}){called}")
         input_lines(output, step, "    ", full=True)

@@ -421,6 +421,20 @@ async def in_parts(ctx: Context[Settings], event: Any) -> Any:
 async def calls_parts(ctx: Context[Settings], event: Any) -> Any:
     """Place an order by a flow that continues."""
     return await ctx.call("in_parts", event)
+
+
+@integration.flow(trigger=webhook.request())
+async def beside(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by another flow, and one beside it."""
+    shop_ = ctx.config.shop
+
+    async def part(name: str) -> Any:
+        if name == "call":
+            return await ctx.call("place", event)
+        # halflap: ignore[HF010]
+        return await shop.create_order(shop_, "o2", 2, SecretStr("no"))
+
+    return await ctx.gather(["call", "own"], part)
 '''
 )
 
@@ -468,6 +482,37 @@ async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(w
     assert shown["lineage"][1]["done"] == {"shop.create_order": "Ada"}
     first = (await world.api("GET", f"/api/executions/{id}")).json
     assert {each["said_by"] for each in first["steps"]} == {None}
+
+
+async def test_a_call_that_was_mended_is_none_of_the_steps_that_may_be_said_done(
+    world: Any,
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, calls = await world.instance(), list[str]()
+
+    async def lost(request: Any) -> Any:
+        calls.append(await request.text())
+        return web.Response(status=500)
+
+    world.shop.order_answer = lost
+    parent = await world.send(instance, {"id": "o1", "amount": 1}, flow="beside")
+    await world.ended(parent)
+    [child] = (await world.api("GET", f"/api/executions/{parent}")).json["children"]
+    await world.ended(child["id"])
+    order = {"id": "o1", "amount": 1}
+    mended = await world.api(
+        "POST", f"/api/executions/{child['id']}/replay", {"done": {"result": order}}
+    )
+    await world.ended(mended.json["execution"])
+    path, own = f"/api/executions/{parent}/replay", {"id": "o2", "amount": 2}
+    refused = await world.api("POST", path)
+    assert (refused.status, child["id"] in refused.json["detail"]) == (409, False)
+    call = {"result": own, "step": "gather[call]/call(place)"}
+    refused = await world.api("POST", path, {"done": call})
+    assert "no step gather[call]/call(place) in doubt" in refused.json["detail"]
+    made = await world.api("POST", path, {"done": {"result": own}})
+    shown = await world.ended(made.json["execution"])
+    assert (shown["state"], shown["result"], len(calls)) == ("succeeded", [order, own], 2)
 
 
 @pytest.mark.parametrize("flow", ["together", "above", "waits", "calls_parts"])

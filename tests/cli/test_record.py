@@ -10,7 +10,7 @@ from rich.console import Console
 from halflap.api.execution_view import AttemptView, ExecutionView, FailureView, StepView, WaitView
 from halflap.api.view import PauseView
 from halflap.cli.output import Output
-from halflap.cli.record import clock, execution_lines
+from halflap.cli.record import DoubtsBelow, clock, execution_lines
 
 AT = "2026-03-01T10:00:00.000000Z"
 LATER = "2126-03-01T10:05:00.000000Z"
@@ -116,7 +116,7 @@ def drawn(
     *,
     full: bool = False,
     width: int = 200,
-    below: dict[str, tuple[str, StepView]] | None = None,
+    below: DoubtsBelow | None = None,
 ) -> str:
     """Return what is shown of an execution, and what is offered next."""
     with CliRunner().isolation() as (out, err, _):
@@ -206,6 +206,8 @@ def test_a_call_in_doubt_names_the_step_in_doubt_and_its_execution() -> None:
     assert "  Add (add) of exe_2, by " in shown
     assert "(call(line))\n" in shown
     assert 'number="A-7"' in shown
+    mended = drawn(execution(call, state="failed", failure=doubt), below={"call(line)": None})
+    assert ("may have been carried out." in shown, "--done" in mended) == (True, False)
 
 
 def test_a_step_that_was_said_to_be_done_says_by_whom() -> None:

@@ -184,10 +184,12 @@ def decide_replay(
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
     tries = earlier_tries(material.steps, was_cut=material.was_cut) if keeps_root else ()
     said = dict(execution.replay.done) if execution.replay and keeps_root else {}
+    ended_well = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
+    mended = frozenset[str]().union(*ended_well)  # their results are taken
     if request.done is not None:
-        meant = tries
+        meant = [each for each in tries if called(each) not in mended]
         if request.done.step is None and start == "failed":
-            meant = open_tries(tries, copied_steps(material.steps, execution.failure, tries))
+            meant = open_tries(meant, copied_steps(material.steps, execution.failure, tries))
         found = step_in_doubt(meant, request.done.step)
         if isinstance(found, LeftOut):
             return found
@@ -198,20 +200,20 @@ def decide_replay(
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
-    mended = [e.ids for e in material.children.values() if e.ran.digest and start == "failed"]
     still_open = open_tries(tries, copied)
     for each in still_open:
-        if each.kind == "call" and each.failure is not None and each.failure.in_doubt:
-            if any(each.failure.where in ids for ids in mended):  # its result is taken
-                continue
-            called_before = [e for e in material.children.values() if each.failure.where in e.ids]
+        child = called(each)
+        if child and child not in mended and each.failure and each.failure.in_doubt:
+            called_before = [e for e in material.children.values() if child in e.ids]
             last = [e.ran.execution for e in called_before if not e.ran.digest]  # of its chain
-            failed = next(filter(None, last), each.failure.where)
+            failed = next(filter(None, last), child)
             return LeftOut(
                 f"it would run {failed} again, of which a step may have been carried out: "
                 "look at the app first; then say what its call would have returned, where it was done "
                 "(`done: RESULT`), or `repeat: true` to do it again"
             )
+    settled = mended | {e.path for e in copied}
+    settled |= {e.path.removeprefix(EARLIER) for e in tries if called(e) in mended}
     copied = taken_over(copied, tries)
     at: Micros = 0
     if keeps_root or copied:
@@ -246,7 +248,7 @@ def decide_replay(
             chain=chain,
             link=link,
         ),
-        tuple(each for each in doubts if each not in {e.path for e in copied}),
+        tuple(each for each in doubts if each not in settled),
         frozenset(e.id for e in own if (e.chain or e.id) not in kept) | reruns_of(children),
         stopping_step(execution, material, still_open)
         if start == "failed" and request.done is None
