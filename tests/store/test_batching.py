@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("psycopg")
 
 from halflap.errors import StoreError
-from halflap.model import Event, FlowKey, Start, new_id
+from halflap.model import Dedupe, Event, FlowKey, Start, new_id
 from halflap.store.postgres.batching import ENOUGH, WRITERS, Gathering
 from halflap.store.postgres.journal import LARGE, PostgresJournal
 from tests.journals import in_postgres
@@ -125,3 +125,25 @@ async def test_a_large_event_shares_its_commit_with_none_that_is_small() -> None
         await asyncio.gather(*small, accept(b"x" * LARGE), accept(b"x" * (LARGE + 1)))
         stats = journal._database.stats
         assert (stats.jobs, stats.largest_batch) == (5, 4)
+
+
+async def test_large_events_are_stored_as_they_came() -> None:
+    """They are sent in pieces, after what decides which of them are new."""
+    async with in_postgres() as journal:
+        flow = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
+        once = Dedupe("order 1", ttl=1_000_000)
+
+        def start(body: bytes, dedupe: Dedupe | None = None) -> Start:
+            event = Event("POST", "/ä", "a=1", (("x-é", "ü"),), body, 7, part=3)
+            return Start(id := new_id("exe"), flow, event, id, dedupe=dedupe)
+
+        large = start(bytes(range(256)) * 5_000, once)
+        brought = [large, start(b""), start(b"x" * LARGE, once), start(b"y" * LARGE), large]
+        answers = await journal.accept(brought, claim=2, lease=30_000_000)
+        again = await journal.accept([large], claim=0, lease=30_000_000)
+        assert [each.claim is not None for each in answers] == [True, True, False, False, False]
+        assert [each.duplicate_of for each in answers] == [None, None, large.execution, None, None]
+        assert again[0].duplicate_of is None
+        for each in (brought[0], brought[1], brought[3]):
+            assert await journal.event(each.execution) == each.event
+        assert await journal.event(brought[2].execution) is None

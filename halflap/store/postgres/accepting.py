@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -87,6 +88,8 @@ INSERT_EVENTS = """
 INSERT INTO events SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[],
     %s::bytea[]) ON CONFLICT DO NOTHING
 """
+COPY_EVENTS = "COPY copied_events FROM STDIN BINARY"
+COPY_HEAD, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 REPLAYED_ORDERS = """
 SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
@@ -186,10 +189,15 @@ class _Row:
 class Accepting:
     """Accepts what many callers brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Acceptance], worker: str, *, limited: bool) -> None:
-        """`limited` says that every customer has limits, so that nothing is claimed here."""
+    def __init__(
+        self, items: Sequence[Acceptance], worker: str, *, limited: bool, copies: bool = False
+    ) -> None:
+        """`limited` says that every customer has limits, so that nothing is claimed here; `copies`
+        that the events are large, and the connection in no pipeline.
+        """
         self._items = items
         self._worker = worker
+        self._copies = copies
         self._limited = limited
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
@@ -349,16 +357,17 @@ class Accepting:
             ),
             binary=True,
         )
-        await connection.execute(
-            INSERT_EVENTS,
-            (
-                ids,
-                Numbers(each.event.received_at for each in starts),
-                Numbers(each.event.part for each in starts),
-                Blobs(each.entry.head for each in made),
-                Blobs(each.event.body for each in starts),
-            ),
-        )
+        if not self._copies:
+            await connection.execute(
+                INSERT_EVENTS,
+                (
+                    ids,
+                    Numbers(each.event.received_at for each in starts),
+                    Numbers(each.event.part for each in starts),
+                    Blobs(each.entry.head for each in made),
+                    Blobs(each.event.body for each in starts),
+                ),
+            )
         since = min(made_at(each, self._now) for each in inserts) - DAY
         ended = await connection.execute(ENDED, (ids, ids, first_slot(since)), binary=True)
         kept = {row[0] for row in await inserted.fetchall()}
@@ -366,6 +375,8 @@ class Accepting:
         if over:
             await connection.execute(TAKE_BACK, (Texts(over), Texts(over)))
         kept -= over
+        if self._copies:
+            await _copy_events(connection, [inserts[id].entry for id in kept])
         copied = [(id, step) for id in kept for step in inserts[id].entry.copied]
         if copied:
             await connection.execute(
@@ -449,6 +460,24 @@ async def refuse_outdated(connection: Connection, item: Acceptance) -> None:
     for each in found:
         if await each.fetchone():
             raise Outdated
+
+
+async def _copy_events(connection: Connection, entries: Iterable[PostgresStartRows]) -> None:
+    """Send events in pieces, as libpq would copy a large parameter again for each part that it sends."""
+    async with connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
+        await copy.write(COPY_HEAD)
+        for each in entries:
+            event = each.start.event
+            id = each.start.execution.encode()
+            await copy.write(
+                struct.pack(
+                    f"!hi{len(id)}siqiqi{len(each.head)}si",
+                    *(5, len(id), id, 8, event.received_at, 8, event.part),
+                    *(len(each.head), each.head, len(event.body)),
+                )
+            )
+            await copy.write(memoryview(event.body))
+        await copy.write(COPY_END)
 
 
 async def locks_of_replayed(

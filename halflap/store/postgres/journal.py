@@ -111,7 +111,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
         self._gathering_large: Gathering[Acceptance | Writing] = Gathering(
-            self._write, writers=1, largest=1, rests=True
+            self._write_large, writers=1, largest=1, rests=True
         )
         self._partitions = Partitions(database)
         self.hints = PostgresHints(database)
@@ -381,7 +381,10 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         """
         await (self._gathering_large if size > LARGE else self._gathering).post(item)
 
-    async def _write(self, items: Sequence[Acceptance | Writing]) -> None:
+    async def _write_large(self, items: Sequence[Acceptance | Writing]) -> None:
+        await self._write(items, large=True)
+
+    async def _write(self, items: Sequence[Acceptance | Writing], *, large: bool = False) -> None:
         wanted = [each for each in items if isinstance(each, Acceptance) and each.entries]
         writes = [each for each in items if isinstance(each, Writing)]
 
@@ -398,6 +401,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
                     accepts,
                     self._worker,
                     limited=bool(self.default_limits.concurrency or self.default_limits.rate),
+                    copies=large,
                 )
                 if accepts
                 else None
@@ -412,7 +416,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
             if recording is not None:
                 await recording.write(connection)
 
-        await self._database.write(job)
+        await self._database.write(job, pipelined=not large)
         stats = self._whole.stats
         stats.jobs += len(items)
         stats.largest_batch = max(stats.largest_batch, len(items))

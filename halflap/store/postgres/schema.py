@@ -25,6 +25,8 @@ live has these, and its signals, in tables of their own, emptied as it moves.
   limits        a claim locks the rows of the customers that it claims of, so that workers count one
                 after another.
   known         a view: the three places of an execution, as one.
+  copied_events a view of `events` that takes large ones by COPY, which row-level security does not
+                allow into a table.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
   writers       a row per place that writes with the number of its last transaction, written by that
@@ -408,6 +410,15 @@ CREATE INDEX history_by_state ON history (state, accepted_at, id)
     WHERE state IN ('failed', 'cancelled', 'ignored');
 CREATE INDEX history_by_end ON history (state, ended_at, id);
 """
+COPIED_EVENTS = """
+CREATE VIEW copied_events AS SELECT execution, received_at, part, head, body FROM events;
+CREATE FUNCTION insert_copied_event() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO events VALUES (NEW.execution, NEW.received_at, NEW.part, NEW.head, NEW.body);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER insert_copied_event INSTEAD OF INSERT ON copied_events
+    FOR EACH ROW EXECUTE FUNCTION insert_copied_event();
+"""
 LISTED_BY_ID = """
 DROP INDEX letters_by_customer;
 DROP INDEX letters_by_instance;
@@ -424,7 +435,13 @@ MIGRATIONS = [
     Migration(
         number=2,
         name="0.2.0",
-        before=FOLD_PARTS + TWO_PARTS + KNOWN + translated(CATALOGUE_2) + JOURNAL_2 + LISTS,
+        before=FOLD_PARTS
+        + TWO_PARTS
+        + KNOWN
+        + translated(CATALOGUE_2)
+        + JOURNAL_2
+        + LISTS
+        + COPIED_EVENTS,
         after=FOLD_PARTS + TWO_PARTS + NO_CLASSES + LISTED_BY_ID,
     ),
 ]
