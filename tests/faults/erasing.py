@@ -51,6 +51,7 @@ def killed(folder: str, url: str, customer: str, customer_first: bool, after: fl
     """Have one erase and die; what it said last."""
     heard, say = os.pipe()
     if (child := os.fork()) == 0:
+        os.nice(19)  # it does not come to its end on a busy machine before it is killed
         try:
             asyncio.run(erase(Path(folder), url, customer, customer_first, say))
         finally:

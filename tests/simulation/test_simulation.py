@@ -11,7 +11,7 @@ from tests.conftest import Note
 from tests.simulation.seeds import Tally, reports, run_seeds, shown
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 60
+SEEDS = 51
 """Enough to catch nearly every planted fault (`test_planted.py`); many more are run in the soak."""
 PARTS = 3
 SOAK_SEEDS = 100_000
@@ -32,7 +32,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
     """In processes of their own, whose hashes of strings differ."""
 
     def hashes(seed: str) -> str:
-        command = [sys.executable, "-m", "tests.simulation", "--seeds", "0..24", "--hashes"]
+        command = [sys.executable, "-m", "tests.simulation", "--seeds", "0..11", "--hashes"]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         ended = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -40,7 +40,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
         return ended.stdout.rpartition(" s\n")[0].rpartition(",")[0]
 
     first = hashes("1")
-    assert len(first.splitlines()) > 25
+    assert len(first.splitlines()) > 12
     assert first == hashes("2")
 
 
