@@ -148,7 +148,7 @@ async def death(mortal: Mortal | None, host: Host, instance: str) -> bool:
 
 
 SAMPLED = [(1, False), (2, True)]
-"""Of every two writes, the one to die before and the one to die after; `make soak` does all."""
+"""Of every three writes, the one to die before and the one to die after; `make soak` does all."""
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ SAMPLED = [(1, False), (2, True)]
             begun_at,
             after,
             marks=[] if (begun_at, after) in SAMPLED else pytest.mark.soak,
-            id=f"{'after' if after else 'before'}-each-second-write-from-{begun_at}",
+            id=f"{'after' if after else 'before'}-each-third-write-from-{begun_at}",
         )
         for after in (False, True)
-        for begun_at in (1, 2)
+        for begun_at in (1, 2, 3)
     ],
 )
 @pytest.mark.parametrize("move", ["activate", "upgrade", "disable"])
@@ -177,7 +177,7 @@ async def test_a_move_that_is_killed_at_any_write_ends_as_if_it_had_not_been(
             await host.deployer.activate(ours)
             await host.deployer.settled(ours)
     crashes = 0
-    for dies_at in range(begun_at, 200, 2):
+    for dies_at in range(begun_at, 200, 3):
         died = await moved_and_killed(directory, port, move, ours, dies_at, after)
         crashes += died
         async with host_on(directory, port=port) as (host, _):
