@@ -403,7 +403,8 @@ async def cancel_execution(
 @click.option(
     "--repeat",
     is_flag=True,
-    help="Do again what may have been done, also where this version does it elsewhere in its flow.",
+    help="Do again what may have been done, also where this version does it elsewhere in its flow, "
+    "and what was done with other inputs.",
 )
 @click.option(
     "--again",

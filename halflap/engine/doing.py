@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from halflap.engine.failure import failure_of
 from halflap.engine.ledger import Ledger
-from halflap.engine.past import Past, due_of
+from halflap.engine.past import Past, due_of, shortened
 from halflap.engine.protocol import Turn
 from halflap.engine.retry import TryAgain, again, classified
 from halflap.engine.scope import StepScope, current, current_scope
@@ -21,6 +21,7 @@ from halflap.engine.twoway import TwoWay
 from halflap.errors import (
     Cancel,
     Fenced,
+    Nondeterminism,
     Overruled,
     RateLimited,
     StoreError,
@@ -57,6 +58,10 @@ from halflap.store.rules.continuing import WORK
 
 MOST_LOG_LINES = 10_000
 MAY_BE_DONE = "it may have been carried out"
+OTHERWISE = (
+    "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
+    "that it ran on (--version same), or do it all the same (--repeat)"
+)
 
 
 class Cancelled(BaseException):
@@ -84,7 +89,8 @@ class StepSpec:
     declared.
 
     name: by default, that of its path. adapter: of the result. as_json: the flow gets the result as
-    the record holds it.
+    the record holds it. repeatable: a second time does no harm. looks_up: asks before that whether it
+    was made.
     """
 
     kind: StepKind
@@ -97,6 +103,12 @@ class StepSpec:
     asked: RecordState | None = None
     as_json: bool = False
     repeatable: bool = False
+    looks_up: bool = False
+
+    @property
+    def settles_doubts(self) -> bool:
+        """True of a step that is done again though it may have been carried out."""
+        return self.repeatable or self.looks_up
 
     def name_at(self, path: str) -> str:
         """Return the name of the step at a path."""
@@ -152,7 +164,9 @@ class Steps:
         self.ledger = Ledger(turn)
         self._redactor = redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
         # Refers to nothing that refers to it, so that all is freed as the attempt ends.
-        self.past = Past(turn.history, lambda inputs: redacted_data(inputs, redactor))
+        self.past = Past(
+            turn.history, lambda inputs: redacted_data(inputs, redactor), turn.accepted_at
+        )
         self.two_way = TwoWay.of(turn)
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
@@ -265,24 +279,30 @@ class Steps:
         await self.ledger.settle(writes)
         self.check(scope)
 
-    def variant(self, path: str, inputs: bytes | None) -> str:
-        """See `Past.variant`; what another effect displaces is known from now on."""
-        if (displaced := self.past.displaced(path, inputs)) is not None:
-            self.ledger.keep(displaced)
-        return self.past.variant(path, inputs)
-
     def recall(
         self, scope: StepScope, path: str, spec: StepSpec, inputs: bytes | None
     ) -> Record | None:
-        """Return the record of the step that the flow came to; None where it is new."""
+        """Return the record of the step that the flow came to; None where it is new.
+
+        An effect that was made with other inputs is refused, unless it may be made again.
+        """
         known = self.past.recall(scope, path, inputs)
-        if known is not None or inputs is None or not scope.fresh:
+        if known is not None or inputs is None or not self.past.has_copies or spec.pure:
             return known
         known = self.past.bring(scope, path, spec.kind, spec.name_at(path), inputs)
-        if known is not None:
-            self.variant(path, inputs)
-            self.ledger.keep(known)
+        was = None if known else self.past.otherwise(path, inputs)
+        how = self.turn.start.replay
+        may_differ = spec.repeatable or (how is not None and (how.repeat or how.edited))
+        if was is not None and not may_differ:
+            self.refuse_otherwise(path, "was carried out", was, inputs)
+        for each in (self.past.displaced(path, inputs), known):
+            if each is not None:
+                self.ledger.keep(each)
         return known
+
+    def refuse_otherwise(self, path: str, how: str, was: bytes, now: bytes) -> NoReturn:
+        """Refuse to do what was done, or may have been, with other inputs than then."""
+        raise Nondeterminism(OTHERWISE.format(path, how, shortened(was), shortened(now)))
 
     async def do(
         self,
@@ -335,7 +355,7 @@ class Steps:
             raise
         except Exception as caught:
             step = self._begun.get(path)
-            in_doubt = step is not None and step.in_doubt and not spec.repeatable
+            in_doubt = step is not None and step.in_doubt and not spec.settles_doubts
             undone = surely_undone(caught, step)
             repeated = not is_new and step is not None and step.keyed
             learnt = await self._learnt(caught, path)
@@ -343,7 +363,12 @@ class Steps:
             failure = failure_of(caught, spec.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
-            elif isinstance(error, Away) and step is not None and step.once and not spec.repeatable:
+            elif (
+                isinstance(error, Away)
+                and step is not None
+                and step.once
+                and not spec.settles_doubts
+            ):
                 error.waiting_for += ONCE
             if in_doubt:
                 told = MAY_BE_DONE in failure.message

@@ -3,9 +3,10 @@
 On the same version each scope's sequence of steps must be the one that was recorded, else the flow
 is not deterministic and its execution fails. Records that a replay copied from another execution
 (their `seq` is negative) are taken while path and inputs match. From the first difference on, the
-scope reads, waits and decides afresh; an effect whose path and inputs match is taken all the same,
-and one of other inputs has another key (`variant`). How steps were tried that did not succeed then,
-it knows beside that: each holds its place among the copies, where it is done anew or passed over.
+scope reads, waits and decides afresh; an effect whose path and inputs match is taken all the same.
+One of other inputs is the same effect (`otherwise`), unless something before it was done anew: then
+it has another key (`variant`). How steps were tried that did not succeed then, it knows beside that:
+each holds its place among the copies, where it is done anew or passed over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NoReturn
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
-from halflap.store.rules.replaying import FIRST, GUARD, is_followed, scope_of
+from halflap.store.rules.replaying import FIRST, GUARD, is_behind, is_followed, scope_of
 
 MADE_ONCE = frozenset({"action", "step", "start", "call"})
 """The kinds of steps that a replay does not do twice, though it takes another way to them."""
@@ -32,9 +33,15 @@ class Past:
         self,
         history: Sequence[Record],
         redacted: Callable[[bytes], bytes] = lambda inputs: inputs,
+        began: Micros = 0,
     ) -> None:
-        """`redacted` takes the secrets out of inputs that were recorded before they were known."""
+        """`redacted` takes the secrets out of inputs that were recorded before they were known.
+
+        began: when the execution was accepted; what ended since it did itself.
+        """
         self._redacted = redacted
+        self._began = began
+        self._anew: set[str] = set()
         self._history: dict[str, Record] = {}
         self._by_scope: dict[str, list[str]] = {}
         self._next_seq = 0
@@ -88,13 +95,29 @@ class Past:
 
     def displaced(self, path: str, inputs: bytes | None) -> Record | None:
         """Return what is kept of an effect that a replay copied, whose place has another one now."""
-        known = self._history.get(path)
-        if known is None or known.seq >= 0 or FIRST + path in self._history:
-            return None
-        if not self._is_made(known) or self._fits(known, inputs):
+        known = self._replaced(path, inputs)
+        if known is None or FIRST + path in self._history:
             return None
         kept = replace(known, path=FIRST + path)
         return replace(kept, status="failed", result=None) if path in self._brought else kept
+
+    def otherwise(self, path: str, inputs: bytes | None) -> bytes | None:
+        """Return the inputs with which the effect at a path was made, where they are other ones now.
+
+        None where something was done anew before it, of which the difference may come.
+        """
+        known = self._replaced(path, inputs)
+        if known is None or path in self._brought:
+            return None
+        if any(is_behind(path, each) for each in self._anew):
+            return None
+        return self._redacted(known.inputs or b"")
+
+    def _replaced(self, path: str, inputs: bytes | None) -> Record | None:
+        known = self._history.get(path)
+        if known is None or known.seq >= 0 or not self._is_made(known):
+            return None
+        return None if self._fits(known, inputs) else known
 
     def bring(
         self, scope: StepScope, path: str, kind: StepKind, name: str, inputs: bytes | None
@@ -229,8 +252,16 @@ class Past:
             before, is_copy = self._history[EARLIER + record.path], True
             if is_followed(before, record, self._history.values()):  # which were done at that time
                 at = before.ended_at
+        if self.has_copies and self._is_anew(record):
+            self._anew.add(record.path)
         scope.pass_by(record, at, is_copy=is_copy)
         self._unmet.discard(record.path)
+
+    def _is_anew(self, record: Record) -> bool:
+        """Return whether the execution itself did a step that may lead the flow another way."""
+        if record.seq < 0:  # a child that was started again, a pair that was looked up again
+            return record.ended_at >= self._began
+        return record.path in self._in_place or (record.kind in MADE_ONCE and not record.pure)
 
     def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""

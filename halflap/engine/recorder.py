@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 from pydantic import SecretStr
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from halflap.engine.branches import gather
 from halflap.engine.doing import StepResult, Steps, StepSpec
 from halflap.engine.echo import CHECK
-from halflap.engine.past import shortened, variant_of
+from halflap.engine.past import variant_of
 from halflap.engine.protocol import Turn
 from halflap.engine.routing import Routes
 from halflap.engine.scope import StepScope, current_scope, escaped
@@ -48,10 +48,6 @@ UNPROTECTED = (
     "Look at the app; then replay with `done: RESULT` where it was done, with `repeat: true` where it "
     "was not, or dismiss this. Where the app honours idempotency keys, declare "
     "`idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
-)
-OTHERWISE = (
-    "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
-    "that it ran on (`version: same`), or do it all the same (`repeat: true`)"
 )
 COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
@@ -110,9 +106,8 @@ class StepRecorder:
             writes,
             asked,
             action.as_json,
-            action.repeatable
-            or action.lookup is not None
-            or (asked is not None and bool(asked.id)),
+            action.repeatable or (asked is not None and bool(asked.id)),
+            action.lookup is not None,
         )
 
         inputs, variant, unless_same = await record_inputs(action, arguments), "", ""
@@ -121,7 +116,7 @@ class StepRecorder:
         past, now = self.steps.past, b""
         if again := past.has_copies and not action.pure:
             now = await self.steps.without_secrets(inputs)
-            variant = self.steps.variant(path, now)
+            variant = past.variant(path, now)
         if again and (earlier := past.earlier(path)) is not None:
             was = await self.steps.without_secrets(earlier.inputs or b"{}")
             differs, in_doubt = was != now, earlier.status == "retrying"
@@ -131,7 +126,7 @@ class StepRecorder:
             unless_same = f"\0by {self._turn.start.execution}"
             if said is not None:
                 if differs:
-                    self._refuse_otherwise(path, "was said to be done", was, now)
+                    self.steps.refuse_otherwise(path, "was said to be done", was, now)
             elif differs and asked is not None and asked.id:
                 # An app that knows the key refuses it with another body.
                 variant = variant_of(now)
@@ -144,7 +139,7 @@ class StepRecorder:
             elif differs and in_doubt:
                 how = self._turn.start.replay
                 if how is None or not how.repeat:
-                    self._refuse_otherwise(path, "may have been carried out", was, now)
+                    self.steps.refuse_otherwise(path, "may have been carried out", was, now)
                 variant = variant_of(now)
         elif again and not past.is_next(scope, path, now):
             self._refuse_moved(path, past.moved(path, action.name))
@@ -160,7 +155,7 @@ class StepRecorder:
                     record, app = asked, connection
                     await as_step(step, lambda: self.two_way.look_back(record, path, app))
                 return decode_value(said.result or b"null", spec.adapter, self.steps.unseal)
-            if unprotected and not spec.repeatable:
+            if unprotected and not spec.settles_doubts:
                 step.in_doubt = True
                 raise UpstreamError(UNPROTECTED, retryable=False)
             if writes is not None and asked is not None and self.two_way.is_others(asked):
@@ -176,10 +171,6 @@ class StepRecorder:
         by = replay.done.get(step.path) if replay else None
         assert step.log is not None
         step.log("info", f"taken as done, as {by or 'a person'} said: nothing was sent", {})
-
-    def _refuse_otherwise(self, path: str, how: str, was: bytes, now: bytes) -> NoReturn:
-        """Refuse to do what was done, or may have been, with other inputs than then."""
-        raise Nondeterminism(OTHERWISE.format(path, how, shortened(was), shortened(now)))
 
     def _refuse_moved(self, path: str, moved: str | None) -> None:
         """Refuse to do what may have been done on another version, in another place."""

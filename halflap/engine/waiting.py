@@ -133,7 +133,7 @@ class Waits:
     async def _begin(
         self, scope: StepScope, begun: Record, flow: str, event: bytes, *, bound: bool
     ) -> str:
-        path = begun.path + self._steps.variant(begun.path, begun.inputs)
+        path = begun.path + self._steps.past.variant(begun.path, begun.inputs)
         await self._steps.settled(scope)
         mended = stand_in(self._turn.start, path, event)
         if mended is not None:

@@ -212,6 +212,60 @@ async def test_what_is_said_of_a_step_holds_for_its_inputs_alone(till: Till) -> 
     assert till.app.orders == ["A1", "A2"]
 
 
+async def test_nothing_is_sent_where_a_step_was_found_done_and_one_before_it_differs(
+    till: Till,
+) -> None:
+    runner, order, greeting = till.runner, till.action(Shop()), "hello"
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        await runner.app.do(greeting)
+        return await order(f"A1, {greeting}")
+
+    till.app.loses = 1
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    greeting = "other"
+    again = await replay(runner, first, ReplayRequest(done=DONE))
+    assert "'app.do' was carried out with other inputs" in (await runner.finish(again)).reason
+    assert (runner.app.names, till.app.orders) == (["hello"], ["A1, hello"])
+    greeting = "hello"
+    again = await replay(runner, again)
+    assert (await runner.finish(again)).state == "succeeded"
+    assert (runner.app.names, till.app.orders) == (["hello"], ["A1, hello"])
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_other_inputs_are_sent_where_a_second_time_does_no_harm(
+    till: Till, is_refused: bool
+) -> None:
+    """Not where it can only be looked up: what is asked for is not what was made."""
+    shop, number = Shop(), "A1"
+    shop._link = Link("shop", egress=till.app)
+
+    async def none(number: str) -> Any:
+        return None
+
+    options: dict[str, Any] = {"lookup": none} if is_refused else {"repeatable": True}
+
+    @till.runner.app.component.action(retry=RETRY, **options)
+    async def order(number: str) -> Any:
+        """Make an order."""
+        return await shop.post("/orders", json={"number": number})
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        await order(number)
+        return await till.runner.app.do("last")
+
+    till.runner.app.errors["last"] = [ValueError("no")]
+    first = await till.runner.start(till.runner.app.flow(flow))
+    assert (await till.runner.finish(first)).state == "failed"
+    number = "A2"
+    again = await replay(till.runner, first)
+    outcome = await till.runner.finish(again)
+    assert ("was carried out with other inputs" in outcome.reason) == is_refused
+    assert till.app.orders == (["A1"] if is_refused else ["A1", "A2"])
+
+
 async def test_a_result_that_does_not_fit_leaves_the_step_in_doubt(till: Till) -> None:
     till.app.loses, shop = 1, Shop()
     shop._link = Link("shop", egress=till.app)

@@ -14,6 +14,7 @@ from halflap.engine import lineage
 from halflap.engine.past import Past
 from halflap.errors import StepFailed, UpstreamError
 from halflap.model import Record, Start, new_id, timeless
+from halflap.sdk.action import step
 from halflap.sdk.context import Context
 from halflap.store.protocol import Filter
 from tests.engine.flows import ON_BOTH_STORES, Runner
@@ -227,6 +228,122 @@ def test_an_effect_whose_place_has_another_one_is_no_step_in_doubt_that_moved() 
     assert Past([displaced]).moved("app.do#3", "app.do") is None
     doubt = replace(displaced, path="~app.do#2", status="retrying")
     assert Past([displaced, doubt]).moved("app.do#3", "app.do") == "app.do#2"
+
+
+@pytest.mark.parametrize("way", ["action", "step", "start", "call", "behind a pure step", "branch"])
+async def test_what_was_carried_out_with_other_inputs_is_refused_unless_it_is_to_be_repeated(
+    runner: Runner, way: str
+) -> None:
+    """The config, or the version, is another one since, so that the flow says something else."""
+    app, greeting = runner.app, "hello"
+
+    @step
+    async def local(text: str) -> Any:
+        return await app.do.function(text)
+
+    async def child(ctx: Context[Any], event: Any) -> Any:
+        return await app.do(event)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        match way:
+            case "action":
+                await app.do(greeting)
+            case "step":
+                await local(greeting)
+            case "start":
+                await (await ctx.start(handle, greeting)).result()
+            case "call":
+                await ctx.call(handle, greeting)
+            case "branch":
+                await ctx.gather([1], lambda _: app.do(greeting))
+            case _:
+                await app.double(greeting)
+                await app.do(greeting)
+        return await app.do("note")
+
+    handle = app.flow(child)
+    app.errors["note"] = [UpstreamError("no", status=400)] * 2
+    first = await runner.start(app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    greeting = "other"
+    refused = first
+    for _ in range(2):  # and a replay of the refused one, too
+        refused = await replay(runner, refused)
+        outcome = await runner.finish(refused)
+        assert outcome.failure is not None
+        assert outcome.failure.kind == "Nondeterminism"
+        assert "was carried out with other inputs: then" in outcome.reason
+        assert "(--version same), or do it all the same (--repeat)" in outcome.reason
+        assert app.names == ["hello", "note"]
+    again = await replay(runner, refused, ReplayRequest(repeat=True))
+    assert (await runner.finish(again)).state == "failed"
+    assert app.names == ["hello", "note", "other", "note"]
+    assert len(set[str]().union(*keys_of(runner).values())) == 3
+    greeting = "hello"  # which is taken, though another one was made since
+    again = await replay(runner, again, ReplayRequest(repeat=True))
+    assert (await runner.finish(again)).state == "succeeded"
+    assert app.names == ["hello", "note", "other", "note", "note"]
+
+
+async def test_what_a_child_did_with_other_inputs_is_refused_in_the_child(runner: Runner) -> None:
+    app, greeting = runner.app, "hello"
+
+    async def child(ctx: Context[Any], event: Any) -> Any:
+        await app.do(greeting)
+        return await app.do("note")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return await ctx.call(handle, event)
+
+    handle = app.flow(child)
+    app.errors["note"] = [UpstreamError("no", status=400)]
+    first = await runner.start(app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    greeting = "other"
+    again = await replay(runner, first)
+    assert "was carried out with other inputs" in (await runner.finish(again)).reason
+    assert app.names == ["hello", "note"]
+    again = await replay(runner, again, ReplayRequest(repeat=True))
+    assert (await runner.finish(again)).state == "succeeded"
+    assert app.names == ["hello", "note", "other", "note"]
+
+
+@pytest.mark.parametrize("way", ["branch", "started child"])
+async def test_what_differs_behind_a_step_that_was_done_anew_is_made(
+    runner: Runner, way: str
+) -> None:
+    """That step has another result now, though neither config nor version changed."""
+    app = runner.app
+
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        return await app.do("flaky")
+
+    async def part(name: str) -> Any:
+        return await app.do(name)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        if way == "branch":
+            found = await ctx.gather(["a", "flaky"], part, settle=True)
+            await app.do(f"{sum(each.ok for each in found)} went well")
+            if not all(each.ok for each in found):
+                raise ValueError("one did not")
+        else:
+            started = await ctx.start(handle, event)
+            await app.do(f"started {started.id}")
+            await started.result()
+        return await app.do("last")
+
+    handle = app.flow(ship)
+    app.errors |= {"flaky": [UpstreamError("no", status=400)], "last": [ValueError("no")]}
+    last = await runner.start(app.flow(flow))
+    for state in ("failed", "failed", "succeeded"):
+        outcome = await runner.finish(last)
+        assert outcome.state == state, (outcome.reason, app.names)
+        last = await replay(runner, last) if state == "failed" else last
+    names = Counter(name.partition(" exe_")[0] for name in app.names)
+    told = {"a": 1, "1 went well": 1, "2 went well": 1} if way == "branch" else {"started": 2}
+    assert names == {"flaky": 2, "last": 2, **told}
+    assert {len(keys) for keys in keys_of(runner).values()} == {1}
 
 
 async def test_a_branch_that_failed_behind_its_handler_goes_on_where_it_failed(

@@ -8,7 +8,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from halflap.model import Start, new_id
+from halflap.model import Replay, Start, new_id
 from tests.simulation.fleet import Host
 from tests.simulation.flows import INSTANCE, expected
 from tests.simulation.loop import in_context
@@ -191,4 +191,5 @@ class People:
             root=id,
             replay_of=name,
             copied=tuple(each for each in records if each.status == "succeeded"),
+            replay=Replay("failed", edited=True),
         )

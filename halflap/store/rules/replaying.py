@@ -98,10 +98,10 @@ def _failed_by(failure: Failure, step: Record) -> bool:
     return step.path == failure.step if failure.step else f"({step.path}) failed" in failure.message
 
 
-def _is_behind(path: str, other: Record) -> bool:
+def is_behind(path: str, other: str) -> bool:
     """Return whether a step is in a scope of another one's way: not in a branch beside it."""
     scope = scope_of(path)
-    return other.path.startswith(scope) or scope.startswith(scope_of(other.path))
+    return other.startswith(scope) or scope.startswith(scope_of(other))
 
 
 def is_effect(record: Record) -> bool:
@@ -178,7 +178,7 @@ def is_followed(earlier: Record, again: Record, steps: Iterable[Record]) -> bool
     """Return whether copies stood behind the place of an earlier try as the step was done again."""
     until = min(again.seq, 0)
     return any(
-        earlier.seq < each.seq < until and not is_earlier(each) and _is_behind(again.path, each)
+        earlier.seq < each.seq < until and not is_earlier(each) and is_behind(again.path, each.path)
         for each in steps
     )
 
@@ -206,6 +206,8 @@ def taken_over(copied: Sequence[Record], tries: Sequence[Record]) -> tuple[Recor
 
 def repeated(record: Record) -> Record:
     """Return an earlier try that may be repeated, though the app could not tell it from the first."""
+    if record.path.startswith(FIRST):  # it surely was carried out
+        return record
     status = "retrying" if record.status == "succeeded" else record.status
     failure = record.failure and replace(record.failure, in_doubt=False)
     return replace(record, status=status, failure=failure)
