@@ -353,6 +353,11 @@ def next_steps(output: Output, found: ExecutionView, below: DoubtsBelow) -> None
                 )
                 if effects := effects_of(found):
                     again = (again[1], f"{again[0]}; does again: {', '.join(effects)}")
+            if found.replay_of and found.failure and found.failure.kind == "Nondeterminism":
+                again = (
+                    " --version same  # with the version and the config of then",
+                    " --repeat  # do it all the same",
+                )
             leave = () if found.dismissed else (f"halflap executions dismiss {id}  # leave it",)
             replay = f"halflap executions replay {id}"
             doubts = in_doubt(found)

@@ -38,6 +38,7 @@ from halflap.sdk.request import Request, as_request
 from halflap.store.rules.replaying import (
     copied_steps,
     earlier_tries,
+    has_only_copies,
     open_tries,
     repeated,
     taken_over,
@@ -280,7 +281,9 @@ def handed_down(
     in_doubt = bool(open_tries(tries, copied))
     if how.repeat:
         tries = tuple(map(repeated, tries))
-    moves = start.flow.version != before.flow.version and not how.repeat
+    moves = start.flow.version != before.flow.version
+    if before.replay is not None and has_only_copies(steps):  # it was refused, so it moved nothing
+        moves |= before.replay.strict
     return replace(
         start,
         root=before.root,
@@ -290,7 +293,7 @@ def handed_down(
             how,
             start=by.replay.start,
             at=scope_time(before.root, before.replay, event, before.accepted_at),
-            strict=moves and in_doubt,
+            strict=moves and in_doubt and not how.repeat,
             done={} if before.replay is None else before.replay.done,
         ),
     )

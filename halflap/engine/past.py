@@ -19,10 +19,8 @@ from typing import NoReturn
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
-from halflap.store.rules.replaying import FIRST, GUARD, is_behind, is_followed, scope_of
+from halflap.store.rules.replaying import FIRST, GUARD, MADE_ONCE, is_behind, is_followed, scope_of
 
-MADE_ONCE = frozenset({"action", "step", "start", "call"})
-"""The kinds of steps that a replay does not do twice, though it takes another way to them."""
 PURITY = "Keep code between steps a function of the event, the config and earlier steps"
 
 

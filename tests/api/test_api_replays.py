@@ -115,6 +115,53 @@ async def test_a_replay_on_the_same_version_has_its_config_too(world: Any, insta
     assert before != now
 
 
+async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: Any) -> None:
+    """It did nothing itself, so its own version and config are those of what it replays."""
+    by_label = ORDERS.replace('event["id"])\n    key', "ctx.config.label)\n    key")
+    await world.publish(world.bundle(orders=by_label))
+    instance = await world.instance()
+    [first] = await failed(world, instance, 1)
+    draft = {"config": {"label": "y"}, "connections": {"shop": "shop of orders"}}
+    await world.configure(instance["id"], draft)
+    last = first
+    for version in ("current", "current", "same"):
+        path = f"/api/executions/{last}/replay"
+        last = (await world.api("POST", path, {"version": version})).json["execution"]
+        shown = await world.ended(last)
+        if version == "current":
+            assert "was carried out with other inputs" in shown["reason"]
+            assert world.shop.orders == []
+    before = (await world.api("GET", f"/api/executions/{first}")).json
+    assert (shown["state"], shown["revision"]) == ("succeeded", before["revision"])
+    steps = {each["name"]: each for each in shown["steps"]}
+    assert steps["shop.find_order"]["copied_from"]
+    assert world.shop.orders == ['{"id":"o0","amount":0}']
+
+
+async def test_a_step_in_doubt_that_moved_is_not_repeated_by_a_second_replay_either(
+    world: Any, instance: Any
+) -> None:
+    async def lose(request: web.Request) -> web.Response:
+        sent.append(await request.text())
+        return web.Response(status=500, text="it may have been made")
+
+    sent: list[str] = []
+    world.shop.order_answer = lose
+    last = await world.send(instance, {"id": "o1", "amount": 1})
+    assert (await world.ended(last))["state"] == "failed"
+    made = 'return await shop.create_order(ctx.config.shop, event["id"], event["amount"], key)'
+    moved = f"async def make(_: int) -> Any:\n        {made}\n    return (await ctx.gather([1], make))[0]"
+    await world.publish(
+        world.bundle(orders=ORDERS.replace(made, moved)), expect=instance["version"]["hash"]
+    )
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+    for _ in range(2):
+        last = (await world.api("POST", f"/api/executions/{last}/replay")).json["execution"]
+        shown = await world.ended(last)
+        assert "may have been carried out, and this version does it again" in shown["reason"]
+    assert sent == ['{"id":"o1","amount":1}']
+
+
 async def test_lineage_links_ancestors_and_descendants_and_says_how(
     world: Any, instance: Any
 ) -> None:

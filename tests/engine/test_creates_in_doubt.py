@@ -229,8 +229,10 @@ async def test_nothing_is_sent_where_a_step_was_found_done_and_one_before_it_dif
     assert "'app.do' was carried out with other inputs" in (await runner.finish(again)).reason
     assert (runner.app.names, till.app.orders) == (["hello"], ["A1, hello"])
     greeting = "hello"
-    again = await replay(runner, again)
-    assert (await runner.finish(again)).state == "succeeded"
+    said_again = ReplayRequest(done=replace(DONE, result=b'{"id":"7"}'))
+    for request, result in ((None, b'{"id":"0"}'), (said_again, b'{"id":"7"}')):
+        outcome = await runner.finish(await replay(runner, again, request))
+        assert (outcome.state, outcome.result) == ("succeeded", result)
     assert (runner.app.names, till.app.orders) == (["hello"], ["A1, hello"])
 
 

@@ -69,6 +69,7 @@ from halflap.store.blobs.viewing import Content, EventExcerpt, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal, Outdated, Page, Position
 from halflap.store.rules.listing import position_of
+from halflap.store.rules.replaying import has_only_copies
 
 LAST = "last"
 PAGE = 50
@@ -367,7 +368,7 @@ class Executions:
     ) -> OverwriteCheck | LeftOut:
         """Return what `overwrites` does, or that a replay on `flow` fails for certain."""
         step = plan.stops_at
-        if step is None or flow.version != execution.flow.version:
+        if step is None or flow.version != (await self.ran_on(execution)).version:
             return await self.overwrites(execution, flow, again=again)
         action = await self._action_of(flow.version, step.name)
         if action is not None and (action.repeatable or action.lookup is not None):
@@ -476,7 +477,7 @@ class Executions:
         """Return what runs an execution again; `flow` is that of `flow_again`, where it is known."""
         event = await self.event(execution)
         flow = flow or await self.flow_again(execution, request.version)
-        moves = flow.version != execution.flow.version and not request.repeat
+        moves = flow.version != (await self.ran_on(execution)).version and not request.repeat
         in_doubt = bool(plan.doubts or plan.how.done)
         return Start(
             execution=id,
@@ -496,7 +497,7 @@ class Executions:
             return await self._flow(execution, await self._instance(execution), version)
         key, shared = execution.flow, self.catalogue.shared
         if version == SAME:
-            return key
+            return await self.ran_on(execution)
         if version not in (None, CURRENT):
             assert version is not None
             hash = (await finding.version(self.catalogue, key.integration, version)).hash
@@ -506,6 +507,18 @@ class Executions:
             hash = key.version if current is None else current.hash
         await self._check_flow(key, hash)
         return replace(key, version=hash)
+
+    async def ran_on(self, execution: Execution) -> FlowKey:
+        """Return the flow on whose version and config the steps that an execution has were carried out.
+
+        A replay that was refused before it did anything has those of what it replays.
+        """
+        while execution.replay_of and has_only_copies(await self.viewing.steps(execution.id)):
+            before = await self.viewing.execution(execution.replay_of)
+            if before is None:  # it was pruned
+                break
+            execution = before
+        return execution.flow
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:
@@ -552,7 +565,8 @@ class Executions:
     async def _flow(self, execution: Execution, instance: Instance, version: str | None) -> FlowKey:
         hash, revision = instance.version, instance.revision
         if version == SAME:
-            hash, revision = execution.flow.version, execution.flow.revision
+            ran = await self.ran_on(execution)
+            hash, revision = ran.version, ran.revision
         elif version not in (None, CURRENT):
             assert version is not None
             own = [execution.flow.version, instance.version]

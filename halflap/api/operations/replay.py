@@ -29,6 +29,7 @@ from halflap.model import (
 )
 from halflap.store.rules.replaying import (
     CUT_SHORT,
+    FIRST,
     child_of,
     copied_steps,
     earlier_tries,
@@ -189,7 +190,8 @@ def decide_replay(
     if request.done is not None:
         meant = [each for each in tries if called(each) not in mended]
         if request.done.step is None and start == "failed":
-            meant = open_tries(meant, copied_steps(material.steps, execution.failure, tries))
+            copied = copied_steps(material.steps, execution.failure, tries)
+            meant = open_tries(meant, copied) or said_done(meant)
         found = step_in_doubt(meant, request.done.step)
         if isinstance(found, LeftOut):
             return found
@@ -290,7 +292,7 @@ def stopping_step(
 
 def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOut:
     """Return the try of the step in doubt that a person found done: the named one, or the only one."""
-    doubts = [each for each in tries if each.status == "retrying"]
+    doubts = [e for e in tries if e.status == "retrying"] or said_done(tries)
     unsafe = [each for each in doubts if each.failure is not None and each.failure.in_doubt]
     meant = doubts if named is not None else unsafe or doubts
     found = [each for each in meant if named in (None, each.path.removeprefix(EARLIER))]
@@ -303,6 +305,11 @@ def step_in_doubt(tries: Sequence[Record], named: str | None) -> Record | LeftOu
     if paths:
         return LeftOut(f"it has no step {named} in doubt; in doubt: {paths}")
     return LeftOut("no step of its own is in doubt, so none can be said to be done")
+
+
+def said_done(tries: Sequence[Record]) -> list[Record]:
+    """Return the tries of steps that a person found done, and that no replay has come by since."""
+    return [e for e in tries if e.status == "succeeded" and not e.path.startswith(FIRST)]
 
 
 def has_tried_more(steps: Sequence[Record], before: Sequence[Record]) -> bool:

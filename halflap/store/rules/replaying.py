@@ -113,6 +113,16 @@ def is_effect(record: Record) -> bool:
     return True
 
 
+MADE_ONCE = frozenset({"action", "step", "start", "call"})
+"""The kinds of steps that a replay does not do twice, though it takes another way to them."""
+
+
+def has_only_copies(steps: Iterable[Record]) -> bool:
+    """Return whether all effects of a replay are those of what it replays: it did none itself."""
+    effects = [each for each in steps if each.kind in MADE_ONCE and not each.pure]
+    return bool(effects) and all(each.seq < 0 for each in effects)
+
+
 READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
 
 
