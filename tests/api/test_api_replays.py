@@ -593,7 +593,10 @@ async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_m
 
 
 @pytest.mark.parametrize("keyed", [False, True])
-async def test_what_would_fail_in_doubt_again_is_refused(world: Any, keyed: bool) -> None:
+@pytest.mark.parametrize("start", [None, "start"])
+async def test_what_would_fail_in_doubt_again_is_refused(
+    world: Any, keyed: bool, start: str | None
+) -> None:
     honours = '    idempotency_header = "Idempotency-Key"\n' if keyed else ""
     files = {
         "orders.py": FAMILY,
@@ -613,9 +616,9 @@ async def test_what_would_fail_in_doubt_again_is_refused(world: Any, keyed: bool
     id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
     await world.ended(id)
     mended = True
-    where = {"where": {"state": "failed"}, "dry_run": True}
+    where = {"where": {"state": "failed"}, "dry_run": True, "from": start}
     plan = (await world.api("POST", "/api/bulks", where)).json
-    answer = await world.api("POST", f"/api/executions/{id}/replay")
+    answer = await world.api("POST", f"/api/executions/{id}/replay", {"from": start})
     if keyed:
         assert (plan["left_out"], answer.status) == ([], 201), answer.body
         return
@@ -623,7 +626,9 @@ async def test_what_would_fail_in_doubt_again_is_refused(world: Any, keyed: bool
     for why in (answer.json["detail"], plan["left_out"][0]["why"]):
         assert "shop.create_order may have been carried out" in why
         assert "`repeat: true`" in why
-    made = await world.api("POST", f"/api/executions/{id}/replay", {"repeat": True})
+        assert ("do again what precedes it" in why) is (start == "start")
+    draft = {"from": start, "repeat": True}
+    made = await world.api("POST", f"/api/executions/{id}/replay", draft)
     assert (await world.ended(made.json["execution"]))["state"] == "succeeded"
 
 

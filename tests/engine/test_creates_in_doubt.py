@@ -124,6 +124,29 @@ async def test_a_create_in_doubt_is_repeated_only_where_that_is_said(till: Till)
     assert till.app.orders == ["A1", "A1"]
 
 
+@pytest.mark.parametrize("catches", [False, True])
+async def test_a_replay_stops_at_a_step_in_doubt_from_the_start_too_unless_the_flow_caught_it(
+    till: Till, catches: bool
+) -> None:
+    till.app.loses = 1
+    runner, order = till.runner, till.action(Shop())
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        await runner.app.do("before")
+        with suppress(*[StepFailed] * catches):
+            await order("A1")
+        await runner.app.do("after")
+
+    runner.app.errors["after"] = [ValueError("no")]
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    for start in ("failed", "start"):
+        plan = await plan_of(runner, first, ReplayRequest(start))  # pyright: ignore[reportArgumentType]
+        assert isinstance(plan, ReplayPlan)
+        assert plan.root == first
+        assert (plan.stops_at is None) is catches
+
+
 async def test_a_repeated_create_that_is_in_doubt_again_has_to_be_said_again(till: Till) -> None:
     till.app.loses = 2
     first = await till.runner.start(till.flow(Shop()))

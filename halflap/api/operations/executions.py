@@ -373,6 +373,7 @@ class Executions:
         action = await self._action_of(flow.version, step.name)
         if action is not None and (action.repeatable or action.lookup is not None):
             return await self.overwrites(execution, flow, again=again)
+        before = "do again what precedes it, and " if plan.start == "start" else ""
         others = [each for each in plan.doubts if each != step.path.removeprefix(EARLIER)]
         beside = (
             f" (and {', '.join(others)}, which `repeat: true` would do again, too)"
@@ -381,8 +382,8 @@ class Executions:
         )
         return LeftOut(
             f"{step.path.removeprefix(EARLIER)} may have been carried out, and the app could not tell "
-            "a second request from the first one, so it would fail there again: look at the app"
-            f"{beside}; then say what the step would have returned, where it was done "
+            f"a second request from the first one, so it would {before}fail there again: "
+            f"look at the app{beside}; then say what the step would have returned, where it was done "
             "(`done: RESULT`), or `repeat: true`"
         )
 

@@ -198,7 +198,8 @@ def decide_replay(
         done = replace(found, status="succeeded", result=request.done.result, failure=None)
         tries = tuple(done if each is found else each for each in tries)
         said[found.path.removeprefix(EARLIER)] = request.done.by
-    copied = copied_steps(material.steps, execution.failure, tries) if start == "failed" else ()
+    done_before = copied_steps(material.steps, execution.failure, tries)
+    copied = done_before if start == "failed" else ()
     if request.repeat:
         stands = {EARLIER + each.path for each in copied}
         tries = tuple(each if each.path in stands else repeated(each) for each in tries)
@@ -252,8 +253,8 @@ def decide_replay(
         ),
         tuple(each for each in doubts if each not in settled),
         frozenset(e.id for e in own if (e.chain or e.id) not in kept) | reruns_of(children),
-        stopping_step(execution, material, still_open)
-        if start == "failed" and request.done is None
+        stopping_step(execution, material, open_tries(tries, done_before))
+        if request.done is None
         else None,
     )
 
