@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -64,7 +66,7 @@ class Resolver:
         self.config = self.builder.config
         self._catalogue = catalogue
         self._locks: dict[str, AsyncExitStack] = {}
-        self._known: dict[FlowKey, Work] = {}
+        self._known: dict[FlowKey, asyncio.Future[Work]] = {}
         self._known_at = -1
 
     async def work(self, flow: FlowKey) -> Work:
@@ -75,13 +77,17 @@ class Resolver:
             self._known.clear()
             self._known_at = self._catalogue.changed
         known = self._known.get(flow)
-        if known is None:
-            at = self._catalogue.changed
-            built = await self.builder.build(await self.read(flow))
-            known = replace(built, current=self.current)
-            if at == self._known_at:
-                self._known[flow] = known
-        return known
+        if known is None:  # all that want it meanwhile have it built once
+            known = self._known[flow] = asyncio.ensure_future(self._built(flow))
+            known.add_done_callback(partial(self._forget_failed, flow))
+        return known.result() if known.done() else await asyncio.shield(known)
+
+    async def _built(self, flow: FlowKey) -> Work:
+        return replace(await self.builder.build(await self.read(flow)), current=self.current)
+
+    def _forget_failed(self, flow: FlowKey, built: asyncio.Future[Work]) -> None:
+        if (built.cancelled() or built.exception()) and self._known.get(flow) is built:
+            del self._known[flow]
 
     async def trace(
         self, execution: Execution, event: Event, records: Sequence[Record]
