@@ -90,21 +90,18 @@ class Partitions:
     async def drop(self, leaves: Sequence[SlotPartition]) -> bool:
         """Drop leaves, all at once: whoever uses the history meanwhile has to look at it anew.
 
-        Returns whether there are more. Where the history is in use, they go after a few tries, or another
-        time: each try holds up those who come meanwhile.
+        Returns whether there are more. Where the history is in use, they go another time: each try
+        holds up those who come meanwhile.
         """
         if not leaves:
             return False
         names = ", ".join(each.name for each in leaves[:AT_ONCE])
-        for _ in range(TRIES):
-            try:
-                await self._database.write(lambda c: _change(c, f"DROP TABLE IF EXISTS {names};"))
-            except _InUse:
-                await asyncio.sleep(REST_SECONDS)
-            else:
-                return len(leaves) > AT_ONCE
-        log.info("the history is in use; dropped later", tables=names)
-        return False
+        try:
+            await self._database.write(lambda c: _change(c, f"DROP TABLE IF EXISTS {names};"))
+        except _InUse:
+            log.info("the history is in use; dropped later", tables=names)
+            return False
+        return len(leaves) > AT_ONCE
 
     async def leaves(self) -> list[SlotPartition]:
         """Return all leaves, the oldest first."""
