@@ -36,6 +36,7 @@ from halflap.model import (
     Outcome,
     Repetition,
     Start,
+    VersionPin,
     new_id,
 )
 from halflap.sdk import codec
@@ -69,6 +70,8 @@ KEEP_TRYING: Micros = 24 * 3_600_000_000
 """For how long a deployment that fails is repeated."""
 FIRST_REPEAT: Micros = 60_000_000
 LONGEST_REPEAT: Micros = 3_600_000_000
+OVERLAP: Micros = 120_000_000
+"""The time before its teardown in which an instance may have missed events: its URLs close first."""
 
 DISABLED_FROM: tuple[InstanceState, ...] = (
     "active",
@@ -141,6 +144,54 @@ class Deployer:
         which = Filter(instance=instance, flow=DEPLOY, before=teardowns[0].id, limit=1)
         deployed = [each.id for each in await self._journal.executions(which)]
         return min(e.accepted_at for e in teardowns if e.id > max(deployed, default=""))
+
+    async def missed_since(self, instance: Instance) -> Micros | None:
+        """Return since when an instance missed events: a little before it was last disabled.
+
+        Not from before its triggers were subscribed as they are then. None where that is not known, or
+        where they are other ones by now.
+        """
+        at = await self.disabled_at(instance.id)
+        if at is None:
+            return None
+        found = await self._journal.executions(Filter(instance=instance.id, flow=DEPLOY))
+        teardowns = await self._journal.executions(Filter(instance=instance.id, flow=TEARDOWN))
+        deployed = [each for each in found if each.accepted_at < at]
+        pins = [VersionPin(each.flow.version, each.flow.revision) for each in deployed]
+        if pins and not await self._hears_the_same(instance.id, pins[0], instance.pin):
+            return None
+        for n, each in enumerate(deployed):
+            if each.accepted_at <= at - OVERLAP:
+                break
+            before = deployed[n + 1].id if n + 1 < len(deployed) else None
+            if before is None or any(before < down.id < each.id for down in teardowns):
+                return each.accepted_at
+            if not await self._hears_the_same(instance.id, pins[n + 1], pins[n]):
+                return each.accepted_at
+        return at - OVERLAP
+
+    async def _hears_the_same(self, instance: str, before: VersionPin, after: VersionPin) -> bool:
+        """Return whether all triggers that can be asked what they missed were there before."""
+        if before == after:
+            return True
+        heard = [await self._heard(instance, each) for each in (before, after)]
+        return all(heard[0].get(name) == each for name, each in heard[1].items())
+
+    async def _heard(self, instance: str, pin: VersionPin) -> dict[str, tuple[Any, ...]]:
+        """Return what the flows whose triggers can be asked hear of."""
+        integration = await self._library.integration(pin.version)
+        config, connections = await self._catalogue.instances.revision(instance, pin.revision)
+        heard: dict[str, tuple[Any, ...]] = {}
+        for name, flow in integration.flows.items():
+            trigger = flow.trigger
+            if trigger.catches_up:
+                values = {
+                    each: config.get(ref.name, ref.default)
+                    for each, ref in trigger.references.items()
+                }
+                account = connections.get(integration.connection_for(flow) or "")
+                heard[name] = trigger.name, trigger.inputs | values, account
+        return heard
 
     async def upgrade(
         self,

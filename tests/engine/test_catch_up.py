@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from halflap import Component, DefinitionError, Request
-from halflap.engine import deployment
+from halflap.engine import deployer, deployment
 from halflap.engine.deployment import CATCH_UP
-from halflap.model import ENDED, Execution, Instance, to_micros
+from halflap.model import ENDED, Execution, Instance, Micros, to_micros
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
@@ -196,6 +196,48 @@ async def test_since_is_when_it_was_disabled_first(tmp_path: Path, project: Path
         await host.deployer.activate(ours.id)
         await host.deployer.settled(ours.id)
         assert await host.deployer.disabled_at(ours.id) == at
+
+
+async def test_nothing_is_missed_from_before_the_triggers_were_subscribed(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are at the end: activated, or upgraded to. An upgrade that changes none is no bound."""
+    text = (project / "feed.py").read_text()
+
+    async def version(text: str) -> str:
+        (project / "feed.py").write_text(text)
+        return (await publish(host, project, "feed:integration")).hash
+
+    async def moved(how: str, *given: str) -> Micros:
+        """Move the instance, and return when its deployment was accepted."""
+        await getattr(host.deployer, how)(ours.id, *given)
+        deployment = (await host.deployer.settled(ours.id)).deployment
+        found = await host.store.journal.execution(deployment or "")
+        assert found is not None
+        return found.accepted_at
+
+    async def since() -> Micros | None:
+        return await host.deployer.missed_since(await host.store.catalogue.instances.get(ours.id))
+
+    async with host_on(tmp_path / "store") as (host, _):
+        ours = await made(host, project)
+        for _ in range(2):
+            activated = await moved("activate")
+            await moved("upgrade", await version(text + "# the same triggers"))
+            down = await moved("disable")
+            assert await since() == activated
+        with monkeypatch.context() as later:
+            later.setattr(deployer, "OVERLAP", 1)
+            assert await since() == down - 1
+
+        await moved("activate")
+        other = text.replace("def changed(", "def altered(").replace("@changed", "@altered")
+        other = await version(other.replace("trigger=changed", "trigger=altered"))
+        upgraded = await moved("upgrade", other)
+        await moved("disable")
+        assert await since() == upgraded
+        await moved("upgrade", ours.version)  # while it is disabled: what it hears is new
+        assert await since() is None
 
 
 def test_what_catches_up_is_an_async_generator_of_known_parameters() -> None:

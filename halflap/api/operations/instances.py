@@ -23,10 +23,6 @@ Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 NO_REVISION: Revision = ({}, {})
 
 
-OVERLAP: Micros = 120_000_000
-"""The time before its teardown in which an instance may have missed events: its URLs close first."""
-
-
 @dataclass(frozen=True, slots=True)
 class CatchUp:
     """Since when an activation catches up: the flows that are asked, and those that cannot be."""
@@ -175,17 +171,14 @@ class InstanceOperations:
     async def missed(self, instance: Instance, since: Micros | None) -> CatchUp:
         """Return since when, and for which flows, an activation catches up.
 
-        A little earlier than the instance was disabled, where no time is given.
+        Where no time is given, see `Deployer.missed_since`.
         """
-        if since is None:
-            at = await self.deployer.disabled_at(instance.id)
-            if at is None:
-                raise ConfigError(
-                    f"when {instance.name} was disabled is not known; say since when events were "
-                    "missed",
-                    fields={"since": "is missing"},
-                )
-            since = at - OVERLAP
+        if since is None and (since := await self.deployer.missed_since(instance)) is None:
+            raise ConfigError(
+                f"when {instance.name} was disabled is not known, or its triggers are other ones since; "
+                "say since when events were missed",
+                fields={"since": "is missing"},
+            )
         flows = (await self.library.integration(instance.version)).flows.items()
         asked = [name for name, flow in flows if flow.trigger.catches_up]
         cannot = [name for name, flow in flows if flow.has_url and name not in asked]
