@@ -60,7 +60,7 @@ MOST_LOG_LINES = 10_000
 MAY_BE_DONE = "it may have been carried out"
 OTHERWISE = (
     "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
-    "that it ran on (--version same), or do it all the same (--repeat)"
+    "that it ran on (`version: same`), or do it all the same (`repeat: true`)"
 )
 
 
