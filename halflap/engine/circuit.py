@@ -2,10 +2,10 @@
 
 Closed, it counts failures in a row: connections that fail or break, 502, 503 and 504. Five of them,
 and ten seconds without any success, open it. Open, whatever needs the app is parked as for refused
-credentials. After a while one execution is let go, the oldest whose request may be repeated (see
-`Parking`): if it reaches the app, the circuit closes and the others follow, ramping up; else it is
-open for twice as long, at most a minute. While it is open, the store has it as a rest, so that all
-workers share it.
+credentials. After a while one execution is let go, whose request may be repeated (see `Parking`): if it
+reaches the app, the circuit closes and the others follow, ramping up; else it is open for twice as
+long, at most a minute, and the next one is another customer's. While it is open, the store has it as
+a rest, so that all workers share it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,15 @@ class Circuit:
         if now < max(self._until, self._probing_until):
             raise self._error()
         self._probing_until = now + PROBE_LASTS
+
+    @property
+    def is_open(self) -> bool:
+        """True from the time that the app seemed to be away until it answers."""
+        return self._opened > 0
+
+    def release(self) -> None:
+        """Let another probe go at once: the one that was let through sent nothing."""
+        self._probing_until = 0
 
     def succeeded(self) -> None:
         """Close the circuit: the app answered."""

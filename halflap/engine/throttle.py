@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import structlog
 
 from halflap.engine.circuit import AWAY_STATUSES, Circuit
-from halflap.errors import RateLimited, StoreError, UpstreamError
+from halflap.errors import DefinitionError, RateLimited, StoreError, UpstreamError
 from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
@@ -37,6 +37,8 @@ MOST_REST: Micros = 3_600_000_000
 UNKNOWN_RESET: Micros = 300_000_000
 LEASE_SECONDS = 1.0
 """Seconds for which requests that were leased and not made are good."""
+BEHIND_SECONDS = 1.0
+"""Seconds by which one that the app refused lets those go first that were not let through."""
 COUNT_SECONDS = 10.0
 QUOTA_SECONDS = 60.0
 POLL_SECONDS = 1.0
@@ -105,16 +107,11 @@ class Throttle:
         if self.until > now:
             raise self.blocked()
         self.circuit.enter()
-        if self.limits.concurrency:
-            await self._slot(self.limits.concurrency)
-        else:
-            self._active += 1
-        if self.limits.rate:
-            try:
-                await self._token(self.limits.rate)
-            except BaseException:
-                self.leave()
-                raise
+        try:
+            await self._turn()
+        except BaseException:
+            self.circuit.release()
+            raise
 
     def leave(self) -> None:
         """A call is over: the next one may be made."""
@@ -131,7 +128,7 @@ class Throttle:
         """Learn from an answer."""
         if response.status in AWAY_STATUSES:
             self.circuit.failed(f"it answered {response.status}")
-        elif response.status < 500 and response.status != 429:
+        elif self.circuit.is_open or (response.status < 500 and response.status != 429):
             self.circuit.succeeded()
         asked = asked_to_rest(response)
         if asked is not None:
@@ -144,9 +141,11 @@ class Throttle:
         elif response.status < 400:
             self._rests = 0
 
-    def failed(self, error: UpstreamError) -> None:
+    def failed(self, error: UpstreamError | DefinitionError) -> None:
         """Learn from a request without a whole answer."""
-        if error.status is None and error.retryable and not isinstance(error, Away):
+        if not isinstance(error, UpstreamError) or not error.retryable:
+            self.circuit.release()
+        elif error.status is None and not isinstance(error, Away):
             self.circuit.failed(error.message)
 
     def note_rest(self, wait: timedelta | None, reason: str) -> None:
@@ -210,7 +209,20 @@ class Throttle:
     async def limited(self, error: RateLimited) -> Blocked:
         """The app asked to be called later."""
         self.note_rest(error.retry_after, "it asked to be called more slowly")
-        return self.blocked()
+        return self.blocked(wait=max(self.until - self._clock(), 0) / 1e6 + BEHIND_SECONDS)
+
+    async def _turn(self) -> None:
+        """Wait for a place, and for a request of the rate."""
+        if self.limits.concurrency:
+            await self._slot(self.limits.concurrency)
+        else:
+            self._active += 1
+        if self.limits.rate:
+            try:
+                await self._token(self.limits.rate)
+            except BaseException:
+                self.leave()
+                raise
 
     # A limit on concurrency -----------------------------------------------------------------
 

@@ -318,7 +318,11 @@ class Journal(Protocol):
         ...
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
-        """Let up to `limit` executions go on that wait for a connection; the oldest go first."""
+        """Let up to `limit` executions go on that wait for a connection.
+
+        Customers take turns, also from call to call; of each, those that were claimed least often go
+        first, the oldest of them first. One alone is one whose request may be repeated.
+        """
         ...
 
     async def take_tokens(

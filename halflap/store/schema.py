@@ -118,7 +118,8 @@ The journal
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until
                 when its app is not called, since when and why, what of a quota is used. With
-                `away`, its circuit is open. May be forgotten.
+                `away`, its circuit is open. `last` is the customer whose turn was last as what
+                waited for it was let go. May be forgotten.
 
 `lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
 lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
@@ -581,6 +582,7 @@ ALTER TABLE executions ADD COLUMN link INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE throttles ADD COLUMN last TEXT NOT NULL DEFAULT '';
 DROP INDEX executions_by_customer;
 DROP INDEX executions_by_instance;
 CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;

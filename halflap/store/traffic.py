@@ -19,10 +19,21 @@ ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = 
     burst = excluded.burst, backlog = excluded.backlog
 """
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
+# Customers in turn, the one behind the last first; of each those that were claimed least often. One
+# alone, as a probe, is one that may be repeated.
 PARKED_OF = f"""
-SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for IN (?, ?)
-ORDER BY CASE ? WHEN 1 THEN waiting_for END, id LIMIT ?
+SELECT id, customer FROM (
+    SELECT id, customer, row_number() OVER (
+        PARTITION BY customer ORDER BY CASE ? WHEN 1 THEN waiting_for END, attempt, id
+    ) AS place FROM executions WHERE {IS_PARKED} AND waiting_for IN (?, ?)
+) AS parked
+ORDER BY place, customer <= coalesce((SELECT last FROM throttles WHERE connection = ?), ''),
+    customer LIMIT ?
 """  # noqa: S608
+SERVED = """
+INSERT INTO throttles (connection, last) VALUES (?, ?)
+ON CONFLICT (connection) DO UPDATE SET last = excluded.last
+"""
 UNPARK = """
 UPDATE executions SET state = 'queued', due_at = ?, waiting_for = ''
 WHERE state = 'waiting' AND waiting_for IN (?, ?) AND id IN ({marks}) RETURNING id
@@ -100,13 +111,19 @@ class Traffic:
         return reading.parked(await self._jobs.read(lambda c: c.execute(COUNT).fetchall()))
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
-        now, names = self._clock(), (PARKED + connection, PARKED + connection + ONCE)
+        now, of, names = (
+            self._clock(),
+            connection,
+            (PARKED + connection, PARKED + connection + ONCE),
+        )
+        chosen = (limit, *names, of, limit)
+        # All that is parked is looked at, which writers need not wait for.
+        found = await self._jobs.read(lambda c: c.execute(PARKED_OF, chosen).fetchall())
+        if not found:
+            return []
 
         def job(connection: JobTransaction) -> list[str]:
-            # One alone, as a probe, is one that may be repeated.
-            found = connection.execute(PARKED_OF, (*names, limit, limit)).fetchall()
-            if not found:
-                return []
+            connection.execute(SERVED, (of, found[-1][1]))
             sql = UNPARK.format(marks=", ".join("?" * len(found)))
             gone = connection.execute(sql, (now, *names, *(row[0] for row in found)))
             return sorted(row[0] for row in gone)

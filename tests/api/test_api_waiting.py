@@ -107,6 +107,15 @@ CASES: list[tuple[dict[str, Any], WaitFacts, dict[str, Any]]] = [
         },
     ),
     (
+        PARKED,
+        WaitFacts((), [attempt("park")], throttled=Throttled(NOW + 5 * SECOND, "it answered 503")),
+        {
+            "reason": "connection",
+            "message": "the app of con_1 is not called now: it answered 503",
+            "until": NOW + 5 * SECOND,
+        },
+    ),
+    (
         {"waiting_for": "till is not called now: …"},
         WaitFacts((STEP,), [attempt("later", Failure("Blocked", "till"))]),
         {"reason": "limit", "message": "till is not called now: …", "until": NOW + 60 * SECOND},

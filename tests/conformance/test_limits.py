@@ -239,6 +239,23 @@ async def test_a_probe_is_the_oldest_that_may_be_repeated(journal: Journal, cloc
     assert await journal.unpark("con_1", 1) == [ids[3]]
 
 
+async def test_customers_take_turns_in_what_is_let_go(journal: Journal, clock: StandingClock):
+    how = Release("park", clock.now + 90 * SECOND, "connection:con_1")
+    parked: dict[str, list[str]] = {"cus_a": [], "cus_b": []}
+    for customer in ("cus_a", "cus_a", "cus_a", "cus_b", "cus_b"):
+        claim = await running(journal, start(flow(customer)))
+        await journal.release(claim.lease, [], [], how)
+        parked[customer].append(claim.start.execution)
+    a, b = (sorted(each) for each in parked.values())
+    probes = [a[0], b[0], a[1], b[1], a[2], b[0]]  # what failed waits behind the others
+    for each in probes:
+        assert await journal.unpark("con_1", 1) == [each]
+        [claim] = await journal.claim(10, LEASE)
+        await journal.release(claim.lease, [], [], how)
+    assert set(await journal.unpark("con_1", 4)) == {a[0], a[1], b[0], b[1]}
+    assert await journal.unpark("con_1", 4) == [a[2]]
+
+
 async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
     journal: Journal, clock: StandingClock
 ):

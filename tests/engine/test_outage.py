@@ -22,12 +22,13 @@ from halflap.engine.circuit import Circuit
 from halflap.engine.clock import ManualClock
 from halflap.engine.gate import AccountGate
 from halflap.engine.parking import Parking
-from halflap.engine.throttle import Throttles
-from halflap.model import Micros, StoredConnection, Throttled
+from halflap.engine.throttle import LocalKeeper, Throttle, Throttles
+from halflap.errors import DefinitionError, EgressRefused, Unauthorized
+from halflap.model import ConnectionLimits, Micros, StoredConnection, Throttled
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
-from halflap.sdk.gate import Away, Judgement
+from halflap.sdk.gate import Away, Blocked, Judgement
 from tests.engine.flows import Runner, runner_on
 from tests.served import until
 
@@ -50,24 +51,30 @@ class Keyless(Crm):
 
 @dataclass
 class App(Egress):
-    """The app itself: `refuses` decides by the time whether it answers 503, or `hangs`."""
+    """The app itself: `refuses` decides by the time whether it answers 503, or `hangs`.
+
+    It always refuses things named `refused`, and asks to be called 3 seconds later.
+    """
 
     clock: ManualClock
     refuses: Callable[[Micros], bool]
     began: Micros = 0
     hangs: bool = False
+    refused: str = ""
     calls: int = 0
     done: list[str] = field(default_factory=list[str])
 
     async def request(self, method: str, url: str, **more: Any) -> Response:
         """Answer 503, or do what is asked."""
         self.calls += 1
-        status = 503 if self.refuses(self.clock() - self.began) else 200
+        name = more["json"]["name"]
+        status = 503 if name == self.refused or self.refuses(self.clock() - self.began) else 200
         if status == 503 and self.hangs:
             raise UpstreamError("no answer", in_doubt=True)
         if status == 200:
-            self.done.append(more["json"]["name"])
-        headers = CIMultiDictProxy(CIMultiDict[str]())
+            self.done.append(name)
+        told = {"Retry-After": "3"} if name == self.refused else {}
+        headers = CIMultiDictProxy(CIMultiDict[str](told))
         return Response(status, headers, b"{}", url, method)
 
 
@@ -254,6 +261,23 @@ async def test_control_the_oldest_as_the_probe_becomes_a_dead_letter(
     assert await hours_of_silence(tmp_path) > 5
 
 
+async def test_one_customers_failing_request_does_not_hold_anothers_steps(tmp_path: Path) -> None:
+    async with shop(tmp_path, lambda at: False) as found:
+        found.app.refused = "evil"
+
+        async def events(customer: str, count: int) -> list[str]:
+            body = codec.encode({"name": customer, "once": True})
+            of = {"customer": f"cus_{customer}", "instance": f"ins_{customer}"}
+            start = found.runner.start
+            return [await start(found.deliver, body, **of) for _ in range(count)]
+
+        await events("evil", 8)
+        await found.let_pass(30, step=1)  # the circuit opens
+        assert (await found.runner.engine.journal.throttled("con_1")).away
+        others = await events("vic", 4)
+        assert await found.ended(others, within=10 * 60 * SECOND, step=1) == {"succeeded": 4}
+
+
 async def test_an_app_that_is_away_for_more_than_a_day_ends_in_a_dead_letter(
     tmp_path: Path,
 ) -> None:
@@ -336,3 +360,51 @@ def test_one_probe_at_a_time_tries_an_open_circuit_and_a_success_closes_it() -> 
     circuit.succeeded()
     circuit.enter()
     assert circuit.away(UpstreamError(status=503)) is None
+
+
+def answer(status: int) -> Response:
+    return Response(status, CIMultiDictProxy(CIMultiDict[str]()), b"", "https://crm.example/")
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+async def test_a_probe_that_the_app_answers_closes_the_circuit(status: int) -> None:
+    throttle = away()
+    await throttle.enter()
+    throttle.heard(answer(status))
+    assert not throttle.circuit.is_open
+
+
+@pytest.mark.parametrize(
+    "error", [DefinitionError("no header"), EgressRefused("another host"), Unauthorized()]
+)
+async def test_a_probe_that_was_not_sent_lets_the_next_one_go(
+    error: DefinitionError | UpstreamError,
+) -> None:
+    throttle = away()
+    await throttle.enter()
+    throttle.leave()
+    throttle.failed(error)
+    assert throttle.circuit.is_open
+    await throttle.enter()
+
+
+async def test_a_probe_that_waits_for_its_turn_lets_the_next_one_go() -> None:
+    throttle = away()
+    throttle.limits = ConnectionLimits(rate=1.0, burst=1)
+    throttle._asking = 100
+    with pytest.raises(Blocked):
+        await throttle.enter()
+    throttle._asking = 0
+    await throttle.enter()
+
+
+def away() -> Throttle:
+    """Return a throttle whose circuit is open, at the time of its next probe."""
+    clock = ManualClock()
+    throttle = Throttles(LocalKeeper(clock), clock).of("con_1")
+    for _ in range(5):
+        throttle.heard(answer(503))
+        clock.advance(3)
+    clock.advance(60)
+    assert throttle.circuit.is_open
+    return throttle

@@ -79,7 +79,7 @@ def decide_wait(execution: Execution, facts: WaitFacts, now: Micros) -> Wait | N
     if facts.ahead is not None:
         return Wait("order", facts.because, stopped, execution=facts.ahead or None)
     if execution.waiting_for.startswith(PARKED):
-        return _parked(execution, facts, stopped)
+        return _parked(execution, facts, stopped, now)
     if execution.due_at is not None and execution.due_at <= now:
         reason: WaitReason = "limit" if facts.limit else "turn"
         return Wait(reason, facts.limit or "a free worker", max(execution.due_at, stopped))
@@ -91,11 +91,12 @@ def _pause(paused: Paused) -> str:
     return f"paused{by}" + (f": {paused.reason}" if paused.reason else "")
 
 
-def _parked(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
+def _parked(execution: Execution, facts: WaitFacts, stopped: Micros, now: Micros) -> Wait:
     id = execution.waiting_for.removeprefix(PARKED)
     name = id if facts.connection is None else facts.connection.name
-    if facts.throttled.away:
-        message = f"the app of {name} is away: {facts.throttled.reason}"
+    if facts.throttled.away or facts.throttled.until > now:
+        how = "is away" if facts.throttled.away else "is not called now"
+        message = f"the app of {name} {how}: {facts.throttled.reason}"
         since, until = facts.throttled.since or stopped, facts.throttled.until
         return Wait("connection", message, since, until, connection=id)
     if facts.connection is not None and facts.connection.status == "unauthorized":

@@ -393,7 +393,8 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
 # history is one more lock for each of its days.
 LISTS = """
 ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
-    ADD COLUMN since bigint NOT NULL DEFAULT 0;
+    ADD COLUMN since bigint NOT NULL DEFAULT 0,
+    ADD COLUMN last text COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX letters_by_cause ON letters (cause, accepted_at, id) WHERE cause IS NOT NULL;
 CREATE INDEX letters_by_status ON letters (status, accepted_at, id) WHERE status IS NOT NULL;
 CREATE INDEX letters_of_customer ON letters (customer, accepted_at, id);
