@@ -273,7 +273,7 @@ async def test_what_was_carried_out_with_other_inputs_is_refused_unless_it_is_to
         assert outcome.failure is not None
         assert outcome.failure.kind == "Nondeterminism"
         assert "was carried out with other inputs: then" in outcome.reason
-        assert "(--version same), or do it all the same (--repeat)" in outcome.reason
+        assert "(`version: same`), or do it all the same (`repeat: true`)" in outcome.reason
         assert app.names == ["hello", "note"]
     again = await replay(runner, refused, ReplayRequest(repeat=True))
     assert (await runner.finish(again)).state == "failed"
