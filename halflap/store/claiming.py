@@ -21,13 +21,6 @@ WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
     AND due_at <= ? AND probation = ?
 ORDER BY due_at, id LIMIT ?
 """
-# The next place is one seek in the index, however many executions the one before it has.
-NEXT_PLACE = """
-SELECT lane, instance FROM executions
-WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
-    AND (lane, instance) > (?, ?)
-ORDER BY lane, instance LIMIT 1
-"""
 NEXT_LANE = """
 SELECT lane, instance FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0 AND lane > ?
@@ -87,14 +80,16 @@ def next_due(
 
 def places(connection: sqlite3.Connection, but: frozenset[str] = frozenset()) -> list[Place]:
     """Where something is due or will be, sorted; nothing of some lanes."""
+    # Each step is one seek in the index, however many executions the place before it has. SQLite
+    # would not seek by a comparison of both columns at once, but pass over all of that place.
     found: list[Place] = []
-    place: Place | None = connection.execute(NEXT_PLACE, ("", "")).fetchone()
+    place: Place | None = connection.execute(NEXT_LANE, ("",)).fetchone()
     while place is not None:
-        if place[0] in but:
-            place = connection.execute(NEXT_LANE, (place[0],)).fetchone()
-        else:
-            found.append(place)
-            place = connection.execute(NEXT_PLACE, place).fetchone()
+        lane, instance = place
+        while instance is not None and lane not in but:
+            found.append((lane, instance))
+            instance = connection.execute(limiting.NEXT_INSTANCE, (lane, instance)).fetchone()[0]
+        place = connection.execute(NEXT_LANE, (lane,)).fetchone()
     return found
 
 

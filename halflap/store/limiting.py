@@ -17,7 +17,7 @@ RUNNING = "SELECT count(*) FROM executions WHERE state = 'running' AND lane = ?"
 DUE = """
 SELECT count(*) FROM (SELECT 1 FROM executions
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
-        AND lane = ? AND instance = ? AND due_at <= ? LIMIT ?)
+        AND lane = ? AND instance = ? AND probation IN (0, 1) AND due_at <= ? LIMIT ?)
 """
 NEXT_INSTANCE = """
 SELECT min(instance) FROM executions

@@ -583,8 +583,11 @@ ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN last TEXT NOT NULL DEFAULT '';
+DROP INDEX executions_due;
 DROP INDEX executions_by_customer;
 DROP INDEX executions_by_instance;
+CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
 CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
 CREATE INDEX executions_by_status ON executions (status, accepted_at) WHERE status IS NOT NULL;

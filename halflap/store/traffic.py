@@ -65,7 +65,7 @@ INSTANCES = "SELECT DISTINCT instance FROM known WHERE customer = ?"
 # Whoever runs, else who has a turn, be it as one that failed and blocks.
 WAITS_FOR = """
 SELECT other.execution FROM orders AS own
-JOIN orders AS other ON other.name = own.name AND other.turn
+JOIN orders AS other ON other.name = own.name AND other.turn = TRUE
 LEFT JOIN executions ON executions.id = other.execution
 WHERE own.execution = ? AND NOT own.turn
 ORDER BY coalesce(executions.state, '') = 'running' DESC, other.place LIMIT 1

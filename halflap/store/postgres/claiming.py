@@ -40,23 +40,30 @@ WITH RECURSIVE place (lane, instance) AS (
 )
 SELECT lane, instance FROM place
 """  # noqa: S608
+# Bounded and ordered as executions_due is. Where statistics know of one customer alone, it would else
+# seem as good to go along the time, past all that this customer has queued.
+_FROM_PLACE = (
+    "due_at IS NOT NULL AND held = 0 AND (lane, instance, probation) >= (w.lane, w.instance, %s)"
+)
+_ALONG_PLACE = "ORDER BY lane, instance, probation, due_at, id"
 DUE_OF_PLACES = f"""
 SELECT w.turn, due.id
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
     WITH ORDINALITY AS w (lane, instance, most, skip, turn)
 CROSS JOIN LATERAL (
-    SELECT id FROM executions WHERE lane = w.lane AND instance = w.instance AND {_DUE}
-    ORDER BY due_at, id LIMIT w.most OFFSET w.skip FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM executions WHERE {_FROM_PLACE}
+        AND (lane, instance, probation, due_at) <= (w.lane, w.instance, %s, %s)
+    {_ALONG_PLACE} LIMIT w.most OFFSET w.skip FOR NO KEY UPDATE SKIP LOCKED
 ) AS due ORDER BY w.turn
 """  # noqa: S608
-NEXT_OF_PLACES = """
+NEXT_OF_PLACES = f"""
 SELECT min(due.at) FROM unnest(%s::text[], %s::text[]) AS w (lane, instance)
 CROSS JOIN LATERAL (
-    SELECT min(due_at) AS at FROM executions
-    WHERE lane = w.lane AND instance = w.instance AND due_at IS NOT NULL AND held = 0
-        AND probation = %s
+    SELECT due_at AS at FROM executions WHERE {_FROM_PLACE}
+        AND (lane, instance, probation) <= (w.lane, w.instance, %s)
+    {_ALONG_PLACE} LIMIT 1
 ) AS due
-"""
+"""  # noqa: S608
 TAKE = f"""
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
     lease_until = %s, claimed_at = %s, started_at = coalesce(started_at, %s), due_at = NULL,
@@ -86,8 +93,9 @@ async def next_of_others(
     """When the next one becomes due of those that the last claim did not hold back."""
     found = await connection.execute(PLACES, binary=True)
     others = [place for place in await found.fetchall() if place[0] not in turns.held_back]
-    columns = (Texts(each[0] for each in others), Texts(each[1] for each in others), probation)
-    cursor = await connection.execute(NEXT_OF_PLACES, columns, binary=True)
+    columns = (Texts(each[0] for each in others), Texts(each[1] for each in others))
+    values = (*columns, probation, probation)
+    cursor = await connection.execute(NEXT_OF_PLACES, values, binary=True)
     times = (await _first(cursor), turns.tokens_at)
     return min((each for each in times if each is not None), default=None)
 
@@ -175,6 +183,7 @@ async def _found(
         Texts(each.place[1] for each in asks),
         Numbers(each.limit for each in asks),
         Numbers(each.skip for each in asks),
+        probation,
         probation,
         now,
     )

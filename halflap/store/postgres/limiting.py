@@ -28,22 +28,27 @@ WHERE limits.customer = w.customer
 RUNNING = """
 SELECT lane, count(*) FROM executions WHERE lane = ANY(%s) AND lease_until IS NOT NULL GROUP BY lane
 """
+# In the order of executions_due, and up to a number that the planner does not know: so it goes along
+# that index, also where statistics know of one customer alone.
 LOAD = """
-WITH RECURSIVE place (instance) AS (
-    (SELECT instance FROM executions
-        WHERE due_at IS NOT NULL AND held = 0 AND lane = %(customer)s ORDER BY instance LIMIT 1)
+WITH RECURSIVE place (lane, instance) AS (
+    SELECT %(customer)s::text COLLATE "C", ''::text COLLATE "C"
     UNION ALL
-    SELECT (SELECT instance FROM executions
-        WHERE due_at IS NOT NULL AND held = 0 AND lane = %(customer)s
-            AND instance > place.instance ORDER BY instance LIMIT 1)
-    FROM place WHERE place.instance IS NOT NULL
+    SELECT next.lane, next.instance FROM place CROSS JOIN LATERAL (
+        SELECT lane, instance FROM executions WHERE due_at IS NOT NULL AND held = 0
+            AND (lane, instance) > (place.lane, place.instance)
+        ORDER BY lane, instance LIMIT 1
+    ) AS next WHERE next.lane = %(customer)s
 ), backlog AS (
     (SELECT FROM executions WHERE held <> 0 AND lease_until IS NULL AND lane = %(customer)s
         LIMIT %(most)s)
     UNION ALL
-    (SELECT FROM place CROSS JOIN LATERAL (
-        SELECT FROM executions WHERE lane = %(customer)s AND instance = place.instance
-            AND due_at IS NOT NULL AND held = 0 AND due_at <= %(now)s LIMIT %(most)s) AS due
+    (SELECT FROM place CROSS JOIN (VALUES (false), (true)) AS of (probation) CROSS JOIN LATERAL (
+        SELECT FROM executions WHERE due_at IS NOT NULL AND held = 0
+            AND (lane, instance, probation) >= (place.lane, place.instance, of.probation)
+            AND (lane, instance, probation, due_at)
+                <= (place.lane, place.instance, of.probation, %(now)s::bigint)
+        ORDER BY lane, instance, probation, due_at LIMIT (SELECT %(most)s::bigint)) AS due
         LIMIT %(most)s)
 )
 SELECT (SELECT count(*) FROM executions WHERE lane = %(customer)s AND lease_until IS NOT NULL),

@@ -392,6 +392,9 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
 # integration is found along the time; and in the history a cause among what failed. Each index of the
 # history is one more lock for each of its days.
 LISTS = """
+DROP INDEX executions_due;
+CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
+    WHERE due_at IS NOT NULL AND held = 0;
 ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
     ADD COLUMN since bigint NOT NULL DEFAULT 0,
     ADD COLUMN last text COLLATE "C" NOT NULL DEFAULT '';
