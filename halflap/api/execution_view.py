@@ -341,6 +341,8 @@ class Replayed(View):
     """That of the execution it runs again, with the same idempotency keys; or its own, with new ones."""
     overwrites: Time | None = None
     """When its event came, where nothing compares its values with what the app has since; else null."""
+    changed: bool = False
+    """It goes on with another version or config than that on which the finished steps ran."""
 
 
 class ChangeView(View):
@@ -480,6 +482,8 @@ class PlanView(View):
     """The ones of these that would not be replayed, by the reason."""
     overwrites: list[OverwritingView] = []
     """The flows of these in which nothing compares what they write with what the app has since."""
+    changed: int = 0
+    """The number of these that go on with another version or config than that of their finished steps."""
 
 
 class RefusalView(View):

@@ -310,7 +310,8 @@ async def replay_execution(
     how = "start" if start.replay is None else start.replay.start
     check = await operations.executions.overwrites(found, start.flow, again=True)
     at = found.event_at if not isinstance(check, LeftOut) and check.overwrites else None
-    return Replayed.of(start, from_=how, overwrites=at)
+    moved = await operations.executions.has_moved(found, start.replay, start.flow)
+    return Replayed.of(start, from_=how, overwrites=at, changed=moved)
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)

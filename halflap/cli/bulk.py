@@ -283,6 +283,9 @@ def plan_lines(output: Output, plan: PlanView) -> None:
     if left:
         output.line((f"and {left:,} more, of other causes", "dim"))
     left_out(output, plan)
+    if plan.changed:
+        output.line()
+        changed_line(output, f"{plan.changed:,} of them: ")
     for each in plan.overwrites:
         since = ago(each.first_at)
         until = "" if ago(each.last_at) == since else f" to {ago(each.last_at)}"
@@ -291,6 +294,14 @@ def plan_lines(output: Output, plan: PlanView) -> None:
     output.line(("\nthe newest of them", "dim"))
     for each in plan.samples:
         output.line(f"  {each.id}  {name_of(each)} {each.flow}  ", (ago(each.accepted_at), "dim"))
+
+
+def changed_line(output: Output, which: str = "") -> None:
+    """Print that the version or the config is another one since the finished steps ran."""
+    output.line(
+        f"{which}the version or the config is another one since: ",
+        ("a finished step that would have other inputs is refused (--version same)", "yellow"),
+    )
 
 
 def overwriting_line(output: Output, flow: str, age: str) -> None:

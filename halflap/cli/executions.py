@@ -24,7 +24,7 @@ from halflap.api.execution_view import (
     StepView,
 )
 from halflap.api.view import InstanceSummary
-from halflap.cli.bulk import Many, bulk_options, do_many, overwriting_line, time_of
+from halflap.cli.bulk import Many, bulk_options, changed_line, do_many, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, in_own_words, state, took
@@ -479,6 +479,8 @@ def replayed_lines(api: Client, output: Output, found: ExecutionView, made: Repl
     keys = "new" if made.root == made.execution else "the same"
     output.line(f"{found.id} is run again {how}: ", (made.execution, "bold"))
     output.line((f"with {keys} idempotency keys", "dim"))
+    if made.changed:
+        changed_line(output)
     if made.overwrites is not None:
         overwriting_line(output, found.flow, ago(made.overwrites))
     if not api.runs:

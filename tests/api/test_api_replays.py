@@ -15,6 +15,7 @@ from halflap.api.operations.replay import LEFT_TO_PARENT
 from halflap.errors import StoreError
 from halflap.model import new_id
 from halflap.store.protocol import Filter
+from tests.api import conftest
 from tests.api.conftest import ORDERS, SHOP
 from tests.served import until
 
@@ -125,8 +126,12 @@ async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: 
     await world.configure(instance["id"], draft)
     last = first
     for version in ("current", "current", "same"):
+        bulk = {"where": {"state": "failed"}, "version": version, "dry_run": True}
+        plan = (await world.api("POST", "/api/bulks", bulk)).json
         path = f"/api/executions/{last}/replay"
-        last = (await world.api("POST", path, {"version": version})).json["execution"]
+        made = (await world.api("POST", path, {"version": version})).json
+        assert (made["changed"], plan["changed"]) == (version != "same",) * 2
+        last = made["execution"]
         shown = await world.ended(last)
         if version == "current":
             assert "was carried out with other inputs" in shown["reason"]
@@ -139,12 +144,20 @@ async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: 
 
 
 async def test_a_step_in_doubt_that_moved_is_not_repeated_by_a_second_replay_either(
-    world: Any, instance: Any
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lose(request: web.Request) -> web.Response:
         sent.append(await request.text())
         return web.Response(status=500, text="it may have been made")
 
+    keyed = SHOP.replace('= "eu"', '= "eu"\n    idempotency_header = "Idempotency-Key"')
+    keyed = keyed.replace("import Component", "import Retry, Component")
+    once = keyed.replace(
+        "action\nasync def create", "action(retry=Retry(attempts=1))\nasync def create"
+    )
+    monkeypatch.setattr(conftest, "SHOP", once)
+    await world.publish()
+    instance = await world.instance()
     sent: list[str] = []
     world.shop.order_answer = lose
     last = await world.send(instance, {"id": "o1", "amount": 1})

@@ -145,9 +145,11 @@ def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) ->
                 integration="shop", flow="orders", count=1, first_at=at(hours=30), last_at=at(hours=4),
             )
         ],
+        changed=1,
     )  # fmt: skip
     plan_lines(Output(), plan)
     out = capsys.readouterr().out
+    assert "1 of them: the version or the config is another one since" in out
     values = "values of 30 h ago to 4 h ago may overwrite newer ones at the app"
     assert f"the flow orders does not compare what it writes: {values}" in out
     assert "Initech/shop" in out

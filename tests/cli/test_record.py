@@ -242,6 +242,15 @@ def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(more: tuple[str, 
         assert (first, second.startswith(kept)) == (start, True)
 
 
+def test_a_replay_that_was_refused_says_how_it_goes_on() -> None:
+    refused = failure("was carried out with other inputs").model_copy(
+        update={"kind": "Nondeterminism"}
+    )
+    shown = drawn(execution(step("add"), state="failed", failure=refused, replay_of="exe_0"))
+    assert "halflap executions replay exe_1 --version same" in shown
+    assert "--from start" not in shown
+
+
 def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():
     outer = failure("Get (get) failed: no", "warehouse.py:41", "moved")
     found = execution(

@@ -69,6 +69,8 @@ class BulkPlan:
     examined: int = 0
     left_out: Sequence[LeftOutGroup] = ()
     overwrites: Sequence[Overwriting] = ()
+    changed: int = 0
+    """Of the examined, those whose finished steps ran on another version or config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,15 @@ class BulkOperations:
         choice = _Choice(self.executions, which, request or ReplayRequest())
         groups: dict[str, LeftOutGroup] = {}
         over: dict[tuple[str, str], Overwriting] = {}
+        changed = 0
         for each in page:
             found = await choice.decide(each)
             if isinstance(found, LeftOut):
                 before = groups.get(found.why, LeftOutGroup(found.why, 0, each.id))
                 groups[found.why] = replace(before, count=before.count + 1)
-            elif found.check.overwrites:
+                continue
+            changed += await self.executions.has_moved(each, found.plan.how, found.flow)
+            if found.check.overwrites:
                 named, at = (each.flow.integration, each.flow.flow), each.event_at
                 over[named] = over.get(named, Overwriting(*named, 0, at, at)).also(at)
         by_count = sorted(groups.values(), key=lambda each: -each.count)
@@ -154,6 +159,7 @@ class BulkOperations:
             examined=len(page),
             left_out=by_count[:MOST_GROUPS],
             overwrites=list(over.values()),
+            changed=changed,
         )
 
     async def begin(self, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:

@@ -51,6 +51,7 @@ from halflap.model import (
     LogLine,
     NothingNewer,
     Record,
+    Replay,
     Start,
     is_earlier,
     is_ensured,
@@ -520,6 +521,11 @@ class Executions:
                 break
             execution = before
         return execution.flow
+
+    async def has_moved(self, execution: Execution, how: Replay | None, flow: FlowKey) -> bool:
+        """Return whether a replay goes on, and not with the version and config of the finished steps."""
+        goes_on = how is not None and how.start == "failed"
+        return goes_on and flow != await self.ran_on(execution)
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:
