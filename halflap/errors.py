@@ -139,7 +139,7 @@ class RateLimited(UpstreamError):
         status: int | None = 429,
         body: str = "",
     ) -> None:
-        super().__init__(message, status=status, retryable=True, body=body)
+        super().__init__(message, status=status, retryable=True, in_doubt=False, body=body)
         self.retry_after = retry_after
 
 
@@ -149,7 +149,7 @@ class Unauthorized(UpstreamError):
     def __init__(
         self, message: str | None = None, *, status: int | None = 401, body: str = ""
     ) -> None:
-        super().__init__(message, status=status, retryable=False, body=body)
+        super().__init__(message, status=status, retryable=False, in_doubt=False, body=body)
 
 
 class EgressRefused(UpstreamError):

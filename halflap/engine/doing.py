@@ -20,6 +20,7 @@ from halflap.engine.step import line_of, step_failed
 from halflap.engine.twoway import TwoWay
 from halflap.errors import (
     Cancel,
+    DefinitionError,
     Fenced,
     Nondeterminism,
     Overruled,
@@ -526,4 +527,5 @@ def surely_undone(caught: Exception, step: RunningStep | None) -> bool:
     if step is not None and step.effects:
         return False
     sent = isinstance(caught, UpstreamError) and caught.in_doubt
-    return isinstance(caught, UpstreamError | ValueError | Overruled) and not sent
+    kinds = UpstreamError | DefinitionError | ValueError | Overruled
+    return isinstance(caught, kinds) and not sent

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 
-from halflap.errors import STATUSES_IN_DOUBT, Unauthorized, UpstreamError
+from halflap.errors import STATUSES_IN_DOUBT, DefinitionError, Unauthorized, UpstreamError
 from halflap.sdk import running
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
@@ -132,23 +132,18 @@ class Connection(BaseModel):
             current.once, current.keyed = not safe, bool(key) and honours_keys
         if gate is not None:
             await (gate.enter() if current is None else current.enter(gate))
-        if current is not None:
-            current.effects += bool(key)
-            current.in_doubt |= not safe
         try:
             response = await self._request(
                 method,
                 path,
                 key,
+                safe,
                 link,
                 params,
                 headers,
                 {"json": json, "form": form, "body": body, "files": files},
             )
-        except UpstreamError as error:
-            if current is not None and not error.in_doubt:
-                current.in_doubt = False
-                current.effects -= bool(key)
+        except (DefinitionError, UpstreamError) as error:
             if gate is not None:
                 gate.failed(error)
             if link is not None and type(error) is UpstreamError and not error.retryable:
@@ -175,6 +170,7 @@ class Connection(BaseModel):
         method: str,
         path: str,
         key: str,
+        safe: bool,
         link: Link | None,
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
@@ -196,13 +192,23 @@ class Connection(BaseModel):
         if current is not None and current.patience > limits.total:
             limits = replace(limits, total=current.patience)
         arguments.update(params=params, limits=limits)
-        response = await client.request(method, connection.url(path), headers=own, **arguments)
-        if response.status == 401 and link is not None and link.refresh is not None:
-            fresh = await link.refresh(connection)
-            through(fresh)
-            own.update(fresh.headers())
-            noted(own)
-            response = await client.request(method, fresh.url(path), headers=own, **arguments)
+        url = connection.url(path)
+        if current is not None:
+            current.effects += bool(key)
+            current.in_doubt |= not safe
+        try:
+            response = await client.request(method, url, headers=own, **arguments)
+            if response.status == 401 and link is not None and link.refresh is not None:
+                fresh = await link.refresh(connection)
+                through(fresh)
+                own.update(fresh.headers())
+                noted(own)
+                response = await client.request(method, fresh.url(path), headers=own, **arguments)
+        except (DefinitionError, UpstreamError) as error:
+            if current is not None and not (isinstance(error, UpstreamError) and error.in_doubt):
+                current.in_doubt = False
+                current.effects -= bool(key)
+            raise
         return response
 
     async def refreshed(self) -> Self:

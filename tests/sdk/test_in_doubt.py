@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from halflap import Connection, Limits, UpstreamError
+from halflap import Connection, DefinitionError, Limits, UpstreamError
+from halflap.engine.doing import surely_undone
 from halflap.sdk import running
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
@@ -104,6 +106,53 @@ async def test_what_did_not_reach_the_app_is_not_in_doubt(egress: Egress) -> Non
         pass
     step = await sent(Plain, gone, egress, "POST", answer(200))
     assert step.in_doubt is False
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/x", {"headers": {"Host": "x"}}),
+        ("/x", {"headers": {"Content-Length": "7"}}),
+        ("/x", {"headers": {"a b": "x"}}),
+        ("/x", {"headers": {"X-Key": "x\r\nY: z"}}),
+        ("/x", {"params": {"key": SecretStr("x")}}),
+        ("/x", {"json": {}, "form": {}}),
+        ("/x", {"json": object()}),
+        ("https://elsewhere.example/x", {}),
+        ("/../x", {}),
+    ],
+)
+async def test_what_was_never_sent_is_not_in_doubt(
+    server: Destination, egress: Egress, path: str, more: dict[str, Any]
+) -> None:
+    connection = Plain(base_url=f"{server.url}/v1")
+    connection._link = Link("app", egress=egress)
+    step = RunningStep("app.do", "root")
+    token = running.step.set(step)
+    try:
+        with pytest.raises((DefinitionError, UpstreamError)) as caught:
+            await connection.request("POST", path, **more)
+    finally:
+        running.step.reset(token)
+    assert not server.seen
+    assert (step.in_doubt, step.effects) == (False, 0)
+    assert surely_undone(caught.value, step)
+
+
+async def test_what_a_connections_own_code_raises_is_not_in_doubt(egress: Egress) -> None:
+    class Broken(Plain):
+        def headers(self) -> dict[str, str]:
+            raise KeyError("signing")
+
+    async with listening() as server:
+        step = RunningStep("app.do", "root")
+        token = running.step.set(step)
+        try:
+            with pytest.raises(KeyError):
+                await Broken(base_url=server.url).post("/x")
+        finally:
+            running.step.reset(token)
+    assert (step.in_doubt, step.effects) == (False, 0)
 
 
 async def test_a_request_that_is_cut_off_by_the_steps_own_time_is_in_doubt(
