@@ -164,17 +164,20 @@ def text_of(value: Any, where: str) -> str:
             )
 
 
+def name_problem(name: str) -> str | None:
+    """Return why no request can have a header of this name; None where one can."""
+    if not HEADER_NAME.match(name):
+        return f"{name!r} is not the name of a header"
+    return f"{name} is written by Halflap; leave it out" if name.lower() in _OURS else None
+
+
 def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
     checked = CIMultiDict[str]()
     for name, value in headers.items():
         if value is UNSET:
             continue
-        if not HEADER_NAME.match(name):
-            raise DefinitionError(f"{name!r} is not the name of a header", where="headers")
-        if name.lower() in _OURS:
-            raise DefinitionError(
-                "this header is written by Halflap; leave it out", where=f"headers.{name}"
-            )
+        if (problem := name_problem(name)) is not None:
+            raise DefinitionError(problem, where="headers")
         text = value if type(value) is str else text_of(value, f"headers.{name}")
         if not _HEADER_VALUE.match(text):
             raise DefinitionError(

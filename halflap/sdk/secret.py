@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.errors import ConfigError
 from halflap.sdk.connection import Connection
+from halflap.sdk.outgoing import name_problem
 from halflap.sdk.redact import HIDDEN, LONGEST, is_credential
 
 
@@ -66,12 +67,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_headers(connection: Connection) -> None:
-    """Refuse values that no header can carry, though one is made of them: `ConfigError` by field."""
+    """Refuse what no header can carry or be named, though one is made of it: `ConfigError` by field."""
     try:
-        sent = "\0".join(map(str, connection.headers().values()))
+        headers = connection.headers()
     except Exception:  # an author's code, on credentials that are not complete yet
-        return
+        headers = dict[str, str]()
     fields, secrets = take_apart(connection)
+    _check_names(headers, connection.honoured_header(), _texts(fields, ""))
+    sent = "\0".join(map(str, headers.values()))
     wrong = [
         name
         for name, value in {**_texts(fields, ""), **secrets}.items()
@@ -83,6 +86,19 @@ def check_headers(connection: Connection) -> None:
             f"{', '.join(wrong)} {what}; give it again without",
             fields=dict.fromkeys(wrong, f"{what}; give it again without"),
         )
+
+
+def _check_names(headers: Mapping[str, str], key: str | None, texts: Mapping[str, str]) -> None:
+    problems = {name: name_problem(name) for name in headers}
+    if key is not None:
+        is_taken = key.lower() in {"authorization", *map(str.lower, headers)}
+        taken = f"{key} carries the credentials, so it cannot carry the key of a request"
+        problems[key] = taken if is_taken else name_problem(key)
+    for name, problem in problems.items():
+        if problem is not None:
+            what = f"{problem}; give the name of another header"
+            wrong = [field for field, value in texts.items() if value == name]
+            raise ConfigError(what, fields=dict.fromkeys(wrong, what))
 
 
 def _texts(value: Any, path: str) -> dict[str, str]:

@@ -204,6 +204,36 @@ async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
     assert (changed.status, set(changed.json["fields"])) == (422, {"token"})
 
 
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("idempotency_key_header", "Content-Length"),
+        ("idempotency_key_header", "Transfer-Encoding"),
+        ("idempotency_key_header", "Host"),
+        ("idempotency_key_header", "a b"),
+        ("idempotency_key_header", "X\r\nY: z"),
+        ("idempotency_key_header", "Authorization"),
+        ("idempotency_key_header", "x-own"),
+        ("header", "Host"),
+        ("header", "a b"),
+    ],
+)
+async def test_a_name_that_no_header_can_have_is_refused_by_its_field(
+    ready: Any, field: str, name: str
+) -> None:
+    values = {"base_url": ready.shop.url, "header": "X-Own", "key": "secret"}
+    asked = {"name": "web", "component": "http", "values": {**values, field: name}}
+    for test in (True, False):
+        refused = await ready.api("POST", "/api/connections", {**asked, "test": test})
+        assert (refused.status, set(refused.json["fields"])) == (422, {field})
+    right = {**values, "idempotency_key_header": "Idempotency-Key"}
+    made = await ready.api("POST", "/api/connections", {**asked, "values": right})
+    assert made.status == 201
+    path = f"/api/connections/{made.json['id']}"
+    changed = await ready.api("PATCH", path, {"values": {field: name}, "test": False})
+    assert (changed.status, set(changed.json["fields"])) == (422, {field})
+
+
 async def test_the_mask_of_a_secret_is_not_saved_as_the_secret(ready: Any) -> None:
     values = {"base_url": ready.shop.url, "token": "the-right-one"}
     asked = {"name": "web", "component": "http", "values": values}
