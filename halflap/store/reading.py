@@ -233,6 +233,8 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "state = 'failed' AND dismissed = 0", ()
         case "=", "state":
             return "state IN ('failed', 'cancelled', 'ignored') AND state = ?", (each.value,)
+        case "=", "version":  # its beginning is in the index
+            return "substr(version, 1, 8) = substr(?, 1, 8) AND version = ?", (each.value,) * 2
         case "live", _:
             return "state IN ('queued', 'running', 'waiting')", ()
         case "ended", _:

@@ -572,7 +572,8 @@ CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT
 ALTER TABLE versions ADD COLUMN components BLOB;
 """
 
-# Executions are listed newest acceptance first, or newest end first (rules/listing.py).
+# Executions are listed newest acceptance first, or newest end first (rules/listing.py). Of a version's
+# hash the beginning is enough to find it by.
 JOURNAL_2 = """
 ALTER TABLE executions ADD COLUMN cause TEXT;
 ALTER TABLE executions ADD COLUMN status INTEGER;
@@ -596,7 +597,7 @@ CREATE INDEX executions_of_instance ON executions (instance, accepted_at);
 CREATE INDEX executions_by_time ON executions (accepted_at);
 CREATE INDEX executions_by_flow ON executions (flow, accepted_at);
 CREATE INDEX executions_by_integration ON executions (integration, accepted_at);
-CREATE INDEX executions_by_version ON executions (version, accepted_at);
+CREATE INDEX executions_by_version ON executions (substr(version, 1, 8), accepted_at);
 CREATE INDEX executions_by_state ON executions (state, accepted_at)
     WHERE state IN ('failed', 'cancelled', 'ignored');
 CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
