@@ -99,6 +99,8 @@ class ExecutionSummary(View):
     version: VersionName
     state: ExecutionState
     attempt: int
+    """The number of times that a worker took it up, also after a sleep, a rest of its app or a park,
+    which spend no tries; what the retry rule counts are the `tries` of its steps."""
     reason: str
     accepted_at: Time
     started_at: Time | None
