@@ -12,9 +12,13 @@ class Deadline:
     its actions. While it is paused, its time stands still.
     """
 
-    __slots__ = ("_cancelling", "_paused_at", "_seconds", "_task", "_timer", "_until", "expired")
+    __slots__ = (
+        *("_cancelling", "_loop", "_paused_at", "_seconds", "_task", "_timer", "_until"),
+        "expired",
+    )
 
     _cancelling: int
+    _loop: asyncio.AbstractEventLoop
     _paused_at: float
     _task: asyncio.Task[object]
     _timer: asyncio.TimerHandle | None
@@ -29,9 +33,9 @@ class Deadline:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        loop = task.get_loop()
-        self._until = loop.time() + self._seconds
-        self._timer = loop.call_later(self._seconds, self._expire)
+        self._loop = task.get_loop()
+        self._until = self._loop.time() + self._seconds
+        self._arm()
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
@@ -41,15 +45,14 @@ class Deadline:
 
     def pause(self) -> None:
         """Let the time stand still."""
-        self._paused_at = self._task.get_loop().time()
+        self._paused_at = self._loop.time()
 
     def resume(self) -> None:
         """Let the time go on."""
-        now = self._task.get_loop().time()
-        self._until += now - self._paused_at
+        self._until += self._loop.time() - self._paused_at
         self._paused_at = 0.0
         if self._timer is None:
-            self._timer = self._task.get_loop().call_at(self._until, self._expire)
+            self._arm()
 
     @property
     def is_paused(self) -> bool:
@@ -61,12 +64,15 @@ class Deadline:
         """Return whether it was what cancelled the task, and nothing outside did beside it."""
         return self.expired and self._task.cancelling() <= self._cancelling
 
+    def _arm(self) -> None:
+        self._timer = self._loop.call_at(self._until, self._expire)
+
     def _expire(self) -> None:
         self._timer = None
-        if self._paused_at:
+        if self.is_paused:
             return
-        if self._until > self._task.get_loop().time():  # it was paused meanwhile
-            self._timer = self._task.get_loop().call_at(self._until, self._expire)
-            return
-        self.expired = True
-        self._task.cancel()
+        if self._until > self._loop.time():  # it was paused meanwhile
+            self._arm()
+        else:
+            self.expired = True
+            self._task.cancel()
