@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from halflap.errors import ConfigError, DefinitionError, NotFound
+from halflap.sdk import syntax
 
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
@@ -199,7 +200,7 @@ def entries(root: Path, path: Path) -> list[ProjectEntry]:
 def parse(path: Path, shown: str) -> ast.Module:
     """A source as a tree; what Python cannot parse is a `DefinitionError` with its line."""
     try:
-        return ast.parse(path.read_bytes(), filename=shown)
+        return syntax.parse(path.read_bytes(), shown)
     except SyntaxError as error:
         raise DefinitionError(
             f"This is not valid Python: {error.msg}. Mend the line.",

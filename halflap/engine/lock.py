@@ -16,6 +16,7 @@ from importlib import metadata
 
 import halflap
 from halflap.errors import DefinitionError
+from halflap.sdk.syntax import parse
 
 Lock = tuple[tuple[str, str], ...]
 """The distributions that a bundle needs, each with its version, sorted by name."""
@@ -31,7 +32,7 @@ def imports(source: bytes, path: str) -> frozenset[str]:
     not Python raises DefinitionError; `path` is how that error calls it.
     """
     try:
-        tree = ast.parse(source, filename=path)
+        tree = parse(source, path)
     except SyntaxError as error:
         raise DefinitionError(
             f"This is not valid Python: {error.msg}. Mend the line, or move the file out of the "

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from halflap.sdk.syntax import parse
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -33,7 +35,7 @@ class Module:
     def read(cls, path: str, text: str) -> Module:
         """Read a source; raises `SyntaxError` where Python cannot."""
         name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        module = cls(name, path, ast.parse(text, filename=path), text.splitlines())
+        module = cls(name, path, parse(text, path), text.splitlines())
         package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
         for node in ast.walk(module.tree):
             _note_imports(node, package, module.aliases)

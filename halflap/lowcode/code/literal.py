@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from halflap.lowcode.code.source import CodePlace
+from halflap.sdk.syntax import parse
 
 _OPENING = re.compile(r"[rR]?('''|\"\"\"|'|\")")
 
@@ -79,7 +80,7 @@ def _literal(text: str, source: str, line: int) -> ast.Constant | None:
 def _texts(source: str) -> dict[str, list[ast.Constant]]:
     """The texts that a source calls something with, in their order."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found: dict[str, list[ast.Constant]] = {}

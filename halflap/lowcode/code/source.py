@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.code import rules
+from halflap.sdk.syntax import parse
 
 MOST_TEXT = 64 << 10
 """Characters of one code step; what needs more is a component."""
@@ -159,7 +160,7 @@ def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place:
 def _tree(text: str, place: CodePlace) -> ast.Module:
     try:
         text.encode()
-        return ast.parse(text, feature_version=(3, 11))
+        return parse(text, version=(3, 11))
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
         problem = CodeProblem(

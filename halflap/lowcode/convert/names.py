@@ -8,6 +8,8 @@ import keyword
 from collections.abc import Iterable
 from importlib import import_module
 
+from halflap.sdk.syntax import parse
+
 STANDARD = {
     "Annotated": "typing",
     "Literal": "typing",
@@ -86,7 +88,7 @@ class ImportedNames:
 
     def lines(self, body: str) -> list[str]:
         """The imports of what a module's body names, as they are sorted."""
-        named = {each.id for each in ast.walk(ast.parse(body)) if isinstance(each, ast.Name)}
+        named = {each.id for each in ast.walk(parse(body)) if isinstance(each, ast.Name)}
         blocks: tuple[list[str], list[str], list[str]] = ([], [], [])
         for path, called in sorted(self._modules.items()):
             if called in named:

@@ -19,6 +19,7 @@ from halflap.lowcode.lint.scope import (
     literal,
     types_of,
 )
+from halflap.sdk.syntax import parse
 
 INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -43,7 +44,7 @@ def returned(
     inputs: what is known of its inputs. action: what an action of a name gives.
     """
     try:
-        tree = ast.parse(code)
+        tree = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return _Returned(tree, inputs, action).result()
