@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -22,6 +24,8 @@ from halflap.gateway.refusal import RequestRefusal
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
+
+log = structlog.get_logger("halflap.gateway")
 
 T = TypeVar("T")
 IDLE_SECONDS = 1.0
@@ -123,6 +127,7 @@ class Server:
             for task in list(self._state.tasks):
                 task.cancel()
             if self._state.tasks:
+                log.warning("the stop cut off requests", requests=len(self._state.tasks))
                 await asyncio.wait(self._state.tasks, timeout=1.0)
             for connection in list(edge.connections):
                 connection.transport.abort()
@@ -185,7 +190,14 @@ def _uvicorn_config(app: ASGI3Application, limits: EdgeLimits) -> Config:
         forwarded_allow_ips=list(limits.trusted_proxies),
     )
     config.load()
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     return config
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Return False for the traceback that uvicorn logs of each request that a stop cuts off."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is not asyncio.CancelledError
 
 
 async def _until_empty(edge: Edge, seconds: float) -> None:

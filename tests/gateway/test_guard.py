@@ -718,7 +718,7 @@ async def test_stopping_finishes_what_runs_closes_what_idles_and_refuses_what_is
 
 
 @pytest.mark.filterwarnings("default")
-async def test_stopping_without_grace_cancels_what_runs() -> None:
+async def test_stopping_without_grace_cancels_what_runs(caplog: pytest.LogCaptureFixture) -> None:
     app = App(gate=asyncio.Event())
     async with serving(app) as server, connected(server) as client:
         await client.send(get())
@@ -727,6 +727,7 @@ async def test_stopping_without_grace_cancels_what_runs() -> None:
         status, headers, body = await client.answer()
         assert (status, headers["content-type"]) == (500, "application/problem+json")
         assert json.loads(body)["status"] == 500
+    assert [each.name for each in caplog.records if each.exc_info] == []
 
 
 async def test_a_port_in_use_is_an_error_that_says_so() -> None:
