@@ -39,7 +39,7 @@ def switching() -> Iterator[None]:
 
 
 def refused(parsing: Callable[[str], object]) -> int:
-    """How many of two threads' parses raise a SystemError."""
+    """Count the parses of two threads that raise a SystemError."""
     errors: list[SystemError] = []
 
     def run() -> None:
