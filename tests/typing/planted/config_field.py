@@ -12,4 +12,4 @@ integration = Integration("planted", config=Settings)
 
 @integration.flow(trigger=webhook.request())
 async def price(ctx: Context[Settings], event: dict[str, str]) -> int:
-    return 100 - ctx.config.discont  # error: reportAttributeAccessIssue
+    return 100 - ctx.config.discont  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]

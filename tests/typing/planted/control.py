@@ -1,6 +1,7 @@
 """Nothing is wrong here: what is reported elsewhere is the planted mistake."""
 
 import acme
+
 from halflap import Config, Context, Integration
 
 

@@ -1,6 +1,7 @@
 """An event that the app does not have is subscribed to."""
 
 import acme
+
 from halflap import Config, Context, Deployment, Integration, instance
 
 
@@ -15,7 +16,7 @@ integration = Integration("planted", config=Settings)
 async def deploy(ctx: Context[Settings], _: Deployment) -> None:
     await acme.ensure_webhook(
         ctx.config.acme,
-        "opportunity.deleted",  # error: reportArgumentType
+        "opportunity.deleted",  # pyright: ignore[reportArgumentType]
         ctx.url("changed"),
         ctx.secret("changed"),
     )

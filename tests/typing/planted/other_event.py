@@ -1,6 +1,7 @@
 """A flow takes the event of another trigger."""
 
 import acme
+
 from halflap import Config, Context, Integration
 
 
@@ -11,6 +12,6 @@ class Settings(Config):
 integration = Integration("planted", config=Settings)
 
 
-@integration.flow(trigger=acme.opportunity_updated)  # error: reportArgumentType
+@integration.flow(trigger=acme.opportunity_updated)  # pyright: ignore[reportArgumentType]
 async def changed(ctx: Context[Settings], stock: acme.Stock) -> None:
     ctx.log.info("changed", item=stock.item)
