@@ -7,6 +7,7 @@ import pytest
 
 from halflap.sdk.oauth import allowed_origin
 from tests.api.test_api_scopes import offer
+from tests.cases import for_each
 
 CALLBACK = "https://product.example/oauth/callback"
 SECRET = "the-teams-client-secret"
@@ -153,7 +154,7 @@ async def test_without_an_app_a_client_is_asked_for(sold: Any) -> None:
     assert (refused.status, set(refused.json["fields"])) == (422, {"auth.client_id"})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "allowed"),
     [
         ("https://login.app.example/token", True),

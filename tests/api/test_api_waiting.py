@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from halflap.api.operations.waiting import WaitFacts, decide_wait
 from halflap.model import (
     Execution,
@@ -20,6 +18,7 @@ from halflap.model import (
     Throttled,
 )
 from halflap.store.protocol import Attempt
+from tests.cases import for_each
 
 SECOND: Micros = 1_000_000
 NOW: Micros = 1_000 * SECOND
@@ -176,7 +175,7 @@ CASES: list[tuple[dict[str, Any], WaitFacts, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "facts", "expected"), CASES)
+@for_each(("given", "facts", "expected"), CASES)
 def test_each_kind_of_waiting_is_told(
     given: dict[str, Any], facts: WaitFacts, expected: dict[str, Any]
 ) -> None:

@@ -18,6 +18,7 @@ from halflap.errors import (
     NotFound,
     UpstreamError,
 )
+from tests.cases import for_each
 
 ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
 
@@ -194,7 +195,7 @@ def test_a_reader_that_has_enough_is_no_error():
         assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("problem", "kind"),
     [
         ({"kind": "ConfigError", "detail": "wrong", "fields": {"a": "is b"}}, ConfigError),

@@ -24,6 +24,7 @@ from halflap.components import salesforce
 from halflap.components.salesforce.models import ObjectField
 from halflap.sdk.secret import put_together, take_apart
 from halflap.testing import Fake
+from tests.cases import for_each
 
 DATA = "/services/data/v63.0"
 ORG = "00D24000000xxxxEAA"
@@ -286,7 +287,7 @@ def test_a_field_says_which_input_it_is() -> None:
 # SOQL
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "literal"),
     [
         (None, "null"),
@@ -315,7 +316,7 @@ def test_a_template_takes_patterns_names_and_numbered_values() -> None:
     assert salesforce.soql("{1} {0} {{}}", "a", "b") == "'b' 'a' {}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "make",
     [
         lambda: salesforce.soql("{}", []),

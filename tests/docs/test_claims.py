@@ -36,6 +36,7 @@ from halflap.model import FlowKey
 from halflap.sdk import registry
 from halflap.sdk.lint import RULES as SOURCE_RULES
 from halflap.server.settings import PREFIX, Settings
+from tests.cases import for_each
 from tests.docs.test_docs import GENERATED, PAGES, ROOT, check, name_of
 
 WRITTEN = [
@@ -352,9 +353,7 @@ def standard_objects() -> list[str]:
     return re.findall(r'"([A-Z]\w+)"', "".join(each.read_text("utf-8") for each in sources))
 
 
-@pytest.mark.parametrize(
-    ("page", "phrase"), ABSENT, ids=[f"{page}: {phrase}" for page, phrase in ABSENT]
-)
+@for_each(("page", "phrase"), ABSENT, ids=[f"{page}: {phrase}" for page, phrase in ABSENT])
 def test_what_a_page_says_is_not_there_is_not(page: str, phrase: str) -> None:
     assert phrase in re.sub(r"\s+", " ", (ROOT / page).read_text("utf-8")), (
         f"{page} does not say so any more"

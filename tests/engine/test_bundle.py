@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from halflap.engine import bundle as room
 from halflap.engine.bundle import MOST_FILES, Bundle, modules, own_modules, pack, seal
 from halflap.errors import DefinitionError
+from tests.cases import for_each
 
 BOMB = "raise SystemExit('this ran')\n"
 
@@ -114,7 +115,7 @@ def test_a_bundle_with_one_byte_changed_is_refused(data: st.DataObject) -> None:
         Bundle.from_bytes(bytes(sent))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "path",
     [
         "../x.py",
@@ -147,7 +148,7 @@ def test_a_path_that_packing_would_not_give_is_refused(path: str) -> None:
         Bundle.from_bytes(wire(files=files, lock=(), hash=digest))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "files",
     [
         [("acme.py", b""), ("acme.py", b"")],
@@ -170,9 +171,7 @@ def test_files_that_cannot_lie_beside_each_other_are_refused(
         Bundle.from_bytes(wire(files=files, lock=(), hash=digest))
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x80", b"PK\x03\x04", wire(more=1), wire(files=1)]
-)
+@for_each("data", [b"", b"\xc1", b"\x80", b"PK\x03\x04", wire(more=1), wire(files=1)])
 def test_what_is_no_bundle_is_refused(data: bytes) -> None:
     with pytest.raises(DefinitionError, match="no bundle, or a damaged one"):
         Bundle.from_bytes(data)
@@ -227,9 +226,7 @@ def test_a_missing_folder_says_so(tmp_path: Path) -> None:
         pack(tmp_path / "nowhere", "a:x")
 
 
-@pytest.mark.parametrize(
-    "entry", ["", "acme", "acme:", ":it", "acme:it:x", "a b:it", "../a:it", "a;b:c"]
-)
+@for_each("entry", ["", "acme", "acme:", ":it", "acme:it:x", "a b:it", "../a:it", "a;b:c"])
 def test_an_entry_of_the_wrong_form_says_what_it_should_be(entry: str) -> None:
     with pytest.raises(DefinitionError, match="module:object"):
         seal(entry, {"acme.py": b""})

@@ -6,13 +6,14 @@ import pytest
 from halflap.engine.retry import TryAgain, again
 from halflap.errors import EgressRefused, RateLimited, RetryLater, Unauthorized, UpstreamError
 from halflap.sdk.action import NEVER, Retry
+from tests.cases import for_each
 
 CHANCE = random.Random(1)
 SECOND = 1_000_000
 STEADY = Retry(attempts=3, first=timedelta(seconds=1), jitter=0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "tries", "expected"),
     [
         (UpstreamError(status=503), 1, TryAgain("retry", SECOND)),

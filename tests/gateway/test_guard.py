@@ -14,6 +14,7 @@ import pytest
 from halflap.errors import HalflapError
 from halflap.gateway.guard import EdgeLimits
 from halflap.gateway.server import Server, run_loop
+from tests.cases import for_each
 
 H = b"Host: hooks.test\r\n"
 POST = b"POST /hooks/1 HTTP/1.1\r\n" + H
@@ -327,7 +328,7 @@ def test_a_request_that_may_mean_two_things_is_refused_however_it_is_split(name:
     run_loop(main())
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@for_each("name", ACCEPTED)
 def test_an_uncommon_but_valid_request_is_accepted_however_it_is_split(name: str) -> None:
     expected, raw = ACCEPTED[name]
 

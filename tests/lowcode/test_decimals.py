@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-import pytest
 from pydantic import Field
 
 from halflap import Model
 from halflap.lowcode.decimals import decimals_of
+from tests.cases import for_each
 
 
 class Line(Model):
@@ -32,7 +32,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "value", "found"),
     [
         (Order, JSON, READ),
@@ -52,6 +52,6 @@ def test_a_whole_number_is_a_decimal_where_one_is_declared(
     assert repr(read(value)) == repr(found)
 
 
-@pytest.mark.parametrize("kind", [int, Any, str | None, list[int], dict[str, int], Decimal | str])
+@for_each("kind", [int, Any, str | None, list[int], dict[str, int], Decimal | str])
 def test_nothing_is_read_of_a_type_that_has_none(kind: Any) -> None:
     assert decimals_of(kind) is None

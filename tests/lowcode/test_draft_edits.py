@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
 from halflap.lowcode.rewrite.edits import difference, offset_of, step_paths
 from halflap.lowcode.source import Path
+from tests.cases import for_each
 from tests.lowcode.convert.generated import drawn
 
 EDITS: TypeAdapter[list[Any]] = TypeAdapter(list[DraftEdit])
@@ -159,7 +160,7 @@ def test_steps_are_wrapped_with_their_comments() -> None:
     assert dict(change.moved)[(*STEPS, 2)] == (*STEPS, 1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("edit", "wrong"),
     [
         ({"op": "move", "path": [*STEPS, 0, "id"], "to": list(STEPS), "at": 0}, "no step"),

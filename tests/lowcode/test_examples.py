@@ -15,6 +15,7 @@ from halflap.lowcode.lint.examples import seen
 from halflap.lowcode.lint.scope import fields_of, forms_of, missing
 from halflap.sdk.lint import Finding
 from halflap.testing import document as documents
+from tests.cases import for_each
 from tests.lowcode.convert.twins import imported, opened, python_of
 from tests.lowcode.convert.twins import seen as outcome_of
 
@@ -215,7 +216,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@for_each("place", PLACES.values(), ids=PLACES)
 def test_one_or_many_in_json_is_found_and_mended(place: str) -> None:
     wrong = of(place.replace("«", "=event.lines.sku"))
     (found,) = lint_text(wrong, "f.yaml", Shapes())
@@ -227,7 +228,7 @@ def test_one_or_many_in_json_is_found_and_mended(place: str) -> None:
     assert "=$list(event.lines.sku)" in lines[found.fix.line - 1]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "right",
     [
         '"=event.lines.sku[]"', "=$list(event.lines.sku)", '"=event.lines[0].sku"',

@@ -18,6 +18,7 @@ from halflap.lowcode.lint.scope import Schema, ScopedName, carried, forms_of
 from halflap.lowcode.lint.words import words
 from halflap.sdk.fit import fit
 from halflap.sdk.schema import UNSET
+from tests.cases import for_each
 
 ORDER: Schema = {
     "$defs": {
@@ -65,7 +66,7 @@ def inferred(text: str) -> Schema | None:
     return Inference(NAMES).of(Expression.parse(text).tree)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "said"),
     [
         ("order.id", "a text"),
@@ -111,7 +112,7 @@ def test_what_an_expression_gives_is_said_in_words(text: str, said: str) -> None
     assert words(inferred(text)) == said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "said"),
     [
         ("order.id * 2", "what stands left of * is a text, not a number; use $number()"),

@@ -15,6 +15,7 @@ from halflap.lowcode import Components, build, read
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import RULES, Shapes, lint_text
 from halflap.sdk.lint import Finding
+from tests.cases import for_each
 from tests.lowcode.documents import EXAMPLES, described, own
 from tests.lowcode.wrong import cases
 
@@ -245,7 +246,7 @@ def marked(steps: str) -> tuple[str, int, int]:
     return steps.replace("«", ""), before.count("\n") + 1, at - before.rfind("\n")
 
 
-@pytest.mark.parametrize(("code", "wrong", "said", "right"), CASES.values(), ids=CASES)
+@for_each(("code", "wrong", "said", "right"), CASES.values(), ids=CASES)
 def test_a_mistake_is_found_at_its_place(code: str, wrong: str, said: str, right: str) -> None:
     steps, line, column = marked(wrong)
     found = [each for each in linted(steps) if each.code == code]
@@ -298,7 +299,7 @@ def test_routes_are_checked() -> None:
     assert "HF120" in {each.code for each in lint_text(text, "f.yaml", STATIC_SHAPES)}
 
 
-@pytest.mark.parametrize("right", [case[3] for case in CASES.values()], ids=CASES)
+@for_each("right", [case[3] for case in CASES.values()], ids=CASES)
 def test_what_is_right_is_left_alone(right: str) -> None:
     assert linted(right) == []
     assert linted(right, Shapes(own=STATIC)) == []
@@ -368,7 +369,7 @@ def test_a_signed_id_is_the_better_key() -> None:
         assert lint_text(text, "f.yaml", Shapes(Components(own))) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "config", ["", "  Options:", "  Options: {a: }", "  - x", "  Options: [limit]", "  Connect: {}"]
 )
 def test_a_config_that_is_not_finished_is_read_as_far_as_it_goes(config: str) -> None:
@@ -445,8 +446,8 @@ ALARMS = ("HF120", "HF121")
 """Warnings that no example gives, as they would fail at times."""
 
 
-@pytest.mark.parametrize("name", documents())
-@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "described"])
+@for_each("name", documents())
+@for_each("loaded", [True, False], ids=["loaded", "described"])
 def test_the_examples_have_no_errors_and_nothing_that_may_be_null(name: str, loaded: bool) -> None:
     shapes = Shapes(Components(own)) if loaded else Shapes(own=described())
     found = lint_text(documents()[name], name, shapes)
@@ -479,7 +480,7 @@ async def order(given: Order, note: Annotated[str, BeforeValidator(str)] = "") -
 SHOP = Shapes(Components(lambda name: shop if name == "shop" else own(name)))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "said"),
     [
         (
@@ -576,7 +577,7 @@ flows:
 """
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new", "said"),
     [
         ("", "", ""),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.lowcode import Components
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.sdk.lint import Finding
+from tests.cases import for_each
 from tests.lowcode.documents import EXAMPLES, own
 from tests.lowcode.test_lint import HEAD, documents
 
@@ -92,7 +92,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@for_each("name", HOSTILE)
 def test_a_hostile_document_ends_in_findings(name: str) -> None:
     assert linted(HOSTILE[name])
 

@@ -22,6 +22,7 @@ from halflap.lowcode.lint.conditions import holds
 from halflap.lowcode.source import Path, value_at
 from halflap.lowcode.template import is_expression
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.convert.generated import events, written
 from tests.lowcode.convert.test_equal import stubs
 from tests.lowcode.convert.twins import opened
@@ -93,7 +94,7 @@ def under(condition: str, then: str = USE, otherwise: str = "- log: x") -> str:
     return f"{O}- if: '={condition}'\n  then:\n{inside(then)}\n  else:\n{inside(otherwise)}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("steps", "said"),
     [
         (O + USE, "shop.order: the input number takes no null, and o may be null, which leaves nothing"),
@@ -135,7 +136,7 @@ def test_what_may_be_null_is_told(steps: str, said: str) -> None:
     assert all(said in each for each in found)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "condition",
     [
         "o != null", "null != o", "$not(o = null)", "$boolean(o)", "$exists(o.id)", 'o.kind = "a"',
@@ -164,7 +165,7 @@ def test_what_a_condition_does_not_ask_for_may_be_null_under_it(condition: str) 
     assert len(told(under(condition))) == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     "steps",
     [
         O + "- log: '=o = null ? \"none\" : o.id'",
@@ -210,7 +211,7 @@ def test_what_is_set_anew_is_not_what_was_asked_for() -> None:
     assert len(told(again)) == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     "condition",
     ["o", "o != null", "$not(o = null)", "o.a = 1", "o and o.a", "o.a in [1]", "$exists(o.a)", "o.a > 0",
      "$boolean(o)", "o = null or o.a = 1", "$not(o.a != 1)", "null = o"],
@@ -304,7 +305,7 @@ def test_a_step_of_which_it_is_told_fails_where_it_is_null(chance: Random) -> No
                     assert result.error is not None, (path, name, written(made))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "steps",
     [
         "- {action: shop.order, with: {number: '=$string(«execution.attempt)'}}",
@@ -327,7 +328,7 @@ def test_the_attempt_in_what_is_recorded_is_told(steps: str) -> None:
     assert [(each.line, each.column) for each in found if each.code == "HF121"] == [place]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "steps",
     [
         "- log: =execution.attempt",

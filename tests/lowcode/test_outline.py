@@ -15,6 +15,7 @@ from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.outline import Outline, OutlineNode, as_text, outline, outline_document, within
 from halflap.lowcode.rewrite.write import inline
 from halflap.lowcode.source import Path
+from tests.cases import for_each
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, HEAD
 
@@ -345,7 +346,7 @@ def test_what_a_flow_does_through_its_context_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "shown"),
     [
         ("await getattr(acme, event.do)(1)", "await getattr(acme, event.do)(1)"),

@@ -20,6 +20,7 @@ from halflap.lowcode.lint.reader import names_given
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.words import words
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.convert.generated import Documents, events, written
 from tests.lowcode.convert.test_equal import stubs
 from tests.lowcode.convert.twins import opened
@@ -84,7 +85,7 @@ def known(steps: str, name: str = "it") -> Schema | None:
     return names_at(source, document, SHAPES, ("flows", "main", "steps", last))[name].schema
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("steps", "said"),
     [
         ("- {id: it, call: pay}", "an object with paid or an object with paid, by"),
@@ -121,7 +122,7 @@ def test_what_a_step_gives_is_said_in_words(steps: str, said: str) -> None:
     assert words(known(steps)) == said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "said"),
     [
         ("return 1", "1"),

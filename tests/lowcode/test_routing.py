@@ -9,6 +9,7 @@ import pytest
 from halflap import Route
 from halflap.errors import DefinitionError
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.documents import built
 
 SHARED = """\
@@ -101,7 +102,7 @@ def test_a_shared_flow_is_as_in_python() -> None:
     assert flow.where == "tried.yaml:6"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "after", "said"),
     [
         ("flow: message,", "flow: mesage,", "tried.yaml:12:.*there is no flow 'mesage' here"),

@@ -10,6 +10,7 @@ import pytest
 from halflap import DefinitionError
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.convert.twins import imported, opened, python_of
 from tests.lowcode.documents import HEAD, described
 
@@ -137,7 +138,7 @@ async def test_a_variable_is_that_of_the_place_where_it_is_set_first(run: Run, n
             assert (result.state, result.result) == ("succeeded", answer), result.reason
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("steps", "place", "said"),
     [
         (

@@ -10,6 +10,7 @@ from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import read
 from halflap.sdk.duration import duration, written
+from tests.cases import for_each
 
 HEAD = "name: x\nflows:\n  a:\n    trigger: webhook.request\n    steps:\n"
 STEP = {
@@ -46,7 +47,7 @@ STEP = {
 }
 
 
-@pytest.mark.parametrize(("step", "where", "said"), STEP.values(), ids=STEP)
+@for_each(("step", "where", "said"), STEP.values(), ids=STEP)
 def test_a_wrong_step_is_said(step: str, where: str, said: str) -> None:
     with pytest.raises(NotADocument) as raised:
         document_of(read(HEAD + "      " + step, "f.yaml"))
@@ -111,7 +112,7 @@ def test_an_editor_with_the_schema_alone_names_the_key_that_is_wrong() -> None:
     assert "oneOf" not in repr(schema)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "seconds"),
     [("30s", 30), ("5 min", 300), ("2 h", 7200), ("3 days", 259200), ("1h 30m", 5400), (2.5, 2.5)],
 )
@@ -120,9 +121,7 @@ def test_durations_are_written_as_people_do(text: str | float, seconds: float) -
     assert duration(written(duration(text))) == duration(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "soon", "5 parsecs", "-3s", "3", True, None, "5000 weeks", -1]
-)
+@for_each("text", ["", "soon", "5 parsecs", "-3s", "3", True, None, "5000 weeks", -1])
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration(text)

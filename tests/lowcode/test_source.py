@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from halflap.lowcode.source import MOST_BYTES, Place, Unreadable, read
+from tests.cases import for_each
 
 
 def test_values_keep_every_digit_and_dates_stay_texts() -> None:
@@ -72,7 +73,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "where", "said"), WRONG.values(), ids=WRONG)
+@for_each(("text", "where", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said_at_its_place(text: str | bytes, where: str, said: str) -> None:
     with pytest.raises(Unreadable) as raised:
         read(text, "f")

@@ -11,6 +11,7 @@ import pytest
 from halflap import UpstreamError, salesforce
 from halflap.errors import DefinitionError
 from halflap.testing import Result, Run
+from tests.cases import for_each
 from tests.lowcode.documents import HEAD, acme, built, of_steps
 
 GONE = UpstreamError("it is gone", status=404)
@@ -370,7 +371,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("steps", "where", "said"), REFUSED.values(), ids=REFUSED)
+@for_each(("steps", "where", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_run_is_refused_at_its_place(steps: str, where: str, said: str) -> None:
     with pytest.raises(Exception, match=r"^tried\.yaml:") as raised:
         of_steps(steps)

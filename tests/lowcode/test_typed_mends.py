@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.cases import for_each
 from tests.lowcode.wrong import linted
 
 DOCUMENT = """\
@@ -30,7 +31,7 @@ flows:
 DATE = '"[Y0001]-[M01]-[D01]"'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "meant"),
     [
         ("len(event.lines)", "$count(event.lines)"),

@@ -6,11 +6,12 @@ import pytest
 
 from halflap_sandbox.salesforce.formula import WrongFormula, parse
 from halflap_sandbox.salesforce.model import Values
+from tests.cases import for_each
 
 OLD: Values = {"Amount": 1, "Name": "Oak"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "new", "amount", "name"),
     [
         ("ISNEW()", True, False, False),
@@ -33,7 +34,7 @@ def test_a_formula_holds_for_what_it_asks(text: str, new: bool, amount: bool, na
     assert formula(OLD, {**OLD, "Name": "Beech"}) is name
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",

@@ -17,6 +17,7 @@ from halflap_sandbox.salesforce.entities import new_org
 from halflap_sandbox.salesforce.model import Org, User, World
 from halflap_sandbox.salesforce.query import find
 from halflap_sandbox.salesforce.soql import period
+from tests.cases import for_each
 
 NOW = 1_769_853_600.0  # 2026-01-31T10:00:00Z, a Saturday
 
@@ -234,7 +235,7 @@ def test_a_text_put_in_by_format_soql_matches_its_record_alone(
         assert all(each.casefold() == name.casefold() for each in liked)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("word", "days", "first", "end"),
     [
         ("TODAY", 0, "2026-01-31", "2026-02-01"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from halflap.errors import DefinitionError, EgressRefused
 from halflap.sdk._address import PinnedResolver, Policy, Rules, not_public
+from tests.cases import for_each
 
 # Refused without asking any resolver.
 REFUSED = [
@@ -153,7 +154,7 @@ CALLED = [
 ]
 
 
-@pytest.mark.parametrize("url", REFUSED)
+@for_each("url", REFUSED)
 def test_what_is_not_public_or_not_plain_is_refused_before_any_lookup(url: str) -> None:
     with pytest.raises(EgressRefused) as refused:
         Rules(Policy()).destination(url)
@@ -162,7 +163,7 @@ def test_what_is_not_public_or_not_plain_is_refused_before_any_lookup(url: str) 
     assert not refused.value.retryable
 
 
-@pytest.mark.parametrize("url", CALLED)
+@for_each("url", CALLED)
 def test_public_destinations_are_let_through(url: str) -> None:
     assert Rules(Policy()).destination(url).scheme in ("http", "https")
 
@@ -181,7 +182,7 @@ def test_the_library_never_dials_a_host_as_an_address_that_was_not_judged_as_one
         assert not_public(ip_address(destination.raw_host)) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:9000/"),
@@ -198,7 +199,7 @@ def test_an_allowed_address_may_be_called(entry: str, url: str) -> None:
     assert Rules(Policy(allow=(entry,))).destination(url)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "url"),
     [
         ("127.0.0.1", "http://127.0.0.2/"),
@@ -217,7 +218,7 @@ def test_an_allowed_entry_allows_nothing_beside_it(entry: str, url: str) -> None
         Rules(Policy(allow=(entry,))).destination(url)
 
 
-@pytest.mark.parametrize("entry", ["http://localhost", "0x7f.1", "10.0.0.0/99", "*", "", "a b"])
+@for_each("entry", ["http://localhost", "0x7f.1", "10.0.0.0/99", "*", "", "a b"])
 def test_an_entry_that_cannot_be_read_is_refused_when_the_policy_is_made(entry: str) -> None:
     with pytest.raises(DefinitionError, match="allow"):
         Rules(Policy(allow=(entry,)))

@@ -20,6 +20,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr
 from halflap.sdk import codec
 from halflap.sdk.codec import MAX_DEPTH, MAX_DIGITS, NotJson, decode, encode
 from halflap.sdk.schema import UNSET
+from tests.cases import for_each
 
 
 def short(value: Any) -> str:
@@ -56,7 +57,7 @@ def test_any_bytes_are_json_or_refused(data: bytes | str) -> None:
         decode(data)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "value"),
     [
         ("9007199254740993", 9007199254740993),
@@ -81,7 +82,7 @@ def test_a_fraction_keeps_its_digits(text: str) -> None:
     assert encode(decode(text)) == text.encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("data", "where"),
     [
         (b"", "byte 0"),
@@ -116,7 +117,7 @@ def test_what_is_not_json_is_refused_with_its_place(data: bytes, where: str) -> 
 LONG = "9" * (MAX_DIGITS + 1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "at"),
     [
         (LONG, 0),
@@ -204,7 +205,7 @@ def test_types_of_python_become_the_text_that_stands_for_them() -> None:
     assert b'"total":1.10' in encode(value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "message"),
     [
         ({"a": [b"x"]}, r"\$\.a\[0\]: bytes"),

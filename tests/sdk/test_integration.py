@@ -6,6 +6,7 @@ import pytest
 
 from halflap import Config, Context, DefinitionError, Integration, Json, Route, webhook
 from halflap.testing import Run
+from tests.cases import for_each
 
 
 async def test_a_flow_is_called_as_its_function_or_as_is_said(run: Run) -> None:
@@ -32,7 +33,7 @@ async def test_a_flow_is_called_as_its_function_or_as_is_said(run: Run) -> None:
     assert result.result == [1, 2, "https://halflap.example/hooks/class"]
 
 
-@pytest.mark.parametrize("name", ["", "a-b", "a b", "größe", "1a", "x" * 121])
+@for_each("name", ["", "a-b", "a b", "größe", "1a", "x" * 121])
 def test_a_flow_has_a_name_that_a_document_could_give_it(name: str) -> None:
     with pytest.raises(DefinitionError, match="a flow's name is letters, digits and _"):
 

@@ -2,10 +2,9 @@ import re
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from halflap.engine.integration import known_actions, known_records
 from halflap.sdk.lint import CODES, RULES, Finding, lint
+from tests.cases import for_each
 
 HTTP = frozenset({"halflap.http.post"})
 HEAD = """\
@@ -51,7 +50,7 @@ async def create(name: str) -> None:
 '''
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("trigger", "code"),
     [
         ("webhook.request()", ["HF014"]),
@@ -77,7 +76,7 @@ def codes(body: str) -> list[str]:
     return [each.code for each in lint({"orders.py": source, "acme.py": ACME}, HTTP)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "code"),
     [
         ("datetime.now()", "HF001"),
@@ -135,7 +134,7 @@ def test_what_breaks_a_replay_is_found(body, code):
     assert codes(body) == [code]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         "ctx.now()\nctx.uuid()\nawait ctx.sleep(3)",
@@ -175,7 +174,7 @@ def component(rest: str, quality: str = "") -> list[str]:
     return [each.code for each in lint(files)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("trigger", "code"),
     [
         ("@component.trigger()", "HF009"),
@@ -215,7 +214,7 @@ def test_an_action_without_a_docstring_is_found():
     assert component("@component.action\nasync def find(id: str) -> None: ...\n") == ["HF011"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("line", "found"),
     [
         ("api_key = 'a1b2c3d4e5f6g7'", True),
@@ -395,7 +394,7 @@ def test_the_table_of_rules_is_complete():
     assert all(each.finds and each.why and each.instead for each in RULES)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "found"),
     [
         ('signature="standard", dedupe="header:x-id"', True),
@@ -435,7 +434,7 @@ async def _(shop: Shop, since: datetime):
 '''
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("dedupe", "given", "found"),
     [
         ('header("x-id")', "", "HF018"),

@@ -25,6 +25,7 @@ from halflap import (
     webhook,
 )
 from halflap.model import Order
+from tests.cases import for_each
 
 
 class Here(Connection):
@@ -64,7 +65,7 @@ def define(order: Any, trigger: Any = None, **more: Any) -> Any:
 SCOPE = "order:ins_1:things"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("declared", "order"),
     [
         (parallel(3), Order(SCOPE, "", 3, while_waiting="go_on")),

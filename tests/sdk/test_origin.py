@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import pytest
 from pydantic import BaseModel, SecretStr
 
 from halflap.sdk.connection import Connection
 from halflap.sdk.oauth import ClientCredentials
 from halflap.sdk.origin import changed_origins, origins
+from tests.cases import for_each
 
 
 class Computed(Connection):
@@ -41,7 +41,7 @@ class Token(Connection):
 TOKEN = {"token_url": "https://id.example/token", "client_id": "us", "client_secret": "s"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "before", "after", "changed"),
     [
         (Computed, {}, {"region": "us"}, ["base_url"]),

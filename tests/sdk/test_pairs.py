@@ -22,6 +22,7 @@ from halflap import (
     pointer,
 )
 from halflap.sdk.pairs import read_of, same, saved_as, without, written_by
+from tests.cases import for_each
 
 
 class Left(Connection):
@@ -195,7 +196,7 @@ def test_what_is_to_stay_is_taken_out_of_the_arguments() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other"),
     [
         (None, ""),
@@ -211,7 +212,7 @@ def test_values_are_the_same_however_an_app_writes_them(one: Any, other: Any) ->
     assert same(other, one)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other"),
     [
         (None, 0),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap.sdk.egress import Response
 from halflap.sdk.quota import Rest, asked_to_rest
+from tests.cases import for_each
 
 NOW = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
@@ -28,7 +28,7 @@ def seconds(count: float | None) -> Rest:
     return Rest(None if count is None else timedelta(seconds=count))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("response", "rest"),
     [
         (answer(200), None),

@@ -16,6 +16,7 @@ from pydantic import SecretStr, TypeAdapter
 from halflap.sdk.component import Component
 from halflap.sdk.record import adapter_of, decode_value, encode_inputs, encode_value
 from halflap.sdk.schema import UNSET, File, Model, Unset
+from tests.cases import for_each
 
 
 class Change(Model):
@@ -162,7 +163,7 @@ def test_a_number_that_would_not_come_back_is_refused_with_its_place(
     assert "return it as a text" in str(refused.value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         10**500 - 1,

@@ -23,6 +23,7 @@ from halflap.sdk.record import (
 )
 from halflap.sdk.redact import LEAST, LEAST_IN_DATA, Redactor, escaped
 from halflap.sdk.secret import secrets_of
+from tests.cases import for_each
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nx9/+Z==\n-----END PRIVATE KEY-----"
 SECRETS = ["sk_live_4242abcd", 'p"w\\ö/+&=%é x', "pässwörd", "ÿÿÿ???>>>", "123456", PEM]
@@ -49,8 +50,8 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("secret", SECRETS)
+@for_each("form", FORMS)
+@for_each("secret", SECRETS)
 def test_no_spelling_of_a_secret_is_left(secret: str, form: str) -> None:
     text = f"before {FORMS[form](secret)} behind"
     redactor = Redactor([secret])
@@ -191,8 +192,8 @@ def test_the_search_finds_what_one_for_each_spelling_finds(data: st.DataObject) 
         assert redactor.finds(raw) == naively_in(redactor, raw)
 
 
-@pytest.mark.parametrize("shift", range(16))
-@pytest.mark.parametrize("length", [6, 7, 14, 15, 16, 40, 1000])
+@for_each("shift", range(16))
+@for_each("length", [6, 7, 14, 15, 16, 40, 1000])
 def test_a_secret_is_found_at_every_place_of_every_piece(length: int, shift: int) -> None:
     secret = "".join(random.Random(length).choices("abcdefghijklm", k=length))
     redactor = Redactor([secret])

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from halflap import Component, Config, Context, DefinitionError, Integration, Request, schedule
 from halflap.sdk.reference import FieldReference, accepts
+from tests.cases import for_each
 
 
 class Hours(Config):
@@ -79,7 +80,7 @@ def test_a_default_that_the_trigger_refuses_is_refused_where_it_is_written() -> 
         schedule.cron("5 5 * * *", tz=Broken.zone)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "given", "fits"),
     [
         (int, int, True),

@@ -26,6 +26,7 @@ from halflap.sdk.request import (
     pointer,
     query,
 )
+from tests.cases import for_each
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=xyz"
@@ -85,7 +86,7 @@ def test_json_is_exact() -> None:
     assert latin.json() == {"a": "é"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",
@@ -129,7 +130,7 @@ LAUGHS = b'<!DOCTYPE l [<!ENTITY l0 "lol">' + b"".join(
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "why"),
     [
         (b"", "not XML"),
@@ -187,7 +188,7 @@ def test_a_multipart_form_has_fields_and_files_whose_names_are_data() -> None:
     assert file.data == b"\x00\xff\r\n--xy"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "content_type", "why"),
     [
         (b"{}", "application/json", "no form"),
@@ -270,7 +271,7 @@ PICKED = b"""{"data": {"id": 12345678901234567890123, "a/b": "s", "m~n": 1.10, "
     "null": null, "list": [{"id": "first"}], "none": "", "o": {}}, "0": "zero"}"""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "value"),
     [
         ("/data/id", "12345678901234567890123"),
@@ -363,7 +364,7 @@ def test_a_decompression_bomb_stops_at_the_cap() -> None:
     assert len(decompress(gzip.compress(bytes(1000), mtime=0), "gzip", 1000)) == 1000
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "encoding", "status"),
     [
         (bytes(11), "", 413),

@@ -37,6 +37,7 @@ from halflap.sdk.signature import (
     ZendeskSignature,
     new_secret,
 )
+from tests.cases import for_each
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECONDS = str(int(NOW.timestamp()))
@@ -331,7 +332,7 @@ def test_a_wrong_signature_header_is_rejected(layout: Signature) -> None:
 timed = [layout for layout in LAYOUTS.values() if "{timestamp}" in layout.template]
 
 
-@pytest.mark.parametrize("layout", timed, ids=lambda layout: layout.header)
+@for_each("layout", timed, ids=lambda layout: layout.header)
 def test_a_stale_or_future_request_is_rejected(layout: Signature) -> None:
     secret = new_secret()
     request = make(signed(layout, secret))
@@ -341,7 +342,7 @@ def test_a_stale_or_future_request_is_rejected(layout: Signature) -> None:
     assert "in the future" in rejected(layout, request, secret, now=NOW - timedelta(seconds=301))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "stamp",
     [
         "",
@@ -487,7 +488,7 @@ def test_every_layout_is_a_verifier_and_a_signature() -> None:
         assert isinstance(layout, Signature)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"header": ""},

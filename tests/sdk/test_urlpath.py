@@ -20,6 +20,7 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.urlpath import climbs, encode_segment, fill_path, join_path
 from halflap.testing import Fake, Run
+from tests.cases import for_each
 from tests.lowcode.documents import built
 
 BASE = "https://api.example/v1"
@@ -137,7 +138,7 @@ async def test_without_the_refusal_it_would_reach_what_is_outside() -> None:
         assert destination.targets == ["/_calls", "/_calls"]
 
 
-@pytest.mark.parametrize("path", STAYING)
+@for_each("path", STAYING)
 def test_an_ordinary_path_is_joined_to_the_base(path: str) -> None:
     url = URL(join_path(BASE, path))
     assert (url.host, url.path.startswith("/v1")) == ("api.example", True)

@@ -7,11 +7,12 @@ import pytest
 
 from halflap.errors import ConfigError
 from halflap.server.settings import PREFIX, Settings
+from tests.cases import for_each
 
 KEY = base64.b64encode(bytes(32)).decode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "text", "said"),
     [
         ("ROOM", "0", "HALFLAP_ROOM=0: it is a whole number from 1 to 100000"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.model import Failure, Outcome
 from halflap.store.rules.cause import cause_mark, describe_cause, mark_of, normalise_message
+from tests.cases import for_each
 
 ALIKE = [
     ("no account 1047", "no account 93"),
@@ -31,12 +31,12 @@ ALIKE = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), ALIKE)
+@for_each(("first", "second"), ALIKE)
 def test_messages_that_differ_in_a_value_are_one_cause(first: str, second: str) -> None:
     assert normalise_message(first) == normalise_message(second)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("first", "second"),
     [
         (Failure("KeyError", "'nothing'"), Failure("KeyError", "'total'")),

@@ -19,6 +19,7 @@ from halflap.store.postgres.listing import lanes_of_places
 from halflap.store.postgres.migrate import migrate as migrate_postgres
 from halflap.store.protocol import Filter
 from halflap.store.rules.listing import plan_lanes
+from tests.cases import for_each
 from tests.cluster import fresh_url
 
 OFFERED: dict[str, Any] = {
@@ -80,8 +81,8 @@ def test_each_filter_is_offered() -> None:
     assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
 
 
-@pytest.mark.parametrize("name", sorted(OFFERED))
-@pytest.mark.parametrize("after", [None, (40, "exe_1")])
+@for_each("name", sorted(OFFERED))
+@for_each("after", [None, (40, "exe_1")])
 def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after: Any) -> None:
     connection = sqlite3.connect(":memory:")
     migrate.migrate(connection, schema.MIGRATIONS)
@@ -97,9 +98,9 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
             assert not any("TEMP B-TREE" in each for each in plan), plan
 
 
-@pytest.mark.parametrize("name", sorted(PERIODS))
-@pytest.mark.parametrize("bound", ["since", "until"])
-@pytest.mark.parametrize("after", [None, (40, "exe_1")])
+@for_each("name", sorted(PERIODS))
+@for_each("bound", ["since", "until"])
+@for_each("after", [None, (40, "exe_1")])
 def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) -> None:
     connection = sqlite3.connect(":memory:")
     migrate.migrate(connection, schema.MIGRATIONS)

@@ -7,6 +7,7 @@ import pytest
 from halflap.errors import StoreError
 from halflap.store.migrate import Migration, migrate, statements
 from halflap.store.sqlite import SqliteDatabase
+from tests.cases import for_each
 
 FIRST = Migration(1, "events", "CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT);")
 SECOND = Migration(
@@ -140,7 +141,7 @@ def test_a_script_is_split_where_its_statements_end():
     connection.close()
 
 
-@pytest.mark.parametrize("empty", ["", "  \n", "-- nothing;", "/* ; */", ";;", "/* never ended"])
+@for_each("empty", ["", "  \n", "-- nothing;", "/* ; */", ";;", "/* never ended"])
 def test_a_script_of_comments_has_no_statements(empty: str):
     assert list(statements(empty)) == []
 

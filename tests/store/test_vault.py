@@ -7,6 +7,7 @@ import pytest
 
 from halflap.errors import StoreError
 from halflap.store.vault import Vault, key_id
+from tests.cases import for_each
 
 PLACE = ("cus_1", "con_1", "api_key")
 K1, K2 = bytes(range(32)), bytes(range(32, 64))
@@ -153,7 +154,7 @@ def test_a_key_file_without_a_directory_says_what_to_name(tmp_path: Path):
         Vault.from_file(tmp_path / "nowhere" / "keys")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "says"),
     [
         ("", "no master key"),

@@ -15,6 +15,7 @@ import pytest
 
 from halflap.errors import CodeFailed
 from halflap.lowcode.code import Code, CodeError, CodeRunner
+from tests.cases import for_each
 from tests.coding import PLACE, no_calls, unchecked
 
 SECRET = "hunter2-of-another-customer"
@@ -315,7 +316,7 @@ REFUSALS = {
 """The sandbox's answers: there is no such thing here. Never a limit, a lost worker or a result."""
 
 
-@pytest.mark.parametrize("escape", ESCAPES, ids=IDS)
+@for_each("escape", ESCAPES, ids=IDS)
 def test_and_lint_says_so_before_it_runs(escape: Escape) -> None:
     if escape.id in LATER:
         Code.parse(f"{escape.code}\nreturn got", (), (), PLACE)

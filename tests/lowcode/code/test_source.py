@@ -12,6 +12,7 @@ from halflap.errors import CodeFailed
 from halflap.lowcode.code import Code, CodeError, CodePlace, CodeRunner, components_of
 from halflap.lowcode.code.rules import BUILTINS, MODULES, NAMES_INSTEAD
 from halflap.lowcode.code.source import MOST_TEXT
+from tests.cases import for_each
 from tests.coding import PLACE, no_calls, unchecked
 
 
@@ -42,7 +43,7 @@ def test_what_the_code_uses_is_known() -> None:
     assert (code.uses[1].positional, code.uses[1].spread) == (1, True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "components"),
     [
         (
@@ -123,7 +124,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("text", WRONG)
+@for_each("text", WRONG)
 def test_it_says_what_to_write_instead(text: str) -> None:
     found = problems(text)
     assert any(each.startswith(WRONG[text]) for each in found), found

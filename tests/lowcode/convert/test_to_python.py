@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from halflap.testing import Run, document
+from tests.cases import for_each
 from tests.lowcode.convert.test_code import SANDBOXED
 from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
 from tests.lowcode.documents import EXAMPLES, HEAD, acme
@@ -203,7 +204,7 @@ def test_comments_notes_and_titles_stay_in_their_places() -> None:
     assert python.endswith(IN_PYTHON)
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "odd"])
+@for_each("name", [*DOCUMENTS, "odd"])
 def test_the_customer_is_asked_the_same(name: str) -> None:
     text = (DOCUMENTS | {"odd": ODD_CONFIG})[name]
     given, made = opened(text).integration, imported(python_of(text))

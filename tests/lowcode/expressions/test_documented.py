@@ -12,6 +12,7 @@ import pytest
 from halflap import ExpressionError
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.sdk.schema import UNSET
+from tests.cases import for_each
 
 PAGE = (Path(__file__).parents[3] / "docs" / "low-code" / "expressions.md").read_text("utf-8")
 EVENT = {
@@ -33,7 +34,7 @@ def test_times_are_added_to_and_compared_as_the_page_says() -> None:
     assert found == ["2026-03-31T12:00:00.000Z", "2026-03-31", False, "2026-03-10", 10]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "given"),
     [
         ("event.paid ?? 1", 1), ("event.nil ?? 1", None), ("event.nil ?: 1", 1), ("'' ?: 1", 1),

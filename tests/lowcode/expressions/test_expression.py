@@ -13,6 +13,7 @@ from halflap import expr
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.value import Native
 from halflap.sdk.schema import UNSET
+from tests.cases import for_each
 
 SCOPE: dict[str, Any] = {
     "event": {
@@ -35,7 +36,7 @@ def value(text: str, **more: Any) -> Any:
     return Expression.parse(text).evaluate(scope)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "expected"),
     [
         ("event.Id", "001"),
@@ -101,7 +102,7 @@ def test_a_secret_is_handed_on_whole() -> None:
     assert value("event.Id = '001' ? secrets.account") is secret
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "secrets.account & ''",
@@ -158,7 +159,7 @@ def test_time_and_chance_are_those_of_the_execution() -> None:
         Expression.parse("$random()").evaluate(Scope())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "line", "column", "message"),
     [
         ("event.Id +", 1, 11, "ends too early"),
@@ -180,7 +181,7 @@ def test_an_error_says_what_and_where(text: str, line: int, column: int, message
     assert raised.value.text == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "names"),
     [
         ("known = null", ["known"]),
@@ -239,7 +240,7 @@ def test_a_name_has_its_place() -> None:
 HALF = "\ud800"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "found"),
     [
         ('$fromMillis(253402300799000, "[x] [w]")', "12 5"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from halflap.lowcode.expressions import complete, fit
 from halflap.sdk.schema import UNSET
+from tests.cases import for_each
 
 
 class Line(BaseModel):
@@ -24,7 +24,7 @@ class Order(BaseModel):
     size: int = 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "value", "fitted"),
     [
         (list[str], "a", ["a"]),

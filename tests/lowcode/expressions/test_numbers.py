@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
 from halflap.sdk import codec
+from tests.cases import for_each
 
 prices = st.decimals(-(10**9), 10**9, places=2) | st.decimals(0, 10**6, places=4)
 seats = st.integers(0, 10**6)
@@ -86,7 +87,7 @@ def test_any_number_of_the_codec_can_be_worked_with() -> None:
         Expression.parse("great + 1").evaluate(scope)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "written"),
     [
         ('$formatNumber(9007199254740993, "0")', "9007199254740993"),

@@ -18,6 +18,7 @@ import pytest
 from halflap.lowcode.expressions import EvaluationBudget, Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.meter import DEFAULT
 from halflap.lowcode.expressions.value import UNDEFINED
+from tests.cases import for_each
 
 DIGITS = "JSON's numbers are exact here, not rounded to 15 digits"
 RANGE = "a range of ten million numbers is beyond any budget"
@@ -125,7 +126,7 @@ def test_the_official_suite(group: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("name", DEVIATIONS)
+@for_each("name", DEVIATIONS)
 def test_a_deviation_is_one(name: str) -> None:
     assert not agrees(CASES[name])
 
