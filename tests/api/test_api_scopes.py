@@ -63,6 +63,12 @@ NOBODYS = {"list_components", "list_offers", "end_authorization"}
 """Routes of customers that name nothing of anybody's: what is ended is named by a secret."""
 
 
+ON_ONE_STORE = pytest.mark.parametrize("either", ["file"], indirect=True)
+"""For tests of tokens, rights and offers, which are decided before any store is asked: what each store
+hides and shows, every route asks of both.
+"""
+
+
 @dataclass
 class Side:
     """A customer, what is its own, and a token that acts for it."""
@@ -261,6 +267,7 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     assert len(everything.json["executions"]) == 4
 
 
+@ON_ONE_STORE
 async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
     api, token, shop = two.world.api, two.mine.token, two.world.shop
     draft = {
@@ -288,6 +295,7 @@ async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
     assert (await two.world.ended(again.json["execution"]))["state"] == "succeeded"
 
 
+@ON_ONE_STORE
 async def test_a_config_names_no_connection_of_another_customer(two: Two) -> None:
     async def configure(connection: str) -> Any:
         draft = {
@@ -322,6 +330,7 @@ async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
     assert (await api("POST", "/api/instances", draft, token=token)).status == 201
 
 
+@ON_ONE_STORE
 async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) -> None:
     api, shop = two.world.api, two.world.shop
     await two.world.publish(two.world.cloud())
@@ -366,6 +375,7 @@ async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
         assert heard["customer"] == two.mine.names["customer"]
 
 
+@ON_ONE_STORE
 async def test_who_follows_is_sent_off_once_its_token_is_revoked(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +389,7 @@ async def test_who_follows_is_sent_off_once_its_token_is_revoked(
             assert await stream.chunks.get() == b""  # its last byte
 
 
+@ON_ONE_STORE
 async def test_a_token_that_looks_changes_nothing(two: Two) -> None:
     minted = await two.world.api("POST", "/api/tokens", {"customer": "Mine", "access": "read"})
     token = minted.json["token"]
@@ -390,6 +401,7 @@ async def test_a_token_that_looks_changes_nothing(two: Two) -> None:
             assert (refused.status, refused.kind) == (403, "Forbidden"), route.path
 
 
+@ON_ONE_STORE
 async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     api = two.world.api
     revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
@@ -418,6 +430,7 @@ async def test_of_a_token_only_its_hash_is_kept(two: Two) -> None:
     assert two.mine.token.removeprefix("halflap_") not in str(rows)
 
 
+@ON_ONE_STORE
 async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None:
     api = two.world.api
     made = await api("POST", "/api/customers", {"name": "Third", "external_id": "4711"})
@@ -442,6 +455,7 @@ async def minted(two: Two, access: str, customer: str = "Mine") -> str:
     return made.json["token"]
 
 
+@ON_ONE_STORE
 async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
     """Every route, by every kind of token, with one's own id and another's."""
     secret = {"get_endpoint_secrets", "rotate_endpoint_secret"}
@@ -463,6 +477,7 @@ async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> No
                     assert answer.status == 404, told
 
 
+@ON_ONE_STORE
 async def test_secrets_and_links_are_shown_to_whom_may_see_secrets(two: Two) -> None:
     path = f"/api/instances/{two.mine.names['instance']}/secrets"
     for access in ACCESSES:
@@ -471,6 +486,7 @@ async def test_secrets_and_links_are_shown_to_whom_may_see_secrets(two: Two) -> 
         assert (b"whsec_" in shown.body) == (access == "secrets")
 
 
+@ON_ONE_STORE
 async def test_a_link_that_approves_is_shown_to_whom_may_see_secrets(either: Any) -> None:
     flow = """
 @integration.flow(trigger=webhook.request())
@@ -531,6 +547,7 @@ async def keep_link(link: str) -> dict[str, str]:
 # What is offered --------------------------------------------------------------------------------
 
 
+@ON_ONE_STORE
 async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: Two) -> None:
     api, token = two.world.api, two.mine.token
     first = await two.world.publish()
@@ -581,6 +598,7 @@ async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: 
     assert (active.status, active.json["state"]) == (200, "active")
 
 
+@ON_ONE_STORE
 async def test_a_customer_replays_on_its_own_or_the_offered_version(two: Two) -> None:
     api, token = two.world.api, two.mine.token
     newer = await two.world.publish(two.world.bundle(label="newer"), overwrite="true")
@@ -598,6 +616,7 @@ async def test_a_customer_replays_on_its_own_or_the_offered_version(two: Two) ->
     assert replayed.status == 201, replayed.body
 
 
+@ON_ONE_STORE
 async def test_a_connection_is_of_a_type_that_is_offered(two: Two) -> None:
     await two.world.publish(two.world.cloud())
     draft = {"integration": "cloud-sync", "field": "cloud", "name": "n", "values": {}}

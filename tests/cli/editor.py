@@ -6,11 +6,12 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from tests.zygote import PYTHON
 
 DEADLINE = 20.0
 
@@ -24,7 +25,7 @@ class Editor:
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._aside: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "halflap", "lsp", "--stdio"],
+            [PYTHON, "-m", "halflap", "lsp", "--stdio"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -19,6 +19,7 @@ import yaml
 from halflap.server.settings import Settings
 from tests.cluster import fresh_url
 from tests.docs.test_docs import blocks
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "scaling.md"
@@ -63,7 +64,7 @@ async def starts_and_stops(folder: Path, command: list[str], within: float) -> s
     """Start a command of the page as it stands, but on loopback; what it said until SIGTERM ended it."""
     line = [each.replace("0.0.0.0", "127.0.0.1") for each in command]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap", *line[1:]),
+        *(PYTHON, "-m", "halflap", *line[1:]),
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "HALFLAP_PORT": "0", **exported(fresh_url())},
         stdout=asyncio.subprocess.PIPE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from halflap.errors import DefinitionError
 from halflap.testing import runner
 from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
 from tests.lowcode.documents import EXAMPLES
+from tests.zygote import PYTHON
 
 ROOT = EXAMPLES.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "low-code").glob("*.md"))]
@@ -185,7 +185,7 @@ async def test_a_flow_that_continues_without_an_end_fails_its_test(
 
 def run_pytest(folder: Path, *options: str) -> str:
     """Return the output of pytest in a folder."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
