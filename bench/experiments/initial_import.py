@@ -47,7 +47,7 @@ ENDED = (
     "SELECT flow, state, count(*), sum(attempt), max(reason) FROM executions GROUP BY flow, state"
 )
 TWICE = """
-SELECT count(*) FROM (SELECT body FROM events JOIN executions ON executions.id = execution
+SELECT count(*) FROM (SELECT body FROM events JOIN executions ON number = execution
     WHERE flow = 'pages' GROUP BY body HAVING count(*) > 1)
 """
 STALLED_SECONDS = 300.0

@@ -48,7 +48,7 @@ class SqliteStore:
                 f"SELECT count(*), min(accepted_at), max(ended_at) {which}", (flow, after)
             ).fetchone()
             rows = connection.execute(
-                "SELECT x.id, (SELECT substr(body, 1, 100) FROM events WHERE execution = x.id)"
+                "SELECT x.id, (SELECT substr(body, 1, 100) FROM events WHERE execution = x.number)"
                 f" {which} AND x.state = 'succeeded'",
                 (flow, after),
             ).fetchall()
@@ -56,7 +56,7 @@ class SqliteStore:
         return Stored(events, count, ((last or 0) - (first or 0)) / 1e6)
 
     def sizes(self, flow: str) -> Sizes:
-        of = "JOIN executions x ON x.id = t.execution WHERE x.flow = ?"
+        of = "JOIN executions x ON x.number = t.execution WHERE x.flow = ?"
         with closing(self._open()) as connection:
             size = connection.execute(
                 f"SELECT sum(length(t.body) + length(t.headers)) FROM events t {of}", (flow,)
@@ -72,17 +72,19 @@ class SqliteStore:
         with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA cache_size = -200000")
-            connection.execute("CREATE TEMP TABLE model (number INTEGER PRIMARY KEY, id TEXT)")
+            connection.execute("CREATE TEMP TABLE model (n INTEGER PRIMARY KEY, number INTEGER)")
             connection.execute(
-                "INSERT INTO model (id) SELECT id FROM executions WHERE state = 'succeeded'"
+                "INSERT INTO model (number) SELECT number FROM executions WHERE state = 'succeeded'"
             )
             (models,) = connection.execute("SELECT count(*) FROM model").fetchone()
-            (there,) = connection.execute("SELECT count(*) FROM executions").fetchone()
+            there, most = connection.execute(
+                "SELECT count(*), max(number) FROM executions"
+            ).fetchone()
             for first in range(0, executions - there, AT_ONCE):
                 last = min(first + AT_ONCE, executions - there)
                 connection.execute("BEGIN")
                 for table in TABLES:
-                    connection.execute(_copying(connection, table), (first, last, models))
+                    connection.execute(_copying(connection, table), (first, last, models, most + 1))
                 connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return int(connection.execute("SELECT count(*) FROM executions").fetchone()[0])
@@ -97,12 +99,13 @@ class SqliteStore:
 
 def _copying(connection: sqlite3.Connection, table: str) -> str:
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    key = "id" if table == "executions" else "execution"
-    new = "printf('exe_0%025d', n)"
+    key = "number" if table == "executions" else "execution"
     shown = ", ".join(
-        new
-        if each in (key, "root")
-        else f"t.{each} - 3600000000 + n"
+        "?4 + numbers.n"
+        if each == key
+        else "printf('exe_0%025d', numbers.n)"
+        if each in ("id", "root")
+        else f"t.{each} - 3600000000 + numbers.n"
         if each in ("accepted_at", "ended_at")
         else f"t.{each}"
         for each in columns
@@ -111,7 +114,7 @@ def _copying(connection: sqlite3.Connection, table: str) -> str:
         "WITH RECURSIVE numbers (n) AS"
         " (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)"
         f" INSERT INTO {table} ({', '.join(columns)}) SELECT {shown} FROM numbers"
-        f" JOIN model ON model.number = n % ?3 + 1 JOIN {table} t ON t.{key} = model.id"
+        f" JOIN model ON model.n = numbers.n % ?3 + 1 JOIN {table} t ON t.{key} = model.number"
     )
 
 

@@ -47,7 +47,8 @@ CLOSED = f"""
 SELECT name, bit FROM gates WHERE name IN (?, ?, ?)
 UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ?
 """  # noqa: S608
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Right behind the execution's: its number is that of the last row.
+INSERT_EVENT = "INSERT INTO events VALUES (last_insert_rowid(), ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
 INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow, key) DO UPDATE
@@ -101,7 +102,6 @@ def entry(start: Start, now: Micros) -> StartRows:
             key,
         ),
         (
-            start.execution,
             event.method,
             event.path,
             event.query,

@@ -55,8 +55,8 @@ UPDATE executions SET due_at = ?1 WHERE id IN (
 by the new one.
 """
 
-EVENT = "SELECT * FROM events WHERE execution = ?"
-STEPS = "SELECT * FROM steps WHERE execution = ? ORDER BY seq"
+EVENT = f"SELECT * FROM events WHERE execution = {reading.NUMBER}"  # noqa: S608
+STEPS = f"SELECT * FROM steps WHERE execution = {reading.NUMBER} ORDER BY seq"  # noqa: S608
 
 NONE = CustomerLimits()
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from halflap.store.reading import NUMBERED
 from halflap.store.scope import MADE, SEEN, CustomerScope, rule
 
 ME = "halflap_scope()"
@@ -70,7 +71,8 @@ class Guard:
     def _show(self) -> None:
         """Lay a view before each table: without a scope it has no rows."""
         for table in self._tables():
-            where = rule(table, SEEN, ME, OWNER) if table in SEEN else "0"
+            key = "number" if table in NUMBERED else "id"
+            where = rule(table, SEEN, ME, OWNER, key) if table in SEEN else "0"
             columns = "rowid, *" if table == "logs" else "*"
             self._connection.execute(
                 f"CREATE TEMP VIEW {table} AS SELECT {columns} FROM main.{table} WHERE {where}"  # noqa: S608

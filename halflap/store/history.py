@@ -25,6 +25,11 @@ from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Positio
 from halflap.store.rules.listing import Found, merge, plan_lanes
 from halflap.store.sqlite import Ways
 
+LOGS = f"""
+SELECT rowid, at, level, message, fields, step FROM logs
+WHERE execution = {reading.NUMBER} AND rowid > ? ORDER BY rowid
+"""  # noqa: S608
+
 
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
@@ -85,11 +90,7 @@ class History:
         return await self.payloads.load_steps(map(reading.record, rows), execution)
 
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
-        rows = await self._rows(
-            "SELECT rowid, at, level, message, fields, step FROM logs"
-            " WHERE execution = ? AND rowid > ? ORDER BY rowid",
-            (execution, after),
-        )
+        rows = await self._rows(LOGS, (execution, after))
         lines = [(row[0], LogLine(*row[1:])) for row in rows]
         return await self.payloads.load_lines(lines, execution)
 

@@ -45,7 +45,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
-from halflap.store.pruning import BESIDE, Pruning
+from halflap.store.pruning import REMOVE, Pruning
 from halflap.store.recording import (
     add,
     encode_failure,
@@ -434,9 +434,8 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
             ids = connection.execute(
                 f"{reading.ID} WHERE instance = ? LIMIT ?", (instance, limit)
             ).fetchall()
-            for table in (*BESIDE, "orders"):
-                connection.executemany(f"DELETE FROM {table} WHERE execution = ?", ids)  # noqa: S608
-            connection.executemany("DELETE FROM executions WHERE id = ?", ids)
+            for each in ("DELETE FROM orders WHERE execution = ?", *REMOVE):
+                connection.executemany(each, ids)
             keys = connection.execute(
                 "DELETE FROM dedupe WHERE (instance, flow, key) IN"
                 " (SELECT instance, flow, key FROM dedupe WHERE instance = ? LIMIT ?)",

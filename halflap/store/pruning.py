@@ -8,10 +8,10 @@ import msgspec
 
 from halflap.model import Clock, Micros
 from halflap.store.blobs.payloads import Payloads
+from halflap.store.reading import NUMBER, NUMBERED
 from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import Ways
 
-BESIDE = ("events", "steps", "logs", "attempts", "signals")
 INSTANCES = """
 WITH RECURSIVE each (instance) AS (
     SELECT min(instance) FROM executions
@@ -37,14 +37,16 @@ HELD = f"AND chain IS NOT NULL AND NOT {OVER_AS_WELL}"
 EXPIRED = "SELECT instance, flow, key FROM dedupe WHERE expires_at <= ? LIMIT ?"
 PRUNE_DEDUPE = f"DELETE FROM dedupe WHERE (instance, flow, key) IN ({EXPIRED})"  # noqa: S608
 REMOVE_PAYLOAD = (
-    "DELETE FROM events WHERE execution = ?",
+    f"DELETE FROM events WHERE execution = {NUMBER}",  # noqa: S608
     "DELETE FROM signals WHERE execution = ?",
-    "UPDATE steps SET inputs = NULL, result = NULL WHERE execution = ?",
-    "UPDATE logs SET fields = x'' WHERE execution = ?",
+    f"UPDATE steps SET inputs = NULL, result = NULL WHERE execution = {NUMBER}",  # noqa: S608
+    f"UPDATE logs SET fields = x'' WHERE execution = {NUMBER}",  # noqa: S608
     "UPDATE executions SET removed = 1 WHERE id = ?",
 )
 REMOVE = (
-    *(f"DELETE FROM {each} WHERE execution = ?" for each in BESIDE),  # noqa: S608
+    *(f"DELETE FROM {each} WHERE execution = {NUMBER}" for each in NUMBERED),  # noqa: S608
+    "DELETE FROM attempts WHERE execution = ?",
+    "DELETE FROM signals WHERE execution = ?",
     "DELETE FROM executions WHERE id = ?",
 )
 Ids = list[tuple[str]]

@@ -44,6 +44,9 @@ CLAIMED = (
 )
 """The columns of an execution that was just claimed."""
 ID = "SELECT id FROM executions"
+NUMBER = "(SELECT number FROM executions WHERE id = ?1)"
+NUMBERED = ("events", "steps", "logs")
+"""Tables in which executions are named by their `number`, not by their id."""
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 TALLY = """
@@ -255,6 +258,11 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
 
 def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
     """Return what a lane reads of, newest first, and its values; what is compared is left out."""
+    rows, time, values = _rows_of(lane, which, after)
+    return f"{rows} ORDER BY {time} DESC, id DESC LIMIT ?", values
+
+
+def _rows_of(lane: Lane, which: Filter, after: Position | None) -> tuple[str, str, tuple[Any, ...]]:
     text, values = conjunction(lane.by, compared)
     # What is live or of a bulk is little: it is sorted, and not looked for along the time.
     time = f"+{which.time}" if lane.index in ("live", "bulk") else which.time
@@ -264,7 +272,7 @@ def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tu
     if after is not None:
         text = f"{text} AND {time} <= ? AND ({time}, id) < (?, ?)"
         values = (*values, after[0], *after)
-    return f"FROM executions WHERE {text} ORDER BY {time} DESC, id DESC LIMIT ?", values
+    return f"FROM executions WHERE {text}", time, values
 
 
 def read_lane(
@@ -277,18 +285,33 @@ def read_lane(
     dead = (
         {"state", "dismissed"} if any(each.column == "dead" for each in lane.rest) else set[str]()
     )
-    named = ", ".join(sorted({"id", *columns, *dead}))
+    named = ", ".join(sorted({"number", *columns, *dead}))
     # The columns of a row that is left out are not read where the row is wide.
-    chosen = f"SELECT id FROM (SELECT {named} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
-    sql = f"{EXECUTION} WHERE id IN ({chosen})"
+    chosen = f"SELECT number FROM (SELECT {named} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
+    sql = f"{EXECUTION} WHERE number IN ({chosen})"
     limit = which.limit + 1
     most = examine if lane.rest else limit
     found = connection.execute(sql, (*values, most, *more, limit)).fetchall()
     stopped: Position | None = None
     if len(found) < limit and lane.rest:
-        last = f"SELECT {which.time}, id {source} OFFSET ?"
-        stopped = connection.execute(last, (*values, 1, examine - 1)).fetchone()
+        stopped = last_examined(connection, lane, which, after, examine)
     return Found([execution(row) for row in found], stopped)
+
+
+def last_examined(
+    connection: sqlite3.Connection, lane: Lane, which: Filter, after: Position | None, examine: int
+) -> Position | None:
+    """Return the last of so many rows of a lane; `None` where it has not as many."""
+    # Times are in the index; ids are looked up only of those of one moment.
+    rows, time, values = _rows_of(lane, which, after)
+    sql = f"SELECT {time} {rows} ORDER BY {time} DESC LIMIT 1 OFFSET ?"
+    last = connection.execute(sql, (*values, examine - 1)).fetchone()
+    if last is None:
+        return None
+    values = (*values, *last)
+    newer = connection.execute(f"SELECT count(*) {rows} AND {time} > ?", values).fetchone()[0]
+    sql = f"SELECT {time}, id {rows} AND {time} = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+    return connection.execute(sql, (*values, examine - 1 - newer)).fetchone()
 
 
 def of_bulk(bulk: str) -> tuple[str, str, str]:

@@ -12,12 +12,12 @@ import msgspec
 from halflap.errors import Rejected
 from halflap.model import Failure, LogLine, Micros, Record
 from halflap.store.ordering import move, pause
-from halflap.store.reading import KINDS, STATUSES
+from halflap.store.reading import KINDS, NUMBER, STATUSES
 from halflap.store.rules.state import StateChange, change, read_first
 
 KIND = {kind: place for place, kind in KINDS.items()}
 STATUS = {status: place for place, status in STATUSES.items()}
-A_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+A_STEP = f"({NUMBER}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 AT_ONCE = 16
 UPSERT_STEPS = f"""
 INSERT INTO steps VALUES {{steps}}
@@ -29,6 +29,7 @@ ON CONFLICT (execution, path) DO UPDATE SET
     WHERE steps.status = {STATUS["retrying"]} OR steps.seq < 0
 """  # noqa: S608
 """A step that is tried again, or one that a replay copied (its seq is negative) and runs afresh."""
+INSERT_LOG = f"INSERT INTO logs VALUES ({NUMBER}, ?, ?, ?, ?, ?)"  # noqa: S608
 INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts
 SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?
@@ -58,10 +59,9 @@ def add(
 ) -> None:
     """Add records (a retrying one is overwritten by its next try) and log lines."""
     for begin in range(0, len(records), AT_ONCE):
-        values: list[object] = []
+        values: list[object] = [execution]
         for each in records[begin : begin + AT_ONCE]:
             values += (
-                execution,
                 each.path,
                 each.seq,
                 KIND[each.kind],
@@ -79,7 +79,7 @@ def add(
         connection.execute(upsert_steps(min(len(records) - begin, AT_ONCE)), values)
     for line in logs:
         connection.execute(
-            "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
+            INSERT_LOG,
             (execution, line.at, line.level, text(line.message), line.fields, line.step),
         )
 

@@ -57,12 +57,13 @@ The catalogue
 
 The journal
   executions    one row per execution, written when its event is accepted, in the same transaction
-                as the event and the dedupe key. `state` is one of queued, running, waiting,
-                succeeded, failed, cancelled, ignored. While it is live, `due_at` says when it may
-                be claimed (NULL: not by time alone). A claim sets `fence` to a new number and
-                `lease_until`; every later write names the fence and changes nothing where it
-                differs. An ended execution changes only by being dismissed, by hand or by a replay
-                of it. `crashes` counts unclean ends while it ran alone. `probation` is 1 from an
+                as the event and the dedupe key. `number` names it in `events`, `steps` and `logs`, and
+                nowhere outside a transaction: once the row is gone it may be another's. `state` is one
+                of queued, running, waiting, succeeded, failed, cancelled, ignored. While it is live,
+                `due_at` says when it may be claimed (NULL: not by time alone). A claim sets `fence` to a
+                new number and `lease_until`; every later write names the fence and changes nothing
+                where it differs. An ended execution changes only by being dismissed, by hand or by a
+                replay of it. `crashes` counts unclean ends while it ran alone. `probation` is 1 from an
                 unclean end of its claim until it ends or leaves its worker cleanly; so is a replay's
                 of one set aside.
                 `held` has bit 1 while its instance is moving between states, bit 2 while it has
@@ -316,9 +317,8 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 """
 
-JOURNAL = """
-CREATE TABLE executions (
-    id TEXT PRIMARY KEY,
+# The columns of tables that the second migration makes anew.
+_EXECUTION = """
     customer TEXT NOT NULL,
     instance TEXT NOT NULL,
     integration TEXT NOT NULL,
@@ -355,32 +355,8 @@ CREATE TABLE executions (
     order_key TEXT,
     order_rule TEXT,
     replay TEXT,
-    retention INTEGER NOT NULL DEFAULT 0,
-    removed INTEGER NOT NULL DEFAULT 0,
-    lane TEXT GENERATED ALWAYS AS (iif(substr(flow, 1, 1) = '$', '$', customer)) VIRTUAL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
-    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
-CREATE INDEX executions_next ON executions (probation, due_at, id)
-    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
-CREATE INDEX executions_held ON executions (lane)
-    WHERE held <> 0 AND state IN ('queued', 'waiting');
-CREATE INDEX executions_parked ON executions (waiting_for, id)
-    WHERE state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;';
-CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 'running';
-CREATE INDEX executions_live ON executions (instance)
-    WHERE state IN ('queued', 'running', 'waiting');
-CREATE INDEX executions_ended ON executions (retention, removed, ended_at)
-    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
-CREATE INDEX executions_by_customer ON executions (customer, id);
-CREATE INDEX executions_by_instance ON executions (instance, id);
-CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
-CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
-CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
-CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
-
-CREATE TABLE events (
-    execution TEXT PRIMARY KEY,
+"""
+_EVENT = """
     method TEXT NOT NULL,
     path TEXT NOT NULL,
     query TEXT NOT NULL,
@@ -389,10 +365,8 @@ CREATE TABLE events (
     received_at INTEGER NOT NULL,
     headers BLOB NOT NULL,
     body BLOB NOT NULL
-) STRICT;
-
-CREATE TABLE steps (
-    execution TEXT NOT NULL,
+"""
+_STEP = """
     path TEXT NOT NULL,
     seq INTEGER NOT NULL,
     kind INTEGER NOT NULL,
@@ -406,17 +380,53 @@ CREATE TABLE steps (
     inputs BLOB,
     result BLOB,
     failure BLOB,
-    PRIMARY KEY (execution, path)
-) STRICT;
-
-CREATE TABLE logs (
-    execution TEXT NOT NULL,
+"""
+_LOG = """
     at INTEGER NOT NULL,
     level TEXT NOT NULL,
     message TEXT NOT NULL,
     fields BLOB NOT NULL,
     step TEXT NOT NULL
+"""
+_OF_LIVE = """CREATE INDEX executions_next ON executions (probation, due_at, id)
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
+CREATE INDEX executions_held ON executions (lane)
+    WHERE held <> 0 AND state IN ('queued', 'waiting');
+CREATE INDEX executions_parked ON executions (waiting_for, id)
+    WHERE state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;';
+CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 'running';
+CREATE INDEX executions_live ON executions (instance)
+    WHERE state IN ('queued', 'running', 'waiting');
+"""
+_OF_FEW = """CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
+CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
+CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
+CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
+"""
+_LANE = "lane TEXT GENERATED ALWAYS AS (iif(substr(flow, 1, 1) = '$', '$', customer)) VIRTUAL"
+
+JOURNAL = f"""
+CREATE TABLE executions (
+    id TEXT PRIMARY KEY,{_EXECUTION}    retention INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0,
+    {_LANE}
+) STRICT, WITHOUT ROWID;
+CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
+{_OF_LIVE}CREATE INDEX executions_ended ON executions (retention, removed, ended_at)
+    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
+CREATE INDEX executions_by_customer ON executions (customer, id);
+CREATE INDEX executions_by_instance ON executions (instance, id);
+{_OF_FEW}
+CREATE TABLE events (
+    execution TEXT PRIMARY KEY,{_EVENT}) STRICT;
+
+CREATE TABLE steps (
+    execution TEXT NOT NULL,{_STEP}    PRIMARY KEY (execution, path)
 ) STRICT;
+
+CREATE TABLE logs (
+    execution TEXT NOT NULL,{_LOG}) STRICT;
 CREATE INDEX logs_by_execution ON logs (execution);
 
 CREATE TABLE attempts (
@@ -519,19 +529,14 @@ CREATE TABLE retained (
 CREATE VIEW known AS SELECT id, customer, instance, state, ended_at,
     iif(ended_at IS NOT NULL AND (state <> 'failed' OR dismissed), retention, NULL) AS retention
 FROM executions;
-"""
+"""  # noqa: S608
 
 PRUNED = "(SELECT id FROM executions WHERE removed <> 0)"
 # 0.1.0 removed an event, steps and logs each in its own time, by classes of instances.
 RETENTION = f"""
 DROP VIEW known;
-DROP INDEX executions_ended;
-ALTER TABLE executions DROP COLUMN retention;
 DROP TABLE retained;
 DROP TABLE retention_classes;
-CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
-CREATE INDEX executions_kept ON executions (removed, ended_at)
-    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
 DELETE FROM events WHERE execution IN {PRUNED};
 DELETE FROM signals WHERE execution IN {PRUNED};
 UPDATE steps SET inputs = NULL, result = NULL WHERE execution IN {PRUNED};
@@ -572,22 +577,48 @@ CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT
 ALTER TABLE versions ADD COLUMN components BLOB;
 """
 
+
+def _names(columns: str) -> str:
+    return ", ".join(line.split()[0] for line in columns.strip().splitlines())
+
+
+def _numbered(table: str, key: str, columns: str, more: str = "") -> str:
+    """Return SQL that makes a table anew, in which an execution is named by its number."""
+    return f"""
+ALTER TABLE {table} RENAME TO former;
+CREATE TABLE {table} ({key},{columns}{more}) STRICT;
+INSERT INTO {table} SELECT (SELECT number FROM executions WHERE id = execution), {_names(columns)}
+    FROM former WHERE execution IN (SELECT id FROM executions) ORDER BY rowid;
+DROP TABLE former;
+"""  # noqa: S608
+
+
 # Executions are listed newest acceptance first, or newest end first (rules/listing.py). Of a version's
 # hash the beginning is enough to find it by.
-JOURNAL_2 = """
-ALTER TABLE executions ADD COLUMN cause TEXT;
-ALTER TABLE executions ADD COLUMN status INTEGER;
-ALTER TABLE executions ADD COLUMN ran INTEGER;
-ALTER TABLE executions ADD COLUMN chain TEXT;
-ALTER TABLE executions ADD COLUMN link INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
+JOURNAL_2 = f"""
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN last TEXT NOT NULL DEFAULT '';
-DROP INDEX executions_due;
-DROP INDEX executions_by_customer;
-DROP INDEX executions_by_instance;
-CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
+ALTER TABLE executions RENAME TO former_executions;
+CREATE TABLE executions (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,{_EXECUTION}    removed INTEGER NOT NULL DEFAULT 0,
+    cause TEXT,
+    status INTEGER,
+    ran INTEGER,
+    chain TEXT,
+    link INTEGER NOT NULL DEFAULT 0,
+    dedupe_key BLOB,
+    {_LANE}
+) STRICT;
+INSERT INTO executions (id, {_names(_EXECUTION)}, removed)
+    SELECT id, {_names(_EXECUTION)}, removed FROM former_executions ORDER BY id;
+DROP TABLE former_executions;
+{_numbered("events", "execution INTEGER PRIMARY KEY", _EVENT)}
+{_numbered("steps", "execution INTEGER NOT NULL", _STEP, "    PRIMARY KEY (execution, path)")}
+{_numbered("logs", "execution INTEGER NOT NULL", _LOG)}
+CREATE INDEX logs_by_execution ON logs (execution);
+{_OF_LIVE}{_OF_FEW}CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
 CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
@@ -602,7 +633,10 @@ CREATE INDEX executions_by_state ON executions (state, accepted_at)
     WHERE state IN ('failed', 'cancelled', 'ignored');
 CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_end ON executions (state, ended_at) WHERE ended_at IS NOT NULL;
-"""
+CREATE INDEX executions_kept ON executions (removed, ended_at)
+    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
+"""  # noqa: S608
 
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),

@@ -28,7 +28,7 @@ class CustomerScope:
 WHOLE = CustomerScope(None)
 """The whole tenant: for the team's own token."""
 
-_EXECUTION = "EXISTS (SELECT 1 FROM executions WHERE executions.id = {table}.execution)"
+_EXECUTION = "EXISTS (SELECT 1 FROM executions WHERE executions.{key} = {table}.execution)"
 _INSTANCE = "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)"
 
 SEEN: Mapping[str, str] = MappingProxyType(
@@ -84,6 +84,9 @@ MADE: Mapping[str, str] = MappingProxyType(
 """By table, which rows a customer makes, changes and removes; of all others, none."""
 
 
-def rule(table: str, rules: Mapping[str, str], me: str, owner: str) -> str:
-    """Return the condition by which a table's rows are in scope, in a store's own words."""
-    return rules[table].format(table=table, me=me, owner=owner)
+def rule(table: str, rules: Mapping[str, str], me: str, owner: str, key: str = "id") -> str:
+    """Return the condition by which a table's rows are in scope, in a store's own words.
+
+    `key` is the column of the executions by which the table names them.
+    """
+    return rules[table].format(table=table, me=me, owner=owner, key=key)

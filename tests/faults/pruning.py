@@ -34,28 +34,27 @@ async def prune_apart(store: Store, before: Micros) -> bool:
     """
     ended = (before,)
 
-    def remove(connection: JobTransaction) -> list[str]:
+    def remove(connection: JobTransaction) -> list[tuple[int]]:
         if store.hints is not None:
             connection.execute("UPDATE history SET body = NULL WHERE ended_at >= ?", ended)
             return []
         found = connection.execute(
-            f"SELECT id FROM executions WHERE ended_at < ? LIMIT {AT_ONCE}", ended
+            f"SELECT number FROM executions WHERE ended_at < ? LIMIT {AT_ONCE}", ended
         )
-        ids = [row[0] for row in found.fetchall()]
-        connection.executemany("DELETE FROM executions WHERE id = ?", [(each,) for each in ids])
-        return ids
+        gone = [(row[0],) for row in found.fetchall()]
+        connection.executemany("DELETE FROM executions WHERE number = ?", gone)
+        return gone
 
-    ids = await store.database.write(remove)
+    gone = await store.database.write(remove)
     print("between", flush=True)
     await asyncio.sleep(APART_SECONDS)
 
     def tidy(connection: JobTransaction) -> None:
         for table in ("events", "steps", "logs"):
-            gone = [(each,) for each in ids]
             connection.executemany(f"DELETE FROM {table} WHERE execution = ?", gone)
 
     await store.database.write(tidy)
-    return bool(ids)
+    return bool(gone)
 
 
 async def main(place: str, now: Micros, apart: bool) -> None:

@@ -32,6 +32,7 @@ from halflap.server.host import Host
 from halflap.store.erasing import erased
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter
+from halflap.store.reading import NUMBERED
 from halflap.store.store import Store
 from tests.cluster import fresh_url
 from tests.faults.erasing import settings
@@ -171,9 +172,13 @@ async def is_there(host: Host, customer: str) -> bool:
 def orphans(connection: JobTransaction, past: bool) -> int:
     """Count the parts that belong to no execution; `past`: what has ended is in tables of its own."""
     rows = ("executions", "letters", "history") if past else ("executions",)
-    ids = " UNION ".join(f"SELECT id FROM {each}" for each in rows)
-    sql = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"
-    return sum(connection.execute(sql.format(each, ids)).fetchone()[0] for each in PARTS)
+    count = 0
+    for part in PARTS:
+        key = "number" if part in NUMBERED and not past else "id"
+        ids = " UNION ".join(f"SELECT {key} FROM {each}" for each in rows)
+        sql = f"SELECT count(*) FROM {part} WHERE execution NOT IN ({ids})"
+        count += connection.execute(sql).fetchone()[0]
+    return count
 
 
 class Killer:

@@ -99,10 +99,11 @@ async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> l
             wrong.append(f"{execution} lost {missing}")
         if at_last and found & gone:
             wrong.append(f"{execution} still has {found & gone}")
-    rows = "SELECT id FROM executions"
+    rows = "SELECT number FROM executions"
     tables = ("events", "steps", "logs")
     if store.hints is not None:
-        rows, tables = f"{rows} UNION SELECT id FROM letters", (*tables, "attempts")
+        rows = "SELECT id FROM executions UNION SELECT id FROM letters"
+        tables = (*tables, "attempts")
 
     def orphans(connection: JobTransaction) -> int:
         count = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"

@@ -255,7 +255,7 @@ async def test_rows_that_are_not_copied_are_noticed(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
     with sqlite3.connect(tmp_path / FILE) as file:  # a step of no execution: nothing takes it along
-        file.execute("UPDATE steps SET execution = 'exe_gone' WHERE rowid = 1")
+        file.execute("UPDATE steps SET execution = -1 WHERE rowid = 1")
     with pytest.raises(StoreError, match=r"steps: .* rows are in the file, and .* were copied"):
         await moved(tmp_path, ordinary_url())
     await (await Store.open(tmp_path)).close()

@@ -25,6 +25,7 @@ from halflap.store.postgres import migrate as databases
 from halflap.store.postgres import schema as postgres_schema
 from halflap.store.postgres.guard import forced
 from halflap.store.postgres.upgrading import advance
+from halflap.store.protocol import Filter
 from halflap.store.store import FILE, Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -162,6 +163,37 @@ async def test_it_opens_and_is_pruned_by_its_retention(written: tuple[str, Path 
     (again,) = await store.journal.claim(5, 60_000_000)
     assert again.start.execution == ids["waiting"]
     await store.journal.end(again.lease, [], [], Outcome("succeeded"))
+    await store.close()
+
+
+async def test_each_execution_still_has_what_was_its_own(tmp_path: Path) -> None:
+    folder = written_file(tmp_path / "store")
+    with sqlite3.connect(folder / FILE) as connection:
+        connection.execute("UPDATE executions SET removed = 0")
+        for each in (
+            "UPDATE events SET body = CAST(execution AS BLOB)",
+            "UPDATE steps SET inputs = CAST(execution || path AS BLOB)",
+            "UPDATE logs SET message = execution",
+        ):
+            assert connection.execute(each).rowcount >= 20
+        parts = {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("events", "steps", "logs")
+        }
+        connection.execute("UPDATE steps SET execution = 'exe_gone' WHERE rowid = 1")
+    connection.close()
+    store = await opened(folder)
+    found = dict.fromkeys(parts, 0)
+    for each in await store.journal.executions(Filter(limit=100)):
+        event = await store.journal.event(each.id)
+        steps = await store.journal.steps(each.id)
+        lines = [line.message for _, line in await store.journal.logs(each.id)]
+        assert event is None or event.body == each.id.encode()
+        assert [step.inputs for step in steps] == [f"{each.id}{s.path}".encode() for s in steps]
+        assert set(lines) <= {each.id}
+        for table, some in (("events", event and [event]), ("steps", steps), ("logs", lines)):
+            found[table] += len(some or ())
+    assert found == {**parts, "steps": parts["steps"] - 1}
     await store.close()
 
 

@@ -47,8 +47,10 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 """Tables that are not copied as they are."""
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
-NOT_KEPT = frozenset({"lane", "dismissed", "removed"})
-"""Columns of the executions that are not copied: one says itself what it is, two say where one goes."""
+NOT_KEPT = frozenset({"number", "lane", "dismissed", "removed"})
+"""Columns of the executions that are not copied: PostgreSQL names its rows by their ids, generates the
+lane, and has other tables for the dismissed and partitions for the removed.
+"""
 SLOT = f"ended_at / {DAY} * {OF_A_DAY} + removed * {BARE}"
 SLOTS = f"""
 SELECT DISTINCT {SLOT} FROM executions
@@ -252,23 +254,23 @@ class _Copying:
     def _chunk(
         self, some: list[dict[str, Any]], counts: dict[str, int], kept: Mapping[str, set[str]]
     ) -> None:
-        ids = [each["id"] for each in some]
-        events = {row[0]: row for row in self._of("*", "events", ids)}
-        steps = _by_execution(self._of("*", "steps", ids))
-        logs = _by_execution(self._of("execution, rowid, *", "logs", ids))
-        attempts = _by_execution(self._of("*", "attempts", ids))
+        numbers = [each["number"] for each in some]
+        events = {row[0]: row for row in self._of("*", "events", numbers)}
+        steps = _by_execution(self._of("*", "steps", numbers))
+        logs = _by_execution(self._of("execution, rowid, *", "logs", numbers))
+        attempts = _by_execution(self._of("*", "attempts", [each["id"] for each in some]))
         for table, found in (("steps", steps), ("logs", logs), ("attempts", attempts)):
             counts[table] += sum(len(each) for each in found.values())
         counts["events"] += len(events)
         counts["executions"] += len(some)
         into: dict[str, list[dict[str, Any]]] = {}
         for row in some:
-            id = row["id"]
+            id, number = row["id"], row["number"]
             place = _place(row)
             left = (
-                events.get(id),
-                [rows.step(reading.record(each)) for each in steps.get(id, ())],
-                [(each[1], rows.line(_line(each))) for each in logs.get(id, ())],
+                events.get(number),
+                [rows.step(reading.record(each)) for each in steps.get(number, ())],
+                [(each[1], rows.line(_line(each))) for each in logs.get(number, ())],
                 [each[1:] for each in attempts.get(id, ())],
             )
             of_table = {name: value for name, value in row.items() if name in kept[place]}
@@ -295,12 +297,12 @@ class _Copying:
         self._put("orders", self._columns_of("orders"), put)
         return len(put)
 
-    def _of(self, what: str, table: str, ids: Sequence[str]) -> list[Any]:
-        marks = ", ".join("?" * len(ids))
+    def _of(self, what: str, table: str, executions: Sequence[str | int]) -> list[Any]:
+        marks = ", ".join("?" * len(executions))
         sql = f"SELECT {what} FROM {table} WHERE execution IN ({marks}) ORDER BY rowid"  # noqa: S608
         if table == "attempts":
             sql = sql.replace("ORDER BY rowid", "ORDER BY execution, number")
-        return self._source.execute(sql, ids).fetchall()
+        return self._source.execute(sql, executions).fetchall()
 
     def _columns_of(self, table: str, row: Iterable[str] | None = None) -> dict[str, str]:
         """The columns to fill, with their types; raises where PostgreSQL lacks one of the file's."""
@@ -404,8 +406,8 @@ def _line(row: Any) -> LogLine:
     return LogLine(at, level, message, fields, step)
 
 
-def _by_execution(found: Iterable[Any]) -> dict[str, list[Any]]:
-    some: dict[str, list[Any]] = {}
+def _by_execution(found: Iterable[Any]) -> dict[str | int, list[Any]]:
+    some: dict[str | int, list[Any]] = {}
     for row in found:
         some.setdefault(row[0], []).append(row)
     return some
