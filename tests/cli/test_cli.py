@@ -19,6 +19,7 @@ from halflap.errors import (
     UpstreamError,
 )
 from tests.cases import for_each
+from tests.zygote import PYTHON
 
 ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
 
@@ -104,7 +105,7 @@ def test_a_shell_completes_commands(words, found):
     }
     program = "from halflap.cli import main; main(prog_name='halflap')"
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [PYTHON, "-c", program],
         env=os.environ | environment,
         capture_output=True,
         text=True,

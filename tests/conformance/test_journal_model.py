@@ -407,7 +407,7 @@ class SimulatedJournalMachine(JournalMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=30, stateful_step_count=30)
+TestJournalMachine.settings = settings(stateful_step_count=30)
 TestPostgresJournalMachine = PostgresJournalMachine.TestCase
 TestPostgresJournalMachine.settings = settings(max_examples=10, stateful_step_count=25)
 TestSimulatedJournalMachine = SimulatedJournalMachine.TestCase

@@ -334,7 +334,7 @@ class SimulatedOrderMachine(OrderMachine):
 
 
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=40, stateful_step_count=40)
+TestOrderMachine.settings = settings(stateful_step_count=40)
 TestPostgresOrderMachine = PostgresOrderMachine.TestCase
 TestPostgresOrderMachine.settings = settings(max_examples=10, stateful_step_count=30)
 TestSimulatedOrderMachine = SimulatedOrderMachine.TestCase

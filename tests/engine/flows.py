@@ -52,6 +52,12 @@ FlowFunction = Callable[[Context[Any], Any], Awaitable[Any]]
 ON_BOTH_STORES = pytest.mark.parametrize("runner", ["memory", "postgresql"], indirect=True)
 """For tests of what a flow leaves to the store, of which the journals' conformance knows nothing."""
 
+AT_EACH_PLACE = pytest.mark.parametrize(
+    ("store", "every"),
+    [("memory", 1), ("postgresql", 4), pytest.param("postgresql", 1, marks=pytest.mark.soak)],
+)
+"""For tests of a crash at each place of a run: on PostgreSQL at every fourth, and at all in the soak."""
+
 alive: ContextVar[WatchedTurn | None] = ContextVar("alive", default=None)
 
 

@@ -17,7 +17,7 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.sdk.trigger import Ignore
 from halflap.store.protocol import Filter
-from tests.engine.flows import ON_BOTH_STORES, Runner, runner_on
+from tests.engine.flows import AT_EACH_PLACE, ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import waits
 from tests.replays import descendants, replay
 
@@ -279,9 +279,9 @@ async def crashed_at(
         return runner, outcome, sorted(history), found
 
 
-@pytest.mark.parametrize("store", ["memory", "postgresql"])
+@AT_EACH_PLACE
 async def test_a_crash_anywhere_starts_no_child_twice_and_loses_none(
-    store: str, tmp_path: Path
+    store: str, every: int, tmp_path: Path
 ) -> None:
     reference, expected, records, outcomes = await crashed_at(store, tmp_path / "reference", None)
     assert expected.result is not None
@@ -294,7 +294,7 @@ async def test_a_crash_anywhere_starts_no_child_twice_and_loses_none(
     points = len(reference.points)
     assert points >= 30
     assert {"before begin", "after begin"} <= set(reference.points)
-    for point in range(points):
+    for point in range(0, points, every):
         runner, outcome, history, found = await crashed_at(store, tmp_path / f"{point}", point)
         where = f"crash at {runner.points[point]!r} ({point})"
         assert outcome == expected, where

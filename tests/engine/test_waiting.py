@@ -15,7 +15,7 @@ from halflap.errors import StepFailed, TimedOut, UpstreamError
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from halflap.sdk.schema import Model
-from tests.engine.flows import DEADLINE, ON_BOTH_STORES, Runner, runner_on
+from tests.engine.flows import AT_EACH_PLACE, DEADLINE, ON_BOTH_STORES, Runner, runner_on
 
 SIGNALS = (("go", b"1"), ("d", b"2"), ("go", b"3"), ("c", b"4"))
 ANSWERED = b'["a!",[1,3,"b!"],[[4,"c!"],[2,"d!"]],"e!"]'
@@ -300,15 +300,15 @@ async def crashed_at(
         return runner, outcome, await runner.history(execution)
 
 
-@pytest.mark.parametrize("store", ["memory", "postgresql"])
+@AT_EACH_PLACE
 async def test_a_crash_anywhere_loses_no_signal_and_takes_none_twice(
-    store: str, tmp_path: Path
+    store: str, every: int, tmp_path: Path
 ) -> None:
     reference, expected, records = await crashed_at(store, tmp_path / "reference", None)
     assert expected.result == ANSWERED
     keys = {each.name: each.key for each in reference.app.calls}
     assert len(reference.points) >= 16
-    for point in range(len(reference.points)):
+    for point in range(0, len(reference.points), every):
         runner, outcome, history = await crashed_at(store, tmp_path / f"{point}", point)
         where = f"crash at {runner.points[point]!r} ({point})"
         assert outcome == expected, where

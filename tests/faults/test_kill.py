@@ -68,7 +68,7 @@ async def kill_loop(
 async def test_what_was_acknowledged_survives_kill_9_of_the_server(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    kills = 5 if store.url else 8
+    kills = 3 if store.url else 5
     await kill_loop(tmp_path / "store", store, sink, note, "kill -9", kills=kills)
 
 

@@ -32,7 +32,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
     """In processes of their own, whose hashes of strings differ."""
 
     def hashes(seed: str) -> str:
-        command = [sys.executable, "-m", "tests.simulation", "--seeds", "0..11", "--hashes"]
+        command = [sys.executable, "-m", "tests.simulation", "--seeds", "0..5", "--hashes"]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         ended = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -40,7 +40,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
         return ended.stdout.rpartition(" s\n")[0].rpartition(",")[0]
 
     first = hashes("1")
-    assert len(first.splitlines()) > 12
+    assert len(first.splitlines()) > 6
     assert first == hashes("2")
 
 
