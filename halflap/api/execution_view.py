@@ -136,8 +136,19 @@ class ExecutionPage(View):
     next: str | None
 
 
-class EventView(View):
-    """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
+class ValueExcerpt(View):
+    """The beginning of a recorded value."""
+
+    text: str
+    """Compact JSON with every digit, secrets as `•••`: 200 characters at most. Empty for a value that
+    is stored apart, as large ones are."""
+    size: int
+    """The number of bytes of the whole value, which the routes `/inputs` and `/result` return."""
+    cut: bool
+
+
+class EventHead(View):
+    """An event without its body. Credentials in its headers are `•••`."""
 
     method: str
     path: str
@@ -147,6 +158,12 @@ class EventView(View):
     received_at: Time
     headers: list[tuple[str, str]]
     size: int
+    """The number of bytes of its body."""
+
+
+class EventView(EventHead):
+    """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
+
     body: str
     encoding: Literal["utf-8", "base64"]
     note: str | None
@@ -160,8 +177,8 @@ class LastEvent(EventView):
     instance: str
 
 
-class StepView(View):
-    """A step, as the journal keeps it."""
+class StepHead(View):
+    """A step without its values."""
 
     path: str
     kind: str
@@ -173,8 +190,6 @@ class StepView(View):
     started_at: Time
     ended_at: Time
     duration_ms: float
-    inputs: Json
-    result: Json
     failure: FailureView | None
     due_at: Time | None
     """When a step that failed is tried again."""
@@ -187,6 +202,30 @@ class StepView(View):
     cut_attempt: int | None = None
     """The attempt that was cut, by a crash or a stop, maybe within this step, which was begun again
     since: what it sends may have been sent twice, with the same idempotency key."""
+
+
+class StepView(StepHead):
+    """A step, as the journal keeps it."""
+
+    inputs: Json
+    result: Json
+
+
+class StepExcerpt(StepHead):
+    """A step with the beginnings of its values."""
+
+    inputs: ValueExcerpt | None
+    result: ValueExcerpt | None
+
+
+class StepPage(View):
+    """Steps in the order of the journal; `next` is the `after` of the next page.
+
+    A page may have fewer than were asked for, while `next` says that there may be more.
+    """
+
+    steps: list[StepExcerpt]
+    next: int | None
 
 
 class AttemptView(View):
@@ -216,16 +255,13 @@ class ChildView(View):
     state: ExecutionState
 
 
-class ExecutionView(ExecutionSummary):
-    """An execution in full."""
+class ExecutionFrame(ExecutionSummary):
+    """An execution with all around it, without its event, steps and result."""
 
     revision: int
     root: str
-    event: EventView | None
-    steps: list[StepView]
     attempts: list[AttemptView]
     failure: FailureView | None
-    result: Json
     replays: list[str]
     """The executions that ran it again, newest first."""
     lineage: list[RelatedView]
@@ -250,6 +286,22 @@ class ExecutionView(ExecutionSummary):
     """The pauses that hold it."""
     payload_removed: bool
     """As its retention says: its event, its steps' inputs and results, its log fields."""
+
+
+class ExecutionOverview(ExecutionFrame):
+    """An execution without payloads; its steps come in pages, from `/steps`."""
+
+    event: EventHead | None
+    step_count: int
+    result: ValueExcerpt | None
+
+
+class ExecutionView(ExecutionFrame):
+    """An execution in full."""
+
+    event: EventView | None
+    steps: list[StepView]
+    result: Json
 
 
 class RelatedView(View):

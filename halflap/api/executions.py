@@ -7,21 +7,27 @@ from typing import Annotated, Literal, cast, get_args
 
 from fastapi import Body, Depends, Header, Query, Response
 
+from halflap.api import payload
 from halflap.api.asking import (
     LARGEST_NUMBER,
+    LARGEST_PAGE,
     OneExecution,
     Ops,
+    PageSize,
     Whose,
     exact,
     for_customers,
     json_of,
+    paged,
     router_of,
 )
 from halflap.api.execution_view import (
     Cancellation,
     CauseView,
     ChildView,
+    ExecutionFrame,
     ExecutionOutline,
+    ExecutionOverview,
     ExecutionPage,
     ExecutionSummary,
     ExecutionView,
@@ -29,30 +35,31 @@ from halflap.api.execution_view import (
     LogView,
     ReplayDraft,
     Replayed,
+    StepPage,
 )
 from halflap.api.operations import Operations
+from halflap.api.operations.executions import ExecutionDetail
 from halflap.api.operations.replay import LeftOut, ReplayRequest, SaidDone
 from halflap.api.part import streamed
-from halflap.api.payload import shown
 from halflap.api.recorded import (
     cause_views,
     edit_of,
+    event_head,
     log_view,
     moment,
     order_view,
     related_view,
     seen_view,
+    step_excerpt,
     step_view,
     summaries,
     waiting_since,
 )
 from halflap.api.view import Json, pause_view
 from halflap.errors import ConfigError, NotFound
-from halflap.model import SYSTEM, ExecutionState
+from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
-from halflap.store.replays import CUT
-from halflap.store.rules.replaying import caught_steps, resumed_steps
 
 STATES = get_args(ExecutionState)
 
@@ -158,26 +165,39 @@ async def version_of(
 async def get_execution(found: OneExecution, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
     detail = await operations.executions.detail(found)
-    [summary] = await summaries(operations, [found])
-    caught = {each.path for each in caught_steps(detail.steps, found.failure)}
-    cuts = [(each.number, each.ended_at) for each in detail.attempts if each.how in CUT]
-    resumed = resumed_steps(detail.steps, cuts)
     view = ExecutionView.of(
+        await frame_of(found, detail, operations),
+        event=None if detail.event is None else seen_view(detail.event),
+        steps=[step_view(each, detail.notes) for each in detail.steps],
+        result=payload.shown(found.result),
+    )
+    return exact(view)
+
+
+@router.get("/executions/{execution}/overview", response_model=ExecutionOverview)
+@for_customers
+async def get_execution_overview(found: OneExecution, operations: Ops) -> Response:
+    """An execution without its steps and its event's body: a short answer, however much it did."""
+    detail = await operations.executions.detail(found, values=False)
+    view = ExecutionOverview.of(
+        await frame_of(found, detail, operations),
+        event=None if detail.event is None else event_head(detail.event),
+        step_count=len(detail.steps),
+        result=payload.excerpt(found.result),
+    )
+    return exact(view)
+
+
+async def frame_of(
+    found: Execution, detail: ExecutionDetail, operations: Operations
+) -> ExecutionFrame:
+    """An execution as it is shown, without its event, steps and result."""
+    [summary] = await summaries(operations, [found])
+    return ExecutionFrame.of(
         summary,
         detail,
         found,
         found.flow,
-        event=None if detail.event is None else seen_view(detail.event),
-        steps=[
-            step_view(
-                each,
-                found.replay_of,
-                found.replay,
-                caught=each.path in caught,
-                cut_attempt=resumed.get(each.path),
-            )
-            for each in detail.steps
-        ],
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
         children=[ChildView.of(each.flow, each) for each in detail.children],
@@ -185,9 +205,31 @@ async def get_execution(found: OneExecution, operations: Ops) -> Response:
         order=order_view(found.order),
         waiting=detail.wait,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
-        result=shown(found.result),
     )
-    return exact(view)
+
+
+@router.get("/executions/{execution}/steps", response_model=StepPage)
+@for_customers
+async def list_steps(
+    found: OneExecution,
+    operations: Ops,
+    after: Annotated[
+        int | None,
+        Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, description="The `next` of the page before."),
+    ] = None,
+    limit: PageSize = 200,
+    values: Annotated[
+        Literal["none", "short"],
+        Query(description="`short`: the beginnings of inputs and results, as text."),
+    ] = "short",
+) -> Response:
+    """Steps of an execution, a page at a time, in the order of the journal.
+
+    Each value whole: `/inputs` and `/result`.
+    """
+    steps, next, notes = await operations.executions.steps(found, after, limit)
+    some = [step_excerpt(each, notes, values=values == "short") for each in steps]
+    return exact(StepPage(steps=some, next=next))
 
 
 @router.get("/executions/{execution}/outline", response_model=ExecutionOutline)
@@ -247,11 +289,16 @@ async def get_inputs(
 @router.get("/executions/{execution}/logs", response_model=list[LogView])
 @for_customers
 async def get_logs(
-    found: OneExecution, operations: Ops, after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0
+    found: OneExecution,
+    operations: Ops,
+    after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+    limit: PageSize = LARGEST_PAGE,
 ) -> Response:
     """Return the log lines of the author's code; `after` is the id of the last line seen."""
-    lines = await operations.executions.logs(found, after)
-    return exact([log_view(id, line) for id, line in lines])
+    lines = await operations.executions.logs(found, after, limit)
+    answer = exact([log_view(id, line) for id, line in lines])
+    paged(answer, str(lines[-1][0]) if len(lines) == limit else None)
+    return answer
 
 
 @router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from halflap.model import SEALED
 from halflap.sdk import codec
 from halflap.sdk.redact import HIDDEN
+from halflap.store.blobs.blob import is_reference, referred
 
 LARGEST = 256 * 1024
 """The most bytes of a body, of inputs or of a result that are shown."""
@@ -26,7 +27,7 @@ def shown(data: bytes | None, most: int = LARGEST) -> Any:
     if not data:
         return None
     if len(data) > most and data[:1] in _BEGINS_JSON:  # it is not decoded whole on the loop
-        seen = _SEALED.sub(json.dumps(HIDDEN, ensure_ascii=False).encode(), data[: 2 * most])
+        seen = _hide(data[: 2 * most])
         beginning = seen[:most].decode(errors="ignore")
         return {"$cut": {"size": len(data), "beginning": beginning, "note": note(len(data), most)}}
     try:
@@ -35,9 +36,32 @@ def shown(data: bytes | None, most: int = LARGEST) -> Any:
         return {"$bytes": {"size": len(data)}}
 
 
+def excerpt(data: bytes | None) -> dict[str, Any] | None:
+    """Return the beginning of a recorded value as compact JSON, with its size and whether it is cut.
+
+    It is not decoded, however large: recorded values are compact, and keep every digit.
+    """
+    if not data:
+        return None
+    if is_reference(data):
+        return {"text": "", "size": referred(data).size, "cut": True}
+    if data[:1] not in _BEGINS_JSON:
+        data = codec.encode(shown(data))
+    seen = _hide(data[:_EXAMINED]).decode(errors="ignore")
+    cut = len(seen) > EXCERPT or len(data) > _EXAMINED
+    return {"text": seen[:EXCERPT], "size": len(data), "cut": cut}
+
+
+EXCERPT = 200
+"""The most characters of an excerpt."""
+_EXAMINED = 16 * 1024
 _BEGINS_JSON = tuple(bytes([each]) for each in b'{["-0123456789tfn')
 _SEALED = re.compile(rb'\{"\$secret":"[^"\\]*(?:"\}|\Z)')
 """A sealed secret as the codec writes it, or the beginning of one."""
+
+
+def _hide(data: bytes) -> bytes:
+    return _SEALED.sub(json.dumps(HIDDEN, ensure_ascii=False).encode(), data)
 
 
 def hidden(value: Any, *, sealed: bool = False) -> Any:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from halflap.api import payload
 from halflap.api.execution_view import (
     CauseInstance,
     CauseView,
     EventDraft,
+    EventHead,
     EventView,
     ExecutionSummary,
     LogView,
     OrderView,
     RelatedView,
+    StepExcerpt,
     StepView,
 )
 from halflap.api.operations import Operations
+from halflap.api.operations.executions import NO_NOTES, StepNotes
 from halflap.api.operations.order import rule
 from halflap.api.operations.replay import EventEdit
 from halflap.api.view import Json, VersionName, rfc3339
@@ -32,9 +36,9 @@ from halflap.model import (
     Micros,
     Order,
     Record,
-    Replay,
     to_micros,
 )
+from halflap.sdk import codec
 from halflap.store.blobs.viewing import EventExcerpt
 from halflap.store.rules.cause import cause_text
 
@@ -151,6 +155,11 @@ def times_of(execution: Execution) -> tuple[float | None, float | None]:
     return ran / 1_000, waited
 
 
+def event_head(seen: EventExcerpt) -> EventHead:
+    """An event as it is shown without its body."""
+    return EventHead.of(seen.event, headers=payload.headers(seen.event.headers), size=seen.size)
+
+
 def event_view(event: Event, size: int | None = None, lost: str | None = None) -> EventView:
     """An event as it is shown; `size` is that of its body where not all of it is here."""
     size = len(event.body) if size is None else size
@@ -170,26 +179,39 @@ def seen_view(seen: EventExcerpt) -> EventView:
     return event_view(seen.event, seen.size, seen.lost)
 
 
-def step_view(
-    step: Record,
-    replay_of: str | None = None,
-    replay: Replay | None = None,
-    *,
-    caught: bool = False,
-    cut_attempt: int | None = None,
-) -> StepView:
-    """A step as it is shown, of an execution that may be a replay."""
+def step_view(step: Record, notes: StepNotes = NO_NOTES) -> StepView:
+    """A step as it is shown."""
     return StepView.of(
         step,
-        duration_ms=(step.ended_at - step.started_at) / 1_000,
         inputs=payload.shown(step.inputs),
         result=step_result(step),
-        due_at=due_at(step),
-        copied_from=replay_of if step.seq < 0 else None,
-        caught=caught,
-        cut_attempt=cut_attempt,
-        said_by=replay.done.get(step.path) if replay and step.status == "succeeded" else None,
+        **_beside(step, notes),
     )
+
+
+def step_excerpt(step: Record, notes: StepNotes, *, values: bool) -> StepExcerpt:
+    """A step with the beginnings of its values, or without `values`."""
+    as_stored = step.status != "retrying" and step.kind != "sleep" and step.result != MISSING
+    result = step.result if as_stored else codec.encode(step_result(step))
+    return StepExcerpt.of(
+        step,
+        inputs=payload.excerpt(step.inputs) if values else None,
+        result=payload.excerpt(result) if values and result != b"null" else None,
+        **_beside(step, notes),
+    )
+
+
+def _beside(step: Record, notes: StepNotes) -> dict[str, Any]:
+    """Return what is shown of a step beside its record."""
+    replay = notes.replay
+    return {
+        "duration_ms": (step.ended_at - step.started_at) / 1_000,
+        "due_at": due_at(step),
+        "copied_from": notes.replay_of if step.seq < 0 else None,
+        "caught": step.path in notes.caught,
+        "cut_attempt": notes.resumed.get(step.path),
+        "said_by": replay.done.get(step.path) if replay and step.status == "succeeded" else None,
+    }
 
 
 def due_at(step: Record) -> Micros | None:

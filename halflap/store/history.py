@@ -27,7 +27,7 @@ from halflap.store.sqlite import Ways
 
 LOGS = f"""
 SELECT rowid, at, level, message, fields, step FROM logs
-WHERE execution = {reading.NUMBER} AND rowid > ? ORDER BY rowid
+WHERE execution = {reading.NUMBER} AND rowid > ? ORDER BY rowid LIMIT ?
 """  # noqa: S608
 
 
@@ -85,12 +85,24 @@ class History:
         rows = await self._rows(EVENT, (execution,))
         return await self.payloads.load_event(reading.event(rows[0]), execution) if rows else None
 
-    async def steps(self, execution: str) -> list[Record]:
-        rows = await self._rows(STEPS, (execution,))
+    async def steps(
+        self, execution: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[Record]:
+        if limit is None:
+            rows = await self._rows(STEPS, (execution,))
+        else:
+            first = -reading.LARGEST if after is None else after
+            rows = await self._rows(reading.STEP_PAGE, (execution, first, limit))
         return await self.payloads.load_steps(map(reading.record, rows), execution)
 
-    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
-        rows = await self._rows(LOGS, (execution, after))
+    async def step_heads(self, execution: str) -> list[Record]:
+        rows = await self._rows(reading.STEP_HEADS, (execution,))
+        return [reading.record(row) for row in rows]
+
+    async def logs(
+        self, execution: str, after: int = 0, limit: int | None = None
+    ) -> list[tuple[int, LogLine]]:
+        rows = await self._rows(LOGS, (execution, after, -1 if limit is None else limit))
         lines = [(row[0], LogLine(*row[1:])) for row in rows]
         return await self.payloads.load_lines(lines, execution)
 

@@ -552,9 +552,21 @@ class Journal(Protocol):
 
     async def event(self, execution: str) -> Event | None: ...
 
-    async def steps(self, execution: str) -> list[Record]: ...
+    async def steps(
+        self, execution: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[Record]:
+        """Return the steps by their `seq`: all, or up to `limit` of those behind one."""
+        ...
 
-    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]: ...
+    async def step_heads(self, execution: str) -> list[Record]:
+        """Return all steps without inputs; of results, those of steps that are not done."""
+        ...
+
+    async def logs(
+        self, execution: str, after: int = 0, limit: int | None = None
+    ) -> list[tuple[int, LogLine]]:
+        """Return log lines with their numbers: all, or up to `limit` of those behind one."""
+        ...
 
     async def attempts(self, execution: str) -> list[Attempt]: ...
 

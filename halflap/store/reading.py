@@ -49,6 +49,12 @@ NUMBERED = ("events", "steps", "logs")
 """Tables in which executions are named by their `number`, not by their id."""
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
+STEP_PAGE = f"""
+SELECT * FROM steps WHERE execution = {NUMBER} AND path IN (
+    SELECT path FROM steps WHERE execution = {NUMBER} AND seq > ?2 ORDER BY seq LIMIT ?3)
+ORDER BY seq
+"""  # noqa: S608
+"""The values of a page are read, and of what comes before it none."""
 TALLY = """
 SELECT customer, instance, integration, flow, version, state, ifnull(cause, ''), min(reason), count(*)
 FROM executions
@@ -84,6 +90,13 @@ LIVE = ("queued", "running", "waiting")
 STATUSES: dict[int, StepStatus] = dict(enumerate(get_args(StepStatus)))
 KINDS: dict[int, StepKind] = dict(enumerate(get_args(StepKind)))
 """Both are kept by their place: one is added at the end, and none is moved."""
+STEP_HEADS = f"""
+SELECT execution, path, seq, kind, name, title, status, pure, tries, started_at, ended_at, NULL,
+    iif(status = {get_args(StepStatus).index("retrying")}, result, NULL),
+    iif(status = {get_args(StepStatus).index("succeeded")}, NULL, failure)
+FROM steps WHERE execution = {NUMBER} ORDER BY seq
+"""  # noqa: S608
+LARGEST = 2**63 - 1
 
 _replay = msgspec.json.Decoder(Replay)
 

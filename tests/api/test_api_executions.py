@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from halflap import fifo, latest_wins
-from halflap.model import Order, Start, new_id
+from halflap.model import Event, FlowKey, LogLine, Order, Outcome, Record, Start, new_id
 
 LARGE = 300 * 1024
 
@@ -44,6 +44,91 @@ async def test_an_execution_is_shown_with_every_digit_and_no_secret(
     assert logs.json[0]["message"] == "creating"
     after = await world.api("GET", f"/api/executions/{id}/logs", after=logs.json[0]["id"])
     assert after.json == []
+
+
+async def test_steps_come_in_pages_with_the_beginnings_of_their_values(
+    world: Any, instance: Any
+) -> None:
+    body = b'{"id": "%s", "amount": 12345678901234567890.10}' % (b"o" * 300)
+    id = await world.send(instance, body)
+    whole = await world.ended(id)
+
+    pages = [await world.api("GET", f"/api/executions/{id}/steps", limit=2)]
+    while (next := pages[-1].json["next"]) is not None:
+        query = {"limit": 2, "after": next}
+        pages.append(await world.api("GET", f"/api/executions/{id}/steps", **query))
+
+    found = [each for page in pages for each in page.json["steps"]]
+    assert [each["path"] for each in found] == [each["path"] for each in whole["steps"]]
+    same = whole["steps"][0].keys() - {"inputs", "result"}
+    assert [{n: e[n] for n in same} for e in found] == [
+        {n: e[n] for n in same} for e in whole["steps"]
+    ]
+    steps = {each["name"]: each for each in found}
+    assert steps["shop.issue_key"]["result"] == {"text": '"•••"', "size": 171, "cut": False}
+    inputs = steps["shop.create_order"]["inputs"]
+    assert (len(inputs["text"]), inputs["cut"], inputs["size"] > 300) == (200, True, True)
+    assert steps["shop.find_order"]["result"] is None
+    for page in pages:
+        for secret in (b"a-key-nobody-may-see", b"halflap-sealed", b"$secret"):
+            assert secret not in page.body
+
+    without = await world.api("GET", f"/api/executions/{id}/steps", values="none")
+    assert {(each["inputs"], each["result"]) for each in without.json["steps"]} == {(None, None)}
+    assert (await world.api("GET", f"/api/executions/{id}/steps", limit=0)).status == 422
+
+
+async def test_an_execution_of_thousands_of_steps_has_a_short_overview(
+    world: Any, instance: Any
+) -> None:
+    count = 5_001
+    key = FlowKey(instance["customer"], instance["id"], "orders", "incoming", "v", 1)
+    event = Event("POST", "", "", (("x-a", "1"),), b"x" * LARGE, world.host.clock())
+    id, journal = new_id("exe"), world.host.store.journal
+    [begun] = await journal.accept([Start(id, key, event, id)], claim=1, lease=60_000_000)
+    records = [
+        Record(n, f"add#{n}", "action", "add", "Add", "succeeded", 1, 2, b'{"a":1}', b"[" * 500)
+        for n in range(count)
+    ]
+    lines = [LogLine(n, "info", f"line {n}") for n in range(1_500)]
+    done = Outcome("succeeded", result=b'"' + b"x" * 1_000 + b'"')
+    await journal.end(begun.claim.lease, records, lines, done)
+
+    overview = await world.api("GET", f"/api/executions/{id}/overview")
+
+    assert len(overview.body) < 4_000
+    shown = overview.json
+    assert (shown["state"], shown["step_count"]) == ("succeeded", count)
+    assert (shown["result"]["size"], shown["result"]["cut"]) == (1_002, True)
+    assert (shown["event"]["size"], shown["event"]["headers"]) == (LARGE, [["x-a", "1"]])
+    assert "body" not in shown["event"]
+    page = await world.api("GET", f"/api/executions/{id}/steps", after=4_000, limit=200)
+    assert [each["path"] for each in page.json["steps"]] == [f"add#{4_001 + n}" for n in range(200)]
+    assert len(page.body) < 200 * 700
+    logs = await world.api("GET", f"/api/executions/{id}/logs")
+    assert len(logs.json) == 1_000
+    rest = await world.api("GET", f"/api/executions/{id}/logs", after=logs.headers["halflap-next"])
+    assert [each["message"] for each in rest.json] == [f"line {n}" for n in range(1_000, 1_500)]
+    assert "halflap-next" not in rest.headers
+
+
+async def test_a_page_of_steps_says_what_other_steps_and_attempts_tell_of_them(
+    world: Any, instance: Any
+) -> None:
+    world.shop.broken = True
+    failed = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(failed)
+    world.shop.broken = False
+    made = await world.api("POST", f"/api/executions/{failed}/replay", {})
+    whole = await world.ended(made.json["execution"])
+
+    for id in (failed, whole["id"]):
+        expected = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+        page = await world.api("GET", f"/api/executions/{id}/steps")
+        names = expected[0].keys() - {"inputs", "result"}
+        found = [{name: each[name] for name in names} for each in page.json["steps"]]
+        assert found == [{name: each[name] for name in names} for each in expected]
+    assert any(each["copied_from"] == failed for each in found)
 
 
 async def test_the_last_execution_and_event_are_those_of_an_event_not_of_a_deployment(

@@ -527,6 +527,36 @@ async def test_log_lines_keep_their_order_and_can_be_followed(journal: Journal):
     assert [line for _, line in await journal.logs(claim.start.execution, found[0][0])] == lines[1:]
 
 
+@ON_EVERY_STORE
+@pytest.mark.parametrize("ended", [False, True])
+async def test_steps_and_log_lines_come_in_pages(journal: Journal, ended: bool):
+    copied = [record(f"copied#{n}", seq=n - 4) for n in range(4)]
+    claim = await running(journal, start(copied=tuple(copied)))
+    id = claim.start.execution
+    own = [record(f"own#{9 - n}", seq=n) for n in range(9)]
+    failed = record("own#failed", "failed", seq=9, failure=Failure("E", "no"), result=b"1")
+    waits = record("own#waits", "retrying", seq=10, result=b"12")
+    lines = [LogLine(n, "info", str(n)) for n in range(7)]
+    await journal.commit(claim.lease, [*own, failed, waits], lines, [])
+    if ended:
+        await journal.end(claim.lease, [], [], DONE)
+
+    whole = await journal.steps(id)
+    after, pages = None, list[list[Record]]()
+    while not pages or len(pages[-1]) == 5:
+        pages.append(await journal.steps(id, after=after, limit=5))
+        after = pages[-1][-1].seq
+    assert [len(each) for each in pages] == [5, 5, 5]
+    assert [each for page in pages for each in page] == whole == [*copied, *own, failed, waits]
+    without = [replace(each, inputs=None, result=None) for each in whole[:-1]]
+    assert await journal.step_heads(id) == [*without, replace(waits, inputs=None)]
+
+    first = await journal.logs(id, limit=4)
+    rest = await journal.logs(id, first[-1][0], 4)
+    assert [line for _, line in (*first, *rest)] == lines
+    assert (len(first), len(rest)) == (4, 3)
+
+
 async def test_text_that_utf8_cannot_hold_is_escaped_where_people_read_it(journal: Journal):
     claim = await running(journal)
     failure = Failure("X", "bad \ud800", "f.py", None, "\udfff")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from halflap.api.operations import finding
@@ -69,13 +69,31 @@ from halflap.sdk.trigger import first_line
 from halflap.store.blobs.viewing import Content, EventExcerpt, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal, Outdated, Page, Position
+from halflap.store.replays import CUT
 from halflap.store.rules.listing import position_of
-from halflap.store.rules.replaying import has_only_copies
+from halflap.store.rules.replaying import caught_steps, has_only_copies, resumed_steps
 
 LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
 SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class StepNotes:
+    """Facts by which a step is shown, beside its record: of its execution, and of other steps.
+
+    `caught` are the steps that failed and behind which the flow went on; `resumed` those that an
+    attempt was cut in, with its number.
+    """
+
+    replay_of: str | None = None
+    replay: Replay | None = None
+    caught: Collection[str] = ()
+    resumed: Mapping[str, int] = field(default_factory=dict)
+
+
+NO_NOTES = StepNotes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,7 @@ class ExecutionDetail:
     """The reason for which it waits, where it does not run."""
     moot_by: str | None
     """The replay of what called it that was told that the call is done."""
+    notes: StepNotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +190,17 @@ class Executions:
             (made_at(before, self.clock()), before) if found is None else position_of(found, which)
         )
 
-    async def detail(self, execution: Execution) -> ExecutionDetail:
-        """An execution with its event, its steps, its attempts and its replays."""
+    async def detail(self, execution: Execution, *, values: bool = True) -> ExecutionDetail:
+        """An execution with its event, its steps, its attempts and its replays.
+
+        Without `values`, its steps have no inputs, and those that are done no results.
+        """
         ahead = None if execution.order is None else await self.journal.waits_for(execution.id)
         because_of = (
             "" if ahead is None else because(execution, await self.journal.execution(ahead))
         )
-        steps = [e for e in await self.viewing.steps(execution.id) if not is_earlier(e)]
+        found = await (self.viewing.steps if values else self.journal.step_heads)(execution.id)
+        steps = [each for each in found if not is_earlier(each)]
         attempts = await self.journal.attempts(execution.id)
         children = await self._children(execution)
         facts = WaitFacts(steps, attempts, ahead=ahead, because=because_of)
@@ -194,7 +217,27 @@ class Executions:
             await self._linked(execution, 1),
             await self._wait(execution, facts),
             await moot_by(self.journal, execution) if execution.state == "failed" else None,
+            notes_of(execution, steps, attempts),
         )
+
+    async def steps(
+        self, execution: Execution, after: int | None, limit: int
+    ) -> tuple[list[Record], int | None, StepNotes]:
+        """Return a page of steps, the `after` of the next one, and what is shown beside them.
+
+        Values that are large are references. Copies that say how a step was tried before are left out.
+        """
+        page = await self.viewing.step_page(execution.id, after, limit)
+        attempts = await self.journal.attempts(execution.id)
+        failed = any(each.status == "failed" for each in page)
+        heads = page
+        if failed or any(each.how in CUT for each in attempts):
+            heads = await self.journal.step_heads(execution.id)
+        steps = [each for each in page if not is_earlier(each)]
+        if failed:
+            steps = name_failed_parts(steps, await self._children(execution))
+        next = page[-1].seq if len(page) == limit else None
+        return steps, next, notes_of(execution, heads, attempts)
 
     async def waits(self, some: Sequence[Execution]) -> dict[str, Wait]:
         """Return what those of a list wait for that do not run: in few statements, without steps."""
@@ -277,9 +320,9 @@ class Executions:
             raise removed(execution)
         return event
 
-    async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
-        """Return the log lines of the author's code, after a line."""
-        return await self.viewing.logs(execution.id, after)
+    async def logs(self, execution: Execution, after: int, limit: int) -> list[tuple[int, LogLine]]:
+        """Return up to `limit` log lines of the author's code, after a line."""
+        return await self.viewing.logs(execution.id, after, limit)
 
     async def content(
         self, execution: Execution, part: Literal["body", "result", "inputs"], step: str | None
@@ -599,6 +642,15 @@ def connection_of(execution: Execution) -> str:
     """Return the id of the connection for which an execution is parked; empty where it is not."""
     found = execution.waiting_for
     return found.removeprefix(PARKED) if found.startswith(PARKED) else ""
+
+
+def notes_of(
+    execution: Execution, steps: Sequence[Record], attempts: Sequence[Attempt]
+) -> StepNotes:
+    """Return what is shown beside the steps of an execution, of which `steps` are all."""
+    cuts = [(each.number, each.ended_at) for each in attempts if each.how in CUT]
+    caught = {each.path for each in caught_steps(steps, execution.failure)}
+    return StepNotes(execution.replay_of, execution.replay, caught, resumed_steps(steps, cuts))
 
 
 def name_failed_parts(steps: Sequence[Record], started: Sequence[Execution]) -> list[Record]:

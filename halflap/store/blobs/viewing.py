@@ -99,11 +99,15 @@ class Viewing:
             for each in await self._journal.steps(execution)
         ]
 
-    async def logs(self, execution: str, after: int) -> list[tuple[int, LogLine]]:
+    async def step_page(self, execution: str, after: int | None, limit: int) -> list[Record]:
+        """Return up to `limit` steps behind one; what is large stays a reference."""
+        return await self._journal.steps(execution, after=after, limit=limit)
+
+    async def logs(self, execution: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         """As the journal's; what is large is a word about it."""
         return [
             (number, replace(line, fields=await self._value(line.fields, execution) or b""))
-            for number, line in await self._journal.logs(execution, after)
+            for number, line in await self._journal.logs(execution, after, limit)
         ]
 
     async def content(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from halflap.model import (
@@ -71,12 +72,14 @@ UNION ALL SELECT received_at, part, head, body FROM letters WHERE id = %(id)s
 UNION ALL SELECT received_at, part, head, body {IN_HISTORY} AND body IS NOT NULL
 """  # noqa: S608
 STEPS = f"""
-SELECT data, false FROM steps WHERE execution = %(id)s
+(SELECT data, false FROM steps WHERE execution = %(id)s AND seq > %(after)s
+    ORDER BY seq LIMIT %(limit)s::bigint)
 UNION ALL SELECT steps, true FROM letters WHERE id = %(id)s
 UNION ALL SELECT steps, true {IN_HISTORY} AND steps IS NOT NULL
 """  # noqa: S608
 LINES = f"""
-SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
+(SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
+    ORDER BY number LIMIT %(limit)s::bigint)
 UNION ALL SELECT NULL, logs FROM letters WHERE id = %(id)s
 UNION ALL SELECT NULL, logs {IN_HISTORY} AND logs IS NOT NULL
 ORDER BY 1
@@ -192,21 +195,36 @@ class PostgresHistory:
         found = await self._found(EVENT, execution)
         return await self.payloads.load_event(rows.event(found[0]), execution) if found else None
 
-    async def steps(self, execution: str) -> list[Record]:
-        records: list[Record] = []
-        for data, whole in await self._of(STEPS, execution):
-            records += rows.unpack_steps(data) if whole else [rows.record(data)]
-        records.sort(key=lambda record: record.seq)
+    async def steps(
+        self, execution: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[Record]:
+        first = -reading.LARGEST if after is None else after
+        records = (await self._records(execution, first, limit))[:limit]
         return await self.payloads.load_steps(records, execution)
 
-    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
+    async def step_heads(self, execution: str) -> list[Record]:
+        return [
+            replace(each, inputs=None, result=each.result if each.status == "retrying" else None)
+            for each in await self._records(execution, -reading.LARGEST, None)
+        ]
+
+    async def _records(self, execution: str, after: int, limit: int | None) -> list[Record]:
+        records: list[Record] = []
+        for data, whole in await self._of(STEPS, execution, after=after, limit=limit):
+            records += rows.unpack_steps(data) if whole else [rows.record(data)]
+        records = [each for each in records if each.seq > after]
+        return sorted(records, key=lambda record: record.seq)
+
+    async def logs(
+        self, execution: str, after: int = 0, limit: int | None = None
+    ) -> list[tuple[int, LogLine]]:
         lines: list[tuple[int, LogLine]] = []
-        for number, data in await self._of(LINES, execution, after=after):
+        for number, data in await self._of(LINES, execution, after=after, limit=limit):
             if number is not None:
                 lines.append((number, rows.log_line(data)))
             else:
                 lines += (each for each in rows.unpack_lines(data) if each[0] > after)
-        return await self.payloads.load_lines(lines, execution)
+        return await self.payloads.load_lines(lines[:limit], execution)
 
     async def attempts(self, execution: str) -> list[Attempt]:
         attempts: list[Attempt] = []
