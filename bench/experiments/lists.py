@@ -8,7 +8,7 @@ twelve versions, over 30 days; 3 % failed of 40 causes, 8 % ignored, 1 % cancell
 and one cause are rare, and one of each kind of value does not occur. Each filter and each pair of filters
 is asked for a page of 50, as the API asks; and each filter alone for as many pages as it takes to find
 50 or to have looked everywhere. Printed are the percentiles of the first pages, of the pages of these
-walks, and of whole walks; then the slowest first pages.
+walks, of whole walks, of counts and of lists of causes; then the slowest first pages.
 
 Without `--store`, a SQLite file is made in a temporary folder.
 """
@@ -29,6 +29,7 @@ from typing import Any
 
 import psycopg
 
+from halflap.api.operations.executions import MOST_COMPARED, MOST_COUNTED
 from halflap.model import Micros
 from halflap.store.protocol import Filter, Journal, Position
 from halflap.store.store import FILE, Store
@@ -54,30 +55,36 @@ SELECT n, 'exe_' || {pad} AS id,
     CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 50021 < 100 THEN 'rare' ELSE 'cause' || n / 100 % 40 END
         AS cause,
     CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 200 < 100 THEN 503 ELSE 404 END AS status,
+    CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 7 = 0 THEN 'Timeout' ELSE 'UpstreamError' END
+        AS failure_kind,
+    CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 300 < 100 THEN 'acme' ELSE 'salesforce' END AS component,
+    CASE WHEN n % 50021 = 13 THEN 60000000 ELSE 1000 END AS ran,
     'k' || n % 100000 AS record_key
 """
 SQLITE = (
     """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, state, attempt,
-    accepted_at, started_at, ended_at, reason, failure, cause, status, record_key, ran, dismissed)
+    accepted_at, started_at, ended_at, reason, failure, cause, status, failure_kind,
+    component, record_key, ran, dismissed)
 WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {count}),
 rows AS ("""
     + NUMBERED
     + """ FROM numbers)
 SELECT id, customer, instance, integration, flow, version, 1, state, 1, accepted_at, accepted_at,
     accepted_at + 1000, reason, CASE WHEN state = 'failed' THEN x'{failure}' END, cause, status,
-    record_key, 1000, n % 2 FROM rows
+    failure_kind, component, record_key, ran, n % 2 FROM rows
 """
 )
 POSTGRES = (
     """
 INSERT INTO {place} ({slot}id, customer, instance, integration, flow, version, revision, state, attempt,
-    root, accepted_at, started_at, ended_at, reason, failure, cause, status, record_key, ran,
-    received_at, part, attempts, head, body, steps, logs)
+    root, accepted_at, started_at, ended_at, reason, failure, cause, status, failure_kind,
+    component, record_key, ran, received_at, part, attempts, head, body, steps, logs)
 SELECT {slots}id, customer, instance, integration, flow, version, 1, state, 1, id, accepted_at,
     accepted_at, accepted_at + 1000, reason::bytea,
     CASE WHEN state = 'failed' THEN '\\x{failure}'::bytea END, cause,
-    status, record_key::bytea, 1000, accepted_at, 0, '\\x90', '\\x90', decode(repeat('61', 300), 'hex'),
+    status, failure_kind, component, record_key::bytea, ran, accepted_at, 0, '\\x90', '\\x90',
+    decode(repeat('61', 300), 'hex'),
     decode(repeat('61', 300), 'hex'), '\\x90'
 FROM ("""
     + NUMBERED
@@ -144,6 +151,11 @@ def filters(*, pairs: bool = True) -> list[Filter]:
         "reason": ["echo", "order 100", "nowhere"],
         "cause": ["cause7", "rare", "none"],
         "status": [503, 418],
+        "failure_kind": ["UpstreamError", "None"],
+        "component": ["acme", "none"],
+        "flows": [(("shop1", "flow3"), ("shop2", "rare")), (("none", "flow3"),)],
+        "reference": ["k77", "none"],
+        "min_ran": [1_000, 5_000_000],
         "since": [NOW - DAY, NOW - 20 * DAY],
         "until": [NOW - 29 * DAY, NOW - DAY],
     }
@@ -186,15 +198,27 @@ async def measure(journal: Journal) -> None:
             )  # fmt: skip
             later.append(took)
         whole.append(total)
+    counts: list[float] = []
+    causes: list[float] = []
+    for which in filters():
+        began = time.perf_counter()
+        await journal.count_listed(which, MOST_COUNTED, examine=MOST_COMPARED)
+        counts.append((time.perf_counter() - began) * 1e3)
+        if which.has_ended and which.dead_letters:
+            began = time.perf_counter()
+            await journal.causes(which)
+            causes.append((time.perf_counter() - began) * 1e3)
     for name, some in (
         ("first pages", first),
         ("pages of walks", later),
         ("whole walks", whole),
+        ("counts", counts),
+        ("causes of dead letters", causes),
     ):
         if len(some) > 1:
             cut = statistics.quantiles(some, n=100)
             print(
-                f"{name:<18} {len(some):>6}: p50 {cut[49]:.1f} ms, p95 {cut[94]:.1f} ms, "
+                f"{name:<23} {len(some):>6}: p50 {cut[49]:.1f} ms, p95 {cut[94]:.1f} ms, "
                 f"p99 {cut[98]:.1f} ms, slowest {max(some):.1f} ms"
             )
     for took, which in sorted(slow, key=lambda each: -each[0])[:5]:

@@ -75,7 +75,9 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
     """Return the filter of the selected executions, by ids."""
     owner, within = await whose(operations, where.customer, where.instance)
     return Filter(
-        **where.model_dump(include={"flow", "key", "reason", "cause", "status"}),
+        **where.model_dump(
+            include={"flow", "key", "reason", "cause", "status", "component", "failure_kind"}
+        ),
         customer=owner,
         instance=within,
         states=states(where.state),

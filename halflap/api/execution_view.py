@@ -134,6 +134,9 @@ class ExecutionPage(View):
 
     executions: list[ExecutionSummary]
     next: str | None
+    total: int | None = None
+    """The number of all of them, where it was asked for: 10,001 stands for more than 10,000, null for a
+    number that too many rows would have to be compared for."""
 
 
 class ValueExcerpt(View):
@@ -459,6 +462,10 @@ class Where(Input):
     """The mark of what it failed of."""
     status: Annotated[int | None, Field(ge=100, le=599)] = None
     """The HTTP status of the call that it failed of."""
+    component: Text | None = None
+    """The component whose action it failed of."""
+    failure_kind: Text | None = None
+    """The class of the error that it failed of."""
     since: str | None = None
     """Ended at this time or later; of what has not ended (to cancel), accepted."""
     until: str | None = None

@@ -76,11 +76,28 @@ async def narrowed(
         str | None,
         Query(description="A version's hash; of an `integration`, its number or target."),
     ] = None,
+    trigger: Annotated[
+        str | None,
+        Query(
+            description="A trigger's name, or its component's, as flows have it in the newest version."
+        ),
+    ] = None,
+    cause: Annotated[str | None, Query(description="The mark of what it failed of.")] = None,
+    status: Annotated[
+        int | None, Query(ge=100, le=599, description="The HTTP status of the call it failed of.")
+    ] = None,
+    failure_kind: Annotated[
+        str | None, Query(description="The class of the error it failed of.")
+    ] = None,
+    component: Annotated[
+        str | None, Query(description="The component whose action it failed of.")
+    ] = None,
     since: Annotated[
         str | None,
         Query(
             description="Accepted at this time or later; where only executions that have ended can "
-            "match (by state, cause, status, reason, dead letters): ended then or later, newest first."
+            "match (by state, reason, dead letters, what they failed of): ended then or later, newest "
+            "first."
         ),
     ] = None,
     until: Annotated[
@@ -97,6 +114,13 @@ async def narrowed(
         flow=flow,
         integration=integration,
         version=await version_of(operations, integration, version),
+        flows=None
+        if trigger is None
+        else tuple(await operations.versions.triggered(trigger, integration)),
+        cause=cause,
+        status=status,
+        failure_kind=failure_kind,
+        component=component,
         since=moment("since", since),
         until=moment("until", until),
         limit=limit,
@@ -114,29 +138,45 @@ async def list_executions(
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
     reason: Annotated[str | None, Query(description="What its reason contains.")] = None,
-    cause: Annotated[str | None, Query(description="The mark of what it failed of.")] = None,
-    status: Annotated[
-        int | None, Query(ge=100, le=599, description="The HTTP status of the call it failed of.")
+    q: Annotated[
+        str | None, Query(description="Its id, or the record's: a reference that is known whole.")
     ] = None,
     parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
+    replay_of: Annotated[str | None, Query(description="The execution that it replays.")] = None,
+    lineage: Annotated[
+        str | None,
+        Query(description="An execution: what it replays, itself, and its replays."),
+    ] = None,
     bulk: Annotated[str | None, Query(description="The bulk whose replay it is.")] = None,
+    min_ms: Annotated[
+        int | None, Query(ge=0, le=10**12, description="Its attempts ran for so long, or longer.")
+    ] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
+    total: Annotated[bool, Query(description="Count them, too.")] = False,
 ) -> Response:
     """Executions, newest first."""
+    ids = None
+    if lineage is not None:
+        of = await operations.executions.find(lineage)
+        ids = tuple(each.id for each in await operations.executions.lineage(of))
     which = replace(
         which,
         states=states(state),
         key=key,
         reason=reason,
-        cause=cause,
-        status=status,
+        reference=q,
         parent=parent,
+        replay_of=replay_of,
+        ids=ids,
         bulk=bulk,
+        min_ran=None if min_ms is None else min_ms * 1_000,
         dead_letters=dead_letters,
     )
     found, next = await operations.executions.list(which, before)
-    return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
+    count = await operations.executions.count(which) if total else None
+    listed = await summaries(operations, found)
+    return exact(ExecutionPage(executions=listed, next=next, total=count))
 
 
 @router.get("/executions/causes", response_model=list[CauseView])

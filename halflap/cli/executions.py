@@ -59,11 +59,20 @@ NARROWING = (
     instance_option,
     click.option("--flow", metavar="NAME", help="Only those of a flow."),
     click.option("--integration", metavar="NAME", help="Only those of an integration."),
+    click.option("--trigger", metavar="NAME", help="Only those of flows with this trigger."),
+    click.option("--component", metavar="NAME", help="Only what failed of its actions."),
+    click.option(
+        "--failure-kind", metavar="CLASS", help="Only what failed of this class of error."
+    ),
+    click.option(
+        "--status", type=click.IntRange(100, 599), help="Only what failed of this HTTP status."
+    ),
     click.option(
         "--since",
         metavar="TIME",
         help="Accepted since then, as 2h, 3d, or a time; of those that have ended (--failed, --cause, "
-        "--status, --reason, a --state of the end) and of failures: ended since then.",
+        "--status, --component, --failure-kind, --reason, a --state of the end) and of failures: ended "
+        "since then.",
     ),
     click.option("--until", metavar="TIME", help="Accepted before then, or ended, as for --since."),
 )
@@ -104,9 +113,6 @@ def executions() -> None:
 @click.option("--reason", metavar="TEXT", help="Only those whose reason contains it, as: 401.")
 @click.option(
     "--cause", metavar="MARK", help="Only what failed of it: halflap executions failures."
-)
-@click.option(
-    "--status", type=click.IntRange(100, 599), help="Only what failed of this HTTP status."
 )
 @click.option("--parent", metavar="EXECUTION", help="Only those that it started.")
 @click.option("--bulk", metavar="BULK", help="Only the replays of a bulk.")

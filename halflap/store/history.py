@@ -22,7 +22,7 @@ from halflap.store import gates, reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.claiming import EVENT, STEPS
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
-from halflap.store.rules.listing import Found, merge, plan_lanes
+from halflap.store.rules.listing import Found, merge, plan_lanes, sum_up
 from halflap.store.sqlite import Ways
 
 LOGS = f"""
@@ -61,6 +61,12 @@ class History:
             return [reading.read_lane(connection, e, which, after, examine) for e in lanes]
 
         return merge(await self._database.read(job), which)
+
+    async def count_listed(self, which: Filter, most: int, *, examine: int) -> int | None:
+        def job(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            return [reading.count_lane(connection, e, which, examine) for e in plan_lanes(which)]
+
+        return sum_up(await self._database.read(job), most, examine)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         where, values = reading.where(which)

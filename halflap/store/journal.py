@@ -67,7 +67,7 @@ from halflap.store.turns import Place, Share, TurnRotation
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
     failure = ?, result = ?, waiting_for = '', probation = 0, cause = ?, status = ?,
-    ran = ifnull(ran, 0) + max(?2 - claimed_at, 0)
+    failure_kind = ?, component = ?, ran = ifnull(ran, 0) + max(?2 - claimed_at, 0)
 WHERE id = ? AND fence = ? AND state = 'running' AND (cancelling IS NULL OR ? = 'cancelled')
 """
 # One that is to be cancelled comes back at once, however long it wanted to wait.
@@ -224,7 +224,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         following = None if next is None else (entry(next.start, now), next)
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
-        cause, status = mark_of(outcome)
+        marks = mark_of(outcome)
         after = consequences(
             outcome.state, ordered=lease.ordered, parent=lease.parent, child=lease.child
         )
@@ -244,8 +244,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
                     reason,
                     failure,
                     outcome.result,
-                    cause,
-                    status,
+                    *marks,
                     lease.execution,
                     lease.fence,
                     outcome.state,

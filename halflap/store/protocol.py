@@ -147,7 +147,9 @@ class Filter:
     """A filter of executions; None matches all. Newest first, or after one, oldest.
 
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
-    status of the call that it failed of; `since` and `until` (exclusive) are about `time`;
+    status of the call that it failed of, `component` that of the action which failed; `ids` and `flows`
+    (integration, flow) match any of these; `reference` is an id or a record's key; `min_ran` is the
+    least time that its attempts ran; `since` and `until` (exclusive) are about `time`;
     `of_events` leaves out deployments; `bulk` selects its replays; `order` those of one scope and key.
     Of a `chain`, the last comes first.
     """
@@ -172,6 +174,12 @@ class Filter:
     of_events: bool = False
     cause: str | None = None
     status: int | None = None
+    failure_kind: str | None = None
+    component: str | None = None
+    ids: tuple[str, ...] | None = None
+    flows: tuple[tuple[str, str], ...] | None = None
+    reference: str | None = None
+    min_ran: Micros | None = None
     bulk: str | None = None
     order: tuple[str, str] | None = None
     limit: int = 50
@@ -179,7 +187,8 @@ class Filter:
     @property
     def has_ended(self) -> bool:
         """True if only executions that have ended can match."""
-        of_failure = self.cause is not None or self.status is not None
+        marks = (self.cause, self.status, self.failure_kind, self.component)
+        of_failure = any(each is not None for each in marks)
         ended = bool(self.states) and ENDED.issuperset(self.states)
         return self.dead_letters or bool(self.reason) or of_failure or ended
 
@@ -541,6 +550,13 @@ class Journal(Protocol):
         ...
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
+
+    async def count_listed(self, which: Filter, most: int, *, examine: int) -> int | None:
+        """Return how many executions `page` lists, up to `most`; None where that is not known.
+
+        At most `examine` rows of each index are looked at, so that a count costs no more than that.
+        """
+        ...
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
         """Failed executions by their causes, the most first: up to `limit` groups."""

@@ -259,6 +259,11 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return OF_BULK, of_bulk(each.value)
         case "of events", _:
             return OF_EVENTS, ()
+        case "among", _:
+            marks = ", ".join("?" * len(each.value))
+            return f"integration || ' ' || flow IN ({marks})", spelt_flows(each.value)
+        case "or key", _:
+            return "(id = ? OR record_key = ?)", (each.value,) * 2
         case "in", _ if set(each.value) == set(LIVE):  # spelt as in the partial index
             return "state IN ('queued', 'running', 'waiting')", ()
         case "in", _:
@@ -278,7 +283,7 @@ def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tu
 def _rows_of(lane: Lane, which: Filter, after: Position | None) -> tuple[str, str, tuple[Any, ...]]:
     text, values = conjunction(lane.by, compared)
     # What is live or of a bulk is little: it is sorted, and not looked for along the time.
-    time = f"+{which.time}" if lane.index in ("live", "bulk") else which.time
+    time = f"+{which.time}" if lane.index in ("live", "bulk", "ids") else which.time
     for bound, value in ((">=", which.since), ("<", which.until)):
         if value is not None:
             text, values = f"{text} AND {time} {bound} ?", (*values, value)
@@ -294,13 +299,8 @@ def read_lane(
     """Read along one index: one execution more than the page has, or as many as are to be examined."""
     source, values = lane_sql(lane, which, after)
     rest, more = conjunction(lane.rest, compared)
-    columns = {each.column for each in lane.rest} - {"dead"}
-    dead = (
-        {"state", "dismissed"} if any(each.column == "dead" for each in lane.rest) else set[str]()
-    )
-    named = ", ".join(sorted({"number", *columns, *dead}))
     # The columns of a row that is left out are not read where the row is wide.
-    chosen = f"SELECT number FROM (SELECT {named} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
+    chosen = f"SELECT number FROM (SELECT {_named(lane)} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
     sql = f"{EXECUTION} WHERE number IN ({chosen})"
     limit = which.limit + 1
     most = examine if lane.rest else limit
@@ -325,6 +325,36 @@ def last_examined(
     newer = connection.execute(f"SELECT count(*) {rows} AND {time} > ?", values).fetchone()[0]
     sql = f"SELECT {time}, id {rows} AND {time} = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
     return connection.execute(sql, (*values, examine - 1 - newer)).fetchone()
+
+
+def count_lane(
+    connection: sqlite3.Connection, lane: Lane, which: Filter, examine: int
+) -> tuple[int, int]:
+    """Return how many rows of a lane were examined, and how many of them match."""
+    rows, _, values = _rows_of(lane, which, None)
+    rest, more = conjunction(lane.rest, compared)
+    sql = f"SELECT count(*), count(*) FILTER (WHERE {rest}) FROM (SELECT {_named(lane)} {rows} LIMIT ?)"  # noqa: S608
+    return connection.execute(sql, (*more, *values, examine)).fetchone()
+
+
+def _named(lane: Lane) -> str:
+    """Return the columns that a lane compares."""
+    columns = {"number"}
+    for each in lane.rest:
+        columns |= COMPARED_TOGETHER.get((each.column, each.how), {each.column})
+    return ", ".join(sorted(columns))
+
+
+COMPARED_TOGETHER = {
+    ("dead", "="): {"state", "dismissed"},
+    ("flow", "among"): {"integration", "flow"},
+    ("id", "or key"): {"id", "record_key"},
+}
+
+
+def spelt_flows(flows: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return pairs of an integration and a flow as they are compared."""
+    return tuple(f"{integration} {flow}" for integration, flow in flows)
 
 
 def of_bulk(bulk: str) -> tuple[str, str, str]:

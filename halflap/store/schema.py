@@ -81,7 +81,8 @@ The journal
                 `replay_of` is what it runs again, `replay` says how (JSON). `root` is the first of
                 its lineage, NULL where it is that itself.
                 `cause` is the mark of what it failed of (rules/cause.py) and `status` the HTTP status
-                of the call that failed; NULL unless it failed. `ran` is for how long its attempts
+                of the call that failed, `failure_kind` the error's class, `component` that of the
+                action which failed; NULL unless it failed. `ran` is for how long its attempts
                 ran, that of one which runs now left out.
                 `removed` is 1 where its payload was removed since: its event, the inputs and results
                 of its steps, the fields of its log lines.
@@ -605,6 +606,8 @@ CREATE TABLE executions (
     id TEXT NOT NULL UNIQUE,{_EXECUTION}    removed INTEGER NOT NULL DEFAULT 0,
     cause TEXT,
     status INTEGER,
+    failure_kind TEXT,
+    component TEXT,
     ran INTEGER,
     chain TEXT,
     link INTEGER NOT NULL DEFAULT 0,
@@ -623,6 +626,10 @@ CREATE INDEX logs_by_execution ON logs (execution);
 CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
 CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
 CREATE INDEX executions_by_status ON executions (status, accepted_at) WHERE status IS NOT NULL;
+CREATE INDEX executions_by_kind ON executions (failure_kind, accepted_at)
+    WHERE failure_kind IS NOT NULL;
+CREATE INDEX executions_by_component ON executions (component, accepted_at)
+    WHERE component IS NOT NULL;
 CREATE INDEX executions_of_customer ON executions (customer, accepted_at);
 CREATE INDEX executions_of_instance ON executions (instance, accepted_at);
 CREATE INDEX executions_by_time ON executions (accepted_at);

@@ -13,7 +13,7 @@ from halflap.store.rules.cause import cause_mark
 from tests.conformance.test_journal import SECOND, flow, running, start
 from tests.journals import StandingClock
 
-GONE = Failure("UpstreamError", "gone", status=410)
+GONE = Failure("RefusedError", "gone", status=410, cause="RefusedError at shop.save (410): gone")
 BUSY = Failure("UpstreamError", "busy", status=503)
 
 
@@ -31,11 +31,18 @@ def matches(which: Filter, found: Execution) -> bool:
         (which.parent, found.parent),
         (which.cause, found.cause),
         (which.status, failed.status if failed else None),
+        (which.failure_kind, failed.kind if failed else None),
+        (which.component, "shop" if failed and failed.kind == "RefusedError" else None),
     )
+    place, ran = (found.flow.integration, found.flow.flow), found.ran
     return (
         all(value is None or value == own for value, own in wanted)
         and (not which.states or which.dead_letters or found.state in which.states)
         and (not which.dead_letters or dead)
+        and (which.ids is None or found.id in which.ids)
+        and (which.flows is None or place in which.flows)
+        and which.reference in (None, found.id, found.key)
+        and (which.min_ran is None or (ran is not None and ran >= which.min_ran))
         and (not which.reason or (found.state in ENDED and which.reason in found.reason))
         and (which.since is None or time_of(which, found) >= which.since)
         and (which.until is None or time_of(which, found) < which.until)
@@ -45,7 +52,8 @@ def matches(which: Filter, found: Execution) -> bool:
 def time_of(which: Filter, found: Execution) -> Micros:
     """Return the time by which an execution is in a list: a period of ended ones goes by their end."""
     ended = which.dead_letters or (which.states and set(which.states) <= ENDED)
-    of_failure = which.cause is not None or which.status is not None or which.reason
+    marks = (which.cause, which.status, which.failure_kind, which.component)
+    of_failure = any(each is not None for each in marks) or which.reason
     bounded = which.since is not None or which.until is not None
     by_end = bounded and (ended or of_failure) and found.ended_at is not None
     return found.ended_at if by_end and found.ended_at else found.accepted_at
@@ -103,6 +111,12 @@ def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Fil
         "reason": ["busy", "ignored: ", "1", "nowhere", "IGNORED", "%", "\u2603"],
         "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12],
         "status": [410, 503, 404],
+        "failure_kind": ["UpstreamError", "RefusedError", "None"],
+        "component": ["shop", "none"],
+        "ids": [tuple(parents[:9]), ()],
+        "flows": [(("shop", "in"), ("none", "out")), (("shop", "in"), ("shop", "out")), ()],
+        "reference": [parents[5], "k1", "k3"],
+        "min_ran": [0, 9 * SECOND],
         "dead_letters": [True],
         "parent": [parents[0], parents[-1]],
         "since": times,
@@ -137,6 +151,10 @@ async def test_any_filter_gives_what_it_should_page_by_page(
             if after is None:
                 break
         assert seen == expected, (which, examine)
+        counted = await journal.count_listed(which, 7, examine=1_000)
+        assert counted == min(len(expected), 7), which
+        bounded = await journal.count_listed(which, 7, examine=examine)
+        assert bounded in (None, min(len(expected), 7)), (which, examine)
 
 
 async def test_a_page_ends_where_enough_was_compared_and_says_so(

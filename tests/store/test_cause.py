@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.model import Failure, Outcome
-from halflap.store.rules.cause import cause_mark, describe_cause, mark_of, normalise_message
+from halflap.store.rules.cause import (
+    NO_FAILURE,
+    cause_mark,
+    describe_cause,
+    mark_of,
+    normalise_message,
+)
 from tests.cases import for_each
 
 ALIKE = [
@@ -67,8 +74,12 @@ def test_the_place_is_a_part_of_a_cause_and_its_text_reads() -> None:
 
 def test_only_what_failed_has_a_mark_and_an_unmarked_failure_gets_one() -> None:
     failure = Failure("A", "gone 7", status=410)
-    assert mark_of(Outcome("ignored", "x", failure=failure)) == (None, None)
-    assert mark_of(Outcome("failed", "x", failure=failure)) == (cause_mark(failure), 410)
+    assert mark_of(Outcome("ignored", "x", failure=failure)) == NO_FAILURE
+    marks = mark_of(Outcome("failed", "x", failure=failure))
+    assert marks == (cause_mark(failure), 410, "A", None)
+    at = [describe_cause(failure, each) for each in ("acme.save", "a flow", "Acme.save")]
+    found = [mark_of(Outcome("failed", "x", failure=replace(failure, cause=each))) for each in at]
+    assert [each.component for each in found] == ["acme", None, None]
     again = Failure("A", "gone 8", where="a.py:2", trace="…", status=410)
     assert cause_mark(again) == cause_mark(failure)
 

@@ -32,6 +32,13 @@ OFFERED: dict[str, Any] = {
     "reason": "echo",
     "cause": "0" * 12,
     "status": 503,
+    "failure_kind": "UpstreamError",
+    "component": "shop",
+    "ids": ("exe_1", "exe_2"),
+    "flows": (("shop", "in"), ("store", "in")),
+    "reference": "exe_1",
+    "min_ran": 5,
+    "replay_of": "exe_1",
     "parent": "exe_1",
     "bulk": new_id("blk", now=0),
     "states": ("cancelled",),
@@ -49,6 +56,13 @@ ALONG = {
     "reason": ("executions_by_state", "state"),
     "cause": ("executions_by_cause", "state"),
     "status": ("executions_by_status", "state"),
+    "failure_kind": ("executions_by_kind", "state"),
+    "component": ("executions_by_component", "state"),
+    "ids": ("sqlite_autoindex_executions_1", "id"),
+    "flows": ("executions_by_flow", "flow"),
+    "reference": ("sqlite_autoindex_executions_1|executions_by_key", "id|record_key"),
+    "min_ran": ("executions_by_time", "accepted_at"),
+    "replay_of": ("executions_by_replay", "replay_of"),
     "parent": ("executions_by_parent", "parent"),
     "bulk": ("sqlite_autoindex_executions_1", "id"),
     "states": ("executions_by_state", "state"),
@@ -77,7 +91,7 @@ PERIODS = {
 
 
 def test_each_filter_is_offered() -> None:
-    left = {"before", "after", "replay_of", "chain", "link", "of_events", "order", "limit"}
+    left = {"before", "after", "chain", "link", "of_events", "order", "limit"}
     assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
 
 
@@ -93,8 +107,8 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
         plan = [row[3] for row in connection.execute(sql, (*values, 50)).fetchall()]
         used = [each for each in plan if "executions" in each]
         assert len(used) == 1, plan
-        assert ALONG[name][0] in used[0], plan
-        if name not in ("key", "parent", "bulk"):  # these are few
+        assert re.search(ALONG[name][0], used[0]), plan
+        if name not in ("key", "parent", "bulk", "ids", "reference", "replay_of"):  # these are few
             sorted_by = [each for each in plan if "TEMP B-TREE" in each]
             assert sorted_by == ["USE TEMP B-TREE FOR LAST TERM OF ORDER BY"], plan  # of one moment
 
@@ -156,7 +170,8 @@ def test_postgresql_reads_along_the_index_and_never_the_whole_history(
         rows = history.execute(b"EXPLAIN " + sql.encode(), values).fetchall()
         plan = "\n".join(row[0] for row in rows)
         assert re.search(r"Seq Scan on history_\d", plan) is None, plan
-        assert f"Index Cond: (({ALONG[name][1]} =" in plan or "accepted_at" in plan, plan
+        along = rf"Index Cond: \(+({ALONG[name][1]}) ="
+        assert re.search(along, plan) or "accepted_at" in plan, plan
 
 
 @pytest.mark.parametrize("name", sorted(PERIODS))

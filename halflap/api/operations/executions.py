@@ -76,6 +76,9 @@ from halflap.store.rules.replaying import caught_steps, has_only_copies, resumed
 LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
+MOST_COUNTED = 10_001
+MOST_COMPARED = 20_000
+"""The most rows of an index that are compared to count a list."""
 SAME = "same"
 
 
@@ -176,6 +179,10 @@ class Executions:
         after = None if before is None else await self._position(before, which)
         page = await self.journal.page(which, after)
         return page.executions, None if page.next is None else f"{page.next[0]}.{page.next[1]}"
+
+    async def count(self, which: Filter) -> int | None:
+        """Return how many executions a list has, up to `MOST_COUNTED`; None where it is not known."""
+        return await self.journal.count_listed(which, MOST_COUNTED, examine=MOST_COMPARED)
 
     async def _position(self, before: str, which: Filter) -> Position:
         """Return the place in the list that a page's `next`, or an execution's id, means.

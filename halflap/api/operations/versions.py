@@ -72,6 +72,21 @@ class VersionOperations:
             found.append((name, loaded.title if loaded is not None else name))
         return found
 
+    async def triggered(self, trigger: str, integration: str | None) -> list[tuple[str, str]]:
+        """Return the flows, with their integrations, that have a trigger in their newest version.
+
+        `trigger` is its name, as `webhook.request`, or its component's.
+        """
+        found: list[tuple[str, str]] = []
+        for name, versions in (await self.catalogue.versions.by_integration()).items():
+            if integration not in (None, name):
+                continue
+            loaded, _ = await self.load(versions[0].hash)
+            for flow, each in loaded.flows.items() if loaded else ():
+                if trigger in (each.trigger.name, each.trigger.name.partition(".")[0]):
+                    found.append((name, flow))
+        return found
+
     async def get(self, integration: str, version: str) -> Version:
         """A version by number, hash or target."""
         return await finding.version(self.catalogue, integration, version)

@@ -11,6 +11,7 @@ from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.slots import OF_A_DAY
 from halflap.store.retention import DAY
+from halflap.store.rules.cause import NO_FAILURE, FailureMarks
 
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
@@ -18,7 +19,10 @@ KEPT = (
     " order_rule, replay, chain, link"
 )
 EVENT = "received_at, part, head, body"
-NEW = "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status"
+NEW = (
+    "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status, failure_kind,"
+    " component"
+)
 RAN = """coalesce(gone.ran, 0) + CASE WHEN gone.state = 'running'
         THEN greatest(w.ended_at - gone.claimed_at, 0) ELSE 0 END"""
 # The database's clock may have been set back since. Who looks for an id looks at the days of the
@@ -32,7 +36,8 @@ WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
         {", ".join(VALUES.get(each, f"w.{each}") + f" AS {each}" for each in NEW.split(", "))},
         {RAN} AS ran
         FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
-            %s::bytea[], %s::bytea[], %s::bytea[], %s::text[], %s::bigint[]) AS w (id, {NEW})
+            %s::bytea[], %s::bytea[], %s::bytea[], %s::text[], %s::bigint[], %s::text[],
+            %s::text[]) AS w (id, {NEW})
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
@@ -78,8 +83,7 @@ class End:
     reason: bytes
     result: bytes | None
     failure: bytes | None
-    cause: str | None = None
-    status: int | None = None
+    marks: FailureMarks = NO_FAILURE
 
 
 async def left(connection: Connection, executions: Collection[str]) -> dict[str, EndedRows]:
@@ -127,8 +131,10 @@ async def move(
                 Blobs(rows.pack_attempts(each.attempts) for each in what),
                 Blobs(rows.pack_steps(each.steps.values()) for each in what),
                 Blobs(rows.pack_lines(each.logs) for each in what),
-                Texts(each.cause for each in some),
-                Numbers(each.status for each in some),
+                Texts(each.marks.cause for each in some),
+                Numbers(each.marks.status for each in some),
+                Texts(each.marks.failure_kind for each in some),
+                Texts(each.marks.component for each in some),
             ),
         )
     for table in CLEAN:

@@ -28,7 +28,7 @@ from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.slots import OF_A_DAY, first_slot
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.retention import DAY
-from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_lanes
+from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_lanes, sum_up
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
@@ -139,6 +139,14 @@ class PostgresHistory:
                 stopped = (last[0][0], last[0][1]) if last else None
             found.append(Found(read, stopped))
         return merge(found, which)
+
+    async def count_listed(self, which: Filter, most: int, *, examine: int) -> int | None:
+        counts: list[tuple[int, int]] = []
+        for lane in plan_lanes(which):
+            for each in listing.lanes_of_places(lane, which, None):
+                [found] = await self._database.fetch(*each.count(examine))
+                counts.append((found[0], found[1]))
+        return sum_up(counts, most, examine)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         counts: dict[ExecutionState, int] = {}

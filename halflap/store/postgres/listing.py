@@ -10,18 +10,23 @@ from halflap.model import ENDED, LIVE, ExecutionState
 from halflap.store.postgres import rows
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import Filter, Position
-from halflap.store.reading import OF_BULK, OF_EVENTS, of_bulk
+from halflap.store.reading import OF_BULK, OF_EVENTS, of_bulk, spelt_flows
 from halflap.store.rules.listing import Comparison, Lane, conjunction
 
 COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 INDEXED = {
-    "letters": {"record_key", "parent", "replay_of", "cause", "instance", "status", "customer", "bulk"},
+    "letters": {
+        "ids", "record_key", "parent", "replay_of", "cause", "instance", "status", "component",
+        "failure_kind", "customer", "bulk",
+    },
     "history": {
-        "record_key", "parent", "replay_of", "instance", "customer", "state", "version", "flow",
+        "ids", "record_key", "parent", "replay_of", "instance", "customer", "state", "version", "flow",
         "integration", "end", "bulk",
     },
 }  # fmt: skip
 """By place: the indexes of lanes that it has; along all others it is read by time."""
+OF_FAILURES = frozenset({"cause", "status", "component", "failure_kind"})
+"""Lanes without an index in the history, which are read among what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,12 @@ class PlaceLane:
         most = examine if self.bounded else limit
         return sql, (*self.values, most, *self.more, limit)
 
+    def count(self, examine: int) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement that counts the rows that are examined, and those that match."""
+        inner = f"SELECT * {self.source} LIMIT %s"
+        sql = f"SELECT count(*), count(*) FILTER (WHERE {self.rest}) FROM ({inner}) AS found"  # noqa: S608
+        return sql, (*self.more, *self.values, examine)
+
     def last(self, examine: int) -> tuple[str, tuple[Any, ...]]:
         """Return the statement for the last row that is examined, where there are as many."""
         sql = f"SELECT {self.time}, id {self.source} LIMIT 1 OFFSET %s"
@@ -60,7 +71,7 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
         by, rest = lane.by, lane.rest
         if lane.index not in INDEXED.get(place, ()):
             by, rest = (), (*by, *rest)
-            if place == "history" and lane.index in ("cause", "status"):
+            if place == "history" and lane.index in OF_FAILURES:
                 by = (Comparison("state", "=", "failed"),)
         if place == "executions":  # it is little, so all of it is compared before it is sorted
             by, rest = (*by, *rest), ()
@@ -107,6 +118,10 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return OF_BULK.replace("?", "%s"), of_bulk(each.value)
         case "of events", _:
             return OF_EVENTS, ()
+        case "among", _:
+            return "integration || ' ' || flow = ANY(%s)", (list(spelt_flows(each.value)),)
+        case "or key", _:
+            return "(id = %s OR record_key = %s)", (each.value, each.value.encode())
         case "ended", _:
             return "state = %s", (each.value,)
         case "live", _:  # a table of its own

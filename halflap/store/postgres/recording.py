@@ -97,7 +97,7 @@ class Writing:
                 text(outcome.reason).encode(),
                 outcome.result,
                 encode_failure(outcome.failure),
-                *mark_of(outcome),
+                mark_of(outcome),
             )
         return cls(
             lease,

@@ -374,7 +374,10 @@ UNION ALL SELECT id, customer, instance, state, ended_at, false FROM letters
 UNION ALL SELECT id, customer, instance, state, ended_at, body IS NULL FROM history;
 """
 
-_CAUSE = 'ADD COLUMN cause text COLLATE "C", ADD COLUMN status bigint'
+_CAUSE = (
+    'ADD COLUMN cause text COLLATE "C", ADD COLUMN status bigint,'
+    ' ADD COLUMN failure_kind text COLLATE "C", ADD COLUMN component text COLLATE "C"'
+)
 JOURNAL_2 = "".join(
     f"""
 ALTER TABLE {table} ADD COLUMN ran bigint, ADD COLUMN chain text COLLATE "C",
@@ -400,6 +403,9 @@ ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
     ADD COLUMN last text COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX letters_by_cause ON letters (cause, accepted_at, id) WHERE cause IS NOT NULL;
 CREATE INDEX letters_by_status ON letters (status, accepted_at, id) WHERE status IS NOT NULL;
+CREATE INDEX letters_by_kind ON letters (failure_kind, accepted_at, id)
+    WHERE failure_kind IS NOT NULL;
+CREATE INDEX letters_by_component ON letters (component, accepted_at, id) WHERE component IS NOT NULL;
 CREATE INDEX letters_of_customer ON letters (customer, accepted_at, id);
 CREATE INDEX letters_of_instance ON letters (instance, accepted_at, id);
 CREATE INDEX letters_by_time ON letters (accepted_at, id);

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import NamedTuple
 
 from halflap.model import Failure, Outcome, is_builtin_error
 
@@ -49,6 +50,8 @@ _ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 _WITH_DIGIT = re.compile(r"[^\s,;:()=<>/]*\d[^\s,;()=<>]*")
 _REPEATED = re.compile(r"#(?:[\s,./:-]*#)+")
 _SPACE = re.compile(r"\s+")
+_PLACE = re.compile(r"\w+ at ([a-z][a-z0-9_-]*)\.")
+"""The beginning of a cause whose place is an action: its component."""
 
 
 def describe_cause(failure: Failure, place: str = "") -> str:
@@ -107,11 +110,26 @@ def cause_mark(failure: Failure) -> str:
     return blake2b(text, digest_size=MARK_BYTES).hexdigest()
 
 
-def mark_of(outcome: Outcome) -> tuple[str | None, int | None]:
-    """Return what the stores index of an outcome: the mark of its cause, and the HTTP status.
+class FailureMarks(NamedTuple):
+    """What the stores index of a failure: all are None of what did not fail.
 
-    Both are None unless it failed.
+    `component` is that of the action which failed.
     """
-    if outcome.state != "failed" or outcome.failure is None:
-        return None, None
-    return cause_mark(outcome.failure), outcome.failure.status
+
+    cause: str | None = None
+    status: int | None = None
+    failure_kind: str | None = None
+    component: str | None = None
+
+
+NO_FAILURE = FailureMarks()
+
+
+def mark_of(outcome: Outcome) -> FailureMarks:
+    """Return what the stores index of an outcome."""
+    failure = outcome.failure
+    if outcome.state != "failed" or failure is None:
+        return NO_FAILURE
+    place = _PLACE.match(cause_text(failure))
+    kind = failure.kind.encode("utf-8", "backslashreplace").decode()
+    return FailureMarks(cause_mark(failure), failure.status, kind, place and place[1])

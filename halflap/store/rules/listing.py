@@ -25,6 +25,8 @@ COLUMNS = (
     ("cause", "cause"),
     ("instance", "instance"),
     ("status", "status"),
+    ("component", "component"),
+    ("failure_kind", "failure_kind"),
 )
 MORE_COLUMNS = (
     ("customer", "customer"),
@@ -34,6 +36,10 @@ MORE_COLUMNS = (
 )
 """Columns that have an index, with their names in a filter: the most selective come first. Between the
 two come dead letters and unusual states, along which reasons are found too."""
+
+
+MOST_LANES = 20
+"""The most flows each of which is read along its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,14 @@ def compare(which: Filter) -> dict[str, Comparison]:
         found["reason"] = Comparison("reason", "contains", which.reason)
     if which.bulk is not None:
         found["bulk"] = Comparison("replay", "bulk", which.bulk)
+    if which.ids is not None:
+        found["ids"] = Comparison("id", "in", which.ids)
+    if which.flows is not None:
+        found["flows"] = Comparison("flow", "among", which.flows)
+    if which.reference is not None:
+        found["reference"] = Comparison("id", "or key", which.reference)
+    if which.min_ran is not None:
+        found["min_ran"] = Comparison("ran", ">=", which.min_ran)
     return found
 
 
@@ -107,6 +121,12 @@ def plan_lanes(which: Filter) -> list[Lane]:
 
     if which.bulk is not None:
         return [lane("bulk", rest["bulk"])]
+    if which.ids is not None:
+        return [lane("ids", rest["ids"])]
+    if which.reference is not None:
+        by_id = Comparison("id", "=", which.reference)
+        by_key = Comparison("record_key", "=", which.reference)
+        return [lane("ids", by_id, but="reference"), lane("record_key", by_key, but="reference")]
     if which.reason:  # what succeeds has none
         states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
     if which.time == "ended_at":
@@ -125,6 +145,9 @@ def plan_lanes(which: Filter) -> list[Lane]:
     for column, _ in MORE_COLUMNS:
         if column in rest:
             return [lane(column, rest[column])]
+    if which.flows is not None and len(which.flows) <= MOST_LANES:
+        names = sorted({flow for _, flow in which.flows})
+        return [lane("flow", Comparison("flow", "=", each)) for each in names]
     return [lane("time")]
 
 
@@ -152,6 +175,17 @@ def merge(found: Sequence[Found], which: Filter) -> Page:
     if len(rows) > limit:
         return Page(page, place(page[-1]))
     return Page(page, border)
+
+
+def sum_up(counts: Sequence[tuple[int, int]], most: int, examine: int) -> int | None:
+    """Return the sum of what matches, up to `most`; None where rows were left that may match.
+
+    `counts` has how many rows of each lane were examined, and how many of them match.
+    """
+    total = sum(matching for _, matching in counts)
+    if total >= most:
+        return most
+    return total if all(examined < examine for examined, _ in counts) else None
 
 
 Compare = Callable[[Comparison], tuple[str, tuple[Any, ...]]]
