@@ -968,6 +968,27 @@ class CauseGroup:
 
 
 @frozen
+class OutcomeCount:
+    """The number of executions of one flow that ended alike within a period, or came within it.
+
+    `state` is `accepted` of those that came; `cause` is empty of what did not fail. `took` is the place
+    in `TOOK` of how long their attempts ran.
+    """
+
+    customer: str
+    integration: str
+    flow: str
+    state: str
+    cause: str
+    took: int
+    count: int
+
+
+TOOK: tuple[Micros, ...] = tuple(part * 10**power for power in range(2, 12) for part in (1, 2, 5))
+"""Times, from 100 µs to 5.8 days, between which durations are counted."""
+
+
+@frozen
 class Tally:
     """The number of executions of a filter that are alike: of one `cause`, with one of their reasons.
 
@@ -1040,6 +1061,19 @@ class Rejection:
     reason: str
     status: int
     headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+@frozen
+class Progress:
+    """Steps and log lines that an execution recorded, for whoever watches them.
+
+    `steps` has the `seq`, path and status of each; lines come without their fields.
+    """
+
+    execution: str
+    flow: FlowKey
+    steps: tuple[tuple[int, str, StepStatus], ...] = ()
+    lines: tuple[LogLine, ...] = ()
 
 
 @frozen

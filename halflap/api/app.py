@@ -15,7 +15,6 @@ from halflap.api import (
     connections,
     customers,
     executions,
-    follow,
     instances,
     integrations,
     lint,
@@ -24,7 +23,10 @@ from halflap.api import (
     problem,
     processes,
     recordings,
+    search,
     sources,
+    stats,
+    stream,
     tokens,
 )
 from halflap.api.door import SCOPE, Door
@@ -45,9 +47,11 @@ ROUTERS = (
     instances,
     executions,
     recordings,
+    search,
+    stats,
     bulks,
     pauses,
-    follow,
+    stream,
     processes,
     tokens,
 )

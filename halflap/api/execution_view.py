@@ -164,6 +164,23 @@ class EventHead(View):
     """The number of bytes of its body."""
 
 
+class SearchHit(View):
+    """An execution whose payload contains the text, with what stands around it."""
+
+    execution: ExecutionSummary
+    part: str
+    """`event`, or of a step `inputs` or `result`."""
+    step: str | None
+    excerpt: str
+
+
+class SearchEnd(View):
+    """The end of a search; `next` is the `before` by which it goes on, null where all was searched."""
+
+    found: int
+    next: str | None
+
+
 class EventView(EventHead):
     """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
 
@@ -217,6 +234,8 @@ class StepView(StepHead):
 class StepExcerpt(StepHead):
     """A step with the beginnings of its values."""
 
+    seq: int
+    """Its place: the `after` of what was recorded later. Another one, once a copied step is done anew."""
     inputs: ValueExcerpt | None
     result: ValueExcerpt | None
 
@@ -406,13 +425,56 @@ class ChangeView(View):
     """Something that happened to an execution."""
 
     execution: str
+    integration: str
     flow: str
+    version: str
     instance: str
     customer: str
+    key: str | None
+    replay_of: str | None
+    parent: str | None
+    """Null, too, where it runs in another process than the one that tells of it."""
     state: ExecutionState
     at: Time
     attempt: int
     reason: str
+
+
+class StepNotice(View):
+    """A step that was recorded."""
+
+    seq: int
+    path: str
+    status: str
+
+
+class StepsNotice(View):
+    """Steps that an execution recorded."""
+
+    execution: str
+    steps: list[StepNotice]
+
+
+class LogNotice(View):
+    """A line that the author's code logged, without its fields."""
+
+    execution: str
+    integration: str
+    flow: str
+    instance: str
+    customer: str
+    at: Time
+    level: str
+    message: str
+    step: str
+
+
+class MovedView(View):
+    """An instance, a connection or a bulk that changed; `state` is null where it is gone."""
+
+    id: str
+    customer: str | None
+    state: str | None
 
 
 class NodeRunView(View):

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 
 from halflap.api.asking import Ops, body_of, router_of
-from halflap.api.follow import left
 from halflap.api.problem import documented
+from halflap.api.stream import left
 from halflap.api.view import FindingView
 from halflap.lowcode.lint import RULES
 from halflap.lowcode.source import MOST_BYTES

@@ -27,7 +27,7 @@ def shown(data: bytes | None, most: int = LARGEST) -> Any:
     if not data:
         return None
     if len(data) > most and data[:1] in _BEGINS_JSON:  # it is not decoded whole on the loop
-        seen = _hide(data[: 2 * most])
+        seen = without_secrets(data[: 2 * most])
         beginning = seen[:most].decode(errors="ignore")
         return {"$cut": {"size": len(data), "beginning": beginning, "note": note(len(data), most)}}
     try:
@@ -47,7 +47,7 @@ def excerpt(data: bytes | None) -> dict[str, Any] | None:
         return {"text": "", "size": referred(data).size, "cut": True}
     if data[:1] not in _BEGINS_JSON:
         data = codec.encode(shown(data))
-    seen = _hide(data[:_EXAMINED]).decode(errors="ignore")
+    seen = without_secrets(data[:_EXAMINED]).decode(errors="ignore")
     cut = len(seen) > EXCERPT or len(data) > _EXAMINED
     return {"text": seen[:EXCERPT], "size": len(data), "cut": cut}
 
@@ -56,11 +56,12 @@ EXCERPT = 200
 """The most characters of an excerpt."""
 _EXAMINED = 16 * 1024
 _BEGINS_JSON = tuple(bytes([each]) for each in b'{["-0123456789tfn')
-_SEALED = re.compile(rb'\{"\$secret":"[^"\\]*(?:"\}|\Z)')
+_SEALED = re.compile(rb'\{"\$secret":(?:true\}|"[^"\\]*(?:"\}|\Z))')
 """A sealed secret as the codec writes it, or the beginning of one."""
 
 
-def _hide(data: bytes) -> bytes:
+def without_secrets(data: bytes) -> bytes:
+    """Return recorded JSON with its secrets as `•••`; it may be cut anywhere."""
     return _SEALED.sub(json.dumps(HIDDEN, ensure_ascii=False).encode(), data)
 
 

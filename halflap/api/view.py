@@ -809,3 +809,39 @@ class RejectionView(View):
     reason: str
     status: int
     headers: list[tuple[str, str]]
+
+
+class StatsPoint(View):
+    """The executions that were counted within one step of time."""
+
+    at: Time
+    """When the step began."""
+    count: int
+    p50_ms: float | None
+    p95_ms: float | None
+    """The time that the attempts of 95 % ran at most: exact to the nearest of 1, 2, 5, 10, 20 … ms."""
+
+
+class StatsSeries(View):
+    """A curve; steps of time without anything are left out."""
+
+    key: str
+    """A customer's id, an integration, `integration/flow`, a state, or the mark of a cause."""
+    label: str
+    count: int
+    p50_ms: float | None
+    p95_ms: float | None
+    points: list[StatsPoint]
+
+
+class StatsView(View):
+    """Counts over time, those with most first; and what waits now."""
+
+    since: Time
+    """When the first step begins."""
+    step_seconds: int
+    series: list[StatsSeries]
+    backlog: int
+    """The number of executions that have not ended; of a customer, 10,001 stands for more than 10,000."""
+    oldest_waiting_at: Time | None
+    """When the first of them came."""

@@ -309,7 +309,7 @@ async def tail_executions(
     Example: halflap executions tail --instance Initech/warehouse
     """
     customer, instance = apart(customer, instance)
-    changes = api.stream("/api/follow", customer=customer, instance=instance)
+    changes = api.stream("/api/stream", topics="executions", customer=customer, instance=instance)
     listed = read(list[InstanceSummary], await api.get("/api/instances"))
     names = {each.id: full_name(each) for each in listed}
     async for heard in changes:

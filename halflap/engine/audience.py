@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
+from halflap.engine.protocol import LONGEST_REASON
 from halflap.engine.relay import Relay
-from halflap.model import Change, Clock, ExecutionState, Outcome, Start
+from halflap.model import (
+    Change,
+    Clock,
+    ExecutionState,
+    LogLine,
+    Outcome,
+    Progress,
+    Record,
+    Start,
+    StepStatus,
+)
 
+LOGS = "logs"
+AT_ONCE = 20
+"""The most steps that one notice tells of."""
 LOOK_SECONDS = 2.0
 """Seconds between looks for an outcome that another process may give, where its hint was lost."""
+
+
+def steps_of(execution: str) -> str:
+    """Return the topic of an execution's steps."""
+    return f"steps:{execution}"
 
 
 class Audience:
@@ -23,6 +43,7 @@ class Audience:
         self.on_end: list[Callable[[str, Outcome, Start | None], object]] = []
         """Called with each execution that ended in this process; unlike a listener, they ask no other."""
         self._listeners: list[Callable[[Change], None]] = []
+        self._watchers: dict[str, list[Callable[[Progress], None]]] = {}
         self._waiters: dict[str, list[asyncio.Future[Outcome | None]]] = {}
         self.relay: Relay | None = None
 
@@ -44,7 +65,7 @@ class Audience:
         """Tell a listener of every change; returns what ends that."""
         self._listeners.append(listener)
         if self.relay is not None:
-            self.relay.ask_while(lambda: bool(self._listeners))
+            self.relay.ask_while("changes", lambda: bool(self._listeners))
         return lambda: self._listeners.remove(listener)
 
     def tell(
@@ -65,6 +86,50 @@ class Audience:
         """Tell all who follow here of a change, wherever it was made."""
         for each in list(self._listeners):
             each(change)
+
+    def watch(self, topic: str, listener: Callable[[Progress], None]) -> Callable[[], None]:
+        """Tell a listener of what is recorded of a topic, `LOGS` or `steps_of` an execution.
+
+        Returns what ends that.
+        """
+        self._watchers.setdefault(topic, []).append(listener)
+        if self.relay is not None:
+            self.relay.ask_while(topic, lambda: topic in self._watchers)
+
+        def stop() -> None:
+            self._watchers[topic].remove(listener)
+            if not self._watchers[topic]:
+                del self._watchers[topic]
+
+        return stop
+
+    def tell_recorded(
+        self, start: Start, records: Sequence[Record], logs: Sequence[LogLine]
+    ) -> None:
+        """Tell those who watch that an execution recorded something."""
+        steps, lines = steps_of(start.execution), LOGS
+        relay = self.relay
+        if records and (steps in self._watchers or (relay and relay.is_asked(steps))):
+            for at in range(0, len(records), AT_ONCE):
+                told: list[tuple[int, str, StepStatus]] = [
+                    (each.seq, each.path, each.status) for each in records[at : at + AT_ONCE]
+                ]
+                self._tell_progress(Progress(start.execution, start.flow, tuple(told)))
+        if logs and (lines in self._watchers or (relay and relay.is_asked(lines))):
+            for each in logs:
+                line = replace(each, message=each.message[:LONGEST_REASON], fields=b"")
+                self._tell_progress(Progress(start.execution, start.flow, lines=(line,)))
+
+    def _tell_progress(self, progress: Progress) -> None:
+        self.hear_progress(progress)
+        if self.relay is not None:
+            self.relay.progress(progress)
+
+    def hear_progress(self, progress: Progress) -> None:
+        """Tell those who watch here that an execution recorded something, wherever it runs."""
+        topic = steps_of(progress.execution) if progress.steps else LOGS
+        for each in list(self._watchers.get(topic, ())):
+            each(progress)
 
     async def outcome(
         self, execution: str, within: float, find: Callable[[str], Awaitable[Outcome | None]]

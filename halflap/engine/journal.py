@@ -31,6 +31,7 @@ from halflap.model import (
     Monotonic,
     Outcome,
     Paused,
+    Progress,
     Sent,
     Start,
     Started,
@@ -138,6 +139,7 @@ class JournalEngine:
                 ended=self._audience.look,
                 cancel=self._look,
                 change=self._audience.hear,
+                recorded=self._audience.hear_progress,
             )
 
     @property
@@ -494,6 +496,10 @@ class JournalEngine:
         """Hear of every change; returns what stops it. Listeners must not block."""
         return self._audience.follow(listener)
 
+    def watch(self, topic: str, listener: Callable[[Progress], None]) -> Callable[[], None]:
+        """Hear of what is recorded of a topic (see `Audience.watch`); returns what stops it."""
+        return self._audience.watch(topic, listener)
+
     def on_end(self, call: Callable[[str, Outcome, Start | None], object]) -> None:
         """Call with each execution that ends in this process: its id, its outcome, its start."""
         self._audience.on_end.append(call)
@@ -525,7 +531,14 @@ class JournalEngine:
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
         turn = JournalTurn(
-            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease, self._begin
+            self.journal,
+            claim,
+            self._clock,
+            claimed_at,
+            self._monotonic,
+            self._lease,
+            self._begin,
+            self._audience.tell_recorded,
         )
         handler = apart or self._handler
         assert handler is not None
@@ -665,6 +678,7 @@ class JournalEngine:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
                 goes_on = written is Written.CONTINUED
+                self._audience.tell_recorded(turn.start, records, logs)
                 self._audience.resolve(turn.start.execution, outcome, turn.start, goes_on=goes_on)
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
                 if goes_on and next is not None:
@@ -677,6 +691,7 @@ class JournalEngine:
                 if await self.journal.release(lease, records, logs, release) is Written.FENCED:
                     raise Fenced
                 state = "waiting" if how in ("sleep", "signal", "park") else "queued"
+                self._audience.tell_recorded(turn.start, records, logs)
                 self._audience.tell(turn.start, state, None, turn.attempt)
                 self._wake.set()
                 await self._cancel_if_asked(turn)

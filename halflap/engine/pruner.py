@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from halflap.errors import StoreError
+from halflap.model import Clock
+from halflap.store.catalogue.outcomes import OutcomeCounts
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.protocol import Journal
 
@@ -26,12 +28,24 @@ BREATH_SECONDS = 0.05
 class Pruner:
     """Removes what was kept for long enough: executions and payloads, dedupe keys, blobs.
 
+    Counts what has ended, before that.
+
     Of many processes, one does at a time: the one that `alone("pruner")` says yes to.
     """
 
-    def __init__(self, journal: Journal, retentions: Retentions, *, alone: Alone) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        retentions: Retentions,
+        outcomes: OutcomeCounts,
+        clock: Clock,
+        *,
+        alone: Alone,
+    ) -> None:
         self._journal = journal
         self._retentions = retentions
+        self._outcomes = outcomes
+        self._clock = clock
         self._alone = alone
         self._stopped = asyncio.Event()
 
@@ -42,8 +56,9 @@ class Pruner:
             try:
                 async with self._alone("pruner") as mine:
                     if mine:
+                        more = await self._outcomes.roll_up(self._journal, self._clock())
                         rules = await self._retentions.rules()
-                        more = await self._journal.prune(rules, AT_ONCE)
+                        more |= await self._journal.prune(rules, AT_ONCE)
                         rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)

@@ -34,6 +34,7 @@ class JournalTurn:
         "_journal",
         "_lease",
         "_monotonic",
+        "_recorded",
         "_valid_until",
         "accepted_at",
         "begun",
@@ -52,9 +53,11 @@ class JournalTurn:
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
         begin: Callable[[Start, Start], Awaitable[str | None]] | None = None,
+        recorded: Callable[[Start, Sequence[Record], Sequence[LogLine]], None] | None = None,
     ) -> None:
         self._journal = journal
         self._begin = begin
+        self._recorded = recorded
         self._lease = lease / 1e6
         self._clock = clock
         self._monotonic = monotonic
@@ -99,7 +102,11 @@ class JournalTurn:
         if written is Written.FENCED:
             self.lost = True
             raise Fenced(f"{self.start.execution} was given to another worker")
-        return written is not Written.CONFLICT
+        if written is Written.CONFLICT:
+            return False
+        if self._recorded is not None:
+            self._recorded(self.start, records, logs)
+        return True
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._journal.read_state(scope, key)

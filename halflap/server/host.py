@@ -123,7 +123,11 @@ class Host:
         )
         store.catalogue.on_change(self.scheduler.nudge)
         store.catalogue.retentions.default = settings.retention
-        self.pruner = Pruner(store.journal, store.catalogue.retentions, alone=store.catalogue.alone)
+        catalogue = store.catalogue
+        self.pruner = Pruner(
+            *(store.journal, catalogue.retentions, catalogue.outcomes, store.clock),
+            alone=catalogue.alone,
+        )
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
         self.routes = RouteTable(store.catalogue, self.library, self.resolver)

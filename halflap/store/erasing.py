@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros
+from halflap.store.catalogue.outcomes import STEPS
 from halflap.store.job import Database, JobTransaction
 from halflap.store.sqlite import SqliteDatabase as File
 
 NOTED = "erased:"
+FORGET_OUTCOMES = "DELETE FROM outcomes WHERE step IN (?, ?) AND customer = ?"
 
 
 async def begin(
@@ -42,6 +44,7 @@ async def end(database: Database, customer: str, at: Micros) -> None:
 
     def job(connection: JobTransaction) -> None:
         connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
+        connection.execute(FORGET_OUTCOMES, (*STEPS, customer))
         connection.execute(
             "UPDATE settings SET value = ? WHERE name = ?", (note, f"{NOTED}{customer}")
         )

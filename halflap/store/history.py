@@ -13,7 +13,9 @@ from halflap.model import (
     Execution,
     ExecutionState,
     LogLine,
+    Micros,
     Outcome,
+    OutcomeCount,
     Paused,
     Record,
     Tally,
@@ -72,6 +74,21 @@ class History:
         where, values = reading.where(which)
         rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
         return dict(rows)
+
+    async def outcomes(self, begin: Micros, end: Micros) -> list[OutcomeCount]:
+        rows = await self._rows(reading.OUTCOMES, (begin, end))
+        return [OutcomeCount(*row) for row in rows]
+
+    async def first_end(self, since: Micros) -> Micros | None:
+        return (await self._rows(reading.FIRST_END, (since,)))[0][0]
+
+    async def backlog(self, customer: str | None, most: int) -> tuple[int, Micros | None]:
+        of, values = ("", ()) if customer is None else ("AND customer = ?", (customer, most))
+        limit = "" if customer is None else "LIMIT ?"
+        hint = "INDEXED BY executions_live" if self._hinted else ""
+        sql = reading.BACKLOG.format(of=of, limit=limit, hint=hint)
+        count, first = (await self._rows(sql, values))[0]
+        return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
         where, values = reading.where(which)

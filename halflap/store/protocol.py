@@ -23,6 +23,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    OutcomeCount,
     Paused,
     Record,
     Sent,
@@ -149,7 +150,8 @@ class Filter:
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
     status of the call that it failed of, `component` that of the action which failed; `ids` and `flows`
     (integration, flow) match any of these; `reference` is an id or a record's key; `min_ran` is the
-    least time that its attempts ran; `since` and `until` (exclusive) are about `time`;
+    least time that its attempts ran; `payload` are texts of which its event's body or the values of its
+    steps contain one; `since` and `until` (exclusive) are about `time`;
     `of_events` leaves out deployments; `bulk` selects its replays; `order` those of one scope and key.
     Of a `chain`, the last comes first.
     """
@@ -180,6 +182,7 @@ class Filter:
     flows: tuple[tuple[str, str], ...] | None = None
     reference: str | None = None
     min_ran: Micros | None = None
+    payload: tuple[bytes, ...] = ()
     bulk: str | None = None
     order: tuple[str, str] | None = None
     limit: int = 50
@@ -556,6 +559,18 @@ class Journal(Protocol):
 
         At most `examine` rows of each index are looked at, so that a count costs no more than that.
         """
+        ...
+
+    async def outcomes(self, begin: Micros, end: Micros) -> list[OutcomeCount]:
+        """Count the executions of events that ended, and those that came, from `begin` until `end`."""
+        ...
+
+    async def first_end(self, since: Micros) -> Micros | None:
+        """Return when the first execution ended or came since a time."""
+        ...
+
+    async def backlog(self, customer: str | None, most: int) -> tuple[int, Micros | None]:
+        """Return the number of live executions, up to `most` of a customer, and when the first came."""
         ...
 
     async def causes(self, which: Filter) -> list[CauseGroup]:

@@ -12,6 +12,7 @@ import msgspec
 from halflap.model import (
     ONCE,
     PARKED,
+    TOOK,
     CauseGroup,
     Event,
     Execution,
@@ -26,7 +27,14 @@ from halflap.model import (
     replays_of_bulk,
 )
 from halflap.store.protocol import Claim, Filter, Lease, Position
-from halflap.store.rules.listing import Comparison, Found, Lane, compare_all, conjunction
+from halflap.store.rules.listing import (
+    LARGEST_SEARCHED,
+    Comparison,
+    Found,
+    Lane,
+    compare_all,
+    conjunction,
+)
 from halflap.store.rules.order import order_of
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
@@ -49,6 +57,22 @@ NUMBERED = ("events", "steps", "logs")
 """Tables in which executions are named by their `number`, not by their id."""
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
+OF_EVENTS = "substr(flow, 1, 1) <> '$'"
+
+
+def took_place(ran: str) -> str:
+    """Return the place of a time in `TOOK` as SQL: a search by halves."""
+
+    def among(begin: int, end: int) -> str:
+        if begin == end:
+            return str(begin)
+        middle = (begin + end) // 2
+        less, more = among(begin, middle), among(middle + 1, end)
+        return f"CASE WHEN {ran} < {TOOK[middle]} THEN {less} ELSE {more} END"
+
+    return among(0, len(TOOK))
+
+
 STEP_PAGE = f"""
 SELECT * FROM steps WHERE execution = {NUMBER} AND path IN (
     SELECT path FROM steps WHERE execution = {NUMBER} AND seq > ?2 ORDER BY seq LIMIT ?3)
@@ -71,6 +95,25 @@ SELECT found.*, example.failure FROM (
 ) AS found JOIN executions AS example ON example.id = found.example
 ORDER BY found.count DESC, found.cause
 """
+ENDS = ("succeeded", "failed", "cancelled", "ignored")
+# The ends of each state are found along the index by end.
+ENDED_WITHIN = f"""
+SELECT customer, integration, flow, state, ifnull(cause, ''), {took_place("ifnull(ran, 0)")}, count(*)
+FROM executions WHERE state = '{{}}' AND ended_at IS NOT NULL AND ended_at >= ?1 AND ended_at < ?2
+    AND {OF_EVENTS} GROUP BY 1, 2, 3, 5, 6
+"""  # noqa: S608
+ACCEPTED_WITHIN = f"""
+SELECT customer, integration, flow, 'accepted', '', 0, count(*) FROM executions
+WHERE accepted_at >= ?1 AND accepted_at < ?2 AND {OF_EVENTS} GROUP BY 1, 2, 3
+"""  # noqa: S608
+OUTCOMES = " UNION ALL ".join([*map(ENDED_WITHIN.format, ENDS), ACCEPTED_WITHIN])
+FIRST_OF = "SELECT min(ended_at) AS at FROM executions WHERE state = '{}' AND ended_at >= ?1"
+FIRST_CAME = "SELECT min(accepted_at) FROM executions WHERE accepted_at >= ?1"
+FIRST_END = f"SELECT min(at) FROM ({' UNION ALL '.join([*map(FIRST_OF.format, ENDS), FIRST_CAME])})"  # noqa: S608
+BACKLOG = """
+SELECT count(*), min(accepted_at) FROM (SELECT accepted_at FROM executions {hint}
+    WHERE state IN ('queued', 'running', 'waiting') {of} {limit})
+"""
 FIRST = """
 WITH RECURSIVE found (cause, ended_at, replay_of) AS (
     SELECT cause, ended_at, replay_of FROM executions
@@ -81,7 +124,6 @@ WITH RECURSIVE found (cause, ended_at, replay_of) AS (
 """
 COUNT = "SELECT state, count(*) FROM executions"
 OF_BULK = "id BETWEEN ? AND ? AND replay LIKE ?"
-OF_EVENTS = "substr(flow, 1, 1) <> '$'"
 MOST_INSTANCES = 5
 """The most instances of which a group of failures has the ids."""
 LIVE = ("queued", "running", "waiting")
@@ -264,6 +306,14 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return f"integration || ' ' || flow IN ({marks})", spelt_flows(each.value)
         case "or key", _:
             return "(id = ? OR record_key = ?)", (each.value,) * 2
+        case "payload", _:
+            body, inputs, result = (
+                contains(e, len(each.value)) for e in ("body", "inputs", "result")
+            )
+            return (
+                f"(EXISTS (SELECT 1 FROM events WHERE execution = number AND {body}) OR EXISTS ("  # noqa: S608
+                f"SELECT 1 FROM steps WHERE execution = number AND ({inputs} OR {result})))"
+            ), each.value * 3
         case "in", _ if set(each.value) == set(LIVE):  # spelt as in the partial index
             return "state IN ('queued', 'running', 'waiting')", ()
         case "in", _:
@@ -349,7 +399,14 @@ COMPARED_TOGETHER = {
     ("dead", "="): {"state", "dismissed"},
     ("flow", "among"): {"integration", "flow"},
     ("id", "or key"): {"id", "record_key"},
+    ("id", "payload"): {"number"},
 }
+
+
+def contains(column: str, count: int) -> str:
+    """Return that a value which is not too large contains one of so many texts."""
+    found = " OR ".join([f"instr({column}, ?) > 0"] * count)
+    return f"(length({column}) <= {LARGEST_SEARCHED} AND ({found}))"
 
 
 def spelt_flows(flows: Iterable[tuple[str, str]]) -> tuple[str, ...]:

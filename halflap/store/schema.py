@@ -43,6 +43,10 @@ The catalogue
                 it could not be taken down.
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
+  outcomes      how many executions ended how, and how many came, by time: written minute by minute
+                from the executions themselves, behind the time `settings` has as `outcomes_until`. `at`
+                begins a `step` of five minutes, or of an hour; `customer` is empty for all of them.
+                `took` is a place in `model.TOOK`.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
   retentions    for how many days a customer, an instance, or its integration, wants executions and
                 payloads kept (JSON); `name` is the id of the customer or the instance, or
@@ -558,6 +562,18 @@ CREATE TABLE oauth_apps (
     callback TEXT NOT NULL,
     origins TEXT NOT NULL,
     changed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcomes (
+    step INTEGER NOT NULL,
+    customer TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    integration TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    state TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    took INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (step, customer, at, integration, flow, state, cause, took)
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE endpoints ADD COLUMN former BLOB;
 ALTER TABLE endpoints ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;

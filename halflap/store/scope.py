@@ -44,6 +44,7 @@ SEEN: Mapping[str, str] = MappingProxyType(
         "schedules": "customer = {me}",
         "rejections": "EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = rejections.endpoint)",
         "counters": _INSTANCE,
+        "outcomes": "customer = {me}",
         "versions": "{me} <> ''",
         "targets": "{me} <> ''",
         "executions": "customer = {me}",

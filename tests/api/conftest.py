@@ -196,6 +196,8 @@ class Stream:
     chunks: asyncio.Queue[bytes]
     started: asyncio.Future[dict[str, Any]]
     rest: bytes = b""
+    last: str = ""
+    """The id of the last event."""
 
     async def event(self) -> str:
         """The next event or comment, as it was sent."""
@@ -205,11 +207,17 @@ class Stream:
         event, _, self.rest = self.rest.partition(b"\n\n")
         return event.decode()
 
+    async def named(self) -> tuple[str, Any]:
+        """The name and the data of the next event that is no heartbeat."""
+        while (event := await self.event()) == ": following":
+            pass
+        *above, name, data = event.split("\n")
+        self.last = above[0].removeprefix("id: ") if above else self.last
+        return name.removeprefix("event: "), codec.decode(data.removeprefix("data: "))
+
     async def data(self) -> Any:
-        """The next change."""
-        while not (event := await self.event()).startswith("data: "):
-            assert event == ": following"
-        return codec.decode(event.removeprefix("data: "))
+        """The data of the next event."""
+        return (await self.named())[1]
 
 
 class Client:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from halflap.api import follow
+from halflap.api import stream
 from halflap.api.app import ROUTERS
 from halflap.api.asking import is_for_customers
 
@@ -49,14 +49,23 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
     "list_instances": [({"customer": "{customer}"}, ...)],
     "add_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
     "list_causes": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
-    "list_executions": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
+    "list_executions": [
+        ({"customer": "{customer}"}, ...),
+        ({"instance": "{instance}"}, ...),
+        ({"lineage": "{execution}"}, ...),
+    ],
     "get_last_event": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "list_rejections": [({"instance": "{instance}"}, ...), ({"endpoint": "{endpoint}"}, ...)],
     "get_counters": [({"instance": "{instance}"}, ...)],
-    "follow": [
-        ({"customer": "{customer}"}, ...),
-        ({"instance": "{instance}"}, ...),
-        ({"execution": "{execution}"}, ...),
+    "get_stats": [({"customer": "{customer}"}, ...)],
+    "search_payloads": [
+        ({"q": "o-1", "customer": "{customer}"}, ...),
+        ({"q": "o-1", "instance": "{instance}"}, ...),
+    ],
+    "stream_events": [
+        ({"topics": "executions", "customer": "{customer}"}, ...),
+        ({"topics": "instances", "instance": "{instance}"}, ...),
+        ({"topics": "steps:{execution}"}, ...),
     ],
 }
 NOBODYS = {"list_components", "list_offers", "end_authorization"}
@@ -223,7 +232,7 @@ async def test_of_its_own_customer_all_is_found(two: Two) -> None:
             answer = await ask(two, method, route, two.mine.names, two.mine.token)
             assert answer.status not in (401, 403, 404), (name, answer.body)
         for query, body in NAMING.get(name, []):
-            if name == "follow":
+            if name == "stream_events":
                 continue
             answer = await two.world.api(
                 method,
@@ -247,7 +256,7 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     assert await ids("connections") == [two.mine.names["connection"]]
     assert await ids("executions", key="Mine-0") == [two.mine.sent[0]]
     searched = await api("GET", "/api/executions", token=token, key="Others-0")
-    assert searched.json == {"executions": [], "next": None}
+    assert searched.json == {"executions": [], "next": None, "total": None}
     # Others' executions lie between the pages' ends, and are on none of them.
     pages: list[str] = []
     before: dict[str, str] = {"before": two.others.sent[2]}
@@ -262,7 +271,15 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     assert (own.json["name"], own.json["running"], own.json["queued"]) == ("Mine", 0, 0)
     last = await api("GET", "/api/executions/last", token=token)
     assert last.json["id"] == two.mine.sent[2]
+    found = await api("GET", "/api/search", token=token, q='"id":"')
+    assert b"Mine-1" in found.body
+    assert b"Others" not in found.body
+    stats = (await api("GET", "/api/stats", token=token, state="succeeded")).json
+    assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 2)]
+    assert stats["backlog"] == 1
     # The control: the team's token sees both.
+    stats = (await api("GET", "/api/stats", state="succeeded")).json
+    assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 4)]
     everything = await api("GET", "/api/executions", flow="incoming")
     assert len(everything.json["executions"]) == 4
 
@@ -367,26 +384,39 @@ async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) ->
 
 async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
     mine = type(two.world.api)(two.world.api.app, two.mine.token)
-    async with mine.stream("/api/follow") as stream:
-        assert await stream.event() == ": following"
+    topics = "executions,logs,instances,connections"
+    async with mine.stream("/api/stream", topics=topics) as heard:
+        assert await heard.event() == ": following"
         for each in (two.others, two.mine):
-            await two.world.api("POST", f"/api/executions/{each.sent[0]}/replay")
-        heard = await stream.data()
-        assert heard["customer"] == two.mine.names["customer"]
+            await two.world.api("POST", f"/api/executions/{each.sent[0]}/replay", {"from": "start"})
+            await two.world.api("POST", f"/api/instances/{each.names['instance']}/disable")
+            named = {"name": "renamed", "test": False}
+            path = f"/api/connections/{each.names['connection']}"
+            await two.world.api("PATCH", path, named)
+        seen = set[str]()
+        while seen != {"executions", "logs", "instances", "connections"}:
+            name, told = await heard.named()
+            assert told["customer"] == two.mine.names["customer"], (name, told)
+            seen.add(name)
+
+
+async def test_bulks_are_followed_by_the_team_alone(two: Two) -> None:
+    refused = await two.world.api("GET", "/api/stream", topics="bulks", token=two.mine.token)
+    assert (refused.status, refused.kind) == (403, "Forbidden")
 
 
 @ON_ONE_STORE
 async def test_who_follows_is_sent_off_once_its_token_is_revoked(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
     minted = (await two.world.api("POST", "/api/tokens", {"customer": "Mine"})).json
     client = type(two.world.api)(two.world.api.app, minted["token"])
-    async with client.stream("/api/follow") as stream:
-        assert await stream.event() == ": following"
+    async with client.stream("/api/stream", topics="executions") as heard:
+        assert await heard.event() == ": following"
         await two.world.api("DELETE", f"/api/tokens/{minted['id']}")
         async with asyncio.timeout(10):
-            assert await stream.chunks.get() == b""  # its last byte
+            assert await heard.chunks.get() == b""  # its last byte
 
 
 @ON_ONE_STORE

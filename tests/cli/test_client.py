@@ -160,7 +160,7 @@ async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, 
         served(tmp_path, "--no-supervisor"),
         Client.connect(Settings(dir=tmp_path)) as api,
     ):
-        async for change in api.stream("/api/follow"):
+        async for change in api.stream("/api/stream", topics="executions"):
             assert change is None
             break
 
@@ -168,7 +168,7 @@ async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, 
 async def test_nothing_can_be_followed_where_nothing_runs(tmp_path):
     async with Client.connect(Settings(dir=tmp_path), make=True) as api:
         with pytest.raises(HalflapError, match="no server runs"):
-            async for _ in api.stream("/api/follow"):
+            async for _ in api.stream("/api/stream", topics="executions"):
                 pass
 
 

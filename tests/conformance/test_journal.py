@@ -543,9 +543,9 @@ async def test_steps_and_log_lines_come_in_pages(journal: Journal, ended: bool):
 
     whole = await journal.steps(id)
     after, pages = None, list[list[Record]]()
-    while not pages or len(pages[-1]) == 5:
-        pages.append(await journal.steps(id, after=after, limit=5))
-        after = pages[-1][-1].seq
+    while page := await journal.steps(id, after=after, limit=5):
+        pages.append(page)
+        after = page[-1].seq
     assert [len(each) for each in pages] == [5, 5, 5]
     assert [each for page in pages for each in page] == whole == [*copied, *own, failed, waits]
     without = [replace(each, inputs=None, result=None) for each in whole[:-1]]

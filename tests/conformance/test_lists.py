@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from halflap.model import ENDED, Execution, Failure, Micros, Outcome, new_id
+from halflap.model import ENDED, TOOK, Execution, Failure, Micros, Outcome, new_id
 from halflap.store.protocol import Filter, Journal, Position, Release
 from halflap.store.rules.cause import cause_mark
 from tests.conformance.test_journal import SECOND, flow, running, start
@@ -155,6 +155,40 @@ async def test_any_filter_gives_what_it_should_page_by_page(
         assert counted == min(len(expected), 7), which
         bounded = await journal.count_listed(which, 7, examine=examine)
         assert bounded in (None, min(len(expected), 7)), (which, examine)
+
+
+async def test_what_ended_and_what_came_is_counted_within_a_time(
+    journal: Journal, clock: StandingClock
+) -> None:
+    everything = await filled(journal, clock, random.Random(5))
+    times = sorted(at for each in everything for at in (each.accepted_at, each.ended_at) if at)
+    for begin, end in ((0, 2**62), (times[9], times[-9]), (times[20], times[20] + 1)):
+        expected: dict[tuple[str, ...], int] = {}
+        for each in everything:
+            place = (each.flow.customer, each.flow.integration, each.flow.flow)
+            if begin <= each.accepted_at < end:
+                key = (*place, "accepted", "")
+                expected[key] = expected.get(key, 0) + 1
+            if each.ended_at is not None and begin <= each.ended_at < end:
+                key = (*place, each.state, each.cause or "")
+                expected[key] = expected.get(key, 0) + 1
+        found: dict[tuple[str, ...], int] = {}
+        for each in await journal.outcomes(begin, end):
+            key = (each.customer, each.integration, each.flow, each.state, each.cause)
+            found[key] = found.get(key, 0) + each.count
+        assert found == expected
+    for since in (0, times[15], times[-1]):
+        assert await journal.first_end(since) == min(at for at in times if at >= since)
+    assert await journal.first_end(times[-1] + 1) is None
+    ran = {each.ran for each in everything if each.ended_at and each.ran is not None}
+    took = {each.took for each in await journal.outcomes(0, 2**62) if each.state != "accepted"}
+    assert took == {sum(each <= one for each in TOOK) for one in ran}
+
+    live = [each for each in everything if each.ended_at is None]
+    of_a = [each for each in live if each.flow.customer == "cus_a"]
+    assert (await journal.backlog(None, 9))[0] == len(live)
+    assert (await journal.backlog("cus_a", 99))[0] == len(of_a)
+    assert (await journal.backlog("cus_a", 1))[0] == 1
 
 
 async def test_a_page_ends_where_enough_was_compared_and_says_so(

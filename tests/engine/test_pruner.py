@@ -37,7 +37,10 @@ async def test_nothing_is_pruned_while_another_process_prunes() -> None:
 
     async def pruned() -> None:
         """Let a pruner look once."""
-        pruner = Pruner(two.journal, two.catalogue.retentions, alone=alone)
+        catalogue = two.catalogue
+        pruner = Pruner(
+            *(two.journal, catalogue.retentions, catalogue.outcomes, two.clock), alone=alone
+        )
         task = asyncio.create_task(pruner.run())
         times = len(asked)
         await until(lambda: later(len(asked) > times), 10)

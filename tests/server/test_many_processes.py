@@ -135,7 +135,7 @@ async def test_one_gateway_follows_what_workers_do_and_other_gateways_accept(wor
     headers = {"Authorization": f"Bearer {(await first_token(world))}"}
     heard: list[Any] = []
     async with world.http.get(
-        f"{first.url}/api/follow?instance={world.instance}", headers=headers
+        f"{first.url}/api/stream?topics=executions&instance={world.instance}", headers=headers
     ) as stream:
         await stream.content.readline()
 
@@ -154,6 +154,31 @@ async def test_one_gateway_follows_what_workers_do_and_other_gateways_accept(wor
 
         await until(all_of_it, 20)
         reading.cancel()
+
+
+async def test_a_gateway_tells_of_the_steps_that_a_worker_records(world: Many) -> None:
+    gateway = await world.run("gateway")
+    await world.run("worker")
+    await world.activate(gateway)
+    headers = {"Authorization": f"Bearer {(await first_token(world))}"}
+    held = f"/api/instances/{world.instance}"
+    await world.call(gateway, "POST", f"{held}/pause", {})
+    sent = await world.send(gateway, "numbered", 1)
+    path = f"{gateway.url}/api/stream?topics=steps:{sent}"
+    async with world.http.get(path, headers=headers) as stream, asyncio.timeout(30):
+        await stream.content.readline()
+        await asyncio.sleep(0.5)  # for the worker to hear that its steps are watched
+        await world.call(gateway, "POST", f"{held}/resume", {})
+        steps = dict[str, str]()
+        state = ""
+        while state != "succeeded":
+            line = await stream.content.readline()
+            if line.startswith(b"data: "):
+                told = json.loads(line[6:])
+                assert told["execution"] == sent
+                steps |= {each["path"]: each["status"] for each in told.get("steps", [])}
+                state = told.get("state", state)
+    assert steps["http.post"] == "succeeded"
 
 
 async def heard_of(world: Many, gateway: Any, heard: list[Any]) -> bool:

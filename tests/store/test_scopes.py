@@ -28,6 +28,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.blobs.register import Note, Register
+from halflap.store.catalogue.outcomes import ADD, SHORT
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter, Lease, Written
 from halflap.store.scope import MADE, SEEN, WHOLE, CustomerScope
@@ -114,6 +115,8 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     await journal.pause(Paused(instance.id, 1, "me", "why"))
     await journal.set_limits(customer.id, CustomerLimits(backlog=5))
     await catalogue.retentions.put(customer.id, Retention(payload=7))
+    counted = (SHORT, customer.id, 0, "sync", "in", "succeeded", "", 3, 1)
+    await store.database.write(lambda c: c.execute(ADD, counted).rowcount)
     ended[customer.id] = ids
     return instance
 

@@ -22,6 +22,7 @@ from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
+from halflap.api.operations.stats import Stats
 from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.upgrades import Upgrades
 from halflap.api.operations.versions import VersionOperations
@@ -92,7 +93,8 @@ class Operations:
         self.bulks = BulkOperations(
             catalogue, journal, self.executions, upgrades, clock, changed, begun
         )
-        self.following = Following(engine) if of is None else of.following
+        self.following = Following(engine, store.catalogue) if of is None else of.following
+        self.stats = Stats(catalogue.outcomes, journal, store.catalogue.outcomes, clock)
         self.erasure = Erasure(store, deployer)
         self.retentions = store.catalogue.retentions
         # A token is looked up before it is known whose it is, so no scope reaches to them.

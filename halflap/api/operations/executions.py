@@ -68,7 +68,15 @@ from halflap.sdk.record import decode_value
 from halflap.sdk.trigger import first_line
 from halflap.store.blobs.viewing import Content, EventExcerpt, Viewing
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Attempt, Filter, Journal, Outdated, Page, Position
+from halflap.store.protocol import (
+    MOST_EXAMINED,
+    Attempt,
+    Filter,
+    Journal,
+    Outdated,
+    Page,
+    Position,
+)
 from halflap.store.replays import CUT
 from halflap.store.rules.listing import position_of
 from halflap.store.rules.replaying import caught_steps, has_only_copies, resumed_steps
@@ -93,7 +101,7 @@ class StepNotes:
     replay_of: str | None = None
     replay: Replay | None = None
     caught: Collection[str] = ()
-    resumed: Mapping[str, int] = field(default_factory=dict)
+    resumed: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 NO_NOTES = StepNotes()
@@ -174,10 +182,12 @@ class Executions:
             if page.next is None:
                 raise NotFound("no event has arrived there yet; send one to the flow's URL")
 
-    async def list(self, which: Filter, before: str | None) -> tuple[list[Execution], str | None]:
+    async def list(
+        self, which: Filter, before: str | None, *, examine: int = MOST_EXAMINED
+    ) -> tuple[list[Execution], str | None]:
         """Return a page of executions, newest first, and the `before` of the next one."""
         after = None if before is None else await self._position(before, which)
-        page = await self.journal.page(which, after)
+        page = await self.journal.page(which, after, examine=examine)
         return page.executions, None if page.next is None else f"{page.next[0]}.{page.next[1]}"
 
     async def count(self, which: Filter) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal
 
 from halflap.model import Clock
 from halflap.store.catalogue.bulks import Bulks
@@ -17,6 +18,7 @@ from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.oauth_apps import OAuthApps
+from halflap.store.catalogue.outcomes import OutcomeCounts
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
@@ -27,6 +29,14 @@ from halflap.store.scope import CustomerScope
 from halflap.store.vault import Vault
 
 __all__ = ["Catalogue", "StoredSubscription"]
+
+
+Moving = Literal["instances", "connections", "bulks"]
+MOVING: dict[Moving, str] = {
+    "instances": "SELECT id, customer, state, version, revision, error, changed_at FROM instances",
+    "connections": "SELECT id, customer, status, generation, name, fields, limits FROM connections",
+    "bulks": "SELECT id, NULL, state, done, refused FROM bulks ORDER BY id DESC LIMIT 100",
+}
 
 
 class Catalogue:
@@ -46,6 +56,7 @@ class Catalogue:
         self.subscriptions = Subscriptions(writer, vault, clock)
         self.retentions = Retentions(writer)
         self.bulks = Bulks(writer, clock)
+        self.outcomes = OutcomeCounts(writer)
         self.tokens = TokenCatalogue(writer, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
@@ -65,6 +76,10 @@ class Catalogue:
         stale.
         """
         return self._writer.changed
+
+    async def seen(self, what: Moving) -> dict[str, tuple[Any, ...]]:
+        """Return, by id, the customer and the state of what people look at, and what else changes."""
+        return {id: tuple(row) for id, *row in await self._writer.rows(MOVING[what])}
 
     def on_change(self, call: Callable[[], object]) -> Callable[[], None]:
         """Have something called after every write that a cache may depend on; it must not block.

@@ -120,6 +120,12 @@ def forced(table: str) -> str:
     return FORCED.format(table=table)
 
 
+def shown(rules: Mapping[str, str]) -> list[str]:
+    """Return SQL that guards tables which customers only read, by rules such as `SEEN`."""
+    script = [forced(each) for each in rules]
+    return script + [SEES.format(table=each, seen=rule(each, rules, ME, OWNER)) for each in rules]
+
+
 def guarded(rules: Mapping[str, str], *partitions: str) -> str:
     """Return SQL that guards tables by rules such as `SEEN`, those of `OURS`, and partitions of them."""
     script = [forced(each) for each in (*rules, *OURS, *partitions)]

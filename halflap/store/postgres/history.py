@@ -13,7 +13,9 @@ from halflap.model import (
     Execution,
     ExecutionState,
     LogLine,
+    Micros,
     Outcome,
+    OutcomeCount,
     Paused,
     Record,
     Tally,
@@ -37,6 +39,12 @@ ONE = " UNION ALL ".join(
     f"SELECT {columns} FROM {place} WHERE id = %(id)s{SINCE[place]}"  # noqa: S608
     for place, columns in PLACES.items()
 )
+OF_DAYS = "slot >= %(slot)s"
+ENDED_IN = [
+    ("letters", "true"),
+    *(("history", f"{OF_DAYS} AND state = '{each}'") for each in reading.ENDS),
+]
+CAME_TO = [("executions", "true"), ("letters", "true"), ("history", OF_DAYS)]
 TALLY = """
 SELECT customer, instance, integration, flow, version, state, cause, min(reason), sum(count)::bigint
 FROM ({places}) AS found (customer, instance, integration, flow, version, state, cause, reason, count)
@@ -61,6 +69,29 @@ WITH RECURSIVE found AS (
     ) AS before WHERE found.replay_of IS NOT NULL
 ) SELECT cause, min(ended_at) FROM found GROUP BY 1
 """  # noqa: S608
+ENDED_WITHIN = f"""
+SELECT customer, integration, flow, state, coalesce(cause, ''),
+    {reading.took_place("coalesce(ran, 0)")}, count(*)
+FROM {{}} WHERE {{}} AND ended_at >= %(begin)s AND ended_at < %(end)s AND {reading.OF_EVENTS}
+GROUP BY 1, 2, 3, 4, 5, 6
+"""  # noqa: S608
+ACCEPTED_WITHIN = f"""
+SELECT customer, integration, flow, 'accepted', '', 0, count(*) FROM {{}}
+WHERE {{}} AND accepted_at >= %(begin)s AND accepted_at < %(end)s AND {reading.OF_EVENTS}
+GROUP BY 1, 2, 3
+"""  # noqa: S608
+OUTCOMES = " UNION ALL ".join(
+    [ENDED_WITHIN.format(*each) for each in ENDED_IN]
+    + [ACCEPTED_WITHIN.format(*each) for each in CAME_TO]
+)
+FIRST_OF = "SELECT min(ended_at) AS at FROM {} WHERE {} AND ended_at >= %(since)s"
+FIRST_CAME = "SELECT min(accepted_at) FROM executions WHERE accepted_at >= %(since)s"
+FIRSTS = " UNION ALL ".join([*(FIRST_OF.format(*each) for each in ENDED_IN), FIRST_CAME])
+FIRST_END = f"SELECT min(at) FROM ({FIRSTS}) AS found"  # noqa: S608
+BACKLOG = """
+SELECT count(*), min(accepted_at) FROM
+    (SELECT accepted_at FROM executions WHERE customer = %s LIMIT %s) AS found
+"""
 FAILURES = """
 SELECT id, failure FROM letters WHERE id = ANY(%(ids)s)
 UNION ALL SELECT id, failure FROM history WHERE id = ANY(%(ids)s)
@@ -158,6 +189,22 @@ class PostgresHistory:
             for state, number in found:
                 counts[state] = counts.get(state, 0) + number
         return counts
+
+    async def outcomes(self, begin: Micros, end: Micros) -> list[OutcomeCount]:
+        given = {"begin": begin, "end": end, "slot": first_slot(begin)}
+        return [OutcomeCount(*row) for row in await self._database.fetch(OUTCOMES, given)]
+
+    async def first_end(self, since: Micros) -> Micros | None:
+        given = {"since": since, "slot": first_slot(since)}
+        return (await self._database.fetch(FIRST_END, given))[0][0]
+
+    async def backlog(self, customer: str | None, most: int) -> tuple[int, Micros | None]:
+        if customer is None:
+            sql, values = "SELECT count(*), min(accepted_at) FROM executions", ()
+        else:
+            sql, values = BACKLOG, (customer, most)
+        count, first = (await self._database.fetch(sql, values))[0]
+        return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
         found = await self._of_failures(CAUSES, which, which.limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from halflap.model import ENDED, LIVE, ExecutionState
@@ -11,7 +12,7 @@ from halflap.store.postgres import rows
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import Filter, Position
 from halflap.store.reading import OF_BULK, OF_EVENTS, of_bulk, spelt_flows
-from halflap.store.rules.listing import Comparison, Lane, conjunction
+from halflap.store.rules.listing import LARGEST_SEARCHED, Comparison, Lane, conjunction
 
 COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 INDEXED = {
@@ -73,11 +74,12 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
             by, rest = (), (*by, *rest)
             if place == "history" and lane.index in OF_FAILURES:
                 by = (Comparison("state", "=", "failed"),)
-        if place == "executions":  # it is little, so all of it is compared before it is sorted
+        if place == "executions" and not which.payload:  # it is little: compared, then sorted
             by, rest = (*by, *rest), ()
         if place == "letters":  # all of them are dead letters, and failed
             rest = tuple(each for each in rest if each.column not in ("dead", "state"))
-        text, values = conjunction(by, compared)
+        sql = partial(compared, place=place)
+        text, values = conjunction(by, sql)
         time = which.time
         for bound, value in ((">=", which.since), ("<", which.until)):
             if value is not None:
@@ -88,7 +90,7 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
             text = f"{text} AND {time} <= %s AND ({time}, id) < (%s, %s)"
             values = (*values, after[0], *after)
         source = f"FROM {place} WHERE {text} ORDER BY {time} DESC, id DESC"
-        yield PlaceLane(place, source, values, *conjunction(rest, compared), time)
+        yield PlaceLane(place, source, values, *conjunction(rest, sql), time)
 
 
 def _places(lane: Lane, which: Filter) -> Iterator[str]:
@@ -107,8 +109,14 @@ def places_of(which: Filter, some: Collection[ExecutionState]) -> Iterator[str]:
         yield "history"
 
 
-def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
-    """Return a comparison as SQL, with its values."""
+def contains(column: str, count: int) -> str:
+    """Return that a value which is not too large contains one of so many texts."""
+    found = " OR ".join([f"position(%s::bytea IN {column}) > 0"] * count)
+    return f"(octet_length({column}) <= {LARGEST_SEARCHED} AND ({found}))"
+
+
+def compared(each: Comparison, place: str = "") -> tuple[str, tuple[Any, ...]]:
+    """Return a comparison as SQL, with its values; payloads are where their `place` has them."""
     match each.how, each.column:
         case "=", "record_key" | "order_scope" | "order_key":
             return f"{each.column} = %s", (each.value.encode(),)
@@ -120,6 +128,15 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return OF_EVENTS, ()
         case "among", _:
             return "integration || ' ' || flow = ANY(%s)", (list(spelt_flows(each.value)),)
+        case "payload", _ if place == "executions":
+            body, data = (contains(e, len(each.value)) for e in ("body", "data"))
+            return (
+                f"(EXISTS (SELECT FROM events WHERE execution = found.id AND {body}) OR EXISTS ("  # noqa: S608
+                f"SELECT FROM steps WHERE execution = found.id AND {data}))"
+            ), each.value * 2
+        case "payload", _:
+            body, steps = (contains(e, len(each.value)) for e in ("body", "steps"))
+            return f"({body} OR {steps})", each.value * 2
         case "or key", _:
             return "(id = %s OR record_key = %s)", (each.value, each.value.encode())
         case "ended", _:

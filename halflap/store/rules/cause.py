@@ -111,7 +111,7 @@ def cause_mark(failure: Failure) -> str:
 
 
 class FailureMarks(NamedTuple):
-    """What the stores index of a failure: all are None of what did not fail.
+    """The marks of a failure that the stores index; all are None of what did not fail.
 
     `component` is that of the action which failed.
     """

@@ -42,6 +42,10 @@ MOST_LANES = 20
 """The most flows each of which is read along its index."""
 
 
+LARGEST_SEARCHED = 1024 * 1024
+"""The largest value that is searched for a text, in bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A column, how it is compared with what: an operator of SQL, or a word (`in`, `contains`, …)."""
@@ -92,6 +96,8 @@ def compare(which: Filter) -> dict[str, Comparison]:
         found["reference"] = Comparison("id", "or key", which.reference)
     if which.min_ran is not None:
         found["min_ran"] = Comparison("ran", ">=", which.min_ran)
+    if which.payload:
+        found["payload"] = Comparison("id", "payload", which.payload)
     return found
 
 

@@ -1,0 +1,99 @@
+"""Curves of what came and how it ended, from counts by time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+
+from halflap.model import TOOK, Clock, Micros, OutcomeCount
+from halflap.store.catalogue.outcomes import OutcomeCounts, Place, SeriesQuery
+from halflap.store.protocol import Journal
+
+MOST_SERIES = 20
+MOST_FRESH: Micros = 3_600_000_000
+"""The time for which executions are counted that are not in the stored counts, as those behind it are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Counts of durations, by their places in `TOOK`."""
+
+    places: Mapping[int, int]
+
+    @property
+    def count(self) -> int:
+        """The number of all of them."""
+        return sum(self.places.values())
+
+    def quantile(self, part: float) -> Micros | None:
+        """Return the time that a part of them took at most; None of none. Between two times of `TOOK`
+        they are taken to be spread evenly.
+        """
+        rank, passed = part * self.count, 0
+        for place, count in sorted(self.places.items()):
+            passed += count
+            if count and passed >= rank:
+                begin = TOOK[place - 1] if place else 0
+                end = TOOK[min(place, len(TOOK) - 1)]
+                return round(begin + (end - begin) * (rank - (passed - count)) / count)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The counts of one key, step by step, and all together; steps without any are left out."""
+
+    key: str
+    points: Mapping[Micros, Durations]
+    whole: Durations
+
+
+@dataclass(slots=True)
+class Stats:
+    """Reads counts: those that are stored, and those of the last minutes from the executions."""
+
+    outcomes: OutcomeCounts
+    journal: Journal
+    of_store: OutcomeCounts
+    """The counts of the whole store, which know up to when they are counted."""
+    clock: Clock
+
+    async def curves(self, which: SeriesQuery) -> list[Curve]:
+        """Return the curves of the keys that have most, up to `MOST_SERIES`."""
+        keys = await self.outcomes.top(which, MOST_SERIES)
+        found = await self.outcomes.read(which, keys)
+        async for at, each in self._fresh(which):
+            if which.counts(each):
+                place: Place = (at, which.key(each), each.took)
+                found[place] = found.get(place, 0) + each.count
+        return sorted(curves_of(found), key=lambda each: (-each.whole.count, each.key))[
+            :MOST_SERIES
+        ]
+
+    async def _fresh(self, which: SeriesQuery) -> AsyncGenerator[tuple[Micros, OutcomeCount]]:
+        """Yield what is not stored yet, with the step of time that it belongs to."""
+        now = self.clock()
+        counted = await self.of_store.until() or 0
+        begin, end = max(counted, which.since, now - MOST_FRESH), min(which.until, now + 1)
+        first = await self.journal.first_end(begin)
+        at = end if first is None else first - first % which.step
+        while at < end:
+            for each in await self.journal.outcomes(max(at, begin), min(at + which.step, end)):
+                yield at, each
+            at += which.step
+
+
+def curves_of(found: Mapping[Place, int]) -> list[Curve]:
+    """Return counts as curves."""
+    points: dict[str, dict[Micros, dict[int, int]]] = {}
+    whole: dict[str, dict[int, int]] = {}
+    for (at, key, took), count in found.items():
+        points.setdefault(key, {}).setdefault(at, {})[took] = count
+        places = whole.setdefault(key, {})
+        places[took] = places.get(took, 0) + count
+    return [
+        Curve(
+            key, {at: Durations(each) for at, each in sorted(some.items())}, Durations(whole[key])
+        )
+        for key, some in points.items()
+    ]

@@ -1,0 +1,96 @@
+"""Searching payloads: what contains a text, newest first, without secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from halflap.api import search
+from halflap.api.search import excerpt_of, needles
+from halflap.sdk import codec
+
+
+async def searched(world: Any, q: str, **query: Any) -> tuple[list[Any], Any]:
+    """Return what is found, and the end."""
+    answer = await world.api("GET", "/api/search", q=q, **query)
+    assert answer.status == 200, answer.body
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    *hits, end = [codec.decode(each) for each in answer.body.splitlines() if each]
+    return hits, end
+
+
+async def test_events_and_steps_are_found_by_a_text_newest_first(either: Any) -> None:
+    await either.publish()
+    instance = await either.instance()
+    ids = [await either.send(instance, {"id": f"o-{n}", "amount": 17 + n}) for n in range(3)]
+    live = await either.send(instance, {"note": 'Grüße, \\ "you"'}, "waiting")
+    for each in ids:
+        await either.ended(each)
+    await either.state(live, "waiting")
+
+    hits, end = await searched(either, '"amount":1')
+    assert [each["execution"]["id"] for each in hits] == ids[::-1]
+    assert end == {"found": 3, "next": None}
+    [hit], _ = await searched(either, '"id":"o-1","amount":18')
+    assert (hit["execution"]["id"], hit["part"], hit["step"]) == (ids[1], "event", None)
+    for text in ("Grüße", '\\ "you"'):
+        [hit], _ = await searched(either, text)
+        assert (hit["execution"]["id"], hit["execution"]["state"]) == (live, "waiting"), text
+    assert await searched(either, "o-1", flow="waiting") == ([], {"found": 0, "next": None})
+    assert await searched(either, "o-1", state="failed") == ([], {"found": 0, "next": None})
+    for secret in ("a-key-nobody-may-see", "$secret", "halflap-sealed"):
+        assert await searched(either, secret) == ([], {"found": 0, "next": None})
+
+    step, _ = await searched(either, "creat", flow="incoming")
+    assert step == []  # names of steps are no payload
+
+
+async def test_a_step_is_found_that_alone_has_the_text(either: Any) -> None:
+    await either.publish()
+    instance = await either.instance()
+    id = await either.send(instance, {"id": "o-1", "amount": 1, "more": "x"})
+    await either.ended(id)
+
+    [hit], _ = await searched(either, '"secret":', flow="incoming")
+
+    assert (hit["part"], hit["step"]) == ("inputs", "shop.create_order")
+    assert "•••" in hit["excerpt"]
+
+
+async def test_a_search_ends_where_it_found_enough_or_took_long_and_goes_on(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.publish()
+    instance = await world.instance()
+    ids = [await world.send(instance, {"id": f"o-{n}", "amount": 1}) for n in range(4)]
+    for each in ids:
+        await world.ended(each)
+
+    hits, end = await searched(world, '"o-', limit=2)
+    rest, _ = await searched(world, '"o-', limit=2, before=end["next"])
+    assert [each["execution"]["id"] for each in (*hits, *rest)] == ids[::-1]
+
+    monkeypatch.setattr(search, "SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr(search, "PAGE", 1)
+    before: dict[str, str] = {}
+    seen: list[str] = []
+    while True:
+        hits, end = await searched(world, '"o-', **before)
+        seen += [each["execution"]["id"] for each in hits]
+        if end["next"] is None:
+            break
+        before = {"before": end["next"]}
+    assert seen == ids[::-1]
+
+
+async def test_a_text_that_is_short_is_refused(world: Any) -> None:
+    assert (await world.api("GET", "/api/search", q="ab")).status == 422
+
+
+def test_a_text_is_looked_for_as_json_has_it_and_never_in_a_secret() -> None:
+    assert needles("a-1") == (b"a-1",)
+    assert needles('ü"') == ('ü"'.encode(), 'ü\\"'.encode(), b'\\u00fc\\"')
+    data = codec.encode({"a": {"$secret": "c2VhbGVk"}, "b": "sealed"})
+    assert excerpt_of(data, [b"c2Vh"]) is None
+    assert excerpt_of(data, [b"sealed"]) == '{"a":"•••","b":"sealed"}'
