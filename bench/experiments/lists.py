@@ -42,24 +42,24 @@ MOST_PAGES = 60
 
 NUMBERED = """
 SELECT n, 'exe_' || {pad} AS id,
-    'cus_' || n % 50 AS customer, 'ins_' || (n % 50) || '_' || (n / 50 % 2) AS instance,
-    'shop' || n % 3 AS integration,
-    CASE WHEN n % 50021 = 7 THEN 'rare' ELSE 'flow' || n % 10 END AS flow,
-    CASE WHEN n % 50021 = 11 THEN 'rare' ELSE 'v' || n % 12 END AS version,
+    'cus_' || (n % 50) AS customer, 'ins_' || (n % 50) || '_' || (n / 50 % 2) AS instance,
+    'shop' || (n % 3) AS integration,
+    CASE WHEN n % 50021 = 7 THEN 'rare' ELSE 'flow' || (n % 10) END AS flow,
+    CASE WHEN n % 50021 = 11 THEN 'rare' ELSE 'v' || (n % 12) END AS version,
     CASE WHEN n % 100 < 3 THEN 'failed' WHEN n % 100 < 11 THEN 'ignored'
         WHEN n % 100 = 11 THEN 'cancelled' ELSE 'succeeded' END AS state,
     {now} - {span} + {span} / {count} * n AS accepted_at,
     CASE WHEN n % 100 < 3 THEN 'the app answered 503 for order ' || n
         WHEN n % 100 < 11 THEN 'echo: acme.contact c' || n || ' is as it was left'
         WHEN n % 100 = 11 THEN 'withdrawn' ELSE '' END AS reason,
-    CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 50021 < 100 THEN 'rare' ELSE 'cause' || n / 100 % 40 END
+    CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 50021 < 100 THEN 'rare' ELSE 'cause' || (n / 100 % 40) END
         AS cause,
     CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 200 < 100 THEN 503 ELSE 404 END AS status,
     CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 7 = 0 THEN 'Timeout' ELSE 'UpstreamError' END
         AS failure_kind,
     CASE WHEN n % 100 >= 3 THEN NULL WHEN n % 300 < 100 THEN 'acme' ELSE 'salesforce' END AS component,
     CASE WHEN n % 50021 = 13 THEN 60000000 ELSE 1000 END AS ran,
-    'k' || n % 100000 AS record_key
+    'k' || (n % 100000) AS record_key
 """
 SQLITE = (
     """
