@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from halflap.errors import ConfigError, DefinitionError, NotFound
-from halflap.sdk import syntax
 
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
@@ -199,6 +198,8 @@ def entries(root: Path, path: Path) -> list[ProjectEntry]:
 
 def parse(path: Path, shown: str) -> ast.Module:
     """A source as a tree; what Python cannot parse is a `DefinitionError` with its line."""
+    from halflap.sdk import syntax  # a supervisor, which parses nothing, imports none of it
+
     try:
         return syntax.parse(path.read_bytes(), shown)
     except SyntaxError as error:
