@@ -16,7 +16,7 @@ from tests.faults.conftest import Store
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
-from tests.faults.verdict import SEED, all_ended, check, figures, lost
+from tests.faults.verdict import SEED, SHARE, all_ended, check, figures, lost
 
 SENDERS = 16
 ROOM = 32
@@ -88,5 +88,5 @@ async def test_what_was_acknowledged_survives_hundreds_of_kills(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
     run = "kill -9, long"
-    bounds = {"kills": 500, "seconds": 1_500, "each": EACH_IN_SOAK}
+    bounds = {"kills": round(500 * SHARE), "seconds": 1_500 * SHARE, "each": EACH_IN_SOAK}
     await kill_loop(tmp_path / "store", store, sink, note, run, **bounds)

@@ -25,9 +25,9 @@ from tests.faults.going import going_by
 from tests.faults.process import eventually
 from tests.faults.senders import History
 from tests.faults.sink import Sink
+from tests.faults.verdict import SECONDS
 from tests.many import PROJECT, Many, Proc
 
-SECONDS = float(os.environ.get("FAULT_SECONDS", "3600"))
 SHORT = 12.0
 DAY = timedelta(hours=26)
 DAYS_IN_SHORT = 6

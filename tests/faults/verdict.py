@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 
 from tests.faults import checker
 from tests.faults.process import ServerProcess, eventually
@@ -12,6 +13,10 @@ from tests.faults.sink import Sink
 
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**6)))
 """The seed of all chance in a run; it is printed, and given by FAULT_SEED to see a run again."""
+
+SECONDS = float(os.environ.get("FAULT_SECONDS", "3600"))
+"""Seconds that the longest runs of the soak take; the others are as much shorter."""
+SHARE = min(SECONDS / 3600, 1.0)
 
 
 def lost(history: History, sink: Sink) -> int:
@@ -22,11 +27,16 @@ def lost(history: History, sink: Sink) -> int:
 async def all_ended(server: ServerProcess, within: float = 60.0) -> None:
     """Wait until every execution has an outcome, then stop the server in good order.
 
-    A request that waited for the database may be accepted as it stops, its sender long gone: the next
-    server has to run it.
+    Fails where none ends for `within` seconds, however many are left. A request that waited for the
+    database may be accepted as it stops, its sender long gone: the next server has to run it.
     """
+
+    def fewer(than: int) -> bool:
+        return checker.live(server.place) < than
+
     while True:
-        await eventually(lambda: checker.live(server.place) == 0, within, lambda: "still running")
+        while left := checker.live(server.place):
+            await eventually(partial(fewer, left), within, lambda: "still running")
         assert await server.stop() == 0
         if checker.live(server.place) == 0:
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Note
+from tests.faults.verdict import SHARE
 from tests.simulation.seeds import Tally, reports, run_seeds, shown
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
 
 @pytest.mark.soak
 def test_every_promise_is_kept_for_long(note: Note) -> None:
-    count, tally = int(os.environ.get("SIMULATION_SEEDS", SOAK_SEEDS)), Tally()
+    count, tally = round(SOAK_SEEDS * SHARE), Tally()
     for each in reports(range(count), os.cpu_count() or 1):
         tally.add(each)
         if each.violation is not None:
