@@ -73,9 +73,8 @@ class Guard:
         for table in self._tables():
             key = "number" if table in NUMBERED else "id"
             where = rule(table, SEEN, ME, OWNER, key) if table in SEEN else "0"
-            columns = "rowid, *" if table == "logs" else "*"
             self._connection.execute(
-                f"CREATE TEMP VIEW {table} AS SELECT {columns} FROM main.{table} WHERE {where}"  # noqa: S608
+                f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {where}"  # noqa: S608
             )
 
     def refuse(self) -> None:

@@ -28,8 +28,8 @@ from halflap.store.rules.listing import Found, merge, plan_lanes, sum_up
 from halflap.store.sqlite import Ways
 
 LOGS = f"""
-SELECT rowid, at, level, message, fields, step FROM logs
-WHERE execution = {reading.NUMBER} AND rowid > ? ORDER BY rowid LIMIT ?
+SELECT id, at, level, message, fields, step FROM logs
+WHERE execution = {reading.NUMBER} AND id > ? ORDER BY id LIMIT ?
 """  # noqa: S608
 
 

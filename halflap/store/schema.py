@@ -604,7 +604,8 @@ def _numbered(table: str, key: str, columns: str, more: str = "") -> str:
     return f"""
 ALTER TABLE {table} RENAME TO former;
 CREATE TABLE {table} ({key},{columns}{more}) STRICT;
-INSERT INTO {table} SELECT (SELECT number FROM executions WHERE id = execution), {_names(columns)}
+INSERT INTO {table} (execution, {_names(columns)})
+    SELECT (SELECT number FROM executions WHERE id = execution), {_names(columns)}
     FROM former WHERE execution IN (SELECT id FROM executions) ORDER BY rowid;
 DROP TABLE former;
 """  # noqa: S608
@@ -635,7 +636,7 @@ INSERT INTO executions (id, {_names(_EXECUTION)}, removed)
 DROP TABLE former_executions;
 {_numbered("events", "execution INTEGER PRIMARY KEY", _EVENT)}
 {_numbered("steps", "execution INTEGER NOT NULL", _STEP, "    PRIMARY KEY (execution, path)")}
-{_numbered("logs", "execution INTEGER NOT NULL", _LOG)}
+{_numbered("logs", "id INTEGER PRIMARY KEY, execution INTEGER NOT NULL", _LOG)}
 CREATE INDEX logs_by_execution ON logs (execution);
 {_OF_LIVE}{_OF_FEW}CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;

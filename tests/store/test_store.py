@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from halflap.errors import StoreError, StoreLocked
-from halflap.model import Event, FlowKey, Start
+from halflap.model import Event, FlowKey, LogLine, Outcome, Start, new_id
+from halflap.store.erasing import compact
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 
@@ -150,3 +151,19 @@ async def test_the_secrets_of_a_store_without_a_canary_tell_its_keys(tmp_path: P
     await store.close()
     with pytest.raises(StoreError, match=r"'mine'.*'theirs'"):
         await Store.open(tmp_path, vault=a_vault("theirs"))
+
+
+async def test_log_lines_keep_their_numbers_as_the_file_is_written_anew(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path)
+    flow = FlowKey(new_id("cus"), new_id("ins"), "orders", "new", "d" * 64, 1)
+    ids = [new_id("exe") for _ in range(2)]
+    starts = [Start(id, flow, Event("POST", "", "", (), b"", store.clock()), id) for id in ids]
+    for each in await store.journal.accept(starts, claim=2, lease=60_000_000):
+        assert each.claim is not None
+        lines = [LogLine(1, "info", "one"), LogLine(2, "info", "two")]
+        await store.journal.end(each.claim.lease, [], lines, Outcome("succeeded"))
+    before = await store.journal.logs(ids[1])
+    await store.database.write(lambda c: c.execute("DELETE FROM logs WHERE id < 3"))
+    await compact(store.database)
+    assert await store.journal.logs(ids[1]) == before
+    await store.close()

@@ -257,7 +257,7 @@ class _Copying:
         numbers = [each["number"] for each in some]
         events = {row[0]: row for row in self._of("*", "events", numbers)}
         steps = _by_execution(self._of("*", "steps", numbers))
-        logs = _by_execution(self._of("execution, rowid, *", "logs", numbers))
+        logs = _by_execution(self._of("execution, *", "logs", numbers))
         attempts = _by_execution(self._of("*", "attempts", [each["id"] for each in some]))
         for table, found in (("steps", steps), ("logs", logs), ("attempts", attempts)):
             counts[table] += sum(len(each) for each in found.values())
