@@ -35,13 +35,16 @@ class JournalTurn:
         "_lease",
         "_monotonic",
         "_recorded",
-        "_valid_until",
         "accepted_at",
+        "attempt",
         "begun",
         "cancelling",
         "claim",
+        "history",
         "interrupted",
         "lost",
+        "start",
+        "until",
     )
 
     def __init__(
@@ -59,41 +62,26 @@ class JournalTurn:
         self._begin = begin
         self._recorded = recorded
         self._lease = lease / 1e6
-        self._clock = clock
         self._monotonic = monotonic
+        self._clock = clock
         self.claim = claim
+        self.start, self.attempt, self.history = claim.start, claim.attempt, claim.history
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
         self.lost = False
         self.begun = self.interrupted = False
-        self._valid_until = claimed_at + self._lease
-
-    @property
-    def start(self) -> Start:
-        return self.claim.start
-
-    @property
-    def attempt(self) -> int:
-        return self.claim.attempt
-
-    @property
-    def history(self) -> Sequence[Record]:
-        return self.claim.history
+        self.until = claimed_at + self._lease
+        """When the lease ends, in monotonic seconds."""
 
     def now(self) -> Micros:
         return self._clock()
 
     def alive(self) -> bool:
-        return not self.lost and self._monotonic() < self._valid_until
-
-    @property
-    def until(self) -> float:
-        """When the lease ends, in monotonic seconds."""
-        return self._valid_until
+        return not self.lost and self._monotonic() < self.until
 
     def prolong(self, renewed_at: float) -> None:
         """The lease was renewed by a request sent at `renewed_at` (monotonic seconds)."""
-        self._valid_until = renewed_at + self._lease
+        self.until = renewed_at + self._lease
 
     async def commit(
         self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()

@@ -42,7 +42,7 @@ from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Ignore
 from halflap.store.history import outcome_of
 from halflap.store.journal import SqliteJournal
-from halflap.store.protocol import Claim, Filter
+from halflap.store.protocol import Filter
 from halflap.store.store import memory_file
 from halflap.testing import large
 from halflap.testing.calls import Called, calls_in
@@ -202,7 +202,7 @@ async def execute(
 
     async def handle(turn: Turn) -> Verdict:
         if start.event.large is not None and isinstance(turn, JournalTurn):
-            turn.claim = with_large(turn.claim, start)
+            give_large(turn, start)
         if alone and turn.start.chain is not None:
             return Ended(Outcome("ignored", "another test's"))
         if turn.start.chain is not None:
@@ -294,11 +294,10 @@ async def advance_to(engine: JournalEngine, clock: ManualClock, at: Micros) -> N
         clock.advance((min(at, max(due or at, clock() + 1)) - clock()) / 1e6)
 
 
-def with_large(claim: Claim, start: Start) -> Claim:
-    """A claim whose event has the large body that it was started with."""
-    if claim.start.execution != start.execution:
-        return claim
-    return replace(claim, start=replace(claim.start, event=start.event))
+def give_large(turn: JournalTurn, start: Start) -> None:
+    """Give a turn the large body that its execution was started with."""
+    if turn.start.execution == start.execution:
+        turn.start = replace(turn.start, event=start.event)
 
 
 def start_of(
