@@ -173,7 +173,7 @@ class Steps:
         self._begun: dict[str, RunningStep] = {}
         self.pauses: list[Pause] = []
         self.cancelled = False
-        self.failed_branches = set[str]()
+        self.failed_branches: set[str] = set()
         """The steps of whose failures branches ended."""
 
     def found_by(self) -> Mapping[str, str]:
@@ -228,18 +228,14 @@ class Steps:
         inputs: bytes | None = None,
         compares: bool = True,
         again: Again = "never",
-        at: tuple[StepScope, str] | None = None,
     ) -> Record:
         """Return the record of the scope's next step of a name: the journal's, or of doing it now.
 
         The journal's has to have the same `inputs`, unless they are not to be compared. `again` says
-        what becomes of one that has not ended: the flow goes on with it, or does it afresh. `at` is the
-        step's place, where that is known already.
+        what becomes of one that has not ended: the flow goes on with it, or does it afresh.
         """
-        if at is None:
-            scope = current_scope()
-            at = scope, scope.next_path(name)
-        scope, path = at
+        scope = current_scope()
+        path = scope.next_path(name)
         known = self.recall(scope, path, spec, inputs if compares else None)
         if known is not None and (again == "never" or known.status != "retrying"):
             self.past.pass_by(scope, known)
@@ -257,19 +253,23 @@ class Steps:
         record = found.record
         if record.seq == NEW:
             record = replace(record, seq=self.past.next_seq())
-        if found.conditional:
-            self.ledger.keep_lines(scope.lines)
-            scope.lines = []
-            if not await self.ledger.write(record, found.writes):
-                record = replace(record, result=b"false")
-            self.past.pass_by(scope, record)
-        else:
-            self.keep(scope, record, found.writes)
+        if not found.conditional:
+            self._conclude(scope, record, found)
+            return record
+        self.ledger.keep_lines(scope.lines)
+        scope.lines = []
+        if not await self.ledger.write(record, found.writes):
+            record = replace(record, result=b"false")
+        self.past.pass_by(scope, record)
+        return record
+
+    def _conclude(self, scope: StepScope, record: Record, found: StepResult) -> None:
+        """Keep the record of a step that was done; then go on, pause the flow or raise its error."""
+        self.keep(scope, record, found.writes)
         if found.pause is not None:
             self.pause(scope, found.pause)
         if found.error is not None:
             raise found.error
-        return record
 
     def ended(self, begun: Record, result: bytes | None = None) -> Record:
         """Return the record of a step that ended well just now."""
@@ -314,33 +314,39 @@ class Steps:
         run: Callable[[], Awaitable[Any]],
     ) -> Any:
         """Run something as the step at `path`, or answer from the journal."""
-        is_recalled = True
-
-        async def attempt(scope: StepScope, begun: Record) -> StepResult:
-            nonlocal is_recalled
-            is_recalled = False
-            if begun.seq != NEW and (at := due_of(begun)) > self.turn.now():
-                self.past.pass_by(scope, begun)  # another branch of a gather was due before it
-                self.pause(scope, Pause("retry", at, begun.failure))
-            if not spec.pure:
-                asked = spec.asked
-                writes: Sequence[StateWrite] = ()
-                if asked is not None:
-                    writes = await self.two_way.before(asked, path, again=begun.seq != NEW)
-                await self.settled(scope, writes)
-            return await self._attempt(spec, begun, given, run)
-
         given = await self.without_secrets(inputs)
-        record = await self.take(path, spec, attempt, inputs=given, again="go on", at=(scope, path))
-        if is_recalled and record.failure is None and spec.asked and spec.writes is not None:
-            self.two_way.recalled(spec.asked, spec.writes, record)
+        known = self.recall(scope, path, spec, given)
+        if known is None or known.status == "retrying":
+            self.check(scope)
+            found = await self._attempt(scope, path, spec, known, given, run)
+            record = found.record
+            self._conclude(scope, record, found)
+        else:
+            self.past.pass_by(scope, known)
+            record = known
+            if known.failure is None and spec.asked is not None and spec.writes is not None:
+                self.two_way.recalled(spec.asked, spec.writes, known)
         return await self.answer(record, spec.reader)
 
     async def _attempt(
-        self, spec: StepSpec, begun: Record, inputs: bytes, run: Callable[[], Awaitable[Any]]
+        self,
+        scope: StepScope,
+        path: str,
+        spec: StepSpec,
+        known: Record | None,
+        inputs: bytes,
+        run: Callable[[], Awaitable[Any]],
     ) -> StepResult:
-        path, is_new = begun.path, begun.seq == NEW
-        started = self.turn.now() if is_new else begun.started_at
+        """Try a step, again where it is `known`."""
+        if known is not None and (at := due_of(known)) > self.turn.now():
+            self.past.pass_by(scope, known)  # another branch of a gather was due before it
+            self.pause(scope, Pause("retry", at, known.failure))
+        writes: Sequence[StateWrite] = ()
+        if not spec.pure:
+            if spec.asked is not None:
+                writes = await self.two_way.before(spec.asked, path, again=known is not None)
+            await self.settled(scope, writes)
+        started = self.turn.now() if known is None else known.started_at
         error: Exception | None = None
         cut: asyncio.CancelledError | None = None
         failure: Failure | None = None
@@ -358,7 +364,7 @@ class Steps:
             step = self._begun.get(path)
             in_doubt = step is not None and step.in_doubt and not spec.settles_doubts
             undone = surely_undone(caught, step)
-            repeated = not is_new and step is not None and step.keyed
+            repeated = known is not None and step is not None and step.keyed
             learnt = await self._learnt(caught, path)
             error = classified(learnt, caught, spec.retry, repeated=repeated)
             failure = failure_of(caught, spec.name)
@@ -378,7 +384,7 @@ class Steps:
         else:
             self._begun.pop(path, None)
         record = Record(
-            self.past.next_seq() if is_new else begun.seq,
+            self.past.next_seq() if known is None else known.seq,
             path,
             spec.kind,
             spec.name,
@@ -389,12 +395,12 @@ class Steps:
             inputs,
             result,
             failure,
-            1 if is_new else begun.tries + 1,
+            1 if known is None else known.tries + 1,
             spec.pure,
         )
         if error is not None:
             return self._failed(spec, record, error, in_doubt, undone)
-        writes: Sequence[StateWrite] = ()
+        writes = ()
         if spec.asked is not None and spec.writes is not None:
             writes = await self.two_way.after(spec.asked, spec.writes, record)
         return StepResult(record, writes, error=cut)

@@ -253,7 +253,8 @@ class Past:
         if self.has_copies and self._is_anew(record):
             self._anew.add(record.path)
         scope.pass_by(record, at, is_copy=is_copy)
-        self._unmet.discard(record.path)
+        if self._unmet:
+            self._unmet.discard(record.path)
 
     def _is_anew(self, record: Record) -> bool:
         """Return whether the execution itself did a step that may lead the flow another way."""
