@@ -92,7 +92,7 @@ def with_executions(answer: Answer, started: Sequence[Started]) -> Answer:
     status, headers, body = answer
     if not started:
         return answer
-    ids = ",".join(each.duplicate_of or each.execution for each in started[:100])
+    ids = ",".join([each.duplicate_of or each.execution for each in started[:100]])
     return status, {**headers, "halflap-execution": ids}, body
 
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -26,7 +26,6 @@ from halflap.gateway.large import (
 from halflap.gateway.route import EndpointRoute, Find, Intake, Large
 from halflap.model import (
     SEALED,
-    SEALED_HEADERS,
     Chance,
     Clock,
     Event,
@@ -175,7 +174,7 @@ class Gateway:
             return problem(503, retry_after=30)
 
     def _request(self, route: EndpointRoute, scope: Message, body: bytes, rest: str) -> Request:
-        headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
+        headers = Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
         query = scope["query_string"].decode("latin-1")
         return Request(
             method=scope["method"],
@@ -196,7 +195,8 @@ class Gateway:
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)
-        await predecode(request, reads_of(route))
+        if len(request.body) > INLINE:
+            await predecode(request, reads_of(route))
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
@@ -216,9 +216,8 @@ class Gateway:
 
     async def _start(self, starts: Sequence[Start]) -> Sequence[Started]:
         started = await self._engine.start(starts)
-        duplicates = sum(each.duplicate_of is not None for each in started)
-        self.events["duplicate"] += duplicates
-        self.events["accepted"] += len(started) - duplicates
+        for each in started:
+            self.events["accepted" if each.duplicate_of is None else "duplicate"] += 1
         return started
 
     async def _receive_large(
@@ -266,7 +265,10 @@ class Gateway:
         """Return whether a customer, or a sender to a shared endpoint, has too much queued already."""
         if self._is_full is None:
             return False
-        wanted = Counter(each.instance if each.is_shared else each.customer for each in flows)
+        wanted: dict[str, int] = {}
+        for each in flows:
+            owner = each.instance if each.is_shared else each.customer
+            wanted[owner] = wanted.get(owner, 0) + 1
         for owner, count in wanted.items():
             if await self._is_full(owner, count):
                 self.events["backlog"] += len(flows)
@@ -332,11 +334,11 @@ class Gateway:
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
     def _note(self, route: EndpointRoute, error: Rejected, scope: Message) -> None:
-        secret = is_secret(route)
         sent = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         ]
-        headers = tuple((name, value[:500]) for name, value in sent if not secret(name, value))
+        secret = set(route.secret_headers(sent))
+        headers = tuple((each[0], each[1][:500]) for each in sent if each not in secret)
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
 
@@ -386,8 +388,8 @@ def reads_of(route: EndpointRoute) -> list[str] | None:
 
 async def plain(request: Request, allowed: bool, cap: int) -> Request:
     """The request with its content encoding undone, where the trigger allows that."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
+    encoding = request.headers.get("content-encoding")
+    if encoding is None or (encoding := encoding.strip().lower()) in ("", "identity"):
         return request
     if not allowed:
         raise Rejected(
@@ -402,31 +404,15 @@ def event_of(
     request: Request, route: EndpointRoute, now: Micros, failed: FilterFailed | None = None
 ) -> Event:
     """Return the request as it is stored: credentials in headers sealed, fields cut to `keep=`."""
-    headers, secret = request.headers.raw, is_secret(route)
-    if any(secret(name, value) for name, value in headers):
+    headers = request.headers.raw
+    if secret := route.secret_headers(headers):
         headers = tuple(
-            (name, SEALED + route.seal(value)) if secret(name, value) else (name, value)
-            for name, value in headers
+            (each[0], SEALED + route.seal(each[1])) if each in secret else each for each in headers
         )
     event = as_event(request, route.definition, now, headers)
     if failed is None and request.headers.get(FILTER_FAILED) is None:
         return event
     return marked(event, route.definition, failed)
-
-
-def is_secret(route: EndpointRoute) -> Callable[[str, str], bool]:
-    """Return the test for headers that are not kept as they came: by name, or holding a secret."""
-    declared: frozenset[str] = getattr(route.declaration.verify, "secret_headers", frozenset())
-    names = SEALED_HEADERS | declared
-    secrets = [each for each in route.secrets if each]
-
-    def test(name: str, value: str) -> bool:
-        for each in secrets:
-            if each in value:
-                return True
-        return name.lower() in names
-
-    return test
 
 
 async def respond(send: Send, answer: Answer, *, head: bool) -> None:
@@ -442,9 +428,15 @@ def encoded(headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]
     """Headers as ASGI wants them, with the length."""
     # What a flow answers may hold what a sender wrote: no line of it becomes a header of ours.
     raw = [
-        (name.lower().encode(), NOT_A_VALUE.sub(" ", value).encode("latin-1", "replace"))
+        (encoded_name, NOT_A_VALUE.sub(" ", value).encode("latin-1", "replace"))
         for name, value in headers.items()
-        if A_NAME(name)
+        if (encoded_name := encode_name(name))
     ]
-    raw.append((b"content-length", str(len(body)).encode()))
+    raw.append((b"content-length", b"%d" % len(body)))
     return raw
+
+
+@lru_cache(maxsize=1024)
+def encode_name(name: str) -> bytes:
+    """Return a header's name as ASGI wants it; empty where it is none."""
+    return name.lower().encode() if A_NAME(name) else b""

@@ -53,7 +53,7 @@ class GuardedCycle(RequestResponseCycle):
             raise RuntimeError("invalid name of a header in a response")
         if HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
             raise RuntimeError("invalid value of a header in a response")
-        lines = [b"%b: %b\r\n" % (name.lower(), value) for name, value in headers]
+        lines = [b"%b: %b\r\n" % header for header in headers]
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         self.response_started = self.response_complete = True
@@ -88,10 +88,13 @@ class ExpectingCycle(GuardedCycle):
 
 
 def _length(head: HTTPResponseStartEvent) -> int | None:
-    """Return the body's length where the head gives it unambiguously, else None."""
+    """Return the body's length where the head gives it unambiguously, else None.
+
+    ASGI has the names in lower case.
+    """
     length = None
     for name, value in head.get("headers", ()):
-        match name.lower():
+        match name:
             case b"content-length":
                 length = int(value)
             case b"connection" | b"transfer-encoding":

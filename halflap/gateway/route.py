@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from halflap.model import Blob, FlowKey, Outcome, Start, Started
+from halflap.model import SEALED_HEADERS, Blob, FlowKey, Outcome, Start, Started
 from halflap.sdk.integration import Flow
 from halflap.sdk.trigger import Declaration
 
@@ -22,6 +22,20 @@ class EndpointRoute:
     secrets: tuple[str, ...]
     seal: Callable[[str], str]
     settled: bool = True
+    _secret_names: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        declared: frozenset[str] = getattr(self.declaration.verify, "secret_headers", frozenset())
+        object.__setattr__(self, "_secret_names", SEALED_HEADERS | declared)
+
+    def secret_headers(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the headers that are not kept as they came: by name, or holding a secret."""
+        names = self._secret_names
+        found = [each for each in headers if each[0].lower() in names]
+        for secret in self.secrets:
+            if secret:
+                found += [each for each in headers if secret in each[1]]
+        return found
 
     def found_by(self) -> Mapping[str, str]:
         """Return by what the endpoint is found."""
