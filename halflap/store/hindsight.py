@@ -22,5 +22,6 @@ class Hindsight:
         if now < self._latest - NOTICED:
             self.before = max(self.before, self._latest)
             self._latest = now
-        self._latest = max(now, self._latest)
+        elif now > self._latest:
+            self._latest = now
         return now

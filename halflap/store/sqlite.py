@@ -149,11 +149,18 @@ class SqliteDatabase:
 
     def post(self, job: Job[T]) -> asyncio.Future[T]:
         """Queue a job as `write` does, and return the future of its result without waiting."""
-        return self._post(job)
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._closing is not None:
+            future.set_exception(self._closed())
+        elif self._failed is not None:
+            future.set_exception(self._doubt())
+        else:
+            self._enqueue((job, future))
+        return future
 
     async def alone(self, job: Job[T]) -> T:
         """Run a job between two batches with no transaction open: migrations, VACUUM, backups."""
-        return await self._post(_Alone(job))
+        return await self.post(_Alone(job))
 
     async def read(self, job: Job[T]) -> T:
         """Run a job on a read-only connection; it sees one snapshot of what is committed.
@@ -184,16 +191,6 @@ class SqliteDatabase:
         await asyncio.shield(self._closing)
 
     # -- the loop's side ------------------------------------------------------------------------
-
-    def _post(self, job: Job[Any]) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        if self._closing is not None:
-            future.set_exception(self._closed())
-        elif self._failed is not None:
-            future.set_exception(self._doubt())
-        else:
-            self._enqueue((job, future))
-        return future
 
     def _enqueue(self, item: _Item) -> None:
         self._queue.put(item)

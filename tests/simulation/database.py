@@ -154,11 +154,11 @@ class InlineDatabase(SqliteDatabase):
         await asyncio.sleep(self._delay())
         return result
 
-    def _post(self, job: Job[Any]) -> asyncio.Future[Any]:
+    def post(self, job: Job[Any]) -> asyncio.Future[Any]:
         note = NOTE.get()
         if note is not None:
             job = note.of(job, lambda note, heard: self._disk.noted.append((note, heard)))
-        return super()._post(job)
+        return super().post(job)
 
     def _enqueue(self, item: Any) -> None:
         self._queue.put(item)
