@@ -50,16 +50,13 @@ class Audience:
     @property
     def listens(self) -> bool:
         """True if anybody follows, here or in another process."""
-        return bool(self._listeners) or self._relays
+        relay = self.relay
+        return bool(self._listeners) or (relay is not None and relay.is_asked("changes"))
 
     @property
     def is_awaited(self) -> bool:
         """Return True while anybody here follows, or waits for an outcome."""
         return self.listens or bool(self._waiters)
-
-    @property
-    def _relays(self) -> bool:
-        return self.relay is not None and self.relay.is_asked("changes")
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Tell a listener of every change; returns what ends that."""

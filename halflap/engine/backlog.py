@@ -58,9 +58,11 @@ class Backlog:
         `depth` is the number of executions that led to it, each by starting the next; of an event, 0.
         """
         known = self._known.get(customer)
-        if known is None or self._is_old(known, depth):
+        is_full = known is not None and known.is_full(depth)
+        if known is None or self._is_old(known, is_full=is_full):
             known = await self._count(customer)
-        if known.is_full(depth):
+            is_full = known.is_full(depth)
+        if is_full:
             return True
         known.accepted += more
         return False
@@ -69,9 +71,9 @@ class Backlog:
         """Count anew: its limit is another one."""
         self._known.pop(customer, None)
 
-    def _is_old(self, known: _Counted, depth: int) -> bool:
+    def _is_old(self, known: _Counted, *, is_full: bool) -> bool:
         age = self._monotonic() - known.at
-        if known.is_full(depth):
+        if is_full:
             return age >= SOONEST_SECONDS
         return age >= LATEST_SECONDS or known.accepted * PART > known.limit > 0
 

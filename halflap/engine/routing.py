@@ -160,15 +160,20 @@ def opened_headers(
 
     A sender may write what looks sealed: it cannot be opened, and stays as it came.
     """
-    found: list[tuple[str, str]] = []
-    for name, value in headers:
-        if value.startswith(SEALED):
-            with suppress(StoreError, ValueError):
-                sealed = value.removeprefix(SEALED)
-                b64decode(sealed, validate=True)
-                value = opened(sealed)
-        found.append((name, value))
-    return tuple(found)
+    return tuple(
+        [
+            (name, _opened(value, opened) if value.startswith(SEALED) else value)
+            for name, value in headers
+        ]
+    )
+
+
+def _opened(value: str, opened: Callable[[str], str]) -> str:
+    with suppress(StoreError, ValueError):
+        sealed = value.removeprefix(SEALED)
+        b64decode(sealed, validate=True)
+        return opened(sealed)
+    return value
 
 
 def checked(flow: Flow[Any, Any, Any], found: Routing) -> Sequence[Route]:

@@ -33,7 +33,7 @@ class Waits:
         self._steps = steps
         self._turn = steps.turn
         self._signals = Signals(steps.turn)
-        self._own = set[str]()  # the children that tell this execution of their end
+        self._own: set[str] = set()  # the children that tell this execution of their end
         self.siblings: Siblings = {}
         self.next_event: bytes | None = None
         """The event that the flow has handed over to the next of its chain."""
