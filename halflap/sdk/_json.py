@@ -46,16 +46,26 @@ class NotJson(ValueError):
     """The text is not JSON, or the value cannot be written as JSON; the message says where."""
 
 
-def decode_json(raw: bytes, *, bounded: bool) -> Any:
-    """Return the value of a JSON text. Raise `NotJson` for what RFC 8259 does not allow.
+def decode_json(data: bytes | str, *, bounded: bool = False) -> Any:
+    """Read JSON, with exact numbers.
 
-    Depth is always bounded by `MAX_DEPTH`; with `bounded`, so are the numbers of values and of
-    arrays and objects, as they are where the text comes from outside.
+    Raises `NotJson`, naming the byte or the path, for anything that RFC 8259 does not allow and for
+    what is nested deeper than `MAX_DEPTH`. With `bounded`, which is for what comes from outside, a
+    text of more than `MAX_VALUES` values or `MAX_CONTAINERS` arrays and objects is refused too,
+    before anything is built. A byte order mark at the beginning is skipped.
     """
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    check_size(raw, bounded=bounded)
-    if bounded and (at := long_number(raw)) is not None:
-        raise NotJson(f"{TOO_LONG} (byte {at})")
+    try:
+        raw = data.encode() if isinstance(data, str) else data
+    except UnicodeEncodeError as error:
+        raise NotJson(f"half a surrogate pair at character {error.start}") from error
+    if raw[:3] == b"\xef\xbb\xbf":
+        raw = raw[3:]
+    if (
+        len(raw) > MAX_DEPTH
+    ):  # in a shorter one, nothing can be deeper, longer or more than its bytes
+        check_size(raw, bounded=bounded)
+        if bounded and (at := long_number(raw)) is not None:
+            raise NotJson(f"{TOO_LONG} (byte {at})")
     try:
         return with_fresh_stack(_DECODER.decode, raw)
     except RecursionError as error:

@@ -152,11 +152,14 @@ class Action(Generic[P, R]):
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""
-        if len(args) <= len(self._positional) and kwargs.keys() <= self._by_name:
-            bound = dict(zip(self._positional, args, strict=False))
-            bound.update(kwargs)
-            if len(bound) == len(args) + len(kwargs) and bound.keys() >= self._required:
-                return bound
+        bound = dict(zip(self._positional, args, strict=False))
+        bound.update(kwargs)
+        if (
+            len(bound) == len(args) + len(kwargs)
+            and kwargs.keys() <= self._by_name
+            and bound.keys() >= self._required
+        ):
+            return bound
         try:
             return dict(self.signature.bind(*args, **kwargs).arguments)
         except TypeError as error:

@@ -29,29 +29,14 @@ from halflap.sdk._json import (
     TOO_DEEP,
     TOO_LONG,
     NotJson,
-    decode_json,
     fits,
     long_number,
     with_fresh_stack,
 )
+from halflap.sdk._json import decode_json as decode
 from halflap.sdk.schema import UNSET, File
 
 __all__ = ["MAX_CONTAINERS", "MAX_DEPTH", "MAX_DIGITS", "MAX_VALUES", "NotJson", "decode", "encode"]
-
-
-def decode(data: bytes | str, *, bounded: bool = False) -> Any:
-    """Read JSON, with exact numbers.
-
-    Raises `NotJson`, naming the byte or the path, for anything that RFC 8259 does not allow and for
-    what is nested deeper than `MAX_DEPTH`. With `bounded`, which is for what comes from outside, a
-    text of more than `MAX_VALUES` values or `MAX_CONTAINERS` arrays and objects is refused too,
-    before anything is built. A byte order mark at the beginning is skipped.
-    """
-    try:
-        raw = data if isinstance(data, bytes) else data.encode()
-    except UnicodeEncodeError as error:
-        raise NotJson(f"half a surrogate pair at character {error.start}") from error
-    return decode_json(raw, bounded=bounded)
 
 
 def encode(value: Any, *, sort: bool = False) -> bytes:
@@ -77,7 +62,7 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
             raise
         long = "int_max_str_digits" in str(error)
         raise NotJson(TOO_LONG if long else str(error)) from error
-    if long_number(data) is not None:
+    if len(data) > MAX_DIGITS and long_number(data) is not None:
         raise NotJson(TOO_LONG)
     return data
 

@@ -11,7 +11,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,9 @@ LARGE = 256 * 1024
 
 T = TypeVar("T")
 
+_NESTED: tuple[type[Any], ...] = (str, dict, list, tuple)
+_KINDS: frozenset[type[Any]] = frozenset({*_NESTED, int, bool, type(None), float, Decimal})
+
 
 def is_large(value: Any) -> bool:
     """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making."""
@@ -32,17 +36,20 @@ def is_large(value: Any) -> bool:
 def weigh(value: Any, most: int) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that."""
     weight = 0
-    stack: list[Collection[Any]] = [(value,)]
+    stack: list[Any] = [(value,)]
     while stack and weight <= most:
         children = stack.pop()
         weight += len(children)
         for each in children if weight <= most else ():
-            if isinstance(each, str):
+            kind: Any = type(each)
+            if kind not in _KINDS:  # it may be of a class that is derived from one
+                kind = next((base for base in _NESTED if isinstance(each, base)), object)
+            if kind is str:
                 weight += len(each) >> 6
-            elif isinstance(each, dict):
-                stack.append(cast(dict[Any, Any], each).values())
-            elif isinstance(each, list | tuple):
-                stack.append(cast(list[Any], each))
+            elif kind is dict:
+                stack.append(each.values())
+            elif kind is list or kind is tuple:
+                stack.append(each)
     return weight
 
 

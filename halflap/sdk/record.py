@@ -116,9 +116,8 @@ async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) 
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
     written: dict[str, Any] = {}
     for each in action.shape.inputs:
-        value = arguments.get(each.name)
-        if each.annotation is Any and is_large(value):  # so that its parts are dumped by themselves
-            try:
+        if each.annotation is Any and is_large(value := arguments.get(each.name)):
+            try:  # so that its parts are dumped by themselves
                 data = await in_pieces(value, partial(_input_data, each), sort=True)
             except TypeError:
                 return encode_inputs(action, arguments)  # the error names the place
@@ -159,13 +158,13 @@ def dumped(each: InputField, value: Any) -> Any:
     """A value of an input as plain data."""
     if isinstance(value, File | SecretStr):
         return value
-    return each.adapter.dump_python(value, by_alias=True, warnings=False)
+    return each.adapter.serializer.to_python(value, by_alias=True, warnings=False)
 
 
 def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> bytes:
     """A result or a value of state as bytes; `SecretStr` is sealed on the way."""
     if adapter is not None:
-        value = adapter.dump_python(value, by_alias=True, warnings=False)
+        value = adapter.serializer.to_python(value, by_alias=True, warnings=False)
     return _encode_checked(value, seal, typed=adapter is not None)
 
 
@@ -173,7 +172,7 @@ async def record_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal)
     """Encode a value as `encode_value` does; a large one piece by piece."""
     typed = adapter is not None
     if adapter is not None:
-        value = adapter.dump_python(value, by_alias=True, warnings=False)
+        value = adapter.serializer.to_python(value, by_alias=True, warnings=False)
     if not is_large(value):
         return _encode_checked(value, seal, typed=typed)
     # The whole is searched below: a secret may lie across two texts.
@@ -254,10 +253,6 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
         if not fits(value):
             raise TypeError(f"{path}: {LONG}")
         return
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TypeError(f"{path}: {value!r} has no JSON; return None, or a text that says so")
-    if isinstance(value, bytes | bytearray) and not typed:
-        raise TypeError(f"{path}: bytes would come back as text; return a File")
     if isinstance(value, dict):
         for name, each in cast(dict[Any, Any], value).items():
             if type(each) not in PLAIN:
@@ -268,6 +263,10 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
                 refuse_lossy(each, f"{path}[{place}]", typed=typed)
     elif isinstance(value, BaseModel):
         refuse_lossy(value.model_dump(by_alias=True), path, typed=typed)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"{path}: {value!r} has no JSON; return None, or a text that says so")
+    elif isinstance(value, bytes | bytearray) and not typed:
+        raise TypeError(f"{path}: bytes would come back as text; return a File")
 
 
 def without_unset(value: Any) -> Any:

@@ -85,7 +85,9 @@ class Needles:
 
     def within(self, data: bytes, begin: int = 0) -> Set[bytes]:
         """Return those that stand in one piece of some bytes."""
-        end = min(begin + PIECE + 8, len(data))  # a number may lie across the end of a piece
+        end = len(data)
+        if end - begin > PIECE:
+            end = min(begin + PIECE + 8, end)  # a number may lie across the end of a piece
         near = _NONE
         if self._long:
             near |= _met(self._long, data[begin : end - (end - begin) % 8], "Q")
@@ -181,6 +183,8 @@ class Redactor:
 
     def hits(self, text: str) -> list[str]:
         """Return the spellings of secrets that are in a text, the longest first."""
+        if not text:
+            return []
         found = set[bytes]().union(*self._needles.search(_encoded(text)))
         return [each for each, data in self._spellings.items() if data in found] if found else []
 
