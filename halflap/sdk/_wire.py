@@ -7,10 +7,8 @@ aiohttp, which can do all of that and costs twice as much a call (bench/experime
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -37,9 +35,6 @@ from halflap.sdk.response import (
     unreached,
 )
 
-PER_HOST = 10_000
-"""Customers that call the same app are not to wait for each other: how many calls it gets is bounded
-by the room, and by the limits of each connection."""
 KEPT_SECONDS = 15.0
 MOST_HEAD = 64 * 1024
 MOST_FIELDS = 256
@@ -210,12 +205,15 @@ class _Connection(asyncio.Protocol):
 
 @dataclass(slots=True)
 class _Place:
-    """Scheme, host and port, and the connections to there."""
+    """Scheme, host and port, and the connections to there.
+
+    They are not limited here, as customers that call the same app are not to wait for each other: how
+    many calls it gets is bounded by the room, and by the limits of each connection.
+    """
 
     tls: bool
     host: str
     port: int
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_HOST))
     idle: list[_Connection] = field(default_factory=list[_Connection])
     busy: set[_Connection] = field(default_factory=set[_Connection])
 
@@ -249,28 +247,22 @@ class Wire:
             place = self._places[key] = _Place(
                 to.scheme == "https", to.raw_host or "", to.port or 0
             )
-        now = asyncio.get_running_loop().time
-        deadline = now() + limits.total
-        if place.room.locked():
-            with _in_time(limits):
-                async with asyncio.timeout(limits.total):
-                    await place.room.acquire()
-        else:
-            await place.room.acquire()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        connection = place.kept(began)
+        if connection is not None:
+            try:
+                return await self._ask(place, connection, head, body, limits, limits.total)
+            except Broken as error:
+                if method not in _AGAIN or error.args[0] != BROKEN:
+                    raise
+        deadline = began + limits.total
         try:
-            connection = place.kept(now())
-            if connection is not None:
-                try:
-                    return await self._ask(place, connection, head, body, limits, deadline - now())
-                except Broken as error:
-                    if method not in _AGAIN or error.args[0] != BROKEN:
-                        raise
-            with _in_time(limits):
-                async with asyncio.timeout_at(deadline):
-                    connection = await self._dial(place, limits)
-            return await self._ask(place, connection, head, body, limits, deadline - now())
-        finally:
-            place.room.release()
+            async with asyncio.timeout_at(deadline):
+                connection = await self._dial(place, limits)
+        except TimeoutError:
+            raise Broken(late(limits)) from None
+        return await self._ask(place, connection, head, body, limits, deadline - loop.time())
 
     async def _ask(
         self,
@@ -351,7 +343,7 @@ class Wire:
             for each in old:
                 place.idle.remove(each)
                 each.close()
-            if not place.idle and not place.busy and not place.room.locked():
+            if not place.idle and not place.busy:
                 del self._places[key]
         again = any(place.idle for place in self._places.values())
         self._sweeping = loop.call_later(KEPT_SECONDS, self._sweep) if again else None
@@ -365,14 +357,6 @@ class Wire:
             for each in [*place.idle, *place.busy]:
                 each.close()
             place.idle.clear()
-
-
-@contextlib.contextmanager
-def _in_time(limits: Limits) -> Generator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise Broken(late(limits)) from None
 
 
 _ACCEPT, _ENCODING, _AGENT = (

@@ -182,7 +182,9 @@ def shown(url: URL | str) -> str:
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """Return the time that a `Retry-After` (seconds or an HTTP date) requests, at most `MOST_WAIT`."""
-    value = (value or "").strip()
+    if value is None:
+        return None
+    value = value.strip()
     if value.isascii() and value.isdigit():
         return min(timedelta(seconds=int(value[:9])), MOST_WAIT)
     try:
