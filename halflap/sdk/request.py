@@ -30,23 +30,24 @@ class Headers(Mapping[str, str]):
     `headers["name"]` is the first value of that name; `getall` has every one.
     """
 
-    __slots__ = ("_values", "raw")
+    __slots__ = ("_first", "raw")
 
     raw: tuple[tuple[str, str], ...]
     """Every header as it came: (name, value)."""
 
     def __init__(self, raw: Iterable[tuple[str, str]] = ()) -> None:
         self.raw = tuple(raw)
-        self._values: dict[str, list[str]] = {}
-        for name, value in self.raw:
-            self._values.setdefault(name.lower(), []).append(value)
+        self._first = {name.lower(): value for name, value in self.raw}
+        if len(self._first) < len(self.raw):  # else the last value of a name would stand
+            self._first.update((name.lower(), value) for name, value in reversed(self.raw))
 
     def getall(self, name: str) -> list[str]:
         """Every value of a header, in order; empty where it was not sent."""
-        return list(self._values.get(name.lower(), ()))
+        wanted = name.lower()
+        return [value for each, value in self.raw if each.lower() == wanted]
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()][0]
+        return self._first[name.lower()]
 
     @overload
     def get(self, name: str, /) -> str | None: ...
@@ -54,24 +55,27 @@ class Headers(Mapping[str, str]):
     def get(self, name: str, /, default: str | T) -> str | T: ...
     def get(self, name: str, /, default: Any = None) -> Any:
         """The first value of a header, or the default: asked some times of every request."""
-        found = self._values.get(name.lower())
-        return default if found is None else found[0]
+        return self._first.get(name.lower(), default)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._first)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._first)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._values == other._values
+        return isinstance(other, Headers) and self._by_name() == other._by_name()
 
     def __hash__(self) -> int:
-        return hash(tuple((name, *values) for name, values in sorted(self._values.items())))
+        return hash(tuple(self._by_name()))
+
+    def _by_name(self) -> list[tuple[str, str]]:
+        pairs = [(name.lower(), value) for name, value in self.raw]
+        return sorted(pairs, key=lambda pair: pair[0])
 
     def __repr__(self) -> str:
         # Values may be secrets, and a repr ends in logs.
-        return f"<Headers {', '.join(self._values)}>"
+        return f"<Headers {', '.join(self._first)}>"
 
 
 @frozen
