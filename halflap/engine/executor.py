@@ -163,7 +163,7 @@ class Executor:
         except asyncio.CancelledError:
             outcome = None
         except (Fenced, StoreError):
-            if not is_cut():
+            if not deadline.is_cut:
                 raise
             outcome = None
         except (Suspended, Cancelled):
@@ -187,7 +187,7 @@ class Executor:
         finally:
             running.recorder.set(None)
         # An author's code may have swallowed what unwound it, so that is not what is asked here.
-        if is_cut():
+        if deadline.is_cut:
             with contextlib.suppress(HalflapError):  # what was done is kept, not done again
                 await turn.commit(*await recorder.steps.left())
             raise asyncio.CancelledError
@@ -297,12 +297,6 @@ def bounded(verdict: Verdict) -> Verdict:
     half = LONGEST_REASON // 2 - 1
     reason = f"{verdict.outcome.reason[:half]}…{verdict.outcome.reason[-half:]}"
     return replace(verdict, outcome=replace(verdict.outcome, reason=reason))
-
-
-def is_cut() -> bool:
-    """Return whether the turn was cancelled from outside: the process stops, or its lease is lost."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[Any, Any]:

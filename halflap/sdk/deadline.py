@@ -64,6 +64,13 @@ class Deadline:
         """Return whether it was what cancelled the task, and nothing outside did beside it."""
         return self.expired and self._task.cancelling() <= self._cancelling
 
+    @property
+    def is_cut(self) -> bool:
+        """Return whether, at the end of its block, the task is cancelled from outside: the process
+        stops, say.
+        """
+        return self._task.cancelling() > 0
+
     def _arm(self) -> None:
         self._timer = self._loop.call_at(self._until, self._expire)
 
