@@ -130,6 +130,7 @@ class JournalEngine:
         self._audience = Audience(clock)
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
         self._looking: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Task[None]] = set()
         if isinstance(clock, ManualClock):
             clock.watch(self.nudge)
         if hints is not None:
@@ -156,15 +157,30 @@ class JournalEngine:
 
         Where the caller is cancelled before that transaction begins, nothing is accepted.
         """
-        is_wanted = True
-        # Who is cancelled meanwhile must not take along what was claimed as it was accepted.
-        starting = asyncio.ensure_future(self._start(starts, lambda: is_wanted))
-        try:
-            return await asyncio.shield(starting)
-        finally:
-            is_wanted = False
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Started]] = loop.create_future()
+        # A task: who is cancelled meanwhile must not take along what was claimed as it was accepted.
+        starting = loop.create_task(self._start(starts, answer))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        return await answer
 
-    async def _start(self, starts: Sequence[Start], is_wanted: Callable[[], bool]) -> list[Started]:
+    async def _start(self, starts: Sequence[Start], answer: asyncio.Future[list[Started]]) -> None:
+        try:
+            started = await self._accept(starts, lambda: not answer.cancelled())
+        except Exception as error:
+            if not answer.cancelled():
+                answer.set_exception(error)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        else:
+            if not answer.cancelled():
+                answer.set_result(started)
+
+    async def _accept(
+        self, starts: Sequence[Start], is_wanted: Callable[[], bool]
+    ) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
         free = self._free() if self._handler is not None and self.only is None else 0
