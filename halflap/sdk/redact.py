@@ -59,6 +59,8 @@ class Needles:
 
     __slots__ = ("_long", "_short")
 
+    LEAST = 5
+    """The bytes of the shortest text: it holds 4 of every 2, wherever it begins."""
     LONG = 15
     """The bytes of the shortest text that holds 8 of every 8, wherever it begins."""
 
@@ -67,7 +69,7 @@ class Needles:
         self._short: dict[int, tuple[bytes, ...]] = {}
 
     def joined(self, needles: Iterable[bytes]) -> Needles:
-        """Return these and more; none may be shorter than 5 bytes."""
+        """Return these and more; none may be shorter than `LEAST`."""
         made = Needles()
         made._long, made._short = self._long.copy(), self._short.copy()
         for each in needles:
@@ -89,11 +91,17 @@ class Needles:
         if end - begin > PIECE:
             end = min(begin + PIECE + 8, end)  # a number may lie across the end of a piece
         near = _NONE
-        if self._long:
-            near |= _met(self._long, data[begin : end - (end - begin) % 8], "Q")
-        if self._short:
-            near |= _met(self._short, data[begin : end - (end - begin) % 4], "I")
-            near |= _met(self._short, data[begin + 2 : end - (end - begin - 2) % 4], "I")
+        tables: tuple[_Table, ...] = (
+            (self._long, "Q", 8, 0),
+            (self._short, "I", 4, 0),
+            (self._short, "I", 4, 2),
+        )
+        for held, word, size, shift in tables:
+            if held:
+                at = begin + shift
+                words = memoryview(data[at : end - (end - at) % size]).cast(word)
+                if not held.keys().isdisjoint(words):
+                    near |= {each for number in held.keys() & words for each in held[number]}
         if near:
             reach = max(map(len, near))
             part = data[max(begin - reach, 0) : end + reach]
@@ -101,15 +109,9 @@ class Needles:
         return near
 
 
-def _met(held: Mapping[int, tuple[bytes, ...]], data: bytes, word: Literal["Q", "I"]) -> Set[bytes]:
-    """Return the texts whose number is among those of some bytes."""
-    words = memoryview(data).cast(word)
-    if held.keys().isdisjoint(words):
-        return _NONE
-    return {each for number in held.keys() & words for each in held[number]}
-
-
 _NONE: Set[bytes] = frozenset()
+_Table = tuple[dict[int, tuple[bytes, ...]], Literal["Q", "I"], int, int]
+"""Texts by number, the numbers' type and size, and where the first of them lies."""
 
 
 class Redactor:
@@ -170,6 +172,8 @@ class Redactor:
 
     def finds(self, data: bytes) -> bool:
         """Return whether any secret is in JSON or text as bytes. Never misses one; cheap."""
+        if len(data) < Needles.LEAST:
+            return False
         if len(data) <= PIECE:
             return bool(self._needles.within(data))
         return any(self.look(data))
