@@ -63,7 +63,7 @@ class _Connection(asyncio.Protocol):
     """One connection: it carries one request at a time."""
 
     __slots__ = (
-        "_answered", "_framed", "_head", "_headed", "_headers", "_most", "_parser", "_parts",
+        "_answered", "_framed", "_head", "_headed", "_headers", "_limits", "_parser", "_parts",
         "_size", "_transport", "idle_since", "open",
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._parser = httptools.HttpResponseParser(self)
         self._answered: asyncio.Future[WireResponse] | None = None
-        self._most = 0
+        self._limits = Limits()
         self._begin()
 
     def _begin(self) -> None:
@@ -85,14 +85,14 @@ class _Connection(asyncio.Protocol):
         """Send a request and return the whole answer, within so many seconds."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[WireResponse] = loop.create_future()
-        self._answered, self._most = answered, limits.response_bytes
+        self._answered, self._limits = answered, limits
         self._begin()
         if len(body) <= _JOINED:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
-        timer = loop.call_later(left, self._fail, Broken(late(limits)))
+        timer = loop.call_later(left, self._late)
         try:
             return await answered
         except BaseException:
@@ -160,14 +160,14 @@ class _Connection(asyncio.Protocol):
         """The head is whole."""
         length = self._headers.get("Content-Length")
         self._framed = length is not None or "Transfer-Encoding" in self._headers
-        if length is not None and int(length) > self._most:
+        if length is not None and int(length) > self._limits.response_bytes:
             raise TooLarge(self._parser.get_status_code())
         self._headed = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._size += len(body)
-        if self._size > self._most:
+        if self._size > self._limits.response_bytes:
             raise TooLarge(self._parser.get_status_code())
         self._parts.append(body)
 
@@ -187,7 +187,8 @@ class _Connection(asyncio.Protocol):
         body = b"".join(self._parts)
         if encoding := self._headers.get("Content-Encoding"):
             try:
-                body = decompress(body, encoding, self._most) if body else body
+                most = self._limits.response_bytes
+                body = decompress(body, encoding, most) if body else body
             except Rejected as error:
                 large = error.status == 413
                 answered.set_exception(
@@ -195,6 +196,9 @@ class _Connection(asyncio.Protocol):
                 )
                 return
         answered.set_result(WireResponse(status, CIMultiDictProxy(self._headers), body))
+
+    def _late(self) -> None:
+        self._fail(Broken(late(self._limits)))
 
     def _fail(self, error: Exception) -> None:
         answered, self._answered = self._answered, None
