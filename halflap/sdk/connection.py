@@ -183,7 +183,7 @@ class Connection(BaseModel):
             through(connection)
         own = {**connection.headers(), **(headers or {})}
         name = self.honoured_header() or "Idempotency-Key"
-        if key and not any(each.lower() == name.lower() for each in own):
+        if key and name.lower() not in [each.lower() for each in own]:
             own[name] = key
         client = connection._client()
         noted(own)

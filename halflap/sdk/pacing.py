@@ -25,12 +25,13 @@ LARGE = 256 * 1024
 T = TypeVar("T")
 
 _NESTED: tuple[type[Any], ...] = (str, dict, list, tuple)
-_KINDS: frozenset[type[Any]] = frozenset({*_NESTED, int, bool, type(None), float, Decimal})
+_SCALARS: frozenset[type[Any]] = frozenset({int, bool, type(None), float, Decimal})
+_KINDS = _SCALARS | {*_NESTED}
 
 
 def is_large(value: Any) -> bool:
     """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making."""
-    return weigh(value, 4 * PIECE) > 4 * PIECE
+    return type(value) not in _SCALARS and weigh(value, 4 * PIECE) > 4 * PIECE
 
 
 def weigh(value: Any, most: int) -> int:
@@ -40,8 +41,10 @@ def weigh(value: Any, most: int) -> int:
     while stack and weight <= most:
         children = stack.pop()
         weight += len(children)
-        for each in children if weight <= most else ():
-            kind: Any = type(each)
+        if weight > most:
+            break
+        for each in children:
+            kind: Any = each.__class__
             if kind not in _KINDS:  # it may be of a class that is derived from one
                 kind = next((base for base in _NESTED if isinstance(each, base)), object)
             if kind is str:

@@ -60,9 +60,9 @@ def encode_segment(value: Any, name: str = "value") -> str:
 
 def climbs(path: str) -> bool:
     """Return whether a path has a segment `.` or `..`, however it is encoded."""
-    path = path.partition("#")[0].partition("?")[0]
     if not _SUSPECT.search(path):
         return False
+    path = path.partition("#")[0].partition("?")[0]
     for _ in range(_DECODINGS + 1):
         # `..;x` is `..` with a parameter to some servers.
         if any(each.partition(";")[0].strip() in (".", "..") for each in _SEPARATOR.split(path)):
