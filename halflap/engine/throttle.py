@@ -107,6 +107,9 @@ class Throttle:
         if self.until > now:
             raise self.blocked()
         self.circuit.enter()
+        if not (self.limits.concurrency or self.limits.rate):
+            self._active += 1
+            return
         try:
             await self._turn()
         except BaseException:
