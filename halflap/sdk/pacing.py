@@ -29,12 +29,15 @@ _SCALARS: frozenset[type[Any]] = frozenset({int, bool, type(None), float, Decima
 _KINDS = _SCALARS | {*_NESTED}
 
 
-def is_large(value: Any) -> bool:
-    """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making."""
-    return type(value) not in _SCALARS and weigh(value, 4 * PIECE) > 4 * PIECE
+def is_large(value: Any, other: int = 0) -> bool:
+    """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making.
+
+    `other` is the weight of a value of a type that JSON does not have.
+    """
+    return type(value) not in _SCALARS and weigh(value, 4 * PIECE, other) > 4 * PIECE
 
 
-def weigh(value: Any, most: int) -> int:
+def weigh(value: Any, most: int, other: int = 0) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that."""
     weight = 0
     stack: list[Any] = [(value,)]
@@ -53,6 +56,8 @@ def weigh(value: Any, most: int) -> int:
                 stack.append(each.values())
             elif kind is list or kind is tuple:
                 stack.append(each)
+            elif kind is object:
+                weight += other
     return weight
 
 

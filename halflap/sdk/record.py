@@ -114,6 +114,9 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
 
 async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
+    given = [arguments[each.name] for each in action.shape.inputs if each.name in arguments]
+    if not is_large(given, other=LARGE):
+        return encode_inputs(action, arguments)
     written: dict[str, Any] = {}
     for each in action.shape.inputs:
         if each.annotation is Any and is_large(value := arguments.get(each.name)):
