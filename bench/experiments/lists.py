@@ -29,7 +29,7 @@ from typing import Any
 
 import psycopg
 
-from halflap.api.operations.executions import MOST_COMPARED, MOST_COUNTED
+from halflap.api.operations.executions import MOST_COUNTED
 from halflap.model import Micros
 from halflap.store.protocol import Filter, Journal, Position
 from halflap.store.store import FILE, Store
@@ -202,7 +202,7 @@ async def measure(journal: Journal) -> None:
     causes: list[float] = []
     for which in filters():
         began = time.perf_counter()
-        await journal.count_listed(which, MOST_COUNTED, examine=MOST_COMPARED)
+        await journal.count_listed(which, MOST_COUNTED, examine=MOST_COUNTED)
         counts.append((time.perf_counter() - began) * 1e3)
         if which.has_ended and which.dead_letters:
             began = time.perf_counter()

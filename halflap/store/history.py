@@ -91,10 +91,10 @@ class History:
         return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
-        where, values = reading.where(which)
+        where, values = reading.where_failed(which)
         rows = await self._rows(reading.CAUSES.format(where=where), (*values, which.limit))
         causes = [row[0] for row in rows]
-        where, values = reading.where(reading.first_of(which))
+        where, values = reading.where_failed(reading.first_of(which))
         first = reading.FIRST.format(where=where, causes=", ".join("?" * len(causes)))
         found = dict(await self._rows(first, (*values, *causes)))
         return [reading.cause_group(row, found) for row in rows]

@@ -85,15 +85,17 @@ FROM executions
 WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 9 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT ?
 """
 CAUSES = """
-SELECT found.*, example.failure FROM (
-    SELECT ifnull(cause, '') AS cause, count(*) AS count, min(ended_at), max(ended_at),
-        max(id) AS example, group_concat(DISTINCT flow),
-        substr(group_concat(DISTINCT instance), 1, 154), count(DISTINCT instance),
-        count(DISTINCT customer)
-    FROM executions WHERE {where} AND state = 'failed'
+SELECT found.cause, count, first, last, example.id, flows, instances, instance_count, customer_count,
+    example.failure
+FROM (
+    SELECT ifnull(cause, '') AS cause, count(*) AS count, min(ended_at) AS first,
+        max(ended_at) AS last, max(number) AS newest, group_concat(DISTINCT flow) AS flows,
+        substr(group_concat(DISTINCT instance), 1, 154) AS instances,
+        count(DISTINCT instance) AS instance_count, count(DISTINCT customer) AS customer_count
+    FROM executions WHERE {where}
     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
-) AS found JOIN executions AS example ON example.id = found.example
-ORDER BY found.count DESC, found.cause
+) AS found JOIN executions AS example ON example.number = newest
+ORDER BY count DESC, found.cause
 """
 ENDS = ("succeeded", "failed", "cancelled", "ignored")
 # The ends of each state are found along the index by end.
@@ -117,7 +119,7 @@ SELECT count(*), min(accepted_at) FROM (SELECT accepted_at FROM executions {hint
 FIRST = """
 WITH RECURSIVE found (cause, ended_at, replay_of) AS (
     SELECT cause, ended_at, replay_of FROM executions
-    WHERE {where} AND state = 'failed' AND cause IN ({causes})
+    WHERE {where} AND +cause IN ({causes})
     UNION ALL SELECT found.cause, before.ended_at, before.replay_of FROM found
     JOIN executions AS before ON before.id = found.replay_of AND before.cause = found.cause
 ) SELECT cause, min(ended_at) FROM found GROUP BY 1
@@ -203,6 +205,14 @@ def claim(row: Any, event: Event, history: Iterable[Record]) -> Claim:
         crashes=crashes,
         history=tuple(history),
     )
+
+
+def where_failed(which: Filter) -> tuple[str, tuple[Any, ...]]:
+    """Return the WHERE clause of what failed of a filter, spelt as in a partial index, and its values."""
+    text, values = where(which)
+    if not which.dead_letters:
+        text += " AND state IN ('failed', 'cancelled', 'ignored') AND state = 'failed'"
+    return text, values
 
 
 def first_of(which: Filter) -> Filter:

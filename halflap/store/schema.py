@@ -612,7 +612,7 @@ DROP TABLE former;
 
 
 # Executions are listed newest acceptance first, or newest end first (rules/listing.py). Of a version's
-# hash the beginning is enough to find it by.
+# hash the beginning is enough to find it by. Dead letters are grouped by their index alone.
 JOURNAL_2 = f"""
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
@@ -655,7 +655,9 @@ CREATE INDEX executions_by_integration ON executions (integration, accepted_at);
 CREATE INDEX executions_by_version ON executions (substr(version, 1, 8), accepted_at);
 CREATE INDEX executions_by_state ON executions (state, accepted_at)
     WHERE state IN ('failed', 'cancelled', 'ignored');
-CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
+CREATE INDEX executions_dead ON executions
+    (accepted_at, ended_at, cause, flow, instance, customer, replay_of)
+    WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_end ON executions (state, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX executions_kept ON executions (removed, ended_at)
     WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);

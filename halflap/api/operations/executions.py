@@ -85,8 +85,7 @@ LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
 MOST_COUNTED = 10_001
-MOST_COMPARED = 20_000
-"""The most rows of an index that are compared to count a list."""
+"""The most executions that are counted, and the most rows of an index that are compared for that."""
 SAME = "same"
 
 
@@ -192,7 +191,7 @@ class Executions:
 
     async def count(self, which: Filter) -> int | None:
         """Return how many executions a list has, up to `MOST_COUNTED`; None where it is not known."""
-        return await self.journal.count_listed(which, MOST_COUNTED, examine=MOST_COMPARED)
+        return await self.journal.count_listed(which, MOST_COUNTED, examine=MOST_COUNTED)
 
     async def _position(self, before: str, which: Filter) -> Position:
         """Return the place in the list that a page's `next`, or an execution's id, means.
