@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -24,11 +23,9 @@ from halflap.store.protocol import Filter
 
 router = router_of("/api", "executions", 404, 409)
 
-SEARCH_SECONDS = 60.0
+SEARCH_SECONDS = 30.0
 """Seconds after which a search ends, and says by what it goes on."""
 PAGE = 200
-AT_ONCE = asyncio.Semaphore(2)
-"""The searches that a process reads for at one time."""
 AROUND = 80
 """Characters of an excerpt on each side of what was found."""
 
@@ -73,7 +70,7 @@ async def search(
     end, count = time.monotonic() + SEARCH_SECONDS, 0
     page = replace(which, limit=min(which.limit, PAGE))
     while True:
-        async with AT_ONCE:
+        async with operations.searching:
             found, before = await operations.executions.list(page, before, examine=PAGE)
         for each in found:
             hit = await locate(operations, each, which.payload)

@@ -21,6 +21,8 @@ from halflap.api.execution_view import (
     LastEvent,
     LogView,
     Replayed,
+    SearchEnd,
+    SearchHit,
     StepView,
 )
 from halflap.api.view import InstanceSummary
@@ -174,6 +176,50 @@ async def list_failures(
             f"halflap executions list --cause {mark}",
             f"halflap executions replay --where cause={mark} --dry-run",
         )
+
+
+@executions.command("search")
+@click.argument("text", metavar="TEXT")
+@narrowing_options
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+@speaks()
+async def search_executions(
+    api: Client, output: Output, text: str, limit: int, **given: Any
+) -> None:
+    """Search events, inputs and results for TEXT, newest first.
+
+    Example: halflap executions search 4711 --since 2d
+    """
+    query = {**narrowing_query(given), "q": text}
+    found: list[SearchHit] = []
+    before: str | None = None
+    while len(found) < limit:
+        most = min(limit - len(found), 200)
+        answer = await api.bytes("/api/search", **query, limit=most, before=before)
+        *hits, end = [codec.decode(each) for each in answer.splitlines() if each]
+        found += read(list[SearchHit], hits)
+        before = read(SearchEnd, end).next
+        if before is None:
+            break
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("id", "flow", "instance", "state!", "accepted!", "in!", "text?"),
+        [
+            (
+                each.execution.id,
+                each.execution.flow,
+                name_of(each.execution),
+                state(each.execution.state),
+                (ago(each.execution.accepted_at), "dim"),
+                each.part if each.step is None else f"{each.part} of {each.step}",
+                (" ".join(each.excerpt.split()), "dim"),
+            )
+            for each in found
+        ],
+        "no event, input or result has this text; those stored apart, for their size, are not searched",
+    )
 
 
 def execution_table(output: Output, found: Sequence[ExecutionSummary], empty: str) -> None:

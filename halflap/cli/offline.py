@@ -74,11 +74,18 @@ class Offline:
         sent: list[dict[str, Any]] = []
         asked = [{"type": "http.request", "body": body, "more_body": False}]
 
+        answered = asyncio.Event()
+
         async def receive() -> Any:
-            return asked.pop() if asked else {"type": "http.disconnect"}
+            if asked:
+                return asked.pop()
+            await answered.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                answered.set()
 
         scope = self._scope(method, path, query, kind)
         await self.host(scope, receive, send)

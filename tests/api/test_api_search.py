@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from halflap.api import search
+from halflap.api.operations.executions import Executions
 from halflap.api.search import excerpt_of, needles
 from halflap.sdk import codec
 
@@ -82,6 +84,24 @@ async def test_a_search_ends_where_it_found_enough_or_took_long_and_goes_on(
             break
         before = {"before": end["next"]}
     assert seen == ids[::-1]
+
+
+async def test_a_search_ends_with_its_request(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = 0
+
+    async def endless(self: Any, *_: Any, **__: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        await asyncio.sleep(0)
+        return [], "1.exe_1"
+
+    monkeypatch.setattr(Executions, "list", endless)
+    async with world.api.stream("/api/search", q="o-1") as found:
+        while pages < 5:
+            await found.chunks.get()
+    seen = pages
+    await asyncio.sleep(0.05)
+    assert pages == seen
 
 
 async def test_a_text_that_is_short_is_refused(world: Any) -> None:

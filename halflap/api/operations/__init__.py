@@ -95,6 +95,8 @@ class Operations:
         )
         self.following = Following(engine, store.catalogue) if of is None else of.following
         self.stats = Stats(catalogue.outcomes, journal, store.catalogue.outcomes, clock)
+        # So many searches of payloads read at one time.
+        self.searching = asyncio.Semaphore(2) if of is None else of.searching
         self.erasure = Erasure(store, deployer)
         self.retentions = store.catalogue.retentions
         # A token is looked up before it is known whose it is, so no scope reaches to them.
