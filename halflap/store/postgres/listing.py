@@ -32,7 +32,7 @@ OF_FAILURES = frozenset({"cause", "status", "component", "failure_kind"})
 
 @dataclass(frozen=True, slots=True)
 class PlaceLane:
-    """A lane in one of the places: what is read of it, newest first, and what is compared."""
+    """A lane in one of the places: what is read of it, and what is compared."""
 
     place: str
     source: str
@@ -42,13 +42,17 @@ class PlaceLane:
     time: str
 
     @property
+    def _order(self) -> str:
+        return f"ORDER BY {self.time} DESC, id DESC"
+
+    @property
     def bounded(self) -> bool:
         """Return whether rows are left out, so that it may stop before the page is full."""
         return self.rest != "true"
 
     def select(self, limit: int, examine: int) -> tuple[str, tuple[Any, ...]]:
         """Return the statement for the first `limit` rows of those that are examined."""
-        inner = f"SELECT * {self.source} LIMIT %s"
+        inner = f"SELECT * {self.source} {self._order} LIMIT %s"
         columns = COLUMNS[self.place]
         sql = f"SELECT {columns} FROM ({inner}) AS found WHERE {self.rest} LIMIT %s"  # noqa: S608
         most = examine if self.bounded else limit
@@ -62,7 +66,7 @@ class PlaceLane:
 
     def last(self, examine: int) -> tuple[str, tuple[Any, ...]]:
         """Return the statement for the last row that is examined, where there are as many."""
-        sql = f"SELECT {self.time}, id {self.source} LIMIT 1 OFFSET %s"
+        sql = f"SELECT {self.time}, id {self.source} {self._order} LIMIT 1 OFFSET %s"
         return sql, (*self.values, examine - 1)
 
 
@@ -89,7 +93,7 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
         if after is not None:
             text = f"{text} AND {time} <= %s AND ({time}, id) < (%s, %s)"
             values = (*values, after[0], *after)
-        source = f"FROM {place} WHERE {text} ORDER BY {time} DESC, id DESC"
+        source = f"FROM {place} WHERE {text}"
         yield PlaceLane(place, source, values, *conjunction(rest, sql), time)
 
 
