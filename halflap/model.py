@@ -145,13 +145,20 @@ StepKind = Literal[
 
 @frozen
 class Customer:
-    """The SaaS team's tenant. `external_id` is its id in the team's own product."""
+    """The SaaS team's tenant. `external_id` is its id in the team's own product.
+
+    Payloads of one that is `private` are hidden from members of the team who may not see them.
+    """
 
     id: str
     name: str
     external_id: str | None
     created_at: Micros
+    private: bool = False
 
+
+TeamRole = Literal["owner", "developer", "support", "viewer"]
+"""The role of a member of the team; halflap/api/rights.py says what each may do."""
 
 Access = Literal["read", "manage", "secrets"]
 """The rights of a token with what is its customer's, each with those before it: to look, to change
@@ -168,6 +175,74 @@ class Token:
     label: str
     made_at: Micros
     expires_at: Micros
+
+
+@frozen
+class User:
+    """A member of the team. The password itself is not stored; `has_password` says if there is one."""
+
+    id: str
+    email: str
+    name: str
+    role: TeamRole
+    disabled: bool
+    has_password: bool
+    made_at: Micros
+    signed_in_at: Micros | None
+
+
+SignInMethod = Literal["password", "link", "oidc"]
+
+
+@frozen
+class UserSession:
+    """A session of a user. `fresh` is the token that replaces the one that was shown, if it was due."""
+
+    id: str
+    user: User
+    method: SignInMethod
+    made_at: Micros
+    fresh: str | None = None
+
+
+@frozen
+class AccessKey:
+    """A key of a program, for the whole tenant. The secret itself is not stored.
+
+    It ends with the user who made it, whose role bounds its rights; `user` is None for one that was made
+    with `HALFLAP_TOKEN`. After a rotation the secret before stays good until `former_until`.
+    """
+
+    id: str
+    name: str
+    rights: tuple[str, ...]
+    user: str | None
+    role: TeamRole | None
+    made_at: Micros
+    renewed_at: Micros
+    expires_at: Micros
+    former_until: Micros
+    used_at: Micros | None
+
+
+@frozen
+class AuditEntry:
+    """A request that changed something, tried to, or showed a secret or a payload."""
+
+    id: str
+    at: Micros
+    kind: str
+    """The kind of the principal; `unknown` for a sign-in that was refused."""
+    actor: str
+    label: str
+    address: str
+    operation: str
+    customer: str | None
+    objects: Mapping[str, str]
+    """The ids of what it was about, by their kind."""
+    status: int
+    changes: Mapping[str, Any]
+    """By field, the values that were sent, without secrets and payloads."""
 
 
 @frozen

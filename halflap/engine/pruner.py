@@ -11,8 +11,7 @@ import structlog
 
 from halflap.errors import StoreError
 from halflap.model import Clock
-from halflap.store.catalogue.outcomes import OutcomeCounts
-from halflap.store.catalogue.retentions import Retentions
+from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
 
 Alone = Callable[[str], AbstractAsyncContextManager[bool]]
@@ -26,7 +25,7 @@ BREATH_SECONDS = 0.05
 
 
 class Pruner:
-    """Removes what was kept for long enough: executions and payloads, dedupe keys, blobs.
+    """Removes what was kept for long enough: executions and payloads, dedupe keys, blobs, the audit log.
 
     Counts what has ended, before that.
 
@@ -34,19 +33,12 @@ class Pruner:
     """
 
     def __init__(
-        self,
-        journal: Journal,
-        retentions: Retentions,
-        outcomes: OutcomeCounts,
-        clock: Clock,
-        *,
-        alone: Alone,
+        self, journal: Journal, catalogue: Catalogue, clock: Clock, *, alone: Alone | None = None
     ) -> None:
         self._journal = journal
-        self._retentions = retentions
-        self._outcomes = outcomes
+        self._catalogue = catalogue
         self._clock = clock
-        self._alone = alone
+        self._alone = alone or catalogue.alone
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -56,9 +48,10 @@ class Pruner:
             try:
                 async with self._alone("pruner") as mine:
                     if mine:
-                        more = await self._outcomes.roll_up(self._journal, self._clock())
-                        rules = await self._retentions.rules()
+                        more = await self._catalogue.outcomes.roll_up(self._journal, self._clock())
+                        rules = await self._catalogue.retentions.rules()
                         more |= await self._journal.prune(rules, AT_ONCE)
+                        more |= await self._catalogue.audit.prune(AT_ONCE)
                         rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)

@@ -12,7 +12,8 @@ Times are microseconds since 1970-01-01 UTC, from the store's clock. Ids are Typ
 they sort by time. Bodies, inputs and results are bytes, never rebuilt from a parse.
 
 The catalogue
-  customers     whom the team serves. Removed only once no instance is left.
+  customers     whom the team serves. Removed only once no instance is left. The payloads of one that
+                is `private` are shown to those members of the team alone that may see them.
   versions      published bundles, immutable, by their content's hash; `number` counts up within an
                 integration. A bundle is kept while an execution or an instance pins it.
   targets       which version an integration has in `dev`, `staging`, `production`: what new
@@ -57,6 +58,19 @@ The catalogue
                 could is done again, which changes nothing.
   tokens        what acts for one customer at the API, until it expires or is revoked: then the row
                 is gone. Only the hash of each is kept.
+  users         the members of the team, by email in lower case. `password` is an argon2id hash, NULL
+                where there is none; `subject` the identity at the team's OIDC provider. Of those with
+                the role `owner` one is always left that is not disabled.
+  sign_in_links  links that sign in a user once, until they expire: only their hashes.
+  sessions      sign-ins of users that go on. The token changes each hour; the one before (`former`) is
+                good for a minute more. A row goes as the user signs out, is disabled, or has another
+                role or password; one that was not seen for 12 hours, or is 7 days old, is good no more.
+  sign_ins      attempts to sign in with a password, counted by account and by address, and until when
+                the next one has to wait. A row goes a day after its last attempt.
+  keys          keys of programs, by the hashes of their secrets; `former` is good until `former_until`.
+                They go with the user who made them.
+  audit         what was changed, and which secrets and payloads were looked at, by whom: one row a
+                request, never changed, and deleted once `kept_until` has passed; a trigger sees to both.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -592,6 +606,91 @@ ALTER TABLE instances ADD COLUMN catch_up_since INTEGER;
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 ALTER TABLE versions ADD COLUMN components BLOB;
+ALTER TABLE customers ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX customers_private ON customers (id) WHERE private = 1;
+
+CREATE TABLE users (
+    id TEXT PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    disabled INTEGER NOT NULL DEFAULT 0,
+    password TEXT,
+    subject TEXT UNIQUE,
+    made_at INTEGER NOT NULL,
+    signed_in_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sign_in_links (
+    hash TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sign_in_links_by_user ON sign_in_links (user_id);
+
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash TEXT NOT NULL UNIQUE,
+    former TEXT,
+    former_until INTEGER NOT NULL DEFAULT 0,
+    method TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    rotated_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_user ON sessions (user_id);
+CREATE INDEX sessions_by_former ON sessions (former) WHERE former IS NOT NULL;
+
+CREATE TABLE sign_ins (
+    name TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    user_id TEXT REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    rights TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    former TEXT,
+    former_until INTEGER NOT NULL DEFAULT 0,
+    made_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_by_user ON keys (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX keys_by_former ON keys (former) WHERE former IS NOT NULL;
+
+CREATE TABLE audit (
+    id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kept_until INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    label TEXT NOT NULL,
+    address TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    customer TEXT,
+    objects TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    changes TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_by_actor ON audit (actor, id);
+CREATE INDEX audit_by_operation ON audit (operation, id);
+CREATE INDEX audit_by_customer ON audit (customer, id) WHERE customer IS NOT NULL;
+CREATE INDEX audit_by_end ON audit (kept_until);
+"""
+
+AUDIT_KEPT = """
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+WHEN OLD.kept_until > CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 """
 
 
@@ -666,5 +765,5 @@ CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FRO
 
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
-    Migration(number=2, name="0.2.0", before=RETENTION + CATALOGUE_2 + JOURNAL_2),
+    Migration(number=2, name="0.2.0", before=RETENTION + CATALOGUE_2 + AUDIT_KEPT + JOURNAL_2),
 ]

@@ -37,10 +37,7 @@ async def test_nothing_is_pruned_while_another_process_prunes() -> None:
 
     async def pruned() -> None:
         """Let a pruner look once."""
-        catalogue = two.catalogue
-        pruner = Pruner(
-            *(two.journal, catalogue.retentions, catalogue.outcomes, two.clock), alone=alone
-        )
+        pruner = Pruner(two.journal, two.catalogue, two.clock, alone=alone)
         task = asyncio.create_task(pruner.run())
         times = len(asked)
         await until(lambda: later(len(asked) > times), 10)

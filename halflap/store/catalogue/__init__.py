@@ -11,18 +11,22 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
 from halflap.model import Clock
+from halflap.store.catalogue.audit import AuditLog
 from halflap.store.catalogue.bulks import Bulks
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
+from halflap.store.catalogue.keys import AccessKeys
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.outcomes import OutcomeCounts
 from halflap.store.catalogue.retentions import Retentions
+from halflap.store.catalogue.sessions import SignInAttempts, UserSessions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
 from halflap.store.catalogue.tokens import TokenCatalogue
+from halflap.store.catalogue.users import Users
 from halflap.store.catalogue.versions import Versions
 from halflap.store.catalogue.writer import CatalogueWriter
 from halflap.store.scope import CustomerScope
@@ -58,6 +62,11 @@ class Catalogue:
         self.bulks = Bulks(writer, clock)
         self.outcomes = OutcomeCounts(writer)
         self.tokens = TokenCatalogue(writer, clock)
+        self.users = Users(writer, clock)
+        self.sessions = UserSessions(writer, clock)
+        self.attempts = SignInAttempts(writer, clock)
+        self.keys = AccessKeys(writer, clock)
+        self.audit = AuditLog(writer, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 

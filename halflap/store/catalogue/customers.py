@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Customer, new_id
 from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
 from halflap.store.job import JobTransaction
 
-SELECT = "SELECT id, name, external_id, created_at FROM customers"
+SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
 
 
 class Customers:
@@ -60,12 +61,12 @@ class Customers:
         )
         if not rows:
             raise missing(customer)
-        return Customer(*rows[0])
+        return read(rows[0])
 
     async def by_external_id(self, external_id: str) -> Customer | None:
         """The customer that the team's own product knows by an id."""
         rows = await self._writer.rows(f"{SELECT} WHERE external_id = ?", (external_id,))
-        return Customer(*rows[0]) if rows else None
+        return read(rows[0]) if rows else None
 
     async def list(self, after: str | None = None, limit: int | None = None) -> Sequence[Customer]:
         """Return customers by name: all, or so many of those after a name."""
@@ -74,13 +75,28 @@ class Customers:
         rows = await self._writer.rows(
             f"{SELECT} {where} ORDER BY name {most}", () if after is None else (after,)
         )
-        return [Customer(*each) for each in rows]
+        return [read(each) for each in rows]
 
     async def names(self, customers: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""
         return dict(
             await self._writer.among("SELECT id, name FROM customers WHERE id IN", customers)
         )
+
+    async def set_private(self, customer: str, private: bool) -> None:
+        """Set whether the payloads of a customer (by id) are private; raises `NotFound`."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            query = "UPDATE customers SET private = ? WHERE id = ?"
+            found = connection.execute(query, (int(private), customer)).rowcount
+            return None if found else missing(customer)
+
+        await self._writer.change(job)
+
+    async def private(self) -> frozenset[str]:
+        """Return the ids of the customers whose payloads are private."""
+        rows = await self._writer.rows("SELECT id FROM customers WHERE private = 1")
+        return frozenset(id for (id,) in rows)
 
     async def remove(self, customer: str) -> None:
         """Remove a customer (by id) that has nothing left.
@@ -108,6 +124,12 @@ class Customers:
             return None
 
         await self._writer.change(job)
+
+
+def read(row: Any) -> Customer:
+    """Return the customer of a row."""
+    id, name, external_id, created_at, private = row
+    return Customer(id, name, external_id, created_at, bool(private))
 
 
 def missing(customer: str) -> NotFound:

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from halflap.store.migrate import Migration
 from halflap.store.postgres.catalogue import CATALOGUE, translated
-from halflap.store.postgres.guard import guarded, shown
+from halflap.store.postgres.guard import forced, guarded, shown
 from halflap.store.schema import CATALOGUE_2
 from halflap.store.scope import SEEN
 
@@ -431,6 +431,21 @@ END $$;
 CREATE TRIGGER insert_copied_event INSTEAD OF INSERT ON copied_events
     FOR EACH ROW EXECUTE FUNCTION insert_copied_event();
 """
+AUDIT_KEPT = f"""
+{forced("audit")}
+CREATE FUNCTION keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.kept_until <= extract(epoch FROM clock_timestamp()) * 1000000 THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END $$;
+CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION keep_audit();
+CREATE TRIGGER audit_whole BEFORE TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_audit();
+"""
 LISTED_BY_ID = """
 DROP INDEX letters_by_customer;
 DROP INDEX letters_by_instance;
@@ -451,6 +466,7 @@ MIGRATIONS = [
         + TWO_PARTS
         + KNOWN
         + translated(CATALOGUE_2)
+        + AUDIT_KEPT
         + JOURNAL_2
         + LISTS
         + COPIED_EVENTS

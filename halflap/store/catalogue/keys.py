@@ -1,0 +1,120 @@
+"""Keys of programs: for the whole tenant, with the rights that they were given."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from halflap.errors import NotFound
+from halflap.model import AccessKey, Clock, Micros, new_id
+from halflap.store.catalogue.tokens import hashed
+from halflap.store.catalogue.writer import CatalogueWriter, Refused
+from halflap.store.job import JobTransaction
+
+PREFIX = "halflap_key_"
+SEEN: Micros = 60_000_000
+"""The last use of a key is written at most so often."""
+SELECT = """
+SELECT k.id, k.name, k.rights, k.user_id, u.role, k.made_at, k.renewed_at, k.expires_at,
+    k.former_until, k.used_at
+FROM keys AS k LEFT JOIN users AS u ON u.id = k.user_id
+WHERE k.expires_at > ? AND (k.user_id IS NULL OR u.disabled = 0)
+"""
+INSERT = """
+INSERT INTO keys (id, user_id, name, rights, hash, made_at, renewed_at, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+ROTATE = """
+UPDATE keys SET hash = ?, former = hash, former_until = ?, renewed_at = ?,
+    expires_at = ? + expires_at - renewed_at
+WHERE id = ? AND expires_at > ?
+"""
+
+
+class AccessKeys:
+    """Makes, finds, rotates and revokes keys. Only the hashes of their secrets are kept."""
+
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def make(
+        self, name: str, rights: Sequence[str], lasts: Micros, user: str | None
+    ) -> tuple[str, str]:
+        """Make a key; returns its id and its secret."""
+        now, secret = self._clock(), PREFIX + secrets.token_urlsafe(32)
+        id, written = new_id("key", now=now), msgspec.json.encode(list(rights)).decode()
+        row = (id, user, name, written, hashed(secret), now, now, now + lasts)
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute("DELETE FROM keys WHERE expires_at <= ?", (now,))
+            connection.execute(INSERT, row)
+
+        await self._writer.note(job)
+        return id, secret
+
+    async def known(self, secret: str) -> AccessKey | None:
+        """Return the key of a secret; None where there is none such, or no longer. Notes its use."""
+        if not secret.startswith(PREFIX):
+            return None
+        now, shown = self._clock(), hashed(secret)
+        rows = await self._writer.rows(
+            f"{SELECT} AND (k.hash = ? OR (k.former = ? AND k.former_until > ?))",
+            (now, shown, shown, now),
+        )
+        if not rows:
+            return None
+        found = read(rows[0])
+        if found.used_at is None or found.used_at <= now - SEEN:
+            query = "UPDATE keys SET used_at = ? WHERE id = ?"
+            await self._writer.note(lambda c: c.execute(query, (now, found.id)).rowcount)
+        return found
+
+    async def list(self) -> Sequence[AccessKey]:
+        """Return the keys that are good now, oldest first."""
+        rows = await self._writer.rows(f"{SELECT} ORDER BY k.id", (self._clock(),))
+        return [read(each) for each in rows]
+
+    async def get(self, key: str) -> AccessKey:
+        """Return a key by its id; raises `NotFound`."""
+        rows = await self._writer.rows(f"{SELECT} AND k.id = ?", (self._clock(), key))
+        if not rows:
+            raise missing(key)
+        return read(rows[0])
+
+    async def rotate(self, key: str, overlap: Micros) -> str:
+        """Give a key a new secret, which lasts as long as the first; the one before is good a while.
+
+        Raises `NotFound`.
+        """
+        now, secret = self._clock(), PREFIX + secrets.token_urlsafe(32)
+        values = (hashed(secret), now + overlap, now, now, key, now)
+
+        def job(connection: JobTransaction) -> Refused | None:
+            return None if connection.execute(ROTATE, values).rowcount else missing(key)
+
+        await self._writer.note(job)
+        return secret
+
+    async def revoke(self, key: str) -> None:
+        """Revoke a key by its id: its next request is refused. Raises `NotFound`."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            query = "DELETE FROM keys WHERE id = ?"
+            return None if connection.execute(query, (key,)).rowcount else missing(key)
+
+        await self._writer.note(job)
+
+
+def read(row: Any) -> AccessKey:
+    """Return the key of a row."""
+    id, name, rights, *rest = row
+    return AccessKey(id, name, tuple(msgspec.json.decode(rights, type=list[str])), *rest)
+
+
+def missing(key: str) -> NotFound:
+    """Return the error for a key that is not there."""
+    return NotFound(f"no key has the id {key!r}; see: halflap keys list")
