@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request
 
 import halflap
 from halflap.api import (
+    audit,
     bulks,
     components,
     connections,
@@ -17,9 +18,11 @@ from halflap.api import (
     executions,
     instances,
     integrations,
+    keys,
     lint,
     oauth_apps,
     pauses,
+    people,
     problem,
     processes,
     recordings,
@@ -29,10 +32,9 @@ from halflap.api import (
     stream,
     tokens,
 )
-from halflap.api.door import SCOPE, Door
+from halflap.api.door import OPEN, SCOPE, SESSION, Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Problem, StoreLocation
-from halflap.model import Token
 from halflap.store.pulse import Pulse
 from halflap.store.scope import WHOLE
 
@@ -54,15 +56,26 @@ ROUTERS = (
     stream,
     processes,
     tokens,
+    people,
+    keys,
+    audit,
 )
+
+SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
+"""The ways to show who sends a request."""
 
 
 def create_app(
-    operations: Operations, token: str, prove: Callable[[str], str], pulse: Pulse
+    operations: Operations,
+    token: str,
+    prove: Callable[[str], str],
+    pulse: Pulse,
+    origin: str = "",
 ) -> FastAPI:
-    """The API over these operations; every route but `/api/health` wants a token.
+    """The API over these operations; every route but `/api/health` and sign-in wants a principal.
 
-    `token` is the team's; those of customers are in the store. `prove` answers a challenge by which a
+    `token` is the team's; all others are in the store. `origin` is where browsers reach the server,
+    where that is another than the host that they name. `prove` answers a challenge by which a
     command knows its own server before it sends a token. What waits for a store that has no `pulse` is
     answered 503.
     """
@@ -78,6 +91,7 @@ def create_app(
     if not token:
         raise ValueError("the API needs a token")
     app.state.operations = operations
+    app.state.origin = origin
     began = time.monotonic()
 
     async def health(
@@ -98,10 +112,7 @@ def create_app(
         app.routes.extend(each.router.routes)
     problem.install(app)
 
-    async def known(secret: str) -> Token | None:
-        return await operations.catalogue.tokens.known(secret)
-
-    app.add_middleware(Door, token=token, known=known, pulse=pulse)
+    app.add_middleware(Door, token=token, people=operations.people, origin=origin, pulse=pulse)
     describe(app)
     return app
 
@@ -118,10 +129,12 @@ def describe(app: FastAPI) -> None:
             shape = Problem.model_json_schema(ref_template=template)
             definitions: dict[str, Any] = shape.pop("$defs", {})
             parts.setdefault("schemas", {}).update(definitions, Problem=shape)
-            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            cookie = {"type": "apiKey", "in": "cookie", "name": SESSION}
+            bearer = {"type": "http", "scheme": "bearer"}
+            parts["securitySchemes"] = {"token": bearer, "session": cookie}
             for path, methods in schema["paths"].items():
-                for operation in methods.values():
-                    operation["security"] = [] if path == "/api/health" else [{"token": []}]
+                for method, operation in methods.items():
+                    operation["security"] = [] if (path, method.upper()) in OPEN else SECURITY
             app.openapi_schema = schema
         return app.openapi_schema
 

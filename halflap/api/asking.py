@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,9 +13,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from halflap.api.door import ACCESS, SCOPE
+from halflap.api.auditing import BODY, OBJECTS
 from halflap.api.operations import Operations
-from halflap.api.problem import documented
+from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
+from halflap.api.problem import PayloadsHidden, documented
+from halflap.api.rights import Right
 from halflap.errors import InvalidEvent
 from halflap.model import Customer, Execution, Instance, StoredConnection
 from halflap.sdk import codec
@@ -31,13 +34,28 @@ class ExactRequest(Request):
 
     async def json(self) -> Any:
         try:
-            return await decode_json(await body_of(self, LARGEST_JSON))
+            found = await decode_json(await body_of(self, LARGEST_JSON))
+            self.scope[BODY] = found
+            return found
         except codec.NotJson as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
 
 class ExactRoute(APIRoute):
-    """A route that reads its body exactly."""
+    """A route that reads its body exactly, and says which rights it needs."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        needed = needed_by(endpoint)
+        shows = {"payloads", "secrets"}.intersection(needed.rights)
+        usual = "change" if options["methods"] != ["GET"] else "look" if shows else "no"
+        described = {
+            "x-rights": list(needed.rights),
+            "x-for-customers": needed.for_customers,
+            "x-audited": needed.audited or usual,
+        }
+        options["operation_id"] = endpoint.__name__
+        extra: dict[str, Any] = {**(options.pop("openapi_extra", None) or {}), **described}
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -81,39 +99,59 @@ async def body_of(request: Request, largest: int) -> bytes:
 
 
 Route = TypeVar("Route", bound=Callable[..., Any])
-_for_customers: set[Callable[..., Any]] = set()
-_showing_secrets: set[Callable[..., Any]] = set()
+
+
+Audited = Literal["change", "look", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The rights that a route needs, and whether what it does, or shows, is audited."""
+
+    rights: tuple[Right, ...]
+    audited: Audited | None
+    for_customers: bool = False
+
+
+_needed: dict[Callable[..., Any], Needed] = {}
+
+
+def needs(*rights: Right, audited: Audited | None = None) -> Callable[[Route], Route]:
+    """Declare the rights that a route needs; without that it cannot be registered.
+
+    With `for_customers` above it customers' tokens may call it too. What it does is audited as a
+    change, unless it is a GET; what it shows as a look, where it needs a right to payloads or secrets.
+    """
+
+    def declare(route: Route) -> Route:
+        _needed[route] = Needed(rights, audited)
+        return route
+
+    return declare
 
 
 def for_customers(route: Route) -> Route:
     """Let customers' tokens call a route too; what it does is held to what is in their scope."""
-    _for_customers.add(route)
+    _needed[route] = replace(_needed[route], for_customers=True)
     return route
 
 
-def is_for_customers(route: Callable[..., Any]) -> bool:
-    """Return whether customers' tokens may call a route; unless it says so, they may not."""
-    return route in _for_customers
-
-
-def shows_secrets(route: Route) -> Route:
-    """Mark a route that shows secrets, for tokens with that right alone."""
-    _showing_secrets.add(route)
-    return route
+def needed_by(route: Callable[..., Any]) -> Needed:
+    """Return the rights that a route needs."""
+    return _needed[route]
 
 
 def admitted(request: Request) -> None:
-    """Refuse what a customer's token may not do, before anything is looked at."""
-    if request.scope[SCOPE].customer is not None and not is_for_customers(
-        request.scope["route"].endpoint
-    ):
+    """Refuse what a principal has no right to, before anything is looked at."""
+    principal: Principal = request.scope.get(PRINCIPAL, ANYBODY)
+    needed = needed_by(request.scope["route"].endpoint)
+    if principal.kind == "customer" and not needed.for_customers:
         raise HTTPException(403, "This is for the team's token; yours acts for one customer.")
-    if request.scope["route"].endpoint in _showing_secrets and request.scope[ACCESS] != "secrets":
-        raise HTTPException(
-            403, "This token may not see secrets; one that may is minted with access `secrets`."
-        )
-    if request.scope[ACCESS] == "read" and request.method not in ("GET", "HEAD"):
-        raise HTTPException(403, "This token may only look; what changes something needs another.")
+    missing = [each for each in needed.rights if each not in principal.rights]
+    if missing == ["payloads"]:
+        raise PayloadsHidden
+    if missing:
+        raise HTTPException(403, f"This needs the right {missing[0]!r}, which you do not have.")
 
 
 def router_of(prefix: str, tag: str, *problems: int) -> APIRouter:
@@ -135,7 +173,7 @@ def router_of(prefix: str, tag: str, *problems: int) -> APIRouter:
 
 def operations_of(request: Request) -> Operations:
     """The operations of whoever asks: what is not in its scope is not there."""
-    return request.app.state.operations.within(request.scope[SCOPE])
+    return request.app.state.operations.within(request.scope.get(PRINCIPAL, ANYBODY))
 
 
 Ops = Annotated[Operations, Depends(operations_of)]
@@ -145,32 +183,55 @@ Whose = Annotated[
 ]
 
 
-async def instance_of(instance: str, operations: Ops, customer: Whose = None) -> Instance:
+async def instance_of(
+    request: Request, instance: str, operations: Ops, customer: Whose = None
+) -> Instance:
     """The instance that a route's path names, by id or name."""
-    return await operations.instances.find(instance, customer)
+    found = await operations.instances.find(instance, customer)
+    request.scope[OBJECTS] = {"instance": found.id, "customer": found.customer}
+    return found
 
 
 async def connection_of(
-    connection: str, operations: Ops, customer: Whose = None
+    request: Request, connection: str, operations: Ops, customer: Whose = None
 ) -> StoredConnection:
     """The connection that a route's path names, by id or name."""
-    return await operations.connections.find(connection, customer)
+    found = await operations.connections.find(connection, customer)
+    request.scope[OBJECTS] = {"connection": found.id, "customer": found.customer}
+    return found
 
 
-async def customer_of(customer: str, operations: Ops) -> Customer:
+async def customer_of(request: Request, customer: str, operations: Ops) -> Customer:
     """The customer that a route's path names, by id or name."""
-    return await operations.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
+    request.scope[OBJECTS] = {"customer": found.id}
+    return found
 
 
-async def execution_of(execution: str, operations: Ops) -> Execution:
+async def execution_of(request: Request, execution: str, operations: Ops) -> Execution:
     """The execution that a route's path names, by id; `last` is the newest."""
-    return await operations.executions.find(execution)
+    found = await operations.executions.find(execution)
+    request.scope[OBJECTS] = {"execution": found.id, "customer": found.flow.customer}
+    return found
+
+
+async def readable_execution(operations: Ops, found: OneExecution) -> Execution:
+    """The execution that a route's path names, if its payload is not hidden from who asks."""
+    await check_payload(operations, found.flow.customer)
+    return found
+
+
+async def check_payload(operations: Operations, customer: str | None) -> None:
+    """Raise `PayloadsHidden` where a customer's payloads are hidden from who asks."""
+    if customer in await operations.hidden_payloads():
+        raise PayloadsHidden
 
 
 OneInstance = Annotated[Instance, Depends(instance_of)]
 OneConnection = Annotated[StoredConnection, Depends(connection_of)]
 OneCustomer = Annotated[Customer, Depends(customer_of)]
 OneExecution = Annotated[Execution, Depends(execution_of)]
+ReadableExecution = Annotated[Execution, Depends(readable_execution)]
 LARGEST_PAGE = 1_000
 NEXT = "halflap-next"
 After = Annotated[

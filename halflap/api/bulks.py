@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from halflap.api.asking import Ops, exact, router_of
+from halflap.api.asking import Ops, exact, needs, router_of
 from halflap.api.execution_view import BulkDraft, BulkView, GroupView, PlanView, Where
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
@@ -26,6 +26,7 @@ router = router_of("/api/bulks", "bulks", 404, 409)
     response_model=BulkView,
     responses={200: {"model": PlanView, "description": "What it would do, with `dry_run`"}},
 )
+@needs("operate")
 async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
@@ -43,6 +44,7 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
 
 
 @router.get("")
+@needs("read")
 async def list_bulks(
     operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[BulkView]:
@@ -51,6 +53,7 @@ async def list_bulks(
 
 
 @router.get("/{bulk}")
+@needs("read")
 async def get_bulk(bulk: str, operations: Ops) -> BulkView:
     """Return a bulk, with its progress, and what became of what it started."""
     found = await operations.catalogue.bulks.get(bulk)
@@ -60,12 +63,14 @@ async def get_bulk(bulk: str, operations: Ops) -> BulkView:
 
 
 @router.post("/{bulk}/cancel")
+@needs("operate")
 async def cancel_bulk(bulk: str, operations: Ops) -> BulkView:
     """End it early; what it has done stays done."""
     return bulk_view(await operations.bulks.cancel(bulk))
 
 
 @router.post("/{bulk}/back", status_code=201)
+@needs("configure")
 async def undo_bulk(bulk: str, operations: Ops) -> BulkView:
     """Move the instances of an upgrade back to the version and config that each had before it."""
     return bulk_view(await operations.bulks.go_back(bulk))
@@ -90,6 +95,7 @@ async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
     """A plan as it is shown."""
     names = await operations.catalogue.instances.names(each.instance for each in plan.groups)
     customers = await operations.catalogue.customers.names(each.customer for each in plan.groups)
+    hidden = await operations.hidden_payloads()
     return PlanView.of(
         plan,
         do=plan.verb,
@@ -98,6 +104,7 @@ async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
                 each,
                 customer_name=customers.get(each.customer),
                 instance_name=names.get(each.instance),
+                reason="" if each.customer in hidden else each.reason,
             )
             for each in plan.groups
         ],

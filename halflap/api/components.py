@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from halflap.api.asking import Ops, for_customers, router_of
+from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
@@ -21,6 +21,7 @@ router = router_of("/api/components", "components")
 
 @router.get("")
 @for_customers
+@needs("read")
 async def list_components(operations: Ops) -> list[ComponentView]:
     """The installed components, by name."""
     team = await operations.oauth_apps.components()

@@ -16,6 +16,7 @@ from halflap.api.asking import (
     Whose,
     exact,
     for_customers,
+    needs,
     paged,
     router_of,
 )
@@ -43,6 +44,7 @@ router = router_of("/api/connections", "connections", 404, 409, 502)
 
 @router.get("", response_model=list[ConnectionView])
 @for_customers
+@needs("read")
 async def list_connections(
     operations: Ops, customer: Whose = None, after: After = None, limit: PageSize = LARGEST_PAGE
 ) -> Response:
@@ -55,6 +57,7 @@ async def list_connections(
 
 @router.post("", status_code=201, response_model=ConnectionView)
 @for_customers
+@needs("configure")
 async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     """Validate a connection, test it at the app, then save it."""
     version = draft.version
@@ -71,6 +74,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
 
 @router.post("/authorized", response_model=ConnectionView)
 @for_customers
+@needs("configure")
 async def end_authorization(answer: Authorized, operations: Ops) -> Response:
     """End a sign-in with what the browser brought back: its code for tokens."""
     signed_in = await operations.connections.authorized(answer.state, answer.code)
@@ -79,12 +83,14 @@ async def end_authorization(answer: Authorized, operations: Ops) -> Response:
 
 @router.get("/{connection}", response_model=ConnectionDetail)
 @for_customers
+@needs("read")
 async def get_connection(stored: OneConnection, operations: Ops) -> Response:
     """A connection, by id or name, with its limits and what waits for it."""
     return exact(await connection_detail(stored, operations))
 
 
 @router.put("/{connection}/limits", response_model=ConnectionDetail)
+@needs("configure")
 async def limit_connection(
     stored: OneConnection, limits: ConnectionLimitsView, operations: Ops
 ) -> Response:
@@ -96,6 +102,7 @@ async def limit_connection(
 
 @router.patch("/{connection}", response_model=ConnectionView)
 @for_customers
+@needs("configure")
 async def change_connection(
     stored: OneConnection, change: ConnectionChange, operations: Ops
 ) -> Response:
@@ -108,6 +115,7 @@ async def change_connection(
 
 @router.delete("/{connection}", status_code=204)
 @for_customers
+@needs("configure")
 async def remove_connection(stored: OneConnection, operations: Ops) -> Response:
     """Remove a connection that no instance uses."""
     await operations.catalogue.connections.remove(stored.id)
@@ -116,6 +124,7 @@ async def remove_connection(stored: OneConnection, operations: Ops) -> Response:
 
 @router.post("/{connection}/test", response_model=ConnectionView)
 @for_customers
+@needs("operate")
 async def try_connection(stored: OneConnection, operations: Ops) -> Response:
     """Test a connection at the app."""
     return await shown(await operations.connections.test(stored), operations)
@@ -123,6 +132,7 @@ async def try_connection(stored: OneConnection, operations: Ops) -> Response:
 
 @router.post("/{connection}/authorize")
 @for_customers
+@needs("configure")
 async def begin_authorization(
     stored: OneConnection, draft: AuthorizationDraft, operations: Ops
 ) -> AuthorizationView:
@@ -142,8 +152,9 @@ async def connection_views(
 ) -> list[ConnectionView]:
     """Connections as they are shown: of their secrets only the names."""
     resting = await operations.journal.resting(PROBED)
-    now = operations.store.clock()
-    return [connection_view(each, resting.get(each.id, Throttled()), now) for each in some]
+    now, hidden = operations.store.clock(), await operations.hidden_payloads()
+    views = [connection_view(each, resting.get(each.id, Throttled()), now) for each in some]
+    return [each.without_payload() if each.customer in hidden else each for each in views]
 
 
 def connection_view(stored: StoredConnection, traffic: Throttled, now: Micros) -> ConnectionView:
@@ -168,8 +179,9 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
     recent = Filter(
         customer=stored.customer, states=("failed",), since=now - HOUR, limit=MOST_CAUSES
     )
+    [view] = await connection_views([stored], operations)
     return ConnectionDetail.of(
-        connection_view(stored, traffic, now),
+        view,
         limits=stored.limits,
         parked=(await journal.parked()).get(stored.id, 0),
         quota=traffic.quota,

@@ -14,11 +14,13 @@ from halflap.api.asking import (
     PageSize,
     Wait,
     for_customers,
+    needs,
     paged,
     router_of,
 )
 from halflap.api.operations import Operations
 from halflap.api.view import (
+    CustomerChange,
     CustomerDetail,
     CustomerDraft,
     CustomerView,
@@ -36,6 +38,7 @@ router = router_of("/api/customers", "customers", 404)
 
 
 @router.get("")
+@needs("read")
 async def list_customers(
     operations: Ops,
     response: Response,
@@ -58,6 +61,7 @@ async def list_customers(
 
 
 @router.post("", status_code=201)
+@needs("configure")
 async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
     """Add a customer."""
     added = await operations.catalogue.customers.add(draft.name, draft.external_id)
@@ -66,12 +70,25 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
 
 @router.get("/{customer}")
 @for_customers
+@needs("read")
 async def get_customer(found: OneCustomer, operations: Ops) -> CustomerDetail:
     """A customer, by id or name, with its limits and what it has running and queued."""
     return await customer_detail(found, operations)
 
 
+@router.patch("/{customer}")
+@needs("configure")
+async def change_customer(
+    found: OneCustomer, change: CustomerChange, operations: Ops
+) -> CustomerDetail:
+    """Change a customer: what is left out stays."""
+    if change.private is not None:
+        await operations.catalogue.customers.set_private(found.id, change.private)
+    return await customer_detail(await operations.catalogue.customers.get(found.id), operations)
+
+
 @router.put("/{customer}/limits")
+@needs("configure")
 async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> CustomerDetail:
     """Give a customer limits of its own, in place of those that it had."""
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
@@ -79,6 +96,7 @@ async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops
 
 
 @router.put("/{customer}/retention")
+@needs("admin")
 async def retain_customer(
     found: OneCustomer, retention: RetentionView, operations: Ops
 ) -> CustomerDetail:
@@ -88,12 +106,14 @@ async def retain_customer(
 
 
 @router.get("/{customer}/erasure")
+@needs("admin")
 async def plan_erasure(found: OneCustomer, operations: Ops) -> ErasureView:
     """Return what erasing a customer would remove, and what has to be done before."""
     return ErasureView.of(await operations.erasure.plan(found.id))
 
 
 @router.post("/{customer}/erasure")
+@needs("admin")
 async def erase_customer(
     found: OneCustomer, draft: ErasureDraft, operations: Ops, response: Response, wait: Wait = 600
 ) -> ErasureView:
@@ -102,12 +122,13 @@ async def erase_customer(
     Where that takes longer than `wait`, the answer is 202, and `left` says how much there is still:
     ask again.
     """
-    done = await operations.erasure.erase(found.id, draft.by, wait)
+    done = await operations.erasure.erase(found.id, operations.acting(draft.by), wait)
     response.status_code = 202 if done.left else 200
     return ErasureView.of(done)
 
 
 @router.delete("/{customer}", status_code=204)
+@needs("configure")
 async def remove_customer(found: OneCustomer, operations: Ops) -> Response:
     """Remove a customer that has no instances and no connections."""
     await operations.deployer.remove_customer(found.id)

@@ -1,4 +1,9 @@
-"""The API's door: who may come in, what every answer carries, and what an error of ours tells."""
+"""The API's door: who may come in, what every answer carries, and what an error of ours tells.
+
+A request comes from a program with a token, or from a browser with a session's cookie. A browser sends
+the cookie with whatever any page makes it send, so what changes something needs two things more that
+another site's page cannot give: its origin, and the session's CSRF token.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 
 from halflap.api import problem
+from halflap.api.auditing import AuditedSend
+from halflap.api.operations.people import People
+from halflap.api.principal import PRINCIPAL, ROOT, Principal
 from halflap.errors import HalflapError
-from halflap.model import Token
 from halflap.store.pulse import Pulse
-from halflap.store.scope import WHOLE, CustomerScope
 
 log = structlog.get_logger("halflap.api")
 
@@ -24,7 +31,20 @@ App = Callable[
     Awaitable[None],
 ]
 
-OPEN = frozenset({"/api/health"})
+OPEN = frozenset(
+    {
+        ("/api/health", "GET"),
+        ("/api/health", "HEAD"),
+        ("/api/session", "GET"),
+        ("/api/session", "POST"),
+        ("/api/session/oidc", "POST"),
+    }
+)
+"""The requests that need no principal."""
+SAFE = frozenset({"GET", "HEAD"})
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+SESSION = "halflap_session"
+"""The name of the session's cookie."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -35,10 +55,10 @@ HEADERS = {
 }
 
 
-SCOPE, ACCESS, ADMITTED = "halflap.scope", "halflap.access", "halflap.admitted"
-"""Keys of the door's findings about a request: the rows in scope, its rights, and whether it still
-may go on.
-"""
+SCOPE, ADMITTED = "halflap.scope", "halflap.admitted"
+"""Keys of the door's findings about a request: the rows in scope, and whether who sends it still may."""
+COOKIE = "halflap.cookie"
+"""The key of a Set-Cookie for the answer."""
 
 # In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
 LINK = re.compile(
@@ -47,8 +67,6 @@ LINK = re.compile(
 LINK_BEGUN = re.compile(
     rb"(?:/|%)(?:[A-Za-z0-9%\\]{0,12}|(?:2[Ff])?signals(?:\\?/|%2[Ff])[A-Za-z0-9_.%-]{0,4000})\Z"
 )
-
-Known = Callable[[str], Awaitable[Token | None]]
 
 
 class Masked:
@@ -77,15 +95,17 @@ def _stars(found: re.Match[bytes]) -> bytes:
 
 
 class Door:
-    """Lets in who has a token, and says what it is good for: the team's, or one of a customer.
+    """Finds who sends a request, by its token, and lets in nobody else.
 
     Nothing leaves without its headers, no error with its insides.
     """
 
-    def __init__(self, app: App, token: str, known: Known, pulse: Pulse) -> None:
+    def __init__(self, app: App, token: str, people: People, origin: str, pulse: Pulse) -> None:
+        """`token` is the team's; `origin` is where browsers reach the server, beside its host's name."""
         self._app = app
         self._token = token.encode()
-        self._known = known
+        self._people = people
+        self._origin = origin
         self._pulse = pulse
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -98,50 +118,112 @@ class Door:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                if (cookie := scope.get(COOKIE)) is not None and "set-cookie" not in headers:
+                    headers.append("Set-Cookie", cookie)
             await send(message)
 
+        audited = AuditedSend(self._people.catalogue.audit, scope, guarded)
+
         try:
-            await self._pulse.attend(self._enter(scope, receive, guarded), lambda: started)
+            await self._pulse.attend(self._enter(scope, receive, audited), lambda: started)
         except HalflapError as error:
-            await problem.answer_error(error)(scope, receive, guarded)
+            await problem.answer_error(error)(scope, receive, audited)
         except Exception:
             log.exception("the API failed", method=scope["method"], path=scope["path"])
             if started:
                 raise
-            await problem.answer(problem.plain(500))(scope, receive, guarded)
+            await problem.answer(problem.plain(500))(scope, receive, audited)
 
     async def _enter(self, scope: Message, receive: Any, send: Any) -> None:
-        if not await self._admits(scope):
-            refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
+        refused = await self._refusal(scope)
+        if refused is not None:
             await refused(scope, receive, send)
             return
-        masked = scope.get(ACCESS, "secrets") != "secrets"
+        principal: Principal | None = scope.get(PRINCIPAL)
+        masked = principal is not None and "secrets" not in principal.rights
         await self._app(scope, receive, Masked(send) if masked else send)
 
-    async def _admits(self, scope: Message) -> bool:
-        path: str = scope["path"]
-        shown = await self._shows(scope)
-        return shown or path in OPEN or not path.startswith("/api")
+    async def _refusal(self, scope: Message) -> Response | None:
+        """Find who sends a request; returns the answer where it may not come in."""
+        headers = Headers(scope=scope)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":  # a session beside it counts for nothing
+            await self._by_token(scope, token.strip())
+        elif (cookie := cookie_in(headers)) is not None:
+            await self._by_session(scope, cookie)
+        principal: Principal | None = scope.get(PRINCIPAL)
+        if principal is None:
+            is_open = (scope["path"], scope["method"]) in OPEN or not scope["path"].startswith(
+                "/api"
+            )
+            return None if is_open else problem.answer(problem.plain(401), CHALLENGE)
+        scope[SCOPE] = principal.scope
+        if principal.session is not None and scope["method"] not in SAFE:
+            why = self._forged(scope, headers, principal.session)
+            if why is not None and (scope["path"], scope["method"]) not in OPEN:
+                return problem.answer(problem.plain(403, why, "RequestForged"))
+        return None
 
-    async def _shows(self, scope: Message) -> bool:
-        """Return whether a request shows a token that is good; the scope then says for what."""
-        sent: bytes = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, shown = sent.partition(b" ")
-        if scheme.lower() != b"bearer":
-            return False
-        shown = shown.strip()
-        if secrets.compare_digest(shown, self._token):
-            scope[SCOPE], scope[ACCESS] = WHOLE, "secrets"
-            return True
-        text = shown.decode("ascii", "replace")
-        found = await self._known(text)
-        if found is None:
-            return False
-        scope[SCOPE], scope[ACCESS] = CustomerScope(found.customer), found.access
+    async def _by_token(self, scope: Message, shown: str) -> None:
+        """Find the principal of a token."""
+        if secrets.compare_digest(shown.encode("utf-8", "replace"), self._token):
+            scope[PRINCIPAL] = ROOT
+            return
+        found = await self._people.bearer(shown)
+        if found is not None:
+
+            async def admitted() -> bool:
+                return await self._people.bearer(shown) == found
+
+            scope[PRINCIPAL], scope[ADMITTED] = found, admitted
+
+    async def _by_session(self, scope: Message, cookie: str) -> None:
+        """Find the principal of a session; its cookie is replaced where it is due, or ended."""
+        session = await self._people.catalogue.sessions.known(cookie)
+        if session is None:
+            scope[COOKIE] = cookie_of("", scope, 0)
+            return
+        if session.fresh is not None:
+            scope[COOKIE] = cookie_of(session.fresh, scope)
+        found = self._people.member(session)
 
         async def admitted() -> bool:
-            return await self._known(text) is not None
+            now = await self._people.catalogue.sessions.get(session.id)
+            return now is not None and self._people.member(now) == found
 
-        scope[ADMITTED] = admitted
-        return True
+        scope[PRINCIPAL], scope[ADMITTED] = found, admitted
+
+    def _forged(self, scope: Message, headers: Headers, session: str) -> str | None:
+        """Return why a request with a session's cookie may come from another site's page."""
+        if (why := foreign(scope, headers, self._origin)) is not None:
+            return why
+        if not self._people.is_csrf(session, headers.get("x-csrf-token", "")):
+            return "Send the `csrf` of /api/me as X-CSRF-Token."
+        return None
+
+
+def cookie_in(headers: Headers, name: str = SESSION) -> str | None:
+    """Return a cookie; None where there is none, or more than one value claims to be it."""
+    pairs = (each.partition("=") for line in headers.getlist("cookie") for each in line.split(";"))
+    found = {value.strip() for key, _, value in pairs if key.strip() == name}
+    return found.pop() if len(found) == 1 else None
+
+
+def cookie_of(value: str, scope: Message, seconds: int | None = None, name: str = SESSION) -> str:
+    """Return the Set-Cookie of a session's token, or of another value."""
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    age = "" if seconds is None else f"; Max-Age={seconds}"
+    return f"{name}={value}; HttpOnly; SameSite=Strict; Path=/{age}{secure}"
+
+
+def foreign(scope: Message, headers: Headers, own: str) -> str | None:
+    """Return why a browser's request is not from a page of this server; None where it is."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is None and origin is None:
+        return "A request with a session's cookie needs Origin or Sec-Fetch-Site."
+    here = (f"{scope['scheme']}://{headers.get('host', '')}", own)
+    if site not in (None, "same-origin") or origin not in (None, *here):
+        return "The request comes from a page of another site."
+    return None

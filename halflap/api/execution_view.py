@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from halflap.api.view import Input, Json, JsonObject, PauseView, Text, Time, VersionName, View
+from halflap.api.view import (
+    CustomerValue,
+    Input,
+    Json,
+    JsonObject,
+    PauseView,
+    PayloadView,
+    Text,
+    Time,
+    VersionName,
+    View,
+)
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
@@ -19,11 +30,11 @@ class FailureView(View):
     """An error as it was recorded."""
 
     kind: str
-    message: str
+    message: Annotated[str, CustomerValue("")]
     where: str
     """The place in the author's code; of a call, the execution that failed: of a chain, its part."""
     status: int | None
-    trace: str
+    trace: Annotated[str, CustomerValue("")]
     cause: str
     """By what failures group: the error's class, where, the HTTP status, the message without values."""
     step: str = ""
@@ -86,7 +97,7 @@ class WaitView(View):
     """The number of its next try."""
 
 
-class ExecutionSummary(View):
+class ExecutionSummary(PayloadView):
     """One run of a flow for an event."""
 
     id: str
@@ -102,6 +113,7 @@ class ExecutionSummary(View):
     """The number of times that a worker took it up, also after a sleep, a rest of its app or a park,
     which spend no tries; what the retry rule counts are the `tries` of its steps."""
     reason: str
+    """With hidden payloads, a failure's cause: its message without values."""
     accepted_at: Time
     started_at: Time | None
     ended_at: Time | None
@@ -142,7 +154,7 @@ class ExecutionPage(View):
 class ValueExcerpt(View):
     """The beginning of a recorded value."""
 
-    text: str
+    text: Annotated[str, CustomerValue("")]
     """Compact JSON with every digit, secrets as `•••`: 200 characters at most. Empty for a value that
     is stored apart, as large ones are."""
     size: int
@@ -154,12 +166,12 @@ class EventHead(View):
     """An event without its body. Credentials in its headers are `•••`."""
 
     method: str
-    path: str
-    query: str
+    path: Annotated[str, CustomerValue("")]
+    query: Annotated[str, CustomerValue("")]
     url: str
     part: int
     received_at: Time
-    headers: list[tuple[str, str]]
+    headers: Annotated[list[tuple[str, str]], CustomerValue([])]
     size: int
     """The number of bytes of its body."""
 
@@ -184,7 +196,7 @@ class SearchEnd(View):
 class EventView(EventHead):
     """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
 
-    body: str
+    body: Annotated[str, CustomerValue("")]
     encoding: Literal["utf-8", "base64"]
     note: str | None
 
@@ -227,8 +239,8 @@ class StepHead(View):
 class StepView(StepHead):
     """A step, as the journal keeps it."""
 
-    inputs: Json
-    result: Json
+    inputs: Annotated[Json, CustomerValue()]
+    result: Annotated[Json, CustomerValue()]
 
 
 class StepExcerpt(StepHead):
@@ -240,7 +252,7 @@ class StepExcerpt(StepHead):
     result: ValueExcerpt | None
 
 
-class StepPage(View):
+class StepPage(PayloadView):
     """Steps in the order of the journal; `next` is the `after` of the next page.
 
     A page may have fewer than were asked for, while `next` says that there may be more.
@@ -323,7 +335,7 @@ class ExecutionView(ExecutionFrame):
 
     event: EventView | None
     steps: list[StepView]
-    result: Json
+    result: Annotated[Json, CustomerValue()]
 
 
 class RelatedView(View):
@@ -346,14 +358,14 @@ class RelatedView(View):
     bulk: str | None
 
 
-class LogView(View):
+class LogView(PayloadView):
     """A line that the author's code logged; `id` is the `after` of what follows."""
 
     id: int
     at: Time
     level: str
     message: str
-    fields: Json
+    fields: Annotated[Json, CustomerValue({})]
     step: str
 
 
@@ -368,7 +380,7 @@ class Cancellation(Input):
 class EventDraft(Input):
     """A change of an event: its body, headers by name; null removes one."""
 
-    body: str | None = None
+    body: Annotated[str | None, CustomerValue()] = None
     encoding: Literal["utf-8", "base64"] = "utf-8"
     headers: dict[Text, str | None] = Field(default_factory=dict)
 
@@ -376,7 +388,7 @@ class EventDraft(Input):
 class DoneDraft(Input):
     """A statement that a step in doubt was done at the app: the flow goes on behind it."""
 
-    result: Json = None
+    result: Annotated[Json, CustomerValue()] = None
     """The value that the step's action would have returned."""
     by: str = ""
     step: Text | None = None

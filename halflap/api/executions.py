@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, TypeVar, cast, get_args
 
 from fastapi import Body, Depends, Header, Query, Response
 
@@ -14,10 +14,13 @@ from halflap.api.asking import (
     OneExecution,
     Ops,
     PageSize,
+    ReadableExecution,
     Whose,
+    check_payload,
     exact,
     for_customers,
     json_of,
+    needs,
     paged,
     router_of,
 )
@@ -41,6 +44,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.executions import ExecutionDetail
 from halflap.api.operations.replay import LeftOut, ReplayRequest, SaidDone
 from halflap.api.part import streamed
+from halflap.api.principal import HiddenPayloads
 from halflap.api.recorded import (
     cause_views,
     edit_of,
@@ -55,12 +59,13 @@ from halflap.api.recorded import (
     summaries,
     waiting_since,
 )
-from halflap.api.view import Json, pause_view
+from halflap.api.view import Json, View, pause_view
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
+Whole = TypeVar("Whole", bound=View)
 STATES = get_args(ExecutionState)
 
 router = router_of("/api", "executions", 404, 409)
@@ -132,6 +137,7 @@ Narrowed = Annotated[Filter, Depends(narrowed)]
 
 @router.get("/executions", response_model=ExecutionPage)
 @for_customers
+@needs("read")
 async def list_executions(
     operations: Ops,
     which: Narrowed,
@@ -174,6 +180,10 @@ async def list_executions(
         dead_letters=dead_letters,
     )
     found, next = await operations.executions.list(which, before)
+    if reason is not None:  # a search in what is hidden would show it
+        hidden = await operations.hidden_payloads()
+        found = [each for each in found if each.flow.customer not in hidden]
+        total = total and hidden == HiddenPayloads()
     count = await operations.executions.count(which) if total else None
     listed = await summaries(operations, found)
     return exact(ExecutionPage(executions=listed, next=next, total=count))
@@ -181,6 +191,7 @@ async def list_executions(
 
 @router.get("/executions/causes", response_model=list[CauseView])
 @for_customers
+@needs("read")
 async def list_causes(
     operations: Ops,
     which: Narrowed,
@@ -202,6 +213,7 @@ async def version_of(
 
 @router.get("/executions/{execution}", response_model=ExecutionView)
 @for_customers
+@needs("read", audited="look")
 async def get_execution(found: OneExecution, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
     detail = await operations.executions.detail(found)
@@ -211,11 +223,12 @@ async def get_execution(found: OneExecution, operations: Ops) -> Response:
         steps=[step_view(each, detail.notes) for each in detail.steps],
         result=payload.shown(found.result),
     )
-    return exact(view)
+    return exact(await visible(view, found, operations))
 
 
 @router.get("/executions/{execution}/overview", response_model=ExecutionOverview)
 @for_customers
+@needs("read", audited="look")
 async def get_execution_overview(found: OneExecution, operations: Ops) -> Response:
     """An execution without its steps and its event's body: a short answer, however much it did."""
     detail = await operations.executions.detail(found, values=False)
@@ -225,7 +238,13 @@ async def get_execution_overview(found: OneExecution, operations: Ops) -> Respon
         step_count=len(detail.steps),
         result=payload.excerpt(found.result),
     )
-    return exact(view)
+    return exact(await visible(view, found, operations))
+
+
+async def visible(view: Whole, found: Execution, operations: Operations) -> Whole:
+    """Return a view of an execution, without its payload where that is hidden from who asks."""
+    hidden = found.flow.customer in await operations.hidden_payloads()
+    return view.without_payload() if hidden else view
 
 
 async def frame_of(
@@ -233,13 +252,14 @@ async def frame_of(
 ) -> ExecutionFrame:
     """An execution as it is shown, without its event, steps and result."""
     [summary] = await summaries(operations, [found])
+    hidden = await operations.hidden_payloads()
     return ExecutionFrame.of(
         summary,
         detail,
         found,
         found.flow,
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
-        lineage=[related_view(each) for each in detail.lineage],
+        lineage=[related_view(each, hidden) for each in detail.lineage],
         children=[ChildView.of(each.flow, each) for each in detail.children],
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
@@ -250,6 +270,7 @@ async def frame_of(
 
 @router.get("/executions/{execution}/steps", response_model=StepPage)
 @for_customers
+@needs("read", audited="look")
 async def list_steps(
     found: OneExecution,
     operations: Ops,
@@ -269,10 +290,11 @@ async def list_steps(
     """
     steps, next, notes = await operations.executions.steps(found, after, limit)
     some = [step_excerpt(each, notes, values=values == "short") for each in steps]
-    return exact(StepPage(steps=some, next=next))
+    return exact(await visible(StepPage(steps=some, next=next), found, operations))
 
 
 @router.get("/executions/{execution}/outline", response_model=ExecutionOutline)
+@needs("read")
 async def get_execution_outline(found: OneExecution, operations: Ops) -> Response:
     """The outline of an execution's flow, and how the execution went through it: what ran, how often.
 
@@ -293,8 +315,9 @@ async def get_execution_outline(found: OneExecution, operations: Ops) -> Respons
 
 @router.get("/executions/{execution}/body", response_class=Response)
 @for_customers
+@needs("payloads")
 async def get_event_body(
-    found: OneExecution, operations: Ops, range: Annotated[str | None, Header()] = None
+    found: ReadableExecution, operations: Ops, range: Annotated[str | None, Header()] = None
 ) -> Response:
     """The body of an execution's event as it came, whole, as bytes; or a `Range` of them."""
     return await streamed(await operations.executions.content(found, "body", None), range)
@@ -302,8 +325,9 @@ async def get_event_body(
 
 @router.get("/executions/{execution}/result", response_class=Response)
 @for_customers
+@needs("payloads")
 async def get_result(
-    found: OneExecution,
+    found: ReadableExecution,
     operations: Ops,
     step: Annotated[str | None, Query(description="A step's path; left out, the flow's.")] = None,
     range: Annotated[str | None, Header()] = None,
@@ -316,8 +340,9 @@ async def get_result(
 
 @router.get("/executions/{execution}/inputs", response_class=Response)
 @for_customers
+@needs("payloads")
 async def get_inputs(
-    found: OneExecution,
+    found: ReadableExecution,
     operations: Ops,
     step: Annotated[str, Query(description="The step's path.")],
     range: Annotated[str | None, Header()] = None,
@@ -328,6 +353,7 @@ async def get_inputs(
 
 @router.get("/executions/{execution}/logs", response_model=list[LogView])
 @for_customers
+@needs("read", audited="look")
 async def get_logs(
     found: OneExecution,
     operations: Ops,
@@ -336,13 +362,17 @@ async def get_logs(
 ) -> Response:
     """Return the log lines of the author's code; `after` is the id of the last line seen."""
     lines = await operations.executions.logs(found, after, limit)
-    answer = exact([log_view(id, line) for id, line in lines])
+    views = [log_view(id, line) for id, line in lines]
+    if found.flow.customer in await operations.hidden_payloads():
+        views = [each.without_payload() for each in views]
+    answer = exact(views)
     paged(answer, str(lines[-1][0]) if len(lines) == limit else None)
     return answer
 
 
 @router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
 @for_customers
+@needs("operate")
 async def cancel_execution(
     found: OneExecution, operations: Ops, draft: Cancellation | None = None
 ) -> Response:
@@ -358,6 +388,7 @@ async def cancel_execution(
 
 @router.post("/executions/{execution}/signals/{name}", response_model=ExecutionSummary)
 @for_customers
+@needs("operate")
 async def send_signal(
     found: OneExecution,
     name: str,
@@ -378,6 +409,7 @@ async def send_signal(
 
 @router.post("/executions/{execution}/replay", status_code=201)
 @for_customers
+@needs("operate")
 async def replay_execution(
     found: OneExecution, operations: Ops, draft: ReplayDraft | None = None
 ) -> Replayed:
@@ -391,7 +423,7 @@ async def replay_execution(
         edit,
         repeat=draft.repeat,
         again=draft.again,
-        done=said and SaidDone(codec.encode(said.result), said.by, said.step),
+        done=said and SaidDone(codec.encode(said.result), operations.acting(said.by), said.step),
     )
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
@@ -403,6 +435,7 @@ async def replay_execution(
 
 @router.post("/executions/{execution}/dismiss", status_code=204)
 @for_customers
+@needs("operate")
 async def dismiss_execution(found: OneExecution, operations: Ops) -> Response:
     """Take a failed execution off the dead letters."""
     await operations.executions.dismiss(found)
@@ -411,12 +444,14 @@ async def dismiss_execution(found: OneExecution, operations: Ops) -> Response:
 
 @router.get("/events/last", response_model=LastEvent)
 @for_customers
+@needs("payloads")
 async def get_last_event(
     operations: Ops, instance: str | None = None, flow: str | None = None, customer: Whose = None
 ) -> Response:
     """The newest event that arrived, with its execution."""
     _, within = await whose(operations, customer, instance)
     execution = await operations.executions.last(within, flow)
+    await check_payload(operations, execution.flow.customer)
     event = await operations.executions.seen(execution)
     return exact(LastEvent.of(seen_view(event), execution.flow, execution=execution.id))
 

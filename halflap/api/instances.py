@@ -16,11 +16,12 @@ from halflap.api.asking import (
     PageSize,
     Wait,
     Whose,
+    check_payload,
     exact,
     for_customers,
+    needs,
     paged,
     router_of,
-    shows_secrets,
 )
 from halflap.api.operations import Operations
 from halflap.api.recorded import moment
@@ -51,6 +52,7 @@ router = router_of("/api", "instances", 404, 409)
 
 @router.get("/instances")
 @for_customers
+@needs("read")
 async def list_instances(
     operations: Ops,
     response: Response,
@@ -69,6 +71,7 @@ async def list_instances(
 
 @router.post("/instances", status_code=201, response_model=InstanceView)
 @for_customers
+@needs("configure")
 async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
     """Make an instance: an integration, configured for a customer."""
     instance = await operations.instances.add(
@@ -85,6 +88,7 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
 
 @router.get("/instances/{instance}", response_model=InstanceView)
 @for_customers
+@needs("read")
 async def get_instance(found: OneInstance, operations: Ops) -> Response:
     """An instance in full, by id or name."""
     return await shown(operations, found)
@@ -92,6 +96,7 @@ async def get_instance(found: OneInstance, operations: Ops) -> Response:
 
 @router.delete("/instances/{instance}", status_code=204)
 @for_customers
+@needs("configure")
 async def remove_instance(found: OneInstance, operations: Ops) -> Response:
     """Remove an instance that is disabled, or was never activated."""
     await operations.deployer.remove(found.id)
@@ -100,6 +105,7 @@ async def remove_instance(found: OneInstance, operations: Ops) -> Response:
 
 @router.put("/instances/{instance}/config", response_model=InstanceView)
 @for_customers
+@needs("configure")
 async def configure_instance(
     found: OneInstance, draft: ConfigDraft, operations: Ops, wait: Wait = 0
 ) -> Response:
@@ -115,7 +121,7 @@ async def configure_instance(
 
 @router.get("/instances/{instance}/secrets")
 @for_customers
-@shows_secrets
+@needs("secrets")
 async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str, str]:
     """By flow, the secret that senders to its URL sign with: made by us, to be set at the app."""
     return await operations.instances.secrets(found)
@@ -123,7 +129,7 @@ async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str,
 
 @router.post("/instances/{instance}/secrets/{flow}")
 @for_customers
-@shows_secrets
+@needs("configure", "secrets")
 async def rotate_endpoint_secret(
     found: OneInstance, flow: str, operations: Ops, draft: Rotation | None = None
 ) -> Rotated:
@@ -136,6 +142,7 @@ async def rotate_endpoint_secret(
 
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
 @for_customers
+@needs("configure")
 async def activate_instance(
     found: OneInstance,
     operations: Ops,
@@ -157,6 +164,7 @@ async def activate_instance(
 
 @router.post("/instances/{instance}/redeploy", response_model=InstanceView)
 @for_customers
+@needs("configure")
 async def redeploy_instance(found: OneInstance, operations: Ops, wait: Wait = 0) -> Response:
     """Activate it again, after a failure or a change of its config; nothing is made twice."""
     return await settled(operations, await operations.instances.activate(found), wait)
@@ -164,6 +172,7 @@ async def redeploy_instance(found: OneInstance, operations: Ops, wait: Wait = 0)
 
 @router.post("/instances/{instance}/disable", response_model=InstanceView)
 @for_customers
+@needs("configure")
 async def disable_instance(
     found: OneInstance,
     operations: Ops,
@@ -178,6 +187,7 @@ async def disable_instance(
 
 
 @router.post("/instances/{instance}/upgrade", response_model=InstanceView)
+@needs("configure")
 async def upgrade_instance(
     found: OneInstance, draft: Upgrade, operations: Ops, wait: Wait = 0
 ) -> Response:
@@ -188,6 +198,7 @@ async def upgrade_instance(
 
 
 @router.put("/instances/{instance}/retention", response_model=InstanceView)
+@needs("admin")
 async def retain_instance(
     found: OneInstance, retention: RetentionView, operations: Ops
 ) -> Response:
@@ -198,6 +209,7 @@ async def retain_instance(
 
 @router.get("/instances/{instance}/pairs", response_model=PairPage)
 @for_customers
+@needs("payloads")
 async def list_pairs(
     found: OneInstance,
     operations: Ops,
@@ -208,6 +220,7 @@ async def list_pairs(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
 ) -> Response:
     """List the pairs of records, as the instance's flows have made them."""
+    await check_payload(operations, found.customer)
     if id is None:
         page, next = await operations.pairs.list(found, pairs, after, limit)
     else:
@@ -218,6 +231,7 @@ async def list_pairs(
 
 @router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)
 @for_customers
+@needs("operate", "payloads")
 async def forget_pair(
     found: OneInstance,
     pairs: str,
@@ -226,12 +240,14 @@ async def forget_pair(
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
 ) -> Response:
     """Forget that two records belong together, and say which; the records stay as they are."""
+    await check_payload(operations, found.customer)
     gone = await operations.pairs.forget(found, pairs, id, side)
     return exact(PairView(pairs=gone.pairs.name, ids=dict(gone.ids)))
 
 
 @router.get("/rejections")
 @for_customers
+@needs("read")
 async def list_rejections(
     operations: Ops,
     endpoint: str | None = None,
@@ -244,14 +260,19 @@ async def list_rejections(
             "say whose rejections: ?endpoint= or ?instance=", fields={"instance": "is missing"}
         )
     found = await operations.instances.find(instance, customer) if instance is not None else None
-    return [
+    rejections = await operations.instances.rejections(endpoint, found)
+    views = [
         RejectionView.of(each, flow=flow, headers=payload.headers(each.headers))
-        for flow, each in await operations.instances.rejections(endpoint, found)
+        for flow, each in rejections
     ]
+    owners = [found and found.customer, await operations.instances.owner_of_endpoint(endpoint)]
+    hidden = await operations.hidden_payloads()
+    return [each.without_payload() for each in views] if any(o in hidden for o in owners) else views
 
 
 @router.get("/counters")
 @for_customers
+@needs("read")
 async def get_counters(
     instance: str, operations: Ops, customer: Whose = None
 ) -> dict[str, dict[str, int]]:
@@ -285,7 +306,8 @@ async def shown(
         kept=(await retentions.rules()).of(instance.id, instance.customer),
         catch_up=catch_up,
     )
-    return exact(view, status)
+    hidden = instance.customer in await operations.hidden_payloads()
+    return exact(view.without_payload() if hidden else view, status)
 
 
 async def move_waits_for(operations: Operations, instance: Instance) -> str:

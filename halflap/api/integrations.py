@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import create_model
 
-from halflap.api.asking import Ops, body_of, exact, for_customers, router_of
+from halflap.api.asking import Ops, body_of, exact, for_customers, needs, router_of
 from halflap.api.bulks import bulk_view
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
@@ -48,6 +48,7 @@ bundle_body = {
 
 
 @router.get("/integrations")
+@needs("read")
 async def list_integrations(operations: Ops) -> list[IntegrationView]:
     """Every integration, its versions (newest first) and its targets."""
     versions = await operations.catalogue.versions.by_integration()
@@ -66,12 +67,14 @@ async def list_integrations(operations: Ops) -> list[IntegrationView]:
 
 @router.get("/offers")
 @for_customers
+@needs("read")
 async def list_offers(operations: Ops) -> list[OfferView]:
     """The integrations that customers may activate by themselves, each at its offered version."""
     return [await offer_view(operations, each) for each in await operations.offers.list()]
 
 
 @router.put("/integrations/{integration}/offer", responses=documented(404, 409))
+@needs("configure")
 async def offer_integration(integration: str, offer: Offer, operations: Ops) -> OfferView:
     """Offer a version to customers: their tokens may activate it, and no other."""
     version = await operations.offers.put(integration, offer.version)
@@ -79,6 +82,7 @@ async def offer_integration(integration: str, offer: Offer, operations: Ops) -> 
 
 
 @router.delete("/integrations/{integration}/offer", status_code=204, responses=documented(404))
+@needs("configure")
 async def withdraw_integration(integration: str, operations: Ops) -> Response:
     """Offer an integration no longer; what is activated stays."""
     await operations.offers.withdraw(integration)
@@ -86,6 +90,7 @@ async def withdraw_integration(integration: str, operations: Ops) -> Response:
 
 
 @router.get("/integrations/{integration}/versions/{version}", responses=documented(404, 409))
+@needs("read")
 async def get_version(integration: str, version: str, operations: Ops) -> VersionView:
     """A version in full, by number, hash or target: its flows, its config, its files."""
     return await version_view(operations, await operations.versions.get(integration, version))
@@ -96,6 +101,7 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
     response_model=Outline,
     responses=documented(404, 409),
 )
+@needs("read")
 async def get_outline(integration: str, version: str, operations: Ops) -> Response:
     """Return a version's flows as a tree of steps, branches and loops; none of it is run.
 
@@ -110,6 +116,7 @@ async def get_outline(integration: str, version: str, operations: Ops) -> Respon
     response_class=Response,
     responses=documented(404, 409),
 )
+@needs("read")
 async def get_bundle(integration: str, version: str, operations: Ops) -> Response:
     """A version's bundle as it was published, as bytes."""
     found = await operations.versions.get(integration, version)
@@ -123,6 +130,7 @@ async def get_bundle(integration: str, version: str, operations: Ops) -> Respons
     openapi_extra=bundle_body,
     responses=documented(404, 409, 413),
 )
+@needs("publish")
 async def publish_version(
     request: Request,
     operations: Ops,
@@ -155,6 +163,7 @@ async def publish_version(
         200: {"model": UpgradePlan, "description": "What it would do, with `dry_run`"},
     },
 )
+@needs("configure")
 async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Ops) -> Response:
     """Move all instances that are on another version: a bulk, in stages, with a way back."""
     bulks = operations.bulks
@@ -172,12 +181,14 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
 
 
 @router.get("/integrations/{integration}/endpoints")
+@needs("read")
 async def list_shared_endpoints(integration: str, operations: Ops) -> list[SharedEndpointView]:
     """The URLs of an integration that all its customers share, by flow."""
     return [endpoint_view(each) for each in await operations.shared.list(integration)]
 
 
 @router.patch("/integrations/{integration}/endpoints/{flow}", responses=documented(404, 409))
+@needs("configure")
 async def change_shared_endpoint(
     integration: str, flow: str, change: SharedEndpointChange, operations: Ops
 ) -> SharedEndpointView:
@@ -190,12 +201,14 @@ async def change_shared_endpoint(
 
 
 @router.get("/integrations/{integration}/endpoints/{flow}/secret")
+@needs("secrets")
 async def get_shared_secret(integration: str, flow: str, operations: Ops) -> SharedSecrets:
     """Return the secret with which the app signs at a shared URL, to be set there."""
     return await secrets_view(operations, await operations.shared.get(integration, flow))
 
 
 @router.post("/integrations/{integration}/endpoints/{flow}/secret")
+@needs("configure", "secrets")
 async def set_shared_secret(
     integration: str, flow: str, draft: SharedSecret, operations: Ops
 ) -> SharedSecrets:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 
-from halflap.api.asking import Ops, body_of, router_of
+from halflap.api.asking import Ops, body_of, needs, router_of
 from halflap.api.problem import documented
 from halflap.api.stream import left
 from halflap.api.view import FindingView
@@ -32,6 +32,7 @@ document_body = {
 
 
 @router.post("/lint", openapi_extra=document_body, responses=documented(404, 409, 413))
+@needs("publish", audited="no")
 async def lint_document(
     request: Request,
     operations: Ops,
@@ -48,7 +49,7 @@ async def lint_document(
     """
     beside = None if integration is None else (integration, version)
     content = await body_of(request, LARGEST)
-    caller = (request.headers.get("authorization"), request.client and request.client.host)
+    caller = (operations.principal.id, request.client and request.client.host)
     linting = operations.linting.lint(content, "", beside, caller)
     found = await _unless_gone(request, linting)
     return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]

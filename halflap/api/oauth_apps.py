@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from halflap.api.asking import Ops, router_of
+from halflap.api.asking import Ops, needs, router_of
 from halflap.api.problem import documented
 from halflap.api.view import OAuthAppDraft, OAuthAppView
 from halflap.model import OAuthApp
@@ -13,12 +13,14 @@ router = router_of("/api/oauth-apps", "connections")
 
 
 @router.get("")
+@needs("admin")
 async def list_oauth_apps(operations: Ops) -> list[OAuthAppView]:
     """The team's own OAuth apps, by component."""
     return [app_view(each) for each in await operations.oauth_apps.apps.list()]
 
 
 @router.put("/{component}", responses=documented(404))
+@needs("admin")
 async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -> OAuthAppView:
     """Store the team's own OAuth app for a component, for connections that give no client id."""
     secret = None if draft.client_secret is None else draft.client_secret.get_secret_value()
@@ -29,6 +31,7 @@ async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -
 
 
 @router.delete("/{component}", status_code=204, responses=documented(404))
+@needs("admin")
 async def remove_oauth_app(component: str, operations: Ops) -> Response:
     """Remove the team's own OAuth app; connections that use it have to be given a client id."""
     await operations.oauth_apps.apps.remove(component)

@@ -13,6 +13,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from halflap.api.operations.oidc import ProviderRefused
+from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAttempts
 from halflap.api.view import Problem, Upstream
 from halflap.errors import (
     BlobLost,
@@ -73,6 +75,10 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     Fenced: (409, "The execution was given to another worker"),
     Cancel: (409, "There is nothing to do"),
     Removed: (410, "It is removed"),
+    MissingRight: (403, "You lack a right"),
+    SignInRefused: (401, "You are not signed in"),
+    ProviderRefused: (401, "You are not signed in"),
+    TooManyAttempts: (429, "Too many attempts to sign in"),
     NotFound: (404, "There is no such thing"),
 }
 
@@ -85,6 +91,15 @@ HTTP_KINDS = {
     413: ("TooLarge", "The body is larger than the API takes."),
     500: ("InternalError", "An error of ours; the server's log has it."),
 }
+
+
+class PayloadsHidden(HTTPException):
+    """Raised where the payloads of a customer are hidden from who asks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            403, "You may not see payloads of this customer; an owner of the team may."
+        )
 
 
 def install(app: FastAPI) -> None:
@@ -104,7 +119,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(methods(app, request)))
         said = error.detail if error.status_code == 403 else None
-        return answer(plain(error.status_code, said), headers)
+        kind = "PayloadsHidden" if isinstance(error, PayloadsHidden) else None
+        return answer(plain(error.status_code, said, kind), headers)
 
     app.add_exception_handler(HalflapError, halflap)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -122,6 +138,8 @@ def answer_error(error: HalflapError) -> Response:
             headers["Retry-After"] = "2"
         case RateLimited(retry_after=after) if after is not None:
             headers["Retry-After"] = str(max(1, round(after.total_seconds())))
+        case TooManyAttempts(seconds=seconds):
+            headers["Retry-After"] = str(seconds)
         case RetryLater(after=after):
             headers["Retry-After"] = str(max(1, round(after.total_seconds())))
         case _:
@@ -154,11 +172,13 @@ def of(error: HalflapError) -> Problem:
     return problem
 
 
-def plain(status: int, detail: str | None = None) -> Problem:
+def plain(status: int, detail: str | None = None, kind: str | None = None) -> Problem:
     """A problem that is one of HTTP alone."""
     title = title_of(status)
-    kind, said = HTTP_KINDS.get(status, ("HttpError", title))
-    return Problem(type="about:blank", title=title, status=status, detail=detail or said, kind=kind)
+    usual, said = HTTP_KINDS.get(status, ("HttpError", title))
+    return Problem(
+        type="about:blank", title=title, status=status, detail=detail or said, kind=kind or usual
+    )
 
 
 def invalid_request(error: RequestValidationError) -> Problem:

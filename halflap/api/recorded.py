@@ -25,6 +25,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.executions import NO_NOTES, StepNotes
 from halflap.api.operations.order import rule
 from halflap.api.operations.replay import EventEdit
+from halflap.api.principal import HiddenPayloads
 from halflap.api.view import Json, VersionName, rfc3339
 from halflap.errors import ConfigError
 from halflap.model import (
@@ -35,6 +36,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Order,
+    Outcome,
     Record,
     to_micros,
 )
@@ -54,6 +56,7 @@ async def summaries(
     instances = await catalogue.instances.names(each.instance for each in own)
     numbers = await catalogue.versions.numbers(each.version for each in flows)
     waits = await operations.executions.waits(executions)
+    hidden = await operations.hidden_payloads()
     return [
         ExecutionSummary.of(
             each.flow,
@@ -70,9 +73,18 @@ async def summaries(
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
             waiting=waits.get(each.id),
+            reason=public_reason(each) if each.flow.customer in hidden else each.reason,
+            payload_hidden=each.flow.customer in hidden,
         )
         for each in executions
     ]
+
+
+def public_reason(execution: Execution | Outcome) -> str:
+    """Return the reason of an outcome without a customer's values: of a failure, its cause."""
+    if execution.failure is not None:
+        return cause_text(execution.failure)
+    return execution.reason if execution.state in ("ignored", "cancelled") else ""
 
 
 async def cause_views(operations: Operations, groups: Sequence[CauseGroup]) -> list[CauseView]:
@@ -98,11 +110,12 @@ def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | N
     )
 
 
-def related_view(execution: Execution) -> RelatedView:
+def related_view(execution: Execution, hidden: HiddenPayloads) -> RelatedView:
     """An execution of a lineage as it is shown."""
     how = execution.replay if execution.replay_of is not None else None
     return RelatedView.of(
         execution,
+        reason=public_reason(execution) if execution.flow.customer in hidden else execution.reason,
         version=execution.flow.version,
         from_=how and how.start,
         on=how and how.version,

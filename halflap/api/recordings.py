@@ -12,7 +12,7 @@ import msgspec
 from fastapi import Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import Ops, Whose, exact, router_of
+from halflap.api.asking import Ops, Whose, exact, needs, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import removed as gone
@@ -66,6 +66,7 @@ class RecordingPage(View):
 
 
 @router.get("/recordings", response_model=RecordingPage)
+@needs("publish", "payloads")
 async def list_recordings(
     operations: Ops,
     integration: str,
@@ -90,11 +91,12 @@ async def list_recordings(
     )
     looked_at = await operations.journal.executions(which)
     found: list[RecordingView] = []
+    hidden = await operations.hidden_payloads()
     removed = 0
     last: str | None = None
     for each in looked_at:
         last = each.id
-        if each.flow.integration == integration:
+        if each.flow.integration == integration and each.flow.customer not in hidden:
             try:
                 recorded = await recording(operations, each)
             except (Removed, BlobLost):

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
-from halflap.api.asking import Ops, for_customers, router_of
+from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.execution_view import SearchEnd, SearchHit
 from halflap.api.executions import Narrowed, states
 from halflap.api.operations import Operations
@@ -41,6 +41,7 @@ AROUND = 80
     },
 )
 @for_customers
+@needs("payloads")
 async def search_payloads(
     operations: Ops,
     which: Narrowed,
@@ -69,10 +70,13 @@ async def search(
     """Yield lines of what is found, page by page, until there is enough or the time is over."""
     end, count = time.monotonic() + SEARCH_SECONDS, 0
     page = replace(which, limit=min(which.limit, PAGE))
+    hidden = await operations.hidden_payloads()
     while True:
         async with operations.searching:
             found, before = await operations.executions.list(page, before, examine=PAGE)
         for each in found:
+            if each.flow.customer in hidden:
+                continue
             hit = await locate(operations, each, which.payload)
             if hit is not None:
                 yield line(hit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import HTTPException
 
-from halflap.api.asking import Ops, for_customers, router_of
+from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.view import ChoicesView, SourceDraft
 
 router = router_of("/api", "integrations", 404, 409, 502)
@@ -12,6 +12,7 @@ router = router_of("/api", "integrations", 404, 409, 502)
 
 @router.post("/sources", response_model=ChoicesView)
 @for_customers
+@needs("configure", audited="no")
 async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:
     """List the choices of a config's field, or of an action's input, with a connection.
 

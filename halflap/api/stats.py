@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from halflap.api.asking import Ops, Whose, for_customers, router_of
+from halflap.api.asking import Ops, Whose, for_customers, needs, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import MOST_COUNTED
@@ -29,6 +29,7 @@ MOST_POINTS = 1_000
 
 @router.get("")
 @for_customers
+@needs("read")
 async def get_stats(
     operations: Ops,
     by: Annotated[SeriesKey, Query(description="What a curve is of.")] = "state",

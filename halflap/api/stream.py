@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 from fastapi import Header, HTTPException, Query, Request, Response
 
-from halflap.api.asking import Ops, Whose, for_customers, router_of
+from halflap.api.asking import Ops, Whose, for_customers, needs, router_of
 from halflap.api.door import ADMITTED
 from halflap.api.execution_view import ChangeView, LogNotice, MovedView, StepNotice, StepsNotice
 from halflap.api.executions import states, version_of, whose
@@ -24,6 +24,8 @@ from halflap.api.operations.following import (
     Notice,
     Which,
 )
+from halflap.api.principal import HiddenPayloads
+from halflap.api.recorded import public_reason
 from halflap.api.view import View
 from halflap.errors import ConfigError
 from halflap.model import Change, Progress
@@ -55,7 +57,12 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, following: Following, which: Which, admitted: Admitted | None, after: str | None
+        self,
+        following: Following,
+        which: Which,
+        admitted: Admitted | None,
+        after: str | None,
+        hidden: HiddenPayloads,
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -63,6 +70,7 @@ class EventStream(Response):
         self._which = which
         self._admitted = admitted
         self._after = after
+        self._hidden = hidden
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -72,7 +80,7 @@ class EventStream(Response):
             await send(start)
             async with aclosing(following.notices(self._which, gone, self._after)) as notices:
                 async for each in notices:
-                    body = event_of(each, following)
+                    body = event_of(each, following, self._hidden)
                     await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -93,6 +101,7 @@ class EventStream(Response):
 
 @router.get("/stream", response_class=Response, responses={**stream})
 @for_customers
+@needs("read")
 async def stream_events(
     request: Request,
     operations: Ops,
@@ -131,7 +140,8 @@ async def stream_events(
         states(state),
     )
     admitted = request.scope.get(ADMITTED)
-    return EventStream(operations.following, which, admitted, last_event_id or after)
+    hidden = await operations.hidden_payloads()
+    return EventStream(operations.following, which, admitted, last_event_id or after, hidden)
 
 
 async def topics_of(operations: Operations, text: str) -> frozenset[str]:
@@ -163,7 +173,7 @@ async def left(receive: Any) -> None:
         pass
 
 
-def event_of(heard: Notice | KeepAlive, following: Following) -> bytes:
+def event_of(heard: Notice | KeepAlive, following: Following, hidden: HiddenPayloads) -> bytes:
     """Return what is heard as an event of the stream."""
     match heard:
         case KeepAlive.HEARTBEAT:
@@ -171,16 +181,20 @@ def event_of(heard: Notice | KeepAlive, following: Following) -> bytes:
         case KeepAlive():
             return f"event: {heard.value}\ndata: {{}}\n\n".encode()
         case Notice(about=about):
-            name, view = view_of(about, heard.topic)
+            name, view = view_of(about, heard.topic, hidden)
             data = codec.encode(view.model_dump()).decode()
             return f"id: {following.mark(heard)}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
-def view_of(about: Change | Progress | MovedObject, topic: str) -> tuple[str, View]:
+def view_of(
+    about: Change | Progress | MovedObject, topic: str, hidden: HiddenPayloads
+) -> tuple[str, View]:
     """Return the name and the view of what a notice is about."""
     match about:
         case Change(outcome=outcome):
-            reason = outcome.reason if outcome is not None else ""
+            reason = "" if outcome is None else outcome.reason
+            if outcome is not None and about.start.flow.customer in hidden:
+                reason = public_reason(outcome)
             return topic, ChangeView.of(about, about.start.flow, about.start, reason=reason)
         case Progress(lines=(line,)):
             return topic, LogNotice.of(line, about.flow, about)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from halflap.api.asking import Ops, router_of
+from halflap.api.asking import Ops, needs, router_of
 from halflap.api.operations import finding
+from halflap.api.operations.people import check_grant
+from halflap.api.rights import ACCESSES
 from halflap.api.view import Minted, TokenDraft, TokenView
 
 MICROS = 1_000_000
@@ -16,6 +18,7 @@ router = router_of("/api/tokens", "tokens", 404)
 
 
 @router.get("")
+@needs("admin")
 async def list_tokens(
     operations: Ops,
     customer: Annotated[
@@ -29,8 +32,10 @@ async def list_tokens(
 
 
 @router.post("", status_code=201)
+@needs("admin")
 async def mint_token(draft: TokenDraft, operations: Ops) -> Minted:
     """Mint a token that acts for one customer; it is told this once."""
+    check_grant(operations.principal, ACCESSES[draft.access])
     owner = await finding.customer(operations.catalogue, draft.customer, draft.external_id)
     token, secret = await operations.tokens.make(
         owner.id, draft.access, draft.lasts_seconds * MICROS, draft.label
@@ -39,6 +44,7 @@ async def mint_token(draft: TokenDraft, operations: Ops) -> Minted:
 
 
 @router.delete("/{token}", status_code=204)
+@needs("admin")
 async def revoke_token(token: str, operations: Ops) -> Response:
     """Revoke a token, by its id: its next request is refused."""
     await operations.tokens.revoke(token)

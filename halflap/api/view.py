@@ -6,7 +6,9 @@ and keep every digit.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from copy import copy
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -80,6 +82,39 @@ class View(BaseModel):
             if name not in made and hasattr(source, name)
         }
         return cls.model_validate({**read, **made})
+
+    def without_payload(self) -> Self:
+        """Return the view with its payload left out: fields marked so, here and in views in it."""
+        changes: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = [each for each in field.metadata if isinstance(each, CustomerValue)]
+            if marks:
+                changes[name] = copy(marks[0].hidden)
+            elif isinstance(value, View):
+                changes[name] = value.without_payload()
+            elif isinstance(value, list):
+                changes[name] = [
+                    each.without_payload() if isinstance(each, View) else each
+                    for each in cast(list[object], value)
+                ]
+            elif name == "payload_hidden":
+                changes[name] = True
+        return self.model_copy(update=changes)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerValue:
+    """Marks a field that has values of a customer; `hidden` stands there for who may not see them."""
+
+    hidden: Any = None
+
+
+class PayloadView(View):
+    """A view with values of a customer."""
+
+    payload_hidden: bool = False
+    """True if they are left out, as you may not see payloads of this customer."""
 
 
 class Upstream(View):
@@ -190,6 +225,13 @@ class CustomerDraft(Input):
     """Its id in your own product."""
 
 
+class CustomerChange(Input):
+    """A change of a customer; what is left out stays."""
+
+    private: bool | None = None
+    """Hide its payloads from members of the team without the right `private_payloads`."""
+
+
 class PauseView(View):
     """A pause: of what, since when, by whom, and why."""
 
@@ -229,6 +271,8 @@ class CustomerView(View):
     name: str
     external_id: str | None
     created_at: Time
+    private: bool
+    """Its payloads are hidden from members of the team without the right `private_payloads`."""
     paused: PauseView | None
     """Where all of it stands still."""
 
@@ -472,7 +516,7 @@ class ConnectionChange(Input):
     test: bool = True
 
 
-class ConnectionView(View):
+class ConnectionView(PayloadView):
     """One account of an app. Of its secrets only the names are told."""
 
     id: str
@@ -480,7 +524,7 @@ class ConnectionView(View):
     component: str
     """The component, or the type (`module:Class`) where it lies in a version."""
     name: str
-    fields: Json
+    fields: Annotated[Json, CustomerValue({})]
     secrets: list[str]
     generation: int
     """Grows with every change of a secret."""
@@ -768,10 +812,10 @@ class CatchUpView(View):
     """Flows with a URL whose triggers cannot be asked: what they missed is lost."""
 
 
-class InstanceView(InstanceSummary):
+class InstanceView(InstanceSummary, PayloadView):
     """An instance in full."""
 
-    config: Json
+    config: Annotated[Json, CustomerValue({})]
     connections: dict[str, str]
     urls: dict[str, str]
     subscriptions: list[SubscriptionView]
@@ -800,7 +844,7 @@ class PairPage(View):
     next: str | None
 
 
-class RejectionView(View):
+class RejectionView(PayloadView):
     """A request that was refused before it was accepted."""
 
     endpoint: str
@@ -808,7 +852,7 @@ class RejectionView(View):
     at: Time
     reason: str
     status: int
-    headers: list[tuple[str, str]]
+    headers: Annotated[list[tuple[str, str]], CustomerValue([])]
 
 
 class StatsPoint(View):

@@ -9,12 +9,14 @@ import secrets
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio.to_thread
 import structlog
 
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import Operations
+from halflap.api.operations.oidc import Provider, ProviderSettings
 from halflap.engine.deployer import Deployer
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
@@ -124,10 +126,8 @@ class Host:
         store.catalogue.on_change(self.scheduler.nudge)
         store.catalogue.retentions.default = settings.retention
         catalogue = store.catalogue
-        self.pruner = Pruner(
-            *(store.journal, catalogue.retentions, catalogue.outcomes, store.clock),
-            alone=catalogue.alone,
-        )
+        catalogue.audit.days = settings.retention_audit_days
+        self.pruner = Pruner(store.journal, catalogue, store.clock)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
         self.routes = RouteTable(store.catalogue, self.library, self.resolver)
@@ -150,6 +150,18 @@ class Host:
             resolver=self.resolver,
             library=self.library,
         )
+        if settings.oidc_issuer:
+            self.operations.people.provider = Provider(
+                ProviderSettings(
+                    settings.oidc_issuer,
+                    settings.oidc_client_id,
+                    settings.oidc_client_secret,
+                    settings.oidc_role_claim,
+                ),
+                store.vault,
+                self.clock,
+                lambda: f"{self.base_url}/console/sign-in",
+            )
         self.deployer.repeat = self.operations.executions.repeat_deployment
         self.crew = Crew(
             self.engine,
@@ -248,6 +260,7 @@ class Host:
                 self._token,
                 lambda challenge: self.address.prove(challenge),
                 self.pulse,
+                origin_of(self.base_url),
             )
         return self._api
 
@@ -403,6 +416,12 @@ class Host:
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL: its scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def end_part(part: str, ending: Coroutine[Any, Any, None], seconds: float) -> None:

@@ -130,6 +130,13 @@ class Settings:
         least=0,
         most=MOST_DAYS,
     )
+    retention_audit_days: int = setting(
+        365,
+        "How many days the entries of the [audit log](../access.md#audit) are kept; of those that are "
+        "there already, as it was set then.",
+        least=1,
+        most=MOST_DAYS,
+    )
     drain_seconds: float = setting(
         20.0,
         "How many seconds running executions get to end when the server is stopped.",
@@ -191,6 +198,18 @@ class Settings:
         "The addresses and networks of reverse proxies, with commas between, such as `10.0.0.0/8`: "
         "whom their `X-Forwarded-For` and `X-Forwarded-Proto` name is taken for the sender. From all "
         "others these headers are ignored.",
+    )
+    oidc_issuer: str = setting(
+        "",
+        "The issuer of the team's OpenID Connect provider, through which people sign in. See "
+        "[sign-in through a provider](../access.md#sign-in-through-a-provider).",
+    )
+    oidc_client_id: str = setting("", "The id of the client that the provider knows the server by.")
+    oidc_client_secret: str = setting("", "The secret of that client.")
+    oidc_role_claim: str = setting(
+        "",
+        "The claim of the provider's id token that has the user's role, or a list with it. Without "
+        "it, people are added by hand, and found by their verified email.",
     )
     metrics_token: str = setting(
         "",

@@ -269,7 +269,9 @@ class Client:
         )
 
     @asynccontextmanager
-    async def stream(self, path: str, **query: Any) -> AsyncIterator[Stream]:
+    async def stream(
+        self, path: str, headers: dict[str, str] | None = None, **query: Any
+    ) -> AsyncIterator[Stream]:
         """Read an event stream until the block's end, when the client goes away."""
         chunks: asyncio.Queue[bytes] = asyncio.Queue()
         started: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -288,7 +290,7 @@ class Client:
             else:
                 chunks.put_nowait(message.get("body", b""))
 
-        scope = self.scope("GET", path, query, {}, self.token)
+        scope = self.scope("GET", path, query, headers or {}, self.token)
         task = asyncio.create_task(self.app(scope, receive, send))
         try:
             yield Stream(chunks, started)
@@ -321,6 +323,49 @@ class Client:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8400),
         }
+
+
+@dataclass
+class Browser:
+    """A browser on a page of the server: it keeps the session's cookie, and shows its CSRF token."""
+
+    api: Client
+    cookie: str = ""
+    csrf: str = ""
+    user: str = ""
+    origin: str = "http://127.0.0.1:8400"
+
+    async def __call__(
+        self, method: str, path: str, json: Any = ..., *, headers: Any = None, **query: Any
+    ) -> Answer:
+        """Send a request, and keep what the answer sets."""
+        own = {"host": "127.0.0.1:8400", "origin": self.origin, "x-csrf-token": self.csrf}
+        if self.cookie:
+            own["cookie"] = f"halflap_session={self.cookie}"
+        given = {name: value for name, value in {**own, **(headers or {})}.items() if value}
+        answer = await self.api(method, path, json, headers=given, token=None, **query)
+        if (cookie := answer.headers.get("set-cookie")) is not None:
+            self.cookie = cookie.partition(";")[0].partition("=")[2]
+            if answer.status == 200 and self.cookie and b'"csrf"' in answer.body:
+                self.csrf = answer.json["csrf"]
+        return answer
+
+    async def sign_in(self, **draft: str) -> Answer:
+        """Sign in, and keep the session."""
+        answer = await self("POST", "/api/session", draft)
+        if answer.status == 200:
+            self.user = answer.json["user"]["id"]
+        return answer
+
+
+async def signed_in(world: "World", role: str, email: str = "") -> Browser:
+    """A browser in which a new user of a role has signed in."""
+    draft = {"email": email or f"{role}@example.com", "role": role}
+    added = await world.api("POST", "/api/users", draft)
+    assert added.status == 201, added.body
+    browser = Browser(world.api)
+    assert (await browser.sign_in(link=added.json["link"])).status == 200
+    return browser
 
 
 @dataclass

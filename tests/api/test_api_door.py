@@ -1,5 +1,6 @@
 """The API's door: who comes in, what every answer carries, what an error of ours does not tell."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -59,7 +60,9 @@ async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(world:
 
 
 async def test_an_error_of_ours_tells_nothing_of_its_insides(world: Any) -> None:
-    broken = type(world.api)(create_app(cast(Any, None), "t", str, world.host.pulse), "t")
+    catalogue = SimpleNamespace(audit=None)
+    operations = cast(Any, SimpleNamespace(people=SimpleNamespace(catalogue=catalogue)))
+    broken = type(world.api)(create_app(operations, "t", str, world.host.pulse), "t")
 
     answer = await broken("GET", "/api/customers")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from fastapi.routing import APIRoute
 
 from halflap.api import stream
 from halflap.api.app import ROUTERS
-from halflap.api.asking import is_for_customers
+from halflap.api.asking import needed_by
+from halflap.api.rights import ACCESSES, ROLES
+from tests.api.conftest import signed_in
 
 ORDER = {"id": "o-1", "amount": 5}
 BODIES: dict[str, Any] = {
@@ -68,7 +71,7 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
         ({"topics": "steps:{execution}"}, ...),
     ],
 }
-NOBODYS = {"list_components", "list_offers", "end_authorization"}
+NOBODYS = {"list_components", "list_offers", "end_authorization", "get_me"}
 """Routes of customers that name nothing of anybody's: what is ended is named by a secret."""
 
 
@@ -145,6 +148,8 @@ async def side(world: Any, name: str) -> Side:
         "component": "http",
         "bulk": "blk_1",
         "token": "tok_1",
+        "user": "usr_1",
+        "key": "key_1",
     }
     return Side(names, minted.json["token"], sent)
 
@@ -180,7 +185,7 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
     there = {(method.upper(), path) for path, methods in document for method in methods}
     assert {(m, route.path) for m, _, route in two.routes()} == there - {("GET", "/api/health")}
     for method, name, route in two.routes():
-        if not is_for_customers(route.endpoint):
+        if not needed_by(route.endpoint).for_customers:
             refused = await ask(two, method, route, two.mine.names, two.mine.token)
             assert (refused.status, refused.kind) == (403, "Forbidden"), name
             continue
@@ -226,7 +231,7 @@ async def test_of_its_own_customer_all_is_found(two: Two) -> None:
     """The control: with what is one's own, the same requests are answered."""
     wrong = {"forget_pair", "list_pairs"}  # `orders` has no pairs, and says so
     last = {"remove_instance", "remove_connection", "disable_instance"}
-    found = [each for each in two.routes() if is_for_customers(each[2].endpoint)]
+    found = [each for each in two.routes() if needed_by(each[2].endpoint).for_customers]
     for method, name, route in sorted(found, key=lambda each: each[1] in last):
         if "{" in route.path and name not in wrong:
             answer = await ask(two, method, route, two.mine.names, two.mine.token)
@@ -420,18 +425,6 @@ async def test_who_follows_is_sent_off_once_its_token_is_revoked(
 
 
 @ON_ONE_STORE
-async def test_a_token_that_looks_changes_nothing(two: Two) -> None:
-    minted = await two.world.api("POST", "/api/tokens", {"customer": "Mine", "access": "read"})
-    token = minted.json["token"]
-    listed = await two.world.api("GET", "/api/instances", token=token)
-    assert len(listed.json) == 1
-    for method, _, route in two.routes():
-        if method != "GET":
-            refused = await ask(two, method, route, two.mine.names, token)
-            assert (refused.status, refused.kind) == (403, "Forbidden"), route.path
-
-
-@ON_ONE_STORE
 async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     api = two.world.api
     revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
@@ -476,8 +469,6 @@ async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None
 
 # Rights -----------------------------------------------------------------------------------------
 
-ACCESSES = ("read", "manage", "secrets")
-
 
 async def minted(two: Two, access: str, customer: str = "Mine") -> str:
     made = await two.world.api("POST", "/api/tokens", {"customer": customer, "access": access})
@@ -487,16 +478,15 @@ async def minted(two: Two, access: str, customer: str = "Mine") -> str:
 
 @ON_ONE_STORE
 async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
-    """Every route, by every kind of token, with one's own id and another's."""
-    secret = {"get_endpoint_secrets", "rotate_endpoint_secret"}
+    """Every route of the OpenAPI document, by every kind of token, with one's own id and another's."""
+    document = two.world.host.api.openapi()["paths"]
     tokens = {access: await minted(two, access) for access in ACCESSES}
     last = {"remove_instance", "remove_connection", "disable_instance"}
     for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):
+        described = document[route.path][method.lower()]
         for access, token in tokens.items():
-            allowed = is_for_customers(route.endpoint) and (
-                access == "secrets"
-                or (name not in secret and (access == "manage" or method == "GET"))
-            )
+            rights = ACCESSES[access]
+            allowed = described["x-for-customers"] and rights.issuperset(described["x-rights"])
             if name == "follow" or (name in last and allowed):
                 continue
             for side in (two.others, two.mine):
@@ -505,6 +495,30 @@ async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> No
                 assert (answer.status == 403) == (not allowed), told
                 if allowed and side is two.others and "{" in route.path:
                     assert answer.status == 404, told
+
+
+async def test_every_route_is_answered_by_the_role_of_the_user(world: Any) -> None:
+    """Every route of the OpenAPI document, by every role; refused ones before anything is looked at."""
+    document = world.host.api.openapi()["paths"]
+    routes = [
+        (method.upper(), path, described)
+        for path, methods in document.items()
+        for method, described in methods.items()
+        if path not in ("/api/health", "/api/session", "/api/stream")
+    ]
+    assert len(routes) > 80
+    for role, rights in ROLES.items():
+        browser = await signed_in(world, role)
+        for method, path, described in routes:
+            place = re.sub(r"\{\w+\}", "none", path)
+            answer = await browser(method, place, {} if method != "GET" else ...)
+            allowed = rights.issuperset(described["x-rights"])
+            told = (role, method, path, answer.body)
+            if path == "/api/me/password":
+                assert answer.status == 422, told
+            else:
+                assert (answer.status == 403) == (not allowed), told
+    assert not ROLES["viewer"] - {"read"}
 
 
 @ON_ONE_STORE

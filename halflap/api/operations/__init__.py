@@ -20,18 +20,19 @@ from halflap.api.operations.oauth_apps import TeamApps
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
+from halflap.api.operations.people import People
 from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
 from halflap.api.operations.stats import Stats
 from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.upgrades import Upgrades
 from halflap.api.operations.versions import VersionOperations
+from halflap.api.principal import ROOT, HiddenPayloads, Principal
 from halflap.engine.deployer import Deployer
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.model import CustomerLimits
-from halflap.store.scope import CustomerScope
 from halflap.store.store import Store, StoreView
 
 __all__ = ["Operations"]
@@ -53,8 +54,10 @@ class Operations:
         *,
         of: Operations | None = None,
         view: StoreView | None = None,
+        principal: Principal = ROOT,
     ) -> None:
         """`of` and `view` are `within`'s: whose these are, and what they see of the store."""
+        self.principal = principal
         self.store = store
         self.engine = engine
         self.deployer = deployer
@@ -101,10 +104,11 @@ class Operations:
         self.retentions = store.catalogue.retentions
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
+        self.people = People(store.catalogue, store.vault) if of is None else of.people
         self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)
 
-    def within(self, scope: CustomerScope) -> Operations:
-        """These for whoever is in a scope: what is out of it cannot be found, so nor changed."""
+    def within(self, principal: Principal) -> Operations:
+        """These for a principal: what is not in its scope cannot be found, so nor changed."""
         return Operations(
             self.store,
             self.engine,
@@ -112,13 +116,27 @@ class Operations:
             self.resolver,
             self.library,
             of=self,
-            view=self.store.within(scope),
+            view=self.store.within(principal.scope),
+            principal=principal,
         )
 
     @property
     def customer(self) -> str | None:
         """The customer that is acted for (its id); None for the whole tenant."""
         return None if self.scope is None else self.scope.customer
+
+    def acting(self, said: str) -> str:
+        """Return the name of who acts: of a user or a key its own, else the one that was said."""
+        return self.principal.label if self.principal.kind in ("user", "key") else said
+
+    async def hidden_payloads(self) -> HiddenPayloads:
+        """Return the customers whose payloads are hidden from who acts."""
+        rights = self.principal.rights
+        if "private_payloads" in rights and "payloads" in rights:
+            return HiddenPayloads()
+        if "payloads" not in rights:
+            return HiddenPayloads(all=True)
+        return HiddenPayloads(private=await self.catalogue.customers.private())
 
     async def limit(self, customer: str, limits: CustomerLimits) -> None:
         """Give a customer (by id) limits of its own; what is None is the default."""

@@ -265,6 +265,13 @@ class InstanceOperations:
         ]
         return sorted(rejections, key=lambda each: each[1].at, reverse=True)
 
+    async def owner_of_endpoint(self, endpoint: str | None) -> str | None:
+        """Return the customer of an endpoint; None where there is none."""
+        found = None if endpoint is None else await self.catalogue.endpoints.find(endpoint)
+        return (
+            None if found is None else (await self.catalogue.instances.get(found.instance)).customer
+        )
+
     async def _check(self, instance: Instance, version: str) -> None:
         definition = await self.library.integration(version)
         config, connections = await self.catalogue.instances.revision(

@@ -1,0 +1,176 @@
+"""Auditing: an entry for what a request changed, tried to change or showed, before it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, cast, get_args
+from urllib.parse import parse_qsl
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, SecretStr
+
+from halflap.api import problem
+from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
+from halflap.api.view import CustomerValue
+from halflap.errors import HalflapError
+from halflap.sdk import codec
+from halflap.sdk.redact import HIDDEN
+from halflap.store.catalogue.audit import AuditLog
+
+Message = Any
+Send = Callable[[Message], Awaitable[None]]
+
+BODY, OBJECTS = "halflap.body", "halflap.objects"
+"""Keys of a request's JSON, and of the ids of what it was about, by their kind."""
+LONGEST_TEXT = 200
+MOST_VALUES = 50
+LARGEST_ANSWER = 64 * 1024
+"""The most bytes of an answer in which the id of what was made is looked for."""
+MADE = ("id", "execution", "hash")
+"""The fields of an answer that name what was made."""
+
+
+class AuditedSend:
+    """Sends an answer, once the entry for it is on disk; a problem instead, where that fails."""
+
+    def __init__(self, log: AuditLog, scope: Message, send: Send) -> None:
+        self._log = log
+        self._scope = scope
+        self._send = send
+        self._start: Message | None = None
+        self._added = False
+        self._refused = False
+
+    async def __call__(self, message: Message) -> None:
+        begins = message["type"] == "http.response.start" and not self._added
+        if begins and self._is_audited(message["status"]):
+            self._start = message
+            return
+        if (start := self._start) is not None:
+            self._start, self._added = None, True
+            try:
+                await self._add(start["status"], message.get("body", b""))
+            except HalflapError as error:
+                self._refused = True
+                await problem.answer_error(error)(self._scope, _nothing, self._send)
+            else:
+                await self._send(start)
+        if not self._refused:
+            await self._send(message)
+
+    def _is_audited(self, status: int) -> bool:
+        """Return whether an answer has an entry: a change or a refusal, or what a member looked at."""
+        route, principal = self._scope.get("route"), self._principal
+        if status == 403:
+            return True
+        if not isinstance(route, APIRoute) or status in (400, 404, 405, 409, 412, 413, 422, 429):
+            return False
+        described = (route.openapi_extra or {}).get("x-audited")
+        if described == "change":
+            return True
+        return described == "look" and principal.kind in ("user", "key") and status < 300
+
+    @property
+    def _principal(self) -> Principal:
+        return self._scope.get(PRINCIPAL, ANYBODY)
+
+    async def _add(self, status: int, body: bytes) -> None:
+        scope, principal = self._scope, self._principal
+        route = scope.get("route")
+        answer = answered(status, body)
+        objects = {**scope.get("path_params", {}), **scope.get(OBJECTS, {})}
+        named = [principal.customer, objects.get("customer"), answer.get("customer")]
+        customer = next((each for each in named if isinstance(each, str)), None)
+        operation = route.name if isinstance(route, APIRoute) else scope["path"][:LONGEST_TEXT]
+        if status == 201 and (made := next((answer[e] for e in MADE if e in answer), None)):
+            objects["made"] = made
+        kind, actor, label = principal.kind, principal.id, principal.label
+        user: Any = answer.get("user")
+        if isinstance(user, dict) and principal is ANYBODY:  # who has just signed in
+            signed_in = cast(dict[str, str], user)
+            kind, actor, label = "user", signed_in["id"], signed_in["email"]
+        await self._log.add(
+            self._log.entry(
+                kind=kind,
+                actor=actor,
+                label=label,
+                address=scope["client"][0] if scope.get("client") else "",
+                operation=operation,
+                customer=customer,
+                objects={name: str(each) for name, each in objects.items() if each is not None},
+                status=status,
+                changes=sent(route, scope) if isinstance(route, APIRoute) else {},
+            )
+        )
+
+
+async def _nothing() -> Message:
+    raise AssertionError("an answer reads nothing")
+
+
+def answered(status: int, body: bytes) -> dict[str, Any]:
+    """Return the fields of an answer that succeeded; none of what is large or no object."""
+    if status >= 300 or len(body) > LARGEST_ANSWER or body[:1] != b"{":
+        return {}
+    try:
+        return codec.decode(body)
+    except codec.NotJson:
+        return {}
+
+
+def sent(route: APIRoute, scope: Message) -> dict[str, Any]:
+    """Return what a request asked for, without secrets and payloads: its query, and its body's fields."""
+    known = {each.alias for each in route.dependant.query_params}
+    query = parse_qsl(scope["query_string"].decode("ascii", "replace"))
+    found: dict[str, Any] = {name: short(each) for name, each in query if name in known}
+    models = [each.field_info.annotation for each in route.dependant.body_params]
+    body = scope.get(BODY)
+    if models and (model := model_of(models[0])) is not None and isinstance(body, dict):
+        found |= fields_of(model, cast(dict[str, Any], body))
+    return found
+
+
+def fields_of(model: type[BaseModel], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a body as they are audited."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if key not in body:
+            continue
+        value, inner = body[key], model_of(field.annotation)
+        hides = any(isinstance(each, CustomerValue) for each in field.metadata)
+        if hides or mentions(field.annotation, SecretStr):
+            found[key] = HIDDEN
+        elif inner is not None and isinstance(value, dict):
+            found[key] = fields_of(inner, cast(dict[str, Any], value))
+        else:
+            found[key] = short(value)
+    return found
+
+
+def short(value: object) -> Any:
+    """Return a value as it is audited: of a mapping its names alone, as its values may be secret."""
+    match value:
+        case dict():
+            return sorted(map(str, cast(dict[str, Any], value)))[:MOST_VALUES]
+        case list():
+            return [short(each) for each in cast(list[object], value)[:MOST_VALUES]]
+        case str():
+            return value[:LONGEST_TEXT]
+        case Decimal():
+            return str(value)
+        case _:
+            return value
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of an annotation such as `Draft | None`; None where there is none."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for each in get_args(annotation) if (found := model_of(each))), None)
+
+
+def mentions(annotation: Any, kind: type) -> bool:
+    """Return whether an annotation is, or has in it, a type."""
+    return annotation is kind or any(mentions(each, kind) for each in get_args(annotation))

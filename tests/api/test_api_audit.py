@@ -1,0 +1,227 @@
+"""The audit log: who changed or looked at what, before it was answered; and it only grows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from halflap.errors import StoreError
+from halflap.model import A_DAY
+from halflap.store.catalogue.audit import AuditLog
+from tests.api.conftest import Browser, signed_in
+
+SECRET = "whsec-nobody-may-see-this"
+
+
+async def entries(world: Any, **query: Any) -> list[dict[str, Any]]:
+    answer = await world.api("GET", "/api/audit", limit=500, **query)
+    assert answer.status == 200, answer.body
+    return answer.json["entries"]
+
+
+async def test_every_change_is_in_the_log_with_who_and_what(either: Any) -> None:
+    customer = await either.customer("Initech")
+    browser = await signed_in(either, "developer")
+    limits = {"concurrency": 7, "rate": None}
+    changed = await browser("PUT", "/api/customers/Initech/limits", limits)
+    assert changed.status == 200
+    newest, *_ = await entries(either)
+    assert (newest["kind"], newest["actor"], newest["label"], newest["address"]) == (
+        "user",
+        browser.user,
+        "developer@example.com",
+        "127.0.0.1",
+    )
+    assert (newest["operation"], newest["status"]) == ("limit_customer", 200)
+    assert (newest["customer"], newest["objects"]) == (customer, {"customer": customer})
+    assert newest["changes"] == limits
+    signed, added, *_ = (await entries(either))[1:]
+    assert (signed["operation"], signed["kind"], signed["actor"]) == (
+        "sign_in",
+        "user",
+        browser.user,
+    )
+    assert (added["operation"], added["label"]) == ("add_user", "HALFLAP_TOKEN")
+    assert added["objects"] == {"made": browser.user}
+    assert added["changes"] == {"email": "developer@example.com", "role": "developer"}
+
+
+async def test_what_only_looks_is_not_in_the_log_unless_it_shows_payloads_or_secrets(
+    either: Any,
+) -> None:
+    await either.publish()
+    instance = await either.instance()
+    execution = await either.send(instance, {"id": "o-1", "amount": 5})
+    await either.ended(execution)
+    browser = await signed_in(either, "developer")
+    made = await either.api("POST", "/api/keys", {"name": "ci", "rights": ["read", "payloads"]})
+    key = made.json["key"]
+    before = len(await entries(either))
+    looks = {
+        f"/api/executions/{execution}": "get_execution",
+        f"/api/executions/{execution}/logs": "get_logs",
+        f"/api/executions/{execution}/body": "get_event_body",
+        f"/api/executions/{execution}/result": "get_result",
+        f"/api/instances/{instance['id']}/secrets": "get_endpoint_secrets",
+    }
+    plain = ("/api/executions", "/api/customers", f"/api/instances/{instance['id']}", "/api/me")
+    for path in (*looks, *plain):
+        assert (await browser("GET", path)).status == 200
+        await either.api("GET", path)  # the team's token: a program of the team's own
+    found = [each["operation"] for each in await entries(either)]
+    assert found[: len(looks)] == [*looks.values()][::-1]
+    assert len(found) == before + len(looks)
+    [newest] = await entries(either, operation="get_result")
+    assert newest["objects"] == {"execution": execution, "customer": instance["customer"]}
+    assert (await either.api("GET", f"/api/executions/{execution}/body", token=key)).status == 200
+    assert (await entries(either))[0]["label"] == "ci"
+    # Lists of choices and lint change nothing, though they are no GET.
+    count = len(await entries(either))
+    await browser("POST", "/api/lint", "name: x")
+    assert len(await entries(either)) == count
+
+
+async def test_what_is_refused_is_in_the_log(either: Any) -> None:
+    browser = await signed_in(either, "viewer")
+    await browser("POST", "/api/customers", {"name": "x"})
+    await browser(
+        "POST", "/api/customers", {"name": "x"}, headers={"origin": "https://evil.example"}
+    )
+    await Browser(either.api).sign_in(email="viewer@example.com", password="wrong guess")
+    await Browser(either.api).sign_in(email="a-password-in-the-wrong-field", password="x")
+    unknown, known, forged, refused, *_ = await entries(either)
+    assert (refused["operation"], refused["status"], refused["actor"]) == (
+        "add_customer",
+        403,
+        browser.user,
+    )
+    assert (forged["operation"], forged["status"]) == ("/api/customers", 403)
+    assert (known["operation"], known["status"], known["kind"]) == ("sign_in", 401, "unknown")
+    assert known["objects"] == {"user": browser.user}
+    assert (unknown["objects"], unknown["actor"], unknown["label"]) == ({}, "", "")
+    assert "wrong-field" not in str(unknown)
+
+
+async def test_no_secret_and_no_payload_is_in_the_log(either: Any) -> None:
+    await either.publish()
+    customer = await either.customer("Mine")
+    draft = {
+        "customer": customer,
+        "integration": "orders",
+        "field": "shop",
+        "name": "shop",
+        "values": {"base_url": either.shop.url, "api_key": "good-key"},
+    }
+    made = await either.api("POST", "/api/connections", draft)
+    config = {
+        "customer": "Mine",
+        "integration": "orders",
+        "name": "orders",
+        "config": {"label": SECRET},
+        "connections": {"shop": "shop"},
+    }
+    instance = await either.api("POST", "/api/instances", config)
+    assert (made.status, instance.status) == (201, 201)
+    configured, connected, *_ = await entries(either, customer="Mine")
+    assert configured["changes"]["config"] == ["label"]
+    assert configured["objects"] == {"made": instance.json["id"]}
+    assert connected["changes"]["values"] == ["api_key", "base_url"]
+    app = {"client_id": "us", "client_secret": SECRET, "origins": [either.shop.url]}
+    assert (await either.api("PUT", "/api/oauth-apps/http", app)).status in (200, 409, 422)
+    active = await either.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=9)
+    execution = await either.send(active.json, {"id": SECRET, "amount": 5})
+    await either.ended(execution)
+    edited = {"event": {"body": SECRET, "headers": {"x-y": SECRET}}, "from": "start"}
+    await either.api("POST", f"/api/executions/{execution}/replay", edited)
+    waiting = await either.send(active.json, {}, "waiting")
+    await either.state(waiting, "waiting")
+    await either.api("POST", f"/api/executions/{waiting}/signals/go", {"said": SECRET})
+    await either.api("POST", "/api/users", {"email": "a@b.c"})
+    await (await signed_in(either, "viewer"))(
+        "POST", "/api/me/password", {"password": f"{SECRET} and more"}
+    )
+    text = str(await entries(either))
+    for operation in ("replay_execution", "send_signal", "set_password"):
+        assert operation in text
+    for each in (SECRET, "good-key", "halflap_link_", "whsec_"):
+        assert each not in text
+
+
+async def test_the_log_is_read_by_actor_object_and_pages(either: Any) -> None:
+    customer = await either.customer("Mine")
+    for n in range(5):
+        await either.api("PUT", f"/api/customers/{customer}/limits", {"concurrency": n})
+    assert len(await entries(either, on=customer, operation="limit_customer")) == 5
+    assert len(await entries(either, on=customer[:-1])) == 0
+    assert len(await entries(either, on="%")) == 0
+    assert len(await entries(either, actor="HALFLAP_TOKEN")) == 6
+    assert await entries(either, actor="nobody") == []
+    pages: list[str] = []
+    before: dict[str, str] = {}
+    while True:
+        page = (await either.api("GET", "/api/audit", limit=2, **before)).json
+        pages += [each["id"] for each in page["entries"]]
+        if page["next"] is None:
+            break
+        before = {"before": page["next"]}
+    assert pages == [each["id"] for each in await entries(either)]
+
+
+async def test_an_answer_never_precedes_its_entry(
+    either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(log: AuditLog, entry: Any) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AuditLog, "add", refuse)
+        answer = await either.api("POST", "/api/customers", {"name": "Unaudited"})
+        assert (answer.status, answer.kind) == (503, "StoreError")
+        assert (await either.api("GET", "/api/customers")).status == 200
+    assert (await either.api("POST", "/api/customers", {"name": "Audited"})).status == 201
+
+
+async def test_an_entry_is_neither_changed_nor_deleted_before_its_time(either: Any) -> None:
+    await either.customer("Mine")
+    audit = either.host.store.catalogue.audit
+    forbidden = [
+        "UPDATE audit SET actor = 'another'",
+        "DELETE FROM audit",
+        f"DELETE FROM audit WHERE kept_until > {A_DAY}",
+    ]
+    if either.host.settings.store:
+        with psycopg.connect(either.host.settings.store, autocommit=True) as connection:
+            for sql in (*forbidden, "TRUNCATE audit"):
+                with pytest.raises(psycopg.Error, match="append-only"):
+                    connection.execute(sql.encode())
+    else:
+        path = Path(either.host.settings.dir) / "halflap.db"
+        with sqlite3.connect(path, timeout=10) as connection:
+            for sql in forbidden:
+                with pytest.raises(sqlite3.DatabaseError, match="append-only"):
+                    connection.execute(sql)
+    assert len(await entries(either)) == 1
+    assert not await audit.prune(100)
+    # What was kept for long enough goes.
+    earlier = AuditLog(audit._writer, lambda: either.host.store.clock() - 400 * A_DAY)
+    await earlier.add(earlier.entry(**OLD))
+    assert len(await entries(either)) == 2
+    assert not await audit.prune(100)
+    assert [each["operation"] for each in await entries(either)] == ["add_customer"]
+
+
+OLD: dict[str, Any] = {
+    "kind": "root",
+    "actor": "root",
+    "label": "",
+    "address": "",
+    "operation": "old",
+    "customer": None,
+    "objects": {},
+    "status": 200,
+    "changes": {},
+}

@@ -1,0 +1,156 @@
+"""Rights: payloads are hidden from who may not see them, and no route does without a right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+
+from halflap.api import stream
+from halflap.api.asking import needs, router_of
+from halflap.api.rights import RIGHTS, ROLES
+from tests.api.conftest import ORDERS, Browser, signed_in
+
+SECRET = "4711-nobodys-business"
+DOCS = Path(__file__).parents[2] / "docs" / "access.md"
+
+
+def test_a_route_without_a_right_cannot_be_registered() -> None:
+    router = router_of("/api/none", "none")
+
+    async def route() -> None:
+        """Do nothing."""
+
+    with pytest.raises(KeyError):
+        router.get("")(route)
+    assert router.get("")(needs("read")(route)) is route
+    assert isinstance(router, APIRouter)
+
+
+def test_the_tables_of_the_docs_are_those_of_the_code() -> None:
+    text = DOCS.read_text("utf-8")
+    for right, lets in RIGHTS.items():
+        assert f"| `{right}` | {lets} |" in text
+    for role, rights in ROLES.items():
+        marks = " | ".join("✓" if each in rights else "" for each in RIGHTS)
+        assert re.search(rf"^\| {role} \| {re.escape(marks).replace('  ', ' +')} \|", text, re.M), (
+            role,
+            marks,
+        )
+
+
+async def failing(world: Any) -> tuple[Any, str]:
+    """An instance, and an execution that failed with a secret in all that it has."""
+    await world.publish(
+        world.bundle(orders=ORDERS.replace('"creating"', '"creating", key=event["id"]'))
+    )
+    instance = await world.instance()
+    world.shop.broken = True
+    execution = await world.send(instance, {"id": SECRET, "amount": 5}, x_note=SECRET)
+    assert (await world.ended(execution))["state"] == "failed"
+    _, _, endpoint = instance["urls"]["incoming"].rpartition("/")
+    await world.api("POST", f"/hooks/{endpoint}", body=b"{", headers={"x-note": SECRET}, token=None)
+    return instance, execution
+
+
+def shown(instance: Any, execution: str) -> dict[str, dict[str, str]]:
+    """The paths that are asked for, with their queries."""
+    return {
+        f"/api/executions/{execution}": {},
+        f"/api/executions/{execution}/logs": {},
+        f"/api/executions/{execution}/steps": {},
+        f"/api/executions/{execution}/overview": {},
+        "/api/executions": {},
+        "/api/executions/causes": {},
+        f"/api/instances/{instance['id']}": {},
+        f"/api/connections/{instance['connections']['shop']}": {},
+        "/api/connections": {},
+        "/api/rejections": {"instance": instance["id"]},
+    }
+
+
+RAW = ("body", "result", "inputs")
+
+
+async def sees(browser: Browser, instance: Any, execution: str) -> bool:
+    """Return whether a browser is shown payloads everywhere; that it is either everywhere or nowhere."""
+    whole = (await browser("GET", f"/api/executions/{execution}")).json
+    steps = {"result": whole["steps"][1]["path"], "inputs": whole["steps"][2]["path"]}
+    hidden: set[bool] = {whole["payload_hidden"]}
+    for path, query in shown(instance, execution).items():
+        answer = await browser("GET", path, **query)
+        assert answer.status == 200, (path, answer.body)
+        found = answer.json["executions"] if path == "/api/executions" else answer.json
+        for each in found if isinstance(found, list) else [found]:
+            if "payload_hidden" in each:
+                hidden.add(each["payload_hidden"])
+        if whole["payload_hidden"]:
+            # The key is a reference, by which support finds it.
+            assert SECRET.encode() not in answer.body.replace(f'"key":"{SECRET}"'.encode(), b""), (
+                path
+            )
+    for each in RAW:
+        query = {} if each == "body" else {"step": steps[each]}
+        raw = await browser("GET", f"/api/executions/{execution}/{each}", **query)
+        hidden.add(raw.status == 403)
+        assert raw.status == 200 or raw.kind == "PayloadsHidden", raw.body
+    found = await browser("GET", "/api/search", q=SECRET)
+    hidden.add(found.status == 403 or b'"found":0' in found.body)
+    last = await browser("GET", "/api/events/last")
+    hidden.add(last.status == 403)
+    assert len(hidden) == 1, hidden
+    return not hidden.pop()
+
+
+async def test_payloads_are_shown_by_right_and_a_private_customers_not_to_support(
+    either: Any,
+) -> None:
+    instance, execution = await failing(either)
+    browsers = {role: await signed_in(either, role) for role in ROLES}
+    assert {role: await sees(each, instance, execution) for role, each in browsers.items()} == {
+        "owner": True,
+        "developer": True,
+        "support": True,
+        "viewer": False,
+    }
+    path = f"/api/customers/{instance['customer']}"
+    changed = await browsers["developer"]("PATCH", path, {"private": True})
+    assert (changed.status, changed.json["private"]) == (200, True)
+    assert {role: await sees(each, instance, execution) for role, each in browsers.items()} == {
+        "owner": True,
+        "developer": True,
+        "support": False,
+        "viewer": False,
+    }
+    hidden = (await browsers["support"]("GET", f"/api/executions/{execution}")).json
+    assert hidden["reason"] == hidden["failure"]["cause"]
+    assert "UpstreamError" in hidden["reason"]
+    assert hidden["failure"]["message"] == hidden["failure"]["trace"] == ""
+    # What is hidden is not found by a search in it either.
+    for role, found in (("owner", 1), ("support", 0), ("viewer", 0)):
+        page = await browsers[role]("GET", "/api/executions", reason="taste")
+        assert len(page.json["executions"]) == found, role
+    refused = await browsers["support"]("PATCH", path, {"private": False})
+    assert refused.status == 403
+
+
+async def test_who_follows_is_not_told_of_hidden_values(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
+    instance, execution = await failing(world)
+    made = await world.api("POST", "/api/keys", {"name": "watcher", "rights": ["read"]})
+    client: Callable[..., Any] = type(world.api)
+    follower = client(world.api.app, made.json["key"])
+    async with follower.stream("/api/stream", topics="executions") as heard:
+        assert await heard.event() == ": following"
+        await world.api("POST", f"/api/executions/{execution}/replay")
+        while (change := await heard.data())["state"] != "failed":
+            assert change["reason"] == ""
+        whole = await world.api("GET", f"/api/executions/{change['execution']}")
+        assert change["reason"] == whole.json["failure"]["cause"] != whole.json["reason"]
+    assert instance["customer"] == change["customer"]
