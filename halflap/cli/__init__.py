@@ -110,13 +110,17 @@ SECTIONS = {
         "oauth-apps": LazyCommand("oauth_apps", "oauth_apps"),
         "instances": LazyCommand("instances", "instances"),
         "tokens": LazyCommand("tokens", "tokens"),
+        "users": LazyCommand("users", "users"),
+        "keys": LazyCommand("keys", "keys"),
         "backup": LazyCommand("backup", "backup"),
         "store": LazyCommand("store", "store"),
     },
     "See what happened": {
+        "console": LazyCommand("users", "console"),
         "executions": LazyCommand("executions", "executions"),
         "bulks": LazyCommand("bulk", "bulks"),
         "events": LazyCommand("executions", "events"),
+        "audit": LazyCommand("audit", "audit"),
         "doctor": LazyCommand("doctor", "doctor"),
     },
     "Try it": {

@@ -160,6 +160,21 @@ async def retain_customer(api: Client, output: Output, found: CustomerDetail, **
     )
 
 
+@customers.command("private")
+@click.argument("customer")
+@click.option("--off", is_flag=True, help="Show its payloads to the team's support again.")
+@speaks(find=find)
+async def make_private(api: Client, output: Output, found: CustomerDetail, off: bool) -> None:
+    """Hide the payloads of a customer from the team's support: events, inputs, results, config values.
+
+    Example: halflap customers private Initech
+    """
+    change = {"private": not off}
+    found = read(CustomerDetail, await api.patch(path("customers", found.id), change))
+    said = "are private" if found.private else "are shown to the team's support"
+    output.answer(found, f"payloads of {found.name} {said}")
+
+
 @customers.command("remove")
 @click.argument("customer")
 @speaks(find=find)

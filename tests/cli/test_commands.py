@@ -782,3 +782,42 @@ def test_on_a_terminal_choices_that_an_app_lists_are_shown_and_searched(project)
     )
     said = refused("instances", "configure", "orders", "--config", "site=at99")
     assert "'at99' is not among the choices that the app lists" in said
+
+
+def test_the_team_is_managed_and_what_is_done_is_in_the_audit_log(project: Path) -> None:
+    ok("customers", "add", "Initech")
+    added = plain("users", "add", "Ada@Example.com", "--role", "owner", "--name", "Ada")
+    assert (added["email"], added["role"]) == ("ada@example.com", "owner")
+    assert added["url"].endswith(f"/console/sign-in#link={added['link']}")
+    assert "halflap_link_" in ok("users", "add", "bob@example.com")
+    assert "is there already" in refused("users", "add", "bob@example.com")
+    assert "email" in refused("users", "add", "bob")
+    assert "bob@example.com is support now" in ok("users", "set-role", "bob@example.com", "support")
+    assert "is disabled" in ok("users", "disable", "bob@example.com")
+    assert "disabled" in ok("users", "list")
+    assert "is enabled" in ok("users", "disable", "bob@example.com", "--off")
+    assert "#link=halflap_link_" in ok("users", "link", "ada@example.com")
+    assert "last owner" in refused("users", "remove", "ada@example.com", "--yes")
+    assert plain("users", "remove", "bob@example.com", "--yes") == {"removed": "bob@example.com"}
+    assert "/console/sign-in#link=halflap_link_" in ok("console")
+    assert plain("console", "--email", "ada@example.com")["email"] == "ada@example.com"
+
+    made = plain(
+        "keys", "make", "from CI", "--right", "read", "--right", "publish", "--lasts", "90d"
+    )
+    assert made["key"].startswith("halflap_key_")
+    assert made["rights"] == ["publish", "read"]
+    rotated = ok("keys", "rotate", made["id"], "--overlap", "1h")
+    assert rotated.startswith("halflap_key_")
+    assert made["key"] not in rotated
+    assert "from CI" in ok("keys", "list")
+    assert plain("keys", "revoke", made["id"]) == {"revoked": made["id"]}
+    assert "no key" in refused("keys", "revoke", made["id"])
+
+    assert "are private" in ok("customers", "private", "Initech")
+    assert plain("customers", "private", "Initech", "--off")["private"] is False
+    shown = ok("audit", "--customer", "Initech")
+    assert "change_customer" in shown
+    assert "private=True" in shown
+    entries = plain("audit", "--operation", "make_key")
+    assert entries["changes"]["name"] == "from CI"

@@ -1,0 +1,52 @@
+"""`halflap audit`: what was changed, and which secrets and payloads were looked at, by whom."""
+
+from __future__ import annotations
+
+import click
+
+from halflap.api.people_view import AuditPage, AuditView
+from halflap.cli.client import Client, read
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import customer_option, speaks
+
+
+@click.command("audit")
+@click.option("--actor", help="Who did it: an id, an email, or a key's name.")
+@click.option("--operation", help="What was done: an operation id of the API.")
+@click.option("--on", metavar="ID", help="What it was done to.")
+@customer_option
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@speaks()
+async def audit(
+    api: Client,
+    output: Output,
+    actor: str | None,
+    operation: str | None,
+    on: str | None,
+    customer: str | None,
+    limit: int,
+) -> None:
+    """Show what was changed, and which secrets and payloads were looked at, by whom; newest first.
+
+    Example: halflap audit --actor ada@example.com
+    """
+    query = {"actor": actor, "operation": operation, "on": on, "customer": customer}
+    page = read(AuditPage, await api.get("/api/audit", **query, limit=limit))
+    output.listing(
+        page.entries,
+        ("when", "who", "what", "on", "status", "with"),
+        lambda each: (
+            (ago(each.at), "dim"),
+            each.label or each.actor or each.kind,
+            each.operation,
+            " ".join(each.objects.values()),
+            (str(each.status), "" if each.status < 400 else "yellow"),
+            (described(each), "dim"),
+        ),
+        "nothing was changed yet",
+    )
+
+
+def described(entry: AuditView) -> str:
+    """Return what was sent, in one line."""
+    return " ".join(f"{name}={value}" for name, value in entry.changes.items())[:80]

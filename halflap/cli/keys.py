@@ -1,0 +1,106 @@
+"""`halflap keys`: what programs show at the API, each with the rights that it was given."""
+
+from __future__ import annotations
+
+import click
+
+from halflap.api.people_view import KeyMade, KeyView
+from halflap.api.rights import RIGHTS
+from halflap.cli.amount import Lasting
+from halflap.cli.client import Client, path, read
+from halflap.cli.group import CommandGroup
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import speaks
+
+
+@click.group("keys", cls=CommandGroup)
+def keys() -> None:
+    """Manage keys of programs: for the whole tenant, with the rights that each was given.
+
+    Example: halflap keys make "deploys from CI" --right read --right publish
+    """
+
+
+@keys.command("make")
+@click.argument("name")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    required=True,
+    type=click.Choice(list(RIGHTS)),
+    help="What it may do; as often as needed.",
+)
+@click.option(
+    "--lasts", type=Lasting(), default="365d", metavar="WHILE", help="24h, 90d; 365d by default."
+)
+@speaks(make=True)
+async def make_key(
+    api: Client, output: Output, name: str, rights: tuple[str, ...], lasts: int
+) -> None:
+    """Make a key of a program. It is shown this once: only its hash is kept.
+
+    Example: halflap keys make "deploys from CI" --right read --right publish --lasts 90d
+    """
+    draft = {"name": name, "rights": list(rights), "lasts_seconds": lasts}
+    show(output, read(KeyMade, await api.post("/api/keys", draft)))
+
+
+@keys.command("list")
+@speaks()
+async def list_keys(api: Client, output: Output) -> None:
+    """List the keys that are good now, oldest first.
+
+    Example: halflap keys list
+    """
+    output.listing(
+        read(list[KeyView], await api.get("/api/keys")),
+        ("id", "name", "rights", "used", "expires"),
+        lambda each: (
+            each.id,
+            each.name,
+            " ".join(each.rights),
+            (ago(each.used_at) if each.used_at else "never", "dim"),
+            each.expires_at,
+        ),
+        "no keys; one is made with: halflap keys make NAME --right read",
+    )
+
+
+@keys.command("rotate")
+@click.argument("id")
+@click.option(
+    "--overlap",
+    type=Lasting(),
+    default="24h",
+    metavar="WHILE",
+    help="For how long the secret before is good, too; 24h by default.",
+)
+@speaks()
+async def rotate_key(api: Client, output: Output, id: str, overlap: int) -> None:
+    """Give a key another secret, for as long as its first; the one before is good for a while.
+
+    Example: halflap keys rotate key_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 1h
+    """
+    draft = {"overlap_seconds": overlap}
+    show(output, read(KeyMade, await api.post(path("keys", id, "rotate"), draft)))
+
+
+@keys.command("revoke")
+@click.argument("id")
+@speaks()
+async def revoke_key(api: Client, output: Output, id: str) -> None:
+    """Revoke a key, by its id: its next request is refused.
+
+    Example: halflap keys revoke key_01jdq5m4x2f8t9v0c3k7n6b1wa
+    """
+    await api.delete(path("keys", id))
+    output.answer({"revoked": id}, f"revoked {id}")
+
+
+def show(output: Output, made: KeyMade) -> None:
+    """Print a key with its secret."""
+    if output.emitted(made):
+        return
+    output.line((made.key, "bold"))
+    output.line((f"  {made.id}, {' '.join(made.rights)}, until {made.expires_at}", "dim"))
