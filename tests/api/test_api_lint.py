@@ -16,6 +16,7 @@ from fastapi import Request
 from halflap.api.lint import lint_document as lint_document_of
 from halflap.api.operations.linting import Linting
 from halflap.api.operations.turns import TurnQueue
+from halflap.api.principal import ROOT
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.worker import lint_document
@@ -287,7 +288,7 @@ async def test_a_client_that_disconnects_ends_the_work() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": [], "client": None, "path": "/api/lint"}
     request = Request(scope, receive)
-    operations = SimpleNamespace(linting=linting)
+    operations = SimpleNamespace(linting=linting, principal=ROOT)
     work = asyncio.create_task(lint_document_of(request, cast(Any, operations)))
     await at_work(linting)
     left.set()
