@@ -80,9 +80,7 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
     """Return the filter of the selected executions, by ids."""
     owner, within = await whose(operations, where.customer, where.instance)
     return Filter(
-        **where.model_dump(
-            include={"flow", "key", "reason", "cause", "status", "component", "failure_kind"}
-        ),
+        **where.model_dump(exclude={"customer", "instance", "state", "since", "until"}),
         customer=owner,
         instance=within,
         states=states(where.state),

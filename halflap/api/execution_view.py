@@ -528,6 +528,7 @@ class Where(Input):
     """One state, or several by commas. `failed` alone: those not dismissed, nor replayed yet."""
     customer: Text | None = None
     instance: Text | None = None
+    integration: Text | None = None
     flow: Text | None = None
     key: Text | None = None
     reason: Text | None = None

@@ -30,8 +30,8 @@ DONE = {
     "upgrade": "upgraded",
 }
 NAMES = (
-    "state", "flow", "instance", "customer", "reason", "cause", "status", "component", "failure_kind",
-    "key", "since", "until",
+    "state", "flow", "integration", "instance", "customer", "reason", "cause", "status", "component",
+    "failure_kind", "key", "since", "until",
 )  # fmt: skip
 PER = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 

@@ -213,6 +213,10 @@ async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: An
     assert not await replays_of(world, ids[0])
     keyed = {"where": {"key": "o1"}, "dry_run": True}
     assert (await world.api("POST", "/api/bulks", keyed)).json["total"] == 1
+    for integration, count in (("orders", 3), ("others", 0)):
+        where = {"state": "failed", "integration": integration}
+        plan = await world.api("POST", "/api/bulks", {"where": where, "dry_run": True})
+        assert plan.json["total"] == count
     none = {"where": {"until": "2020-01-01T00:00:00Z"}, "dry_run": True}
     assert (await world.api("POST", "/api/bulks", none)).json["total"] == 0
     for wrong in ({"state": "running"}, {"since": "yesterday"}, {"since": "2026-01-01"}):
