@@ -53,6 +53,8 @@ async def opened(world: Any, method: str, path: str) -> tuple[int, str]:
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    # It is no page of the console's origin.
+    assert headers["content-security-policy"].startswith("sandbox allow-forms; ")
     assert (headers["referrer-policy"], headers["cache-control"]) == ("no-referrer", "no-store")
     assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
     return answer.status, answer.body.decode()
