@@ -8,7 +8,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # The tests start hundreds of processes; compiled once, each starts in three quarters of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check types style compiled system bench soak docs setup setup-node wheel lock clean
+# The console is built by the Node of the wheel: for an older one npm silently takes older packages.
+CONSOLE_NODE := PATH=$(CURDIR)/$(BIN):$$PATH npm --prefix console
+CONSOLE_SOURCES := $(shell find console -type d \( -name node_modules -o -name locales \) -prune -o -type f -print)
+
+.PHONY: demo test check types style browser compiled console system bench soak docs setup setup-node wheel lock clean
 
 demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here?
 	$(BIN)/halflap demo
@@ -17,16 +21,22 @@ test: system setup  ## everything that must be green
 	@$(MAKE) --no-print-directory -j3 check compiled
 	$(BIN)/pytest -n 4 --dist worksteal -m "not soak" --durations=10 --durations-min=1 $(ARGS)
 
-check: types style  ## format, lint, types, walls
+check: types style browser  ## format, lint, types, walls
 
 types: .venv/ready node_modules/ready
 	node node_modules/pyright/index.js
+
+browser: console  ## the same for the console, with its unit tests
+	$(CONSOLE_NODE) run --silent check
+	$(CONSOLE_NODE) run --silent unit
 
 style: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.house.prose
+
+console: halflap/console/static/index.html  ## build the console into the package
 
 # In a new clone each of four workers would compile every module for itself, at the same time.
 compiled: .venv/ready
@@ -46,6 +56,24 @@ node_modules/ready: .venv/ready package-lock.json
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
+console/node_modules/ready: .venv/ready console/package-lock.json
+	@echo "setup: the console's npm packages (locked)"
+	@$(CONSOLE_NODE) ci --silent --no-audit --no-fund
+	@touch $@
+
+# The document is made again where the API's code changed, and written where it differs.
+console/node_modules/described: console/node_modules/ready console/openapi.py halflap/model.py $(wildcard halflap/api/*.py halflap/lowcode/outline/*.py)
+	@$(BIN)/python console/openapi.py console/openapi.json
+	@touch $@
+
+console/openapi.json: console/node_modules/described ;
+
+halflap/console/static/index.html: $(filter-out console/openapi.json console/src/api/schema.d.ts,$(CONSOLE_SOURCES)) console/openapi.json
+	@echo "console: types of the API, phrases, build"
+	@$(CONSOLE_NODE) run --silent api >/dev/null
+	@$(CONSOLE_NODE) run --silent phrases >/dev/null
+	@$(CONSOLE_NODE) run --silent build
+
 bench: .venv/ready  ## W1 to W3 beside the raw group commit; STORE=postgresql; PEERS=1: Node-RED and n8n too; ALL=1: history, memory, idle too
 	$(BIN)/python -m bench $(if $(STORE),--store $(STORE)) $(if $(PEERS),--peers) $(if $(ALL),--all) $(ARGS)
 
@@ -56,12 +84,13 @@ soak: setup system  ## the fault tests, long, and on a disk
 docs: .venv/ready  ## build the docs site into site/
 	$(BIN)/mkdocs build --strict
 
-wheel: .venv/ready
+wheel: .venv/ready console
 	$(BIN)/python -m build --wheel
 
 lock:  ## lock the newest allowed versions again, with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --extra postgresql --upgrade pyproject.toml -o requirements/dev.txt
 	npm update --package-lock-only
+	$(CONSOLE_NODE) update --package-lock-only
 
 clean:
-	rm -rf .venv node_modules site dist .halflap
+	rm -rf .venv node_modules console/node_modules halflap/console/static site dist .halflap

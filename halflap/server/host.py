@@ -17,6 +17,8 @@ import structlog
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import Operations
 from halflap.api.operations.oidc import Provider, ProviderSettings
+from halflap.console import PREFIX as CONSOLE
+from halflap.console import Console
 from halflap.engine.deployer import Deployer
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
@@ -175,6 +177,7 @@ class Host:
             self.throttles,
             shared=store.hints is not None,
         )
+        self.console = Console()
         self._server = Server()
         self._secret = secrets.token_hex(16)
         self._api: FastAPI | None = None
@@ -394,6 +397,8 @@ class Host:
         elif scope["path"] in PROBES:
             assert self.probes is not None  # its role answers
             await self.probes(scope, receive, send)
+        elif scope["path"] in ("/", CONSOLE) or scope["path"].startswith(f"{CONSOLE}/"):
+            await self.console(scope, receive, send)
         else:
             async with self._making_api:
                 if self._api is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.built import build_console
 from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ def halflap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("wheel")
     uv = [sys.executable, "-m", "uv"]
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    build_console()
     quiet(build, cwd=ROOT)
     (wheel,) = folder.glob("*.whl")
     environment = folder / "venv"
@@ -57,6 +59,13 @@ def bare(folder: Path) -> dict[str, str]:
 def test_type_checkers_find_the_annotations_of_the_installed_package(halflap: Path) -> None:
     (package,) = halflap.parents[1].glob("lib/python3*/site-packages/halflap")
     assert (package / "py.typed").is_file()
+
+
+def test_the_console_is_in_the_package(halflap: Path) -> None:
+    (package,) = halflap.parents[1].glob("lib/python3*/site-packages/halflap")
+    static = package / "console" / "static"
+    assert "{{nonce}}" in (static / "index.html").read_text()
+    assert list((static / "assets").glob("*.js.br"))
 
 
 def test_the_demo_passes_every_check(halflap: Path, tmp_path: Path) -> None:

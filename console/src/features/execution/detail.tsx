@@ -1,0 +1,168 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
+import { type ReactNode, useEffect } from "react"
+import { type Execution, executionQuery, isOver, logsQuery } from "~/api/execution"
+import { useSession } from "~/features/session/context"
+import { useRenewal } from "~/features/session/renewal"
+import { Id } from "~/ui/copy"
+import { ErrorNotice, Loading } from "~/ui/notice"
+import { StateBadge } from "~/ui/state"
+import { Tabs } from "~/ui/tabs"
+import { Since, Time } from "~/ui/time"
+import { Actions } from "./actions"
+import { Facts } from "./facts"
+import { Lineage } from "./lineage"
+import { Logs } from "./logs"
+import { failureText, lengthsOf, sentenceOf } from "./sentence"
+import { Steps } from "./steps"
+
+/** What is looked at of an execution; it lives in the URL. */
+export type Place = { view?: string; step?: string; tab?: string }
+
+const RENEW_MS = 1_000
+
+/** An execution: its state, why, what to do, and what each step did. */
+export function ExecutionDetail({
+  id,
+  place,
+  onPlace,
+}: {
+  id: string
+  place: Place
+  onPlace: (place: Place) => void
+}) {
+  const { live } = useSession()
+  useEffect(() => live.watch(`steps:${id}`), [live, id])
+  useRenewal(
+    ["execution", id],
+    RENEW_MS,
+    (news) =>
+      (news.kind === "changes" && news.changes.some((each) => each.execution === id)) ||
+      (news.kind === "moved" && news.topics.includes(`steps:${id}`)),
+  )
+  const query = useQuery(executionQuery(id))
+  if (query.data !== undefined)
+    return <Loaded execution={query.data} place={place} onPlace={onPlace} />
+  if (query.isError) return <ErrorNotice error={query.error} retry={() => void query.refetch()} />
+  return <Loading lines={10} />
+}
+
+function Loaded({
+  execution,
+  place,
+  onPlace,
+}: {
+  execution: Execution
+  place: Place
+  onPlace: (place: Place) => void
+}) {
+  const logs = useQuery(logsQuery(execution.id))
+  const related = execution.lineage.length - 1 + execution.children.length
+  return (
+    <article className="@container flex min-w-0 flex-col">
+      <Header execution={execution} />
+      <Tabs
+        label={t`Parts of the execution`}
+        selected={place.view}
+        onSelect={(view) => onPlace({ ...place, view })}
+        tabs={[
+          {
+            key: "steps",
+            label: t`Steps`,
+            count: execution.step_count,
+            content: () => <Steps execution={execution} place={place} onPlace={onPlace} />,
+          },
+          {
+            key: "logs",
+            label: t`Logs`,
+            count: logs.data?.length,
+            content: () => <Logs query={logs} />,
+          },
+          {
+            key: "lineage",
+            label: t`Lineage`,
+            count: Math.max(0, related),
+            content: () => <Lineage execution={execution} />,
+          },
+          { key: "details", label: t`Details`, content: () => <Facts execution={execution} /> },
+        ]}
+      />
+    </article>
+  )
+}
+
+function Header({ execution }: { execution: Execution }) {
+  const { state, failure, flow, integration } = execution
+  const over = isOver(state)
+  return (
+    <header className="flex flex-col gap-3 px-4 pt-4 pb-3">
+      <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-2">
+        <div className="min-w-0">
+          <div className="flex flex-wrap items-center gap-2">
+            <StateBadge state={state} dim={execution.dismissed} />
+            <h1 className="min-w-0 text-lg font-semibold break-words">{flow}</h1>
+            {execution.key !== null && (
+              <Part title={t`Record`}>
+                <Link to="/executions" search={{ key: execution.key }} className="link break-all">
+                  {execution.key}
+                </Link>
+              </Part>
+            )}
+          </div>
+          <div className="mt-1 flex flex-wrap items-center gap-x-3 gap-y-0.5 text-muted-foreground">
+            <Link to="/executions" search={{ customer: execution.customer }} className="link">
+              {execution.customer_name ?? execution.customer}
+            </Link>
+            <span>
+              {integration} {execution.version.number !== null && `v${execution.version.number}`}
+            </span>
+            <Time at={execution.accepted_at} />
+            {over ? (
+              <span className="figures">{lengthsOf(execution)}</span>
+            ) : (
+              <span>
+                <Trans>
+                  since <Since at={execution.accepted_at} />
+                </Trans>
+              </span>
+            )}
+            <Id id={execution.id} />
+          </div>
+        </div>
+        <Actions execution={execution} />
+      </div>
+      <p className="text-base break-words" data-testid="why">
+        {sentenceOf(execution)}
+      </p>
+      {failure?.in_doubt === true && state === "failed" && (
+        <p className="rounded-md border border-waiting/40 px-3 py-2 text-waiting">
+          <Trans>
+            Its last request may have been carried out: the answer was lost. Look at the app before
+            you replay it.
+          </Trans>
+        </p>
+      )}
+      {state !== "failed" && !over && failure !== null && (
+        <p className="text-muted-foreground">
+          <Trans>The last attempt failed: {failureText(failure)}</Trans>
+        </p>
+      )}
+      {execution.payload_removed && (
+        <p className="text-muted-foreground">
+          <Trans>Its payload was removed, as its retention says.</Trans>
+        </p>
+      )}
+    </header>
+  )
+}
+
+function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <span className="inline-flex min-w-0 items-baseline gap-1">
+      <span className="text-muted-foreground">{title}</span>
+      {children}
+    </span>
+  )
+}

@@ -1,0 +1,231 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
+import { useNavigate } from "@tanstack/react-router"
+import { useState } from "react"
+import { answerOf, api, type Schemas } from "~/api/client"
+import { type Execution, valueQuery } from "~/api/execution"
+import { layOut, pretty } from "~/api/exact"
+import { isStatus } from "~/api/problem"
+import { Button } from "~/ui/button"
+import { Dialog } from "~/ui/dialog"
+import { Choice, Field, Select, Textarea } from "~/ui/field"
+import { ErrorNotice, FormError } from "~/ui/notice"
+import { toast } from "~/ui/toast"
+import { failedStep } from "./sentence"
+
+type Draft = Schemas["ReplayDraft"]
+
+const LARGEST = 256 * 1024
+
+/** Ask how an execution is run again: from where, on which version, with which event. */
+export function ReplayDialog({
+  execution,
+  whole,
+  onClose,
+}: {
+  execution: Execution
+  whole: boolean
+  onClose: () => void
+}) {
+  const hasFailed = execution.state === "failed" && execution.step_count > 0
+  const inDoubt = execution.failure?.in_doubt === true
+  const { event } = execution
+  const editable =
+    event !== null && !execution.payload_hidden && event.size > 0 && event.size <= LARGEST
+  const [from, setFrom] = useState<"start" | "failed">(hasFailed && !whole ? "failed" : "start")
+  const [version, setVersion] = useState("")
+  const [edits, setEdits] = useState(false)
+  const original = useQuery({
+    ...valueQuery(execution.id, "body"),
+    enabled: edits,
+    select: (text) => (text === null ? null : pretty(text)),
+  })
+  const [typed, setBody] = useState<string | null>(null)
+  const body = typed ?? original.data ?? ""
+  const [again, setAgain] = useState(false)
+  const [doubt, setDoubt] = useState<"" | "repeat" | "done">("")
+  const [result, setResult] = useState("null")
+  const [repeats, setRepeats] = useState(false)
+  const navigate = useNavigate()
+  const client = useQueryClient()
+
+  const done = inDoubt && doubt === "done"
+  const resultError = done && layOut(result) === null ? t`It is no JSON.` : null
+  const wasJson = original.data != null && layOut(original.data) !== null
+  const bodyWarning =
+    edits && wasJson && layOut(body) === null ? t`It is no JSON, as it was before.` : null
+
+  const replay = useMutation({
+    mutationFn: () => {
+      const params = { path: { execution: execution.id } }
+      if (done) {
+        // The result goes as it was typed: its numbers keep every digit.
+        const text = `{"version":${JSON.stringify(version || null)},"again":${again},"done":{"result":${result},"by":""}}`
+        const raw = { bodySerializer: () => text, headers: { "Content-Type": "application/json" } }
+        return answerOf(
+          api.POST("/api/executions/{execution}/replay", { params, body: draft(), ...raw }),
+        )
+      }
+      return answerOf(api.POST("/api/executions/{execution}/replay", { params, body: draft() }))
+    },
+    onSuccess: (made) => {
+      void client.invalidateQueries({ queryKey: ["execution", execution.id] })
+      toast(
+        made.from === "failed"
+          ? t`It is run again from the failed step`
+          : t`It is run again from the start`,
+        made.changed
+          ? t`On another version or config than that of its finished steps.`
+          : made.root === made.execution
+            ? t`With new idempotency keys.`
+            : t`With the same idempotency keys.`,
+      )
+      onClose()
+      void navigate({ to: "/executions/$execution", params: { execution: made.execution } })
+    },
+  })
+  const draft = (): Draft => ({
+    from,
+    version: version === "" ? null : version,
+    event: edits && original.data != null ? { body, encoding: "utf-8", headers: {} } : null,
+    repeat: (inDoubt && doubt === "repeat") || repeats,
+    again,
+    done: null,
+  })
+  const refused = isStatus(replay.error, 409)
+  const step = failedStep(execution.failure)
+  return (
+    <Dialog
+      title={t`Replay ${execution.flow}`}
+      wide={edits}
+      onClose={onClose}
+      onSubmit={() => resultError === null && replay.mutate()}
+      footer={
+        <>
+          <Button onClick={onClose}>{t`Close`}</Button>
+          <Button
+            type="submit"
+            look="primary"
+            busy={replay.isPending}
+            disabled={inDoubt && doubt === "" && from === "failed"}
+          >
+            {t`Replay`}
+          </Button>
+        </>
+      }
+    >
+      {hasFailed && (
+        <fieldset className="flex flex-col gap-2" disabled={done}>
+          <legend className="pb-1 text-xs font-medium">{t`From where`}</legend>
+          <Choice
+            type="radio"
+            name="from"
+            checked={from === "failed"}
+            onChange={() => setFrom("failed")}
+            label={step === null ? t`From the failed step` : t`From the failed step: ${step}`}
+            hint={t`What succeeded is not done again.`}
+          />
+          <Choice
+            type="radio"
+            name="from"
+            checked={from === "start"}
+            onChange={() => setFrom("start")}
+            label={t`From the start`}
+            hint={t`Every step is done again.`}
+          />
+        </fieldset>
+      )}
+      {inDoubt && (
+        <fieldset className="flex flex-col gap-2 rounded-md border border-waiting/40 p-3">
+          <legend className="px-1 text-xs font-medium text-waiting">
+            {t`Its last request may have been carried out`}
+          </legend>
+          <Choice
+            type="radio"
+            name="doubt"
+            checked={doubt === "repeat"}
+            onChange={() => setDoubt("repeat")}
+            label={t`It was not: send it again`}
+          />
+          <Choice
+            type="radio"
+            name="doubt"
+            checked={doubt === "done"}
+            onChange={() => {
+              setDoubt("done")
+              setEdits(false)
+            }}
+            label={t`It was: go on behind it`}
+            hint={t`Nothing is sent; the flow goes on with the result that the app has.`}
+          />
+          {done && (
+            <Field label={t`Its result, as JSON`} error={resultError}>
+              {(control) => (
+                <Textarea
+                  {...control}
+                  rows={4}
+                  value={result}
+                  onChange={(e) => setResult(e.target.value)}
+                />
+              )}
+            </Field>
+          )}
+        </fieldset>
+      )}
+      <Field label={t`Version`}>
+        {(control) => (
+          <Select {...control} value={version} onChange={(e) => setVersion(e.target.value)}>
+            <option value="">{t`the one that its instance has now`}</option>
+            <option value="same">{t`its own, with the config that it had`}</option>
+          </Select>
+        )}
+      </Field>
+      {editable && (
+        <Choice
+          checked={edits}
+          disabled={done}
+          onChange={(e) => setEdits(e.target.checked)}
+          label={t`With an edited event`}
+        />
+      )}
+      {edits && original.data === null && (
+        <p className="text-muted-foreground">{t`Its body is binary, and is not edited here.`}</p>
+      )}
+      {edits && original.isError && <ErrorNotice error={original.error} />}
+      {edits && original.data != null && (
+        <Field label={t`Body of the event`} error={bodyWarning}>
+          {(control) => (
+            <Textarea
+              {...control}
+              rows={16}
+              value={body}
+              onChange={(e) => setBody(e.target.value)}
+            />
+          )}
+        </Field>
+      )}
+      <FormError error={replay.error} />
+      {(refused || again || repeats) && (
+        <fieldset className="flex flex-col gap-2">
+          <legend className="pb-1 text-xs font-medium">{t`Do it all the same`}</legend>
+          <Choice
+            checked={again}
+            onChange={(e) => setAgain(e.target.checked)}
+            label={t`Although it was replayed since, or newer events of its order have run`}
+          />
+          <Choice
+            checked={repeats}
+            onChange={(e) => setRepeats(e.target.checked)}
+            label={t`Although effects that were made may be made again`}
+          />
+        </fieldset>
+      )}
+      {execution.dismissed && execution.replays.length > 0 && (
+        <p className="text-waiting">
+          <Trans>It was replayed already.</Trans>
+        </p>
+      )}
+    </Dialog>
+  )
+}

@@ -1,0 +1,98 @@
+import { t } from "@lingui/core/macro"
+import type { Execution, Failure } from "~/api/execution"
+import { length, shortTime } from "~/ui/time"
+
+type Told = Pick<Execution, "state" | "reason" | "waiting" | "failure" | "attempt">
+
+// A failure's message begins with the step that failed: its title, and its path.
+const STEP = /^(.{1,200}?) \(([^()\s]+)\) failed: /s
+
+/** Say in a sentence why an execution is as it is. */
+export function sentenceOf(execution: Told): string {
+  const { state, reason } = execution
+  switch (state) {
+    case "failed":
+      return failureSentence(execution)
+    case "waiting":
+    case "queued":
+      return waitSentence(execution)
+    case "running":
+      return runningSentence(execution)
+    case "cancelled":
+      return reason === "" ? t`It was cancelled.` : t`It was cancelled: ${reason}`
+    case "ignored":
+      return reason === "" ? t`There was nothing to do.` : t`There was nothing to do: ${reason}`
+    case "succeeded":
+      return reason === "" ? t`All of its steps succeeded.` : reason
+  }
+}
+
+/** Return the title of the step of which an execution failed; null where it failed of none. */
+export function failedStep(failure: Failure | null): string | null {
+  return STEP.exec(failure?.message ?? "")?.[1] ?? null
+}
+
+function failureSentence({ failure, reason }: Told): string {
+  if (failure === null) return reason
+  const step = failedStep(failure)
+  if (step === null) return failureText(failure)
+  return t`“${step}” failed: ${failure.message.replace(STEP, "")}`
+}
+
+/** Return a failure's message, or its class where it has none. */
+export function failureText(failure: Failure): string {
+  const text = failure.message.trim()
+  return text === "" ? failure.kind : text
+}
+
+function runningSentence({ attempt }: Told): string {
+  return attempt > 1 ? t`It runs, taken up ${attempt} times by now.` : t`It runs.`
+}
+
+function waitSentence({ waiting, state }: Told): string {
+  if (waiting === null) {
+    return state === "queued"
+      ? t`It is queued, and runs as soon as a worker is free.`
+      : t`It waits.`
+  }
+  const { message } = waiting
+  const until = waiting.until === null ? null : shortTime(waiting.until)
+  switch (waiting.reason) {
+    case "pause":
+      return t`It is held: ${message}.`
+    case "gate":
+      return t`It waits until ${message}; then it goes on by itself.`
+    case "order":
+      return t`It waits for its turn: ${message}.`
+    case "connection":
+      return until === null
+        ? t`It waits for a connection: ${message}.`
+        : t`It waits for a connection: ${message}. The app is tried again at ${until}.`
+    case "limit":
+      return t`It waits for a limit: ${message}.`
+    case "back-off": {
+      const number = waiting.number ?? 2
+      return until === null
+        ? t`Its last try failed (${message}); try ${number} comes soon.`
+        : t`Its last try failed (${message}); try ${number} comes at ${until}.`
+    }
+    case "signal":
+      return until === null
+        ? t`It waits for an answer: ${message}.`
+        : t`It waits for an answer: ${message}, until ${until} at most.`
+    case "execution":
+      return t`It waits for the execution that it called: ${message}.`
+    case "sleep":
+      return until === null ? t`It sleeps: ${message}.` : t`It sleeps until ${until}.`
+    case "turn":
+      return t`It is due, and waits for ${message}.`
+  }
+}
+
+/** Say for how long an execution waited and ran. */
+export function lengthsOf(execution: Pick<Execution, "took_ms" | "waited_ms">): string {
+  const took = execution.took_ms === null ? null : length(execution.took_ms)
+  const waited = (execution.waited_ms ?? 0) < 1 ? null : length(execution.waited_ms ?? 0)
+  if (took === null) return ""
+  return waited === null ? t`ran ${took}` : t`waited ${waited}, ran ${took}`
+}

@@ -1,0 +1,282 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { ChevronLeft, ChevronRight } from "lucide-react"
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
+import { useVirtualizer } from "@tanstack/react-virtual"
+import { type KeyboardEvent, useEffect, useMemo, useRef } from "react"
+import { type Execution, outlineQuery, type Step, stepsQuery } from "~/api/execution"
+import { preview } from "~/api/exact"
+import { cx } from "~/ui/class"
+import { IconButton } from "~/ui/button"
+import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { StateMark } from "~/ui/state"
+import { length } from "~/ui/time"
+import type { Place } from "./detail"
+import { EventPanel } from "./event"
+import { StepPanel } from "./step"
+import { type Line, linesOf, spanOf } from "./tree"
+
+/** The flow's outline with what happened laid over it, the timeline beside it, the selected step below. */
+export function Steps({
+  execution,
+  place,
+  onPlace,
+}: {
+  execution: Execution
+  place: Place
+  onPlace: (place: Place) => void
+}) {
+  const query = useInfiniteQuery(stepsQuery(execution.id))
+  const outline = useQuery(outlineQuery(execution.id))
+  const { hasNextPage, isFetching, fetchNextPage } = query
+  useEffect(() => {
+    if (hasNextPage && !isFetching) void fetchNextPage()
+  }, [hasNextPage, isFetching, fetchNextPage])
+  const steps = query.data
+  const laid = outline.data ?? null
+  const lines = useMemo(() => linesOf(steps ?? [], laid), [steps, laid])
+
+  // Lines are drawn once, as the outline has them: none moves under the pointer as it comes.
+  if (steps === undefined || outline.isPending) {
+    if (query.isError) {
+      return <ErrorNotice error={query.error} retry={() => void query.refetch()} />
+    }
+    return <Loading />
+  }
+  const selected =
+    lines.find(
+      (each) => each.key === place.step || each.steps.some((s) => s.path === place.step),
+    ) ?? chosen(lines, execution)
+  if (selected === undefined) return <Notice title={t`No step was recorded yet`} />
+  const step =
+    selected.steps.find((each) => each.path === place.step) ??
+    selected.steps.find((each) => each.status === "failed") ??
+    selected.steps.at(-1)
+  const open = (line: Line) =>
+    onPlace({ view: place.view, step: line.steps.at(-1)?.path ?? line.key })
+  return (
+    <div className="-mx-4 -mt-4 flex flex-col">
+      <Lines lines={lines} steps={steps} selected={selected} onOpen={open} />
+      {laid?.stopped != null && laid.at === null && (
+        <p className="px-4 pt-3 text-muted-foreground">
+          <Trans>It could not be followed further: {laid.stopped}</Trans>
+        </p>
+      )}
+      {selected.kind === "trigger" ? (
+        <EventPanel execution={execution} />
+      ) : (
+        <section aria-label={selected.title} className="pt-3">
+          <div className="flex flex-wrap items-center gap-2 px-4 pb-2">
+            <StateMark state={selected.state} />
+            <h2 className="min-w-0 font-semibold break-words">{selected.title}</h2>
+            {selected.steps.length > 1 && step !== undefined && (
+              <Stepper
+                steps={selected.steps}
+                step={step}
+                onStep={(path) => onPlace({ ...place, step: path })}
+              />
+            )}
+          </div>
+          {step === undefined ? (
+            <p className="px-4 pb-4 text-muted-foreground">
+              {selected.taken
+                ? t`The flow came here; nothing was recorded, as nothing was called.`
+                : t`The flow did not come here.`}
+            </p>
+          ) : (
+            <StepPanel execution={execution} step={step} place={place} onPlace={onPlace} />
+          )}
+        </section>
+      )}
+    </div>
+  )
+}
+
+const HEIGHT = 28
+
+function Lines({
+  lines,
+  steps,
+  selected,
+  onOpen,
+}: {
+  lines: Line[]
+  steps: Step[]
+  selected: Line
+  onOpen: (line: Line) => void
+}) {
+  const scroller = useRef<HTMLDivElement>(null)
+  const span = useMemo(() => spanOf(steps), [steps])
+  const rows = useVirtualizer({
+    count: lines.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => HEIGHT,
+    overscan: 10,
+    paddingStart: 4,
+    paddingEnd: 4,
+  })
+  const at = lines.indexOf(selected)
+  const { scrollToIndex } = rows
+  useEffect(() => scrollToIndex(at), [at, scrollToIndex])
+  const walk = (event: KeyboardEvent) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
+    const line = lines[at + step]
+    if (step === 0 || line === undefined) return
+    event.preventDefault()
+    onOpen(line)
+  }
+  return (
+    <div
+      ref={scroller}
+      role="listbox"
+      aria-label={t`Steps`}
+      aria-activedescendant={`line-${at}`}
+      tabIndex={0}
+      onKeyDown={walk}
+      className="max-h-[46vh] overflow-auto border-b -outline-offset-2"
+    >
+      <div role="presentation" className="relative" style={{ height: rows.getTotalSize() }}>
+        {rows.getVirtualItems().map((item) => {
+          const line = lines[item.index] as Line
+          return (
+            <div
+              key={item.key}
+              id={`line-${item.index}`}
+              role="option"
+              aria-selected={line === selected}
+              aria-posinset={item.index + 1}
+              aria-setsize={lines.length}
+              onClick={() => onOpen(line)}
+              style={{ height: HEIGHT, transform: `translateY(${item.start}px)` }}
+              className={cx(
+                "absolute inset-x-0 top-0 grid cursor-default grid-cols-[minmax(0,1fr)] items-center gap-4 px-4 @2xl:grid-cols-[minmax(0,1fr)_minmax(160px,34%)]",
+                line === selected ? "bg-accent" : "hover:bg-muted",
+                !line.taken && "text-muted-foreground",
+              )}
+            >
+              <LineText line={line} />
+              <Bars line={line} span={span} />
+            </div>
+          )
+        })}
+      </div>
+    </div>
+  )
+}
+
+function chosen(lines: Line[], execution: Execution): Line | undefined {
+  const failed = execution.failure?.step
+  return (
+    lines.find((each) => each.here) ??
+    (failed ? lines.find((each) => each.steps.some((step) => step.path === failed)) : undefined) ??
+    lines.findLast((each) => each.state === "failed" && execution.state === "failed") ??
+    lines.findLast((each) => each.state === "waiting" || each.state === "retrying") ??
+    lines.findLast((each) => each.steps.length > 0) ??
+    lines[0]
+  )
+}
+
+function LineText({ line }: { line: Line }) {
+  return (
+    <div className="flex min-w-0 items-center gap-2" style={{ paddingLeft: line.depth * 16 }}>
+      <StateMark
+        state={line.state ?? (line.taken && line.steps.length === 0 ? "succeeded" : null)}
+      />
+      <span
+        className={cx(
+          "shrink-0 truncate",
+          line.kind === "block"
+            ? "text-xs text-muted-foreground"
+            : line.coded
+              ? "max-w-[80%] font-mono text-xs"
+              : "max-w-[60%] font-medium",
+        )}
+      >
+        {line.title}
+      </span>
+      {line.times !== null && line.times > 1 && (
+        <span className="figures text-xs text-muted-foreground">×{line.times}</span>
+      )}
+      {line.here && <span className="text-xs text-waiting">{t`here`}</span>}
+      <span className="min-w-0 truncate text-muted-foreground">{resultOf(line)}</span>
+    </div>
+  )
+}
+
+function resultOf(line: Line): string {
+  const step = line.steps.at(-1)
+  if (step === undefined || line.kind === "trigger") return ""
+  if (step.failure !== null) return preview(step.failure.message)
+  const text = step.result?.text ?? ""
+  return text === "true" || text === "null" ? "" : preview(text)
+}
+
+const COLOURS: Record<string, string> = {
+  succeeded: "bg-succeeded/70",
+  failed: "bg-failed",
+  retrying: "bg-waiting/80",
+}
+const MOST_BARS = 60
+
+function Bars({ line, span }: { line: Line; span: { from: number; length: number } }) {
+  const shown = line.steps.slice(-MOST_BARS)
+  const total = shown.reduce((sum, each) => sum + each.duration_ms, 0)
+  return (
+    <div className="hidden min-w-0 items-center gap-2 @2xl:flex">
+      <div className="relative h-3 flex-1" aria-hidden>
+        {shown.map((each) => {
+          const left = ((Date.parse(each.started_at) - span.from) / span.length) * 100
+          const width = (each.duration_ms / span.length) * 100
+          return (
+            <span
+              key={each.path}
+              style={{
+                left: `min(${left.toFixed(2)}%, calc(100% - 3px))`,
+                width: `max(3px, ${Math.min(width, 100 - left).toFixed(2)}%)`,
+              }}
+              className={cx("absolute inset-y-0.5 rounded-[2px]", COLOURS[each.status])}
+            />
+          )
+        })}
+      </div>
+      <span className="figures w-16 text-right text-xs whitespace-nowrap text-muted-foreground">
+        {shown.length > 0 && line.kind !== "trigger" && length(total)}
+      </span>
+    </div>
+  )
+}
+
+function Stepper({
+  steps,
+  step,
+  onStep,
+}: {
+  steps: Step[]
+  step: Step
+  onStep: (path: string) => void
+}) {
+  const at = steps.indexOf(step)
+  const go = (to: number) => {
+    const found = steps[to]
+    if (found !== undefined) onStep(found.path)
+  }
+  return (
+    <span className="inline-flex items-center gap-1">
+      <IconButton name={t`The time before`} onClick={() => go(at - 1)} disabled={at === 0}>
+        <ChevronLeft aria-hidden />
+      </IconButton>
+      <span className="figures text-xs text-muted-foreground">
+        <Trans>
+          {at + 1} of {steps.length}
+        </Trans>
+      </span>
+      <IconButton
+        name={t`The next time`}
+        onClick={() => go(at + 1)}
+        disabled={at === steps.length - 1}
+      >
+        <ChevronRight aria-hidden />
+      </IconButton>
+    </span>
+  )
+}

@@ -1,0 +1,126 @@
+import type { LaidOut, Step } from "~/api/execution"
+import type { Schemas } from "~/api/client"
+
+type Node = Schemas["OutlineNode"]
+type Run = LaidOut["nodes"][number]
+type Path = Run["path"]
+
+/** A line of what a flow may do, with what an execution did of it. */
+export type Line = {
+  key: string
+  depth: number
+  kind: string
+  title: string
+  /** True where the title is a part of the flow's text. */
+  coded: boolean
+  /** The state of its last step; null where it recorded none. */
+  state: "succeeded" | "failed" | "retrying" | "waiting" | null
+  /** How often it was come to; null where that is not known. */
+  times: number | null
+  /** Its steps, in their order. */
+  steps: Step[]
+  /** False where the execution did not come to it. */
+  taken: boolean
+  /** True where it stands now. */
+  here: boolean
+}
+
+const keyOf = (path: Path): string => JSON.stringify(path)
+const WAITS = new Set(["sleep", "signal", "call"])
+
+export function stateOf(step: Step): Line["state"] {
+  if (step.status === "retrying" && WAITS.has(step.kind)) return "waiting"
+  return step.status as Line["state"]
+}
+
+/** Lay an execution's steps over the outline of its flow; without one, list them as they ran. */
+export function linesOf(steps: readonly Step[], laid: LaidOut | null): Line[] {
+  if (laid === null) return steps.map(lineOfStep)
+  const byPath = new Map(steps.map((each) => [each.path, each]))
+  const runs = new Map(laid.nodes.map((each) => [keyOf(each.path), each]))
+  const at = laid.at === null ? null : keyOf(laid.at)
+  const placed = new Set<string>()
+  const found: Line[] = []
+
+  const add = (path: Path, kind: string, title: string, depth: number, coded = false) => {
+    const key = keyOf(path)
+    const run: Run | undefined = runs.get(key)
+    const own = (run?.steps ?? []).flatMap((each) => byPath.get(each) ?? [])
+    for (const each of own) placed.add(each.path)
+    found.push({
+      key,
+      depth,
+      kind,
+      title,
+      coded,
+      state: run?.state ?? null,
+      times: run?.times ?? (own.length > 0 ? own.length : null),
+      steps: own,
+      taken: run !== undefined,
+      here: key === at,
+    })
+  }
+  const addNodes = (nodes: readonly Node[], depth: number) => {
+    for (const node of nodes) {
+      add(node.path, node.kind, titleOf(node), depth, !node.title)
+      for (const block of node.blocks) {
+        if (block.nodes.length === 0) continue
+        const named = node.blocks.filter((each) => each.nodes.length > 0).length > 1
+        if (named) add(block.path, "block", block.title || String(block.path.at(-1)), depth + 1)
+        addNodes(block.nodes, depth + (named ? 2 : 1))
+      }
+    }
+  }
+  add([...laid.flow.path, "trigger"], "trigger", laid.flow.trigger, 0)
+  addNodes(laid.flow.steps, 0)
+  // Steps of which the text does not say which node made them: of Python, most of the time.
+  const rest = steps.filter((each) => !placed.has(each.path))
+  const traced = found.some((each) => each.taken && each.kind !== "trigger")
+  if (rest.length > 0 && !traced) return [found[0] as Line, ...rest.map(lineOfStep)]
+  return [...found, ...rest.map(lineOfStep)]
+}
+
+function lineOfStep(step: Step): Line {
+  const depth = step.path.split("/").length - 1
+  return {
+    key: step.path,
+    depth,
+    kind: step.kind,
+    title: step.title || step.name,
+    coded: false,
+    state: stateOf(step),
+    times: 1,
+    steps: [step],
+    taken: true,
+    here: false,
+  }
+}
+
+/** Return what people read of a node: its title, else its kind and the text that says most. */
+export function titleOf(node: Node): string {
+  if (node.title) return node.title
+  const fields = node.fields as Record<string, unknown>
+  const own = fields[node.kind]
+  if (node.kind === "action") return textOf(own)
+  if (node.kind === "for") return `for ${textOf(own)} in ${textOf(fields["in"])}`
+  return own === undefined ? node.id || node.kind : `${node.kind} ${textOf(own)}`
+}
+
+/** Return a value of a document as one line. */
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  const members = Object.entries(value).map(([name, each]) => `${name} ${textOf(each)}`)
+  return members.join(", ")
+}
+
+/** The span of an execution on which its steps are drawn, in milliseconds. */
+export function spanOf(steps: readonly Step[]): { from: number; length: number } {
+  let from = Infinity
+  let to = 0
+  for (const each of steps) {
+    from = Math.min(from, Date.parse(each.started_at))
+    to = Math.max(to, Date.parse(each.ended_at))
+  }
+  return { from, length: Math.max(1, to - from) }
+}

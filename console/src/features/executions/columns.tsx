@@ -1,0 +1,104 @@
+import { t } from "@lingui/core/macro"
+import { Link } from "@tanstack/react-router"
+import type { Summary } from "~/api/execution"
+import { StateBadge } from "~/ui/state"
+import type { Column } from "~/ui/table"
+import { length, Since, Time } from "~/ui/time"
+import { isOver } from "~/api/execution"
+
+const PATH = / \([\w.$/-]+(?:#\d+)?\) failed: /
+
+/** Return a reason without the path of its step, which is told where the execution is open. */
+export function plain(reason: string): string {
+  return reason.replace(PATH, ": ")
+}
+
+/** Say in a line of a list why an execution is as it is. */
+export function whyOf({ reason, waiting }: Summary): string {
+  return waiting?.message || plain(reason)
+}
+
+function Took({ row }: { row: Summary }) {
+  if (row.took_ms !== null && isOver(row.state)) return length(row.took_ms)
+  if (row.state === "running" && row.started_at !== null) return <Since at={row.started_at} />
+  return row.took_ms === null ? "" : length(row.took_ms)
+}
+
+export function columns(): Column<Summary>[] {
+  return [
+    {
+      key: "state",
+      title: t`State`,
+      width: "96px",
+      cell: (row) => <StateBadge state={row.state} dim={row.dismissed} />,
+    },
+    {
+      key: "flow",
+      title: t`Flow`,
+      width: "minmax(110px, 0.9fr)",
+      cell: (row) => (
+        <Link
+          to="/executions/$execution"
+          params={{ execution: row.id }}
+          tabIndex={-1}
+          className="font-medium hover:underline"
+          title={`${row.integration} · ${row.flow}`}
+        >
+          {row.flow}
+        </Link>
+      ),
+    },
+    {
+      key: "customer",
+      title: t`Customer`,
+      width: "minmax(90px, 0.8fr)",
+      cell: (row) => (
+        <span title={`${row.customer_name ?? row.customer} / ${row.instance_name ?? row.instance}`}>
+          {row.customer_name ?? row.customer}
+        </span>
+      ),
+    },
+    {
+      key: "record",
+      title: t`Record`,
+      width: "minmax(70px, 0.6fr)",
+      wide: true,
+      className: "font-mono text-xs",
+      cell: (row) => <span title={row.key ?? undefined}>{row.key}</span>,
+    },
+    {
+      key: "why",
+      title: t`Why`,
+      width: "minmax(120px, 1.8fr)",
+      wide: true,
+      className: "text-muted-foreground",
+      cell: (row) => <span title={whyOf(row)}>{whyOf(row)}</span>,
+    },
+    {
+      key: "took",
+      title: t`Ran`,
+      width: "72px",
+      wide: true,
+      end: true,
+      className: "figures text-muted-foreground",
+      cell: (row) => <Took row={row} />,
+    },
+    {
+      key: "waited",
+      title: t`Waited`,
+      width: "72px",
+      wide: true,
+      end: true,
+      className: "figures text-muted-foreground",
+      cell: (row) => (row.waited_ms === null || row.waited_ms < 1 ? "" : length(row.waited_ms)),
+    },
+    {
+      key: "accepted",
+      title: t`Accepted`,
+      width: "112px",
+      end: true,
+      className: "text-muted-foreground",
+      cell: (row) => <Time at={row.accepted_at} />,
+    },
+  ]
+}

@@ -1,0 +1,116 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { useMutation, useQuery } from "@tanstack/react-query"
+import { type SubmitEvent, useEffect, useRef, useState } from "react"
+import { beginAtProvider, type Credentials, methodsQuery, signIn } from "~/api/session"
+import { ApiError } from "~/api/problem"
+import { Button } from "~/ui/button"
+import { Field, Input } from "~/ui/field"
+import { Mark } from "~/ui/mark"
+import { FormError } from "~/ui/notice"
+
+/** Take the link's token out of the address, where it would stay in the history. */
+export function takeLink(): Credentials | null {
+  const link = /^#link=([A-Za-z0-9_.-]+)$/.exec(window.location.hash)?.[1]
+  if (window.location.hash !== "") {
+    window.history.replaceState(null, "", window.location.pathname + window.location.search)
+  }
+  return link === undefined ? null : { link }
+}
+
+/** Sign in by a password or at the team's provider; or at once, by what the address brought. */
+export function SignInPage({
+  brought,
+  onDone,
+}: {
+  brought: Credentials | null
+  onDone: () => void
+}) {
+  const [email, setEmail] = useState("")
+  const [password, setPassword] = useState("")
+  const methods = useQuery(methodsQuery)
+  const attempt = useMutation({ mutationFn: signIn, onSuccess: onDone })
+  const provider = useMutation({
+    mutationFn: beginAtProvider,
+    onSuccess: (url) => window.location.assign(url),
+  })
+  const { mutate } = attempt
+  const used = useRef(false)
+  useEffect(() => {
+    if (brought === null || used.current) return
+    used.current = true
+    mutate(brought)
+  }, [brought, mutate])
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault()
+    attempt.mutate({ email, password })
+  }
+  const error = attempt.error ?? provider.error
+  const oidc = methods.data?.oidc
+  const wait = error instanceof ApiError && error.status === 429 ? error.retryAfter : null
+  return (
+    <main className="flex min-h-full flex-col items-center px-4 pt-[14vh]">
+      <div className="flex w-full max-w-80 flex-col gap-6">
+        <div className="flex flex-col items-center gap-3">
+          <Mark className="size-10" />
+          <h1 className="text-xl font-semibold">{t`Sign in to Halflap`}</h1>
+        </div>
+        {brought !== null && attempt.isPending ? (
+          <p role="status" className="text-center text-muted-foreground">{t`Signing in…`}</p>
+        ) : (
+          <form onSubmit={submit} className="flex flex-col gap-4">
+            <Field label={t`Email`}>
+              {(control) => (
+                <Input
+                  {...control}
+                  type="email"
+                  name="email"
+                  autoComplete="username"
+                  autoFocus
+                  required
+                  className="h-8"
+                  value={email}
+                  onChange={(event) => setEmail(event.target.value)}
+                />
+              )}
+            </Field>
+            <Field label={t`Password`}>
+              {(control) => (
+                <Input
+                  {...control}
+                  type="password"
+                  name="password"
+                  autoComplete="current-password"
+                  required
+                  className="h-8"
+                  value={password}
+                  onChange={(event) => setPassword(event.target.value)}
+                />
+              )}
+            </Field>
+            <FormError error={error} />
+            {wait !== null && (
+              <p className="text-muted-foreground">
+                <Trans>Try again in {wait} seconds.</Trans>
+              </p>
+            )}
+            <Button type="submit" look="primary" className="h-8" busy={attempt.isPending}>
+              {t`Sign in`}
+            </Button>
+            {oidc != null && (
+              <Button className="h-8" busy={provider.isPending} onClick={() => provider.mutate()}>
+                {t`Sign in with ${oidc}`}
+              </Button>
+            )}
+            <p className="text-xs text-muted-foreground">
+              <Trans>
+                On the server’s own machine, <code>halflap console</code> prints a link that signs
+                you in.
+              </Trans>
+            </p>
+          </form>
+        )}
+      </div>
+    </main>
+  )
+}

@@ -1,0 +1,134 @@
+import { Dialog } from "@base-ui/react/dialog"
+import { t } from "@lingui/core/macro"
+import { useQuery } from "@tanstack/react-query"
+import { useNavigate } from "@tanstack/react-router"
+import { type KeyboardEvent, useId, useMemo, useState } from "react"
+import { answerOf, api } from "~/api/client"
+import { cx } from "~/ui/class"
+import { setTheme } from "./theme"
+
+type Item = { key: string; title: string; hint: string; run: () => void }
+
+const EXECUTION = /^exe_[A-Za-z0-9]+$/
+const MOST = 5
+
+/** Find pages, actions, ids, records and customers by typing. */
+export function Palette({ onClose }: { onClose: () => void }) {
+  const [text, setText] = useState("")
+  const [at, setAt] = useState(0)
+  const items = useItems(text.trim())
+  const list = useId()
+  const selected = Math.min(at, items.length - 1)
+  const run = (item: Item | undefined) => {
+    if (item === undefined) return
+    onClose()
+    item.run()
+  }
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
+    if (step !== 0) setAt((selected + step + items.length) % Math.max(1, items.length))
+    else if (event.key === "Enter") run(items[selected])
+    else return
+    event.preventDefault()
+  }
+  return (
+    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
+        <Dialog.Popup className="fixed top-[12vh] left-1/2 z-50 w-[min(560px,calc(100vw-24px))] -translate-x-1/2 overflow-hidden rounded-lg border bg-popover shadow-xl outline-none">
+          <Dialog.Title className="sr-only">{t`Find`}</Dialog.Title>
+          <input
+            role="combobox"
+            aria-expanded
+            aria-controls={list}
+            aria-activedescendant={items.length > 0 ? `${list}-${selected}` : undefined}
+            aria-label={t`Find pages, records, ids and customers`}
+            placeholder={t`A page, a record, an id, a customer…`}
+            autoFocus
+            value={text}
+            onChange={(event) => {
+              setText(event.target.value)
+              setAt(0)
+            }}
+            onKeyDown={onKeyDown}
+            className="h-11 w-full border-b bg-transparent px-4 text-base outline-none"
+          />
+          <ul id={list} role="listbox" aria-label={t`Found`} className="max-h-80 overflow-auto p-1">
+            {items.map((each, index) => (
+              <li
+                key={each.key}
+                id={`${list}-${index}`}
+                role="option"
+                aria-selected={index === selected}
+                onMouseMove={() => setAt(index)}
+                onClick={() => run(each)}
+                className={cx(
+                  "flex h-8 cursor-pointer items-center gap-3 rounded-sm px-3",
+                  index === selected && "bg-accent",
+                )}
+              >
+                <span className="min-w-0 truncate">{each.title}</span>
+                <span className="ml-auto shrink-0 text-xs text-muted-foreground">{each.hint}</span>
+              </li>
+            ))}
+          </ul>
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  )
+}
+
+function useItems(text: string): Item[] {
+  const navigate = useNavigate()
+  const customers = useQuery({
+    queryKey: ["customers"],
+    staleTime: 60_000,
+    queryFn: ({ signal }) => answerOf(api.GET("/api/customers", { signal })),
+  })
+  return useMemo(() => {
+    const page = t`page`
+    const found: Item[] = []
+    const fits = (title: string) => title.toLowerCase().includes(text.toLowerCase())
+    if (EXECUTION.test(text)) {
+      const run = () => void navigate({ to: "/executions/$execution", params: { execution: text } })
+      found.push({ key: text, title: text, hint: t`execution`, run })
+    } else if (text !== "") {
+      const run = () => void navigate({ to: "/executions", search: { key: text } })
+      found.push({
+        key: "record",
+        title: t`Executions of the record “${text}”`,
+        hint: t`record`,
+        run,
+      })
+    }
+    const fixed: Item[] = [
+      {
+        key: "executions",
+        title: t`Executions`,
+        hint: page,
+        run: () => void navigate({ to: "/executions", search: {} }),
+      },
+      {
+        key: "failures",
+        title: t`Failures`,
+        hint: page,
+        run: () => void navigate({ to: "/failures", search: {} }),
+      },
+      {
+        key: "waiting",
+        title: t`Executions that wait`,
+        hint: page,
+        run: () => void navigate({ to: "/executions", search: { state: ["waiting"] } }),
+      },
+      { key: "light", title: t`Light theme`, hint: t`action`, run: () => setTheme("light") },
+      { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },
+    ]
+    found.push(...fixed.filter((each) => fits(each.title)))
+    const named = text === "" ? [] : (customers.data ?? []).filter((each) => fits(each.name))
+    for (const each of named.slice(0, MOST)) {
+      const run = () => void navigate({ to: "/executions", search: { customer: each.id } })
+      found.push({ key: each.id, title: each.name, hint: t`customer`, run })
+    }
+    return found
+  }, [text, navigate, customers.data])
+}

@@ -1,0 +1,132 @@
+import { t } from "@lingui/core/macro"
+import { Link } from "@tanstack/react-router"
+import { Activity, CircleX, CloudOff, LogOut, Monitor, Moon, Search, Sun } from "lucide-react"
+import { type ReactNode, useCallback, useEffect, useState } from "react"
+import { useOnline, useSession } from "~/features/session/context"
+import { Button, IconButton } from "~/ui/button"
+import { Mark } from "~/ui/mark"
+import { Palette } from "./palette"
+import { setTheme, useTheme } from "./theme"
+
+/** The frame of every page: where one can go, who is signed in, and the palette. */
+export function Shell({ onSignOut, children }: { onSignOut: () => void; children: ReactNode }) {
+  const [palette, setPalette] = useState(false)
+  const close = useCallback(() => setPalette(false), [])
+  useEffect(() => {
+    const open = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey)) {
+        event.preventDefault()
+        setPalette((now) => !now)
+      }
+    }
+    window.addEventListener("keydown", open)
+    return () => window.removeEventListener("keydown", open)
+  }, [])
+  return (
+    <div className="flex h-full min-h-0 flex-col md:flex-row">
+      <a
+        href="#main"
+        className="sr-only z-50 rounded-md bg-primary px-3 py-1 text-primary-foreground focus:not-sr-only focus:fixed focus:top-2 focus:left-2"
+      >
+        {t`Skip to the page`}
+      </a>
+      <header className="flex shrink-0 items-center gap-2 border-b bg-sidebar px-3 py-2 md:w-50 md:flex-col md:items-stretch md:gap-3 md:border-r md:border-b-0 md:px-2 md:py-3">
+        <span className="flex items-center gap-2 px-1 font-semibold">
+          <Mark className="size-5" />
+          <span className="hidden sm:inline">Halflap</span>
+        </span>
+        <Button
+          look="outline"
+          icon={<Search aria-hidden />}
+          onClick={() => setPalette(true)}
+          className="justify-start text-muted-foreground"
+        >
+          <span className="sr-only md:not-sr-only">{t`Find`}</span>
+          <kbd aria-hidden className="ml-auto hidden text-xs md:inline">
+            {shortcut()}
+          </kbd>
+        </Button>
+        <nav aria-label={t`Pages`} className="flex gap-0.5 md:flex-col">
+          <Page to="/executions" icon={<Activity aria-hidden />} title={t`Executions`} />
+          <Page to="/failures" icon={<CircleX aria-hidden />} title={t`Failures`} />
+        </nav>
+        <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
+          <Offline />
+          <Account onSignOut={onSignOut} />
+        </div>
+      </header>
+      <main id="main" tabIndex={-1} className="min-h-0 min-w-0 flex-1 overflow-hidden outline-none">
+        {children}
+      </main>
+      {palette && <Palette onClose={close} />}
+    </div>
+  )
+}
+
+function shortcut(): string {
+  return navigator.userAgent.includes("Mac") ? "⌘K" : "Ctrl K"
+}
+
+function Page({
+  to,
+  icon,
+  title,
+}: {
+  to: "/executions" | "/failures"
+  icon: ReactNode
+  title: string
+}) {
+  return (
+    <Link
+      to={to}
+      activeOptions={{ includeSearch: false }}
+      className="flex h-7 items-center gap-2 rounded-md px-2 text-muted-foreground hover:bg-secondary hover:text-foreground data-[status=active]:bg-secondary data-[status=active]:font-medium data-[status=active]:text-foreground [&_svg]:size-4"
+    >
+      {icon}
+      {title}
+    </Link>
+  )
+}
+
+function Offline() {
+  const online = useOnline()
+  if (online) return null
+  return (
+    <p role="status" className="flex items-center gap-2 px-2 py-1 text-xs text-waiting">
+      <CloudOff aria-hidden className="size-4 shrink-0" />
+      {t`Not connected: what you see may be old`}
+    </p>
+  )
+}
+
+function Account({ onSignOut }: { onSignOut: () => void }) {
+  const { me } = useSession()
+  const theme = useTheme()
+  const name = me.user?.email ?? me.label
+  const next = { system: "light", light: "dark", dark: "system" } as const
+  const words = { system: t`Theme: as the system`, light: t`Theme: light`, dark: t`Theme: dark` }
+  return (
+    <div className="flex items-center gap-1">
+      <Link
+        to="/account"
+        className="hidden min-w-0 flex-1 rounded-md px-2 hover:bg-secondary md:block"
+        title={t`Your account`}
+      >
+        <span className="block truncate">{name}</span>
+        <span className="block truncate text-xs text-muted-foreground">{me.role}</span>
+      </Link>
+      <IconButton name={words[theme]} onClick={() => setTheme(next[theme])}>
+        {theme === "system" ? (
+          <Monitor aria-hidden />
+        ) : theme === "light" ? (
+          <Sun aria-hidden />
+        ) : (
+          <Moon aria-hidden />
+        )}
+      </IconButton>
+      <IconButton name={t`Sign out`} onClick={onSignOut}>
+        <LogOut aria-hidden />
+      </IconButton>
+    </div>
+  )
+}

@@ -1,0 +1,49 @@
+import { QueryClient } from "@tanstack/react-query"
+import { createRouter } from "@tanstack/react-router"
+import { ApiError } from "~/api/problem"
+import { accountRoute } from "~/routes/account"
+import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
+import { failuresRoute } from "~/routes/failures"
+import { rootRoute } from "~/routes/root"
+import { shellRoute } from "~/routes/shell"
+import { signInRoute } from "~/routes/sign-in"
+import { ErrorNotice, Loading } from "~/ui/notice"
+
+const TRIES = 2
+
+export const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // What the server refused, it refuses again; what did not reach it, is tried again.
+      retry: (count, error) => count < TRIES && !(error instanceof ApiError && error.status < 500),
+      refetchOnWindowFocus: false,
+      networkMode: "always",
+    },
+    mutations: { networkMode: "always" },
+  },
+})
+
+export const router = createRouter({
+  basepath: "/console",
+  routeTree: rootRoute.addChildren([
+    signInRoute,
+    shellRoute.addChildren([
+      indexRoute,
+      executionsRoute,
+      executionRoute,
+      failuresRoute,
+      accountRoute,
+    ]),
+  ]),
+  context: { client },
+  defaultPreload: false,
+  defaultErrorComponent: ({ error, reset }) => <ErrorNotice error={error} retry={reset} />,
+  defaultPendingComponent: () => <Loading />,
+  scrollRestoration: false,
+})
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router
+  }
+}

@@ -1,0 +1,52 @@
+import { createRoute } from "@tanstack/react-router"
+import { useCallback } from "react"
+import { readFilter } from "~/features/executions/filter"
+import { type FailureFilter, FailuresPage } from "~/features/failures/page"
+import { text } from "./root"
+import { shellRoute } from "./shell"
+
+type Search = FailureFilter & { open?: string }
+
+function readFailures(search: Record<string, unknown>): FailureFilter {
+  const { customer, integration, flow, since } = readFilter(search)
+  const found = {
+    customer,
+    integration,
+    flow,
+    since,
+    dismissed: search["dismissed"] === true || undefined,
+  }
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined))
+}
+
+export const failuresRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/failures",
+  validateSearch: (search: Record<string, unknown>): Search => {
+    const open = text(search["open"])
+    return { ...readFailures(search), ...(open === undefined ? {} : { open }) }
+  },
+  component: function Failures() {
+    const search = failuresRoute.useSearch()
+    const navigate = failuresRoute.useNavigate()
+    const open = useCallback(
+      (cause: string | undefined) =>
+        void navigate({
+          search: (now) => ({
+            ...readFailures(now),
+            ...(cause === undefined ? {} : { open: cause }),
+          }),
+          replace: true,
+        }),
+      [navigate],
+    )
+    return (
+      <FailuresPage
+        filter={readFailures(search)}
+        open={search.open}
+        onFilter={(next) => void navigate({ search: next })}
+        onOpen={open}
+      />
+    )
+  },
+})

@@ -1,0 +1,54 @@
+import { useQuery } from "@tanstack/react-query"
+import { createRoute, Outlet, redirect, useRouter } from "@tanstack/react-router"
+import { useEffect, useState } from "react"
+import { onSignedOut } from "~/api/client"
+import { Live } from "~/api/live"
+import { type Me, meQuery, signOut } from "~/api/session"
+import { forgetLists } from "~/features/executions/store"
+import { SessionProvider } from "~/features/session/context"
+import { Shell } from "~/features/shell/shell"
+import { ErrorNotice } from "~/ui/notice"
+import { rootRoute } from "./root"
+
+export const shellRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  id: "shell",
+  beforeLoad: async ({ context, location }) => {
+    const me = await context.client.query({ ...meQuery, staleTime: "static" })
+    if (me === null) throw redirect({ to: "/sign-in", search: { to: location.href } })
+  },
+  errorComponent: ({ error, reset }) => <ErrorNotice error={error} retry={reset} />,
+  component: function SignedIn() {
+    const me = useQuery(meQuery).data
+    return me == null ? null : <WithStream key={me.user?.id ?? me.kind} me={me} />
+  },
+})
+
+function WithStream({ me }: { me: Me }) {
+  const { client } = shellRoute.useRouteContext()
+  const router = useRouter()
+  const [live] = useState(() => new Live())
+  useEffect(() => live.start(), [live])
+  useEffect(() => {
+    const leave = () => {
+      client.clear()
+      forgetLists()
+      client.setQueryData(meQuery.queryKey, null)
+      void router.navigate({ to: "/sign-in", search: { to: router.state.location.href } })
+    }
+    return onSignedOut(leave)
+  }, [client, router])
+  const leave = async () => {
+    await signOut()
+    client.clear()
+    forgetLists()
+    window.location.assign("/console/sign-in")
+  }
+  return (
+    <SessionProvider me={me} live={live}>
+      <Shell onSignOut={() => void leave()}>
+        <Outlet />
+      </Shell>
+    </SessionProvider>
+  )
+}

@@ -1,0 +1,55 @@
+import { Dialog as Base } from "@base-ui/react/dialog"
+import { t } from "@lingui/core/macro"
+import { X } from "lucide-react"
+import type { SubmitEvent, ReactNode } from "react"
+import { buttonClass } from "./button"
+import { cx } from "./class"
+
+/** A dialog with a form: its fields, what is wrong with it, and its buttons. */
+export function Dialog({
+  title,
+  onClose,
+  onSubmit,
+  children,
+  footer,
+  wide = false,
+}: {
+  title: string
+  onClose: () => void
+  onSubmit?: () => void
+  children: ReactNode
+  footer: ReactNode
+  wide?: boolean
+}) {
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault()
+    onSubmit?.()
+  }
+  return (
+    <Base.Root open onOpenChange={(open) => !open && onClose()}>
+      <Base.Portal>
+        <Base.Backdrop className="fixed inset-0 z-40 bg-black/40" />
+        <Base.Popup
+          className={cx(
+            "fixed top-[8vh] left-1/2 z-50 flex max-h-[84vh] w-[calc(100vw-24px)] -translate-x-1/2 flex-col",
+            "rounded-lg border bg-popover shadow-xl outline-none",
+            wide ? "max-w-3xl" : "max-w-lg",
+          )}
+        >
+          <form onSubmit={submit} className="flex min-h-0 flex-col">
+            <header className="flex items-center justify-between border-b px-4 py-2.5">
+              <Base.Title className="min-w-0 truncate text-base font-semibold">{title}</Base.Title>
+              <Base.Close aria-label={t`Close`} className={buttonClass("ghost", true)}>
+                <X aria-hidden />
+              </Base.Close>
+            </header>
+            <div className="flex min-h-0 flex-col gap-4 overflow-auto px-4 py-4">{children}</div>
+            <footer className="flex flex-wrap justify-end gap-2 border-t px-4 py-2.5">
+              {footer}
+            </footer>
+          </form>
+        </Base.Popup>
+      </Base.Portal>
+    </Base.Root>
+  )
+}

@@ -1,0 +1,179 @@
+import { useVirtualizer } from "@tanstack/react-virtual"
+import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react"
+import { cx } from "./class"
+
+export type Column<Row> = {
+  key: string
+  title: string
+  /** The track of a CSS grid, such as `120px` or `minmax(0, 1fr)`. */
+  width: string
+  cell: (row: Row) => ReactNode
+  className?: string
+  /** Aligned at the end, as numbers and times are. */
+  end?: boolean
+  /** Left out where the table is narrow. */
+  wide?: boolean
+}
+
+const HEIGHT = 36
+const NEAR_END = 20
+
+/**
+ * A table of which only the rows in sight are drawn. Arrow keys walk the rows, Enter opens one.
+ *
+ * Rows are laid out by their index alone: what is prepended keeps those in sight in their place.
+ */
+export function Table<Row>({
+  label,
+  rows,
+  columns,
+  idOf,
+  selected,
+  onOpen,
+  onNearEnd,
+  footer,
+}: {
+  label: string
+  rows: readonly Row[]
+  columns: readonly Column<Row>[]
+  idOf: (row: Row) => string
+  selected?: string | undefined
+  onOpen: (row: Row) => void
+  onNearEnd?: () => void
+  footer?: ReactNode
+}) {
+  const scroller = useRef<HTMLDivElement>(null)
+  const first = useRef<string | undefined>(undefined)
+  const rowsNow = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => HEIGHT,
+    overscan: 12,
+    getItemKey: (at) => idOf(rows[at] as Row),
+  })
+
+  // What was prepended moves the scroll, not the rows in sight; at the top it simply appears.
+  useEffect(() => {
+    const box = scroller.current
+    const before = first.current
+    first.current = rows[0] === undefined ? undefined : idOf(rows[0])
+    if (box === null || before === undefined || before === first.current) return
+    const moved = rows.findIndex((each) => idOf(each) === before)
+    if (moved > 0 && box.scrollTop > 0) box.scrollTop += moved * HEIGHT
+  }, [rows, idOf])
+
+  const items = rowsNow.getVirtualItems()
+  const last = items.at(-1)?.index ?? 0
+  useEffect(() => {
+    if (rows.length > 0 && last >= rows.length - NEAR_END) onNearEnd?.()
+  }, [last, rows.length, onNearEnd])
+
+  const focus = (at: number) => {
+    const index = Math.max(0, Math.min(rows.length - 1, at))
+    rowsNow.scrollToIndex(index)
+    requestAnimationFrame(() => {
+      scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus()
+      const row = rows[index]
+      if (selected !== undefined && row !== undefined) onOpen(row)
+    })
+  }
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    if (event.target !== event.currentTarget) return
+    const at = Number(event.currentTarget.dataset["index"])
+    const steps: Record<string, number> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      j: at + 1,
+      k: at - 1,
+      PageDown: at + 15,
+      PageUp: at - 15,
+      Home: 0,
+      End: rows.length - 1,
+    }
+    const to = steps[event.key]
+    const row = rows[at]
+    if (to !== undefined && !event.metaKey && !event.ctrlKey && !event.altKey) focus(to)
+    else if (event.key === "Enter" && row !== undefined) onOpen(row)
+    else return
+    event.preventDefault()
+  }
+
+  const tracks = columns.map((each) => each.width).join(" ")
+  const narrow = columns
+    .filter((each) => each.wide !== true)
+    .map((each) => each.width.replace(/minmax\([^,]+/, "minmax(0"))
+    .join(" ")
+  const grid = "grid grid-cols-(--narrow) items-center gap-3 px-4 @3xl:grid-cols-(--tracks)"
+  const tabbed = rows.findIndex((each) => idOf(each) === selected)
+  return (
+    <div
+      role="grid"
+      aria-label={label}
+      aria-rowcount={rows.length + 1}
+      ref={scroller}
+      style={{ "--tracks": tracks, "--narrow": narrow } as React.CSSProperties}
+      className="@container min-h-0 flex-1 overflow-auto overscroll-contain"
+    >
+      <div role="rowgroup" className="sticky top-0 z-10 border-b bg-background">
+        <div role="row" aria-rowindex={1} className={cx(grid, "h-8 text-xs text-muted-foreground")}>
+          {columns.map((each) => (
+            <span
+              role="columnheader"
+              key={each.key}
+              className={cx(
+                "truncate",
+                each.wide === true && "hidden @3xl:block",
+                each.end === true && "text-right",
+              )}
+            >
+              {each.title}
+            </span>
+          ))}
+        </div>
+      </div>
+      <div role="rowgroup" className="relative" style={{ height: rowsNow.getTotalSize() }}>
+        {items.map((item) => {
+          const row = rows[item.index] as Row
+          const id = idOf(row)
+          return (
+            <div
+              role="row"
+              key={item.key}
+              data-index={item.index}
+              aria-rowindex={item.index + 2}
+              aria-selected={id === selected}
+              tabIndex={item.index === Math.max(0, tabbed) ? 0 : -1}
+              onKeyDown={onKeyDown}
+              onClick={(event) => {
+                const link = (event.target as Element).closest("a, button")
+                if (link === null && window.getSelection()?.isCollapsed !== false) onOpen(row)
+              }}
+              style={{ height: HEIGHT, transform: `translateY(${item.start}px)` }}
+              className={cx(
+                grid,
+                "absolute inset-x-0 top-0 cursor-default border-b border-border/60 hover:bg-muted focus-visible:-outline-offset-2",
+                id === selected && "bg-accent hover:bg-accent",
+              )}
+            >
+              {columns.map((each) => (
+                <div
+                  role="gridcell"
+                  key={each.key}
+                  className={cx(
+                    "min-w-0 truncate",
+                    each.wide === true && "hidden @3xl:block",
+                    each.end === true && "text-right",
+                    each.className,
+                  )}
+                >
+                  {each.cell(row)}
+                </div>
+              ))}
+            </div>
+          )
+        })}
+      </div>
+      {footer}
+    </div>
+  )
+}

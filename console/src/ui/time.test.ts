@@ -1,0 +1,22 @@
+import { expect, test } from "vitest"
+import { ago, length } from "./time"
+
+test("lengths show what matters", () => {
+  expect([0.4, 340, 2_000, 9_990, 42_300, 185_000, 7_440_000, 200_000_000].map(length)).toEqual([
+    "0 ms",
+    "340 ms",
+    "2.0 s",
+    "10.0 s",
+    "42 s",
+    "3 min 5 s",
+    "2 h 4 min",
+    "2 d 7 h",
+  ])
+})
+
+test("distances take the largest unit", () => {
+  const from = Date.parse("2026-11-29T12:00:00Z")
+  expect(ago("2026-11-29T11:55:00Z", from)).toBe("5 min. ago")
+  expect(ago("2026-11-27T11:55:00Z", from)).toBe("2 days ago")
+  expect(ago("2026-11-29T12:00:30Z", from)).toBe("in 30 sec.")
+})

@@ -1,0 +1,43 @@
+import { Toast } from "@base-ui/react/toast"
+import { t } from "@lingui/core/macro"
+import { X } from "lucide-react"
+import { IconButton } from "./button"
+
+const manager = Toast.createToastManager()
+
+/** Say in a corner what was done, or that it was refused. */
+export function toast(title: string, description?: string): void {
+  manager.add({ title, description: description ?? "" })
+}
+
+function Toasts() {
+  const { toasts } = Toast.useToastManager()
+  return toasts.map((each) => (
+    <Toast.Root
+      key={each.id}
+      toast={each}
+      className="flex items-start gap-2 rounded-md border bg-popover py-2 pr-1 pl-3 shadow-lg"
+    >
+      <div className="min-w-0 flex-1">
+        <Toast.Title className="font-medium break-words" />
+        <Toast.Description className="break-words text-muted-foreground empty:hidden" />
+      </div>
+      <Toast.Close render={<IconButton name={t`Close`} className="size-6" />}>
+        <X aria-hidden />
+      </Toast.Close>
+    </Toast.Root>
+  ))
+}
+
+/** The place where toasts are shown. */
+export function Toaster() {
+  return (
+    <Toast.Provider toastManager={manager} timeout={6_000}>
+      <Toast.Portal>
+        <Toast.Viewport className="fixed right-4 bottom-4 z-50 flex w-[min(360px,calc(100vw-32px))] flex-col gap-2">
+          <Toasts />
+        </Toast.Viewport>
+      </Toast.Portal>
+    </Toast.Provider>
+  )
+}

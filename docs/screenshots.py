@@ -1,0 +1,61 @@
+"""Make the pictures of the console that the docs show: `python docs/screenshots.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from playwright.async_api import Page, async_playwright
+
+from tests.built import build_console
+from tests.console.conftest import CHROMIUM, FLAGS
+from tests.console.place import Place, fill, running
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = {"width": 1280, "height": 720}
+
+
+async def take(page: Page, name: str) -> None:
+    """Write a picture of the page."""
+    await page.wait_for_timeout(500)  # fonts
+    await page.screenshot(path=IMAGES / f"console-{name}.png")
+
+
+async def pictures(place: Place, page: Page) -> None:
+    """Take all of them."""
+    failed = (await place.api("GET", "/executions", state="failed"))["executions"]
+    token = next(each["id"] for each in failed if "401" in each["reason"])
+    await page.goto(f"/console/executions?open={token}")
+    await page.get_by_role("option", selected=True).wait_for()
+    await take(page, "executions")
+    await page.goto(f"/console/executions/{token}")
+    await page.get_by_role("option", selected=True).wait_for()
+    await take(page, "execution")
+    await page.goto("/console/failures")
+    await page.get_by_role("row").nth(1).click()
+    await page.get_by_role("complementary").wait_for()
+    await take(page, "failures")
+
+
+async def main() -> None:
+    """Fill a server, and look at it."""
+    build_console()
+    with TemporaryDirectory() as folder:
+        async with running(Path(folder)) as place, async_playwright() as playwright:
+            await fill(place, 60)
+            browser = await playwright.chromium.launch(
+                executable_path=CHROMIUM, args=list(FLAGS), chromium_sandbox=False
+            )
+            page = await browser.new_page(base_url=place.url, viewport=SIZE)
+            await page.goto(await place.link())
+            await page.wait_for_url("**/console/executions")
+            await pictures(place, page)
+            await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,61 @@
+"""The built console, a server with it, and a browser that notes whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, StorageState, async_playwright
+
+from tests.built import build_console
+from tests.console.place import STORY, Place, running
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """The folder of the built console."""
+    return build_console()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """A server with the console, whose customers have had no orders yet."""
+    async with running(tmp_path_factory.mktemp("place")) as made:
+        for name in STORY:
+            await made.customer(name)
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(place: Place, browser: Browser) -> StorageState:
+    """The cookies of an owner who has signed in."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(await place.link())
+    await page.wait_for_url("**/console/executions")
+    found = await context.storage_state()
+    await context.close()
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Headless Chromium."""
+    async with async_playwright() as playwright:
+        made = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(FLAGS), chromium_sandbox=False
+        )
+        yield made
+        await made.close()

@@ -1,0 +1,431 @@
+"""The console in real Chromium: find, explain, replay; live, by keyboard, and with hostile texts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from tests.console.hostile import TEXTS, WRAPS
+from tests.console.place import Place
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
+WATCH = """
+window.wrong = []
+window.owned = (what) => window.wrong.push(`script ran: ${what}`)
+window.alert = window.owned
+addEventListener("securitypolicyviolation", (event) =>
+  window.wrong.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A browser in which somebody has signed in."""
+
+    browser: Browser
+    place: Place
+    session: StorageState
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+@asynccontextmanager
+async def opened(desk: Desk, path: str, **context: Any) -> AsyncIterator[Page]:
+    """Open a page of the console; at the end nothing may have gone wrong in it."""
+    context = {"base_url": desk.place.url, "storage_state": desk.session, **context}
+    page = await desk.browser.new_page(**context)
+    wrong = list[str]()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    await page.add_init_script(WATCH)
+    page.set_default_timeout(20_000)
+    await page.goto(f"/console{path}")
+    yield page
+    wrong += await page.evaluate("window.wrong")
+    wrong = [each for each in wrong if "Failed to load resource" not in each]
+    if wrong:
+        raise AssertionError("\n".join(wrong))
+    await page.close()
+
+
+@pytest.fixture(autouse=True)
+def strict(place: Place) -> None:
+    """The shop refuses what an order wishes it to refuse, until a test says otherwise."""
+    place.shop.kind = False
+
+
+def number() -> str:
+    """An order's number that no other test has."""
+    return f"N{uuid4().hex[:10]}"
+
+
+async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
+    place: Place, browser: Browser
+) -> None:
+    added = await place.api("POST", "/users", {"email": "ada@example.com", "role": "support"})
+    out = Desk(browser, place, {"cookies": [], "origins": []})
+    async with opened(out, "/") as page:
+        await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
+        await page.get_by_label("New password").fill("too short")
+        await expect(page.get_by_text("It is shorter than 12 characters.")).to_be_visible()
+        await page.get_by_label("New password").fill("correct horse battery")
+        await page.get_by_role("button", name="Set the password").click()
+        await expect(page.get_by_text("Your password is set")).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+        await page.get_by_role("heading", name="Sign in to Halflap").wait_for()
+    async with opened(out, "/executions?state=%5B%22failed%22%5D") as page:
+        await page.get_by_label("Email").fill("ada@example.com")
+        await page.get_by_label("Password").fill("a wrong password")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("heading", name="Executions").wait_for()
+        await expect(page.get_by_role("button", name="failed", pressed=True)).to_be_visible()
+        await expect(page.get_by_text("ada@example.com")).to_be_visible()
+        # A link is good once, and nothing of it stays in the address.
+        await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        assert "#" not in page.url
+
+
+async def test_a_viewer_sees_no_payloads_and_no_buttons(place: Place, browser: Browser) -> None:
+    failed = await place.send("Initech", number(), "refuse 422 a secret of ours")
+    await place.until(failed, "failed")
+    added = await place.api("POST", "/users", {"email": "eve@example.com", "role": "viewer"})
+    async with opened(Desk(browser, place, {"cookies": [], "origins": []}), "/") as page:
+        await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
+        await page.wait_for_url("**/console/account")
+        await page.goto(f"/console/executions/{failed}")
+        await page.get_by_role("option", name="webhook.request").click()
+        await expect(page.get_by_text("Your role does not show")).to_be_visible()
+        await page.get_by_role("option", name="Find the customer").click()
+        await page.get_by_role("tab", name="Output").click()
+        await expect(page.get_by_text("Your role does not show")).to_be_visible()
+        assert await page.get_by_role("button", name="Replay").count() == 0
+        assert "a secret of ours" not in await page.content()
+
+
+async def test_an_order_is_found_by_its_number_explained_and_replayed_from_its_failed_step(
+    place: Place, desk: Desk
+) -> None:
+    order = number()
+    failed = await place.send("Initech", order, "refuse 422 the total is missing")
+    await place.until(failed, "failed")
+    async with opened(desk, "/") as page:
+        await page.get_by_role("searchbox", name="Find by record").fill(order)
+        await page.keyboard.press("Enter")
+        rows = page.get_by_role("grid", name="Executions").get_by_role("row").filter(has_text=order)
+        await rows.first.click()
+        assert f"key={order}" in page.url
+        sheet = page.get_by_role("complementary", name="Execution")
+        await expect(sheet.get_by_test_id("why")).to_contain_text("“Create the order” failed: POST")
+        await expect(sheet.get_by_test_id("why")).to_contain_text("422: the total is missing")
+        steps = sheet.get_by_role("listbox", name="Steps")
+        await expect(steps.get_by_role("option", name="Reserve the goods")).to_contain_text("×2")
+        await expect(steps.get_by_role("option", selected=True)).to_contain_text("Create the order")
+
+        await steps.get_by_role("option", name="Reserve the goods").click()
+        await sheet.get_by_role("tab", name="Output").click()
+        await expect(sheet.get_by_role("tabpanel", name="Output").locator("pre")).to_contain_text(
+            "9007199254740993"
+        )
+
+        place.shop.kind = True
+        await sheet.get_by_role("button", name="Replay").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_role("radio", name="From the failed step")).to_be_checked()
+        await dialog.get_by_role("button", name="Replay").click()
+        await page.wait_for_url(re.compile("/console/executions/exe_"))
+        await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
+        await page.get_by_role("tab", name="Lineage").click()
+        await expect(page.get_by_text("from the failed step", exact=True)).to_be_visible()
+    assert [each["number"] for each in place.shop.orders].count(order) == 1
+
+
+async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits(
+    place: Place, desk: Desk
+) -> None:
+    order = number()
+    failed = await place.send("Initech", order, "refuse 422 no", big=9007199254740993)
+    await place.until(failed, "failed")
+    async with opened(desk, f"/executions/{failed}") as page:
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Replay from the start").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("checkbox", name="With an edited event").check()
+        body = dialog.get_by_role("textbox", name="Body of the event")
+        text = await body.input_value()
+        assert '"big": 9007199254740993' in text
+        await body.fill("{")
+        await expect(dialog.get_by_text("It is no JSON, as it was before.")).to_be_visible()
+        await body.fill(text.replace('"refuse 422 no"', '"fine"'))
+        await dialog.get_by_role("button", name="Replay").click()
+        await page.wait_for_url(lambda url: failed not in url)
+        await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
+        await page.get_by_role("option", name="webhook.request").click()
+        await expect(page.get_by_label("Body", exact=True)).to_contain_text("9007199254740993")
+    assert place.shop.orders[-1]["number"] == order
+
+
+async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: Desk) -> None:
+    cause = f"never {uuid4().hex[:6].translate(str.maketrans('0123456789', 'ghijklmnop'))} again"
+    sent = [await place.send("Globex", number(), f"refuse 409 {cause}") for _ in range(5)]
+    for each in sent:
+        await place.until(each, "failed")
+    place.shop.kind = True
+    async with opened(desk, "/failures") as page:
+        causes = page.get_by_role("grid", name="Causes")
+        row = causes.get_by_role("row").filter(has_text=cause)
+        await expect(row).to_contain_text("5")
+        await row.click()
+        await page.get_by_role("button", name="Replay all…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text("5 executions are meant.")).to_be_visible()
+        await dialog.get_by_role("button", name="Replay 5").click()
+        await expect(dialog.get_by_text("5 of 5")).to_be_visible()
+        await expect(dialog.get_by_text("succeeded").first).to_be_visible()
+        await dialog.get_by_role("button", name="Close").last.click()
+        await expect(row).to_have_count(0)
+
+
+async def test_failures_are_dismissed_together(place: Place, desk: Desk) -> None:
+    failed = await place.send("Umbrella", number(), "refuse 410 it is gone for good")
+    await place.until(failed, "failed")
+    async with opened(desk, "/failures?customer=Umbrella") as page:
+        row = page.get_by_role("grid").get_by_role("row").filter(has_text="gone for good")
+        await row.click()
+        await page.get_by_role("button", name="Dismiss all…").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Dismiss 1").click()
+        await expect(page.get_by_role("dialog").get_by_text("1 of 1")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(row).to_have_count(0)
+    assert (await place.api("GET", f"/executions/{failed}"))["dismissed"] is True
+
+
+async def test_one_that_waits_says_for_what_and_is_cancelled(place: Place, desk: Desk) -> None:
+    waiting = await place.send("Initech", number(), "wait")
+    await place.until(waiting, "waiting")
+    async with opened(desk, f"/executions/{waiting}") as page:
+        await expect(page.get_by_test_id("why")).to_contain_text("It waits for an answer")
+        await expect(page.get_by_role("option", selected=True)).to_contain_text(
+            "Wait for the approval"
+        )
+        await page.get_by_role("button", name="Cancel").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Reason").fill("a mistake of ours")
+        await dialog.get_by_role("button", name="Cancel the execution").click()
+        await expect(page.get_by_test_id("why")).to_have_text("It was cancelled: a mistake of ours")
+
+
+async def test_the_list_is_live_and_no_row_moves_under_the_pointer(
+    place: Place, desk: Desk
+) -> None:
+    before = number()
+    await place.until(await place.send("Initech", before), "succeeded")
+    async with opened(desk, "/executions?customer=Initech") as page:
+        grid = page.get_by_role("grid", name="Executions")
+        await expect(grid.get_by_text(before)).to_be_visible()
+        order = number()
+        await place.send("Initech", order)
+        first = grid.get_by_role("row").nth(1)
+        await expect(first).to_contain_text(order)
+        await expect(first).to_contain_text("succeeded")
+
+        await grid.get_by_text(before).hover()
+        held = number()
+        await place.send("Initech", held)
+        await expect(page.get_by_role("button", name="1 new")).to_be_visible()
+        await expect(grid.get_by_text(held)).to_have_count(0)
+        await page.get_by_role("button", name="1 new").click()
+        await expect(first).to_contain_text(held)
+
+
+async def test_one_stream_serves_every_tab_of_a_browser(place: Place, desk: Desk) -> None:
+    context = await desk.browser.new_context(base_url=place.url, storage_state=desk.session)
+    asked = list[str]()
+    context.on(
+        "request", lambda each: asked.append(each.url) if "/api/stream" in each.url else None
+    )
+    pages = [await context.new_page() for _ in range(8)]
+    for each in pages:
+        await each.goto("/console/executions")
+        await each.get_by_role("grid").wait_for()
+    order = number()
+    await place.send("Globex", order)
+    for each in pages:
+        await expect(each.get_by_text(order)).to_be_visible()
+    assert len(asked) == 1
+    await pages.pop(0).close()  # it was the one that read the stream: another one takes over
+    order = number()
+    await asyncio.sleep(1)
+    await place.send("Globex", order)
+    for each in pages:
+        await expect(each.get_by_text(order)).to_be_visible()
+    assert len(asked) == 2
+    await context.close()
+
+
+async def test_keys_alone_lead_to_a_replay(place: Place, desk: Desk) -> None:
+    order = number()
+    failed = await place.send("Initech", order, "refuse 422 by keys")
+    await place.until(failed, "failed")
+    place.shop.kind = True
+    async with opened(desk, "/failures") as page:
+        await page.get_by_role("heading", name="Failures").wait_for()
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type(order)
+        await expect(page.get_by_role("option", selected=True)).to_contain_text(order)
+        await page.keyboard.press("Enter")
+        row = page.get_by_role("row").filter(has_text=order)
+        await row.wait_for()
+        for _ in range(40):
+            if await row.evaluate("row => row === document.activeElement"):
+                break
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        sheet = page.get_by_role("complementary", name="Execution")
+        replay = sheet.get_by_role("button", name="Replay")
+        await replay.wait_for()
+        for _ in range(40):
+            if await replay.evaluate("button => button === document.activeElement"):
+                break
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await (
+            page.get_by_role("dialog").get_by_role("radio", name="From the failed step").wait_for()
+        )
+        for _ in range(12):
+            if await page.evaluate("document.activeElement.type === 'submit'"):
+                break
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(re.compile("/console/executions/exe_"))
+        await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
+
+
+async def test_a_lost_connection_is_said_and_what_was_missed_is_loaded(
+    place: Place, desk: Desk
+) -> None:
+    async with opened(desk, "/executions") as page:
+        await page.get_by_role("grid").wait_for()
+        await page.context.set_offline(True)
+        await expect(page.get_by_text("Not connected")).to_be_visible()
+        order = number()
+        await place.send("Umbrella", order)
+        await page.context.set_offline(False)
+        await expect(page.get_by_text("Not connected")).to_have_count(0)
+        await expect(page.get_by_role("grid").get_by_text(order)).to_be_visible()
+
+
+async def test_a_page_that_is_not_there_and_an_execution_that_never_was_say_so(
+    place: Place, desk: Desk
+) -> None:
+    async with opened(desk, "/executions/exe_none") as page:
+        await expect(page.get_by_text(re.compile("no execution", re.I))).to_be_visible()
+        await page.goto("/console/nothing/here")
+        await expect(page.get_by_text("There is no such page")).to_be_visible()
+
+
+async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: Desk) -> None:
+    name = "<img src=x onerror=owned(0)> Ltd"
+    await place.customer(name)
+    gate = asyncio.Semaphore(8)
+
+    async def one(text: str) -> str:
+        async with gate:
+            wish = f"refuse 422 {text}"
+            return await place.send(name, text, wish, customer=quote(text, ""), **{text[:99]: text})
+
+    sent = await asyncio.gather(*map(one, TEXTS))
+    for each in sent:
+        await place.until(each, "failed")
+    async with opened(desk, f"/executions?customer={quote(name)}&state=failed") as page:
+        grid = page.get_by_role("grid", name="Executions")
+        await expect(grid.get_by_role("gridcell", name=name).first).to_be_visible()
+        for _ in range(12):
+            await grid.evaluate("grid => grid.scrollBy(0, 700)")
+            await page.wait_for_timeout(50)
+        await expect(page.get_by_text("These are all.")).to_be_visible()
+        assert await page.locator("main script, main iframe, main img, main style").count() == 0
+        await grid.evaluate("grid => grid.scrollTo(0, 0)")
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("<img")
+        await expect(page.get_by_role("option").filter(has_text=name)).to_be_visible()
+        await page.keyboard.press("Escape")
+        for each in sent[:: len(WRAPS)]:
+            await page.goto(f"/console/executions?open={each}")
+            sheet = page.get_by_role("complementary", name="Execution")
+            await expect(sheet.get_by_test_id("why")).to_contain_text("failed:")
+            await sheet.get_by_role("option", name="webhook.request").click()
+            await expect(sheet.get_by_label("Body", exact=True)).to_contain_text("wish")
+            assert await sheet.evaluate("sheet => sheet.scrollWidth <= sheet.clientWidth")
+        for view in ("Logs", "Lineage", "Details"):
+            await sheet.get_by_role("tab", name=view).click()
+        await page.goto("/console/failures")
+        causes = page.get_by_role("grid", name="Causes").get_by_role("row")
+        await causes.nth(1).click()
+        await page.get_by_role("complementary", name="Cause").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_the_detector_of_scripts_and_violations_detects_them(
+    place: Place, desk: Desk
+) -> None:
+    async def do_wrong() -> None:
+        async with opened(desk, "/failures") as page:
+            await page.get_by_role("heading", name="Failures").wait_for()
+            await page.evaluate("owned('control')")
+            await page.evaluate("new Image().src = '//evil.example'")
+            await page.wait_for_function("window.wrong.length > 1")
+
+    with pytest.raises(AssertionError, match=r"(?s)script ran: control.*policy: img-src"):
+        await do_wrong()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_have_no_serious_barrier(place: Place, desk: Desk, scheme: Any) -> None:
+    failed = await place.send("Initech", number(), "refuse 401 the token expired")
+    await place.send("Initech", number(), "wait")
+    await place.send("Initech", number(), "free")
+    await place.until(failed, "failed")
+    paths = ["/executions", f"/executions?open={failed}", f"/executions/{failed}", "/failures"]
+    for path in paths:
+        async with opened(
+            desk, path, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
+        ) as page:
+            await page.get_by_role("heading", level=1).first.wait_for()
+            await page.get_by_role("listbox" if failed in path else "grid").first.wait_for()
+            assert await barriers(page) == []
+            if path.endswith(failed) and "open" not in path:
+                await page.get_by_role("button", name="Replay").click()
+                await page.get_by_role("dialog").wait_for()
+                assert await barriers(page) == []
+
+
+async def barriers(page: Page) -> list[str]:
+    """Return what axe finds that is serious or critical."""
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
