@@ -317,9 +317,7 @@ ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),
-    ("docs/internals.md", "designer, embedded marketplace | not built"): lambda: made_by_hand(
-        "designer"
-    ),
+    ("docs/internals.md", "not built; there is the API"): lambda: made_by_hand("designer"),
     ("docs/internals.md", "ids and URLs name no cell yet"): lambda: "cell" in dir(FlowKey),
     ("docs/internals.md", "structured logs only"): lambda: has_imports("opentelemetry"),
     ("docs/low-code/convert.md", "there is no way back to YAML"): lambda: hasattr(
