@@ -91,11 +91,18 @@ class History:
         return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
+        hint = "INDEXED BY executions_dead" if which.dead_letters and self._hinted else ""
         where, values = reading.where_failed(which)
-        rows = await self._rows(reading.CAUSES.format(where=where), (*values, which.limit))
+        sql = reading.CAUSES.format(where=where, hint=hint)
+        # An empty list of choices leaves nothing to search an index for.
+        is_void = () in (which.ids, which.flows)
+        rows = [] if is_void else await self._rows(sql, (*values, which.limit))
+        if not rows:
+            return []
         causes = [row[0] for row in rows]
         where, values = reading.where_failed(reading.first_of(which))
-        first = reading.FIRST.format(where=where, causes=", ".join("?" * len(causes)))
+        marks = ", ".join("?" * len(causes))
+        first = reading.FIRST.format(where=where, causes=marks, hint=hint)
         found = dict(await self._rows(first, (*values, *causes)))
         return [reading.cause_group(row, found) for row in rows]
 

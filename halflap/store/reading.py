@@ -92,7 +92,7 @@ FROM (
         max(ended_at) AS last, max(number) AS newest, group_concat(DISTINCT flow) AS flows,
         substr(group_concat(DISTINCT instance), 1, 154) AS instances,
         count(DISTINCT instance) AS instance_count, count(DISTINCT customer) AS customer_count
-    FROM executions WHERE {where}
+    FROM executions {hint} WHERE {where}
     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
 ) AS found JOIN executions AS example ON example.number = newest
 ORDER BY count DESC, found.cause
@@ -118,7 +118,7 @@ SELECT count(*), min(accepted_at) FROM (SELECT accepted_at FROM executions {hint
 """
 FIRST = """
 WITH RECURSIVE found (cause, ended_at, replay_of) AS (
-    SELECT cause, ended_at, replay_of FROM executions
+    SELECT cause, ended_at, replay_of FROM executions {hint}
     WHERE {where} AND +cause IN ({causes})
     UNION ALL SELECT found.cause, before.ended_at, before.replay_of FROM found
     JOIN executions AS before ON before.id = found.replay_of AND before.cause = found.cause

@@ -170,6 +170,8 @@ async def test_executions_are_found_by_what_they_are_and_failed_of(either: Any) 
     assert [each["example"] for each in causes.json] == [failed]
     none = await either.api("GET", "/api/executions/causes", component="http", dismissed=True)
     assert none.json == []
+    for query in ({}, {"trigger": "none"}, {"customer": "Initech"}, {"trigger": "webhook"}):
+        assert (await either.api("GET", "/api/executions/causes", **query)).json == []
     where = {"component": "shop", "failure_kind": shown["failure"]["kind"], "state": "failed"}
     plan = await either.api("POST", "/api/bulks", {"where": where, "dry_run": True})
     assert (plan.status, plan.json["total"]) == (200, 0)  # it is replayed already
