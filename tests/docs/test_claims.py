@@ -108,7 +108,14 @@ def test_commands_in_the_text_are_real_ones() -> None:
     assert wrong == []
 
 
-ELSEWHERE = {"--halflap-coverage", "--halflap-coverage-min", "--share", "--kind", "--guard"}
+ELSEWHERE = {
+    "--halflap-coverage",
+    "--halflap-coverage-min",
+    "--share",
+    "--kind",
+    "--guard",
+    "--cpu",
+}
 """Options of the pytest plugin and of `python -m bench`."""
 
 
