@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl
 
+import structlog
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, SecretStr
 
@@ -17,6 +19,8 @@ from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.sdk.redact import HIDDEN
 from halflap.store.catalogue.audit import AuditLog
+
+log = structlog.get_logger("halflap.api")
 
 Message = Any
 Send = Callable[[Message], Awaitable[None]]
@@ -31,8 +35,14 @@ MADE = ("id", "execution", "hash")
 """The fields of an answer that name what was made."""
 
 
+_late: set[asyncio.Task[None]] = set()
+
+
 class AuditedSend:
-    """Sends an answer, once the entry for it is on disk; a problem instead, where that fails."""
+    """Sends an answer, once the entry for it is on disk; a problem instead, where that fails.
+
+    Where the store does not answer (503), the entry is written once it does.
+    """
 
     def __init__(self, log: AuditLog, scope: Message, send: Send) -> None:
         self._log = log
@@ -49,8 +59,12 @@ class AuditedSend:
             return
         if (start := self._start) is not None:
             self._start, self._added = None, True
+            adding = self._add(start["status"], message.get("body", b""))
             try:
-                await self._add(start["status"], message.get("body", b""))
+                if start["status"] == 503:
+                    _add_later(adding)
+                else:
+                    await adding
             except HalflapError as error:
                 self._refused = True
                 await problem.answer_error(error)(self._scope, _nothing, self._send)
@@ -103,6 +117,18 @@ class AuditedSend:
                 changes=sent(route, scope) if isinstance(route, APIRoute) else {},
             )
         )
+
+
+def _add_later(adding: Coroutine[Any, Any, None]) -> None:
+    async def add() -> None:
+        try:
+            await adding
+        except HalflapError as error:
+            log.error("a request is not in the audit log: the store failed", error=error.message)
+
+    task = asyncio.create_task(add(), name="late audit")
+    _late.add(task)
+    task.add_done_callback(_late.discard)
 
 
 async def _nothing() -> Message:

@@ -277,6 +277,12 @@ async def test_the_api_answers_in_time_while_the_store_hangs(hanging: tuple[Worl
     await until(lambda: is_ready(world))
     assert (await world.ask("GET", "/api/executions"))[0] == 200
 
+    async def audited() -> bool:
+        entries = await world.host.operations.catalogue.audit.list(operation="add_customer")
+        return [each.status for each in entries] == [503]
+
+    await until(audited)  # its answer did not wait for that
+
 
 @pytest.mark.parametrize("hanging", ["PostgreSQL"], indirect=True)
 async def test_a_control_whose_requests_doubt_no_store_waits_for_it(

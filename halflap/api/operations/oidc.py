@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-import aiohttp
 import msgspec
 
 from halflap.errors import ConfigError, HalflapError, StoreError
@@ -214,6 +213,8 @@ class Provider:
     ) -> dict[str, Any]:
         """Return the JSON object of a GET, or of a POST of a form."""
         check_secure(url)
+        import aiohttp  # as above
+
         timeout = aiohttp.ClientTimeout(total=SECONDS)
         try:
             async with (
