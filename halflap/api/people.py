@@ -28,7 +28,7 @@ from halflap.api.problem import documented
 from halflap.api.rights import RIGHTS, ROLES
 from halflap.errors import ConfigError, NotFound
 from halflap.gateway.edge import address_owner
-from halflap.model import User, UserSession
+from halflap.model import UserSession
 
 JSON = "application/json"
 BEGUN = "halflap_sign_in"
@@ -76,7 +76,7 @@ async def sign_in(draft: SignInDraft, request: Request, operations: Ops) -> Resp
         session = await people.identify(begun, code, draft.state, draft.iss)
     elif draft.email is not None and draft.password is not None:
         password = draft.password.get_secret_value()
-        user = await operations.catalogue.users.find("email = ?", normalized(draft.email))
+        user = await operations.catalogue.users.find("email", normalized(draft.email))
         request.scope[OBJECTS] = {"user": user and user.id}
         session = await people.sign_in(draft.email, password, address_of(request))
     else:
@@ -109,7 +109,7 @@ async def get_me(operations: Ops) -> Me:
         kind=principal.kind,
         id=principal.id,
         label=principal.label,
-        user=user and user_view(user),
+        user=user and UserView.of(user),
         role=user and user.role,
         rights=[each for each in RIGHTS if each in principal.rights],
         customer=principal.customer,
@@ -141,7 +141,7 @@ async def set_password(draft: PasswordDraft, request: Request, operations: Ops) 
 @needs("admin")
 async def list_users(operations: Ops) -> list[UserView]:
     """The members of the team, by email."""
-    return [user_view(each) for each in await operations.catalogue.users.list()]
+    return [UserView.of(each) for each in await operations.catalogue.users.list()]
 
 
 @router.post("/users", status_code=201)
@@ -152,7 +152,7 @@ async def add_user(draft: UserDraft, request: Request, operations: Ops) -> UserA
     users = operations.catalogue.users
     user = await users.add(normalized(draft.email), draft.name, draft.role)
     link = await users.make_link(user.id, INVITED)
-    return UserAdded.of(user_view(user), link=link, url=page_of(request, link))
+    return UserAdded.of(UserView.of(user), link=link, url=page_of(request, link))
 
 
 @router.patch("/users/{user}")
@@ -166,7 +166,7 @@ async def change_user(user: str, change: UserChange, operations: Ops) -> UserVie
     changed = await operations.catalogue.users.change(
         found.id, name=change.name, role=change.role, disabled=change.disabled
     )
-    return user_view(changed)
+    return UserView.of(changed)
 
 
 @router.delete("/users/{user}", status_code=204)
@@ -222,12 +222,7 @@ def address_of(request: Request) -> str:
 def signed_in(session: UserSession, request: Request, operations: Ops) -> Response:
     """Answer with a session that was just started."""
     assert session.fresh is not None
-    view = SessionView(user=user_view(session.user), csrf=operations.people.csrf(session.id))
+    view = SessionView(user=UserView.of(session.user), csrf=operations.people.csrf(session.id))
     response = exact(view)
     response.headers["Set-Cookie"] = cookie_of(session.fresh, request.scope)
     return response
-
-
-def user_view(user: User) -> UserView:
-    """Return a user as it is shown."""
-    return UserView.of(user)

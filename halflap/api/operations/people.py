@@ -121,9 +121,9 @@ class People:
         role: TeamRole | None = next((each for each in ROLES if each in found.roles), None)
         if self.provider.settings.role_claim and role is None:
             raise ProviderRefused("The sign-in provider gives you no role here.")
-        user = await users.find("subject = ?", found.subject)
+        user = await users.find("subject", found.subject)
         if user is None and email:
-            user = await users.find("email = ?", email)
+            user = await users.find("email", email)
             if user is None and role is not None:
                 user = await users.add(email, found.name, role)
             if user is not None and not await users.bind(user.id, found.subject):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Clock, Micros, TeamRole, User, new_id
@@ -59,14 +59,14 @@ class Users:
 
     async def get(self, user: str) -> User:
         """Return the user of an id or an email; raises `NotFound`."""
-        found = await self.find("id = ? OR email = ?", user, user)
+        found = await self.find("id", user) or await self.find("email", user)
         if found is None:
             raise missing(user)
         return found
 
-    async def find(self, where: str, *values: str) -> User | None:
-        """Return the user of a condition; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE {where}", values)
+    async def find(self, by: Literal["id", "email", "subject"], value: str) -> User | None:
+        """Return the user with an id, an email or a provider's subject; None where there is none."""
+        rows = await self._writer.rows(f"{SELECT} WHERE {by} = ?", (value,))
         return read(rows[0]) if rows else None
 
     async def list(self) -> Sequence[User]:
@@ -174,7 +174,7 @@ class Users:
             return None if row is None else row[0]
 
         user = await self._writer.note(job)
-        return None if user is None else await self.find("id = ?", user)
+        return None if user is None else await self.find("id", user)
 
 
 def read(row: Any) -> User:
