@@ -15,6 +15,10 @@ export type Column<Row> = {
   wide?: boolean
 }
 
+function cellClass<Row>({ wide, end }: Column<Row>): string {
+  return cx("truncate", wide === true && "hidden @3xl:block", end === true && "text-right")
+}
+
 const HEIGHT = 36
 const NEAR_END = 20
 
@@ -117,15 +121,7 @@ export function Table<Row>({
       <div role="rowgroup" className="sticky top-0 z-10 border-b bg-background">
         <div role="row" aria-rowindex={1} className={cx(grid, "h-8 text-xs text-muted-foreground")}>
           {columns.map((each) => (
-            <span
-              role="columnheader"
-              key={each.key}
-              className={cx(
-                "truncate",
-                each.wide === true && "hidden @3xl:block",
-                each.end === true && "text-right",
-              )}
-            >
+            <span role="columnheader" key={each.key} className={cellClass(each)}>
               {each.title}
             </span>
           ))}
@@ -159,12 +155,7 @@ export function Table<Row>({
                 <div
                   role="gridcell"
                   key={each.key}
-                  className={cx(
-                    "min-w-0 truncate",
-                    each.wide === true && "hidden @3xl:block",
-                    each.end === true && "text-right",
-                    each.className,
-                  )}
+                  className={cx("min-w-0", cellClass(each), each.className)}
                 >
                   {each.cell(row)}
                 </div>

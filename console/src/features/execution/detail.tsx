@@ -21,18 +21,13 @@ import { Steps } from "./steps"
 /** What is looked at of an execution; it lives in the URL. */
 export type Place = { view?: string; step?: string; tab?: string }
 
+/** The props of what shows a place, and leads to others. */
+export type PlaceProps = { place: Place; onPlace: (place: Place) => void }
+
 const RENEW_MS = 1_000
 
 /** An execution: its state, why, what to do, and what each step did. */
-export function ExecutionDetail({
-  id,
-  place,
-  onPlace,
-}: {
-  id: string
-  place: Place
-  onPlace: (place: Place) => void
-}) {
+export function ExecutionDetail({ id, place, onPlace }: PlaceProps & { id: string }) {
   const { live } = useSession()
   useEffect(() => live.watch(`steps:${id}`), [live, id])
   useRenewal(
@@ -49,15 +44,7 @@ export function ExecutionDetail({
   return <Loading lines={10} />
 }
 
-function Loaded({
-  execution,
-  place,
-  onPlace,
-}: {
-  execution: Execution
-  place: Place
-  onPlace: (place: Place) => void
-}) {
+function Loaded({ execution, place, onPlace }: PlaceProps & { execution: Execution }) {
   const logs = useQuery(logsQuery(execution.id))
   const related = execution.lineage.length - 1 + execution.children.length
   return (

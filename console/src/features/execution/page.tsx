@@ -1,18 +1,10 @@
 import { t } from "@lingui/core/macro"
 import { Link } from "@tanstack/react-router"
 import { ChevronLeft } from "lucide-react"
-import { ExecutionDetail, type Place } from "./detail"
+import { ExecutionDetail, type PlaceProps } from "./detail"
 
 /** The page of one execution. */
-export function ExecutionPage({
-  id,
-  place,
-  onPlace,
-}: {
-  id: string
-  place: Place
-  onPlace: (place: Place) => void
-}) {
+export function ExecutionPage({ id, place, onPlace }: PlaceProps & { id: string }) {
   return (
     <div className="h-full overflow-auto">
       <nav className="px-4 pt-3" aria-label={t`Way back`}>

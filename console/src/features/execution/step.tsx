@@ -4,7 +4,7 @@ import type { Execution, Failure, Step } from "~/api/execution"
 import { Code } from "~/ui/json"
 import { Tabs, type Tab } from "~/ui/tabs"
 import { fullTime, length, Time } from "~/ui/time"
-import type { Place } from "./detail"
+import type { PlaceProps } from "./detail"
 import { HiddenPayload, Value } from "./value"
 
 /** One step: what went in, what came out, what went wrong, how often it was tried. */
@@ -13,12 +13,7 @@ export function StepPanel({
   step,
   place,
   onPlace,
-}: {
-  execution: Execution
-  step: Step
-  place: Place
-  onPlace: (place: Place) => void
-}) {
+}: PlaceProps & { execution: Execution; step: Step }) {
   const value = (part: "inputs" | "result", label: string, none: string) => {
     if (execution.payload_hidden) return <HiddenPayload />
     const excerpt = step[part]

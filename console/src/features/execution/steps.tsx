@@ -11,21 +11,13 @@ import { IconButton } from "~/ui/button"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { StateMark } from "~/ui/state"
 import { length } from "~/ui/time"
-import type { Place } from "./detail"
+import type { PlaceProps } from "./detail"
 import { EventPanel } from "./event"
 import { StepPanel } from "./step"
 import { type Line, linesOf, spanOf } from "./tree"
 
 /** The flow's outline with what happened laid over it, the timeline beside it, the selected step below. */
-export function Steps({
-  execution,
-  place,
-  onPlace,
-}: {
-  execution: Execution
-  place: Place
-  onPlace: (place: Place) => void
-}) {
+export function Steps({ execution, place, onPlace }: PlaceProps & { execution: Execution }) {
   const query = useInfiniteQuery(stepsQuery(execution.id))
   const outline = useQuery(outlineQuery(execution.id))
   const { hasNextPage, isFetching, fetchNextPage } = query
