@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -187,7 +186,6 @@ async def liar() -> AsyncIterator[Liar]:
     provider.issuer = "http://{}:{}".format(*runner.addresses[0][:2])
     yield provider
     await runner.cleanup()
-    assert threading.active_count() < 50
 
 
 async def signing_in(world: World, liar: Liar) -> Pages:

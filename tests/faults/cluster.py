@@ -41,6 +41,7 @@ class Cluster:
         self.log = Path(tempfile.mkstemp(prefix="halflap-pg-", suffix=".log")[1])
         self.kills = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._groups = list[int]()
 
     @property
     def url(self) -> str:
@@ -102,29 +103,41 @@ class Cluster:
 
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
-        pid = self._process.pid
-        os.kill(pid, number)  # the server first, so that it starts no further process
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(self._process.pid, number)  # the server first, so that it starts no further process
+        for child in children(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), number)
+                os.kill(child, number)
 
     async def end(self, number: signal.Signals) -> None:
         """End it by a signal, and wait until none of its processes is left."""
         assert self._process is not None
         self.kills += 1
-        with contextlib.suppress(ProcessLookupError):
+        if not self.ended:
+            os.kill(self._process.pid, signal.SIGSTOP)  # so that it starts no further process
+            started = children(self._process.pid)
+            # Each of its processes leads a group of its own, and outlives it for a moment.
             if number == signal.SIGKILL:
-                os.killpg(self._process.pid, number)
+                for group in (self._process.pid, *started):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(group, number)
             else:
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
+                os.kill(self._process.pid, signal.SIGCONT)
+            self._groups = [self._process.pid, *started]
         await self._process.wait()
-        await eventually(partial(is_gone, self._process.pid), STARTED)
+        for group in self._groups:
+            await eventually(partial(is_gone, group), STARTED)
 
     async def clean_up(self) -> None:
         """Leave nothing running, and nothing behind."""
         if self._process is not None and self._process.returncode is None:
             await self.end(signal.SIGKILL)
         self.log.unlink(missing_ok=True)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started and that run yet."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_gone(group: int) -> bool:

@@ -6,12 +6,15 @@ The server stays up through all of it: it answers 503 meanwhile, and goes on by 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.cluster import other_user
@@ -34,6 +37,15 @@ ENDED = 90.0
 async def database() -> AsyncIterator[Cluster]:
     async with cluster() as running:
         yield running
+
+
+async def test_a_killed_server_leaves_no_process_that_keeps_it_from_starting(
+    database: Cluster,
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database.url) as connection:
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)  # it does not end by itself
+        await database.kill()
+        await database.start()
 
 
 async def failing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -146,6 +147,20 @@ async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
     assert role.cancelled()
     way.delay = 0.0
     await store.close()
+
+
+async def test_a_closed_store_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    store = await Store.open(fresh_url(), vault=VAULT)
+    fresh = set(threading.enumerate()) - before
+    started = [each for each in fresh if each.name.startswith("halflap-store")]
+    assert started
+    await store.close()
+
+    async def ended() -> bool:
+        return not any(each.is_alive() for each in started)
+
+    await until(ended)
 
 
 async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -> None:

@@ -95,6 +95,7 @@ class PostgresDatabase:
         self.schema = ""
         self.stats = WriterStats()
         self.before_close: list[Callable[[], Awaitable[None]]] = []
+        self.once_closed: list[Callable[[], object]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
         self.own_clock = own_clock
         self._free = [_Seat() for _ in range(seats)]
@@ -191,6 +192,8 @@ class PostgresDatabase:
             self._closed = True
             for seat in self._seats:
                 await self._discard(seat)
+            for each in self.once_closed:
+                each()
         if settling.done():
             settling.result()
 

@@ -126,6 +126,7 @@ class PostgresJobs:
         self._reading = asyncio.Semaphore(READERS)
         self._under_way: set[asyncio.Task[Any]] = set()
         database.before_close.append(self._settle)
+        database.once_closed.append(lambda: self._threads.shutdown(wait=False))
 
     @property
     def stats(self) -> WriterStats:
