@@ -14,7 +14,7 @@ CONSOLE_SOURCES := $(shell find console -type d \( -name node_modules -o -name l
 
 .PHONY: demo test check types style browser compiled console system bench soak docs setup setup-node wheel lock clean
 
-demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here?
+demo: .venv/ready $(if $(KEEP),console)  ## two customers, real payloads, a kill -9; KEEP=1 leaves it running, with the console
 	$(BIN)/halflap demo
 
 test: system setup  ## everything that must be green

@@ -16,11 +16,13 @@ import click
 import structlog
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
 
+from halflap.cli.client import Client, local
 from halflap.cli.feed import Feed
 from halflap.cli.project import ENVIRONMENT, SKIPPED, Project
 from halflap.cli.reach import settings_here
 from halflap.cli.screen import Screen
 from halflap.cli.tunnel import installed, tunnel
+from halflap.cli.users import console_lines
 from halflap.cli.workbench import Workbench
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
@@ -48,8 +50,8 @@ def dev(path: Path | None, port: int | None, public_url: str | None, tunnelled: 
     """Run a project's working copy: reload on change, show every event.
 
     Publishes the integrations of the folder, activates each for a customer "dev" with what .env
-    answers, prints the URL of every flow, and follows events and executions. A change is published
-    and takes over at once; where it is wrong, the version before runs on.
+    answers, prints a link to the console and the URL of every flow, and follows events and executions.
+    A change is published and takes over at once; where it is wrong, the version before runs on.
     """
     project = Project.read(path)
     project.needed()
@@ -150,6 +152,7 @@ async def run(
             host.reach(await stack.enter_async_context(tunnel(f"http://127.0.0.1:{host.port}")))
         screen.line(("Halflap", "bold"), f"  {project.root.name} on ", (host.base_url, "cyan"),
                     (f"  store {settings.dir}", "dim"))  # fmt: skip
+        await show_console(settings, screen)
         feed = host.feed = Feed(host.store.journal, screen)
         host.screen = screen
         stack.callback(host.engine.follow(feed.heard))
@@ -169,6 +172,20 @@ async def run(
             if not each.cancelled() and (error := each.exception()) is not None:
                 raise error
     screen.note("stopped. No teardown ran: the instances stay active, and go on at the next start")
+
+
+async def show_console(settings: Settings, screen: Screen) -> None:
+    """Print a link that signs in to the console, where only this machine reaches the server."""
+    line = await local(settings) if settings.host in LOOPBACK else None
+    if line is None:
+        return
+    try:
+        address, *notes = await console_lines(Client(line))
+    finally:
+        await line.close()
+    screen.line(("Console", "bold"), "  ", (address, "cyan"))
+    for each in notes:
+        screen.line("         ", (each, "dim"))
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure, yes_option
+from halflap.console.app import NOT_BUILT, PREFIX, Console
+from halflap.errors import HalflapError
 from halflap.model import TeamRole
 
 ROLE = click.Choice(get_args(TeamRole))
@@ -26,6 +28,21 @@ async def console(api: Client, output: Output, email: str | None) -> None:
     """
     made = read(LinkView, await api.post("/api/links", {"email": email}))
     output.answer(made, made.url)
+
+
+async def console_lines(api: Client, again: str = "halflap console") -> list[str]:
+    """Return what leads to the console of a server on this machine: a link for the built-in owner.
+
+    `again` is the command that makes another one.
+    """
+    try:
+        made = read(LinkView, await api.post("/api/links", {})) if Console().is_built else None
+    except HalflapError as error:
+        return [error.message]
+    if made is None:
+        return [NOT_BUILT]
+    address = f"{api.where}{PREFIX}/sign-in#link={made.link}"
+    return [address, f"signs you in once, within 10 minutes; another link: {again}"]
 
 
 @click.group("users", cls=CommandGroup)

@@ -17,6 +17,7 @@ from halflap.cli.project import Project
 from halflap.cli.screen import Screen
 from halflap.cli.test import run_tests
 from halflap.server.address import ServerAddress
+from tests.built import build_console
 from tests.zygote import PYTHON
 
 DEV = """
@@ -150,6 +151,28 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
         )
         _, said = await asyncio.wait_for(process.communicate(), 60)
         assert b"no URL for a flow 'nothing'; it has: github, standard" in said
+
+
+async def test_it_prints_a_link_that_signs_in_to_the_console_once(project):
+    build_console()
+    async with dev_in(project) as dev:
+        found = await dev.shows(r"Console  (http://127\.0\.0\.1:\d+)/console/sign-in#link=(\S+)\n")
+        url, link = found.groups()
+        await dev.shows("another link: halflap console")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"{url}/console/sign-in") as page:
+                assert (page.status, page.content_type) == (200, "text/html")
+            for status in (200, 401):
+                async with http.post(f"{url}/api/session", json={"link": link}) as signed_in:
+                    assert signed_in.status == status
+        await dev.shows("Watching")
+
+
+async def test_a_server_that_others_reach_prints_no_link(project):
+    (project / ".env").write_text("HALFLAP_HOST=0.0.0.0\n")
+    async with dev_in(project) as dev:
+        await dev.shows("Watching")
+        assert "link=" not in dev.shown
 
 
 def test_a_dev_server_has_the_projects_own_store_and_may_call_this_machine(project, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,21 +70,46 @@ def test_the_console_is_in_the_package(halflap: Path) -> None:
     assert list((static / "assets").glob("*.js.br"))
 
 
-def test_the_demo_passes_every_check(halflap: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [str(halflap), "demo"],
-        cwd=tmp_path,
-        env=bare(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    last = done.stdout.strip().splitlines()[-1]
-    passed, _, total = last.removeprefix("demo: ").removesuffix(" checks passed").partition(" of ")
-    assert passed == total, done.stdout
-    assert int(total) >= 35
+def test_the_demo_passes_every_check_and_stays_for_a_look_at_the_console(
+    halflap: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "demo.log"
+    with log.open("w") as output:
+        demo = subprocess.Popen(
+            [str(halflap), "demo", "--keep"],
+            cwd=tmp_path,
+            env=bare(tmp_path),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        end = time.monotonic() + 240
+        while "Ctrl-C ends it" not in (said := log.read_text()):
+            assert demo.poll() is None, said
+            assert time.monotonic() < end, said
+            time.sleep(0.05)
+        found = re.search(r"demo: (\d+) of (\d+) checks passed", said)
+        assert found is not None
+        assert found[1] == found[2], said
+        assert int(found[2]) >= 35
+        found = re.search(r"Console +(\S+)/console/sign-in#link=(\S+)", said)
+        assert found is not None, said
+        body = json.dumps({"link": found[2]}).encode()
+        asked = urllib.request.Request(
+            f"{found[1]}/api/session", body, {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(asked) as answer:
+            assert json.load(answer)["user"]["role"] == "owner"
+        again = re.search(r"another link: (.*)", said)
+        assert again is not None
+        made = subprocess.run(
+            again[1].split(), env=bare(tmp_path), capture_output=True, text=True, check=False
+        )
+        assert "#link=" in made.stdout, made.stderr
+    finally:
+        demo.send_signal(signal.SIGINT)
+        code = demo.wait(timeout=60)
+    assert code == 0, log.read_text()
 
 
 def test_commands_but_test_need_no_pytest(halflap: Path, tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from halflap.cli.demo.story import run_demo
 
 
 @click.command("demo")
-@click.option("--keep", is_flag=True, envvar="KEEP", help="Leave all running and print the URLs.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    envvar="KEEP",
+    help="Leave all of it running, and print a link to the console.",
+)
 def demo(keep: bool) -> None:
     """Run a day of two customers on this machine, and check every claim.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
+import shlex
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -23,6 +24,8 @@ from typing import Any
 import click
 
 from halflap.cli.demo.stage import Checks, Stage, eventually, set_stage
+from halflap.cli.dev import interrupted
+from halflap.cli.users import console_lines
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
 from halflap.model import ENDED
@@ -84,17 +87,32 @@ async def run_demo(*, keep: bool) -> int:
                 click.echo(f"the server's log: {stage.server.log}\n{log}", err=True)
             code = checks.close()
             if keep:
-                click.echo(f"\nSalesforce  {stage.salesforce.url}\nAcme        {stage.acme.url}")
-                click.echo(f"server      {stage.server.url}/api\nstore       {stage.server.store}")
-                click.echo("Look around; Ctrl-C ends it.")
-                with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-                    await asyncio.Event().wait()
+                await stay(stage)
             return code
     finally:
         if checks.passed == checks.total:
             shutil.rmtree(directory, ignore_errors=True)
         else:
             click.echo(f"kept for a look: {directory}", err=True)
+
+
+async def stay(stage: Stage) -> None:
+    """Say where everything is, and leave it running until a signal."""
+    stop = asyncio.Event()
+    interrupted(stop)
+    program = (
+        [sys.argv[0]] if sys.argv[0].endswith("halflap") else [sys.executable, "-m", "halflap"]
+    )
+    again = shlex.join((*program, "console", "--dir", str(stage.server.store)))
+    address, *notes = await console_lines(stage.api, again)
+    click.echo("\nAll of it is still running. Look around in the browser:\n")
+    click.echo(f"  Console     {click.style(address, fg='cyan')}")
+    for each in notes:
+        click.echo(f"              {each}")
+    click.echo(f"  Salesforce  {stage.salesforce.url}\n  Acme        {stage.acme.url}")
+    click.echo(f"  API         {stage.server.url}/api")
+    click.echo("\nCtrl-C ends it, and removes what it made.")
+    await stop.wait()
 
 
 class Story:
