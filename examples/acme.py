@@ -317,6 +317,11 @@ async def _(acme: Acme, subscription: Subscription) -> None:
     await delete_webhook(acme, subscription.id)
 
 
+@contact_changed.exists
+async def _(acme: Acme, subscription: Subscription) -> bool:
+    return any(each.id == subscription.id for each in await list_webhooks(acme))
+
+
 @component.trigger(
     verify=StandardWebhooks(),
     dedupe=header("webhook-id"),
@@ -339,6 +344,11 @@ async def _(acme: Acme, subscription: Subscription) -> None:
     await delete_webhook(acme, subscription.id)
 
 
+@opportunity_updated.exists
+async def _(acme: Acme, subscription: Subscription) -> bool:
+    return any(each.id == subscription.id for each in await list_webhooks(acme))
+
+
 @component.trigger(
     verify=StandardWebhooks(),
     dedupe=header("webhook-id"),
@@ -358,3 +368,8 @@ async def _(acme: Acme, endpoint: Endpoint) -> Subscription:
 @stock_changed.unsubscribe
 async def _(acme: Acme, subscription: Subscription) -> None:
     await delete_webhook(acme, subscription.id)
+
+
+@stock_changed.exists
+async def _(acme: Acme, subscription: Subscription) -> bool:
+    return any(each.id == subscription.id for each in await list_webhooks(acme))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from fastapi import Response
 
@@ -31,6 +32,7 @@ from halflap.api.view import (
     ConnectionDetail,
     ConnectionDraft,
     ConnectionLimitsView,
+    ConnectionUse,
     ConnectionView,
 )
 from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection, Throttled
@@ -38,6 +40,7 @@ from halflap.store.protocol import Filter
 
 HOUR: Micros = 3_600_000_000
 MOST_CAUSES = 200
+MOST_USES = 20
 
 router = router_of("/api/connections", "connections", 404, 409, 502)
 
@@ -153,23 +156,33 @@ async def connection_views(
     """Connections as they are shown: of their secrets only the names."""
     resting = await operations.journal.resting(PROBED)
     now, hidden = operations.store.clock(), await operations.hidden_payloads()
-    views = [connection_view(each, resting.get(each.id, Throttled()), now) for each in some]
+    owners = {each.customer for each in some if each.customer is not None}
+    names = await operations.catalogue.customers.names(owners)
+    users = await operations.catalogue.instances.users(some)
+    views = [
+        ConnectionView.of(
+            each,
+            **traffic_of(resting.get(each.id, Throttled()), now),
+            secrets=each.secret_names,
+            needs_sign_in=needs_sign_in(each),
+            customer_name=None if each.customer is None else names.get(each.customer),
+            used_by=[ConnectionUse.of(user) for user in users[each.id][:MOST_USES]],
+            uses=len(users[each.id]),
+        )
+        for each in some
+    ]
     return [each.without_payload() if each.customer in hidden else each for each in views]
 
 
-def connection_view(stored: StoredConnection, traffic: Throttled, now: Micros) -> ConnectionView:
-    """A connection as it is shown, with the traffic that is known of it."""
-    rests = traffic.until > now
+def traffic_of(traffic: Throttled, now: Micros) -> dict[str, Any]:
+    """Return what is known of a connection's traffic, as its view has it."""
     is_away = traffic.away and traffic.until > now - PROBED
-    return ConnectionView.of(
-        stored,
-        secrets=stored.secret_names,
-        needs_sign_in=needs_sign_in(stored),
-        away=is_away,
-        away_since=traffic.since if is_away else None,
-        rests_until=traffic.until if rests else None,
-        rests_because=traffic.reason if rests or is_away else "",
-    )
+    return {
+        "away": is_away,
+        "away_since": traffic.since if is_away else None,
+        "rests_until": traffic.until if traffic.until > now else None,
+        "rests_because": traffic.reason if traffic.until > now or is_away else "",
+    }
 
 
 async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -30,7 +31,7 @@ from halflap.api.view import (
     RetentionView,
     pause_view,
 )
-from halflap.model import Customer, CustomerLimits, Paused, Retention
+from halflap.model import Customer, CustomerLimits, InstanceState, Paused, Retention
 
 MOST_COUNTED = 1_000_000
 
@@ -57,7 +58,8 @@ async def list_customers(
     else:
         one = await customers.by_external_id(external_id)
         found = [] if one is None else [one]
-    return [customer_view(each, paused.get(each.id)) for each in found]
+    states = await operations.catalogue.instances.states(each.id for each in found)
+    return [customer_view(each, states[each.id], paused.get(each.id)) for each in found]
 
 
 @router.post("", status_code=201)
@@ -65,7 +67,7 @@ async def list_customers(
 async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
     """Add a customer."""
     added = await operations.catalogue.customers.add(draft.name, draft.external_id)
-    return customer_view(added)
+    return customer_view(added, {})
 
 
 @router.get("/{customer}")
@@ -135,9 +137,12 @@ async def remove_customer(found: OneCustomer, operations: Ops) -> Response:
     return Response(status_code=204)
 
 
-def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerView:
+def customer_view(
+    customer: Customer, instances: Mapping[InstanceState, int], paused: Paused | None = None
+) -> CustomerView:
     """A customer as it is shown."""
-    return CustomerView.of(customer, paused=None if paused is None else pause_view(paused))
+    shown = None if paused is None else pause_view(paused)
+    return CustomerView.of(customer, instances=dict(instances), paused=shown)
 
 
 async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
@@ -145,8 +150,9 @@ async def customer_detail(customer: Customer, operations: Operations) -> Custome
     journal = operations.journal
     paused = {each.what: each for each in await operations.engine.paused()}
     load = await journal.load(customer.id, MOST_COUNTED)
+    states = await operations.catalogue.instances.states([customer.id])
     return CustomerDetail.of(
-        customer_view(customer, paused.get(customer.id)),
+        customer_view(customer, states[customer.id], paused.get(customer.id)),
         limits=await journal.limits(customer.id),
         default_limits=journal.default_limits,
         retention=await operations.retentions.get(customer.id),

@@ -29,6 +29,7 @@ from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
     InstanceDraft,
+    InstanceHealth,
     InstanceSummary,
     InstanceView,
     PairPage,
@@ -36,8 +37,11 @@ from halflap.api.view import (
     RejectionView,
     RepetitionView,
     RetentionView,
+    RevisionPage,
+    RevisionView,
     Rotated,
     Rotation,
+    SubscriptionCheck,
     Upgrade,
     VersionName,
     pause_view,
@@ -45,7 +49,10 @@ from halflap.api.view import (
 )
 from halflap.errors import ConfigError
 from halflap.model import BETWEEN, LIVE, Instance, Retention
+from halflap.store.catalogue.instances import missing
 from halflap.store.protocol import Filter
+
+MOST_HEALTHS = 200
 
 router = router_of("/api", "instances", 404, 409)
 
@@ -67,6 +74,21 @@ async def list_instances(
     found = await catalogue.instances.list(owner, integration, after=after, limit=limit)
     paged(response, found[-1].id if len(found) == limit else None)
     return await summaries(operations, found)
+
+
+@router.get("/instances/health")
+@for_customers
+@needs("read")
+async def get_health(
+    operations: Ops,
+    instance: Annotated[list[str], Query(max_length=MOST_HEALTHS, description="Their ids.")],
+) -> list[InstanceHealth]:
+    """Count what failed of instances in a day, and what waits, and say when one last succeeded."""
+    some = await operations.catalogue.instances.some(instance)
+    for each in instance:
+        if each not in some:
+            raise missing(each)
+    return [InstanceHealth.of(await operations.healths.of(each)) for each in some.values()]
 
 
 @router.post("/instances", status_code=201, response_model=InstanceView)
@@ -92,6 +114,35 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
 async def get_instance(found: OneInstance, operations: Ops) -> Response:
     """An instance in full, by id or name."""
     return await shown(operations, found)
+
+
+@router.get("/instances/{instance}/revisions", response_model=RevisionPage)
+@for_customers
+@needs("read")
+async def list_revisions(
+    found: OneInstance,
+    operations: Ops,
+    before: Annotated[int | None, Query(ge=1, description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """The revisions of an instance's config, newest first; executions keep the one they began with."""
+    revisions = await operations.catalogue.instances.revisions(found.id, before, limit)
+    views = [
+        RevisionView(number=number, config=config, connections=links, made_at=rfc3339(at))
+        for number, config, links, at in revisions
+    ]
+    hidden = found.customer in await operations.hidden_payloads()
+    next = revisions[-1][0] if len(revisions) == limit else None
+    page = RevisionPage(items=views, next=next)
+    return exact(page.without_payload() if hidden else page)
+
+
+@router.get("/instances/{instance}/subscriptions")
+@for_customers
+@needs("operate", audited="no")
+async def check_subscriptions(found: OneInstance, operations: Ops) -> list[SubscriptionCheck]:
+    """Ask the apps whether the webhooks that an instance made are still there."""
+    return [SubscriptionCheck.of(each) for each in await operations.healths.check(found)]
 
 
 @router.delete("/instances/{instance}", status_code=204)

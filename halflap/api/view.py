@@ -275,6 +275,8 @@ class CustomerView(View):
     """Its payloads are hidden from members of the team without the right `private_payloads`."""
     paused: PauseView | None
     """Where all of it stands still."""
+    instances: dict[InstanceState, int]
+    """The number of its instances, by their state."""
 
 
 class LimitsView(Input):
@@ -436,6 +438,47 @@ class FormsView(View):
     """By config field: JSON Schema of what that connection is made of."""
 
 
+class ConnectionSlot(View):
+    """The connection that a field of a config takes."""
+
+    component: str
+    """The component, or the type, as connections have it."""
+    title: str
+    """The name of the app, for people."""
+    form: Json
+    """JSON Schema of what such a connection is made of."""
+
+
+class ConfigFormField(View):
+    """A field of a config: a plain value, or a connection."""
+
+    name: str
+    title: str
+    description: str
+    required: bool
+    value: Json
+    """JSON Schema of the value; null where it is a connection. `format` is `cron` or `time-zone`
+    where a schedule reads it."""
+    connection: ConnectionSlot | None
+
+
+class ConfigFormPage(View):
+    """A page of a form."""
+
+    title: str
+    fields: list[ConfigFormField]
+
+
+class FormView(View):
+    """The form of a version's config: pages of fields, in the order in which they are filled in."""
+
+    integration: str
+    title: str
+    description: str
+    version: VersionName
+    pages: list[ConfigFormPage]
+
+
 class VersionView(VersionSummary, FormsView):
     """A version in full. `error` says why it does not load here."""
 
@@ -516,11 +559,23 @@ class ConnectionChange(Input):
     test: bool = True
 
 
+class ConnectionUse(View):
+    """An instance that uses a connection."""
+
+    id: str
+    name: str
+    customer: str
+    integration: str
+    state: InstanceState
+
+
 class ConnectionView(PayloadView):
     """One account of an app. Of its secrets only the names are told."""
 
     id: str
     customer: str | None
+    customer_name: str | None
+    """Null for the team's own."""
     component: str
     """The component, or the type (`module:Class`) where it lies in a version."""
     name: str
@@ -539,6 +594,10 @@ class ConnectionView(PayloadView):
     """Nobody calls its app before this time; one that is away is tried again then."""
     rests_because: str
     created_at: Time
+    used_by: list[ConnectionUse]
+    """The first 20 instances whose config names it."""
+    uses: int
+    """The number of instances whose config names it."""
 
 
 class ConnectionLimitsView(Input):
@@ -773,6 +832,46 @@ class InstanceSummary(View):
     """The pauses of its flows, itself, or its customer with it."""
     waits_for: str = ""
     """The reason for which its move has not ended, in words; empty where it makes none."""
+
+
+class InstanceHealth(View):
+    """The executions of an instance, in numbers."""
+
+    instance: str
+    failed: int | None
+    """The number that failed in the last 24 hours, up to 1,001; null where that is not known."""
+    backlog: int
+    """The number that have not ended."""
+    last_ok: Time | None
+    """When the last one succeeded."""
+    last_failed: Time | None
+
+
+class RevisionView(PayloadView):
+    """A revision of an instance's config."""
+
+    number: int
+    made_at: Time
+    config: Annotated[Json, CustomerValue({})]
+    connections: dict[str, str]
+
+
+class RevisionPage(View):
+    """Revisions, newest first; `next` is the `before` of the next page."""
+
+    items: list[RevisionView]
+    next: int | None
+
+
+class SubscriptionCheck(View):
+    """An answer of the app about a subscription."""
+
+    flow: str
+    remote_id: str
+    exists: bool | None
+    """Null where the app could not be asked, or its component cannot ask."""
+    because: str
+    """Why it is not known."""
 
 
 class SubscriptionView(View):

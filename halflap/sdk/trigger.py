@@ -172,6 +172,7 @@ class Trigger(Generic[P, E]):
         self._declare: Callable[..., Declaration] | None = None
         self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
+        self.checker: Callable[..., Awaitable[bool]] | None = None
         self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
         self.connection_type = connection_type
         self.shape: Shape = read_signature(
@@ -252,6 +253,15 @@ class Trigger(Generic[P, E]):
     def unsubscribe(self, function: F) -> F:
         """Remove the webhook at the app; one that is already gone is fine."""
         self.unsubscriber = function
+        check_injected(function, self)
+        return function
+
+    def exists(self, function: F) -> F:
+        """Return whether the webhook is still at the app: asked by people, never by the engine.
+
+        Its parameters: the connection, the `Subscription`, and the trigger's inputs.
+        """
+        self.checker = function
         check_injected(function, self)
         return function
 
@@ -352,6 +362,13 @@ class BoundTrigger(Generic[E]):
         assert self.trigger.unsubscriber is not None
         await self.trigger.unsubscriber(
             **self._injected(self.trigger.unsubscriber, connection, {Subscription: subscription})
+        )
+
+    async def exists(self, connection: Any, subscription: Subscription) -> bool:
+        """Return whether the app still has a webhook; only where its trigger can ask."""
+        assert self.trigger.checker is not None
+        return await self.trigger.checker(
+            **self._injected(self.trigger.checker, connection, {Subscription: subscription})
         )
 
     def _injected(

@@ -13,6 +13,7 @@ from halflap.api.operations.connections import ConnectionOperations, SigningIn
 from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
+from halflap.api.operations.health import Healths
 from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import Linting
@@ -78,11 +79,18 @@ class Operations:
         )
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = ConnectionOperations(
-            catalogue, resolver, kinds, signing_in, deployer.retry_left, self.customer
+            catalogue,
+            resolver,
+            kinds,
+            signing_in,
+            deployer.retry_left,
+            self.customer,
+            principal.session,
         )
         self.instances = InstanceOperations(
             catalogue, library, deployer, resolver, configs, self.offers
         )
+        self.healths = Healths(catalogue, journal, library, resolver, clock)
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)
         self.shared = SharedEndpointOperations(catalogue, resolver)

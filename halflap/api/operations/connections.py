@@ -44,6 +44,8 @@ class Begun:
 
     connection: str
     customer: str | None
+    session: str | None
+    """The session of the person who began it, who alone may end it."""
     authorization: Authorization = field(repr=False)
     until: Micros
 
@@ -55,23 +57,26 @@ class SigningIn:
     clock: Clock
     _begun: dict[bytes, Begun] = field(default_factory=dict[bytes, Begun])
 
-    def begin(self, stored: StoredConnection, authorization: Authorization) -> None:
+    def begin(
+        self, stored: StoredConnection, session: str | None, authorization: Authorization
+    ) -> None:
         """Keep a sign-in until it is ended, or ten minutes old; of too many, the newest."""
         now = self.clock()
         self._begun = {key: each for key, each in self._begun.items() if each.until > now}
         while len(self._begun) >= MOST_SIGN_INS:
             del self._begun[next(iter(self._begun))]
-        begun = Begun(stored.id, stored.customer, authorization, now + SIGN_IN)
+        begun = Begun(stored.id, stored.customer, session, authorization, now + SIGN_IN)
         self._begun[digest(authorization.state)] = begun
 
-    def end(self, state: str, customer: str | None) -> Begun | None:
+    def end(self, state: str, customer: str | None, session: str | None) -> Begun | None:
         """The sign-in of a state, which is good for one end; None where there is none.
 
-        Whoever acts for a `customer` ends those of that customer alone.
+        Whoever acts for a `customer` ends those of that customer alone, and a person in a `session`
+        those that were begun in it: a link with another one's code and state does nothing.
         """
         key = digest(state)
         begun = self._begun.get(key)
-        if begun is None or customer not in (None, begun.customer):
+        if begun is None or customer not in (None, begun.customer) or session != begun.session:
             return None
         del self._begun[key]
         return begun if begun.until > self.clock() else None
@@ -89,6 +94,8 @@ class ConnectionOperations:
     """Called with the id of a connection that works again."""
     customer: str | None = None
     """The acting customer: it may use the team's connections, and neither see nor change them."""
+    session: str | None = None
+    """The session of the person who acts."""
 
     async def find(self, named: str, customer: str | None = None) -> StoredConnection:
         """A connection by its id, or by its name."""
@@ -244,7 +251,7 @@ class ConnectionOperations:
                 fields={"auth.authorize_url": "is no http(s) URL"},
             )
         begun = auth.authorization(redirect_uri)
-        self.signing_in.begin(stored, begun)
+        self.signing_in.begin(stored, self.session, begun)
         return begun
 
     async def authorized(self, state: str, code: str) -> StoredConnection:
@@ -252,7 +259,7 @@ class ConnectionOperations:
 
         `ConfigError` where no such sign-in was begun in the last ten minutes, or it was ended.
         """
-        begun = self.signing_in.end(state, self.customer)
+        begun = self.signing_in.end(state, self.customer, self.session)
         if begun is None:
             raise ConfigError(
                 "no sign-in with this state is under way: it was ended already, or is older than ten "

@@ -129,6 +129,12 @@ def name_of(kind: Kind) -> str:
     return f"{PRIVATE.sub('', kind.__module__)}:{kind.__qualname__}"
 
 
+def title_of(kind: Kind) -> str:
+    """Return what people call the app of a connection type."""
+    installed = next((each.title for each in components() if each.connection is kind), None)
+    return installed or (kind._component or kind.__name__).replace("_", " ").capitalize()
+
+
 def components() -> list[Component]:
     """The installed components that load."""
     found: list[Component] = []

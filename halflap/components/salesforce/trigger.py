@@ -30,6 +30,7 @@ from halflap.components.salesforce.models import TYPED, Writing
 from halflap.components.salesforce.outbound import (
     delete_outbound_message,
     ensure_outbound_message,
+    ids_by_name,
     usual_fields,
 )
 from halflap.components.salesforce.quoting import filled
@@ -286,3 +287,9 @@ def sent_as(value: Any) -> str:
 @outbound_message.unsubscribe
 async def _(sf: Salesforce, subscription: Subscription) -> None:
     await delete_outbound_message(sf, subscription.id)
+
+
+@outbound_message.exists
+async def _(sf: Salesforce, subscription: Subscription) -> bool:
+    ids = (await ids_by_name(sf)).values()
+    return any(each[:15] == subscription.id[:15] for each in ids)

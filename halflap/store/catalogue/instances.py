@@ -14,6 +14,7 @@ from halflap.model import (
     InstanceState,
     Micros,
     Repetition,
+    StoredConnection,
     VersionPin,
     new_id,
 )
@@ -28,6 +29,10 @@ SELECT id, customer, integration, name, version, revision, state, error, created
     deployment, in_service, failing_since, repeat_tries, repeat_of, repeat_at, former_version,
     former_revision, moved_by, catch_up_since
 FROM instances
+"""
+LINKS = """
+SELECT instances.id, revisions.connections FROM instances
+JOIN revisions ON revisions.instance = instances.id AND revisions.number = instances.revision
 """
 INSERT = """
 INSERT INTO instances (id, customer, integration, name, version, revision, state, created_at,
@@ -179,6 +184,48 @@ class Instances:
         """Return those of these ids that are there."""
         found = await self._writer.among(f"{SELECT} WHERE id IN", instances)
         return {each.id: each for each in map(read, found)}
+
+    async def states(self, customers: Iterable[str]) -> dict[str, dict[InstanceState, int]]:
+        """Return the number of instances of customers (by id), by their state."""
+        counts: dict[str, dict[InstanceState, int]] = {each: {} for each in customers}
+        rows = await self._writer.among(
+            "SELECT customer, state FROM instances WHERE customer IN", counts
+        )
+        for customer, state in rows:
+            counts[customer][state] = counts[customer].get(state, 0) + 1
+        return counts
+
+    async def users(self, connections: Sequence[StoredConnection]) -> dict[str, Sequence[Instance]]:
+        """Return the instances whose config names each of some connections (by its id), oldest first."""
+        found: dict[str, set[str]] = {each.id: set() for each in connections}
+        owners = {each.customer for each in connections if each.customer is not None}
+        links = await self._writer.among(f"{LINKS} WHERE instances.customer IN", owners)
+        for each in connections:
+            if each.customer is None:  # the team's: any customer's instance may name it
+                sql = f"{LINKS} WHERE revisions.connections LIKE ?"
+                links += await self._writer.rows(sql, (f'%:"{each.id}"%',))
+        for instance, named in links:
+            for each in codec.decode(named).values():
+                if each in found:
+                    found[each].add(instance)
+        users = await self.some(each for some in found.values() for each in some)
+        return {id: [users[one] for one in sorted(some)] for id, some in found.items()}
+
+    async def revisions(
+        self, instance: str, before: int | None, limit: int
+    ) -> Sequence[tuple[int, dict[str, Any], dict[str, str], Micros]]:
+        """Return the revisions of an instance's config, newest first: number, config, connections,
+        when it was made.
+        """
+        rows = await self._writer.rows(
+            "SELECT number, config, connections, made_at FROM revisions"
+            " WHERE instance = ? AND number < ? ORDER BY number DESC LIMIT ?",
+            (instance, 2**31 - 1 if before is None else before, limit),
+        )
+        return [
+            (number, codec.decode(config), codec.decode(links), at)
+            for number, config, links, at in rows
+        ]
 
     async def names(self, instances: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""

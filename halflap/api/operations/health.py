@@ -1,0 +1,101 @@
+"""The health of instances: how their executions went, and whether apps still have their webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from halflap.api.operations.connections import explained
+from halflap.engine.deployment import at_app
+from halflap.engine.library import Library
+from halflap.engine.resolver import Resolver
+from halflap.errors import HalflapError
+from halflap.model import Clock, Instance, Micros
+from halflap.sdk.integration import Integration
+from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.subscriptions import StoredSubscription
+from halflap.store.protocol import Filter, Journal
+
+DAY: Micros = 86_400_000_000
+MOST_FAILED = 1_001
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionHealth:
+    """The executions of an instance in numbers; `failed` is None where too many would be looked at."""
+
+    instance: str
+    failed: int | None
+    backlog: int
+    last_ok: Micros | None
+    last_failed: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSubscription:
+    """An app's answer about a subscription: `exists` is None where it could not be asked."""
+
+    flow: str
+    remote_id: str
+    exists: bool | None
+    because: str = ""
+
+
+@dataclass(slots=True)
+class Healths:
+    """Looks at instances."""
+
+    catalogue: Catalogue
+    journal: Journal
+    library: Library
+    resolver: Resolver
+    clock: Clock
+
+    async def of(self, instance: Instance) -> ExecutionHealth:
+        """Return how the executions of an instance went: four reads, each of few rows."""
+        failed = Filter(instance=instance.id, states=("failed",), limit=1)
+        recent = replace(failed, since=self.clock() - DAY)
+        return ExecutionHealth(
+            instance.id,
+            failed=await self.journal.count_listed(recent, MOST_FAILED, examine=MOST_FAILED),
+            backlog=await self.journal.live(instance.id),
+            last_ok=await self._last(replace(failed, states=("succeeded",))),
+            last_failed=await self._last(failed),
+        )
+
+    async def _last(self, which: Filter) -> Micros | None:
+        page = await self.journal.page(which)
+        return page.executions[0].ended_at if page.executions else None
+
+    async def check(self, instance: Instance) -> Sequence[CheckedSubscription]:
+        """Ask the apps for each subscription of an instance, as its config says now."""
+        subscriptions = await self.catalogue.subscriptions.list(instance.id)
+        if not subscriptions:
+            return []
+        definition = await self.library.integration(instance.version)
+        return [await self._checked(definition, instance, each) for each in subscriptions]
+
+    async def _checked(
+        self, definition: Integration[Any], instance: Instance, made: StoredSubscription
+    ) -> CheckedSubscription:
+        def unknown(because: str) -> CheckedSubscription:
+            return CheckedSubscription(made.flow, made.remote_id, None, because)
+
+        subscription, flow = at_app(made), definition.flows.get(made.flow)
+        if subscription is None:
+            return unknown("the app never answered as it was made")
+        if flow is None:
+            return unknown("the version that the instance has is without this flow")
+        if flow.trigger.trigger.checker is None:
+            return unknown(f"{flow.trigger.name} cannot ask its app")
+        try:
+            config = await self.resolver.config(definition, instance.id, instance.revision)
+            connection = getattr(config, definition.connection_for(flow) or "", None)
+            if connection is None:
+                return unknown("its config has no connection to ask with")
+            async with explained(connection):
+                found = await flow.trigger.resolved(config).exists(connection, subscription)
+        except HalflapError as error:
+            return unknown(error.message)
+        return CheckedSubscription(made.flow, made.remote_id, found)
