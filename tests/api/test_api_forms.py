@@ -1,4 +1,4 @@
-"""What the console asks for beside: a version's form, who uses a connection, how instances fare."""
+"""The form of a version, who uses a connection, and how instances fare, as the console shows them."""
 
 from __future__ import annotations
 

@@ -51,3 +51,23 @@ api.use(session)
 export async function answerOf<T>(call: Promise<{ data?: T }>): Promise<T> {
   return (await call).data as T
 }
+
+/** What was answered, with the mark of its state, by which a change says what it is based on. */
+export type Tagged<T> = { value: T; etag: string | null }
+
+export async function taggedOf<T>(
+  call: Promise<{ data?: T; response: Response }>,
+): Promise<Tagged<T>> {
+  const { data, response } = await call
+  return { value: data as T, etag: response.headers.get("etag") }
+}
+
+/** The header of a change that is refused (412) where somebody else made one since. */
+export function ifMatch(etag: string | null | undefined): { headers: Record<string, string> } {
+  return { headers: etag == null ? {} : { "If-Match": etag } }
+}
+
+/** A body that is JSON text already, with all its digits. */
+export function exactBody(text: string): { body: never; bodySerializer: () => string } {
+  return { body: text as never, bodySerializer: () => text }
+}
