@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Response
 from pydantic.fields import FieldInfo
@@ -113,8 +113,8 @@ def formats_of(integration: Integration[Any]) -> Iterator[tuple[str, str]]:
 
 def page_of(info: FieldInfo) -> str | None:
     """Return the page that a field names."""
-    extra = info.json_schema_extra
-    page = extra.get("x-page") if isinstance(extra, dict) else None
+    extra: Any = info.json_schema_extra
+    page = cast("dict[str, Any]", extra).get("x-page") if isinstance(extra, dict) else None
     return page if isinstance(page, str) else None
 
 
