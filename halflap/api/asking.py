@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -18,7 +17,7 @@ from halflap.api.operations import Operations
 from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
 from halflap.api.problem import PayloadsHidden, documented
 from halflap.api.rights import Right
-from halflap.errors import InvalidEvent
+from halflap.errors import ConfigError, InvalidEvent
 from halflap.model import Customer, Execution, Instance, StoredConnection
 from halflap.sdk import codec
 from halflap.sdk.decoding import decode_json
@@ -232,21 +231,47 @@ OneConnection = Annotated[StoredConnection, Depends(connection_of)]
 OneCustomer = Annotated[Customer, Depends(customer_of)]
 OneExecution = Annotated[Execution, Depends(execution_of)]
 ReadableExecution = Annotated[Execution, Depends(readable_execution)]
-LARGEST_PAGE = 1_000
-NEXT = "halflap-next"
-After = Annotated[
-    str | None, Query(description="The `Halflap-Next` of the page before: what comes after it.")
-]
+LARGEST_PAGE, USUAL_PAGE = 1_000, 50
+After = Annotated[str | None, Query(description="The `next` of the page before.")]
+Before = After
+"""The same, of a list whose newest is first."""
 PageSize = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many of them at most.")]
 
-
-def paged(response: Response, last: str | None) -> None:
-    """Say in a header by what the next page is asked for; None where this was the last."""
-    if last is not None:
-        response.headers[NEXT] = quote(last)
-
-
+Total = Annotated[bool, Query(description="Count them, too.")]
+Search = Annotated[
+    str | None,
+    Query(
+        description="What a name, or the customer's external id, contains; or an id.",
+        max_length=200,
+    ),
+]
 Wait = Annotated[
     float,
     Query(ge=0, le=600, description="Seconds to wait until it is settled."),
 ]
+
+
+class Identified(Protocol):
+    """An object that has an id."""
+
+    @property
+    def id(self) -> str:
+        """The id by which it is found."""
+        ...
+
+
+def last_id(found: Sequence[Identified], limit: int) -> str | None:
+    """Return by what the page after one is asked for: None where this was the last."""
+    return found[-1].id if len(found) == limit else None
+
+
+def chosen(text: str, states: Sequence[str]) -> tuple[str, ...]:
+    """Return the states that a text names by commas; one that there is not is a `ConfigError`."""
+    named = tuple(each.strip() for each in text.split(",") if each.strip())
+    unknown = [each for each in named if each not in states]
+    if unknown:
+        raise ConfigError(
+            f"there is no state {unknown[0]!r}; there are: {', '.join(states)}",
+            fields={"state": f"is none of {', '.join(states)}"},
+        )
+    return named

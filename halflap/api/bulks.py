@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query, Response
+from fastapi import Response
 
-from halflap.api.asking import Ops, exact, needs, router_of
-from halflap.api.execution_view import BulkDraft, BulkView, GroupView, PlanView, Where
+from halflap.api.asking import (
+    USUAL_PAGE,
+    Before,
+    Ops,
+    PageSize,
+    exact,
+    last_id,
+    needs,
+    router_of,
+)
+from halflap.api.execution_view import BulkDraft, BulkPage, BulkView, GroupView, PlanView, Where
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import BulkPlan
@@ -46,10 +55,11 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
 @router.get("")
 @needs("read")
 async def list_bulks(
-    operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> list[BulkView]:
+    operations: Ops, before: Before = None, limit: PageSize = USUAL_PAGE
+) -> BulkPage:
     """List the bulks, newest first."""
-    return [bulk_view(each) for each in await operations.catalogue.bulks.list(limit)]
+    found = await operations.catalogue.bulks.list(before, limit)
+    return BulkPage(items=[bulk_view(each) for each in found], next=last_id(found, limit))
 
 
 @router.get("/{bulk}")

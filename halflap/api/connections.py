@@ -9,16 +9,18 @@ from typing import Any
 from fastapi import Response
 
 from halflap.api.asking import (
-    LARGEST_PAGE,
+    USUAL_PAGE,
     After,
     OneConnection,
     Ops,
     PageSize,
+    Search,
+    Total,
     Whose,
     exact,
     for_customers,
+    last_id,
     needs,
-    paged,
     router_of,
 )
 from halflap.api.operations import Operations
@@ -32,10 +34,13 @@ from halflap.api.view import (
     ConnectionDetail,
     ConnectionDraft,
     ConnectionLimitsView,
+    ConnectionPage,
     ConnectionUse,
     ConnectionView,
 )
 from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection, Throttled
+from halflap.store.catalogue.connections import ConnectionFilter
+from halflap.store.catalogue.connections import Status as ConnectionStatus
 from halflap.store.protocol import Filter
 
 HOUR: Micros = 3_600_000_000
@@ -45,17 +50,34 @@ MOST_USES = 20
 router = router_of("/api/connections", "connections", 404, 409, 502)
 
 
-@router.get("", response_model=list[ConnectionView])
+@router.get("", response_model=ConnectionPage)
 @for_customers
 @needs("read")
 async def list_connections(
-    operations: Ops, customer: Whose = None, after: After = None, limit: PageSize = LARGEST_PAGE
+    operations: Ops,
+    customer: Whose = None,
+    component: str | None = None,
+    status: ConnectionStatus | None = None,
+    q: Search = None,
+    after: After = None,
+    limit: PageSize = USUAL_PAGE,
+    total: Total = False,
 ) -> Response:
-    """All connections, oldest first; with a customer, those that it may use: its own and the team's."""
-    found = await operations.connections.list(customer, after, limit)
-    response = exact(await connection_views(found, operations))
-    paged(response, found[-1].id if len(found) == limit else None)
-    return response
+    """Connections, oldest first; with a customer, those that it may use: its own and the team's."""
+    connections = operations.catalogue.connections
+    which = ConnectionFilter(
+        owners=await operations.connections.owners(customer),
+        component=component,
+        status=status,
+        q=q,
+    )
+    found = await connections.page(which, after=after, limit=limit)
+    page = ConnectionPage(
+        items=await connection_views(found, operations),
+        next=last_id(found, limit),
+        total=await connections.number(which) if total else None,
+    )
+    return exact(page)
 
 
 @router.post("", status_code=201, response_model=ConnectionView)

@@ -8,15 +8,16 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from halflap.api.asking import (
-    LARGEST_PAGE,
+    USUAL_PAGE,
     After,
     OneCustomer,
     Ops,
     PageSize,
+    Search,
+    Total,
     Wait,
     for_customers,
     needs,
-    paged,
     router_of,
 )
 from halflap.api.operations import Operations
@@ -24,6 +25,7 @@ from halflap.api.view import (
     CustomerChange,
     CustomerDetail,
     CustomerDraft,
+    CustomerPage,
     CustomerView,
     ErasureDraft,
     ErasureView,
@@ -32,6 +34,7 @@ from halflap.api.view import (
     pause_view,
 )
 from halflap.model import Customer, CustomerLimits, InstanceState, Paused, Retention
+from halflap.store.catalogue.customers import CustomerFilter
 
 MOST_COUNTED = 1_000_000
 
@@ -42,24 +45,26 @@ router = router_of("/api/customers", "customers", 404)
 @needs("read")
 async def list_customers(
     operations: Ops,
-    response: Response,
     external_id: Annotated[
         str | None, Query(description="Only the one that has this id in your own product.")
     ] = None,
+    q: Search = None,
+    private: bool | None = None,
     after: After = None,
-    limit: PageSize = LARGEST_PAGE,
-) -> list[CustomerView]:
-    """All customers, by name."""
+    limit: PageSize = USUAL_PAGE,
+    total: Total = False,
+) -> CustomerPage:
+    """Customers, by name."""
     paused = {each.what: each for each in await operations.engine.paused()}
     customers = operations.catalogue.customers
-    if external_id is None:
-        found = await customers.list(after, limit)
-        paged(response, found[-1].name if len(found) == limit else None)
-    else:
-        one = await customers.by_external_id(external_id)
-        found = [] if one is None else [one]
+    which = CustomerFilter(q=q, private=private, external_id=external_id)
+    found = await customers.list(which, after=after, limit=limit)
     states = await operations.catalogue.instances.states(each.id for each in found)
-    return [customer_view(each, states[each.id], paused.get(each.id)) for each in found]
+    return CustomerPage(
+        items=[customer_view(each, states[each.id], paused.get(each.id)) for each in found],
+        next=found[-1].name if len(found) == limit else None,
+        total=await customers.number(which) if total else None,
+    )
 
 
 @router.post("", status_code=201)

@@ -12,6 +12,7 @@ from halflap.api.view import (
     Input,
     Json,
     JsonObject,
+    ListPage,
     PauseView,
     PayloadView,
     Text,
@@ -369,6 +370,13 @@ class LogView(PayloadView):
     step: str
 
 
+class LogPage(View):
+    """Log lines as they were written; `next` is the `after` of the next page, null for the last."""
+
+    items: list[LogView]
+    next: int | None
+
+
 class Cancellation(Input):
     """Why it is cancelled."""
 
@@ -650,3 +658,7 @@ class BulkView(View):
     ended_at: Time | None
     started: dict[ExecutionState, int] = {}
     """Of a bulk of replays that has ended, where one is asked for: how many of these, by their states."""
+
+
+class BulkPage(ListPage[BulkView]):
+    """Bulks, newest first."""

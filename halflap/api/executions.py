@@ -17,11 +17,11 @@ from halflap.api.asking import (
     ReadableExecution,
     Whose,
     check_payload,
+    chosen,
     exact,
     for_customers,
     json_of,
     needs,
-    paged,
     router_of,
 )
 from halflap.api.execution_view import (
@@ -35,7 +35,7 @@ from halflap.api.execution_view import (
     ExecutionSummary,
     ExecutionView,
     LastEvent,
-    LogView,
+    LogPage,
     ReplayDraft,
     Replayed,
     StepPage,
@@ -60,7 +60,7 @@ from halflap.api.recorded import (
     waiting_since,
 )
 from halflap.api.view import Json, View, pause_view
-from halflap.errors import ConfigError, NotFound
+from halflap.errors import NotFound
 from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
@@ -351,7 +351,7 @@ async def get_inputs(
     return await streamed(await operations.executions.content(found, "inputs", step), range)
 
 
-@router.get("/executions/{execution}/logs", response_model=list[LogView])
+@router.get("/executions/{execution}/logs", response_model=LogPage)
 @for_customers
 @needs("read", audited="look")
 async def get_logs(
@@ -365,9 +365,7 @@ async def get_logs(
     views = [log_view(id, line) for id, line in lines]
     if found.flow.customer in await operations.hidden_payloads():
         views = [each.without_payload() for each in views]
-    answer = exact(views)
-    paged(answer, str(lines[-1][0]) if len(lines) == limit else None)
-    return answer
+    return exact(LogPage(items=views, next=lines[-1][0] if len(lines) == limit else None))
 
 
 @router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
@@ -482,12 +480,5 @@ async def whose(
 
 
 def states(text: str) -> tuple[ExecutionState, ...]:
-    """States by commas; one that there is not is a `ConfigError`."""
-    named = tuple(each.strip() for each in text.split(",") if each.strip())
-    unknown = [each for each in named if each not in STATES]
-    if unknown:
-        raise ConfigError(
-            f"there is no state {unknown[0]!r}; there are: {', '.join(STATES)}",
-            fields={"state": f"is none of {', '.join(STATES)}"},
-        )
-    return cast(tuple[Literal[ExecutionState], ...], named)
+    """Return the states that a text names by commas."""
+    return cast(tuple[ExecutionState, ...], chosen(text, STATES))

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import Query, Response
 
 from halflap.api import payload
 from halflap.api.asking import (
-    LARGEST_PAGE,
+    USUAL_PAGE,
     After,
     OneInstance,
     Ops,
     PageSize,
+    Search,
+    Total,
     Wait,
     Whose,
     check_payload,
+    chosen,
     exact,
     for_customers,
+    last_id,
     needs,
-    paged,
     router_of,
 )
+from halflap.api.executions import version_of
 from halflap.api.operations import Operations
 from halflap.api.recorded import moment
 from halflap.api.view import (
@@ -30,6 +34,7 @@ from halflap.api.view import (
     ConfigDraft,
     InstanceDraft,
     InstanceHealth,
+    InstancePage,
     InstanceSummary,
     InstanceView,
     PairPage,
@@ -48,8 +53,8 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import ConfigError
-from halflap.model import BETWEEN, LIVE, Instance, Retention
-from halflap.store.catalogue.instances import missing
+from halflap.model import BETWEEN, LIVE, Instance, InstanceState, Retention
+from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
 
 MOST_HEALTHS = 200
@@ -62,18 +67,33 @@ router = router_of("/api", "instances", 404, 409)
 @needs("read")
 async def list_instances(
     operations: Ops,
-    response: Response,
     customer: Whose = None,
     integration: str | None = None,
+    version: Annotated[
+        str | None,
+        Query(description="A version's hash; of an `integration`, its number or target."),
+    ] = None,
+    state: Annotated[str, Query(description="One state, or several by commas.")] = "",
+    q: Search = None,
     after: After = None,
-    limit: PageSize = LARGEST_PAGE,
-) -> list[InstanceSummary]:
-    """Instances of a customer, of an integration, of both or all; oldest first."""
+    limit: PageSize = USUAL_PAGE,
+    total: Total = False,
+) -> InstancePage:
+    """Instances, oldest first."""
     catalogue = operations.catalogue
-    owner = (await catalogue.customers.get(customer)).id if customer is not None else None
-    found = await catalogue.instances.list(owner, integration, after=after, limit=limit)
-    paged(response, found[-1].id if len(found) == limit else None)
-    return await summaries(operations, found)
+    which = InstanceFilter(
+        customer=None if customer is None else (await catalogue.customers.get(customer)).id,
+        integration=integration,
+        version=await version_of(operations, integration, version),
+        states=chosen(state, get_args(InstanceState)),
+        q=q,
+    )
+    found = await catalogue.instances.list(which, after=after, limit=limit)
+    return InstancePage(
+        items=await summaries(operations, found),
+        next=last_id(found, limit),
+        total=await catalogue.instances.number(which) if total else None,
+    )
 
 
 @router.get("/instances/health")

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import create_model
 
-from halflap.api.asking import Ops, body_of, exact, for_customers, needs, router_of
+from halflap.api.asking import (
+    LARGEST_NUMBER,
+    USUAL_PAGE,
+    After,
+    Ops,
+    PageSize,
+    body_of,
+    exact,
+    for_customers,
+    needs,
+    router_of,
+)
 from halflap.api.bulks import bulk_view
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
@@ -18,8 +29,10 @@ from halflap.api.operations.upgrades import Stages
 from halflap.api.problem import documented
 from halflap.api.view import (
     FlowView,
+    IntegrationPage,
     IntegrationView,
     Offer,
+    OfferPage,
     OfferView,
     Published,
     SharedEndpointChange,
@@ -28,9 +41,11 @@ from halflap.api.view import (
     SharedSecrets,
     UpgradeMany,
     UpgradePlan,
+    VersionPage,
     VersionSummary,
     VersionView,
 )
+from halflap.errors import NotFound
 from halflap.lowcode.outline import Outline
 from halflap.model import Version
 from halflap.sdk.integration import Flow, Integration
@@ -49,28 +64,56 @@ bundle_body = {
 
 @router.get("/integrations")
 @needs("read")
-async def list_integrations(operations: Ops) -> list[IntegrationView]:
-    """Every integration, its versions (newest first) and its targets."""
-    versions = await operations.catalogue.versions.by_integration()
+async def list_integrations(
+    operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
+) -> IntegrationPage:
+    """Integrations by name, with their versions (newest first) and their targets."""
+    found = await operations.versions.integrations(after, limit)
     targets = await operations.catalogue.versions.all_targets()
-    return [
+    items = [
         IntegrationView(
             name=name,
             title=title,
-            versions=[VersionSummary.of(each) for each in versions[name]],
+            versions=[VersionSummary.of(each) for each in versions],
             targets=targets.get(name, {}),
         )
-        for name, title in await operations.versions.integrations()
-        if name in versions
+        for name, title, versions in found
     ]
+    return IntegrationPage(items=items, next=items[-1].name if len(items) == limit else None)
+
+
+@router.get("/integrations/{integration}/versions")
+@needs("read")
+async def list_versions(
+    integration: str,
+    operations: Ops,
+    before: Annotated[
+        int | None, Query(ge=1, le=LARGEST_NUMBER, description="The `next` of the page before.")
+    ] = None,
+    limit: PageSize = USUAL_PAGE,
+) -> VersionPage:
+    """The versions of an integration, newest first."""
+    found = await operations.catalogue.versions.list(integration, before=before, limit=limit)
+    if not found and before is None:
+        raise NotFound(f"there is no integration {integration!r}; see: halflap integrations list")
+    return VersionPage(
+        items=[VersionSummary.of(each) for each in found],
+        next=found[-1].number if len(found) == limit else None,
+    )
 
 
 @router.get("/offers")
 @for_customers
 @needs("read")
-async def list_offers(operations: Ops) -> list[OfferView]:
+async def list_offers(
+    operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
+) -> OfferPage:
     """The integrations that customers may activate by themselves, each at its offered version."""
-    return [await offer_view(operations, each) for each in await operations.offers.list()]
+    found = await operations.offers.list(after, limit)
+    return OfferPage(
+        items=[await offer_view(operations, each) for each in found],
+        next=found[-1].integration if len(found) == limit else None,
+    )
 
 
 @router.put("/integrations/{integration}/offer", responses=documented(404, 409))

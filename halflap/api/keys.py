@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from halflap.api.asking import Ops, needs, router_of
+from halflap.api.asking import USUAL_PAGE, After, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import Operations
 from halflap.api.operations.people import check_grant
-from halflap.api.people_view import KeyDraft, KeyMade, KeyRotation, KeyView
+from halflap.api.people_view import KeyDraft, KeyMade, KeyPage, KeyRotation, KeyView
 from halflap.model import AccessKey
 
 MICROS = 1_000_000
@@ -17,9 +17,10 @@ router = router_of("/api/keys", "team", 404)
 
 @router.get("")
 @needs("admin")
-async def list_keys(operations: Ops) -> list[KeyView]:
+async def list_keys(operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE) -> KeyPage:
     """The keys that are good now, oldest first."""
-    return [key_view(each, operations) for each in await operations.catalogue.keys.list()]
+    found = await operations.catalogue.keys.list(after, limit)
+    return KeyPage(items=[key_view(each, operations) for each in found], next=last_id(found, limit))
 
 
 @router.post("", status_code=201)

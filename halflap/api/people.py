@@ -6,7 +6,16 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 
-from halflap.api.asking import Ops, exact, for_customers, needs, router_of
+from halflap.api.asking import (
+    USUAL_PAGE,
+    After,
+    Ops,
+    PageSize,
+    exact,
+    for_customers,
+    needs,
+    router_of,
+)
 from halflap.api.auditing import OBJECTS
 from halflap.api.door import cookie_in, cookie_of, foreign
 from halflap.api.operations.people import INVITED, LINKED, check_grant, check_reach, normalized
@@ -22,6 +31,7 @@ from halflap.api.people_view import (
     UserAdded,
     UserChange,
     UserDraft,
+    UserPage,
     UserView,
 )
 from halflap.api.problem import documented
@@ -139,9 +149,15 @@ async def set_password(draft: PasswordDraft, request: Request, operations: Ops) 
 
 @router.get("/users")
 @needs("admin")
-async def list_users(operations: Ops) -> list[UserView]:
+async def list_users(
+    operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
+) -> UserPage:
     """The members of the team, by email."""
-    return [UserView.of(each) for each in await operations.catalogue.users.list()]
+    found = await operations.catalogue.users.list(after, limit)
+    return UserPage(
+        items=[UserView.of(each) for each in found],
+        next=found[-1].email if len(found) == limit else None,
+    )
 
 
 @router.post("/users", status_code=201)

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from halflap.api.principal import PrincipalKind
 from halflap.api.rights import Right
-from halflap.api.view import CustomerValue, Input, JsonObject, Text, Time, View
+from halflap.api.view import CustomerValue, Input, JsonObject, ListPage, Text, Time, View
 from halflap.model import TeamRole
 
 Email = Annotated[
@@ -30,6 +30,10 @@ class UserView(View):
     has_password: bool
     made_at: Time
     signed_in_at: Time | None
+
+
+class UserPage(ListPage[UserView]):
+    """Members of the team, by email."""
 
 
 class UserDraft(Input):
@@ -156,6 +160,10 @@ class KeyView(View):
     """Until when the secret before is good, where it was rotated lately."""
     used_at: Time | None
     """The last use, to a minute."""
+
+
+class KeyPage(ListPage[KeyView]):
+    """Keys of programs, oldest first."""
 
 
 class KeyMade(KeyView):

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from halflap.api.asking import Ops, needs, router_of
+from halflap.api.asking import USUAL_PAGE, After, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import finding
 from halflap.api.operations.people import check_grant
 from halflap.api.rights import ACCESSES
-from halflap.api.view import Minted, TokenDraft, TokenView
+from halflap.api.view import Minted, TokenDraft, TokenPage, TokenView
 
 MICROS = 1_000_000
 
@@ -24,11 +24,14 @@ async def list_tokens(
     customer: Annotated[
         str | None, Query(description="Only this customer's, by id or name.")
     ] = None,
-) -> list[TokenView]:
+    after: After = None,
+    limit: PageSize = USUAL_PAGE,
+) -> TokenPage:
     """The tokens that are good now, oldest first."""
     catalogue = operations.catalogue
     owner = None if customer is None else (await catalogue.customers.get(customer)).id
-    return [TokenView.of(each) for each in await operations.tokens.list(owner)]
+    found = await operations.tokens.list(owner, after, limit)
+    return TokenPage(items=[TokenView.of(each) for each in found], next=last_id(found, limit))
 
 
 @router.post("", status_code=201)

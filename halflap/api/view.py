@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -115,6 +115,23 @@ class PayloadView(View):
 
     payload_hidden: bool = False
     """True if they are left out, as you may not see payloads of this customer."""
+
+
+Item = TypeVar("Item")
+
+
+class ListPage(View, Generic[Item]):
+    """A page of a list; `next` asks for the page after it, and is null where this is the last."""
+
+    items: list[Item]
+    next: str | None
+
+
+class CountedPage(ListPage[Item]):
+    """A page of a list that is counted where that was asked for (`total`)."""
+
+    total: int | None = None
+    """The number of all of them, where it was asked for; 10,001 stands for more than 10,000."""
 
 
 class Upstream(View):
@@ -279,6 +296,10 @@ class CustomerView(View):
     """The number of its instances, by their state."""
 
 
+class CustomerPage(CountedPage[CustomerView]):
+    """Customers, by name."""
+
+
 class LimitsView(Input):
     """Limits of a customer's executions: null is the server's default, 0 no limit."""
 
@@ -373,6 +394,17 @@ class IntegrationView(View):
     title: str
     versions: list[VersionSummary]
     targets: dict[str, str]
+
+
+class IntegrationPage(ListPage[IntegrationView]):
+    """Integrations, by name."""
+
+
+class VersionPage(View):
+    """Versions of an integration, newest first; `next` is the `before` of the next page."""
+
+    items: list[VersionSummary]
+    next: int | None
 
 
 class SharedEndpointView(View):
@@ -501,6 +533,10 @@ class OfferView(FormsView):
     version: VersionName
 
 
+class OfferPage(ListPage[OfferView]):
+    """Integrations as they are offered, by name."""
+
+
 class UpgradeMany(Input):
     """An upgrade of many instances: to which version, and in which stages."""
 
@@ -598,6 +634,10 @@ class ConnectionView(PayloadView):
     """The first 20 instances whose config names it."""
     uses: int
     """The number of instances whose config names it."""
+
+
+class ConnectionPage(CountedPage[ConnectionView]):
+    """Connections, oldest first."""
 
 
 class ConnectionLimitsView(Input):
@@ -702,6 +742,10 @@ class TokenView(View):
     label: str
     made_at: Time
     expires_at: Time
+
+
+class TokenPage(ListPage[TokenView]):
+    """Tokens of customers, oldest first."""
 
 
 class Minted(TokenView):
@@ -872,6 +916,10 @@ class SubscriptionCheck(View):
     """Null where the app could not be asked, or its component cannot ask."""
     because: str
     """Why it is not known."""
+
+
+class InstancePage(CountedPage[InstanceSummary]):
+    """Instances in short, oldest first."""
 
 
 class SubscriptionView(View):

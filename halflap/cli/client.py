@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
@@ -38,8 +38,8 @@ ANSWERS_WITHIN = 10.0
 """The time a server may take to say that it is there; it loads its API for the first who asks."""
 LOCKED_FOR = 5.0
 """Seconds that a store may be locked by another command, before that is an error."""
-NEXT = "halflap-next"
-"""The header that says by what the next page is asked for."""
+LARGEST_PAGE = 1_000
+"""The most that one page of a list may have."""
 SILENCE = 60.0
 """Seconds that a server may be silent, beyond the time that it was told to wait."""
 
@@ -51,14 +51,12 @@ class ApiAnswer:
     status: int
     kind: str
     body: bytes
-    next: str | None = None
-    """By what the page after this one is asked for; None where there is none."""
 
 
 class Client:
     """The API of one server, wherever it is.
 
-    `async with Client.connect(settings) as api: await api.get("/api/customers")`. Parts of a path
+    `async with Client.connect(settings) as api: await api.list("/api/customers")`. Parts of a path
     are quoted by `path("instances", name)`. What the API refuses is raised as the error that it was.
     """
 
@@ -109,6 +107,15 @@ class Client:
         """GET, as JSON with exact numbers."""
         return await self.request("GET", path, query=query)
 
+    async def list(self, path: str, *, after: Any = None, **query: Any) -> list[Any]:
+        """GET a list whole, page by page; or what of it comes after a place."""
+        found: list[Any] = []
+        while True:
+            page = await self.get(path, **query, limit=LARGEST_PAGE, after=after)
+            found += page["items"]
+            if (after := page["next"]) is None:
+                return found
+
     async def post(self, path: str, json: Any = ..., *, data: bytes = b"", **query: Any) -> Any:
         """POST JSON, or bytes."""
         return await self.request("POST", path, json, data=data, query=query)
@@ -130,17 +137,9 @@ class Client:
         data: bytes = b"",
         query: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Send a request; what is None in the query is left out. Raises the API's error.
-
-        A list that comes in pages is returned whole.
-        """
+        """Send a request; what is None in the query is left out. Raises the API's error."""
         answer = await self._call(method, path, json, data, query or {})
-        found = codec.decode(answer.body) if answer.body else None
-        while answer.next is not None:
-            query = {**(query or {}), "after": unquote(answer.next)}
-            answer = await self._call(method, path, json, data, query)
-            found += codec.decode(answer.body)
-        return found
+        return codec.decode(answer.body) if answer.body else None
 
     async def bytes(self, path: str, **query: Any) -> bytes:
         """GET, as the bytes that came."""
@@ -232,12 +231,7 @@ class HttpLine:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                return ApiAnswer(
-                    response.status,
-                    response.content_type,
-                    await response.read(),
-                    response.headers.get(NEXT),
-                )
+                return ApiAnswer(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
 

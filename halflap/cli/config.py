@@ -37,7 +37,7 @@ async def version_of(
 ) -> VersionView:
     """A version in full: the one that is named, or that a target has, else the newest."""
     if number is None and target is None:
-        listed = read(list[IntegrationView], await api.get("/api/integrations"))
+        listed = read(list[IntegrationView], await api.list("/api/integrations"))
         known = {each.name: each for each in listed}
         if integration not in known:
             raise NotFound(
@@ -197,7 +197,7 @@ async def choose(
     named: str | None = None,
 ) -> str:
     """The customer's connection for a field: the named, the only one that fits, or it is asked."""
-    found = read(list[ConnectionView], await api.get("/api/connections", customer=customer))
+    found = read(list[ConnectionView], await api.list("/api/connections", customer=customer))
     fitting = [each for each in found if each.component == kind]
     if named is not None and fitting:
         return named

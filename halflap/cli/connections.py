@@ -71,8 +71,8 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
 
     Example: halflap connections list --customer Initech
     """
-    found = read(list[ConnectionView], await api.get("/api/connections", customer=customer))
-    listed: Any = [] if output.json else await api.get("/api/customers")
+    found = read(list[ConnectionView], await api.list("/api/connections", customer=customer))
+    listed: Any = [] if output.json else await api.list("/api/customers")
     names = {each.id: each.name for each in read(list[CustomerView], listed)}
     output.listing(
         found,
@@ -251,7 +251,7 @@ async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str,
         if each.name == named and each.connection is not None:
             return {"component": named}, each.connection
     integration, _, field = named.partition(".")
-    listed = read(list[IntegrationView], await api.get("/api/integrations"))
+    listed = read(list[IntegrationView], await api.list("/api/integrations"))
     known = [each.name for each in installed if each.connection is not None]
     for each in listed:
         newest = each.versions[0].hash

@@ -48,7 +48,7 @@ async def list_customers(api: Client, output: Output) -> None:
     Example: halflap customers list --json
     """
     output.listing(
-        read(list[CustomerView], await api.get("/api/customers")),
+        read(list[CustomerView], await api.list("/api/customers")),
         ("name", "id", "external id", "added?", "paused"),
         lambda each: (
             each.name,

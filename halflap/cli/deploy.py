@@ -144,7 +144,7 @@ async def prepare(
     bundle = await asyncio.to_thread(pack, project.root, entry.entry)
     with tempfile.TemporaryDirectory(prefix="halflap-deploy-") as cache:
         after = await asyncio.to_thread(outline, bundle, Path(cache))
-    listed = read(list[IntegrationView], await api.get("/api/integrations"))
+    listed = read(list[IntegrationView], await api.list("/api/integrations"))
     found = next((each for each in listed if each.name == entry.name), None)
     now = found.targets.get(target) if found is not None else None
     before = None
@@ -225,7 +225,10 @@ async def follow_up(
         output.progress(f"{many} version; to move to version {number}:")
         again = f"halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances"
         output.progress(f"  {output.command(again)}")
-    elif not output.json and not await api.get("/api/instances", integration=name, limit=1):
+    elif (
+        not output.json
+        and not (await api.get("/api/instances", integration=name, limit=1))["items"]
+    ):
         at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
         output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
 

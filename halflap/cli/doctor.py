@@ -350,7 +350,7 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
         async with Client.connect(settings) as api:
             wrong: list[str] = []
             count = 0
-            for each in read(list[IntegrationView], await api.get("/api/integrations")):
+            for each in read(list[IntegrationView], await api.list("/api/integrations")):
                 for hash in dict.fromkeys([each.versions[0].hash, *each.targets.values()]):
                     count += 1
                     at = path("integrations", each.name, "versions", hash)

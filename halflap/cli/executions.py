@@ -298,7 +298,7 @@ async def show_execution(
     found = await whole(api, execution)
     if output.emitted(found):
         return
-    logs = read(list[LogView], await api.get(path("executions", found.id, "logs")))
+    logs = read(list[LogView], await api.list(path("executions", found.id, "logs")))
     execution_lines(output, found, logs, await doubts_below(api, found), full=full)
 
 
@@ -330,7 +330,7 @@ async def show_logs(api: Client, output: Output, found: ExecutionView, follow: b
     """
     after = 0
     while True:
-        lines = await api.get(path("executions", found.id, "logs"), after=after)
+        lines = await api.list(path("executions", found.id, "logs"), after=after)
         for each in read(list[LogView], lines):
             after = each.id
             if not output.emitted(each):
@@ -356,7 +356,7 @@ async def tail_executions(
     """
     customer, instance = apart(customer, instance)
     changes = api.stream("/api/stream", topics="executions", customer=customer, instance=instance)
-    listed = read(list[InstanceSummary], await api.get("/api/instances"))
+    listed = read(list[InstanceSummary], await api.list("/api/instances"))
     names = {each.id: full_name(each) for each in listed}
     async for heard in changes:
         change = None if heard is None else read(ChangeView, heard)

@@ -64,7 +64,7 @@ async def list_instances(
 
     Example: halflap instances list --customer Initech
     """
-    listed = await api.get("/api/instances", customer=customer, integration=integration)
+    listed = await api.list("/api/instances", customer=customer, integration=integration)
     found = read(list[InstanceSummary], listed)
     output.listing(
         found,

@@ -29,7 +29,7 @@ async def list_integrations(api: Client, output: Output) -> None:
     Example: halflap integrations list --json
     """
     output.listing(
-        read(list[IntegrationView], await api.get("/api/integrations")),
+        read(list[IntegrationView], await api.list("/api/integrations")),
         ("name", "title", "version", "targets", "published?"),
         lambda each: (
             each.name,

@@ -54,7 +54,7 @@ async def list_keys(api: Client, output: Output) -> None:
     Example: halflap keys list
     """
     output.listing(
-        read(list[KeyView], await api.get("/api/keys")),
+        read(list[KeyView], await api.list("/api/keys")),
         ("id", "name", "rights", "used", "expires"),
         lambda each: (
             each.id,

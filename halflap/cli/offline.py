@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from halflap.cli.client import NEXT, ApiAnswer
+from halflap.cli.client import ApiAnswer
 from halflap.cli.dev import LOOPBACK
 from halflap.cli.workbench import ADDRESSES
 from halflap.errors import HalflapError, NotFound
@@ -95,7 +95,6 @@ class Offline:
             sent[0]["status"],
             headers.get(b"content-type", b"").decode().partition(";")[0],
             whole,
-            headers[NEXT.encode()].decode() if NEXT.encode() in headers else None,
         )
 
     async def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:

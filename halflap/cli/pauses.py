@@ -40,7 +40,7 @@ async def go_on(
         return
     output.line("resumed ", (name_of(found, flow), "bold"))
     customer = found.customer if isinstance(found, InstanceView) else found.id
-    listed: Any = await api.get("/api/instances", customer=customer) if paused else []
+    listed: Any = await api.list("/api/instances", customer=customer) if paused else []
     for each in read(list[InstanceSummary], listed):
         if customer == found.id or each.id == found.id:
             whose = f"{full_name(each)}: " if customer == found.id else ""

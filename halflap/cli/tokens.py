@@ -72,7 +72,7 @@ async def list_tokens(api: Client, output: Output, customer: str | None) -> None
     """
     query = {} if customer is None else {"customer": customer}
     output.listing(
-        read(list[TokenView], await api.get("/api/tokens", **query)),
+        read(list[TokenView], await api.list("/api/tokens", **query)),
         ("id", "customer", "access", "label", "minted?", "expires"),
         lambda each: (
             each.id,

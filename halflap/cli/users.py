@@ -61,7 +61,7 @@ async def list_users(api: Client, output: Output) -> None:
     Example: halflap users list
     """
     output.listing(
-        read(list[UserView], await api.get("/api/users")),
+        read(list[UserView], await api.list("/api/users")),
         ("email", "role", "name", "id", "signed in"),
         lambda each: (
             each.email,

@@ -27,6 +27,7 @@ from halflap.sdk.secret import put_together, take_apart
 from halflap.sdk.signature import Signature, Unsigned
 from halflap.server.host import Host
 from halflap.server.settings import PREFIX, Settings
+from halflap.store.catalogue.instances import InstanceFilter
 
 ADDRESSES = "dev.json"
 """The file beside the store of a dev server that has the addresses of its instances."""
@@ -69,7 +70,7 @@ class Workbench:
     async def _tell_of_others(self) -> None:
         """Name the dev instances that the project no longer has: they are active all the same."""
         own = {each.name for each in self._project.integrations}
-        for each in await self._host.store.catalogue.instances.list(self._customer):
+        for each in await self._host.store.catalogue.instances.list(InstanceFilter(self._customer)):
             if each.integration not in own and each.state == "active":
                 self._screen.note(
                     f"{each.name} is still active and not among what runs here; to take it down: "

@@ -607,6 +607,10 @@ UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 ALTER TABLE versions ADD COLUMN components BLOB;
 ALTER TABLE customers ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX instances_by_version ON instances (version, id);
+CREATE INDEX instances_by_state ON instances (state, id);
+CREATE INDEX connections_by_component ON connections (component, id);
+CREATE INDEX connections_by_status ON connections (status, id);
 CREATE INDEX customers_private ON customers (id) WHERE private = 1;
 
 CREATE TABLE users (

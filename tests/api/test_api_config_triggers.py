@@ -162,7 +162,7 @@ async def test_a_value_that_a_trigger_refuses_is_refused_as_the_config_is_saved(
         assert (refused.status, refused.kind) == (422, "ConfigError")
         assert [*refused.json["fields"]] == [field]
         assert words in refused.json["fields"][field]
-    assert (await world.api("GET", "/api/instances")).json == []
+    assert (await world.api("GET", "/api/instances")).json["items"] == []
     made = await world.api("POST", "/api/instances", draft(customer, zone="Europe/Berlin"))
     assert made.status == 201
     refused = await world.configure(made.json["id"], draft(customer, zone="berlin"))

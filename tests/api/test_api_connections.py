@@ -48,7 +48,7 @@ async def test_what_the_app_refuses_is_not_saved_and_is_told_without_the_secret(
     assert (refused.status, refused.kind) == (502, "Unauthorized")
     assert refused.json["upstream"] == {"status": 401, "body": "the key ••• is not known here"}
     assert b"a-bad-key" not in refused.body
-    assert (await ready.api("GET", "/api/connections")).json == []
+    assert (await ready.api("GET", "/api/connections")).json["items"] == []
 
 
 async def test_every_wrong_field_of_a_connection_is_named_without_its_value(ready: Any) -> None:
@@ -135,8 +135,8 @@ async def test_a_customer_may_use_its_own_connections_and_the_teams(ready: Any) 
 
     listed = await ready.api("GET", "/api/connections", customer="Initech")
 
-    assert [each["name"] for each in listed.json] == ["ours", "shared"]
-    assert len((await ready.api("GET", "/api/connections")).json) == 3
+    assert [each["name"] for each in listed.json["items"]] == ["ours", "shared"]
+    assert len((await ready.api("GET", "/api/connections")).json["items"]) == 3
     assert (await ready.api("GET", "/api/connections/theirs", customer="Initech")).status == 404
 
 
@@ -474,7 +474,7 @@ async def test_a_working_connection_shows_the_calls_that_failed(world: Any, comp
     for id in ("1", "2"):
         execution = await world.send(instance, {"id": id, "amount": 5})
         assert (await world.ended(execution))["state"] == "failed"
-    (found,) = (await world.api("GET", "/api/connections")).json
+    (found,) = (await world.api("GET", "/api/connections")).json["items"]
 
     shown = (await world.api("GET", f"/api/connections/{found['id']}")).json
 

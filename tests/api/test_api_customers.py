@@ -11,10 +11,10 @@ async def test_a_customer_is_added_found_by_id_or_name_and_removed(world: Any) -
     for named in (added.json["id"], "Initech"):
         found = (await world.api("GET", f"/api/customers/{named}")).json
         assert {**found, **added.json} == found
-    assert (await world.api("GET", "/api/customers")).json == [added.json]
+    assert (await world.api("GET", "/api/customers")).json["items"] == [added.json]
     removed = await world.api("DELETE", "/api/customers/Initech")
     assert (removed.status, removed.body) == (204, b"")
-    assert (await world.api("GET", "/api/customers")).json == []
+    assert (await world.api("GET", "/api/customers")).json["items"] == []
 
 
 async def test_a_name_or_an_external_id_that_is_taken_is_named(world: Any) -> None:

@@ -202,7 +202,7 @@ async def test_an_instance_that_is_being_disabled_says_why_and_may_be_abandoned(
     assert (begun.json["state"], begun.json["deployment"] is not None) == ("disabling", True)
     waits_for = "1 of its executions to end; what takes too long is cancelled"
     assert (await world.api("GET", path)).json["waits_for"] == waits_for
-    [listed] = (await world.api("GET", "/api/instances")).json
+    [listed] = (await world.api("GET", "/api/instances")).json["items"]
     assert listed["waits_for"] == waits_for
 
     left = await world.api("POST", f"{path}/disable", abandon="true")

@@ -41,7 +41,7 @@ async def links(world: Any, id: str, line: int = 0) -> dict[str, str]:
     """The links that the flow logged, as paths."""
     async with asyncio.timeout(10):
         while True:
-            logged = (await world.api("GET", f"/api/executions/{id}/logs")).json
+            logged = (await world.api("GET", f"/api/executions/{id}/logs")).json["items"]
             if len(logged) > line:
                 return {name: urlsplit(url).path for name, url in logged[line]["fields"].items()}
             await asyncio.sleep(0.01)

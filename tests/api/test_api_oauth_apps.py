@@ -112,7 +112,7 @@ async def test_the_teams_secret_goes_to_the_origins_that_the_team_named(sold: An
 
 async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) -> None:
     async def fields() -> dict[str, set[str]]:
-        offers = (await sold.api("GET", "/api/offers", token=sold.token)).json
+        offers = (await sold.api("GET", "/api/offers", token=sold.token)).json["items"]
         ways = offers[0]["forms"]["cloud"]["$defs"]
         return {way["properties"]["kind"]["const"]: set(way["properties"]) for way in ways.values()}
 

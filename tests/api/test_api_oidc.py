@@ -295,7 +295,7 @@ async def test_a_role_claim_makes_and_changes_users(tmp_path: Path, liar: Liar) 
             assert answer.status == (401 if role is None else 200), answer.body
             if role is not None:
                 assert (await pages.browser("GET", "/api/me")).json["role"] == role
-        [user] = (await world.api("GET", "/api/users")).json
+        [user] = (await world.api("GET", "/api/users")).json["items"]
         assert user["email"] == "ada@example.com"
         await world.api("PATCH", f"/api/users/{user['id']}", {"disabled": True})
         pages = await signing_in(world, liar)

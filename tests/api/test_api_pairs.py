@@ -207,7 +207,9 @@ async def test_what_is_removed_leaves_nothing_in_the_state(world: Any, people: A
     refused = await world.api("DELETE", f"/api/customers/{other['customer']}")
     assert refused.status == 422
     for each in ("crm", "till"):
-        found = (await world.api("GET", "/api/connections", customer=people["customer"])).json
+        found = (await world.api("GET", "/api/connections", customer=people["customer"])).json[
+            "items"
+        ]
         [id] = [one["id"] for one in found if one["name"] == each]
         assert (await world.api("DELETE", f"/api/connections/{id}")).status == 204
     removed = await world.api("DELETE", f"/api/customers/{people['customer']}")

@@ -47,7 +47,7 @@ async def parked(world: World, instance: dict[str, Any]) -> str:
 
 
 async def shown(world: World) -> dict[str, Any]:
-    (found,) = (await world.api("GET", "/api/connections")).json
+    (found,) = (await world.api("GET", "/api/connections")).json["items"]
     return (await world.api("GET", f"/api/connections/{found['id']}")).json
 
 
@@ -99,7 +99,7 @@ async def test_a_test_that_passes_mends_it_too(world: Any):
 async def test_a_test_that_passes_ends_the_wait_for_an_app_that_was_away(world: Any):
     await world.publish()
     instance = await world.instance()
-    (connection,) = (await world.api("GET", "/api/connections")).json
+    (connection,) = (await world.api("GET", "/api/connections")).json["items"]
     assert (connection["away"], connection["away_since"]) == (False, None)
     journal, now = world.host.store.journal, world.host.store.clock()
     since = now - 60_000_000
@@ -107,7 +107,7 @@ async def test_a_test_that_passes_ends_the_wait_for_an_app_that_was_away(world: 
     await journal.rest(connection["id"], rest)
     await world.host.throttles.look()
     execution = await parked(world, instance)
-    (away,) = (await world.api("GET", "/api/connections")).json
+    (away,) = (await world.api("GET", "/api/connections")).json["items"]
     assert (away["away"], away["rests_because"]) == (True, "it answered 503")
     assert (away["away_since"], away["rests_until"]) == (rfc3339(since), rfc3339(rest.until))
     async with mending(world):

@@ -36,7 +36,7 @@ async def test_what_is_paused_accepts_events_and_says_by_whom_and_why(
     assert (again.status, again.json) == (200, [pause])
     assert (shown["state"], shown["paused"]) == ("queued", [pause])
     customer = await world.api("GET", "/api/customers/Initech")
-    listed = (await world.api("GET", "/api/instances")).json
+    listed = (await world.api("GET", "/api/instances")).json["items"]
     assert customer.json["paused"] == pause
     assert {each["customer_name"]: each["paused"] for each in listed} == {
         "Initech": [pause],

@@ -243,7 +243,7 @@ async def test_a_request_of_another_sites_page_changes_nothing(either: Any) -> N
     for headers in forged:
         refused = await browser("POST", "/api/customers", {"name": "Forged"}, headers=headers)
         assert (refused.status, refused.kind) == (403, "RequestForged"), headers
-    assert (await browser("GET", "/api/customers")).json == []
+    assert (await browser("GET", "/api/customers")).json["items"] == []
     for headers in ({}, {"origin": "", "sec-fetch-site": "same-origin"}):
         name = f"Own {len(headers)}"
         made = await browser("POST", "/api/customers", {"name": name}, headers=headers)
@@ -453,7 +453,7 @@ async def test_the_last_owner_stays(either: Any) -> None:
         second("PATCH", f"/api/users/{second.user}", {"role": "viewer"}),
     )
     assert sorted(each.status for each in both) in ([200, 409], [200, 401])
-    users = (await either.api("GET", "/api/users")).json
+    users = (await either.api("GET", "/api/users")).json["items"]
     assert [each["role"] for each in users].count("owner") == 1
 
 
@@ -467,7 +467,7 @@ async def test_a_user_is_named_once(either: Any) -> None:
     found = await either.api("PATCH", "/api/users/ada@example.com", {"name": "Ada"})
     assert found.json["name"] == "Ada"
     assert (await either.api("DELETE", "/api/users/ada@example.com")).status == 204
-    assert (await either.api("GET", "/api/users")).json == []
+    assert (await either.api("GET", "/api/users")).json["items"] == []
 
 
 # Keys -------------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ async def test_a_key_is_rotated_with_an_overlap(either: Any, clock: list[int]) -
     rotated = (await either.api("POST", path, {"overlap_seconds": 60})).json
     for key in (first, rotated["key"]):
         assert (await either.api("GET", "/api/customers", token=key)).status == 200
-    [shown] = (await either.api("GET", "/api/keys")).json
+    [shown] = (await either.api("GET", "/api/keys")).json["items"]
     assert shown["used_at"] is not None
     assert shown["former_until"] == rotated["former_until"]
     assert "key" not in shown

@@ -257,7 +257,7 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
 
     async def ids(what: str, **query: Any) -> list[str]:
         found = (await api("GET", f"/api/{what}", token=token, **query)).json
-        return [each["id"] for each in (found if isinstance(found, list) else found["executions"])]
+        return [each["id"] for each in found["executions" if what == "executions" else "items"]]
 
     assert set(await ids("executions", flow="incoming")) == set(two.mine.sent[:2])
     assert await ids("instances") == [two.mine.names["instance"]]
@@ -432,8 +432,8 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     api = two.world.api
     revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
     listed = await api("GET", "/api/tokens", customer="Mine")
-    assert [each["label"] for each in listed.json] == ["", "wizard"]
-    assert all("token" not in each for each in listed.json)
+    assert [each["label"] for each in listed.json["items"]] == ["", "wizard"]
+    assert all("token" not in each for each in listed.json["items"])
     assert (await api("GET", "/api/instances", token=revoked["token"])).status == 200
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 204
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 404
@@ -444,7 +444,7 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     async with asyncio.timeout(10):
         while (await api("GET", "/api/instances", token=expiring)).status != 401:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    assert len((await api("GET", "/api/tokens", customer="Mine")).json) == 1
+    assert len((await api("GET", "/api/tokens", customer="Mine")).json["items"]) == 1
 
 
 async def test_of_a_token_only_its_hash_is_kept(two: Two) -> None:
@@ -463,8 +463,8 @@ async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None
     minted = await api("POST", "/api/tokens", {"external_id": "4711"})
     assert minted.json["customer"] == made.json["id"]
     found = await api("GET", "/api/customers", external_id="4711")
-    assert [each["name"] for each in found.json] == ["Third"]
-    assert (await api("GET", "/api/customers", external_id="4712")).json == []
+    assert [each["name"] for each in found.json["items"]] == ["Third"]
+    assert (await api("GET", "/api/customers", external_id="4712")).json["items"] == []
     assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
     for neither in ({}, {"customer": "Third", "external_id": "4711"}):
         assert (await api("POST", "/api/tokens", neither)).status == 422
@@ -634,7 +634,7 @@ async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: 
         made = await api("POST", "/api/instances", draft(name, **changes), token=token)
         assert (made.status, made.json["version"]["hash"]) == (201, first), made.body
     shown = await api("GET", "/api/offers", token=token)
-    assert [(each["integration"], each["version"]["hash"]) for each in shown.json] == [
+    assert [(each["integration"], each["version"]["hash"]) for each in shown.json["items"]] == [
         ("orders", first)
     ]
     # Withdrawn, what is there stays, and nothing new is made.

@@ -12,6 +12,7 @@ from halflap.api.driving import BulkDriver
 from halflap.api.operations.upgrades import Stages
 from halflap.errors import ConfigError, StoreError
 from halflap.model import Instance
+from halflap.store.catalogue.instances import InstanceFilter
 from tests.api.test_api_lists import counted
 
 UPGRADE = "/api/integrations/orders/upgrade"
@@ -93,7 +94,7 @@ async def activated(world: Any, count: int, bad: tuple[int, ...] = ()) -> list[I
 
 
 async def versions_of(world: Any) -> list[str]:
-    found = await world.host.store.catalogue.instances.list(integration="orders")
+    found = await world.host.store.catalogue.instances.list(InstanceFilter(integration="orders"))
     assert {each.state for each in found} <= {"active"}
     return [each.version for each in found]
 
@@ -140,7 +141,7 @@ async def test_a_hundred_instances_move_in_stages_through_restarts(world: Any) -
     assert await versions_of(world) == [second] * 100
     await world.host.deployer.stop()
     await deploying
-    found = await world.host.store.catalogue.instances.list(integration="orders")
+    found = await world.host.store.catalogue.instances.list(InstanceFilter(integration="orders"))
     assert {(each.former.version, each.moved_by) for each in found} == {(first, bulk)}
 
 

@@ -11,7 +11,7 @@ async def test_a_version_is_published_to_a_target_and_shown_in_full(world: Any) 
     hash = await world.publish(bundle, note="the first")
 
     assert hash == bundle.hash
-    [listed] = (await world.api("GET", "/api/integrations")).json
+    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
     assert (listed["name"], listed["title"]) == ("orders", "Orders to the shop")
     assert listed["targets"] == {"dev": hash}
     assert [(each["number"], each["note"]) for each in listed["versions"]] == [(1, "the first")]
@@ -32,7 +32,7 @@ async def test_the_same_bundle_twice_is_one_version(world: Any) -> None:
     again = await world.publish(world.bundle())
 
     assert first == again
-    [listed] = (await world.api("GET", "/api/integrations")).json
+    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
     assert len(listed["versions"]) == 1
 
 
@@ -47,7 +47,7 @@ async def test_a_target_that_moved_on_is_not_deployed_over(world: Any) -> None:
     for refused in (blind, stale):
         assert (refused.status, refused.kind) == (409, "Conflict")
         assert second[:12] in refused.json["detail"]
-    [listed] = (await world.api("GET", "/api/integrations")).json
+    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
     assert len(listed["versions"]) == 2
     forced = await world.api("POST", "/api/versions", body=third, expect=first, overwrite=1)
     assert (forced.status, forced.json["number"]) == (201, 3)
@@ -59,7 +59,7 @@ async def test_an_older_version_is_promoted_as_it_is(world: Any) -> None:
 
     await world.publish(world.bundle(label="1"), target="production")
 
-    [listed] = (await world.api("GET", "/api/integrations")).json
+    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
     assert listed["targets"]["production"] == first
 
 
@@ -86,7 +86,7 @@ async def test_a_version_that_does_not_load_is_not_published(
 
     assert (refused.status, refused.kind) == (422, "DefinitionError"), refused.body
     assert said in refused.json["detail"]
-    assert (await world.api("GET", "/api/integrations")).json == []
+    assert (await world.api("GET", "/api/integrations")).json["items"] == []
 
 
 async def test_a_bundle_that_was_damaged_is_refused(world: Any) -> None:

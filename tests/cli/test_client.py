@@ -31,7 +31,7 @@ async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served)
     assert (tmp_path / "server.json").exists()
     async with Client.connect(settings) as api:
         assert (api.where, api.runs) == (str(tmp_path), False)
-        assert [each["name"] for each in await api.get("/api/customers")] == ["Initech"]
+        assert [each["name"] for each in await api.list("/api/customers")] == ["Initech"]
 
 
 async def test_a_supervised_server_is_started_again_and_found(tmp_path, served):

@@ -18,6 +18,7 @@ from pathlib import Path
 from halflap.api.operations import erasure
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from halflap.store.catalogue.instances import InstanceFilter
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 AT_ONCE = 3
@@ -36,7 +37,7 @@ async def erase(folder: Path, url: str, customer: str, customer_first: bool, say
     erasure.AT_ONCE = AT_ONCE
     os.write(say, b"begins\n")
     if customer_first:
-        for each in await catalogue.instances.list(customer=customer):
+        for each in await catalogue.instances.list(InstanceFilter(customer)):
             await deployer.remove(each.id)
         for each in await catalogue.connections.list(customer):
             await catalogue.connections.remove(each.id)

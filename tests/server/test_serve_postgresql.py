@@ -64,7 +64,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
     assert not (tmp_path / "halflap.db").exists()
     async with Client.connect(settings) as api:
         assert not api.runs
-        assert [each["name"] for each in await api.get("/api/customers")] == ["Ada"]
+        assert [each["name"] for each in await api.list("/api/customers")] == ["Ada"]
 
 
 async def test_a_server_without_keys_says_how_to_make_one(tmp_path: Path, url: str) -> None:

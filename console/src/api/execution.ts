@@ -72,7 +72,7 @@ export const logsQuery = (execution: string) =>
       const text = await answerOf(
         api.GET("/api/executions/{execution}/logs", { params, signal, parseAs: "text" }),
       )
-      return parseExact(text, FIELDS) as LogLine[]
+      return (parseExact(text, FIELDS) as { items: LogLine[] }).items
     },
   })
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -107,24 +107,13 @@ class ConnectionOperations:
             raise missing(named)
         return found
 
-    async def list(
-        self, customer: str | None, after: str | None, limit: int
-    ) -> Sequence[StoredConnection]:
-        """Return what a customer may use: its own, then the team's; else all there are, oldest first.
-
-        So many at most, of those after an id.
-        """
-        connections = self.catalogue.connections
+    async def owners(self, customer: str | None) -> tuple[str, ...]:
+        """Return the owners whose connections are listed, the team's being empty; none for all."""
         whose = customer or self.customer
         if whose is None:
-            return await connections.page(after, limit)
-        owner = await self.catalogue.customers.get(whose)
-        found = list(await connections.list(owner.id))
-        if self.customer is None:
-            found += await connections.list(None)
-        ids = [each.id for each in found]
-        start = ids.index(after) + 1 if after in ids else 0
-        return found[start : start + limit]
+            return ()
+        owner = (await self.catalogue.customers.get(whose)).id
+        return (owner,) if self.customer is not None else (owner, "")
 
     async def make(
         self,

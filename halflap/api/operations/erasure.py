@@ -11,6 +11,7 @@ from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
 from halflap.model import REMOVABLE, Clock
 from halflap.store import erasing
+from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 
@@ -44,7 +45,7 @@ class Erasure:
     async def plan(self, customer: str) -> Erased:
         """Return what erasing a customer would remove."""
         catalogue, journal = self._store.catalogue, self._store.journal
-        instances = await catalogue.instances.list(customer=customer)
+        instances = await catalogue.instances.list(InstanceFilter(customer))
         before = [
             f"halflap instances disable {each.id}  ({each.name} is {each.state}; --abandon, where its "
             "app no longer lets it in)"
@@ -91,7 +92,7 @@ class Erasure:
         The customer itself goes last, so that what was not erased is always found.
         """
         catalogue, journal = self._store.catalogue, self._store.journal
-        instances = {each.id for each in await catalogue.instances.list(customer=customer)}
+        instances = {each.id for each in await catalogue.instances.list(InstanceFilter(customer))}
         for each in sorted({*instances, *await journal.instances_of(customer)}):
             while await journal.erase(each, AT_ONCE):
                 yield

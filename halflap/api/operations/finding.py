@@ -5,6 +5,7 @@ from __future__ import annotations
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Customer, Instance, StoredConnection, Version
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import InstanceFilter
 
 SHORTEST_HASH = 8
 
@@ -40,7 +41,7 @@ async def instance(catalogue: Catalogue, named: str, customer: str | None = None
         found = await catalogue.instances.get(named)
         if owner is None or found.customer == owner.id:
             return found
-    fitting = await catalogue.instances.list(owner.id if owner else None, name=named)
+    fitting = await catalogue.instances.list(InstanceFilter(owner and owner.id, name=named))
     if len(fitting) == 1:
         return fitting[0]
     whose = f" of customer {owner.name!r}" if owner else ""

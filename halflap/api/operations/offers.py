@@ -9,6 +9,7 @@ from halflap.api.operations import finding
 from halflap.errors import Conflict, HalflapError, NotFound
 from halflap.model import Version
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import InstanceFilter
 
 OFFERED = "offered"
 """The target whose version is offered."""
@@ -22,11 +23,9 @@ class OfferOperations:
     customer: str | None = None
     """The customer that is acted for; the team (None) may choose any version."""
 
-    async def list(self) -> Sequence[Version]:
-        """Return the offered versions, by the name of their integration."""
-        names = await self.catalogue.versions.integrations()
-        found = [await self.catalogue.versions.target(each, OFFERED) for each in names]
-        return [each for each in found if each is not None]
+    async def list(self, after: str | None, limit: int) -> Sequence[Version]:
+        """Return so many offered versions by the name of their integration, of those after a name."""
+        return await self.catalogue.versions.in_target(OFFERED, after, limit)
 
     async def get(self, integration: str) -> Version:
         """Return the offered version of an integration; raise `NotFound` where there is none."""
@@ -79,7 +78,7 @@ class OfferOperations:
         """Return the version whose connections are meant: for a customer, the offered or its own."""
         if self.customer is None:
             return version
-        instances = await self.catalogue.instances.list(self.customer, integration)
+        instances = await self.catalogue.instances.list(InstanceFilter(self.customer, integration))
         own = [each.version for each in instances]
         if (
             version is None

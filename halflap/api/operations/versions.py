@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +65,15 @@ class VersionOperations:
                 raise moved_on(name, target, now)
         return version
 
-    async def integrations(self) -> list[tuple[str, str]]:
-        """Every integration as (name, title)."""
-        found: list[tuple[str, str]] = []
-        for name, versions in (await self.catalogue.versions.by_integration()).items():
+    async def integrations(
+        self, after: str | None, limit: int
+    ) -> list[tuple[str, str, Sequence[Version]]]:
+        """Return so many integrations by name, with title and versions, of those after a name."""
+        found: list[tuple[str, str, Sequence[Version]]] = []
+        some = await self.catalogue.versions.by_integration(after, limit)
+        for name, versions in some.items():
             loaded, _ = await self.load(versions[0].hash)
-            found.append((name, loaded.title if loaded is not None else name))
+            found.append((name, loaded.title if loaded is not None else name, versions))
         return found
 
     async def triggered(self, trigger: str, integration: str | None) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Bulk, Clock, Micros, Refusal
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 COLUMNS = (
@@ -56,9 +56,10 @@ class Bulks:
             raise missing(bulk)
         return read(rows[0])
 
-    async def list(self, limit: int) -> Sequence[Bulk]:
-        """The newest bulks, newest first."""
-        rows = await self._writer.rows(f"{SELECT} ORDER BY id DESC LIMIT ?", (limit,))
+    async def list(self, before: str | None, limit: int) -> Sequence[Bulk]:
+        """Return so many bulks, newest first, of those before an id."""
+        where, values = conditions({"id < ?": before})
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
 
     async def running(self) -> Sequence[Bulk]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +14,14 @@ from halflap.errors import ConfigError, Conflict, NotFound, StoreError
 from halflap.model import Clock, ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import (
+    CatalogueWriter,
+    Refused,
+    Wanted,
+    conditions,
+    marks,
+    one,
+)
 from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
@@ -23,6 +31,9 @@ SELECT = """
 SELECT id, customer, component, name, fields, secrets, generation, status, created_at, limits
 FROM connections
 """
+NAMED = f"""
+id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
+"""  # noqa: S608
 SAVE = """
 INSERT INTO connections
     (id, customer, component, name, fields, secrets, generation, status, created_at)
@@ -36,6 +47,28 @@ FROM revisions JOIN instances ON instances.id = revisions.instance
 WHERE revisions.connections LIKE ? AND instances.state <> 'disabled'
 ORDER BY revisions.number = instances.revision DESC, instances.name, revisions.number DESC LIMIT 1
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFilter:
+    """The connections that are meant; what is None means all."""
+
+    owners: tuple[str, ...] = ()
+    """The customers (by id) whose they are, where some are named; an empty id is the team's."""
+    component: str | None = None
+    status: str | None = None
+    q: str | None = None
+    """A text that their name, or their customer's name or external id, contains; or one's id."""
+
+    def wanted(self) -> Wanted:
+        """Return the conditions, for the table `connections`."""
+        found = customers.searched(self.q)
+        return {
+            f"coalesce(customer, '') IN ({marks(self.owners)})": self.owners or None,
+            "component = ?": self.component,
+            "status = ?": self.status,
+            NAMED: found and (found[0], found[1], *found),
+        }
 
 
 class Connections:
@@ -146,12 +179,17 @@ class Connections:
         )
         return [stored(each) for each in rows]
 
-    async def page(self, after: str | None, limit: int) -> Sequence[StoredConnection]:
-        """Return so many connections of all customers and of the team, by id, of those after one."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE id > ? ORDER BY id LIMIT {limit:d}", (after or "",)
-        )
+    async def page(
+        self, which: ConnectionFilter, *, after: str | None, limit: int
+    ) -> Sequence[StoredConnection]:
+        """Return so many of the connections that are meant, oldest first, of those after an id."""
+        where, values = conditions({**which.wanted(), "id > ?": after})
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT {limit:d}", values)
         return [stored(each) for each in rows]
+
+    async def number(self, which: ConnectionFilter) -> int:
+        """Return how many connections are meant, up to `MOST_COUNTED`."""
+        return await self._writer.number("connections", which.wanted())
 
     async def named(self, name: str) -> Sequence[StoredConnection]:
         """Return the connections of a name: the team's first, then customers'."""

@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Customer, new_id
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import (
+    CatalogueWriter,
+    Refused,
+    Wanted,
+    conditions,
+    containing,
+    one,
+)
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
+NAMED = """
+id = ? OR lower(name) LIKE ? ESCAPE '!' OR lower(coalesce(external_id, '')) LIKE ? ESCAPE '!'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFilter:
+    """The customers that are meant; what is None means all."""
+
+    q: str | None = None
+    """A text that their name or external id contains, or their id."""
+    private: bool | None = None
+    external_id: str | None = None
+
+    def wanted(self) -> Wanted:
+        """Return the conditions, for the table `customers`."""
+        return {
+            NAMED: searched(self.q),
+            "private = ?": None if self.private is None else int(self.private),
+            "external_id = ?": self.external_id,
+        }
+
+
+ALL = CustomerFilter()
 
 
 class Customers:
@@ -68,14 +100,22 @@ class Customers:
         rows = await self._writer.rows(f"{SELECT} WHERE external_id = ?", (external_id,))
         return read(rows[0]) if rows else None
 
-    async def list(self, after: str | None = None, limit: int | None = None) -> Sequence[Customer]:
-        """Return customers by name: all, or so many of those after a name."""
-        where = "" if after is None else "WHERE name > ?"
+    async def list(
+        self,
+        which: CustomerFilter = ALL,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Customer]:
+        """Return customers by name: all that are meant, or so many of those after a name."""
+        where, values = conditions({**which.wanted(), "name > ?": after})
         most = "" if limit is None else f"LIMIT {limit:d}"
-        rows = await self._writer.rows(
-            f"{SELECT} {where} ORDER BY name {most}", () if after is None else (after,)
-        )
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY name {most}", values)
         return [read(each) for each in rows]
+
+    async def number(self, which: CustomerFilter) -> int:
+        """Return how many customers are meant, up to `MOST_COUNTED`."""
+        return await self._writer.number("customers", which.wanted())
 
     async def names(self, customers: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""
@@ -124,6 +164,11 @@ class Customers:
             return None
 
         await self._writer.change(job)
+
+
+def searched(q: str | None) -> tuple[str, str, str] | None:
+    """Return the values of `NAMED` for what is searched for."""
+    return None if not q else (q, containing(q), containing(q))
 
 
 def read(row: Any) -> Customer:

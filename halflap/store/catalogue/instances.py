@@ -20,7 +20,14 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import (
+    CatalogueWriter,
+    Refused,
+    Wanted,
+    conditions,
+    marks,
+    one,
+)
 from halflap.store.gates import MOVING
 from halflap.store.job import JobTransaction
 
@@ -39,6 +46,9 @@ INSERT INTO instances (id, customer, integration, name, version, revision, state
     changed_at)
 VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
+NAMED = f"""
+id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
+"""  # noqa: S608
 HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
 
@@ -71,6 +81,35 @@ class Upgradable:
         if self.customer is None:
             return sql, values
         return f"{sql} AND customer = ?", (*values, self.customer)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """The instances that are meant; what is None means all."""
+
+    customer: str | None = None
+    integration: str | None = None
+    version: str | None = None
+    states: tuple[str, ...] = ()
+    """Any of these, where some are named."""
+    name: str | None = None
+    q: str | None = None
+    """A text that their name, or their customer's name or external id, contains; or one's id."""
+
+    def wanted(self) -> Wanted:
+        """Return the conditions, for the table `instances`."""
+        found = customers.searched(self.q)
+        return {
+            "customer = ?": self.customer,
+            "integration = ?": self.integration,
+            "version = ?": self.version,
+            "name = ?": self.name,
+            f"state IN ({marks(self.states)})": self.states or None,
+            NAMED: found and (found[0], found[1], *found),
+        }
+
+
+ALL = InstanceFilter()
 
 
 class Instances:
@@ -138,30 +177,20 @@ class Instances:
 
     async def list(
         self,
-        customer: str | None = None,
-        integration: str | None = None,
+        which: InstanceFilter = ALL,
         *,
-        name: str | None = None,
         after: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Instance]:
-        """Return instances of a customer, an integration or a name, of several of these, or all.
-
-        Oldest first; so many of those after an id, where these are given.
-        """
-        wanted = {
-            "customer = ?": customer,
-            "integration = ?": integration,
-            "name = ?": name,
-            "id > ?": after,
-        }
-        given = {condition: each for condition, each in wanted.items() if each is not None}
-        where = " AND ".join(given)
+        """Return instances, oldest first: all that are meant, or so many of those after an id."""
+        where, values = conditions({**which.wanted(), "id > ?": after})
         most = "" if limit is None else f"LIMIT {limit:d}"
-        rows = await self._writer.rows(
-            f"{SELECT} {where and f'WHERE {where}'} ORDER BY id {most}", tuple(given.values())
-        )
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id {most}", values)
         return [read(each) for each in rows]
+
+    async def number(self, which: InstanceFilter) -> int:
+        """Return how many instances are meant, up to `MOST_COUNTED`."""
+        return await self._writer.number("instances", which.wanted())
 
     async def page(self, which: Upgradable, after: str, limit: int) -> Sequence[Instance]:
         """Return the next instances that a bulk moves, oldest first."""

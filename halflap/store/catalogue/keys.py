@@ -73,9 +73,11 @@ class AccessKeys:
             await self._writer.note(lambda c: c.execute(query, (now, found.id)).rowcount)
         return found
 
-    async def list(self) -> Sequence[AccessKey]:
-        """Return the keys that are good now, oldest first."""
-        rows = await self._writer.rows(f"{SELECT} ORDER BY k.id", (self._clock(),))
+    async def list(self, after: str | None, limit: int) -> Sequence[AccessKey]:
+        """Return so many of the keys that are good now, oldest first, of those after an id."""
+        rows = await self._writer.rows(
+            f"{SELECT} AND k.id > ? ORDER BY k.id LIMIT {limit:d}", (self._clock(), after or "")
+        )
         return [read(each) for each in rows]
 
     async def get(self, key: str) -> AccessKey:

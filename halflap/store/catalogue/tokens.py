@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from halflap.errors import NotFound
 from halflap.model import Access, Clock, Micros, Token, new_id
 from halflap.store.catalogue import customers
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 PREFIX = "halflap_"
@@ -60,12 +60,15 @@ class TokenCatalogue:
         )
         return Token(*rows[0]) if rows else None
 
-    async def list(self, customer: str | None = None) -> Sequence[Token]:
-        """The tokens of a customer (by id), or all: those that have not expired, oldest first."""
-        whose, values = ("", ()) if customer is None else (" AND customer = ?", (customer,))
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE expires_at > ?{whose} ORDER BY id", (self._clock(), *values)
+    async def list(self, customer: str | None, after: str | None, limit: int) -> Sequence[Token]:
+        """Return tokens that have not expired, oldest first: of a customer (by id), or of all.
+
+        So many of those after an id.
+        """
+        where, values = conditions(
+            {"expires_at > ?": self._clock(), "customer = ?": customer, "id > ?": after}
         )
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT {limit:d}", values)
         return [Token(*each) for each in rows]
 
     async def revoke(self, token: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Clock, Micros, TeamRole, User, new_id
 from halflap.store.catalogue.tokens import hashed
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 LOCAL = "local"
@@ -69,9 +69,11 @@ class Users:
         rows = await self._writer.rows(f"{SELECT} WHERE {by} = ?", (value,))
         return read(rows[0]) if rows else None
 
-    async def list(self) -> Sequence[User]:
-        """Return all users, by email."""
-        return [read(each) for each in await self._writer.rows(f"{SELECT} ORDER BY email")]
+    async def list(self, after: str | None, limit: int) -> Sequence[User]:
+        """Return so many users by email, of those after an email."""
+        where, values = conditions({"email > ?": after})
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY email LIMIT {limit:d}", values)
+        return [read(each) for each in rows]
 
     async def password(self, email: str) -> tuple[User, str | None] | None:
         """Return the user of an email, with the hash of the password; None where there is none."""

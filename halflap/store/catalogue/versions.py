@@ -7,7 +7,7 @@ from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Version
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
@@ -86,18 +86,38 @@ class Versions:
             "WHERE integration = ? ORDER BY number DESC LIMIT 1", (integration,)
         )
 
-    async def list(self, integration: str) -> Sequence[Version]:
-        """All versions of an integration, newest first."""
+    async def list(
+        self, integration: str, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Version]:
+        """Return versions of an integration, newest first: all, or so many before a number."""
+        where, values = conditions({"integration = ?": integration, "number < ?": before})
+        most = "" if limit is None else f"LIMIT {limit:d}"
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY number DESC {most}", values)
+        return [Version(*each) for each in rows]
+
+    async def in_target(self, target: str, after: str | None, limit: int) -> Sequence[Version]:
+        """Return the versions in a target by integration: so many of those after a name."""
         rows = await self._writer.rows(
-            f"{SELECT} WHERE integration = ? ORDER BY number DESC",
-            (integration,),
+            f"{SELECT} WHERE hash IN (SELECT version FROM targets WHERE target = ?)"  # noqa: S608
+            f" AND integration > ? ORDER BY integration LIMIT {limit:d}",
+            (target, after or ""),
         )
         return [Version(*each) for each in rows]
 
-    async def by_integration(self) -> dict[str, list[Version]]:
-        """Return all versions, newest first, by the names of their integrations in order."""
+    async def by_integration(
+        self, after: str | None = None, limit: int | None = None
+    ) -> dict[str, list[Version]]:
+        """Return versions, newest first, by the names of their integrations in order.
+
+        Of all integrations, or of so many of those after a name.
+        """
         found: dict[str, list[Version]] = {}
-        for row in await self._writer.rows(f"{SELECT} ORDER BY integration, number DESC"):
+        some = "SELECT DISTINCT integration FROM versions WHERE integration > ? ORDER BY 1"
+        most = "" if limit is None else f"LIMIT {limit:d}"
+        for row in await self._writer.rows(
+            f"{SELECT} WHERE integration IN ({some} {most}) ORDER BY integration, number DESC",
+            (after or "",),
+        ):
             version = Version(*row)
             found.setdefault(version.integration, []).append(version)
         return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,9 +14,12 @@ from halflap.store.job import Database, Jobs, JobTransaction
 from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
+LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 Refused = HalflapError
 
 
+MOST_COUNTED = 10_001
+"""The most rows of a list that are counted; it stands for more than 10,000."""
 MOST_VALUES = 10_000
 """The most values that one statement is given; SQLite takes 32,766."""
 
@@ -67,8 +71,17 @@ class CatalogueWriter:
         found: list[Any] = []
         for start in range(0, len(wanted), MOST_VALUES):
             some = wanted[start : start + MOST_VALUES]
-            found += await self.rows(f"{sql} ({', '.join('?' * len(some))})", tuple(some))
+            found += await self.rows(f"{sql} ({marks(some)})", tuple(some))
         return found
+
+    async def number(self, table: str, wanted: Wanted) -> int:
+        """Return how many rows of a table meet all conditions, up to `MOST_COUNTED`."""
+        where, values = conditions(wanted)
+        rows = await self.rows(
+            f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT {MOST_COUNTED}) AS found",  # noqa: S608
+            values,
+        )
+        return rows[0][0]
 
     def count(self, changed: int) -> None:
         """Go on to a number of changes, and tell who waits for them."""
@@ -133,6 +146,35 @@ def granted(result: T | Refused) -> T:
     if isinstance(result, HalflapError):
         raise result
     return result
+
+
+Wanted = Mapping[str, str | int | tuple[str, ...] | None]
+"""Conditions in SQL, each with its value, or all its values; one of None is left out."""
+
+
+def conditions(wanted: Wanted) -> tuple[str, tuple[str | int, ...]]:
+    """Return the WHERE of the conditions that are given, with their values."""
+    given: dict[str, tuple[str | int, ...]] = {
+        sql: each if isinstance(each, tuple) else (each,)
+        for sql, each in wanted.items()
+        if each is not None
+    }
+    where = f"WHERE {' AND '.join(f'({each})' for each in given)}" if given else ""
+    return where, tuple(each for values in given.values() for each in values)
+
+
+def marks(values: Collection[object]) -> str:
+    """Return the places of values in SQL's `IN`."""
+    return ", ".join("?" * len(values))
+
+
+def containing(text: str) -> str:
+    """Return the pattern of LIKE … ESCAPE '!' for what contains a text, in lower case.
+
+    Of ASCII alone: SQLite's `lower` leaves other letters as they are.
+    """
+    escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped.translate(LOWER)}%"
 
 
 def one(connection: JobTransaction, sql: str, *values: object) -> Any:

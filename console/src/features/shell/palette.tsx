@@ -1,6 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog"
 import { t } from "@lingui/core/macro"
-import { useQuery } from "@tanstack/react-query"
+import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
 import { type KeyboardEvent, useId, useMemo, useState } from "react"
 import { answerOf, api } from "~/api/client"
@@ -81,9 +81,12 @@ export function Palette({ onClose }: { onClose: () => void }) {
 function useItems(text: string): Item[] {
   const navigate = useNavigate()
   const customers = useQuery({
-    queryKey: ["customers"],
+    queryKey: ["customers", "named", text],
     staleTime: 60_000,
-    queryFn: ({ signal }) => answerOf(api.GET("/api/customers", { signal })),
+    enabled: text !== "",
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      answerOf(api.GET("/api/customers", { params: { query: { q: text, limit: MOST } }, signal })),
   })
   return useMemo(() => {
     const page = t`page`
@@ -124,8 +127,8 @@ function useItems(text: string): Item[] {
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },
     ]
     found.push(...fixed.filter((each) => fits(each.title)))
-    const named = text === "" ? [] : (customers.data ?? []).filter((each) => fits(each.name))
-    for (const each of named.slice(0, MOST)) {
+    const named = text === "" ? [] : (customers.data?.items ?? []).filter((each) => fits(each.name))
+    for (const each of named) {
       const run = () => void navigate({ to: "/executions", search: { customer: each.id } })
       found.push({ key: each.id, title: each.name, hint: t`customer`, run })
     }
