@@ -1,6 +1,6 @@
 import { QueryClient } from "@tanstack/react-query"
 import { createRouter } from "@tanstack/react-router"
-import { ApiError } from "~/api/problem"
+import { ApiError, NotUnderstood } from "~/api/problem"
 import { accountRoute } from "~/routes/account"
 import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
 import { failuresRoute } from "~/routes/failures"
@@ -15,7 +15,10 @@ export const client = new QueryClient({
   defaultOptions: {
     queries: {
       // What the server refused, it refuses again; what did not reach it, is tried again.
-      retry: (count, error) => count < TRIES && !(error instanceof ApiError && error.status < 500),
+      retry: (count, error) =>
+        count < TRIES &&
+        !(error instanceof ApiError && error.status < 500) &&
+        !(error instanceof NotUnderstood),
       refetchOnWindowFocus: false,
       networkMode: "always",
     },

@@ -194,6 +194,15 @@ async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: D
         causes = page.get_by_role("grid", name="Causes")
         row = causes.get_by_role("row").filter(has_text=cause)
         await expect(row).to_contain_text("5")
+        # A time that is none lists nothing, so that nothing is done by a wider filter than meant.
+        since = page.get_by_label("Since, e.g. 2h")
+        await since.fill("thirty seconds")
+        await since.press("Enter")
+        await expect(page.get_by_text("“thirty seconds” is no time")).to_be_visible()
+        await expect(since).to_have_attribute("aria-invalid", "true")
+        await expect(causes).to_have_count(0)
+        await since.fill("1h 30m")
+        await since.press("Enter")
         await row.click()
         await page.get_by_role("button", name="Replay all…").click()
         dialog = page.get_by_role("dialog")
@@ -239,6 +248,12 @@ async def test_the_list_is_live_and_no_row_moves_under_the_pointer(
 ) -> None:
     before = number()
     await place.until(await place.send("Initech", before), "succeeded")
+    async with opened(desk, "/executions?customer=Initech&since=thirty") as page:
+        grid = page.get_by_role("grid", name="Executions")
+        await expect(page.get_by_text("“thirty” is no time")).to_be_visible()
+        await expect(grid).to_have_count(0)
+        await page.get_by_role("button", name="Remove the filter Since").click()
+        await grid.wait_for()
     async with opened(desk, "/executions?customer=Initech") as page:
         grid = page.get_by_role("grid", name="Executions")
         await expect(grid.get_by_text(before)).to_be_visible()

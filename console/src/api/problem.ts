@@ -19,6 +19,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What is asked for is not understood, and so the server is not asked. */
+export class NotUnderstood extends Error {}
+
 /** The server could not be reached. */
 export class Offline extends Error {}
 

@@ -2,7 +2,7 @@ import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
 import { CircleAlert, CloudOff, Lock, SearchX } from "lucide-react"
 import type { ReactNode } from "react"
-import { ApiError, Offline } from "~/api/problem"
+import { ApiError, NotUnderstood, Offline } from "~/api/problem"
 import { Button } from "./button"
 import { cx } from "./class"
 
@@ -46,6 +46,7 @@ export function ErrorNotice({
       </Notice>
     )
   }
+  if (error instanceof NotUnderstood) return <Notice icon={<SearchX />} title={error.message} />
   if (error instanceof ApiError && error.status === 403) {
     return (
       <Notice icon={<Lock />} title={t`Your role does not show this`}>

@@ -1,5 +1,9 @@
-import { expect, test } from "vitest"
+import { i18n } from "@lingui/core"
+import { beforeAll, expect, test } from "vitest"
+import { NotUnderstood } from "~/api/problem"
 import { queryOf, readFilter, timeOf } from "./filter"
+
+beforeAll(() => i18n.loadAndActivate({ locale: "en", messages: {} }))
 
 test("a URL's search is read, and what is misshapen left out", () => {
   const search = {
@@ -19,7 +23,28 @@ test("times are distances or dates", () => {
   expect(timeOf("2h", now)).toBe("2026-11-29T10:00:00.000Z")
   expect(timeOf("3 d", now)).toBe("2026-11-26T12:00:00.000Z")
   expect(timeOf("2026-01-31T14:00:00Z")).toBe("2026-01-31T14:00:00.000Z")
-  expect(timeOf("soon")).toBeNull()
+})
+
+test("times are what people type", () => {
+  const now = new Date(2026, 10, 29, 12, 0, 0).getTime()
+  const local = (...at: [number, number, number, number?, number?]) => new Date(...at).toISOString()
+  expect(timeOf("30s", now)).toBe(local(2026, 10, 29, 11, 59).replace(":00.000Z", ":30.000Z"))
+  expect(timeOf("1h 30 min ago", now)).toBe(local(2026, 10, 29, 10, 30))
+  expect(timeOf("1w", now)).toBe(new Date(now - 7 * 864e5).toISOString())
+  expect(timeOf("11:30", now)).toBe(local(2026, 10, 29, 11, 30))
+  expect(timeOf("13:00", now)).toBe(local(2026, 10, 28, 13, 0))
+  expect(timeOf("Yesterday", now)).toBe(local(2026, 10, 28))
+  expect(timeOf("today", now)).toBe(local(2026, 10, 29))
+  expect(timeOf("2026-01-31", now)).toBe(local(2026, 0, 31))
+  expect(timeOf("2026-01-31 14:00", now)).toBe(local(2026, 0, 31, 14, 0))
+  for (const none of ["soon", "30q", "5", "25:00", "order 4711", "2026-13-01", "999999w", "1h x"]) {
+    expect([none, timeOf(none, now)]).toEqual([none, null])
+  }
+})
+
+test("a time that is none is not left out of a query", () => {
+  expect(() => queryOf({ since: "30q" })).toThrow(NotUnderstood)
+  expect(() => queryOf({ until: "soon" })).toThrow("“soon” is no time")
 })
 
 test("a filter becomes the API's query", () => {

@@ -1,3 +1,5 @@
+import { t } from "@lingui/core/macro"
+import { NotUnderstood } from "~/api/problem"
 import { type ExecutionState, STATES } from "~/api/execution"
 
 /** A filter of executions, as the URL has it; what is left out does not matter. */
@@ -51,28 +53,74 @@ export function readFilter(search: Record<string, unknown>): Filter {
   return filter
 }
 
-const LENGTHS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+// The units of the API's durations.
+const LENGTHS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 }
+const UNIT = /^(?:s(?:ec(?:onds?)?)?|m(?:in(?:utes?)?)?|h(?:ours?)?|d(?:ays?)?|w(?:eeks?)?)$/
+const SPAN = /^(?:\d{1,6}(?:\.\d{1,6})?\s*[a-z]+\s*)+(?:ago)?$/
+const CLOCK = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/
+const LATEST = Date.UTC(10_000, 0)
+const DATE = /^\d{4}-\d{2}-\d{2}$/
+const MOMENT = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?$/i
 
-/** Return a time of a filter as the API takes it: `2h` and `3d` count from now; null where it is none. */
+/**
+ * Return a time as the API takes it; null where the text is none.
+ *
+ * `30s`, `2h`, `1h 30m` count back from now; `13:00` is when it last was so late; `today` and `yesterday`
+ * begin at midnight. A date, and a time without its zone, are those of this browser.
+ */
 export function timeOf(text: string, now: number = Date.now()): string | null {
-  const span = /^(\d{1,5})\s*([mhd])$/.exec(text.trim())
-  if (span !== null) {
-    return new Date(now - Number(span[1]) * (LENGTHS[span[2] ?? ""] ?? 0)).toISOString()
-  }
-  const at = Date.parse(text)
-  return Number.isNaN(at) ? null : new Date(at).toISOString()
+  const at = momentOf(text.trim().toLowerCase(), now)
+  return at >= 0 && at < LATEST ? new Date(at).toISOString() : null
 }
 
-/** Return the filter as the API's query takes it. */
+function momentOf(text: string, now: number): number {
+  const day = new Date(now)
+  const clock = CLOCK.exec(text)
+  if (clock !== null) {
+    const [hours = 0, minutes = 0, seconds = 0] = clock.slice(1).map((each) => Number(each || 0))
+    if (hours > 23 || minutes > 59 || seconds > 59) return NaN
+    day.setHours(hours, minutes, seconds, 0)
+    if (day.getTime() > now) day.setDate(day.getDate() - 1)
+    return day.getTime()
+  }
+  if (text === "now") return now
+  if (text === "today" || text === "yesterday") {
+    day.setHours(0, 0, 0, 0)
+    if (text === "yesterday") day.setDate(day.getDate() - 1)
+    return day.getTime()
+  }
+  if (SPAN.test(text)) {
+    const parts = [...text.replace(/ago$/, "").matchAll(/([\d.]+)\s*([a-z]+)/g)]
+    const spans = parts.map(([, count, unit = ""]) =>
+      UNIT.test(unit) ? Number(count) * (LENGTHS[unit.charAt(0)] ?? NaN) : NaN,
+    )
+    return now - spans.reduce((sum, each) => sum + each, 0)
+  }
+  // Without a clock, a date would be taken for one of UTC.
+  if (DATE.test(text)) return Date.parse(`${text}T00:00`)
+  return MOMENT.test(text) ? Date.parse(text.toUpperCase().replace(" ", "T")) : NaN
+}
+
+/** Say how a time is written. */
+export const timeHint = (): string => t`such as 30s, 2h, 3d, 13:00, yesterday, or 2026-01-31 14:00`
+
+function timeIn(text: string | undefined, now?: number): string | undefined {
+  if (text === undefined) return undefined
+  const at = timeOf(text, now)
+  if (at === null) throw new NotUnderstood(t`“${text}” is no time: write one ${timeHint()}`)
+  return at
+}
+
+/** Return the filter as the API's query takes it; throw where it has a time that is none. */
 export function queryOf(filter: Filter, now?: number) {
   const { state, since, until, dead, ...rest } = filter
-  const from = since === undefined ? null : timeOf(since, now)
-  const to = until === undefined ? null : timeOf(until, now)
+  const from = timeIn(since, now)
+  const to = timeIn(until, now)
   return {
     ...rest,
     ...(state === undefined ? {} : { state: state.join(",") }),
-    ...(from === null ? {} : { since: from }),
-    ...(to === null ? {} : { until: to }),
+    ...(from === undefined ? {} : { since: from }),
+    ...(to === undefined ? {} : { until: to }),
     ...(dead === true ? { dead_letters: true } : {}),
   }
 }

@@ -7,7 +7,7 @@ import { Button, buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Field, Input } from "~/ui/field"
 import { StateMark } from "~/ui/state"
-import { type Filter, timeOf } from "./filter"
+import { type Filter, timeHint, timeOf } from "./filter"
 
 type Name = Exclude<keyof Filter, "state" | "dead">
 
@@ -18,8 +18,8 @@ const names = (): [Name, string, string][] => [
   ["flow", t`Flow`, t`name`],
   ["status", t`HTTP status`, "401"],
   ["reason", t`Reason contains`, ""],
-  ["since", t`Since`, t`2h, 3d, or a time`],
-  ["until", t`Until`, t`1h, or a time`],
+  ["since", t`Since`, t`2h, yesterday, 13:00`],
+  ["until", t`Until`, t`1h, 14:30`],
 ]
 const others = (): Partial<Record<keyof Filter, string>> => ({
   version: t`Version`,
@@ -155,7 +155,7 @@ function FilterForm({ filter, onFilter }: { filter: Filter; onFilter: (filter: F
   if (status !== "" && !/^[1-5]\d\d$/.test(status)) wrong.status = t`a number from 100 to 599`
   for (const name of ["since", "until"] as const) {
     const text = texts[name]?.trim() ?? ""
-    if (text !== "" && timeOf(text) === null) wrong[name] = t`such as 2h, 3d, or 2026-01-31 14:00`
+    if (text !== "" && timeOf(text) === null) wrong[name] = timeHint()
   }
   const submit = (event: SubmitEvent) => {
     event.preventDefault()

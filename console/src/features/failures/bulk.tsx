@@ -60,8 +60,11 @@ function Planned({
   const per = rate.trim() === "" ? null : Number(rate)
   const rateError = per !== null && !(per > 0) ? t`a number of executions a second` : null
 
+  // What counts from now counts from one now, in the plan and in what is done.
+  const [now] = useState(() => Date.now())
+
   const draft = (dry_run: boolean): Draft => {
-    const { since, ...rest } = queryOf(where)
+    const { since, ...rest } = queryOf(where, now)
     return {
       do: verb,
       where: { ...rest, state: "failed", ...(since === undefined ? {} : { since }) },

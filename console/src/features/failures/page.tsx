@@ -5,7 +5,7 @@ import { Link } from "@tanstack/react-router"
 import { CircleCheck, RotateCcw, Trash2 } from "lucide-react"
 import { useCallback, useMemo, useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
-import { type Filter, queryOf } from "~/features/executions/filter"
+import { type Filter, queryOf, timeHint, timeOf } from "~/features/executions/filter"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -206,6 +206,7 @@ function FailureFilters({
     onFilter({ ...Object.fromEntries(set), ...(dismissed ? { dismissed: true } : {}) })
   }
   const labels = { customer: t`Customer`, integration: t`Integration`, since: t`Since, e.g. 2h` }
+  const wrong = filter.since !== undefined && timeOf(filter.since) === null
   return (
     <form
       className="flex flex-wrap items-center gap-2 px-4 py-2"
@@ -220,6 +221,8 @@ function FailureFilters({
           aria-label={labels[name]}
           placeholder={labels[name]}
           className="max-w-40"
+          aria-invalid={name === "since" && wrong ? true : undefined}
+          title={name === "since" ? timeHint() : undefined}
           value={texts[name]}
           onChange={(event) => setTexts({ ...texts, [name]: event.target.value })}
           onBlur={() => texts[name] !== (filter[name] ?? "") && apply(filter.dismissed === true)}
