@@ -339,6 +339,8 @@ class Version:
     number: int
     published_at: Micros
     note: str = ""
+    published_by: str = ""
+    """The person or the key that published it; empty where it was the team's token."""
 
 
 @frozen
@@ -1044,7 +1046,7 @@ class CauseGroup:
 
 @frozen
 class OutcomeCount:
-    """The number of executions of one flow that ended alike within a period, or came within it.
+    """The number of executions of a flow's version that ended alike within a period, or came within it.
 
     `state` is `accepted` of those that came; `cause` is empty of what did not fail. `took` is the place
     in `TOOK` of how long their attempts ran.
@@ -1053,6 +1055,7 @@ class OutcomeCount:
     customer: str
     integration: str
     flow: str
+    version: str
     state: str
     cause: str
     took: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -23,11 +24,13 @@ from halflap.api.bulks import bulk_view
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
+from halflap.api.operations.comparing import ConfigField, compare_configs, config_fields
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
 from halflap.api.operations.upgrades import Stages
 from halflap.api.problem import documented
 from halflap.api.view import (
+    DiffView,
     FlowView,
     IntegrationPage,
     IntegrationView,
@@ -49,8 +52,11 @@ from halflap.errors import NotFound
 from halflap.lowcode.outline import Outline
 from halflap.model import Version
 from halflap.sdk.integration import Flow, Integration
+from halflap.store.retention import DAY
 
 DEFAULT = "default"
+MOST_COUNTED = 1_000
+"""The most integrations whose failures are counted: those that have most."""
 LARGEST_BUNDLE = 13 * 1024 * 1024
 
 router = router_of("/api", "integrations", 404)
@@ -67,19 +73,20 @@ bundle_body = {
 async def list_integrations(
     operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
 ) -> IntegrationPage:
-    """Integrations by name, with their versions (newest first) and their targets."""
-    found = await operations.versions.integrations(after, limit)
-    targets = await operations.catalogue.versions.all_targets()
-    items = [
-        IntegrationView(
-            name=name,
-            title=title,
-            versions=[VersionSummary.of(each) for each in versions],
-            targets=targets.get(name, {}),
-        )
-        for name, title, versions in found
-    ]
+    """Integrations by name: their versions (newest first), who has them, how many executions failed."""
+    versions = await operations.catalogue.versions.by_integration(after, limit)
+    items = await integration_views(operations, versions)
     return IntegrationPage(items=items, next=items[-1].name if len(items) == limit else None)
+
+
+@router.get("/integrations/{integration}", responses=documented(404))
+@needs("read")
+async def get_integration(integration: str, operations: Ops) -> IntegrationView:
+    """Return one integration, as it is listed."""
+    versions = await operations.catalogue.versions.by_integration(only=integration)
+    if not versions:
+        raise NotFound(f"there is no integration {integration!r}; see: halflap integrations list")
+    return (await integration_views(operations, versions))[0]
 
 
 @router.get("/integrations/{integration}/versions")
@@ -130,6 +137,32 @@ async def withdraw_integration(integration: str, operations: Ops) -> Response:
     """Offer an integration no longer; what is activated stays."""
     await operations.offers.withdraw(integration)
     return Response(status_code=204)
+
+
+@router.get("/integrations/{integration}/diff", responses=documented(404, 409))
+@needs("read")
+async def compare_versions(
+    integration: str,
+    operations: Ops,
+    before: Annotated[
+        str, Query(alias="from", description="The older version: a number, a hash or a target.")
+    ],
+    after: Annotated[str, Query(alias="to", description="The newer version.")],
+) -> DiffView:
+    """Compare two versions: their files, their flows and steps, and what their configs ask for."""
+    old, new = [await operations.versions.get(integration, each) for each in (before, after)]
+    fields: list[Mapping[str, ConfigField]] = []
+    for each in (old, new):
+        loaded, _ = await operations.versions.load(each.hash)
+        if loaded is not None:
+            kinds = {name: name_of(kind) for name, kind in loaded.connections().items()}
+            fields.append(config_fields(form_of(loaded), kinds))
+    return DiffView.of(
+        await operations.versions.compare(old, new),
+        before=old,
+        after=new,
+        config=list(compare_configs(*fields)) if len(fields) == 2 else None,
+    )
 
 
 @router.get("/integrations/{integration}/versions/{version}", responses=documented(404, 409))
@@ -193,6 +226,7 @@ async def publish_version(
         expect=expect or None,
         note=note,
         overwrite=overwrite,
+        by=operations.acting(""),
     )
     return Published.of(version)
 
@@ -285,7 +319,7 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
         title=loaded.title if loaded else version.integration,
         description=loaded.description if loaded else "",
         flows=[flow_view(each) for each in loaded.flows.values()] if loaded else [],
-        config=schema(lambda: config_schema(loaded)) if loaded else None,
+        config=form_of(loaded) if loaded else None,
         connections={field: name_of(kind) for field, kind in kinds},
         forms={field: form(kind, team=name_of(kind) in team) for field, kind in kinds},
         entry=entry,
@@ -298,6 +332,45 @@ async def offer_view(operations: Operations, version: Version) -> OfferView:
     """An offered version, with the forms that a customer fills in."""
     whole = await version_view(operations, version)
     return OfferView.of(whole, version=version)
+
+
+async def integration_views(
+    operations: Operations, versions: Mapping[str, Sequence[Version]]
+) -> list[IntegrationView]:
+    """The integrations of these versions as they are listed."""
+    catalogue = operations.catalogue
+    targets = await catalogue.versions.all_targets()
+    counts = await catalogue.instances.by_version(
+        next(iter(versions)) if len(versions) == 1 else None
+    )
+    failed = await operations.stats.failed_since(operations.store.clock() - DAY, MOST_COUNTED)
+    found: list[IntegrationView] = []
+    for name, some in versions.items():
+        loaded, _ = await operations.versions.load(some[0].hash)
+        found.append(
+            IntegrationView(
+                name=name,
+                title=name if loaded is None else loaded.title,
+                versions=[VersionSummary.of(each) for each in some],
+                targets=targets.get(name, {}),
+                instances=counts.get(name, {}),
+                components=[] if loaded is None else components_of(loaded),
+                failed_24h=failed.get(name, 0),
+            )
+        )
+    return found
+
+
+def components_of(integration: Integration[Any]) -> list[str]:
+    """Return the components of an integration's triggers, then of its connections; each once."""
+    triggers = [each.trigger.name.partition(".")[0] for each in integration.flows.values()]
+    kinds = map(name_of, integration.connections().values())
+    return list(dict.fromkeys(each for each in (*triggers, *kinds) if each != "instance"))
+
+
+def form_of(integration: Integration[Any]) -> dict[str, Any]:
+    """The config's plain fields as JSON Schema; of what has none, that it may be anything."""
+    return schema(lambda: config_schema(integration))
 
 
 def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:

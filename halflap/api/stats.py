@@ -101,9 +101,11 @@ def step_of(text: str | None, period: Micros) -> Micros:
 
 
 async def labels_of(operations: Operations, by: SeriesKey, keys: Sequence[str]) -> dict[str, str]:
-    """Return the texts of keys: customers' names, and what causes say."""
+    """Return the texts of keys: customers' names, versions' numbers, and what causes say."""
     if by == "customer":
         return await operations.catalogue.customers.names(keys)
+    if by == "version":
+        return await operations.catalogue.versions.labels(keys)
     labels: dict[str, str] = {}
     for key in keys if by == "cause" else ():
         page = await operations.journal.page(Filter(cause=key, limit=1))

@@ -376,6 +376,8 @@ class VersionSummary(View):
     hash: str
     number: int
     published_at: Time
+    published_by: str
+    """The person or the key that published it; empty where it was the team's token."""
     note: str
 
 
@@ -394,6 +396,12 @@ class IntegrationView(View):
     title: str
     versions: list[VersionSummary]
     targets: dict[str, str]
+    instances: dict[str, int]
+    """By the hash of their version, how many instances are on it."""
+    components: list[str]
+    """The apps that its newest version connects, and the components of its triggers."""
+    failed_24h: int
+    """The number of its executions that failed within a day."""
 
 
 class IntegrationPage(ListPage[IntegrationView]):
@@ -518,6 +526,77 @@ class VersionView(VersionSummary, FormsView):
     entry: str
     files: dict[str, str]
     error: str | None = None
+
+
+class FileChangeView(View):
+    """A file that differs."""
+
+    path: str
+    change: Literal["added", "removed", "changed"]
+    text: str
+    """Its unified diff."""
+    added: int
+    removed: int
+    """The numbers of lines."""
+    left_out: str
+    """Why there is no diff, or only the beginning of it; empty where it is whole."""
+
+
+class ValueChangeView(View):
+    """A field of a step, a flow or a trigger that differs, each in one line; empty if not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+class StepChangeView(View):
+    """A step that was added, removed or moved, or says something else (and may be `moved`, too)."""
+
+    change: Literal["added", "removed", "changed", "moved"]
+    kind: str
+    title: str
+    path: list[str | bool | int]
+    """Its address in the outline of the newer version; of one that was removed, of the older."""
+    former_path: list[str | bool | int] | None
+    moved: bool
+    values: list[ValueChangeView]
+
+
+class FlowChangeView(View):
+    """A flow that differs: what of it and its trigger, and which steps."""
+
+    change: Literal["added", "removed", "changed"]
+    name: str
+    title: str
+    values: list[ValueChangeView]
+    steps: list[StepChangeView]
+
+
+class FieldChangeView(View):
+    """A field of the config that differs: what it takes before and after, in words."""
+
+    name: str
+    title: str
+    change: Literal["added", "removed", "changed"]
+    before: str
+    after: str
+    asked: bool
+    """True if an upgrade has to be given it: it is new and needed, or a connection to another app."""
+
+
+class DiffView(View):
+    """The difference of two versions."""
+
+    before: VersionSummary
+    after: VersionSummary
+    files: list[FileChangeView]
+    left_out: int
+    """The number of files that differ beyond those that are listed."""
+    flows: list[FlowChangeView] | None
+    """None where the flows of a version cannot be read."""
+    config: list[FieldChangeView] | None
+    """None where a version does not load here."""
 
 
 class Offer(Input):
@@ -1017,7 +1096,8 @@ class StatsSeries(View):
     """A curve; steps of time without anything are left out."""
 
     key: str
-    """A customer's id, an integration, `integration/flow`, a state, or the mark of a cause."""
+    """A customer's id, an integration, `integration/flow`, a version's hash, a state, or the mark of a
+    cause."""
     label: str
     count: int
     p50_ms: float | None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from halflap.api.integrations import config_schema, flow_view
+from halflap.api.operations.comparing import config_fields, diff_lines
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.versions import check_definition
 from halflap.api.view import FlowView, VersionView
@@ -109,18 +108,8 @@ def flows(version: VersionOutline | VersionView | None) -> dict[str, str]:
 
 def fields(version: VersionOutline | VersionView | None) -> dict[str, str]:
     """The fields of a version's config, each with what it takes."""
-    if version is None:
-        return {}
-    config: Mapping[str, Any] = version.config or {}
-    required = config.get("required") or ()
-    found = {name: f"connection to {kind}" for name, kind in version.connections.items()}
-    properties: Mapping[str, Mapping[str, Any]] = config.get("properties") or {}
-    for name, each in properties.items():
-        kind = each.get("type") or ("one of several" if "anyOf" in each else "object")
-        rest = {key: each[key] for key in sorted(each) if key not in ("title", "type")}
-        limits = f" {json.dumps(rest, default=str, ensure_ascii=False)}" if rest else ""
-        found[name] = f"{'' if name in required else 'optional '}{kind}{limits}"
-    return found
+    found = {} if version is None else config_fields(version.config, version.connections)
+    return {name: each.text for name, each in found.items()}
 
 
 def differences(noun: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
@@ -142,11 +131,4 @@ def diffs(
         old, new = before.get(path), after.get(path)
         if old == new:
             continue
-        lines = difflib.unified_diff(
-            (old or "").splitlines(),
-            (new or "").splitlines(),
-            f"a/{path}" if old is not None else "/dev/null",
-            f"b/{path}" if new is not None else "/dev/null",
-            lineterm="",
-        )
-        yield path, tuple(lines)
+        yield path, tuple(diff_lines(path, old, new))

@@ -100,13 +100,14 @@ ORDER BY count DESC, found.cause
 ENDS = ("succeeded", "failed", "cancelled", "ignored")
 # The ends of each state are found along the index by end.
 ENDED_WITHIN = f"""
-SELECT customer, integration, flow, state, ifnull(cause, ''), {took_place("ifnull(ran, 0)")}, count(*)
+SELECT customer, integration, flow, version, state, ifnull(cause, ''),
+    {took_place("ifnull(ran, 0)")}, count(*)
 FROM executions WHERE state = '{{}}' AND ended_at IS NOT NULL AND ended_at >= ?1 AND ended_at < ?2
-    AND {OF_EVENTS} GROUP BY 1, 2, 3, 5, 6
+    AND {OF_EVENTS} GROUP BY 1, 2, 3, 4, 6, 7
 """  # noqa: S608
 ACCEPTED_WITHIN = f"""
-SELECT customer, integration, flow, 'accepted', '', 0, count(*) FROM executions
-WHERE accepted_at >= ?1 AND accepted_at < ?2 AND {OF_EVENTS} GROUP BY 1, 2, 3
+SELECT customer, integration, flow, version, 'accepted', '', 0, count(*) FROM executions
+WHERE accepted_at >= ?1 AND accepted_at < ?2 AND {OF_EVENTS} GROUP BY 1, 2, 3, 4
 """  # noqa: S608
 OUTCOMES = " UNION ALL ".join([*map(ENDED_WITHIN.format, ENDS), ACCEPTED_WITHIN])
 FIRST_OF = "SELECT min(ended_at) AS at FROM executions WHERE state = '{}' AND ended_at >= ?1"

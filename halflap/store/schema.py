@@ -583,11 +583,12 @@ CREATE TABLE outcomes (
     at INTEGER NOT NULL,
     integration TEXT NOT NULL,
     flow TEXT NOT NULL,
+    version TEXT NOT NULL,
     state TEXT NOT NULL,
     cause TEXT NOT NULL,
     took INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    PRIMARY KEY (step, customer, at, integration, flow, state, cause, took)
+    PRIMARY KEY (step, customer, at, integration, flow, version, state, cause, took)
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE endpoints ADD COLUMN former BLOB;
 ALTER TABLE endpoints ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
@@ -606,6 +607,7 @@ ALTER TABLE instances ADD COLUMN catch_up_since INTEGER;
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 ALTER TABLE versions ADD COLUMN components BLOB;
+ALTER TABLE versions ADD COLUMN published_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE customers ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX instances_by_version ON instances (version, id);
 CREATE INDEX instances_by_state ON instances (state, id);

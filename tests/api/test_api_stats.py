@@ -49,6 +49,7 @@ async def test_what_came_and_how_it_ended_is_counted_by_anything(either: Any) ->
         assert await counts(either, by="customer") == {"Two": 3, "One": 2}
         assert await counts(either, by="integration") == {"orders": 5}
         assert await counts(either, by="flow") == {"orders/incoming": 5}
+        assert await counts(either, by="version") == {"orders, version 1": 5}
         assert await counts(either, by="flow", state="accepted") == {
             "orders/incoming": 5,
             "orders/waiting": 1,

@@ -4,6 +4,15 @@ from typing import Any
 
 import pytest
 
+from halflap.api.operations.comparing import (
+    MOST_COMPARED,
+    MOST_FILES,
+    MOST_LINES,
+    MOST_TEXT,
+    compare_file,
+    compare_files,
+)
+
 
 async def test_a_version_is_published_to_a_target_and_shown_in_full(world: Any) -> None:
     bundle = world.bundle()
@@ -155,3 +164,101 @@ async def test_a_versions_outline_is_read_from_what_was_published(world: Any) ->
     assert any(each["kind"] == "action" for flow in flows.values() for each in flow["steps"])
     gone = await world.api("GET", "/api/integrations/orders/versions/9/outline")
     assert gone.status == 404
+
+
+async def test_an_integration_says_who_has_which_version_and_what_failed(either: Any) -> None:
+    first = await either.publish()
+    one = await either.instance(await either.customer("One"), "one")
+    await either.instance(await either.customer("Two"), "two")
+    either.shop.broken = True
+    await either.ended(await either.send(one, {"id": "o1", "amount": 1}))
+    added = await either.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
+    body = either.bundle(label="2").to_bytes()
+    await either.api("POST", "/api/versions", body=body, target="", token=added.json["key"])
+
+    found = (await either.api("GET", "/api/integrations/orders")).json
+
+    assert found["instances"] == {first: 2}
+    assert found["components"] == ["webhook", "shop", "shop:Shop"]
+    assert found["failed_24h"] == 1
+    assert [each["published_by"] for each in found["versions"]] == ["ci", ""]
+    assert (await either.api("GET", "/api/integrations")).json["items"] == [found]
+    missing = await either.api("GET", "/api/integrations/none")
+    assert (missing.status, "integrations list" in missing.json["detail"]) == (404, True)
+
+
+async def test_two_versions_are_compared_by_files_flows_and_config(world: Any) -> None:
+    await world.publish(world.bundle(orders=BEFORE))
+    after = BEFORE.replace("label: str", "label: str\n    size: int\n    note: str = ''")
+    after = after.replace("NOTE = 1\n", "").replace("sleep(60)", "sleep(90)")
+    await world.publish(world.bundle(orders=after), target="")
+
+    diff = (await world.api("GET", "/api/integrations/orders/diff", from_="1", to="2")).json
+
+    assert (diff["before"]["number"], diff["after"]["number"], diff["left_out"]) == (1, 2, 0)
+    [file] = diff["files"]
+    assert (file["path"], file["change"], file["added"], file["removed"]) == (
+        "orders.py",
+        "changed",
+        3,
+        2,
+    )
+    assert "+    size: int" in file["text"].splitlines()
+    [flow] = diff["flows"]
+    assert [(each["change"], each["kind"]) for each in flow["steps"]] == [("changed", "sleep")]
+    assert [(e["name"], e["change"], e["asked"]) for e in diff["config"]] == [
+        ("size", "added", True),
+        ("note", "added", False),
+    ]
+    back = (await world.api("GET", "/api/integrations/orders/diff", from_="2", to="1")).json
+    assert [(each["name"], each["change"]) for each in back["config"]] == [
+        ("size", "removed"),
+        ("note", "removed"),
+    ]
+    same = (await world.api("GET", "/api/integrations/orders/diff", from_="2", to="2")).json
+    assert (same["files"], same["flows"], same["config"]) == ([], [], [])
+    gone = await world.api("GET", "/api/integrations/orders/diff", from_="1", to="9")
+    assert gone.status == 404
+
+
+BEFORE = '''
+from typing import Any
+
+from halflap import Config, Context, Integration, webhook
+
+NOTE = 1
+
+
+class Settings(Config):
+    label: str
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Wait."""
+    await ctx.sleep(60)
+'''
+
+
+def test_files_that_are_too_large_or_no_text_are_named_without_a_diff() -> None:
+    large, lines, picture = b"x" * (MOST_TEXT + 1), b"\n" * (MOST_COMPARED + 1), b"\xff\xfe"
+    before = {"large": b"", "lines": b"", "picture": b"", "same": b"1", "gone": b"a\n"}
+    after = {"large": large, "lines": lines, "picture": picture, "same": b"1", "new": b"b\nc\n"}
+    found, left = compare_files(before, after)
+    assert left == 0
+    assert [(each.path, each.change, each.left_out.partition(":")[0]) for each in found] == [
+        ("gone", "removed", ""),
+        ("large", "changed", "too large to compare"),
+        ("lines", "changed", "has more than 10,000 lines"),
+        ("new", "added", ""),
+        ("picture", "changed", "is not text"),
+    ]
+    assert (found[3].added, found[3].text.splitlines()[0]) == (2, "--- /dev/null")
+    many = {f"{at}": b"" for at in range(MOST_FILES + 3)}
+    assert [len(compare_files({}, many)[0]), compare_files({}, many)[1]] == [MOST_FILES, 3]
+    changed = compare_file("a", b"", b"".join(b"%d\n" % at for at in range(MOST_LINES + 10)))
+    assert changed.left_out == "13 more lines"
+    assert changed.added == MOST_LINES + 10

@@ -115,7 +115,7 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     await journal.pause(Paused(instance.id, 1, "me", "why"))
     await journal.set_limits(customer.id, CustomerLimits(backlog=5))
     await catalogue.retentions.put(customer.id, Retention(payload=7))
-    counted = (SHORT, customer.id, 0, "sync", "in", "succeeded", "", 3, 1)
+    counted = (SHORT, customer.id, 0, "sync", "in", "v1", "succeeded", "", 3, 1)
     await store.database.write(lambda c: c.execute(ADD, counted).rowcount)
     ended[customer.id] = ids
     return instance

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from halflap.model import TOOK, Clock, Micros, OutcomeCount
-from halflap.store.catalogue.outcomes import OutcomeCounts, Place, SeriesQuery
+from halflap.store.catalogue.outcomes import SHORT, OutcomeCounts, Place, SeriesQuery
 from halflap.store.protocol import Journal
 
 MOST_SERIES = 20
@@ -58,17 +58,21 @@ class Stats:
     """The counts of the whole store, which know up to when they are counted."""
     clock: Clock
 
-    async def curves(self, which: SeriesQuery) -> list[Curve]:
-        """Return the curves of the keys that have most, up to `MOST_SERIES`."""
-        keys = await self.outcomes.top(which, MOST_SERIES)
+    async def failed_since(self, since: Micros, most: int) -> dict[str, int]:
+        """Return how many executions failed since a time, by integration."""
+        begin = since - since % SHORT
+        which = SeriesQuery("integration", begin, self.clock() + 1, SHORT, state="failed")
+        return {each.key: each.whole.count for each in await self.curves(which, most)}
+
+    async def curves(self, which: SeriesQuery, most: int = MOST_SERIES) -> list[Curve]:
+        """Return the curves of the keys that have most, up to a number."""
+        keys = await self.outcomes.top(which, most)
         found = await self.outcomes.read(which, keys)
         async for at, each in self._fresh(which):
             if which.counts(each):
                 place: Place = (at, which.key(each), each.took)
                 found[place] = found.get(place, 0) + each.count
-        return sorted(curves_of(found), key=lambda each: (-each.whole.count, each.key))[
-            :MOST_SERIES
-        ]
+        return sorted(curves_of(found), key=lambda each: (-each.whole.count, each.key))[:most]
 
     async def _fresh(self, which: SeriesQuery) -> AsyncGenerator[tuple[Micros, OutcomeCount]]:
         """Yield what is not stored yet, with the step of time that it belongs to."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
 from halflap.api.operations import finding
+from halflap.api.operations.comparing import VersionComparison, compare_files
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.sources import check_sources
 from halflap.engine.library import Library
-from halflap.errors import ConfigError, Conflict, DefinitionError
+from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError
 from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
@@ -22,6 +22,8 @@ from halflap.store.catalogue import Catalogue
 if TYPE_CHECKING:
     from halflap.lowcode.outline import Outline
 
+Bundled = tuple[str, dict[str, bytes]]
+"""The entry of a version, and its files by path."""
 TARGET = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
@@ -34,7 +36,14 @@ class VersionOperations:
     kinds: Kinds
 
     async def publish(
-        self, bundle: bytes, *, target: str | None, expect: str | None, note: str, overwrite: bool
+        self,
+        bundle: bytes,
+        *,
+        target: str | None,
+        expect: str | None,
+        note: str,
+        overwrite: bool,
+        by: str = "",
     ) -> Version:
         """Publish a bundle that loads here, and point a target at it.
 
@@ -53,7 +62,7 @@ class VersionOperations:
         if now is not None and now.hash not in (hash, expect) and not overwrite:
             raise moved_on(name, target, now)
         described = await self.library.components(bundle)
-        version = await versions.publish(name, hash, bundle, note, described)
+        version = await versions.publish(name, hash, bundle, note, described, by)
         shared = [flow for flow, each in integration.flows.items() if each.is_shared]
         await self.catalogue.shared.ensure(name, shared)
         while target is not None:
@@ -64,17 +73,6 @@ class VersionOperations:
             if now is not None and now.hash != hash and not overwrite:
                 raise moved_on(name, target, now)
         return version
-
-    async def integrations(
-        self, after: str | None, limit: int
-    ) -> list[tuple[str, str, Sequence[Version]]]:
-        """Return so many integrations by name, with title and versions, of those after a name."""
-        found: list[tuple[str, str, Sequence[Version]]] = []
-        some = await self.catalogue.versions.by_integration(after, limit)
-        for name, versions in some.items():
-            loaded, _ = await self.load(versions[0].hash)
-            found.append((name, loaded.title if loaded is not None else name, versions))
-        return found
 
     async def triggered(self, trigger: str, integration: str | None) -> list[tuple[str, str]]:
         """Return the flows, with their integrations, that have a trigger in their newest version.
@@ -120,6 +118,26 @@ class VersionOperations:
 
         entry, files = await self.files(hash)
         return await anyio.to_thread.run_sync(outline, files, entry)
+
+    async def compare(self, before: Version, after: Version) -> VersionComparison:
+        """Return how two versions differ, but for their configs; nothing of them is run."""
+        old = await self.library.files(before.hash)
+        new = await self.library.files(after.hash)
+        return await anyio.to_thread.run_sync(_compare, old, new)
+
+
+def _compare(before: Bundled, after: Bundled) -> VersionComparison:
+    from halflap.lowcode.outline import compare_outlines, outline
+
+    files, left_out = compare_files(before[1], after[1])
+    try:
+        one, other = (
+            outline({path: text.decode(errors="replace") for path, text in files.items()}, entry)
+            for entry, files in (before, after)
+        )
+    except HalflapError:
+        return VersionComparison(files, None, left_out)
+    return VersionComparison(files, compare_outlines(one, other), left_out)
 
 
 def check_definition(integration: Integration[Any]) -> None:

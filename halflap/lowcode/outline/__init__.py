@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.outline.calls import Meanings
+from halflap.lowcode.outline.changes import FlowChange, StepChange, ValueChange, compare_outlines
 from halflap.lowcode.outline.document import outline_document
 from halflap.lowcode.outline.nodes import FlowOutline, NodeBlock, Outline, OutlineNode, Span, within
 from halflap.lowcode.outline.python import outline_python, survey_of
@@ -17,12 +18,16 @@ from halflap.lowcode.outline.text import as_text, flow_lines
 from halflap.lowcode.source import read
 
 __all__ = [
+    "FlowChange",
     "FlowOutline",
     "NodeBlock",
     "Outline",
     "OutlineNode",
     "Span",
+    "StepChange",
+    "ValueChange",
     "as_text",
+    "compare_outlines",
     "flow_lines",
     "outline",
     "outline_document",

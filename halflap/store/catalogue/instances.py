@@ -200,6 +200,21 @@ class Instances:
         )
         return [read(each) for each in rows]
 
+    async def by_version(self, integration: str | None = None) -> dict[str, dict[str, int]]:
+        """Return how many instances are on each version, by integration."""
+        where, values = (
+            ("", ()) if integration is None else ("WHERE integration = ?", (integration,))
+        )
+        rows = await self._writer.rows(
+            "SELECT integration, version, count(*) FROM instances"  # noqa: S608
+            f" {where} GROUP BY 1, 2 ORDER BY 1, 2",
+            values,
+        )
+        found: dict[str, dict[str, int]] = {}
+        for name, version, count in rows:
+            found.setdefault(name, {})[version] = count
+        return found
+
     async def count(self, which: Upgradable) -> int:
         """Return how many instances a bulk moves."""
         where, values = which.condition()

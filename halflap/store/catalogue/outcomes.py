@@ -21,11 +21,13 @@ EVERYBODY = ""
 """The customer of rows that count those of all customers."""
 UNTIL = "outcomes_until"
 
-SeriesKey = Literal["customer", "integration", "flow", "state", "cause"]
+SeriesKey = Literal["customer", "integration", "flow", "version", "state", "cause"]
+OUTCOME = "version/state"
+"""The key of curves by version and state, as `<hash>/failed`."""
 ADD = """
-INSERT INTO outcomes (step, customer, at, integration, flow, state, cause, took, count)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (step, customer, at, integration, flow, state, cause, took)
+INSERT INTO outcomes (step, customer, at, integration, flow, version, state, cause, took, count)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (step, customer, at, integration, flow, version, state, cause, took)
     DO UPDATE SET count = outcomes.count + excluded.count
 """
 READ_MARK = "SELECT value FROM settings WHERE name = ?"
@@ -34,11 +36,13 @@ INSERT INTO settings (name, value) VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 PRUNE = "DELETE FROM outcomes WHERE step = ? AND at < ?"
-KEYS: dict[SeriesKey, str] = {
+KEYS: dict[SeriesKey | Literal["version/state"], str] = {
     "customer": "customer",
     "integration": "integration",
     "flow": "integration || '/' || flow",
+    "version": "version",
     "state": "state",
+    OUTCOME: "version || '/' || state",
     "cause": "cause",
 }
 Place = tuple[Micros, str, int]
@@ -52,7 +56,7 @@ class SeriesQuery:
     `since` begins a `step`, which is a multiple of five minutes.
     """
 
-    by: SeriesKey
+    by: SeriesKey | Literal["version/state"]
     since: Micros
     until: Micros
     step: Micros
@@ -81,7 +85,13 @@ class SeriesQuery:
 
     def key(self, each: OutcomeCount) -> str:
         """Return the key of a count's series."""
-        return f"{each.integration}/{each.flow}" if self.by == "flow" else getattr(each, self.by)
+        match self.by:
+            case "flow":
+                return f"{each.integration}/{each.flow}"
+            case "version/state":
+                return f"{each.version}/{each.state}"
+            case _:
+                return getattr(each, self.by)
 
 
 class Counted(Protocol):
@@ -159,8 +169,8 @@ def _rows(counts: Iterable[OutcomeCount], at: Micros) -> list[tuple[str | int, .
     for each in counts:
         for step in STEPS:
             for customer in (each.customer, EVERYBODY):
-                about = (each.integration, each.flow, each.state, each.cause, each.took)
-                row = (step, customer, at - at % step, *about)
+                about = (each.integration, each.flow, each.version, each.state, each.cause)
+                row = (step, customer, at - at % step, *about, each.took)
                 sums[row] = sums.get(row, 0) + each.count
     return [(*row, count) for row, count in sorted(sums.items())]
 

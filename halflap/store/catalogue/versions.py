@@ -10,7 +10,7 @@ from halflap.model import Clock, Version
 from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
-SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
+SELECT = "SELECT hash, integration, number, published_at, note, published_by FROM versions"
 
 
 class Versions:
@@ -27,10 +27,11 @@ class Versions:
         bundle: bytes,
         note: str = "",
         components: bytes | None = None,
+        by: str = "",
     ) -> Version:
         """Store a bundle as the integration's next version; the same hash again is the same one.
 
-        components: the descriptions of its own components, for lint and for forms.
+        components: the descriptions of its own components, for lint and for forms; by: who publishes.
         """
         now = self._clock()
 
@@ -50,11 +51,11 @@ class Versions:
             )[0]
             connection.execute(
                 "INSERT INTO versions"
-                " (hash, integration, number, bundle, note, published_at, components)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (hash, integration, number, bundle, note, now, components),
+                " (hash, integration, number, bundle, note, published_at, components, published_by)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (hash, integration, number, bundle, note, now, components, by),
             )
-            return Version(hash, integration, number, now, note)
+            return Version(hash, integration, number, now, note, by)
 
         return await self._writer.change(job)
 
@@ -105,18 +106,19 @@ class Versions:
         return [Version(*each) for each in rows]
 
     async def by_integration(
-        self, after: str | None = None, limit: int | None = None
+        self, after: str | None = None, limit: int | None = None, *, only: str | None = None
     ) -> dict[str, list[Version]]:
         """Return versions, newest first, by the names of their integrations in order.
 
-        Of all integrations, or of so many of those after a name.
+        Of all integrations, of so many of those after a name, or of `only` one.
         """
         found: dict[str, list[Version]] = {}
         some = "SELECT DISTINCT integration FROM versions WHERE integration > ? ORDER BY 1"
         most = "" if limit is None else f"LIMIT {limit:d}"
+        where, value = (f"IN ({some} {most})", after or "") if only is None else ("= ?", only)
         for row in await self._writer.rows(
-            f"{SELECT} WHERE integration IN ({some} {most}) ORDER BY integration, number DESC",
-            (after or "",),
+            f"{SELECT} WHERE integration {where} ORDER BY integration, number DESC",
+            (value,),
         ):
             version = Version(*row)
             found.setdefault(version.integration, []).append(version)
@@ -137,6 +139,13 @@ class Versions:
             await self._writer.among("SELECT hash, number FROM versions WHERE hash IN", hashes)
         )
 
+    async def labels(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Return what people read of those of these versions that are there: `orders, version 3`."""
+        label = "integration || ', version ' || number"
+        return dict(
+            await self._writer.among(f"SELECT hash, {label} FROM versions WHERE hash IN", hashes)  # noqa: S608
+        )
+
     async def integrations(self) -> Sequence[str]:
         """The names of all integrations of which a version was published."""
         rows = await self._writer.rows("SELECT DISTINCT integration FROM versions ORDER BY 1")
@@ -152,7 +161,8 @@ class Versions:
     async def targets(self, integration: str) -> dict[str, Version]:
         """The version that an integration has in each of its targets."""
         rows = await self._writer.rows(
-            "SELECT target, hash, versions.integration, number, published_at, note FROM targets"
+            "SELECT target, hash, versions.integration, number, published_at, note, published_by"
+            " FROM targets"
             " JOIN versions ON hash = version WHERE targets.integration = ? ORDER BY target",
             (integration,),
         )

@@ -70,15 +70,15 @@ WITH RECURSIVE found AS (
 ) SELECT cause, min(ended_at) FROM found GROUP BY 1
 """  # noqa: S608
 ENDED_WITHIN = f"""
-SELECT customer, integration, flow, state, coalesce(cause, ''),
+SELECT customer, integration, flow, version, state, coalesce(cause, ''),
     {reading.took_place("coalesce(ran, 0)")}, count(*)
 FROM {{}} WHERE {{}} AND ended_at >= %(begin)s AND ended_at < %(end)s AND {reading.OF_EVENTS}
-GROUP BY 1, 2, 3, 4, 5, 6
+GROUP BY 1, 2, 3, 4, 5, 6, 7
 """  # noqa: S608
 ACCEPTED_WITHIN = f"""
-SELECT customer, integration, flow, 'accepted', '', 0, count(*) FROM {{}}
+SELECT customer, integration, flow, version, 'accepted', '', 0, count(*) FROM {{}}
 WHERE {{}} AND accepted_at >= %(begin)s AND accepted_at < %(end)s AND {reading.OF_EVENTS}
-GROUP BY 1, 2, 3
+GROUP BY 1, 2, 3, 4
 """  # noqa: S608
 OUTCOMES = " UNION ALL ".join(
     [ENDED_WITHIN.format(*each) for each in ENDED_IN]
