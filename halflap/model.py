@@ -1092,7 +1092,7 @@ def replays_of_bulk(bulk: str) -> tuple[str, str]:
 
 ExecutionVerb = Literal["replay", "cancel", "dismiss"]
 BulkVerb = Literal["replay", "cancel", "dismiss", "upgrade"]
-BulkState = Literal["running", "succeeded", "cancelled", "failed"]
+BulkState = Literal["running", "paused", "succeeded", "cancelled", "failed"]
 
 
 @frozen

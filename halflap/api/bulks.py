@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Query, Response
 
 from halflap.api.asking import (
     USUAL_PAGE,
@@ -20,10 +21,21 @@ from halflap.api.execution_view import BulkDraft, BulkPage, BulkView, GroupView,
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import BulkPlan
+from halflap.api.operations.people import MissingRight
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
 from halflap.api.recorded import moment, summaries
-from halflap.model import Bulk
+from halflap.api.stats import milliseconds
+from halflap.api.view import (
+    CanaryView,
+    NamedInstance,
+    RolloutView,
+    VersionFigures,
+    VersionName,
+    rfc3339,
+)
+from halflap.errors import Conflict
+from halflap.model import Bulk, Instance
 from halflap.store.protocol import Filter
 
 router = router_of("/api/bulks", "bulks", 404, 409)
@@ -55,10 +67,15 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
 @router.get("")
 @needs("read")
 async def list_bulks(
-    operations: Ops, before: Before = None, limit: PageSize = USUAL_PAGE
+    operations: Ops,
+    before: Before = None,
+    limit: PageSize = USUAL_PAGE,
+    upgrades_of: Annotated[
+        str | None, Query(description="Only upgrades of the instances of an integration.")
+    ] = None,
 ) -> BulkPage:
     """List the bulks, newest first."""
-    found = await operations.catalogue.bulks.list(before, limit)
+    found = await operations.catalogue.bulks.list(before, limit, upgrades_of)
     return BulkPage(items=[bulk_view(each) for each in found], next=last_id(found, limit))
 
 
@@ -70,6 +87,54 @@ async def get_bulk(bulk: str, operations: Ops) -> BulkView:
     replays = found.verb == "replay" and found.state != "running"
     started = dict(await operations.bulks.started(found)) if replays else {}
     return bulk_view(found).model_copy(update={"started": started})
+
+
+@router.get("/{bulk}/rollout")
+@needs("read")
+async def get_rollout(bulk: str, operations: Ops) -> RolloutView:
+    """Return the figures of an upgrade since it began: of its version, and of the others beside it."""
+    found = await operations.catalogue.bulks.get(bulk)
+    if found.verb != "upgrade":
+        raise Conflict(f"{bulk} is no upgrade", key=bulk)
+    figures = await operations.bulks.figures(found)
+    hashes = {each.version for each in figures.versions} | {e.version for e in figures.canary}
+    numbers = await operations.catalogue.versions.numbers(hashes)
+    names = await named(operations, figures.canary)
+    refused = {each.id: each.why for each in found.refusals}
+    return RolloutView(
+        since=rfc3339(figures.since),
+        versions=[
+            VersionFigures.of(
+                each,
+                version=VersionName(hash=each.version, number=numbers.get(each.version)),
+                p50_ms=milliseconds(each.took.quantile(0.5)),
+                p95_ms=milliseconds(each.took.quantile(0.95)),
+            )
+            for each in figures.versions
+        ],
+        canary=[
+            CanaryView.of(names[each.id], moved=each.moved_by == bulk, why=refused.get(each.id))
+            for each in figures.canary
+        ],
+    )
+
+
+@router.post("/{bulk}/pause")
+@needs("operate")
+async def pause_bulk(bulk: str, operations: Ops) -> BulkView:
+    """Let it stand still, behind what it is doing now, until it is resumed."""
+    by = operations.acting("hand")
+    return bulk_view(await operations.bulks.pause(bulk, f"paused by {by}"))
+
+
+@router.post("/{bulk}/resume")
+@needs("operate")
+async def resume_bulk(bulk: str, operations: Ops) -> BulkView:
+    """Let it go on; an upgrade needs the right `configure`, as to begin one does."""
+    found = await operations.catalogue.bulks.get(bulk)
+    if found.verb == "upgrade" and "configure" not in operations.principal.rights:
+        raise MissingRight("to go on with an upgrade needs the right 'configure', which you lack")
+    return bulk_view(await operations.bulks.resume(bulk))
 
 
 @router.post("/{bulk}/cancel")
@@ -118,6 +183,20 @@ async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
         ],
         samples=await summaries(operations, plan.samples),
     )
+
+
+async def named(operations: Operations, instances: Sequence[Instance]) -> dict[str, NamedInstance]:
+    """Return instances by their ids, with their names and their customers'."""
+    customers = await operations.catalogue.customers.names(each.customer for each in instances)
+    numbers = await operations.catalogue.versions.numbers(each.version for each in instances)
+    return {
+        each.id: NamedInstance.of(
+            each,
+            customer_name=customers.get(each.customer, each.customer),
+            version=VersionName(hash=each.version, number=numbers.get(each.version)),
+        )
+        for each in instances
+    }
 
 
 def bulk_view(bulk: Bulk) -> BulkView:

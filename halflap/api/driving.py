@@ -107,8 +107,8 @@ class BulkDriver:
 
     async def _page(self, bulk: Bulk) -> Bulk | None:
         """Do the next page; None where there is none, or where it is no longer to go on."""
-        stages, come = Stages.wanted(bulk), bulk.done + bulk.refused
-        if rest := stages.rest(come):
+        stages = Stages.wanted(bulk)
+        if rest := stages.rest_of(bulk):
             await self._catalogue.bulks.go_on(bulk, self._worker, LEASE + round(rest * 1e6))
             await self._rest(rest)
             is_ours = await self._catalogue.bulks.go_on(bulk, self._worker, LEASE)
@@ -124,6 +124,8 @@ class BulkDriver:
             refused=bulk.refused + len(step.refusals),
             refusals=(*bulk.refusals, *step.refusals)[:MOST_REFUSALS],
             after=step.last,
+            state="paused" if step.pauses else "running",
+            reason=step.pauses,
         )
         count = len(step.refusals) + step.done
         wait = 0 if not bulk.rate else round(count / bulk.rate * 1e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -20,17 +21,18 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.bulks import bulk_view
+from halflap.api.bulks import bulk_view, named
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
 from halflap.api.operations.comparing import ConfigField, compare_configs, config_fields
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
-from halflap.api.operations.upgrades import Stages
+from halflap.api.operations.upgrades import PlannedUpgrade
 from halflap.api.problem import documented
 from halflap.api.view import (
     DiffView,
+    ExaminedInstanceView,
     FlowView,
     IntegrationPage,
     IntegrationView,
@@ -42,8 +44,10 @@ from halflap.api.view import (
     SharedEndpointView,
     SharedSecret,
     SharedSecrets,
+    UpgradeGroupView,
     UpgradeMany,
     UpgradePlan,
+    VersionName,
     VersionPage,
     VersionSummary,
     VersionView,
@@ -249,12 +253,33 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
     which = await bulks.upgrades.which(integration, version, draft.customer, stay, draft.instances)
     how = (draft.stages, draft.most_failed, draft.between)
     if draft.dry_run:
-        total = await bulks.upgrades.count(which)
-        stages = Stages.of(total, *how)
-        return exact(
-            UpgradePlan.model_validate({"version": version, "total": total, "stages": stages.ends})
-        )
-    return exact(bulk_view(await bulks.begin_upgrade(which, *how, version=version.hash)), 201)
+        which = replace(which, named=draft.named)
+        plan = await bulks.upgrades.plan(which, version, how, draft.canary)
+        return exact(await plan_view(operations, version, plan))
+    canary = [each.id for each in await bulks.upgrades.canary(which, version, draft.canary)]
+    begun = await bulks.begin_upgrade(which, *how, canary=canary, version=version.hash)
+    return exact(bulk_view(begun), 201)
+
+
+async def plan_view(operations: Operations, version: Version, plan: PlannedUpgrade) -> UpgradePlan:
+    """A plan of an upgrade as it is shown."""
+    found = [each.instance for each in plan.examined]
+    names = await named(operations, [*found, *plan.canary])
+    return UpgradePlan(
+        version=VersionName.of(version),
+        total=plan.total,
+        stages=[*plan.stages],
+        ready=plan.ready,
+        instances=[
+            ExaminedInstanceView.of(names[each.instance.id], why=each.why, fields=each.fields)
+            for each in plan.examined
+        ],
+        blocked=[
+            UpgradeGroupView.of(each, instances=[names[one.id] for one in each.instances])
+            for each in plan.blocked
+        ],
+        canary=[names[each.id] for each in plan.canary],
+    )
 
 
 @router.get("/integrations/{integration}/endpoints")

@@ -370,6 +370,17 @@ class VersionName(View):
     number: int | None
 
 
+class NamedInstance(View):
+    """An instance by its name."""
+
+    id: str
+    name: str
+    customer: str
+    customer_name: str
+    state: InstanceState
+    version: VersionName
+
+
 class VersionSummary(View):
     """A published version."""
 
@@ -633,16 +644,77 @@ class UpgradeMany(Input):
     """The number that may fail before it stops, or a share of the stage that is being done."""
     between: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0
     """Seconds between two stages."""
+    canary: Annotated[list[Text], Field(max_length=1_000)] | Text | None = None
+    """The instances that are moved first, by ids, or how many: a number, or a share of all (`10%`).
+    Behind them it is paused, until it is resumed, or taken back."""
     dry_run: bool = False
-    """Only say how many are meant, and after how many each stage would end."""
+    """Only say what it would do."""
+    named: Text = ""
+    """With `dry_run`: list only those in whose name, or whose customer's, this text is."""
+
+
+class ExaminedInstanceView(NamedInstance):
+    """An instance that is meant by an upgrade; `why` it cannot be moved, null where it can."""
+
+    why: str | None
+    fields: dict[str, str]
+    """By field of its config: what is missing, or wrong."""
+
+
+class UpgradeGroupView(View):
+    """The instances that cannot be moved for one reason."""
+
+    why: str
+    fields: dict[str, str]
+    count: int
+    instances: list[NamedInstance]
+    """The first of them."""
 
 
 class UpgradePlan(View):
-    """A plan of an upgrade: how many instances, and after how many each stage ends."""
+    """A plan of an upgrade: how many instances, in which stages, and which ones cannot be moved."""
 
     version: VersionName
     total: int
     stages: list[int]
+    ready: int
+    """Of the `instances`, those that can be moved."""
+    instances: list[ExaminedInstanceView]
+    """The first 500 that are meant."""
+    blocked: list[UpgradeGroupView]
+    """Of these, the ones that cannot be moved, by the reason; most first."""
+    canary: list[NamedInstance]
+
+
+class VersionFigures(View):
+    """The executions of a version that ended since a rollout began, and how many instances it has now."""
+
+    version: VersionName
+    is_new: bool
+    """True of the version that instances are moved to."""
+    instances: int
+    ended: int
+    succeeded: int
+    failed: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class CanaryView(NamedInstance):
+    """An instance of a canary: if it was moved, or why not."""
+
+    moved: bool
+    why: str | None
+
+
+class RolloutView(View):
+    """The figures of an upgrade: those of the new version beside those of the others."""
+
+    since: Time
+    """The begin of the five minutes in which it began."""
+    versions: list[VersionFigures]
+    """The new one first, then those with most instances."""
+    canary: list[CanaryView]
 
 
 # Connections ----------------------------------------------------------------------------------
@@ -932,18 +1004,12 @@ class RepetitionView(View):
     """None while it runs."""
 
 
-class InstanceSummary(View):
+class InstanceSummary(NamedInstance):
     """One integration version activated for one customer. `error` says why the last move failed."""
 
-    id: str
-    customer: str
-    customer_name: str
     integration: str
-    name: str
-    version: VersionName
     revision: int
     """Numbers its config."""
-    state: InstanceState
     error: str | None
     deployment: str | None
     """The execution that does, or did, its last move."""

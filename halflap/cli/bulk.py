@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from halflap.api.execution_view import BulkView, PlanView
+from halflap.api.view import RolloutView
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
-from halflap.cli.output import Output, Part, ago, in_own_words, state
+from halflap.cli.output import Output, Part, ago, full_name, in_own_words, state, version
 from halflap.cli.reach import speaks, sure, yes_option
 from halflap.cli.record import name_of
 from halflap.errors import ConfigError
@@ -175,8 +176,31 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
             bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
     if not output.emitted(bulk):
         bulk_lines(output, bulk)
+        if bulk.do == "upgrade" and bulk.state == "paused":
+            figures(output, read(RolloutView, await api.get(path("bulks", bulk.id, "rollout"))))
+            output.note(("  to go on: ", "dim"), output.command(f"halflap bulks resume {bulk.id}"))
+            output.note(("  to go back: ", "dim"), output.command(f"halflap bulks back {bulk.id}"))
     if bulk.state == "failed" or (bulk.do == "upgrade" and bulk.refused):
         raise click.exceptions.Exit(1)
+
+
+def figures(output: Output, rollout: RolloutView) -> None:
+    """Print what ended on each version since an upgrade began, and what became of its canary."""
+    for each in rollout.canary:
+        became = ("moved", "green") if each.moved else (each.why or "not moved", "yellow")
+        output.line(f"  {full_name(each)}: ", became)
+    rows: list[Sequence[Part]] = [
+        (
+            f"{version(each.version)}{' (new)' if each.is_new else ''}",
+            f"{each.instances:,}",
+            f"{each.succeeded:,}",
+            (f"{each.failed:,}", "red" if each.failed else ""),
+            "" if each.p95_ms is None else f"{each.p95_ms:,.0f} ms",
+        )
+        for each in rollout.versions
+    ]
+    columns = ("version!", "instances", "succeeded!", "failed!", "95% took at most")
+    output.table(columns, rows, "no instance has a version")
 
 
 def stage(bulk: BulkView, come: int) -> str:
@@ -229,6 +253,29 @@ async def show_bulk(api: Client, output: Output, bulk: str) -> None:
     await follow(api, output, await api.get(path("bulks", bulk)))
 
 
+@bulks.command("pause")
+@bulk_argument
+@speaks()
+async def pause_bulk(api: Client, output: Output, bulk: str) -> None:
+    """Let a bulk stand still, behind what it is doing now, until it is resumed.
+
+    Example: halflap bulks pause blk_01m8878zf8ej8rwgbd9q0d5h66
+    """
+    found = read(BulkView, await api.post(path("bulks", bulk, "pause")))
+    output.emit(found) if output.json else bulk_lines(output, found)
+
+
+@bulks.command("resume")
+@bulk_argument
+@speaks()
+async def resume_bulk(api: Client, output: Output, bulk: str) -> None:
+    """Let a bulk go on that is paused, as an upgrade is behind its canary, and follow it.
+
+    Example: halflap bulks resume blk_01m8878zf8ej8rwgbd9q0d5h66
+    """
+    await follow(api, output, await api.post(path("bulks", bulk, "resume")))
+
+
 @bulks.command("cancel")
 @bulk_argument
 @speaks()
@@ -248,7 +295,7 @@ async def cancel_bulk(api: Client, output: Output, bulk: str) -> None:
 async def undo_bulk(api: Client, output: Output, bulk: str, yes: bool) -> None:
     """Give each instance that an upgrade moved the version and the config that it had before.
 
-    The upgrade has ended, or was cancelled.
+    The upgrade has ended, is paused, or was cancelled; one that is paused ends.
 
     Example: halflap bulks back blk_01m8878zf8ej8rwgbd9q0d5h66 --yes
     """

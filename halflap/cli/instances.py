@@ -316,7 +316,12 @@ async def activate_instance(
 @click.option(
     "--between", type=Lasting(), metavar="WHILE", help="With --all: rest so long between stages."
 )
-@click.option("--dry-run", is_flag=True, help="With --all: only say how many are meant.")
+@click.option(
+    "--canary",
+    metavar="N|N%|NAMES",
+    help="With --all: move so many first, or CUSTOMER/NAME,…; then pause, to go on or back.",
+)
+@click.option("--dry-run", is_flag=True, help="With --all: only say what it would do.")
 @click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @config_options
 @patience_option
@@ -340,7 +345,8 @@ async def upgrade_instance(
 
     With --all, the server moves all instances of an integration that are on another version, stage by
     stage, and stops where too many fail; those stay on their version. It goes on after Ctrl-C.
-    `halflap bulks show` says how far it is, `halflap bulks back` takes it back.
+    `halflap bulks show` says how far it is, `halflap bulks back` takes it back. With --canary it moves
+    some first, says their names, and pauses: `halflap bulks resume` goes on with the others.
 
     Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """
@@ -351,7 +357,8 @@ async def upgrade_instance(
         return
     if any(many.values()):
         raise click.UsageError(
-            "--integration, --stages, --most-failed, --between, --dry-run and --yes go with --all"
+            "--integration, --stages, --most-failed, --between, --canary, --dry-run and --yes go with "
+            "--all"
         )
     if instance is None:
         raise click.UsageError("name an instance, or say --all --integration NAME")
@@ -384,16 +391,18 @@ async def upgrade_all(
     stages: str | None,
     most_failed: str | None,
     between: int | None,
+    canary: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Say how many instances would be moved; unless that is all, move them, and show the progress."""
+    """Say which instances would be moved; unless that is all, move them, and show the progress."""
     draft = {
         "version": number or (await version_of(api, integration, None, None)).hash,
         "customer": customer,
         "stages": stages.split(",") if stages else [],
         "most_failed": most_failed or "10%",
         "between": between or 0,
+        "canary": await canary_of(api, canary),
     }
     at = path("integrations", integration, "upgrade")
     plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
@@ -404,11 +413,34 @@ async def upgrade_all(
     what = f"{many} of {integration} to version {version(plan.version)}"
     if not output.json:
         output.line(what, (f"  in stages that end at {plan.stages}", "dim"))
+        upgrade_lines(output, plan)
     if dry_run or (not plan.total and not output.json):
         return
     if not yes and not output.json:
         sure(yes, f"Move {what}?")
+    if canary:
+        draft["canary"] = [each.id for each in plan.canary]
     await follow(api, output, await api.post(at, draft))
+
+
+async def canary_of(api: Client, text: str | None) -> str | list[str] | None:
+    """Return a canary as the API takes it: a number or a share, or the ids of named instances."""
+    if text is None or text.removesuffix("%").replace(".", "").isdecimal():
+        return text
+    return [(await find(api, each.strip(), None)).id for each in text.split(",")]
+
+
+def upgrade_lines(output: Output, plan: UpgradePlan) -> None:
+    """Print which instances are moved first, and which ones cannot be moved."""
+    if plan.canary:
+        names = ", ".join(map(full_name, plan.canary))
+        output.line("first, as a canary: ", (names, "bold"))
+    of = f" of the first {len(plan.instances):,}" if len(plan.instances) < plan.total else ""
+    for each in plan.blocked:
+        some = ", ".join(map(full_name, each.instances))
+        left = each.count - len(each.instances)
+        more = f" and {left:,} more" if left else ""
+        output.line(f"  {each.count:,}{of} cannot be: {some}{more}: ", (each.why, "yellow"))
 
 
 @instances.command("disable")

@@ -24,7 +24,7 @@ from halflap.sdk import codec
 
 if TYPE_CHECKING:
     # A server prints through this module, too, and needs none of the API's shapes.
-    from halflap.api.view import InstanceSummary, VersionName
+    from halflap.api.view import NamedInstance, VersionName
 
 T = TypeVar("T")
 
@@ -289,7 +289,7 @@ def version(of: VersionName) -> str:
     return of.hash[:12] if of.number is None else str(of.number)
 
 
-def full_name(of: InstanceSummary) -> str:
+def full_name(of: NamedInstance) -> str:
     """An instance as people name it: CUSTOMER/NAME."""
     return f"{of.customer_name}/{of.name}"
 

@@ -13,6 +13,7 @@ from halflap.api.operations.upgrades import Stages
 from halflap.errors import ConfigError, StoreError
 from halflap.model import Instance
 from halflap.store.catalogue.instances import InstanceFilter
+from tests.api.conftest import signed_in
 from tests.api.test_api_lists import counted
 
 UPGRADE = "/api/integrations/orders/upgrade"
@@ -33,6 +34,9 @@ integration = Integration("orders", config=Settings)
 async def incoming(ctx: Context[Settings], event: Any) -> None:
     """Nothing of any app."""
 '''
+FAILING = PLAIN.replace(
+    '    """Nothing of any app."""', '    """Fail."""\n    raise ValueError("no")'
+)
 BROKEN = (
     PLAIN
     + '''
@@ -316,3 +320,154 @@ def test_stages_end_at_shares_of_all_and_allow_shares_of_themselves() -> None:
     for wrong in ("0", "101%", "x", "-1", "0.5"):
         with pytest.raises(ConfigError, match="neither a number nor a share"):
             Stages.of(5, [wrong], "10%", 0)
+
+
+async def test_a_canary_is_moved_first_and_paused_behind_until_it_goes_on(either: Any) -> None:
+    first = await either.publish(bundle(either, "1"))
+    made = await activated(either, 6)
+    second = await either.publish(bundle(either, "2"), target="")
+    chosen = [made[4].id, made[1].id]
+    draft = {"version": "2", "canary": chosen, "stages": ["4"]}
+    plan = (await either.api("POST", UPGRADE, {**draft, "dry_run": True})).json
+    assert (plan["total"], plan["ready"], plan["stages"]) == (6, 6, [2, 4, 6])
+    assert {each["id"] for each in plan["canary"]} == {*chosen}
+
+    begun = (await either.api("POST", UPGRADE, draft)).json
+    paused = await driven(either, begun["id"])
+    assert (paused["state"], paused["done"], paused["stages"]) == ("paused", 2, [2, 4, 6])
+    assert "the canary is done" in paused["reason"]
+    assert {each.id for each in await on(either, second)} == {*chosen}
+    again = await either.api("POST", f"/api/bulks/{begun['id']}/pause")
+    assert (again.status, "is paused" in again.json["detail"]) == (409, True)
+
+    support = await signed_in(either, "support")
+    refused = await support("POST", f"/api/bulks/{begun['id']}/resume")
+    assert (refused.status, refused.kind) == (403, "MissingRight")
+
+    went_on = await either.api("POST", f"/api/bulks/{begun['id']}/resume")
+    assert went_on.json["state"] == "running"
+    end = await driven(either, begun["id"])
+    assert (end["state"], end["done"], end["reason"]) == ("succeeded", 6, "")
+    assert await versions_of(either) == [second] * 6
+    ended = await either.api("POST", f"/api/bulks/{begun['id']}/resume")
+    assert (ended.status, "succeeded, not paused" in ended.json["detail"]) == (409, True)
+    listed = (await either.api("GET", "/api/bulks", upgrades_of="orders")).json["items"]
+    assert [each["id"] for each in listed] == [begun["id"]]
+    assert (await either.api("GET", "/api/bulks", upgrades_of="order_")).json["items"] == []
+    assert first != second
+
+
+async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_of_its_version(
+    either: Any,
+) -> None:
+    first = await either.publish(bundle(either, "1"))
+    made = await activated(either, 4)
+    for each in made:  # which opens their URLs
+        await either.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
+    await either.publish(bundle(either, "2", FAILING), target="")
+    draft = {"version": "2", "canary": "50%"}
+    plan = (await either.api("POST", UPGRADE, {**draft, "dry_run": True})).json
+    bulk = (await either.api("POST", UPGRADE, draft)).json["id"]
+    paused = await driven(either, bulk)
+    assert (paused["state"], paused["done"]) == ("paused", 2)
+    canary = {each["id"] for each in plan["canary"]}
+    for each in made:
+        shown = (await either.api("GET", f"/api/instances/{each.id}")).json
+        await either.ended(await either.send(shown, {}))
+
+    rollout = (await either.api("GET", f"/api/bulks/{bulk}/rollout")).json
+    figures = [
+        (
+            each["version"]["number"],
+            each["is_new"],
+            each["instances"],
+            each["ended"],
+            each["failed"],
+        )
+        for each in rollout["versions"]
+    ]
+    assert figures == [(2, True, 2, 2, 2), (1, False, 2, 2, 0)]
+    assert rollout["versions"][0]["p95_ms"] > 0
+    assert {each["id"]: each["moved"] for each in rollout["canary"]} == dict.fromkeys(canary, True)
+
+    back = await either.api("POST", f"/api/bulks/{bulk}/back")
+    assert (back.status, back.json["total"]) == (201, 2)
+    assert (await driven(either, back.json["id"]))["done"] == 2
+    assert await versions_of(either) == [first] * 4
+    assert (await either.api("GET", f"/api/bulks/{bulk}")).json["state"] == "cancelled"
+
+
+async def test_one_of_a_canary_that_cannot_be_moved_is_not_tried_again_with_the_rest(
+    world: Any,
+) -> None:
+    first = await world.publish(bundle(world, "1"))
+    made = await activated(world, 4, bad=(1,))
+    second = await world.publish(bundle(world, "2", BROKEN), target="")
+    draft = {"version": "2", "canary": [made[0].id, made[1].id], "most_failed": "50%"}
+    bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
+    paused = await driven(world, bulk)
+    assert (paused["state"], paused["done"], paused["refused"]) == ("paused", 1, 1)
+    shown = (await world.api("GET", f"/api/bulks/{bulk}/rollout")).json["canary"]
+    assert {e["id"]: e["moved"] for e in shown} == {made[0].id: True, made[1].id: False}
+    assert "no such label" in next(each["why"] for each in shown if each["why"])
+    await world.api("POST", f"/api/bulks/{bulk}/resume")
+    end = await driven(world, bulk)
+    assert (end["state"], end["done"], end["refused"]) == ("succeeded", 3, 1)
+    assert await versions_of(world) == [second, first, second, second]
+
+
+async def test_a_running_upgrade_is_paused_and_goes_on_without_doing_anything_twice(
+    world: Any,
+) -> None:
+    await world.publish(bundle(world, "1"))
+    await activated(world, 5)
+    second = await world.publish(bundle(world, "2"), target="")
+    bulk = (await world.api("POST", UPGRADE, {"version": "2", "stages": ["1", "2"]})).json["id"]
+    driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
+    page = await driver._page(await taken(world, driver, bulk))
+    assert page is not None
+    paused = await world.api("POST", f"/api/bulks/{bulk}/pause")
+    assert (paused.json["state"], paused.json["reason"]) == ("paused", "paused by hand")
+    assert await driver._page(page) is None  # what it was doing is noted, and it stops
+    found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+    assert (found["state"], found["done"]) == ("paused", 2)
+    await world.api("POST", f"/api/bulks/{bulk}/resume")
+    end = await driven(world, bulk)
+    assert (end["state"], end["done"], end["refused"]) == ("succeeded", 5, 0)
+    assert await versions_of(world) == [second] * 5
+
+
+async def test_a_plan_says_which_instances_cannot_be_moved_and_why(either: Any) -> None:
+    await either.publish(bundle(either, "1"))
+    made = await activated(either, 3)
+    needs = PLAIN.replace("label: str", "label: str\n    site: str")
+    await either.publish(bundle(either, "2", needs), target="")
+
+    draft = {"version": "2", "dry_run": True}
+    plan = (await either.api("POST", UPGRADE, {**draft, "canary": "2"})).json
+    [group] = plan["blocked"]
+    assert (plan["total"], plan["ready"], plan["canary"]) == (3, 0, [])
+    assert (group["count"], group["fields"]) == (3, {"site": "Field required"})
+    assert [each["id"] for each in plan["instances"]] == [each.id for each in made]
+    assert {each["why"] for each in plan["instances"]} == {group["why"]}
+    name = plan["instances"][1]["customer_name"]
+    one = (await either.api("POST", UPGRADE, {**draft, "named": name.upper()})).json
+    assert [each["id"] for each in one["instances"]] == [made[1].id]
+    none = (await either.api("POST", UPGRADE, {**draft, "named": "_%"})).json
+    assert (none["total"], none["instances"]) == (3, [])
+    for wrong in ("0", "many", "101%", ["ins_none"]):
+        refused = await either.api("POST", UPGRADE, {"version": "2", "canary": wrong})
+        assert (refused.status, list(refused.json["fields"])) == (422, ["canary"])
+
+
+async def taken(world: Any, driver: BulkDriver, bulk: str) -> Any:
+    """Take a bulk for a driver, and return it."""
+    bulks = world.host.store.catalogue.bulks
+    assert await bulks.take(bulk, driver._worker, 30_000_000)
+    return await bulks.get(bulk)
+
+
+async def on(world: Any, version: str) -> list[Instance]:
+    """Return the instances that are on a version."""
+    found = await world.host.store.catalogue.instances.list(InstanceFilter(integration="orders"))
+    return [each for each in found if each.version == version]

@@ -414,6 +414,15 @@ def test_all_instances_move_to_a_version_and_back(project):
         each["customer_name"]: each["version"]["number"] for each in plain("instances", "list")
     }
     assert numbers == {"Initech": 1, "Globex": 2}
+    ok("instances", "upgrade", "Globex/orders", "--version", "1")
+    first = ok(*every, "--canary", "Globex/orders", "--yes")
+    assert "first, as a canary: Globex/orders" in first
+    assert "Globex/orders: moved" in first
+    assert "2 (new)" in first
+    [paused] = [each for each in plain("bulks", "list") if each["state"] == "paused"]
+    assert "is paused, and cannot be paused" in refused("bulks", "pause", paused["id"])
+    assert "upgraded 2" in ok("bulks", "resume", paused["id"])
+    assert plain(*every, "--canary", "50%", "--dry-run")["canary"] == []
     assert "goes with --integration NAME" in refused("instances", "upgrade", "--all", code=2)
     assert "go with --all" in refused("instances", "upgrade", "orders", "--yes", code=2)
     assert "--all --integration NAME" in refused("instances", "upgrade", code=2)

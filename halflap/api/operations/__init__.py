@@ -101,11 +101,11 @@ class Operations:
         changed = asyncio.Event() if of is None else of.bulks.changed
         begun = set[str]() if of is None else of.bulks.begun
         upgrades = Upgrades(catalogue, self.instances)
+        self.stats = Stats(catalogue.outcomes, journal, store.catalogue.outcomes, clock)
         self.bulks = BulkOperations(
-            catalogue, journal, self.executions, upgrades, clock, changed, begun
+            catalogue, journal, self.executions, upgrades, clock, self.stats, changed, begun
         )
         self.following = Following(engine, store.catalogue) if of is None else of.following
-        self.stats = Stats(catalogue.outcomes, journal, store.catalogue.outcomes, clock)
         # So many searches of payloads read at one time.
         self.searching = asyncio.Semaphore(2) if of is None else of.searching
         self.erasure = Erasure(store, deployer)

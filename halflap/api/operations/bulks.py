@@ -19,8 +19,16 @@ import msgspec
 from halflap.api.operations.executions import Executions, OverwriteCheck
 from halflap.api.operations.family import parents_of
 from halflap.api.operations.replay import LEFT_TO_PARENT, LeftOut, ReplayPlan, ReplayRequest
-from halflap.api.operations.upgrades import Stages, Upgrades
-from halflap.errors import BlobLost, ConfigError, HalflapError, StoreError
+from halflap.api.operations.stats import Durations, Stats
+from halflap.api.operations.upgrades import (
+    CANARY,
+    REST,
+    Stages,
+    Upgrades,
+    first_stage,
+    is_in_canary,
+)
+from halflap.errors import BlobLost, ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import (
     ENDED,
     LIVE,
@@ -31,6 +39,7 @@ from halflap.model import (
     ExecutionState,
     ExecutionVerb,
     FlowKey,
+    Instance,
     Micros,
     Refusal,
     Start,
@@ -39,9 +48,13 @@ from halflap.model import (
 )
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
+from halflap.store.catalogue.outcomes import OUTCOME, SHORT, SeriesQuery
 from halflap.store.protocol import Filter, Journal, Outdated
 from halflap.store.rules.listing import position_of
 
+CANARY_DONE = "the canary is done: look at its figures, then go on, or go back"
+MOST_CURVES = 400
+"""The most curves, by version and state, of an upgrade's figures."""
 SAMPLES = 5
 MOST_GROUPS = 50
 MOST_EXAMINED = 2_000
@@ -108,6 +121,30 @@ class BulkStep:
     done: int
     refusals: Sequence[Refusal]
     last: str
+    pauses: str = ""
+    """Why the bulk is paused behind it; empty where it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresOfVersion:
+    """The executions of a version that ended since a rollout began, and how many instances it has now."""
+
+    version: str
+    is_new: bool
+    instances: int
+    ended: int
+    succeeded: int
+    failed: int
+    took: Durations
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFigures:
+    """The figures of an upgrade by version, the new one first, and the instances of its canary."""
+
+    since: Micros
+    versions: Sequence[FiguresOfVersion]
+    canary: Sequence[Instance]
 
 
 @dataclass(slots=True)
@@ -119,6 +156,7 @@ class BulkOperations:
     executions: Executions
     upgrades: Upgrades
     clock: Clock
+    stats: Stats
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     begun: set[str] = field(default_factory=set[str])
     """The bulks that were begun in this process."""
@@ -176,20 +214,28 @@ class BulkOperations:
         stages: Sequence[str],
         most_failed: str,
         between: float,
+        *,
+        canary: Sequence[str] = (),
         **more: Any,
     ) -> Bulk:
-        """Keep a bulk that moves the instances of now; `more` says to which version, or back."""
+        """Keep a bulk that moves the instances of now; `more` says to which version, or back.
+
+        Those of the `canary` (ids) are its first stage, behind which it is paused.
+        """
         now = self.clock()
         which = replace(which, before=new_id("ins", now=now + MS, chance=0))
         total = await self.upgrades.count(which)
-        parts = Stages.of(total, stages, most_failed, between)
+        parts = Stages.of(total, first_stage(canary, stages), most_failed, between)
         wanted = {**more, "where": asdict(which), "stages": asdict(parts)}
+        if canary:
+            wanted["canary"] = [*canary]
         return await self._add("upgrade", wanted, total, now)
 
     async def go_back(self, bulk: str) -> Bulk:
         """Begin what undoes an upgrade that has ended: each instance gets what it had before."""
         found = await self.catalogue.bulks.get(bulk)
-        which = await self.upgrades.back(found)
+        which = self.upgrades.back(found)
+        await self.catalogue.bulks.end(bulk, "cancelled", "taken back")  # where it was paused
         return await self.begin_upgrade(which, (), "100%", 0.0, back_of=bulk)
 
     async def _add(self, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros) -> Bulk:
@@ -202,6 +248,51 @@ class BulkOperations:
     async def cancel(self, bulk: str) -> Bulk:
         """End a bulk early; what it has done stays done."""
         await self.catalogue.bulks.end(bulk, "cancelled", "cancelled by hand")
+        return await self.catalogue.bulks.get(bulk)
+
+    async def figures(self, bulk: Bulk) -> RolloutFigures:
+        """Return what ended since an upgrade began, by version, and the instances of its canary."""
+        integration = bulk.wanted["where"]["integration"]
+        since = bulk.made_at - bulk.made_at % SHORT
+        new = bulk.wanted.get("version")
+        counts = (await self.catalogue.instances.by_version(integration)).get(integration, {})
+        states: dict[str, dict[str, int]] = {}
+        took: dict[str, list[Durations]] = {}
+        which = SeriesQuery(OUTCOME, since, self.clock() + 1, SHORT, integration=integration)
+        for curve in await self.stats.curves(which, MOST_CURVES):
+            version, _, state = curve.key.partition("/")
+            states.setdefault(version, {})[state] = curve.whole.count
+            took.setdefault(version, []).append(curve.whole)
+        versions = [
+            FiguresOfVersion(
+                each,
+                each == new,
+                counts.get(each, 0),
+                sum(states.get(each, {}).values()),
+                states.get(each, {}).get("succeeded", 0),
+                states.get(each, {}).get("failed", 0),
+                Durations.sum(took.get(each, ())),
+            )
+            for each in {*counts, *states, *((new,) if new else ())}
+        ]
+        versions.sort(key=lambda each: (not each.is_new, -each.instances, each.version))
+        canary = await self.catalogue.instances.some(bulk.wanted.get("canary", ()))
+        return RolloutFigures(since, versions, [*canary.values()])
+
+    async def pause(self, bulk: str, reason: str) -> Bulk:
+        """Let a bulk stand still, after what it is doing; raise `Conflict` where it does not run."""
+        if not await self.catalogue.bulks.pause(bulk, reason):
+            found = await self.catalogue.bulks.get(bulk)
+            raise Conflict(f"{bulk} is {found.state}, and cannot be paused", key=bulk)
+        return await self.catalogue.bulks.get(bulk)
+
+    async def resume(self, bulk: str) -> Bulk:
+        """Let a bulk go on that is paused; raise `Conflict` where it is not."""
+        if not await self.catalogue.bulks.resume(bulk):
+            found = await self.catalogue.bulks.get(bulk)
+            raise Conflict(f"{bulk} is {found.state}, not paused", key=bulk)
+        self.begun.add(bulk)
+        self.changed.set()
         return await self.catalogue.bulks.get(bulk)
 
     async def taken(self, bulk: Bulk) -> Bulk:
@@ -221,8 +312,12 @@ class BulkOperations:
         """Do what is wanted with the next ones, oldest first; None where there are none."""
         if bulk.verb == "upgrade":
             instances = await self.upgrades.page(bulk, most)
+            if not instances:
+                is_first = is_in_canary(bulk) and bulk.total > bulk.done + bulk.refused
+                return BulkStep(0, (), REST, CANARY_DONE) if is_first else None
             done, refusals = await self.upgrades.do(bulk, instances)
-            return BulkStep(done, refusals, instances[-1].id) if instances else None
+            last = instances[-1].id
+            return BulkStep(done, refusals, f"{CANARY}{last}" if is_in_canary(bulk) else last)
         which = replace(where_of(bulk), after=bulk.after, limit=most)
         page = await self.journal.executions(which)
         if not page:

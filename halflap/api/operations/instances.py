@@ -198,6 +198,20 @@ class InstanceOperations:
         What `config` and `connections` do not name stays; what the version does not have is
         dropped. `ConfigError` names every field that is still wrong, and nothing is changed.
         """
+        revision = await self.check_upgrade(instance, version, config, connections)
+        return await self.deployer.upgrade(instance.id, version.hash, revision, by=by)
+
+    async def check_upgrade(
+        self,
+        instance: Instance,
+        version: Version,
+        config: Mapping[str, Any] | None = None,
+        connections: Mapping[str, str] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the config that an instance would have on another version, and its connections.
+
+        `ConfigError` names every field that is wrong.
+        """
         definition = await self.library.integration(version.hash)
         before, linked = await self.catalogue.instances.revision(instance.id, instance.revision)
         plain = {**fitting(before, plain_fields(definition)), **(config or {})}
@@ -205,7 +219,7 @@ class InstanceOperations:
         ids, _ = await self.configs.check(
             definition, instance.customer, plain, chosen, signed_in=True, before=(before, linked)
         )
-        return await self.deployer.upgrade(instance.id, version.hash, (plain, ids), by=by)
+        return plain, ids
 
     async def go_back(self, instance: Instance, of: str, *, by: str) -> Instance:
         """Move an instance to the version and the config that it had before a bulk moved it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 
 from halflap.model import TOOK, Clock, Micros, OutcomeCount
@@ -19,6 +19,15 @@ class Durations:
     """Counts of durations, by their places in `TOOK`."""
 
     places: Mapping[int, int]
+
+    @classmethod
+    def sum(cls, some: Iterable[Durations]) -> Durations:
+        """Return several together."""
+        places: dict[int, int] = {}
+        for each in some:
+            for place, count in each.places.items():
+                places[place] = places.get(place, 0) + count
+        return cls(places)
 
     @property
     def count(self) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from math import floor
 from typing import Any
 
@@ -26,6 +27,12 @@ from halflap.store.catalogue.instances import Upgradable
 AT_ONCE = 20
 """The number of instances that are moved at once."""
 SETTLED_SECONDS = 60.0
+CANARY, REST = "canary ", "ins_"
+"""The beginning of `after` while a bulk does its canary, and its value as the rest begins."""
+MOST_CANARIES = 1_000
+MOST_EXAMINED = 500
+"""The most instances of which a plan says, one by one, whether they can be moved."""
+MOST_NAMED = 5
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 MOST_FAILED = "10%"
 
@@ -67,6 +74,10 @@ class Stages:
         """Return the rest before the next instance, in seconds."""
         return self.between if done in self.ends[:-1] else 0.0
 
+    def rest_of(self, bulk: Bulk) -> float:
+        """Return the rest of a bulk before its next instance; none behind its canary."""
+        return 0.0 if bulk.after == REST else self.rest(bulk.done + bulk.refused)
+
     def too_many(self, done: int, failed: int) -> str | None:
         """Return why a bulk that has come so far stops; None where it goes on."""
         end = next((each for each in self.ends if each >= done), done)
@@ -76,6 +87,64 @@ class Stages:
             f"stopped: {failed:,} of the first {done:,} failed, and of a stage that ends at {end:,} "
             f"at most {self.most_failed} may; mend that and begin again, or go back"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedInstance:
+    """An instance that would be moved; `why` it cannot be, and which fields of its config lack."""
+
+    instance: Instance
+    why: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeGroup:
+    """The instances that cannot be moved for one reason, or are in one state that is told."""
+
+    why: str
+    fields: Mapping[str, str]
+    count: int
+    instances: Sequence[Instance]
+    """The first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUpgrade:
+    """A plan of an upgrade. What of the first instances was `examined` is grouped by reasons."""
+
+    total: int
+    stages: Sequence[int]
+    examined: Sequence[ExaminedInstance]
+    blocked: Sequence[UpgradeGroup]
+    canary: Sequence[Instance]
+
+    @property
+    def ready(self) -> int:
+        """The number of examined instances that can be moved."""
+        return sum(each.why is None for each in self.examined)
+
+
+def group(examined: Sequence[ExaminedInstance]) -> list[UpgradeGroup]:
+    """Return those that cannot be moved, by the reason; most first."""
+    found: dict[str, list[ExaminedInstance]] = {}
+    for each in examined:
+        if each.why is not None:
+            found.setdefault(each.why, []).append(each)
+    return [
+        UpgradeGroup(why, some[0].fields, len(some), [e.instance for e in some[:MOST_NAMED]])
+        for why, some in sorted(found.items(), key=lambda each: -len(each[1]))
+    ]
+
+
+def first_stage(canary: Sequence[object], ends: Sequence[str]) -> list[str]:
+    """Return the ends of stages, of which the first is the canary, where there is one."""
+    return [str(len(canary)), *ends] if canary else [*ends]
+
+
+def is_in_canary(bulk: Bulk) -> bool:
+    """Return whether a bulk has come no further than its canary."""
+    return bool(bulk.wanted.get("canary")) and (not bulk.after or bulk.after.startswith(CANARY))
 
 
 def counted(name: str, text: str, total: int, *, least: int = 0) -> int:
@@ -109,12 +178,91 @@ class Upgrades:
         owner = None if customer is None else (await self.catalogue.customers.get(customer)).id
         return Upgradable(integration, owner, (version.hash, *but), ids=tuple(ids))
 
-    async def back(self, bulk: Bulk) -> Upgradable:
+    def back(self, bulk: Bulk) -> Upgradable:
         """Return which instances would go back to what they had before a bulk moved them."""
         if bulk.verb != "upgrade" or bulk.state == "running":
-            what = "is no upgrade" if bulk.verb != "upgrade" else "is running; cancel it first"
+            what = (
+                "is no upgrade"
+                if bulk.verb != "upgrade"
+                else "is running; pause or cancel it first"
+            )
             raise Conflict(f"{bulk.id} {what}", key=bulk.id)
         return Upgradable(bulk.wanted["where"]["integration"], moved_by=(bulk.id,))
+
+    async def plan(
+        self,
+        which: Upgradable,
+        version: Version,
+        how: tuple[Sequence[str], str, float],
+        wanted: Sequence[str] | str | None,
+    ) -> PlannedUpgrade:
+        """Return what an upgrade would do, and what stands in its way.
+
+        `how` are the ends of its stages, how many may fail, and the rest between two.
+        """
+        page = await self.catalogue.instances.page(which, "", MOST_EXAMINED)
+        examined = await self._examine(page, version)
+        which = replace(which, named="")
+        canary = await self.canary(which, version, wanted)
+        total, (ends, most_failed, between) = await self.count(which), how
+        stages = Stages.of(total, first_stage(canary, ends), most_failed, between)
+        return PlannedUpgrade(total, stages.ends, examined, group(examined), canary)
+
+    async def canary(
+        self, which: Upgradable, version: Version, wanted: Sequence[str] | str | None
+    ) -> list[Instance]:
+        """Return the instances that are moved first: the named ones, or a share of all.
+
+        Of a share, they are active ones that can be moved, picked by a hash of id and version: the
+        same ones, however often it is planned. `ConfigError` for what is no canary.
+        """
+        if not wanted:
+            return []
+        if not isinstance(wanted, str):
+            found = await self.catalogue.instances.page(
+                replace(which, ids=tuple(wanted)), "", MOST_CANARIES
+            )
+            if len(found) == len(set(wanted)):
+                return list(found)
+            missing = next(iter(set(wanted) - {each.id for each in found}))
+            raise ConfigError(
+                f"canary: {missing} is not among the instances that would be moved",
+                fields={"canary": f"{missing} is not among those that would be moved"},
+            )
+        ids = await self.catalogue.instances.ids(which)
+        most = counted("canary", wanted, len(ids), least=1)
+        if most > MOST_CANARIES:
+            told = f"has {most:,} instances, and at most {MOST_CANARIES:,}; use stages"
+            raise ConfigError(f"canary: {told}", fields={"canary": told})
+        ids.sort(key=lambda each: blake2b(f"{version.hash}/{each}".encode()).digest())
+        chosen: list[Instance] = []
+        for start in range(0, len(ids), AT_ONCE):
+            some = (await self.catalogue.instances.some(ids[start : start + AT_ONCE])).values()
+            active = [each for each in some if each.state == "active"]
+            examined = await self._examine(active, version)
+            chosen += [each.instance for each in examined if each.why is None]
+            if len(chosen) >= most:
+                break
+        return chosen[:most]
+
+    async def _examine(
+        self, instances: Sequence[Instance], version: Version
+    ) -> list[ExaminedInstance]:
+        found: list[ExaminedInstance] = []
+        for start in range(0, len(instances), AT_ONCE):
+            some = instances[start : start + AT_ONCE]
+            found += await asyncio.gather(*(self._examine_one(each, version) for each in some))
+        return found
+
+    async def _examine_one(self, instance: Instance, version: Version) -> ExaminedInstance:
+        try:
+            await self.instances.check_upgrade(instance, version)
+        except StoreError:
+            raise
+        except HalflapError as error:
+            fields = error.fields if isinstance(error, ConfigError) else {}
+            return ExaminedInstance(instance, error.message, fields)
+        return ExaminedInstance(instance)
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances are meant now."""
@@ -124,9 +272,11 @@ class Upgrades:
         """Return the next instances that are meant, those that it has begun to move among them."""
         which = msgspec.convert(bulk.wanted["where"], Upgradable)
         which = replace(which, moved_by=(*which.moved_by, bulk.id))
+        canary = tuple(bulk.wanted.get("canary", ()))
+        which = replace(which, ids=canary) if is_in_canary(bulk) else replace(which, but=canary)
         stages, come = Stages.wanted(bulk), bulk.done + bulk.refused
         limit = min(most, AT_ONCE, stages.end(come) - come)
-        return await self.catalogue.instances.page(which, bulk.after, limit)
+        return await self.catalogue.instances.page(which, bulk.after.removeprefix(CANARY), limit)
 
     async def do(self, bulk: Bulk, page: Sequence[Instance]) -> tuple[int, list[Refusal]]:
         """Move instances, and wait until each has settled; how many, and why not the others."""

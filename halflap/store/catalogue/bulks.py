@@ -9,7 +9,7 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Bulk, Clock, Micros, Refusal
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, containing, one
 from halflap.store.job import JobTransaction
 
 COLUMNS = (
@@ -22,9 +22,16 @@ WHERE id = ? AND state = 'running' AND (worker = ? OR lease_until < ?)
 """
 GO_ON = """
 UPDATE bulks SET done = ?, refused = ?, refusals = ?, after = ?, lease_until = ?
-WHERE id = ? AND state = 'running' AND worker = ?
+WHERE id = ? AND state IN ('running', 'paused') AND worker = ?
 """
-END = "UPDATE bulks SET state = ?, reason = ?, ended_at = ? WHERE id = ? AND state = 'running'"
+END = """
+UPDATE bulks SET state = ?, reason = ?, ended_at = ? WHERE id = ? AND state IN ('running', 'paused')
+"""
+PAUSE = "UPDATE bulks SET state = 'paused', reason = ? WHERE id = ? AND state = 'running'"
+RESUME = """
+UPDATE bulks SET state = 'running', reason = '', worker = '', lease_until = 0
+WHERE id = ? AND state = 'paused'
+"""
 
 _refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
 
@@ -56,14 +63,22 @@ class Bulks:
             raise missing(bulk)
         return read(rows[0])
 
-    async def list(self, before: str | None, limit: int) -> Sequence[Bulk]:
-        """Return so many bulks, newest first, of those before an id."""
-        where, values = conditions({"id < ?": before})
+    async def list(
+        self, before: str | None, limit: int, upgrades_of: str | None = None
+    ) -> Sequence[Bulk]:
+        """Return so many bulks, newest first, of those before an id.
+
+        With `upgrades_of` only those that move instances of an integration.
+        """
+        # `wanted` is compact JSON, and an integration's name has nothing that JSON escapes.
+        part = None if upgrades_of is None else containing(f'"integration":"{upgrades_of}"')
+        upgrades = "verb = 'upgrade' AND wanted LIKE ? ESCAPE '!'"
+        where, values = conditions({"id < ?": before, upgrades: part})
         rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
 
     async def running(self) -> Sequence[Bulk]:
-        """Return the bulks that have not ended, oldest first."""
+        """Return the bulks that are driven now, oldest first."""
         rows = await self._writer.rows(f"{SELECT} WHERE state = 'running' ORDER BY id")
         return [read(each) for each in rows]
 
@@ -78,13 +93,36 @@ class Bulks:
         return await self._writer.note(job)
 
     async def go_on(self, bulk: Bulk, worker: str, lease: Micros) -> bool:
-        """Note how far it has come, and prolong the lease; False where it is not to go on."""
+        """Note how far it has come, and prolong the lease; False where it is not to go on.
+
+        With the state `paused` it is paused with that, for the reason that it has.
+        """
         kept = encoded(bulk.refusals)
         until = self._clock() + lease
         values = (bulk.done, bulk.refused, kept, bulk.after, until, bulk.id, worker)
 
         def job(connection: JobTransaction) -> bool:
-            return connection.execute(GO_ON, values).rowcount > 0
+            if connection.execute(GO_ON, values).rowcount == 0:
+                return False
+            if bulk.state == "paused":
+                connection.execute(PAUSE, (bulk.reason, bulk.id))
+            return one(connection, "SELECT state FROM bulks WHERE id = ?", bulk.id)[0] == "running"
+
+        return await self._writer.note(job)
+
+    async def pause(self, bulk: str, reason: str) -> bool:
+        """Pause a bulk; False where it does not run."""
+        return await self._turn(bulk, PAUSE, (reason, bulk))
+
+    async def resume(self, bulk: str) -> bool:
+        """Let a bulk go on that is paused; False where it is not."""
+        return await self._turn(bulk, RESUME, (bulk,))
+
+    async def _turn(self, bulk: str, sql: str, values: tuple[str, ...]) -> bool:
+        def job(connection: JobTransaction) -> bool | Refused:
+            if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
+                return missing(bulk)
+            return connection.execute(sql, values).rowcount > 0
 
         return await self._writer.note(job)
 

@@ -68,6 +68,10 @@ class Upgradable:
     before: str = "ins_~"
     ids: tuple[str, ...] = ()
     """Only these, where any is named."""
+    but: tuple[str, ...] = ()
+    """All but these."""
+    named: str = ""
+    """Only those that a search for this text finds, as `InstanceFilter.q`."""
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """Return the SQL that says so, with its values."""
@@ -77,7 +81,11 @@ class Upgradable:
         sql = f"integration = ? AND id < ? AND ({' OR '.join(either)})"
         values = (self.integration, self.before, *self.versions, *self.moved_by)
         if self.ids:
-            sql, values = f"{sql} AND id IN ({','.join('?' * len(self.ids))})", (*values, *self.ids)
+            sql, values = f"{sql} AND id IN ({marks(self.ids)})", (*values, *self.ids)
+        if self.but:
+            sql, values = f"{sql} AND id NOT IN ({marks(self.but)})", (*values, *self.but)
+        if (found := customers.searched(self.named)) is not None:
+            sql, values = f"{sql} AND ({NAMED})", (*values, *found[:2], *found)
         if self.customer is None:
             return sql, values
         return f"{sql} AND customer = ?", (*values, self.customer)
@@ -214,6 +222,15 @@ class Instances:
         for name, version, count in rows:
             found.setdefault(name, {})[version] = count
         return found
+
+    async def ids(self, which: Upgradable) -> list[str]:
+        """Return the ids of the instances that a bulk moves, oldest first."""
+        where, values = which.condition()
+        rows = await self._writer.rows(
+            f"SELECT id FROM instances WHERE {where} ORDER BY id",  # noqa: S608
+            values,
+        )
+        return [row[0] for row in rows]
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances a bulk moves."""
