@@ -14,6 +14,7 @@ HalflapError
 ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ ExpressionError          an expression cannot be read or evaluated; .line   → failed, not retried; mend it
+├─ InputsRefused            an action was given what it does not take             → failed, not retried; nothing was sent
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
 │  └─ Thrown                the flow itself says that it cannot go on          → failed, replayable
 ├─ CodeFailed               a code step raised or went over a limit; .where       → failed, replayable
@@ -235,6 +236,10 @@ def place_of(text: str, offset: int) -> tuple[int, int]:
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+class InputsRefused(HalflapError):
+    """An action was given inputs of other types than it takes, and was not run: nothing was sent."""
 
 
 class StepFailed(HalflapError):

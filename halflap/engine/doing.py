@@ -22,6 +22,7 @@ from halflap.errors import (
     Cancel,
     DefinitionError,
     Fenced,
+    InputsRefused,
     Nondeterminism,
     Overruled,
     RateLimited,
@@ -533,5 +534,5 @@ def surely_undone(caught: Exception, step: RunningStep | None) -> bool:
     if step is not None and step.effects:
         return False
     sent = isinstance(caught, UpstreamError) and caught.in_doubt
-    kinds = UpstreamError | DefinitionError | ValueError | Overruled
+    kinds = UpstreamError | DefinitionError | InputsRefused | ValueError | Overruled
     return isinstance(caught, kinds) and not sent

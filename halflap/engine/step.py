@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import signature
 from typing import Any, TypeVar
 
-from halflap.errors import DefinitionError, StepFailed
+from pydantic import ValidationError
+
+from halflap.errors import DefinitionError, InputsRefused, StepFailed
 from halflap.model import Failure, LogLine, Micros, Record
 from halflap.sdk import running
 from halflap.sdk.action import Action
@@ -35,7 +37,12 @@ async def run_action(
     given = dict(arguments)
     for each in action.shape.inputs:
         if each.name in given:
-            given[each.name] = each.adapter.validator.validate_python(given[each.name])
+            try:
+                given[each.name] = each.adapter.validator.validate_python(given[each.name])
+            except ValidationError as error:
+                raise InputsRefused(
+                    f"the input {each.name} does not fit: {first_line(error)}"
+                ) from error
 
     def call() -> Awaitable[Any]:
         return action.invoke(**given) if perform is None else perform(action, given)

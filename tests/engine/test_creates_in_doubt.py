@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
+from pydantic import TypeAdapter
 
 from halflap import Component, Connection, DefinitionError, Model, StepFailed, UpstreamError
 from halflap.api.operations.replay import EventEdit, LeftOut, ReplayPlan, ReplayRequest, SaidDone
@@ -174,6 +175,30 @@ async def test_with_an_edited_event_it_is_repeated_only_where_that_is_said(
     again = await replay(till.runner, first, ReplayRequest(start, edit=edit, repeat=True))
     assert (await till.runner.finish(again)).state == "succeeded"
     assert till.app.orders == ["A1", "A1"]
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_a_step_that_was_not_sent_for_its_inputs_is_not_in_doubt(
+    till: Till, sends: bool
+) -> None:
+    shop = KeyedShop()
+    shop._link = Link("shop", egress=till.app)
+
+    @till.runner.app.component.action(retry=RETRY)
+    async def order(lines: list[str]) -> Any:
+        """Make an order, and read its id as a number that it is not."""
+        made = await shop.post("/orders", json={"number": lines[0]})
+        return TypeAdapter(list[int]).validate_python(made)
+
+    async def flow(ctx: Any, event: Any) -> Any:
+        return await order(["A1"] if sends else ["A1", 2])  # pyright: ignore[reportArgumentType]
+
+    first = await till.runner.start(till.runner.app.flow(flow))
+    outcome = await till.runner.finish(first)
+    assert (outcome.state, len(till.app.orders)) == ("failed", sends)
+    assert ("the input lines does not fit: 1: has to be a text" in outcome.reason) is not sends
+    plan = await plan_of(till.runner, first, ReplayRequest("start", edit=EventEdit(b"{}")))
+    assert isinstance(plan, LeftOut) is sends
 
 
 DONE = SaidDone(b'{"id":"0"}', "Ada")

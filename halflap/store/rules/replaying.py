@@ -14,7 +14,7 @@ FIRST = EARLIER * 2
 """The prefix of the path of a record of an effect whose place has another one since."""
 UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
-NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
+NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError", "InputsRefused"})
 """Failures that are raised before a request is sent."""
 CUT_SHORT = frozenset({"Timeout", "BlobLost"})
 """Failures of an execution, not of what its flow did."""
