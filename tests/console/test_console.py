@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, Request, StorageState, expect
 
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
@@ -274,10 +274,14 @@ async def test_the_list_is_live_and_no_row_moves_under_the_pointer(
 
 async def test_one_stream_serves_every_tab_of_a_browser(place: Place, desk: Desk) -> None:
     context = await desk.browser.new_context(base_url=place.url, storage_state=desk.session)
-    asked = list[str]()
-    context.on(
-        "request", lambda each: asked.append(each.url) if "/api/stream" in each.url else None
-    )
+    asked, led = list[str](), list[Page]()
+
+    def note(request: Request) -> None:
+        if "/api/stream" in request.url:
+            asked.append(request.url)
+            led.append(request.frame.page)
+
+    context.on("request", note)
     pages = [await context.new_page() for _ in range(8)]
     for each in pages:
         await each.goto("/console/executions")
@@ -294,6 +298,17 @@ async def test_one_stream_serves_every_tab_of_a_browser(place: Place, desk: Desk
     for each in pages:
         await expect(each.get_by_text(order)).to_be_visible()
     assert len(asked) == 2
+    # So does one where the browser puts it away, as it does with a page that is in the history.
+    put_away = led[-1]
+    await put_away.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    order = number()
+    await asyncio.sleep(1)
+    await place.send("Globex", order)
+    for each in pages:
+        await expect(each.get_by_text(order)).to_have_count(0 if each is put_away else 1)
+    assert len(asked) == 3
+    await put_away.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    await expect(put_away.get_by_text(order)).to_be_visible()
     await context.close()
 
 

@@ -15,11 +15,18 @@ export type News =
   | { kind: "missed" }
   | { kind: "online"; online: boolean }
 
-/** What tabs tell each other: news; that one leads now, and asks what each watches; what one watches. */
-type Said = News | { kind: "asked" } | { kind: "watched"; tab: string; topics: string[] }
+/**
+ * What tabs tell each other: news; that one leads now, and asks what each watches; what one watches;
+ * whether the one that leads is there, and that it is.
+ */
+type Said =
+  News | { kind: "asked" | "ping" | "pong" } | { kind: "watched"; tab: string; topics: string[] }
 
 const TOPICS = ["executions", "instances", "connections", "bulks"]
+const LOCK = "halflap-live"
 const EVERY_MS = 250
+const PING_MS = 3_000
+const MOST_UNANSWERED = 3
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000]
 
 /** Keep only the last change of each execution. */
@@ -34,7 +41,8 @@ export function coalesce(changes: Iterable<Change>): Change[] {
 
 /**
  * One event stream per browser: the tab that holds the lock reads it and tells the others, as HTTP/1.1
- * would hang the seventh. When that tab closes, the next one takes the lock.
+ * would hang the seventh. When that tab closes, or the browser freezes it, the next one takes the lock;
+ * one that only falls silent loses it.
  *
  * Everybody hears of executions, instances, connections and bulks; what a tab watches beside them (the
  * steps of one execution) is asked for as long as it does.
@@ -46,6 +54,8 @@ export class Live {
   private readonly byTab = new Map<string, string[]>()
   private channel: BroadcastChannel | undefined
   private over = new AbortController()
+  private turn = new AbortController()
+  private unanswered = 0
   private changes: Change[] = []
   private readonly moved = new Set<string>()
   private timer: number | undefined
@@ -56,18 +66,26 @@ export class Live {
   private leads = false
   online = true
 
+  constructor(private readonly pingMs = PING_MS) {}
+
   /** Take part until the function that is returned is called. */
   start(): () => void {
     this.over = new AbortController()
-    this.channel = new BroadcastChannel("halflap-live")
+    this.channel = new BroadcastChannel(LOCK)
     this.channel.onmessage = (event: MessageEvent<Said>) => this.take(event.data)
     const { signal } = this.over
     window.addEventListener("offline", () => this.tell({ kind: "online", online: false }), {
       signal,
     })
     window.addEventListener("online", () => this.leads && this.open(), { signal })
-    const held = navigator.locks.request("halflap-live", { signal }, () => this.lead(signal))
-    held.catch(() => undefined) // it was closed before it was this tab's turn
+    // A frozen page would go on holding the lock: one that is in the history, say.
+    window.addEventListener("pagehide", () => this.leave(), { signal })
+    window.addEventListener("pageshow", () => this.comeBack(), { signal })
+    document.addEventListener("freeze", () => this.leave(), { signal })
+    document.addEventListener("resume", () => this.comeBack(), { signal })
+    const pinging = window.setInterval(() => this.ping(), this.pingMs)
+    signal.addEventListener("abort", () => window.clearInterval(pinging))
+    this.join()
     return () => this.stop()
   }
 
@@ -92,26 +110,71 @@ export class Live {
     this.watched.clear()
     this.sayWatched()
     this.over.abort()
+    this.leave()
+    this.channel?.close()
+  }
+
+  /** Wait for the lock; or take it from the tab that has it. */
+  private join(steal = false): void {
+    this.turn.abort()
+    const { signal } = (this.turn = new AbortController())
+    const held = navigator.locks.request(LOCK, steal ? { steal } : { signal }, () =>
+      this.lead(signal),
+    )
+    held.catch(() => {
+      if (signal.aborted) return // it gave up its turn by itself
+      this.leave()
+      this.join()
+    })
+  }
+
+  private leave(): void {
+    this.turn.abort()
     this.leads = false
     this.source?.close()
+    this.source = undefined
     window.clearTimeout(this.timer)
     this.timer = undefined
     this.changes = []
-    this.channel?.close()
+    this.moved.clear()
+  }
+
+  private comeBack(): void {
+    if (!this.turn.signal.aborted || this.over.signal.aborted) return
+    this.join()
+    this.hear({ kind: "missed" })
+  }
+
+  private ping(): void {
+    if (this.leads || this.turn.signal.aborted || document.hidden) return
+    if (this.unanswered++ < MOST_UNANSWERED) {
+      this.channel?.postMessage({ kind: "ping" } satisfies Said)
+      return
+    }
+    this.unanswered = 0
+    this.hear({ kind: "online", online: false })
+    this.join(true)
   }
 
   private lead(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve()
     this.leads = true
+    this.byTab.clear()
     this.channel?.postMessage({ kind: "asked" } satisfies Said)
     this.sayWatched()
     return new Promise((resolve) => signal.addEventListener("abort", () => resolve()))
   }
 
   private take(said: Said): void {
+    if (said.kind !== "watched" && said.kind !== "ping") this.unanswered = 0
     switch (said.kind) {
       case "asked":
         return this.sayWatched()
+      case "ping":
+        if (this.leads) this.channel?.postMessage({ kind: "pong" } satisfies Said)
+        return
+      case "pong":
+        return
       case "watched":
         if (this.leads) this.ask(said.tab, said.topics)
         return
