@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Sequence
+import re
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -12,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from halflap.api import problem
 from halflap.api.auditing import BODY, OBJECTS
 from halflap.api.operations import Operations
 from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
@@ -21,6 +23,7 @@ from halflap.errors import ConfigError, InvalidEvent
 from halflap.model import Customer, Execution, Instance, StoredConnection
 from halflap.sdk import codec
 from halflap.sdk.decoding import decode_json
+from halflap.store.catalogue.precondition import Precondition, Stale, Tagged, expected
 
 LARGEST_NUMBER = 2**63 - 1
 
@@ -54,13 +57,26 @@ class ExactRoute(APIRoute):
         }
         options["operation_id"] = endpoint.__name__
         extra: dict[str, Any] = {**(options.pop("openapi_extra", None) or {}), **described}
+        if edits(options["methods"], path):
+            extra["parameters"] = [IF_MATCH]
+            options["responses"] = {**documented(412), **(options.get("responses") or {})}
         super().__init__(path, endpoint, openapi_extra=extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def exactly(request: Request) -> Response:
-            return await handle(ExactRequest(request.scope, request.receive))
+            wanted = tags_of(request)
+            expected.set(None if wanted is None else Precondition(wanted))
+            try:
+                return await handle(ExactRequest(request.scope, request.receive))
+            except Stale as stale:
+                now = await EDITED[stale.what](operations_of(request), stale.id)
+                found = problem.of(stale)
+                found.current = codec.decode(bytes(now.body))
+                return problem.answer(found, {"ETag": now.headers["etag"]})
+            finally:
+                expected.set(None)
 
         return exactly
 
@@ -95,6 +111,51 @@ async def body_of(request: Request, largest: int) -> bytes:
             raise HTTPException(413)
         parts.append(part)
     return b"".join(parts)
+
+
+EDITS = re.compile(
+    r"/api/(customers|instances|connections)/\{\w+}"
+    r"(/(config|limits|retention|activate|redeploy|disable|upgrade|secrets/\{flow}))?"
+    r"|/api/integrations/\{integration}/endpoints/\{flow}(/secret)?"
+)
+"""The paths at which an object is changed, if it is as `If-Match` says."""
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of what was read: where the object has another by now, 412.",
+    "schema": {"type": "string"},
+}
+
+
+def edits(methods: Collection[str], path: str) -> bool:
+    """Return whether a route changes an object of which the `ETag` may be given."""
+    return "GET" not in methods and EDITS.fullmatch(path) is not None
+
+
+EDITED: dict[Tagged, Callable[[Operations, str], Coroutine[Any, Any, Response]]] = {}
+"""By kind of object, the answer that shows one by its id, with its tag: where an edit of it is stale."""
+
+
+def tags_of(request: Request) -> frozenset[str] | None:
+    """Return the tags of `If-Match`; None where any object will do. A weak one never fits."""
+    given = request.headers.getlist("if-match")
+    if not given or given == ["*"] or not edits({request.method}, request.scope["route"].path):
+        return None
+    listed = ",".join(given).split(",")
+    return frozenset(each.strip().removeprefix('"').removesuffix('"') for each in listed)
+
+
+def expect(what: Tagged, id: str) -> None:
+    """Have the change of this request made only if the object is as `If-Match` says."""
+    if (wanted := expected.get()) is not None:
+        wanted.what, wanted.id = what, id
+
+
+def with_tag(answer: Response, tag: str) -> Response:
+    """Return the answer that shows an object with its tag, which was read before the object."""
+    answer.headers["ETag"] = f'"{tag}"'
+    return answer
 
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -188,6 +249,7 @@ async def instance_of(
     """The instance that a route's path names, by id or name."""
     found = await operations.instances.find(instance, customer)
     request.scope[OBJECTS] = {"instance": found.id, "customer": found.customer}
+    expect("instance", found.id)
     return found
 
 
@@ -197,6 +259,7 @@ async def connection_of(
     """The connection that a route's path names, by id or name."""
     found = await operations.connections.find(connection, customer)
     request.scope[OBJECTS] = {"connection": found.id, "customer": found.customer}
+    expect("connection", found.id)
     return found
 
 
@@ -204,6 +267,7 @@ async def customer_of(request: Request, customer: str, operations: Ops) -> Custo
     """The customer that a route's path names, by id or name."""
     found = await operations.catalogue.customers.get(customer)
     request.scope[OBJECTS] = {"customer": found.id}
+    expect("customer", found.id)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Response
 
 from halflap.api.asking import (
+    EDITED,
     USUAL_PAGE,
     After,
     OneConnection,
@@ -22,6 +23,7 @@ from halflap.api.asking import (
     last_id,
     needs,
     router_of,
+    with_tag,
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
@@ -94,7 +96,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     made = await operations.connections.make(
         draft.name, component, kind, draft.values, customer=draft.customer, test=draft.test
     )
-    return await shown(made, operations, 201)
+    return await shown(operations, made.id, 201)
 
 
 @router.post("/authorized", response_model=ConnectionView)
@@ -103,7 +105,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
 async def end_authorization(answer: Authorized, operations: Ops) -> Response:
     """End a sign-in with what the browser brought back: its code for tokens."""
     signed_in = await operations.connections.authorized(answer.state, answer.code)
-    return await shown(signed_in, operations)
+    return await shown(operations, signed_in.id)
 
 
 @router.get("/{connection}", response_model=ConnectionDetail)
@@ -111,7 +113,7 @@ async def end_authorization(answer: Authorized, operations: Ops) -> Response:
 @needs("read")
 async def get_connection(stored: OneConnection, operations: Ops) -> Response:
     """A connection, by id or name, with its limits and what waits for it."""
-    return exact(await connection_detail(stored, operations))
+    return await detailed(operations, stored.id)
 
 
 @router.put("/{connection}/limits", response_model=ConnectionDetail)
@@ -122,7 +124,7 @@ async def limit_connection(
     """Give a connection limits of its own, in the place of those that its type declares."""
     connections = operations.catalogue.connections
     await connections.limit(stored.id, ConnectionLimits(**limits.model_dump()))
-    return exact(await connection_detail(await connections.get(stored.id), operations))
+    return await detailed(operations, stored.id)
 
 
 @router.patch("/{connection}", response_model=ConnectionView)
@@ -135,7 +137,7 @@ async def change_connection(
     changed = await operations.connections.change(
         stored, change.name, change.values, test=change.test
     )
-    return await shown(changed, operations)
+    return await shown(operations, changed.id)
 
 
 @router.delete("/{connection}", status_code=204)
@@ -152,7 +154,8 @@ async def remove_connection(stored: OneConnection, operations: Ops) -> Response:
 @needs("operate")
 async def try_connection(stored: OneConnection, operations: Ops) -> Response:
     """Test a connection at the app."""
-    return await shown(await operations.connections.test(stored), operations)
+    tested = await operations.connections.test(stored)
+    return await shown(operations, tested.id)
 
 
 @router.post("/{connection}/authorize")
@@ -166,10 +169,11 @@ async def begin_authorization(
     return AuthorizationView.of(begun)
 
 
-async def shown(stored: StoredConnection, operations: Operations, status: int = 200) -> Response:
+async def shown(operations: Operations, id: str, status: int = 200) -> Response:
     """Answer with a connection."""
-    [view] = await connection_views([stored], operations)
-    return exact(view, status)
+    tag = await operations.catalogue.tag("connection", id)
+    [view] = await connection_views([await operations.catalogue.connections.get(id)], operations)
+    return with_tag(exact(view, status), tag)
 
 
 async def connection_views(
@@ -205,6 +209,16 @@ def traffic_of(traffic: Throttled, now: Micros) -> dict[str, Any]:
         "rests_until": traffic.until if traffic.until > now else None,
         "rests_because": traffic.reason if traffic.until > now or is_away else "",
     }
+
+
+async def detailed(operations: Operations, id: str) -> Response:
+    """Answer with a connection, its limits, and what waits for it."""
+    tag = await operations.catalogue.tag("connection", id)
+    stored = await operations.catalogue.connections.get(id)
+    return with_tag(exact(await connection_detail(stored, operations)), tag)
+
+
+EDITED["connection"] = detailed
 
 
 async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:

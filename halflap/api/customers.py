@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from halflap.api.asking import (
+    EDITED,
     USUAL_PAGE,
     After,
     OneCustomer,
@@ -16,9 +17,11 @@ from halflap.api.asking import (
     Search,
     Total,
     Wait,
+    exact,
     for_customers,
     needs,
     router_of,
+    with_tag,
 )
 from halflap.api.operations import Operations
 from halflap.api.view import (
@@ -75,41 +78,39 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
     return customer_view(added, {})
 
 
-@router.get("/{customer}")
+@router.get("/{customer}", response_model=CustomerDetail)
 @for_customers
 @needs("read")
-async def get_customer(found: OneCustomer, operations: Ops) -> CustomerDetail:
+async def get_customer(found: OneCustomer, operations: Ops) -> Response:
     """A customer, by id or name, with its limits and what it has running and queued."""
-    return await customer_detail(found, operations)
+    return await detailed(operations, found.id)
 
 
-@router.patch("/{customer}")
+@router.patch("/{customer}", response_model=CustomerDetail)
 @needs("configure")
-async def change_customer(
-    found: OneCustomer, change: CustomerChange, operations: Ops
-) -> CustomerDetail:
+async def change_customer(found: OneCustomer, change: CustomerChange, operations: Ops) -> Response:
     """Change a customer: what is left out stays."""
     if change.private is not None:
         await operations.catalogue.customers.set_private(found.id, change.private)
-    return await customer_detail(await operations.catalogue.customers.get(found.id), operations)
+    return await detailed(operations, found.id)
 
 
-@router.put("/{customer}/limits")
+@router.put("/{customer}/limits", response_model=CustomerDetail)
 @needs("configure")
-async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> CustomerDetail:
+async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> Response:
     """Give a customer limits of its own, in place of those that it had."""
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
-    return await customer_detail(found, operations)
+    return await detailed(operations, found.id)
 
 
-@router.put("/{customer}/retention")
+@router.put("/{customer}/retention", response_model=CustomerDetail)
 @needs("admin")
 async def retain_customer(
     found: OneCustomer, retention: RetentionView, operations: Ops
-) -> CustomerDetail:
+) -> Response:
     """Say for how long what ends of a customer is kept, in place of what it said before."""
     await operations.retentions.put(found.id, Retention(**retention.model_dump()))
-    return await customer_detail(found, operations)
+    return await detailed(operations, found.id)
 
 
 @router.get("/{customer}/erasure")
@@ -148,6 +149,16 @@ def customer_view(
     """A customer as it is shown."""
     shown = None if paused is None else pause_view(paused)
     return CustomerView.of(customer, instances=dict(instances), paused=shown)
+
+
+async def detailed(operations: Operations, id: str) -> Response:
+    """Answer with a customer, its limits and its load."""
+    tag = await operations.catalogue.tag("customer", id)
+    customer = await operations.catalogue.customers.get(id)
+    return with_tag(exact(await customer_detail(customer, operations)), tag)
+
+
+EDITED["customer"] = detailed
 
 
 async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:

@@ -9,6 +9,7 @@ from fastapi import Query, Response
 
 from halflap.api import payload
 from halflap.api.asking import (
+    EDITED,
     USUAL_PAGE,
     After,
     OneInstance,
@@ -25,6 +26,7 @@ from halflap.api.asking import (
     last_id,
     needs,
     router_of,
+    with_tag,
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
@@ -32,6 +34,7 @@ from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
+    InstanceChange,
     InstanceDraft,
     InstanceHealth,
     InstancePage,
@@ -125,7 +128,7 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
         version=draft.version,
         target=draft.target,
     )
-    return await shown(operations, instance, 201)
+    return await shown(operations, instance.id, 201)
 
 
 @router.get("/instances/{instance}", response_model=InstanceView)
@@ -133,7 +136,7 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
 @needs("read")
 async def get_instance(found: OneInstance, operations: Ops) -> Response:
     """An instance in full, by id or name."""
-    return await shown(operations, found)
+    return await shown(operations, found.id)
 
 
 @router.get("/instances/{instance}/revisions", response_model=RevisionPage)
@@ -187,6 +190,20 @@ async def configure_instance(
     instance has its former config again.
     """
     moved = await operations.instances.configure(found, draft.config, draft.connections)
+    return await settled(operations, moved, wait)
+
+
+@router.patch("/instances/{instance}", response_model=InstanceView)
+@for_customers
+@needs("configure")
+async def change_instance(
+    found: OneInstance, change: InstanceChange, operations: Ops, wait: Wait = 0
+) -> Response:
+    """Change an instance: what is left out stays, null clears a field of its config.
+
+    A changed config is deployed where it has to be, as `configure_instance` does.
+    """
+    moved = await operations.instances.change(found, change.name, change.config, change.connections)
     return await settled(operations, moved, wait)
 
 
@@ -275,7 +292,7 @@ async def retain_instance(
 ) -> Response:
     """Say for how long what ends of an instance is kept, in place of what it said before."""
     await operations.retentions.put(found.id, Retention(**retention.model_dump()))
-    return await shown(operations, found)
+    return await shown(operations, found.id)
 
 
 @router.get("/instances/{instance}/pairs", response_model=PairPage)
@@ -357,17 +374,16 @@ async def settled(
 ) -> Response:
     """An instance in full, once it is settled or the wait is over."""
     if wait:
-        instance = await operations.deployer.settled(instance.id, wait)
-    return await shown(operations, instance, catch_up=catch_up)
+        await operations.deployer.settled(instance.id, wait)
+    return await shown(operations, instance.id, catch_up=catch_up)
 
 
 async def shown(
-    operations: Operations,
-    instance: Instance,
-    status: int = 200,
-    catch_up: CatchUpView | None = None,
+    operations: Operations, id: str, status: int = 200, catch_up: CatchUpView | None = None
 ) -> Response:
     """An instance in full, as a response."""
+    tag = await operations.catalogue.tag("instance", id)
+    instance = await operations.catalogue.instances.get(id)
     [summary] = await summaries(operations, [instance])
     retentions = operations.retentions
     view = InstanceView.of(
@@ -378,7 +394,10 @@ async def shown(
         catch_up=catch_up,
     )
     hidden = instance.customer in await operations.hidden_payloads()
-    return exact(view.without_payload() if hidden else view, status)
+    return with_tag(exact(view.without_payload() if hidden else view, status), tag)
+
+
+EDITED["instance"] = shown
 
 
 async def move_waits_for(operations: Operations, instance: Instance) -> str:

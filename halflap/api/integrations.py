@@ -10,6 +10,7 @@ from fastapi import Query, Request, Response
 from pydantic import create_model
 
 from halflap.api.asking import (
+    EDITED,
     LARGEST_NUMBER,
     USUAL_PAGE,
     After,
@@ -17,9 +18,11 @@ from halflap.api.asking import (
     PageSize,
     body_of,
     exact,
+    expect,
     for_customers,
     needs,
     router_of,
+    with_tag,
 )
 from halflap.api.bulks import bulk_view, named
 from halflap.api.components import form, schema
@@ -56,6 +59,7 @@ from halflap.errors import NotFound
 from halflap.lowcode.outline import Outline
 from halflap.model import Version
 from halflap.sdk.integration import Flow, Integration
+from halflap.store.catalogue.shared import missing
 from halflap.store.retention import DAY
 
 DEFAULT = "default"
@@ -289,17 +293,34 @@ async def list_shared_endpoints(integration: str, operations: Ops) -> list[Share
     return [endpoint_view(each) for each in await operations.shared.list(integration)]
 
 
-@router.patch("/integrations/{integration}/endpoints/{flow}", responses=documented(404, 409))
+@router.get(
+    "/integrations/{integration}/endpoints/{flow}",
+    response_model=SharedEndpointView,
+    responses=documented(404),
+)
+@needs("read")
+async def get_shared_endpoint(integration: str, flow: str, operations: Ops) -> Response:
+    """A URL of an integration that all its customers share, by its flow."""
+    found = await operations.shared.get(integration, flow)
+    return await shown_endpoint(operations, found.endpoint.id)
+
+
+@router.patch(
+    "/integrations/{integration}/endpoints/{flow}",
+    response_model=SharedEndpointView,
+    responses=documented(404, 409),
+)
 @needs("configure")
 async def change_shared_endpoint(
     integration: str, flow: str, change: SharedEndpointChange, operations: Ops
-) -> SharedEndpointView:
+) -> Response:
     """Pick the version that runs what comes in at a shared URL."""
     found = await operations.shared.get(integration, flow)
+    expect("endpoint", found.endpoint.id)
     if change.version is not None:
         named = None if change.version == DEFAULT else change.version
         found = await operations.shared.pick(found, named)
-    return endpoint_view(found)
+    return await shown_endpoint(operations, found.endpoint.id)
 
 
 @router.get("/integrations/{integration}/endpoints/{flow}/secret")
@@ -316,6 +337,7 @@ async def set_shared_secret(
 ) -> SharedSecrets:
     """Change the secret of a shared URL; what was signed with the former is taken for a day."""
     found = await operations.shared.get(integration, flow)
+    expect("endpoint", found.endpoint.id)
     given = None if draft.secret is None else draft.secret.get_secret_value()
     await operations.shared.set_secret(found, given)
     return await secrets_view(operations, found)
@@ -325,6 +347,19 @@ async def secrets_view(operations: Operations, shown: Shown) -> SharedSecrets:
     """The secrets of a shared endpoint, in the clear."""
     secret, *former = await operations.shared.secrets(shown)
     return SharedSecrets(secret=secret, former=former[0] if former else None)
+
+
+async def shown_endpoint(operations: Operations, id: str) -> Response:
+    """Answer with a shared endpoint."""
+    tag = await operations.catalogue.tag("endpoint", id)
+    endpoint = await operations.catalogue.shared.find(id)
+    if endpoint is None:
+        raise missing()
+    found = await operations.shared.get(endpoint.integration, endpoint.flow)
+    return with_tag(exact(endpoint_view(found)), tag)
+
+
+EDITED["endpoint"] = shown_endpoint
 
 
 def endpoint_view(shown: Shown) -> SharedEndpointView:

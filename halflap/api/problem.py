@@ -48,6 +48,7 @@ from halflap.errors import (
 )
 from halflap.problem import MEDIA_TYPE, title_of
 from halflap.sdk import codec
+from halflap.store.catalogue.precondition import Stale
 
 log = structlog.get_logger("halflap.api")
 
@@ -81,6 +82,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     SignInRefused: (401, "You are not signed in"),
     ProviderRefused: (401, "You are not signed in"),
     TooManyAttempts: (429, "Too many attempts to sign in"),
+    Stale: (412, "It was changed since you read it"),
     NotFound: (404, "There is no such thing"),
 }
 

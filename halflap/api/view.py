@@ -157,6 +157,8 @@ class Problem(View):
     """The place in the author's code."""
     upstream: Upstream | None = None
     """The other app's answer."""
+    current: Json = None
+    """The object as it is now, where it was changed since it was read (`If-Match`)."""
 
 
 class StoreLocation(View):
@@ -983,6 +985,16 @@ class InstanceDraft(ConfigDraft):
     version: str | None = None
     target: str | None = None
     """Start on the version that this target has."""
+
+
+class InstanceChange(Input):
+    """A change of an instance: what is left out stays."""
+
+    name: Name | None = None
+    config: JsonObject = Field(default_factory=dict[str, Any])
+    """The plain fields that change; null clears one."""
+    connections: dict[str, str | None] = Field(default_factory=dict[str, str | None])
+    """By config field, a connection's id or name; null clears one."""
 
 
 class Upgrade(ConfigDraft):

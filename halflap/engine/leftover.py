@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from halflap.errors import ConfigError, NotFound
+from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import StateWrite
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
@@ -52,7 +52,7 @@ class Leftovers:
             await self._journal.write_state([StateWrite(REMOVING, id, b"true")])
             try:
                 await remove(id)
-            except (ConfigError, NotFound):
+            except (ConfigError, Conflict, NotFound):
                 await self._settle(id)
                 raise
             for each in await self._journal.paused():

@@ -7,6 +7,7 @@ from typing import Any
 
 from halflap.model import ONCE, PARKED, Clock, CustomerLimits, Micros, Throttled
 from halflap.store import reading
+from halflap.store.catalogue.writer import granted, guarded
 from halflap.store.job import Jobs, JobTransaction
 from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
@@ -93,11 +94,11 @@ class Traffic:
 
     async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
         """Keep a customer's own limits; none of its own, no row."""
-        if limits == CustomerLimits():
-            await self._change("DELETE FROM limits WHERE customer = ?", customer)
-            return
-        values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
-        await self._change(SET_LIMITS, customer, *values)
+        sql, values = "DELETE FROM limits WHERE customer = ?", (customer,)
+        if limits != CustomerLimits():
+            sql = SET_LIMITS
+            values = (customer, limits.concurrency, limits.rate, limits.burst, limits.backlog)
+        granted(await self._jobs.write(guarded(lambda c: c.execute(sql, values).rowcount)))
 
     async def waits_for(self, execution: str) -> str | None:
         row = await self._first(WAITS_FOR, execution)

@@ -17,6 +17,7 @@ from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import name_taken
 
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
@@ -126,6 +127,33 @@ class InstanceOperations:
             return await self.catalogue.instances.get(instance.id)
         await self.configs.check(definition, instance.customer, config, connections, signed_in=True)
         return await self.deployer.upgrade(instance.id, instance.version, (config, links))
+
+    async def change(
+        self,
+        instance: Instance,
+        name: str | None,
+        config: Mapping[str, Any],
+        connections: Mapping[str, str | None],
+    ) -> Instance:
+        """Change some of an instance's config, and its name; what is None in the config is cleared.
+
+        Raises as `configure` does, and `ConfigError` where the customer has another one of that name.
+        """
+        if name is not None and name != instance.name:
+            taken = await self.catalogue.instances.by_name(instance.customer, name)
+            if taken is not None:
+                raise name_taken(name, taken.id)
+        moved = instance
+        if config or connections:
+            plain, links = await self.catalogue.instances.revision(instance.id, instance.revision)
+            moved = await self.configure(
+                instance,
+                {key: each for key, each in {**plain, **config}.items() if each is not None},
+                {key: each for key, each in {**links, **connections}.items() if each is not None},
+            )
+        if name is not None:
+            moved = await self.catalogue.instances.rename(instance.id, name)
+        return moved
 
     async def _deploys(
         self,

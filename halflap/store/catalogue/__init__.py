@@ -21,6 +21,7 @@ from halflap.store.catalogue.keys import AccessKeys
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.outcomes import OutcomeCounts
+from halflap.store.catalogue.precondition import TAGGED, Tagged, tag_of
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.sessions import SignInAttempts, UserSessions
 from halflap.store.catalogue.shared import SharedEndpoints
@@ -89,6 +90,11 @@ class Catalogue:
     async def seen(self, what: Moving) -> dict[str, tuple[Any, ...]]:
         """Return, by id, the customer and the state of what people look at, and what else changes."""
         return {id: tuple(row) for id, *row in await self._writer.rows(MOVING[what])}
+
+    async def tag(self, what: Tagged, id: str) -> str:
+        """Return the tag of an object; empty where it is not there. Read the object after it."""
+        rows = await self._writer.rows(TAGGED[what], (id,))
+        return tag_of(rows[0]) if rows else ""
 
     def on_change(self, call: Callable[[], object]) -> Callable[[], None]:
         """Have something called after every write that a cache may depend on; it must not block.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
@@ -159,13 +159,25 @@ class Instances:
                 name,
             )
             if taken is not None:
-                return ConfigError(
-                    f"the customer has an instance named {name!r} already ({taken[0]}); "
-                    "choose another name",
-                    fields={"name": "is taken"},
-                )
+                return name_taken(name, taken[0])
             connection.execute(INSERT, (made.id, customer, integration, name, version, now, now))
             return made
+
+        return await self._writer.change(job)
+
+    async def rename(self, instance: str, name: str) -> Instance:
+        """Give an instance another name; raises `NotFound`, `ConfigError` where that is taken."""
+        same = "SELECT id FROM instances WHERE name = ? AND id <> ? AND customer = ?"
+
+        def job(connection: JobTransaction) -> Instance | Refused:
+            found = find(connection, instance)
+            if found is None:
+                return missing(instance)
+            taken = one(connection, same, name, instance, found.customer)
+            if taken is not None:
+                return name_taken(name, taken[0])
+            connection.execute("UPDATE instances SET name = ? WHERE id = ?", (name, instance))
+            return replace(found, name=name)
 
         return await self._writer.change(job)
 
@@ -632,6 +644,14 @@ def unfit_version(connection: JobTransaction, integration: str, version: str) ->
             "choose a version of the same integration"
         )
     return None
+
+
+def name_taken(name: str, by: str) -> ConfigError:
+    """Return the error for a name that another instance of the customer has."""
+    return ConfigError(
+        f"the customer has an instance named {name!r} already ({by}); choose another name",
+        fields={"name": "is taken"},
+    )
 
 
 def missing(instance: str) -> NotFound:

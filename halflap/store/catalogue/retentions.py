@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halflap.model import Retention
+from halflap.store.catalogue.precondition import expected
 from halflap.store.catalogue.writer import CatalogueWriter
 from halflap.store.job import JobTransaction
 from halflap.store.retention import RetentionRules, declared, decode, encode
@@ -34,7 +35,9 @@ class Retentions:
 
     async def put(self, name: str, retention: Retention) -> None:
         """Set a retention under a name, in place of the one before."""
-        if await self.get(name) == retention:
+        wanted = expected.get()
+        is_edited = wanted is not None and wanted.id == name
+        if not is_edited and await self.get(name) == retention:
             return
 
         def job(connection: JobTransaction) -> None:
@@ -43,7 +46,7 @@ class Retentions:
             else:
                 connection.execute(PUT, (name, encode(retention)))
 
-        await self._writer.note(job)
+        await (self._writer.change if is_edited else self._writer.note)(job)
 
     async def forget(self, id: str) -> None:
         """Delete what a customer or an instance set, once it is removed."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from halflap.errors import HalflapError
+from halflap.store.catalogue.precondition import expected
 from halflap.store.job import Database, Jobs, JobTransaction
 from halflap.store.scope import CustomerScope
 
@@ -52,7 +54,7 @@ class CatalogueWriter:
         it writes anything, and the error is raised here: one that raised would make everybody in
         its batch commit alone.
         """
-        future = (jobs or self.jobs).post(job)
+        future = (jobs or self.jobs).post(guarded(job))
         future.add_done_callback(lambda _: self.count(self.changed + 1))
         # A caller that is cancelled must not hide a change that is committed all the same.
         return granted(await asyncio.shield(future))
@@ -139,6 +141,21 @@ class ScopedWriter(CatalogueWriter):
         """Have a name to oneself, where nobody has it in whatever scope."""
         async with self._whole.trying(name) as mine:
             yield mine
+
+
+def guarded(
+    job: Callable[[JobTransaction], T | Refused],
+) -> Callable[[JobTransaction], T | Refused]:
+    """Return a job that is done only if the precondition of the request holds, where it has one."""
+    wanted = expected.get()
+    if wanted is None or wanted.what is None:
+        return job
+    condition, wanted.what = replace(wanted), None  # the next change of the request has none
+
+    def checked(connection: JobTransaction) -> T | Refused:
+        return condition.check(connection) or job(connection)
+
+    return checked
 
 
 def granted(result: T | Refused) -> T:

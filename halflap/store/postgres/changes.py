@@ -19,7 +19,7 @@ import structlog
 
 from halflap.errors import StoreError
 from halflap.store import job as doing
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, granted
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, granted, guarded
 from halflap.store.job import JobTransaction
 from halflap.store.postgres.connecting import Connection as AsyncConnection
 from halflap.store.postgres.connecting import connect
@@ -75,6 +75,8 @@ class SharedWriter(CatalogueWriter):
         self, job: Callable[[JobTransaction], T | Refused], jobs: doing.Jobs | None = None
     ) -> T:
         """Run a job that changes what caches of any process depend on."""
+
+        job = guarded(job)
 
         def alone(connection: JobTransaction) -> tuple[T | Refused, int]:
             number: int = connection.execute(CHANGE, self._hint).fetchone()[0]
