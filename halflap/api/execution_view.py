@@ -181,10 +181,21 @@ class SearchHit(View):
     """An execution whose payload contains the text, with what stands around it."""
 
     execution: ExecutionSummary
-    part: str
-    """`event`, or of a step `inputs` or `result`."""
+    part: Literal["event", "inputs", "result", "log"]
+    """Of a step, its `inputs` or its `result`; a `log` line may be outside of steps."""
     step: str | None
+    title: str | None
+    """The title of the step, where it has one of its own."""
     excerpt: str
+    text: str
+    """What was found, as it stands in the excerpt: the text as it was given, or as JSON has it."""
+
+
+class SearchProgress(View):
+    """Says that everything which is newer than a time was searched, and by what it goes on from there."""
+
+    reached: Time
+    next: str
 
 
 class SearchEnd(View):

@@ -1,23 +1,23 @@
-"""Searching payloads: executions whose event or steps contain a text, newest first, as they are found."""
+"""Searching payloads: executions whose event, steps or logs contain a text, newest first."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-from fastapi import Query, Response
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
-from halflap.api.execution_view import SearchEnd, SearchHit
+from halflap.api.execution_view import SearchEnd, SearchHit, SearchProgress
 from halflap.api.executions import Narrowed, states
 from halflap.api.operations import Operations
 from halflap.api.payload import without_secrets
 from halflap.api.recorded import summaries
-from halflap.model import Execution
+from halflap.api.view import rfc3339
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
@@ -30,15 +30,17 @@ AROUND = 80
 """Characters of an excerpt on each side of what was found."""
 
 
+class JsonLines(StreamingResponse):
+    """An answer of lines, each of which is JSON."""
+
+    media_type = "application/x-ndjson"
+
+
 @router.get(
     "/search",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "Lines of JSON: a SearchHit each, and a SearchEnd as the last.",
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
-        }
-    },
+    response_class=JsonLines,
+    response_model=SearchHit | SearchProgress | SearchEnd,
+    response_description="Lines of JSON: each find, now and then how far it looked, and its end.",
 )
 @for_customers
 @needs("payloads")
@@ -48,14 +50,14 @@ async def search_payloads(
     q: Annotated[str, Query(min_length=3, max_length=500, description="A text, to the letter.")],
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     before: Annotated[str | None, Query(description="The `next` of the search before.")] = None,
-) -> StreamingResponse:
-    """Search the bodies of events and the values of steps, newest first, as they are found.
+) -> JsonLines:
+    """Search the bodies of events, the values of steps, and log lines; newest first, as they are found.
 
     It ends with the request. Values of more than 1 MiB, and those that are stored apart, are left out.
     """
     which = replace(which, states=states(state), payload=needles(q))
     found = search(operations, which, before)
-    return StreamingResponse(found, media_type="application/x-ndjson")
+    return JsonLines(found)
 
 
 def needles(text: str) -> tuple[bytes, ...]:
@@ -77,53 +79,67 @@ async def search(
         for each in found:
             if each.flow.customer in hidden:
                 continue
-            hit = await locate(operations, each, which.payload)
-            if hit is not None:
-                yield line(hit)
+            place = await locate(operations, each.id, which.payload)
+            if place is not None:
+                [summary] = await summaries(operations, [each])
+                yield line(SearchHit.of(place, execution=summary))
                 count += 1
         if before is None or count >= which.limit or time.monotonic() > end:
             yield line(SearchEnd(found=count, next=before))
             return
-        yield b"\n"  # so that a client that has gone is noticed
+        # It is sent, too, so that a client that has gone is noticed.
+        reached = rfc3339(int(before.partition(".")[0]))
+        yield line(SearchProgress(reached=reached, next=before))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundText:
+    """Where an execution has a text: in which part, of which step, and what stands around it."""
+
+    part: Literal["event", "inputs", "result", "log"]
+    step: str | None
+    title: str | None
+    excerpt: str
+    text: str
 
 
 async def locate(
-    operations: Operations, execution: Execution, texts: Sequence[bytes]
-) -> SearchHit | None:
+    operations: Operations, execution: str, texts: Sequence[bytes]
+) -> FoundText | None:
     """Return where an execution has one of some texts; None where that is in a secret."""
     viewing = operations.executions.viewing
-    event = await viewing.event(execution.id)
-    if event is not None and (excerpt := excerpt_of(event.event.body, texts)) is not None:
-        return await hit_of(operations, execution, "event", None, excerpt)
+    event = await viewing.event(execution)
+    if event is not None and (around := excerpt_of(event.event.body, texts)) is not None:
+        return FoundText("event", None, None, *around)
     after: int | None = None
-    while steps := await viewing.step_page(execution.id, after, PAGE):
+    while steps := await viewing.step_page(execution, after, PAGE):
         for step in steps:
-            for part, data in (("inputs", step.inputs), ("result", step.result)):
-                if data and (excerpt := excerpt_of(data, texts)) is not None:
-                    return await hit_of(operations, execution, part, step.path, excerpt)
+            if (around := excerpt_of(step.inputs, texts)) is not None:
+                return FoundText("inputs", step.path, step.title or None, *around)
+            if (around := excerpt_of(step.result, texts)) is not None:
+                return FoundText("result", step.path, step.title or None, *around)
         after = steps[-1].seq
+    number = 0
+    while lines := await viewing.logs(execution, number, PAGE):
+        for _, each in lines:
+            for data in (each.message.encode(), each.fields):
+                if (around := excerpt_of(data, texts)) is not None:
+                    return FoundText("log", each.step or None, None, *around)
+        number = lines[-1][0]
     return None
 
 
-async def hit_of(
-    operations: Operations, execution: Execution, part: str, step: str | None, excerpt: str
-) -> SearchHit:
-    """Return what is told of a find."""
-    [summary] = await summaries(operations, [execution])
-    return SearchHit(execution=summary, part=part, step=step, excerpt=excerpt)
-
-
-def excerpt_of(data: bytes, texts: Sequence[bytes]) -> str | None:
-    """Return what stands around the first of some texts, secrets hidden; None where there is none."""
-    shown = without_secrets(data)
+def excerpt_of(data: bytes | None, texts: Sequence[bytes]) -> tuple[str, str] | None:
+    """Return what stands around the first of some texts, and that text; secrets are hidden."""
+    shown = without_secrets(data or b"")
     for each in texts:
         at = shown.find(each)
         if at >= 0:
             begin, end = max(at - AROUND, 0), at + len(each) + AROUND
-            return shown[begin:end].decode(errors="ignore")
+            return shown[begin:end].decode(errors="ignore"), each.decode(errors="ignore")
     return None
 
 
-def line(view: SearchHit | SearchEnd) -> bytes:
+def line(view: SearchHit | SearchProgress | SearchEnd) -> bytes:
     """Return a view as a line of the answer."""
     return codec.encode(view.model_dump(by_alias=True)) + b"\n"

@@ -186,7 +186,7 @@ async def list_failures(
 async def search_executions(
     api: Client, output: Output, text: str, limit: int, **given: Any
 ) -> None:
-    """Search events, inputs and results for TEXT, newest first.
+    """Search events, inputs, results and log lines for TEXT, newest first.
 
     Example: halflap executions search 4711 --since 2d
     """
@@ -196,8 +196,8 @@ async def search_executions(
     while len(found) < limit:
         most = min(limit - len(found), 200)
         answer = await api.bytes("/api/search", **query, limit=most, before=before)
-        *hits, end = [codec.decode(each) for each in answer.splitlines() if each]
-        found += read(list[SearchHit], hits)
+        *lines, end = [codec.decode(each) for each in answer.splitlines()]
+        found += read(list[SearchHit], [each for each in lines if "execution" in each])
         before = read(SearchEnd, end).next
         if before is None:
             break
@@ -218,7 +218,7 @@ async def search_executions(
             )
             for each in found
         ],
-        "no event, input or result has this text; those stored apart, for their size, are not searched",
+        "no event, value of a step or log line has this text; what is stored apart is not searched",
     )
 
 

@@ -150,8 +150,8 @@ class Filter:
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
     status of the call that it failed of, `component` that of the action which failed; `ids` and `flows`
     (integration, flow) match any of these; `reference` is an id or a record's key; `min_ran` is the
-    least time that its attempts ran; `payload` are texts of which its event's body or the values of its
-    steps contain one; `since` and `until` (exclusive) are about `time`;
+    least time that its attempts ran; `payload` are texts of which its event's body, the values of its
+    steps or its log lines contain one; `since` and `until` (exclusive) are about `time`;
     `of_events` leaves out deployments; `bulk` selects its replays; `order` those of one scope and key.
     Of a `chain`, the last comes first.
     """

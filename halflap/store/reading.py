@@ -318,13 +318,17 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
         case "or key", _:
             return "(id = ? OR record_key = ?)", (each.value,) * 2
         case "payload", _:
-            body, inputs, result = (
-                contains(e, len(each.value)) for e in ("body", "inputs", "result")
-            )
-            return (
-                f"(EXISTS (SELECT 1 FROM events WHERE execution = number AND {body}) OR EXISTS ("  # noqa: S608
-                f"SELECT 1 FROM steps WHERE execution = number AND ({inputs} OR {result})))"
-            ), each.value * 3
+            places = {
+                "events": ("body",),
+                "steps": ("inputs", "result"),
+                "logs": ("CAST(message AS BLOB)", "fields"),  # of texts, instr counts characters
+            }
+            found = [
+                f"EXISTS (SELECT 1 FROM {table} WHERE execution = number AND ("  # noqa: S608
+                f"{' OR '.join(contains(e, len(each.value)) for e in columns)}))"
+                for table, columns in places.items()
+            ]
+            return f"({' OR '.join(found)})", each.value * 5
         case "in", _ if set(each.value) == set(LIVE):  # spelt as in the partial index
             return "state IN ('queued', 'running', 'waiting')", ()
         case "in", _:

@@ -126,6 +126,7 @@ async def incoming(ctx: Context[Settings], event: Any) -> shop.Order:
 @integration.flow(trigger=webhook.request())
 async def waiting(ctx: Context[Settings], event: Any) -> None:
     """Waits for long."""
+    ctx.log.info("it sleeps for an hour")
     await ctx.sleep(3_600)
 
 

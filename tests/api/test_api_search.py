@@ -18,8 +18,8 @@ async def searched(world: Any, q: str, **query: Any) -> tuple[list[Any], Any]:
     answer = await world.api("GET", "/api/search", q=q, **query)
     assert answer.status == 200, answer.body
     assert answer.headers["content-type"].startswith("application/x-ndjson")
-    *hits, end = [codec.decode(each) for each in answer.body.splitlines() if each]
-    return hits, end
+    *lines, end = [codec.decode(each) for each in answer.body.splitlines()]
+    return [each for each in lines if "execution" in each], end
 
 
 async def test_events_and_steps_are_found_by_a_text_newest_first(either: Any) -> None:
@@ -44,7 +44,7 @@ async def test_events_and_steps_are_found_by_a_text_newest_first(either: Any) ->
     for secret in ("a-key-nobody-may-see", "$secret", "halflap-sealed"):
         assert await searched(either, secret) == ([], {"found": 0, "next": None})
 
-    step, _ = await searched(either, "creat", flow="incoming")
+    step, _ = await searched(either, "create_order", flow="incoming")
     assert step == []  # names of steps are no payload
 
 
@@ -58,6 +58,22 @@ async def test_a_step_is_found_that_alone_has_the_text(either: Any) -> None:
 
     assert (hit["part"], hit["step"]) == ("inputs", "shop.create_order")
     assert "•••" in hit["excerpt"]
+    assert hit["text"] == '"secret":'
+
+
+async def test_a_log_line_is_found_by_its_message_and_its_fields(either: Any) -> None:
+    await either.publish()
+    instance = await either.instance()
+    ended = await either.send(instance, {"id": "o-1", "amount": 1})
+    live = await either.send(instance, {}, "waiting")
+    await either.ended(ended)
+    await either.state(live, "waiting")
+
+    for text, execution in (("creating", ended), ("sleeps for", live)):
+        [hit], _ = await searched(either, text)
+        assert (hit["execution"]["id"], hit["part"], hit["text"]) == (execution, "log", text)
+    [hit], _ = await searched(either, '"o-1"', flow="incoming")
+    assert hit["part"] == "event"  # the first place that has it
 
 
 async def test_a_search_ends_where_it_found_enough_or_took_long_and_goes_on(
@@ -73,8 +89,13 @@ async def test_a_search_ends_where_it_found_enough_or_took_long_and_goes_on(
     rest, _ = await searched(world, '"o-', limit=2, before=end["next"])
     assert [each["execution"]["id"] for each in (*hits, *rest)] == ids[::-1]
 
-    monkeypatch.setattr(search, "SEARCH_SECONDS", 0.0)
     monkeypatch.setattr(search, "PAGE", 1)
+    answer = await world.api("GET", "/api/search", q='"o-')
+    lines = [codec.decode(each) for each in answer.body.splitlines()]
+    reached = [each["reached"] for each in lines if "reached" in each]
+    accepted = [each["execution"]["accepted_at"] for each in lines if "execution" in each]
+    assert reached[: len(accepted)] == accepted
+    monkeypatch.setattr(search, "SEARCH_SECONDS", 0.0)
     before: dict[str, str] = {}
     seen: list[str] = []
     while True:
@@ -113,4 +134,4 @@ def test_a_text_is_looked_for_as_json_has_it_and_never_in_a_secret() -> None:
     assert needles('ü"') == ('ü"'.encode(), 'ü\\"'.encode(), b'\\u00fc\\"')
     data = codec.encode({"a": {"$secret": "c2VhbGVk"}, "b": "sealed"})
     assert excerpt_of(data, [b"c2Vh"]) is None
-    assert excerpt_of(data, [b"sealed"]) == '{"a":"•••","b":"sealed"}'
+    assert excerpt_of(data, [b"sealed"]) == ('{"a":"•••","b":"sealed"}', "sealed")

@@ -134,13 +134,15 @@ def compared(each: Comparison, place: str = "") -> tuple[str, tuple[Any, ...]]:
             return "integration || ' ' || flow = ANY(%s)", (list(spelt_flows(each.value)),)
         case "payload", _ if place == "executions":
             body, data = (contains(e, len(each.value)) for e in ("body", "data"))
-            return (
-                f"(EXISTS (SELECT FROM events WHERE execution = found.id AND {body}) OR EXISTS ("  # noqa: S608
-                f"SELECT FROM steps WHERE execution = found.id AND {data}))"
-            ), each.value * 2
+            places = {"events": body, "steps": data, "logs": data}
+            found = [
+                f"EXISTS (SELECT FROM {table} WHERE execution = found.id AND {text})"
+                for table, text in places.items()
+            ]
+            return f"({' OR '.join(found)})", each.value * 3
         case "payload", _:
-            body, steps = (contains(e, len(each.value)) for e in ("body", "steps"))
-            return f"({body} OR {steps})", each.value * 2
+            found = [contains(e, len(each.value)) for e in ("body", "steps", "logs")]
+            return f"({' OR '.join(found)})", each.value * 3
         case "or key", _:
             return "(id = %s OR record_key = %s)", (each.value, each.value.encode())
         case "ended", _:
