@@ -5,6 +5,7 @@ import { accountRoute } from "~/routes/account"
 import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
 import { failuresRoute } from "~/routes/failures"
 import { rootRoute } from "~/routes/root"
+import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
 import { signInRoute } from "~/routes/sign-in"
 import { ErrorNotice, Loading } from "~/ui/notice"
@@ -35,6 +36,7 @@ export const router = createRouter({
       executionsRoute,
       executionRoute,
       failuresRoute,
+      searchRoute,
       accountRoute,
     ]),
   ]),

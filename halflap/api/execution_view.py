@@ -96,6 +96,8 @@ class WaitView(View):
     connection: str | None
     number: int | None
     """The number of its next try."""
+    signals: list[str]
+    """The names of the signals for which it waits; lists of executions do not have them."""
 
 
 class ExecutionSummary(PayloadView):

@@ -42,7 +42,14 @@ def execution(**more: Any) -> dict[str, Any]:
 
 
 def wait(reason: str, message: str, **more: Any) -> WaitView:
-    known = {"since": None, "until": None, "execution": None, "connection": None, "number": None}
+    known = {
+        "since": None,
+        "until": None,
+        "execution": None,
+        "connection": None,
+        "number": None,
+        "signals": [],
+    }
     return WaitView.model_validate({"reason": reason, "message": message, **known, **more})
 
 

@@ -107,7 +107,13 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
 
 
 def waiting_for(reason: Any, message: str, **more: Any) -> WaitView:
-    given: dict[str, Any] = {"until": None, "execution": None, "connection": None, "number": None}
+    given: dict[str, Any] = {
+        "until": None,
+        "execution": None,
+        "connection": None,
+        "number": None,
+        "signals": [],
+    }
     return WaitView(reason=reason, message=message, since=AT, **{**given, **more})
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser, Page, Request, StorageState, expect
 
+from halflap.api.operations.executions import Executions
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
 
@@ -120,6 +121,11 @@ async def test_a_viewer_sees_no_payloads_and_no_buttons(place: Place, browser: B
         await expect(page.get_by_text("Your role does not show")).to_be_visible()
         assert await page.get_by_role("button", name="Replay").count() == 0
         assert "a secret of ours" not in await page.content()
+        await page.goto(f"/console/search?q={failed}")
+        await expect(page.get_by_role("grid").get_by_role("row")).to_have_count(2)  # by its id
+        await expect(page.get_by_text("Your role does not show what was sent")).to_be_visible()
+        await page.goto("/console/search?q=a%20secret%20of%20ours")
+        await expect(page.get_by_text("Nothing has this text")).to_be_visible()
 
 
 async def test_an_order_is_found_by_its_number_explained_and_replayed_from_its_failed_step(
@@ -157,6 +163,119 @@ async def test_an_order_is_found_by_its_number_explained_and_replayed_from_its_f
         await page.get_by_role("tab", name="Lineage").click()
         await expect(page.get_by_text("from the failed step", exact=True)).to_be_visible()
     assert [each["number"] for each in place.shop.orders].count(order) == 1
+
+
+async def test_a_complaint_leads_to_the_failed_execution_in_three_clicks(
+    place: Place, desk: Desk
+) -> None:
+    parcel = number()
+    failed = await place.send("Globex", number(), "refuse 422 the total is missing", parcel=parcel)
+    await place.until(failed, "failed")
+    async with opened(desk, "/executions") as page:
+        # "Parcel … did not arrive": no record has this number, an event has.
+        await page.get_by_role("searchbox", name="Find by record").click()
+        await page.keyboard.type(parcel)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("link", name=f"Search everything for “{parcel}”").click()
+        row = page.get_by_role("grid", name="Found").get_by_role("row").nth(1)
+        await expect(row.locator("mark")).to_have_text(parcel)
+        await expect(row).to_contain_text("Event")
+        await row.click()
+        sheet = page.get_by_role("complementary", name="Execution")
+        await expect(sheet.get_by_test_id("why")).to_contain_text("422: the total is missing")
+        await expect(sheet.get_by_role("option", selected=True)).to_contain_text("webhook.request")
+        await expect(sheet.get_by_label("Body", exact=True)).to_contain_text(parcel)
+
+        await expect(page.get_by_test_id("progress")).to_contain_text("all of it is searched")
+        await page.reload()
+        await expect(sheet.get_by_test_id("why")).to_be_visible()
+        await page.get_by_role("searchbox", name="Text to search for").fill("ab")
+        await page.get_by_role("button", name="Search", exact=True).click()
+        await expect(page.get_by_text("Type 3 characters at least.")).to_be_visible()
+        # Steps and logs are found, too, each with its place; a range of time leaves them out.
+        order = (await place.api("GET", f"/executions/{failed}"))["key"]
+        for text, where in (
+            (f"booking the order {order}", "Log"),
+            ('"asked":', "Output of Reserve"),
+        ):
+            await page.get_by_role("searchbox", name="Text to search for").fill(text)
+            await page.keyboard.press("Enter")
+            await expect(row).to_contain_text(where)
+            await expect(row.locator("mark")).to_have_text(text)
+        await page.goto(f"/console/search?q={parcel}&until=1h")
+        await expect(page.get_by_text("Nothing has this text")).to_be_visible()
+        await page.get_by_role("button", name="Remove the filter Until").click()
+        await expect(row.locator("mark")).to_have_text(parcel)
+
+
+async def test_a_search_is_stopped_and_goes_on_where_it_was(
+    place: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = number()
+    sent = [await place.send("Initech", number(), note=item) for _ in range(4)]
+    for each in sent:
+        await place.until(each, "succeeded")
+    going = asyncio.Semaphore(2)
+    listed = Executions.list
+
+    async def one_a_page(self: Any, which: Any, *more: Any, **options: Any) -> Any:
+        if not which.payload:
+            return await listed(self, which, *more, **options)
+        await going.acquire()
+        return await listed(self, which, *more, examine=1)
+
+    monkeypatch.setattr(Executions, "list", one_a_page)
+    async with opened(desk, f"/search?q={item}") as page:
+        progress = page.get_by_test_id("progress")
+        await expect(progress).to_contain_text("2 found · searched back to")
+        await page.get_by_role("button", name="Stop").click()
+        await page.get_by_role("button", name="Search further back").click()
+        for _ in range(2000):
+            going.release()
+        await expect(progress).to_contain_text("4 found · all of it is searched")
+        assert await page.get_by_role("grid", name="Found").get_by_role("row").count() == 5
+
+
+async def test_filters_are_chips_in_the_address_which_keys_remove(place: Place, desk: Desk) -> None:
+    order = number()
+    failed = await place.send("Umbrella", order, "refuse 418 a teapot")
+    await place.until(failed, "failed")
+    async with opened(desk, "/executions") as page:
+        await page.get_by_role("button", name="Filter", exact=True).click()
+        await page.get_by_label("Ran at least").fill("5")
+        await page.get_by_label("Version").fill("3")
+        await page.get_by_role("button", name="Apply").click()
+        await expect(page.get_by_text("such as 500 ms, 5 s, or 2 min")).to_be_visible()
+        await expect(page.get_by_text("say of which integration")).to_be_visible()
+        given = {
+            "Version": "1",
+            "Integration": "orders",
+            "Trigger": "webhook.request",
+            "Component that failed": "http",
+            "Kind of error": (await place.api("GET", f"/executions/{failed}"))["failure"]["kind"],
+            "HTTP status": "418",
+            "Ran at least": "1 ms",
+        }
+        for label, text in given.items():
+            await page.get_by_label(label, exact=True).fill(text)
+        await page.get_by_role("button", name="Apply").click()
+        grid = page.get_by_role("grid", name="Executions")
+        await expect(grid.get_by_text(order)).to_be_visible()
+        await expect(page.get_by_test_id("total")).to_have_text("1")
+        assert "min_ms=1&" in f"{page.url}&"
+        assert "failure_kind=" in page.url
+        await page.reload()
+        await expect(grid.get_by_text(order)).to_be_visible()
+
+        chips = page.get_by_role("button", name="Remove the filter")
+        await expect(chips).to_have_count(len(given))
+        await chips.first.focus()
+        for left in reversed(range(len(given))):
+            await page.keyboard.press("Delete")
+            await expect(chips).to_have_count(left)
+        await expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
+        await page.goto(f"/console/executions?replay_of={failed}")
+        await expect(page.get_by_text("No execution matches")).to_be_visible()
 
 
 async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits(
@@ -241,6 +360,31 @@ async def test_one_that_waits_says_for_what_and_is_cancelled(place: Place, desk:
         await dialog.get_by_label("Reason").fill("a mistake of ours")
         await dialog.get_by_role("button", name="Cancel the execution").click()
         await expect(page.get_by_test_id("why")).to_have_text("It was cancelled: a mistake of ours")
+
+
+async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_typed(
+    place: Place, desk: Desk
+) -> None:
+    waiting = await place.send("Initech", number(), "wait")
+    await place.until(waiting, "waiting")
+    async with opened(desk, f"/executions/{waiting}") as page:
+        await page.get_by_role("button", name="Answer…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("waits for the signal approved")
+        answer = dialog.get_by_role("textbox", name="Answer")
+        await answer.fill('{"by": "Ada", "total": 9007199254740993')
+        await expect(dialog.get_by_text("It is no JSON.")).to_be_visible()
+        await page.reload()  # nothing that was typed is lost
+        await page.get_by_role("button", name="Answer…").click()
+        await expect(answer).to_have_value('{"by": "Ada", "total": 9007199254740993')
+        await answer.fill('{"by": "Ada", "total": 9007199254740993}')
+        await dialog.get_by_role("button", name="Send the answer").click()
+        await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
+        await page.get_by_role("option", name="Wait for the approval").click()
+        output = page.get_by_role("tabpanel", name="Output").locator("pre")
+        await expect(output).to_contain_text("9007199254740993")
+    [entry] = (await place.api("GET", "/audit", on=waiting, operation="send_signal"))["entries"]
+    assert entry["label"] == "local"
 
 
 async def test_the_list_is_live_and_no_row_moves_under_the_pointer(
@@ -436,6 +580,7 @@ async def test_the_pages_have_no_serious_barrier(place: Place, desk: Desk, schem
     await place.send("Initech", number(), "free")
     await place.until(failed, "failed")
     paths = ["/executions", f"/executions?open={failed}", f"/executions/{failed}", "/failures"]
+    paths.append("/search?q=anvil")
     for path in paths:
         async with opened(
             desk, path, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"

@@ -7,7 +7,8 @@ import { ExecutionPage } from "~/features/execution/page"
 import { text } from "./root"
 import { shellRoute } from "./shell"
 
-function readPlace(search: Record<string, unknown>): Place {
+/** Read a place in an execution from a URL's search. */
+export function readPlace(search: Record<string, unknown>): Place {
   const place: Place = {}
   for (const name of ["view", "step", "tab"] as const) {
     const value = text(search[name])

@@ -5,6 +5,7 @@ import { onSignedOut } from "~/api/client"
 import { Live } from "~/api/live"
 import { type Me, meQuery, signOut } from "~/api/session"
 import { forgetLists } from "~/features/executions/store"
+import { forgetSearches } from "~/features/search/search"
 import { SessionProvider } from "~/features/session/context"
 import { Shell } from "~/features/shell/shell"
 import { ErrorNotice } from "~/ui/notice"
@@ -33,6 +34,7 @@ function WithStream({ me }: { me: Me }) {
     const leave = () => {
       client.clear()
       forgetLists()
+      forgetSearches()
       client.setQueryData(meQuery.queryKey, null)
       void router.navigate({ to: "/sign-in", search: { to: router.state.location.href } })
     }
@@ -42,6 +44,7 @@ function WithStream({ me }: { me: Me }) {
     await signOut()
     client.clear()
     forgetLists()
+    forgetSearches()
     window.location.assign("/console/sign-in")
   }
   return (

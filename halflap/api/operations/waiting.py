@@ -30,7 +30,8 @@ class Wait:
     """The reason for which an execution waits.
 
     `until` is when it goes on by itself or the app is tried again, and of a signal when the time for
-    it is over; `execution` the one in front of it or the one that it called; `number` of its next try.
+    it is over; `execution` the one in front of it or the one that it called; `number` of its next try;
+    `signals` the names of those that it waits for, where its steps are read.
     """
 
     reason: WaitReason
@@ -40,6 +41,7 @@ class Wait:
     execution: str | None = None
     connection: str | None = None
     number: int | None = None
+    signals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,10 @@ def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
     if first.kind == "call":
         child = (first.result or b"").decode().strip('"') or None
         return Wait("execution", message, first.started_at, execution=child)
-    return Wait("signal" if first.kind == "signal" else "sleep", message, first.started_at, due)
+    if first.kind == "sleep":
+        return Wait("sleep", message, first.started_at, due)
+    names = dict.fromkeys(each.name for each in waits if each.kind == "signal")
+    return Wait("signal", message, first.started_at, due, signals=tuple(names))
 
 
 def _by_its_row(execution: Execution) -> Wait:

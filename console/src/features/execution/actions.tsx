@@ -1,7 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
-import { ArrowRight, Ellipsis, PlugZap, RotateCcw, Square } from "lucide-react"
+import { ArrowRight, Ellipsis, PlugZap, Reply, RotateCcw, Square } from "lucide-react"
 import { useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { type Execution, isOver } from "~/api/execution"
@@ -9,10 +9,11 @@ import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
 import { Menu, type MenuItem } from "~/ui/menu"
 import { toast } from "~/ui/toast"
+import { AnswerDialog } from "./answer"
 import { CancelDialog } from "./cancel"
 import { ReplayDialog } from "./replay"
 
-type Open = "replay" | "whole" | "cancel" | null
+type Open = "replay" | "whole" | "cancel" | "answer" | null
 
 /** What may be done with an execution: the one thing that helps first, all else in a menu. */
 export function Actions({ execution }: { execution: Execution }) {
@@ -33,6 +34,7 @@ export function Actions({ execution }: { execution: Execution }) {
     onError: (error) => toast(t`It was not dismissed`, error.message),
   })
   const connection = waiting?.reason === "connection" ? waiting.connection : null
+  const signals = waiting?.signals ?? []
   const test = useMutation({
     mutationFn: (id: string) =>
       answerOf(
@@ -96,6 +98,11 @@ export function Actions({ execution }: { execution: Execution }) {
           {t`Test the connection`}
         </Button>
       )}
+      {signals.length > 0 && (
+        <Button look="primary" icon={<Reply aria-hidden />} onClick={() => setOpen("answer")}>
+          {t`Answer…`}
+        </Button>
+      )}
       {!isOver(state) && connection === null && (
         <Button icon={<Square aria-hidden />} onClick={() => setOpen("cancel")}>
           {t`Cancel`}
@@ -112,6 +119,9 @@ export function Actions({ execution }: { execution: Execution }) {
           whole={open === "whole"}
           onClose={() => setOpen(null)}
         />
+      )}
+      {open === "answer" && (
+        <AnswerDialog execution={execution} signals={signals} onClose={() => setOpen(null)} />
       )}
       {open === "cancel" && <CancelDialog execution={execution} onClose={() => setOpen(null)} />}
     </div>

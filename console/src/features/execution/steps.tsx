@@ -37,7 +37,10 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
   }
   const selected =
     lines.find(
-      (each) => each.key === place.step || each.steps.some((s) => s.path === place.step),
+      (each) =>
+        each.key === place.step ||
+        (each.kind === "trigger" && place.step === "trigger") ||
+        each.steps.some((s) => s.path === place.step),
     ) ?? chosen(lines, execution)
   if (selected === undefined) return <Notice title={t`No step was recorded yet`} />
   const step =

@@ -1,7 +1,7 @@
 import { i18n } from "@lingui/core"
 import { beforeAll, expect, test } from "vitest"
 import { NotUnderstood } from "~/api/problem"
-import { queryOf, readFilter, timeOf } from "./filter"
+import { millisecondsOf, queryOf, readFilter, spelledOut, timeOf } from "./filter"
 
 beforeAll(() => i18n.loadAndActivate({ locale: "en", messages: {} }))
 
@@ -45,6 +45,20 @@ test("times are what people type", () => {
 test("a time that is none is not left out of a query", () => {
   expect(() => queryOf({ since: "30q" })).toThrow(NotUnderstood)
   expect(() => queryOf({ until: "soon" })).toThrow("“soon” is no time")
+})
+
+test("lengths of time are read as they are spelled out", () => {
+  for (const ms of [0, 500, 2_500, 90_000, 180_000, 3_600_000]) {
+    expect(millisecondsOf(spelledOut(ms))).toBe(ms)
+  }
+  expect(millisecondsOf("2.5 s")).toBe(2_500)
+  expect(millisecondsOf("5")).toBeNull()
+  expect(readFilter({ min_ms: 500, replay_of: "exe_1", failure_kind: "E" })).toEqual({
+    min_ms: 500,
+    replay_of: "exe_1",
+    failure_kind: "E",
+  })
+  expect(readFilter({ min_ms: -1 })).toEqual({})
 })
 
 test("a filter becomes the API's query", () => {

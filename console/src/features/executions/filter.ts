@@ -11,12 +11,18 @@ export type Filter = {
   integration?: string
   flow?: string
   version?: string
+  trigger?: string
   reason?: string
   cause?: string
+  component?: string
+  failure_kind?: string
   status?: number
+  /** Its attempts ran for so many milliseconds, or longer. */
+  min_ms?: number
   since?: string
   until?: string
   parent?: string
+  replay_of?: string
   bulk?: string
   dead?: true
 }
@@ -28,11 +34,15 @@ export const TEXTS = [
   "integration",
   "flow",
   "version",
+  "trigger",
   "reason",
   "cause",
+  "component",
+  "failure_kind",
   "since",
   "until",
   "parent",
+  "replay_of",
   "bulk",
 ] as const satisfies readonly (keyof Filter)[]
 
@@ -49,6 +59,8 @@ export function readFilter(search: Record<string, unknown>): Filter {
   }
   const status = Number(search["status"])
   if (Number.isInteger(status) && status >= 100 && status <= 599) filter.status = status
+  const least = search["min_ms"]
+  if (typeof least === "number" && Number.isInteger(least) && least >= 0) filter.min_ms = least
   if (search["dead"] === true) filter.dead = true
   return filter
 }
@@ -109,6 +121,20 @@ function timeIn(text: string | undefined, now?: number): string | undefined {
   const at = timeOf(text, now)
   if (at === null) throw new NotUnderstood(t`“${text}” is no time: write one ${timeHint()}`)
   return at
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000 }
+
+/** Return a length of time in milliseconds: `500 ms`, `2.5 s`, `3 min`, `1 h`; null where it is none. */
+export function millisecondsOf(text: string): number | null {
+  const found = /^(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|min|h)$/.exec(text.trim())
+  return found === null ? null : Math.round(Number(found[1]) * (UNITS[found[2] ?? ""] ?? 0))
+}
+
+/** Return milliseconds as `millisecondsOf` reads them, exactly. */
+export function spelledOut(ms: number): string {
+  const unit = ["h", "min", "s"].find((each) => ms > 0 && ms % (UNITS[each] ?? 1) === 0) ?? "ms"
+  return `${ms / (UNITS[unit] ?? 1)} ${unit}`
 }
 
 /** Return the filter as the API's query takes it; throw where it has a time that is none. */

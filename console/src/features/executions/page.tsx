@@ -1,22 +1,28 @@
 import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
-import { ArrowUp, Inbox, Maximize2 } from "lucide-react"
+import { ArrowUp, Inbox, Maximize2, TextSearch } from "lucide-react"
 import { useCallback, useMemo } from "react"
+import { answerOf, api } from "~/api/client"
 import type { Summary } from "~/api/execution"
 import { ExecutionDetail, type Place } from "~/features/execution/detail"
+import { SHORTEST } from "~/features/search/search"
 import { useSession } from "~/features/session/context"
+import { useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { Sheet } from "~/ui/sheet"
 import { Table } from "~/ui/table"
 import { columns } from "./columns"
-import type { Filter } from "./filter"
-import { Filters } from "./filters"
+import { type Filter, queryOf } from "./filter"
+import { Filters, KeySearch } from "./filters"
 import { type ListStore, type Shown, useList } from "./store"
 
 export type Selection = Place & { open?: string }
 
+const COUNT_MS = 5_000
+const MOST_COUNTED = 10_000
 const idOf = (row: Summary) => row.id
 
 /** The list of executions, live, with a sheet for the one that is open. */
@@ -31,7 +37,7 @@ export function ExecutionsPage({
   onFilter: (filter: Filter) => void
   onSelect: (selection: Selection) => void
 }) {
-  const { live } = useSession()
+  const { live, can } = useSession()
   const [shown, store] = useList(filter, live)
   const { open, ...place } = selection
   const close = useCallback(() => {
@@ -43,12 +49,23 @@ export function ExecutionsPage({
   return (
     <div className="flex h-full min-h-0">
       <section aria-label={t`Executions`} className="flex min-w-0 flex-1 flex-col">
-        <h1 className="px-4 pt-3 text-lg font-semibold">{t`Executions`}</h1>
-        <Filters filter={filter} onFilter={onFilter} />
+        <h1 className="flex items-baseline gap-2 px-4 pt-3 text-lg font-semibold">
+          {t`Executions`}
+          <Total filter={filter} />
+        </h1>
+        <Filters filter={filter} onFilter={onFilter}>
+          <KeySearch key={filter.key ?? ""} filter={filter} onFilter={onFilter} />
+          {can("payloads") && (
+            <Link to="/search" search={{ q: filter.key }} className={buttonClass("ghost")}>
+              <TextSearch aria-hidden />
+              {t`Search payloads`}
+            </Link>
+          )}
+        </Filters>
         <Rows
           shown={shown}
           store={store}
-          filtered={Object.keys(filter).length > 0}
+          filter={filter}
           open={open}
           onOpen={(id) => onSelect({ open: id })}
           onReset={() => onFilter({})}
@@ -81,17 +98,39 @@ export function ExecutionsPage({
   )
 }
 
+/** How many match, as far as they are counted. */
+function Total({ filter }: { filter: Filter }) {
+  const key = ["total", filter]
+  const count = useQuery({
+    queryKey: key,
+    queryFn: async ({ signal }) => {
+      const query = { ...queryOf(filter), limit: 1, total: true }
+      return (await answerOf(api.GET("/api/executions", { params: { query }, signal }))).total
+    },
+  })
+  useRenewal(key, COUNT_MS, (news) => news.kind === "changes")
+  const total = count.data ?? null
+  if (total === null) return null
+  return (
+    <span className="figures text-sm font-normal text-muted-foreground" data-testid="total">
+      {total > MOST_COUNTED
+        ? t`more than ${MOST_COUNTED.toLocaleString()}`
+        : total.toLocaleString()}
+    </span>
+  )
+}
+
 function Rows({
   shown: { list, loading, error },
   store,
-  filtered,
+  filter,
   open,
   onOpen,
   onReset,
 }: {
   shown: Shown
   store: ListStore
-  filtered: boolean
+  filter: Filter
   open: string | undefined
   onOpen: (id: string) => void
   onReset: () => void
@@ -101,12 +140,23 @@ function Rows({
   if (list.rows.length === 0) {
     if (error !== null) return <ErrorNotice error={error} retry={() => void store.renew()} />
     if (loading) return <Loading lines={12} />
-    if (filtered) {
+    if (Object.keys(filter).length > 0) {
+      const { key } = filter
       return (
         <Notice
           icon={<Inbox />}
           title={t`No execution matches`}
-          action={<Button onClick={onReset}>{t`Remove all filters`}</Button>}
+          action={
+            <span className="flex flex-wrap justify-center gap-2">
+              {key !== undefined && key.length >= SHORTEST && (
+                <Link to="/search" search={{ q: key }} className={buttonClass("primary")}>
+                  <TextSearch aria-hidden />
+                  {t`Search everything for “${key}”`}
+                </Link>
+              )}
+              <Button onClick={onReset}>{t`Remove all filters`}</Button>
+            </span>
+          }
         />
       )
     }

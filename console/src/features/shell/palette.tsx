@@ -4,6 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
 import { type KeyboardEvent, useId, useMemo, useState } from "react"
 import { answerOf, api } from "~/api/client"
+import { SHORTEST } from "~/features/search/search"
 import { cx } from "~/ui/class"
 import { setTheme } from "./theme"
 
@@ -104,6 +105,14 @@ function useItems(text: string): Item[] {
         run,
       })
     }
+    if (text.length >= SHORTEST) {
+      found.push({
+        key: "search",
+        title: t`Search everything for “${text}”`,
+        hint: t`search`,
+        run: () => void navigate({ to: "/search", search: { q: text } }),
+      })
+    }
     const fixed: Item[] = [
       {
         key: "executions",
@@ -116,6 +125,12 @@ function useItems(text: string): Item[] {
         title: t`Failures`,
         hint: page,
         run: () => void navigate({ to: "/failures", search: {} }),
+      },
+      {
+        key: "searching",
+        title: t`Search`,
+        hint: page,
+        run: () => void navigate({ to: "/search", search: {} }),
       },
       {
         key: "waiting",
