@@ -101,6 +101,9 @@ class History:
             return []
         causes = [row[0] for row in rows]
         where, values = reading.where_failed(reading.first_of(which))
+        # Of all that was looked at, what replays may have failed before.
+        if which.since is None and which.until is None:
+            where += " AND replay_of IS NOT NULL"
         marks = ", ".join("?" * len(causes))
         first = reading.FIRST.format(where=where, causes=marks, hint=hint)
         found = dict(await self._rows(first, (*values, *causes)))

@@ -226,7 +226,7 @@ def cause_group(row: Any, first: Mapping[str, Micros]) -> CauseGroup:
     return CauseGroup(
         cause=row[0],
         count=row[1],
-        first_at=first.get(row[0], row[2]),
+        first_at=min(first.get(row[0], row[2]), row[2]),
         last_at=row[3],
         example=row[4],
         failure=failure(row[9]),

@@ -51,11 +51,16 @@ FROM ({places}) AS found (customer, instance, integration, flow, version, state,
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ORDER BY 9 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
 """
+# What is counted once is sorted by each aggregate: of few rows, which were put together before.
 CAUSES = """
-SELECT coalesce(cause, ''), count(*), min(ended_at), max(ended_at), max(id),
+SELECT cause, sum(count)::bigint, min(first), max(last), max(newest),
     string_agg(DISTINCT flow, ','), left(string_agg(DISTINCT instance, ','), 154),
     count(DISTINCT instance), count(DISTINCT customer)
-FROM ({places}) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
+FROM (
+    SELECT coalesce(cause, '') AS cause, flow, instance, customer, count(*) AS count,
+        min(ended_at) AS first, max(ended_at) AS last, max(id) AS newest
+    FROM ({places}) AS found GROUP BY 1, 2, 3, 4
+) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
 """
 # What is replayed came when the replay's event did, or later, and ended before the replay came.
 FIRST = f"""
@@ -210,10 +215,13 @@ class PostgresHistory:
         found = await self._of_failures(CAUSES, which, which.limit)
         ids, causes = Texts(row[4] for row in found), Texts(row[0] for row in found)
         failures = dict(await self._database.fetch(FAILURES, {"ids": ids}))
-        first = dict(await self._of_failures(FIRST, reading.first_of(which), causes))
+        # Of all that was looked at, what replays may have failed before.
+        whole = which.since is None and which.until is None
+        more = " AND replay_of IS NOT NULL" if whole else ""
+        first = dict(await self._of_failures(FIRST, reading.first_of(which), causes, more))
         return [reading.cause_group((*row, failures.get(row[4])), first) for row in found]
 
-    async def _of_failures(self, sql: str, which: Filter, last: Any) -> list[Any]:
+    async def _of_failures(self, sql: str, which: Filter, last: Any, also: str = "") -> list[Any]:
         """Read from what failed, wherever it is; `last` is the value after those of the filter."""
         selects: list[str] = []
         values: list[Any] = []
@@ -222,7 +230,7 @@ class PostgresHistory:
                 selects.append(
                     "SELECT cause, ended_at, id, flow, instance, customer, accepted_at,"  # noqa: S608
                     " replay_of, replay"
-                    f" FROM {place} WHERE {where} AND state = 'failed'"
+                    f" FROM {place} WHERE {where} AND state = 'failed'{also}"
                 )
                 values += more
         if not selects:
