@@ -190,7 +190,7 @@ class SearchHit(View):
     """The title of the step, where it has one of its own."""
     excerpt: str
     text: str
-    """What was found, as it stands in the excerpt: the text as it was given, or as JSON has it."""
+    """The find as it stands in the excerpt: the text as it was given, or as JSON has it."""
 
 
 class SearchProgress(View):
