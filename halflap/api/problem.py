@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, cast
 
 import structlog
 from fastapi import FastAPI, Request
@@ -86,7 +86,21 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     NotFound: (404, "There is no such thing"),
 }
 
-HTTP_KINDS = {
+ApiKind = Literal[
+    "BadRequest",
+    "TokenRefused",
+    "Forbidden",
+    "PayloadsHidden",
+    "RequestForged",
+    "NoSuchRoute",
+    "MethodNotAllowed",
+    "TooLarge",
+    "InvalidRequest",
+    "InternalError",
+    "HttpError",
+]
+"""The kinds that are no class of an error: they and the classes are told in docs/reference/errors.md."""
+HTTP_KINDS: dict[int, tuple[ApiKind, str]] = {
     400: ("BadRequest", "The request cannot be read."),
     401: ("TokenRefused", "Send the token: Authorization: Bearer …; it is in the file `token`."),
     403: ("Forbidden", "This token is not for that."),
@@ -176,10 +190,11 @@ def of(error: HalflapError) -> Problem:
     return problem
 
 
-def plain(status: int, detail: str | None = None, kind: str | None = None) -> Problem:
+def plain(status: int, detail: str | None = None, kind: ApiKind | None = None) -> Problem:
     """A problem that is one of HTTP alone."""
     title = title_of(status)
-    usual, said = HTTP_KINDS.get(status, ("HttpError", title))
+    http: ApiKind = "HttpError"
+    usual, said = HTTP_KINDS.get(status, (http, title))
     return Problem(
         type="about:blank", title=title, status=status, detail=detail or said, kind=kind or usual
     )
@@ -188,7 +203,7 @@ def plain(status: int, detail: str | None = None, kind: str | None = None) -> Pr
 def invalid_request(error: RequestValidationError) -> Problem:
     """A request that does not have the shape of its route: every wrong field by its path."""
     fields: dict[str, str] = {}
-    detail = ""
+    detail, kind = "", cast(ApiKind, "InvalidRequest")
     for each in error.errors():
         place, *path = each["loc"]
         if each["type"] == "json_invalid":
@@ -196,11 +211,11 @@ def invalid_request(error: RequestValidationError) -> Problem:
         fields[".".join(map(str, path)) or str(place)] = said(each)
     listed = "; ".join(f"{name}: {message}" for name, message in fields.items())
     return Problem(
-        type="/errors/InvalidRequest",
+        type=f"/errors/{kind}",
         title="The request is wrong",
         status=422,
         detail=detail or f"The request is not what this route takes: {listed}",
-        kind="InvalidRequest",
+        kind=kind,
         fields=None if detail else fields,
     )
 

@@ -95,7 +95,9 @@ async def test_a_connection_says_which_instances_use_it(world: World) -> None:
     }
     made = (await world.api("POST", "/api/instances", draft)).json
 
-    listed = {each["id"]: each for each in (await world.api("GET", "/api/connections")).json}
+    listed = {
+        each["id"]: each for each in (await world.api("GET", "/api/connections")).json["items"]
+    }
     own = listed[instance["connections"]["shop"]]
     assert (own["customer_name"], own["uses"]) == ("Initech", 1)
     assert [each["id"] for each in own["used_by"]] == [instance["id"]]

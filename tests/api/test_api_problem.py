@@ -1,11 +1,14 @@
 """Errors as problems: the whole tree has a place."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from halflap import errors
-from halflap.api import problem
+from halflap.api import app, problem
 
 STATUSES = {
     "HalflapError": 500,
@@ -85,3 +88,34 @@ def test_what_an_error_knows_is_told() -> None:
 )
 def test_what_passes_says_when(error: errors.HalflapError, seconds: str | None) -> None:
     assert problem.answer_error(error).headers.get("retry-after") == seconds
+
+
+def below(kind: type[Exception]) -> Iterator[type[Exception]]:
+    """All classes of errors below one."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from below(each)
+
+
+def test_every_kind_of_a_problem_is_in_the_reference() -> None:
+    assert app  # with all routes, all errors are loaded
+    page = Path("docs/reference/errors.md").read_text("utf-8")
+    tree, api = page.split("## At the API")
+    rooms = ("halflap.api.", "halflap.store.", "halflap.sdk.", "halflap.lowcode.")
+    own = {
+        each.__name__ for each in below(errors.HalflapError) if each.__module__.startswith(rooms)
+    }
+    told = {name for row in api.splitlines() if row.startswith("| `") for name in names_in(row)}
+    assert told == own | set(get_args(problem.ApiKind))
+    assert {each.__name__ for each in TREE} <= {
+        name for row in tree.splitlines() for name in names_in(row)
+    }
+
+
+def names_in(row: str) -> list[str]:
+    """The names in the first cell of a table's row."""
+    return (
+        row.split("|")[1].replace("`", "").replace(" ", "").split(",")
+        if row.startswith("| `")
+        else []
+    )
