@@ -15,6 +15,7 @@ STATUSES = {
     "DefinitionError": 422,
     "ConfigError": 422,
     "Rejected": 401,
+    "InputsRefused": 422,
     "InvalidEvent": 422,
     "FilterFailed": 422,
     "Unrouted": 422,
