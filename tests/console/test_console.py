@@ -293,8 +293,20 @@ async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits
         text = await body.input_value()
         assert '"big": 9007199254740993' in text
         await body.fill("{")
-        await expect(dialog.get_by_text("It is no JSON, as it was before.")).to_be_visible()
+        await expect(dialog.get_by_text("It is no JSON: Expected property name")).to_be_visible()
         await body.fill(text.replace('"refuse 422 no"', '"fine"'))
+        # What was typed outlives a click beside the dialog, and the session.
+        await page.mouse.click(4, 4)
+        await expect(dialog).to_have_count(0)
+        ended = await page.context.cookies()
+        await page.context.clear_cookies()
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Dismiss").click()
+        await expect(page.get_by_text("Your session has ended.")).to_be_visible()
+        await page.context.add_cookies(ended)  # pyright: ignore[reportArgumentType]
+        await page.goto(f"/console/executions/{failed}")
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Replay from the start").click()
         await dialog.get_by_role("button", name="Replay").click()
         await page.wait_for_url(lambda url: failed not in url)
         await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")

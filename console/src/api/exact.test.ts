@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { parseExact, pretty, preview } from "./exact"
+import { faultOf, parseExact, pretty, preview } from "./exact"
 
 const NAMES = new Set(["result", "inputs"])
 
@@ -44,4 +44,10 @@ test("a preview is one short line", () => {
   expect(preview('"a\\nb"')).toBe("a b")
   expect(preview(`"${"x".repeat(500)}"`, 10)).toBe(`${"x".repeat(9)}…`)
   expect(preview('{"a": 1.0}')).toBe('{"a": 1.0}')
+})
+
+test("a text that is no JSON says where", () => {
+  expect(faultOf('{"a": 1}')).toBeNull()
+  expect(faultOf('{"a": 1,}')).toContain("line 1 column 9")
+  expect(faultOf('{"a": x}')).toContain("'x'")
 })

@@ -55,6 +55,16 @@ function endOfValue(text: string, at: number): number {
   return text.length
 }
 
+/** Return why and where a text is no JSON, as the browser says it; null where it is JSON. */
+export function faultOf(text: string): string | null {
+  try {
+    JSON.parse(text)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
 export type Token = { kind: "key" | "text" | "number" | "word" | "mark" | "space"; text: string }
 
 /** Lay JSON text out over lines of two spaces, as tokens; text that is no JSON comes back whole. */

@@ -7,6 +7,7 @@ import { type Me, meQuery, signOut } from "~/api/session"
 import { forgetLists } from "~/features/executions/store"
 import { forgetSearches } from "~/features/search/search"
 import { SessionProvider } from "~/features/session/context"
+import { forgetDrafts } from "~/features/session/draft"
 import { Shell } from "~/features/shell/shell"
 import { ErrorNotice } from "~/ui/notice"
 import { rootRoute } from "./root"
@@ -36,12 +37,16 @@ function WithStream({ me }: { me: Me }) {
       forgetLists()
       forgetSearches()
       client.setQueryData(meQuery.queryKey, null)
-      void router.navigate({ to: "/sign-in", search: { to: router.state.location.href } })
+      void router.navigate({
+        to: "/sign-in",
+        search: { to: router.state.location.href, ended: true },
+      })
     }
     return onSignedOut(leave)
   }, [client, router])
   const leave = async () => {
     await signOut()
+    forgetDrafts()
     client.clear()
     forgetLists()
     forgetSearches()

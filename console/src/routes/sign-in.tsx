@@ -10,7 +10,7 @@ export function pathOf(value: unknown): string | undefined {
   return path?.startsWith("/") === true && !/^\/[/\\]/.test(path) ? path : undefined
 }
 
-type Search = { to?: string; code?: string; state?: string; iss?: string }
+type Search = { to?: string; ended?: boolean; code?: string; state?: string; iss?: string }
 
 const RETURN_TO = "halflap-return-to"
 
@@ -25,6 +25,7 @@ export const signInRoute = createRoute({
   path: "/sign-in",
   validateSearch: (search: Record<string, unknown>): Search => ({
     to: pathOf(search["to"]),
+    ended: search["ended"] === true || undefined,
     code: text(search["code"]),
     state: text(search["state"]),
     iss: text(search["iss"]),
@@ -37,7 +38,7 @@ export const signInRoute = createRoute({
     if (search.to !== undefined) sessionStorage.setItem(RETURN_TO, search.to)
   },
   component: function SignIn() {
-    const { code, state = "", iss = null } = signInRoute.useSearch()
+    const { code, state = "", iss = null, ended = false } = signInRoute.useSearch()
     const { client } = signInRoute.useRouteContext()
     const router = useRouter()
     const [brought] = useState(() => (code === undefined ? link : { code, state, iss }))
@@ -56,6 +57,6 @@ export const signInRoute = createRoute({
         invited && brought !== null ? "/console/account" : `/console${to ?? "/executions"}`,
       )
     }
-    return <SignInPage brought={brought} onDone={() => void enter()} />
+    return <SignInPage brought={brought} ended={ended} onDone={() => void enter()} />
   },
 })

@@ -1,9 +1,9 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
-import { useState } from "react"
 import { api } from "~/api/client"
 import type { Execution } from "~/api/execution"
+import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Input } from "~/ui/field"
@@ -18,7 +18,8 @@ export function CancelDialog({
   execution: Execution
   onClose: () => void
 }) {
-  const [reason, setReason] = useState("")
+  const draft = useDraft(`cancel:${execution.id}`, { reason: "" })
+  const { reason } = draft.now
   const client = useQueryClient()
   const cancel = useMutation({
     mutationFn: () =>
@@ -27,6 +28,7 @@ export function CancelDialog({
         body: reason === "" ? { reason: "cancelled by hand" } : { reason },
       }),
     onSuccess: () => {
+      draft.drop()
       void client.invalidateQueries({ queryKey: ["execution", execution.id] })
       toast(
         execution.state === "running" ? t`It ends at its next step, or is cut` : t`It is cancelled`,
@@ -58,7 +60,7 @@ export function CancelDialog({
             autoFocus
             value={reason}
             maxLength={2000}
-            onChange={(event) => setReason(event.target.value)}
+            onChange={(event) => draft.change({ reason: event.target.value })}
           />
         )}
       </Field>

@@ -2,11 +2,11 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
-import { useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { type Execution, valueQuery } from "~/api/execution"
-import { layOut, pretty } from "~/api/exact"
+import { faultOf, pretty } from "~/api/exact"
 import { isStatus } from "~/api/problem"
+import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Select, Textarea } from "~/ui/field"
@@ -15,6 +15,16 @@ import { toast } from "~/ui/toast"
 import { failedStep } from "./sentence"
 
 type Draft = Schemas["ReplayDraft"]
+type Asked = {
+  from: "start" | "failed"
+  version: string
+  edits: boolean
+  body: string | null
+  again: boolean
+  doubt: "" | "repeat" | "done"
+  result: string
+  repeats: boolean
+}
 
 const LARGEST = 256 * 1024
 
@@ -33,28 +43,31 @@ export function ReplayDialog({
   const { event } = execution
   const editable =
     event !== null && !execution.payload_hidden && event.size > 0 && event.size <= LARGEST
-  const [from, setFrom] = useState<"start" | "failed">(hasFailed && !whole ? "failed" : "start")
-  const [version, setVersion] = useState("")
-  const [edits, setEdits] = useState(false)
+  const draft = useDraft<Asked>(`replay:${whole ? "start" : "failed"}:${execution.id}`, {
+    from: hasFailed && !whole ? "failed" : "start",
+    version: "",
+    edits: false,
+    body: null,
+    again: false,
+    doubt: "",
+    result: "",
+    repeats: false,
+  })
+  const { from, version, edits, body: typed, again, doubt, result, repeats } = draft.now
   const original = useQuery({
     ...valueQuery(execution.id, "body"),
     enabled: edits,
     select: (text) => (text === null ? null : pretty(text)),
   })
-  const [typed, setBody] = useState<string | null>(null)
   const body = typed ?? original.data ?? ""
-  const [again, setAgain] = useState(false)
-  const [doubt, setDoubt] = useState<"" | "repeat" | "done">("")
-  const [result, setResult] = useState("null")
-  const [repeats, setRepeats] = useState(false)
   const navigate = useNavigate()
   const client = useQueryClient()
 
   const done = inDoubt && doubt === "done"
-  const resultError = done && layOut(result) === null ? t`It is no JSON.` : null
-  const wasJson = original.data != null && layOut(original.data) !== null
-  const bodyWarning =
-    edits && wasJson && layOut(body) === null ? t`It is no JSON, as it was before.` : null
+  const resultFault = done && result.trim() !== "" ? noJson(result) : null
+  const resultMissing = done && result.trim() === ""
+  const wasJson = original.data != null && faultOf(original.data) === null
+  const bodyWarning = edits && wasJson ? noJson(body) : null
 
   const replay = useMutation({
     mutationFn: () => {
@@ -64,12 +77,13 @@ export function ReplayDialog({
         const text = `{"version":${JSON.stringify(version || null)},"again":${again},"done":{"result":${result},"by":""}}`
         const raw = { bodySerializer: () => text, headers: { "Content-Type": "application/json" } }
         return answerOf(
-          api.POST("/api/executions/{execution}/replay", { params, body: draft(), ...raw }),
+          api.POST("/api/executions/{execution}/replay", { params, body: asked(), ...raw }),
         )
       }
-      return answerOf(api.POST("/api/executions/{execution}/replay", { params, body: draft() }))
+      return answerOf(api.POST("/api/executions/{execution}/replay", { params, body: asked() }))
     },
     onSuccess: (made) => {
+      draft.drop()
       void client.invalidateQueries({ queryKey: ["execution", execution.id] })
       toast(
         made.from === "failed"
@@ -85,7 +99,7 @@ export function ReplayDialog({
       void navigate({ to: "/executions/$execution", params: { execution: made.execution } })
     },
   })
-  const draft = (): Draft => ({
+  const asked = (): Draft => ({
     from,
     version: version === "" ? null : version,
     event: edits && original.data != null ? { body, encoding: "utf-8", headers: {} } : null,
@@ -100,15 +114,18 @@ export function ReplayDialog({
       title={t`Replay ${execution.flow}`}
       wide={edits}
       onClose={onClose}
-      onSubmit={() => resultError === null && replay.mutate()}
+      onSubmit={() => resultFault === null && replay.mutate()}
       footer={
         <>
+          {draft.changed && (
+            <Button look="ghost" onClick={draft.drop}>{t`Discard what I entered`}</Button>
+          )}
           <Button onClick={onClose}>{t`Close`}</Button>
           <Button
             type="submit"
             look="primary"
             busy={replay.isPending}
-            disabled={inDoubt && doubt === "" && from === "failed"}
+            disabled={resultMissing || (inDoubt && doubt === "" && from === "failed")}
           >
             {t`Replay`}
           </Button>
@@ -122,7 +139,7 @@ export function ReplayDialog({
             type="radio"
             name="from"
             checked={from === "failed"}
-            onChange={() => setFrom("failed")}
+            onChange={() => draft.change({ from: "failed" })}
             label={step === null ? t`From the failed step` : t`From the failed step: ${step}`}
             hint={t`What succeeded is not done again.`}
           />
@@ -130,7 +147,7 @@ export function ReplayDialog({
             type="radio"
             name="from"
             checked={from === "start"}
-            onChange={() => setFrom("start")}
+            onChange={() => draft.change({ from: "start" })}
             label={t`From the start`}
             hint={t`Every step is done again.`}
           />
@@ -145,28 +162,29 @@ export function ReplayDialog({
             type="radio"
             name="doubt"
             checked={doubt === "repeat"}
-            onChange={() => setDoubt("repeat")}
+            onChange={() => draft.change({ doubt: "repeat" })}
             label={t`It was not: send it again`}
           />
           <Choice
             type="radio"
             name="doubt"
             checked={doubt === "done"}
-            onChange={() => {
-              setDoubt("done")
-              setEdits(false)
-            }}
+            onChange={() => draft.change({ doubt: "done", edits: false })}
             label={t`It was: go on behind it`}
             hint={t`Nothing is sent; the flow goes on with the result that the app has.`}
           />
           {done && (
-            <Field label={t`Its result, as JSON`} error={resultError}>
+            <Field
+              label={t`Its result, as JSON`}
+              hint={t`What the step would have given: later steps go on with it. null, where it gives nothing.`}
+              error={resultFault}
+            >
               {(control) => (
                 <Textarea
                   {...control}
                   rows={4}
                   value={result}
-                  onChange={(e) => setResult(e.target.value)}
+                  onChange={(e) => draft.change({ result: e.target.value })}
                 />
               )}
             </Field>
@@ -175,7 +193,11 @@ export function ReplayDialog({
       )}
       <Field label={t`Version`}>
         {(control) => (
-          <Select {...control} value={version} onChange={(e) => setVersion(e.target.value)}>
+          <Select
+            {...control}
+            value={version}
+            onChange={(e) => draft.change({ version: e.target.value })}
+          >
             <option value="">{t`the one that its instance has now`}</option>
             <option value="same">{t`its own, with the config that it had`}</option>
           </Select>
@@ -185,7 +207,7 @@ export function ReplayDialog({
         <Choice
           checked={edits}
           disabled={done}
-          onChange={(e) => setEdits(e.target.checked)}
+          onChange={(e) => draft.change({ edits: e.target.checked })}
           label={t`With an edited event`}
         />
       )}
@@ -200,7 +222,7 @@ export function ReplayDialog({
               {...control}
               rows={16}
               value={body}
-              onChange={(e) => setBody(e.target.value)}
+              onChange={(e) => draft.change({ body: e.target.value })}
             />
           )}
         </Field>
@@ -211,12 +233,12 @@ export function ReplayDialog({
           <legend className="pb-1 text-xs font-medium">{t`Do it all the same`}</legend>
           <Choice
             checked={again}
-            onChange={(e) => setAgain(e.target.checked)}
+            onChange={(e) => draft.change({ again: e.target.checked })}
             label={t`Although it was replayed since, or newer events of its order have run`}
           />
           <Choice
             checked={repeats}
-            onChange={(e) => setRepeats(e.target.checked)}
+            onChange={(e) => draft.change({ repeats: e.target.checked })}
             label={t`Although effects that were made may be made again`}
           />
         </fieldset>
@@ -228,4 +250,9 @@ export function ReplayDialog({
       )}
     </Dialog>
   )
+}
+
+function noJson(text: string): string | null {
+  const fault = faultOf(text)
+  return fault && t`It is no JSON: ${fault}`
 }

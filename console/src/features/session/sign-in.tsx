@@ -21,9 +21,11 @@ export function takeLink(): Credentials | null {
 /** Sign in by a password or at the team's provider; or at once, by what the address brought. */
 export function SignInPage({
   brought,
+  ended,
   onDone,
 }: {
   brought: Credentials | null
+  ended: boolean
   onDone: () => void
 }) {
   const [email, setEmail] = useState("")
@@ -54,6 +56,11 @@ export function SignInPage({
         <div className="flex flex-col items-center gap-3">
           <Mark className="size-10" />
           <h1 className="text-xl font-semibold">{t`Sign in to Halflap`}</h1>
+          {ended && (
+            <p role="status" className="text-center text-muted-foreground">
+              {t`Your session has ended. Sign in again: you come back to where you were, and what you typed there is kept.`}
+            </p>
+          )}
         </div>
         {brought !== null && attempt.isPending ? (
           <p role="status" className="text-center text-muted-foreground">{t`Signing in…`}</p>
