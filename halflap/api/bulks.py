@@ -18,13 +18,13 @@ from halflap.api.asking import (
     router_of,
 )
 from halflap.api.execution_view import BulkDraft, BulkPage, BulkView, GroupView, PlanView, Where
-from halflap.api.executions import states, whose
+from halflap.api.executions import searchable, states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import BulkPlan
 from halflap.api.operations.people import MissingRight
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
-from halflap.api.recorded import moment, summaries
+from halflap.api.recorded import moment, public_mark, summaries
 from halflap.api.stats import milliseconds
 from halflap.api.view import (
     CanaryView,
@@ -154,7 +154,7 @@ async def undo_bulk(bulk: str, operations: Ops) -> BulkView:
 async def filter_of(operations: Operations, where: Where) -> Filter:
     """Return the filter of the selected executions, by ids."""
     owner, within = await whose(operations, where.customer, where.instance)
-    return Filter(
+    which = Filter(
         **where.model_dump(exclude={"customer", "instance", "state", "since", "until"}),
         customer=owner,
         instance=within,
@@ -162,6 +162,7 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
         since=moment("where.since", where.since),
         until=moment("where.until", where.until),
     )
+    return await searchable(operations, which)
 
 
 async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
@@ -177,7 +178,11 @@ async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
                 each,
                 customer_name=customers.get(each.customer),
                 instance_name=names.get(each.instance),
-                reason="" if each.customer in hidden else each.reason,
+                **(
+                    {"reason": "", "cause": public_mark(each.cause)}
+                    if each.customer in hidden
+                    else {}
+                ),
             )
             for each in plan.groups
         ],

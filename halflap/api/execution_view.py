@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
 from halflap.model import BulkState, BulkVerb, ExecutionState, ExecutionVerb, Failure, WaitReason
-from halflap.store.rules.cause import cause_text
+from halflap.store.rules.cause import cause_text, public_cause
 
 
 class FailureView(View):
@@ -37,7 +37,8 @@ class FailureView(View):
     status: int | None
     trace: Annotated[str, CustomerValue("")]
     cause: str
-    """By what failures group: the error's class, where, the HTTP status, the message without values."""
+    """By what failures group: the error's class, where, the HTTP status, the message without ids. With
+    hidden payloads, without the message: for an exception, with its line."""
     step: str = ""
     """The path of the step of whose failure the flow failed; empty where it failed of none."""
     in_doubt: bool
@@ -50,6 +51,11 @@ class FailureView(View):
         if not isinstance(source, Failure) or source.cause:
             return source
         return replace(source, cause=cause_text(source))
+
+    def without_payload(self) -> Self:
+        """Return the view without its message, neither by itself nor in its cause."""
+        failure = Failure(self.kind, "", self.where, self.status, cause=self.cause)
+        return super().without_payload().model_copy(update={"cause": public_cause(failure)})
 
 
 class CauseInstance(View):
@@ -64,9 +70,12 @@ class CauseView(View):
     """Failed executions of one cause."""
 
     cause: str
-    """Its mark: the `cause` of lists and of bulk replays; empty for what 0.1.0 recorded."""
+    """Its mark: the `cause` of lists and of bulk replays; empty for what 0.1.0 recorded. With hidden
+    payloads, its first half, which says nothing of the message."""
     text: str
-    """The error's class, where it was raised, the HTTP status, the message without ids and values."""
+    """The error's class, where it was raised, the HTTP status, the message without ids. With hidden
+    payloads, without the message: causes that differ in it alone are one then, and its `instance_count`
+    and `customer_count` those of the largest, at least."""
     count: int
     first_at: Time
     """When the first of them failed: before the period, too; of a replay, when what it replays did."""
@@ -99,6 +108,10 @@ class WaitView(View):
     signals: list[str]
     """The names of the signals for which it waits; lists of executions do not have them."""
 
+    def without_payload(self) -> Self:
+        """Return the view without the message of the try before, where it waits for the next."""
+        return self.model_copy(update={"message": ""}) if self.reason == "back-off" else self
+
 
 class ExecutionSummary(PayloadView):
     """One run of a flow for an event."""
@@ -116,7 +129,7 @@ class ExecutionSummary(PayloadView):
     """The number of times that a worker took it up, also after a sleep, a rest of its app or a park,
     which spend no tries; what the retry rule counts are the `tries` of its steps."""
     reason: str
-    """With hidden payloads, a failure's cause: its message without values."""
+    """With hidden payloads, a failure's cause without its message."""
     accepted_at: Time
     started_at: Time | None
     ended_at: Time | None
@@ -135,7 +148,7 @@ class ExecutionSummary(PayloadView):
     front of it, nor the number of its next try."""
     due_at: Time | None
     cause: str | None
-    """The mark of what it failed of; null unless it failed."""
+    """The mark of what it failed of; null unless it failed. With hidden payloads, its first half."""
     dismissed: bool
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
 
@@ -171,7 +184,7 @@ class EventHead(View):
     method: str
     path: Annotated[str, CustomerValue("")]
     query: Annotated[str, CustomerValue("")]
-    url: str
+    url: Annotated[str, CustomerValue("")]
     part: int
     received_at: Time
     headers: Annotated[list[tuple[str, str]], CustomerValue([])]

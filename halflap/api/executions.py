@@ -45,6 +45,7 @@ from halflap.api.operations.executions import ExecutionDetail
 from halflap.api.operations.replay import LeftOut, ReplayRequest, SaidDone
 from halflap.api.part import streamed
 from halflap.api.principal import HiddenPayloads
+from halflap.api.problem import PayloadsHidden
 from halflap.api.recorded import (
     cause_views,
     edit_of,
@@ -64,6 +65,7 @@ from halflap.errors import NotFound
 from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
+from halflap.store.rules.cause import PUBLIC_MARK
 
 Whole = TypeVar("Whole", bound=View)
 STATES = get_args(ExecutionState)
@@ -87,7 +89,9 @@ async def narrowed(
             description="A trigger's name, or its component's, as flows have it in the newest version."
         ),
     ] = None,
-    cause: Annotated[str | None, Query(description="The mark of what it failed of.")] = None,
+    cause: Annotated[
+        str | None, Query(description="The mark of what it failed of, or its first half.")
+    ] = None,
     status: Annotated[
         int | None, Query(ge=100, le=599, description="The HTTP status of the call it failed of.")
     ] = None,
@@ -179,11 +183,8 @@ async def list_executions(
         min_ran=None if min_ms is None else min_ms * 1_000,
         dead_letters=dead_letters,
     )
+    which = await searchable(operations, which)
     found, next = await operations.executions.list(which, before)
-    if reason is not None:  # a search in what is hidden would show it
-        hidden = await operations.hidden_payloads()
-        found = [each for each in found if each.flow.customer not in hidden]
-        total = total and hidden == HiddenPayloads()
     count = await operations.executions.count(which) if total else None
     listed = await summaries(operations, found)
     return exact(ExecutionPage(executions=listed, next=next, total=count))
@@ -199,7 +200,22 @@ async def list_causes(
 ) -> Response:
     """Failed executions by what they failed of, the most first."""
     which = replace(which, states=("failed",) if dismissed else (), dead_letters=not dismissed)
+    which = await searchable(operations, which)
     return exact(await cause_views(operations, await operations.journal.causes(which)))
+
+
+async def searchable(operations: Operations, which: Filter) -> Filter:
+    """Return a filter that finds by values, as a reason has them, only where who asks may see them.
+
+    Raise `PayloadsHidden` where that is nowhere.
+    """
+    hidden = await operations.hidden_payloads()
+    is_marked = which.cause is not None and len(which.cause) != PUBLIC_MARK
+    if hidden == HiddenPayloads() or not (which.reason or which.payload or is_marked):
+        return which
+    if hidden.all or which.customer in hidden:
+        raise PayloadsHidden
+    return replace(which, hidden=tuple(sorted(hidden.private)))
 
 
 async def version_of(

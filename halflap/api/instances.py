@@ -64,6 +64,8 @@ MOST_HEALTHS = 200
 
 router = router_of("/api", "instances", 404, 409)
 
+HIDDEN_ERROR = "its last move failed; the execution `deployment` says of what kind of error"
+
 
 @router.get("/instances")
 @for_customers
@@ -421,6 +423,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
     names = await catalogue.customers.names(each.customer for each in instances)
     numbers = await catalogue.versions.numbers(each.version for each in instances)
     paused = await operations.pauses.of(instances)
+    hidden = await operations.hidden_payloads()
     return [
         InstanceSummary.of(
             each,
@@ -429,6 +432,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             repetition=again and RepetitionView.of(again, next_at=again.at),
             paused=[pause_view(found) for found in paused.get(each.id, ())],
             waits_for=await move_waits_for(operations, each),
+            error=HIDDEN_ERROR if each.error and each.customer in hidden else each.error,
         )
         for each in instances
         for again in [each.repetition]

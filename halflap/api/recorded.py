@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from halflap.api import payload
 from halflap.api.execution_view import (
@@ -42,7 +43,9 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.store.blobs.viewing import EventExcerpt
-from halflap.store.rules.cause import cause_text
+from halflap.store.protocol import Filter
+from halflap.store.reading import MOST_INSTANCES
+from halflap.store.rules.cause import PUBLIC_MARK, cause_text, public_cause
 
 
 async def summaries(
@@ -73,28 +76,79 @@ async def summaries(
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
             waiting=waits.get(each.id),
-            reason=public_reason(each) if each.flow.customer in hidden else each.reason,
             payload_hidden=each.flow.customer in hidden,
+            **(
+                {"reason": public_reason(each), "cause": public_mark(each.cause)}
+                if each.flow.customer in hidden
+                else {}
+            ),
         )
         for each in executions
     ]
 
 
 def public_reason(execution: Execution | Outcome) -> str:
-    """Return the reason of an outcome without a customer's values: of a failure, its cause."""
+    """Return the reason of an outcome without a customer's values: of a failure, its public cause."""
     if execution.failure is not None:
-        return cause_text(execution.failure)
+        return public_cause(execution.failure)
     return execution.reason if execution.state in ("ignored", "cancelled") else ""
 
 
+Mark = TypeVar("Mark", str, str | None)
+
+
+def public_mark(mark: Mark) -> Mark:
+    """Return the public mark of a cause by its mark."""
+    return mark and mark[:PUBLIC_MARK]
+
+
+async def hidden_examples(operations: Operations, groups: Sequence[CauseGroup]) -> Collection[str]:
+    """Return the examples of groups (by id) whose payloads are hidden from who asks."""
+    hidden = await operations.hidden_payloads()
+    examples = tuple(each.example for each in groups)
+    if hidden.all or hidden == HiddenPayloads():
+        return examples if hidden.all else ()
+    found = await operations.journal.executions(Filter(ids=examples, limit=len(examples)))
+    return {each.id for each in found if each.flow.customer in hidden}
+
+
 async def cause_views(operations: Operations, groups: Sequence[CauseGroup]) -> list[CauseView]:
-    """Return failed executions by their causes as they are shown."""
+    """Return failed executions by their causes as they are shown; by public ones where hidden."""
+    groups = public_groups(groups, await hidden_examples(operations, groups))
     instances = await operations.catalogue.instances.some(
         i for each in groups for i in each.instances
     )
     customers = await operations.catalogue.customers.names(e.customer for e in instances.values())
     names = {id: (each.name, customers.get(each.customer)) for id, each in instances.items()}
     return [_cause_view(each, names) for each in groups]
+
+
+def public_groups(groups: Sequence[CauseGroup], hidden: Collection[str]) -> Sequence[CauseGroup]:
+    """Return groups, joined by their public causes where the payload of the example is hidden."""
+    found: dict[str, CauseGroup] = {}
+    for each in groups:
+        group = each
+        if each.example in hidden and each.failure is not None:
+            cause = public_cause(each.failure)
+            group = replace(
+                each, cause=public_mark(each.cause), failure=replace(each.failure, cause=cause)
+            )
+        other = found.get(group.cause)
+        found[group.cause] = group if other is None else _joined(group, other)
+    return sorted(found.values(), key=lambda each: -each.count)
+
+
+def _joined(one: CauseGroup, other: CauseGroup) -> CauseGroup:
+    instances = sorted({*one.instances, *other.instances})
+    return replace(
+        max(one, other, key=lambda each: each.last_at),
+        count=one.count + other.count,
+        first_at=min(one.first_at, other.first_at),
+        flows=tuple(sorted({*one.flows, *other.flows})),
+        instances=tuple(instances[:MOST_INSTANCES]),
+        instance_count=max(one.instance_count, other.instance_count, len(instances)),
+        customer_count=max(one.customer_count, other.customer_count),
+    )
 
 
 def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | None]]) -> CauseView:

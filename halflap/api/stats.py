@@ -11,8 +11,8 @@ from halflap.api.asking import Ops, Whose, for_customers, needs, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import MOST_COUNTED
-from halflap.api.operations.stats import Curve
-from halflap.api.recorded import moment
+from halflap.api.operations.stats import Curve, join_curves
+from halflap.api.recorded import moment, public_mark
 from halflap.api.view import StatsPoint, StatsSeries, StatsView, rfc3339
 from halflap.errors import ConfigError
 from halflap.model import Micros
@@ -20,7 +20,7 @@ from halflap.sdk.duration import duration
 from halflap.store.catalogue.outcomes import KEPT, LONG, SHORT, SeriesKey, SeriesQuery
 from halflap.store.protocol import Filter
 from halflap.store.retention import DAY
-from halflap.store.rules.cause import cause_text
+from halflap.store.rules.cause import cause_text, public_cause
 
 router = router_of("/api/stats", "executions", 404, 409)
 
@@ -77,7 +77,13 @@ async def get_stats(
     which = SeriesQuery(by, begin, end, every, owner, integration, flow, state)
     curves = await operations.stats.curves(which)
     backlog, oldest = await operations.journal.backlog(owner, MOST_COUNTED)
-    labels = await labels_of(operations, by, [each.key for each in curves])
+    labels: dict[str, str] = {}
+    if by == "cause":
+        curves, labels = await of_causes(operations, curves)
+    elif by == "customer":
+        labels = await operations.catalogue.customers.names(each.key for each in curves)
+    elif by == "version":
+        labels = await operations.catalogue.versions.labels([each.key for each in curves])
     return StatsView(
         since=rfc3339(begin),
         step_seconds=every // 1_000_000,
@@ -100,19 +106,20 @@ def step_of(text: str | None, period: Micros) -> Micros:
     return step
 
 
-async def labels_of(operations: Operations, by: SeriesKey, keys: Sequence[str]) -> dict[str, str]:
-    """Return the texts of keys: customers' names, versions' numbers, and what causes say."""
-    if by == "customer":
-        return await operations.catalogue.customers.names(keys)
-    if by == "version":
-        return await operations.catalogue.versions.labels(keys)
-    labels: dict[str, str] = {}
-    for key in keys if by == "cause" else ():
-        page = await operations.journal.page(Filter(cause=key, limit=1))
-        for each in page.executions:
-            if each.failure is not None:
-                labels[key] = cause_text(each.failure)
-    return labels
+async def of_causes(
+    operations: Operations, curves: Sequence[Curve]
+) -> tuple[Sequence[Curve], dict[str, str]]:
+    """Return the curves of causes with their texts, by key; joined by public causes where hidden."""
+    hidden = await operations.hidden_payloads()
+    keys, labels = dict[str, str](), dict[str, str]()
+    for curve in curves:
+        page = await operations.journal.page(Filter(cause=curve.key, limit=1))
+        [found] = page.executions or [None]
+        is_hidden = hidden.all if found is None else found.flow.customer in hidden
+        key = keys[curve.key] = public_mark(curve.key) if is_hidden else curve.key
+        if found is not None and found.failure is not None:
+            labels[key] = (public_cause if is_hidden else cause_text)(found.failure)
+    return join_curves(curves, keys), labels
 
 
 def series_view(curve: Curve, label: str) -> StatsSeries:

@@ -147,7 +147,8 @@ class Cancelling:
 class Filter:
     """A filter of executions; None matches all. Newest first, or after one, oldest.
 
-    `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
+    `reason` is what the reason contains; `cause` is the mark of a failure's cause, or its public mark;
+    `hidden` are customers that are left out, and with them shared endpoints; `status` the HTTP
     status of the call that it failed of, `component` that of the action which failed; `ids` and `flows`
     (integration, flow) match any of these; `reference` is an id or a record's key; `min_ran` is the
     least time that its attempts ran; `payload` are texts of which its event's body, the values of its
@@ -185,6 +186,7 @@ class Filter:
     payload: tuple[bytes, ...] = ()
     bulk: str | None = None
     order: tuple[str, str] | None = None
+    hidden: tuple[str, ...] = ()
     limit: int = 50
 
     @property

@@ -335,6 +335,14 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return f"{each.column} IN ({', '.join('?' * len(each.value))})", tuple(each.value)
         case "contains", _:
             return f"instr({each.column}, ?) > 0", (each.value,)
+        case "begins", _:
+            return f"substr({each.column}, 1, length(?)) = ?", (each.value,) * 2
+        case "not in", _:
+            marks = ", ".join("?" * len(each.value))
+            return (
+                f"substr({each.column}, 1, 1) <> '$' AND {each.column} NOT IN ({marks})",
+                each.value,
+            )
         case _:
             return f"{each.column} {each.how} ?", (each.value,)
 

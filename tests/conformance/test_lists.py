@@ -29,7 +29,7 @@ def matches(which: Filter, found: Execution) -> bool:
         (which.version, found.flow.version),
         (which.key, found.key),
         (which.parent, found.parent),
-        (which.cause, found.cause),
+        (which.cause, found.cause and found.cause[: len(which.cause or "")]),
         (which.status, failed.status if failed else None),
         (which.failure_kind, failed.kind if failed else None),
         (which.component, "shop" if failed and failed.kind == "RefusedError" else None),
@@ -39,6 +39,7 @@ def matches(which: Filter, found: Execution) -> bool:
         all(value is None or value == own for value, own in wanted)
         and (not which.states or which.dead_letters or found.state in which.states)
         and (not which.dead_letters or dead)
+        and not (which.hidden and found.flow.customer.startswith(("$", *which.hidden)))
         and (which.ids is None or found.id in which.ids)
         and (which.flows is None or place in which.flows)
         and which.reference in (None, found.id, found.key)
@@ -65,8 +66,8 @@ async def filled(journal: Journal, clock: StandingClock, chance: random.Random) 
     for number in range(40):
         clock.move(chance.choice((0, SECOND)))
         early = chance.choice((0, 0, 3_600 * SECOND))
-        customer = chance.choice("ab")
-        key = flow(f"cus_{customer}", f"ins_{chance.choice('12')}", chance.choice(("in", "out")))
+        customer = chance.choice(("cus_a", "cus_b", "$shop"))
+        key = flow(customer, f"ins_{chance.choice('12')}", chance.choice(("in", "out")))
         id = new_id("exe", now=clock.now - early, chance=chance.getrandbits(74))
         begun = start(
             key,
@@ -109,7 +110,8 @@ def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Fil
         "states": [("failed",), ("cancelled", "ignored"), ("succeeded", "failed"), ("waiting",)],
         "key": ["k1", "k3"],
         "reason": ["busy", "ignored: ", "1", "nowhere", "IGNORED", "%", "\u2603"],
-        "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12],
+        "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12, cause_mark(GONE)[:6], "0" * 6],
+        "hidden": [("cus_b",), ("cus_a", "cus_b"), ("cus_c",)],
         "status": [410, 503, 404],
         "failure_kind": ["UpstreamError", "RefusedError", "None"],
         "component": ["shop", "none"],

@@ -93,7 +93,7 @@ PERIODS = {
 
 
 def test_each_filter_is_offered() -> None:
-    left = {"before", "after", "chain", "link", "of_events", "order", "limit"}
+    left = {"before", "after", "chain", "link", "of_events", "order", "hidden", "limit"}
     assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
 
 

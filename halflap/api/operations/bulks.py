@@ -28,6 +28,7 @@ from halflap.api.operations.upgrades import (
     first_stage,
     is_in_canary,
 )
+from halflap.api.principal import HiddenPayloads
 from halflap.errors import BlobLost, ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import (
     ENDED,
@@ -50,6 +51,7 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 from halflap.store.catalogue.outcomes import OUTCOME, SHORT, SeriesQuery
 from halflap.store.protocol import Filter, Journal, Outdated
+from halflap.store.rules.cause import has_cause
 from halflap.store.rules.listing import position_of
 
 CANARY_DONE = "the canary is done: look at its figures, then go on, or go back"
@@ -481,7 +483,8 @@ def matches(which: Filter, execution: Execution) -> bool:
         and (not which.dead_letters or dead_letter)
         and which.key in (None, execution.key)
         and (which.reason is None or which.reason in execution.reason)
-        and which.cause in (None, execution.cause)
+        and (which.cause is None or has_cause(which.cause, execution.cause))
+        and execution.flow.customer not in HiddenPayloads(private=frozenset(which.hidden))
         and (which.status is None or which.status == status_of(execution))
         and (which.since is None or position_of(execution, which)[0] >= which.since)
         and (which.until is None or position_of(execution, which)[0] < which.until)

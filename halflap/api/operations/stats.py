@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from halflap.model import TOOK, Clock, Micros, OutcomeCount
@@ -81,7 +81,7 @@ class Stats:
             if which.counts(each):
                 place: Place = (at, which.key(each), each.took)
                 found[place] = found.get(place, 0) + each.count
-        return sorted(curves_of(found), key=lambda each: (-each.whole.count, each.key))[:most]
+        return curves_of(found)[:most]
 
     async def _fresh(self, which: SeriesQuery) -> AsyncGenerator[tuple[Micros, OutcomeCount]]:
         """Yield what is not stored yet, with the step of time that it belongs to."""
@@ -96,17 +96,29 @@ class Stats:
             at += which.step
 
 
+def join_curves(curves: Sequence[Curve], keys: Mapping[str, str]) -> list[Curve]:
+    """Return curves under other keys; those that come under one are one."""
+    found: dict[Place, int] = {}
+    for curve in curves:
+        for at, durations in curve.points.items():
+            for took, count in durations.places.items():
+                place = (at, keys[curve.key], took)
+                found[place] = found.get(place, 0) + count
+    return curves_of(found)
+
+
 def curves_of(found: Mapping[Place, int]) -> list[Curve]:
-    """Return counts as curves."""
+    """Return counts as curves, that of the most first."""
     points: dict[str, dict[Micros, dict[int, int]]] = {}
     whole: dict[str, dict[int, int]] = {}
     for (at, key, took), count in found.items():
         points.setdefault(key, {}).setdefault(at, {})[took] = count
         places = whole.setdefault(key, {})
         places[took] = places.get(took, 0) + count
-    return [
+    curves = [
         Curve(
             key, {at: Durations(each) for at, each in sorted(some.items())}, Durations(whole[key])
         )
         for key, some in points.items()
     ]
+    return sorted(curves, key=lambda each: (-each.whole.count, each.key))

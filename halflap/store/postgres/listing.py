@@ -153,5 +153,10 @@ def compared(each: Comparison, place: str = "") -> tuple[str, tuple[Any, ...]]:
             return f"{each.column} = ANY(%s)", (sorted(each.value),)
         case "contains", _:
             return f"position(%s::bytea IN {each.column}) > 0", (each.value.encode(),)
+        case "begins", _:
+            return f"starts_with({each.column}, %s)", (each.value,)
+        case "not in", _:
+            own = f"substr({each.column}, 1, 1) <> '$'"
+            return f"{own} AND {each.column} <> ALL(%s)", (list(each.value),)
         case _:
             return f"{each.column} {each.how} %s", (each.value,)

@@ -1,8 +1,12 @@
 """The cause of a failure: a text without ids, numbers, quoted values and URLs, by which failures group.
 
 `UpstreamError at acme.create_account (503): the app answered #`: the error's class, the action, step
-or flow in which it was raised, the HTTP status of the call, and the first line of its message. The
-mark of a cause is a short hash of that text: what the stores index and `--cause` takes.
+or flow in which it was raised, the HTTP status of the call, and the first line of its message.
+
+What is left of a message may still be a customer's (`bad value Ada`). So a cause has a public text
+without it, for who may not see payloads, and the mark of a cause is two short hashes: that of the
+public text, the public mark, and that of the whole. The stores index it; `--cause` takes either. An
+exception of an author's code has its line in place of its message, lest each value be a cause of its own.
 
 Of an app's JSON the sentences are kept, with their keys: `quantity: at least #`. Of other values in
 quotes only a name in the author's code is, as in `KeyError: 'total'`.
@@ -15,11 +19,14 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
+from halflap import errors
 from halflap.model import Failure, Outcome, is_builtin_error
 
 LONGEST_MESSAGE = 160
 """The most characters that a cause has of a normalised message."""
 MARK_BYTES = 6
+PUBLIC_MARK = MARK_BYTES
+"""The characters of a public mark, with which each mark of such a cause begins."""
 
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 _QUOTED = re.compile(
@@ -52,6 +59,9 @@ _REPEATED = re.compile(r"#(?:[\s,./:-]*#)+")
 _SPACE = re.compile(r"\s+")
 _PLACE = re.compile(r"\w+ at ([a-z][a-z0-9_-]*)\.")
 """The beginning of a cause whose place is an action: its component."""
+_HEAD = re.compile(r"(\w+)(?: at .+?)?(?: \(\d+\))?(?=: |\Z)", re.S)
+"""A cause up to its message."""
+_LINE = re.compile(r"[^\n]+?:\d+(?::\d+)?")
 
 
 def describe_cause(failure: Failure, place: str = "") -> str:
@@ -104,10 +114,41 @@ def cause_text(failure: Failure) -> str:
     return failure.cause or describe_cause(failure)
 
 
+def public_cause(failure: Failure) -> str:
+    """Return the cause of a failure without its message, which may have a customer's values."""
+    head = _head(failure)
+    has_line = _LINE.fullmatch(failure.where) and _is_unforeseen(failure, head)
+    return f"{head}, {failure.where}" if has_line else head
+
+
 def cause_mark(failure: Failure) -> str:
-    """Return the mark of a failure's cause: 12 hexadecimal digits."""
-    text = cause_text(failure).encode("utf-8", "backslashreplace")
-    return blake2b(text, digest_size=MARK_BYTES).hexdigest()
+    """Return the mark of a failure's cause: 12 hexadecimal digits, of which 6 are the public mark."""
+    public = public_cause(failure)
+    whole = public if _is_unforeseen(failure, _head(failure)) else cause_text(failure)
+    return _digest(public) + _digest(whole)
+
+
+def _head(failure: Failure) -> str:
+    found = _HEAD.match(cause_text(failure))
+    return failure.kind if found is None else found[0]
+
+
+def _is_unforeseen(failure: Failure, head: str) -> bool:
+    """Return whether it is an exception of an author's code, of which is known where it came from."""
+    is_ours = hasattr(errors, head.partition(" ")[0])
+    return bool(failure.where) and failure.status is None and not is_ours
+
+
+def _digest(text: str) -> str:
+    data = text.encode("utf-8", "backslashreplace")
+    return blake2b(data, digest_size=MARK_BYTES // 2).hexdigest()
+
+
+def has_cause(mark: str, cause: str | None) -> bool:
+    """Return whether a mark is that of a failure's cause, or its public mark."""
+    return (
+        cause is not None and (cause[:PUBLIC_MARK] if len(mark) == PUBLIC_MARK else cause) == mark
+    )
 
 
 class FailureMarks(NamedTuple):

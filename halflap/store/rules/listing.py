@@ -15,6 +15,7 @@ from typing import Any
 
 from halflap.model import LIVE, Execution, ExecutionState
 from halflap.store.protocol import Filter, Page, Position
+from halflap.store.rules.cause import PUBLIC_MARK
 
 UNUSUAL: frozenset[ExecutionState] = frozenset({"failed", "cancelled", "ignored"})
 """States that have an index: most executions succeed."""
@@ -96,6 +97,10 @@ def compare(which: Filter) -> dict[str, Comparison]:
         found["reference"] = Comparison("id", "or key", which.reference)
     if which.min_ran is not None:
         found["min_ran"] = Comparison("ran", ">=", which.min_ran)
+    if which.cause is not None and len(which.cause) == PUBLIC_MARK:
+        found["cause"] = Comparison("cause", "begins", which.cause)
+    if which.hidden:
+        found["hidden"] = Comparison("customer", "not in", which.hidden)
     if which.payload:
         found["payload"] = Comparison("id", "payload", which.payload)
     return found
@@ -139,8 +144,12 @@ def plan_lanes(which: Filter) -> list[Lane]:
         is_failed = which.dead_letters or not (states or which.reason)
         among = ("failed",) if is_failed else states
         return [lane("end", Comparison("state", "ended", each), but="state") for each in among]
+    if rest.get("cause") == Comparison(
+        "cause", "begins", which.cause
+    ):  # its index has an order by it
+        states = ("failed",)
     for column, _ in COLUMNS:
-        if column in rest:
+        if column in rest and rest[column].how == "=":
             return [lane(column, rest[column])]
     if which.dead_letters:
         return [lane("dead", rest["dead"])]
