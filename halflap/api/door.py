@@ -7,7 +7,6 @@ another site's page cannot give: its origin, and the session's CSRF token.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +17,7 @@ from starlette.responses import Response
 
 from halflap.api import problem
 from halflap.api.auditing import AuditedSend
+from halflap.api.masking import LinkMask
 from halflap.api.operations.people import People
 from halflap.api.principal import PRINCIPAL, ROOT, Principal
 from halflap.errors import HalflapError
@@ -59,39 +59,6 @@ SCOPE, ADMITTED = "halflap.scope", "halflap.admitted"
 """Keys of the door's findings about a request: the rows in scope, and whether who sends it still may."""
 COOKIE = "halflap.cookie"
 """The key of a Set-Cookie for the answer."""
-
-# In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
-LINK = re.compile(
-    rb"((?:/|%2[Ff])signals(?:\\?/|%2[Ff]))([A-Za-z0-9_-]+(?:(?:\.|%2[Ee])[A-Za-z0-9_-]+){2,})"
-)
-LINK_BEGUN = re.compile(
-    rb"(?:/|%)(?:[A-Za-z0-9%\\]{0,12}|(?:2[Ff])?signals(?:\\?/|%2[Ff])[A-Za-z0-9_.%-]{0,4000})\Z"
-)
-
-
-class Masked:
-    """Sends an answer with the tokens of links that approve as asterisks: whoever has one may use it."""
-
-    def __init__(self, send: Callable[[Message], Awaitable[None]]) -> None:
-        self._send = send
-        self._rest = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await self._send(message)
-            return
-        more = message.get("more_body", False)
-        body = LINK.sub(_stars, self._rest + message.get("body", b""))
-        # A link may go on in the next part: what could be the beginning of one waits for that.
-        begun = LINK_BEGUN.search(body) if more else None
-        at = len(body) if begun is None else begun.start()
-        self._rest = body[at:]
-        await self._send({**message, "body": body[:at]})
-
-
-def _stars(found: re.Match[bytes]) -> bytes:
-    """As many asterisks, so that the answer keeps its length."""
-    return found[1] + b"*" * len(found[2])
 
 
 class Door:
@@ -142,8 +109,18 @@ class Door:
             await refused(scope, receive, send)
             return
         principal: Principal | None = scope.get(PRINCIPAL)
-        masked = principal is not None and "secrets" not in principal.rights
-        await self._app(scope, receive, Masked(send) if masked else send)
+        if principal is not None and "secrets" not in principal.rights:
+            mask = LinkMask()
+
+            async def masked(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    body = mask.feed(message.get("body", b""), more=message.get("more_body", False))
+                    message = {**message, "body": body}
+                await send(message)
+
+            await self._app(scope, receive, masked)
+        else:
+            await self._app(scope, receive, send)
 
     async def _refusal(self, scope: Message) -> Response | None:
         """Find who sends a request; returns the answer where it may not come in."""

@@ -336,7 +336,7 @@ async def get_event_body(
     found: ReadableExecution, operations: Ops, range: Annotated[str | None, Header()] = None
 ) -> Response:
     """The body of an execution's event as it came, whole, as bytes; or a `Range` of them."""
-    return await streamed(await operations.executions.content(found, "body", None), range)
+    return await content_of(operations, found, "body", None, range)
 
 
 @router.get("/executions/{execution}/result", response_class=Response)
@@ -351,7 +351,7 @@ async def get_result(
     """Return a step's or the flow's result, as it is stored (secrets are sealed), or a `Range` of
     it.
     """
-    return await streamed(await operations.executions.content(found, "result", step), range)
+    return await content_of(operations, found, "result", step, range)
 
 
 @router.get("/executions/{execution}/inputs", response_class=Response)
@@ -364,7 +364,19 @@ async def get_inputs(
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return a step's inputs, as they are stored (secrets are sealed), or a `Range` of them."""
-    return await streamed(await operations.executions.content(found, "inputs", step), range)
+    return await content_of(operations, found, "inputs", step, range)
+
+
+async def content_of(
+    operations: Operations,
+    found: Execution,
+    part: Literal["body", "result", "inputs"],
+    step: str | None,
+    range: str | None,
+) -> Response:
+    """Return a payload as it is stored, or a range of it."""
+    content = await operations.executions.content(found, part, step)
+    return await streamed(content, range, mask="secrets" not in operations.principal.rights)
 
 
 @router.get("/executions/{execution}/logs", response_model=LogPage)

@@ -8,15 +8,22 @@ from collections.abc import AsyncIterator
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
+from halflap.api.masking import masked
+from halflap.sdk.link import LONGEST_TOKEN
 from halflap.store.blobs.viewing import Content
 
 ONE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # Never as what it says it is: a page that somebody sent must not run from our address.
 KIND = "application/octet-stream"
+MARGIN = 2 * LONGEST_TOKEN
+"""Bytes on either side of a range in which a link may begin, or end."""
 
 
-async def streamed(content: Content, asked: str | None) -> Response:
-    """The bytes of a payload, or the range that is asked for; more than one range is ignored."""
+async def streamed(content: Content, asked: str | None, *, mask: bool) -> Response:
+    """The bytes of a payload, or the range that is asked for; more than one range is ignored.
+
+    With `mask`, tokens of links that stand on both sides of where it is cut are asterisks, too.
+    """
     size = content.size
     headers = {"Accept-Ranges": "bytes"}
     begin, end, status = 0, size, 200
@@ -27,10 +34,14 @@ async def streamed(content: Content, asked: str | None) -> Response:
         status = 206
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - begin)
-    chunks = content.read(begin, None if end == size else end)
+    margin = MARGIN if mask else 0
+    first, last = max(0, begin - margin), min(size, end + margin)
+    chunks = content.read(first, None if last == size else last)
+    if mask:
+        chunks = masked(chunks, begin - first, end - first)
     # What is lost is found out before the answer begins, while it can still be an error.
-    first = await anext(chunks, b"")
-    return StreamingResponse(_with(first, chunks), status, headers, KIND)
+    beginning = await anext(chunks, b"")
+    return StreamingResponse(_with(beginning, chunks), status, headers, KIND)
 
 
 def _range(first: str, last: str, size: int) -> tuple[int, int]:

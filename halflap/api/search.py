@@ -8,18 +8,20 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.execution_view import SearchEnd, SearchHit, SearchProgress
-from halflap.api.executions import Narrowed, states
+from halflap.api.executions import Narrowed, searchable, states
 from halflap.api.operations import Operations
 from halflap.api.payload import without_secrets
+from halflap.api.principal import OBJECTS
 from halflap.api.recorded import summaries
 from halflap.api.view import rfc3339
 from halflap.sdk import codec
-from halflap.store.protocol import Filter
+from halflap.sdk.link import mask_links
+from halflap.store.protocol import MOST_EXAMINED, Filter
 
 router = router_of("/api", "executions", 404, 409)
 
@@ -45,6 +47,7 @@ class JsonLines(StreamingResponse):
 @for_customers
 @needs("payloads")
 async def search_payloads(
+    request: Request,
     operations: Ops,
     which: Narrowed,
     q: Annotated[str, Query(min_length=3, max_length=500, description="A text, to the letter.")],
@@ -56,6 +59,8 @@ async def search_payloads(
     It ends with the request. Values of more than 1 MiB, and those that are stored apart, are left out.
     """
     which = replace(which, states=states(state), payload=needles(q))
+    which = await searchable(operations, which)
+    request.scope[OBJECTS] = {"customer": which.customer, "instance": which.instance}
     found = search(operations, which, before)
     return JsonLines(found)
 
@@ -71,20 +76,21 @@ async def search(
 ) -> AsyncGenerator[bytes]:
     """Yield lines of what is found, page by page, until there is enough or the time is over."""
     end, count = time.monotonic() + SEARCH_SECONDS, 0
-    page = replace(which, limit=min(which.limit, PAGE))
-    hidden = await operations.hidden_payloads()
+    # A page ends where so many rows were examined, not at what matches: that may be in what is hidden.
+    page = replace(which, limit=MOST_EXAMINED)
     while True:
         async with operations.searching:
             found, before = await operations.executions.list(page, before, examine=PAGE)
         for each in found:
-            if each.flow.customer in hidden:
-                continue
             place = await locate(operations, each.id, which.payload)
             if place is not None:
                 [summary] = await summaries(operations, [each])
                 yield line(SearchHit.of(place, execution=summary))
                 count += 1
-        if before is None or count >= which.limit or time.monotonic() > end:
+            if count == which.limit:
+                yield line(SearchEnd(found=count, next=each.id))
+                return
+        if before is None or time.monotonic() > end:
             yield line(SearchEnd(found=count, next=before))
             return
         # It is sent, too, so that a client that has gone is noticed.
@@ -106,32 +112,38 @@ class FoundText:
 async def locate(
     operations: Operations, execution: str, texts: Sequence[bytes]
 ) -> FoundText | None:
-    """Return where an execution has one of some texts; None where that is in a secret."""
-    viewing = operations.executions.viewing
+    """Return where an execution has one of some texts; None where that is in what is not shown."""
+    viewing, mask = operations.executions.viewing, "secrets" not in operations.principal.rights
     event = await viewing.event(execution)
-    if event is not None and (around := excerpt_of(event.event.body, texts)) is not None:
+    if event is not None and (around := excerpt_of(event.event.body, texts, mask=mask)):
         return FoundText("event", None, None, *around)
     after: int | None = None
     while steps := await viewing.step_page(execution, after, PAGE):
         for step in steps:
-            if (around := excerpt_of(step.inputs, texts)) is not None:
+            if around := excerpt_of(step.inputs, texts, mask=mask):
                 return FoundText("inputs", step.path, step.title or None, *around)
-            if (around := excerpt_of(step.result, texts)) is not None:
+            if around := excerpt_of(step.result, texts, mask=mask):
                 return FoundText("result", step.path, step.title or None, *around)
         after = steps[-1].seq
     number = 0
     while lines := await viewing.logs(execution, number, PAGE):
         for _, each in lines:
             for data in (each.message.encode(), each.fields):
-                if (around := excerpt_of(data, texts)) is not None:
+                if around := excerpt_of(data, texts, mask=mask):
                     return FoundText("log", each.step or None, None, *around)
         number = lines[-1][0]
     return None
 
 
-def excerpt_of(data: bytes | None, texts: Sequence[bytes]) -> tuple[str, str] | None:
-    """Return what stands around the first of some texts, and that text; secrets are hidden."""
+def excerpt_of(
+    data: bytes | None, texts: Sequence[bytes], *, mask: bool = True
+) -> tuple[str, str] | None:
+    """Return what stands around the first of some texts, and that text.
+
+    Secrets are hidden, and with `mask` the tokens of links that approve.
+    """
     shown = without_secrets(data or b"")
+    shown = mask_links(shown) if mask else shown
     for each in texts:
         at = shown.find(each)
         if at >= 0:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.errors import CodeFailed, DefinitionError, StepFailed, Thrown, document_place
 from halflap.model import Failure, Micros, Outcome
+from halflap.sdk.link import mask_links
 from halflap.sdk.record import redact_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
 from halflap.sdk.trigger import first_line
@@ -48,6 +49,9 @@ def failure_of(error: BaseException, place: str = "") -> Failure:
         where, trace = placed, ""
     status = getattr(error, "status", None)
     message = clean(first_line(error) if isinstance(error, Exception) else str(error))
+    # Reasons are searched in by who may not see a link that approves.
+    data = message.encode("utf-8", "surrogatepass")
+    message = mask_links(data).decode("utf-8", "surrogatepass")
     if isinstance(error, DefinitionError) and error.where:
         message, where = _UNPACKED.sub("", message), where or _UNPACKED.sub("", error.where)
     failure = Failure(

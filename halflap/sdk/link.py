@@ -1,9 +1,10 @@
-"""Links to answer a waiting flow with: what they say, and how that is signed."""
+"""Links to answer a waiting flow with: what they say, how that is signed, and how they are masked."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
@@ -14,6 +15,10 @@ from halflap.model import Micros
 PREFIX = "/signals/"
 LONGEST_TEXT = 300
 LONGEST_TOKEN = 4_000
+# In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
+LINK = re.compile(
+    rb"((?:/|%2[Ff])signals(?:\\?/|%2[Ff]))([A-Za-z0-9_-]+(?:(?:\.|%2[Ee])[A-Za-z0-9_-]+){2,})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,11 @@ def read_link(token: str, verify: Callable[[bytes, str], bool]) -> SignalLink | 
     if spelt(data) != said or not verify(data, signature):
         return None
     return SignalLink(*msgspec.msgpack.decode(data, type=tuple[str, str, str, str, int, str]))
+
+
+def mask_links(data: bytes) -> bytes:
+    """Return data with the tokens of links as asterisks, as many as each has characters."""
+    return LINK.sub(lambda found: found[1] + b"*" * len(found[2]), data)
 
 
 def spelt(data: bytes) -> str:

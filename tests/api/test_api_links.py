@@ -141,6 +141,56 @@ async def test_what_was_not_signed_by_us_is_one_page_whatever_it_is(
     assert (await opened(world, "POST", f"/signals/{good}"))[0] == 200
 
 
+SENDING = (
+    ORDERS
+    + """
+
+@integration.flow(trigger=webhook.request())
+async def sending(ctx: Context[Settings], event: Any) -> None:
+    url = ctx.signal_url("approved")
+    await shop.find_order(ctx.config.shop, url)
+    raise ValueError(f"it was sent to {url} in vain")
+"""
+)
+
+
+async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(either: Any) -> None:
+    await either.publish(either.bundle(orders=SENDING))
+    instance = await either.instance()
+    id = await either.send(instance, {}, flow="sending")
+    await either.ended(id)
+    where = {"path": f"/api/executions/{id}/inputs", "step": "shop.find_order"}
+    whole = (await either.api("GET", **where)).body
+    _, _, token = whole.decode().partition("/signals/")
+    token = token.partition('"')[0]
+    said, key, signature = token.split(".")
+    draft = {"customer": instance["customer"], "access": "read"}
+    reader = (await either.api("POST", "/api/tokens", draft)).json["token"]
+    masked = (await either.api("GET", **where, token=reader)).body
+    assert masked == whole.replace(token.encode(), b"*" * len(token))
+    for begin, end in ((0, 60), (70, 400), (len(whole) - 30, len(whole)), (100, 101)):
+        range = {"range": f"bytes={begin}-{end - 1}"}
+        part = await either.api("GET", **where, token=reader, headers=range)
+        assert (part.status, part.body) == (206, masked[begin:end])
+
+    async def found(text: str, token: str = either.api.token) -> bytes:
+        answer = await either.api("GET", "/api/search", q=text, limit=1, token=token)
+        assert answer.status == 200
+        return answer.body
+
+    # It is told of no guess, whether it is right or not, by what is found or by where a page ends.
+    for text in (signature, signature[:5], f"{key}.{signature[:1]}", said[-9:]):
+        assert await found(text, reader) == await found("no such text", reader)
+        assert id.encode() in await found(text)
+    shown = await found('"id":"http', reader)
+    assert id.encode() in shown
+    assert signature[:5].encode() not in shown
+    page = await either.api("GET", "/api/executions", reason=signature[:5], token=reader)
+    assert page.json["executions"] == []
+    [failed] = (await either.api("GET", "/api/executions", reason="in vain")).json["executions"]
+    assert "/signals/***" in failed["reason"]
+
+
 async def test_an_expired_link_says_so(world: Any, instance: Any) -> None:
     id = await world.send(instance, {}, flow="approval")
     now = world.host.clock()
