@@ -24,6 +24,7 @@ from halflap.api.asking import (
     with_tag,
 )
 from halflap.api.operations import Operations
+from halflap.api.operations.people import MissingRight
 from halflap.api.view import (
     CustomerChange,
     CustomerDetail,
@@ -89,7 +90,15 @@ async def get_customer(found: OneCustomer, operations: Ops) -> Response:
 @router.patch("/{customer}", response_model=CustomerDetail)
 @needs("configure")
 async def change_customer(found: OneCustomer, change: CustomerChange, operations: Ops) -> Response:
-    """Change a customer: what is left out stays."""
+    """Change a customer: what is left out stays.
+
+    Showing what is private takes the right `private_payloads`, or `admin`.
+    """
+    shows = found.private and change.private is False
+    if shows and not operations.principal.rights & {"private_payloads", "admin"}:
+        raise MissingRight(
+            "This needs the right 'private_payloads' or 'admin', which you do not have."
+        )
     if change.private is not None:
         await operations.catalogue.customers.set_private(found.id, change.private)
     return await detailed(operations, found.id)
