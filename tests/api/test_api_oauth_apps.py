@@ -136,6 +136,13 @@ async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(
     for wrong in ({"origins": ["ftp://x"]}, {"origins": ["https://*"]}, {"callback": "http://x"}):
         refused = await sold.api("PUT", "/api/oauth-apps/cloud:Cloud", {**draft, **wrong})
         assert refused.status == 422, wrong
+    elsewhere = {**draft, "origins": [sold.shop.url, "https://evil.example"]}
+    refused = await sold.api("PUT", "/api/oauth-apps/cloud:Cloud", elsewhere)
+    assert (refused.status, set(refused.json["fields"])) == (422, {"client_secret"})
+    again = {**elsewhere, "client_secret": "another"}
+    assert (await sold.api("PUT", "/api/oauth-apps/cloud:Cloud", again)).status == 200
+    fewer = {**draft, "origins": [sold.shop.url]}
+    assert (await sold.api("PUT", "/api/oauth-apps/cloud:Cloud", fewer)).json["has_secret"]
     assert (await sold.api("PUT", "/api/oauth-apps/no:Such", draft)).status == 404
     declared = await sold.api("PUT", "/api/oauth-apps/salesforce", draft)
     assert declared.json["origins"] == ["https://login.salesforce.com"]

@@ -32,7 +32,10 @@ class TeamApps:
         callback: str,
         origins: Sequence[str],
     ) -> OAuthApp:
-        """Store the app of a component; what is left out stays as it was."""
+        """Store the app of a component; what is left out stays as it was.
+
+        `ConfigError` where the stored secret would be sent to an origin that it was not given for.
+        """
         before = await self.apps.get(component)
         kind = await self.kind(component)
         chosen = [each.lower().rstrip("/") for each in origins]
@@ -53,7 +56,12 @@ class TeamApps:
             check_callback(callback, "callback")
         elif before is not None:
             callback = before.callback
-        if secret is None and before is not None:
+        if secret is None and before is not None and before.secret is not None:
+            if not set(chosen) <= set(before.origins):
+                raise ConfigError(
+                    "the client secret was given for other origins; give it again",
+                    fields={"client_secret": "is to be given again, as origins were added"},
+                )
             secret = before.secret
         return await self.apps.put(component, client_id, secret, callback, chosen)
 
