@@ -25,7 +25,9 @@ OTHER_OWNER = "SELECT 1 FROM users WHERE role = 'owner' AND disabled = 0 AND id 
 
 
 class Users:
-    """Adds, finds, changes and removes users. A user whose role or password changes is signed out."""
+    """Adds, finds, changes and removes users. A user whose role or password changes is signed out, and
+    links that sign the user in are void then.
+    """
 
     def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
@@ -109,7 +111,7 @@ class Users:
             if (after[1], after[2]) != (before.role, before.disabled):
                 if (refused := _check_owners(connection, before, after[1], after[2])) is not None:
                     return refused
-                connection.execute("DELETE FROM sessions WHERE user_id = ?", (user,))
+                _sign_out(connection, user)
             connection.execute(
                 "UPDATE users SET name = ?, role = ?, disabled = ? WHERE id = ?",
                 (after[0], after[1], int(after[2]), user),
@@ -143,21 +145,29 @@ class Users:
 
         def job(connection: JobTransaction) -> None:
             connection.execute("UPDATE users SET password = ? WHERE id = ?", (hash, user))
-            for table in ("sessions", "sign_in_links"):
-                connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
+            _sign_out(connection, user)
 
         await self._writer.note(job)
 
     async def make_link(self, user: str, lasts: Micros) -> str:
-        """Make a link that signs in a user (by id) once; returns its secret, of which a hash is kept."""
+        """Make a link that signs in a user (by id) once; returns its secret, of which a hash is kept.
+
+        Raises `NotFound`, and `Conflict` for a user who is disabled.
+        """
         now, secret = self._clock(), LINK_PREFIX + secrets.token_urlsafe(32)
 
-        def job(connection: JobTransaction) -> None:
+        def job(connection: JobTransaction) -> Refused | None:
+            row = one(connection, f"{SELECT} WHERE id = ?", user)
+            if row is None:
+                return missing(user)
+            if (found := read(row)).disabled:
+                return Conflict(f"{found.email} is disabled, so no link signs that user in")
             connection.execute("DELETE FROM sign_in_links WHERE expires_at <= ?", (now,))
             connection.execute(
                 "INSERT INTO sign_in_links (hash, user_id, expires_at) VALUES (?, ?, ?)",
                 (hashed(secret), user, now + lasts),
             )
+            return None
 
         await self._writer.note(job)
         return secret
@@ -188,6 +198,11 @@ def read(row: Any) -> User:
 def missing(user: str) -> NotFound:
     """Return the error for a user who is not there."""
     return NotFound(f"no user has the id or the email {user!r}; see: halflap users list")
+
+
+def _sign_out(connection: JobTransaction, user: str) -> None:
+    for table in ("sessions", "sign_in_links"):
+        connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
 
 
 def _check_owners(
