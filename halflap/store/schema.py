@@ -694,6 +694,10 @@ CREATE INDEX audit_by_end ON audit (kept_until);
 AUDIT_KEPT = """
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+-- REPLACE deletes without a trigger.
+CREATE TRIGGER audit_new BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit
 WHEN OLD.kept_until > CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -201,7 +201,16 @@ async def test_an_entry_is_neither_changed_nor_deleted_before_its_time(either: A
     else:
         path = Path(either.host.settings.dir) / "halflap.db"
         with sqlite3.connect(path, timeout=10) as connection:
-            for sql in forbidden:
+            copied = (
+                "SELECT id, at, 0, kind, actor, 'NOBODY', address, operation, customer, objects,"
+            )
+            for sql in (
+                *forbidden,
+                f"REPLACE INTO audit {copied} status, changes FROM audit",
+                f"INSERT OR IGNORE INTO audit {copied} status, changes FROM audit",
+                f"INSERT INTO audit {copied} status, changes FROM audit WHERE true"
+                " ON CONFLICT (id) DO UPDATE SET kept_until = 0",
+            ):
                 with pytest.raises(sqlite3.DatabaseError, match="append-only"):
                     connection.execute(sql)
     assert len(await entries(either)) == 1
