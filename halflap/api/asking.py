@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from halflap.api import problem
-from halflap.api.auditing import BODY, OBJECTS
+from halflap.api.auditing import BODY
 from halflap.api.operations import Operations
-from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
+from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL, Principal
 from halflap.api.problem import PayloadsHidden, documented
 from halflap.api.rights import Right
 from halflap.errors import ConfigError, InvalidEvent

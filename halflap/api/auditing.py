@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, SecretStr
 
 from halflap.api import problem
-from halflap.api.principal import ANYBODY, PRINCIPAL, Principal
+from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL, Principal
 from halflap.api.view import CustomerValue
 from halflap.errors import HalflapError
 from halflap.sdk import codec
@@ -25,8 +25,10 @@ log = structlog.get_logger("halflap.api")
 Message = Any
 Send = Callable[[Message], Awaitable[None]]
 
-BODY, OBJECTS = "halflap.body", "halflap.objects"
-"""Keys of a request's JSON, and of the ids of what it was about, by their kind."""
+BODY = "halflap.body"
+"""The key of a request's JSON."""
+SOUGHT = frozenset({"q", "reason"})
+"""Names in a query of texts that are looked for: they are values that somebody knows of."""
 LONGEST_TEXT = 200
 MOST_VALUES = 50
 LARGEST_ANSWER = 64 * 1024
@@ -149,7 +151,11 @@ def sent(route: APIRoute, scope: Message) -> dict[str, Any]:
     """Return what a request asked for, without secrets and payloads: its query, and its body's fields."""
     known = {each.alias for each in route.dependant.query_params}
     query = parse_qsl(scope["query_string"].decode("ascii", "replace"))
-    found: dict[str, Any] = {name: short(each) for name, each in query if name in known}
+    found: dict[str, Any] = {
+        name: f"{len(each)} characters" if name in SOUGHT else short(each)
+        for name, each in query
+        if name in known
+    }
     models = [each.field_info.annotation for each in route.dependant.body_params]
     body = scope.get(BODY)
     if models and (model := model_of(models[0])) is not None and isinstance(body, dict):

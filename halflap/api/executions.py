@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal, TypeVar, cast, get_args
 
-from fastapi import Body, Depends, Header, Query, Response
+from fastapi import Body, Depends, Header, Query, Request, Response
 
 from halflap.api import payload
 from halflap.api.asking import (
@@ -19,6 +19,7 @@ from halflap.api.asking import (
     check_payload,
     chosen,
     exact,
+    execution_of,
     for_customers,
     json_of,
     needs,
@@ -472,11 +473,17 @@ async def dismiss_execution(found: OneExecution, operations: Ops) -> Response:
 @for_customers
 @needs("payloads")
 async def get_last_event(
-    operations: Ops, instance: str | None = None, flow: str | None = None, customer: Whose = None
+    request: Request,
+    operations: Ops,
+    instance: str | None = None,
+    flow: str | None = None,
+    customer: Whose = None,
 ) -> Response:
     """The newest event that arrived, with its execution."""
     _, within = await whose(operations, customer, instance)
-    execution = await operations.executions.last(within, flow)
+    execution = await execution_of(
+        request, (await operations.executions.last(within, flow)).id, operations
+    )
     await check_payload(operations, execution.flow.customer)
     event = await operations.executions.seen(execution)
     return exact(LastEvent.of(seen_view(event), execution.flow, execution=execution.id))

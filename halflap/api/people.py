@@ -16,7 +16,6 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.auditing import OBJECTS
 from halflap.api.door import cookie_in, cookie_of, foreign
 from halflap.api.operations.people import INVITED, LINKED, check_grant, check_reach, normalized
 from halflap.api.people_view import (
@@ -34,6 +33,7 @@ from halflap.api.people_view import (
     UserPage,
     UserView,
 )
+from halflap.api.principal import OBJECTS
 from halflap.api.problem import documented
 from halflap.api.rights import RIGHTS, ROLES
 from halflap.errors import ConfigError, NotFound

@@ -35,6 +35,8 @@ class Principal:
 
 PRINCIPAL = "halflap.principal"
 """The key of a request's principal in its ASGI scope."""
+OBJECTS = "halflap.objects"
+"""The key of the ids of what a request is about, by their kinds."""
 
 ROOT = Principal("root", "root", "HALFLAP_TOKEN", ALL)
 """The holder of the team's own token."""

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from halflap.api.operations.oidc import ProviderRefused
 from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAttempts
+from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL
 from halflap.api.view import Problem, Upstream
 from halflap.errors import (
     BlobLost,
@@ -125,6 +126,9 @@ def install(app: FastAPI) -> None:
 
     async def halflap(request: Request, error: Exception) -> Response:
         assert isinstance(error, HalflapError)
+        if isinstance(error, UpstreamError) and await is_hidden(request):
+            status = "did not answer" if error.status is None else f"answered {error.status}"
+            error = UpstreamError(f"The app {status}; you may not see what it said.")
         return answer_error(error)
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -143,6 +147,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HalflapError, halflap)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+
+
+async def is_hidden(request: Request) -> bool:
+    """Return whether the payloads of the customer whom a request is about are hidden from who asks."""
+    customer = request.scope.get(OBJECTS, {}).get("customer")
+    operations = request.app.state.operations.within(request.scope.get(PRINCIPAL, ANYBODY))
+    return customer in await operations.hidden_payloads()
 
 
 def answer_error(error: HalflapError) -> Response:

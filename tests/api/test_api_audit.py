@@ -79,6 +79,13 @@ async def test_what_only_looks_is_not_in_the_log_unless_it_shows_payloads_or_sec
     assert newest["objects"] == {"execution": execution, "customer": instance["customer"]}
     assert (await either.api("GET", f"/api/executions/{execution}/body", token=key)).status == 200
     assert (await entries(either))[0]["label"] == "ci"
+    # Of a text that was looked for the length is kept, as it is a value that somebody knows.
+    query = {"q": "o-1-of-ada", "customer": "Initech"}
+    assert (await either.api("GET", "/api/search", token=key, **query)).status == 200
+    assert (await either.api("GET", "/api/events/last", token=key)).status == 200
+    last, search = (await entries(either))[:2]
+    assert (search["customer"], search["changes"]["q"]) == (instance["customer"], "10 characters")
+    assert last["objects"] == {"execution": execution, "customer": instance["customer"]}
     # Lists of choices and lint change nothing, though they are no GET.
     paths = either.host.api.openapi()["paths"]
     for path in ("/api/lint", "/api/sources", "/api/session/oidc"):

@@ -89,13 +89,19 @@ async def test_a_change_keeps_what_it_leaves_out(ready: Any) -> None:
 async def test_testing_a_saved_connection_notes_what_the_app_says(ready: Any) -> None:
     id = (await ready.api("POST", "/api/connections", draft(ready))).json["id"]
     ready.shop.keys.clear()
+    made = await ready.api("POST", "/api/keys", {"name": "ops", "rights": ["read", "operate"]})
 
     refused = await ready.api("POST", "/api/connections/shop/test")
+    hidden = await ready.api("POST", "/api/connections/shop/test", token=made.json["key"])
     noted = await ready.api("GET", f"/api/connections/{id}")
     ready.shop.keys.add("good-key")
     mended = await ready.api("POST", f"/api/connections/{id}/test")
 
     assert (refused.status, b"good-key" in refused.body) == (502, False)
+    assert "is not known here" in refused.json["upstream"]["body"]
+    # What the app says may have a customer's values.
+    assert (hidden.status, "upstream" in hidden.json) == (502, False)
+    assert hidden.json["detail"] == "The app answered 401; you may not see what it said."
     assert noted.json["status"] == "unauthorized"
     assert (mended.status, mended.json["status"]) == (200, "working")
 
