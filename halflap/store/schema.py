@@ -66,7 +66,8 @@ The catalogue
                 good for a minute more. A row goes as the user signs out, is disabled, or has another
                 role or password; one that was not seen for 12 hours, or is 7 days old, is good no more.
   sign_ins      attempts to sign in with a password, counted by account and by address, and until when
-                the next one has to wait. A row goes a day after its last attempt.
+                the next one has to wait. A row goes a day after its last attempt; that of an account
+                with an address from which it was signed in to (`known:…`) after 90 days.
   keys          keys of programs, by the hashes of their secrets; `former` is good until `former_until`.
                 They go with the user who made them.
   audit         what was changed, and which secrets and payloads were looked at, by whom: one row a

@@ -322,6 +322,71 @@ async def test_guessing_is_slowed_down_over_two_processes_and_never_for_good(
             await each.stop(0)
 
 
+def at(world: Any, address: str) -> Browser:
+    """A browser at an address."""
+
+    class Elsewhere(Client):
+        def scope(self, *given: Any) -> dict[str, Any]:
+            return {**super().scope(*given), "client": (address, 1)}
+
+    return Browser(Elsewhere(world.api.app))
+
+
+async def test_a_guesser_elsewhere_makes_nobody_wait_where_they_signed_in_before(
+    either: Any, clock: list[int]
+) -> None:
+    await member(either)
+    right = {"email": "developer@example.com", "password": PASSWORD}
+    wrong = {**right, "password": "wrong guess"}
+    own = "10.0.0.1"
+    assert (await at(either, own).sign_in(**right)).status == 200
+    for n in range(FREE["account"]):
+        assert (await at(either, f"10.0.1.{n}").sign_in(**wrong)).status == 401
+    assert (await at(either, "10.0.1.9").sign_in(**right)).status == 429  # whoever it is
+    clock[0] += 1_000_000
+    for _ in range(2):
+        assert (await at(either, own).sign_in(**right)).status == 200
+    # It forgives nothing elsewhere, and is counted by itself.
+    answers = [await at(either, own).sign_in(**wrong) for _ in range(FREE["known"] + 1)]
+    assert [each.status for each in answers] == [401] * FREE["known"] + [429]
+    clock[0] += LONGEST
+    assert (await at(either, "10.0.1.9").sign_in(**wrong)).status == 401
+    assert (await at(either, "10.0.1.9").sign_in(**right)).status == 429
+
+
+async def test_a_flood_of_strangers_is_refused_and_who_is_known_comes_in(
+    either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await member(either)
+    right = {"email": "developer@example.com", "password": PASSWORD}
+    assert (await at(either, "10.0.0.1").sign_in(**right)).status == 200
+    people = either.host.operations.people
+    turn = people.passwords.strangers.of("slow")
+    async with turn:  # whoever is not known waits
+        monkeypatch.setattr(passwords, "MOST_WAITING", 2)
+        waiting = [
+            asyncio.create_task(at(either, f"10.0.1.{n}").sign_in(email="a@b.c", password="x"))
+            for n in range(2)
+        ]
+        async with asyncio.timeout(10):
+            while True:
+                if people.passwords.is_flooded:
+                    break
+                await asyncio.sleep(0.01)
+        for _ in range(2 * FREE["account"]):  # which counts against nobody
+            refused = await at(either, "10.0.2.1").sign_in(**right)
+            assert (refused.status, refused.kind) == (429, "TooManyAttempts")
+        assert int(refused.headers["retry-after"]) == 5
+        assert (await at(either, "10.0.0.1").sign_in(**right)).status == 200
+        draft = {"password": "another battery staple", "current": PASSWORD}
+        assert (await browser("GET", "/api/me")).status == 200
+        changed = await browser("POST", "/api/me/password", draft)
+        assert changed.status == 200
+    assert [(await each).status for each in waiting] == [401, 401]
+    right["password"] = draft["password"]
+    assert (await at(either, "10.0.2.1").sign_in(**right)).status == 200
+
+
 def test_waits_grow_to_a_quarter_of_an_hour() -> None:
     for kind, free in FREE.items():
         waits = [wait_after(f"{kind}:x", failures) for failures in range(1, 100)]
@@ -393,6 +458,24 @@ async def test_a_link_signs_in_once_and_for_a_while(either: Any, clock: list[int
     unused = (await either.api("POST", "/api/links", {"email": "developer@example.com"})).json
     await either.api("PATCH", "/api/users/developer@example.com", {"disabled": True})
     assert (await Browser(either.api).sign_in(link=unused["link"])).status == 401
+
+
+async def test_a_link_is_void_once_its_user_is_another(either: Any) -> None:
+    await member(either)
+    path, email = "/api/users/developer@example.com", "developer@example.com"
+
+    async def signs_in(*changes: Any) -> int:
+        link = (await either.api("POST", "/api/links", {"email": email})).json["link"]
+        for each in changes:
+            assert (await either.api("PATCH", path, each)).status == 200
+        return (await Browser(either.api).sign_in(link=link)).status
+
+    assert await signs_in({"name": "Ada"}) == 200
+    assert await signs_in({"role": "owner"}) == 401
+    assert await signs_in({"disabled": True}, {"disabled": False}) == 401
+    await either.api("PATCH", path, {"disabled": True})
+    refused = await either.api("POST", "/api/links", {"email": email})
+    assert (refused.status, refused.kind) == (409, "Conflict")
 
 
 async def test_the_teams_token_signs_in_the_local_owner(either: Any) -> None:

@@ -1,4 +1,8 @@
-"""Passwords: argon2id hashes, made in threads, few at a time."""
+"""Passwords: argon2id hashes, of 64 MiB each, made in threads, two at a time.
+
+One of the two is for who is known: somebody with a session, or at an address from which the account was
+signed in to before. So a flood of strangers makes strangers wait, and is refused beyond a short queue.
+"""
 
 from __future__ import annotations
 
@@ -21,32 +25,41 @@ NOBODYS = (
     "$/gp7PfP5Gfqox2/3l9/SyA$JBLf7iNeunS3BWMl8H8a0u1zJq5SmZkCbQ+aOP+7dAE"
 )
 """The hash of a random text, which costs as much as that of a password."""
-AT_ONCE = 2
-"""The most hashes that are made side by side, each of 64 MiB; callers have their turns in rotation."""
+MOST_WAITING = 16
+"""The most strangers' passwords that wait to be compared; callers have their turns in rotation."""
 
 
 @dataclass(slots=True)
 class Passwords:
     """Makes and verifies hashes of passwords. `made` counts them."""
 
-    turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
+    known: TurnQueue = field(default_factory=lambda: TurnQueue(1))
+    strangers: TurnQueue = field(default_factory=lambda: TurnQueue(1))
     made: int = 0
 
-    async def hash(self, password: str, caller: Hashable) -> str:
-        """Return the hash of a password."""
-        return await self._run(caller, lambda: hasher().hash(password))
+    @property
+    def is_flooded(self) -> bool:
+        """True if no more strangers are to wait."""
+        return self.strangers.waiting >= MOST_WAITING
 
-    async def verify(self, hash: str | None, password: str, caller: Hashable) -> bool:
+    async def hash(self, password: str, caller: Hashable) -> str:
+        """Return the hash of the password of somebody with a session."""
+        return await self._run(self.known, caller, lambda: hasher().hash(password))
+
+    async def verify(
+        self, hash: str | None, password: str, caller: Hashable, *, known: bool
+    ) -> bool:
         """Return whether a hash is of a password.
 
         Where there is no hash, the password is compared with another one, which takes as long.
         """
         compared = hash or NOBODYS
-        matches = await self._run(caller, lambda: is_password(compared, password))
+        turns = self.known if known else self.strangers
+        matches = await self._run(turns, caller, lambda: is_password(compared, password))
         return matches and hash is not None
 
-    async def _run(self, caller: Hashable, make: Callable[[], T]) -> T:
-        async with self.turns.of(caller):
+    async def _run(self, turns: TurnQueue, caller: Hashable, make: Callable[[], T]) -> T:
+        async with turns.of(caller):
             self.made += 1
             return await anyio.to_thread.run_sync(make)
 

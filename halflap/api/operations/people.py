@@ -24,6 +24,8 @@ LINKED: Micros = 10 * MINUTE
 """The time for which any other link is good."""
 FRESH: Micros = 15 * MINUTE
 """For so long after a sign-in without a password, a password may be set without the one before."""
+FLOODED: Micros = 5_000_000
+"""The time after which somebody tries again whom a flood of attempts left no place."""
 
 
 class SignInRefused(HalflapError):
@@ -85,20 +87,24 @@ class People:
         user = await self._verified(email, password, address)
         return await self.catalogue.sessions.start(user, "password")
 
-    async def _verified(self, email: str, password: str, address: str) -> User:
+    async def _verified(
+        self, email: str, password: str, address: str, session: str | None = None
+    ) -> User:
         """Return the user whose password it is, counting the attempt; raises as `sign_in` does."""
-        email = normalized(email)
-        names = (
-            f"account:{hashlib.sha256(email.encode()).hexdigest()}",
-            f"address:{address}",
-        )
-        if wait := await self.catalogue.attempts.begin(*names):
+        attempts, email = self.catalogue.attempts, normalized(email)
+        known = f"known:{_digest(email, session or address)}"
+        is_known = session is not None or await attempts.knows(known)
+        if not is_known and self.passwords.is_flooded:
+            raise TooManyAttempts(FLOODED)
+        counted = known if is_known else f"account:{_digest(email)}"
+        by_address = f"address:{address}"
+        if wait := await attempts.begin(counted, by_address):
             raise TooManyAttempts(wait)
         user, hash = await self.catalogue.users.password(email) or (None, None)
-        matches = await self.passwords.verify(hash, password, address)
+        matches = await self.passwords.verify(hash, password, address, known=is_known)
         if user is None or not matches or user.disabled:
             raise SignInRefused
-        await self.catalogue.attempts.succeed(*names)
+        await attempts.succeed(counted, by_address, known)
         return user
 
     async def follow_link(self, link: str) -> UserSession:
@@ -117,6 +123,8 @@ class People:
         if self.provider is None:
             raise SignInRefused("There is no sign-in provider here.")
         found = await self.provider.end(cookie, code, state, issuer)
+        if not await self.catalogue.attempts.first(f"state:{_digest(state)}"):
+            raise ProviderRefused("This sign-in has ended already; begin it again.")
         users, email = self.catalogue.users, normalized(found.email)
         role: TeamRole | None = next((each for each in ROLES if each in found.roles), None)
         if self.provider.settings.role_claim and role is None:
@@ -149,10 +157,14 @@ class People:
             raise Conflict("the local owner has no password; sign in with: halflap console")
         recent = found.method != "password" and found.made_at > now - FRESH
         if user.has_password and not recent:
-            await self._verified(user.email, current or "", address)
+            await self._verified(user.email, current or "", address, session)
         hash = await self.passwords.hash(password, address)
         await self.catalogue.users.set_password(user.id, hash)
         return await self.catalogue.sessions.start(user, found.method)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def normalized(email: str) -> str:

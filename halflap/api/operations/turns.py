@@ -15,6 +15,11 @@ class TurnQueue:
         self._free = most
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """The number of turns that are waited for."""
+        return sum(map(len, self._waiting.values()))
+
     @asynccontextmanager
     async def of(self, caller: Hashable) -> AsyncGenerator[None]:
         """Wait for a turn, and have it until the block ends; leaving it gives up the place."""

@@ -11,7 +11,7 @@ from halflap.store.catalogue import users
 from halflap.store.catalogue.tokens import hashed
 from halflap.store.catalogue.writer import CatalogueWriter, one
 from halflap.store.job import JobTransaction
-from halflap.store.rules.sign_in import FORGOTTEN, wait_after
+from halflap.store.rules.sign_in import FORGOTTEN, KNOWN, wait_after
 
 PREFIX = "halflap_session_"
 MINUTE: Micros = 60_000_000
@@ -39,9 +39,18 @@ WHERE id = ? AND hash = ?
 SEEN = "UPDATE sessions SET seen_at = ? WHERE id = ?"
 TRY = """
 INSERT INTO sign_ins (name, failures, at, until) VALUES (?, 1, ?, 0)
-ON CONFLICT (name) DO UPDATE SET at = excluded.at, failures = sign_ins.failures + 1
+ON CONFLICT (name) DO UPDATE SET at = excluded.at,
+    failures = CASE WHEN sign_ins.at < ? THEN 1 ELSE sign_ins.failures + 1 END
     WHERE sign_ins.until <= excluded.at
 RETURNING failures
+"""
+FORGET = "DELETE FROM sign_ins WHERE at < CASE WHEN name LIKE 'known:%' THEN ? ELSE ? END"
+ONCE = """
+INSERT INTO sign_ins (name, failures, at, until) VALUES (?, 0, ?, 0) ON CONFLICT (name) DO NOTHING
+"""
+KNOW = """
+INSERT INTO sign_ins (name, failures, at, until) VALUES (?, 0, ?, 0)
+ON CONFLICT (name) DO UPDATE SET failures = 0, at = excluded.at, until = 0
 """
 
 
@@ -112,11 +121,21 @@ class UserSessions:
 
 
 class SignInAttempts:
-    """Counts attempts to sign in, over all processes, by `account:…` and by `address:…`."""
+    """Counts attempts to sign in, over all processes, by the names of rules/sign_in.py."""
 
     def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
+
+    async def knows(self, known: str) -> bool:
+        """Return whether an account was signed in to from an address before, by their `known:…`."""
+        query = "SELECT 1 FROM sign_ins WHERE name = ?"
+        return bool(await self._writer.rows(query, (known,)))
+
+    async def first(self, name: str) -> bool:
+        """Note a name for a day; return whether it was not noted yet."""
+        now = self._clock()
+        return await self._writer.note(lambda c: c.execute(ONCE, (name, now)).rowcount) == 1
 
     async def begin(self, *names: str) -> Micros:
         """Count an attempt as failed, until it succeeds; returns how long to wait instead, else 0."""
@@ -126,10 +145,9 @@ class SignInAttempts:
             waits = [row[0] - now for name in names for row in _until(connection, name)]
             if any(each > 0 for each in waits):
                 return max(waits)
-            old = "DELETE FROM sign_ins WHERE at < ?"
-            connection.execute(old, (now - FORGOTTEN,))
+            connection.execute(FORGET, (now - KNOWN, now - FORGOTTEN))
             for name in sorted(names):
-                row = one(connection, TRY, name, now)
+                row = one(connection, TRY, name, now, now - FORGOTTEN)
                 if row is None:  # another process counted one just now
                     return max(row[0] - now for row in _until(connection, name))
                 wait = wait_after(name, row[0])
@@ -140,12 +158,13 @@ class SignInAttempts:
 
         return await self._writer.note(job)
 
-    async def succeed(self, account: str, address: str) -> None:
-        """Forget the failures of an account, and count the attempt of the address no longer."""
+    async def succeed(self, counted: str, address: str, known: str) -> None:
+        """Forget the failures that were counted, but for the address's, and know it from now on."""
         now = self._clock()
 
         def job(connection: JobTransaction) -> None:
-            connection.execute("DELETE FROM sign_ins WHERE name = ?", (account,))
+            connection.execute("DELETE FROM sign_ins WHERE name = ?", (counted,))
+            connection.execute(KNOW, (known, now))
             row = one(
                 connection,
                 "UPDATE sign_ins SET failures = failures - 1 WHERE name = ? RETURNING failures",
