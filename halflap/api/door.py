@@ -128,7 +128,7 @@ class Door:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":  # a session beside it counts for nothing
             await self._by_token(scope, token.strip())
-        elif (cookie := cookie_in(headers)) is not None:
+        elif (cookie := cookie_in(scope)) is not None:
             await self._by_session(scope, cookie)
         principal: Principal | None = scope.get(PRINCIPAL)
         if principal is None:
@@ -181,8 +181,14 @@ class Door:
         return None
 
 
-def cookie_in(headers: Headers, name: str = SESSION) -> str | None:
+def cookie_name(scope: Message, name: str) -> str:
+    """Return the name that a cookie goes by: over https one that no other host of the site can set."""
+    return f"__Host-{name}" if scope["scheme"] == "https" else name
+
+
+def cookie_in(scope: Message, name: str = SESSION) -> str | None:
     """Return a cookie; None where there is none, or more than one value claims to be it."""
+    headers, name = Headers(scope=scope), cookie_name(scope, name)
     pairs = (each.partition("=") for line in headers.getlist("cookie") for each in line.split(";"))
     found = {value.strip() for key, _, value in pairs if key.strip() == name}
     return found.pop() if len(found) == 1 else None
@@ -192,7 +198,7 @@ def cookie_of(value: str, scope: Message, seconds: int | None = None, name: str 
     """Return the Set-Cookie of a session's token, or of another value."""
     secure = "; Secure" if scope["scheme"] == "https" else ""
     age = "" if seconds is None else f"; Max-Age={seconds}"
-    return f"{name}={value}; HttpOnly; SameSite=Strict; Path=/{age}{secure}"
+    return f"{cookie_name(scope, name)}={value}; HttpOnly; SameSite=Strict; Path=/{age}{secure}"
 
 
 def foreign(scope: Message, headers: Headers, own: str) -> str | None:

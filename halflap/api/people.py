@@ -81,7 +81,7 @@ async def sign_in(draft: SignInDraft, request: Request, operations: Ops) -> Resp
     if draft.link is not None:
         session = await people.follow_link(draft.link.get_secret_value())
     elif draft.code is not None:
-        begun = cookie_in(request.headers, BEGUN) or ""
+        begun = cookie_in(request.scope, BEGUN) or ""
         code = draft.code.get_secret_value()
         session = await people.identify(begun, code, draft.state, draft.iss)
     elif draft.email is not None and draft.password is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, get_args
@@ -32,7 +33,7 @@ from halflap.model import Change, Progress
 from halflap.sdk import codec
 from halflap.store.catalogue import Moving
 
-router = router_of("/api", "executions", 403, 404, 409)
+router = router_of("/api", "executions", 403, 404, 409, 429)
 stream = {
     200: {
         "description": "Server-Sent Events: `event` is the topic, `data` a ChangeView (executions), a "
@@ -42,6 +43,8 @@ stream = {
 }
 TOPICS = (EXECUTIONS, LOGS, *get_args(Moving))
 MOST_TOPICS = 50
+MOST_STREAMS = 50
+"""The most streams that a person, a key or a customer's token has open at one time in a process."""
 LOOK_SECONDS = 15.0
 """Seconds between checks that a follower may still follow."""
 
@@ -63,6 +66,7 @@ class EventStream(Response):
         admitted: Admitted | None,
         after: str | None,
         hidden: HiddenPayloads,
+        principal: str,
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -71,11 +75,13 @@ class EventStream(Response):
         self._admitted = admitted
         self._after = after
         self._hidden = hidden
+        self._principal = principal
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         gone = asyncio.ensure_future(self._over(receive))
         following = self._following
+        following.streams[self._principal] += 1
         try:
             await send(start)
             async with aclosing(following.notices(self._which, gone, self._after)) as notices:
@@ -85,6 +91,8 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
+            following.streams[self._principal] -= 1
+            following.streams += Counter()  # forgets whose are none
 
     async def _over(self, receive: Any) -> None:
         """Return once the client has gone, or may not come in any more."""
@@ -128,6 +136,9 @@ async def stream_events(
     Comments are heartbeats. `event: reload` says that what happened since that event is not known;
     `event: dropped` ends a slow reader. Both mean: load anew.
     """
+    principal, following = operations.principal, operations.following
+    if principal.kind != "root" and following.streams[principal.id] >= MOST_STREAMS:
+        raise HTTPException(429)
     owner, within = await whose(operations, customer, instance)
     which = Which(
         await topics_of(operations, topics),
@@ -141,7 +152,8 @@ async def stream_events(
     )
     admitted = request.scope.get(ADMITTED)
     hidden = await operations.hidden_payloads()
-    return EventStream(operations.following, which, admitted, last_event_id or after, hidden)
+    mark = last_event_id or after
+    return EventStream(following, which, admitted, mark, hidden, principal.id)
 
 
 async def topics_of(operations: Operations, text: str) -> frozenset[str]:

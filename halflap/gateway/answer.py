@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from halflap.sdk.trigger import FlowResult, Reply
 Answer = tuple[int, Mapping[str, str], bytes]
 
 # What an app or a flow answers is never a page of ours.
+OUR_COOKIE = re.compile(r"\s*(?:__Host-)?halflap_", re.I)
 GUARDED = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 
 
@@ -75,6 +77,10 @@ def encode_result(result: bytes) -> Answer:
 def encode_reply(reply: Reply) -> Answer:
     """A `Reply` as status, headers and bytes."""
     headers = {name.lower(): value for name, value in reply.headers.items()}
+    # Nor does it touch the session of who looks at it in a browser.
+    headers.pop("clear-site-data", None)
+    if OUR_COOKIE.match(headers.get("set-cookie", "")):
+        del headers["set-cookie"]
     match reply.body:
         case bytes() as body:
             pass

@@ -335,6 +335,7 @@ class Browser:
     csrf: str = ""
     user: str = ""
     origin: str = "http://127.0.0.1:8400"
+    cookie_name: str = "halflap_session"
 
     async def __call__(
         self, method: str, path: str, json: Any = ..., *, headers: Any = None, **query: Any
@@ -342,11 +343,11 @@ class Browser:
         """Send a request, and keep what the answer sets."""
         own = {"host": "127.0.0.1:8400", "origin": self.origin, "x-csrf-token": self.csrf}
         if self.cookie:
-            own["cookie"] = f"halflap_session={self.cookie}"
+            own["cookie"] = f"{self.cookie_name}={self.cookie}"
         given = {name: value for name, value in {**own, **(headers or {})}.items() if value}
         answer = await self.api(method, path, json, headers=given, token=None, **query)
         if (cookie := answer.headers.get("set-cookie")) is not None:
-            self.cookie = cookie.partition(";")[0].partition("=")[2]
+            self.cookie_name, _, self.cookie = cookie.partition(";")[0].partition("=")
             if answer.status == 200 and self.cookie and b'"csrf"' in answer.body:
                 self.csrf = answer.json["csrf"]
         return answer

@@ -96,7 +96,12 @@ async def test_over_https_the_cookie_is_secure_and_plain_pages_are_foreign(eithe
     await member(either)
     browser = Browser(OverHttps(either.api.app), origin="https://127.0.0.1:8400")
     answer = await browser.sign_in(email="developer@example.com", password=PASSWORD)
+    assert answer.headers["set-cookie"].startswith("__Host-halflap_session=halflap_session_")
     assert answer.headers["set-cookie"].endswith("; Path=/; Secure")
+    assert (await browser("GET", "/api/me")).status == 200
+    browser.cookie_name = "halflap_session"  # as another host of the site could set it
+    assert (await browser("GET", "/api/me")).status == 401
+    browser.cookie_name = "__Host-halflap_session"
     assert (await browser("POST", "/api/customers", {"name": "Own"})).status == 201
     plain = {"origin": "http://127.0.0.1:8401"}
     refused = await browser("POST", "/api/customers", {"name": "Forged"}, headers=plain)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from halflap.api import stream
 from halflap.api.operations.following import Following, KeepAlive, Which
 from halflap.engine.audience import Audience
 from halflap.engine.relay import Relay, read_progress, written_progress
@@ -30,6 +31,22 @@ async def test_each_change_of_an_execution_is_told_as_it_happens(world: Any, ins
     assert changes[0]["at"].endswith("Z")
     headers = dict(stream.started.result()["headers"])
     assert headers[b"content-type"].startswith(b"text/event-stream")
+
+
+async def test_of_streams_of_one_principal_so_many_are_open(
+    world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "MOST_STREAMS", 1)
+    made = await world.api("POST", "/api/keys", {"name": "a", "rights": ["read"]})
+    follower = type(world.api)(world.api.app, made.json["key"])
+    for _ in range(2):
+        async with follower.stream("/api/stream", topics="executions") as heard:
+            assert await heard.event() == ": following"
+            refused = await follower("GET", "/api/stream", topics="executions")
+            assert (refused.status, refused.kind) == (429, "TooManyStreams")
+            async with world.api.stream("/api/stream", topics="executions") as another:
+                assert await another.event() == ": following"
+    assert not world.host.operations.following.streams.total()
 
 
 async def test_a_stream_tells_only_what_was_asked_for_and_is_forgotten_with_its_reader(

@@ -559,6 +559,20 @@ async def test_an_answer_is_never_a_page_of_ours() -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_sent"),
+    [
+        ("Clear-Site-Data", '"cookies"', False),
+        ("Set-Cookie", "halflap_session=planted; Path=/", False),
+        ("Set-Cookie", " __Host-Halflap_session=planted", False),
+        ("Set-Cookie", "theirs=1", True),
+    ],
+)
+async def test_an_answer_touches_no_session(name: str, value: str, is_sent: bool) -> None:
+    _, headers, _ = await desk(answer=Reply(headers={name: value})).send()
+    assert (name.lower() in headers) is is_sent
+
+
 async def test_the_declaration_may_come_from_the_triggers_inputs() -> None:
     component = Component("shop")
 

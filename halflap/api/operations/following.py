@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -158,6 +158,8 @@ class Following:
         self._retained: deque[Notice] = deque(maxlen=RETAINED)
         self._sources: dict[str, TopicSource] = {}
         self._followers: list[Follower] = []
+        self.streams = Counter[str]()
+        """By a principal's id, the number of its streams that are open."""
 
     def stop(self) -> None:
         """End every stream: the server stops."""
