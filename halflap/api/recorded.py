@@ -6,7 +6,7 @@ import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from halflap.api import payload
 from halflap.api.execution_view import (
@@ -78,7 +78,7 @@ async def summaries(
             waiting=waits.get(each.id),
             payload_hidden=each.flow.customer in hidden,
             **(
-                {"reason": public_reason(each), "cause": public_mark(each.cause)}
+                {"reason": public_reason(each), "cause": each.cause and public_mark(each.cause)}
                 if each.flow.customer in hidden
                 else {}
             ),
@@ -94,12 +94,9 @@ def public_reason(execution: Execution | Outcome) -> str:
     return execution.reason if execution.state in ("ignored", "cancelled") else ""
 
 
-Mark = TypeVar("Mark", str, str | None)
-
-
-def public_mark(mark: Mark) -> Mark:
+def public_mark(mark: str) -> str:
     """Return the public mark of a cause by its mark."""
-    return mark and mark[:PUBLIC_MARK]
+    return mark[:PUBLIC_MARK]
 
 
 async def hidden_examples(operations: Operations, groups: Sequence[CauseGroup]) -> Collection[str]:

@@ -159,7 +159,9 @@ async def test_a_cause_has_no_values_and_is_one_for_all_of_them(either: Any) -> 
     public = "ValueError at incoming, orders.py:"
 
     [own] = (await either.api("GET", "/api/executions/causes")).json
-    assert (own["text"], own["count"]) == ("ValueError at incoming: bad value Bob", 2)
+    assert own["text"].startswith(public)
+    assert own["text"].endswith(": bad value Bob")
+    assert own["count"] == 2
     [group] = (await viewer("GET", "/api/executions/causes")).json
     assert group["text"].startswith(public)
     assert (group["cause"], group["count"]) == (own["cause"][:6], 2)

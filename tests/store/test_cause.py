@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from halflap.model import Failure, Outcome
 from halflap.store.rules.cause import (
     NO_FAILURE,
+    PUBLIC_MARK,
     cause_mark,
     describe_cause,
+    has_cause,
     mark_of,
     normalise_message,
+    public_cause,
 )
 from tests.cases import for_each
 
@@ -82,6 +85,29 @@ def test_only_what_failed_has_a_mark_and_an_unmarked_failure_gets_one() -> None:
     assert [each.component for each in found] == ["acme", None, None]
     again = Failure("A", "gone 8", where="a.py:2", trace="…", status=410)
     assert cause_mark(again) == cause_mark(failure)
+
+
+def test_exceptions_of_an_authors_line_are_one_cause_and_its_public_text_has_no_message() -> None:
+    ada, bob, other = (
+        Failure("ValueError", message, where)
+        for message, where in (("Ada: x", "a.py:2"), ("Bob", "a.py:2"), ("Ada: x", "b.yaml:3:4"))
+    )
+    assert cause_mark(ada) == cause_mark(bob) != cause_mark(other)
+    for each in (ada, bob, other):
+        for place in ("", "acme.save", "a flow"):
+            found = replace(each, cause=describe_cause(each, place))
+            assert found.cause == f"{public_cause(found)}: {each.message}"
+            assert each.message not in public_cause(found)
+    # What an app answers is told apart by what it says; to who may not see that, by its status.
+    gone, away = (Failure("UpstreamError", text, "a.py:2", status=404) for text in ("gone", "away"))
+    assert cause_mark(gone) != cause_mark(away)
+    assert cause_mark(gone)[:PUBLIC_MARK] == cause_mark(away)[:PUBLIC_MARK]
+    assert public_cause(replace(gone, cause=describe_cause(gone, "acme.save"))) == (
+        "UpstreamError at acme.save (404)"
+    )
+    assert has_cause(cause_mark(gone)[:PUBLIC_MARK], cause_mark(away))
+    assert not has_cause(cause_mark(gone), cause_mark(away))
+    assert not has_cause("0" * 12, None)
 
 
 @given(st.text(max_size=300), st.integers(0, 10**9), st.integers(0, 10**9))

@@ -6,7 +6,8 @@ or flow in which it was raised, the HTTP status of the call, and the first line 
 What is left of a message may still be a customer's (`bad value Ada`). So a cause has a public text
 without it, for who may not see payloads, and the mark of a cause is two short hashes: that of the
 public text, the public mark, and that of the whole. The stores index it; `--cause` takes either. An
-exception of an author's code has its line in place of its message, lest each value be a cause of its own.
+exception of an author's code has its line, `ValueError at book, orders.py:41: bad value Ada`, and is
+marked by that without its message, lest each value be a cause of its own.
 
 Of an app's JSON the sentences are kept, with their keys: `quantity: at least #`. Of other values in
 quotes only a name in the author's code is, as in `KeyError: 'total'`.
@@ -59,17 +60,19 @@ _REPEATED = re.compile(r"#(?:[\s,./:-]*#)+")
 _SPACE = re.compile(r"\s+")
 _PLACE = re.compile(r"\w+ at ([a-z][a-z0-9_-]*)\.")
 """The beginning of a cause whose place is an action: its component."""
-_HEAD = re.compile(r"(\w+)(?: at .+?)?(?: \(\d+\))?(?=: |\Z)", re.S)
-"""A cause up to its message."""
-_LINE = re.compile(r"[^\n]+?:\d+(?::\d+)?")
+_LINE = r"[^\n,]+:\d+(?::\d+)?"
+_HEAD = re.compile(rf"\w+(?: at .+?)?(?: \(\d+\))?(?P<line>, {_LINE})?(?=: |\Z)", re.S)
+"""A cause up to its message; `line` is that of an exception of an author's code."""
 
 
 def describe_cause(failure: Failure, place: str = "") -> str:
     """Return the cause of a failure in `place`: an action's, a step's or a flow's name."""
     where = f" at {place}" if place else ""
     status = f" ({failure.status})" if failure.status is not None else ""
+    is_ours = failure.status is not None or hasattr(errors, failure.kind)
+    line = "" if is_ours or not re.fullmatch(_LINE, failure.where) else f", {failure.where}"
     message = normalise_message(failure.message, of_python=is_builtin_error(failure.kind))
-    return f"{failure.kind}{where}{status}" + (f": {message}" if message else "")
+    return f"{failure.kind}{where}{status}{line}" + (f": {message}" if message else "")
 
 
 def normalise_message(message: str, *, of_python: bool = False) -> str:
@@ -116,27 +119,16 @@ def cause_text(failure: Failure) -> str:
 
 def public_cause(failure: Failure) -> str:
     """Return the cause of a failure without its message, which may have a customer's values."""
-    head = _head(failure)
-    has_line = _LINE.fullmatch(failure.where) and _is_unforeseen(failure, head)
-    return f"{head}, {failure.where}" if has_line else head
+    head = _HEAD.match(cause_text(failure))
+    return failure.kind if head is None else head[0]
 
 
 def cause_mark(failure: Failure) -> str:
     """Return the mark of a failure's cause: 12 hexadecimal digits, of which 6 are the public mark."""
-    public = public_cause(failure)
-    whole = public if _is_unforeseen(failure, _head(failure)) else cause_text(failure)
-    return _digest(public) + _digest(whole)
-
-
-def _head(failure: Failure) -> str:
-    found = _HEAD.match(cause_text(failure))
-    return failure.kind if found is None else found[0]
-
-
-def _is_unforeseen(failure: Failure, head: str) -> bool:
-    """Return whether it is an exception of an author's code, of which is known where it came from."""
-    is_ours = hasattr(errors, head.partition(" ")[0])
-    return bool(failure.where) and failure.status is None and not is_ours
+    text = cause_text(failure)
+    head = _HEAD.match(text)
+    whole = text if head is None or head["line"] is None else head[0]
+    return _digest(public_cause(failure)) + _digest(whole)
 
 
 def _digest(text: str) -> str:
