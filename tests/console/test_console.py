@@ -524,7 +524,13 @@ async def test_a_page_that_is_not_there_and_an_execution_that_never_was_say_so(
     place: Place, desk: Desk
 ) -> None:
     async with opened(desk, "/executions/exe_none") as page:
+        asked: list[str] = []
+        page.on("request", lambda each: asked.append(each.url))
+        await page.reload()
         await expect(page.get_by_text(re.compile("no execution", re.I))).to_be_visible()
+        await expect(page.get_by_text("halflap executions")).to_have_count(0)
+        # The one stream of all tabs would be refused, and they all would be offline.
+        assert not [each for each in asked if "/api/stream" in each and "exe_none" in each]
         await page.goto("/console/nothing/here")
         await expect(page.get_by_text("There is no such page")).to_be_visible()
 

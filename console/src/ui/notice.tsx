@@ -55,7 +55,8 @@ export function ErrorNotice({
     )
   }
   if (error instanceof ApiError && (error.status === 404 || error.status === 410)) {
-    return <Notice icon={<SearchX />} title={error.message} />
+    // What it says to do next is a command of the terminal.
+    return <Notice icon={<SearchX />} title={error.message.split("; see: halflap ")[0]} />
   }
   const text = error instanceof Error ? error.message : ""
   const kind = error instanceof ApiError ? error.problem.kind : null

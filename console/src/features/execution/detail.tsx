@@ -29,7 +29,6 @@ const RENEW_MS = 1_000
 /** An execution: its state, why, what to do, and what each step did. */
 export function ExecutionDetail({ id, place, onPlace }: PlaceProps & { id: string }) {
   const { live } = useSession()
-  useEffect(() => live.watch(`steps:${id}`), [live, id])
   useRenewal(
     ["execution", id],
     RENEW_MS,
@@ -38,6 +37,9 @@ export function ExecutionDetail({ id, place, onPlace }: PlaceProps & { id: strin
       (news.kind === "moved" && news.topics.includes(`steps:${id}`)),
   )
   const query = useQuery(executionQuery(id))
+  const found = query.data !== undefined
+  // The one stream of all tabs is refused where one asks for an execution that is not there.
+  useEffect(() => (found ? live.watch(`steps:${id}`) : undefined), [live, id, found])
   if (query.data !== undefined)
     return <Loaded execution={query.data} place={place} onPlace={onPlace} />
   if (query.isError) return <ErrorNotice error={query.error} retry={() => void query.refetch()} />
