@@ -86,7 +86,7 @@ class EventStream(Response):
             await send(start)
             async with aclosing(following.notices(self._which, gone, self._after)) as notices:
                 async for each in notices:
-                    body = event_of(each, following, self._hidden)
+                    body = event_of(each, self._hidden)
                     await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -185,7 +185,7 @@ async def left(receive: Any) -> None:
         pass
 
 
-def event_of(heard: Notice | KeepAlive, following: Following, hidden: HiddenPayloads) -> bytes:
+def event_of(heard: Notice | KeepAlive, hidden: HiddenPayloads) -> bytes:
     """Return what is heard as an event of the stream."""
     match heard:
         case KeepAlive.HEARTBEAT:
@@ -195,7 +195,7 @@ def event_of(heard: Notice | KeepAlive, following: Following, hidden: HiddenPayl
         case Notice(about=about):
             name, view = view_of(about, heard.topic, hidden)
             data = codec.encode(view.model_dump()).decode()
-            return f"id: {following.mark(heard)}\nevent: {name}\ndata: {data}\n\n".encode()
+            return f"id: {heard.mark}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
 def view_of(

@@ -58,11 +58,15 @@ class MovedObject:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that happened, with its number in this process."""
+    """Something that happened, with its number in this process.
+
+    A follower says by its `mark` that it saw it: the number would tell how much happens to others.
+    """
 
     number: int
     topic: str
     about: Change | Progress | MovedObject
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,6 @@ class Following:
         self._engine = engine
         self._catalogue = catalogue
         self._stopping = asyncio.Event()
-        self._token = secrets.token_hex(4)
         self._number = 0
         self._retained: deque[Notice] = deque(maxlen=RETAINED)
         self._sources: dict[str, TopicSource] = {}
@@ -166,10 +169,6 @@ class Following:
         self._stopping.set()
         for each in list(self._sources):
             self._end(each)
-
-    def mark(self, notice: Notice) -> str:
-        """Return by what a follower says that it saw a notice."""
-        return f"{self._token}.{notice.number}"
 
     async def notices(
         self, which: Which, gone: asyncio.Future[None] | None = None, after: str | None = None
@@ -216,15 +215,11 @@ class Following:
 
     def _since(self, mark: str, topics: frozenset[str]) -> list[Notice] | None:
         """Return the notices behind a mark; None where they are not known any more."""
-        token, _, number = mark.partition(".")
-        if token != self._token or not number.isdecimal() or len(number) > 18:
+        last = next((each.number for each in self._retained if each.mark == mark), None)
+        if last is None:
             return None
-        last = int(number)
-        begins = self._retained[0].number if self._retained else self._number + 1
         known = all(each in self._sources and self._sources[each].began <= last for each in topics)
-        if not known or not begins - 1 <= last <= self._number:
-            return None
-        return [each for each in self._retained if each.number > last]
+        return [each for each in self._retained if each.number > last] if known else None
 
     def _tell(self, topic: str, about: Change | Progress | MovedObject) -> None:
         self._number += 1
