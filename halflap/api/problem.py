@@ -96,6 +96,7 @@ ApiKind = Literal[
     "NoSuchRoute",
     "MethodNotAllowed",
     "TooLarge",
+    "TooManyStreams",
     "InvalidRequest",
     "InternalError",
     "HttpError",
