@@ -164,6 +164,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return _connect(f"{path.as_uri()}?mode=ro", (*_PRAGMAS, "query_only = ON"))
 
 
+# Each parameter that is neither a number nor a text is adapted. Python looks for how in three places,
+# and raises errors where it finds nothing; these two are found in the first one, and stay what they are.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), dict[None, None]().get)
+
+
 def _connect(name: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
     connection = sqlite3.connect(
         name,
