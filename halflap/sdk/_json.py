@@ -67,7 +67,10 @@ def decode_json(data: bytes | str, *, bounded: bool = False) -> Any:
         if bounded and (at := long_number(raw)) is not None:
             raise NotJson(f"{TOO_LONG} (byte {at})")
     try:
-        return with_fresh_stack(_DECODER.decode, raw)
+        try:
+            return _DECODER.decode(raw)
+        except RecursionError:  # so that it does not depend on how deep the reader already is
+            return on_fresh_stack(_DECODER.decode, raw)
     except RecursionError as error:
         raise NotJson(TOO_DEEP) from error
     except UnicodeDecodeError as error:
@@ -83,7 +86,8 @@ def check_size(raw: bytes, *, bounded: bool) -> None:
     malformed, which is as far as a decoder gets.
     """
     opened = raw.count(b"[") + raw.count(b"{")
-    if opened <= MAX_DEPTH and (not bounded or raw.count(b",") < MAX_VALUES - opened):
+    most = MAX_VALUES - opened
+    if opened <= MAX_DEPTH and (not bounded or len(raw) < most or raw.count(b",") < most):
         return  # whatever stands in texts can only make it fewer
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -105,9 +109,10 @@ def check_size(raw: bytes, *, bounded: bool) -> None:
 
 def long_number(raw: bytes) -> int | None:
     """Return where a JSON text has a number of too many digits in a row; None where it has none."""
-    if len(raw) <= MAX_DIGITS or _RUN not in (digits := raw.translate(_ZEROS)):
+    # Of so many digits in a row, every so many bytes have as many as are looked for.
+    if len(raw) <= MAX_DIGITS or _SAMPLE not in raw[::_STEP].translate(_ZEROS):
         return None
-    begin = 0
+    begin, digits = 0, raw.translate(_ZEROS)
     digits = digits.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
     for number, part in enumerate(digits.split(b'"')):
         if number % 2 == 0 and (at := part.find(_RUN)) >= 0:
@@ -117,6 +122,8 @@ def long_number(raw: bytes) -> int | None:
 
 
 _RUN = b"0" * (MAX_DIGITS + 1)
+_STEP = 25
+_SAMPLE = b"0" * (MAX_DIGITS // _STEP)
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _SIGNS = b'"[]{},'
 _NO_SIGNS = bytes(each for each in range(256) if each not in _SIGNS)
@@ -156,16 +163,10 @@ def pick(value: Any, path: str) -> Any:
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}").fullmatch
 
 
-def with_fresh_stack(function: Callable[..., T], *args: Any) -> T:
-    """Call it; where the caller's own stack left too little room, on a fresh one.
-
-    So that what is read and written does not depend on how deep the reader already is.
-    """
-    try:
-        return function(*args)
-    except RecursionError:
-        with ThreadPoolExecutor(1) as fresh:
-            return fresh.submit(function, *args).result()
+def on_fresh_stack(function: Callable[..., T], *args: Any) -> T:
+    """Call it in a thread, where the caller's own stack left too little room."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(function, *args).result()
 
 
 def _fraction(text: str) -> Decimal:

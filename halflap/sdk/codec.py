@@ -31,7 +31,7 @@ from halflap.sdk._json import (
     NotJson,
     fits,
     long_number,
-    with_fresh_stack,
+    on_fresh_stack,
 )
 from halflap.sdk._json import decode_json as decode
 from halflap.sdk.schema import UNSET, File
@@ -48,9 +48,14 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
     key, so that equal values have equal bytes. Raises `NotJson`, naming the path, for bytes,
     secrets, NaN, infinity and types that have no JSON.
     """
+    encoder = _SORTING_ENCODER if sort else _ENCODER
     try:
-        plain = value if _is_plain(value) else with_fresh_stack(_plain, value, "$", 0)
-        data = with_fresh_stack(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
+        plain = _is_plain(value)
+        try:
+            data = encoder.encode(value if plain else _plain(value, "$", 0))
+        except RecursionError:  # so that it does not depend on how deep the writer already is
+            value = value if plain else on_fresh_stack(_plain, value, "$", 0)
+            data = on_fresh_stack(encoder.encode, value)
     except RecursionError as error:
         raise NotJson(TOO_DEEP) from error
     except UnicodeEncodeError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -164,6 +165,7 @@ def text_of(value: Any, where: str) -> str:
             )
 
 
+@lru_cache(maxsize=1024)
 def name_problem(name: str) -> str | None:
     """Return why no request can have a header of this name; None where one can."""
     if not HEADER_NAME.match(name):

@@ -24,9 +24,9 @@ LARGE = 256 * 1024
 
 T = TypeVar("T")
 
-_NESTED: tuple[type[Any], ...] = (str, dict, list, tuple)
+_OBJECT: Any = dict
+_LISTS: Any = (list, tuple)
 _SCALARS: frozenset[type[Any]] = frozenset({int, bool, type(None), float, Decimal})
-_KINDS = _SCALARS | {*_NESTED}
 
 
 def is_large(value: Any, other: int = 0) -> bool:
@@ -40,23 +40,22 @@ def is_large(value: Any, other: int = 0) -> bool:
 def weigh(value: Any, most: int, other: int = 0) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that."""
     weight = 0
-    stack: list[Any] = [(value,)]
-    while stack and weight <= most:
-        children = stack.pop()
+    rest: list[Any] = [(value,)]
+    for children in rest:
         weight += len(children)
         if weight > most:
             break
         for each in children:
-            kind: Any = each.__class__
-            if kind not in _KINDS:  # it may be of a class that is derived from one
-                kind = next((base for base in _NESTED if isinstance(each, base)), object)
-            if kind is str:
+            kind = each.__class__
+            if kind in _SCALARS:
+                continue
+            if kind is str or isinstance(each, str):
                 weight += len(each) >> 6
-            elif kind is dict:
-                stack.append(each.values())
-            elif kind is list or kind is tuple:
-                stack.append(each)
-            elif kind is object:
+            elif isinstance(each, _OBJECT):
+                rest.append(each.values())
+            elif isinstance(each, _LISTS):
+                rest.append(each)
+            else:
                 weight += other
     return weight
 

@@ -57,7 +57,7 @@ class Needles:
     is known, the texts that it belongs to are looked for.
     """
 
-    __slots__ = ("_long", "_short")
+    __slots__ = ("_long", "_short", "_tables")
 
     LEAST = 5
     """The bytes of the shortest text: it holds 4 of every 2, wherever it begins."""
@@ -67,6 +67,7 @@ class Needles:
     def __init__(self) -> None:
         self._long: dict[int, tuple[bytes, ...]] = {}
         self._short: dict[int, tuple[bytes, ...]] = {}
+        self._tables: tuple[_Table, ...] = ()
 
     def joined(self, needles: Iterable[bytes]) -> Needles:
         """Return these and more; none may be shorter than `LEAST`."""
@@ -78,6 +79,9 @@ class Needles:
             for at in range(shifts):
                 (number,) = struct.unpack_from(word, each, at)
                 held[number] = (*held.get(number, ()), each)
+        long, short = made._long, made._short
+        tables: tuple[_Table, ...] = ((long, "Q", 8, 0), (short, "I", 4, 0), (short, "I", 4, 2))
+        made._tables = tuple(each for each in tables if each[0])
         return made
 
     def search(self, data: bytes) -> Iterator[Set[bytes]]:
@@ -91,17 +95,11 @@ class Needles:
         if end - begin > PIECE:
             end = min(begin + PIECE + 8, end)  # a number may lie across the end of a piece
         near = _NONE
-        tables: tuple[_Table, ...] = (
-            (self._long, "Q", 8, 0),
-            (self._short, "I", 4, 0),
-            (self._short, "I", 4, 2),
-        )
-        for held, word, size, shift in tables:
-            if held:
-                at = begin + shift
-                words = memoryview(data[at : end - (end - at) % size]).cast(word)
-                if not held.keys().isdisjoint(words):
-                    near |= {each for number in held.keys() & words for each in held[number]}
+        for held, word, size, shift in self._tables:
+            at = begin + shift
+            words = memoryview(data[at : end - (end - at) % size]).cast(word)
+            if not held.keys().isdisjoint(words):
+                near |= {each for number in held.keys() & words for each in held[number]}
         if near:
             reach = max(map(len, near))
             part = data[max(begin - reach, 0) : end + reach]

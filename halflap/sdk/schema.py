@@ -215,6 +215,10 @@ class Shape:
     output_adapter: TypeAdapter[Any]
     description: str
     skipped: tuple[str, ...]
+    by_name: Mapping[str, InputField] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {each.name: each for each in self.inputs})
 
     def json_schema(self) -> dict[str, Any]:
         """The inputs as a JSON Schema object: the form."""

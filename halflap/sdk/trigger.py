@@ -201,7 +201,7 @@ class Trigger(Generic[P, E]):
 
     def bind(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Validate inputs by name; a wrong one is a `DefinitionError` that says what to write."""
-        known = {each.name: each for each in self.shape.inputs}
+        known = self.shape.by_name
         bound: dict[str, Any] = {}
         for name, value in inputs.items():
             if name not in known:
@@ -231,7 +231,7 @@ class Trigger(Generic[P, E]):
 
     def put(self, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         """Return bound inputs with other values, which have to fit them."""
-        known = {each.name: each for each in self.shape.inputs}
+        known = self.shape.by_name
         fitted = {name: self._fitted(known[name], each) for name, each in values.items()}
         return {**inputs, **fitted}
 

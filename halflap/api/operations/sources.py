@@ -305,7 +305,7 @@ def check_sources(definition: Integration[Any]) -> None:
         action = list_action(source)
         if action.shape.connection_type is not None:
             connection_field(source, definition)
-        known = {each.name: each for each in action.shape.inputs}
+        known = action.shape.by_name
         given = {*source.fields, *source.inputs}
         message = ""
         if unknown := [each for each in given if each not in known]:
@@ -333,7 +333,7 @@ async def ask(
 ) -> ChoicePage:
     """Have the app list a page of choices."""
     action = list_action(source)
-    known = {each.name: each for each in action.shape.inputs}
+    known = action.shape.by_name
     lacking = [each for each in source.fields.values() if values.get(each) in (None, "")]
     if lacking:
         raise ConfigError(

@@ -107,7 +107,7 @@ class ActionStep(ResultStepModel):
         self, compiler: FlowCompiler, action: Action[..., Any], path: Path
     ) -> Iterable[Filled]:
         given = self.inputs
-        known = {each.name: each for each in action.shape.inputs}
+        known = action.shape.by_name
         for name in given:
             if name not in known:
                 has = ", ".join(known) or "none"
