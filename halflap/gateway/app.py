@@ -174,7 +174,7 @@ class Gateway:
             return problem(503, retry_after=30)
 
     def _request(self, route: EndpointRoute, scope: Message, body: bytes, rest: str) -> Request:
-        headers = Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
+        headers = headers_of(scope)
         query = scope["query_string"].decode("latin-1")
         return Request(
             method=scope["method"],
@@ -334,12 +334,15 @@ class Gateway:
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
     def _note(self, route: EndpointRoute, error: Rejected, scope: Message) -> None:
-        sent = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
+        sent = headers_of(scope)
         secret = set(route.secret_headers(sent))
-        headers = tuple((each[0], each[1][:500]) for each in sent if each not in secret)
+        headers = tuple((each[0], each[1][:500]) for each in sent.raw if each not in secret)
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
+
+
+def headers_of(scope: Message) -> Headers:
+    """Return the headers of a request, as ASGI has it."""
+    return Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
 
 
 def flow_of(route: EndpointRoute, request: Request) -> FlowKey:
@@ -405,7 +408,7 @@ def event_of(
 ) -> Event:
     """Return the request as it is stored: credentials in headers sealed, fields cut to `keep=`."""
     headers = request.headers.raw
-    if secret := route.secret_headers(headers):
+    if secret := route.secret_headers(request.headers):
         headers = tuple(
             (each[0], SEALED + route.seal(each[1])) if each in secret else each for each in headers
         )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from halflap.model import SEALED_HEADERS, Blob, FlowKey, Outcome, Start, Started
 from halflap.sdk.integration import Flow
+from halflap.sdk.request import Headers
 from halflap.sdk.trigger import Declaration
 
 
@@ -28,13 +29,14 @@ class EndpointRoute:
         declared: frozenset[str] = getattr(self.declaration.verify, "secret_headers", frozenset())
         object.__setattr__(self, "_secret_names", SEALED_HEADERS | declared)
 
-    def secret_headers(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    def secret_headers(self, headers: Headers) -> list[tuple[str, str]]:
         """Return the headers that are not kept as they came: by name, or holding a secret."""
-        names = self._secret_names
-        found = [each for each in headers if each[0].lower() in names]
+        names, found = self._secret_names, list[tuple[str, str]]()
+        if not names.isdisjoint(headers):
+            found += [each for each in headers.raw if each[0].lower() in names]
         for secret in self.secrets:
             if secret:
-                found += [each for each in headers if secret in each[1]]
+                found += [each for each in headers.raw if secret in each[1]]
         return found
 
     def found_by(self) -> Mapping[str, str]:
