@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal, NoReturn
 
 from pydantic import TypeAdapter
@@ -38,13 +39,11 @@ from halflap.model import (
     Micros,
     Record,
     StateWrite,
-    StepKind,
     frozen,
     scope_time,
 )
-from halflap.sdk.action import Retry
+from halflap.sdk.action import StepSpec
 from halflap.sdk.gate import Away, Blocked, Parked
-from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import (
     Seal,
     Sealing,
@@ -83,43 +82,6 @@ class Pause:
     def hears(self) -> bool:
         """True if a signal ends it."""
         return self.how == "signal"
-
-
-@frozen
-class StepSpec:
-    """A step's specification, as its record has it. `asked` is what it writes, where that is
-    declared.
-
-    name: by default, that of its path. adapter: of the result. as_json: the flow gets the result as
-    the record holds it. repeatable: a second time does no harm. looks_up: asks before that whether it
-    was made.
-    """
-
-    kind: StepKind
-    title: str
-    name: str = ""
-    retry: Retry = Retry()
-    pure: bool = False
-    adapter: TypeAdapter[Any] | None = None
-    writes: Writes | None = None
-    asked: RecordState | None = None
-    as_json: bool = False
-    repeatable: bool = False
-    looks_up: bool = False
-
-    @property
-    def settles_doubts(self) -> bool:
-        """True of a step that is done again though it may have been carried out."""
-        return self.repeatable or self.looks_up
-
-    def name_at(self, path: str) -> str:
-        """Return the name of the step at a path."""
-        return self.name or path.rsplit("/", 1)[-1].partition("#")[0]
-
-    @property
-    def reader(self) -> TypeAdapter[Any] | None:
-        """The adapter through which the flow gets the result."""
-        return None if self.as_json else self.adapter
 
 
 @frozen
@@ -169,13 +131,17 @@ class Steps:
         self.past = Past(
             turn.history, lambda inputs: redacted_data(inputs, redactor), turn.accepted_at
         )
-        self.two_way = TwoWay.of(turn)
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
         self.pauses: list[Pause] = []
         self.cancelled = False
         self.failed_branches: set[str] = set()
         """The steps of whose failures branches ended."""
+
+    @cached_property
+    def two_way(self) -> TwoWay:
+        """The two-way side of the execution: few flows have one."""
+        return TwoWay.of(self.turn)
 
     def found_by(self) -> Mapping[str, str]:
         """Return what support finds the execution by."""
@@ -255,7 +221,7 @@ class Steps:
         if record.seq == NEW:
             record = replace(record, seq=self.past.next_seq())
         if not found.conditional:
-            self._conclude(scope, record, found)
+            self.keep(scope, record, found)
             return record
         self.ledger.keep_lines(scope.lines)
         scope.lines = []
@@ -264,9 +230,14 @@ class Steps:
         self.past.pass_by(scope, record)
         return record
 
-    def _conclude(self, scope: StepScope, record: Record, found: StepResult) -> None:
-        """Keep the record of a step that was done; then go on, pause the flow or raise its error."""
-        self.keep(scope, record, found.writes)
+    def keep(self, scope: StepScope, record: Record, found: StepResult) -> None:
+        """Keep the record of a step that was done, with the scope's lines; then go on behind it,
+        pause the flow or raise its error.
+        """
+        self.ledger.keep(record, found.writes, scope.lines)
+        if scope.lines:
+            scope.lines = []
+        self.past.pass_by(scope, record)
         if found.pause is not None:
             self.pause(scope, found.pause)
         if found.error is not None:
@@ -321,7 +292,7 @@ class Steps:
             self.check(scope)
             found = await self._attempt(scope, path, spec, known, given, run)
             record = found.record
-            self._conclude(scope, record, found)
+            self.keep(scope, record, found)
         else:
             self.past.pass_by(scope, known)
             record = known
@@ -432,14 +403,6 @@ class Steps:
                     return Parked(error.message, waiting_for=gate.waits_for)
                 error.retryable = judged == "again"
                 return error
-
-    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
-        """Keep a record with the scope's lines, and go on behind it."""
-        self.ledger.keep(record, writes)
-        if scope.lines:
-            self.ledger.keep_lines(scope.lines)
-            scope.lines = []
-        self.past.pass_by(scope, record)
 
     async def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
         """Return a step's result to the flow, or raise its failure."""

@@ -18,7 +18,7 @@ from halflap.engine.lineage import Siblings, continuation
 from halflap.engine.protocol import LONGEST_REASON, Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
-from halflap.engine.routing import Aim, no_target, opened_headers
+from halflap.engine.routing import Aim, Routes, no_target, opened_headers
 from halflap.engine.scope import StepScope
 from halflap.engine.step import Perform
 from halflap.engine.twoway import Current, Partner, ask
@@ -139,7 +139,8 @@ class Executor:
             chance=self.chance,
             perform=self.perform,
         )
-        recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
+        if work.flow.pairs is not None:
+            recorder.two_way.echo.pairs = work.flow.pairs.name
         verdict = await self._run(turn, work, recorder)
         verdict_now = aged(turn, work.flow, verdict, recorder.waits.woken_at)
         if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
@@ -159,7 +160,7 @@ class Executor:
         try:
             with deadline:
                 outcome = await self._attempt(turn, work, recorder, scope)
-                news = recorder.two_way.ended()
+                news = recorder.two_way.ended() if recorder.has_compared else ()
         except asyncio.CancelledError:
             outcome = None
         except (Fenced, StoreError):
@@ -279,8 +280,8 @@ class Executor:
             recorder.steps.close(scope)
             return Outcome("succeeded", CONTINUED, recorder.waits.next_event)
         if flow.preprocess is not None and not isinstance(value, Ignore):
-            recorder.routes.aim = work.aim
-            value = await recorder.routes.route(flow, value)
+            routes = Routes(recorder.steps, recorder.waits, work.aim)
+            value = await routes.route(flow, value)
         recorder.steps.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
@@ -344,8 +345,9 @@ def refuse_secret(_: str) -> str:
 
 def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
-    event = turn.start.event
-    sent = [each for each in event.headers if each[0] != FILTER_FAILED]
+    event, sent = turn.start.event, turn.start.event.headers
+    if mark_of(event) is not None:
+        sent = [each for each in sent if each[0] != FILTER_FAILED]
     return as_request(event, Headers(opened_headers(sent, unseal)))
 
 

@@ -243,7 +243,10 @@ class Past:
             self._in_place.add(path)
 
     def pass_by(self, scope: StepScope, record: Record) -> None:
-        """Go on behind a record, recalled or new."""
+        """Go on behind a record, recalled or new.
+
+        Only what is durable before the next effect moves the scope's time.
+        """
         self.kinds.add(record.kind)
         at, is_copy = record.ended_at, record.seq < 0
         if record.path in self._in_place:
@@ -252,7 +255,12 @@ class Past:
                 at = before.ended_at
         if self.has_copies and self._is_anew(record):
             self._anew.add(record.path)
-        scope.pass_by(record, at, is_copy=is_copy)
+        if scope.position == len(scope.recorded):
+            scope.recorded.append(record.path)
+        scope.position += 1
+        scope.fresh = scope.fresh or not is_copy
+        if not record.pure and at > scope.now:
+            scope.now = at
         if self._unmet:
             self._unmet.discard(record.path)
 

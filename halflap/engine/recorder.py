@@ -13,19 +13,18 @@ from uuid import UUID, uuid5
 from pydantic import SecretStr
 
 from halflap.engine.branches import gather
-from halflap.engine.doing import StepResult, Steps, StepSpec
+from halflap.engine.doing import StepResult, Steps
 from halflap.engine.echo import CHECK
 from halflap.engine.past import variant_of
 from halflap.engine.protocol import Turn
-from halflap.engine.routing import Routes
 from halflap.engine.scope import StepScope, current_scope, escaped
-from halflap.engine.step import Perform, as_step, looking_up, run_action
-from halflap.engine.twoway import CheckResult, inputs_of, told_of
+from halflap.engine.step import Perform, looking_up, run_action
+from halflap.engine.twoway import CheckResult, TwoWay, inputs_of, told_of
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
-from halflap.model import MISSING, Record, StateWrite, is_earlier, to_datetime
+from halflap.model import MISSING, Record, StateWrite, frozen, is_earlier, to_datetime
 from halflap.sdk import codec
-from halflap.sdk.action import Action
+from halflap.sdk.action import Action, StepSpec
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY, MAX_STATE_BYTES
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
@@ -52,6 +51,26 @@ UNPROTECTED = (
 COMPARE = StepSpec("check", "Compare with what is known", CHECK)
 
 
+@frozen
+class EarlierTry:
+    """An earlier try of a step, of which a replay copied something.
+
+    variant: the part of its key that tells it from a step of other inputs in its place. unless_same:
+    a part for where the app has other values than what is written. in_doubt: the try may have been
+    carried out; is_unprotected: and the app could not tell a second one from it. said: the record of
+    one that a person said is done.
+    """
+
+    variant: str = ""
+    unless_same: str = ""
+    in_doubt: bool = False
+    is_unprotected: bool = False
+    said: Record | None = None
+
+
+NEVER_TRIED = EarlierTry()
+
+
 class StepRecorder:
     """The `Recorder` of one attempt of one execution: its verbs, each of them a step."""
 
@@ -66,9 +85,9 @@ class StepRecorder:
         steps: Callable[..., Steps] = Steps,
     ) -> None:
         self.steps = steps(turn, seal=seal, unseal=unseal, chance=chance)
-        self.two_way = self.steps.two_way
+        self.has_compared = False
+        """True once the event was compared with what is known."""
         self.waits = waits = Waits(self.steps)
-        self.routes = Routes(self.steps, waits)
         self.calls = CallLog()
         self.log, self.found_by = self.steps.log, self.steps.found_by
         self.gather = partial(gather, self.steps)
@@ -78,6 +97,11 @@ class StepRecorder:
         self._turn = turn
         self._perform = perform
         self._read: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def two_way(self) -> TwoWay:
+        """The two-way side of the execution."""
+        return self.steps.two_way
 
     def now(self) -> datetime:
         """See `Context.now`."""
@@ -94,77 +118,93 @@ class StepRecorder:
         """Run an action as a step, or answer from the journal."""
         scope = current_scope()
         path = scope.next_path(action.name)
-        writes = action.writes
-        asked = None if writes is None else written_by(writes, action.component, arguments)
-        spec = StepSpec(
-            "action" if action.component else "step",
-            action.title,
-            action.name,
-            action.retry,
-            action.pure,
-            None if action.shape.output is Any else action.shape.output_adapter,
-            writes,
-            asked,
-            action.as_json,
-            action.repeatable or (asked is not None and bool(asked.id)),
-            action.lookup is not None,
-        )
-
-        inputs, variant, unless_same = await record_inputs(action, arguments), "", ""
-        in_doubt = unprotected = False
-        said: Record | None = None
-        past, now = self.steps.past, b""
-        if again := past.has_copies and not action.pure:
-            now = await self.steps.without_secrets(inputs)
-            variant = past.variant(path, now)
-        if again and (earlier := past.earlier(path)) is not None:
-            was = await self.steps.without_secrets(earlier.inputs or b"{}")
-            differs, in_doubt = was != now, earlier.status == "retrying"
-            unprotected = earlier.failure is not None and earlier.failure.in_doubt
-            said = earlier if earlier.status == "succeeded" else None
-            # An app that did it once, and has another value since, answers an old key and does nothing.
-            unless_same = f"\0by {self._turn.start.execution}"
-            if said is not None:
-                if differs:
-                    self.steps.refuse_otherwise(path, "was said to be done", was, now)
-            elif differs and asked is not None and asked.id:
-                # An app that knows the key refuses it with another body.
-                variant = variant_of(now)
-            elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
-                arguments = as_recorded(action, arguments, was)
-                asked = written_by(writes, action.component, arguments)
-                variant = past.variant(path, was)
-                spec = replace(spec, asked=asked)
-                self.two_way.is_behind = True
-            elif differs and in_doubt:
-                how = self._turn.start.replay
-                if how is None or not how.repeat:
-                    self.steps.refuse_otherwise(path, "may have been carried out", was, now)
-                variant = variant_of(now)
-        elif again and not past.is_next(scope, path, now):
-            self._refuse_moved(path, past.moved(path, action.name))
-
-        async def run() -> Any:
-            given, step = arguments, self.steps.step(path)
-            step.variant = variant
-            if said is not None:
-                self._log_said(step)
-                step.in_doubt = True  # as before, where the result is none of the action's
-                connection = arguments.get(action.shape.connection or "")
-                if asked is not None and isinstance(connection, Connection):
-                    record, app = asked, connection
-                    await as_step(step, lambda: self.two_way.look_back(record, path, app))
-                return decode_value(said.result or b"null", spec.adapter, self.steps.unseal)
-            if unprotected and not spec.settles_doubts:
-                step.in_doubt = True
-                raise UpstreamError(UNPROTECTED, retryable=False)
-            if writes is not None and asked is not None and self.two_way.is_others(asked):
-                given = await self._allowed(action, arguments, writes, asked, step, unless_same)
-            unsure = in_doubt or self._turn.attempt > 1
-            perform = looking_up(self._perform) if action.lookup and unsure else self._perform
-            return await run_action(action, given, step, perform)
-
+        spec = action.spec
+        if action.writes is not None:
+            asked = written_by(action.writes, action.component, arguments)
+            spec = replace(spec, asked=asked, repeatable=spec.repeatable or bool(asked.id))
+        inputs, tried = await record_inputs(action, arguments), NEVER_TRIED
+        if self.steps.past.has_copies and not action.pure:
+            arguments, spec, tried = await self._tried(scope, path, action, arguments, spec, inputs)
+        run = partial(self._run, action, arguments, spec, path, tried)
         return await self.steps.do(scope, path, spec, inputs, run)
+
+    async def _tried(
+        self,
+        scope: StepScope,
+        path: str,
+        action: Action[..., Any],
+        arguments: Mapping[str, Any],
+        spec: StepSpec,
+        inputs: bytes,
+    ) -> tuple[Mapping[str, Any], StepSpec, EarlierTry]:
+        """Return how a replay does a step, by what it copied of an earlier try."""
+        past, writes, asked = self.steps.past, spec.writes, spec.asked
+        now = await self.steps.without_secrets(inputs)
+        variant = past.variant(path, now)
+        earlier = past.earlier(path)
+        if earlier is None:
+            if not past.is_next(scope, path, now):
+                self._refuse_moved(path, past.moved(path, action.name))
+            return arguments, spec, EarlierTry(variant)
+        was = await self.steps.without_secrets(earlier.inputs or b"{}")
+        differs, in_doubt = was != now, earlier.status == "retrying"
+        said = earlier if earlier.status == "succeeded" else None
+        if said is not None:
+            if differs:
+                self.steps.refuse_otherwise(path, "was said to be done", was, now)
+        elif differs and asked is not None and asked.id:
+            # An app that knows the key refuses it with another body.
+            variant = variant_of(now)
+        elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
+            arguments = as_recorded(action, arguments, was)
+            variant = past.variant(path, was)
+            spec = replace(spec, asked=written_by(writes, action.component, arguments))
+            self.two_way.is_behind = True
+        elif differs and in_doubt:
+            how = self._turn.start.replay
+            if how is None or not how.repeat:
+                self.steps.refuse_otherwise(path, "may have been carried out", was, now)
+            variant = variant_of(now)
+        tried = EarlierTry(
+            variant,
+            # An app that did it once, and has another value since, answers an old key and does nothing.
+            f"\0by {self._turn.start.execution}",
+            in_doubt=in_doubt,
+            is_unprotected=earlier.failure is not None and earlier.failure.in_doubt,
+            said=said,
+        )
+        return arguments, spec, tried
+
+    async def _run(
+        self,
+        action: Action[..., Any],
+        arguments: Mapping[str, Any],
+        spec: StepSpec,
+        path: str,
+        tried: EarlierTry,
+    ) -> Any:
+        """Carry out a step that calls an action; `tried` is what a replay copied of an earlier try."""
+        step, asked = self.steps.step(path), spec.asked
+        step.variant = tried.variant
+        if tried.said is not None:
+            self._log_said(step)
+            step.in_doubt = True  # as before, where the result is none of the action's
+            connection = arguments.get(action.shape.connection or "")
+            if asked is not None and isinstance(connection, Connection):
+                with step:
+                    await self.two_way.look_back(asked, path, connection)
+            return decode_value(tried.said.result or b"null", spec.adapter, self.steps.unseal)
+        if tried.is_unprotected and not spec.settles_doubts:
+            step.in_doubt = True
+            raise UpstreamError(UNPROTECTED, retryable=False)
+        if spec.writes is not None and asked is not None and self.two_way.is_others(asked):
+            arguments = await self._allowed(
+                action, arguments, spec.writes, asked, step, tried.unless_same
+            )
+        perform = self._perform
+        if action.lookup is not None and (tried.in_doubt or self._turn.attempt > 1):
+            perform = looking_up(perform)
+        return await run_action(action, arguments, step, perform)
 
     def _log_said(self, step: RunningStep) -> None:
         replay = self._turn.start.replay
@@ -196,7 +236,7 @@ class StepRecorder:
         """
         scope = current_scope()
         path = scope.next_path(CHECK)
-        self.two_way.told = record
+        self.two_way.told, self.has_compared = record, True
         answer = await self._compare(scope, path, record)
         news = self.two_way.found(record, answer)
         if not (self.two_way.goes_on and self.steps.past.is_copied(path) and news.how == "run"):
@@ -210,7 +250,8 @@ class StepRecorder:
 
     async def _compare(self, scope: StepScope, path: str, record: RecordState) -> Mapping[str, Any]:
         async def compare() -> Mapping[str, Any]:
-            return await as_step(self.steps.step(path), lambda: self.two_way.check(record))
+            with self.steps.step(path):
+                return await self.two_way.check(record)
 
         return await self.steps.do(scope, path, COMPARE, inputs_of(record), compare)
 
@@ -231,7 +272,8 @@ class StepRecorder:
         connection = arguments.get(action.shape.connection or "")
         if not isinstance(connection, Connection):
             return arguments
-        found = await as_step(step, lambda: self.two_way.meanwhile(asked, step.path, connection))
+        with step:
+            found = await self.two_way.meanwhile(asked, step.path, connection)
         step.variant += unless_same if found.changes else ""
         said = f"{asked} was edited meanwhile: "
         if found.idle:

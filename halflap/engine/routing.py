@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.engine.branches import gather
-from halflap.engine.doing import StepResult, Steps, StepSpec
+from halflap.engine.doing import StepResult, Steps
 from halflap.engine.lineage import call_event, derived, routed
 from halflap.engine.scope import StepScope, escaped
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, NotFound, StoreError, Unrouted
 from halflap.model import SEALED, Event, FlowKey, Record
+from halflap.sdk.action import StepSpec
 from halflap.sdk.codec import encode
 from halflap.sdk.context import made
 from halflap.sdk.integration import Flow
@@ -56,11 +57,11 @@ async def no_target(key: FlowKey, route: Route) -> RouteTarget:
 class Routes:
     """The verb of the `Recorder` with which a pre-process flow ends."""
 
-    def __init__(self, steps: Steps, waits: Waits) -> None:
+    def __init__(self, steps: Steps, waits: Waits, aim: Aim) -> None:
         self._steps = steps
         self._turn = steps.turn
         self._waits = waits
-        self.aim: Aim = no_target
+        self._aim = aim
 
     async def route(self, flow: Flow[Any, Any, Any], found: Routing) -> Any:
         """Start what a pre-process flow returned; what a synchronous caller is answered with."""
@@ -112,7 +113,7 @@ class Routes:
         child = derived(parent.execution, path, scope.now)
         if self._turn.attempt > 1 and await self._is_begun(child):
             return child
-        target = await self.aim(parent.flow, route)
+        target = await self._aim(parent.flow, route)
         event = await self._event(parent.event, route, target, scope)
         start = routed(parent, path, scope.now, target.key, target.flow, event)
         if start is None:

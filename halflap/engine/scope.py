@@ -14,7 +14,7 @@ from typing import Any
 from weakref import ReferenceType, ref
 
 from halflap.errors import DefinitionError
-from halflap.model import EARLIER, LogLine, Micros, Record, a_dict, a_list, a_set
+from halflap.model import EARLIER, LogLine, Micros, a_dict, a_list, a_set
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
@@ -61,18 +61,6 @@ class StepScope:
         if any(not each.startswith(EARLIER) for each in islice(self.recorded, self.position, None)):
             return True
         return self.parent is not None and self.parent.replaying
-
-    def pass_by(self, record: Record, at: Micros, *, is_copy: bool) -> None:
-        """Go on behind a record, as of a time.
-
-        Only what is durable before the next effect moves the time.
-        """
-        if self.position == len(self.recorded):
-            self.recorded.append(record.path)
-        self.position += 1
-        self.fresh = self.fresh or not is_copy
-        if not record.pure and at > self.now:
-            self.now = at
 
 
 current: ContextVar[StepScope | None] = ContextVar("halflap.scope", default=None)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from halflap.engine.doing import Pause, Steps, StepSpec
+from halflap.engine.doing import Pause, StepResult, Steps
 from halflap.engine.executor import Executor, Work, request_of
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
@@ -34,6 +34,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.sdk import codec
+from halflap.sdk.action import StepSpec
 from halflap.sdk.declared import apply_filter, mark_of, marked
 from halflap.sdk.egress import Egress
 
@@ -287,12 +288,12 @@ class ShadowSteps(Steps):
             self._stop(scope, f"{path} had no answer then, either")
         return known
 
-    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+    def keep(self, scope: StepScope, record: Record, found: StepResult) -> None:
         """Compare a pure step's result with what it was."""
         then = self._seen.then.get(record.path)
         if record.pure and then is not None and not alike(then.result, record.result):
             self._seen.note("result", record.path, then.result, record.result)
-        super().keep(scope, record, writes)
+        super().keep(scope, record, found)
 
     def close(self, scope: StepScope) -> None:
         """Add what was left out as the last difference."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,7 +22,7 @@ from halflap.store.rules.cause import describe_cause
 
 LONGEST_LINE = 10_000
 
-T = TypeVar("T")
+UNLIMITED = nullcontext()
 
 Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
 """A performer that runs an action instead of the action itself: a test's fake."""
@@ -35,32 +36,27 @@ async def run_action(
 ) -> Any:
     """Call an action as a step: inputs and result are what its annotations say, or it fails."""
     given = dict(arguments)
-    for each in action.shape.inputs:
-        if each.name in given:
+    inputs = action.shape.by_name
+    for name, value in arguments.items():
+        if name in inputs:
             try:
-                given[each.name] = each.adapter.validator.validate_python(given[each.name])
+                given[name] = inputs[name].adapter.validator.validate_python(value)
             except ValidationError as error:
-                raise InputsRefused(
-                    f"the input {each.name} does not fit: {first_line(error)}"
-                ) from error
-
-    def call() -> Awaitable[Any]:
-        return action.invoke(**given) if perform is None else perform(action, given)
-
-    async def call_in_time() -> Any:
-        assert action.timeout is not None
-        if action.is_patient:
-            step.patience = action.timeout.total_seconds()
-        step.limit = limit = Deadline(action.timeout.total_seconds())
-        try:
-            with limit:
-                return await call()
-        except asyncio.CancelledError as error:
-            if not limit.is_over:
-                raise
-            raise TimeoutError(f"no result within the time-out of {action.timeout}") from error
-
-    value = await as_step(step, call if action.timeout is None else call_in_time)
+                message = f"the input {name} does not fit: {first_line(error)}"
+                raise InputsRefused(message) from error
+    limit = None
+    if action.timeout is not None:
+        seconds = action.timeout.total_seconds()
+        step.limit = limit = Deadline(seconds)
+        step.patience = seconds if action.is_patient else 0.0
+    try:
+        with step, limit or UNLIMITED:
+            called = action.invoke(**given) if perform is None else perform(action, given)
+            value = await called
+    except asyncio.CancelledError as error:
+        if limit is None or not limit.is_over:
+            raise
+        raise TimeoutError(f"no result within the time-out of {action.timeout}") from error
     if action.shape.output is Any:
         return value
     try:
@@ -89,17 +85,6 @@ def looking_up(perform: Perform | None) -> Perform:
         return await (action.invoke(**given) if perform is None else perform(action, given))
 
     return look_up
-
-
-async def as_step(step: RunningStep, do: Callable[[], Awaitable[T]]) -> T:
-    """Do something as a step: what it calls is no step of its own, and its requests are the step's."""
-    recorder_before = running.recorder.set(None)
-    step_before = running.step.set(step)
-    try:
-        return await do()
-    finally:
-        running.step.reset(step_before)
-        running.recorder.reset(recorder_before)
 
 
 def step_failed(record: Record) -> StepFailed:

@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
 
-from halflap.engine.doing import Do, Pause, StepResult, Steps, StepSpec
+from halflap.engine.doing import Do, Pause, StepResult, Steps
 from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle, stand_in
 from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.engine.signals import Signals
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
+from halflap.sdk.action import StepSpec
 from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value, recall_value
 from halflap.sdk.running import Suspended

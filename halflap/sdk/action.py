@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import anyio.to_thread
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, ExpressionError
+from halflap.model import StepKind, frozen
 from halflap.sdk import running
 from halflap.sdk.fit import fit_input, misfit
-from halflap.sdk.pairs import Writes
+from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.schema import UNSET, InputField, Shape, read_signature, summary, where
 
 P = ParamSpec("P")
@@ -66,6 +67,43 @@ class Retry:
 
 
 NEVER = Retry(attempts=1)
+
+
+@frozen
+class StepSpec:
+    """A step's specification, as its record has it. `asked` is what it writes, where that is
+    declared.
+
+    name: by default, that of its path. adapter: of the result. as_json: the flow gets the result as
+    the record holds it. repeatable: a second time does no harm. looks_up: asks before that whether it
+    was made.
+    """
+
+    kind: StepKind
+    title: str
+    name: str = ""
+    retry: Retry = Retry()
+    pure: bool = False
+    adapter: TypeAdapter[Any] | None = None
+    writes: Writes | None = None
+    asked: RecordState | None = None
+    as_json: bool = False
+    repeatable: bool = False
+    looks_up: bool = False
+
+    @property
+    def settles_doubts(self) -> bool:
+        """True of a step that is done again though it may have been carried out."""
+        return self.repeatable or self.looks_up
+
+    def name_at(self, path: str) -> str:
+        """Return the name of the step at a path."""
+        return self.name or path.rsplit("/", 1)[-1].partition("#")[0]
+
+    @property
+    def reader(self) -> TypeAdapter[Any] | None:
+        """The adapter through which the flow gets the result."""
+        return None if self.as_json else self.adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +215,37 @@ class Action(Generic[P, R]):
             lambda: context.run(self.function, *args, **kwargs), abandon_on_cancel=True
         )
 
+    @cached_property
+    def spec(self) -> StepSpec:
+        """Its step, as records have it."""
+        return StepSpec(
+            "action" if self.component else "step",
+            self.title,
+            self.name,
+            self.retry,
+            self.pure,
+            None if self.shape.output is Any else self.shape.output_adapter,
+            self.writes,
+            None,
+            self.as_json,
+            self.repeatable,
+            self.lookup is not None,
+        )
+
+    def _copied(self) -> Action[P, R]:
+        other = copy.copy(self)
+        other.__dict__.pop("spec", None)
+        return other
+
     def titled(self, title: str) -> Action[P, R]:
         """The same action under another title: `await acme.create.titled("Create it")(…)`."""
-        other = copy.copy(self)
+        other = self._copied()
         other.title = title
         return other
 
     def retried(self, retry: Retry) -> Action[P, R]:
         """The same action, tried again otherwise: `await acme.create.retried(Retry(3))(…)`."""
-        other = copy.copy(self)
+        other = self._copied()
         other.retry = retry
         return other
 
@@ -196,14 +256,14 @@ class Action(Generic[P, R]):
         """
         if timeout <= timedelta(0):
             raise ValueError(f"{self.name}: a time-out is longer than nothing")
-        other = copy.copy(self)
+        other = self._copied()
         other.timeout = timeout
         other.is_patient = True
         return other
 
     def untyped(self) -> Action[P, Any]:
         """The same action, whose result in a flow is JSON, by the app's own names, not a model."""
-        other: Action[P, Any] = copy.copy(self)
+        other: Action[P, Any] = self._copied()
         other.as_json = True
         return other
 
@@ -214,12 +274,12 @@ class Action(Generic[P, R]):
         a list where the input takes a list, `UNSET` is left out (None where the input is required). A
         value that does not fit is an `ExpressionError`, before the call is a step.
         """
-        other: Action[..., R] = copy.copy(self)
+        other: Action[..., R] = self._copied()
         other.fits = True
         return other
 
     def _fitting(self, bound: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        inputs = {each.name: each for each in self.shape.inputs}
+        inputs = self.shape.by_name
         for name, value in bound.items():
             if name not in inputs:
                 yield name, value

@@ -8,14 +8,13 @@ step's requests are being made. Elsewhere both are None and an action is a plain
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
-from types import CodeType
+from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -49,7 +48,7 @@ class CallLog:
             self._made = [each for each in self._made if is_unawaited(each[0])]
             self._most = 64 + 2 * len(self._made)
         frame = sys._getframe(2)
-        self._made.append((coroutine, name, frame.f_code, frame.f_lineno))
+        self._made.append((coroutine, name, frame.f_code, frame.f_lasti))
         return coroutine
 
     def check(self) -> None:
@@ -58,7 +57,8 @@ class CallLog:
         for each in missed:
             each[0].close()
         if missed:
-            _, name, code, line = missed[0]
+            _, name, code, at = missed[0]
+            line = next(line for begin, end, line in code.co_lines() if begin <= at < end)
             more = f" (and {len(missed) - 1} more calls)" if len(missed) > 1 else ""
             raise DefinitionError(
                 f"{name} was called and never awaited{more}, so it did not happen; write "
@@ -69,7 +69,8 @@ class CallLog:
 
 def is_unawaited(coroutine: Coroutine[Any, Any, Any]) -> bool:
     """Return True for a coroutine that was made and has not begun."""
-    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    made = cast("CoroutineType[Any, Any, Any]", coroutine)
+    return made.cr_frame is not None and not (made.cr_suspended or made.cr_running)
 
 
 def noted(name: str) -> Callable[[F], F]:
@@ -165,6 +166,18 @@ class RunningStep:
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     sent: Callable[[Mapping[str, str]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
+    _before: tuple[Any, Any] | None = None
+
+    def __enter__(self) -> None:
+        """Make what is called from now on this step's: its requests are, and no call is a step."""
+        self._before = recorder.set(None), step.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        """Make what is called from now on the flow's again."""
+        assert self._before is not None
+        before, of_step = self._before
+        step.reset(of_step)
+        recorder.reset(before)
 
     async def enter(self, gate: Gate) -> None:
         """Wait for the leave of a connection to call, while the time-out stands still."""
