@@ -277,7 +277,7 @@ async def test_a_sign_in_ends_in_the_browser_that_began_it_alone(
         assert (late.status, late.kind) == (401, "ProviderRefused")
         world.host.operations.people.provider._clock = world.host.clock
         assert (await attacker.end("the-code", state, iss=liar.issuer)).status == 200
-        again = await attacker.end("another-code", state, iss=liar.issuer)
+        again = await attacker.end("the-code", state, iss=liar.issuer)
         assert (again.status, again.kind) == (401, "ProviderRefused")
 
 
