@@ -12,10 +12,13 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import oidc_provider_mock
 import pytest
 from playwright.async_api import Browser, Page, Request, StorageState, expect
 
 from halflap.api.operations.executions import Executions
+from halflap.api.operations.oidc import Provider, ProviderSettings
+from halflap.server.host import Host
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
 
@@ -104,6 +107,55 @@ async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
         await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
         await expect(page.get_by_role("alert")).to_be_visible()
         assert "#" not in page.url
+
+
+@pytest.mark.filterwarnings("ignore")  # the provider's own
+async def test_people_sign_in_at_the_teams_provider(
+    place: Place, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.api("POST", "/users", {"email": "may@example.com", "role": "support"})
+    known = {"email": "may@example.com", "email_verified": True}
+    unknown = {"email": "nobody@example.com", "email_verified": True}
+    users = [
+        oidc_provider_mock.User(sub="may", claims=known),
+        oidc_provider_mock.User(sub="nobody", claims=unknown),
+    ]
+    host, out = place.host, Desk(browser, place, {"cookies": [], "origins": []})
+    with oidc_provider_mock.run_server_in_thread(require_nonce=True, user_claims=users) as server:
+        named = f"localhost:{server.server_port}"
+        settings = ProviderSettings(f"http://{named}", "us", "a secret as long as a key is", "")
+        monkeypatch.setattr(host.operations.people, "provider", provider_of(host, settings))
+        async with opened(out, "/failures") as page:
+            button = page.get_by_role("button", name=f"Sign in with {named}")
+            await button.click()
+            await page.get_by_role("button", name="Deny").click()
+            await expect(page.get_by_role("alert")).to_contain_text("did not sign you in: access")
+            assert page.url.endswith("/console/sign-in")
+            await button.click()
+            await page.get_by_role("button", name="nobody").click()
+            await expect(page.get_by_role("alert")).to_be_visible()
+            assert page.url.endswith("/console/sign-in")
+            await button.click()
+            await page.get_by_role("button", name="may", exact=True).click()
+            # Back where it was wanted, with nothing of the sign-in in the address.
+            await page.get_by_role("heading", name="Failures").wait_for()
+            assert page.url == f"{place.url}/console/failures"
+            await expect(page.get_by_text("may@example.com")).to_be_visible()
+            await page.get_by_role("button", name="Sign out").click()
+            await button.wait_for()
+    # It is away: that is said, and there are other ways in.
+    monkeypatch.setattr(host.operations.people, "provider", provider_of(host, settings))
+    async with opened(out, "/failures") as page:
+        await page.get_by_role("button", name=f"Sign in with {named}").click()
+        await expect(page.get_by_role("alert")).to_contain_text("provider")
+        await expect(page.get_by_label("Email")).to_be_editable()
+
+
+def provider_of(host: Host, settings: ProviderSettings) -> Provider:
+    """Return a provider as a server makes it from its settings."""
+    return Provider(
+        settings, host.store.vault, host.clock, lambda: f"{host.base_url}/console/sign-in"
+    )
 
 
 async def test_a_viewer_sees_no_payloads_and_no_buttons(place: Place, browser: Browser) -> None:

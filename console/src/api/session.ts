@@ -45,7 +45,9 @@ type Started = { csrf: string }
 
 /** Begin a sign-in at the team's provider; return where to send the browser. */
 export async function beginAtProvider(): Promise<string> {
-  return (await answerOf(api.POST("/api/session/oidc"))).url
+  // The type that no page of another site can send without asking.
+  const headers = { "Content-Type": "application/json" }
+  return (await answerOf(api.POST("/api/session/oidc", { headers }))).url
 }
 
 export async function signOut(): Promise<void> {

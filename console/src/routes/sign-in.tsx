@@ -1,7 +1,7 @@
 import { createRoute, redirect, useRouter } from "@tanstack/react-router"
 import { useEffect, useState } from "react"
 import { meQuery } from "~/api/session"
-import { SignInPage, takeLink } from "~/features/session/sign-in"
+import { SignInPage, takeBrought } from "~/features/session/sign-in"
 import { rootRoute, text } from "./root"
 
 /** Return a path of the console to go to once signed in; never another site. */
@@ -10,12 +10,12 @@ export function pathOf(value: unknown): string | undefined {
   return path?.startsWith("/") === true && !/^\/[/\\]/.test(path) ? path : undefined
 }
 
-type Search = { to?: string; ended?: boolean; code?: string; state?: string; iss?: string }
+type Search = { to?: string; ended?: boolean }
 
 const RETURN_TO = "halflap-return-to"
 
 // Taken before the router reads the address, and once.
-let link = takeLink()
+let taken = takeBrought()
 window.addEventListener("hashchange", () => {
   if (window.location.hash.startsWith("#link=")) window.location.reload()
 })
@@ -26,24 +26,21 @@ export const signInRoute = createRoute({
   validateSearch: (search: Record<string, unknown>): Search => ({
     to: pathOf(search["to"]),
     ended: search["ended"] === true || undefined,
-    code: text(search["code"]),
-    state: text(search["state"]),
-    iss: text(search["iss"]),
   }),
   beforeLoad: async ({ context, search }) => {
-    if (link !== null || search.code !== undefined) return
+    if (taken !== null) return
     const me = await context.client.query({ ...meQuery, staleTime: "static" })
     if (me !== null) throw redirect({ href: search.to ?? "/executions" })
     // A provider sends the browser back without it.
     if (search.to !== undefined) sessionStorage.setItem(RETURN_TO, search.to)
   },
   component: function SignIn() {
-    const { code, state = "", iss = null, ended = false } = signInRoute.useSearch()
+    const { ended = false } = signInRoute.useSearch()
     const { client } = signInRoute.useRouteContext()
     const router = useRouter()
-    const [brought] = useState(() => (code === undefined ? link : { code, state, iss }))
+    const [brought] = useState(() => taken)
     useEffect(() => {
-      link = null
+      taken = null
     }, [])
     const enter = async () => {
       await client.resetQueries(meQuery)
@@ -53,8 +50,9 @@ export const signInRoute = createRoute({
       // Who was sent a link by mail has no password yet; the built-in owner has no mail, and needs none.
       const user = me?.user
       const invited = user?.has_password === false && user.email.includes("@")
+      const byLink = brought !== null && "link" in brought
       router.history.replace(
-        invited && brought !== null ? "/console/account" : `/console${to ?? "/executions"}`,
+        invited && byLink ? "/console/account" : `/console${to ?? "/executions"}`,
       )
     }
     return <SignInPage brought={brought} ended={ended} onDone={() => void enter()} />

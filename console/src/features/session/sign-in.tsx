@@ -9,13 +9,23 @@ import { Field, Input } from "~/ui/field"
 import { Mark } from "~/ui/mark"
 import { FormError } from "~/ui/notice"
 
-/** Take the link's token out of the address, where it would stay in the history. */
-export function takeLink(): Credentials | null {
-  const link = /^#link=([A-Za-z0-9_.-]+)$/.exec(window.location.hash)?.[1]
-  if (window.location.hash !== "") {
-    window.history.replaceState(null, "", window.location.pathname + window.location.search)
+/** What the address brought: a link's token, what a provider gave, or why it gave nothing. */
+export type Brought = Credentials | { refusal: string }
+
+/** Take out of the address what signs in, since it would stay in the history. */
+export function takeBrought(): Brought | null {
+  const { hash, pathname, search } = window.location
+  const query = new URLSearchParams(search)
+  const [code, refusal] = [query.get("code"), query.get("error")]
+  const provided = pathname.endsWith("/sign-in") && (code ?? refusal) !== null
+  if (hash !== "" || provided) {
+    window.history.replaceState(null, "", provided ? pathname : pathname + search)
   }
-  return link === undefined ? null : { link }
+  const link = /^#link=([A-Za-z0-9_.-]+)$/.exec(hash)?.[1]
+  if (link !== undefined) return { link }
+  if (!provided) return null
+  if (code === null) return { refusal: refusal ?? "" }
+  return { code, state: query.get("state") ?? "", iss: query.get("iss") }
 }
 
 /** Sign in by a password or at the team's provider; or at once, by what the address brought. */
@@ -24,7 +34,7 @@ export function SignInPage({
   ended,
   onDone,
 }: {
-  brought: Credentials | null
+  brought: Brought | null
   ended: boolean
   onDone: () => void
 }) {
@@ -39,7 +49,7 @@ export function SignInPage({
   const { mutate } = attempt
   const used = useRef(false)
   useEffect(() => {
-    if (brought === null || used.current) return
+    if (brought === null || "refusal" in brought || used.current) return
     used.current = true
     mutate(brought)
   }, [brought, mutate])
@@ -96,6 +106,11 @@ export function SignInPage({
               )}
             </Field>
             <FormError error={error} />
+            {brought !== null && "refusal" in brought && error === null && (
+              <p role="alert" className="break-words text-failed-text">
+                <Trans>The provider did not sign you in: {brought.refusal}</Trans>
+              </p>
+            )}
             {wait !== null && (
               <p className="text-muted-foreground">
                 <Trans>Try again in {wait} seconds.</Trans>
