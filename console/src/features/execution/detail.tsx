@@ -1,12 +1,13 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
-import { useQuery } from "@tanstack/react-query"
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { type ReactNode, useEffect } from "react"
-import { type Execution, executionQuery, isOver, logsQuery } from "~/api/execution"
+import { type Execution, executionQuery, isOver, logsQuery, stepsQuery } from "~/api/execution"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Id } from "~/ui/copy"
+import { Code } from "~/ui/json"
 import { ErrorNotice, Loading } from "~/ui/notice"
 import { StateBadge } from "~/ui/state"
 import { Tabs } from "~/ui/tabs"
@@ -15,7 +16,7 @@ import { Actions } from "./actions"
 import { Facts } from "./facts"
 import { Lineage } from "./lineage"
 import { Logs } from "./logs"
-import { failureText, lengthsOf, sentenceOf } from "./sentence"
+import { failureText, isOfItsCode, lengthsOf, sentenceOf } from "./sentence"
 import { Steps } from "./steps"
 
 /** What is looked at of an execution; it lives in the URL. */
@@ -51,7 +52,7 @@ function Loaded({ execution, place, onPlace }: PlaceProps & { execution: Executi
   const related = execution.lineage.length - 1 + execution.children.length
   return (
     <article className="@container flex min-w-0 flex-col">
-      <Header execution={execution} />
+      <Header execution={execution} place={place} onPlace={onPlace} />
       <Tabs
         label={t`Parts of the execution`}
         selected={place.view}
@@ -82,9 +83,14 @@ function Loaded({ execution, place, onPlace }: PlaceProps & { execution: Executi
   )
 }
 
-function Header({ execution }: { execution: Execution }) {
+function Header({ execution, place, onPlace }: PlaceProps & { execution: Execution }) {
   const { state, failure, flow, integration } = execution
   const over = isOver(state)
+  const query = useInfiniteQuery(stepsQuery(execution.id))
+  const failed = (query.data ?? []).filter((each) => each.status === "failed")
+  const counted = query.data !== undefined && !query.hasNextPage ? failed.length : undefined
+  const [first] = failed
+  const ahead = execution.waiting?.execution ?? null
   return (
     <header className="flex flex-col gap-3 px-4 pt-4 pb-3">
       <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-2">
@@ -123,14 +129,51 @@ function Header({ execution }: { execution: Execution }) {
         <Actions execution={execution} />
       </div>
       <p className="text-base break-words" data-testid="why">
-        {sentenceOf(execution)}
+        {sentenceOf(execution, counted)}
+        {state === "succeeded" && execution.reason === "" && first !== undefined && (
+          <>
+            {" "}
+            <button
+              type="button"
+              className="link"
+              onClick={() => onPlace({ ...place, view: "steps", step: first.path })}
+            >
+              {t`Show the first that failed`}
+            </button>
+          </>
+        )}
+        {ahead !== null && (
+          <>
+            {" "}
+            <Link to="/executions/$execution" params={{ execution: ahead }} className="link">
+              {t`Open that one`}
+            </Link>
+          </>
+        )}
       </p>
+      {state === "failed" && failure !== null && isOfItsCode(failure) && (
+        <section aria-label={t`Fault in the flow’s code`} className="flex flex-col gap-2">
+          <p className="break-all text-muted-foreground">
+            <Trans>
+              In the flow’s own code: <code>{failure.where}</code>
+            </Trans>
+          </p>
+          <Code text={failure.trace} label={t`Trace`} />
+        </section>
+      )}
       {failure?.in_doubt === true && state === "failed" && (
         <p className="rounded-md border border-waiting/40 px-3 py-2 text-waiting">
-          <Trans>
-            Its last request may have been carried out: the answer was lost. Look at the app before
-            you replay it.
-          </Trans>
+          {failure.status === null ? (
+            <Trans>
+              Its last request may have been carried out: there was no whole answer. Look at the app
+              before you replay it.
+            </Trans>
+          ) : (
+            <Trans>
+              Its last request may have been carried out: the answer {failure.status} does not say.
+              Look at the app before you replay it.
+            </Trans>
+          )}
         </p>
       )}
       {state !== "failed" && !over && failure !== null && (

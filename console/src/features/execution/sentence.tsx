@@ -1,4 +1,4 @@
-import { t } from "@lingui/core/macro"
+import { plural, t } from "@lingui/core/macro"
 import type { Execution, Failure } from "~/api/execution"
 import { length, shortTime } from "~/ui/time"
 
@@ -7,8 +7,11 @@ type Told = Pick<Execution, "state" | "reason" | "waiting" | "failure" | "attemp
 // A failure's message begins with the step that failed: its title, and its path.
 const STEP = /^(.{1,200}?) \(([^()\s]+)\) failed: /s
 
-/** Say in a sentence why an execution is as it is. */
-export function sentenceOf(execution: Told): string {
+/**
+ * Say in a sentence why an execution is as it is. `failed`: how many of its steps did, where that is
+ * known: a flow may go on behind them.
+ */
+export function sentenceOf(execution: Told, failed?: number): string {
   const { state, reason } = execution
   switch (state) {
     case "failed":
@@ -23,7 +26,13 @@ export function sentenceOf(execution: Told): string {
     case "ignored":
       return reason === "" ? t`There was nothing to do.` : t`There was nothing to do: ${reason}`
     case "succeeded":
-      return reason === "" ? t`All of its steps succeeded.` : reason
+      if (reason !== "") return reason
+      if (failed === undefined) return t`It succeeded.`
+      if (failed === 0) return t`All of its steps succeeded.`
+      return plural(failed, {
+        one: "It succeeded, though # of its steps failed.",
+        other: "It succeeded, though # of its steps failed.",
+      })
   }
 }
 
@@ -35,8 +44,17 @@ export function failedStep(failure: Failure | null): string | null {
 function failureSentence({ failure, reason }: Told): string {
   if (failure === null) return reason
   const step = failedStep(failure)
-  if (step === null) return failureText(failure)
+  if (step === null) return isOfItsCode(failure) ? faultText(failure) : failureText(failure)
   return t`“${step}” failed: ${failure.message.replace(STEP, "")}`
+}
+
+/** Return whether the flow's own code failed, and none of its steps. */
+export function isOfItsCode(failure: Failure): boolean {
+  return failure.step === "" && failure.trace !== ""
+}
+
+function faultText({ kind, message }: Failure): string {
+  return message === "" || message === kind ? kind : `${kind}: ${message}`
 }
 
 /** Return a failure's message, or its class where it has none. */
@@ -63,7 +81,9 @@ function waitSentence({ waiting, state }: Told): string {
     case "gate":
       return t`It waits until ${message}; then it goes on by itself.`
     case "order":
-      return t`It waits for its turn: ${message}.`
+      return waiting.execution === null
+        ? t`It waits for its turn: ${message}.`
+        : t`It waits for its turn behind ${waiting.execution}: ${message}.`
     case "connection":
       return until === null
         ? t`It waits for a connection: ${message}.`

@@ -15,6 +15,7 @@ export function plain(reason: string): string {
 
 /** Say in a line of a list why an execution is as it is. */
 export function whyOf({ reason, waiting }: Summary): string {
+  if (waiting?.reason === "order") return t`behind another one: ${waiting.message}`
   return waiting?.message || plain(reason)
 }
 

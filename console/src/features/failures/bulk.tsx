@@ -215,6 +215,7 @@ function PlanSummary({ plan }: { plan: Plan }) {
 
 const WORDS: Record<Bulk["state"], AnyState> = {
   running: "running",
+  paused: "waiting",
   succeeded: "succeeded",
   cancelled: "cancelled",
   failed: "failed",
