@@ -56,7 +56,7 @@ export function ErrorNotice({
   }
   if (error instanceof ApiError && (error.status === 404 || error.status === 410)) {
     // What it says to do next is a command of the terminal.
-    return <Notice icon={<SearchX />} title={error.message.split("; see: halflap ")[0]} />
+    return <Notice icon={<SearchX />} title={error.message.replace(/; see: halflap .*$/s, "")} />
   }
   const text = error instanceof Error ? error.message : ""
   const kind = error instanceof ApiError ? error.problem.kind : null
