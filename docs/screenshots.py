@@ -43,6 +43,14 @@ async def pictures(place: Place, page: Page) -> None:
     await page.get_by_role("row").nth(1).click()
     await page.get_by_role("complementary").wait_for()
     await take(page, "failures")
+    globex = (await place.api("GET", "/customers", q="Globex"))["items"][0]["id"]
+    await page.goto(f"/console/customers?open={globex}")
+    await page.get_by_role("heading", name="Failures").wait_for()
+    await take(page, "customers")
+    [connection] = (await place.api("GET", "/connections", customer=globex))["items"]
+    await page.goto(f"/console/connections?open={connection['id']}")
+    await page.get_by_role("heading", name="Used by").wait_for()
+    await take(page, "connections")
 
 
 async def main() -> None:

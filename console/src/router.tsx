@@ -2,8 +2,11 @@ import { QueryClient } from "@tanstack/react-query"
 import { createRouter } from "@tanstack/react-router"
 import { ApiError, NotUnderstood } from "~/api/problem"
 import { accountRoute } from "~/routes/account"
+import { connectedRoute, connectionsRoute } from "~/routes/connections"
+import { activateRoute, customerRoute, customersRoute } from "~/routes/customers"
 import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
 import { failuresRoute } from "~/routes/failures"
+import { instanceRoute, instancesRoute } from "~/routes/instances"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
@@ -31,12 +34,19 @@ export const router = createRouter({
   basepath: "/console",
   routeTree: rootRoute.addChildren([
     signInRoute,
+    connectedRoute,
     shellRoute.addChildren([
       indexRoute,
       executionsRoute,
       executionRoute,
       failuresRoute,
       searchRoute,
+      instancesRoute,
+      instanceRoute,
+      customersRoute,
+      customerRoute,
+      activateRoute,
+      connectionsRoute,
       accountRoute,
     ]),
   ]),

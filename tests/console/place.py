@@ -234,6 +234,25 @@ async def fill(place: Place, many: int) -> None:
             await place.send(names[at % 3], f"{10_000 + at}", wish)
 
     await asyncio.gather(*(one(at) for at in range(many)))
+    await crowd(place, many // 4)
+
+
+async def crowd(place: Place, many: int) -> None:
+    """Make so many more customers, each with a connection and an instance that is not active yet."""
+    catalogue = place.host.store.catalogue
+    version = await catalogue.versions.latest("orders")
+    assert version is not None
+    gate = asyncio.Semaphore(50)
+
+    async def one(at: int) -> None:
+        async with gate:
+            customer = await catalogue.customers.add(f"Customer {at:05} Ltd", f"ext-{at}")
+            fields = {"base_url": place.shop.url}
+            made = await catalogue.connections.save(customer.id, "http", "the shop", fields, {})
+            instance = await catalogue.instances.add(customer.id, "orders", "orders", version.hash)
+            await catalogue.instances.set_revision(instance.id, {}, {"shop": made.id})
+
+    await asyncio.gather(*(one(at) for at in range(many)))
 
 
 async def main(arguments: argparse.Namespace) -> None:

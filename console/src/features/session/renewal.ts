@@ -31,3 +31,8 @@ export function useRenewal(
     }
   }, [live, client, text, everyMs])
 }
+
+/** True where the stream tells that something of a topic changed. */
+export function moved(news: News, ...topics: string[]): boolean {
+  return news.kind === "moved" && topics.some((each) => news.topics.includes(each))
+}

@@ -11,6 +11,8 @@ import { setTheme } from "./theme"
 type Item = { key: string; title: string; hint: string; run: () => void }
 
 const EXECUTION = /^exe_[A-Za-z0-9]+$/
+const INSTANCE = /^ins_[A-Za-z0-9]+$/
+const CONNECTION = /^con_[A-Za-z0-9]+$/
 const MOST = 5
 
 /** Find pages, actions, ids, records and customers by typing. */
@@ -96,6 +98,12 @@ function useItems(text: string): Item[] {
     if (EXECUTION.test(text)) {
       const run = () => void navigate({ to: "/executions/$execution", params: { execution: text } })
       found.push({ key: text, title: text, hint: t`execution`, run })
+    } else if (INSTANCE.test(text)) {
+      const run = () => void navigate({ to: "/instances/$instance", params: { instance: text } })
+      found.push({ key: text, title: text, hint: t`instance`, run })
+    } else if (CONNECTION.test(text)) {
+      const run = () => void navigate({ to: "/connections", search: { open: text } })
+      found.push({ key: text, title: text, hint: t`connection`, run })
     } else if (text !== "") {
       const run = () => void navigate({ to: "/executions", search: { key: text } })
       found.push({
@@ -138,13 +146,31 @@ function useItems(text: string): Item[] {
         hint: page,
         run: () => void navigate({ to: "/executions", search: { state: ["waiting"] } }),
       },
+      {
+        key: "instances",
+        title: t`Instances`,
+        hint: page,
+        run: () => void navigate({ to: "/instances", search: {} }),
+      },
+      {
+        key: "customers",
+        title: t`Customers`,
+        hint: page,
+        run: () => void navigate({ to: "/customers", search: {} }),
+      },
+      {
+        key: "connections",
+        title: t`Connections`,
+        hint: page,
+        run: () => void navigate({ to: "/connections", search: {} }),
+      },
       { key: "light", title: t`Light theme`, hint: t`action`, run: () => setTheme("light") },
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },
     ]
     found.push(...fixed.filter((each) => fits(each.title)))
     const named = text === "" ? [] : (customers.data?.items ?? []).filter((each) => fits(each.name))
     for (const each of named) {
-      const run = () => void navigate({ to: "/executions", search: { customer: each.id } })
+      const run = () => void navigate({ to: "/customers/$customer", params: { customer: each.id } })
       found.push({ key: each.id, title: each.name, hint: t`customer`, run })
     }
     return found

@@ -1,6 +1,18 @@
 import { t } from "@lingui/core/macro"
 import { Link } from "@tanstack/react-router"
-import { Activity, CircleX, CloudOff, LogOut, Monitor, Moon, Search, Sun } from "lucide-react"
+import {
+  Activity,
+  Boxes,
+  Building2,
+  CircleX,
+  CloudOff,
+  LogOut,
+  Monitor,
+  Moon,
+  Plug,
+  Search,
+  Sun,
+} from "lucide-react"
 import { type ReactNode, useCallback, useEffect, useState } from "react"
 import { useOnline, useSession } from "~/features/session/context"
 import { Button, IconButton } from "~/ui/button"
@@ -46,9 +58,12 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
             {shortcut()}
           </kbd>
         </Button>
-        <nav aria-label={t`Pages`} className="flex gap-0.5 md:flex-col">
+        <nav aria-label={t`Pages`} className="flex min-w-0 gap-0.5 overflow-x-auto md:flex-col">
           <Page to="/executions" icon={<Activity aria-hidden />} title={t`Executions`} />
           <Page to="/failures" icon={<CircleX aria-hidden />} title={t`Failures`} />
+          <Page to="/instances" icon={<Boxes aria-hidden />} title={t`Instances`} />
+          <Page to="/customers" icon={<Building2 aria-hidden />} title={t`Customers`} />
+          <Page to="/connections" icon={<Plug aria-hidden />} title={t`Connections`} />
         </nav>
         <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
           <Offline />
@@ -72,7 +87,7 @@ function Page({
   icon,
   title,
 }: {
-  to: "/executions" | "/failures"
+  to: "/executions" | "/failures" | "/instances" | "/customers" | "/connections"
   icon: ReactNode
   title: string
 }) {
@@ -80,7 +95,7 @@ function Page({
     <Link
       to={to}
       activeOptions={{ includeSearch: false }}
-      className="flex h-7 items-center gap-2 rounded-md px-2 text-muted-foreground hover:bg-secondary hover:text-foreground data-[status=active]:bg-secondary data-[status=active]:font-medium data-[status=active]:text-foreground [&_svg]:size-4"
+      className="flex h-7 items-center gap-2 rounded-md px-2 text-muted-foreground hover:bg-secondary whitespace-nowrap hover:text-foreground data-[status=active]:bg-secondary data-[status=active]:font-medium data-[status=active]:text-foreground [&_svg]:size-4"
     >
       {icon}
       {title}

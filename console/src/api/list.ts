@@ -1,0 +1,34 @@
+import { keepPreviousData, useInfiniteQuery, type QueryKey } from "@tanstack/react-query"
+import { useCallback, useMemo } from "react"
+
+export type Page<Row> = { items: Row[]; next?: string | null; total?: number | null }
+export type Rows<Row> = {
+  rows: Row[] | undefined
+  total: number | null
+  error: unknown
+  more: () => void
+  again: () => void
+}
+
+/** The rows of a list, page after page; the first page counts them. */
+export function useRows<Row>(
+  key: QueryKey,
+  load: (after: string | undefined, signal: AbortSignal) => Promise<Page<Row>>,
+  enabled = true,
+): Rows<Row> {
+  const query = useInfiniteQuery({
+    queryKey: key,
+    enabled,
+    placeholderData: keepPreviousData,
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page: Page<Row>) => page.next ?? undefined,
+    queryFn: ({ pageParam, signal }) => load(pageParam, signal),
+  })
+  const rows = useMemo(() => query.data?.pages.flatMap((each) => each.items), [query.data])
+  const { fetchNextPage, hasNextPage, isFetchingNextPage, refetch } = query
+  const more = useCallback(() => {
+    if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
+  }, [fetchNextPage, hasNextPage, isFetchingNextPage])
+  const again = useCallback(() => void refetch(), [refetch])
+  return { rows, total: query.data?.pages[0]?.total ?? null, error: query.error, more, again }
+}

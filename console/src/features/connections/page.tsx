@@ -1,0 +1,213 @@
+import { t } from "@lingui/core/macro"
+import { Plural, Trans } from "@lingui/react/macro"
+import { Link } from "@tanstack/react-router"
+import { Plug, Plus } from "lucide-react"
+import { useCallback, useMemo, useState } from "react"
+import { type Connection, type ConnectionFilter, loadConnections } from "~/api/connections"
+import { useRows } from "~/api/list"
+import { useSession } from "~/features/session/context"
+import { moved, useRenewal } from "~/features/session/renewal"
+import { Button } from "~/ui/button"
+import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
+import { Notice } from "~/ui/notice"
+import { Sheet } from "~/ui/sheet"
+import type { Column } from "~/ui/table"
+import { Time } from "~/ui/time"
+import { ConnectionDetailView } from "./detail"
+import { NewConnection } from "./new"
+import { ConnectionBadge } from "./state"
+
+const RENEW_MS = 2_000
+const idOf = (row: Connection) => row.id
+
+export function ConnectionsPage({
+  filter,
+  open,
+  onFilter,
+  onOpen,
+}: {
+  filter: ConnectionFilter
+  open: string | undefined
+  onFilter: (filter: ConnectionFilter) => void
+  onOpen: (connection: string | undefined) => void
+}) {
+  const { can } = useSession()
+  const list = useRows(["connections", "list", filter], (after, signal) =>
+    loadConnections(filter, after, signal),
+  )
+  useRenewal(["connections", "list"], RENEW_MS, (news) => moved(news, "connections", "instances"))
+  const [adding, setAdding] = useState(false)
+  const columns = useMemo(() => connectionColumns(), [])
+  const put = useCallback(
+    (name: keyof ConnectionFilter) => (value: string | undefined) =>
+      onFilter({ ...filter, [name]: value }),
+    [filter, onFilter],
+  )
+  const search = useMemo(() => put("q"), [put])
+  const byCustomer = useMemo(() => put("customer"), [put])
+  const byComponent = useMemo(() => put("component"), [put])
+  const close = useCallback(() => onOpen(undefined), [onOpen])
+  return (
+    <ListPage
+      title={t`Connections`}
+      count={list.total}
+      actions={
+        can("configure") && (
+          <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
+            {filter.customer === undefined ? t`New for the team` : t`New connection`}
+          </Button>
+        )
+      }
+      filters={
+        <>
+          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
+          <SearchBox
+            label={t`Customer`}
+            icon={false}
+            className="sm:w-40"
+            value={filter.customer}
+            onChange={byCustomer}
+          />
+          <SearchBox
+            label={t`App`}
+            icon={false}
+            className="sm:w-36"
+            value={filter.component}
+            onChange={byComponent}
+          />
+          <Toggles
+            label={t`Status`}
+            options={
+              [
+                ["unauthorized", t`unauthorized`],
+                ["untested", t`untested`],
+                ["working", t`working`],
+              ] as const
+            }
+            value={filter.status}
+            onChange={(status) => onFilter({ ...filter, status })}
+          />
+        </>
+      }
+      sheet={
+        open !== undefined && (
+          <Sheet label={t`Connection`} onClose={close}>
+            <ConnectionDetailView key={open} id={open} onGone={close} />
+          </Sheet>
+        )
+      }
+    >
+      <ListRows
+        label={t`Connections`}
+        list={list}
+        columns={columns}
+        idOf={idOf}
+        selected={open}
+        onOpen={(row) => onOpen(row.id)}
+        empty={
+          Object.keys(filter).length > 0 ? (
+            <Notice
+              icon={<Plug />}
+              title={t`No connection matches`}
+              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
+            />
+          ) : (
+            <Notice icon={<Plug />} title={t`No connections yet`}>
+              <Trans>
+                A connection is an account of an app. A customer's are made on its page, or as an
+                integration is activated for it.
+              </Trans>
+            </Notice>
+          )
+        }
+      />
+      {adding && (
+        <NewConnection customer={filter.customer ?? null} onClose={() => setAdding(false)} />
+      )}
+    </ListPage>
+  )
+}
+
+function UsedBy({ row }: { row: Connection }) {
+  const [first] = row.used_by
+  if (first === undefined) return <span className="text-muted-foreground">{t`none`}</span>
+  if (row.uses === 1) {
+    return (
+      <Link
+        to="/instances"
+        search={{ open: first.id }}
+        tabIndex={-1}
+        className="hover:underline"
+        title={first.name}
+      >
+        {first.name}
+      </Link>
+    )
+  }
+  return (
+    <span title={row.used_by.map((each) => each.name).join(", ")}>
+      <Plural value={row.uses} one="# instance" other="# instances" />
+    </span>
+  )
+}
+
+function connectionColumns(): Column<Connection>[] {
+  return [
+    {
+      key: "status",
+      title: t`Status`,
+      width: "112px",
+      cell: (row) => <ConnectionBadge connection={row} />,
+    },
+    {
+      key: "name",
+      title: t`Name`,
+      width: "minmax(120px, 1.2fr)",
+      className: "font-medium",
+      cell: (row) => <span title={row.name}>{row.name}</span>,
+    },
+    {
+      key: "app",
+      title: t`App`,
+      width: "minmax(90px, 0.8fr)",
+      className: "text-muted-foreground",
+      cell: (row) => <span title={row.component}>{row.component}</span>,
+    },
+    {
+      key: "customer",
+      title: t`Customer`,
+      width: "minmax(90px, 0.9fr)",
+      wide: true,
+      cell: (row) =>
+        row.customer === null ? (
+          <span className="text-muted-foreground">{t`the team's`}</span>
+        ) : (
+          <Link
+            to="/customers"
+            search={{ open: row.customer }}
+            tabIndex={-1}
+            className="hover:underline"
+            title={row.customer_name ?? row.customer}
+          >
+            {row.customer_name ?? row.customer}
+          </Link>
+        ),
+    },
+    {
+      key: "uses",
+      title: t`Used by`,
+      width: "minmax(90px, 0.9fr)",
+      wide: true,
+      cell: (row) => <UsedBy row={row} />,
+    },
+    {
+      key: "since",
+      title: t`Since`,
+      width: "120px",
+      wide: true,
+      end: true,
+      className: "text-muted-foreground",
+      cell: (row) => <Time at={row.created_at} />,
+    },
+  ]
+}

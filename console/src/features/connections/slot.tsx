@@ -1,0 +1,88 @@
+import { t } from "@lingui/core/macro"
+import { useQuery, useQueryClient } from "@tanstack/react-query"
+import { Plus } from "lucide-react"
+import { useState } from "react"
+import { type Connection, usableQuery } from "~/api/connections"
+import type { FormField, Slot } from "~/api/instances"
+import { Button } from "~/ui/button"
+import { Field, Select } from "~/ui/field"
+import { MakeConnection } from "./form"
+import { SignIn } from "./sign-in"
+import { ConnectionBadge, signsIn } from "./state"
+
+/** A field of a config that takes a connection: one that is there, or a new one, made in its place. */
+export function ConnectionField({
+  field,
+  customer,
+  integration,
+  version,
+  value,
+  error,
+  onChange,
+}: {
+  field: FormField & { connection: Slot }
+  customer: string
+  integration: string
+  version: string
+  value: string | undefined
+  error: string | null
+  onChange: (connection: string) => void
+}) {
+  const client = useQueryClient()
+  const { connection: slot } = field
+  const usable = useQuery(usableQuery(customer, slot.component))
+  const [making, setMaking] = useState(false)
+  const chosen = usable.data?.find((each) => each.id === value)
+  const made = (connection: Connection) => {
+    setMaking(false)
+    onChange(connection.id)
+    void client.invalidateQueries({ queryKey: ["connections"] })
+  }
+  return (
+    <div className="flex flex-col gap-2 rounded-md border px-3 py-3">
+      <Field label={field.title} hint={field.description || undefined} error={error}>
+        {(control) => (
+          <div className="flex flex-wrap items-center gap-2">
+            <Select
+              {...control}
+              className="max-w-72"
+              value={value ?? ""}
+              onChange={(event) => onChange(event.target.value)}
+            >
+              <option value="">
+                {usable.data?.length === 0 ? t`None yet: make one` : t`Choose an account…`}
+              </option>
+              {usable.data?.map((each) => (
+                <option key={each.id} value={each.id}>
+                  {each.customer === null ? t`${each.name} (the team's)` : each.name}
+                </option>
+              ))}
+            </Select>
+            {chosen !== undefined && <ConnectionBadge connection={chosen} />}
+            <Button
+              icon={<Plus aria-hidden />}
+              look={usable.data?.length === 0 ? "primary" : "outline"}
+              onClick={() => setMaking(true)}
+            >
+              {t`Connect ${slot.title}…`}
+            </Button>
+          </div>
+        )}
+      </Field>
+      {chosen !== undefined &&
+        signsIn(chosen) &&
+        (chosen.needs_sign_in || chosen.status === "unauthorized") && (
+          <SignIn connection={chosen} again={!chosen.needs_sign_in} />
+        )}
+      {making && (
+        <MakeConnection
+          customer={customer}
+          wanted={{ integration, version, field: field.name, slot }}
+          name={slot.title}
+          onClose={() => setMaking(false)}
+          onMade={made}
+        />
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,203 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { Link } from "@tanstack/react-router"
+import { Building2, Lock, Maximize2, Plus } from "lucide-react"
+import { useCallback, useMemo, useState } from "react"
+import { type Customer, type CustomerFilter, customersKey, loadCustomers } from "~/api/customers"
+import { STATES } from "~/api/instances"
+import { useRows } from "~/api/list"
+import { useStateWord } from "~/features/instances/state"
+import { useSession } from "~/features/session/context"
+import { moved, useRenewal } from "~/features/session/renewal"
+import { Button, buttonClass } from "~/ui/button"
+import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
+import { Notice } from "~/ui/notice"
+import { Sheet } from "~/ui/sheet"
+import type { Column } from "~/ui/table"
+import { Time } from "~/ui/time"
+import { CustomerDetailView } from "./detail"
+import { NewCustomer } from "./new"
+
+const RENEW_MS = 3_000
+const idOf = (row: Customer) => row.id
+
+/** The number of instances by state, such as "12 active, 1 failed". */
+export function Counts({ instances }: { instances: Customer["instances"] }) {
+  const word = useStateWord()
+  const some = STATES.filter((each) => (instances[each] ?? 0) > 0)
+  if (some.length === 0) return <span className="text-muted-foreground">{t`none`}</span>
+  return some.map((each, at) => (
+    <span key={each} className={each === "failed" ? "text-failed-text" : undefined}>
+      {at > 0 && ", "}
+      {instances[each]} {word(each)}
+    </span>
+  ))
+}
+
+export function CustomersPage({
+  filter,
+  open,
+  view,
+  onFilter,
+  onOpen,
+}: {
+  filter: CustomerFilter
+  open: string | undefined
+  view: string | undefined
+  onFilter: (filter: CustomerFilter) => void
+  onOpen: (customer: string | undefined, view?: string) => void
+}) {
+  const { can } = useSession()
+  const list = useRows(customersKey(filter), (after, signal) =>
+    loadCustomers(filter, after, signal),
+  )
+  useRenewal(["customers", "list"], RENEW_MS, (news) => moved(news, "instances"))
+  const [adding, setAdding] = useState(false)
+  const columns = useMemo(() => customerColumns(), [])
+  const search = useCallback(
+    (q: string | undefined) =>
+      onFilter({ ...filter, ...(q === undefined ? { q: undefined } : { q }) }),
+    [filter, onFilter],
+  )
+  const close = useCallback(() => onOpen(undefined), [onOpen])
+  const isFiltered = filter.q !== undefined || filter.private !== undefined
+  return (
+    <ListPage
+      title={t`Customers`}
+      count={list.total}
+      actions={
+        can("configure") && (
+          <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
+            {t`New customer`}
+          </Button>
+        )
+      }
+      filters={
+        <>
+          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
+          <Toggles
+            label={t`Privacy`}
+            options={[["private", t`private`]] as const}
+            value={filter.private === true ? "private" : undefined}
+            onChange={(next) =>
+              onFilter({ ...(filter.q && { q: filter.q }), ...(next && { private: true }) })
+            }
+          />
+        </>
+      }
+      sheet={
+        open !== undefined && (
+          <Sheet
+            label={t`Customer`}
+            onClose={close}
+            actions={
+              <Link
+                to="/customers/$customer"
+                params={{ customer: open }}
+                className={buttonClass("ghost")}
+              >
+                <Maximize2 aria-hidden />
+                {t`Open in full`}
+              </Link>
+            }
+          >
+            <CustomerDetailView
+              key={open}
+              id={open}
+              view={view}
+              onView={(next) => onOpen(open, next)}
+              onGone={close}
+            />
+          </Sheet>
+        )
+      }
+    >
+      <ListRows
+        label={t`Customers`}
+        list={list}
+        columns={columns}
+        idOf={idOf}
+        selected={open}
+        onOpen={(row) => onOpen(row.id)}
+        empty={
+          isFiltered ? (
+            <Notice
+              icon={<Building2 />}
+              title={t`No customer matches`}
+              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
+            />
+          ) : (
+            <Notice icon={<Building2 />} title={t`No customers yet`}>
+              <Trans>
+                A customer of your product has connections to its own apps, and instances of your
+                integrations.
+              </Trans>
+            </Notice>
+          )
+        }
+      />
+      {adding && (
+        <NewCustomer
+          onClose={() => setAdding(false)}
+          onMade={(made) => {
+            setAdding(false)
+            onOpen(made.id)
+          }}
+        />
+      )}
+    </ListPage>
+  )
+}
+
+function customerColumns(): Column<Customer>[] {
+  return [
+    {
+      key: "name",
+      title: t`Name`,
+      width: "minmax(140px, 1.4fr)",
+      cell: (row) => (
+        <span className="inline-flex max-w-full items-center gap-1.5">
+          <Link
+            to="/customers/$customer"
+            params={{ customer: row.id }}
+            tabIndex={-1}
+            className="truncate font-medium hover:underline"
+            title={row.name}
+          >
+            {row.name}
+          </Link>
+          {row.private && (
+            <span title={t`private: support does not see its payloads`} className="shrink-0">
+              <Lock aria-hidden className="size-3.5 text-muted-foreground" />
+              <span className="sr-only">{t`private`}</span>
+            </span>
+          )}
+          {row.paused !== null && <span className="text-xs text-waiting">{t`paused`}</span>}
+        </span>
+      ),
+    },
+    {
+      key: "instances",
+      title: t`Instances`,
+      width: "minmax(120px, 1.2fr)",
+      cell: (row) => <Counts instances={row.instances} />,
+    },
+    {
+      key: "external",
+      title: t`Id in your product`,
+      width: "minmax(90px, 0.8fr)",
+      wide: true,
+      className: "font-mono text-xs text-muted-foreground",
+      cell: (row) => row.external_id,
+    },
+    {
+      key: "since",
+      title: t`Since`,
+      width: "120px",
+      wide: true,
+      end: true,
+      className: "text-muted-foreground",
+      cell: (row) => <Time at={row.created_at} />,
+    },
+  ]
+}

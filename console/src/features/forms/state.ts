@@ -1,0 +1,121 @@
+import { useCallback, useMemo, useState } from "react"
+import { ApiError } from "~/api/problem"
+import {
+  type Control,
+  findWrong,
+  placed,
+  type Raw,
+  type Raws,
+  withoutSecrets,
+  type Wrong,
+} from "./schema"
+
+/** Text that is kept for this tab until it is dropped: over a reload, and a lost connection. */
+export function readStored(key: string): unknown {
+  try {
+    const text = sessionStorage.getItem(key)
+    return text === null ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export function store(key: string, value: unknown): void {
+  try {
+    if (value === undefined) sessionStorage.removeItem(key)
+    else sessionStorage.setItem(key, JSON.stringify(value))
+  } catch {
+    // The browser keeps nothing: then a reload loses what was typed.
+  }
+}
+
+export type FormState = {
+  raws: Raws
+  set: (name: string, raw: Raw) => void
+  /** By path, what is wrong by the schema; shown once it was left, or sent. */
+  wrong: ReadonlyMap<string, Wrong>
+  /** By path, what the API said; until the field changes. */
+  said: ReadonlyMap<string, string>
+  shown: (path: string) => boolean
+  leave: (path: string) => void
+  /** Show all that is wrong; return whether nothing is. */
+  check: () => boolean
+  /** Bring an error's messages to their fields; return what is of no field. */
+  refuse: (error: unknown) => void
+  changed: boolean
+  /** The mark of what it was based on as it was first changed, before a reload too. */
+  mark: string | null
+  /** Forget what was typed: it was sent. */
+  drop: () => void
+  reset: () => void
+}
+
+/** What is filled in of a form, stored under a key for this tab (but for secrets) until it is sent. */
+export function useForm(
+  controls: readonly Control[],
+  initial: () => Raws,
+  key: string,
+  kept?: ReadonlySet<string>,
+  etag: string | null = null,
+): FormState {
+  const [base] = useState(initial)
+  const [mark] = useState(() => (readStored(`${key}-mark`) as string | undefined) ?? etag)
+  const [typed, setTyped] = useState<Raws>(() => (readStored(key) as Raws | undefined) ?? {})
+  const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
+  const [checked, setChecked] = useState(false)
+  const [said, setSaid] = useState<ReadonlyMap<string, string>>(new Map())
+  const raws = useMemo(() => ({ ...base, ...typed }), [base, typed])
+  const wrong = useMemo(() => {
+    const found = new Map<string, Wrong>()
+    for (const each of controls) findWrong(each, raws[each.name], found, kept)
+    return found
+  }, [controls, raws, kept])
+  const set = useCallback(
+    (name: string, raw: Raw) => {
+      setTyped((now) => {
+        const next = { ...now, [name]: raw }
+        const some = controls.filter((each) => each.name in next)
+        store(key, withoutSecrets(some, next))
+        store(`${key}-mark`, mark ?? undefined)
+        return next
+      })
+      setSaid((now) => {
+        const rest = [...now].filter(([path]) => path !== name && !path.startsWith(`${name}.`))
+        return rest.length === now.size ? now : new Map(rest)
+      })
+    },
+    [controls, key, mark],
+  )
+  const drop = useCallback(() => {
+    store(key, undefined)
+    store(`${key}-mark`, undefined)
+  }, [key])
+  return {
+    raws,
+    set,
+    wrong,
+    said,
+    shown: (path) => checked || left.has(path),
+    leave: useCallback((path: string) => setLeft((now) => new Set(now).add(path)), []),
+    check: () => {
+      setChecked(true)
+      return wrong.size === 0
+    },
+    refuse: (error) => {
+      setSaid(
+        error instanceof ApiError && error.problem.fields != null
+          ? placed(error.problem.fields, controls, raws)
+          : new Map(),
+      )
+    },
+    changed: Object.keys(typed).length > 0,
+    mark,
+    drop,
+    reset: () => {
+      drop()
+      setTyped({})
+      setChecked(false)
+      setSaid(new Map())
+    },
+  }
+}

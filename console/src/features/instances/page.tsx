@@ -1,0 +1,249 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
+import { Boxes, Maximize2 } from "lucide-react"
+import { useCallback, useMemo } from "react"
+import {
+  healthsQuery,
+  type InstanceFilter,
+  type InstanceState,
+  type InstanceSummary,
+  loadInstances,
+  STATES,
+} from "~/api/instances"
+import { useRows } from "~/api/list"
+import { moved, useRenewal } from "~/features/session/renewal"
+import { Button, buttonClass } from "~/ui/button"
+import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
+import { Notice } from "~/ui/notice"
+import { Sheet } from "~/ui/sheet"
+import type { Column } from "~/ui/table"
+import { Time } from "~/ui/time"
+import { InstanceDetailView } from "./detail"
+import { InstanceBadge, useStateWord } from "./state"
+
+const RENEW_MS = 2_000
+const HEALTH_MS = 5_000
+const MOST_HEALTHS = 200
+const idOf = (row: InstanceSummary) => row.id
+
+export function InstancesPage({
+  filter,
+  open,
+  view,
+  onFilter,
+  onOpen,
+}: {
+  filter: InstanceFilter
+  open: string | undefined
+  view: string | undefined
+  onFilter: (filter: InstanceFilter) => void
+  onOpen: (instance: string | undefined, view?: string) => void
+}) {
+  const word = useStateWord()
+  const list = useRows(["instances", "list", filter], (after, signal) =>
+    loadInstances(filter, after, signal),
+  )
+  const first = useMemo(
+    () => (list.rows ?? []).slice(0, MOST_HEALTHS).map((each) => each.id),
+    [list.rows],
+  )
+  const healths = useQuery(healthsQuery(first))
+  useRenewal(["instances", "list"], RENEW_MS, (news) => moved(news, "instances"))
+  useRenewal(["instances", "healths"], HEALTH_MS, (news) => news.kind === "changes")
+  const columns = useMemo(() => instanceColumns(healths.data), [healths.data])
+  const put = useCallback(
+    (name: keyof InstanceFilter) => (value: string | undefined) =>
+      onFilter({ ...filter, [name]: value }),
+    [filter, onFilter],
+  )
+  const search = useMemo(() => put("q"), [put])
+  const byCustomer = useMemo(() => put("customer"), [put])
+  const byIntegration = useMemo(() => put("integration"), [put])
+  const byVersion = useMemo(() => put("version"), [put])
+  const close = useCallback(() => onOpen(undefined), [onOpen])
+  return (
+    <ListPage
+      title={t`Instances`}
+      count={list.total}
+      filters={
+        <>
+          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
+          <SearchBox
+            label={t`Customer`}
+            icon={false}
+            className="sm:w-40"
+            value={filter.customer}
+            onChange={byCustomer}
+          />
+          <SearchBox
+            label={t`Integration`}
+            icon={false}
+            className="sm:w-40"
+            value={filter.integration}
+            onChange={byIntegration}
+          />
+          {filter.integration !== undefined && (
+            <SearchBox
+              label={t`Version`}
+              icon={false}
+              className="sm:w-24"
+              value={filter.version}
+              onChange={byVersion}
+            />
+          )}
+          <Toggles<InstanceState>
+            label={t`State`}
+            options={STATES.map((each) => [each, word(each)] as const)}
+            value={filter.state}
+            onChange={(state) => onFilter({ ...filter, state })}
+          />
+        </>
+      }
+      sheet={
+        open !== undefined && (
+          <Sheet
+            label={t`Instance`}
+            onClose={close}
+            actions={
+              <Link
+                to="/instances/$instance"
+                params={{ instance: open }}
+                className={buttonClass("ghost")}
+              >
+                <Maximize2 aria-hidden />
+                {t`Open in full`}
+              </Link>
+            }
+          >
+            <InstanceDetailView
+              key={open}
+              id={open}
+              view={view}
+              onView={(next) => onOpen(open, next)}
+              onGone={close}
+            />
+          </Sheet>
+        )
+      }
+    >
+      <ListRows
+        label={t`Instances`}
+        list={list}
+        columns={columns}
+        idOf={idOf}
+        selected={open}
+        onOpen={(row) => onOpen(row.id)}
+        empty={
+          Object.keys(filter).length > 0 ? (
+            <Notice
+              icon={<Boxes />}
+              title={t`No instance matches`}
+              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
+            />
+          ) : (
+            <Notice icon={<Boxes />} title={t`No instances yet`}>
+              <Trans>
+                An instance is an integration, activated for a customer. Choose a customer, and
+                activate one for it.
+              </Trans>
+            </Notice>
+          )
+        }
+      />
+    </ListPage>
+  )
+}
+
+type Healths = Map<string, { failed: number | null; backlog: number; last_ok: string | null }>
+
+function instanceColumns(healths: Healths | undefined): Column<InstanceSummary>[] {
+  return [
+    {
+      key: "state",
+      title: t`State`,
+      width: "104px",
+      cell: (row) => <InstanceBadge state={row.state} paused={row.paused.length > 0} />,
+    },
+    {
+      key: "name",
+      title: t`Name`,
+      width: "minmax(120px, 1.1fr)",
+      cell: (row) => (
+        <Link
+          to="/instances/$instance"
+          params={{ instance: row.id }}
+          tabIndex={-1}
+          className="font-medium hover:underline"
+          title={row.name}
+        >
+          {row.name}
+        </Link>
+      ),
+    },
+    {
+      key: "customer",
+      title: t`Customer`,
+      width: "minmax(90px, 1fr)",
+      cell: (row) => <span title={row.customer_name}>{row.customer_name}</span>,
+    },
+    {
+      key: "integration",
+      title: t`Integration`,
+      width: "minmax(90px, 1fr)",
+      wide: true,
+      className: "text-muted-foreground",
+      cell: (row) => (
+        <span title={row.version.hash}>
+          {row.integration} {row.version.number}
+        </span>
+      ),
+    },
+    {
+      key: "failed",
+      title: t`Failed in 24 h`,
+      width: "96px",
+      wide: true,
+      end: true,
+      className: "figures",
+      cell: (row) => <Failed row={row} failed={healths?.get(row.id)?.failed} />,
+    },
+    {
+      key: "backlog",
+      title: t`Waiting`,
+      width: "72px",
+      wide: true,
+      end: true,
+      className: "figures text-muted-foreground",
+      cell: (row) => healths?.get(row.id)?.backlog.toLocaleString() || "",
+    },
+    {
+      key: "ok",
+      title: t`Last success`,
+      width: "112px",
+      wide: true,
+      end: true,
+      className: "text-muted-foreground",
+      cell: (row) => {
+        const at = healths?.get(row.id)?.last_ok
+        return at == null ? "" : <Time at={at} />
+      },
+    },
+  ]
+}
+
+function Failed({ row, failed }: { row: InstanceSummary; failed: number | null | undefined }) {
+  if (failed === undefined) return null
+  if (failed === 0) return <span className="text-muted-foreground">0</span>
+  return (
+    <Link
+      to="/executions"
+      search={{ instance: row.id, state: ["failed"], since: "24h" }}
+      tabIndex={-1}
+      className="text-failed-text hover:underline"
+    >
+      {failed === null || failed > 1_000 ? "1,000+" : failed.toLocaleString()}
+    </Link>
+  )
+}

@@ -1,0 +1,56 @@
+import { msg } from "@lingui/core/macro"
+import type { MessageDescriptor } from "@lingui/core"
+import { useLingui } from "@lingui/react"
+import {
+  ArrowUp,
+  Check,
+  CircleDashed,
+  CirclePause,
+  type LucideIcon,
+  Play,
+  PowerOff,
+  Settings2,
+  X,
+} from "lucide-react"
+import type { InstanceState } from "~/api/instances"
+import { Badge, type Tone } from "~/ui/badge"
+
+const LOOKS: Record<InstanceState, { icon: LucideIcon; word: MessageDescriptor; tone: Tone }> = {
+  configured: { icon: Settings2, word: msg`configured`, tone: "quiet" },
+  activating: { icon: Play, word: msg`activating`, tone: "busy" },
+  active: { icon: Check, word: msg`active`, tone: "good" },
+  upgrading: { icon: ArrowUp, word: msg`upgrading`, tone: "busy" },
+  disabling: { icon: PowerOff, word: msg`disabling`, tone: "busy" },
+  disabled: { icon: CircleDashed, word: msg`disabled`, tone: "off" },
+  failed: { icon: X, word: msg`failed`, tone: "bad" },
+}
+
+/** The state of an instance; that it is paused is said in its place, where it is active. */
+export function InstanceBadge({
+  state,
+  paused = false,
+}: {
+  state: InstanceState
+  paused?: boolean
+}) {
+  const { _ } = useLingui()
+  if (paused && state === "active") {
+    return (
+      <Badge tone="warn" icon={CirclePause}>
+        {_(msg`paused`)}
+      </Badge>
+    )
+  }
+  const { icon, word, tone } = LOOKS[state]
+  return (
+    <Badge tone={tone} icon={icon}>
+      {_(word)}
+    </Badge>
+  )
+}
+
+/** The word of a state, for texts. */
+export function useStateWord(): (state: InstanceState) => string {
+  const { _ } = useLingui()
+  return (state) => _(LOOKS[state].word)
+}

@@ -1,0 +1,70 @@
+import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
+import { useQuery } from "@tanstack/react-query"
+import type { ConnectionFilter, ConnectionStatus } from "~/api/connections"
+import { meQuery } from "~/api/session"
+import type { Brought } from "~/features/connections/connected"
+import { Loading } from "~/ui/notice"
+import { given, texts, word } from "./list"
+import { rootRoute } from "./root"
+import { shellRoute } from "./shell"
+
+const ConnectionsPage = lazyRouteComponent(
+  () => import("~/features/connections/page"),
+  "ConnectionsPage",
+)
+const ConnectedPage = lazyRouteComponent(
+  () => import("~/features/connections/connected"),
+  "ConnectedPage",
+)
+
+const STATUSES: readonly ConnectionStatus[] = ["untested", "working", "unauthorized"]
+
+function readFilter(search: Record<string, unknown>): ConnectionFilter {
+  const status = STATUSES.find((each) => each === search["status"])
+  return given({
+    ...texts(search, ["q", "customer", "component"]),
+    status,
+  })
+}
+
+export const connectionsRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/connections",
+  validateSearch: (search: Record<string, unknown>): ConnectionFilter & { open?: string } => ({
+    ...readFilter(search),
+    ...texts(search, ["open"]),
+  }),
+  component: function Connections() {
+    const search = connectionsRoute.useSearch()
+    const navigate = connectionsRoute.useNavigate()
+    return (
+      <ConnectionsPage
+        filter={readFilter(search)}
+        open={search.open}
+        onFilter={(next) => void navigate({ search: given(next), replace: true })}
+        onOpen={(open) =>
+          void navigate({
+            search: (now) => given({ ...readFilter(now), open }) as ConnectionFilter,
+            replace: true,
+          })
+        }
+      />
+    )
+  },
+})
+
+/** Where apps send the browser back to after a sign-in: a page of its own, in the window of that. */
+export const connectedRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/connected",
+  validateSearch: (search: Record<string, unknown>): Brought => ({
+    ...texts(search, ["error", "error_description"]),
+    ...given({ state: word(search["state"]), code: word(search["code"]) }),
+  }),
+  component: function Connected() {
+    const brought = connectedRoute.useSearch()
+    const me = useQuery(meQuery)
+    if (me.data === undefined) return <Loading lines={3} />
+    return <ConnectedPage brought={brought} signedIn={me.data !== null} />
+  },
+})

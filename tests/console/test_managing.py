@@ -1,0 +1,266 @@
+"""Customers, connections and instances in Chromium: from nothing to an event that flows, and mended."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from halflap.engine.bundle import pack
+from tests.console.place import TOKEN, Place
+from tests.console.test_console import Desk, barriers, opened
+from tests.twoapps import Apps, both_apps, project
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+SLOW = 30_000
+
+
+@dataclass
+class Shopfloor:
+    """The console's server, and both sandbox apps with an org and a workspace."""
+
+    desk: Desk
+    apps: Apps
+    org: dict[str, Any]
+    key: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def apps() -> AsyncIterator[Apps]:
+    """Both sandbox apps."""
+    async with both_apps() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def published(place: Place, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The version of the article's integration."""
+    folder = project(tmp_path_factory.mktemp("article") / "project")
+    body = pack(Path(folder), "salesforce_acme:integration").to_bytes()
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with place.http.post(f"{place.url}/api/versions", data=body, headers=headers) as got:
+        assert got.status == 201, await got.text()
+        return (await got.json())["hash"]
+
+
+async def until(ask: Any, seconds: float = 30) -> Any:
+    """Return what is asked for once there is something."""
+    async with asyncio.timeout(seconds):
+        while not (found := await ask()):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        return found
+
+
+async def sign_in(page: Page, org: dict[str, Any], button: str) -> None:
+    """Press what opens the app's window, and allow there what it asks."""
+    async with page.expect_popup() as opening:
+        await page.get_by_role("button", name=button, exact=True).last.click()
+    window = await opening.value
+    await window.get_by_label("Username").fill(org["username"])
+    await window.get_by_label("Password").fill(org["password"])
+    await window.get_by_role("button", name="Allow").click()
+    await window.get_by_text(re.compile("You are (not )?connected")).wait_for()
+    assert await window.get_by_text("You are connected").count() == 1, await window.inner_text(
+        "body"
+    )
+    assert "code=" not in window.url
+    await window.close()
+
+
+async def test_from_nothing_to_an_event_that_flows_and_a_connection_that_is_mended(
+    desk: Desk, apps: Apps, published: str
+) -> None:
+    place = desk.place
+    redirect = f"{place.url}/console/connected"
+    org = await apps.salesforce.org("Hooli", redirect_uris=[redirect])
+    key = await apps.acme.workspace("Hooli")
+    async with opened(desk, "/customers") as page:
+        page.set_default_timeout(SLOW)
+        await page.get_by_role("button", name="New customer").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Add the customer").click()
+        await expect(dialog.get_by_text("Fill this in.")).to_be_visible()
+        await dialog.get_by_label("Name", exact=True).fill("Initech")
+        await dialog.get_by_role("button", name="Add the customer").click()
+        await expect(dialog.get_by_text("is taken").first).to_be_visible()
+        await dialog.get_by_label("Name", exact=True).fill("Hooli")
+        await dialog.get_by_role("button", name="Add the customer").click()
+        await page.get_by_role("article", name="Hooli").wait_for()
+
+        await page.get_by_role("link", name="Activate an integration").click()
+        await page.get_by_role("button", name=re.compile("Salesforce")).click()
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_text("Fill this in.")).to_have_count(2)
+
+        # Salesforce: what is wrong is told at its field, then somebody signs in there.
+        await page.get_by_role("button", name="Connect Salesforce…").click()
+        await dialog.get_by_label(re.compile("Login URL")).fill("login.example")
+        await dialog.get_by_role("button", name="Save the connection").click()
+        await expect(dialog.get_by_text("This is an address")).to_be_visible()
+        await dialog.get_by_label(re.compile("Login URL")).fill(apps.salesforce.url)
+        await dialog.get_by_label(re.compile("Client ID")).fill(org["client_id"])
+        await dialog.get_by_label(re.compile("Client secret")).fill(org["client_secret"])
+        await dialog.get_by_role("button", name="Save the connection").click()
+        await expect(page.get_by_text("not signed in")).to_be_visible()
+        await sign_in(page, org, "Connect")
+        await expect(page.get_by_text("working", exact=True)).to_have_count(1)
+
+        # Acme: the key is tried at the app before it is saved.
+        await page.get_by_role("button", name="Connect Acme…").click()
+        await dialog.get_by_label(re.compile("Base URL")).fill(f"{apps.acme.url}/v1")
+        await dialog.get_by_label("API key").fill("no-such-key")
+        await dialog.get_by_role("button", name="Save the connection").click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("401")
+        await dialog.get_by_label("API key").fill(key)
+        await dialog.get_by_role("button", name="Save the connection").click()
+        await expect(page.get_by_text("working", exact=True)).to_have_count(2)
+        await page.get_by_role("button", name="Next").click()
+
+        # Options: a value out of its bounds, and one that a reload keeps.
+        discount = page.get_by_label(re.compile("Discount"))
+        await discount.fill("101")
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_text("At most 100.")).to_be_visible()
+        await discount.fill("12.50")
+        await page.reload()
+        await expect(discount).to_have_value("12.50")
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_role("heading", name="Review")).to_be_visible()
+        await expect(page.get_by_text("12.50")).to_be_visible()
+        assert await barriers(page) == []
+        await page.get_by_role("button", name="Activate", exact=True).click()
+        await page.get_by_role("link", name="Show its URLs").click()
+        await expect(page.get_by_label("URL of account", exact=True)).to_contain_text("/hooks/")
+
+    [instance] = (await place.api("GET", "/instances", customer="Hooli"))["items"]
+    account = await apps.salesforce.edit(org, "create", "Account", values={"Name": "Pied Piper"})
+    assert account
+
+    async def made() -> Any:
+        return [e for e in await apps.acme.get("/v1/accounts", key) if e["name"] == "Pied Piper"]
+
+    await until(made)
+    await mended(desk, apps, org, key, instance)
+
+
+async def mended(
+    desk: Desk, apps: Apps, org: dict[str, Any], key: str, instance: dict[str, Any]
+) -> None:
+    """Revoke what Salesforce granted: the connection is found, reconnected, and what waits goes on."""
+    place = desk.place
+    values = {"Name": "Big", "StageName": "Prospecting", "CloseDate": "2030-01-01"}
+    await apps.salesforce.edit(org, "create", "Opportunity", values=values)
+
+    async def known() -> Any:
+        return await apps.acme.get("/v1/opportunities", key)
+
+    [opportunity] = await until(known)
+    connections = (await place.api("GET", "/connections", customer="Hooli"))["items"]
+    salesforce = next(each for each in connections if each["component"] == "salesforce")
+    opened_secrets = await place.host.store.catalogue.connections.open_secrets(salesforce["id"])
+    for name in ("auth.refresh_token", "auth.access_token"):
+        url = f"{apps.salesforce.url}/services/oauth2/revoke"
+        async with place.http.post(url, data={"token": opened_secrets[name]}) as answer:
+            assert answer.status in (200, 400)
+    change = {"seats": 3, "price": 10}
+    await apps.acme.patch(f"/v1/opportunities/{opportunity['id']}", change, key)
+
+    async with opened(desk, "/connections?status=unauthorized") as page:
+        page.set_default_timeout(SLOW)
+        row = page.get_by_role("grid").get_by_role("row").filter(has_text="Hooli")
+        await expect(row).to_be_visible(timeout=SLOW)
+        await row.click()
+        sheet = page.get_by_role("complementary", name="Connection")
+        await expect(sheet.get_by_text("1 execution waits for it.")).to_be_visible(timeout=SLOW)
+        await sign_in(page, org, "Reconnect")
+        await expect(sheet.get_by_text("working", exact=True)).to_be_visible(timeout=SLOW)
+
+    async def done() -> Any:
+        query = {"instance": instance["id"], "flow": "opportunity_amount", "state": "succeeded"}
+        return (await place.api("GET", "/executions", **query))["executions"]
+
+    await until(done)
+
+
+async def test_an_instance_is_paused_disabled_and_its_config_told_at_its_fields(desk: Desk) -> None:
+    [instance] = (await desk.place.api("GET", "/instances", customer="Globex"))["items"]
+    async with opened(desk, f"/instances?open={instance['id']}") as page:
+        page.set_default_timeout(SLOW)
+        sheet = page.get_by_role("complementary", name="Instance")
+        await sheet.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Pause…").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Reason").fill("a stocktaking")
+        await dialog.get_by_role("button", name="Pause").click()
+        await expect(sheet.get_by_text("a stocktaking")).to_be_visible()
+        await sheet.get_by_role("button", name="Resume").click()
+        await expect(sheet.get_by_text("a stocktaking")).to_have_count(0)
+
+        await sheet.get_by_role("tab", name="Config").click()
+        await sheet.get_by_label("Shop").select_option("")
+        await sheet.get_by_role("button", name="Save the config").click()
+        await expect(sheet.get_by_text("Fill this in.")).to_be_visible()
+        await sheet.get_by_role("button", name="Drop what I changed").click()
+        await sheet.get_by_role("tab", name="Endpoints").click()
+        await expect(sheet.get_by_label("URL of order", exact=True)).to_contain_text("/hooks/")
+        await sheet.get_by_role("button", name="Show the secrets").click()
+        await expect(sheet.get_by_label("Secret of order", exact=True)).to_be_visible()
+
+
+async def test_an_edit_that_another_one_made_stale_is_shown_with_both_values(desk: Desk) -> None:
+    [customer] = (await desk.place.api("GET", "/customers", q="Umbrella"))["items"]
+    async with opened(desk, f"/customers?open={customer['id']}") as page:
+        page.set_default_timeout(SLOW)
+        await page.get_by_role("button", name="Edit the limits").click()
+        dialog = page.get_by_role("dialog")
+        once = dialog.get_by_label(re.compile("At once .optional"))
+        await once.fill("7")
+        await desk.place.api("PUT", f"/customers/{customer['id']}/limits", {"concurrency": 5})
+        await dialog.get_by_role("button", name="Save the limits").click()
+        alert = dialog.get_by_role("alert").filter(has_text="Somebody else changed this")
+        await expect(alert.get_by_role("row").filter(has_text="At once")).to_contain_text("57")
+        await alert.get_by_role("button", name="Save mine over it").click()
+        await expect(dialog).to_have_count(0)
+    found = await desk.place.api("GET", f"/customers/{customer['id']}")
+    assert found["limits"]["concurrency"] == 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_of_customers_have_no_serious_barrier(desk: Desk, scheme: Any) -> None:
+    [instance] = (await desk.place.api("GET", "/instances", customer="Umbrella"))["items"]
+    customer = instance["customer"]
+    paths = [
+        f"/customers?open={customer}",
+        f"/customers/{customer}?view=settings",
+        f"/instances?open={instance['id']}",
+        f"/instances/{instance['id']}?view=config",
+        f"/connections?open={instance['connections']['shop']}"
+        if "connections" in instance
+        else "/connections",
+        f"/customers/{customer}/activate",
+    ]
+    for path in paths:
+        async with opened(
+            desk, path, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
+        ) as page:
+            await (
+                page.get_by_role("heading", level=2)
+                .or_(page.get_by_role("grid"))
+                .or_(page.get_by_role("heading", level=3))
+                .first.wait_for()
+            )
+            assert await barriers(page) == []
