@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from halflap.api import problem
+from halflap.api import problem, repeating
 from halflap.api.auditing import BODY
 from halflap.api.operations import Operations
 from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL, Principal
@@ -57,8 +57,11 @@ class ExactRoute(APIRoute):
         }
         options["operation_id"] = endpoint.__name__
         extra: dict[str, Any] = {**(options.pop("openapi_extra", None) or {}), **described}
+        self.repeatable = options["methods"] == ["POST"] and described["x-audited"] == "change"
+        self.repeatable &= not path.startswith(("/api/session", "/api/me"))
+        extra["parameters"] = [repeating.PARAMETER] if self.repeatable else []
         if edits(options["methods"], path):
-            extra["parameters"] = [IF_MATCH]
+            extra["parameters"].append(IF_MATCH)
             options["responses"] = {**documented(412), **(options.get("responses") or {})}
         super().__init__(path, endpoint, openapi_extra=extra, **options)
 
@@ -66,6 +69,19 @@ class ExactRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def exactly(request: Request) -> Response:
+            if not self.repeatable or repeating.HEADER not in request.headers:
+                return await once(request)
+            admitted(request)  # an answer that was kept, too, is for who may ask
+            body = await body_of(request, LARGEST_JSON)
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            answers = operations_of(request).store.catalogue.answers
+            again = Request(request.scope, receive)
+            return await repeating.answer_once(request, answers, body, lambda: once(again))
+
+        async def once(request: Request) -> Response:
             wanted = tags_of(request)
             expected.set(None if wanted is None else Precondition(wanted))
             try:

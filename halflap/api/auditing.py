@@ -29,6 +29,8 @@ BODY = "halflap.body"
 """The key of a request's JSON."""
 SOUGHT = frozenset({"q", "reason"})
 """Names in a query of texts that are looked for: they are values that somebody knows of."""
+REPLAYED = "Idempotent-Replayed"
+"""The header of an answer that was given before, and the key of that in a request's scope."""
 LONGEST_TEXT = 200
 MOST_VALUES = 50
 LARGEST_ANSWER = 64 * 1024
@@ -116,7 +118,10 @@ class AuditedSend:
                 customer=customer,
                 objects={name: str(each) for name, each in objects.items() if each is not None},
                 status=status,
-                changes=sent(route, scope) if isinstance(route, APIRoute) else {},
+                changes={
+                    **(sent(route, scope) if isinstance(route, APIRoute) else {}),
+                    **({REPLAYED: True} if REPLAYED in scope else {}),
+                },
             )
         )
 

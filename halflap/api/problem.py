@@ -203,6 +203,19 @@ def of(error: HalflapError) -> Problem:
     return problem
 
 
+def status_of(error: Exception) -> int:
+    """Return the status that an error is answered with."""
+    match error:
+        case HalflapError():
+            return of(error).status
+        case HTTPException(status_code=status):
+            return status
+        case RequestValidationError():
+            return 422
+        case _:
+            return 500
+
+
 def plain(status: int, detail: str | None = None, kind: ApiKind | None = None) -> Problem:
     """A problem that is one of HTTP alone."""
     title = title_of(status)

@@ -52,6 +52,7 @@ class Pruner:
                         rules = await self._catalogue.retentions.rules()
                         more |= await self._journal.prune(rules, AT_ONCE)
                         more |= await self._catalogue.audit.prune(AT_ONCE)
+                        more |= await self._catalogue.answers.prune(AT_ONCE)
                         rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)

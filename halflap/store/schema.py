@@ -72,6 +72,9 @@ The catalogue
                 They go with the user who made them.
   audit         what was changed, and which secrets and payloads were looked at, by whom: one row a
                 request, never changed, and deleted once `kept_until` has passed; a trigger sees to both.
+  answers       what requests with an `Idempotency-Key` were answered, by their principal and their key,
+                for a day: sealed, as a made key is among them; NULL while one runs, and where its
+                process ended before it was answered.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -690,6 +693,16 @@ CREATE INDEX audit_by_actor ON audit (actor, id);
 CREATE INDEX audit_by_operation ON audit (operation, id);
 CREATE INDEX audit_by_customer ON audit (customer, id) WHERE customer IS NOT NULL;
 CREATE INDEX audit_by_end ON audit (kept_until);
+
+CREATE TABLE answers (
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    answer BLOB,
+    kept_until INTEGER NOT NULL,
+    PRIMARY KEY (principal, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_by_end ON answers (kept_until);
 """
 
 AUDIT_KEPT = """

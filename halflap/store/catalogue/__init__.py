@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
 from halflap.model import Clock
+from halflap.store.catalogue.answers import StoredAnswers
 from halflap.store.catalogue.audit import AuditLog
 from halflap.store.catalogue.bulks import Bulks
 from halflap.store.catalogue.connections import Connections
@@ -68,6 +69,7 @@ class Catalogue:
         self.attempts = SignInAttempts(writer, clock)
         self.keys = AccessKeys(writer, clock)
         self.audit = AuditLog(writer, clock)
+        self.answers = StoredAnswers(writer, vault, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 

@@ -37,7 +37,7 @@ ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s,
 
 OURS = ("bulks", "tokens", "dedupe", "callers", "shared_endpoints")
 """Tables with rows of customers that nothing done for a customer has a use for, nor a right to."""
-OURS_SINCE_2 = ("audit",)
+OURS_SINCE_2 = ("audit", "answers")
 """The same, of tables that the second migration made."""
 NOBODYS = (
     "changes",
