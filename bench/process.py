@@ -24,7 +24,7 @@ class BenchError(Exception):
 
 @contextmanager
 def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run a module of ours; yields the process and the URL that its first line names."""
+    """Run a module of ours; yields the process and the URL that its first line of JSON names."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY,
@@ -33,8 +33,11 @@ def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[st
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.startswith("{"):
+        for line in process.stdout:
+            if line.startswith('{"url"'):
+                break
+            sys.stderr.write(line)  # what it logs, as it starts slowly, say
+        else:
             raise BenchError(f"{module} did not start; what it said is above")
         yield process, json.loads(line)["url"]
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from bench.measure import Figures
@@ -36,6 +37,8 @@ def _row(row: str, title: str, ours: Mapping[str, Any], key: str, most: float) -
 
 def _rate(row: str, whose: str, ours: Figures, theirs: Figures, least: float) -> Figures:
     value = ours["flows_per_s"] / theirs["flows_per_s"] if theirs["flows_per_s"] else None
+    if theirs.get("slices"):  # loaded in turn, seconds apart
+        value = median(theirs["slices"])
     return {
         "row": row,
         "title": f"W2 flows/s ÷ {whose}",

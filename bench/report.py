@@ -9,7 +9,8 @@ runs, everything else is the median. raw_…: one-row inserts a second into the 
 1,000 tasks. ratio_to_raw: flows_per_s against the raw rate with 32, as many as there are connections.
 
 A peer's line has `peer`, `version`, `node`, how it was set up, where its flow differs from ours, and
-`ours_better`: by how many times ours is better in the same run, or worse where that is below 1. Its
+`ours_better`: by how many times ours is better in the same run, or worse where that is below 1; of
+W2's rates, the median of `slices`: ours and the peer loaded in turn for seconds, all servers up. Its
 flows are those that wholly arrived, from the first arrival to the last; CPU and memory are of all its
 processes. Events of the flood before the measured one count as acknowledged, lost and doubled too.
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
 from bench import report
-from bench.measure import Figures
+from bench.load import flood
+from bench.measure import Figures, drain, serving
+from bench.measure import report as arrivals
 from bench.peers import install
-from bench.peers.measure import measure
+from bench.peers.measure import ended, measure, settle
 from bench.peers.n8n import N8N, N8N_FASTEST
 from bench.peers.nodered import NODE_RED
-from bench.peers.peer import Peer, free_port
-from bench.process import BenchError
+from bench.peers.peer import Peer, Running, free_port, running
+from bench.process import BenchError, started
+from bench.stores import Keeper
 from bench.workload import WORKLOADS, Workload
 
 PEERS = (NODE_RED, N8N, N8N_FASTEST)
@@ -30,6 +37,7 @@ LOWER = (
 )
 SETTING = ("at", "commit", "store", "cores", "filesystem", "quick")
 LOAD_SECONDS, PACE_SECONDS = 4.0, 15.0
+SLICES, SLICE_SECONDS = 6, 3.0
 
 
 class Contest:
@@ -38,7 +46,9 @@ class Contest:
     def __init__(self, directory: Path, *, quick: bool) -> None:
         self._directory = directory
         self._load, self._pace = (2.0, 1.0) if quick else (LOAD_SECONDS, PACE_SECONDS)
+        self._slices = 1 if quick else SLICES
         self._found: dict[tuple[str, str], list[Figures]] = {}
+        self._pairs: dict[tuple[str, str], list[float]] = {}
 
     def __enter__(self) -> Contest:
         install.install()
@@ -83,6 +93,42 @@ class Contest:
                 f"{figures['lost']} lost, {figures['doubled']} doubled"
             )
 
+    def alternate(self, workload: Workload, stores: Keeper) -> None:
+        """Load ours and a peer in turn, a few seconds each, with all of them up.
+
+        Where the machine's speed varies, both of a pair have about the same: so of rates, the median of
+        the pairs' ratios is reported.
+        """
+        with ExitStack() as stack:
+            made = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._directory)))
+            sink = started("bench.destination", "--port", str(self._port))
+            _, destination = stack.enter_context(sink)
+            store = stack.enter_context(stores.fresh())
+            _, ours = stack.enter_context(serving(store, workload, destination))
+            up: list[tuple[Peer, Running]] = []
+            for peer in PEERS:
+                place = made / peer.name
+                shutil.copytree(self._prepared[peer.prepare], place)
+                try:
+                    serves = running(peer, place, workload, secrets.token_hex(4))
+                    up.append((peer, stack.enter_context(serves)))
+                except BenchError as error:
+                    report.say(f"{workload.name}, {peer.name}: not measured in slices: {error}")
+            for number in range(self._slices + 1):  # the first one warms up
+                for peer, process in up:
+                    run = secrets.token_hex(4)
+                    flood(ours, workload, run, SLICE_SECONDS)
+                    drain(store)
+                    mine = rate(workload, run, destination)
+                    run = secrets.token_hex(4)
+                    flood(process.url, workload, run, SLICE_SECONDS, peer.threads)
+                    settle(process, destination)
+                    theirs = rate(workload, run, destination)
+                    if number and mine and theirs:
+                        pairs = self._pairs.setdefault((peer.name, workload.name), [])
+                        pairs.append(mine / theirs)
+                        report.say(f"{peer.name}, slice {number}: {mine:,.0f} ÷ {theirs:,.0f}")
+
     def lines(self, ours: Sequence[Figures]) -> list[Figures]:
         """A line for every peer and workload, with the ratios to ours."""
         about = {"node": install.node_version()}
@@ -94,11 +140,21 @@ class Contest:
                 if (runs := self._found.get((peer.name, name))) is None:
                     continue
                 figures = report.combined(runs)
+                better = ratios(beside[name], figures)
+                if pairs := self._pairs.get((peer.name, name)):
+                    better["flows_per_s"] = report.rounded(median(pairs))
+                    figures["slices"] = [report.rounded(each) for each in pairs]
                 lines.append(
                     {"workload": name, "title": workload.title, **_about(peer, name), **about}
-                    | {**setting, **figures, "ours_better": ratios(beside[name], figures)}
+                    | {**setting, **figures, "ours_better": better}
                 )
         return lines
+
+
+def rate(workload: Workload, run: str, destination: str) -> float:
+    """Return how many flows of a run have arrived in a second; 0.0 where none has."""
+    flows, seconds = ended(workload, run, arrivals(destination)["ids"])
+    return flows / seconds if seconds else 0.0
 
 
 def _about(peer: Peer, workload: str) -> Figures:
