@@ -459,6 +459,63 @@ class EndpointRecord:
 
 
 @frozen
+class StoredDraft:
+    """A document that is being written, at one revision.
+
+    keys: the next key of a step, then those of its steps in their order. changed_by: the label of who
+    edited it last.
+    """
+
+    id: str
+    integration: str
+    base: str | None
+    file: str
+    revision: int
+    content: str = field(repr=False)
+    keys: tuple[int, ...] = field(repr=False)
+    made_at: Micros
+    changed_at: Micros
+    changed_by: str
+
+
+@frozen
+class StoredEdit:
+    """An edit of a draft, by the revision that it made; `change` is what it did, as JSON.
+
+    kind: `edit`, `undo` or `redo`. undone: the revision that took it back, 0 where none did.
+    """
+
+    revision: int
+    author: str
+    label: str
+    kind: str
+    batch: str
+    change: str = field(repr=False)
+    undone: int
+    at: Micros
+
+
+@frozen
+class FlowWriter:
+    """The member of the team who writes a flow of a draft, until the lease ends."""
+
+    flow: str
+    author: str
+    label: str
+    lease_until: Micros
+
+
+@frozen
+class DraftEditor:
+    """An editor of a draft: a window of a member of the team, and what is selected in it."""
+
+    editor: str
+    author: str
+    label: str
+    selected: str
+
+
+@frozen
 class OAuthApp:
     """The team's own OAuth app at the app of a component, with its secret in the clear.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -51,11 +51,13 @@ async def lint_document(
     content = await body_of(request, LARGEST)
     caller = (operations.principal.id, request.client and request.client.host)
     linting = operations.linting.lint(content, "", beside, caller)
-    found = await _unless_gone(request, linting)
+    found = await unless_gone(request, linting)
     return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+async def unless_gone(
+    request: Request, work: Coroutine[Any, Any, Sequence[Finding]]
+) -> Sequence[Finding]:
     """Do the work, until the client leaves: then it is cancelled."""
     working = asyncio.create_task(work)
     watching = asyncio.create_task(left(request.receive))

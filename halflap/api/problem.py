@@ -13,6 +13,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from halflap.api.draft_view import WriterView, summary_of
+from halflap.api.operations.drafts import StaleEdit
 from halflap.api.operations.oidc import ProviderRefused
 from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAttempts
 from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL
@@ -49,7 +51,9 @@ from halflap.errors import (
 )
 from halflap.problem import MEDIA_TYPE, title_of
 from halflap.sdk import codec
+from halflap.store.catalogue.drafts import FlowHeld
 from halflap.store.catalogue.precondition import Stale
+from halflap.store.catalogue.versions import OvertakenVersion
 
 log = structlog.get_logger("halflap.api")
 
@@ -72,6 +76,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     RetryLater: (503, "Not ready yet"),
     BlobLost: (500, "A large payload is lost"),
     StoreError: (503, "The store refused or failed"),
+    OvertakenVersion: (412, "Another version was published meanwhile"),
     Conflict: (409, "It is not in the state that this needs"),
     Overruled: (409, "Somebody's edit stands"),
     TooManyHops: (409, "Our own writes go on causing one another"),
@@ -196,6 +201,14 @@ def of(error: HalflapError) -> Problem:
             problem.fields = fields
         case DefinitionError(where=where):
             problem.where = where
+        case StaleEdit(revision=revision, since=since):
+            edits = since and [summary_of(each).model_dump() for each in since]
+            problem.draft = {"revision": revision, "since": edits}
+        case OvertakenVersion(newest=newest, lines=lines):
+            base = {"number": newest.number, "hash": newest.hash}
+            problem.draft = {"newest": base, "lines": lines}
+        case FlowHeld(writer=writer):
+            problem.draft = {"writer": WriterView.of(writer).model_dump()}
         case UpstreamError(status=said, body=body) if said is not None or body:
             problem.upstream = Upstream(status=said, body=body[:2_000])
         case _:

@@ -12,13 +12,16 @@ from fastapi import Header, HTTPException, Query, Request, Response
 
 from halflap.api.asking import Ops, Whose, for_customers, needs, router_of
 from halflap.api.door import ADMITTED
+from halflap.api.draft_view import DraftNoticeView
 from halflap.api.execution_view import ChangeView, LogNotice, MovedView, StepNotice, StepsNotice
 from halflap.api.executions import states, version_of, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.following import (
+    DRAFTS,
     EXECUTIONS,
     LOGS,
     STEPS,
+    DraftNotice,
     Following,
     KeepAlive,
     MovedObject,
@@ -37,7 +40,8 @@ router = router_of("/api", "executions", 403, 404, 409, 429)
 stream = {
     200: {
         "description": "Server-Sent Events: `event` is the topic, `data` a ChangeView (executions), a "
-        "StepsNotice (steps), a LogNotice (logs) or a MovedView (instances, connections, bulks).",
+        "StepsNotice (steps), a LogNotice (logs), a DraftNoticeView (drafts) or a MovedView (instances, "
+        "connections, bulks).",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -118,7 +122,7 @@ async def stream_events(
         Query(
             max_length=5_000,
             description="By commas: `executions`, `steps:<execution>` (with that one's changes), `logs`, "
-            "`instances`, `connections`, `bulks`.",
+            "`instances`, `connections`, `bulks`, `drafts:<draft>`.",
         ),
     ],
     customer: Whose = None,
@@ -167,9 +171,14 @@ async def topics_of(operations: Operations, text: str) -> frozenset[str]:
     for each in named:
         if each.startswith(STEPS):
             found.add(STEPS + (await operations.executions.find(each.removeprefix(STEPS))).id)
+        elif each.startswith(DRAFTS) and operations.customer is None:
+            found.add(
+                DRAFTS + (await operations.catalogue.drafts.head(each.removeprefix(DRAFTS))).id
+            )
         elif each not in TOPICS:
+            topics = ", ".join((*TOPICS, "steps:<execution>", "drafts:<draft>"))
             raise ConfigError(
-                f"there is no topic {each!r}; there are: {', '.join((*TOPICS, 'steps:<execution>'))}",
+                f"there is no topic {each!r}; there are: {topics}",
                 fields={"topics": "names one that there is not"},
             )
         elif each == "bulks" and operations.customer is not None:
@@ -199,7 +208,7 @@ def event_of(heard: Notice | KeepAlive, hidden: HiddenPayloads) -> bytes:
 
 
 def view_of(
-    about: Change | Progress | MovedObject, topic: str, hidden: HiddenPayloads
+    about: Change | Progress | MovedObject | DraftNotice, topic: str, hidden: HiddenPayloads
 ) -> tuple[str, View]:
     """Return the name and the view of what a notice is about."""
     match about:
@@ -213,5 +222,7 @@ def view_of(
         case Progress(steps=steps):
             some = [StepNotice(seq=seq, path=path, status=status) for seq, path, status in steps]
             return STEPS.removesuffix(":"), StepsNotice(execution=about.execution, steps=some)
+        case DraftNotice():
+            return DRAFTS.removesuffix(":"), DraftNoticeView.of(about)
         case MovedObject():
             return topic, MovedView.of(about)

@@ -159,6 +159,8 @@ class Problem(View):
     """The other app's answer."""
     current: Json = None
     """The object as it is now, where it was changed since it was read (`If-Match`)."""
+    draft: JsonObject | None = None
+    """Of a draft: its `revision` and the edits `since` yours (null: read it anew), or the `writer`."""
 
 
 class StoreLocation(View):

@@ -75,6 +75,14 @@ The catalogue
   answers       what requests with an `Idempotency-Key` were answered, by their principal and their key,
                 for a day: sealed, as a made key is among them; NULL while one runs, and where its
                 process ended before it was answered.
+  drafts        documents that are being written in the designer: the text, and the keys of its steps in
+                their order (JSON). `base` is the hash of the version that it began from, or was last
+                published as. Every edit makes the next `revision`, compared in the same statement.
+  draft_edits   the latest edits of a draft, each by the revision that it made: its patches and their
+                inverse (JSON), by whom. `undone` is the revision that took it back, 0 where none did;
+                `token` makes an edit that is sent twice count once.
+  draft_editors  who has a draft open, and what is selected there, until `seen_until`.
+  draft_writers  who writes a flow of a draft, until `lease_until`: nobody else's edit of it is stored.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -618,6 +626,54 @@ CREATE INDEX instances_by_state ON instances (state, id);
 CREATE INDEX connections_by_component ON connections (component, id);
 CREATE INDEX connections_by_status ON connections (status, id);
 CREATE INDEX customers_private ON customers (id) WHERE private = 1;
+
+CREATE TABLE drafts (
+    id TEXT PRIMARY KEY,
+    integration TEXT NOT NULL,
+    base TEXT,
+    file TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    keys TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE draft_edits (
+    draft TEXT NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+    revision INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    label TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    batch TEXT NOT NULL,
+    token TEXT,
+    change TEXT NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (draft, revision)
+) STRICT;
+CREATE UNIQUE INDEX draft_edits_by_token ON draft_edits (draft, author, token)
+    WHERE token IS NOT NULL;
+
+CREATE TABLE draft_editors (
+    draft TEXT NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+    editor TEXT NOT NULL,
+    author TEXT NOT NULL,
+    label TEXT NOT NULL,
+    selected TEXT NOT NULL,
+    seen_until INTEGER NOT NULL,
+    PRIMARY KEY (draft, editor)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE draft_writers (
+    draft TEXT NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+    flow TEXT NOT NULL,
+    author TEXT NOT NULL,
+    label TEXT NOT NULL,
+    lease_until INTEGER NOT NULL,
+    PRIMARY KEY (draft, flow)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
     id TEXT PRIMARY KEY,

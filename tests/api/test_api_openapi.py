@@ -145,6 +145,8 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
         "{bulk}": (await world.api("POST", "/api/bulks", {})).json["id"],
         "{user}": (await world.api("POST", "/api/users", {"email": "a@b.c"})).json["id"],
         "{key}": (await world.api("POST", "/api/keys", KEY)).json["id"],
+        "{draft}": (await world.api("POST", "/api/drafts", {"integration": "new"})).json["id"],
+        "{editor}": "window",
     }
     reached = 0
     for path, method, operation in routes(document):

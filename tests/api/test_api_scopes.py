@@ -153,6 +153,8 @@ async def side(world: Any, name: str) -> Side:
         "token": "tok_1",
         "user": "usr_1",
         "key": "key_1",
+        "draft": "drf_1",
+        "editor": "window",
     }
     return Side(names, minted.json["token"], sent)
 

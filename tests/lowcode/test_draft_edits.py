@@ -51,7 +51,7 @@ def patched(text: str, patches: Any) -> str:
 
 def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
     """An edit by chance of a document as it stands."""
-    paths = list(step_paths(draft.source.data))
+    paths = [each for each in step_paths(draft.source.data) if each[0] == "flows"]
     path, other = chance.choice(paths), chance.choice(paths)
     wraps: dict[str, Any] = {"value": {"if": "=event"}, "into": ["then"]}
     return chance.choice(

@@ -10,6 +10,7 @@ import asyncio
 from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import ConnectionOperations, SigningIn
+from halflap.api.operations.drafts import DraftOperations, OpenDrafts
 from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
@@ -77,6 +78,17 @@ class Operations:
             if of is None
             else Linting(self.versions, of.linting.turns, of.linting.workers)
         )
+        self.following = Following(engine, store.catalogue) if of is None else of.following
+        opened = OpenDrafts() if of is None else of.drafts.open
+        self.drafts = DraftOperations(
+            catalogue.drafts,
+            self.versions,
+            self.linting,
+            clock,
+            principal,
+            opened,
+            self.following.nudge,
+        )
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = ConnectionOperations(
             catalogue,
@@ -105,7 +117,6 @@ class Operations:
         self.bulks = BulkOperations(
             catalogue, journal, self.executions, upgrades, clock, self.stats, changed, begun
         )
-        self.following = Following(engine, store.catalogue) if of is None else of.following
         # So many searches of payloads read at one time.
         self.searching = asyncio.Semaphore(2) if of is None else of.searching
         self.erasure = Erasure(store, deployer)

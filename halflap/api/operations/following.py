@@ -19,8 +19,15 @@ import structlog
 
 from halflap.engine.audience import LOGS, steps_of
 from halflap.engine.journal import JournalEngine
-from halflap.errors import StoreError
-from halflap.model import Change, ExecutionState, FlowKey, Progress
+from halflap.errors import NotFound, StoreError
+from halflap.model import (
+    Change,
+    DraftEditor,
+    ExecutionState,
+    FlowKey,
+    FlowWriter,
+    Progress,
+)
 from halflap.store.catalogue import Catalogue, Moving
 
 log = structlog.get_logger("halflap.api")
@@ -34,7 +41,11 @@ GATHER_SECONDS = 0.25
 """Seconds between looks at what a busy catalogue has changed."""
 BULK_SECONDS = 1.0
 """Seconds between looks at the progress of bulks, which no cache depends on."""
+DRAFT_SECONDS = 0.5
+"""Seconds between looks at a draft that is followed, which another process may have edited."""
 EXECUTIONS = "executions"
+DRAFTS = "drafts:"
+"""The beginning of a draft's topic; its id follows."""
 STEPS = steps_of("")
 
 
@@ -57,6 +68,17 @@ class MovedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftNotice:
+    """A draft that was edited, or that others have open now; `revision` is None where it is gone."""
+
+    draft: str
+    revision: int | None = None
+    changed_by: str = ""
+    editors: Sequence[DraftEditor] = ()
+    writers: Sequence[FlowWriter] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that happened, with its number in this process.
 
@@ -65,7 +87,7 @@ class Notice:
 
     number: int
     topic: str
-    about: Change | Progress | MovedObject
+    about: Change | Progress | MovedObject | DraftNotice
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -99,6 +121,8 @@ class Which:
                 )
             case Progress(flow=flow, steps=steps):
                 return notice.topic in self.topics and (bool(steps) or self._matches(flow))
+            case DraftNotice():
+                return notice.topic in self.topics
             case MovedObject(customer=customer):
                 is_mine = notice.topic == "bulks" or self.customer in (None, customer)
                 return is_mine and notice.topic in self.topics
@@ -163,12 +187,18 @@ class Following:
         self._followers: list[Follower] = []
         self.streams = Counter[str]()
         """By a principal's id, the number of its streams that are open."""
+        self._nudges: dict[str, asyncio.Event] = {}
 
     def stop(self) -> None:
         """End every stream: the server stops."""
         self._stopping.set()
         for each in list(self._sources):
             self._end(each)
+
+    def nudge(self, draft: str) -> None:
+        """Have a draft that is followed here looked at at once."""
+        if (event := self._nudges.get(draft)) is not None:
+            event.set()
 
     async def notices(
         self, which: Which, gone: asyncio.Future[None] | None = None, after: str | None = None
@@ -221,7 +251,7 @@ class Following:
         known = all(each in self._sources and self._sources[each].began <= last for each in topics)
         return [each for each in self._retained if each.number > last] if known else None
 
-    def _tell(self, topic: str, about: Change | Progress | MovedObject) -> None:
+    def _tell(self, topic: str, about: Change | Progress | MovedObject | DraftNotice) -> None:
         self._number += 1
         notice = Notice(self._number, topic, about)
         self._retained.append(notice)
@@ -263,6 +293,8 @@ class Following:
         if topic == LOGS or topic.startswith(STEPS):
             stop = self._engine.watch(topic, lambda progress: self._tell(topic, progress))
             return TopicSource(self._number, stop)
+        if topic.startswith(DRAFTS):
+            return self._begin_draft(topic)
         [moving] = [each for each in get_args(Moving) if each == topic]
         changed, ready = asyncio.Event(), asyncio.Event()
         unfollow = self._catalogue.on_change(changed.set)
@@ -273,6 +305,44 @@ class Following:
             looking.cancel()
 
         return TopicSource(self._number, stop, ready)
+
+    def _begin_draft(self, topic: str) -> TopicSource:
+        draft, ready = topic.removeprefix(DRAFTS), asyncio.Event()
+        nudged = self._nudges[draft] = asyncio.Event()
+        looking = asyncio.create_task(self._look_at(draft, nudged, ready), name=f"{topic} followed")
+
+        def stop() -> None:
+            del self._nudges[draft]
+            looking.cancel()
+
+        return TopicSource(self._number, stop, ready)
+
+    async def _look_at(self, draft: str, nudged: asyncio.Event, ready: asyncio.Event) -> None:
+        """Compare a draft with what it was, after each edit here, and now and then."""
+        drafts, known = self._catalogue.drafts, None
+        while True:
+            nudged.clear()
+            try:
+                head = await drafts.head(draft)
+                now = DraftNotice(
+                    draft,
+                    head.revision,
+                    head.changed_by,
+                    tuple(await drafts.editors(draft)),
+                    tuple(await drafts.writers(draft)),
+                )
+            except NotFound:
+                self._tell(DRAFTS + draft, DraftNotice(draft))
+                ready.set()
+                return
+            except StoreError as error:
+                log.warning("a draft is not followed for now", error=error.message)
+            else:
+                if known is not None and _without_leases(now) != _without_leases(known):
+                    self._tell(DRAFTS + draft, now)
+                known = now
+                ready.set()
+            await until(nudged, (), DRAFT_SECONDS)
 
     async def _look(self, moving: Moving, changed: asyncio.Event, ready: asyncio.Event) -> None:
         """Compare what is there with what was, whenever the catalogue has changed."""
@@ -293,6 +363,11 @@ class Following:
             else:
                 await asyncio.sleep(GATHER_SECONDS)
                 await changed.wait()
+
+
+def _without_leases(notice: DraftNotice) -> object:
+    writers = [(each.flow, each.author) for each in notice.writers]
+    return notice.revision, notice.editors, writers
 
 
 async def until(

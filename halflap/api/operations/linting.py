@@ -61,7 +61,7 @@ class Linting:
             version = await self.versions.get(*beside)
             own = await self.versions.components(version.hash)
         from halflap.lowcode.lint import over_budget
-        from halflap.sdk.lint import Finding
+        from halflap.sdk.lint import Finding, Fix
 
         async with self.turns.of(caller):
             worker = self.workers.take()
@@ -82,7 +82,7 @@ class Linting:
             self.workers.give(worker)
         if answer[0] != "found":
             return [over_budget(file, "lint ran out of memory")]
-        return [Finding(*each) for each in answer[1]]
+        return [Finding(*each, fix=None if fix is None else Fix(*fix)) for *each, fix in answer[1]]
 
 
 async def _asked(worker: Worker, request: bytes) -> list[Any]:

@@ -18,6 +18,7 @@ from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.versions import ANY
 
 if TYPE_CHECKING:
     from halflap.lowcode.outline import Outline
@@ -44,11 +45,13 @@ class VersionOperations:
         note: str,
         overwrite: bool,
         by: str = "",
+        follows: str | None = ANY,
     ) -> Version:
         """Publish a bundle that loads here, and point a target at it.
 
         `expect` is the hash that the publisher last saw there: where the target has moved on it is
-        a `Conflict`, and nothing is published, unless `overwrite`.
+        a `Conflict`, and nothing is published, unless `overwrite`. `follows` is the newest version
+        that they know of: where there is a newer one it is `OvertakenVersion`.
         """
         if target is not None and not TARGET.fullmatch(target):
             raise ConfigError(
@@ -62,7 +65,7 @@ class VersionOperations:
         if now is not None and now.hash not in (hash, expect) and not overwrite:
             raise moved_on(name, target, now)
         described = await self.library.components(bundle)
-        version = await versions.publish(name, hash, bundle, note, described, by)
+        version = await versions.publish(name, hash, bundle, note, described, by, follows=follows)
         shared = [flow for flow, each in integration.flows.items() if each.is_shared]
         await self.catalogue.shared.ensure(name, shared)
         while target is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,11 +39,7 @@ class Analysis:
 
     def outline(self) -> Outline:
         """The outline of the text, as far as it can be read."""
-        return outline_document(self.source, self._title)
-
-    def _title(self, component: str, action: str) -> str:
-        found = find(self.shapes, "action", f"{component}.{action}")
-        return titled(action) if found is None else found.title
+        return outline_document(self.source, titles_of(self.shapes))
 
 
 def analyse(text: str, file: str, shapes: Shapes) -> Analysis:
@@ -51,6 +47,16 @@ def analyse(text: str, file: str, shapes: Shapes) -> Analysis:
     source = read_loosely(text, file)
     made = repaired(source)
     return Analysis(text, source, shapes, *(made if made is not None else (None, None)))
+
+
+def titles_of(shapes: Shapes) -> Callable[[str, str], str]:
+    """Return what gives the title of an action by the names of its component and its own."""
+
+    def title(component: str, action: str) -> str:
+        found = find(shapes, "action", f"{component}.{action}")
+        return titled(action) if found is None else found.title
+
+    return title
 
 
 def find(shapes: Shapes, kind: str, name: str) -> CallShape | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import socket
 from contextlib import suppress
+from dataclasses import astuple
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
@@ -48,5 +49,8 @@ def _answer(content: str, file: str, own: str) -> bytes:
         found = lint_document(content.encode("latin-1"), file, own)
     except MemoryError:
         return pack("memory")
-    rows = [(f.file, f.line, f.column, f.code, f.message, f.severity) for f in found]
+    rows = [
+        (f.file, f.line, f.column, f.code, f.message, f.severity, f.fix and astuple(f.fix))
+        for f in found
+    ]
     return pack("found", rows)

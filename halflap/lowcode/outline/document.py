@@ -18,15 +18,21 @@ Titles = Callable[[str, str], str]
 """Returns the title of a component's action."""
 
 
-def outline_document(source: SourceText, titles: Titles) -> Outline:
-    """Return the outline of a document that was read, exactly or as far as it can be."""
-    return _Document(source, titles).outline()
+def outline_document(
+    source: SourceText, titles: Titles, keys: Mapping[Path, int] | None = None
+) -> Outline:
+    """Return the outline of a document that was read, exactly or as far as it can be.
+
+    `keys` are those of a draft's steps, by their addresses.
+    """
+    return _Document(source, titles, keys or {}).outline()
 
 
 class _Document:
-    def __init__(self, source: SourceText, titles: Titles) -> None:
+    def __init__(self, source: SourceText, titles: Titles, keys: Mapping[Path, int]) -> None:
         self._source = source
         self._titles = titles
+        self._keys = keys
         self._ends = _ends(source)
 
     def outline(self) -> Outline:
@@ -45,7 +51,7 @@ class _Document:
         routes = part == "preprocess"
         key = "routes" if routes else "steps"
         for name, flow in mapping_of(document.get(part)).items():
-            path: Path = (part, name)
+            path: Path = (part, _named_key(name))
             members = dict(mapping_of(flow))
             steps = members.pop(key, None)
             yield FlowOutline(
@@ -72,7 +78,9 @@ class _Document:
         place = self._at(path)
         if kind is None:
             fields = _named(mapping_of(step)) or {"unknown": step}
-            return OutlineNode(path=path, place=place, kind="unknown", fields=fields)
+            return OutlineNode(
+                path=path, key=self._key(path), place=place, kind="unknown", fields=fields
+            )
         members = dict(mapping_of(step))
         blocks = [] if kind == "route" else list(self._blocks(members, path))
         title, id = _take(members, "title"), _take(members, "id")
@@ -80,6 +88,7 @@ class _Document:
             blocks.append(NodeBlock(path=(*path, "code"), nodes=list(self._called(members, path))))
         return OutlineNode(
             path=path,
+            key=self._key(path),
             place=place,
             kind=kind,
             title=title or self._title(kind, members),
@@ -98,7 +107,7 @@ class _Document:
                 continue
             members.pop(key, None)
             lists: dict[Path, Any] = (
-                {(key, case): each for case, each in mapping_of(value).items()}
+                {(key, _named_key(case)): each for case, each in mapping_of(value).items()}
                 if field.many
                 else {(key,): value}
             )
@@ -129,6 +138,7 @@ class _Document:
         for at, each in enumerate(uses):
             yield OutlineNode(
                 path=(*path, "code", at),
+                key=None if (key := self._key(path)) is None else f"{key}.{at}",
                 place=Span(
                     file=self._source.file, line=each.line, column=each.column, end_line=each.line
                 ),
@@ -136,6 +146,10 @@ class _Document:
                 title=self._titles(*each.name.split(".", 1)),
                 fields={"action": each.name},
             )
+
+    def _key(self, path: Path) -> str | None:
+        found = self._keys.get(path)
+        return None if found is None else f"n{found}"
 
     def _at(self, path: Path, *, key: bool = False) -> Span:
         start = self._source.key(path) if key else self._source.place(path)
@@ -145,6 +159,11 @@ class _Document:
             column=start.column,
             end_line=max(start.line, self._ends.get(path, 0)),
         )
+
+
+def _named_key(key: Any) -> str | int:
+    """Return the key of a member as an address has it; one that is no name is none of a document's."""
+    return key if isinstance(key, str | int) else str(key)
 
 
 def _take(members: dict[Any, Any], key: str) -> str:

@@ -37,6 +37,8 @@ class OutlineNode(OutlinePart):
 
     path: Path = ()
     """Its address, which edits, findings and executions share; a field's is `[*path, key]`."""
+    key: str | None = None
+    """In a draft, what stays the same wherever edits move it."""
     place: Span
     kind: str
     """The key that names its kind in a document, and for Python also `group` (a function that holds

@@ -73,6 +73,7 @@ class Draft:
     def copy(self) -> Draft:
         """Another draft of the document as it stands now."""
         made = Draft(self._here.source, marked=self._marked)
+        made._here = self._here  # whose places may be known
         made.revision = self.revision
         return made
 

@@ -238,9 +238,13 @@ def relocated(paths: Iterable[Path], changes: Iterable[Relocate]) -> Iterator[tu
 
 
 def step_paths(data: Any) -> Iterator[Path]:
-    """Yield the addresses of the steps of a document, which may be unfinished."""
+    """Yield the addresses of the steps and routes of a document, which may be unfinished."""
     for name, flow in mapping_of(mapping_of(data).get("flows")).items():
         yield from _steps(mapping_of(flow).get("steps"), ("flows", name, "steps"))
+    for name, flow in mapping_of(mapping_of(data).get("preprocess")).items():
+        routes = mapping_of(flow).get("routes")
+        for at, _ in enumerate(cast("list[Any]", routes) if isinstance(routes, list) else ()):
+            yield ("preprocess", name, "routes", at)
 
 
 def _steps(steps: Any, path: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from halflap.store.catalogue.audit import AuditLog
 from halflap.store.catalogue.bulks import Bulks
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
+from halflap.store.catalogue.drafts import Drafts
 from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.keys import AccessKeys
@@ -54,6 +55,7 @@ class Catalogue:
         self._clock = clock
         self.customers = Customers(writer, clock)
         self.versions = Versions(writer, clock)
+        self.drafts = Drafts(writer, clock)
         self.connections = Connections(writer, vault, clock)
         self.oauth_apps = OAuthApps(writer, vault, clock)
         self.instances = Instances(writer, clock)

@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from halflap.errors import ConfigError, NotFound
+from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Clock, Version
 from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT hash, integration, number, published_at, note, published_by FROM versions"
+
+
+ANY = "*"
+"""Stands for whichever version is the newest."""
+
+
+class OvertakenVersion(Conflict):
+    """A newer version was published meanwhile; look at the difference, then publish on top of that."""
+
+    def __init__(self, newest: Version) -> None:
+        super().__init__(
+            f"version {newest.number} ({newest.hash[:12]}) of {newest.integration} was published "
+            "meanwhile; look at the difference, then publish on top of that one"
+        )
+        self.newest = newest
+        self.lines = ""
+        """The difference to what was to be published, where that is known."""
 
 
 class Versions:
@@ -28,10 +45,14 @@ class Versions:
         note: str = "",
         components: bytes | None = None,
         by: str = "",
+        *,
+        follows: str | None = ANY,
     ) -> Version:
         """Store a bundle as the integration's next version; the same hash again is the same one.
 
         components: the descriptions of its own components, for lint and for forms; by: who publishes.
+        follows: the hash of the newest version so far, None for none; raises `OvertakenVersion` where
+        that is another one.
         """
         now = self._clock()
 
@@ -44,6 +65,13 @@ class Versions:
                         "publish it under its own integration"
                     )
                 return Version(*known)
+            newest = one(
+                connection,
+                f"{SELECT} WHERE integration = ? ORDER BY number DESC LIMIT 1",
+                integration,
+            )
+            if follows not in (ANY, newest and newest[0]):
+                return OvertakenVersion(Version(*newest))
             number: int = one(
                 connection,
                 "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE integration = ?",

@@ -27,6 +27,10 @@ _TEXTS = {
     "tokens": "access label",
     "settings": "value",
     "oauth_apps": "client_id callback origins",
+    "drafts": "file content keys",
+    "draft_edits": "label kind batch change",
+    "draft_editors": "label selected",
+    "draft_writers": "label",
 }
 """Columns by table that nothing is found by, so that they are compared by the database's own rules."""
 _NUMBERS = {

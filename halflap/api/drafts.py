@@ -1,0 +1,340 @@
+"""Drafts: documents that are edited in the designer, several people at once."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Path as PathParameter
+
+from halflap.api.asking import (
+    LARGEST_NUMBER,
+    USUAL_PAGE,
+    Before,
+    Ops,
+    PageSize,
+    exact,
+    last_id,
+    needs,
+    router_of,
+)
+from halflap.api.draft_view import (
+    BaseView,
+    DraftBegin,
+    DraftChangesView,
+    DraftDiff,
+    DraftEdits,
+    DraftFinding,
+    DraftFindings,
+    DraftPage,
+    DraftPublish,
+    DraftPublished,
+    DraftSummary,
+    DraftView,
+    EditorSign,
+    EditorView,
+    FixView,
+    FlowDifference,
+    FlowName,
+    MovedStep,
+    TextEdit,
+    UnreadablePlace,
+    WriterDraft,
+    WriterView,
+    plain_path,
+)
+from halflap.api.lint import INSTEAD, unless_gone
+from halflap.api.operations import Operations
+from halflap.api.operations.drafts import DraftChanges, OpenedDraft
+from halflap.api.problem import documented
+from halflap.api.view import Published
+from halflap.errors import ConfigError
+from halflap.model import DraftEditor, StoredDraft
+from halflap.sdk.lint import Fix
+
+router = router_of("/api/drafts", "drafts", 404)
+
+
+def revision_of(
+    if_match: Annotated[str, Header(description="The revision that the edits are for: an `ETag`.")],
+) -> int:
+    """Return the revision that a request is for."""
+    found = re.fullmatch(r'\s*"?(\d{1,18})"?\s*', if_match)
+    if found is None:
+        raise ConfigError(
+            'If-Match is the ETag of the draft that you read, such as "17"',
+            fields={"if-match": "is no revision"},
+        )
+    return int(found[1])
+
+
+EditorId = Annotated[str, PathParameter(max_length=64, pattern=r"^[\w.-]+$")]
+Revision = Annotated[int, Depends(revision_of)]
+
+
+@router.post("", status_code=201, response_model=DraftView, responses=documented(404, 409))
+@needs("publish")
+async def begin_draft(draft: DraftBegin, operations: Ops) -> Response:
+    """Begin a draft of a version, of a text, or of what a new integration begins as."""
+    opened = await operations.drafts.begin(draft.integration, draft.version, draft.text)
+    return await draft_answer(operations, opened, 201)
+
+
+@router.get("")
+@needs("read")
+async def list_drafts(
+    operations: Ops,
+    integration: str | None = None,
+    before: Before = None,
+    limit: PageSize = USUAL_PAGE,
+) -> DraftPage:
+    """Drafts, newest first."""
+    found = await operations.drafts.drafts.list(integration, before=before, limit=limit)
+    numbers = await operations.catalogue.versions.numbers(
+        each.base for each in found if each.base is not None
+    )
+    items = [DraftSummary.of(each, base=base_of(each, numbers)) for each in found]
+    return DraftPage(items=items, next=last_id(found, limit))
+
+
+@router.get("/{draft}", response_model=DraftView)
+@needs("read")
+async def get_draft(draft: str, operations: Ops) -> Response:
+    """A draft as it is now; its `ETag` is its revision.
+
+    Its flows are as far as the text can be read, so that a step that is half made leaves the rest.
+    """
+    return await draft_answer(operations, await operations.drafts.get(draft))
+
+
+@router.delete("/{draft}", status_code=204)
+@needs("publish")
+async def delete_draft(draft: str, operations: Ops) -> Response:
+    """Delete a draft; what was published of it stays."""
+    await operations.drafts.remove(draft)
+    return Response(status_code=204)
+
+
+@router.post("/{draft}/edits", response_model=DraftChangesView, responses=documented(404, 409))
+@needs("publish")
+async def edit_draft(
+    draft: str, edits: DraftEdits, operations: Ops, if_match: Revision
+) -> Response:
+    """Make edits one after another, all or none, for the revision of `If-Match`.
+
+    The answer is all that happened since that revision. Where others edited the draft meanwhile, the
+    edits are made all the same if they are of other lines and flows; else it is 409 (`StaleEdit`), with
+    what came since. A flow that somebody else writes is 409 (`FlowHeld`), with who does.
+    """
+    changes = await operations.drafts.edit(draft, if_match, edits.ops, edits.group, edits.token)
+    return await changes_answer(operations, changes)
+
+
+@router.post("/{draft}/undo", response_model=DraftChangesView, responses=documented(404, 409))
+@needs("publish")
+async def undo_draft(draft: str, operations: Ops, if_match: Revision) -> Response:
+    """Take back your latest edit, or those of its group; those of others stay.
+
+    The answer is all that happened since the revision of `If-Match`.
+    """
+    return await changes_answer(operations, await operations.drafts.undo(draft, if_match))
+
+
+@router.post("/{draft}/redo", response_model=DraftChangesView, responses=documented(404, 409))
+@needs("publish")
+async def redo_draft(draft: str, operations: Ops, if_match: Revision) -> Response:
+    """Make again what you took back last, unless you have edited the draft since."""
+    return await changes_answer(operations, await operations.drafts.redo(draft, if_match))
+
+
+@router.get("/{draft}/changes", response_model=DraftChangesView, responses=documented(404, 409))
+@needs("read")
+async def get_draft_changes(
+    draft: str, operations: Ops, since: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)]
+) -> Response:
+    """All that happened to a draft since a revision; 409 where that is too long ago: read it anew."""
+    return await changes_answer(operations, await operations.drafts.changes(draft, since))
+
+
+@router.get("/{draft}/findings")
+@needs("read")
+async def get_draft_findings(
+    request: Request, draft: str, operations: Ops, response: Response
+) -> DraftFindings:
+    """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
+    opened = await operations.drafts.get(draft)
+    await unless_gone(request, operations.drafts.findings(opened))
+    response.headers["ETag"] = etag(opened)
+    return DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
+
+
+@router.put("/{draft}/editors/{editor}")
+@needs("publish", audited="no")
+async def sign_editor(
+    draft: str, editor: EditorId, sign: EditorSign, operations: Ops
+) -> list[EditorView]:
+    """Say that a window of yours has a draft open, every 15 seconds; returns all that have."""
+    who, drafts = operations.principal, operations.drafts
+    await drafts.drafts.see(draft, DraftEditor(editor, who.id, who.label, sign.selected))
+    drafts.tell(draft)
+    return [EditorView.of(each) for each in await drafts.drafts.editors(draft)]
+
+
+@router.delete("/{draft}/editors/{editor}", status_code=204)
+@needs("publish", audited="no")
+async def leave_draft(draft: str, editor: EditorId, operations: Ops) -> Response:
+    """Say that a window was closed; with your last one, what you write is free."""
+    await operations.drafts.drafts.leave(draft, editor, operations.principal.id)
+    operations.drafts.tell(draft)
+    return Response(status_code=204)
+
+
+@router.post("/{draft}/writers", responses=documented(404, 409))
+@needs("publish")
+async def take_flow(draft: str, wanted: WriterDraft, operations: Ops) -> WriterView:
+    """Write a flow, for as long as you edit it or your window is open; 409 where somebody else does."""
+    who, drafts = operations.principal, operations.drafts
+    taken = await drafts.drafts.take(draft, wanted.flow, who.id, who.label, over=wanted.take_over)
+    drafts.tell(draft)
+    return WriterView.of(taken)
+
+
+@router.delete("/{draft}/writers", status_code=204)
+@needs("publish", audited="no")
+async def free_flow(draft: str, operations: Ops, flow: FlowName = "") -> Response:
+    """Write a flow no longer, so that others may."""
+    await operations.drafts.drafts.free(draft, flow, operations.principal.id)
+    operations.drafts.tell(draft)
+    return Response(status_code=204)
+
+
+@router.get("/{draft}/diff", responses=documented(404, 409))
+@needs("read")
+async def diff_draft(
+    draft: str,
+    operations: Ops,
+    against: Annotated[
+        str,
+        Query(
+            max_length=64,
+            description="`newest`, `base`, or a version: a number, hash or target.",
+        ),
+    ] = "newest",
+) -> DraftDiff:
+    """Return what publishing a draft would change of a version's document."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.diff(opened, against)
+    return DraftDiff.of(
+        found,
+        revision=opened.stored.revision,
+        against=None if found.against is None else BaseView.of(found.against),
+        flows=[FlowDifference(flow=name, change=each) for name, each in found.flows.items()],
+    )
+
+
+@router.post(
+    "/{draft}/publish",
+    status_code=201,
+    responses=documented(404, 409, 412),
+)
+@needs("publish")
+async def publish_draft(
+    draft: str, wanted: DraftPublish, operations: Ops, if_match: Revision
+) -> DraftPublished:
+    """Publish a draft at the revision of `If-Match` as a version, as `halflap deploy` does.
+
+    412 (`OvertakenVersion`) where the newest version is another than its base, with the difference:
+    look at it, then send that version's hash as `expect`. What lint calls an error is refused.
+    """
+    version = await operations.drafts.publish(
+        draft, if_match, target=wanted.target or None, expect=wanted.expect, note=wanted.note
+    )
+    return DraftPublished.of(Published.of(version), revision=if_match)
+
+
+async def changes_answer(operations: Operations, changes: DraftChanges) -> Response:
+    """All that happened to a draft since a revision."""
+    opened, now = changes.opened, changes.opened.stored
+    bad = opened.state.unreadable
+    flows = await operations.drafts.flows(opened)
+    names = {each.name for each in flows}
+    view = DraftChangesView(
+        revision=now.revision,
+        patches=[TextEdit.of(each) for each in changes.patches],
+        moved=[
+            MovedStep(node=f"n{key}", path=None if path is None else plain_path(path))
+            for key, path in sorted(changes.moved.items())
+        ],
+        flows=[each for each in flows if each.name in changes.flows],
+        gone=sorted(each for each in changes.flows - names if each),
+        unreadable=None if bad is None else UnreadablePlace.of(bad.place, message=bad.said),
+    )
+    answer = exact(view)
+    answer.headers["ETag"] = etag(opened)
+    return answer
+
+
+async def draft_answer(operations: Operations, opened: OpenedDraft, status: int = 200) -> Response:
+    """A draft in full."""
+    stored, state = opened.stored, opened.state
+    bad = state.unreadable
+    bases = [] if stored.base is None else [stored.base]
+    view = DraftView.of(
+        stored,
+        base=base_of(stored, await operations.catalogue.versions.numbers(bases)),
+        text=stored.content,
+        unreadable=None if bad is None else UnreadablePlace.of(bad.place, message=bad.said),
+        flows=await operations.drafts.flows(opened),
+        findings=None if opened.findings is None else findings_view(opened),
+        editors=[EditorView.of(each) for each in await operations.drafts.drafts.editors(stored.id)],
+        writers=[WriterView.of(each) for each in await operations.drafts.drafts.writers(stored.id)],
+    )
+    answer = exact(view, status)
+    answer.headers["ETag"] = etag(opened)
+    return answer
+
+
+def etag(opened: OpenedDraft) -> str:
+    """Return the entity tag of a draft's revision."""
+    return f'"{opened.stored.revision}"'
+
+
+def base_of(draft: StoredDraft, numbers: dict[str, int]) -> BaseView | None:
+    """Return the version that a draft began from."""
+    if draft.base is None or draft.base not in numbers:
+        return None
+    return BaseView(number=numbers[draft.base], hash=draft.base)
+
+
+def findings_view(opened: OpenedDraft) -> list[DraftFinding]:
+    """Return the findings of a draft, with the addresses and steps that they are about."""
+    source, keys = opened.state.source, opened.state.keys
+    places = [(at, path) for part in (source.values, source.keys) for path, at in part.items()]
+    places.sort(key=lambda each: (each[0].line, each[0].column, len(each[1])))
+    begins = [(at.line, at.column) for at, _ in places]
+    found: list[DraftFinding] = []
+    for each in opened.findings or ():
+        # A finding may stand within a text: the last value that begins before it is the one.
+        index = bisect_right(begins, (each.line, each.column)) - 1
+        is_whole = index < 0 or (each.line, each.column) == begins[0]
+        path = () if is_whole else places[index][1]
+        step = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in keys), None)
+        found.append(
+            DraftFinding.of(
+                each,
+                instead=INSTEAD[each.code],
+                path=plain_path(path),
+                node=None if step is None else f"n{keys[step]}",
+                fix=None if each.fix is None else fix_view(each.fix),
+            )
+        )
+    return found
+
+
+def fix_view(fix: Fix) -> FixView:
+    """Return a fix as an edit of the text."""
+    end = (fix.line, fix.column + fix.length)
+    edit = TextEdit(start=(fix.line, fix.column), end=end, text=fix.text)
+    return FixView(title=fix.title, edit=edit, choice=fix.choice)

@@ -1,0 +1,327 @@
+"""Drafts: documents that are being written, their latest edits, who writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.model import Clock, DraftEditor, FlowWriter, Micros, StoredDraft, StoredEdit
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.store.job import JobTransaction
+
+MOST_DRAFTS = 200
+"""The most drafts of a team."""
+MOST_EDITS = 500
+"""The latest edits of a draft that are kept, for undo and for who comes back."""
+MOST_CHANGED = 16 << 20
+"""The most characters that they may have together."""
+PRUNED_EACH = 16
+MOST_EDITORS = 100
+"""The most windows in which a draft is open."""
+LEASE: Micros = 45_000_000
+"""For how long an edit, or a sign of an editor, keeps a flow for its writer."""
+SEEN: Micros = 45_000_000
+
+COLUMNS = "id, integration, base, file, revision, content, keys, made_at, changed_at, changed_by"
+SELECT = f"SELECT {COLUMNS} FROM drafts"  # noqa: S608
+LISTED = SELECT.replace("content, keys", "'', '[]'")
+EDITS = "SELECT revision, author, label, kind, batch, change, undone, at FROM draft_edits"
+WRITERS = "SELECT flow, author, label, lease_until FROM draft_writers WHERE draft = ?"
+HELD = f"{WRITERS} AND author <> ? AND lease_until > ? AND flow IN"
+ADVANCE = """
+UPDATE drafts SET revision = revision + 1, content = ?, keys = ?, changed_at = ?, changed_by = ?
+WHERE id = ? AND revision = ? AND NOT EXISTS (SELECT 1 FROM draft_writers
+    WHERE draft = ? AND author <> ? AND lease_until > ? AND flow IN ({flows}))
+"""
+ADD_EDIT = """
+INSERT INTO draft_edits (draft, revision, author, label, kind, batch, token, change, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+TAKE = """
+INSERT INTO draft_writers (draft, flow, author, label, lease_until) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (draft, flow) DO UPDATE SET author = excluded.author, label = excluded.label,
+    lease_until = excluded.lease_until
+"""
+TAKE_FREE = f"""{TAKE}
+WHERE draft_writers.author = excluded.author OR draft_writers.lease_until <= ?
+"""
+SEE = """
+INSERT INTO draft_editors (draft, editor, author, label, selected, seen_until)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (draft, editor) DO UPDATE SET label = excluded.label, selected = excluded.selected,
+    seen_until = excluded.seen_until WHERE draft_editors.author = excluded.author
+"""
+EDITORS = "SELECT count(*) FROM draft_editors WHERE draft = ?"
+OLD = """
+SELECT max(revision) FROM (SELECT revision,
+    row_number() OVER (ORDER BY revision DESC) AS place,
+    sum(length(change)) OVER (ORDER BY revision DESC) AS size
+    FROM draft_edits WHERE draft = ?) AS edits WHERE place > ? OR size > ?
+"""
+
+_keys = msgspec.json.Decoder(tuple[int, ...])
+
+
+class FlowHeld(Conflict):
+    """Somebody else writes this flow of the draft; wait for them, or take it over."""
+
+    def __init__(self, writer: FlowWriter) -> None:
+        what = f"the flow {writer.flow}" if writer.flow else "what is in no flow"
+        super().__init__(f"{writer.label} writes {what} of this draft; take it over, to write it")
+        self.writer = writer
+
+
+class Drafts:
+    """Keeps drafts. No cache of the engine depends on them, so their edits count as no changes."""
+
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def add(self, draft: StoredDraft) -> None:
+        """Store a new draft; `ConfigError` where the team has as many as it may."""
+        values = (
+            draft.id, draft.integration, draft.base, draft.file, draft.revision, draft.content,
+            encoded(draft.keys), draft.made_at, draft.changed_at, draft.changed_by,
+        )  # fmt: skip
+
+        def job(connection: JobTransaction) -> Refused | None:
+            if one(connection, "SELECT count(*) FROM drafts")[0] >= MOST_DRAFTS:
+                return ConfigError(
+                    f"there are {MOST_DRAFTS} drafts already; publish or delete one of them"
+                )
+            connection.execute(
+                f"INSERT INTO drafts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                values,
+            )
+            return None
+
+        await self._writer.note(job)
+
+    async def list(
+        self, integration: str | None, *, before: str | None, limit: int
+    ) -> Sequence[StoredDraft]:
+        """Return drafts, all or those of an integration, without their texts, newest first."""
+        where, values = conditions({"integration = ?": integration, "id < ?": before})
+        rows = await self._writer.rows(f"{LISTED} {where} ORDER BY id DESC LIMIT {limit:d}", values)
+        return [read(each) for each in rows]
+
+    async def get(self, draft: str) -> StoredDraft:
+        """A draft by its id; raises `NotFound`."""
+        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (draft,))
+        if not rows:
+            raise missing(draft)
+        return read(rows[0])
+
+    async def head(self, draft: str) -> StoredDraft:
+        """A draft without its text; raises `NotFound`."""
+        rows = await self._writer.rows(f"{LISTED} WHERE id = ?", (draft,))
+        if not rows:
+            raise missing(draft)
+        return read(rows[0])
+
+    async def remove(self, draft: str) -> None:
+        """Delete a draft and its edits; raises `NotFound`."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            found = connection.execute("DELETE FROM drafts WHERE id = ?", (draft,)).rowcount
+            return None if found else missing(draft)
+
+        await self._writer.note(job)
+
+    async def rebase(self, draft: str, base: str) -> None:
+        """Note the version that a draft was published as."""
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute("UPDATE drafts SET base = ? WHERE id = ?", (base, draft))
+
+        await self._writer.note(job)
+
+    async def advance(
+        self,
+        draft: StoredDraft,
+        edit: StoredEdit,
+        flows: Sequence[str],
+        *,
+        token: str | None = None,
+        undoes: Iterable[int] = (),
+    ) -> bool:
+        """Store the next revision of a draft, with the edit that made it; False where it is another's.
+
+        `draft` is how it is then, `flows` are those that the edit changes: whoever makes it writes
+        them from now on, for a while. `undoes` are the revisions that it takes back. Raises
+        `FlowHeld` where somebody else writes one of the flows.
+        """
+        now, id = self._clock(), draft.id
+        marks = ", ".join("?" * len(flows)) or "NULL"
+        held = (id, edit.author, now, *flows)
+        values = (
+            draft.content,
+            encoded(draft.keys),
+            now,
+            edit.label,
+            id,
+            draft.revision - 1,
+            *held,
+        )
+
+        def job(connection: JobTransaction) -> bool | Refused:
+            if not connection.execute(ADVANCE.format(flows=marks), values).rowcount:
+                row = one(connection, "SELECT revision FROM drafts WHERE id = ?", id)
+                if row is None:
+                    return missing(id)
+                by = one(connection, f"{HELD} ({marks})", *held)
+                return False if by is None or row[0] != draft.revision - 1 else held_by(by)
+            connection.execute(
+                ADD_EDIT,
+                (id, edit.revision, edit.author, edit.label, edit.kind, edit.batch, token,
+                 edit.change, now),
+            )  # fmt: skip
+            for each in flows:
+                connection.execute(TAKE, (id, each, edit.author, edit.label, now + LEASE))
+            for each in undoes:
+                connection.execute(
+                    "UPDATE draft_edits SET undone = ? WHERE draft = ? AND revision = ?",
+                    (edit.revision, id, each),
+                )
+            if edit.revision % PRUNED_EACH == 0:
+                old = one(connection, OLD, id, MOST_EDITS, MOST_CHANGED)[0]
+                if old is not None:
+                    connection.execute(
+                        "DELETE FROM draft_edits WHERE draft = ? AND revision <= ?", (id, old)
+                    )
+            return True
+
+        return await self._writer.note(job)
+
+    async def edits(self, draft: str, after: int) -> Sequence[StoredEdit]:
+        """Return the edits behind a revision that are still known, in their order."""
+        rows = await self._writer.rows(
+            f"{EDITS} WHERE draft = ? AND revision > ? ORDER BY revision", (draft, after)
+        )
+        return [StoredEdit(*each) for each in rows]
+
+    async def edits_by(self, draft: str, author: str) -> Sequence[StoredEdit]:
+        """Return somebody's edits of a draft that are still known, the latest first."""
+        rows = await self._writer.rows(
+            f"{EDITS} WHERE draft = ? AND author = ? ORDER BY revision DESC", (draft, author)
+        )
+        return [StoredEdit(*each) for each in rows]
+
+    async def made(self, draft: str, author: str, token: str) -> bool:
+        """Return whether somebody's edit of a draft has been made already."""
+        sql = "SELECT 1 FROM draft_edits WHERE draft = ? AND author = ? AND token = ?"
+        return bool(await self._writer.rows(sql, (draft, author, token)))
+
+    # Who has it open ----------------------------------------------------------------------------
+
+    async def see(self, draft: str, editor: DraftEditor) -> None:
+        """Note that somebody has a draft open, and goes on writing what they write."""
+        now = self._clock()
+
+        def job(connection: JobTransaction) -> Refused | None:
+            if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
+                return missing(draft)
+            connection.execute(
+                "DELETE FROM draft_editors WHERE draft = ? AND seen_until <= ?", (draft, now)
+            )
+            if one(connection, EDITORS, draft)[0] >= MOST_EDITORS:
+                return ConfigError(f"{MOST_EDITORS} windows have this draft open already")
+            connection.execute(
+                SEE,
+                (draft, editor.editor, editor.author, editor.label, editor.selected, now + SEEN),
+            )
+            connection.execute(
+                "UPDATE draft_writers SET lease_until = ?"
+                " WHERE draft = ? AND author = ? AND lease_until > ?",
+                (now + LEASE, draft, editor.author, now),
+            )
+            return None
+
+        await self._writer.note(job)
+
+    async def leave(self, draft: str, editor: str, author: str) -> None:
+        """Forget an editor; with the last one of somebody, what they write is free."""
+        now = self._clock()
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute(
+                "DELETE FROM draft_editors WHERE draft = ? AND editor = ? AND author = ?",
+                (draft, editor, author),
+            )
+            sql = "SELECT 1 FROM draft_editors WHERE draft = ? AND author = ? AND seen_until > ?"
+            if one(connection, sql, draft, author, now) is None:
+                connection.execute(
+                    "DELETE FROM draft_writers WHERE draft = ? AND author = ?", (draft, author)
+                )
+
+        await self._writer.note(job)
+
+    async def editors(self, draft: str) -> Sequence[DraftEditor]:
+        """Return who has a draft open."""
+        rows = await self._writer.rows(
+            "SELECT editor, author, label, selected FROM draft_editors"
+            " WHERE draft = ? AND seen_until > ? ORDER BY label, editor",
+            (draft, self._clock()),
+        )
+        return [DraftEditor(*each) for each in rows]
+
+    async def take(
+        self, draft: str, flow: str, author: str, label: str, *, over: bool
+    ) -> FlowWriter:
+        """Have somebody write a flow; `FlowHeld` where another one does, unless it is taken `over`."""
+        now = self._clock()
+        row = (draft, flow, author, label, now + LEASE)
+
+        def job(connection: JobTransaction) -> FlowWriter | Refused:
+            if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
+                return missing(draft)
+            sql, values = (TAKE, row) if over else (TAKE_FREE, (*row, now))
+            if connection.execute(sql, values).rowcount:
+                return FlowWriter(flow, author, label, now + LEASE)
+            by = one(connection, f"{WRITERS} AND flow = ?", draft, flow)
+            return held_by(by)
+
+        return await self._writer.note(job)
+
+    async def free(self, draft: str, flow: str, author: str) -> None:
+        """Write a flow no longer."""
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute(
+                "DELETE FROM draft_writers WHERE draft = ? AND flow = ? AND author = ?",
+                (draft, flow, author),
+            )
+
+        await self._writer.note(job)
+
+    async def writers(self, draft: str) -> Sequence[FlowWriter]:
+        """Return who writes which flow of a draft."""
+        rows = await self._writer.rows(
+            f"{WRITERS} AND lease_until > ? ORDER BY flow", (draft, self._clock())
+        )
+        return [FlowWriter(*each) for each in rows]
+
+
+def read(row: Any) -> StoredDraft:
+    """A row of `SELECT`."""
+    id, integration, base, file, revision, content, keys, *rest = row
+    return StoredDraft(id, integration, base, file, revision, content, _keys.decode(keys), *rest)
+
+
+def encoded(keys: tuple[int, ...]) -> str:
+    """Keys as the JSON that is stored."""
+    return msgspec.json.encode(keys).decode()
+
+
+def held_by(row: Any) -> FlowHeld:
+    """Says who writes a flow."""
+    return FlowHeld(FlowWriter(*row))
+
+
+def missing(draft: str) -> NotFound:
+    """Says that a draft is not there."""
+    return NotFound(f"no draft has the id {draft!r}; GET /api/drafts lists those that there are")

@@ -1,0 +1,246 @@
+"""A document that people write together: its keys stay with their steps, and edits beside each other."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from halflap.lowcode import Draft, DraftEdit, UnwritableEdit
+from halflap.lowcode.rewrite.edits import ReplaceText, difference
+from halflap.lowcode.rewrite.merge import patched, rebased, together
+from halflap.lowcode.rewrite.state import REST, DraftState, changed_flows
+from halflap.lowcode.source import value_at
+from tests.lowcode.convert.generated import drawn
+from tests.lowcode.test_draft_edits import drawn_edit
+
+EDITS: TypeAdapter[list[Any]] = TypeAdapter(list[DraftEdit])
+TEXT = """\
+name: tried
+flows:
+  one:
+    trigger: webhook.request
+    steps:
+      - log: first
+      - if: =event.x
+        then:
+          - log: within
+      - log: last
+  two:
+    trigger: webhook.request
+    steps:
+      - log: other
+preprocess:
+  gate:
+    trigger: webhook.request
+    routes:
+      - flow: one
+"""
+ONE, TWO = ("flows", "one", "steps"), ("flows", "two", "steps")
+
+
+def opened(text: str = TEXT) -> DraftState:
+    return DraftState.open(text, "tried.yaml")
+
+
+def edited(state: DraftState, *edits: dict[str, Any]) -> Any:
+    return state.edited(EDITS.validate_python(edits))
+
+
+def said(state: DraftState) -> dict[int, Any]:
+    """By key, its step without what is in it."""
+    found: dict[int, Any] = {}
+    for path, key in state.keys.items():
+        step: Any = value_at(state.source.data, path)
+        assert key not in found
+        found[key] = {n: v for n, v in step.items() if not isinstance(v, list | dict)}
+    return found
+
+
+def text_edit(old: str, new: str, text: str) -> dict[str, Any]:
+    patch, _ = difference(text, text.replace(old, new, 1))
+    return patch.model_dump()
+
+
+def test_keys_stay_with_their_steps_through_edits_of_either_kind() -> None:
+    state = opened()
+    before = said(state)
+    assert before == {
+        1: {"log": "first"},
+        2: {"if": "=event.x"},
+        3: {"log": "within"},
+        4: {"log": "last"},
+        5: {"log": "other"},
+        6: {"flow": "one"},
+    }
+    moved, change = edited(
+        state, {"op": "move", "path": [*ONE, 0], "to": [*ONE, 1, "then"], "at": 0}
+    )
+    assert said(moved) == before
+    assert dict(change.moved) == {
+        1: (*ONE, 0, "then", 0),
+        2: (*ONE, 0),
+        3: (*ONE, 0, "then", 1),
+        4: (*ONE, 1),
+    }
+    assert change.flows == ("one",)
+    new = "      - log: new\n      - log: first"
+    typed, change = edited(state, text_edit("      - log: first", new, TEXT))
+    assert said(typed) == {**before, 7: {"log": "new"}}
+    assert change.flows == ("one",)
+    swapped, _ = edited(state, text_edit("log: first\n      - if: =event.x", "if: =event.x", TEXT))
+    assert said(swapped).items() <= before.items()
+    undone, _ = moved.edited([difference(moved.text, TEXT)[0]])
+    assert undone.text == TEXT
+    assert said(undone) == before
+
+
+def test_half_a_text_keeps_the_rest_and_takes_edits_of_the_text_alone() -> None:
+    state = opened()
+    half, change = edited(state, text_edit("log: first", "log: [first", TEXT))
+    assert half.unreadable is not None
+    assert {"two", "one"} <= {*half.source.data["flows"]}
+    assert set(said(state)) - {1} <= set(half.keys.values())
+    with pytest.raises(UnwritableEdit, match="cannot be read"):
+        edited(half, {"op": "delete", "path": [*TWO, 0]})
+    again, _ = half.edited(change.undo)
+    assert again.unreadable is None
+    assert again.text == TEXT
+    assert said(again) == said(state)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "- 1", "\t", "{", "flows: 3", "flows: {~: 1, 1.5: {steps: [2]}}"]
+)
+def test_any_text_is_a_state(text: str) -> None:
+    state = opened(text)
+    changed, _ = edited(state, {"op": "text", "start": [1, 1], "end": [1, 1], "text": "x: 1\n"})
+    assert changed.text == "x: 1\n" + text
+
+
+def test_texts_that_no_document_has_are_refused() -> None:
+    for wrong in ("\0", "\ud800", "x" * 1_100_000):
+        with pytest.raises(UnwritableEdit):
+            edited(opened(), {"op": "text", "start": [1, 1], "end": [1, 1], "text": wrong})
+    with pytest.raises(UnwritableEdit, match="has no"):
+        edited(opened(), {"op": "text", "start": [99, 1], "end": [99, 1], "text": ""})
+
+
+def test_random_edits_keep_keys_with_their_steps() -> None:
+    made = 0
+    for seed in range(25):
+        chance = Random(seed)
+        state = opened(drawn(chance).text)
+        for _ in range(4):
+            before = said(state)
+            assert state.draft is not None
+            edit = drawn_edit(chance, state.draft)
+            try:
+                new, change = edited(state, edit)
+            except UnwritableEdit:
+                continue
+            made += 1
+            if edit["op"] != "set":
+                for key, each in said(new).items():
+                    assert key not in before or before[key] == each, (seed, edit)
+            assert set(new.keys.values()) >= set(before) - {k for k, p in change.moved if p is None}
+            back, _ = new.edited(change.undo)
+            assert back.text == state.text
+            state = new
+    assert made > 50
+
+
+# Edits that were made for the same revision ------------------------------------------------------
+
+
+def merged(text: str, one: Any, other: Any) -> Any:
+    """Both edits of a text; None where they are not apart."""
+    state = opened(text)
+    first, theirs = edited(state, one)
+    _, ours = edited(state, other)
+    patches = rebased(text, ours.patches, theirs.patches)
+    if patches is None:
+        return None
+    return first.edited(patches)[0]
+
+
+def test_edits_of_two_flows_are_put_together() -> None:
+    one = {"op": "insert", "path": ONE, "at": 3, "value": {"log": "a"}}
+    other = {"op": "set", "path": [*TWO, 0, "log"], "value": "b"}
+    both = merged(TEXT, one, other)
+    assert both.source.data["flows"]["one"]["steps"][-1] == {"log": "a"}
+    assert both.source.data["flows"]["two"]["steps"] == [{"log": "b"}]
+    assert both.text == merged(TEXT, other, one).text
+
+
+def test_edits_of_one_place_are_not() -> None:
+    one = {"op": "set", "path": [*TWO, 0, "log"], "value": "a"}
+    for other in (
+        {"op": "set", "path": [*TWO, 0, "log"], "value": "b"},
+        {"op": "delete", "path": [*TWO, 0]},
+        {"op": "insert", "path": TWO, "at": 0, "value": {"log": "b"}},
+    ):
+        assert merged(TEXT, one, other) is None
+        assert merged(TEXT, other, one) is None
+
+
+def in_lines(text: str) -> str:
+    """The same document, a value a line."""
+    draft = Draft.read("name: made\n", "drawn.yaml")
+    for name, each in opened(text).source.data.items():
+        draft.set((name,), each)
+    return draft.source.text
+
+
+def test_random_edits_beside_each_other_are_both_made_or_refused() -> None:
+    """The result does not depend on which of the two came first."""
+    apart = 0
+    for seed in range(60):
+        chance = Random(seed)
+        text = in_lines(drawn(chance).text)
+        state = opened(text)
+        assert state.draft is not None
+        edits = [drawn_edit(chance, state.draft) for _ in range(2)]
+        try:
+            one = merged(text, *edits)
+            other = merged(text, *reversed(edits))
+        except UnwritableEdit:
+            continue
+        assert (one is None) == (other is None)
+        if one is None:
+            continue
+        apart += 1
+        assert one.text == other.text
+        assert one.unreadable is None, (seed, edits)
+    assert apart > 10
+
+
+def test_patches_one_after_another_are_patches_of_the_first_text() -> None:
+    for seed in range(200):
+        chance = Random(seed)
+        text = here = "".join(chance.choice("ab\n") for _ in range(30))
+        patches: list[ReplaceText] = []
+        for _ in range(4):
+            start = chance.randrange(len(here) + 1)
+            end = chance.randrange(start, min(len(here), start + 6) + 1)
+            new = here[:start] + chance.choice(["", "x\n", "yy"]) + here[end:]
+            patches.append(difference(here, new)[0])
+            here = new
+        made = text
+        for each in reversed(together(text, patches)):
+            made = made[: each.start] + each.text + made[each.end :]
+        assert made == here == patched(text, patches)
+
+
+def test_changed_flows_are_those_whose_text_is_another() -> None:
+    state = opened()
+    for old, new, flows in (
+        ("other", "another", ("two",)),
+        ("      - log: last\n", "      - log: last # so\n", ("one",)),
+        ("name: tried", "name: tired", (REST,)),
+        ("  two:", "  three:", ("two", "three")),
+        ("flow: one", "flow: two", ("gate",)),
+    ):
+        assert set(changed_flows(state.source, opened(TEXT.replace(old, new)).source)) == set(flows)
