@@ -13,7 +13,7 @@ from playwright.async_api import Page, async_playwright
 
 from tests.built import build_console
 from tests.console.conftest import CHROMIUM, FLAGS
-from tests.console.place import Place, fill, running
+from tests.console.place import ORDERS, Place, fill, running
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 720}
@@ -51,6 +51,26 @@ async def pictures(place: Place, page: Page) -> None:
     await page.goto(f"/console/connections?open={connection['id']}")
     await page.get_by_role("heading", name="Used by").wait_for()
     await take(page, "connections")
+    await rollout(place, page)
+
+
+async def rollout(place: Place, page: Page) -> None:
+    """Take a picture of an upgrade that is paused behind its canary."""
+    text = ORDERS.replace("path: /orders\n", "path: /sales\n")
+    with TemporaryDirectory() as folder:
+        await place.publish(Path(folder), text, target="", note="orders are sales now")
+    for number in range(5):
+        await place.customer(f"Customer {number}")
+    draft = {"version": "2", "canary": "25%"}
+    bulk = (await place.api("POST", "/integrations/orders/upgrade", draft))["id"]
+    while (await place.api("GET", f"/bulks/{bulk}"))["state"] != "paused":  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    sent = [await place.send(name, f"{at}") for at in range(6) for name in place.hooks]
+    for each in sent:
+        await place.until(each, "succeeded", "failed")
+    await page.goto(f"/console/integrations/orders?view=changes&rollout={bulk}")
+    await page.get_by_role("region", name="Figures").wait_for()
+    await take(page, "rollout")
 
 
 async def main() -> None:

@@ -7,6 +7,7 @@ import { activateRoute, customerRoute, customersRoute } from "~/routes/customers
 import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
 import { failuresRoute } from "~/routes/failures"
 import { instanceRoute, instancesRoute } from "~/routes/instances"
+import { integrationRoute, integrationsRoute } from "~/routes/integrations"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
@@ -47,6 +48,8 @@ export const router = createRouter({
       customerRoute,
       activateRoute,
       connectionsRoute,
+      integrationsRoute,
+      integrationRoute,
       accountRoute,
     ]),
   ]),

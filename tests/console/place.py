@@ -125,13 +125,14 @@ class Place:
         made = await self.api("POST", "/links", {"email": email} if email else {})
         return f"{self.url}/console/sign-in#link={made['link']}"
 
-    async def publish(self, folder: Path) -> None:
-        """Publish the integration."""
+    async def publish(self, folder: Path, text: str = ORDERS, **query: str) -> None:
+        """Publish the integration, as its next version."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "orders.yaml").write_text(ORDERS)
+        (folder / "orders.yaml").write_text(text)
         headers = {"authorization": f"Bearer {TOKEN}"}
         body = pack(folder, "orders.yaml").to_bytes()
-        async with self.http.post(f"{self.url}/api/versions", data=body, headers=headers) as got:
+        url = f"{self.url}/api/versions"
+        async with self.http.post(url, data=body, params=query, headers=headers) as got:
             assert got.status == 201, await got.text()
 
     async def customer(self, name: str) -> str:

@@ -16,12 +16,21 @@ import {
 import { cx } from "./class"
 
 export type AnyState =
-  "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled" | "ignored" | "retrying"
+  | "queued"
+  | "running"
+  | "waiting"
+  | "succeeded"
+  | "failed"
+  | "cancelled"
+  | "ignored"
+  | "retrying"
+  | "paused"
 
 const LOOKS: Record<AnyState, { icon: LucideIcon; word: MessageDescriptor; look: string }> = {
   queued: { icon: Clock, word: msg`queued`, look: "text-queued border-border" },
   running: { icon: Play, word: msg`running`, look: "text-running border-running/40" },
   waiting: { icon: Pause, word: msg`waiting`, look: "text-waiting border-waiting/40" },
+  paused: { icon: Pause, word: msg`paused`, look: "text-waiting border-waiting/40" },
   retrying: { icon: RotateCw, word: msg`retrying`, look: "text-waiting border-waiting/40" },
   succeeded: { icon: Check, word: msg`succeeded`, look: "text-succeeded border-transparent" },
   failed: { icon: X, word: msg`failed`, look: "bg-failed text-failed-foreground border-failed" },
@@ -55,6 +64,7 @@ const MARKS: Record<AnyState, string> = {
   queued: "text-queued",
   running: "text-running",
   waiting: "text-waiting",
+  paused: "text-waiting",
   retrying: "text-waiting",
   succeeded: "text-succeeded",
   failed: "text-failed-text",

@@ -213,14 +213,6 @@ function PlanSummary({ plan }: { plan: Plan }) {
   )
 }
 
-const WORDS: Record<Bulk["state"], AnyState> = {
-  running: "running",
-  paused: "waiting",
-  succeeded: "succeeded",
-  cancelled: "cancelled",
-  failed: "failed",
-}
-
 function Progress({ id, title, onClose }: { id: string; title: string; onClose: () => void }) {
   const client = useQueryClient()
   useRenewal(
@@ -276,7 +268,7 @@ function Progress({ id, title, onClose }: { id: string; title: string; onClose: 
       ) : (
         <div className="flex flex-col gap-3">
           <div className="flex items-center gap-2">
-            <StateBadge state={WORDS[now.state]} />
+            <StateBadge state={now.state} />
             <span className="figures" aria-live="polite">
               <Trans>
                 {done.toLocaleString()} of {now.total.toLocaleString()}

@@ -4,6 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
 import { type KeyboardEvent, useId, useMemo, useState } from "react"
 import { answerOf, api } from "~/api/client"
+import { integrationsQuery } from "~/features/integrations/queries"
 import { SHORTEST } from "~/features/search/search"
 import { cx } from "~/ui/class"
 import { setTheme } from "./theme"
@@ -91,6 +92,7 @@ function useItems(text: string): Item[] {
     queryFn: ({ signal }) =>
       answerOf(api.GET("/api/customers", { params: { query: { q: text, limit: MOST } }, signal })),
   })
+  const { data: integrations } = useQuery({ ...integrationsQuery, staleTime: 60_000 })
   return useMemo(() => {
     const page = t`page`
     const found: Item[] = []
@@ -141,6 +143,12 @@ function useItems(text: string): Item[] {
         run: () => void navigate({ to: "/search", search: {} }),
       },
       {
+        key: "integrations",
+        title: t`Integrations`,
+        hint: page,
+        run: () => void navigate({ to: "/integrations", search: {} }),
+      },
+      {
         key: "waiting",
         title: t`Executions that wait`,
         hint: page,
@@ -173,6 +181,16 @@ function useItems(text: string): Item[] {
       const run = () => void navigate({ to: "/customers/$customer", params: { customer: each.id } })
       found.push({ key: each.id, title: each.name, hint: t`customer`, run })
     }
+    for (const each of text === "" ? [] : (integrations ?? [])) {
+      if (!fits(each.title) && !fits(each.name)) continue
+      const run = () =>
+        void navigate({
+          to: "/integrations/$integration",
+          params: { integration: each.name },
+          search: {},
+        })
+      found.push({ key: `integration ${each.name}`, title: each.title, hint: t`integration`, run })
+    }
     return found
-  }, [text, navigate, customers.data])
+  }, [text, navigate, customers.data, integrations])
 }

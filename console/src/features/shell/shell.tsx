@@ -2,6 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Link } from "@tanstack/react-router"
 import {
   Activity,
+  Blocks,
   Boxes,
   Building2,
   CircleX,
@@ -63,6 +64,7 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
           <Page to="/failures" icon={<CircleX aria-hidden />} title={t`Failures`} />
           <Page to="/instances" icon={<Boxes aria-hidden />} title={t`Instances`} />
           <Page to="/customers" icon={<Building2 aria-hidden />} title={t`Customers`} />
+          <Page to="/integrations" icon={<Blocks aria-hidden />} title={t`Integrations`} />
           <Page to="/connections" icon={<Plug aria-hidden />} title={t`Connections`} />
         </nav>
         <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
@@ -87,7 +89,7 @@ function Page({
   icon,
   title,
 }: {
-  to: "/executions" | "/failures" | "/instances" | "/customers" | "/connections"
+  to: "/executions" | "/failures" | "/instances" | "/customers" | "/integrations" | "/connections"
   icon: ReactNode
   title: string
 }) {

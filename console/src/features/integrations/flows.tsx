@@ -1,0 +1,149 @@
+import { t } from "@lingui/core/macro"
+import { Plural } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
+import { ArrowRight } from "lucide-react"
+import type { Schemas } from "~/api/client"
+import { CopyButton } from "~/ui/copy"
+import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { AppTile } from "./app"
+import { type App, appsOf, componentOf, nameOf, stepsIn } from "./apps"
+import { endpointsQuery, outlineQuery, versionQuery } from "./queries"
+
+type Flow = Schemas["FlowOutline"]
+
+/** The flows of a version, each drawn with the apps that it connects. */
+export function Flows({ integration, version }: { integration: string; version: string }) {
+  const outline = useQuery(outlineQuery(integration, version))
+  const whole = useQuery(versionQuery(integration, version))
+  const endpoints = useQuery(endpointsQuery(integration))
+  if (outline.data === undefined) {
+    return outline.error === null ? <Loading /> : <ErrorNotice error={outline.error} />
+  }
+  const { flows, unknown } = outline.data
+  if (flows.length === 0) return <Notice title={t`It has no flows`} />
+  return (
+    <div className="flex flex-col gap-3">
+      {whole.data?.error != null && (
+        <p role="alert" className="rounded-md border border-destructive/40 px-3 py-2">
+          {t`This version does not load here:`} {whole.data.error}
+        </p>
+      )}
+      <ul className="grid gap-3 xl:grid-cols-2">
+        {flows.map((flow) => (
+          <li key={flow.name}>
+            <FlowCard
+              flow={flow}
+              view={whole.data?.flows.find((each) => each.name === flow.name)}
+              endpoint={endpoints.data?.find((each) => each.flow === flow.name)}
+            />
+          </li>
+        ))}
+      </ul>
+      {(unknown ?? []).map((each) => (
+        <p key={each.text} className="text-muted-foreground">
+          {t`Code that may add flows, and cannot be followed:`} <code>{each.text}</code>
+        </p>
+      ))}
+    </div>
+  )
+}
+
+function FlowCard({
+  flow,
+  view,
+  endpoint,
+}: {
+  flow: Flow
+  view: Schemas["FlowView"] | undefined
+  endpoint: Schemas["SharedEndpointView"] | undefined
+}) {
+  const inputs = Object.entries(view?.inputs ?? {})
+  return (
+    <article
+      aria-label={flow.title}
+      className="flex h-full flex-col gap-3 rounded-md border bg-card p-3"
+    >
+      <header>
+        <h3 className="font-semibold">{flow.title}</h3>
+        <p className="text-muted-foreground">{flow.description}</p>
+      </header>
+      <Drawing trigger={flow.trigger} apps={appsOf(flow)} />
+      <footer className="mt-auto flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-muted-foreground">
+        <code>{flow.name}</code>
+        <span>
+          <Plural value={stepsIn(flow.steps)} one="# step" other="# steps" />
+        </span>
+        {flow.preprocess && <span>{t`hands its events on to other flows`}</span>}
+        {view?.subscribes === true && <span>{t`makes its webhook at the app`}</span>}
+        {view?.has_url === true && endpoint === undefined && (
+          <span>{t`a URL for each instance`}</span>
+        )}
+        {inputs.map(([name, value]) => (
+          <code key={name} className="max-w-64 truncate" title={value}>
+            {name}={value}
+          </code>
+        ))}
+        {endpoint !== undefined && (
+          <span className="inline-flex min-w-0 items-center gap-1">
+            {t`one URL for all:`} <code className="truncate">{endpoint.url}</code>
+            <CopyButton text={endpoint.url} name={t`Copy the URL`} />
+          </span>
+        )}
+      </footer>
+    </article>
+  )
+}
+
+const MOST_CALLS = 2
+
+/** A flow as its apps: what begins it, and what it calls, in the order of its text. */
+function Drawing({ trigger, apps }: { trigger: string; apps: App[] }) {
+  const begins = componentOf(trigger)
+  return (
+    <ol
+      aria-label={t`The apps that it connects`}
+      className="flex flex-wrap items-stretch gap-y-2 rounded-md bg-muted p-2.5"
+    >
+      <Stop component={begins} lines={[trigger]} />
+      {apps.map((app) => (
+        <Stop
+          key={app.component}
+          component={app.component}
+          lines={app.calls.slice(0, MOST_CALLS)}
+          more={app.calls.length - MOST_CALLS}
+          follows
+        />
+      ))}
+    </ol>
+  )
+}
+
+function Stop({
+  component,
+  lines,
+  more = 0,
+  follows = false,
+}: {
+  component: string
+  lines: string[]
+  more?: number
+  follows?: boolean
+}) {
+  return (
+    <li className="flex items-center">
+      {follows && <ArrowRight aria-hidden className="mx-2 size-4 shrink-0 text-muted-foreground" />}
+      <span className="flex items-center gap-2">
+        <AppTile component={component} large />
+        <span className="max-w-44 min-w-0">
+          <span className="block truncate font-medium">{nameOf(component)}</span>
+          {lines.map((each, at) => (
+            <span key={at} className="block truncate text-xs text-muted-foreground" title={each}>
+              {each}
+              {more > 0 && at === lines.length - 1 && ` +${more}`}
+            </span>
+          ))}
+        </span>
+      </span>
+    </li>
+  )
+}

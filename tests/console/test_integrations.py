@@ -1,0 +1,157 @@
+"""Integrations in the browser: versions compared, a canary rolled back, a mended one for all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from tests.console.place import ORDERS, Place
+from tests.console.test_console import Desk, barriers, opened
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+TITLED = ORDERS.replace("title: Find the customer", "title: Look the customer up")
+BROKEN = TITLED.replace("path: /orders\n", "path: /sales\n")
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+async def at_rest(page: Page) -> None:
+    """Check that axe finds nothing serious, in both themes."""
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert await barriers(page) == []
+
+
+async def press(page: Page, *keys: str) -> None:
+    for each in keys:
+        await page.keyboard.press(each)
+
+
+async def test_a_canary_that_fails_is_rolled_back_and_a_mended_version_goes_to_all(
+    desk: Desk, tmp_path: Path
+) -> None:
+    place = desk.place
+    for number in range(7):
+        await place.customer(f"Customer {number}")
+    await place.publish(tmp_path / "two", BROKEN, note="orders are sales now", target="")
+    async with opened(desk, "/integrations") as page:
+        await expect(page.get_by_role("gridcell", name="10 on 1")).to_be_visible()
+        await at_rest(page)
+        await page.get_by_role("row", name=re.compile("Orders to the shop")).focus()
+        await press(page, "Enter")
+        drawing = page.get_by_role("list", name="The apps that it connects")
+        await expect(drawing.get_by_role("listitem")).to_have_count(2)
+        await expect(drawing.get_by_text("Look the customer up")).to_be_visible()
+
+        # The difference, by keyboard.
+        await page.get_by_role("tab", name="Flows").focus()
+        await press(page, "ArrowRight", "ArrowRight", "Enter")
+        changes = page.get_by_role("region", name="Changes")
+        steps = changes.get_by_role("region", name="Flows and steps")
+        await expect(steps.get_by_role("listitem")).to_have_count(2)
+        await at_rest(page)
+        await changes.focus()
+        await press(page, "n", "n")
+        await expect(steps.get_by_role("listitem").nth(1)).to_be_focused()
+        await press(page, "p")
+        await expect(steps.get_by_role("listitem").nth(0)).to_be_focused()
+        await press(page, "u")
+        await expect(page).to_have_url(re.compile("layout=split"))
+        await expect(changes.get_by_role("cell", name="path: /sales")).to_be_visible()
+
+        # A canary of two, by keyboard; a reload loses nothing.
+        await page.get_by_role("button", name="Upgrade instances…").focus()
+        await press(page, "Enter")
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_label("To version")).to_be_focused()
+        await dialog.get_by_label("How many first").focus()
+        await press(page, "Control+a")
+        await page.keyboard.type("many")
+        await expect(dialog.get_by_text("is neither a number nor a share")).to_be_visible()
+        await press(page, "Control+a")
+        await page.keyboard.type("2")
+        await page.reload()
+        await expect(dialog.get_by_label("How many first")).to_have_value("2")
+        named = dialog.get_by_role("list", name="Canary").get_by_role("listitem")
+        await expect(named).to_have_count(2)
+        canary = [text.split(" / ")[0] for text in await named.all_inner_texts()]
+        await at_rest(page)
+        await dialog.get_by_label("How many first").focus()
+        await press(page, "Enter")
+        rollout = page.get_by_role("complementary", name="Rollout")
+        await expect(rollout.get_by_text("paused", exact=True)).to_be_visible()
+        await expect(rollout.get_by_text("2 of 10")).to_be_visible()
+
+        # One of it fails by the new version, and the others do not.
+        failed = await place.send(canary[0], "4711")
+        await place.until(failed, "failed")
+        other = next(each for each in place.hooks if each not in canary)
+        await place.until(await place.send(other, "4712"), "succeeded")
+        figures = rollout.get_by_role("region", name="Figures")
+        await expect(
+            figures.get_by_role("row", name=re.compile(r"^2 new 2 0 .* 1 \(100 %\)"))
+        ).to_be_visible()
+        await expect(figures.get_by_role("row", name=re.compile(r"^1 8 "))).to_be_visible()
+        await at_rest(page)
+        await rollout.get_by_role("button", name="Roll back…").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Roll back 2").click()
+        await expect(rollout.get_by_text("Back to what was before")).to_be_visible()
+        await expect(rollout.get_by_text("2 of 2")).to_be_visible()
+        await press(page, "Escape")
+        await expect(rollout).to_have_count(0)
+
+        # The mended one, for those that are chosen first, then for all.
+        await place.publish(tmp_path / "three", TITLED, note="mended", target="")
+        await page.reload()
+        await page.get_by_role("button", name="Upgrade instances…").click()
+        await dialog.get_by_label("Some that you choose first").check()
+        await dialog.get_by_label("Search by customer or name").fill("customer 3")
+        await dialog.get_by_role("checkbox", name="Customer 3 / orders").check()
+        await dialog.get_by_role("button", name="Upgrade the first 1").click()
+        await expect(rollout.get_by_text("paused", exact=True)).to_be_visible()
+        await rollout.get_by_role("button", name="Go on with the other 9").click()
+        await expect(rollout.get_by_text("succeeded", exact=True)).to_be_visible()
+        await expect(rollout.get_by_text("10 of 10")).to_be_visible()
+        await press(page, "Escape")
+        await page.get_by_role("tab", name="Versions").click()
+        row = page.get_by_role("row", name=re.compile("^3 "))
+        await expect(row.get_by_role("link", name="10")).to_be_visible()
+        await row.get_by_role("button", name="Actions for version 3").click()
+        await page.get_by_role("menuitem", name="Offer it to customers…").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Offer", exact=True).click()
+        await expect(row.get_by_text("offered to customers")).to_be_visible()
+        await at_rest(page)
+        await page.get_by_role("tab", name="Source").click()
+        await page.get_by_role("button", name="Look the customer up").click()
+        await expect(page.get_by_role("row", name="title: Look the customer up")).to_be_visible()
+        await page.get_by_role("tab", name="Rollouts").click()
+        await expect(
+            page.get_by_role("button", name=re.compile("Upgrade to version"))
+        ).to_have_count(2)
+        await at_rest(page)
+
+
+async def test_a_viewer_compares_versions_and_changes_nothing(
+    place: Place, browser: Browser, tmp_path: Path
+) -> None:
+    await place.publish(tmp_path / "four", f"{TITLED}\n# the fourth\n", target="")
+    added = await place.api("POST", "/users", {"email": "vic@example.com", "role": "viewer"})
+    async with opened(Desk(browser, place, {"cookies": [], "origins": []}), "/") as page:
+        await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
+        await page.wait_for_url("**/console/account")
+        await page.goto(f"{place.url}/console/integrations/orders?view=changes&upgrade=4")
+        await expect(page.get_by_text("# the fourth")).to_be_visible()
+        await expect(page.get_by_role("button", name="Upgrade instances…")).to_have_count(0)
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await page.goto(f"{place.url}/console/integrations/none")
+        await expect(page.get_by_text("there is no integration 'none'")).to_be_visible()
