@@ -2,6 +2,7 @@
 
 HalflapError
 ├─ DefinitionError          the author's mistake, found by import or lint      → fix the code
+│  └─ ResultRefused        an action returned what its annotation does not say   → failed, not retried; it may be done
 ├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
 ├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
 ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
@@ -60,6 +61,10 @@ class DefinitionError(HalflapError):
     def __init__(self, message: str | None = None, *, where: str | None = None) -> None:
         super().__init__(f"{where}: {message}" if where and message else message)
         self.where = where
+
+
+class ResultRefused(DefinitionError):
+    """An action returned another type than it says, once it had done what it does."""
 
 
 class ConfigError(HalflapError):

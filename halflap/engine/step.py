@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from halflap.errors import DefinitionError, InputsRefused, StepFailed
+from halflap.errors import InputsRefused, ResultRefused, StepFailed
 from halflap.model import Failure, LogLine, Micros, Record
 from halflap.sdk import running
 from halflap.sdk.action import Action
@@ -62,7 +62,7 @@ async def run_action(
     try:
         return action.shape.output_adapter.validator.validate_python(value)
     except ValueError as error:
-        raise DefinitionError(
+        raise ResultRefused(
             f"{action.name} returned what its annotation does not say: {first_line(error)}",
             where=action.where,
         ) from error

@@ -13,6 +13,7 @@ from halflap.api import app, problem
 STATUSES = {
     "HalflapError": 500,
     "DefinitionError": 422,
+    "ResultRefused": 422,
     "ConfigError": 422,
     "Rejected": 401,
     "InputsRefused": 422,
