@@ -86,7 +86,7 @@ export function Source({ integration, version }: { integration: string; version:
 function Code({ text, line }: { text: string; line: number }) {
   const marked = useRef<HTMLTableRowElement>(null)
   useEffect(() => {
-    void marked.current?.scrollIntoView({ block: "center" })
+    marked.current?.scrollIntoView({ block: "center" })
   }, [text, line])
   const lines = text.split("\n")
   return (
