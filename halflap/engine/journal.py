@@ -20,7 +20,6 @@ from halflap.engine.protocol import Again, Ended, Handler, Verdict
 from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.room import USUAL, Room, Shares, is_ours
-from halflap.engine.rotation import CustomerRotation
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
@@ -107,7 +106,6 @@ class JournalEngine:
         self.backlog = Backlog(journal, monotonic)
         self._room = room
         self._shares = Shares(room)
-        self._rotation = CustomerRotation(room.each_pass)
         self._poll = poll
         self._grace = grace
         self._timers = Timers(clock)
@@ -159,8 +157,6 @@ class JournalEngine:
 
         Where the caller is cancelled before that transaction begins, nothing is accepted.
         """
-        if starts and (its_turn := self._turn_of(starts[0])) is not None:
-            await its_turn
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Started]] = loop.create_future()
         # A task: who is cancelled meanwhile must not take along what was claimed as it was accepted.
@@ -168,10 +164,6 @@ class JournalEngine:
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         return await answer
-
-    def _turn_of(self, start: Start) -> asyncio.Future[None] | None:
-        """Return what is to be awaited before an execution is accepted, or begins; mostly nothing."""
-        return None if is_ours(start) else self._rotation.turn(start.flow.customer)
 
     async def _start(self, starts: Sequence[Start], answer: asyncio.Future[list[Started]]) -> None:
         try:
@@ -587,8 +579,6 @@ class JournalEngine:
     ) -> None:
         execution = turn.start.execution
         try:
-            if (its_turn := self._turn_of(turn.start)) is not None:
-                await its_turn
             turn.begun = True
             if turn.interrupted:
                 raise asyncio.CancelledError

@@ -17,13 +17,11 @@ class Room:
     take.
 
     A customer may take `share` of what is free: a half of an empty room, a third where another one
-    has as much. So some room is always left for who comes next, however many hang. In one pass of the
-    event loop, `each_pass` events are accepted or executions begin, customer by customer.
+    has as much. So some room is always left for who comes next, however many hang.
     """
 
     turns: int = 500
     share: float = 0.5
-    each_pass: int = 4
 
     def left(self, free: int, running: int) -> int:
         """Return the number that a customer may take that has so many running."""

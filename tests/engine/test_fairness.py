@@ -86,30 +86,6 @@ async def test_a_backlog_that_is_claimed_leaves_room_too(tmp_path: Path):
         await office.until(office.ended, "cus_b", 200)
 
 
-@pytest.mark.parametrize(("each_pass", "fewest", "most"), [(4, 0, 20), (10_000, 100, 200)])
-async def test_of_a_flood_only_a_few_begin_before_another_customers_event(
-    each_pass: int, fewest: int, most: int
-):
-    """With no bound on a pass, as a control, the flood is before it."""
-    began = list[str]()
-
-    async def note(turn: Turn) -> Verdict:
-        began.append(turn.start.flow.customer)
-        return DONE
-
-    clock = ManualClock()
-    async with opened("memory", Path(), clock) as journal:
-        engine = JournalEngine(journal, clock=clock, room=Room(each_pass=each_pass))
-        running = asyncio.create_task(engine.run(note))
-        events = [*of("cus_a", 200), *of("cus_b", 1)]
-        await asyncio.gather(*(engine.start([each]) for each in events))
-        await engine.idle()
-        await engine.stop(10)
-        await running
-    assert len(began) == 201
-    assert fewest <= began.index("cus_b") <= most
-
-
 async def test_what_a_limit_held_back_goes_on_as_soon_as_one_has_ended(tmp_path: Path):
     office = Office()
     async with engine_of(tmp_path, office, Room(20), CustomerLimits(concurrency=2)) as engine:
