@@ -228,7 +228,7 @@ async def list_bulks(api: Client, output: Output) -> None:
     Example: halflap bulks list
     """
     output.listing(
-        read(list[BulkView], await api.get("/api/bulks")),
+        read(list[BulkView], await api.list("/api/bulks")),
         ("id", "what", "state!", "done!", "refused!", "begun!"),
         lambda each: (
             each.id,

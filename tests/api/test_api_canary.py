@@ -466,6 +466,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "customer": instance["customer"],
         "pairs": "none",
         "bulk": "none",
+        "draft": "none",
         "flow": "go",
     }
     for part in ROUTERS:

@@ -103,7 +103,8 @@ async def test_a_connection_says_which_instances_use_it(world: World) -> None:
     assert [each["id"] for each in own["used_by"]] == [instance["id"]]
     assert (listed[team]["customer_name"], listed[team]["uses"]) == (None, 1)
     assert listed[team]["used_by"][0]["customer"] == other
-    customers = {each["name"]: each for each in (await world.api("GET", "/api/customers")).json}
+    found = (await world.api("GET", "/api/customers")).json["items"]
+    customers = {each["name"]: each for each in found}
     assert customers["Initech"]["instances"] == {"active": 1}
     assert customers["Globex"]["instances"] == {"configured": 1}
     assert made["state"] == "configured"

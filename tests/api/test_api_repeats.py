@@ -40,6 +40,8 @@ DRAFTS: dict[str, dict[str, Any]] = {
     "make_link": {"json": {"email": "twice@example.com"}},
     "make_key": {"json": {"name": "twice", "rights": ["read"]}},
     "undo_bulk": {"json": ...},
+    "begin_draft": {"json": {"integration": "twice"}},
+    "publish_draft": {"json": {}},
 }
 """By operation, what it makes something of."""
 COUNTED = ("customers", "connections", "instances", "bulks", "tokens", "users", "keys")
@@ -59,7 +61,9 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
         if method == "post" and "201" in each["responses"]
     }
     assert set(makes) == set(DRAFTS)
-    names = {"execution": execution, "integration": "orders"}
+    draft = await either.api("POST", "/api/drafts", {"integration": "fresh"})
+    revision = draft.headers["etag"]
+    names = {"execution": execution, "integration": "orders", "draft": draft.json["id"]}
 
     async def counts() -> list[int]:
         found = [(await either.api("GET", f"/api/{each}", limit=1_000)).json for each in COUNTED]
@@ -81,6 +85,8 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
             names["bulk"] = next(each["id"] for each in bulks if each["do"] == "upgrade")
             await either.api("POST", f"/api/bulks/{names['bulk']}/cancel")
         headers = {"idempotency-key": f"key of {name}"}
+        if name == "publish_draft":
+            headers["if-match"] = revision
 
         async def send(headers: Any = headers, draft: Any = draft, path: str = path) -> Any:
             return await either.api("POST", path.format(**names), headers=headers, **draft)

@@ -209,7 +209,7 @@ def test_a_move_without_a_server_runs_nothing_else(project):
     hits = plain("executions", "search", '"id": -1', "--instance", "Initech/orders")
     assert [(each["part"], each["execution"]["flow"]) for each in [hits]] == [("event", "incoming")]
     assert '{"id": -1}' in ok("executions", "search", '"id": -1')
-    assert "are not searched" in run("executions", "search", "nowhere").stderr
+    assert "is not searched" in run("executions", "search", "nowhere").stderr
     assert plain("instances", "disable", "Acme/orders")["state"] == "disabled"
     states = {e["instance"]: e["state"] for e in plain("executions", "list", "--flow", "incoming")}
     assert sorted(states.values()) == ["failed", "queued"], "what is disabled may end"

@@ -13,6 +13,9 @@ from halflap.errors import HalflapError, UpstreamError
 CONNECTION = ConnectionView(
     id="con_1",
     customer=None,
+    customer_name=None,
+    used_by=[],
+    uses=0,
     component="cloud",
     name="cloud",
     fields={},

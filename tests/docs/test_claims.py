@@ -18,7 +18,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import click
 import pytest
@@ -26,6 +26,7 @@ import pytest
 import halflap
 from halflap import Context, HalflapError, errors
 from halflap.api.app import create_app
+from halflap.api.problem import ApiKind
 from halflap.cli import main
 from halflap.components.salesforce import component as salesforce
 from halflap.lowcode import convert
@@ -198,7 +199,7 @@ def test_rules_of_lint_in_the_text_are_real_ones() -> None:
 @cache
 def names() -> set[str]:
     """Return the names of the package, and those that the pages' own code defines."""
-    found = {*dir(halflap), *dir(errors), *dir(builtins)}
+    found = {*dir(halflap), *dir(errors), *dir(builtins), *get_args(ApiKind)}
     for module in (
         "testing",
         "lowcode",

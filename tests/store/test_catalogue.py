@@ -19,6 +19,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Pinning
 from halflap.store.store import Store
@@ -412,7 +413,7 @@ async def test_instances_are_listed_by_customer_and_by_integration(
     listed = catalogue.instances.list
 
     async def ids(**by: str) -> set[str]:
-        return {each.id for each in await listed(**by)}
+        return {each.id for each in await listed(InstanceFilter(**by))}
 
     assert await ids() == {shop.id, crm.id, bobs.id}
     assert await ids(customer=ada.id) == {shop.id, crm.id}

@@ -16,7 +16,6 @@ from halflap.api.operations.versions import VersionOperations
 from halflap.api.principal import Principal
 from halflap.engine.bundle import Bundle, seal
 from halflap.errors import ConfigError, Conflict
-from halflap.lowcode.source import mapping_of
 from halflap.model import Clock, StoredDraft, StoredEdit, Version, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue.drafts import Drafts
@@ -220,6 +219,8 @@ class DraftOperations:
         self, draft: str, revision: int, *, target: str | None, expect: str | None, note: str
     ) -> Version:
         """Publish a draft at a revision, on top of the newest version: `expect`, or its base."""
+        from halflap.lowcode.source import mapping_of
+
         opened = await self.get(draft)
         stored, state = opened.stored, opened.state
         if stored.revision != revision:
