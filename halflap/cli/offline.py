@@ -28,7 +28,7 @@ from halflap.server.settings import Settings
 
 NEEDS_ENGINE = re.compile(
     r"POST /api/(instances/(?P<moved>[^/]+)/(activate|redeploy|upgrade|disable)"
-    r"|integrations/[^/]+/upgrade|bulks/[^/]+/back)"
+    r"|integrations/[^/]+/upgrade|bulks/[^/]+/(back|resume))"
     r"|PUT /api/instances/(?P<configured>[^/]+)/config"
 )
 QUIET = 40
