@@ -3,21 +3,14 @@ import { Trans } from "@lingui/react/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { useState } from "react"
 import { answerOf, api } from "~/api/client"
+import { faultOf } from "~/api/exact"
 import type { Execution } from "~/api/execution"
+import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Select, Textarea } from "~/ui/field"
 import { FormError } from "~/ui/notice"
 import { toast } from "~/ui/toast"
-
-const isJson = (text: string): boolean => {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** Send one of the signals that an execution waits for, with its payload. */
 export function AnswerDialog({
@@ -30,17 +23,13 @@ export function AnswerDialog({
   onClose: () => void
 }) {
   const { id } = execution
-  const draft = `answer:${id}`
+  const draft = useDraft(`answer:${id}`, { text: "" })
+  const { text } = draft.now
   const [name, setName] = useState(signals[0] ?? "")
-  const [text, setText] = useState(() => sessionStorage.getItem(draft) ?? "")
   const [once] = useState(() => crypto.randomUUID())
   const client = useQueryClient()
-  const change = (text: string) => {
-    setText(text)
-    sessionStorage.setItem(draft, text)
-  }
   const given = text.trim()
-  const wrong = given === "" || isJson(given) ? null : t`It is no JSON.`
+  const wrong = given === "" || faultOf(given) === null ? null : t`It is no JSON.`
   const send = useMutation({
     mutationFn: () =>
       answerOf(
@@ -51,7 +40,7 @@ export function AnswerDialog({
         }),
       ),
     onSuccess: () => {
-      sessionStorage.removeItem(draft)
+      draft.drop()
       void client.invalidateQueries({ queryKey: ["execution", id] })
       toast(t`The answer was sent`, t`The execution goes on with it.`)
       onClose()
@@ -105,7 +94,7 @@ export function AnswerDialog({
             autoFocus
             rows={4}
             value={text}
-            onChange={(event) => change(event.target.value)}
+            onChange={(event) => draft.change({ text: event.target.value })}
           />
         )}
       </Field>

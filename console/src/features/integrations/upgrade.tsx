@@ -4,11 +4,11 @@ import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query"
 import { useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { ApiError } from "~/api/problem"
+import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading } from "~/ui/notice"
-import { useDraft } from "./draft"
 import type { Bulk, Integration } from "./queries"
 
 type Plan = Schemas["UpgradePlan"]
@@ -30,9 +30,8 @@ export function UpgradeDialog({
   onBegun: (bulk: string) => void
 }) {
   const initial: Form = { version, way: "share", share: "10%", chosen: {}, mostFailed: "10%" }
-  const [form, setForm, drop] = useDraft(`upgrade-${integration.name}`, initial)
+  const { now: form, change: set, drop } = useDraft(`upgrade:${integration.name}`, initial)
   const [search, setSearch] = useState("")
-  const set = (part: Partial<Form>) => setForm({ ...form, ...part })
   const ids = Object.keys(form.chosen)
   const body: Draft = {
     stay: [],
