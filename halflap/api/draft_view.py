@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from halflap.api.view import FindingView, Input, ListPage, Published, Text, Time, View
+from halflap.api.view import FindingView, Input, JsonObject, ListPage, Published, Text, Time, View
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import DraftEdit, Position
@@ -215,6 +215,122 @@ class DraftDiff(View):
     flows: list[FlowDifference]
     lines: str
     """As a unified diff."""
+
+
+class DraftExpression(Input):
+    """An expression to be evaluated over a sample."""
+
+    expression: Annotated[str, StringConstraints(max_length=20_000)]
+    """The text, with its `=` or without."""
+    sample: JsonObject = {}
+    """Values by name."""
+    path: Path = ()
+    """The address where it stands: what the sample leaves out is made up by the schemas there."""
+
+
+class ExpressionProblem(View):
+    """A problem of an expression, with its place in it."""
+
+    message: str
+    line: int
+    column: int
+
+
+class EvaluatedView(View):
+    """The value of an expression."""
+
+    value: str | None
+    """As JSON in a text, so that no digit is lost; null where there is none."""
+    type: str | None
+    """As in JSON Schema; `absent` where the expression gives nothing."""
+    error: ExpressionProblem | None
+
+
+class OfferedText(View):
+    """A text that could stand at a place."""
+
+    label: str
+    kind: str
+    detail: str
+    help: str
+    text: str
+    """The text that is written from `column` on, in the place of what stands there."""
+
+
+class CompletionView(View):
+    """The texts that could stand at a place of a draft, the likeliest first."""
+
+    column: int
+    items: list[OfferedText]
+
+
+class ScopedView(View):
+    """A name that expressions see at a place, with the type of its value."""
+
+    name: str
+    type: str
+    """In words; empty where it is not known."""
+    schema_: Annotated[JsonObject | None, Field(alias="schema")]
+    absent: str
+    """Why it may be null there; empty where it may not."""
+    variable: bool
+    given: Path | None
+    """The address of what gives it; null for what each flow has."""
+    sample: str
+    """A made-up value, as JSON in a text."""
+
+
+class UsagePlace(View):
+    """A place of a draft's text where a name stands."""
+
+    line: int
+    column: int
+    end_column: int
+
+
+class CallForm(View):
+    """An action or a trigger, with its inputs."""
+
+    name: str
+    title: str
+    description: str
+    output: JsonObject | None
+    fields: list[CallField]
+
+
+class CallField(View):
+    """An input of an action or a trigger."""
+
+    name: str
+    required: bool
+    secret: bool
+    type: str
+    schema_: Annotated[JsonObject | None, Field(alias="schema")]
+
+
+class KindOffer(View):
+    """A kind of step."""
+
+    kind: str
+    help: str
+    keys: str
+
+
+class CallOffer(View):
+    """An action or a trigger that a draft may use."""
+
+    kind: Literal["action", "trigger"]
+    component: str
+    name: str
+    title: str
+    description: str
+
+
+class PaletteView(View):
+    """The steps that may be put into a draft: kinds, and what its components have."""
+
+    kinds: list[KindOffer]
+    calls: list[CallOffer]
 
 
 class DraftPublish(Input):

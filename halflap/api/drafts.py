@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
@@ -22,10 +22,13 @@ from halflap.api.asking import (
 )
 from halflap.api.draft_view import (
     BaseView,
+    CallForm,
+    CompletionView,
     DraftBegin,
     DraftChangesView,
     DraftDiff,
     DraftEdits,
+    DraftExpression,
     DraftFinding,
     DraftFindings,
     DraftPage,
@@ -35,12 +38,16 @@ from halflap.api.draft_view import (
     DraftView,
     EditorSign,
     EditorView,
+    EvaluatedView,
     FixView,
     FlowDifference,
     FlowName,
     MovedStep,
+    PaletteView,
+    ScopedView,
     TextEdit,
     UnreadablePlace,
+    UsagePlace,
     WriterDraft,
     WriterView,
     plain_path,
@@ -50,8 +57,9 @@ from halflap.api.operations import Operations
 from halflap.api.operations.drafts import DraftChanges, OpenedDraft
 from halflap.api.problem import documented
 from halflap.api.view import Published
-from halflap.errors import ConfigError
+from halflap.errors import ConfigError, NotFound
 from halflap.model import DraftEditor, StoredDraft
+from halflap.sdk import codec
 from halflap.sdk.lint import Fix
 
 router = router_of("/api/drafts", "drafts", 404)
@@ -71,6 +79,10 @@ def revision_of(
 
 
 EditorId = Annotated[str, PathParameter(max_length=64, pattern=r"^[\w.-]+$")]
+TextPlace = Annotated[int, Query(ge=1, le=LARGEST_NUMBER)]
+AddressText = Annotated[
+    str, Query(max_length=5_000, description='As JSON: `["flows", "order", "steps", 0]`.')
+]
 Revision = Annotated[int, Depends(revision_of)]
 
 
@@ -252,6 +264,92 @@ async def publish_draft(
         draft, if_match, target=wanted.target or None, expect=wanted.expect, note=wanted.note
     )
     return DraftPublished.of(Published.of(version), revision=if_match)
+
+
+@router.post("/{draft}/evaluate", response_model=EvaluatedView)
+@needs("publish", audited="no")
+async def evaluate_expression(draft: str, given: DraftExpression, operations: Ops) -> Response:
+    """Evaluate an expression over a sample, in a process with limits of time and memory."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(
+        opened, "evaluate", expression=given.expression, sample=given.sample, path=given.path
+    )
+    return exact(EvaluatedView.model_validate(found))
+
+
+@router.get("/{draft}/complete", response_model=CompletionView)
+@needs("read")
+async def complete_draft(
+    draft: str, operations: Ops, line: TextPlace, column: TextPlace
+) -> Response:
+    """Return what could stand at a place of a draft's text; line and column count from 1."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(opened, "complete", line=line, column=column)
+    return exact(CompletionView.model_validate(found))
+
+
+@router.get("/{draft}/scope", response_model=list[ScopedView])
+@needs("read")
+async def get_scope(draft: str, operations: Ops, path: AddressText) -> Response:
+    """Return the names that an expression at an address sees, before any event has come."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(opened, "scope", path=address(path))
+    return exact([ScopedView.model_validate(each) for each in found])
+
+
+@router.get("/{draft}/usages")
+@needs("read")
+async def list_usages(
+    draft: str,
+    operations: Ops,
+    name: Annotated[str, Query(max_length=200)],
+    flow: Annotated[
+        str | None,
+        Query(max_length=200, description="Whose steps give the name; none for a flow's."),
+    ] = None,
+) -> list[UsagePlace]:
+    """Return the places where a name of a flow's steps, or of a flow, stands."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(opened, "usages", name=name, flow=flow)
+    return [UsagePlace.model_validate(each) for each in found]
+
+
+@router.get("/{draft}/form", response_model=CallForm)
+@needs("read")
+async def get_call_form(draft: str, operations: Ops, path: AddressText) -> Response:
+    """Return the inputs of the action that a step calls, or of a flow's trigger, by its address."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(opened, "form", path=address(path))
+    if found is None:
+        raise NotFound("there is no known action or trigger at this address")
+    return exact(CallForm.model_validate(found))
+
+
+@router.get("/{draft}/palette", response_model=PaletteView)
+@needs("read")
+async def get_palette(
+    draft: str, operations: Ops, q: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """Return kinds of steps, actions and triggers that a draft may use, by words of their texts."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.drafts.ask(opened, "palette", search=q)
+    return exact(PaletteView.model_validate(found))
+
+
+def address(text: str) -> list[str | int]:
+    """Return an address that is given as JSON; `ConfigError` where it is none."""
+    try:
+        found: Any = codec.decode(text.encode())
+    except codec.NotJson:
+        found = None
+    if not isinstance(found, list) or not all(
+        isinstance(each, str | int) for each in cast("list[Any]", found)
+    ):
+        raise ConfigError(
+            'an address is a list, such as ["flows", "order", "steps", 0]',
+            fields={"path": "is no address"},
+        )
+    return cast("list[str | int]", found)
 
 
 async def changes_answer(operations: Operations, changes: DraftChanges) -> Response:

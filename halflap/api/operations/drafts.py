@@ -23,6 +23,7 @@ from halflap.store.catalogue.versions import OvertakenVersion
 
 if TYPE_CHECKING:
     from halflap.lowcode import DraftEdit
+    from halflap.lowcode.assist.queries import Query
     from halflap.lowcode.lint import Shapes
     from halflap.lowcode.outline import FlowOutline
     from halflap.lowcode.rewrite.edits import ReplaceText
@@ -197,6 +198,13 @@ class DraftOperations:
             caller = self.principal.id
             opened.findings = await self.linting.lint(content, stored.file, beside, caller)
         return opened.findings
+
+    async def ask(self, opened: OpenedDraft, query: Query, **given: object) -> Any:
+        """Return the answer to a query about a draft, which a process with limits gives."""
+        stored = opened.stored
+        own = b"{}" if stored.base is None else await self.versions.components(stored.base)
+        caller = self.principal.id
+        return await self.linting.ask(query, stored.content, stored.file, own, given, caller)
 
     async def diff(self, opened: OpenedDraft, against: str) -> DraftDifference:
         """Compare a version's document with a draft: the `newest`, its `base`, or another one."""

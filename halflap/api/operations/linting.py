@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
+from halflap.errors import DefinitionError
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
+from halflap.sdk import codec
 
 if TYPE_CHECKING:
+    from halflap.lowcode.assist.queries import Query
     from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
@@ -63,26 +66,59 @@ class Linting:
         from halflap.lowcode.lint import over_budget
         from halflap.sdk.lint import Finding, Fix
 
+        request = pack("lint", content.decode("latin-1"), file, own.decode())
+        kind, *found = await self._answer(request, caller)
+        match kind:
+            case "found":
+                return [
+                    Finding(*each, fix=None if fix is None else Fix(*fix))
+                    for *each, fix in found[0]
+                ]
+            case "late":
+                return [over_budget(file, f"lint took longer than {self.seconds:g} s")]
+            case "lost":
+                return [over_budget(file, "lint's process ended, perhaps out of memory")]
+            case _:
+                return [over_budget(file, "lint ran out of memory")]
+
+    async def ask(
+        self, query: Query, text: str, file: str, own: bytes, given: object, caller: Hashable = None
+    ) -> Any:
+        """Return the answer to a designer's query about a text, beside components that `own` describes.
+
+        Raises `DefinitionError` where there is none, or none in time.
+        """
+        plain = codec.encode(given).decode()
+        request = pack("ask", query, text, file, own.decode(), plain)
+        kind, *found = await self._answer(request, caller)
+        match kind:
+            case "answered":
+                return codec.decode(found[0].encode())
+            case "refused":
+                raise DefinitionError(found[0])
+            case _:
+                raise DefinitionError(
+                    "this takes too much time or memory; make the document shorter"
+                )
+
+    async def _answer(self, request: bytes, caller: Hashable) -> list[Any]:
+        """Return a worker's answer; `late` where it takes too long, `lost` where its process ended."""
         async with self.turns.of(caller):
             worker = self.workers.take()
             try:
                 async with asyncio.timeout(self.seconds):
-                    answer = await _asked(
-                        worker, pack("lint", content.decode("latin-1"), file, own.decode())
-                    )
+                    answer = await _asked(worker, request)
             except TimeoutError:
                 self.workers.end(worker)
-                return [over_budget(file, f"lint took longer than {self.seconds:g} s")]
+                return ["late"]
             except Lost:
                 self.workers.end(worker)
-                return [over_budget(file, "lint's process ended, perhaps out of memory")]
+                return ["lost"]
             except BaseException:
                 self.workers.end(worker)
                 raise
             self.workers.give(worker)
-        if answer[0] != "found":
-            return [over_budget(file, "lint ran out of memory")]
-        return [Finding(*each, fix=None if fix is None else Fix(*fix)) for *each, fix in answer[1]]
+        return answer
 
 
 async def _asked(worker: Worker, request: bytes) -> list[Any]:

@@ -1,6 +1,7 @@
 """A process that lints documents, within a limit of memory; `Pool` starts and ends it.
 
-A request is a packed `["lint", text, file, own]` and its answer a packed list of findings. What the
+A request is a packed `["lint", text, file, own]` and its answer a packed list of findings; or
+`["ask", query, text, file, own, given]`, of a designer, and its answer JSON. What the
 document names is not imported: installed components are loaded once, before the first request, and
 its `own` are described, as they were stored.
 """
@@ -11,13 +12,17 @@ import resource
 import socket
 from contextlib import suppress
 from dataclasses import astuple
+from typing import TYPE_CHECKING
 
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.lowcode.lint import Shapes, lint_text, read_shapes
-from halflap.sdk import registry
-from halflap.sdk.budget import Budget
+from halflap.sdk import codec, registry
+from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.lint import Finding
+
+if TYPE_CHECKING:
+    from halflap.lowcode.assist.queries import Query
 
 MEMORY = 1 << 30
 """Bytes of a worker; the worst documents of 1 MiB take about 450 MB."""
@@ -42,6 +47,8 @@ def main() -> None:
             message = unpack(stream.read(HEADER.unpack(head)[0]))
             if message[0] == "lint":
                 connection.sendall(_answer(*message[1:]))
+            elif message[0] == "ask":
+                connection.sendall(_asked(*message[1:]))
 
 
 def _answer(content: str, file: str, own: str) -> bytes:
@@ -54,3 +61,18 @@ def _answer(content: str, file: str, own: str) -> bytes:
         for f in found
     ]
     return pack("found", rows)
+
+
+def _asked(query: Query, text: str, file: str, own: str, given: str) -> bytes:
+    from halflap.lowcode.assist.queries import answer
+
+    shapes = Shapes(own=read_shapes(own.encode()))
+    try:
+        found = answer(query, text, file, shapes, codec.decode(given.encode()))
+        return pack("answered", codec.encode(found).decode())
+    except MemoryError:
+        return pack("memory")
+    except OverBudget:
+        return pack("late")
+    except HalflapError as error:
+        return pack("refused", error.message)
