@@ -23,6 +23,7 @@ from halflap.api.view import (
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
+from halflap.lowcode.rows import RowState
 from halflap.model import BulkState, BulkVerb, ExecutionState, ExecutionVerb, Failure, WaitReason
 from halflap.store.rules.cause import cause_text, public_cause
 
@@ -553,6 +554,43 @@ class ExecutionOutline(View):
     """Why the execution could not be followed to its end."""
     unplaced: list[str]
     """The steps of which the text alone does not say which node made them, as in Python."""
+
+
+class StepFailure(View):
+    """An error that a step of a document raised."""
+
+    kind: str
+    message: Annotated[str, CustomerValue("")]
+
+
+class StepRowView(View):
+    """A run of a step of a document: once for each item of the loops around it."""
+
+    path: Path
+    """The step's address."""
+    item: list[int]
+    """The places of the items of the loops around it, the outermost first; from 0."""
+    state: RowState
+    gave: ValueExcerpt | None
+    """Its result, or what it set; null where it gives nothing."""
+    error: StepFailure | None
+    """Of the step that raised it, not of those around it."""
+    took_ms: float | None
+    """From its first record to its last one; null where it recorded nothing."""
+    steps: list[str]
+    """The paths of its records in the execution."""
+
+
+class ExecutionTrace(ListPage[StepRowView], PayloadView):
+    """The runs of a document's steps, in the order in which they began in an execution."""
+
+    execution: str
+    state: ExecutionState
+    flow: str
+    document: str | None
+    """The document's file; null where the flow is written in Python, of which there are no rows."""
+    stopped: str | None
+    """Why there are no more rows, where the execution could not be followed to its end."""
 
 
 class Where(Input):

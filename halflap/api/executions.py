@@ -25,6 +25,7 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
+from halflap.api.draft_view import plain_path
 from halflap.api.execution_view import (
     Cancellation,
     CauseView,
@@ -34,12 +35,15 @@ from halflap.api.execution_view import (
     ExecutionOverview,
     ExecutionPage,
     ExecutionSummary,
+    ExecutionTrace,
     ExecutionView,
     LastEvent,
     LogPage,
     ReplayDraft,
     Replayed,
+    StepFailure,
     StepPage,
+    StepRowView,
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import ExecutionDetail
@@ -328,6 +332,44 @@ async def get_execution_outline(found: OneExecution, operations: Ops) -> Respons
         unplaced=done.unplaced,
     )
     return exact(view)
+
+
+@router.get("/executions/{execution}/trace", response_model=ExecutionTrace)
+@needs("read", audited="look")
+async def get_execution_trace(
+    found: OneExecution,
+    operations: Ops,
+    after: Annotated[
+        int, Query(ge=0, le=LARGEST_NUMBER, description="The `next` of the page before.")
+    ] = 0,
+    limit: PageSize = LARGEST_PAGE,
+) -> Response:
+    """Return what each step of an execution's document gave, in a loop once an item.
+
+    The flow is run once more for it, against its records alone: nothing is called or written.
+    """
+    traced = await operations.tracing.rows(found)
+    took, page = traced.took(), traced.rows[after : after + limit]
+    view = ExecutionTrace.of(
+        found,
+        execution=found.id,
+        flow=found.flow.flow,
+        document=traced.file,
+        stopped=traced.stopped or None,
+        items=[
+            StepRowView.of(
+                row,
+                path=plain_path(row.path),
+                item=[*row.item],
+                gave=payload.excerpt(row.gave),
+                error=row.failure and StepFailure(kind=row.failure[0], message=row.failure[1]),
+                took_ms=took[row] / 1_000 if row in took else None,
+            )
+            for row in page
+        ],
+        next=str(after + limit) if after + limit < len(traced.rows) else None,
+    )
+    return exact(await visible(view, found, operations))
 
 
 @router.get("/executions/{execution}/body", response_class=Response)

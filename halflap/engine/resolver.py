@@ -35,6 +35,7 @@ from halflap.store.protocol import Journal
 from halflap.store.vault import Vault
 
 if TYPE_CHECKING:
+    from halflap.lowcode.observer import Tracer
     from halflap.lowcode.outline.executed import Trace
 
 
@@ -90,14 +91,13 @@ class Resolver:
             del self._known[flow]
 
     async def trace(
-        self, execution: Execution, event: Event, records: Sequence[Record]
+        self, execution: Execution, event: Event, records: Sequence[Record], tracer: Tracer
     ) -> Trace | None:
         """Trace an execution through its document (see `trace`); `None` of a flow in Python."""
         from halflap.engine.shadow import NoEgress
         from halflap.engine.trace import trace
-        from halflap.lowcode.observer import Tracer
 
-        key, tracer = execution.flow, Tracer()
+        key = execution.flow
         traced = await self.builder.library.traced(key.version, tracer)
         if traced is None:
             return None

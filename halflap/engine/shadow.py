@@ -22,6 +22,7 @@ from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import StepScope
 from halflap.errors import EgressRefused, FilterFailed, StoreError
 from halflap.lowcode.observer import current
+from halflap.lowcode.rows import row_of_step
 from halflap.model import (
     CALL,
     Failure,
@@ -275,6 +276,8 @@ class ShadowSteps(Steps):
         known, seen = self._seen.then.get(path), self._seen
         seen.met.add(path)
         seen.places[path] = current.get()
+        if (row := row_of_step.get()) is not None:
+            row.steps.append(path)
         if path == "trigger":
             return known
         if spec.pure and not seen.recalls_pure:

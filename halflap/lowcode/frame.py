@@ -36,9 +36,12 @@ class LoopLeft(Exception):
 
 
 class Frame:
-    """The names of one run of a list of steps; a loop's body has one of its own for each item."""
+    """The names of one run of a list of steps; a loop's body has one of its own for each item.
 
-    __slots__ = ("ctx", "host", "names", "parent")
+    at: the item's place in its list. given: the result of the step that ran last, for an observer.
+    """
+
+    __slots__ = ("at", "ctx", "given", "host", "names", "parent")
 
     def __init__(
         self,
@@ -46,18 +49,32 @@ class Frame:
         names: dict[str, Any],
         host: ExpressionHost,
         parent: Frame | None = None,
+        at: int | None = None,
     ) -> None:
+        self.at = at
+        self.given: Any = UNSET
         self.ctx = ctx
         self.names = names
         self.host = host
         self.parent = parent
 
-    def inner(self, own: Iterable[str]) -> Frame:
+    def inner(self, own: Iterable[str], at: int) -> Frame:
         """A frame for one item of a loop; what its steps will name is null so far."""
-        return Frame(self.ctx, {**self.names, **dict.fromkeys(own)}, self.host, self)
+        return Frame(self.ctx, {**self.names, **dict.fromkeys(own)}, self.host, self, at)
+
+    @property
+    def item(self) -> tuple[int, ...]:
+        """The places of the items of the loops around here, the outermost first."""
+        found: list[int] = []
+        frame: Frame | None = self
+        while frame is not None:
+            found += [] if frame.at is None else [frame.at]
+            frame = frame.parent
+        return tuple(reversed(found))
 
     def give(self, id: str | None, result: Any) -> None:
         """Keep a step's result under its id, where it has one."""
+        self.given = result
         if id is not None:
             self.names[id] = result
 

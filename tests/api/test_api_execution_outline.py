@@ -9,7 +9,7 @@ import pytest
 from halflap.api.execution_view import ExecutionOutline
 from halflap.cli.executions import outline_lines
 from halflap.cli.output import Output
-from tests.api.conftest import World
+from tests.api.conftest import World, signed_in
 
 YAML = """\
 name: orders
@@ -81,6 +81,9 @@ async def test_a_flow_in_python_is_laid_over_by_what_its_text_says(world: World)
     placed = [path for each in laid["nodes"] for path in each["steps"]]
     assert sorted([*placed, *laid["unplaced"]]) == sorted(each["path"] for each in recorded)
     assert any(each["path"][-1] != "trigger" for each in laid["nodes"])
+    traced = (await world.api("GET", f"/api/executions/{id}/trace")).json
+    assert (traced["items"], traced["document"]) == ([], None)
+    assert "Python" in traced["stopped"]
 
 
 async def test_the_command_line_shows_each_line_with_what_ran_of_it(
@@ -134,3 +137,59 @@ async def test_a_step_that_records_nothing_is_shown_as_failed_where_that_ended_i
     laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
     nodes = {tuple(each["path"]): each["state"] for each in laid["nodes"]}
     assert [path for path, state in nodes.items() if state == "failed"] == [failed] * bool(failed)
+
+
+async def test_an_execution_has_a_row_for_each_run_of_a_step_of_its_document(
+    world: World, yaml: dict[str, Any]
+) -> None:
+    id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
+    await world.state(id, "waiting")
+    path = f"/api/executions/{id}/trace"
+    found = (await world.api("GET", path)).json
+    loop, put = [*STEPS, 0, "else", 0], [*STEPS, 0, "else", 0, "do", 0]
+    rows = [(each["path"], each["item"], each["state"]) for each in found["items"]]
+    assert rows == [
+        ([*STEPS, 0], [], "succeeded"),
+        (loop, [], "succeeded"),
+        (put, [0], "succeeded"),
+        (put, [1], "succeeded"),
+        ([*STEPS, 1], [], "waiting"),
+    ]
+    assert (found["document"], found["next"]) == ("orders.yaml", None)
+    before = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+    assert [each["steps"] for each in found["items"][2:4]] == [
+        [each["path"]] for each in before if each["kind"] == "state"
+    ]
+
+    await world.api("POST", f"/api/executions/{id}/signals/go", {"by": "Ada", "n": 1.50})
+    await world.ended(id)
+    found = (await world.api("GET", path)).json
+    assert found["items"][-1]["state"] == "succeeded"
+    assert found["items"][-1]["gave"] == {"text": '{"by":"Ada","n":1.5}', "size": 20, "cut": False}
+    assert found["stopped"] is None
+    page = (await world.api("GET", path, after=2, limit=2)).json
+    assert (page["items"], page["next"]) == (found["items"][2:4], "4")
+    # Nothing is recorded for it, and a viewer sees where, but no values.
+    assert (await world.api("GET", f"/api/executions/{id}")).json["steps"][:-1] == before[:-1]
+    viewer = await signed_in(world, "viewer")
+    seen = (await viewer("GET", path)).json
+    assert seen["payload_hidden"]
+    assert [each["path"] for each in seen["items"]] == [each["path"] for each in found["items"]]
+    assert seen["items"][-1]["gave"]["text"] == ""
+
+
+async def test_a_row_says_where_it_failed(world: World) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": FAILING}))
+    id = await world.send(await world.instance(), {"amount": 3, "lines": [1, "b"], "none": "x"})
+    await world.ended(id)
+    rows = (await world.api("GET", f"/api/executions/{id}/trace")).json["items"]
+    by_place = {(*each["path"], *map(str, each["item"])): each for each in rows}
+    caught = by_place[(*STEPS, 1, "try", 0)]
+    assert caught["state"] == "failed"
+    assert caught["error"]["kind"] == "ExpressionError"
+    assert by_place[(*STEPS, 1)]["state"] == "succeeded"
+    assert by_place[(*STEPS, 2, "do", 0, "0")]["gave"]["text"] == '{"total":3}'
+    failed = by_place[(*STEPS, 2, "do", 0, "1")]
+    assert (failed["state"], failed["gave"], failed["took_ms"]) == ("failed", None, None)
+    around = by_place[(*STEPS, 2)]
+    assert (around["state"], around["error"]) == ("failed", None)

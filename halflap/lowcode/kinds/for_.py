@@ -168,9 +168,9 @@ class DoFor:
         results = await (self._in_turn if self.parallel is None else self._at_once)(frame, items)
         frame.give(self.id, results)
 
-    def _inner(self, frame: Frame, item: Any) -> Frame:
+    def _inner(self, frame: Frame, at: int, item: Any) -> Frame:
         """The frame of an item."""
-        inner = frame.inner(self.own)
+        inner = frame.inner(self.own, at)
         inner.names[self.item] = item
         return inner
 
@@ -185,8 +185,8 @@ class DoFor:
 
     async def _in_turn(self, frame: Frame, items: list[Any]) -> list[Any]:
         results: list[Any] = []
-        for each in items:
-            inner = self._inner(frame, each)
+        for at, each in enumerate(items):
+            inner = self._inner(frame, at, each)
             if not self._wants(inner):
                 continue
             try:
@@ -196,7 +196,7 @@ class DoFor:
         return results
 
     async def _at_once(self, frame: Frame, items: list[Any]) -> list[Any]:
-        inner = (self._inner(frame, each) for each in items)
+        inner = (self._inner(frame, at, each) for at, each in enumerate(items))
         chosen = [each for each in inner if self._wants(each)]
         if self.key is None:
             keys = default_keys(each.names[self.item] for each in chosen)
