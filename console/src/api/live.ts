@@ -2,6 +2,15 @@ import type { Schemas } from "./client"
 
 type Summary = Schemas["ExecutionSummary"]
 
+/** A draft that was edited, or that others have open now; `revision` is null where it is gone. */
+export type DraftNotice = {
+  draft: string
+  revision: number | null
+  changed_by: string
+  editors: Schemas["EditorView"][]
+  writers: Schemas["WriterView"][]
+}
+
 /** What happened to an execution. */
 export type Change = Pick<
   Summary,
@@ -12,6 +21,7 @@ export type Change = Pick<
 export type News =
   | { kind: "changes"; changes: Change[] }
   | { kind: "moved"; topics: string[] }
+  | { kind: "draft"; notice: DraftNotice }
   | { kind: "missed" }
   | { kind: "online"; online: boolean }
 
@@ -45,7 +55,7 @@ export function coalesce(changes: Iterable<Change>): Change[] {
  * one that only falls silent loses it.
  *
  * Everybody hears of executions, instances, connections and bulks; what a tab watches beside them (the
- * steps of one execution) is asked for as long as it does.
+ * steps of one execution, a draft) is asked for as long as it does.
  */
 export class Live {
   private readonly tab = crypto.randomUUID()
@@ -218,6 +228,8 @@ export class Live {
       })
     on("executions", (data) => this.gather(JSON.parse(data) as Change))
     on("steps", (data) => this.gatherMoved(`steps:${(JSON.parse(data) as Change).execution}`))
+    // What others write is seen at once.
+    on("drafts", (data) => this.tell({ kind: "draft", notice: JSON.parse(data) as DraftNotice }))
     for (const each of TOPICS.slice(1)) on(each, () => this.gatherMoved(each))
     on("reload", () => this.tell({ kind: "missed" }))
     source.addEventListener("dropped", () => {

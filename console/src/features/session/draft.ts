@@ -1,7 +1,8 @@
 import { useState } from "react"
 import { useSession } from "./context"
 
-const PREFIX = "halflap-draft:"
+/** What the names of all that is typed begin with: it is forgotten as one signs out. */
+export const PREFIX = "halflap-draft:"
 
 /** What is typed in a form, beside what it began with. */
 export type Typed<T> = {

@@ -1,0 +1,17 @@
+import type { DraftHandle } from "../draft/handle"
+import type { Path } from "../draft/types"
+import type { Spot } from "../tree/walk"
+
+/** What the panel and the drawer are given of the page that they are parts of. */
+export type Part = {
+  draft: DraftHandle
+  /** The flow that is drawn. */
+  flow: string | null
+  /** The step that is selected. */
+  spot: Spot | null
+  /** Select a step by its key (null: none), and focus one of its fields by its address. */
+  select: (key: string | null, field?: Path) => void
+  /** The address of the field that is to be focused, once; `seen` says that it was. */
+  field: Path | null
+  seen: () => void
+}
