@@ -177,7 +177,7 @@ async def get_draft_findings(
 ) -> DraftFindings:
     """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
     opened = await operations.drafts.get(draft)
-    await unless_gone(request, operations.drafts.findings(opened))
+    await unless_gone(request.receive, operations.drafts.findings(opened))
     response.headers["ETag"] = etag(opened)
     return DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
 
