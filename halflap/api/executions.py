@@ -331,6 +331,7 @@ async def get_execution_outline(found: OneExecution, operations: Ops) -> Respons
         execution=found.id,
         flow=flow,
         nodes=done.nodes,
+        followed=bool(trace.runs) and (trace.at is not None or not trace.stopped),
         at=trace.at,
         stopped=trace.stopped or None,
         unplaced=done.unplaced,
