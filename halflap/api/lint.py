@@ -11,7 +11,8 @@ from fastapi import Query, Request
 from halflap.api.asking import Ops, body_of, needs, router_of
 from halflap.api.problem import documented
 from halflap.api.stream import left
-from halflap.api.view import FindingView
+from halflap.api.view import FindingView, JsonObject
+from halflap.lowcode.document import json_schema
 from halflap.lowcode.lint import RULES
 from halflap.lowcode.source import MOST_BYTES
 
@@ -53,6 +54,13 @@ async def lint_document(
     linting = operations.linting.lint(content, "", beside, caller)
     found = await unless_gone(request.receive, linting) or []
     return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]
+
+
+@router.get("/schema")
+@needs("read")
+async def get_document_schema() -> JsonObject:
+    """The JSON Schema of documents: their parts, and the fields of each kind of step."""
+    return json_schema()
 
 
 async def unless_gone(receive: Any, work: Coroutine[Any, Any, Done]) -> Done | None:

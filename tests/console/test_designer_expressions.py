@@ -40,7 +40,9 @@ def corpus() -> list[str]:
     found = {case["expr"] for case in json.loads(SUITE.read_text())["cases"] if "expr" in case}
     texts = [*(ROOT / "examples").glob("*.yaml"), *(ROOT / "docs").rglob("*.md")]
     for path in texts:
-        found |= set(re.findall(r"[:\[{,] [\"']?=([^=\n].*?)[\"']?[,}\]]?$", path.read_text(), re.M))
+        found |= set(
+            re.findall(r"[:\[{,] [\"']?=([^=\n].*?)[\"']?[,}\]]?$", path.read_text(), re.M)
+        )
         found |= set(re.findall(r": =([\w.]+)", path.read_text()))
     return sorted([*found, *HOSTILE])
 
