@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { conditionOf, parse, step, written } from "./expression"
-import { Exact } from "~/features/forms/json"
+import { Digits } from "../draft/digits"
 import { asStored, modelOf, numberOf, partsOf, plainJson, same, valueOfParts } from "./model"
 
 const kinds = (some: Record<string, string[]>) =>
@@ -110,11 +110,11 @@ describe("values", () => {
 
   test("numbers are exact", () => {
     expect(numberOf("12")).toBe(12)
-    expect(numberOf("22.00")).toEqual(new Exact("22.00"))
+    expect(numberOf("22.00")).toEqual(new Digits("22.00"))
     expect(numberOf("1e")).toBeNull()
-    const value = { a: [new Exact("12345678901234567890")], b: "=x" }
+    const value = { a: [new Digits("12345678901234567890")], b: "=x" }
     expect(plainJson(value)).toBe('{"a": [12345678901234567890], "b": "=x"}')
-    expect(same(value, { a: [new Exact("12345678901234567890")], b: "=x" })).toBe(true)
+    expect(same(value, { a: [new Digits("12345678901234567890")], b: "=x" })).toBe(true)
     expect(same(value, { a: [1], b: "=x" })).toBe(false)
     expect(same({ a: undefined as never }, { b: undefined as never })).toBe(false)
   })

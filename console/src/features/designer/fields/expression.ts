@@ -48,6 +48,8 @@ const ESCAPES: Record<string, string> = {
 const WORDS = new Set(["true", "false", "null"])
 const OPERATORS = new Set(["and", "or", "in"])
 const MOST = 10_000
+/** Half of a character. */
+const LONE = /[\uD800-\uDFFF]/u
 
 function match(pattern: RegExp, text: string, at: number): string | null {
   pattern.lastIndex = at
@@ -59,7 +61,7 @@ function readText(text: string, from: number): { value: string; end: number } | 
   let value = ""
   for (let at = from + 1; at < text.length; at++) {
     const each = text.charAt(at)
-    if (each === quote) return value.isWellFormed() ? { value, end: at + 1 } : null
+    if (each === quote) return LONE.test(value) ? null : { value, end: at + 1 }
     if (each !== "\\") {
       value += each
       continue
@@ -79,7 +81,7 @@ function readText(text: string, from: number): { value: string; end: number } | 
 
 function tokensOf(text: string): Token[] | null {
   const found: Token[] = []
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const space = match(SPACE, text, at)
     if (space !== null) {
       at += space.length
@@ -288,16 +290,15 @@ export const isPath = (text: string): boolean => parse(text).kind === "path"
 
 /** A member's name as a path has it. */
 export function step(name: string): string | null {
-  if (/^[\p{L}_][\p{L}\p{N}_]*$/u.test(name) && !WORDS.has(name) && !OPERATORS.has(name)) return name
+  if (/^[\p{L}_][\p{L}\p{N}_]*$/u.test(name) && !WORDS.has(name) && !OPERATORS.has(name))
+    return name
   return name === "" || name.includes("`") ? null : `\`${name}\``
 }
 
 // Writing ------------------------------------------------------------------------------------------
 
 export function writtenParts(parts: readonly Part[]): string {
-  return parts
-    .map((each) => ("path" in each ? each.path : JSON.stringify(each.text)))
-    .join(" & ")
+  return parts.map((each) => ("path" in each ? each.path : JSON.stringify(each.text))).join(" & ")
 }
 
 function writtenOperand(operand: Operand): string {
@@ -313,7 +314,9 @@ export function writtenCondition({ join, rows }: Condition): string {
     .map(({ left, operator, right }) => {
       if (right === null || operator === "holds") return left
       const other = writtenOperand(right)
-      return operator === "contains" ? `$contains(${left}, ${other})` : `${left} ${operator} ${other}`
+      return operator === "contains"
+        ? `$contains(${left}, ${other})`
+        : `${left} ${operator} ${other}`
     })
     .join(` ${join} `)
 }

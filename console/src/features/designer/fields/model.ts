@@ -1,8 +1,8 @@
-import { Exact } from "~/features/forms/json"
+import { Digits } from "../draft/digits"
 import { parse, type Part, type Parsed, writtenParts } from "./expression"
 
 /** A value as a document has it. */
-export type Json = null | boolean | number | string | Exact | Json[] | { [name: string]: Json }
+export type Json = null | boolean | number | string | Digits | Json[] | { [name: string]: Json }
 
 /** True of a text that is an expression: `=x`; `==x` is the text `=x`. */
 export function isExpression(value: unknown): value is string {
@@ -39,7 +39,10 @@ export function modelOf(value: Json | undefined): Model {
 
 export function isObject(value: unknown): value is { [name: string]: Json } {
   return (
-    typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Exact)
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Digits)
   )
 }
 
@@ -72,7 +75,7 @@ export function valueOfParts(parts: readonly Part[]): string {
 /** True where two values are written alike. */
 export function same(one: Json | undefined, other: Json | undefined): boolean {
   if (one === other) return true
-  if (one instanceof Exact || other instanceof Exact) return String(one) === String(other)
+  if (one instanceof Digits) return other instanceof Digits && one.text === other.text
   if (Array.isArray(one)) {
     return (
       Array.isArray(other) &&
@@ -91,11 +94,11 @@ export function same(one: Json | undefined, other: Json | undefined): boolean {
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
 /** A number with all its digits; null where the text is none. */
-export function numberOf(text: string): number | Exact | null {
+export function numberOf(text: string): number | Digits | null {
   const trimmed = text.trim()
   if (!NUMBER.test(trimmed)) return null
   const plain = Number(trimmed)
-  return String(plain) === trimmed ? plain : new Exact(trimmed)
+  return String(plain) === trimmed ? plain : new Digits(trimmed)
 }
 
 /** A value in one line, as people read it. */
@@ -107,7 +110,7 @@ export function summary(value: Json | undefined, most = 120): string {
 }
 
 export function plainJson(value: Json): string {
-  if (value instanceof Exact) return value.text
+  if (value instanceof Digits) return value.text
   if (Array.isArray(value)) return `[${value.map(plainJson).join(", ")}]`
   if (isObject(value)) {
     const members = Object.entries(value)
