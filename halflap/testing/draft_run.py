@@ -24,9 +24,12 @@ from halflap.errors import DefinitionError, HalflapError, StepFailed
 from halflap.lowcode import Components, SourceText
 from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of
+from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
+from halflap.lowcode.kinds.run import Steps
 from halflap.lowcode.lint.shapes import Shapes
-from halflap.lowcode.rows import RowTracer, StepRun, failure_of_step, row_of_step
+from halflap.lowcode.rows import RowStep, RowTracer, StepRun, failure_of_step, row_of_step
 from halflap.lowcode.source import Path, mapping_of, value_at
+from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
 from halflap.sdk import codec, running
 from halflap.sdk.action import Action
@@ -78,6 +81,22 @@ class OpenedText:
     components: Components
     integration: Integration[Any]
     tracer: RowTracer
+
+
+class StepCatcher(RowTracer):
+    """Traces a run of one step, which is caught as its flow is compiled."""
+
+    def __init__(self, notify: Callable[[StepRun], None], wanted: Path) -> None:
+        super().__init__(notify)
+        self._wanted = wanted
+        self.caught: RowStep | None = None
+
+    def steps(self, path: Path, steps: Steps) -> Steps:
+        """Return a list of steps; the wanted one is kept, too."""
+        at = self._wanted[-1] if self._wanted[:-1] == path else None
+        if isinstance(at, int) and at < len(steps):
+            self.caught = RowStep(steps[at], self._wanted, self)
+        return super().steps(path, steps)
 
 
 class DraftAnswers(Stubs):
@@ -249,7 +268,9 @@ class RunRows:
 async def run_flow(given: Given, notify: Notify) -> dict[str, Any]:
     """Run a flow of a draft, tell of its rows as they end, and return how it ended."""
     rows = RunRows(notify)
-    opened, cleared = opened_text(given, RowTracer(rows.row))
+    only = tuple(given["only"]) if "only" in given else None
+    tracer = RowTracer(rows.row) if only is None else StepCatcher(rows.row, only)
+    opened, cleared = opened_text(given, tracer)
     try:
         return await _run(opened, given, rows)
     finally:
@@ -300,14 +321,46 @@ async def _run(opened: OpenedText, given: Given, rows: RunRows) -> dict[str, Any
         else (fixture.state, fixture.shared, fixture.pairs_of(integration))
     )
     kept = held(scopes_of(flow, integration), state, shared_state, paired, made.seal)
-    taken, start = judged(flow, event, request, start)
+    if "only" in given:
+        taken = alone(opened, flow, given)
+    else:
+        taken, start = judged(flow, event, request, start)
     if event is not MISSING:
-        taken = copy.copy(flow)
+        taken = copy.copy(taken)
         taken.trigger = GivenTrigger(flow.trigger, event)
     work = DraftAnswers(opened.source, pins, fixture)
     sent = [*(fixture.sent() if fixture else ()), *payloads(given.get("signals") or {})]
     result = await execute(taken, start, made, work, kept, clock, sent)
     return outcome_of(opened, result, rows)
+
+
+def alone(opened: OpenedText, flow: Flow[Any, Any, Any], given: Given) -> Flow[Any, Any, Any]:
+    """Return a flow of one step, which sees the names that are given, and made-up ones beside them."""
+    path, tracer = tuple(given["only"]), opened.tracer
+    caught = tracer.caught if isinstance(tracer, StepCatcher) else None
+    if caught is None:
+        raise DefinitionError(f"the flow {flow.name!r} has no step at {list(path)}")
+    source = opened.source
+    scope: dict[str, Any] = given.get("scope") or {}
+    seen = analyse(source.text, source.file, Shapes(opened.components)).names_at(path)
+    made_up = {name: sample_of(each.schema) for name, each in seen.items() if name not in SCOPE}
+    usual = scope_of(set(SCOPE), opened.integration.flows, ())
+
+    async def function(ctx: Any, event: Any) -> Any:
+        frame = Frame(ctx, {**made_up, **usual(ctx, event), **scope}, ExpressionHost(ctx))
+        for at in given.get("item") or [0] * path.count("do"):
+            frame = frame.inner((), at)
+        try:
+            await caught.run(frame)
+        except Stopped as stopped:
+            return stopped.value
+        except LoopLeft:
+            return None
+        return None
+
+    single = copy.copy(flow)
+    single.function = function
+    return single
 
 
 def instance_of(

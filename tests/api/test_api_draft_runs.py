@@ -10,7 +10,7 @@ import pytest
 from halflap.api.draft_runs import RunEvents
 from halflap.sdk import codec
 from tests.api.conftest import signed_in
-from tests.api.test_api_drafts import begun
+from tests.api.test_api_drafts import begun, edit
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -193,6 +193,75 @@ async def test_an_execution_comes_again_and_its_steps_answer_as_they_did(
     assert (await viewer("POST", path, {"flow": "incoming"})).status == 403
     looks = (await world.api("GET", "/api/audit", on=execution)).json
     assert "run_draft" in str(looks) or "/test" in str(looks)
+
+
+async def test_pins_are_shared_sealed_and_said_to_be_stale(either: Any) -> None:
+    draft = await begun(either, TEXT)
+    node = draft["flows"][0]["steps"][0]["key"]
+    pins = f"/api/drafts/{draft['id']}/pins"
+    put = await either.api("PUT", f"{pins}/{node}", {"value": {"n": 123456789012345678901.5}})
+    assert (put.status, put.json["path"], put.json["stale"]) == (200, [*ONE, 0], False)
+    value = b'{"value":{"n":12345678901234567890.10,"who":"a-customers-value"}}'
+    headers = {"content-type": "application/json"}
+    put = await either.api("PUT", f"{pins}/{node}", body=value, headers=headers)
+    ada = await signed_in(either, "developer")
+    rows, _ = await run(ada, draft, flow="one", event={"id": "a"})
+    assert rows[0]["source"] == "pin"
+    assert '"n":12345678901234567890.10' in rows[0]["gave"]["text"]
+    rows, _ = await run(ada, draft, flow="one", event={"id": "a"}, unpinned=[node])
+    assert rows[0]["source"] == "sample"
+    for about, is_stale in (("title", False), ("with", True)):
+        step = [*ONE, 0, about]
+        value = "Get it" if about == "title" else {"path": "/other"}
+        edited = await edit(ada, draft, 1 + is_stale, {"op": "set", "path": step, "value": value})
+        assert edited.status == 200, edited.json
+        rows, _ = await run(ada, draft, flow="one", event={"id": "a"})
+        assert (rows[0]["source"], rows[0]["stale"]) == ("pin", is_stale)
+        assert (await ada("GET", pins)).json[0]["stale"] is is_stale
+    # Only for who may see payloads, and not in clear in the store.
+    key = await either.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
+    assert (await either.api("GET", pins, token=key.json["key"])).status == 403
+    found = await either.host.store.catalogue.pins._writer.rows("SELECT content FROM draft_pins")
+    assert b"a-customers-value" not in bytes(found[0][0])
+    for wrong, value in (("n99", 1), (node, "x" * 300_000)):
+        refused = await ada("PUT", f"{pins}/{wrong}", {"value": value})
+        assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
+    assert (await ada("DELETE", f"{pins}/{node}")).status == 204
+    assert (await ada("DELETE", f"{pins}/{node}")).status == 404
+    assert (await ada("GET", pins)).json == []
+    await ada("PUT", f"{pins}/{node}", {"value": 1})
+    await ada("DELETE", f"/api/drafts/{draft['id']}")
+    assert await either.host.store.catalogue.pins.list(draft["id"]) == []
+
+
+async def test_one_step_runs_with_what_it_sees(world: Any) -> None:
+    draft = await begun(world, TEXT)
+    steps = draft["flows"][0]["steps"]
+
+    async def one(step: Any, **more: Any) -> tuple[Any, Any]:
+        path = f"/api/drafts/{draft['id']}/steps/run"
+        found = await world.api("POST", path, {"node": step["key"], **more})
+        assert found.status == 200, found.body
+        return found.json["rows"], found.json["end"]
+
+    rows, end = await one(steps[1], scope={"got": {"n": 21}})
+    assert [(each["path"], each["gave"]["text"], each["source"]) for each in rows] == [
+        ([*ONE, 1], "42", "real")
+    ]
+    assert end["state"] == "succeeded"
+    rows, _ = await one(steps[0], event={"id": "z"}, pins={steps[0]["key"]: {"n": 1}})
+    assert (rows[0]["inputs"]["text"], rows[0]["source"]) == (
+        '{"$connection":"api","path":"/z"}',
+        "pin",
+    )
+    within = steps[3]["blocks"][0]["nodes"][0]
+    rows, _ = await one(within, scope={"each": "x"}, item=[4])
+    assert (rows[0]["item"], rows[0]["gave"]["text"]) == ([4], '{"last":"x"}')
+    rows, end = await one(steps[4], scope={"doubled": 6}, event={"id": "q"})
+    assert (end["reason"], end["path"]) == ("too many for q", [*ONE, 4, "then", 0])
+    assert [each["state"] for each in rows] == ["failed", "failed"]
+    rows, end = await one(steps[5], scope={"doubled": 6})
+    assert end["result"] == "6"
 
 
 async def test_a_run_is_ended_with_its_process(

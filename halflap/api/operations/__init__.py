@@ -91,6 +91,7 @@ class Operations:
             self.following.nudge,
         )
         self.draft_runs = DraftRuns() if of is None else of.draft_runs
+        self.pins = catalogue.pins
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = ConnectionOperations(
             catalogue,
