@@ -63,6 +63,7 @@ def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
             {"op": "wrap", "path": path, **wraps},
             {"op": "wrap", "path": path, "count": 2, **wraps},
             {"op": "duplicate", "path": path},
+            {"op": "paste", "path": path[:-1], "at": path[-1], "text": "# new\n- log: new\n"},
             {"op": "set", "path": (*path, "note"), "value": "=x: y # z"},
         ]
     )
@@ -160,12 +161,51 @@ def test_steps_are_wrapped_with_their_comments() -> None:
     assert dict(change.moved)[(*STEPS, 2)] == (*STEPS, 1)
 
 
+def test_steps_are_pasted_with_their_comments_and_names_of_their_own() -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    copied = """\
+        # the first
+        - {id: one, action: acme.list_stock}   # beside it
+        - if: =one.open
+          then:
+            # within
+            - log: "two words"
+    """
+    inside = [*STEPS, 1, "then"]
+    change = edited(draft, {"op": "paste", "path": inside, "at": 1, "text": copied})
+    assert (
+        """\
+            with: {one: =one}
+          # the first
+          - {id: one_2, action: acme.list_stock}   # beside it
+          - if: =one_2.open
+            then:
+              # within
+              - log: "two words"
+          - log: =two
+"""
+        in draft.source.text
+    )
+    assert dict(change.moved) == {(*inside, 1): (*inside, 3)}
+    draft.apply(change.undo)
+    assert draft.source.text == TEXT
+    # A single step, one as JSON, and into a list that is not written yet.
+    edited(
+        draft,
+        {"op": "paste", "path": [*STEPS, 1, "else"], "at": 0, "text": "log: one"},
+        {"op": "paste", "path": [*STEPS, 1, "else"], "at": 9, "text": '[{"id": "new", "log": 1}]'},
+    )
+    assert "        else:\n          - log: one\n          - id: new\n" in draft.source.text
+
+
 @for_each(
     ("edit", "wrong"),
     [
         ({"op": "move", "path": [*STEPS, 0, "id"], "to": list(STEPS), "at": 0}, "no step"),
         ({"op": "insert", "path": [*STEPS, 0], "at": 0, "value": 1}, "no list"),
         ({"op": "duplicate", "path": ["name"]}, "no step"),
+        ({"op": "paste", "path": list(STEPS), "at": 0, "text": "a: b"}, "no step"),
+        ({"op": "paste", "path": list(STEPS), "at": 0, "text": "- [x"}, "no YAML"),
         (
             {"op": "wrap", "path": [*STEPS, 2], "count": 2, "value": {}, "into": ["do"]},
             "no 2 items",

@@ -30,17 +30,11 @@ SECONDS = 20.0
 MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
 
-
-def command(module: str) -> tuple[str, ...]:
-    """Return the program of a process that runs a module's `main`, with what this one can import."""
-    return (
-        sys.executable,
-        "-c",
-        f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()",
-    )
-
-
-COMMAND = command("halflap.lowcode.lint.worker")
+COMMAND = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.path[:] = {sys.path!r}; from halflap.lowcode.lint.worker import main; main()",
+)
 
 
 @dataclass(slots=True)

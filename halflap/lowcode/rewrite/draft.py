@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import count as count_from
+from textwrap import dedent
 from typing import Any, cast
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.rewrite import model, write
 from halflap.lowcode.rewrite.brackets import COMMENT, unfolded
 from halflap.lowcode.rewrite.edits import (
@@ -18,6 +21,7 @@ from halflap.lowcode.rewrite.edits import (
     DuplicateItem,
     InsertItem,
     MoveItem,
+    PasteItems,
     Relocate,
     RenameFlow,
     RenameName,
@@ -42,6 +46,7 @@ from halflap.lowcode.source import Path, SourceText, Unreadable, read
 
 BOM = b"\xef\xbb\xbf"
 _COMMA = re.compile(r"(?:\s*,)?")
+_COPY: Path = ("flows", "copy", "steps")
 _HEADER = re.compile(r"[|>][-+0-9]*")
 
 
@@ -138,6 +143,12 @@ class Draft:
                 holder, at = path[:-1], self._place(path) + 1
                 self.insert(holder, at, self._copied(path))
                 return [with_item(holder, at)]
+            case PasteItems(path=path, at=at, text=text):
+                at = min(at, len(self._items(path)))
+                pasted = self._pasted(path, text)
+                for n, (value, lines) in enumerate(pasted):
+                    self._whole(partial(self._insert, path, at + n, value, lines))
+                return [with_item(path, at)] * len(pasted)
             case RenameName(flow=flow, name=name, to=new):
                 self.rename(flow, name, new)
                 return []
@@ -187,21 +198,49 @@ class Draft:
         step: Any = self.value(path)
         if path[0] != "flows" or not isinstance(step, dict):
             return step
-        known = names_in(self._here.source, path[: path.index("steps") + 1])
         alone: Any = {"flows": {"copy": {"steps": [cast("Any", step)]}}}
-        made = Draft.read(write.inline(alone), self._here.source.file)
+        made = self._named_anew(Draft.read(write.inline(alone), self._here.source.file), path)
+        return made.value((*_COPY, 0))
+
+    def _pasted(self, path: Path, text: str) -> list[tuple[Any, list[str]]]:
+        """Steps of a text, whose results have names that the flow has not, with their lines."""
+        lines = dedent(text).strip("\n").splitlines()
+        block = "\n".join(f"      {line}" for line in lines)
         try:
-            for place in list(step_paths(alone)):
+            made = Draft.read(f"flows:\n  copy:\n    steps:\n{block}\n", self._here.source.file)
+        except Unreadable as error:
+            raise self._here.refused(f"this text is no YAML: {error.said}", path) from error
+        steps = made.value(_COPY)
+        if isinstance(steps, dict):
+            steps = [cast("Any", steps)]
+            made = Draft.read(write.inline({"flows": {"copy": {"steps": steps}}}), "")
+        if not isinstance(steps, list) or not steps or not all(map(_is_begun, steps)):
+            raise self._here.refused("this text is no step, nor a list of steps", path)
+        if path[0] == "flows":
+            made = self._named_anew(made, path)
+        found: list[tuple[Any, list[str]]] = []
+        for at, value in enumerate(made.value(_COPY)):
+            whole = not made._here.in_flow((*_COPY, at))
+            lines = made._here.lines((*_COPY, at)) if whole else self._write.item(value, 0)
+            found.append((value, lines))
+        return found
+
+    def _named_anew(self, made: Draft, path: Path) -> Draft:
+        """Give the results in a flow `copy` of another document names that a flow here has not."""
+        steps = path[: path.index("steps") + 1]
+        known = names_in(self._here.source, steps) if self._here.at(steps) else set[str]()
+        try:
+            for place in list(step_paths(made.source.data)):
                 name = made.value(place).get("id")
-                if isinstance(name, str):
+                if isinstance(name, str) and name in known:
                     new = next(f"{name}_{n}" for n in count_from(2) if f"{name}_{n}" not in known)
-                    known.add(new)
                     made.rename("copy", name, new)
+                    known.add(new)
         except DefinitionError as error:
             raise self._here.refused(
                 f"its names cannot be made new: {error.message}", path
             ) from error
-        return made.value(("flows", "copy", "steps", 0))
+        return made
 
     def _retype(self, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
         """Replace a piece of the text by hand."""
@@ -552,6 +591,10 @@ class Draft:
             else:
                 self.revision += 1
                 return
+
+
+def _is_begun(value: Any) -> bool:
+    return isinstance(value, dict) and kind_of(cast("dict[Any, Any]", value)) is not None
 
 
 def _inline(entry: Entry, node: TextNode, text: str) -> Patch:

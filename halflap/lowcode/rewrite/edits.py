@@ -91,6 +91,17 @@ class DuplicateItem(_Op):
     path: Address
 
 
+class PasteItems(_Op):
+    """Insert steps that are given as YAML, with their comments; results get names of their own."""
+
+    op: Literal["paste"] = "paste"
+    path: Address
+    """The list's address: a block's `path`."""
+    at: int = Field(ge=0)
+    text: str
+    """A list of steps, or one of them."""
+
+
 class RenameName(_Op):
     """Rename what a flow's steps give a name, with all its uses."""
 
@@ -124,6 +135,7 @@ DraftEdit = Annotated[
     | MoveItem
     | WrapItems
     | DuplicateItem
+    | PasteItems
     | RenameName
     | RenameFlow
     | ReplaceText,
