@@ -46,6 +46,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 1_000, // a test holds the first load to its limit
   },
   html: { cspNonce: "{{nonce}}" },
-  server: { proxy: { "/api": server } },
+  // The host stays what the browser asked: the server refuses changes of other origins.
+  server: { proxy: { "/api": { target: server, changeOrigin: false } } },
   test: { environment: "node", isolate: false, include: ["src/**/*.test.ts"] },
 })

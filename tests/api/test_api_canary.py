@@ -467,7 +467,6 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "pairs": "none",
         "bulk": "none",
         "draft": "none",
-        "node": "n1",
         "flow": "go",
     }
     for part in ROUTERS:

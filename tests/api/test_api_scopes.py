@@ -155,7 +155,6 @@ async def side(world: Any, name: str) -> Side:
         "key": "key_1",
         "draft": "drf_1",
         "editor": "window",
-        "node": "n1",
     }
     return Side(names, minted.json["token"], sent)
 

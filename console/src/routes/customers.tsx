@@ -1,8 +1,7 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import type { CustomerFilter } from "~/api/customers"
 import type { WizardPlace } from "~/features/instances/wizard"
-import { WholePage } from "~/ui/list-page"
-import { given, listSearch, texts, useListPlace } from "./list"
+import { given, texts, word } from "./list"
 import { shellRoute } from "./shell"
 
 const CustomersPage = lazyRouteComponent(() => import("~/features/customers/page"), "CustomersPage")
@@ -12,6 +11,8 @@ const CustomerDetailView = lazyRouteComponent(
 )
 const Wizard = lazyRouteComponent(() => import("~/features/instances/wizard"), "Wizard")
 
+type Open = { open?: string; view?: string }
+
 function readFilter(search: Record<string, unknown>): CustomerFilter {
   return { ...texts(search, ["q"]), ...(search["private"] === true ? { private: true } : {}) }
 }
@@ -19,9 +20,27 @@ function readFilter(search: Record<string, unknown>): CustomerFilter {
 export const customersRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/customers",
-  validateSearch: listSearch(readFilter),
+  validateSearch: (search: Record<string, unknown>): CustomerFilter & Open => ({
+    ...readFilter(search),
+    ...texts(search, ["open", "view"]),
+  }),
   component: function Customers() {
-    return <CustomersPage {...useListPlace(readFilter)} />
+    const search = customersRoute.useSearch()
+    const navigate = customersRoute.useNavigate()
+    return (
+      <CustomersPage
+        filter={readFilter(search)}
+        open={search.open}
+        view={search.view}
+        onFilter={(next) => void navigate({ search: given(next), replace: true })}
+        onOpen={(open, view) =>
+          void navigate({
+            search: (now) => given({ ...readFilter(now), open, view }) as CustomerFilter & Open,
+            replace: true,
+          })
+        }
+      />
+    )
   },
 })
 
@@ -34,15 +53,17 @@ export const customerRoute = createRoute({
     const { view } = customerRoute.useSearch()
     const navigate = customerRoute.useNavigate()
     return (
-      <WholePage>
-        <CustomerDetailView
-          key={customer}
-          id={customer}
-          view={view}
-          onView={(next) => void navigate({ search: { view: next }, replace: true })}
-          onGone={() => void navigate({ to: "/customers", search: {} })}
-        />
-      </WholePage>
+      <div className="h-full overflow-auto">
+        <div className="mx-auto max-w-5xl">
+          <CustomerDetailView
+            key={customer}
+            id={customer}
+            view={view}
+            onView={(next) => void navigate({ search: { view: next }, replace: true })}
+            onGone={() => void navigate({ to: "/customers", search: {} })}
+          />
+        </div>
+      </div>
     )
   },
 })
@@ -51,7 +72,8 @@ export const activateRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/customers/$customer/activate",
   validateSearch: (search: Record<string, unknown>): WizardPlace => ({
-    ...texts(search, ["integration", "version", "instance", "page"]),
+    ...texts(search, ["integration", "version", "instance"]),
+    ...given({ page: word(search["page"]) }),
   }),
   component: function Activate() {
     const { customer } = activateRoute.useParams()

@@ -1,7 +1,6 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import { type InstanceFilter, STATES } from "~/api/instances"
-import { WholePage } from "~/ui/list-page"
-import { given, listSearch, texts, useListPlace } from "./list"
+import { given, texts, word } from "./list"
 import { shellRoute } from "./shell"
 
 const InstancesPage = lazyRouteComponent(() => import("~/features/instances/page"), "InstancesPage")
@@ -10,17 +9,41 @@ const InstanceDetailView = lazyRouteComponent(
   "InstanceDetailView",
 )
 
+type Open = { open?: string; view?: string }
+
 function readFilter(search: Record<string, unknown>): InstanceFilter {
   const state = STATES.find((each) => each === search["state"])
-  return given({ ...texts(search, ["q", "customer", "integration", "version"]), state })
+  return given({
+    ...texts(search, ["q", "customer", "integration"]),
+    version: word(search["version"]),
+    state,
+  })
 }
 
 export const instancesRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/instances",
-  validateSearch: listSearch(readFilter),
+  validateSearch: (search: Record<string, unknown>): InstanceFilter & Open => ({
+    ...readFilter(search),
+    ...texts(search, ["open", "view"]),
+  }),
   component: function Instances() {
-    return <InstancesPage {...useListPlace(readFilter)} />
+    const search = instancesRoute.useSearch()
+    const navigate = instancesRoute.useNavigate()
+    return (
+      <InstancesPage
+        filter={readFilter(search)}
+        open={search.open}
+        view={search.view}
+        onFilter={(next) => void navigate({ search: given(next), replace: true })}
+        onOpen={(open, view) =>
+          void navigate({
+            search: (now) => given({ ...readFilter(now), open, view }) as InstanceFilter & Open,
+            replace: true,
+          })
+        }
+      />
+    )
   },
 })
 
@@ -33,15 +56,17 @@ export const instanceRoute = createRoute({
     const { view } = instanceRoute.useSearch()
     const navigate = instanceRoute.useNavigate()
     return (
-      <WholePage>
-        <InstanceDetailView
-          key={instance}
-          id={instance}
-          view={view}
-          onView={(next) => void navigate({ search: { view: next }, replace: true })}
-          onGone={() => void navigate({ to: "/instances", search: {} })}
-        />
-      </WholePage>
+      <div className="h-full overflow-auto">
+        <div className="mx-auto max-w-5xl">
+          <InstanceDetailView
+            key={instance}
+            id={instance}
+            view={view}
+            onView={(next) => void navigate({ search: { view: next }, replace: true })}
+            onGone={() => void navigate({ to: "/instances", search: {} })}
+          />
+        </div>
+      </div>
     )
   },
 })

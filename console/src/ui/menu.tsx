@@ -3,7 +3,14 @@ import type { ReactNode } from "react"
 import { buttonClass } from "./button"
 import { cx } from "./class"
 
-export type MenuItem = { label: string; icon?: ReactNode; onSelect: () => void; disabled?: boolean }
+export type MenuItem = {
+  label: string
+  icon?: ReactNode
+  /** The keys that do the same. */
+  hint?: string | undefined
+  onSelect: () => void
+  disabled?: boolean
+}
 
 /** A button that opens a list of actions. */
 export function Menu({
@@ -11,17 +18,22 @@ export function Menu({
   children,
   items,
   className,
+  tabIndex,
+  onOpen,
 }: {
   name: string
   children: ReactNode
   items: MenuItem[]
   className?: string
+  tabIndex?: number
+  onOpen?: () => void
 }) {
   return (
-    <Base.Root>
+    <Base.Root onOpenChange={(open) => open && onOpen?.()}>
       <Base.Trigger
         aria-label={name}
         title={name}
+        tabIndex={tabIndex}
         className={cx(buttonClass("outline"), className)}
       >
         {children}
@@ -38,6 +50,9 @@ export function Menu({
               >
                 {each.icon}
                 {each.label}
+                {each.hint !== undefined && (
+                  <kbd className="ml-auto pl-4 text-muted-foreground">{each.hint}</kbd>
+                )}
               </Base.Item>
             ))}
           </Base.Popup>

@@ -309,7 +309,8 @@ const SIGNS = { same: " ", added: "+", removed: "-" } as const
 const CODE = "font-mono text-xs leading-[18px] whitespace-pre-wrap break-all"
 const NUMBER = "select-none pr-2 text-right text-muted-foreground figures align-top w-10"
 
-function Unified({ lines }: { lines: DiffLine[] }) {
+/** Lines of a diff, one below the other. */
+export function Unified({ lines }: { lines: DiffLine[] }) {
   return (
     <table className={cx("w-full table-fixed border-collapse", CODE)}>
       <colgroup>

@@ -2,9 +2,12 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
-import { Blocks } from "lucide-react"
-import { useMemo } from "react"
+import { Blocks, PencilRuler, Plus } from "lucide-react"
+import { useMemo, useState } from "react"
+import { BeginDialog } from "~/features/designer/frame/drafts"
+import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
+import { Button, buttonClass } from "~/ui/button"
 import { Input } from "~/ui/field"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { type Column, Table } from "~/ui/table"
@@ -24,6 +27,8 @@ export function IntegrationsPage({
   onSearch: (q: string) => void
   onOpen: (integration: string) => void
 }) {
+  const { can } = useSession()
+  const [begins, setBegins] = useState(false)
   const query = useQuery(integrationsQuery)
   useRenewal(
     ["integrations"],
@@ -38,7 +43,7 @@ export function IntegrationsPage({
   return (
     <section aria-label={t`Integrations`} className="flex h-full min-h-0 flex-col">
       <h1 className="px-4 pt-3 text-lg font-semibold">{t`Integrations`}</h1>
-      <div className="px-4 py-2">
+      <div className="flex items-center gap-2 px-4 py-2">
         <Input
           type="search"
           aria-label={t`Search by name or app`}
@@ -47,7 +52,17 @@ export function IntegrationsPage({
           value={q}
           onChange={(event) => onSearch(event.target.value)}
         />
+        <Link to="/drafts" className={buttonClass() + " ml-auto"}>
+          <PencilRuler aria-hidden />
+          {t`Drafts`}
+        </Link>
+        {can("publish") && (
+          <Button icon={<Plus aria-hidden />} onClick={() => setBegins(true)}>
+            {t`New integration…`}
+          </Button>
+        )}
       </div>
+      {begins && <BeginDialog onClose={() => setBegins(false)} />}
       {query.data === undefined ? (
         query.error === null ? (
           <Loading />
@@ -61,7 +76,7 @@ export function IntegrationsPage({
         >
           {q === "" && (
             <Trans>
-              Write one, then publish it from its project with <code>halflap deploy</code>.
+              Begin one here, or publish one from its project with <code>halflap deploy</code>.
             </Trans>
           )}
         </Notice>

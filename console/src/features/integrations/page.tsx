@@ -2,8 +2,9 @@ import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
-import { ArrowUpFromLine, ChevronLeft, Layers } from "lucide-react"
+import { ArrowUpFromLine, ChevronLeft, Layers, PencilRuler } from "lucide-react"
 import { useCallback, useState } from "react"
+import { DraftsOf, useBegin } from "~/features/designer/frame/drafts"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
@@ -119,10 +120,10 @@ function Loaded({
             </h1>
             <Facts integration={integration} />
           </div>
+          {can("publish") && <EditButton integration={integration.name} version={shown} />}
           {can("configure") && (
             <Button
               look="primary"
-              className="ml-auto"
               icon={<ArrowUpFromLine aria-hidden />}
               onClick={() => go({ upgrade: newest })}
             >
@@ -130,6 +131,7 @@ function Loaded({
             </Button>
           )}
         </header>
+        <DraftsOf integration={integration.name} />
         {live !== undefined && live.id !== place.rollout && (
           <p className="mx-4 mb-3 flex flex-wrap items-center gap-2 rounded-md border px-3 py-1.5">
             <StateBadge state={live.state} />
@@ -234,6 +236,27 @@ function Loaded({
         />
       )}
     </div>
+  )
+}
+
+/** Begin a draft of a version, and open it. */
+function EditButton({ integration, version }: { integration: string; version: number }) {
+  const begin = useBegin()
+  return (
+    <span className="ml-auto flex items-center gap-2">
+      {begin.error !== null && (
+        <span role="alert" className="max-w-80 text-xs text-failed-text">
+          {begin.error.message}
+        </span>
+      )}
+      <Button
+        icon={<PencilRuler aria-hidden />}
+        busy={begin.isPending}
+        onClick={() => begin.mutate({ integration, version: String(version) })}
+      >
+        <Trans>Edit version {version}</Trans>
+      </Button>
+    </span>
   )
 }
 

@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router"
 import { GitCompare, MoreHorizontal } from "lucide-react"
 import { Fragment, useState } from "react"
 import { answerOf, api } from "~/api/client"
+import { useBegin } from "~/features/designer/frame/drafts"
 import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
@@ -12,6 +13,7 @@ import { Id } from "~/ui/copy"
 import { FormError } from "~/ui/notice"
 import { Menu } from "~/ui/menu"
 import { Time } from "~/ui/time"
+import { toast } from "~/ui/toast"
 import type { Integration, Version } from "./queries"
 
 const OFFERED = "offered"
@@ -27,6 +29,7 @@ export function Versions({
   onUpgrade: (version: number) => void
 }) {
   const { can } = useSession()
+  const begin = useBegin()
   const [offer, setOffer] = useState<Version | "withdraw" | null>(null)
   const { versions, targets, instances } = integration
   const cell = "px-3 py-1.5 align-top"
@@ -104,6 +107,15 @@ export function Versions({
                     <Menu
                       name={t`Actions for version ${each.number}`}
                       items={[
+                        {
+                          label: t`Edit it as a draft`,
+                          disabled: !can("publish"),
+                          onSelect: () =>
+                            begin.mutate(
+                              { integration: integration.name, version: String(each.number) },
+                              { onError: (error) => toast(t`No draft was begun`, error.message) },
+                            ),
+                        },
                         {
                           label: t`Upgrade instances to it…`,
                           onSelect: () => onUpgrade(each.number),

@@ -7,13 +7,13 @@ import { answerOf, api } from "~/api/client"
 import { integrationsQuery } from "~/features/integrations/queries"
 import { SHORTEST } from "~/features/search/search"
 import { cx } from "~/ui/class"
+import { useActions } from "./actions"
 import { setTheme } from "./theme"
 
 type Item = { key: string; title: string; hint: string; run: () => void }
 
 const EXECUTION = /^exe_[A-Za-z0-9]+$/
 const INSTANCE = /^ins_[A-Za-z0-9]+$/
-const BULK = /^blk_[A-Za-z0-9]+$/
 const CONNECTION = /^con_[A-Za-z0-9]+$/
 const MOST = 5
 
@@ -85,6 +85,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
 
 function useItems(text: string): Item[] {
   const navigate = useNavigate()
+  const actions = useActions()
   const customers = useQuery({
     queryKey: ["customers", "named", text],
     staleTime: 60_000,
@@ -107,9 +108,6 @@ function useItems(text: string): Item[] {
     } else if (CONNECTION.test(text)) {
       const run = () => void navigate({ to: "/connections", search: { open: text } })
       found.push({ key: text, title: text, hint: t`connection`, run })
-    } else if (BULK.test(text)) {
-      const run = () => void navigate({ to: "/failures/bulks", search: { open: text } })
-      found.push({ key: text, title: text, hint: t`bulk`, run })
     } else if (text !== "") {
       const run = () => void navigate({ to: "/executions", search: { key: text } })
       found.push({
@@ -139,12 +137,6 @@ function useItems(text: string): Item[] {
         title: t`Failures`,
         hint: page,
         run: () => void navigate({ to: "/failures", search: {} }),
-      },
-      {
-        key: "bulks",
-        title: t`Bulks: replays and dismissals of many`,
-        hint: page,
-        run: () => void navigate({ to: "/failures/bulks", search: {} }),
       },
       {
         key: "searching",
@@ -185,7 +177,8 @@ function useItems(text: string): Item[] {
       { key: "light", title: t`Light theme`, hint: t`action`, run: () => setTheme("light") },
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },
     ]
-    found.push(...fixed.filter((each) => fits(each.title)))
+    const offered = actions.map((each) => ({ ...each, hint: each.hint ?? t`action` }))
+    found.push(...[...offered, ...fixed].filter((each) => fits(each.title)))
     const named = text === "" ? [] : (customers.data?.items ?? []).filter((each) => fits(each.name))
     for (const each of named) {
       const run = () => void navigate({ to: "/customers/$customer", params: { customer: each.id } })
@@ -202,5 +195,5 @@ function useItems(text: string): Item[] {
       found.push({ key: `integration ${each.name}`, title: each.title, hint: t`integration`, run })
     }
     return found
-  }, [text, navigate, customers.data, integrations])
+  }, [text, navigate, actions, customers.data, integrations])
 }

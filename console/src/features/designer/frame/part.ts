@@ -7,6 +7,8 @@ export type Part = {
   draft: DraftHandle
   /** The flow that is drawn. */
   flow: string | null
+  /** What is selected: a step by its key, the trigger (`TRIGGER`), a list within a step; or nothing. */
+  selected: string | null
   /** The step that is selected. */
   spot: Spot | null
   /** Select a step by its key (null: none), and focus one of its fields by its address. */
@@ -14,4 +16,7 @@ export type Part = {
   /** The address of the field that is to be focused, once; `seen` says that it was. */
   field: Path | null
   seen: () => void
+  /** The tab of the panel that is open, as the address has it. */
+  tab: string | undefined
+  onTab: (tab: string) => void
 }

@@ -10,6 +10,14 @@ export type Spot = {
   holders: OutlineNode[]
 }
 
+/** What is selected where it is the trigger of a flow. */
+export const TRIGGER = "trigger"
+
+/** What is selected where it is a list of steps within one: a branch, a loop's body. */
+export function blockKey(node: OutlineNode, block: NodeBlock): string {
+  return `${node.key ?? JSON.stringify(node.path)}/${block.path.slice(node.path.length).join("/")}`
+}
+
 export function samePath(one: Path, other: Path): boolean {
   return one.length === other.length && one.every((each, at) => each === other[at])
 }
@@ -77,4 +85,64 @@ export function readdressed(nodes: readonly OutlineNode[], path: Path): OutlineN
     })
     return { ...node, path: now, blocks }
   })
+}
+
+/** Find the list of steps that a key names. */
+export function listOf(flows: readonly FlowOutline[], key: string): List | null {
+  const node = spotOf(flows, key.split("/")[0] ?? "")?.node
+  return node?.blocks.find((each) => blockKey(node, each) === key) ?? null
+}
+
+export type Way = "up" | "down" | "left" | "right"
+
+/** Return what is selected next: arrows go through the steps as they are drawn. */
+export function walked(flow: FlowOutline, selected: string | null, way: Way): string | null {
+  const first = flow.steps[0]?.key ?? null
+  if (selected === null) return TRIGGER
+  if (selected === TRIGGER) return way === "down" ? first : null
+  const [key = ""] = selected.split("/")
+  const spot = spotOf([flow], key)
+  if (spot === null) return TRIGGER
+  if (selected !== key) return fromBlock(spot, selected, way)
+  switch (way) {
+    case "up":
+      return spot.list.nodes[spot.at - 1]?.key ?? spot.holders.at(-1)?.key ?? TRIGGER
+    case "down":
+      return firstIn(spot.node, 0) ?? after(flow, spot)
+    case "left":
+    case "right":
+      return beside(flow, spot, way)
+  }
+}
+
+/** Return the first step of a block, or the block itself where it is empty. */
+function firstIn(node: OutlineNode, at: number): string | null {
+  const block = node.blocks[at]
+  if (block === undefined) return null
+  return block.nodes[0]?.key ?? blockKey(node, block)
+}
+
+function after(flow: FlowOutline, spot: Spot): string | null {
+  const next = spot.list.nodes[spot.at + 1]
+  if (next !== undefined) return next.key ?? null
+  const holder = spotOf([flow], spot.holders.at(-1)?.key ?? "")
+  return holder === null ? null : after(flow, holder)
+}
+
+function fromBlock(spot: Spot, selected: string, way: Way): string | null {
+  const { node, flow } = spot
+  const at = node.blocks.findIndex((each) => blockKey(node, each) === selected)
+  if (way === "up") return node.key ?? null
+  if (way === "down") return after(flow, spot)
+  return firstIn(node, at + (way === "left" ? -1 : 1))
+}
+
+function beside(flow: FlowOutline, spot: Spot, way: "left" | "right"): string | null {
+  const holder = spot.holders.at(-1)
+  if (holder === undefined) return null
+  const at = holder.blocks.findIndex((each) => samePath(each.path, spot.list.path))
+  const found = firstIn(holder, at + (way === "left" ? -1 : 1))
+  if (found !== null) return found
+  const around = spotOf([flow], holder.key ?? "")
+  return around === null ? null : beside(flow, around, way)
 }

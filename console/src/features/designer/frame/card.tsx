@@ -1,0 +1,114 @@
+import { t } from "@lingui/core/macro"
+import { CircleAlert, TriangleAlert } from "lucide-react"
+import { memo, type ReactNode } from "react"
+import { AppTile } from "~/features/integrations/app"
+import { cx } from "~/ui/class"
+import type { FlowOutline } from "../draft/types"
+import type { Card } from "../tree/layout"
+import { short, summaryOf } from "../tree/summary"
+import { StepIcon } from "./icon"
+import { Avatar } from "./presence"
+import { titleOf } from "./words"
+
+/** What a card shows beside its step: findings, and who else has it selected. */
+export type Mark = { errors: number; warnings: number; editors: readonly string[] }
+
+/** What a step did in a run. */
+export type Ran = { state: "succeeded" | "failed" | "skipped"; summary: string; count: number }
+
+/** A step of a flow, or its trigger. */
+export const FlowCard = memo(function FlowCard({
+  card,
+  flow,
+  selected,
+  chosen,
+  tabbed,
+  dragged,
+  mark,
+  ran,
+  onSelect,
+  menu,
+}: {
+  card: Card
+  flow: FlowOutline
+  selected: boolean
+  chosen: boolean
+  tabbed: boolean
+  dragged: boolean
+  mark: Mark | undefined
+  ran: Ran | undefined
+  onSelect: (key: string, extend: boolean) => void
+  menu: ((key: string) => ReactNode) | undefined
+}) {
+  const { node, key } = card
+  const title = node === null ? flow.trigger || t`Choose a trigger` : titleOf(node)
+  const line =
+    ran !== undefined
+      ? ran.summary
+      : node === null
+        ? short(flow.fields["with"] ?? "") || t`begins the flow`
+        : summaryOf(node)
+  return (
+    <div
+      data-card={key}
+      className={cx(
+        "group absolute flex touch-none items-center rounded-md border bg-card",
+        selected || chosen ? "border-primary ring-2 ring-primary/30" : "border-input",
+        dragged && "opacity-40",
+        ran?.state === "skipped" && "opacity-50",
+        ran?.state === "failed" && "border-failed",
+      )}
+      style={{ left: card.x, top: card.y, width: card.width, height: card.height }}
+    >
+      <button
+        type="button"
+        data-step={key}
+        tabIndex={tabbed ? 0 : -1}
+        aria-current={selected || undefined}
+        aria-pressed={chosen ? true : undefined}
+        onClick={(event) => onSelect(key, event.shiftKey)}
+        className="flex h-full min-w-0 flex-1 items-center gap-2.5 rounded-md px-2.5 text-left"
+      >
+        {node === null ? (
+          <AppTile component={flow.trigger || "?"} large />
+        ) : (
+          <StepIcon node={node} />
+        )}
+        <span className="min-w-0 flex-1">
+          <span className="block truncate font-medium" title={title}>
+            {title}
+          </span>
+          <span className="block truncate text-xs text-muted-foreground" title={line}>
+            {line}
+          </span>
+        </span>
+        {ran !== undefined && ran.count > 1 && (
+          <span className="figures text-xs text-muted-foreground">×{ran.count}</span>
+        )}
+        {mark !== undefined && <Marks mark={mark} />}
+      </button>
+      {menu !== undefined && (
+        <span data-menu className="pr-1.5">
+          {menu(key)}
+        </span>
+      )}
+    </div>
+  )
+})
+
+function Marks({ mark: { errors, warnings, editors } }: { mark: Mark }) {
+  return (
+    <span className="flex shrink-0 items-center gap-1">
+      {editors.slice(0, 2).map((each) => (
+        <Avatar key={each} label={each} small />
+      ))}
+      {errors > 0 ? (
+        <CircleAlert role="img" aria-label={t`has errors`} className="size-4 text-failed-text" />
+      ) : (
+        warnings > 0 && (
+          <TriangleAlert role="img" aria-label={t`has warnings`} className="size-4 text-waiting" />
+        )
+      )}
+    </span>
+  )
+}

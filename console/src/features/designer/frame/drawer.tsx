@@ -1,0 +1,65 @@
+import { t } from "@lingui/core/macro"
+import { ChevronDown, ChevronUp } from "lucide-react"
+import { lazy, type ReactNode, Suspense } from "react"
+import { IconButton } from "~/ui/button"
+import { cx } from "~/ui/class"
+import { Loading } from "~/ui/notice"
+import type { Part } from "./part"
+
+const YamlEditor = lazy(async () => ({ default: (await import("../yaml/editor")).YamlEditor }))
+const FindingsList = lazy(async () => ({
+  default: (await import("../findings/list")).FindingsList,
+}))
+
+/** What is beneath the drawing, by the key that the address has. */
+const TABS: { key: string; label: () => string; content: (part: Part) => ReactNode }[] = [
+  { key: "findings", label: () => t`Findings`, content: (part) => <FindingsList {...part} /> },
+  { key: "yaml", label: () => t`YAML`, content: (part) => <YamlEditor {...part} /> },
+]
+
+export function Drawer({
+  part,
+  open,
+  onOpen,
+}: {
+  part: Part
+  open: string | undefined
+  onOpen: (tab: string | undefined) => void
+}) {
+  const now = TABS.find((each) => each.key === open)
+  return (
+    <section
+      aria-label={t`Below the drawing`}
+      className={cx("flex shrink-0 flex-col border-t", now !== undefined && "h-[38%]")}
+    >
+      <div className="flex h-8 shrink-0 items-center gap-1 px-2" role="group">
+        {TABS.map((each) => (
+          <button
+            key={each.key}
+            type="button"
+            aria-expanded={each.key === open}
+            onClick={() => onOpen(each.key === open ? undefined : each.key)}
+            className="flex h-7 items-center gap-1.5 rounded-md px-2 text-muted-foreground hover:bg-secondary hover:text-foreground aria-expanded:font-medium aria-expanded:text-foreground"
+          >
+            {each.label()}
+            {each.key === "findings" && part.draft.findings.length > 0 && (
+              <span className="figures text-xs">{part.draft.findings.length}</span>
+            )}
+          </button>
+        ))}
+        <IconButton
+          name={now === undefined ? t`Open` : t`Close`}
+          className="ml-auto"
+          onClick={() => onOpen(now === undefined ? "yaml" : undefined)}
+        >
+          {now === undefined ? <ChevronUp aria-hidden /> : <ChevronDown aria-hidden />}
+        </IconButton>
+      </div>
+      {now !== undefined && (
+        <div className="min-h-0 flex-1 border-t">
+          <Suspense fallback={<Loading />}>{now.content(part)}</Suspense>
+        </div>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,216 @@
+import { Dialog } from "@base-ui/react/dialog"
+import { t } from "@lingui/core/macro"
+import { useQuery } from "@tanstack/react-query"
+import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react"
+import { nameOf } from "~/features/integrations/apps"
+import { AppTile } from "~/features/integrations/app"
+import { cx } from "~/ui/class"
+import type { DraftHandle } from "../draft/handle"
+import type { Palette } from "../draft/types"
+import { begun } from "../tree/kinds"
+import { KindIcon } from "./icon"
+import { kindTitle } from "./words"
+
+const RECENT = "halflap-recent-steps"
+const MOST_RECENT = 5
+const MOST_SHOWN = 80
+
+type Item = { key: string; title: string; hint: string; help: string; component: string | null }
+
+export function paletteQuery(draft: DraftHandle) {
+  return {
+    queryKey: ["draft", draft.id, "palette", draft.state.base?.hash ?? ""],
+    staleTime: Infinity,
+    queryFn: () => draft.query.palette(""),
+  }
+}
+
+/** Choose what is inserted, or the trigger, by typing: what was used last comes first. */
+export function StepPalette({
+  draft,
+  what,
+  onChoose,
+  onClose,
+}: {
+  draft: DraftHandle
+  what: "step" | "trigger"
+  onChoose: (name: string, value: Record<string, unknown>) => void
+  onClose: () => void
+}) {
+  const [text, setText] = useState("")
+  const [at, setAt] = useState(0)
+  const { data, error } = useQuery(paletteQuery(draft))
+  const items = useMemo(
+    () =>
+      data === undefined ? [] : found(itemsOf(data, what), text, what === "step" ? recent() : []),
+    [data, what, text],
+  )
+  const list = useId()
+  const now = Math.min(at, items.length - 1)
+  const shown = useRef<HTMLUListElement>(null)
+  useEffect(() => {
+    shown.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" })
+  }, [now, items])
+  const choose = (item: Item | undefined) => {
+    if (item === undefined) return
+    if (what === "step") remember(item.key)
+    onClose()
+    onChoose(item.key, item.component === null ? begun(item.key) : { [whatKey(what)]: item.key })
+  }
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
+    if (step !== 0) setAt((now + step + items.length) % Math.max(1, items.length))
+    else if (event.key === "Enter") choose(items[now])
+    else return
+    event.preventDefault()
+  }
+  const title = what === "step" ? t`Insert a step` : t`Choose a trigger`
+  return (
+    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
+        <Dialog.Popup className="fixed top-[10vh] left-1/2 z-50 flex max-h-[72vh] w-[min(600px,calc(100vw-24px))] -translate-x-1/2 flex-col overflow-hidden rounded-lg border bg-popover shadow-xl outline-none">
+          <Dialog.Title className="sr-only">{title}</Dialog.Title>
+          <input
+            role="combobox"
+            aria-expanded
+            aria-controls={list}
+            aria-activedescendant={items.length > 0 ? `${list}-${now}` : undefined}
+            aria-label={title}
+            placeholder={
+              what === "step" ? t`An app, an action, a kind of step…` : t`An app or a trigger…`
+            }
+            autoFocus
+            value={text}
+            onChange={(event) => {
+              setText(event.target.value)
+              setAt(0)
+            }}
+            onKeyDown={onKeyDown}
+            className="h-11 w-full shrink-0 border-b bg-transparent px-4 text-base outline-none"
+          />
+          <ul
+            ref={shown}
+            id={list}
+            role="listbox"
+            aria-label={title}
+            className="min-h-0 overflow-auto p-1"
+          >
+            {items.map((each, index) => (
+              <li
+                key={each.key}
+                id={`${list}-${index}`}
+                role="option"
+                aria-selected={index === now}
+                onMouseMove={() => setAt(index)}
+                onClick={() => choose(each)}
+                className={cx(
+                  "flex cursor-pointer items-center gap-3 rounded-sm px-3 py-1.5",
+                  index === now && "bg-accent",
+                )}
+              >
+                {each.component === null ? (
+                  <KindIcon kind={each.key} />
+                ) : (
+                  <AppTile component={each.component} />
+                )}
+                <span className="min-w-0 flex-1">
+                  <span className="block truncate font-medium">{each.title}</span>
+                  <span className="block truncate text-xs text-muted-foreground">{each.help}</span>
+                </span>
+                <code className="shrink-0 text-xs text-muted-foreground">{each.hint}</code>
+              </li>
+            ))}
+          </ul>
+          {items.length === 0 && (
+            <p className="px-4 py-3 text-muted-foreground">
+              {error !== null
+                ? error.message
+                : data === undefined
+                  ? t`Looking…`
+                  : t`Nothing matches`}
+            </p>
+          )}
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  )
+}
+
+function whatKey(what: "step" | "trigger"): string {
+  return what === "step" ? "action" : "trigger"
+}
+
+function itemsOf({ kinds, calls }: Palette, what: "step" | "trigger"): Item[] {
+  const wanted = what === "step" ? "action" : "trigger"
+  const offered = calls
+    .filter((each) => each.kind === wanted)
+    .map((each) => ({
+      key: each.name,
+      title: each.title,
+      hint: each.name,
+      help: firstLine(each.description) || nameOf(each.component),
+      component: each.component,
+    }))
+  if (what === "trigger") return offered
+  const steps = kinds
+    .filter((each) => each.kind !== "action")
+    .map((each) => ({
+      key: each.kind,
+      title: kindTitle(each.kind),
+      hint: each.kind,
+      help: firstLine(each.help).replace(/`/g, ""),
+      component: null,
+    }))
+  return [...steps, ...offered]
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? ""
+}
+
+/** Return the items that all words are in: those whose title begins with the text first. */
+function found(items: Item[], text: string, last: string[]): Item[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean)
+  if (words.length === 0) {
+    const rank = (item: Item) => {
+      const at = last.indexOf(item.key)
+      return at === -1 ? last.length : at
+    }
+    return items.toSorted((one, other) => rank(one) - rank(other)).slice(0, MOST_SHOWN)
+  }
+  const whole = words.join(" ")
+  const rank = ({ title, hint }: Item) =>
+    hint.toLowerCase() === whole
+      ? 0
+      : title.toLowerCase().startsWith(whole)
+        ? 1
+        : words.every((each) => `${title} ${hint}`.toLowerCase().includes(each))
+          ? 2
+          : 3
+  return items
+    .filter(({ title, hint, help }) => {
+      const all = `${title} ${hint} ${help}`.toLowerCase()
+      return words.every((each) => all.includes(each))
+    })
+    .toSorted((one, other) => rank(one) - rank(other))
+    .slice(0, MOST_SHOWN)
+}
+
+function recent(): string[] {
+  try {
+    const stored: unknown = JSON.parse(localStorage.getItem(RECENT) ?? "[]")
+    return Array.isArray(stored) ? stored.map(String) : []
+  } catch {
+    return []
+  }
+}
+
+function remember(key: string): void {
+  const next = [key, ...recent().filter((each) => each !== key)].slice(0, MOST_RECENT)
+  try {
+    localStorage.setItem(RECENT, JSON.stringify(next))
+  } catch {
+    // The browser keeps nothing: the usual order has to do.
+  }
+}
