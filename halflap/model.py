@@ -479,6 +479,20 @@ class StoredDraft:
 
 
 @frozen
+class StoredPin:
+    """A pin: what a step of a draft answers (JSON), by its key.
+
+    digest: that of the step's text as it was pinned. label: the name of who pinned it.
+    """
+
+    node: int
+    digest: str
+    content: str = field(repr=False)
+    label: str
+    at: Micros
+
+
+@frozen
 class StoredEdit:
     """An edit of a draft, by the revision that it made; `change` is what it did, as JSON.
 

@@ -6,14 +6,16 @@ import { connectedRoute, connectionsRoute } from "~/routes/connections"
 import { activateRoute, customerRoute, customersRoute } from "~/routes/customers"
 import { draftRoute, draftsRoute } from "~/routes/designer"
 import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
-import { failuresRoute } from "~/routes/failures"
+import { bulksRoute, failuresRoute } from "~/routes/failures"
 import { instanceRoute, instancesRoute } from "~/routes/instances"
 import { integrationRoute, integrationsRoute } from "~/routes/integrations"
+import { noteList } from "~/features/shell/way-back"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
 import { signInRoute } from "~/routes/sign-in"
 import { ErrorNotice, Loading } from "~/ui/notice"
+import { clearToasts } from "~/ui/toast"
 
 const TRIES = 2
 
@@ -42,6 +44,7 @@ export const router = createRouter({
       executionsRoute,
       executionRoute,
       failuresRoute,
+      bulksRoute,
       searchRoute,
       instancesRoute,
       instanceRoute,
@@ -62,6 +65,9 @@ export const router = createRouter({
   defaultPendingComponent: () => <Loading />,
   scrollRestoration: false,
 })
+
+router.subscribe("onBeforeNavigate", ({ pathChanged }) => pathChanged && clearToasts())
+router.subscribe("onResolved", ({ toLocation }) => noteList(toLocation))
 
 declare module "@tanstack/react-router" {
   interface Register {

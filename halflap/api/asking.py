@@ -345,13 +345,13 @@ def last_id(found: Sequence[Identified], limit: int) -> str | None:
     return found[-1].id if len(found) == limit else None
 
 
-def chosen(text: str, states: Sequence[str]) -> tuple[str, ...]:
-    """Return the states that a text names by commas; one that there is not is a `ConfigError`."""
+def chosen(text: str, states: Sequence[str], field: str = "state") -> tuple[str, ...]:
+    """Return the words of a few that a text names by commas; another one is a `ConfigError`."""
     named = tuple(each.strip() for each in text.split(",") if each.strip())
     unknown = [each for each in named if each not in states]
     if unknown:
         raise ConfigError(
-            f"there is no state {unknown[0]!r}; there are: {', '.join(states)}",
-            fields={"state": f"is none of {', '.join(states)}"},
+            f"there is no {field} {unknown[0]!r}; there are: {', '.join(states)}",
+            fields={field: f"is none of {', '.join(states)}"},
         )
     return named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import Query, Response
 
@@ -12,6 +12,7 @@ from halflap.api.asking import (
     Before,
     Ops,
     PageSize,
+    chosen,
     exact,
     last_id,
     needs,
@@ -35,7 +36,7 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import Conflict
-from halflap.model import Bulk, Instance
+from halflap.model import Bulk, BulkState, BulkVerb, Instance
 from halflap.store.protocol import Filter
 
 router = router_of("/api/bulks", "bulks", 404, 409)
@@ -73,9 +74,12 @@ async def list_bulks(
     upgrades_of: Annotated[
         str | None, Query(description="Only upgrades of the instances of an integration.")
     ] = None,
+    do: Annotated[str, Query(description="What is done, one or several by commas.")] = "",
+    state: Annotated[str, Query(description="One state, or several by commas.")] = "",
 ) -> BulkPage:
     """List the bulks, newest first."""
-    found = await operations.catalogue.bulks.list(before, limit, upgrades_of)
+    verbs, states = chosen(do, get_args(BulkVerb), "do"), chosen(state, get_args(BulkState))
+    found = await operations.catalogue.bulks.list(before, limit, upgrades_of, verbs, states)
     return BulkPage(items=[bulk_view(each) for each in found], next=last_id(found, limit))
 
 

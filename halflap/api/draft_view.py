@@ -264,6 +264,14 @@ class CompletionView(View):
     items: list[OfferedText]
 
 
+class DraftValue(View):
+    """A value of a draft at a revision."""
+
+    revision: int
+    value: str
+    """As JSON in a text, so that no digit is lost; null where there is none."""
+
+
 class ScopedView(View):
     """A name that expressions see at a place, with the type of its value."""
 

@@ -35,6 +35,7 @@ from halflap.api.draft_view import (
     DraftPublish,
     DraftPublished,
     DraftSummary,
+    DraftValue,
     DraftView,
     EditorSign,
     EditorView,
@@ -58,6 +59,7 @@ from halflap.api.operations.drafts import DraftChanges, OpenedDraft
 from halflap.api.problem import documented
 from halflap.api.view import Published
 from halflap.errors import ConfigError, NotFound
+from halflap.lowcode.source import value_at
 from halflap.model import DraftEditor, StoredDraft
 from halflap.sdk import codec
 from halflap.sdk.lint import Fix
@@ -80,9 +82,9 @@ def revision_of(
 
 EditorId = Annotated[str, PathParameter(max_length=64, pattern=r"^[\w.-]+$")]
 TextPlace = Annotated[int, Query(ge=1, le=LARGEST_NUMBER)]
-AddressText = Annotated[
-    str, Query(max_length=5_000, description='As JSON: `["flows", "order", "steps", 0]`.')
-]
+AddressQuery = Query(max_length=5_000, description='As JSON: `["flows", "order", "steps", 0]`.')
+AddressText = Annotated[str, AddressQuery]
+OptionalAddress = Annotated[str | None, AddressQuery]
 Revision = Annotated[int, Depends(revision_of)]
 
 
@@ -177,7 +179,7 @@ async def get_draft_findings(
 ) -> DraftFindings:
     """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
     opened = await operations.drafts.get(draft)
-    await unless_gone(request, operations.drafts.findings(opened))
+    await unless_gone(request.receive, operations.drafts.findings(opened))
     response.headers["ETag"] = etag(opened)
     return DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
 
@@ -280,12 +282,33 @@ async def evaluate_expression(draft: str, given: DraftExpression, operations: Op
 @router.get("/{draft}/complete", response_model=CompletionView)
 @needs("read")
 async def complete_draft(
-    draft: str, operations: Ops, line: TextPlace, column: TextPlace
+    draft: str,
+    operations: Ops,
+    line: TextPlace = 1,
+    column: TextPlace = 1,
+    path: OptionalAddress = None,
+    before: Annotated[
+        str | None,
+        Query(max_length=10_000, description="Half an expression, for the value at `path`."),
+    ] = None,
 ) -> Response:
-    """Return what could stand at a place of a draft's text; line and column count from 1."""
+    """Return what could stand at a place of a draft's text; line and column count from 1.
+
+    With `before`, what could follow half an expression that is not in the text yet.
+    """
     opened = await operations.drafts.get(draft)
-    found = await operations.drafts.ask(opened, "complete", line=line, column=column)
+    place = {"line": line, "column": column, "before": before, "path": address(path or "[]")}
+    found = await operations.drafts.ask(opened, "complete", **place)
     return exact(CompletionView.model_validate(found))
+
+
+@router.get("/{draft}/value", response_model=DraftValue)
+@needs("read")
+async def get_draft_value(draft: str, operations: Ops, path: AddressText) -> DraftValue:
+    """Return the value at an address, as far as the text can be read; of `[]`, the whole document."""
+    opened = await operations.drafts.get(draft)
+    found = value_at(opened.state.source.data, tuple(address(path)))
+    return DraftValue(revision=opened.stored.revision, value=codec.encode(found).decode())
 
 
 @router.get("/{draft}/scope", response_model=list[ScopedView])

@@ -548,6 +548,9 @@ class ExecutionOutline(View):
     state: ExecutionState
     flow: FlowOutline
     nodes: list[NodeRunView]
+    followed: bool
+    """True where `nodes` are all that it came to. False of a flow in Python, say: then they are those of
+    which a step was recorded, and of the others it is not known."""
     at: Path | None
     """Where it stands, if it has not ended."""
     stopped: str | None

@@ -237,14 +237,18 @@ async def version_of(
 @needs("read", audited="look")
 async def get_execution(found: OneExecution, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
+    return exact(await visible(await whole_execution(found, operations), found, operations))
+
+
+async def whole_execution(found: Execution, operations: Operations) -> ExecutionView:
+    """Return an execution in full, for who may see its payload."""
     detail = await operations.executions.detail(found)
-    view = ExecutionView.of(
+    return ExecutionView.of(
         await frame_of(found, detail, operations),
         event=None if detail.event is None else seen_view(detail.event),
         steps=[step_view(each, detail.notes) for each in detail.steps],
         result=payload.shown(found.result),
     )
-    return exact(await visible(view, found, operations))
 
 
 @router.get("/executions/{execution}/overview", response_model=ExecutionOverview)
@@ -327,6 +331,7 @@ async def get_execution_outline(found: OneExecution, operations: Ops) -> Respons
         execution=found.id,
         flow=flow,
         nodes=done.nodes,
+        followed=bool(trace.runs) and (trace.at is not None or not trace.stopped),
         at=trace.at,
         stopped=trace.stopped or None,
         unplaced=done.unplaced,

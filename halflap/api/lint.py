@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request
 
 from halflap.api.asking import Ops, body_of, needs, router_of
 from halflap.api.problem import documented
 from halflap.api.stream import left
-from halflap.api.view import FindingView
+from halflap.api.view import FindingView, JsonObject
+from halflap.lowcode.document import json_schema
 from halflap.lowcode.lint import RULES
 from halflap.lowcode.source import MOST_BYTES
-from halflap.sdk.lint import Finding
 
+Done = TypeVar("Done")
 LARGEST = 2 * MOST_BYTES
 """The most bytes of a request; a document may be half as large, and one between is refused by name.
 """
@@ -51,22 +52,27 @@ async def lint_document(
     content = await body_of(request, LARGEST)
     caller = (operations.principal.id, request.client and request.client.host)
     linting = operations.linting.lint(content, "", beside, caller)
-    found = await unless_gone(request, linting)
+    found = await unless_gone(request.receive, linting) or []
     return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]
 
 
-async def unless_gone(
-    request: Request, work: Coroutine[Any, Any, Sequence[Finding]]
-) -> Sequence[Finding]:
-    """Do the work, until the client leaves: then it is cancelled."""
+@router.get("/schema")
+@needs("read")
+async def get_document_schema() -> JsonObject:
+    """The JSON Schema of documents: their parts, and the fields of each kind of step."""
+    return json_schema()
+
+
+async def unless_gone(receive: Any, work: Coroutine[Any, Any, Done]) -> Done | None:
+    """Do the work, until the client leaves: then it is cancelled, and nothing is returned."""
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(left(request.receive))
+    watching = asyncio.create_task(left(receive))
     watching.add_done_callback(lambda _: working.cancel())
     try:
         return await working
     except asyncio.CancelledError:
         if watching.done() and not watching.cancelled():
-            return []  # nothing is read of it any more
+            return None  # nothing is read of it any more
         raise
     finally:
         watching.cancel()

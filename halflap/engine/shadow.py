@@ -9,7 +9,8 @@ record cannot be answered, so the run stops there. Time and chance are those of 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -93,13 +94,20 @@ def hold_back(event: str, _: object) -> None:
         raise EgressRefused(f"a shadow run calls nothing: {event} was refused")
 
 
-async def shadow(was: Original, work: Work) -> Shadowed:
-    """Run a version's flow against an event that was, and say what would differ."""
+@contextmanager
+def calls_nothing() -> Generator[None]:
+    """Hold back what runs within, where `hold_back` is an audit hook."""
     _inside.set(True)
     try:
-        return await _shadow(was, work)
+        yield
     finally:
         _inside.set(False)
+
+
+async def shadow(was: Original, work: Work) -> Shadowed:
+    """Run a version's flow against an event that was, and say what would differ."""
+    with calls_nothing():
+        return await _shadow(was, work)
 
 
 async def _shadow(was: Original, work: Work) -> Shadowed:

@@ -53,7 +53,9 @@ def config_of(document: Document, text: Text, components: Components) -> type[Co
                 said = error.message if isinstance(error, DefinitionError) else str(error)
                 raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
     title = "".join(each.capitalize() for each in document.name.split("-"))
-    model: Any = create_model(f"{title}Config", __base__=Config, **fields)
+    # Else Pydantic would look for docstrings of the fields in the source of a caller.
+    without = {"use_attribute_docstrings": False}
+    model: Any = create_model(f"{title}Config", __base__=Config, __cls_kwargs__=without, **fields)
     return cast("type[Config]", model)
 
 

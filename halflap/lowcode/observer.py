@@ -59,7 +59,7 @@ class FailureNote:
         try:
             await self.step.run(frame)
         except Exception as error:
-            if self.tracer.failure not in (error, error.__cause__):
+            if self.tracer.failure is None or self.tracer.failure not in (error, error.__cause__):
                 self.tracer.failed = self.path
             self.tracer.failure = error
             raise

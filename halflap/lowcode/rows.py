@@ -33,7 +33,7 @@ class StepRun:
 
     gave: its result, or what it set, as JSON without secrets. failure: the kind and the message of the
     error that it raised itself. steps: the paths of its own records. within: the row of the step around
-    it. source: where an action's answer came from; stale: that is
+    it. inputs: of an action. source: where an action's answer came from; stale: that is
     of another text of the step, or was given for other inputs.
     """
 
@@ -46,6 +46,7 @@ class StepRun:
     failure: tuple[str, str] | None = None
     seconds: float = 0.0
     steps: list[str] = field(default_factory=list[str])
+    inputs: bytes | None = None
     source: AnswerSource | None = None
     stale: bool = False
 
@@ -86,7 +87,7 @@ class RowTracer(Tracer):
         """Note a failure; its error at the step that raised it, not at those around it."""
         row.state = "failed"
         if error not in self._raised:
-            row.failure = failure_of_step(error)
+            row.failure = row.failure or failure_of_step(error)
         self._raised = (error, error.__cause__)
 
     def end(self, row: StepRun) -> None:

@@ -83,6 +83,8 @@ The catalogue
                 `token` makes an edit that is sent twice count once.
   draft_editors  who has a draft open, and what is selected there, until `seen_until`.
   draft_writers  who writes a flow of a draft, until `lease_until`: nobody else's edit of it is stored.
+  draft_pins    what a step of a draft answers in its runs, by the step's key, sealed; `digest` is that of
+                the step's text as it was pinned.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -673,6 +675,16 @@ CREATE TABLE draft_writers (
     label TEXT NOT NULL,
     lease_until INTEGER NOT NULL,
     PRIMARY KEY (draft, flow)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE draft_pins (
+    draft TEXT NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+    node INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    content BLOB NOT NULL,
+    label TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (draft, node)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (

@@ -114,10 +114,10 @@ async def play(opened: DocumentWithTests, at: int) -> Result:
         now=test.now,
         urls=test.urls,
         secrets=test.secrets,
-        stubs={_stubbed(opened, at, name): _answer(each) for name, each in test.stubs.items()},
+        stubs={_stubbed(opened, at, name): answer_of(each) for name, each in test.stubs.items()},
         paired={given[name]: each for name, each in test.paired.items()},
         current=test.current,
-        signals={name: _answer(each) for name, each in test.signals.items()},
+        signals={name: answer_of(each) for name, each in test.signals.items()},
         integration=opened.integration,
     )
 
@@ -174,12 +174,12 @@ def _stubbed(opened: DocumentWithTests, at: int, name: str) -> Any:
         raise Differs(f"{where}: {error.message}") from None
 
 
-def _answer(stub: Any) -> Any:
+def answer_of(stub: Any) -> Any:
     """A stub's answer: a value, answers in turn, or an error of the app."""
     if isinstance(stub, dict):
         given = cast("dict[str, Any]", stub)
         if "$sequence" in given:
-            return in_turn(*map(_answer, given["$sequence"]))
+            return in_turn(*map(answer_of, given["$sequence"]))
         if "$error" in given:
             return UpstreamError(str(given["$error"]), status=given.get("status"))
     return cast(Any, stub)

@@ -91,10 +91,7 @@ def load_fixture(path: Path | str) -> Fixture:
     """Read a fixture that `halflap test record` wrote; what is not one is a `DefinitionError`."""
     where = Path(path)
     try:
-        held = codec.decode(where.read_bytes())
-        names = {each.name for each in fields(Fixture)}
-        parts = {name: value for name, value in held.items() if name in names}
-        return Fixture(**parts, now=_micros(held.get("accepted_at")))
+        return fixture_of(codec.decode(where.read_bytes()))
     except FileNotFoundError:
         raise DefinitionError(
             "there is no such fixture; record one: halflap test record last", where=str(path)
@@ -105,6 +102,13 @@ def load_fixture(path: Path | str) -> Fixture:
             "halflap test record last",
             where=str(path),
         ) from error
+
+
+def fixture_of(made: Mapping[str, Any]) -> Fixture:
+    """Return a fixture of the JSON that `make_fixture` makes."""
+    names = {each.name for each in fields(Fixture)}
+    parts = {name: value for name, value in made.items() if name in names}
+    return Fixture(**parts, now=_micros(made.get("accepted_at")))
 
 
 def make_fixture(

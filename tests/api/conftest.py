@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
+from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import StoreError
 from halflap.sdk import codec
@@ -605,3 +606,17 @@ async def either(
         settings = replace(settings, store=emptied_url(), keys=KEYS)
     async with world_on(settings, shop, tmp_path / "projects") as world:
         yield world
+
+
+RUNS = DraftRuns()
+"""One for all tests of a process: its worker takes seconds to start."""
+
+
+@pytest.fixture
+async def runs(monkeypatch: pytest.MonkeyPatch) -> DraftRuns:
+    """Runs of drafts, whose process is there already; for worlds that are made after this."""
+    monkeypatch.setattr("halflap.api.operations.DraftRuns", lambda: RUNS)
+    worker = RUNS.workers.take()
+    await worker.ready()
+    RUNS.workers.give(worker)
+    return RUNS

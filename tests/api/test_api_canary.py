@@ -467,6 +467,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "pairs": "none",
         "bulk": "none",
         "draft": "none",
+        "node": "n1",
         "flow": "go",
     }
     for part in ROUTERS:

@@ -85,6 +85,36 @@ async def test_what_could_stand_somewhere_is_offered_in_half_a_text(world: Any) 
     assert (await world.api("GET", f"/api/drafts/{draft['id']}/form", path_="[]")).status == 404
 
 
+async def test_half_an_expression_is_completed_where_it_would_stand(world: Any) -> None:
+    draft = await begun(world, TEXT)
+    place = '["flows", "one", "steps", 2, "log"]'
+    for before, label, column in (
+        ("=config.li", "limit", 9),
+        ("config.", "limit", 8),
+        ("=1 + to", "total", 6),
+        ("=$su", "$sum", 2),
+    ):
+        found = await ask(world, draft, "complete", path_=place, before=before)
+        assert label in [each["label"] for each in found["items"]], before
+        assert found["column"] == column
+    within = await ask(world, draft, "complete", path_=place, before='="config.')
+    assert within["items"] == []
+
+
+async def test_a_value_keeps_its_digits_also_in_half_a_text(world: Any) -> None:
+    draft = await begun(world, TEXT.replace("default: 3", "default: 12345678901234567890.10"))
+    found = await ask(world, draft, "value", path_='["config", "Options", "limit"]')
+    assert found == {"revision": 1, "value": '{"type":"integer","default":12345678901234567890.10}'}
+    whole = await ask(world, draft, "value", path_="[]")
+    assert '"name":"tried"' in whole["value"]
+    assert (await ask(world, draft, "value", path_='["nothing", 1]'))["value"] == "null"
+
+
+async def test_the_schema_of_documents_is_served(world: Any) -> None:
+    found = (await world.api("GET", "/api/schema")).json
+    assert {"ActionStep", "ForStep", "PlainField"} <= {*found["$defs"]}
+
+
 async def test_usages_and_the_palette(world: Any) -> None:
     draft = await begun(world, TEXT.replace("      - lo\n", ""))
     places = await ask(world, draft, "usages", name="total", flow="one")

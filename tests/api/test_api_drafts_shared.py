@@ -148,7 +148,7 @@ async def test_control_without_the_revision_an_edit_is_lost(
     assert text.count("log: new") < 6
 
 
-async def test_the_examples_of_the_page_are_what_happens(world: Any) -> None:
+async def test_the_examples_of_the_page_are_what_happens(runs: Any, world: Any) -> None:
     found = re.findall(
         r"```http\n(\w+) (\S+)\n(?:If-Match: (\S+)\n)?(.*?)\n?\n(\d+)\n(.*?)\n?```",
         PAGE.read_text("utf-8"),
@@ -165,9 +165,20 @@ async def test_the_examples_of_the_page_are_what_happens(world: Any) -> None:
             **({"json": codec.decode(body)} if body else {}),
             headers={"if-match": revision} if revision else {},
         )
-        assert answer.status == int(status), (path, answer.json)
+        assert answer.status == int(status), (path, answer.body)
+        if wanted.startswith("event: "):
+            for told, expected in zip(events(answer.body.decode()), events(wanted), strict=True):
+                assert told[0] == expected[0]
+                within(told[1], expected[1], path)
+            continue
         id = id or answer.json["id"]
         within(answer.json, codec.decode(wanted), path)
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """Server-Sent Events, each with its data."""
+    parts = [each.split("\n", 1) for each in text.strip().split("\n\n")]
+    return [(kind, codec.decode(data.removeprefix("data: ").encode())) for kind, data in parts]
 
 
 def within(given: Any, wanted: Any, where: str) -> None:

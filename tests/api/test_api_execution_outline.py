@@ -67,6 +67,7 @@ async def test_what_an_execution_did_is_laid_over_its_flow(
     assert (await world.ended(id))["state"] == "succeeded"
     laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
     assert (laid["at"], laid["stopped"], laid["state"]) == (None, None, "succeeded")
+    assert laid["followed"]
     after = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
     assert [each["path"] for each in after] == [each["path"] for each in before]
 
@@ -84,6 +85,7 @@ async def test_a_flow_in_python_is_laid_over_by_what_its_text_says(world: World)
     traced = (await world.api("GET", f"/api/executions/{id}/trace")).json
     assert (traced["items"], traced["document"]) == ([], None)
     assert "Python" in traced["stopped"]
+    assert not laid["followed"]  # whether it came to what records nothing is not known
 
 
 async def test_the_command_line_shows_each_line_with_what_ran_of_it(

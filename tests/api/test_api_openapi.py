@@ -147,6 +147,7 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
         "{key}": (await world.api("POST", "/api/keys", KEY)).json["id"],
         "{draft}": (await world.api("POST", "/api/drafts", {"integration": "new"})).json["id"],
         "{editor}": "window",
+        "{node}": "n1",
     }
     reached = 0
     for path, method, operation in routes(document):

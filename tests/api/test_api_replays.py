@@ -58,6 +58,20 @@ async def done(world: Any, bulk: str) -> dict[str, Any]:
     return await until(look)
 
 
+async def test_bulks_are_listed_by_what_they_do_and_by_their_state(either: Any) -> None:
+    made = (await either.api("POST", "/api/bulks", {"do": "dismiss"})).json["id"]
+    await either.api("POST", f"/api/bulks/{made}/cancel")
+
+    async def listed(**query: str) -> list[str]:
+        found = (await either.api("GET", "/api/bulks", **query)).json["items"]
+        return [each["id"] for each in found]
+
+    assert await listed(do="dismiss,replay", state="cancelled,succeeded") == [made]
+    assert await listed(do="replay") == await listed(state="running,paused") == []
+    refused = await either.api("GET", "/api/bulks", do="eat")
+    assert (refused.status, [*refused.json["fields"]]) == (422, ["do"])
+
+
 async def replays_of(world: Any, execution: str) -> list[Any]:
     return await world.host.store.journal.executions(Filter(replay_of=execution))
 

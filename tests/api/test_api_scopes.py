@@ -155,6 +155,7 @@ async def side(world: Any, name: str) -> Side:
         "key": "key_1",
         "draft": "drf_1",
         "editor": "window",
+        "node": "n1",
     }
     return Side(names, minted.json["token"], sent)
 

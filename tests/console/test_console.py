@@ -395,6 +395,27 @@ async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: D
         await expect(dialog.get_by_text("succeeded").first).to_be_visible()
         await dialog.get_by_role("button", name="Close").last.click()
         await expect(row).to_have_count(0)
+        # It is found again: in the list of bulks, and by its id.
+        [bulk] = (await place.api("GET", "/bulks", do="replay", limit="1"))["items"]
+        await page.get_by_role("link", name="Bulks").click()
+        await page.get_by_role("group", name="What is done").get_by_text("replay").click()
+        await page.get_by_role("grid", name="Bulks").get_by_role("row").nth(1).click()
+        opened_one = page.get_by_role("complementary", name="Bulk")
+        await expect(opened_one.get_by_text("5 of 5")).to_be_visible()
+        assert f"open={bulk['id']}" in page.url
+        await page.goto("/console/failures?flow=order&customer=Globex")
+        await expect(page.get_by_label("Flow", exact=True)).to_have_value("order")
+        await page.keyboard.press("Control+k")
+        await page.get_by_role("combobox").fill(bulk["id"])
+        await page.keyboard.press("Enter")
+        await expect(opened_one.get_by_text("5 of 5")).to_be_visible()
+        # What a replay took over from the execution before is marked, and the way back keeps the list.
+        await opened_one.get_by_role("link", name="Show its replays").click()
+        await page.get_by_role("grid", name="Executions").get_by_role("row").nth(1).click()
+        await expect(page.get_by_role("option").get_by_text("from before").first).to_be_visible()
+        await page.get_by_role("link", name="Open in full").click()
+        await page.get_by_role("navigation", name="Way back").get_by_role("link").click()
+        await expect(page.get_by_role("button", name="Remove the filter Bulk")).to_be_visible()
 
 
 async def test_failures_are_dismissed_together(place: Place, desk: Desk) -> None:
@@ -424,6 +445,8 @@ async def test_one_that_waits_says_for_what_and_is_cancelled(place: Place, desk:
         await dialog.get_by_label("Reason").fill("a mistake of ours")
         await dialog.get_by_role("button", name="Cancel the execution").click()
         await expect(page.get_by_test_id("why")).to_have_text("It was cancelled: a mistake of ours")
+        waited = page.get_by_role("option").filter(has_text="Wait for the approval")
+        await expect(waited.get_by_title("cancelled")).to_be_visible()
 
 
 async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_typed(

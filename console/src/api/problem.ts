@@ -1,3 +1,4 @@
+import { t } from "@lingui/core/macro"
 import type { Schemas } from "./client"
 
 type Whole = Schemas["Problem"]
@@ -11,11 +12,34 @@ export class ApiError extends Error {
     readonly problem: Problem,
     readonly retryAfter: number | null = null,
   ) {
-    super(problem.detail)
+    super(messageOf(problem))
   }
 
   get status(): number {
     return this.problem.status
+  }
+}
+
+// What a message says to do in a terminal: it stands at its end, or in brackets.
+const COMMAND =
+  /;? (?:see|run|try|look at):? `?halflap [^;`]*`?$|; `?halflap [^;`]*`? does that$| ?\(`?halflap [^)]*\)/g
+
+/** Say what was refused to one who has this page before them, and no terminal, and sends no headers. */
+export function messageOf({ kind, detail }: Pick<Problem, "kind" | "detail">): string {
+  switch (kind) {
+    case "Stale":
+      return t`Somebody else changed it since you opened it. Look at what it is now, and do it again.`
+    case "TokenRefused":
+      return t`You are not signed in any more.`
+    case "RequestForged":
+      return t`This page is too old to be believed. Load it again; what you typed stays.`
+    case "NoSuchRoute":
+    case "MethodNotAllowed":
+      return t`The server does not know this. It is of another version than this page: load it again.`
+    case "TooLarge":
+      return t`It is larger than the server takes.`
+    default:
+      return detail.replace(COMMAND, "")
   }
 }
 

@@ -4,7 +4,7 @@ import type { ConnectionFilter, ConnectionStatus } from "~/api/connections"
 import { meQuery } from "~/api/session"
 import type { Brought } from "~/features/connections/connected"
 import { Loading } from "~/ui/notice"
-import { given, texts, word } from "./list"
+import { given, listSearch, texts, useListPlace } from "./list"
 import { rootRoute } from "./root"
 import { shellRoute } from "./shell"
 
@@ -30,26 +30,9 @@ function readFilter(search: Record<string, unknown>): ConnectionFilter {
 export const connectionsRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/connections",
-  validateSearch: (search: Record<string, unknown>): ConnectionFilter & { open?: string } => ({
-    ...readFilter(search),
-    ...texts(search, ["open"]),
-  }),
+  validateSearch: listSearch(readFilter),
   component: function Connections() {
-    const search = connectionsRoute.useSearch()
-    const navigate = connectionsRoute.useNavigate()
-    return (
-      <ConnectionsPage
-        filter={readFilter(search)}
-        open={search.open}
-        onFilter={(next) => void navigate({ search: given(next), replace: true })}
-        onOpen={(open) =>
-          void navigate({
-            search: (now) => given({ ...readFilter(now), open }) as ConnectionFilter,
-            replace: true,
-          })
-        }
-      />
-    )
+    return <ConnectionsPage {...useListPlace(readFilter)} />
   },
 })
 
@@ -58,8 +41,7 @@ export const connectedRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/connected",
   validateSearch: (search: Record<string, unknown>): Brought => ({
-    ...texts(search, ["error", "error_description"]),
-    ...given({ state: word(search["state"]), code: word(search["code"]) }),
+    ...texts(search, ["error", "error_description", "state", "code"]),
   }),
   component: function Connected() {
     const brought = connectedRoute.useSearch()

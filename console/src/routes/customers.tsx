@@ -1,7 +1,8 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import type { CustomerFilter } from "~/api/customers"
 import type { WizardPlace } from "~/features/instances/wizard"
-import { given, texts, word } from "./list"
+import { WholePage } from "~/ui/list-page"
+import { given, listSearch, texts, useListPlace } from "./list"
 import { shellRoute } from "./shell"
 
 const CustomersPage = lazyRouteComponent(() => import("~/features/customers/page"), "CustomersPage")
@@ -11,8 +12,6 @@ const CustomerDetailView = lazyRouteComponent(
 )
 const Wizard = lazyRouteComponent(() => import("~/features/instances/wizard"), "Wizard")
 
-type Open = { open?: string; view?: string }
-
 function readFilter(search: Record<string, unknown>): CustomerFilter {
   return { ...texts(search, ["q"]), ...(search["private"] === true ? { private: true } : {}) }
 }
@@ -20,27 +19,9 @@ function readFilter(search: Record<string, unknown>): CustomerFilter {
 export const customersRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/customers",
-  validateSearch: (search: Record<string, unknown>): CustomerFilter & Open => ({
-    ...readFilter(search),
-    ...texts(search, ["open", "view"]),
-  }),
+  validateSearch: listSearch(readFilter),
   component: function Customers() {
-    const search = customersRoute.useSearch()
-    const navigate = customersRoute.useNavigate()
-    return (
-      <CustomersPage
-        filter={readFilter(search)}
-        open={search.open}
-        view={search.view}
-        onFilter={(next) => void navigate({ search: given(next), replace: true })}
-        onOpen={(open, view) =>
-          void navigate({
-            search: (now) => given({ ...readFilter(now), open, view }) as CustomerFilter & Open,
-            replace: true,
-          })
-        }
-      />
-    )
+    return <CustomersPage {...useListPlace(readFilter)} />
   },
 })
 
@@ -53,17 +34,15 @@ export const customerRoute = createRoute({
     const { view } = customerRoute.useSearch()
     const navigate = customerRoute.useNavigate()
     return (
-      <div className="h-full overflow-auto">
-        <div className="mx-auto max-w-5xl">
-          <CustomerDetailView
-            key={customer}
-            id={customer}
-            view={view}
-            onView={(next) => void navigate({ search: { view: next }, replace: true })}
-            onGone={() => void navigate({ to: "/customers", search: {} })}
-          />
-        </div>
-      </div>
+      <WholePage>
+        <CustomerDetailView
+          key={customer}
+          id={customer}
+          view={view}
+          onView={(next) => void navigate({ search: { view: next }, replace: true })}
+          onGone={() => void navigate({ to: "/customers", search: {} })}
+        />
+      </WholePage>
     )
   },
 })
@@ -72,8 +51,7 @@ export const activateRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/customers/$customer/activate",
   validateSearch: (search: Record<string, unknown>): WizardPlace => ({
-    ...texts(search, ["integration", "version", "instance"]),
-    ...given({ page: word(search["page"]) }),
+    ...texts(search, ["integration", "version", "instance", "page"]),
   }),
   component: function Activate() {
     const { customer } = activateRoute.useParams()

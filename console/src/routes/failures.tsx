@@ -1,9 +1,13 @@
-import { createRoute } from "@tanstack/react-router"
+import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import { useCallback } from "react"
+import { BULK_STATES, type BulkFilter, VERBS } from "~/api/bulks"
 import { readFilter } from "~/features/executions/filter"
 import { type FailureFilter, FailuresPage } from "~/features/failures/page"
+import { given, listSearch, useListPlace } from "./list"
 import { text } from "./root"
 import { shellRoute } from "./shell"
+
+const BulksPage = lazyRouteComponent(() => import("~/features/failures/bulks"), "BulksPage")
 
 type Search = FailureFilter & { open?: string }
 
@@ -48,5 +52,21 @@ export const failuresRoute = createRoute({
         onOpen={open}
       />
     )
+  },
+})
+
+function readBulks(search: Record<string, unknown>): BulkFilter {
+  return given({
+    do: VERBS.find((each) => each === search["do"]),
+    state: BULK_STATES.find((each) => each === search["state"]),
+  })
+}
+
+export const bulksRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/failures/bulks",
+  validateSearch: listSearch(readBulks),
+  component: function Bulks() {
+    return <BulksPage {...useListPlace(readBulks)} />
   },
 })

@@ -7,6 +7,9 @@ import { Dialog } from "./dialog"
 import { Field, Input } from "./field"
 import { FormError } from "./notice"
 
+/** What `onConfirm` returns where the dialog stays, to show what was made. */
+export const STAY = Symbol("stay")
+
 /** Asks before something is done that matters; with `typed`, the name has to be typed for it. */
 export function Confirm({
   title,
@@ -26,7 +29,10 @@ export function Confirm({
   onClose: () => void
 }) {
   const [text, setText] = useState("")
-  const run = useMutation({ mutationFn: onConfirm, onSuccess: onClose })
+  const run = useMutation({
+    mutationFn: onConfirm,
+    onSuccess: (done) => done !== STAY && onClose(),
+  })
   const ready = typed === undefined || text.trim() === typed
   return (
     <Dialog

@@ -38,7 +38,7 @@ export function Code({
       <pre
         tabIndex={0}
         aria-label={label}
-        className="max-h-96 overflow-auto px-3 py-2 pr-9 break-words whitespace-pre-wrap"
+        className="overflow-x-auto px-3 py-2 pr-9 break-words whitespace-pre-wrap"
       >
         {tokens === null
           ? laid?.slice(0, cut ? FIRST : undefined)

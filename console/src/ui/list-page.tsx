@@ -1,9 +1,12 @@
+import { t } from "@lingui/core/macro"
 import { Search } from "lucide-react"
-import { type ReactNode, useEffect, useRef, useState } from "react"
+import { type ReactNode, useCallback, useEffect, useEffectEvent, useRef, useState } from "react"
 import type { Rows } from "~/api/list"
+import { Button } from "./button"
 import { cx } from "./class"
 import { Input } from "./field"
-import { ErrorNotice, Loading } from "./notice"
+import { ErrorNotice, Loading, Notice } from "./notice"
+import { Sheet } from "./sheet"
 import { type Column, Table } from "./table"
 
 const TYPING_MS = 250
@@ -42,6 +45,115 @@ export function ListPage({
       </section>
       {sheet}
     </div>
+  )
+}
+
+/** What a list shows, as the address has it: its filter, what is open of it, and which part of that. */
+export type ListPlace<Filter extends object> = {
+  filter: Filter
+  open: string | undefined
+  view: string | undefined
+  onFilter: (filter: Filter) => void
+  onOpen: (id: string | undefined, view?: string) => void
+}
+
+type TextName<Filter> = {
+  [Name in keyof Filter]-?: string extends Filter[Name] ? Name : never
+}[keyof Filter] &
+  string
+
+/** A list of one kind of things: filtered by texts and more, each opened in a sheet beside it. */
+export function CataloguePage<Row, Filter extends object>({
+  title,
+  thing,
+  icon,
+  place,
+  list,
+  columns,
+  idOf,
+  texts = [],
+  filters,
+  actions,
+  none,
+  sheet,
+  whole,
+  children,
+}: {
+  title: string
+  /** What one of them is, as the sheet is named. */
+  thing: string
+  icon: ReactNode
+  place: ListPlace<Filter>
+  list: Rows<Row>
+  columns: readonly Column<Row>[]
+  idOf: (row: Row) => string
+  /** The filters that are typed: the first is the search. */
+  texts?: readonly (readonly [TextName<Filter>, string])[]
+  filters?: ReactNode
+  actions?: ReactNode
+  /** What is said where nothing matches, and where there is nothing at all. */
+  none: { matching: string; title: string; text: ReactNode }
+  sheet: (open: string, close: () => void) => ReactNode
+  /** A link to the page of what is open. */
+  whole?: (open: string) => ReactNode
+  children?: ReactNode
+}) {
+  const { filter, open, onFilter, onOpen } = place
+  const close = useCallback(() => onOpen(undefined), [onOpen])
+  const value = (name: TextName<Filter>) => filter[name] as string | undefined
+  return (
+    <ListPage
+      title={title}
+      count={list.total}
+      actions={actions}
+      filters={
+        <>
+          {texts.map(([name, label], at) => (
+            <SearchBox
+              key={name}
+              label={label}
+              icon={at === 0}
+              className={at === 0 ? undefined : "sm:w-36"}
+              value={value(name)}
+              onChange={(text) => onFilter({ ...filter, [name]: text })}
+            />
+          ))}
+          {filters}
+        </>
+      }
+      sheet={
+        open !== undefined && (
+          <Sheet label={thing} onClose={close} actions={whole?.(open)}>
+            {sheet(open, close)}
+          </Sheet>
+        )
+      }
+    >
+      <ListRows
+        label={title}
+        list={list}
+        columns={columns}
+        idOf={idOf}
+        selected={open}
+        onOpen={(row) => onOpen(idOf(row))}
+        empty={
+          Object.keys(filter).length > 0 ? (
+            <Notice
+              icon={icon}
+              title={none.matching}
+              action={
+                <Button onClick={() => onFilter({} as Filter)}>{t`Remove all filters`}</Button>
+              }
+            />
+          ) : (
+            <Notice icon={icon} title={none.title}>
+              {none.text}
+            </Notice>
+          )
+        }
+      />
+      {children}
+    </ListPage>
   )
 }
 
@@ -98,11 +210,12 @@ export function SearchBox({
   label: string
   value: string | undefined
   onChange: (value: string | undefined) => void
-  className?: string
+  className?: string | undefined
   icon?: boolean
 }) {
   const [text, setText] = useState(value ?? "")
   const told = useRef(value ?? "")
+  const tell = useEffectEvent(onChange)
   useEffect(() => {
     if ((value ?? "") === told.current) return
     told.current = value ?? ""
@@ -112,10 +225,10 @@ export function SearchBox({
     if (text.trim() === told.current) return
     const timer = setTimeout(() => {
       told.current = text.trim()
-      onChange(told.current === "" ? undefined : told.current)
+      tell(told.current === "" ? undefined : told.current)
     }, TYPING_MS)
     return () => clearTimeout(timer)
-  }, [text, onChange])
+  }, [text])
   return (
     <div className={cx("relative w-full", className ?? "sm:w-56")}>
       {icon && (
@@ -168,9 +281,9 @@ export function Toggles<Value extends string>({
 }
 
 /** A page of its own of something that lists show in a sheet. */
-export function WholePage({ title, children }: { title: string; children: ReactNode }) {
+export function WholePage({ children }: { children: ReactNode }) {
   return (
-    <div className="h-full overflow-auto" aria-label={title}>
+    <div className="h-full overflow-auto">
       <div className="mx-auto max-w-5xl">{children}</div>
     </div>
   )

@@ -55,15 +55,14 @@ export function ErrorNotice({
     )
   }
   if (error instanceof ApiError && (error.status === 404 || error.status === 410)) {
-    // What it says to do next is a command of the terminal.
-    return <Notice icon={<SearchX />} title={error.message.replace(/; see: halflap .*$/s, "")} />
+    return <Notice icon={<SearchX />} title={error.message} />
   }
   const text = error instanceof Error ? error.message : ""
   const kind = error instanceof ApiError ? error.problem.kind : null
   return (
     <Notice icon={<CircleAlert />} title={t`This could not be loaded`} action={again}>
       <p className="break-words">{text}</p>
-      {kind !== null && <code>{kind}</code>}
+      {kind !== null && <code className="text-xs">{kind}</code>}
     </Notice>
   )
 }

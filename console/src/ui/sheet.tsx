@@ -26,7 +26,7 @@ export function Sheet({
   return (
     <aside
       aria-label={label}
-      className="fixed inset-0 z-30 flex min-h-0 flex-col overflow-hidden border-l bg-background md:static md:w-[min(60%,860px)] md:shrink-0"
+      className="fixed inset-0 z-30 flex min-h-0 flex-col overflow-hidden border-l bg-background md:left-50 lg:static lg:w-[min(60%,860px)] lg:shrink-0"
     >
       <div className="flex h-10 shrink-0 items-center justify-end gap-1 border-b px-2">
         {actions}

@@ -11,12 +11,17 @@ export type Column<Row> = {
   className?: string
   /** Aligned at the end, as numbers and times are. */
   end?: boolean
-  /** Left out where the table is narrow. */
-  wide?: boolean
+  /** Left out where the table is narrow; with `most`, unless it is very wide. */
+  wide?: true | "most"
 }
 
 function cellClass<Row>({ wide, end }: Column<Row>): string {
-  return cx("truncate", wide === true && "hidden @3xl:block", end === true && "text-right")
+  return cx(
+    "truncate",
+    wide === true && "hidden @3xl:block",
+    wide === "most" && "hidden @5xl:block",
+    end === true && "text-right",
+  )
 }
 
 const HEIGHT = 36
@@ -102,12 +107,15 @@ export function Table<Row>({
     event.preventDefault()
   }
 
-  const tracks = columns.map((each) => each.width).join(" ")
-  const narrow = columns
-    .filter((each) => each.wide !== true)
-    .map((each) => each.width.replace(/minmax\([^,]+/, "minmax(0"))
-    .join(" ")
-  const grid = "grid grid-cols-(--narrow) items-center gap-3 px-4 @3xl:grid-cols-(--tracks)"
+  const tracks = (some: readonly Column<Row>[]) => some.map((each) => each.width).join(" ")
+  const narrow = columns.filter((each) => each.wide === undefined)
+  const widths = {
+    "--narrow": tracks(narrow).replaceAll(/minmax\([^,]+/g, "minmax(0"),
+    "--middle": tracks(columns.filter((each) => each.wide !== "most")),
+    "--tracks": tracks(columns),
+  }
+  const grid =
+    "grid grid-cols-(--narrow) items-center gap-3 px-4 @3xl:grid-cols-(--middle) @5xl:grid-cols-(--tracks)"
   const tabbed = rows.findIndex((each) => idOf(each) === selected)
   return (
     <div
@@ -115,7 +123,7 @@ export function Table<Row>({
       aria-label={label}
       aria-rowcount={rows.length + 1}
       ref={scroller}
-      style={{ "--tracks": tracks, "--narrow": narrow } as React.CSSProperties}
+      style={widths as React.CSSProperties}
       className="@container min-h-0 flex-1 overflow-auto overscroll-contain"
     >
       <div role="rowgroup" className="sticky top-0 z-10 border-b bg-background">

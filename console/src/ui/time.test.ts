@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { ago, length } from "./time"
+import { ago, length, shortTime } from "./time"
 
 test("lengths show what matters", () => {
   expect([0.4, 340, 2_000, 9_990, 42_300, 185_000, 7_440_000, 200_000_000].map(length)).toEqual([
@@ -12,6 +12,13 @@ test("lengths show what matters", () => {
     "2 h 4 min",
     "2 d 7 h",
   ])
+})
+
+test("a time of another day has its day, one of another year its year", () => {
+  const from = Date.parse("2026-11-29T12:00:00")
+  expect(shortTime("2026-11-29T08:05:03", from)).toBe("08:05:03")
+  expect(shortTime("2026-11-28T08:05:03", from)).toMatch(/28.*08:05:03/)
+  expect(shortTime("2025-11-28T08:05:03", from)).toMatch(/2025.*08:05$/)
 })
 
 test("distances take the largest unit", () => {

@@ -7,6 +7,13 @@ const clock = new Intl.DateTimeFormat(undefined, {
   hourCycle: "h23",
 })
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" })
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" })
+const minute = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+})
+const zoned = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" })
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" })
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" })
 
@@ -52,13 +59,17 @@ export function ago(at: string, from: number = Date.now()): string {
   return ""
 }
 
-/** A time in the reader's zone: of today as its clock, else with its day. */
+/** The name of the reader's zone, in which all times are: "CET", "UTC". */
+export function zone(at: number = Date.now()): string {
+  return zoned.formatToParts(at).find((each) => each.type === "timeZoneName")?.value ?? ""
+}
+
+/** A time in the reader's zone: of today as its clock, else with its day, else with its year. */
 export function shortTime(at: string, from: number = Date.now()): string {
-  const date = new Date(at)
-  const text = clock.format(date)
-  return date.toDateString() === new Date(from).toDateString()
-    ? text
-    : `${day.format(date)} ${text}`
+  const [then, now] = [new Date(at), new Date(from)]
+  if (then.toDateString() === now.toDateString()) return clock.format(then)
+  if (then.getFullYear() === now.getFullYear()) return `${day.format(then)} ${clock.format(then)}`
+  return `${date.format(then)} ${minute.format(then)}`
 }
 
 /** A time in full: in the reader's zone, and in UTC as it is stored. */
@@ -80,12 +91,24 @@ export function length(ms: number): string {
     : `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
 
-/** A time: its clock in lists; with `distance`, how long ago. The whole of it is in the title. */
-export function Time({ at, distance = false }: { at: string; distance?: boolean }) {
+/**
+ * A time: its clock in lists; with `distance`, how long ago; with `zoned`, with the reader's zone. The
+ * whole of it is in the title.
+ */
+export function Time({
+  at,
+  distance = false,
+  zoned = false,
+}: {
+  at: string
+  distance?: boolean
+  zoned?: boolean
+}) {
   const from = useNow()
   return (
     <time dateTime={at} title={fullTime(at)} className="figures whitespace-nowrap">
       {distance ? ago(at, from) : shortTime(at, from)}
+      {zoned && ` ${zone(Date.parse(at))}`}
     </time>
   )
 }

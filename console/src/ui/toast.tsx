@@ -4,10 +4,23 @@ import { X } from "lucide-react"
 import { IconButton } from "./button"
 
 const manager = Toast.createToastManager()
+const FRESH_MS = 2_000
+const shown = new Map<string, number>()
 
-/** Say in a corner what was done, or that it was refused. */
+/** Say in a corner what was done, or that it was refused: in the place of what was said before. */
 export function toast(title: string, description?: string): void {
-  manager.add({ title, description: description ?? "" })
+  clearToasts(0)
+  const id: string = manager.add({
+    title,
+    description: description ?? "",
+    onRemove: () => shown.delete(id),
+  })
+  shown.set(id, Date.now())
+}
+
+/** Take away what was said a while ago: it is about another page than the one that comes. */
+export function clearToasts(olderThanMs = FRESH_MS): void {
+  for (const [id, at] of shown) if (Date.now() - at >= olderThanMs) manager.close(id)
 }
 
 function Toasts() {

@@ -10,6 +10,7 @@ import asyncio
 from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import ConnectionOperations, SigningIn
+from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.drafts import DraftOperations, OpenDrafts
 from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
@@ -89,6 +90,8 @@ class Operations:
             opened,
             self.following.nudge,
         )
+        self.draft_runs = DraftRuns() if of is None else of.draft_runs
+        self.pins = catalogue.pins
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = ConnectionOperations(
             catalogue,

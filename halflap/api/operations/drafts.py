@@ -242,12 +242,7 @@ class DraftOperations:
                 "give it that name, or begin a draft of the other integration",
                 fields={"name": f"is not {stored.integration}"},
             )
-        files: dict[str, bytes] = {}
-        needs: list[str] = []
-        if stored.base is not None:
-            base = Bundle.from_bytes(await self.versions.catalogue.versions.bundle(stored.base))
-            files, needs = dict(base.files), [each for each, _ in base.lock]
-        files[stored.file] = stored.content.encode()
+        files, needs = await self.files(stored)
         bundle = await self._aside(seal, stored.file, files, needs)
         now = None
         if target is not None:
@@ -268,6 +263,14 @@ class DraftOperations:
         await self.drafts.rebase(draft, version.hash)
         self.tell(draft)
         return version
+
+    async def files(self, stored: StoredDraft) -> tuple[dict[str, bytes], list[str]]:
+        """Return a draft's document with what lies beside it in its base, and what that needs."""
+        document = {stored.file: stored.content.encode()}
+        if stored.base is None:
+            return document, []
+        base = Bundle.from_bytes(await self.versions.catalogue.versions.bundle(stored.base))
+        return {**dict(base.files), **document}, [each for each, _ in base.lock]
 
     async def _version(self, stored: StoredDraft) -> Version:
         assert stored.base is not None

@@ -30,11 +30,17 @@ SECONDS = 20.0
 MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
 
-COMMAND = (
-    sys.executable,
-    "-c",
-    f"import sys; sys.path[:] = {sys.path!r}; from halflap.lowcode.lint.worker import main; main()",
-)
+
+def command(module: str) -> tuple[str, ...]:
+    """Return the program of a process that runs a module's `main`, with what this one can import."""
+    return (
+        sys.executable,
+        "-c",
+        f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()",
+    )
+
+
+COMMAND = command("halflap.lowcode.lint.worker")
 
 
 @dataclass(slots=True)

@@ -9,8 +9,11 @@ from itertools import islice
 from typing import Any, Literal, cast
 
 from halflap.errors import ExpressionError
-from halflap.lowcode.assist.analysis import analyse, called_in
+from halflap.lowcode.assist.analysis import Analysis, analyse, called_in
 from halflap.lowcode.assist.completion import complete, keys_of
+from halflap.lowcode.assist.cursor import TextCursor
+from halflap.lowcode.assist.naming import expression_offers
+from halflap.lowcode.assist.offers import CompletionList
 from halflap.lowcode.assist.renaming import Named, places
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.kinds import KINDS
@@ -42,7 +45,7 @@ def answer(query: Query, text: str, file: str, own: Shapes, given: Mapping[str, 
             }
             | given["sample"],
         ),
-        "complete": lambda: _completions(text, file, own, given["line"], given["column"]),
+        "complete": lambda: _completions(analyse(text, file, own), given),
         "scope": lambda: _scope(text, file, own, tuple(given["path"])),
         "usages": lambda: _usages(text, file, own, given["name"], given["flow"]),
         "form": lambda: _form(text, file, own, tuple(given["path"])),
@@ -84,8 +87,14 @@ def type_of(value: Any) -> str:
             return "object"
 
 
-def _completions(text: str, file: str, shapes: Shapes, line: int, column: int) -> dict[str, Any]:
-    found = complete(analyse(text, file, shapes), line - 1, column - 1)
+def _completions(analysis: Analysis, given: Mapping[str, Any]) -> dict[str, Any]:
+    if given["before"] is None:
+        found = complete(analysis, given["line"] - 1, given["column"] - 1)
+    else:
+        before = given["before"].removeprefix("=")
+        cursor = TextCursor(tuple(given["path"]), "value", f"={before}", 0)
+        named, typed = expression_offers(analysis, cursor)
+        found = CompletionList(len(given["before"]) - typed, tuple(named))
     offers = sorted(found.offers[:MOST_FOUND], key=lambda each: each.rank)
     return {
         "column": found.start + 1,

@@ -23,6 +23,7 @@ from halflap.store.catalogue.keys import AccessKeys
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.outcomes import OutcomeCounts
+from halflap.store.catalogue.pins import DraftPins
 from halflap.store.catalogue.precondition import TAGGED, Tagged, tag_of
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.sessions import SignInAttempts, UserSessions
@@ -56,6 +57,7 @@ class Catalogue:
         self.customers = Customers(writer, clock)
         self.versions = Versions(writer, clock)
         self.drafts = Drafts(writer, clock)
+        self.pins = DraftPins(writer, vault, clock)
         self.connections = Connections(writer, vault, clock)
         self.oauth_apps = OAuthApps(writer, vault, clock)
         self.instances = Instances(writer, clock)

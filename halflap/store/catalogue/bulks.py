@@ -9,7 +9,14 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Bulk, Clock, Micros, Refusal
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, containing, one
+from halflap.store.catalogue.writer import (
+    CatalogueWriter,
+    Refused,
+    conditions,
+    containing,
+    marks,
+    one,
+)
 from halflap.store.job import JobTransaction
 
 COLUMNS = (
@@ -64,16 +71,28 @@ class Bulks:
         return read(rows[0])
 
     async def list(
-        self, before: str | None, limit: int, upgrades_of: str | None = None
+        self,
+        before: str | None,
+        limit: int,
+        upgrades_of: str | None = None,
+        verbs: Sequence[str] = (),
+        states: Sequence[str] = (),
     ) -> Sequence[Bulk]:
-        """Return so many bulks, newest first, of those before an id.
+        """Return so many bulks, newest first, of those before an id; with these verbs and states alone.
 
         With `upgrades_of` only those that move instances of an integration.
         """
         # `wanted` is compact JSON, and an integration's name has nothing that JSON escapes.
         part = None if upgrades_of is None else containing(f'"integration":"{upgrades_of}"')
         upgrades = "verb = 'upgrade' AND wanted LIKE ? ESCAPE '!'"
-        where, values = conditions({"id < ?": before, upgrades: part})
+        where, values = conditions(
+            {
+                "id < ?": before,
+                upgrades: part,
+                f"verb IN ({marks(verbs)})": tuple(verbs) or None,
+                f"state IN ({marks(states)})": tuple(states) or None,
+            }
+        )
         rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
 

@@ -31,6 +31,7 @@ _TEXTS = {
     "draft_edits": "label kind batch change",
     "draft_editors": "label selected",
     "draft_writers": "label",
+    "draft_pins": "digest label",
 }
 """Columns by table that nothing is found by, so that they are compared by the database's own rules."""
 _NUMBERS = {

@@ -47,6 +47,7 @@ NOBODYS = (
     "draft_edits",
     "draft_editors",
     "draft_writers",
+    "draft_pins",
     "users",
     "sign_in_links",
     "sessions",

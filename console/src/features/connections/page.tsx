@@ -2,15 +2,13 @@ import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
 import { Link } from "@tanstack/react-router"
 import { Plug, Plus } from "lucide-react"
-import { useCallback, useMemo, useState } from "react"
+import { useMemo, useState } from "react"
 import { type Connection, type ConnectionFilter, loadConnections } from "~/api/connections"
 import { useRows } from "~/api/list"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
-import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
-import { Notice } from "~/ui/notice"
-import { Sheet } from "~/ui/sheet"
+import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { ConnectionDetailView } from "./detail"
@@ -20,37 +18,43 @@ import { ConnectionBadge } from "./state"
 const RENEW_MS = 2_000
 const idOf = (row: Connection) => row.id
 
-export function ConnectionsPage({
-  filter,
-  open,
-  onFilter,
-  onOpen,
-}: {
-  filter: ConnectionFilter
-  open: string | undefined
-  onFilter: (filter: ConnectionFilter) => void
-  onOpen: (connection: string | undefined) => void
-}) {
+export function ConnectionsPage(place: ListPlace<ConnectionFilter>) {
   const { can } = useSession()
+  const { filter, onFilter } = place
   const list = useRows(["connections", "list", filter], (after, signal) =>
     loadConnections(filter, after, signal),
   )
   useRenewal(["connections", "list"], RENEW_MS, (news) => moved(news, "connections", "instances"))
   const [adding, setAdding] = useState(false)
   const columns = useMemo(() => connectionColumns(), [])
-  const put = useCallback(
-    (name: keyof ConnectionFilter) => (value: string | undefined) =>
-      onFilter({ ...filter, [name]: value }),
-    [filter, onFilter],
-  )
-  const search = useMemo(() => put("q"), [put])
-  const byCustomer = useMemo(() => put("customer"), [put])
-  const byComponent = useMemo(() => put("component"), [put])
-  const close = useCallback(() => onOpen(undefined), [onOpen])
   return (
-    <ListPage
+    <CataloguePage
       title={t`Connections`}
-      count={list.total}
+      thing={t`Connection`}
+      icon={<Plug />}
+      place={place}
+      list={list}
+      columns={columns}
+      idOf={idOf}
+      texts={[
+        ["q", t`Name or id`],
+        ["customer", t`Customer`],
+        ["component", t`App`],
+      ]}
+      filters={
+        <Toggles
+          label={t`Status`}
+          options={
+            [
+              ["unauthorized", t`unauthorized`],
+              ["untested", t`untested`],
+              ["working", t`working`],
+            ] as const
+          }
+          value={filter.status}
+          onChange={(status) => onFilter({ ...filter, status })}
+        />
+      }
       actions={
         can("configure") && (
           <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
@@ -58,73 +62,22 @@ export function ConnectionsPage({
           </Button>
         )
       }
-      filters={
-        <>
-          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
-          <SearchBox
-            label={t`Customer`}
-            icon={false}
-            className="sm:w-40"
-            value={filter.customer}
-            onChange={byCustomer}
-          />
-          <SearchBox
-            label={t`App`}
-            icon={false}
-            className="sm:w-36"
-            value={filter.component}
-            onChange={byComponent}
-          />
-          <Toggles
-            label={t`Status`}
-            options={
-              [
-                ["unauthorized", t`unauthorized`],
-                ["untested", t`untested`],
-                ["working", t`working`],
-              ] as const
-            }
-            value={filter.status}
-            onChange={(status) => onFilter({ ...filter, status })}
-          />
-        </>
-      }
-      sheet={
-        open !== undefined && (
-          <Sheet label={t`Connection`} onClose={close}>
-            <ConnectionDetailView key={open} id={open} onGone={close} />
-          </Sheet>
-        )
-      }
+      none={{
+        matching: t`No connection matches`,
+        title: t`No connections yet`,
+        text: (
+          <Trans>
+            A connection is an account of an app. A customer's are made on its page, or as an
+            integration is activated for it.
+          </Trans>
+        ),
+      }}
+      sheet={(open, close) => <ConnectionDetailView key={open} id={open} onGone={close} />}
     >
-      <ListRows
-        label={t`Connections`}
-        list={list}
-        columns={columns}
-        idOf={idOf}
-        selected={open}
-        onOpen={(row) => onOpen(row.id)}
-        empty={
-          Object.keys(filter).length > 0 ? (
-            <Notice
-              icon={<Plug />}
-              title={t`No connection matches`}
-              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
-            />
-          ) : (
-            <Notice icon={<Plug />} title={t`No connections yet`}>
-              <Trans>
-                A connection is an account of an app. A customer's are made on its page, or as an
-                integration is activated for it.
-              </Trans>
-            </Notice>
-          )
-        }
-      />
       {adding && (
         <NewConnection customer={filter.customer ?? null} onClose={() => setAdding(false)} />
       )}
-    </ListPage>
+    </CataloguePage>
   )
 }
 

@@ -1,6 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useQuery, useQueryClient } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
 import { answerOf, api } from "~/api/client"
 import type { CustomerDetail } from "~/api/customers"
 import { Confirm } from "~/ui/confirm"
@@ -89,7 +90,7 @@ export function EraseCustomer({ customer, onClose, onGone }: Props) {
               <ul className="list-disc pl-4">
                 {plan.data.before.map((each) => (
                   <li key={each} className="break-words">
-                    {each}
+                    <Before text={each} />
                   </li>
                 ))}
               </ul>
@@ -98,5 +99,22 @@ export function EraseCustomer({ customer, onClose, onGone }: Props) {
         </>
       )}
     </Confirm>
+  )
+}
+
+const DISABLE = /^halflap instances disable (ins_\w+) {2}\((.+) is (\w+);/
+
+/** What has to be done before: an instance that is to be disabled is a link to it. */
+function Before({ text }: { text: string }) {
+  const [, instance, name, state] = DISABLE.exec(text) ?? []
+  if (instance === undefined) return text
+  return (
+    <Trans>
+      disable{" "}
+      <Link to="/instances/$instance" params={{ instance }} className="link">
+        {name}
+      </Link>
+      , which is {state}
+    </Trans>
   )
 }

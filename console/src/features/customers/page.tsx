@@ -2,7 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { Link } from "@tanstack/react-router"
 import { Building2, Lock, Maximize2, Plus } from "lucide-react"
-import { useCallback, useMemo, useState } from "react"
+import { useMemo, useState } from "react"
 import { type Customer, type CustomerFilter, customersKey, loadCustomers } from "~/api/customers"
 import { STATES } from "~/api/instances"
 import { useRows } from "~/api/list"
@@ -10,9 +10,7 @@ import { useStateWord } from "~/features/instances/state"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
-import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
-import { Notice } from "~/ui/notice"
-import { Sheet } from "~/ui/sheet"
+import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { CustomerDetailView } from "./detail"
@@ -34,37 +32,35 @@ export function Counts({ instances }: { instances: Customer["instances"] }) {
   ))
 }
 
-export function CustomersPage({
-  filter,
-  open,
-  view,
-  onFilter,
-  onOpen,
-}: {
-  filter: CustomerFilter
-  open: string | undefined
-  view: string | undefined
-  onFilter: (filter: CustomerFilter) => void
-  onOpen: (customer: string | undefined, view?: string) => void
-}) {
+export function CustomersPage(place: ListPlace<CustomerFilter>) {
   const { can } = useSession()
+  const { filter, view, onFilter, onOpen } = place
   const list = useRows(customersKey(filter), (after, signal) =>
     loadCustomers(filter, after, signal),
   )
   useRenewal(["customers", "list"], RENEW_MS, (news) => moved(news, "instances"))
   const [adding, setAdding] = useState(false)
   const columns = useMemo(() => customerColumns(), [])
-  const search = useCallback(
-    (q: string | undefined) =>
-      onFilter({ ...filter, ...(q === undefined ? { q: undefined } : { q }) }),
-    [filter, onFilter],
-  )
-  const close = useCallback(() => onOpen(undefined), [onOpen])
-  const isFiltered = filter.q !== undefined || filter.private !== undefined
   return (
-    <ListPage
+    <CataloguePage
       title={t`Customers`}
-      count={list.total}
+      thing={t`Customer`}
+      icon={<Building2 />}
+      place={place}
+      list={list}
+      columns={columns}
+      idOf={idOf}
+      texts={[["q", t`Name or id`]]}
+      filters={
+        <Toggles
+          label={t`Privacy`}
+          options={[["private", t`private`]] as const}
+          value={filter.private === true ? "private" : undefined}
+          onChange={(next) =>
+            onFilter({ ...(filter.q && { q: filter.q }), ...(next && { private: true }) })
+          }
+        />
+      }
       actions={
         can("configure") && (
           <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
@@ -72,70 +68,32 @@ export function CustomersPage({
           </Button>
         )
       }
-      filters={
-        <>
-          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
-          <Toggles
-            label={t`Privacy`}
-            options={[["private", t`private`]] as const}
-            value={filter.private === true ? "private" : undefined}
-            onChange={(next) =>
-              onFilter({ ...(filter.q && { q: filter.q }), ...(next && { private: true }) })
-            }
-          />
-        </>
-      }
-      sheet={
-        open !== undefined && (
-          <Sheet
-            label={t`Customer`}
-            onClose={close}
-            actions={
-              <Link
-                to="/customers/$customer"
-                params={{ customer: open }}
-                className={buttonClass("ghost")}
-              >
-                <Maximize2 aria-hidden />
-                {t`Open in full`}
-              </Link>
-            }
-          >
-            <CustomerDetailView
-              key={open}
-              id={open}
-              view={view}
-              onView={(next) => onOpen(open, next)}
-              onGone={close}
-            />
-          </Sheet>
-        )
-      }
+      none={{
+        matching: t`No customer matches`,
+        title: t`No customers yet`,
+        text: (
+          <Trans>
+            A customer of your product has connections to its own apps, and instances of your
+            integrations.
+          </Trans>
+        ),
+      }}
+      whole={(customer) => (
+        <Link to="/customers/$customer" params={{ customer }} className={buttonClass("ghost")}>
+          <Maximize2 aria-hidden />
+          {t`Open in full`}
+        </Link>
+      )}
+      sheet={(open, close) => (
+        <CustomerDetailView
+          key={open}
+          id={open}
+          view={view}
+          onView={(next) => onOpen(open, next)}
+          onGone={close}
+        />
+      )}
     >
-      <ListRows
-        label={t`Customers`}
-        list={list}
-        columns={columns}
-        idOf={idOf}
-        selected={open}
-        onOpen={(row) => onOpen(row.id)}
-        empty={
-          isFiltered ? (
-            <Notice
-              icon={<Building2 />}
-              title={t`No customer matches`}
-              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
-            />
-          ) : (
-            <Notice icon={<Building2 />} title={t`No customers yet`}>
-              <Trans>
-                A customer of your product has connections to its own apps, and instances of your
-                integrations.
-              </Trans>
-            </Notice>
-          )
-        }
-      />
       {adding && (
         <NewCustomer
           onClose={() => setAdding(false)}
@@ -145,7 +103,7 @@ export function CustomersPage({
           }}
         />
       )}
-    </ListPage>
+    </CataloguePage>
   )
 }
 

@@ -113,7 +113,7 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
             <span>
               {integration} {execution.version.number !== null && `v${execution.version.number}`}
             </span>
-            <Time at={execution.accepted_at} />
+            <Time at={execution.accepted_at} zoned />
             {over ? (
               <span className="figures">{lengthsOf(execution)}</span>
             ) : (

@@ -25,10 +25,10 @@ export function Facts({ execution: e }: { execution: Execution }) {
       </span>,
     ],
     [t`Config`, t`revision ${e.revision}`],
-    [t`Accepted`, <Time key="accepted" at={e.accepted_at} />],
+    [t`Accepted`, <Time key="accepted" at={e.accepted_at} zoned />],
   ]
-  if (e.started_at !== null) rows.push([t`Began`, <Time key="began" at={e.started_at} />])
-  if (e.ended_at !== null) rows.push([t`Ended`, <Time key="ended" at={e.ended_at} />])
+  if (e.started_at !== null) rows.push([t`Began`, <Time key="began" at={e.started_at} zoned />])
+  if (e.ended_at !== null) rows.push([t`Ended`, <Time key="ended" at={e.ended_at} zoned />])
   rows.push([t`Attempts`, e.attempt])
   if (e.duplicates > 0) rows.push([t`Duplicates`, t`${e.duplicates} came and were not run`])
   if (e.order !== null) {

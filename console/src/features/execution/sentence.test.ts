@@ -1,7 +1,7 @@
 import { i18n } from "@lingui/core"
 import { beforeAll, expect, test } from "vitest"
 import type { Execution, Failure } from "~/api/execution"
-import { whyOf } from "~/features/executions/columns"
+import { statusFirst, whyOf } from "~/features/executions/columns"
 import { sentenceOf } from "./sentence"
 
 beforeAll(() => i18n.loadAndActivate({ locale: "en", messages: {} }))
@@ -25,6 +25,13 @@ test("steps that failed and behind which the flow went on are told", () => {
 test("a fault in the flow's own code says its class", () => {
   const failure = { kind: "KeyError", message: "'total'", step: "", trace: "  File…" } as Failure
   expect(sentenceOf(execution({ state: "failed", failure }))).toBe("KeyError: 'total'")
+})
+
+test("in a list the status of the call comes first, without its address", () => {
+  const reason = "Create the order: POST http://127.0.0.1:1/orders answered 401: reconnect"
+  expect(statusFirst(reason)).toBe("401 Create the order: reconnect")
+  expect(statusFirst("GET /a answered 503")).toBe("503")
+  expect(statusFirst("the answer is 42")).toBe("the answer is 42")
 })
 
 test("one that waits for its turn names the one in front of it", () => {

@@ -1,5 +1,6 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
+import { Link } from "@tanstack/react-router"
 import type { Execution, Failure, Step } from "~/api/execution"
 import { Code } from "~/ui/json"
 import { Tabs, type Tab } from "~/ui/tabs"
@@ -112,7 +113,14 @@ function Tries({ execution, step }: { execution: Execution; step: Step }) {
           <>
             <dt>{t`Copied from`}</dt>
             <dd>
-              <code>{step.copied_from}</code>
+              <Link
+                to="/executions/$execution"
+                params={{ execution: step.copied_from }}
+                search={{ step: step.path }}
+                className="link"
+              >
+                <code>{step.copied_from}</code>
+              </Link>
             </dd>
           </>
         )}

@@ -1,10 +1,10 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
-import { ChevronLeft, ChevronRight } from "lucide-react"
+import { ChevronLeft, ChevronRight, CornerDownRight, UserCheck } from "lucide-react"
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
 import { useVirtualizer } from "@tanstack/react-virtual"
-import { type KeyboardEvent, useEffect, useMemo, useRef } from "react"
-import { type Execution, outlineQuery, type Step, stepsQuery } from "~/api/execution"
+import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef } from "react"
+import { type Execution, isOver, outlineQuery, type Step, stepsQuery } from "~/api/execution"
 import { preview } from "~/api/exact"
 import { cx } from "~/ui/class"
 import { IconButton } from "~/ui/button"
@@ -14,7 +14,7 @@ import { length } from "~/ui/time"
 import type { PlaceProps } from "./detail"
 import { EventPanel } from "./event"
 import { StepPanel } from "./step"
-import { type Line, linesOf, spanOf } from "./tree"
+import { type Line, linesOf, sourceOf, spanOf } from "./tree"
 
 /** The flow's outline with what happened laid over it, the timeline beside it, the selected step below. */
 export function Steps({ execution, place, onPlace }: PlaceProps & { execution: Execution }) {
@@ -26,7 +26,8 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
   }, [hasNextPage, isFetching, fetchNextPage])
   const steps = query.data
   const laid = outline.data ?? null
-  const lines = useMemo(() => linesOf(steps ?? [], laid), [steps, laid])
+  const over = isOver(execution.state)
+  const lines = useMemo(() => linesOf(steps ?? [], laid, over), [steps, laid, over])
 
   // Lines are drawn once, as the outline has them: none moves under the pointer as it comes.
   if (steps === undefined || outline.isPending) {
@@ -64,6 +65,7 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
           <div className="flex flex-wrap items-center gap-2 px-4 pb-2">
             <StateMark state={selected.state} />
             <h2 className="min-w-0 font-semibold break-words">{selected.title}</h2>
+            {step !== undefined && <Source steps={[step]} />}
             {selected.steps.length > 1 && step !== undefined && (
               <Stepper
                 steps={selected.steps}
@@ -74,9 +76,11 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
           </div>
           {step === undefined ? (
             <p className="px-4 pb-4 text-muted-foreground">
-              {selected.taken
+              {selected.taken === true
                 ? t`The flow came here; nothing was recorded, as nothing was called.`
-                : t`The flow did not come here.`}
+                : selected.taken === false
+                  ? t`The flow did not come here.`
+                  : t`Whether the flow came here is not known: of Python, only its steps are recorded.`}
             </p>
           ) : (
             <StepPanel execution={execution} step={step} place={place} onPlace={onPlace} />
@@ -88,6 +92,8 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
 }
 
 const HEIGHT = 28
+/** Of more lines than these a part is in sight: fewer scroll with the page. */
+const MOST_WHOLE = 16
 
 function Lines({
   lines,
@@ -128,7 +134,10 @@ function Lines({
       aria-activedescendant={`line-${at}`}
       tabIndex={0}
       onKeyDown={walk}
-      className="max-h-[46vh] overflow-auto border-b -outline-offset-2"
+      className={cx(
+        "border-b -outline-offset-2",
+        lines.length > MOST_WHOLE && "max-h-[46vh] overflow-auto",
+      )}
     >
       <div role="presentation" className="relative" style={{ height: rows.getTotalSize() }}>
         {rows.getVirtualItems().map((item) => {
@@ -146,7 +155,7 @@ function Lines({
               className={cx(
                 "absolute inset-x-0 top-0 grid cursor-default grid-cols-[minmax(0,1fr)] items-center gap-4 px-4 @2xl:grid-cols-[minmax(0,1fr)_minmax(160px,34%)]",
                 line === selected ? "bg-accent" : "hover:bg-muted",
-                !line.taken && "text-muted-foreground",
+                line.taken === false && "text-muted-foreground",
               )}
             >
               <LineText line={line} />
@@ -174,9 +183,15 @@ function chosen(lines: Line[], execution: Execution): Line | undefined {
 function LineText({ line }: { line: Line }) {
   return (
     <div className="flex min-w-0 items-center gap-2" style={{ paddingLeft: line.depth * 16 }}>
-      <StateMark
-        state={line.state ?? (line.taken && line.steps.length === 0 ? "succeeded" : null)}
-      />
+      {line.state === null && line.taken === null ? (
+        <span className="size-3.5 shrink-0" />
+      ) : (
+        <StateMark
+          state={
+            line.state ?? (line.taken === true && line.steps.length === 0 ? "succeeded" : null)
+          }
+        />
+      )}
       <span
         className={cx(
           "shrink-0 truncate",
@@ -193,8 +208,27 @@ function LineText({ line }: { line: Line }) {
         <span className="figures text-xs text-muted-foreground">×{line.times}</span>
       )}
       {line.here && <span className="text-xs text-waiting">{t`here`}</span>}
+      <Source steps={line.steps} />
       <span className="min-w-0 truncate text-muted-foreground">{resultOf(line)}</span>
     </div>
+  )
+}
+
+/** That steps were not run by this execution: taken over from the one that it replays, or said done. */
+function Source({ steps }: { steps: readonly Step[] }) {
+  const sources = steps.map(sourceOf)
+  if (sources.includes("said")) return <Mark icon={<UserCheck />}>{t`said done`}</Mark>
+  if (!sources.includes("copied")) return null
+  const whole = sources.every((each) => each === "copied")
+  return <Mark icon={<CornerDownRight />}>{whole ? t`from before` : t`partly from before`}</Mark>
+}
+
+function Mark({ icon, children }: { icon: ReactNode; children: ReactNode }) {
+  return (
+    <span className="inline-flex shrink-0 items-center gap-1 rounded-sm border border-dashed px-1 text-xs text-muted-foreground [&_svg]:size-3">
+      <span aria-hidden>{icon}</span>
+      {children}
+    </span>
   )
 }
 
@@ -214,11 +248,18 @@ const COLOURS: Record<string, string> = {
 const MOST_BARS = 60
 
 function Bars({ line, span }: { line: Line; span: { from: number; length: number } }) {
-  const shown = line.steps.slice(-MOST_BARS)
+  const own = line.steps.filter((each) => each.copied_from === null)
+  const shown = own.slice(-MOST_BARS)
   const total = shown.reduce((sum, each) => sum + each.duration_ms, 0)
   return (
     <div className="hidden min-w-0 items-center gap-2 @2xl:flex">
       <div className="relative h-3 flex-1" aria-hidden>
+        {own.length < line.steps.length && (
+          <span
+            title={t`ran before, in the execution that this one replays`}
+            className="absolute inset-y-0.5 -left-1.5 w-1 rounded-[2px] border border-dashed border-muted-foreground"
+          />
+        )}
         {shown.map((each) => {
           const left = ((Date.parse(each.started_at) - span.from) / span.length) * 100
           const width = (each.duration_ms / span.length) * 100
@@ -235,7 +276,9 @@ function Bars({ line, span }: { line: Line; span: { from: number; length: number
         })}
       </div>
       <span className="figures w-16 text-right text-xs whitespace-nowrap text-muted-foreground">
-        {shown.length > 0 && line.kind !== "trigger" && length(total)}
+        {shown.length > 0
+          ? line.kind !== "trigger" && length(total)
+          : line.steps.length > 0 && line.kind !== "trigger" && t`before`}
       </span>
     </div>
   )

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { LaidOut, Step } from "~/api/execution"
-import { linesOf, spanOf } from "./tree"
+import { linesOf, sourceOf, spanOf } from "./tree"
 
 const step = (path: string, more: Partial<Step> = {}): Step =>
   ({ path, name: path, title: "", kind: "action", status: "succeeded", ...more }) as Step
@@ -25,6 +25,7 @@ const laid = (steps: object[], nodes: object[], more: object = {}): LaidOut =>
   ({
     flow: { path: ["flows", "order"], trigger: "webhook.request", steps },
     nodes: [run(["flows", "order", "trigger"], ["trigger"]), ...nodes],
+    followed: true,
     at: null,
     stopped: null,
     unplaced: [],
@@ -105,6 +106,27 @@ test("the branches of a node are named where there are several", () => {
   ])
 })
 
+test("where an execution could not be followed, what recorded nothing is not said to be untaken", () => {
+  const runs = [run(["flows", "order", "steps", 1, "do", 0], ["http.post"])]
+  const lines = linesOf(
+    [step("http.post")],
+    laid([node(0), loop, node(2)], runs, { followed: false }),
+  )
+  expect(lines.map((each) => [each.title, each.taken])).toEqual([
+    ["webhook.request", true],
+    ["http.0", null],
+    ["for line in =event.lines", true],
+    ["Reserve", true],
+    ["http.2", null],
+  ])
+})
+
+test("what waited as an execution was cancelled waits no more", () => {
+  const waits = step("a", { status: "retrying", kind: "signal" })
+  expect(linesOf([waits], null).map((each) => each.state)).toEqual(["waiting"])
+  expect(linesOf([waits], null, true).map((each) => each.state)).toEqual(["cancelled"])
+})
+
 test("the line where an execution stands is marked", () => {
   const at = ["flows", "order", "steps", 1]
   const lines = linesOf([], laid([node(0), node(1)], [run(at, [])], { at }))
@@ -116,7 +138,12 @@ test("the span reaches from the first beginning to the last end", () => {
     started_at: `2026-01-01T00:00:0${from}Z`,
     ended_at: `2026-01-01T00:00:0${to}Z`,
   })
-  const span = spanOf([step("a", times("1", "2")), step("b", times("3", "5"))])
-  expect(span.length).toBe(4_000)
+  const own = { copied_from: null }
+  const two = [step("a", { ...times("1", "2"), ...own }), step("b", { ...times("3", "5"), ...own })]
+  expect(spanOf(two).length).toBe(4_000)
+  const before = step("c", { ...times("0", "9"), copied_from: "exe_1" })
+  expect(spanOf([before, ...two]).length).toBe(4_000)
+  expect([before, ...two].map(sourceOf)).toEqual(["copied", null, null])
+  expect(sourceOf(step("d", { said_by: "" }))).toBe("said")
   expect(spanOf([]).length).toBe(1)
 })

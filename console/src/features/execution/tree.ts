@@ -14,13 +14,13 @@ export type Line = {
   /** True where the title is a part of the flow's text. */
   coded: boolean
   /** The state of its last step; null where it recorded none. */
-  state: "succeeded" | "failed" | "retrying" | "waiting" | null
+  state: "succeeded" | "failed" | "retrying" | "waiting" | "cancelled" | null
   /** How often it was come to; null where that is not known. */
   times: number | null
   /** Its steps, in their order. */
   steps: Step[]
-  /** False where the execution did not come to it. */
-  taken: boolean
+  /** False where the execution did not come to it; null where that is not known. */
+  taken: boolean | null
   /** True where it stands now. */
   here: boolean
 }
@@ -33,14 +33,32 @@ export function stateOf(step: Step): Line["state"] {
   return step.status as Line["state"]
 }
 
-/** Lay an execution's steps over the outline of its flow; without one, list them as they ran. */
-export function linesOf(steps: readonly Step[], laid: LaidOut | null): Line[] {
+/**
+ * Lay an execution's steps over the outline of its flow; without one, list them as they ran.
+ *
+ * `over`: it has ended, and what waited then waits no more.
+ */
+export function linesOf(steps: readonly Step[], laid: LaidOut | null, over = false): Line[] {
+  const lines = linesAsRecorded(steps, laid)
+  if (!over) return lines
+  const open = (state: Line["state"]) => state === "waiting" || state === "retrying"
+  return lines.map((each) => (open(each.state) ? { ...each, state: "cancelled" } : each))
+}
+
+function linesAsRecorded(steps: readonly Step[], laid: LaidOut | null): Line[] {
   if (laid === null) return steps.map(lineOfStep)
   const byPath = new Map(steps.map((each) => [each.path, each]))
   const runs = new Map(laid.nodes.map((each) => [keyOf(each.path), each]))
   const at = laid.at === null ? null : keyOf(laid.at)
   const placed = new Set<string>()
   const found: Line[] = []
+  // A node of which nothing is recorded was come to where one inside it was.
+  const around = new Set<string>()
+  if (!laid.followed) {
+    for (const { path } of laid.nodes) {
+      for (let end = path.length - 1; end > 0; end--) around.add(keyOf(path.slice(0, end)))
+    }
+  }
 
   const add = (path: Path, kind: string, title: string, depth: number, coded = false) => {
     const key = keyOf(path)
@@ -56,7 +74,7 @@ export function linesOf(steps: readonly Step[], laid: LaidOut | null): Line[] {
       state: run?.state ?? null,
       times: run?.times ?? (own.length > 0 ? own.length : null),
       steps: own,
-      taken: run !== undefined,
+      taken: run !== undefined || around.has(key) || (laid.followed ? false : null),
       here: key === at,
     })
   }
@@ -75,7 +93,7 @@ export function linesOf(steps: readonly Step[], laid: LaidOut | null): Line[] {
   addNodes(laid.flow.steps, 0)
   // Steps of which the text does not say which node made them: of Python, most of the time.
   const rest = steps.filter((each) => !placed.has(each.path))
-  const traced = found.some((each) => each.taken && each.kind !== "trigger")
+  const traced = found.some((each) => each.taken === true && each.kind !== "trigger")
   if (rest.length > 0 && !traced) return [found[0] as Line, ...rest.map(lineOfStep)]
   return [...found, ...rest.map(lineOfStep)]
 }
@@ -114,11 +132,20 @@ function textOf(value: unknown): string {
   return members.join(", ")
 }
 
-/** The span of an execution on which its steps are drawn, in milliseconds. */
+/** Where a step's result is from, where the execution did not run it: an earlier one, or a person. */
+export function sourceOf(step: Step): "copied" | "said" | null {
+  return step.said_by != null ? "said" : step.copied_from !== null ? "copied" : null
+}
+
+/**
+ * The span of an execution on which its steps are drawn, in milliseconds. What it took over from an
+ * earlier one is left out: that may have run days before.
+ */
 export function spanOf(steps: readonly Step[]): { from: number; length: number } {
   let from = Infinity
   let to = 0
-  for (const each of steps) {
+  const own = steps.filter((each) => each.copied_from === null)
+  for (const each of own) {
     from = Math.min(from, Date.parse(each.started_at))
     to = Math.max(to, Date.parse(each.ended_at))
   }

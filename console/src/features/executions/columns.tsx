@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router"
 import type { Summary } from "~/api/execution"
 import { StateBadge } from "~/ui/state"
 import type { Column } from "~/ui/table"
-import { length, Since, Time } from "~/ui/time"
+import { length, Since, Time, zone } from "~/ui/time"
 import { isOver } from "~/api/execution"
 
 const PATH = / \([\w.$/-]+(?:#\d+)?\) failed: /
@@ -16,7 +16,16 @@ export function plain(reason: string): string {
 /** Say in a line of a list why an execution is as it is. */
 export function whyOf({ reason, waiting }: Summary): string {
   if (waiting?.reason === "order") return t`behind another one: ${waiting.message}`
-  return waiting?.message || plain(reason)
+  return waiting?.message || statusFirst(plain(reason))
+}
+
+const ANSWERED = /\b[A-Z]{3,7} \S+ answered ([1-5]\d\d)(?::\s*|$)/
+
+/** Return a reason with the HTTP status of the call in front, and without its long address. */
+export function statusFirst(reason: string): string {
+  const status = ANSWERED.exec(reason)?.[1]
+  if (status === undefined) return reason
+  return `${status} ${reason.replace(ANSWERED, "").replace(/: $/, "")}`.trimEnd()
 }
 
 function Took({ row }: { row: Summary }) {
@@ -73,13 +82,13 @@ export function columns(): Column<Summary>[] {
       width: "minmax(120px, 1.8fr)",
       wide: true,
       className: "text-muted-foreground",
-      cell: (row) => <span title={whyOf(row)}>{whyOf(row)}</span>,
+      cell: (row) => <span title={plain(row.reason) || whyOf(row)}>{whyOf(row)}</span>,
     },
     {
       key: "took",
       title: t`Ran`,
       width: "72px",
-      wide: true,
+      wide: "most",
       end: true,
       className: "figures text-muted-foreground",
       cell: (row) => <Took row={row} />,
@@ -88,15 +97,15 @@ export function columns(): Column<Summary>[] {
       key: "waited",
       title: t`Waited`,
       width: "72px",
-      wide: true,
+      wide: "most",
       end: true,
       className: "figures text-muted-foreground",
       cell: (row) => (row.waited_ms === null || row.waited_ms < 1 ? "" : length(row.waited_ms)),
     },
     {
       key: "accepted",
-      title: t`Accepted`,
-      width: "112px",
+      title: t`Accepted, ${zone()}`,
+      width: "128px",
       end: true,
       className: "text-muted-foreground",
       cell: (row) => <Time at={row.accepted_at} />,

@@ -1,22 +1,25 @@
 import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
+import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { useEffect, useState } from "react"
+import type { Bulk } from "~/api/bulks"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { plain } from "~/features/executions/columns"
 import { type Filter, queryOf } from "~/features/executions/filter"
-import { useRenewal } from "~/features/session/renewal"
+import { useSession } from "~/features/session/context"
+import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { Progress } from "~/ui/progress"
 import { type AnyState, StateBadge } from "~/ui/state"
+import { toast } from "~/ui/toast"
 
 export type Verb = "replay" | "dismiss"
 type Draft = Schemas["BulkDraft"]
 type Plan = Schemas["PlanView"]
-type Bulk = Schemas["BulkView"]
 
 /** Which executions a bulk is about. */
 export type Where = Pick<Filter, "customer" | "integration" | "flow" | "since" | "cause">
@@ -35,7 +38,7 @@ export function BulkDialog({
 }) {
   const [bulk, setBulk] = useState<string | null>(null)
   const title = verb === "replay" ? t`Replay all` : t`Dismiss all`
-  if (bulk !== null) return <Progress id={bulk} title={title} onClose={onClose} />
+  if (bulk !== null) return <Begun id={bulk} title={title} onClose={onClose} />
   return <Planned verb={verb} where={where} title={title} onClose={onClose} onBegun={setBulk} />
 }
 
@@ -213,13 +216,10 @@ function PlanSummary({ plan }: { plan: Plan }) {
   )
 }
 
-function Progress({ id, title, onClose }: { id: string; title: string; onClose: () => void }) {
+/** A bulk, renewed as the stream tells of it. */
+export function useBulk(id: string): UseQueryResult<Bulk> {
   const client = useQueryClient()
-  useRenewal(
-    ["bulk", id],
-    RENEW_MS,
-    (news) => news.kind === "changes" || (news.kind === "moved" && news.topics.includes("bulks")),
-  )
+  useRenewal(["bulk", id], RENEW_MS, (news) => news.kind === "changes" || moved(news, "bulks"))
   const bulk = useQuery({
     queryKey: ["bulk", id],
     queryFn: ({ signal }): Promise<Bulk> =>
@@ -231,82 +231,139 @@ function Progress({ id, title, onClose }: { id: string; title: string; onClose: 
       void client.invalidateQueries({ queryKey: ["causes"] })
     }
   }, [state, client])
-  const cancel = useMutation({
-    mutationFn: () =>
-      answerOf(api.POST("/api/bulks/{bulk}/cancel", { params: { path: { bulk: id } } })),
-    onSuccess: () => void bulk.refetch(),
+  return bulk
+}
+
+/** What may be done with a bulk: let it stand still, go on, end. */
+export function BulkTurns({ bulk }: { bulk: Bulk }) {
+  const { can } = useSession()
+  const client = useQueryClient()
+  const turn = useMutation({
+    mutationFn: (what: "pause" | "resume" | "cancel") => {
+      const given = { params: { path: { bulk: bulk.id } } }
+      switch (what) {
+        case "pause":
+          return answerOf(api.POST("/api/bulks/{bulk}/pause", given))
+        case "resume":
+          return answerOf(api.POST("/api/bulks/{bulk}/resume", given))
+        case "cancel":
+          return answerOf(api.POST("/api/bulks/{bulk}/cancel", given))
+      }
+    },
+    onError: (error) => toast(t`It stays as it is`, error.message),
+    onSettled: () => {
+      void client.invalidateQueries({ queryKey: ["bulk", bulk.id] })
+      void client.invalidateQueries({ queryKey: ["bulks"] })
+    },
   })
-  const now = bulk.data
-  const done = now === undefined ? 0 : now.done + now.refused
+  const busy = (what: string) => turn.isPending && turn.variables === what
+  const { state } = bulk
+  return (
+    <>
+      {can("operate") && state === "running" && (
+        <Button busy={busy("pause")} onClick={() => turn.mutate("pause")}>{t`Pause`}</Button>
+      )}
+      {can("operate") && state === "paused" && (
+        <Button look="primary" busy={busy("resume")} onClick={() => turn.mutate("resume")}>
+          {t`Go on`}
+        </Button>
+      )}
+      {can("operate") && (state === "running" || state === "paused") && (
+        <Button busy={busy("cancel")} onClick={() => turn.mutate("cancel")}>
+          {t`End it early`}
+        </Button>
+      )}
+      {bulk.do === "replay" && (
+        <Link to="/executions" search={{ bulk: bulk.id }} className={buttonClass()}>
+          {t`Show its replays`}
+        </Link>
+      )}
+    </>
+  )
+}
+
+function Begun({ id, title, onClose }: { id: string; title: string; onClose: () => void }) {
+  const bulk = useBulk(id)
   return (
     <Dialog
       title={title}
       onClose={onClose}
       footer={
         <>
-          {state === "running" && (
-            <Button
-              busy={cancel.isPending}
-              onClick={() => cancel.mutate()}
-            >{t`End it early`}</Button>
-          )}
-          {now?.do === "replay" && (
-            <Link to="/executions" search={{ bulk: id }} className={buttonClass()}>
-              {t`Show its replays`}
-            </Link>
-          )}
+          {bulk.data !== undefined && <BulkTurns bulk={bulk.data} />}
           <Button look="primary" onClick={onClose}>{t`Close`}</Button>
         </>
       }
     >
-      {now === undefined ? (
-        bulk.isError ? (
-          <ErrorNotice error={bulk.error} />
-        ) : (
-          <Loading lines={2} />
-        )
+      {bulk.data !== undefined ? (
+        <BulkProgress bulk={bulk.data} />
+      ) : bulk.isError ? (
+        <ErrorNotice error={bulk.error} />
       ) : (
-        <div className="flex flex-col gap-3">
-          <div className="flex items-center gap-2">
-            <StateBadge state={now.state} />
-            <span className="figures" aria-live="polite">
-              <Trans>
-                {done.toLocaleString()} of {now.total.toLocaleString()}
-              </Trans>
-            </span>
-          </div>
-          <progress
-            aria-label={t`Progress`}
-            value={done}
-            max={Math.max(1, now.total)}
-            className="h-1.5 w-full accent-primary"
-          />
-          {now.refused > 0 && (
-            <details open>
-              <summary className="cursor-pointer text-waiting">
-                <Plural value={now.refused} one="# was refused" other="# were refused" />
-              </summary>
-              <ul className="mt-1 flex flex-col gap-1">
-                {now.refusals.map((each) => (
-                  <li key={each.id} className="break-words">
-                    <code>{each.id}</code> {each.why}
-                  </li>
-                ))}
-              </ul>
-            </details>
-          )}
-          {Object.entries(now.started).length > 0 && (
-            <ul className="flex flex-wrap gap-2">
-              {Object.entries(now.started).map(([each, count]) => (
-                <li key={each} className="inline-flex items-center gap-1">
-                  <StateBadge state={each as AnyState} /> {count.toLocaleString()}
-                </li>
-              ))}
-            </ul>
-          )}
-          {now.reason !== "" && <p>{now.reason}</p>}
-        </div>
+        <Loading lines={2} />
       )}
+      <p className="text-muted-foreground">
+        <Trans>
+          It goes on if you close this.{" "}
+          <Link to="/failures/bulks" search={{ open: id }} className="link">
+            All bulks
+          </Link>{" "}
+          lists it.
+        </Trans>
+      </p>
     </Dialog>
+  )
+}
+
+/** How far a bulk has come, what was refused, and what became of what it started. */
+export function BulkProgress({ bulk }: { bulk: Bulk }) {
+  const come = bulk.done + bulk.refused
+  return (
+    <div className="flex flex-col gap-3">
+      <div className="flex items-center gap-2">
+        <StateBadge state={bulk.state} />
+        <span className="figures" aria-live="polite">
+          <Trans>
+            {come.toLocaleString()} of {bulk.total.toLocaleString()}
+          </Trans>
+        </span>
+      </div>
+      <Progress value={come} max={bulk.total} />
+      {bulk.refused > 0 && (
+        <details open>
+          <summary className="cursor-pointer text-waiting">
+            <Plural value={bulk.refused} one="# was refused" other="# were refused" />
+          </summary>
+          <ul className="mt-1 flex flex-col gap-1">
+            {bulk.refusals.map((each) => (
+              <li key={each.id} className="break-words">
+                {each.id.startsWith("exe_") ? (
+                  <Link
+                    to="/executions/$execution"
+                    params={{ execution: each.id }}
+                    className="link"
+                  >
+                    <code>{each.id}</code>
+                  </Link>
+                ) : (
+                  <code>{each.id}</code>
+                )}{" "}
+                {each.why}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {Object.entries(bulk.started).length > 0 && (
+        <ul className="flex flex-wrap gap-2" aria-label={t`Its replays`}>
+          {Object.entries(bulk.started).map(([each, count]) => (
+            <li key={each} className="inline-flex items-center gap-1">
+              <StateBadge state={each as AnyState} /> {count.toLocaleString()}
+            </li>
+          ))}
+        </ul>
+      )}
+      {bulk.reason !== "" && <p>{bulk.reason}</p>}
+    </div>
   )
 }

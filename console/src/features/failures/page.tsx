@@ -72,7 +72,12 @@ export function FailuresPage({
   return (
     <div className="flex h-full min-h-0">
       <section aria-label={t`Failures`} className="flex min-w-0 flex-1 flex-col">
-        <h1 className="px-4 pt-3 text-lg font-semibold">{t`Failures`}</h1>
+        <div className="flex items-center justify-between gap-2 px-4 pt-3">
+          <h1 className="text-lg font-semibold">{t`Failures`}</h1>
+          <Link to="/failures/bulks" className={buttonClass()}>
+            {t`Bulks`}
+          </Link>
+        </div>
         <FailureFilters filter={filter} onFilter={onFilter} />
         <Causes
           causes={query.data}
@@ -199,13 +204,19 @@ function FailureFilters({
   const [texts, setTexts] = useState({
     customer: filter.customer ?? "",
     integration: filter.integration ?? "",
+    flow: filter.flow ?? "",
     since: filter.since ?? "",
   })
   const apply = (dismissed: boolean) => {
     const set = Object.entries(texts).filter(([, text]) => text.trim() !== "")
     onFilter({ ...Object.fromEntries(set), ...(dismissed ? { dismissed: true } : {}) })
   }
-  const labels = { customer: t`Customer`, integration: t`Integration`, since: t`Since, e.g. 2h` }
+  const labels = {
+    customer: t`Customer`,
+    integration: t`Integration`,
+    flow: t`Flow`,
+    since: t`Since, e.g. 2h`,
+  }
   const wrong = filter.since !== undefined && timeOf(filter.since) === null
   return (
     <form
@@ -215,12 +226,12 @@ function FailureFilters({
         apply(filter.dismissed === true)
       }}
     >
-      {(["customer", "integration", "since"] as const).map((name) => (
+      {(["customer", "integration", "flow", "since"] as const).map((name) => (
         <Input
           key={name}
           aria-label={labels[name]}
           placeholder={labels[name]}
-          className="max-w-40"
+          className="max-w-[calc(50%-4px)] sm:max-w-36"
           aria-invalid={name === "since" && wrong ? true : undefined}
           title={name === "since" ? timeHint() : undefined}
           value={texts[name]}

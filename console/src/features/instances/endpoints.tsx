@@ -7,7 +7,7 @@ import { answerOf, api, type Schemas } from "~/api/client"
 import type { Instance } from "~/api/instances"
 import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
-import { Confirm } from "~/ui/confirm"
+import { Confirm, STAY } from "~/ui/confirm"
 import { CopyButton } from "~/ui/copy"
 import { Section } from "~/ui/facts"
 import { Choice } from "~/ui/field"
@@ -195,7 +195,7 @@ function Rotate({
       onConfirm={async () => {
         if (made !== undefined) return
         await rotate.mutateAsync({ flow, grace: keep ? DAY_SECONDS : 0 })
-        throw new Rotated() // it stays open, to be copied
+        return STAY
       }}
     >
       {made === undefined ? (
@@ -213,5 +213,3 @@ function Rotate({
     </Confirm>
   )
 }
-
-class Rotated extends Error {}

@@ -3,7 +3,7 @@ import { Trans } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { Boxes, Maximize2 } from "lucide-react"
-import { useCallback, useMemo } from "react"
+import { useMemo } from "react"
 import {
   healthsQuery,
   type InstanceFilter,
@@ -14,10 +14,8 @@ import {
 } from "~/api/instances"
 import { useRows } from "~/api/list"
 import { moved, useRenewal } from "~/features/session/renewal"
-import { Button, buttonClass } from "~/ui/button"
-import { ListPage, ListRows, SearchBox, Toggles } from "~/ui/list-page"
-import { Notice } from "~/ui/notice"
-import { Sheet } from "~/ui/sheet"
+import { buttonClass } from "~/ui/button"
+import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { InstanceDetailView } from "./detail"
@@ -28,20 +26,9 @@ const HEALTH_MS = 5_000
 const MOST_HEALTHS = 200
 const idOf = (row: InstanceSummary) => row.id
 
-export function InstancesPage({
-  filter,
-  open,
-  view,
-  onFilter,
-  onOpen,
-}: {
-  filter: InstanceFilter
-  open: string | undefined
-  view: string | undefined
-  onFilter: (filter: InstanceFilter) => void
-  onOpen: (instance: string | undefined, view?: string) => void
-}) {
+export function InstancesPage(place: ListPlace<InstanceFilter>) {
   const word = useStateWord()
+  const { filter, view, onFilter, onOpen } = place
   const list = useRows(["instances", "list", filter], (after, signal) =>
     loadInstances(filter, after, signal),
   )
@@ -53,106 +40,55 @@ export function InstancesPage({
   useRenewal(["instances", "list"], RENEW_MS, (news) => moved(news, "instances"))
   useRenewal(["instances", "healths"], HEALTH_MS, (news) => news.kind === "changes")
   const columns = useMemo(() => instanceColumns(healths.data), [healths.data])
-  const put = useCallback(
-    (name: keyof InstanceFilter) => (value: string | undefined) =>
-      onFilter({ ...filter, [name]: value }),
-    [filter, onFilter],
-  )
-  const search = useMemo(() => put("q"), [put])
-  const byCustomer = useMemo(() => put("customer"), [put])
-  const byIntegration = useMemo(() => put("integration"), [put])
-  const byVersion = useMemo(() => put("version"), [put])
-  const close = useCallback(() => onOpen(undefined), [onOpen])
   return (
-    <ListPage
+    <CataloguePage
       title={t`Instances`}
-      count={list.total}
+      thing={t`Instance`}
+      icon={<Boxes />}
+      place={place}
+      list={list}
+      columns={columns}
+      idOf={idOf}
+      texts={[
+        ["q", t`Name or id`],
+        ["customer", t`Customer`],
+        ["integration", t`Integration`],
+        ...(filter.integration === undefined ? [] : [["version", t`Version`] as const]),
+      ]}
       filters={
-        <>
-          <SearchBox label={t`Name or id`} value={filter.q} onChange={search} />
-          <SearchBox
-            label={t`Customer`}
-            icon={false}
-            className="sm:w-40"
-            value={filter.customer}
-            onChange={byCustomer}
-          />
-          <SearchBox
-            label={t`Integration`}
-            icon={false}
-            className="sm:w-40"
-            value={filter.integration}
-            onChange={byIntegration}
-          />
-          {filter.integration !== undefined && (
-            <SearchBox
-              label={t`Version`}
-              icon={false}
-              className="sm:w-24"
-              value={filter.version}
-              onChange={byVersion}
-            />
-          )}
-          <Toggles<InstanceState>
-            label={t`State`}
-            options={STATES.map((each) => [each, word(each)] as const)}
-            value={filter.state}
-            onChange={(state) => onFilter({ ...filter, state })}
-          />
-        </>
+        <Toggles<InstanceState>
+          label={t`State`}
+          options={STATES.map((each) => [each, word(each)] as const)}
+          value={filter.state}
+          onChange={(state) => onFilter({ ...filter, state })}
+        />
       }
-      sheet={
-        open !== undefined && (
-          <Sheet
-            label={t`Instance`}
-            onClose={close}
-            actions={
-              <Link
-                to="/instances/$instance"
-                params={{ instance: open }}
-                className={buttonClass("ghost")}
-              >
-                <Maximize2 aria-hidden />
-                {t`Open in full`}
-              </Link>
-            }
-          >
-            <InstanceDetailView
-              key={open}
-              id={open}
-              view={view}
-              onView={(next) => onOpen(open, next)}
-              onGone={close}
-            />
-          </Sheet>
-        )
-      }
-    >
-      <ListRows
-        label={t`Instances`}
-        list={list}
-        columns={columns}
-        idOf={idOf}
-        selected={open}
-        onOpen={(row) => onOpen(row.id)}
-        empty={
-          Object.keys(filter).length > 0 ? (
-            <Notice
-              icon={<Boxes />}
-              title={t`No instance matches`}
-              action={<Button onClick={() => onFilter({})}>{t`Remove all filters`}</Button>}
-            />
-          ) : (
-            <Notice icon={<Boxes />} title={t`No instances yet`}>
-              <Trans>
-                An instance is an integration, activated for a customer. Choose a customer, and
-                activate one for it.
-              </Trans>
-            </Notice>
-          )
-        }
-      />
-    </ListPage>
+      none={{
+        matching: t`No instance matches`,
+        title: t`No instances yet`,
+        text: (
+          <Trans>
+            An instance is an integration, activated for a customer. Choose a customer, and activate
+            one for it.
+          </Trans>
+        ),
+      }}
+      whole={(instance) => (
+        <Link to="/instances/$instance" params={{ instance }} className={buttonClass("ghost")}>
+          <Maximize2 aria-hidden />
+          {t`Open in full`}
+        </Link>
+      )}
+      sheet={(open, close) => (
+        <InstanceDetailView
+          key={open}
+          id={open}
+          view={view}
+          onView={(next) => onOpen(open, next)}
+          onGone={close}
+        />
+      )}
+    />
   )
 }
 
@@ -222,7 +158,7 @@ function instanceColumns(healths: Healths | undefined): Column<InstanceSummary>[
       key: "ok",
       title: t`Last success`,
       width: "112px",
-      wide: true,
+      wide: "most",
       end: true,
       className: "text-muted-foreground",
       cell: (row) => {

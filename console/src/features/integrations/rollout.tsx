@@ -10,6 +10,7 @@ import { Button } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Dialog } from "~/ui/dialog"
 import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { Progress } from "~/ui/progress"
 import { StateBadge } from "~/ui/state"
 import { length, Time } from "~/ui/time"
 import { isAboutInstances } from "./list"
@@ -57,7 +58,16 @@ export function RolloutDetail({
             </Trans>
           </span>
         </p>
-        <Progress bulk={now} />
+        <Progress value={come} max={now.total} className="mt-1">
+          {now.stages.slice(0, -1).map((end) => (
+            <span
+              key={end}
+              title={t`a stage ends after ${end.toLocaleString()}`}
+              style={{ left: `${(end / Math.max(1, now.total)) * 100}%` }}
+              className="absolute -top-0.5 h-2.5 w-px bg-foreground"
+            />
+          ))}
+        </Progress>
         {now.reason !== "" && <p className="break-words">{now.reason}</p>}
       </div>
       <Turns bulk={now} onOpen={onOpen} />
@@ -97,33 +107,6 @@ export function titleOf(bulk: Bulk, integration: Integration): string {
   if (wanted.back_of !== undefined) return t`Back to what was before`
   const found = integration.versions.find((each) => each.hash === wanted.version)
   return t`Upgrade to version ${found?.number ?? wanted.version?.slice(0, 8) ?? ""}`
-}
-
-function Progress({ bulk }: { bulk: Bulk }) {
-  const total = Math.max(1, bulk.total)
-  const come = bulk.done + bulk.refused
-  return (
-    <div className="relative mt-1">
-      <div
-        role="progressbar"
-        aria-label={t`Progress`}
-        aria-valuenow={come}
-        aria-valuemin={0}
-        aria-valuemax={bulk.total}
-        className="h-1.5 overflow-hidden rounded-full bg-secondary"
-      >
-        <div className="h-full bg-primary" style={{ width: `${(come / total) * 100}%` }} />
-      </div>
-      {bulk.stages.slice(0, -1).map((end) => (
-        <span
-          key={end}
-          title={t`a stage ends after ${end.toLocaleString()}`}
-          style={{ left: `${(end / total) * 100}%` }}
-          className="absolute -top-0.5 h-2.5 w-px bg-foreground"
-        />
-      ))}
-    </div>
-  )
 }
 
 function Turns({ bulk, onOpen }: { bulk: Bulk; onOpen: (bulk: string) => void }) {

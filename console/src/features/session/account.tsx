@@ -18,6 +18,12 @@ export function AccountPage() {
     <div className="flex h-full max-w-md flex-col gap-6 overflow-auto p-4">
       <h1 className="text-lg font-semibold">{t`Your account`}</h1>
       <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-6 gap-y-1.5 [&_dt]:text-muted-foreground">
+        {me.user !== null && me.user.name !== "" && (
+          <>
+            <dt>{t`Name`}</dt>
+            <dd className="break-words">{me.user.name}</dd>
+          </>
+        )}
         <dt>{t`Email`}</dt>
         <dd className="break-words">{me.user?.email ?? me.label}</dd>
         <dt>{t`Role`}</dt>

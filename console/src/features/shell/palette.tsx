@@ -14,6 +14,7 @@ type Item = { key: string; title: string; hint: string; run: () => void }
 
 const EXECUTION = /^exe_[A-Za-z0-9]+$/
 const INSTANCE = /^ins_[A-Za-z0-9]+$/
+const BULK = /^blk_[A-Za-z0-9]+$/
 const CONNECTION = /^con_[A-Za-z0-9]+$/
 const MOST = 5
 
@@ -108,6 +109,9 @@ function useItems(text: string): Item[] {
     } else if (CONNECTION.test(text)) {
       const run = () => void navigate({ to: "/connections", search: { open: text } })
       found.push({ key: text, title: text, hint: t`connection`, run })
+    } else if (BULK.test(text)) {
+      const run = () => void navigate({ to: "/failures/bulks", search: { open: text } })
+      found.push({ key: text, title: text, hint: t`bulk`, run })
     } else if (text !== "") {
       const run = () => void navigate({ to: "/executions", search: { key: text } })
       found.push({
@@ -137,6 +141,12 @@ function useItems(text: string): Item[] {
         title: t`Failures`,
         hint: page,
         run: () => void navigate({ to: "/failures", search: {} }),
+      },
+      {
+        key: "bulks",
+        title: t`Bulks: replays and dismissals of many`,
+        hint: page,
+        run: () => void navigate({ to: "/failures/bulks", search: {} }),
       },
       {
         key: "searching",

@@ -43,7 +43,7 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
       >
         {t`Skip to the page`}
       </a>
-      <header className="flex shrink-0 items-center gap-2 border-b bg-sidebar px-3 py-2 md:w-50 md:flex-col md:items-stretch md:gap-3 md:border-r md:border-b-0 md:px-2 md:py-3">
+      <header className="flex shrink-0 flex-wrap items-center gap-2 border-b bg-sidebar px-3 py-2 md:w-50 md:flex-col md:flex-nowrap md:items-stretch md:gap-3 md:border-r md:border-b-0 md:px-2 md:py-3">
         <span className="flex items-center gap-2 px-1 font-semibold">
           <Mark className="size-5" />
           <span className="hidden sm:inline">Halflap</span>
@@ -59,7 +59,10 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
             {shortcut()}
           </kbd>
         </Button>
-        <nav aria-label={t`Pages`} className="flex min-w-0 gap-0.5 overflow-x-auto md:flex-col">
+        <nav
+          aria-label={t`Pages`}
+          className="order-last -mx-1 flex w-full min-w-0 gap-0.5 overflow-x-auto md:order-none md:mx-0 md:flex-col"
+        >
           <Page to="/executions" icon={<Activity aria-hidden />} title={t`Executions`} />
           <Page to="/failures" icon={<CircleX aria-hidden />} title={t`Failures`} />
           <Page to="/instances" icon={<Boxes aria-hidden />} title={t`Instances`} />
@@ -119,7 +122,7 @@ function Offline() {
 function Account({ onSignOut }: { onSignOut: () => void }) {
   const { me } = useSession()
   const theme = useTheme()
-  const name = me.user?.email ?? me.label
+  const name = me.user?.name || me.user?.email || me.label
   const next = { system: "light", light: "dark", dark: "system" } as const
   const words = { system: t`Theme: as the system`, light: t`Theme: light`, dark: t`Theme: dark` }
   return (
@@ -127,7 +130,7 @@ function Account({ onSignOut }: { onSignOut: () => void }) {
       <Link
         to="/account"
         className="hidden min-w-0 flex-1 rounded-md px-2 hover:bg-secondary md:block"
-        title={t`Your account`}
+        title={me.user === null ? t`Your account` : `${t`Your account`}: ${me.user.email}`}
       >
         <span className="block truncate">{name}</span>
         <span className="block truncate text-xs text-muted-foreground">{me.role}</span>

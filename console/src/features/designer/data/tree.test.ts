@@ -1,0 +1,65 @@
+import { expect, test } from "vitest"
+import { lookUp, type Scoped, searched, treeOf } from "./tree"
+
+const scoped = (name: string, schema: Record<string, unknown> | null, sample: string): Scoped => ({
+  name,
+  type: "",
+  schema,
+  absent: "",
+  variable: false,
+  given: null,
+  sample,
+})
+
+const EVENT = {
+  type: "object",
+  properties: {
+    order: { $ref: "#/$defs/Order" },
+    "Account Id": { type: "string" },
+  },
+  $defs: {
+    Order: {
+      type: "object",
+      properties: {
+        total: { anyOf: [{ type: "null" }, { type: "number" }] },
+        lines: { type: "array", items: { $ref: "#/$defs/Line" } },
+        parent: { $ref: "#/$defs/Order" },
+      },
+    },
+    Line: { type: "object", properties: { sku: { type: "string", description: "Ours." } } },
+  },
+}
+
+const roots = treeOf([
+  scoped("event", EVENT, '{"order":{"total":12345678901234567890.10,"lines":[{"sku":"a"}]}}'),
+  scoped("known", null, "null"),
+])
+
+test("values are found by schemas before anything has come", () => {
+  expect(lookUp(roots, "event.order.lines.sku")).toMatchObject({ type: "text", each: true })
+  expect(lookUp(roots, "event.order.lines[0].sku")?.sample).toBe("a")
+  expect(lookUp(roots, "event.`Account Id`")).toMatchObject({ path: "event.`Account Id`" })
+  expect(lookUp(roots, "event.nothing")).toBeUndefined()
+  expect(lookUp(roots, "known")).toMatchObject({ branches: false, value: undefined })
+})
+
+test("samples keep their digits, and those of a run come first", () => {
+  expect(lookUp(roots, "event.order.total")?.sample).toBe("12345678901234567890.10")
+  const ran = treeOf([scoped("event", EVENT, "null")], { event: { order: { more: "x" } } })
+  expect(lookUp(ran, "event.order.more")).toMatchObject({ sample: "x", type: "text" })
+})
+
+test("a search finds what is near first, and ends in schemas that hold themselves", () => {
+  const found = searched(roots, "order total")
+  expect(found[0]?.path).toBe("event.order.total")
+  expect(searched(roots, "", 7)).toHaveLength(7)
+  expect(searched(roots, "constructor")).toEqual([])
+})
+
+test("names that are hostile are names", () => {
+  const some = treeOf([
+    scoped("event", { properties: { __proto__x: {}, constructor: {} } }, "null"),
+  ])
+  expect(lookUp(some, "event.constructor")?.name).toBe("constructor")
+  expect(lookUp(some, "event.toString")).toBeUndefined()
+})

@@ -1,0 +1,64 @@
+import { expect, test } from "vitest"
+import { operandOf, typedOf } from "./conditions"
+import { fits, shapeOf } from "./shape"
+
+const DURATION = {
+  anyOf: [
+    { anyOf: [{ type: "string", pattern: "^[0-9]+s$|^=" }, { type: "number" }] },
+    { type: "null" },
+  ],
+}
+const DECIMAL = { anyOf: [{ type: "number" }, { type: "string", pattern: "^\\d+$" }] }
+
+test.each([
+  ["any", {}, true],
+  ["any", null, true],
+  ["any", { description: "The list.", title: "In" }, true],
+  ["text", { type: "string" }, false],
+  ["text", DURATION, true],
+  ["number", { anyOf: [{ type: "integer" }, { type: "null" }] }, false],
+  ["number", DECIMAL, false],
+  ["boolean", { type: "boolean" }, false],
+  ["choice", { enum: ["a", "b"], type: "string" }, false],
+  ["date", { type: "string", format: "date" }, false],
+  ["list", { type: "array", items: { type: "string" } }, false],
+  ["map", { type: "object", additionalProperties: true }, false],
+  ["object", { type: "object", properties: { a: { type: "string" } } }, false],
+  ["any", { anyOf: [{ type: "object" }, { type: "integer" }] }, true],
+] as const)("%s: %j", (kind, schema, templates) => {
+  const found = shapeOf(schema, false)
+  expect([found.kind, found.templates]).toEqual([kind, templates])
+})
+
+test("a field's own control takes what it can show", () => {
+  const number = shapeOf({ type: "number" }, true)
+  expect([fits(number, 1), fits(number, "=x"), fits(number, undefined), fits(number, [])]).toEqual([
+    true,
+    false,
+    true,
+    false,
+  ])
+  expect(fits(shapeOf({ enum: ["a"] }, true), "b")).toBe(false)
+  const nested = shapeOf(
+    {
+      $ref: "#/$defs/N",
+      $defs: { N: { type: "object", properties: { n: { $ref: "#/$defs/N" } } } },
+    },
+    true,
+  )
+  expect(nested.fields?.[0]?.shape.kind).toBe("object")
+})
+
+test("the right of a condition is a number where it is one", () => {
+  for (const [typed, made] of [
+    ["5", { number: "5" }],
+    ['"5"', { text: "5" }],
+    ["1.", { text: "1." }],
+    ["paid", { text: "paid" }],
+    ['"paid"', { text: '"paid"' }],
+  ] as const) {
+    expect(operandOf(typed)).toEqual(made)
+    expect(typedOf(made)).toBe(typed)
+  }
+  expect(typedOf(operandOf("a, 2", true))).toBe("a, 2")
+})

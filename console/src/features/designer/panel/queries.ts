@@ -1,0 +1,54 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query"
+import { answerOf, api } from "~/api/client"
+import type { Schema } from "~/features/forms/schema"
+import { parseDigits } from "../draft/digits"
+import type { DraftHandle } from "../draft/handle"
+import type { Path } from "../draft/types"
+import type { Json } from "../fields/model"
+
+/** The schema of documents: it is the server's, and stays as long as the page does. */
+export function useDocumentSchema(): Schema | undefined {
+  return useQuery({
+    queryKey: ["document-schema"],
+    queryFn: () => answerOf(api.GET("/api/schema")) as Promise<Schema>,
+    staleTime: Infinity,
+    gcTime: Infinity,
+  }).data
+}
+
+/** A value of the draft as it is written, with all digits. */
+export function useDraftValue(draft: DraftHandle, path: Path): Json | undefined {
+  return useQuery({
+    queryKey: ["draft", draft.id, "value", path, draft.revision],
+    queryFn: async () => {
+      const found = await answerOf(
+        api.GET("/api/drafts/{draft}/value", {
+          params: { path: { draft: draft.id }, query: { path: JSON.stringify(path) } },
+        }),
+      )
+      return parseDigits(found.value) as Json
+    },
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+  }).data
+}
+
+/** The inputs of what a step calls; an action that is not known has none. */
+export function useForm(draft: DraftHandle, path: Path, name: string) {
+  return useQuery({
+    queryKey: ["draft", draft.id, "form", path, name, draft.pending > 0 ? null : draft.revision],
+    enabled: name !== "",
+    queryFn: () => draft.query.form(path),
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+    retry: false,
+  })
+}
+
+export function usePalette(draft: DraftHandle) {
+  return useQuery({
+    queryKey: ["draft", draft.id, "palette"],
+    queryFn: () => draft.query.palette(""),
+    staleTime: 300_000,
+  })
+}

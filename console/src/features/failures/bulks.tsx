@@ -1,0 +1,207 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { Link } from "@tanstack/react-router"
+import { Layers } from "lucide-react"
+import { useMemo } from "react"
+import { answerOf, api } from "~/api/client"
+import { type Bulk, BULK_STATES, type BulkFilter, VERBS, whichOf } from "~/api/bulks"
+import { useRows } from "~/api/list"
+import { moved, useRenewal } from "~/features/session/renewal"
+import { buttonClass } from "~/ui/button"
+import { Id } from "~/ui/copy"
+import { FactList } from "~/ui/facts"
+import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
+import { ErrorNotice, Loading } from "~/ui/notice"
+import { Progress } from "~/ui/progress"
+import { StateBadge, StateMark } from "~/ui/state"
+import type { Column } from "~/ui/table"
+import { Time } from "~/ui/time"
+import { BulkProgress, BulkTurns, useBulk } from "./bulk"
+
+const PAGE = 100
+const RENEW_MS = 1_000
+const idOf = (row: Bulk) => row.id
+
+const words = (): Record<Bulk["do"], string> => ({
+  replay: t`replay`,
+  dismiss: t`dismiss`,
+  cancel: t`cancel`,
+  upgrade: t`upgrade`,
+})
+
+/** The bulks, running and past: each with how far it has come. */
+export function BulksPage(place: ListPlace<BulkFilter>) {
+  const { filter, onFilter } = place
+  const list = useRows(["bulks", filter], (before, signal) => {
+    const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
+    return answerOf(api.GET("/api/bulks", { params: { query }, signal }))
+  })
+  useRenewal(["bulks"], RENEW_MS, (news) => moved(news, "bulks"))
+  const columns = useMemo(() => bulkColumns(), [])
+  return (
+    <CataloguePage
+      title={t`Bulks`}
+      thing={t`Bulk`}
+      icon={<Layers />}
+      place={place}
+      list={list}
+      columns={columns}
+      idOf={idOf}
+      actions={
+        <Link to="/failures" className={buttonClass()}>
+          {t`Failures`}
+        </Link>
+      }
+      filters={
+        <>
+          <Toggles
+            label={t`State`}
+            options={BULK_STATES.map((each) => [
+              each,
+              <span key={each} className="inline-flex items-center gap-1.5">
+                <StateMark state={each} />
+                <span aria-hidden>{each}</span>
+              </span>,
+            ])}
+            value={filter.state}
+            onChange={(state) => onFilter({ ...filter, state })}
+          />
+          <Toggles
+            label={t`What is done`}
+            options={VERBS.map((each) => [each, words()[each]])}
+            value={filter.do}
+            onChange={(verb) => onFilter({ ...filter, do: verb })}
+          />
+        </>
+      }
+      none={{
+        matching: t`No bulk matches`,
+        title: t`No bulks yet`,
+        text: (
+          <Trans>
+            Replaying or dismissing all executions of a cause makes one, as does upgrading many
+            instances.
+          </Trans>
+        ),
+      }}
+      sheet={(open) => <BulkDetail key={open} id={open} />}
+    />
+  )
+}
+
+function BulkDetail({ id }: { id: string }) {
+  const query = useBulk(id)
+  if (query.data === undefined) {
+    return query.error === null ? (
+      <Loading lines={4} />
+    ) : (
+      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
+    )
+  }
+  const bulk = query.data
+  const which = whichOf(bulk)
+  return (
+    <article className="flex flex-col gap-4 p-4">
+      <h2 className="text-lg font-semibold first-letter:uppercase">{titleOf(bulk)}</h2>
+      <BulkProgress bulk={bulk} />
+      <div className="flex flex-wrap gap-2">
+        <BulkTurns bulk={bulk} />
+        {bulk.do === "upgrade" && which.integration !== undefined && (
+          <Link
+            to="/integrations/$integration"
+            params={{ integration: which.integration }}
+            search={{ view: "rollouts", rollout: bulk.id }}
+            className={buttonClass("primary")}
+          >
+            {t`Its figures, and the way back`}
+          </Link>
+        )}
+        {bulk.do !== "upgrade" && (
+          <Link to="/executions" search={which} className={buttonClass()}>
+            {t`What is like that now`}
+          </Link>
+        )}
+      </div>
+      <FactList
+        facts={[
+          [t`Bulk`, <Id key="id" id={bulk.id} />],
+          [t`Begun`, <Time key="begun" at={bulk.made_at} zoned />],
+          ...(bulk.ended_at === null
+            ? []
+            : [[t`Ended`, <Time key="ended" at={bulk.ended_at} zoned />] as const]),
+          ...Object.entries(which).map(
+            ([name, value]) => [nameOf(name), <code key={name}>{value}</code>] as const,
+          ),
+        ]}
+      />
+    </article>
+  )
+}
+
+function nameOf(name: string): string {
+  const names: Record<string, string> = {
+    customer: t`Customer`,
+    instance: t`Instance`,
+    integration: t`Integration`,
+    flow: t`Flow`,
+    cause: t`Cause`,
+    key: t`Record`,
+    reason: t`Reason contains`,
+  }
+  return names[name] ?? name
+}
+
+function titleOf(bulk: Bulk): string {
+  const { integration, flow } = whichOf(bulk)
+  const of = [integration, flow].filter((each) => each !== undefined).join(" · ")
+  return of === "" ? words()[bulk.do] : `${words()[bulk.do]}: ${of}`
+}
+
+function bulkColumns(): Column<Bulk>[] {
+  return [
+    {
+      key: "state",
+      title: t`State`,
+      width: "104px",
+      cell: (row) => <StateBadge state={row.state} />,
+    },
+    {
+      key: "title",
+      title: t`What is done`,
+      width: "minmax(120px, 1.4fr)",
+      className: "font-medium",
+      cell: (row) => <span title={row.id}>{titleOf(row)}</span>,
+    },
+    {
+      key: "progress",
+      title: t`Progress`,
+      width: "minmax(110px, 1fr)",
+      cell: (row) => (
+        <span className="flex items-center gap-2">
+          <Progress value={row.done + row.refused} max={row.total} className="w-14 shrink-0" />
+          <span className="figures">
+            {(row.done + row.refused).toLocaleString()} / {row.total.toLocaleString()}
+          </span>
+        </span>
+      ),
+    },
+    {
+      key: "refused",
+      title: t`Refused`,
+      width: "72px",
+      wide: true,
+      end: true,
+      className: "figures",
+      cell: (row) =>
+        row.refused > 0 && <span className="text-waiting">{row.refused.toLocaleString()}</span>,
+    },
+    {
+      key: "begun",
+      title: t`Begun`,
+      width: "128px",
+      end: true,
+      className: "text-muted-foreground",
+      cell: (row) => <Time at={row.made_at} />,
+    },
+  ]
+}

@@ -1,0 +1,364 @@
+"""Runs of drafts: a flow with an event, whose effects are pinned, recorded or made up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import Path as PathParameter
+from fastapi import Request, Response
+from pydantic import Field, StringConstraints
+
+from halflap.api.asking import Ops, check_payload, exact, execution_of, needs, router_of
+from halflap.api.draft_view import FlowName, plain_path
+from halflap.api.executions import whole_execution
+from halflap.api.lint import unless_gone
+from halflap.api.operations import Operations
+from halflap.api.operations.draft_runs import Tell
+from halflap.api.operations.drafts import OpenedDraft, StaleEdit
+from halflap.api.problem import documented
+from halflap.api.view import Input, Json, JsonObject, Text, Time, View
+from halflap.errors import ConfigError, NotFound
+from halflap.lowcode.document import Method
+from halflap.lowcode.outline.nodes import Path as DraftPath
+from halflap.lowcode.rows import AnswerSource, RowState
+from halflap.lowcode.source import Path, mapping_of, value_at
+from halflap.model import StoredPin
+from halflap.sdk import codec
+
+router = router_of("/api/drafts", "drafts", 404, 409)
+
+NodeKey = Annotated[str, StringConstraints(pattern=r"^n\d{1,9}$")]
+PinnedNode = Annotated[str, PathParameter(pattern=r"^n\d{1,9}$")]
+run_events = {
+    200: {
+        "description": "Server-Sent Events: `row` for each run of a step as it ends or begins to wait "
+        "(path, item, execution, state, inputs, gave, error, took_ms, source, stale), then one `end` "
+        "(state, reason, result, failure, where, path, logs, cut).",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+class RequestDraft(Input):
+    """The parts of a request beside its body."""
+
+    method: Method = "POST"
+    path: Text = ""
+    query: Text = ""
+    headers: dict[str, str] = {}
+
+
+class RunDraft(Input):
+    """The event of a run of a draft, and what its steps answer."""
+
+    revision: int | None = None
+    """The revision that it is for; where the draft has another by now, 409."""
+    event: Json = None
+    """The body of the request, as the trigger reads it. Left out, it is made up by its schema."""
+    request: RequestDraft | None = None
+    """The other parts of the request of `event`."""
+    execution: Text | None = None
+    """An execution whose event comes again, and whose steps answer as they did."""
+    config: JsonObject = {}
+    """Values of the config; those of the execution's instance, or made-up ones, otherwise."""
+    signals: JsonObject = {}
+    """The signals that are sent while it waits, by name."""
+    pins: dict[NodeKey, Json] = {}
+    """By the key of a step, what it answers, beside the draft's pins; `{"$error": text, "status": 404}`
+    fails.
+    """
+    unpinned: list[NodeKey] = []
+    """The steps whose pins of the draft are not to be used."""
+
+
+class DraftRun(RunDraft):
+    """A run of a flow of a draft: with an event, with an execution's, or else with a made-up one."""
+
+    flow: FlowName
+
+
+class DraftStepRun(RunDraft):
+    """A run of one step of a draft, by its key."""
+
+    node: NodeKey
+    scope: JsonObject = {}
+    """The values of names that it sees, such as earlier results; what is left out is made up."""
+    item: list[Annotated[int, Field(ge=0)]] | None = None
+    """The places of the items of the loops around it; the first ones, otherwise."""
+
+
+class PinDraft(Input):
+    """A value that a step answers in runs of the draft."""
+
+    value: Json
+
+
+class PinView(View):
+    """A pin of a draft."""
+
+    node: str
+    path: DraftPath | None
+    """The step's address; null where the draft has it no more."""
+    value: Json
+    stale: bool
+    """True if the step was edited since."""
+    label: str
+    """The name of who pinned it."""
+    at: Time
+
+
+class RanValue(View):
+    """A value of a run, as JSON; the beginning of a large one."""
+
+    text: str
+    size: int
+    cut: bool
+
+
+class RanFailure(View):
+    """An error of a run."""
+
+    kind: str
+    message: str
+
+
+class RanStep(View):
+    """A run of a step of a draft."""
+
+    path: DraftPath
+    item: list[int]
+    execution: int
+    """Of a flow that was called another number than 0."""
+    state: RowState
+    inputs: RanValue | None
+    gave: RanValue | None
+    error: RanFailure | None
+    took_ms: float
+    source: AnswerSource | None
+    """Where an action's answer came from; null of a step that is none."""
+    stale: bool
+    """True if the answer is of an earlier text of the step, or was recorded for other inputs."""
+
+
+class RanLog(View):
+    """A line that a run logged."""
+
+    level: str
+    message: str
+
+
+class RunEnd(View):
+    """The end of a run."""
+
+    state: Literal["succeeded", "failed", "ignored", "cancelled", "waiting", "refused"]
+    """`refused`: it could not be run, or not to its end."""
+    reason: str
+    result: str | None
+    """As JSON in a text."""
+    failure: RanFailure | None
+    where: str
+    path: DraftPath | None
+    """The step of whose failure it failed."""
+    logs: list[RanLog]
+    cut: bool
+    """True if there were more rows than are told."""
+
+
+class RanAlone(View):
+    """A run of one step: the step and those within it, as they ended, and how all of it did."""
+
+    rows: list[RanStep]
+    end: RunEnd
+
+
+class RunEvents(Response):
+    """Server-Sent Events of a run, which ends as the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, run: Callable[[Tell], Awaitable[None]]) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._run = run
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def tell(kind: str, text: str) -> None:
+            body = f"event: {kind}\ndata: {text}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        async def run() -> None:
+            await self._run(tell)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await unless_gone(receive, run())
+
+
+@router.post("/{draft}/test", response_class=Response, responses={**run_events, **documented(403)})
+@needs("publish", audited="look")
+async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: Ops) -> RunEvents:
+    """Run a flow of a draft, and tell what each step gave as it happens; nothing is called or kept.
+
+    An action answers its pin, else what it answered in the `execution`, else a sample of what it
+    returns: `source` says which. Pure actions and code run. Time passes by itself.
+    """
+    given = await given_of(request, operations, draft, wanted)
+    given["flow"] = wanted.flow
+    caller = operations.principal.id
+    return RunEvents(lambda tell: operations.draft_runs.run("run", given, caller, tell))
+
+
+@router.post("/{draft}/steps/run", response_model=RanAlone, responses=documented(403))
+@needs("publish", audited="look")
+async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> Response:
+    """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept."""
+    given = await given_of(request, operations, draft, wanted)
+    path = path_of(await operations.drafts.get(draft), wanted.node)
+    given |= {"flow": path[1], "only": path, "scope": wanted.scope, "item": wanted.item}
+    told: list[tuple[str, Any]] = []
+
+    async def tell(kind: str, text: str) -> None:
+        told.append((kind, codec.decode(text.encode())))
+
+    caller = operations.principal.id
+    await unless_gone(request.receive, operations.draft_runs.run("run", given, caller, tell))
+    rows = [RanStep.model_validate(found) for kind, found in told if kind == "row"]
+    ends = [found for kind, found in told if kind == "end"]
+    if not ends:  # the client has gone
+        return Response(status_code=204)
+    return exact(RanAlone(rows=rows, end=RunEnd.model_validate(ends[0])))
+
+
+@router.get("/{draft}/pins", response_model=list[PinView], responses=documented(403))
+@needs("read", "payloads")
+async def list_pins(draft: str, operations: Ops) -> Response:
+    """Pins of a draft, which all who edit it share."""
+    opened = await operations.drafts.get(draft)
+    return exact([pin_view(opened, each) for each in await operations.pins.list(draft)])
+
+
+@router.put("/{draft}/pins/{node}", response_model=PinView)
+@needs("publish")
+async def pin_step(draft: str, node: PinnedNode, pin: PinDraft, operations: Ops) -> Response:
+    """Pin what a step answers in runs of the draft, for all who edit it."""
+    opened = await operations.drafts.get(draft)
+    digest = digest_of(opened, path_of(opened, node))
+    text, by = codec.encode(pin.value).decode(), operations.principal.label
+    stored = await operations.pins.put(draft, int(node[1:]), digest, text, by)
+    return exact(pin_view(opened, stored))
+
+
+@router.delete("/{draft}/pins/{node}", status_code=204)
+@needs("publish")
+async def unpin_step(draft: str, node: PinnedNode, operations: Ops) -> Response:
+    """Remove a pin."""
+    await operations.drafts.drafts.head(draft)
+    if not await operations.pins.remove(draft, int(node[1:])):
+        raise NotFound(f"the step {node} is not pinned")
+    return Response(status_code=204)
+
+
+async def given_of(
+    request: Request, operations: Operations, draft: str, wanted: RunDraft
+) -> dict[str, Any]:
+    """Return what a process that runs a draft is given.
+
+    The draft's pins are used for who may see payloads.
+    """
+    opened = await operations.drafts.get(draft)
+    if wanted.revision is not None and wanted.revision != opened.stored.revision:
+        raise StaleEdit(opened.stored.revision, None)
+    pins: dict[Path, dict[str, Any]] = {}
+    if "payloads" in operations.principal.rights:
+        for each in await operations.pins.list(draft):
+            pin = pin_view(opened, each)
+            if pin.path is not None and pin.node not in wanted.unpinned:
+                pins[pin.path] = pin.model_dump(include={"path", "value", "stale"})
+    for node, value in wanted.pins.items():
+        path = path_of(opened, node)
+        pins[path] = {"path": path, "value": value, "stale": False}
+    given = await asked_of(operations, opened) | {
+        "config": wanted.config,
+        "signals": wanted.signals,
+        "pins": list(pins.values()),
+    }
+    if "event" in wanted.model_fields_set:
+        given["event"] = wanted.event
+        given["request"] = wanted.request and wanted.request.model_dump()
+    if wanted.execution is not None:
+        given["recorded"] = await recorded(request, operations, opened, wanted.execution)
+    return given
+
+
+def path_of(opened: OpenedDraft, node: str) -> Path:
+    """Return the address of a step by its key; raises `ConfigError`."""
+    found = next((path for path, key in opened.state.keys.items() if f"n{key}" == node), None)
+    if found is None:
+        raise ConfigError(f"the draft has no step {node}", fields={"node": "is no step"})
+    return found
+
+
+def digest_of(opened: OpenedDraft, path: Path) -> str:
+    """Return the digest of a step's text, but for what people read of it."""
+    step = mapping_of(value_at(opened.state.source.data, path))
+    told = repr({name: each for name, each in step.items() if name not in ("title", "note")})
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def pin_view(opened: OpenedDraft, pin: StoredPin) -> PinView:
+    """Return a pin as it is shown."""
+    found = (path for path, key in opened.state.keys.items() if key == pin.node)
+    path = next(found, None)
+    return PinView.of(
+        pin,
+        node=f"n{pin.node}",
+        path=path and plain_path(path),
+        value=codec.decode(pin.content.encode()),
+        stale=path is None or digest_of(opened, path) != pin.digest,
+    )
+
+
+async def asked_of(operations: Operations, opened: OpenedDraft) -> dict[str, Any]:
+    """Return a draft as a process that runs it is given it, once it can be read."""
+    stored, state = opened.stored, opened.state
+    if state.unreadable is not None:
+        raise state.unreadable
+    files, _ = await operations.drafts.files(stored)
+    has_modules = any(path.endswith(".py") for path in files)
+    others = {path: data.decode("latin-1") for path, data in files.items() if path != stored.file}
+    return {
+        "file": stored.file,
+        "text": stored.content,
+        "files": others if has_modules else {},
+    }
+
+
+async def recorded(
+    request: Request, operations: Operations, opened: OpenedDraft, execution: str
+) -> dict[str, Any]:
+    """Return an execution of the draft's integration with what it recorded, for who may see that."""
+    found = await execution_of(request, execution, operations)
+    flow, integration = found.flow, opened.stored.integration
+    if flow.integration != integration:
+        raise ConfigError(
+            f"{found.id} is of {flow.integration}, and the draft is one of {integration}",
+            fields={"execution": f"is none of {integration}"},
+        )
+    await check_payload(operations, flow.customer)
+    detail = await whole_execution(found, operations)
+    made: dict[str, Any] = {"detail": detail.model_dump(by_alias=True)}
+    if flow.is_shared:
+        return made
+    catalogue = operations.catalogue
+    customer = await catalogue.customers.get(flow.customer)
+    instance = await catalogue.instances.get(flow.instance)
+    config, _ = await catalogue.instances.revision(flow.instance, flow.revision)
+    who = ("id", "name", "external_id")
+    return {
+        **made,
+        "config": dict(config),
+        "customer": {name: getattr(customer, name) for name in who},
+        "instance": {"id": instance.id, "name": instance.name},
+    }

@@ -1,0 +1,64 @@
+"""Runs of drafts, each in a process with limits of time and memory: nothing is written or called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.api.operations.linting import command
+from halflap.api.operations.turns import TurnQueue
+from halflap.lowcode.code.pool import Lost, Pool
+from halflap.lowcode.code.worker.wire import pack, unpack
+from halflap.sdk import codec
+
+AT_ONCE = 2
+"""The number of runs side by side; others wait, so that flows keep their share."""
+SECONDS = 30.0
+"""After how long a run's process is ended."""
+RUNS = 200
+"""The runs of a process."""
+MOST_BYTES = 8 << 20
+"""Bytes of a message."""
+ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
+
+Tell = Callable[[str, str], Awaitable[None]]
+"""Gets what a run tells, as it happens: its kind, and JSON."""
+
+
+@dataclass(slots=True)
+class DraftRuns:
+    """Runs flows of drafts, a few at a time, callers in rotation."""
+
+    turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
+    workers: Pool = field(default_factory=lambda: Pool(RUNS, command("halflap.testing.worker")))
+    seconds: float = SECONDS
+
+    async def run(self, kind: str, given: Mapping[str, Any], caller: Hashable, tell: Tell) -> None:
+        """Run something, and tell of it until its end; a caller that leaves ends the process."""
+        async with self.turns.of(caller):
+            worker = self.workers.take()
+            ended = ""
+            try:
+                async with asyncio.timeout(self.seconds):
+                    await worker.ready()
+                    await worker.send(pack(kind, codec.encode(given).decode()))
+                    told = ""
+                    while told != "end":
+                        told, text = unpack(await worker.receive(MOST_BYTES))
+                        await tell(told, text)
+            except TimeoutError:
+                ended = f"it took longer than {self.seconds:g} s"
+            except Lost:
+                ended = "its process ended, perhaps out of memory"
+            except BaseException:
+                self.workers.end(worker)
+                raise
+            if not ended:
+                self.workers.give(worker)
+                return
+            self.workers.end(worker)
+            failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
+            outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
+            await tell("end", codec.encode(outcome).decode())

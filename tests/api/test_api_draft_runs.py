@@ -1,0 +1,299 @@
+"""Runs of drafts: what each step gave, as it happens, with nothing called or kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from halflap.api.draft_runs import RunEvents
+from halflap.sdk import codec
+from tests.api.conftest import signed_in
+from tests.api.test_api_drafts import begun, edit
+
+pytestmark = pytest.mark.usefixtures("runs")
+
+TEXT = """\
+name: tried
+config:
+  Connect:
+    api: {connection: http}
+  Options:
+    limit: {type: integer}
+flows:
+  one:
+    trigger: webhook.request
+    steps:
+      - id: got
+        action: http.get
+        with: {path: ="/" & event.id}
+        answers: {sample: {n: 1.50}}
+      - id: doubled
+        code: return got["n"] * 2
+        with: {got: =got}
+      - sleep: 1h
+      - for: each
+        in: =event.items
+        do:
+          - set: {last: =each}
+      - if: =doubled > 5
+        then:
+          - throw: ="too many for " & event.id
+      - stop: {answer: =doubled}
+"""
+ONE = ["flows", "one", "steps"]
+
+
+async def run(who: Any, draft: Any, what: str = "test", **wanted: Any) -> tuple[list[Any], Any]:
+    """Run a draft; its rows, and its end."""
+    answer = await who("POST", f"/api/drafts/{draft['id']}/{what}", wanted)
+    assert answer.status == 200, answer.body
+    rows: list[Any] = []
+    for part in answer.body.decode().split("\n\n"):
+        if not part:
+            continue
+        kind, data = part.split("\n")
+        found = codec.decode(data.removeprefix("data: ").encode())
+        if kind == "event: end":
+            return rows, found
+        rows.append(found)
+    raise AssertionError("it has no end")
+
+
+async def test_a_flow_runs_with_its_effects_made_up(world: Any) -> None:
+    draft = await begun(world, TEXT)
+    rows, end = await run(world.api, draft, flow="one", event={"id": "a", "items": [7, 8]})
+    assert [(each["path"][2:], each["item"], each["state"], each["source"]) for each in rows] == [
+        (["steps", 0], [], "succeeded", "sample"),
+        (["steps", 1], [], "succeeded", "real"),
+        (["steps", 2], [], "waiting", None),
+        (["steps", 2], [], "succeeded", None),
+        (["steps", 3, "do", 0], [0], "succeeded", None),
+        (["steps", 3, "do", 0], [1], "succeeded", None),
+        (["steps", 3], [], "succeeded", None),
+        (["steps", 4], [], "succeeded", None),
+        (["steps", 5], [], "succeeded", None),
+    ]
+    assert rows[0]["inputs"]["text"] == '{"$connection":"api","path":"/a"}'
+    assert rows[0]["gave"]["text"] == '{"n":1.50}'
+    assert rows[5]["gave"]["text"] == '{"last":8}'
+    assert (end["state"], end["result"]) == ("succeeded", "3.00")
+    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    assert listed == []
+
+
+async def test_a_pin_answers_and_a_failure_has_its_place(world: Any) -> None:
+    draft = await begun(world, TEXT)
+    steps = draft["flows"][0]["steps"]
+    rows, end = await run(
+        world.api, draft, flow="one", event={"id": "b"}, pins={steps[0]["key"]: {"n": 4}}
+    )
+    assert (rows[0]["source"], rows[0]["gave"]["text"]) == ("pin", '{"n":4}')
+    assert (end["state"], end["reason"], end["path"]) == (
+        "failed",
+        "too many for b",
+        [*ONE, 4, "then", 0],
+    )
+    assert end["where"].startswith("tried.yaml:")
+    refused = {"$error": "not there", "status": 404}
+    rows, end = await run(world.api, draft, flow="one", event={}, pins={steps[0]["key"]: refused})
+    assert (rows[-1]["state"], rows[-1]["error"]["message"]) == ("failed", "not there")
+    assert (end["state"], end["path"]) == ("failed", [*ONE, 0])
+    none = await world.api(
+        "POST", f"/api/drafts/{draft['id']}/test", {"flow": "one", "pins": {"n99": 1}}
+    )
+    assert (none.status, none.json["kind"]) == (422, "ConfigError")
+    stale = await world.api(
+        "POST", f"/api/drafts/{draft['id']}/test", {"flow": "one", "revision": 7}
+    )
+    assert (stale.status, stale.json["kind"]) == (409, "StaleEdit")
+
+
+async def test_what_cannot_run_says_so(world: Any) -> None:
+    draft = await begun(world, TEXT.replace("http.get", "http.gte"))
+    rows, end = await run(world.api, draft, flow="one", event={})
+    assert (rows, end["state"]) == ([], "refused")
+    assert "did you mean http.get" in end["reason"]
+    draft = await begun(world, TEXT)
+    _, end = await run(world.api, draft, flow="nine")
+    assert "there is no flow 'nine'" in end["reason"]
+    draft = await begun(world, "name: tried\nflows: [")
+    refused = await world.api("POST", f"/api/drafts/{draft['id']}/test", {"flow": "one"})
+    assert refused.status == 422
+
+
+ORDERS = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+    label: {default: x}
+flows:
+  incoming:
+    trigger: webhook.request
+    steps:
+      - id: found
+        action: shop.find_order
+        with: {id: =event.id}
+      - id: made
+        action: shop.create_order
+        with: {id: =event.id, amount: =event.amount, secret: =event.token}
+      - {id: seen, state: get, key: seen, default: 0}
+      - {state: put, key: seen, value: =seen + 1}
+      - id: sent
+        call: ship
+        event: {id: =made.id}
+      - stop: {answer: =sent}
+  ship:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - stop: {answer: ="shipped " & event.id}
+"""
+
+
+async def test_an_execution_comes_again_and_its_steps_answer_as_they_did(
+    world: Any,
+) -> None:
+    files = {"orders.yaml": ORDERS}
+    await world.publish(world.packed("orders.yaml", files))
+    instance = await world.instance()
+    sent = {"id": "o1", "amount": 1.50, "token": "a-secret-token"}
+    execution = await world.send(instance, sent)
+    await world.ended(execution)
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    made = len(world.shop.orders)
+    rows, end = await run(world.api, draft, flow="incoming", execution=execution)
+    assert len(world.shop.orders) == made
+    by_step = {each["path"][-1]: each for each in rows if not each["execution"]}
+    assert by_step[1]["gave"]["text"] == '{"id":"o1","amount":1.5}'
+    assert [by_step[at]["source"] for at in (0, 1)] == ["recorded", "recorded"]
+    assert not by_step[1]["stale"]
+    assert (end["state"], end["result"]) == ("succeeded", '"shipped o1"')
+    assert "a-secret-token" not in codec.encode(rows).decode()
+
+    # Another text: what was recorded answers still, and says that it was for other inputs.
+    ops = [{"op": "set", "path": ["flows", "incoming", "steps", 1, "with", "amount"], "value": 3}]
+    path = f"/api/drafts/{draft['id']}/edits"
+    assert (await world.api("POST", path, {"ops": ops}, headers={"if-match": '"1"'})).status == 200
+    rows, _ = await run(world.api, draft, flow="incoming", execution=execution)
+    again = next(each for each in rows if each["path"][-1] == 1)
+    assert (again["source"], again["stale"]) == ("recorded", True)
+    # Without one, all is made up, and nobody is called either.
+    rows, end = await run(world.api, draft, flow="incoming", event={"id": "o2", "token": "t"})
+    assert {each["source"] for each in rows if each["inputs"]} == {"sample"}
+    assert len(world.shop.orders) == made
+    # Whoever may not see payloads may not have them run, either.
+    key = await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
+    wanted = {"flow": "incoming", "execution": execution}
+    path, token = f"/api/drafts/{draft['id']}/test", key.json["key"]
+    assert (await world.api("POST", path, wanted, token=token)).status == 403
+    viewer = await signed_in(world, "viewer")
+    assert (await viewer("POST", path, {"flow": "incoming"})).status == 403
+    looks = (await world.api("GET", "/api/audit", on=execution)).json
+    assert "run_draft" in str(looks) or "/test" in str(looks)
+
+
+async def test_pins_are_shared_sealed_and_said_to_be_stale(either: Any) -> None:
+    draft = await begun(either, TEXT)
+    node = draft["flows"][0]["steps"][0]["key"]
+    pins = f"/api/drafts/{draft['id']}/pins"
+    put = await either.api("PUT", f"{pins}/{node}", {"value": {"n": 123456789012345678901.5}})
+    assert (put.status, put.json["path"], put.json["stale"]) == (200, [*ONE, 0], False)
+    value = b'{"value":{"n":12345678901234567890.10,"who":"a-customers-value"}}'
+    headers = {"content-type": "application/json"}
+    put = await either.api("PUT", f"{pins}/{node}", body=value, headers=headers)
+    ada = await signed_in(either, "developer")
+    rows, _ = await run(ada, draft, flow="one", event={"id": "a"})
+    assert rows[0]["source"] == "pin"
+    assert '"n":12345678901234567890.10' in rows[0]["gave"]["text"]
+    rows, _ = await run(ada, draft, flow="one", event={"id": "a"}, unpinned=[node])
+    assert rows[0]["source"] == "sample"
+    for about, is_stale in (("title", False), ("with", True)):
+        step = [*ONE, 0, about]
+        value = "Get it" if about == "title" else {"path": "/other"}
+        edited = await edit(ada, draft, 1 + is_stale, {"op": "set", "path": step, "value": value})
+        assert edited.status == 200, edited.json
+        rows, _ = await run(ada, draft, flow="one", event={"id": "a"})
+        assert (rows[0]["source"], rows[0]["stale"]) == ("pin", is_stale)
+        assert (await ada("GET", pins)).json[0]["stale"] is is_stale
+    # Only for who may see payloads, and not in clear in the store.
+    key = await either.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
+    assert (await either.api("GET", pins, token=key.json["key"])).status == 403
+    found = await either.host.store.catalogue.pins._writer.rows("SELECT content FROM draft_pins")
+    assert b"a-customers-value" not in bytes(found[0][0])
+    for wrong, value in (("n99", 1), (node, "x" * 300_000)):
+        refused = await ada("PUT", f"{pins}/{wrong}", {"value": value})
+        assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
+    assert (await ada("DELETE", f"{pins}/{node}")).status == 204
+    assert (await ada("DELETE", f"{pins}/{node}")).status == 404
+    assert (await ada("GET", pins)).json == []
+    await ada("PUT", f"{pins}/{node}", {"value": 1})
+    await ada("DELETE", f"/api/drafts/{draft['id']}")
+    assert await either.host.store.catalogue.pins.list(draft["id"]) == []
+
+
+async def test_one_step_runs_with_what_it_sees(world: Any) -> None:
+    draft = await begun(world, TEXT)
+    steps = draft["flows"][0]["steps"]
+
+    async def one(step: Any, **more: Any) -> tuple[Any, Any]:
+        path = f"/api/drafts/{draft['id']}/steps/run"
+        found = await world.api("POST", path, {"node": step["key"], **more})
+        assert found.status == 200, found.body
+        return found.json["rows"], found.json["end"]
+
+    rows, end = await one(steps[1], scope={"got": {"n": 21}})
+    assert [(each["path"], each["gave"]["text"], each["source"]) for each in rows] == [
+        ([*ONE, 1], "42", "real")
+    ]
+    assert end["state"] == "succeeded"
+    rows, _ = await one(steps[0], event={"id": "z"}, pins={steps[0]["key"]: {"n": 1}})
+    assert (rows[0]["inputs"]["text"], rows[0]["source"]) == (
+        '{"$connection":"api","path":"/z"}',
+        "pin",
+    )
+    within = steps[3]["blocks"][0]["nodes"][0]
+    rows, _ = await one(within, scope={"each": "x"}, item=[4])
+    assert (rows[0]["item"], rows[0]["gave"]["text"]) == ([4], '{"last":"x"}')
+    rows, end = await one(steps[4], scope={"doubled": 6}, event={"id": "q"})
+    assert (end["reason"], end["path"]) == ("too many for q", [*ONE, 4, "then", 0])
+    assert [each["state"] for each in rows] == ["failed", "failed"]
+    rows, end = await one(steps[5], scope={"doubled": 6})
+    assert end["result"] == "6"
+
+
+async def test_a_run_is_ended_with_its_process(
+    runs: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "=($f := function($n) { $n < 2 ? $n : $f($n - 1) + $f($n - 2) }; $f(60))"
+    text = TEXT.replace("={last: =each}", "x").replace("last: =each", f'last: "{endless}"')
+    draft = await begun(world, text)
+    monkeypatch.setattr(runs, "seconds", 3.0)
+    event = {"id": "a", "items": [1]}
+    rows, end = await run(world.api, draft, flow="one", event=event)
+    assert rows  # what it came to is told
+    assert end["state"] in ("refused", "failed")
+    assert end["failure"]["kind"] in ("Timeout", "ExpressionError")
+
+
+async def test_a_client_that_leaves_ends_the_run() -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def runs(_: Any) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def receive() -> Any:
+        await began.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None: ...
+
+    async with asyncio.timeout(10):
+        await RunEvents(runs)({}, receive, send)
+    assert ended.is_set()
