@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from pydantic import Field, StringConstraints
+from starlette.requests import ClientDisconnect
 
 from halflap.api.asking import Ops, check_payload, exact, execution_of, needs, router_of
 from halflap.api.draft_view import FlowName, plain_path
@@ -217,18 +218,26 @@ async def run_step(request: Request, draft: str, wanted: DraftStepRun, operation
     given = await given_of(request, operations, draft, wanted)
     path = path_of(await operations.drafts.get(draft), wanted.node)
     given |= {"flow": path[1], "only": path, "scope": wanted.scope, "item": wanted.item}
+    told = await all_of(request, operations, "run", given)
+    *rows, (_, end) = told
+    steps = [RanStep.model_validate(found) for _, found in rows]
+    return exact(RanAlone(rows=steps, end=RunEnd.model_validate(end)))
+
+
+async def all_of(
+    request: Request, operations: Operations, kind: str, given: Mapping[str, Any]
+) -> list[tuple[str, Any]]:
+    """Return all that a run tells, its end as the last; it ends as the client leaves."""
     told: list[tuple[str, Any]] = []
 
     async def tell(kind: str, text: str) -> None:
         told.append((kind, codec.decode(text.encode())))
 
     caller = operations.principal.id
-    await unless_gone(request.receive, operations.draft_runs.run("run", given, caller, tell))
-    rows = [RanStep.model_validate(found) for kind, found in told if kind == "row"]
-    ends = [found for kind, found in told if kind == "end"]
-    if not ends:  # the client has gone
-        return Response(status_code=204)
-    return exact(RanAlone(rows=rows, end=RunEnd.model_validate(ends[0])))
+    await unless_gone(request.receive, operations.draft_runs.run(kind, given, caller, tell))
+    if not told or told[-1][0] != "end":
+        raise ClientDisconnect
+    return told
 
 
 @router.get("/{draft}/pins", response_model=list[PinView], responses=documented(403))
@@ -326,12 +335,11 @@ async def asked_of(operations: Operations, opened: OpenedDraft) -> dict[str, Any
     if state.unreadable is not None:
         raise state.unreadable
     files, _ = await operations.drafts.files(stored)
-    has_modules = any(path.endswith(".py") for path in files)
     others = {path: data.decode("latin-1") for path, data in files.items() if path != stored.file}
     return {
         "file": stored.file,
         "text": stored.content,
-        "files": others if has_modules else {},
+        "files": others,
     }
 
 

@@ -376,12 +376,19 @@ def address(text: str) -> list[str | int]:
 
 
 async def changes_answer(operations: Operations, changes: DraftChanges) -> Response:
+    """All that happened to a draft since a revision, as an answer with its tag."""
+    answer = exact(await changes_view(operations, changes))
+    answer.headers["ETag"] = etag(changes.opened)
+    return answer
+
+
+async def changes_view(operations: Operations, changes: DraftChanges) -> DraftChangesView:
     """All that happened to a draft since a revision."""
     opened, now = changes.opened, changes.opened.stored
     bad = opened.state.unreadable
     flows = await operations.drafts.flows(opened)
     names = {each.name for each in flows}
-    view = DraftChangesView(
+    return DraftChangesView(
         revision=now.revision,
         patches=[TextEdit.of(each) for each in changes.patches],
         moved=[
@@ -392,9 +399,6 @@ async def changes_answer(operations: Operations, changes: DraftChanges) -> Respo
         gone=sorted(each for each in changes.flows - names if each),
         unreadable=None if bad is None else UnreadablePlace.of(bad.place, message=bad.said),
     )
-    answer = exact(view)
-    answer.headers["ETag"] = etag(opened)
-    return answer
 
 
 async def draft_answer(operations: Operations, opened: OpenedDraft, status: int = 200) -> Response:

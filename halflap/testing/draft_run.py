@@ -7,9 +7,9 @@ execution that is run again, else a sample of what it returns. Pure actions and 
 from __future__ import annotations
 
 import copy
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path as Folder
@@ -270,33 +270,35 @@ async def run_flow(given: Given, notify: Notify) -> dict[str, Any]:
     rows = RunRows(notify)
     only = tuple(given["only"]) if "only" in given else None
     tracer = RowTracer(rows.row) if only is None else StepCatcher(rows.row, only)
-    opened, cleared = opened_text(given, tracer)
-    try:
+    with folder_of(given) as folder:
+        source = lowcode.read(given["text"], given["file"])
+        integration = lowcode.build(source, folder.components, tracer)
+        opened = OpenedText(source, folder.components, integration, tracer)
         return await _run(opened, given, rows)
-    finally:
-        cleared()
 
 
-def opened_text(given: Given, tracer: RowTracer) -> tuple[OpenedText, Callable[[], None]]:
-    """Open a draft's text beside the modules of its base; call what is returned once it is done with."""
-    source = lowcode.read(given["text"], given["file"])
+@dataclass(frozen=True, slots=True)
+class DraftFolder:
+    """The folder of what lies beside a draft's document, with the components of its own."""
+
+    path: Folder
+    components: Components
+
+
+@contextmanager
+def folder_of(given: Given) -> Generator[DraftFolder]:
+    """Unpack what lies beside a draft's document in its base, until it is done with."""
     files = {path: text.encode("latin-1") for path, text in given["files"].items()}
-    components, clear = Components(), lambda: None
-    if files:
-        folder = Folder(tempfile.mkdtemp(prefix="halflap-run-"))
+    with tempfile.TemporaryDirectory(prefix="halflap-run-") as place:
+        if not files:
+            yield DraftFolder(Folder(place), Components())
+            return
         bundle = seal(given["file"], {**files, given["file"]: given["text"].encode()})
-
-        def clear() -> None:
-            unload(bundle.hash)
-            shutil.rmtree(folder, ignore_errors=True)
-
         try:
-            components = components_of(bundle, load(bundle, folder))
-        except BaseException:
-            clear()
-            raise
-    integration = lowcode.build(source, components, tracer)
-    return OpenedText(source, components, integration, tracer), clear
+            loaded = load(bundle, Folder(place))
+            yield DraftFolder(loaded.folder, components_of(bundle, loaded))
+        finally:
+            unload(bundle.hash)
 
 
 async def _run(opened: OpenedText, given: Given, rows: RunRows) -> dict[str, Any]:

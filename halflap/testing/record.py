@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,7 +16,13 @@ from halflap.sdk import codec
 from halflap.sdk.declared import FILTERED
 from halflap.sdk.integration import Integration
 from halflap.testing.calls import CALLS, told
-from halflap.testing.document import open_document, play, run_test, same_pairs
+from halflap.testing.document import (
+    DocumentWithTests,
+    open_document,
+    play,
+    run_test,
+    same_pairs,
+)
 from halflap.testing.fixture import make_fixture, state_key
 from halflap.testing.redaction import HIDDEN
 from halflap.testing.result import Result
@@ -29,6 +35,9 @@ UNTOLD = re.compile(
 """Headers that say how a request travelled, and nothing of what it is about."""
 
 METHODS = tuple(each for each in get_args(Method) if each != "POST")
+
+Opens = Callable[[bytes], DocumentWithTests]
+"""Opens a document's text for its tests."""
 
 DIFFERS = "it does not go the same way in a test"
 
@@ -52,6 +61,28 @@ async def record_test(
     name: str | None = None,
     replace: bool = False,
 ) -> RecordedTest:
+    """Make a test of an execution for the document of a file (see `make_test`)."""
+    return await make_test(
+        Draft.read(path.read_bytes(), path.name),
+        lambda content: open_document(path, content=content),
+        detail,
+        config=config,
+        customer=customer,
+        name=name,
+        replace=replace,
+    )
+
+
+async def make_test(
+    draft: Draft,
+    opens: Opens,
+    detail: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+    customer: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    replace: bool = False,
+) -> RecordedTest:
     """Add a test of an execution, as the API shows it, to its document; it is run, and has to pass.
 
     `config` and `customer` are those of its instance. Secrets become `•••`. What differs each time,
@@ -65,13 +96,12 @@ async def record_test(
             "record the last one of it (halflap executions show names each next one), or write this test "
             "by hand"
         )
-    draft = Draft.read(path.read_bytes(), path.name)
     name = name or f"{detail['flow']}, as in {detail['id']}"
     at = _place(draft, name, replace=replace)
-    integration = open_document(path).integration
+    integration = opens(draft.to_bytes()).integration
     recorded = {"calls": _calls(detail), "kept": _kept(detail)}
     fixture = make_fixture(detail, config=config, beside=recorded)
-    tried = _Attempt(path, draft, at, fixture)
+    tried = _Attempt(opens, draft, at, fixture)
     now = re.sub(r"\.0+Z$", "Z", detail["accepted_at"])
     around = {"now": now, **_whose(detail, customer)}
     test = {"name": name, **_given(fixture, detail, integration), **around}
@@ -82,7 +112,7 @@ async def record_test(
         if found is not None and len(found[1]) <= len(left_out):
             test, (expected, left_out) = less, found
     _write(draft, at, _in_order({**test, **expected}))
-    await run_test(open_document(path, content=draft.to_bytes()), at)
+    await run_test(opens(draft.to_bytes()), at)
     line = draft.source.place(("tests", at)).line
     return RecordedTest(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
 
@@ -91,7 +121,7 @@ async def record_test(
 class _Attempt:
     """Runs a test that is being made, as it would stand in its document."""
 
-    path: Path
+    opens: Opens
     draft: Draft
     at: int
     fixture: Mapping[str, Any]
@@ -100,7 +130,7 @@ class _Attempt:
         """Return the test's expectations, and what is left out of them."""
         tried = self.draft.copy()
         _write(tried, self.at, _in_order(test))
-        opened = open_document(self.path, content=tried.to_bytes())
+        opened = self.opens(tried.to_bytes())
         try:
             result = await play(opened, self.at)
         except DefinitionError as error:

@@ -1,7 +1,8 @@
 """A process that runs flows and tests of drafts, within a limit of memory; `Pool` starts and ends it.
 
-A request is a packed `["run", given]`, with JSON as its text, whose answer is a packed `["row", row]`
-for each row as it ends, and `["end", outcome]`. Nothing that runs here reaches a network.
+A request is packed, with JSON as its text, and so are its answers: `["run", given]` has a `["row", row]`
+for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` one
+`["made", test]`; all have an `["end", outcome]`. Nothing that runs here reaches a network.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import resource
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +21,8 @@ from halflap.errors import HalflapError
 from halflap.lowcode import close_runner
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.sdk import codec, registry
-from halflap.testing.draft_run import Notify, refusal, run_flow
+from halflap.testing.draft_run import refusal, run_flow
+from halflap.testing.draft_tests import recorded_test, run_tests
 
 MEMORY = 1 << 30
 """Bytes of a worker."""
@@ -42,16 +44,23 @@ def main() -> None:
         connection.sendall(pack("ready"))
         while len(head := stream.read(HEADER.size)) == HEADER.size:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
-            if kind == "run":
+            if kind in ("run", "tests", "record"):
                 given = codec.decode(message[0].encode())
-                send("end", asyncio.run(_run(given, partial(send, "row"))))
+                send("end", asyncio.run(_done(kind, given, send)))
     close_runner()
 
 
-async def _run(given: Mapping[str, Any], notify: Notify) -> Mapping[str, Any]:
+async def _done(
+    kind: str, given: Mapping[str, Any], send: Callable[[str, Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
     try:
         with calls_nothing():
-            return await run_flow(given, notify)
+            if kind == "run":
+                return await run_flow(given, partial(send, "row"))
+            if kind == "tests":
+                return await run_tests(given, partial(send, "test"))
+            send("made", await recorded_test(given))
+            return {}
     except HalflapError as error:
         return refusal(error)
     except MemoryError:

@@ -297,3 +297,93 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     async with asyncio.timeout(10):
         await RunEvents(runs)({}, receive, send)
     assert ended.is_set()
+
+
+TESTED = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+    label: {default: x}
+flows:
+  incoming:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - id: made
+        action: shop.create_order
+        with: {id: =event.id, amount: =event.amount, secret: =event.token}
+      - if: =made.amount > 100
+        then:
+          - log: much
+      - stop: {answer: =made.id}
+tests: # ours
+  - name: an order is made
+    flow: incoming
+    event: {id: o1, amount: 3, token: t}
+    stubs: {shop.create_order: {id: o1, amount: 3}}
+    answer: o1
+  - name: it is wrong
+    flow: incoming
+    event: {id: o1, amount: 3, token: t}
+    stubs: {shop.create_order: {id: o1, amount: 3}}
+    expect:
+      - shop.create_order: {amount: 4}
+  - name: it reads a file
+    flow: incoming
+    body: {file: ../../../etc/hostname}
+"""
+
+
+async def test_the_tests_of_a_draft_run_and_say_what_differs_where(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    path = f"/api/drafts/{draft['id']}/tests"
+    found = await world.api("POST", path, {})
+    assert found.status == 200, found.body
+    first, second, third = found.json["items"]
+    assert (first["passed"], first["message"]) == (True, "")
+    assert (second["passed"], second["line"]) == (False, 28)
+    assert "amount has to be 4, and is 3" in second["message"]
+    assert "is not in the document's folder" in third["message"]
+    assert 0 < found.json["coverage"] < 100
+    assert any("then" in each["path"] for each in found.json["missed"])
+    one = (await world.api("POST", path, {"names": ["an order is made"]})).json
+    assert [each["at"] for each in one["items"]] == [0]
+    stale = await world.api("POST", path, {"revision": 9})
+    assert stale.json["kind"] == "StaleEdit"
+    broken = await begun(world, "name: tried\nflows: {one: {trigger: webhook.none, steps: []}}\n")
+    refused = await world.api("POST", f"/api/drafts/{broken['id']}/tests", {})
+    assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
+
+
+async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    instance = await world.instance()
+    sent = {"id": "o7", "amount": 7.5, "token": "a-secret-token"}
+    execution = await world.send(instance, sent)
+    await world.ended(execution)
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    path = f"/api/drafts/{draft['id']}/tests"
+    wanted = {"execution": execution, "name": "as it was"}
+    made = await world.api("POST", f"{path}/from", wanted, headers={"if-match": '"1"'})
+    assert made.status == 200, made.body
+    assert (made.json["name"], made.json["changes"]["revision"]) == ("as it was", 2)
+    text = (await world.api("GET", f"/api/drafts/{draft['id']}")).json["text"]
+    assert "tests: # ours" in text
+    assert "as it was" in text
+    assert "a-secret-token" not in text
+    again = (await world.api("POST", path, {"names": ["as it was"]})).json
+    assert [each["passed"] for each in again["items"]] == [True]
+    undone = await world.api("POST", f"/api/drafts/{draft['id']}/undo", headers={"if-match": '"2"'})
+    assert undone.status == 200
+    assert (await world.api("GET", f"/api/drafts/{draft['id']}")).json["text"] == TESTED
+    # A draft that goes another way says so, and stays as it was.
+    op = {"op": "delete", "path": ["flows", "incoming", "steps", 0]}
+    await world.api(
+        "POST", f"/api/drafts/{draft['id']}/edits", {"ops": [op]}, headers={"if-match": '"3"'}
+    )
+    refused = await world.api("POST", f"{path}/from", wanted, headers={"if-match": '"4"'})
+    assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
+    assert "another" in refused.json["detail"] or "no longer" in refused.json["detail"]

@@ -1,0 +1,145 @@
+"""Tests of drafts: those that stand in the document are run, and an execution becomes one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from halflap.api.asking import Ops, exact, needs, router_of
+from halflap.api.draft_runs import all_of, asked_of, recorded
+from halflap.api.draft_view import DraftChangesView
+from halflap.api.drafts import Revision, changes_view, etag
+from halflap.api.operations.drafts import StaleEdit
+from halflap.api.problem import documented
+from halflap.api.view import Input, Text, View
+from halflap.errors import DefinitionError
+from halflap.lowcode.outline.nodes import Path
+from halflap.lowcode.rewrite.edits import difference
+
+router = router_of("/api/drafts", "drafts", 404, 409)
+
+
+class TestsRun(Input):
+    """Tests of a draft to be run."""
+
+    names: Annotated[list[str], Field(max_length=1_000)] | None = None
+    """Their names; left out, all are run."""
+    revision: int | None = None
+    """The revision that they are for; where the draft has another by now, 409."""
+
+
+class TestResultView(View):
+    """The result of a test of a draft."""
+
+    at: int
+    """Its place among the draft's `tests`."""
+    name: str
+    flow: str
+    passed: bool
+    message: str
+    """The difference; empty where it passed."""
+    line: int
+    """The place in the text of what differs; of a test that passed, that of the test."""
+    column: int
+    took_ms: float
+
+
+class MissedPart(View):
+    """A step or a branch that no test ran."""
+
+    path: Path
+    line: int
+    message: str
+
+
+class TestsRan(View):
+    """The results of a draft's tests."""
+
+    revision: int
+    items: list[TestResultView]
+    coverage: int
+    """The part of the document that these tests ran, in per cent."""
+    missed: list[MissedPart]
+
+
+class TestOfExecution(Input):
+    """A test to be made of an execution."""
+
+    execution: Text
+    name: Text | None = None
+    """The test's name; that of the flow and the execution otherwise."""
+
+
+class TestMade(View):
+    """A test that was made of an execution, with what happened to the draft."""
+
+    name: str
+    left_out: list[str]
+    """The values that the test does not compare, as they differ each time."""
+    changes: DraftChangesView
+
+
+@router.post("/{draft}/tests", response_model=TestsRan)
+@needs("publish", audited="no")
+async def run_draft_tests(
+    request: Request, draft: str, wanted: TestsRun, operations: Ops
+) -> Response:
+    """Run the tests that stand in a draft, all or some, and say what differs, and where.
+
+    They run in a process with limits of time and memory; nothing is called or kept.
+    """
+    opened = await operations.drafts.get(draft)
+    revision = opened.stored.revision
+    if wanted.revision not in (None, revision):
+        raise StaleEdit(revision, None)
+    given = {**await asked_of(operations, opened), "names": wanted.names}
+    *results, (_, end) = await all_of(request, operations, "tests", given)
+    refused(end)
+    return exact(
+        TestsRan(
+            revision=revision,
+            items=[TestResultView.model_validate(each) for _, each in results],
+            coverage=end["coverage"],
+            missed=end["missed"],
+        )
+    )
+
+
+@router.post("/{draft}/tests/from", response_model=TestMade, responses=documented(403))
+@needs("publish", "payloads")
+async def make_draft_test(
+    request: Request, draft: str, wanted: TestOfExecution, operations: Ops, if_match: Revision
+) -> Response:
+    """Add a test of an execution to a draft, as an edit; it has passed once, and secrets are hidden.
+
+    422 where the draft goes another way than the execution went, with the first difference.
+    """
+    opened = await operations.drafts.get(draft)
+    if if_match != opened.stored.revision:
+        raise StaleEdit(opened.stored.revision, None)
+    given = {
+        **await asked_of(operations, opened),
+        "recorded": await recorded(request, operations, opened, wanted.execution),
+        "name": wanted.name,
+    }
+    told = await all_of(request, operations, "record", given)
+    refused(told[-1][1])
+    made: dict[str, Any] = told[0][1]
+    patch, _ = difference(opened.stored.content, made["text"])
+    changes = await operations.drafts.edit(draft, if_match, [patch])
+    view = TestMade(
+        name=made["name"],
+        left_out=made["left_out"],
+        changes=await changes_view(operations, changes),
+    )
+    answer = exact(view)
+    answer.headers["ETag"] = etag(changes.opened)
+    return answer
+
+
+def refused(end: dict[str, Any]) -> None:
+    """Raise `DefinitionError` where something could not be run to its end."""
+    if end.get("state") == "refused":
+        raise DefinitionError(end["reason"], where=end["where"] or None)
