@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
 from halflap.lowcode.rewrite.edits import difference, offset_of, step_paths
 from halflap.lowcode.source import Path
@@ -65,6 +66,7 @@ def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
             {"op": "duplicate", "path": path},
             {"op": "paste", "path": path[:-1], "at": path[-1], "text": "# new\n- log: new\n"},
             {"op": "set", "path": (*path, "note"), "value": "=x: y # z"},
+            {"op": "reorder", "path": ("flows", chance.choice([*draft.source.data["flows"]]))},
         ]
     )
 
@@ -250,3 +252,108 @@ def test_the_only_step_of_a_branch_goes_with_its_comment() -> None:
     edited(draft, {"op": "delete", "path": [*STEPS, 1, "then", 0]})
     assert "then: []\n          # behind\n      - log: last" in draft.source.text
     assert "# in a branch" not in draft.source.text
+
+
+FIELDS = """\
+name: tried
+config:
+  # the accounts
+  Connect:
+    crm: {connection: salesforce}
+
+    # ours
+    acme: {connection: acme}
+  Options:
+    project: {source: acme.list_projects}
+    # chosen
+    board:
+      source: {action: acme.list_boards, with: {project: =project}, connection: acme}
+      depends: [project]
+pairs:
+  accounts: {sides: {crm: Account, acme: account}, master: acme}
+flows:
+  one:
+    trigger: webhook.request
+    filter: =event.project = config.project
+    steps:
+      - {id: other, paired: accounts, with: {acme: =event.acme}}
+      - action: acme.make
+        connection: acme
+        with: {project: '=config.project & " of " & event.project', acme: =config.acme}
+  # the second
+  two:
+    trigger: webhook.request
+    steps:
+      - switch: =event.kind
+        cases:
+          # add it
+          add: [{log: added}]
+          remove:
+            - log: removed
+tests:
+  - {name: a, flow: one, config: {project: p}, paired: {accounts: [{crm: "1", acme: a}]}}
+"""
+
+
+def test_a_field_is_renamed_with_all_that_names_it() -> None:
+    draft = Draft.read(FIELDS, "tried.yaml")
+    edited(draft, {"op": "rename_field", "name": "project", "to": "plan"})
+    edited(draft, {"op": "rename_field", "name": "acme", "to": "shop"})
+    assert draft.source.text == (
+        FIELDS.replace("    project:", "    plan:")
+        .replace("{project: =project}", "{project: =plan}")
+        .replace("depends: [project]", "depends: [plan]")
+        .replace("config.project", "config.plan")
+        .replace("config: {project: p}", "config: {plan: p}")
+        .replace("    acme: {conn", "    shop: {conn")
+        .replace("=plan}, connection: acme}", "=plan}, connection: shop}")
+        .replace("acme: account}, master: acme", "shop: account}, master: shop")
+        .replace("{acme: =event.acme}", "{shop: =event.acme}")
+        .replace("        connection: acme", "        connection: shop")
+        .replace("acme: =config.acme", "acme: =config.shop")
+        .replace(', acme: a}', ', shop: a}')
+    )  # fmt: skip
+    for name, to in (("none", "x"), ("plan", "board"), ("plan", "class"), ("plan", "a b")):
+        with pytest.raises(DefinitionError):
+            edited(draft, {"op": "rename_field", "name": name, "to": to})
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "keys"),
+    [
+        (("flows", "two"), "one", ["two", "one"]),
+        (("flows", "one"), None, ["two", "one"]),
+        (("config", "Options"), "Connect", ["Options", "Connect"]),
+        (("config", "Connect", "acme"), "crm", ["acme", "crm"]),
+        (("flows", "two", "steps", 0, "cases", "add"), None, ["remove", "add"]),
+        (("pairs", "accounts", "sides", "acme"), "crm", ["acme", "crm"]),
+        (("flows", "one"), "one", ["one", "two"]),
+    ],
+)
+def test_a_member_is_put_before_another_with_its_comments(
+    path: Path, before: Any, keys: list[str]
+) -> None:
+    draft = Draft.read(FIELDS, "tried.yaml")
+    change = edited(draft, {"op": "reorder", "path": path, "before": before})
+    assert [*draft.value(path[:-1])] == keys
+    lines = [each for each in draft.source.text.splitlines() if each.strip()]
+    if path[0] != "pairs":
+        assert sorted(lines) == sorted(each for each in FIELDS.splitlines() if each.strip())
+    held = {"two": "# the second", "Connect": "# the accounts", "acme": "# ours", "add": "# add it"}
+    for name, comment in held.items():
+        at = next(n for n, each in enumerate(lines) if each.strip() == comment)
+        assert lines[at + 1].strip().startswith(f"{name}:")
+    assert patched(draft.source.text, change.undo) == FIELDS
+
+
+def test_what_is_no_member_of_a_block_is_not_reordered() -> None:
+    draft = Draft.read(FIELDS, "tried.yaml")
+    for path, before in (
+        (("flows", "one", "steps", 0), 1),
+        (("flows", "none"), None),
+        (("flows", "one"), "none"),
+        (("flows", "two", "steps", 0, "switch"), "cases"),
+    ):
+        with pytest.raises(UnwritableEdit):
+            edited(draft, {"op": "reorder", "path": path, "before": before})
+    assert draft.source.text == FIELDS

@@ -23,8 +23,10 @@ from halflap.lowcode.rewrite.edits import (
     MoveItem,
     PasteItems,
     Relocate,
+    RenameField,
     RenameFlow,
     RenameName,
+    ReorderMember,
     ReplaceText,
     SetValue,
     StaleDraft,
@@ -38,7 +40,13 @@ from halflap.lowcode.rewrite.edits import (
     without_item,
 )
 from halflap.lowcode.rewrite.layout import Layout
-from halflap.lowcode.rewrite.names import Change, flow_renamed, names_in, renamed
+from halflap.lowcode.rewrite.names import (
+    Change,
+    field_renamed,
+    flow_renamed,
+    names_in,
+    renamed,
+)
 from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shifted
 from halflap.lowcode.rewrite.tree import Entry, TextNode
 from halflap.lowcode.rewrite.write import LineWriter
@@ -152,6 +160,12 @@ class Draft:
             case RenameName(flow=flow, name=name, to=new):
                 self.rename(flow, name, new)
                 return []
+            case RenameField(name=name, to=new):
+                self.rename_field(name, new)
+                return []
+            case ReorderMember(path=path, before=before):
+                self.reorder(path, before)
+                return []
             case RenameFlow(name=name, to=new):
                 self.rename_flow(name, new)
                 old: Path = ("flows", name)
@@ -214,7 +228,11 @@ class Draft:
         if isinstance(steps, dict):
             steps = [cast("Any", steps)]
             made = Draft.read(write.inline({"flows": {"copy": {"steps": steps}}}), "")
-        if not isinstance(steps, list) or not steps or not all(map(_is_begun, steps)):
+        if (
+            not isinstance(steps, list)
+            or not steps
+            or not all(map(_is_begun, cast("list[Any]", steps)))
+        ):
             raise self._here.refused("this text is no step, nor a list of steps", path)
         if path[0] == "flows":
             made = self._named_anew(made, path)
@@ -290,6 +308,14 @@ class Draft:
         """Rename a flow, with all that names it: calls, routes, tests, and the name of its URL."""
         self._rename(flow_renamed(self._here.source, old, new))
 
+    def rename_field(self, old: str, new: str) -> None:
+        """Rename a field of the config, with all that names it: expressions, connections, tests."""
+        self._rename(field_renamed(self._here.source, old, new))
+
+    def reorder(self, path: Path, before: Any = None) -> None:
+        """Put a member of a mapping before another one, or at its end; its comments go with it."""
+        self._whole(lambda: self._reorder(path, before))
+
     def _rename(self, changes: Iterable[Change]) -> None:
         def change() -> None:
             for path, value, as_key in changes:
@@ -336,6 +362,32 @@ class Draft:
         self._delete(path)
         to, at = model.shifted(path, to, at)
         self._insert(to, at, value, lines)
+
+    def _reorder(self, path: Path, before: Any) -> None:
+        entry, holder = self._here.entry(path), self._here.node(path[:-1])
+        if holder.kind != "mapping":
+            raise self._here.refused("this is no member of a mapping; move an item instead", path)
+        follows = None if before is None else self._here.entry((*path[:-1], before))
+        if follows is entry:
+            return
+        wanted = [each for each in holder.entries if each is not entry]
+        wanted.insert(len(wanted) if follows is None else wanted.index(follows), entry)
+        text = self._here.text
+        if holder.flow:
+            places = [(each, (each.start, each.value.end)) for each in holder.entries]
+        elif all(text.leads(each.start) for each in holder.entries):
+            places = [(each, (text.first(each), text.last(each))) for each in holder.entries]
+        else:
+            raise self._here.refused("this member stands beside a dash; write it below first", path)
+        stands = {each.name: text.text[start:end] for each, (start, end) in places}
+        patches = [
+            Patch(start, end, stands[now.name])
+            for (was, (start, end)), now in zip(places, wanted, strict=True)
+            if was is not now
+        ]
+        self._apply(patches, self._here.source.data, path)
+        if [*self.value(path[:-1])] != [each.name for each in wanted]:
+            raise self._here.refused("this cannot be written as it stands", path)
 
     def _merge(self, path: Path, old: dict[Any, Any], value: dict[Any, Any]) -> None:
         """Make a mapping another one, member by member."""

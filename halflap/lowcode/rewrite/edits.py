@@ -119,6 +119,24 @@ class RenameFlow(_Op):
     to: str
 
 
+class RenameField(_Op):
+    """Rename a field of the config, with all that names it."""
+
+    op: Literal["rename_field"] = "rename_field"
+    name: str
+    to: str
+
+
+class ReorderMember(_Op):
+    """Put a member of a mapping before another one: a flow, a page, a field, a case."""
+
+    op: Literal["reorder"] = "reorder"
+    path: Address
+    """The member's address: `["flows", "order"]`, `["config", "Options", "limit"]`."""
+    before: str | bool | int | None = None
+    """The member that follows it then; without it, it is the last one."""
+
+
 class ReplaceText(_Op):
     """Replace a piece of the text: an edit of its YAML, and what other edits amount to."""
 
@@ -138,6 +156,8 @@ DraftEdit = Annotated[
     | PasteItems
     | RenameName
     | RenameFlow
+    | RenameField
+    | ReorderMember
     | ReplaceText,
     Discriminator("op"),
 ]

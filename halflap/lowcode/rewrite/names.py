@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
+from keyword import iskeyword
 from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
@@ -13,7 +15,7 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
-from halflap.lowcode.source import Path, SourceText, mapping_of
+from halflap.lowcode.source import Path, SourceText, mapping_of, value_at
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 
@@ -169,8 +171,37 @@ def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
         raise DefinitionError(f"{new!r} cannot be a name", where=source.at(place))
     if new in flows:
         raise DefinitionError(f"there is a flow {new!r} already", where=source.at(place))
-    changes: list[Change] = [(place, new, True)]
-    stack: list[tuple[Any, Path]] = [(data, ())]
+    changes = _changes(
+        source,
+        old,
+        new,
+        keys=_keys_flows,
+        names=lambda path: _names_flow(data, path),
+        reads=lambda _, name: _reads_url(name, old),
+    )
+    return _ordered([(place, new, True), *changes])
+
+
+def _ordered(changes: Iterable[Change]) -> list[Change]:
+    """Return changes in the order in which they can be made: those of keys last, the deepest first."""
+    return sorted(changes, key=lambda each: (each[2], len(each[0])))
+
+
+def _changes(
+    source: SourceText,
+    old: str,
+    new: str,
+    *,
+    keys: Callable[[Path], bool],
+    names: Callable[[Path], bool],
+    reads: Callable[[Path, Name], str | None],
+) -> Iterator[Change]:
+    """Yield the changes that give what a document names another name.
+
+    `keys` says of a mapping by its address whether its keys name it, `names` of a text; `reads` gives the
+    pattern of what precedes it in a name of an expression. Expressions of tests read nothing.
+    """
+    stack: list[tuple[Any, Path]] = [(mapping_of(source.data), ())]
     while stack:
         value, path = stack.pop()
         if isinstance(value, list):
@@ -178,15 +209,14 @@ def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
         elif isinstance(value, dict):
             for name, each in cast("dict[Any, Any]", value).items():
                 stack.append((each, (*path, name)))
-                if name == old and _keys_flows(path):
-                    changes.append(((*path, name), new, True))
-        elif value == old and _names_flow(data, path):
-            changes.append((path, new, False))
+                if name == old and keys(path):
+                    yield (*path, name), new, True
+        elif value == old and names(path):
+            yield path, new, False
         elif is_expression(value) and path[0] != "tests":
-            changed = _url_renamed(source, value, path, old, new)
+            changed = _reworded(source, value, path, partial(reads, path), old, new)
             if changed != value:
-                changes.append((path, changed, False))
-    return sorted(changes, key=lambda each: (each[2], len(each[0])))
+                yield path, changed, False
 
 
 def _names_flow(data: Any, path: Path) -> bool:
@@ -208,10 +238,68 @@ def _keys_flows(path: Path) -> bool:
             return False
 
 
-def _url_renamed(source: SourceText, text: str, path: Path, old: str, new: str) -> str:
-    def before(name: Name) -> str | None:
-        if len(name.path) < 2 or name.path[0] not in URLS or name.path[1] != old:
-            return None
-        return rf"\$?{name.path[0]}\s*\.\s*`?"
+def _reads_url(name: Name, old: str) -> str | None:
+    if len(name.path) < 2 or name.path[0] not in URLS or name.path[1] != old:
+        return None
+    return rf"\$?{name.path[0]}\s*\.\s*`?"
 
-    return _reworded(source, text, path, before, old, new)
+
+PAIRING = frozenset({"paired", "pair", "unpair"})
+
+
+def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
+    """Return the changes that rename a field of the config, with all that names it."""
+    data = mapping_of(source.data)
+    pages = {page: mapping_of(fields) for page, fields in mapping_of(data.get("config")).items()}
+    if not any(old in fields for fields in pages.values()):
+        raise DefinitionError(f"the config has no field {old!r}", where=source.at(("config",)))
+    if any(new in fields for fields in pages.values()):
+        raise DefinitionError(
+            f"the config has a field {new!r} already", where=source.at(("config",))
+        )
+    if re.fullmatch(NAME, new) is None or iskeyword(new) or new.startswith("_"):
+        raise DefinitionError(f"{new!r} cannot be a field's name", where=source.at(("config",)))
+    return _ordered(
+        _changes(
+            source,
+            old,
+            new,
+            keys=lambda path: _keys_fields(data, path),
+            names=lambda path: _names_field(data, path),
+            reads=lambda path, name: _reads_field(path, name, old),
+        )
+    )
+
+
+def _names_field(data: Any, path: Path) -> bool:
+    """Return whether a value is the name of a field of the config."""
+    match path:
+        case ("config", _, _, "depends", int()) | ("pairs", _, "master"):
+            return True
+        case ("config", _, _, "source" | "of" | "to", "connection"):
+            return True
+        case _:
+            field = field_at(data, path)
+            return field is not None and field.role(Refers) == Refers("connection")
+
+
+def _keys_fields(data: Any, path: Path) -> bool:
+    """Return whether the keys of a mapping name fields of the config."""
+    match path:
+        case ("config", _) | ("pairs", _, "sides") | ("tests", int(), "config"):
+            return True
+        case ("preprocess", _, "routes", int(), "config"):
+            return True
+        case ("tests", int(), *_, "paired", _, int()):
+            return True
+        case ("flows", *step, "with"):
+            return not PAIRING.isdisjoint(mapping_of(value_at(data, ("flows", *step))))
+        case _:
+            return False
+
+
+def _reads_field(path: Path, name: Name, old: str) -> str | None:
+    if path[0] == "config":  # a picker's inputs, which read other fields
+        return r"(?:\$\.?)?`?" if name.path[0] == old else None
+    is_read = len(name.path) > 1 and name.path[:2] == ("config", old)
+    return r"\$?config\s*\.\s*`?" if is_read else None

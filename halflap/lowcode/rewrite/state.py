@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from halflap.lowcode.rewrite.draft import Draft
 from halflap.lowcode.rewrite.edits import (
     DraftEdit,
+    RenameField,
     RenameFlow,
     RenameName,
     ReplaceText,
@@ -168,7 +169,7 @@ def renames(edits: Iterable[DraftEdit]) -> tuple[str, ...]:
         match each:
             case RenameName(flow=flow):
                 found.add(flow)
-            case RenameFlow():
+            case RenameFlow() | RenameField():
                 found.add(EVERYTHING)
             case _:
                 pass
