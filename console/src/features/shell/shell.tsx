@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { Link } from "@tanstack/react-router"
+import { Link, useLocation } from "@tanstack/react-router"
 import {
   Activity,
   Blocks,
@@ -17,14 +17,19 @@ import {
 import { type ReactNode, useCallback, useEffect, useState } from "react"
 import { useOnline, useSession } from "~/features/session/context"
 import { Button, IconButton } from "~/ui/button"
+import { cx } from "~/ui/class"
 import { Mark } from "~/ui/mark"
 import { Palette } from "./palette"
 import { setTheme, useTheme } from "./theme"
 
-/** The frame of every page: where one can go, who is signed in, and the palette. */
+/**
+ * The frame of every page: where one can go, who is signed in, and the palette. The designer needs
+ * the room: beside it the navigation is a rail of icons.
+ */
 export function Shell({ onSignOut, children }: { onSignOut: () => void; children: ReactNode }) {
   const [palette, setPalette] = useState(false)
   const close = useCallback(() => setPalette(false), [])
+  const rail = useLocation({ select: ({ pathname }) => pathname.startsWith("/drafts/") })
   useEffect(() => {
     const open = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey)) {
@@ -43,19 +48,25 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
       >
         {t`Skip to the page`}
       </a>
-      <header className="flex shrink-0 flex-wrap items-center gap-2 border-b bg-sidebar px-3 py-2 md:w-50 md:flex-col md:flex-nowrap md:items-stretch md:gap-3 md:border-r md:border-b-0 md:px-2 md:py-3">
+      <header
+        data-rail={rail || undefined}
+        className="group/shell flex shrink-0 flex-wrap items-center gap-2 border-b bg-sidebar px-3 py-2 md:w-50 md:flex-col md:flex-nowrap md:items-stretch md:gap-3 md:border-r md:border-b-0 md:px-2 md:py-3 md:data-rail:w-12"
+      >
         <span className="flex items-center gap-2 px-1 font-semibold">
           <Mark className="size-5" />
-          <span className="hidden sm:inline">Halflap</span>
+          <span className={cx("hidden sm:inline", LABEL)}>Halflap</span>
         </span>
         <Button
           look="outline"
           icon={<Search aria-hidden />}
           onClick={() => setPalette(true)}
-          className="justify-start text-muted-foreground"
+          className="justify-start text-muted-foreground md:group-data-rail/shell:justify-center md:group-data-rail/shell:px-0"
         >
-          <span className="sr-only md:not-sr-only">{t`Find`}</span>
-          <kbd aria-hidden className="ml-auto hidden text-xs md:inline">
+          <span className={cx("sr-only md:not-sr-only", LABEL)}>{t`Find`}</span>
+          <kbd
+            aria-hidden
+            className="ml-auto hidden text-xs md:inline md:group-data-rail/shell:hidden"
+          >
             {shortcut()}
           </kbd>
         </Button>
@@ -83,6 +94,9 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
   )
 }
 
+/** What a rail of icons says to screen readers only. */
+const LABEL = "md:group-data-rail/shell:sr-only"
+
 function shortcut(): string {
   return navigator.userAgent.includes("Mac") ? "⌘K" : "Ctrl K"
 }
@@ -99,11 +113,12 @@ function Page({
   return (
     <Link
       to={to}
+      title={title}
       activeOptions={{ includeSearch: false }}
       className="flex h-7 items-center gap-2 rounded-md px-2 text-muted-foreground hover:bg-secondary whitespace-nowrap hover:text-foreground data-[status=active]:bg-secondary data-[status=active]:font-medium data-[status=active]:text-foreground [&_svg]:size-4"
     >
       {icon}
-      {title}
+      <span className={LABEL}>{title}</span>
     </Link>
   )
 }
@@ -126,10 +141,10 @@ function Account({ onSignOut }: { onSignOut: () => void }) {
   const next = { system: "light", light: "dark", dark: "system" } as const
   const words = { system: t`Theme: as the system`, light: t`Theme: light`, dark: t`Theme: dark` }
   return (
-    <div className="flex items-center gap-1">
+    <div className="flex items-center gap-1 md:group-data-rail/shell:flex-col">
       <Link
         to="/account"
-        className="hidden min-w-0 flex-1 rounded-md px-2 hover:bg-secondary md:block"
+        className="hidden min-w-0 flex-1 rounded-md px-2 hover:bg-secondary md:block md:group-data-rail/shell:hidden"
         title={me.user === null ? t`Your account` : `${t`Your account`}: ${me.user.email}`}
       >
         <span className="block truncate">{name}</span>
