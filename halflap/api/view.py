@@ -121,7 +121,13 @@ Item = TypeVar("Item")
 
 
 class ListPage(View, Generic[Item]):
-    """A page of a list; `next` asks for the page after it, and is null where this is the last."""
+    """A page of a list; `next` asks for the page after it, and is null where this is the last.
+
+    Fields are described by `Field`: for docstrings Pydantic would search all modules for the source
+    of each `ListPage[…]`, in a quarter of the time that importing the API takes.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
 
     items: list[Item]
     next: str | None
@@ -130,8 +136,11 @@ class ListPage(View, Generic[Item]):
 class CountedPage(ListPage[Item]):
     """A page of a list that is counted where that was asked for (`total`)."""
 
-    total: int | None = None
-    """The number of all of them, where it was asked for; 10,001 stands for more than 10,000."""
+    total: int | None = Field(
+        default=None,
+        description="The number of all of them, where it was asked for; "
+        "10,001 stands for more than 10,000.",
+    )
 
 
 class Upstream(View):
