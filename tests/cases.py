@@ -1,4 +1,7 @@
-"""Many small cases in one test: each test of its own is collected by every worker, and set up."""
+"""Many small cases in one test: each test of its own is collected by every worker, and set up.
+
+And the seeds of tests that draw their cases: few in a commit, many in the soak.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,12 @@ def for_each(
         return run
 
     return decorate
+
+
+def sampled(few: int, many: int) -> pytest.MarkDecorator:
+    """Give a test its `seeds`: a few in each commit, many in the soak."""
+    soaked = pytest.param(range(many), marks=pytest.mark.soak)
+    return pytest.mark.parametrize("seeds", [range(few), soaked], ids=["few", "many"])
 
 
 def name_of(at: int, value: Any, ids: Callable[[Any], object] | Sequence[str] | None) -> Any:

@@ -21,6 +21,7 @@ from halflap.testing.held import held, scopes_of
 from halflap.testing.instance import TestInstance
 from halflap.testing.runner import execute, judged, payloads, request_with, start_of
 from halflap.testing.stub import Stubs
+from tests.cases import sampled
 from tests.lowcode.convert.generated import drawn, events
 from tests.lowcode.convert.test_equal import stubs
 from tests.lowcode.documents import HEAD, own
@@ -110,10 +111,11 @@ async def traced(seed: int) -> tuple[int, list[str]]:
     return count, wrong
 
 
-def test_every_step_that_a_document_recorded_is_one_nodes() -> None:
+@sampled(6, 60)
+def test_every_step_that_a_document_recorded_is_one_nodes(seeds: range) -> None:
     with asyncio.Runner() as runner:
-        found = [runner.run(traced(seed)) for seed in range(15)]
-    assert sum(count for count, _ in found) > 30
+        found = [runner.run(traced(seed)) for seed in seeds]
+    assert sum(count for count, _ in found) > 2 * len(seeds)
     assert [each for _, wrong in found for each in wrong] == []
 
 

@@ -15,7 +15,7 @@ from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.outline import Outline, OutlineNode, as_text, outline, outline_document, within
 from halflap.lowcode.rewrite.write import inline
 from halflap.lowcode.source import Path
-from tests.cases import for_each
+from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, HEAD
 
@@ -633,8 +633,9 @@ def test_the_outline_of_the_docs_is_that_of_its_source() -> None:
     assert as_text(outline({**ACME, "orders.py": source}, "orders:integration")) == shown.rstrip()
 
 
-def test_every_value_of_a_step_is_in_its_node_at_its_path() -> None:
-    for seed in range(60):
+@sampled(15, 100)
+def test_every_value_of_a_step_is_in_its_node_at_its_path(seeds: range) -> None:
+    for seed in seeds:
         text = drawn(Random(seed), coded=seed % 2 == 0).text
         source = read(text, "drawn.yaml")
         for flow in outline_document(source, lambda _, action: action).flows:
@@ -645,9 +646,12 @@ def test_every_value_of_a_step_is_in_its_node_at_its_path() -> None:
                 assert_addressed(node, source.data)
 
 
-def test_a_document_that_is_not_finished_has_an_outline_with_all_that_it_says() -> None:
+@sampled(15, 100)
+def test_a_document_that_is_not_finished_has_an_outline_with_all_that_it_says(
+    seeds: range,
+) -> None:
     chance = Random(7)
-    for seed in range(60):
+    for seed in seeds:
         source = read(drawn(Random(seed)).text, "drawn.yaml")
         for _ in range(5):
             spoil(source.data["flows"], chance)

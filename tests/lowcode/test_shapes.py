@@ -20,6 +20,7 @@ from halflap.lowcode.lint.describing import (
 from halflap.lowcode.lint.shapes import dump_shapes, read_shapes
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.rewrite.write import inline
+from tests.cases import sampled
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, described, own
 from tests.lowcode.test_lint import CASES, documents
@@ -88,11 +89,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
     return Shapes(own=describe_components(folder, written(folder, {"shop.py": SHOP})))
 
 
-def wrong_documents() -> list[str]:
+def wrong_documents(seeds: range) -> list[str]:
     """Documents with mistakes: those of each rule, and generated ones that were spoilt."""
     found = [LINTED + indent(case[1].replace("«", ""), "      ") + "\n" for case in CASES.values()]
     chance = Random(11)
-    for seed in range(20):
+    for seed in seeds:
         text = drawn(Random(seed)).text
         data = read(text, "drawn.yaml").data
         for _ in range(3):
@@ -101,9 +102,10 @@ def wrong_documents() -> list[str]:
     return [*found, *documents().values()]
 
 
-def test_a_described_component_gives_the_findings_of_a_loaded_one() -> None:
+@sampled(5, 60)
+def test_a_described_component_gives_the_findings_of_a_loaded_one(seeds: range) -> None:
     count, loaded, stored = 0, Shapes(Components(own)), Shapes(own=described())
-    for text in wrong_documents():
+    for text in wrong_documents(seeds):
         one, other = (
             {(each.line, each.column, each.code) for each in lint_text(text, "f.yaml", shapes)}
             for shapes in (loaded, stored)
