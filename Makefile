@@ -12,6 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 CONSOLE_NODE := PATH=$(CURDIR)/$(BIN):$$PATH npm --prefix console
 CONSOLE_SOURCES := $(shell find console -type d \( -name node_modules -o -name locales \) -prune -o -type f -print)
 
+# What passed is not checked again until one of its files changes.
+ONCE := bash requirements/once.sh
+TYPED := halflap halflap_sandbox tests/typing examples pyproject.toml package-lock.json requirements/dev.txt
+
 .PHONY: demo test check types style browser compiled console system bench soak docs setup setup-node wheel lock clean
 
 demo: .venv/ready $(if $(KEEP),console)  ## two customers, real payloads, a kill -9; KEEP=1 leaves it running, with the console
@@ -24,11 +28,11 @@ test: system setup  ## everything that must be green
 check: types style browser  ## format, lint, types, walls
 
 types: .venv/ready node_modules/ready
-	node node_modules/pyright/index.js
+	@$(ONCE) node_modules/typed $(TYPED) -- node node_modules/pyright/index.js
 
 browser: console  ## the same for the console, with its unit tests
-	$(CONSOLE_NODE) run --silent check
-	$(CONSOLE_NODE) run --silent unit
+	@$(ONCE) console/node_modules/checked console -- npm --prefix console run --silent check
+	@$(ONCE) console/node_modules/tested console -- npm --prefix console run --silent unit
 
 style: .venv/ready
 	$(BIN)/ruff format --check .
