@@ -947,12 +947,15 @@ class Record:
     pure: bool = False
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
 @frozen
 class LogLine:
     """A line that an author's code logged during an execution."""
 
     at: Micros
-    level: Literal["debug", "info", "warning", "error"]
+    level: LogLevel
     message: str
     fields: bytes = b""
     step: str = ""

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request
 
 import halflap
 from halflap.api import (
+    activity,
     audit,
     bulks,
     components,
@@ -67,6 +68,7 @@ ROUTERS = (
     people,
     keys,
     audit,
+    activity,
 )
 
 SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]

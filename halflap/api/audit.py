@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from halflap.api.asking import Ops, needs, router_of
+from halflap.api.asking import Before, Ops, last_id, needs, router_of
 from halflap.api.people_view import AuditPage, AuditView
 from halflap.errors import NotFound
 
@@ -23,7 +23,7 @@ async def list_audit(
     operation: Annotated[str | None, Query(description="An operation id of this API.")] = None,
     on: Annotated[str | None, Query(description="The id of what it was done to.")] = None,
     customer: Annotated[str | None, Query(description="The customer, by id or name.")] = None,
-    before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> AuditPage:
     """Return what was done, newest first."""
@@ -36,5 +36,4 @@ async def list_audit(
     found = await operations.catalogue.audit.list(
         actor=actor, operation=operation, on=on, customer=customer, before=before, limit=limit
     )
-    last = found[-1].id if len(found) == limit else None
-    return AuditPage(entries=[AuditView.of(each) for each in found], next=last)
+    return AuditPage(items=[AuditView.of(each) for each in found], next=last_id(found, limit))

@@ -404,6 +404,24 @@ class LogPage(View):
     next: int | None
 
 
+class LoggedView(LogView):
+    """A line that an author's code logged, with the execution that did; `id` is its number there."""
+
+    execution: str
+    customer: str
+    customer_name: str | None
+    integration: str
+    flow: str
+
+
+class LoggedPage(ListPage[LoggedView]):
+    """Lines of the newest executions, each execution's newest line first.
+
+    A page may have more than were asked for, as it ends with an execution, or fewer, even none, while
+    `next` says that there may be more.
+    """
+
+
 class Cancellation(Input):
     """Why it is cancelled."""
 

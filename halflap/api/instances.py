@@ -7,7 +7,6 @@ from typing import Annotated, get_args
 
 from fastapi import Query, Response
 
-from halflap.api import payload
 from halflap.api.asking import (
     EDITED,
     USUAL_PAGE,
@@ -42,7 +41,6 @@ from halflap.api.view import (
     InstanceView,
     PairPage,
     PairView,
-    RejectionView,
     RepetitionView,
     RetentionView,
     RevisionPage,
@@ -55,7 +53,6 @@ from halflap.api.view import (
     pause_view,
     rfc3339,
 )
-from halflap.errors import ConfigError
 from halflap.model import BETWEEN, LIVE, Instance, InstanceState, Retention
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
@@ -333,31 +330,6 @@ async def forget_pair(
     await check_payload(operations, found.customer)
     gone = await operations.pairs.forget(found, pairs, id, side)
     return exact(PairView(pairs=gone.pairs.name, ids=dict(gone.ids)))
-
-
-@router.get("/rejections")
-@for_customers
-@needs("read")
-async def list_rejections(
-    operations: Ops,
-    endpoint: str | None = None,
-    instance: str | None = None,
-    customer: Whose = None,
-) -> list[RejectionView]:
-    """The last requests that were refused at an endpoint, or at any of an instance; newest first."""
-    if endpoint is None and instance is None:
-        raise ConfigError(
-            "say whose rejections: ?endpoint= or ?instance=", fields={"instance": "is missing"}
-        )
-    found = await operations.instances.find(instance, customer) if instance is not None else None
-    rejections = await operations.instances.rejections(endpoint, found)
-    views = [
-        RejectionView.of(each, flow=flow, headers=payload.headers(each.headers))
-        for flow, each in rejections
-    ]
-    owners = [found and found.customer, await operations.instances.owner_of_endpoint(endpoint)]
-    hidden = await operations.hidden_payloads()
-    return [each.without_payload() for each in views] if any(o in hidden for o in owners) else views
 
 
 @router.get("/counters")

@@ -200,8 +200,5 @@ class AuditView(View):
     """The fields that were sent, without secrets and payloads: of a mapping, its names alone."""
 
 
-class AuditPage(View):
-    """Entries of the audit log, newest first; `next` is the `before` of the next page."""
-
-    entries: list[AuditView]
-    next: str | None
+class AuditPage(ListPage[AuditView]):
+    """Entries of the audit log, newest first."""

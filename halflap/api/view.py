@@ -1160,14 +1160,45 @@ class PairPage(View):
 
 
 class RejectionView(PayloadView):
-    """A request that was refused before it was accepted."""
+    """A request that was refused before it was accepted. A shared endpoint has no customer."""
 
+    id: str
     endpoint: str
+    customer: str | None
+    customer_name: str | None
+    instance: str | None
+    instance_name: str | None
+    integration: str | None
     flow: str | None
     at: Time
     reason: str
     status: int
     headers: Annotated[list[tuple[str, str]], CustomerValue([])]
+
+
+class RejectionPage(ListPage[RejectionView]):
+    """Refused requests, newest first; of each endpoint the last 100 are kept."""
+
+
+class ScheduleView(View):
+    """A flow that is started by a schedule."""
+
+    id: str
+    customer: str
+    customer_name: str | None
+    instance: str
+    instance_name: str
+    integration: str
+    flow: str
+    last_at: Time
+    """Up to when its ticks are dealt with: the last one that fired, or when it was first seen."""
+    next_at: Time | None
+    """When it fires next; null where `problem` says why it does not."""
+    problem: str
+
+
+class SchedulePage(ListPage[ScheduleView]):
+    """Scheduled flows, by the ids of their instances."""
 
 
 class StatsPoint(View):

@@ -33,7 +33,7 @@ async def audit(
     query = {"actor": actor, "operation": operation, "on": on, "customer": customer}
     page = read(AuditPage, await api.get("/api/audit", **query, limit=limit))
     output.listing(
-        page.entries,
+        page.items,
         ("when", "who", "what", "on", "status", "with"),
         lambda each: (
             (ago(each.at), "dim"),

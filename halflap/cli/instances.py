@@ -101,7 +101,7 @@ async def show_instance(
     secrets: dict[str, str] = {}
     if shows_secrets:
         secrets = await api.get(path("instances", found.id, "secrets"))
-    refused = await api.get("/api/rejections", instance=found.id)
+    refused = (await api.get("/api/rejections", instance=found.id))["items"]
     if output.json:
         more = {"rejections": refused, **({"secrets": secrets} if secrets else {})}
         output.emit({**found.model_dump(), **more})

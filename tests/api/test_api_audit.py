@@ -20,7 +20,7 @@ SECRET = "whsec-nobody-may-see-this"
 async def entries(world: Any, **query: Any) -> list[dict[str, Any]]:
     answer = await world.api("GET", "/api/audit", limit=500, **query)
     assert answer.status == 200, answer.body
-    return answer.json["entries"]
+    return answer.json["items"]
 
 
 async def test_every_change_is_in_the_log_with_who_and_what(either: Any) -> None:
@@ -171,7 +171,7 @@ async def test_the_log_is_read_by_actor_object_and_pages(either: Any) -> None:
     before: dict[str, str] = {}
     while True:
         page = (await either.api("GET", "/api/audit", limit=2, **before)).json
-        pages += [each["id"] for each in page["entries"]]
+        pages += [each["id"] for each in page["items"]]
         if page["next"] is None:
             break
         before = {"before": page["next"]}

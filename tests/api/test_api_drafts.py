@@ -273,7 +273,7 @@ async def test_drafts_are_for_those_who_publish(world: Any) -> None:
     assert (await viewer("GET", f"/api/drafts/{draft['id']}")).status == 200
     assert (await edit(viewer, draft, 1, said("x"))).status == 403
     assert (await viewer("POST", "/api/drafts", {"integration": "x"})).status == 403
-    found = (await world.api("GET", "/api/audit", limit=500)).json["entries"]
+    found = (await world.api("GET", "/api/audit", limit=500)).json["items"]
     assert [each["operation"] for each in found].count("begin_draft") == 2
 
 

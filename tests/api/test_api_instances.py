@@ -372,10 +372,22 @@ async def test_what_was_refused_is_listed_without_credentials(world: Any) -> Non
     listed = await world.api("GET", "/api/rejections", instance="orders")
 
     assert sent.status == 401
-    assert [(each["flow"], each["status"]) for each in listed.json] == [("incoming", 401)]
-    assert ["x-note", "kept"] in listed.json[0]["headers"]
+    [refused] = listed.json["items"]
+    names = ("integration", "instance_name", "customer_name", "flow", "status")
+    assert [refused[each] for each in names] == ["orders", "orders", "Initech", "incoming", 401]
+    assert ["x-note", "kept"] in refused["headers"]
     assert b"Bearer mine" not in listed.body
-    assert (await world.api("GET", "/api/rejections")).status == 422
+    for query, count in (
+        ({}, 1),
+        ({"customer": "Initech", "integration": "orders", "status": 401, "q": "SIGN"}, 1),
+        ({"integration": "others"}, 0),
+        ({"status": 403}, 0),
+        ({"q": "nothing"}, 0),
+        ({"before": refused["id"]}, 0),
+    ):
+        found = (await world.api("GET", "/api/rejections", **query)).json
+        assert len(found["items"]) == count, query
+    assert (await world.api("GET", "/api/rejections", before="x")).status == 422
     assert (await world.api("GET", "/api/rejections", endpoint="hk_none")).status == 404
     assert (await world.api("GET", "/api/counters", instance="orders")).json == {}
 

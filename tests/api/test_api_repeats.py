@@ -110,7 +110,7 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
     assert len(rows) == len(DRAFTS)
     assert not any(b"halflap_" in each or b"twice" in each for each in rows)
     audited = (await either.api("GET", "/api/audit", operation="add_customer", limit=2)).json
-    assert [each["changes"].get("Idempotent-Replayed") for each in audited["entries"]] == [
+    assert [each["changes"].get("Idempotent-Replayed") for each in audited["items"]] == [
         True,
         None,
     ]

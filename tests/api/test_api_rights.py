@@ -69,6 +69,7 @@ def shown(instance: Any, execution: str) -> dict[str, dict[str, str]]:
         f"/api/instances/{instance['id']}": {},
         f"/api/connections/{instance['connections']['shop']}": {},
         "/api/connections": {},
+        "/api/logs": {},
         "/api/rejections": {"instance": instance["id"]},
     }
 

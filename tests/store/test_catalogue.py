@@ -20,6 +20,7 @@ from halflap.model import (
 )
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import InstanceFilter
+from halflap.store.catalogue.notes import RejectionFilter
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Pinning
 from halflap.store.store import Store
@@ -612,11 +613,16 @@ async def test_an_endpoint_keeps_its_last_hundred_rejections(catalogue: Catalogu
         if number % 70 == 0:
             await catalogue.settled()
     catalogue.rejections.note(rejection(7, "hk_b"))
-    found = await catalogue.rejections.list("hk_a")
+
+    async def listed(endpoint: str) -> list[Rejection]:
+        found = await catalogue.rejections.list(RejectionFilter(endpoint))
+        return [each.rejection for each in found]
+
+    found = await listed("hk_a")
     assert [each.at for each in found] == list(range(249, 149, -1))
     assert found[0].headers == (("x-a", "\\udcff"), ("x", "ü"))
-    assert [each.reason for each in await catalogue.rejections.list("hk_b")] == ["no 7"]
-    assert await catalogue.rejections.list("hk_c") == []
+    assert [each.reason for each in await listed("hk_b")] == ["no 7"]
+    assert await listed("hk_c") == []
 
 
 @ON_EVERY_STORE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from halflap.api.operations.activity import Activity
 from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import ConnectionOperations, SigningIn
@@ -112,6 +113,7 @@ class Operations:
         self.executions = Executions(
             catalogue, journal, engine, library, configs, clock, self.offers
         )
+        self.activity = Activity(catalogue, self.executions, library, resolver, clock)
         self.tracing = Tracing(self.versions, journal, resolver)
         changed = asyncio.Event() if of is None else of.bulks.changed
         begun = set[str]() if of is None else of.bulks.begun

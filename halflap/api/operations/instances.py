@@ -13,7 +13,7 @@ from halflap.engine.deployer import Deployer
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
-from halflap.model import Instance, Micros, Rejection, Version
+from halflap.model import Instance, Micros, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
 from halflap.store.catalogue import Catalogue
@@ -286,33 +286,6 @@ class InstanceOperations:
         if told:
             await self.deployer.activate(instance.id)
         return secret, told
-
-    async def rejections(
-        self, endpoint: str | None, instance: Instance | None
-    ) -> list[tuple[str | None, Rejection]]:
-        """The last requests that were refused, newest first, each with its flow."""
-        flows: dict[str, str | None] = {}
-        if endpoint is not None:
-            found = await self.catalogue.endpoints.find(endpoint)
-            if found is None:
-                raise NotFound(f"there is no endpoint {endpoint!r}; see: halflap instances show")
-            flows[endpoint] = found.flow
-        if instance is not None:
-            endpoints = await self.catalogue.endpoints.of_instance(instance.id)
-            flows |= {each.id: flow for flow, each in endpoints.items()}
-        rejections = [
-            (flow, each)
-            for id, flow in flows.items()
-            for each in await self.catalogue.rejections.list(id)
-        ]
-        return sorted(rejections, key=lambda each: each[1].at, reverse=True)
-
-    async def owner_of_endpoint(self, endpoint: str | None) -> str | None:
-        """Return the customer of an endpoint; None where there is none."""
-        found = None if endpoint is None else await self.catalogue.endpoints.find(endpoint)
-        return (
-            None if found is None else (await self.catalogue.instances.get(found.instance)).customer
-        )
 
     async def _check(self, instance: Instance, version: str) -> None:
         definition = await self.library.integration(version)

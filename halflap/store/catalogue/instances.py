@@ -119,6 +119,10 @@ class InstanceFilter:
 
 ALL = InstanceFilter()
 
+SCHEDULED = """
+SELECT s.instance, s.flow, s.last_tick FROM schedules AS s JOIN instances AS i ON i.id = s.instance
+"""
+
 
 class Instances:
     """Adds, finds, moves and removes instances."""
@@ -529,6 +533,26 @@ class Instances:
             "SELECT last_tick FROM schedules WHERE instance = ? AND flow = ?", (instance, flow)
         )
         return rows[0][0] if rows else None
+
+    async def scheduled(
+        self,
+        customer: str | None,
+        instance: str | None,
+        integration: str | None,
+        after: tuple[str, str] | None,
+        limit: int,
+    ) -> Sequence[tuple[str, str, Micros]]:
+        """Return scheduled flows: instance, flow, and its last tick; so many behind one of them."""
+        where, values = conditions(
+            {
+                "s.customer = ?": customer,
+                "s.instance = ?": instance,
+                "i.integration = ?": integration,
+                "(s.instance, s.flow) > (?, ?)": after,
+            }
+        )
+        sql = f"{SCHEDULED} {where} ORDER BY s.instance, s.flow LIMIT {limit:d}"
+        return await self._writer.rows(sql, values)
 
     async def note_tick(self, instance: str, flow: str, at: Micros, *, back: bool = False) -> None:
         """Note up to when a scheduled flow's ticks are dealt with.

@@ -10,11 +10,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from halflap.model import Rejection
+from halflap.store.catalogue.writer import Wanted, conditions, containing
 from halflap.store.job import Database, Jobs, JobTransaction
 from halflap.store.scope import CustomerScope
 
@@ -24,6 +26,40 @@ KEPT = 100
 """The number of rejections that an endpoint keeps."""
 
 _Headers = tuple[tuple[str, str], ...]
+INTEGRATION = "coalesce(i.integration, s.integration)"
+LISTED = f"""
+SELECT r.id, r.endpoint, r.at, r.reason, r.status, r.headers, coalesce(e.flow, s.flow), e.instance,
+    e.customer, {INTEGRATION}
+FROM rejections AS r LEFT JOIN endpoints AS e ON e.id = r.endpoint
+    LEFT JOIN instances AS i ON i.id = e.instance LEFT JOIN shared_endpoints AS s ON s.id = r.endpoint
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionFilter:
+    """A filter of refused requests; what is None does not matter. `reason` is a part of it."""
+
+    endpoint: str | None = None
+    instance: str | None = None
+    customer: str | None = None
+    integration: str | None = None
+    status: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRejection:
+    """A refused request with its number, and whose endpoint it was sent to; None where that is gone.
+
+    A shared endpoint has no instance and no customer.
+    """
+
+    number: int
+    rejection: Rejection
+    flow: str | None
+    instance: str | None
+    customer: str | None
+    integration: str | None
 
 
 class Rejections:
@@ -49,18 +85,31 @@ class Rejections:
             del noted[0]
         self._flight.go()
 
-    async def list(self, endpoint: str) -> Sequence[Rejection]:
-        """The last refused requests of an endpoint, newest first."""
+    async def list(
+        self, which: RejectionFilter, before: int | None = None, limit: int = KEPT
+    ) -> Sequence[ListedRejection]:
+        """Return refused requests, newest first: so many of those before a number."""
         await self.settled()
-        rows = await self._jobs.read(
-            lambda c: c.execute(
-                "SELECT endpoint, at, reason, status, headers FROM rejections"
-                " WHERE endpoint = ? ORDER BY id DESC",
-                (endpoint,),
-            ).fetchall()
-        )
+        wanted: Wanted = {
+            "r.endpoint = ?": which.endpoint,
+            "e.instance = ?": which.instance,
+            "e.customer = ?": which.customer,
+            f"{INTEGRATION} = ?": which.integration,
+            "r.status = ?": which.status,
+            "lower(r.reason) LIKE ? ESCAPE '!'": which.reason and containing(which.reason),
+            "r.id < ?": before,
+        }
+        where, values = conditions(wanted)
+        sql = f"{LISTED} {where} ORDER BY r.id DESC LIMIT {limit:d}"
+        rows = await self._jobs.read(lambda c: c.execute(sql, values).fetchall())
         return [
-            Rejection(*row[:4], headers=msgspec.json.decode(row[4], type=_Headers)) for row in rows
+            ListedRejection(
+                number,
+                Rejection(*noted, headers=msgspec.json.decode(headers, type=_Headers)),
+                *place,
+            )
+            for number, *noted, headers, flow, instance, customer, integration in rows
+            for place in [(flow, instance, customer, integration)]
         ]
 
     async def settled(self) -> None:

@@ -1,0 +1,160 @@
+"""Log lines, refused requests and schedules: what happened beside executions, and what comes."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from fastapi import Query, Response
+
+from halflap.api import payload
+from halflap.api.asking import (
+    LARGEST_PAGE,
+    USUAL_PAGE,
+    After,
+    Before,
+    Ops,
+    PageSize,
+    Whose,
+    chosen,
+    exact,
+    for_customers,
+    needs,
+    router_of,
+)
+from halflap.api.execution_view import LoggedPage, LoggedView
+from halflap.api.executions import Narrowed, searchable, whose
+from halflap.api.operations import Operations
+from halflap.api.operations.activity import Tick
+from halflap.api.recorded import log_view
+from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView, rfc3339
+from halflap.errors import ConfigError, NotFound
+from halflap.model import LogLevel
+from halflap.store.catalogue.notes import RejectionFilter
+
+router = router_of("/api", "activity", 404, 409)
+
+HIDDEN = "its flow or its config is wrong; you may not see how"
+
+Integration = Annotated[str | None, Query(description="Only of this integration.")]
+Contained = Annotated[
+    str | None, Query(max_length=200, description="A text that it contains, in any case.")
+]
+
+
+@router.get("/logs", response_model=LoggedPage)
+@for_customers
+@needs("read", audited="look")
+async def list_logs(
+    operations: Ops,
+    which: Narrowed,
+    q: Contained = None,
+    level: Annotated[str, Query(description="One level, or several by commas.")] = "",
+    before: Before = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Return lines that authors' code logged, of the newest executions first.
+
+    Of one execution the first 1,000 lines are looked at; all of them are at the execution.
+    """
+    levels, text = chosen(level, get_args(LogLevel), "level"), (q or "").lower()
+    which = await searchable(operations, which)
+    lines, next = await operations.activity.logs(which, levels, text, before, limit)
+    names = await operations.catalogue.customers.names(e.execution.flow.customer for e in lines)
+    hidden = await operations.hidden_payloads()
+    views = [
+        LoggedView.of(
+            log_view(each.number, each.line),
+            each.execution.flow,
+            execution=each.execution.id,
+            customer_name=names.get(each.execution.flow.customer),
+        )
+        for each in lines
+    ]
+    shown = [each.without_payload() if each.customer in hidden else each for each in views]
+    return exact(LoggedPage(items=shown, next=next))
+
+
+@router.get("/rejections", response_model=RejectionPage)
+@for_customers
+@needs("read")
+async def list_rejections(
+    operations: Ops,
+    endpoint: str | None = None,
+    instance: str | None = None,
+    customer: Whose = None,
+    integration: Integration = None,
+    status: Annotated[int | None, Query(ge=100, le=599)] = None,
+    q: Contained = None,
+    before: Before = None,
+    limit: PageSize = USUAL_PAGE,
+) -> Response:
+    """Return requests that were refused before they were accepted, newest first."""
+    owner, within = await whose(operations, customer, instance)
+    if endpoint is not None and await operations.catalogue.endpoints.find(endpoint) is None:
+        raise NotFound(f"there is no endpoint {endpoint!r}; see: halflap instances show")
+    which = RejectionFilter(endpoint, within, owner, integration, status, q)
+    found = await operations.catalogue.rejections.list(which, number(before), limit)
+    catalogue, hidden = operations.catalogue, await operations.hidden_payloads()
+    customers = await catalogue.customers.names(each.customer or "" for each in found)
+    instances = await catalogue.instances.names(each.instance or "" for each in found)
+    views = [
+        RejectionView.of(
+            each.rejection,
+            each,
+            id=str(each.number),
+            customer_name=customers.get(each.customer or ""),
+            instance_name=instances.get(each.instance or ""),
+            headers=payload.headers(each.rejection.headers),
+        )
+        for each in found
+    ]
+    shown = [each.without_payload() if each.customer in hidden else each for each in views]
+    next = str(found[-1].number) if len(found) == limit else None
+    return exact(RejectionPage(items=shown, next=next))
+
+
+def number(before: str | None) -> int | None:
+    """Return the number that the `next` of a page is; another text is a `ConfigError`."""
+    if before is None:
+        return None
+    if not before.isdecimal() or len(before) > 18:
+        raise ConfigError(f"{before!r} is no `next` of a page", fields={"before": "is none"})
+    return int(before)
+
+
+@router.get("/schedules")
+@for_customers
+@needs("read")
+async def list_schedules(
+    operations: Ops,
+    customer: Whose = None,
+    instance: str | None = None,
+    integration: Integration = None,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = USUAL_PAGE,
+) -> SchedulePage:
+    """Return the flows that schedules start, with the last and the next time of each."""
+    owner, within = await whose(operations, customer, instance)
+    ticks, next = await operations.activity.schedules(owner, within, integration, after, limit)
+    return SchedulePage(items=await schedule_views(operations, ticks), next=next)
+
+
+async def schedule_views(operations: Operations, ticks: list[Tick]) -> list[ScheduleView]:
+    """Scheduled flows as they are shown."""
+    names = await operations.catalogue.customers.names(each.instance.customer for each in ticks)
+    hidden = await operations.hidden_payloads()
+    return [
+        ScheduleView(
+            id=f"{each.instance.id}.{each.flow}",
+            customer=each.instance.customer,
+            customer_name=names.get(each.instance.customer),
+            instance=each.instance.id,
+            instance_name=each.instance.name,
+            integration=each.instance.integration,
+            flow=each.flow,
+            last_at=rfc3339(each.last),
+            next_at=None if each.next is None else rfc3339(each.next),
+            problem=HIDDEN if each.problem and each.instance.customer in hidden else each.problem,
+        )
+        for each in ticks
+    ]
