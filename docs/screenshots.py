@@ -84,7 +84,7 @@ async def main() -> None:
             )
             page = await browser.new_page(base_url=place.url, viewport=SIZE)
             await page.goto(await place.link())
-            await page.wait_for_url("**/console/executions")
+            await page.wait_for_url("**/console/overview")
             await pictures(place, page)
             await browser.close()
 

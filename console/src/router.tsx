@@ -2,14 +2,16 @@ import { QueryClient } from "@tanstack/react-query"
 import { createRouter } from "@tanstack/react-router"
 import { ApiError, NotUnderstood } from "~/api/problem"
 import { accountRoute } from "~/routes/account"
+import { activityRoutes } from "~/routes/activity"
 import { connectedRoute, connectionsRoute } from "~/routes/connections"
 import { activateRoute, customerRoute, customersRoute } from "~/routes/customers"
 import { draftRoute, draftsRoute } from "~/routes/designer"
-import { executionRoute, executionsRoute, indexRoute } from "~/routes/executions"
+import { executionRoute, executionsRoute } from "~/routes/executions"
 import { bulksRoute, failuresRoute } from "~/routes/failures"
 import { instanceRoute, instancesRoute } from "~/routes/instances"
 import { integrationRoute, integrationsRoute } from "~/routes/integrations"
 import { noteList } from "~/features/shell/way-back"
+import { indexRoute, overviewRoute } from "~/routes/overview"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
@@ -41,6 +43,7 @@ export const router = createRouter({
     connectedRoute,
     shellRoute.addChildren([
       indexRoute,
+      overviewRoute,
       executionsRoute,
       executionRoute,
       failuresRoute,
@@ -56,6 +59,7 @@ export const router = createRouter({
       integrationRoute,
       draftsRoute,
       draftRoute,
+      ...activityRoutes,
       accountRoute,
     ]),
   ]),

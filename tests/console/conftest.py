@@ -44,7 +44,7 @@ async def session(place: Place, browser: Browser) -> StorageState:
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(await place.link())
-    await page.wait_for_url("**/console/executions")
+    await page.wait_for_url("**/console/overview")
     found = await context.storage_state()
     await context.close()
     return found

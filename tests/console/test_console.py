@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page, Request, StorageState, expect
 
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.oidc import Provider, ProviderSettings
+from halflap.model import Rejection
 from halflap.server.host import Host
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
@@ -418,6 +419,53 @@ async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: D
         await expect(page.get_by_role("button", name="Remove the filter Bulk")).to_be_visible()
 
 
+async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, desk: Desk) -> None:
+    order = number()
+    failed = await place.send("Umbrella", order, "refuse 418 a teapot")
+    await place.until(failed, "failed")
+    endpoint = place.hooks["Umbrella"].rpartition("/")[2]
+    refused = Rejection(endpoint, place.host.store.clock(), "it is not signed", 401, (("x", "y"),))
+    place.host.store.catalogue.rejections.note(refused)
+    async with opened(desk, "/overview?period=1h&customer=Umbrella") as page:
+        shares = page.get_by_role("region", name="By customer").get_by_role("row")
+        count = shares.filter(has_text="Umbrella").get_by_role("cell").nth(2)
+        await expect(count).not_to_have_text("0")
+        told = await count.inner_text()
+        ended = page.get_by_role("region", name="How they ended")
+        await ended.get_by_role("button", name="As a table").click()
+        table = ended.get_by_role("list", name="How they ended")
+        await expect(table.get_by_role("listitem").first).to_contain_text("came")
+        await count.get_by_role("link").click()
+        await expect(page.get_by_test_id("total")).to_have_text(told)
+
+        pages = page.get_by_role("navigation", name="Pages")
+        await pages.get_by_role("link", name="Activity").click()
+        await page.get_by_role("searchbox", name="Text of a line").fill(
+            f"booking the order {order}"
+        )
+        lines = page.get_by_role("grid", name="Logs").get_by_role("row")
+        await expect(lines).to_have_count(2)
+        await lines.nth(1).click()
+        await page.get_by_role("link", name="Open its execution").click()
+        await page.wait_for_url(f"**/executions/{failed}?view=logs")
+        await pages.get_by_role("link", name="Activity").click()
+        tabs = page.get_by_role("navigation", name="Activity")
+        await tabs.get_by_role("link", name="Rejected requests").click()
+        await page.get_by_role("searchbox", name="Why").fill("NOT signed")
+        await page.get_by_role("grid", name="Rejected requests").get_by_role("row").nth(1).click()
+        sheet = page.get_by_role("complementary", name="Rejected request")
+        await expect(sheet.get_by_role("heading", name="401 it is not signed")).to_be_visible()
+        await expect(sheet.get_by_role("link", name="orders")).to_be_visible()
+        await tabs.get_by_role("link", name="Schedules").click()
+        await expect(page.get_by_text("No schedules")).to_be_visible()
+        await tabs.get_by_role("link", name="Audit").click()
+        await page.get_by_role("searchbox", name="Operation").fill("list_logs")
+        await page.get_by_role("grid", name="Audit").get_by_role("row").nth(1).click()
+        await expect(page.get_by_role("complementary", name="Entry")).to_contain_text("list logs")
+        await page.reload()
+        await expect(page.get_by_role("complementary", name="Entry")).to_contain_text("list logs")
+
+
 async def test_failures_are_dismissed_together(place: Place, desk: Desk) -> None:
     failed = await place.send("Umbrella", number(), "refuse 410 it is gone for good")
     await place.until(failed, "failed")
@@ -673,13 +721,14 @@ async def test_the_pages_have_no_serious_barrier(place: Place, desk: Desk, schem
     await place.send("Initech", number(), "free")
     await place.until(failed, "failed")
     paths = ["/executions", f"/executions?open={failed}", f"/executions/{failed}", "/failures"]
-    paths.append("/search?q=anvil")
+    paths += ["/search?q=anvil", "/overview", "/activity/logs", "/activity/audit"]
     for path in paths:
         async with opened(
             desk, path, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
         ) as page:
             await page.get_by_role("heading", level=1).first.wait_for()
-            await page.get_by_role("listbox" if failed in path else "grid").first.wait_for()
+            shown = "listbox" if failed in path else "table" if path == "/overview" else "grid"
+            await page.get_by_role(shown).first.wait_for()
             assert await barriers(page) == []
             if path.endswith(failed) and "open" not in path:
                 await page.get_by_role("button", name="Replay").click()

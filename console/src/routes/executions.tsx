@@ -1,4 +1,4 @@
-import { createRoute, redirect } from "@tanstack/react-router"
+import { createRoute } from "@tanstack/react-router"
 import { useCallback } from "react"
 import type { Place } from "~/features/execution/detail"
 import { type Filter, readFilter } from "~/features/executions/filter"
@@ -16,14 +16,6 @@ export function readPlace(search: Record<string, unknown>): Place {
   }
   return place
 }
-
-export const indexRoute = createRoute({
-  getParentRoute: () => shellRoute,
-  path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/executions", search: {} })
-  },
-})
 
 export const executionsRoute = createRoute({
   getParentRoute: () => shellRoute,

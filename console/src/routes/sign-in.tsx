@@ -30,7 +30,7 @@ export const signInRoute = createRoute({
   beforeLoad: async ({ context, search }) => {
     if (taken !== null) return
     const me = await context.client.query({ ...meQuery, staleTime: "static" })
-    if (me !== null) throw redirect({ href: search.to ?? "/executions" })
+    if (me !== null) throw redirect({ href: search.to ?? "/overview" })
     // A provider sends the browser back without it.
     if (search.to !== undefined) sessionStorage.setItem(RETURN_TO, search.to)
   },
@@ -52,7 +52,7 @@ export const signInRoute = createRoute({
       const invited = user?.has_password === false && user.email.includes("@")
       const byLink = brought !== null && "link" in brought
       router.history.replace(
-        invited && byLink ? "/console/account" : `/console${to ?? "/executions"}`,
+        invited && byLink ? "/console/account" : `/console${to ?? "/overview"}`,
       )
     }
     return <SignInPage brought={brought} ended={ended} onDone={() => void enter()} />

@@ -15,6 +15,7 @@ const MOST = 10_000
 /** A page that is a list: its name, what may be made, its filters, its rows, and beside it what is open. */
 export function ListPage({
   title,
+  tabs,
   count,
   actions,
   filters,
@@ -22,6 +23,7 @@ export function ListPage({
   sheet,
 }: {
   title: string
+  tabs?: ReactNode
   count?: number | null
   actions?: ReactNode
   filters?: ReactNode
@@ -31,8 +33,9 @@ export function ListPage({
   return (
     <div className="flex h-full min-h-0">
       <section aria-label={title} className="flex min-w-0 flex-1 flex-col">
-        <div className="flex min-h-10 items-center gap-2 px-4 pt-3">
-          <h1 className="text-lg font-semibold">{title}</h1>
+        <div className="flex min-h-10 flex-wrap items-center gap-2 px-4 pt-3">
+          <h1 className={tabs === undefined ? "text-lg font-semibold" : "sr-only"}>{title}</h1>
+          {tabs}
           {count != null && (
             <span className="figures pt-0.5 text-muted-foreground">
               {count > MOST ? `${MOST.toLocaleString()}+` : count.toLocaleString()}
@@ -65,6 +68,7 @@ type TextName<Filter> = {
 /** A list of one kind of things: filtered by texts and more, each opened in a sheet beside it. */
 export function CataloguePage<Row, Filter extends object>({
   title,
+  tabs,
   thing,
   icon,
   place,
@@ -80,6 +84,8 @@ export function CataloguePage<Row, Filter extends object>({
   children,
 }: {
   title: string
+  /** The lists beside this one. */
+  tabs?: ReactNode
   /** What one of them is, as the sheet is named. */
   thing: string
   icon: ReactNode
@@ -104,6 +110,7 @@ export function CataloguePage<Row, Filter extends object>({
   return (
     <ListPage
       title={title}
+      tabs={tabs}
       count={list.total}
       actions={actions}
       filters={

@@ -131,6 +131,12 @@ function useItems(text: string): Item[] {
     }
     const fixed: Item[] = [
       {
+        key: "overview",
+        title: t`Overview`,
+        hint: page,
+        run: () => void navigate({ to: "/overview", search: {} }),
+      },
+      {
         key: "executions",
         title: t`Executions`,
         hint: page,
@@ -183,6 +189,30 @@ function useItems(text: string): Item[] {
         title: t`Connections`,
         hint: page,
         run: () => void navigate({ to: "/connections", search: {} }),
+      },
+      {
+        key: "logs",
+        title: t`Logs`,
+        hint: page,
+        run: () => void navigate({ to: "/activity/logs", search: {} }),
+      },
+      {
+        key: "rejections",
+        title: t`Rejected requests`,
+        hint: page,
+        run: () => void navigate({ to: "/activity/rejections", search: {} }),
+      },
+      {
+        key: "schedules",
+        title: t`Schedules`,
+        hint: page,
+        run: () => void navigate({ to: "/activity/schedules", search: {} }),
+      },
+      {
+        key: "audit",
+        title: t`Audit`,
+        hint: page,
+        run: () => void navigate({ to: "/activity/audit", search: {} }),
       },
       { key: "light", title: t`Light theme`, hint: t`action`, run: () => setTheme("light") },
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },

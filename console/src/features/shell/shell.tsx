@@ -5,12 +5,14 @@ import {
   Blocks,
   Boxes,
   Building2,
+  ChartColumn,
   CircleX,
   CloudOff,
   LogOut,
   Monitor,
   Moon,
   Plug,
+  ScrollText,
   Search,
   Sun,
 } from "lucide-react"
@@ -74,12 +76,19 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
           aria-label={t`Pages`}
           className="order-last -mx-1 flex w-full min-w-0 gap-0.5 overflow-x-auto md:order-none md:mx-0 md:flex-col"
         >
+          <Page to="/overview" icon={<ChartColumn aria-hidden />} title={t`Overview`} />
           <Page to="/executions" icon={<Activity aria-hidden />} title={t`Executions`} />
           <Page to="/failures" icon={<CircleX aria-hidden />} title={t`Failures`} />
           <Page to="/instances" icon={<Boxes aria-hidden />} title={t`Instances`} />
           <Page to="/customers" icon={<Building2 aria-hidden />} title={t`Customers`} />
           <Page to="/integrations" icon={<Blocks aria-hidden />} title={t`Integrations`} />
           <Page to="/connections" icon={<Plug aria-hidden />} title={t`Connections`} />
+          <Page
+            to="/activity/logs"
+            group="/activity"
+            icon={<ScrollText aria-hidden />}
+            title={t`Activity`}
+          />
         </nav>
         <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
           <Offline />
@@ -103,18 +112,31 @@ function shortcut(): string {
 
 function Page({
   to,
+  group = to,
   icon,
   title,
 }: {
-  to: "/executions" | "/failures" | "/instances" | "/customers" | "/integrations" | "/connections"
+  to:
+    | "/overview"
+    | "/executions"
+    | "/failures"
+    | "/instances"
+    | "/customers"
+    | "/integrations"
+    | "/connections"
+    | "/activity/logs"
+  /** The beginning of the addresses of its pages. */
+  group?: string
   icon: ReactNode
   title: string
 }) {
+  const within = useLocation({ select: ({ pathname }) => `${pathname}/`.startsWith(`${group}/`) })
   return (
     <Link
       to={to}
       title={title}
       activeOptions={{ includeSearch: false }}
+      data-status={within ? "active" : undefined}
       className="flex h-7 items-center gap-2 rounded-md px-2 text-muted-foreground hover:bg-secondary whitespace-nowrap hover:text-foreground data-[status=active]:bg-secondary data-[status=active]:font-medium data-[status=active]:text-foreground [&_svg]:size-4"
     >
       {icon}

@@ -1,0 +1,66 @@
+import { answerOf, api, type Schemas } from "./client"
+import { type JsonText, parseExact } from "./exact"
+import type { Page } from "./list"
+
+export type Logged = Omit<Schemas["LoggedView"], "fields"> & { fields: JsonText }
+export type Rejection = Schemas["RejectionView"]
+export type Schedule = Schemas["ScheduleView"]
+export type AuditEntry = Schemas["AuditView"]
+
+export const LEVELS = ["error", "warning", "info", "debug"] as const
+export type Level = (typeof LEVELS)[number]
+
+type Whose = { customer?: string; integration?: string }
+export type LogFilter = Whose & { q?: string; level?: Level; flow?: string; instance?: string }
+export type RejectionFilter = Whose & { q?: string; status?: string; instance?: string }
+export type ScheduleFilter = Whose
+export type AuditFilter = { actor?: string; operation?: string; on?: string; customer?: string }
+
+const PAGE = 100
+const FIELDS = new Set(["fields"])
+
+/** Lines keep the digits of their fields. */
+export async function loadLogs(
+  filter: LogFilter,
+  before: string | undefined,
+  signal: AbortSignal,
+): Promise<Page<Logged>> {
+  const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
+  const text = await answerOf(api.GET("/api/logs", { params: { query }, signal, parseAs: "text" }))
+  return parseExact(text, FIELDS) as Page<Logged>
+}
+
+export function loadRejections(
+  { status, ...filter }: RejectionFilter,
+  before: string | undefined,
+  signal: AbortSignal,
+): Promise<Page<Rejection>> {
+  const code = Number(status)
+  const query = {
+    ...filter,
+    ...(code >= 100 && code <= 599 ? { status: code } : {}),
+    limit: PAGE,
+    ...(before === undefined ? {} : { before }),
+  }
+  return answerOf(api.GET("/api/rejections", { params: { query }, signal })) as Promise<
+    Page<Rejection>
+  >
+}
+
+export function loadSchedules(
+  filter: ScheduleFilter,
+  after: string | undefined,
+  signal: AbortSignal,
+): Promise<Page<Schedule>> {
+  const query = { ...filter, limit: PAGE, ...(after === undefined ? {} : { after }) }
+  return answerOf(api.GET("/api/schedules", { params: { query }, signal }))
+}
+
+export function loadAudit(
+  filter: AuditFilter,
+  before: string | undefined,
+  signal: AbortSignal,
+): Promise<Page<AuditEntry>> {
+  const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
+  return answerOf(api.GET("/api/audit", { params: { query }, signal }))
+}
