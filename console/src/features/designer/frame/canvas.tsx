@@ -71,7 +71,8 @@ export function Canvas({
     const box = view.current
     if (at === undefined || box === null) return
     reveal(box, at, zoom)
-    if (box.dataset["focused"] !== undefined) {
+    const focus = document.activeElement
+    if (box.dataset["focused"] !== undefined && (isLost(focus) || focus.matches("[data-step]"))) {
       box.querySelector<HTMLElement>(`[data-step="${CSS.escape(selected ?? "")}"]`)?.focus({
         preventScroll: true,
       })
@@ -211,6 +212,11 @@ function at({ x, y, width, height }: Box) {
   return { left: x, top: y, width, height }
 }
 
+/** Return whether what had the focus is there no more. */
+export function isLost(focus: Element | null): focus is null {
+  return focus === null || focus === document.body
+}
+
 function meets(one: Box, other: Box): boolean {
   return (
     one.x < other.x + other.width &&
@@ -305,12 +311,11 @@ const Lines = memo(function Lines({ drawing }: { drawing: Drawing }) {
   )
 })
 
-function pathOf({ from: [x, y], to: [toX, toY] }: Edge): string {
+function pathOf({ from: [x, y], to: [toX, toY], joins }: Edge): string {
   if (x === toX) return `M${x} ${y}V${toY}`
   const radius = Math.min(8, Math.abs(toX - x) / 2)
   const side = Math.sign(toX - x) * radius
-  // The way across is near what it joins: below where branches begin, above where they end.
-  const across = toY - y > 60 ? y + 10 : (y + toY) / 2
+  const across = joins ? toY - 10 : y + 10
   return (
     `M${x} ${y}V${across - radius}Q${x} ${across} ${x + side} ${across}` +
     `H${toX - side}Q${toX} ${across} ${toX} ${across + radius}V${toY}`

@@ -1,5 +1,12 @@
 import { t } from "@lingui/core/macro"
-import { ChevronDown, ChevronRight, CircleAlert, Plus, TriangleAlert } from "lucide-react"
+import {
+  ChevronDown,
+  ChevronRight,
+  CircleAlert,
+  MoreHorizontal,
+  Plus,
+  TriangleAlert,
+} from "lucide-react"
 import {
   type KeyboardEvent,
   memo,
@@ -11,9 +18,11 @@ import {
 } from "react"
 import { IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
+import { Menu, type MenuItem } from "~/ui/menu"
 import { AppTile } from "~/features/integrations/app"
 import type { FlowOutline, OutlineNode } from "../draft/types"
 import { blockKey, TRIGGER } from "../tree/walk"
+import { isLost } from "./canvas"
 import type { Mark } from "./card"
 import { StepIcon } from "./icon"
 import { blockTitle, titleOf } from "./words"
@@ -43,6 +52,7 @@ export function Outline({
   onFlow,
   onAdd,
   menu,
+  flowMenu,
 }: {
   flows: readonly FlowOutline[]
   flow: FlowOutline | null
@@ -53,6 +63,7 @@ export function Outline({
   onFlow: (flow: string) => void
   onAdd: (() => void) | undefined
   menu: ((key: string) => ReactNode) | undefined
+  flowMenu: ((flow: FlowOutline) => MenuItem[]) | undefined
 }) {
   const [shut, setShut] = useState<ReadonlySet<string>>(new Set())
   const rows = useMemo(() => rowsOf(flows, flow, shut), [flows, flow, shut])
@@ -63,7 +74,9 @@ export function Outline({
   useEffect(() => {
     const row = tree.current?.querySelector<HTMLElement>(`[data-row="${CSS.escape(now ?? "")}"]`)
     row?.scrollIntoView({ block: "nearest" })
-    if (tree.current?.contains(document.activeElement) === true) row?.focus({ preventScroll: true })
+    const focus = document.activeElement
+    const had = tree.current?.dataset["focused"] !== undefined
+    if (had && (isLost(focus) || focus.matches("[data-row]"))) row?.focus({ preventScroll: true })
   }, [now, rows])
   const toggle = (key: string, open: boolean) =>
     setShut((before) => {
@@ -134,6 +147,10 @@ export function Outline({
         aria-multiselectable
         className="min-h-0 flex-1 overflow-auto p-1"
         onKeyDown={onKeyDown}
+        onFocus={(event) => (event.currentTarget.dataset["focused"] = "")}
+        onBlur={(event) => {
+          if (event.relatedTarget !== null) delete event.currentTarget.dataset["focused"]
+        }}
       >
         {rows.map((row) => (
           <TreeRow
@@ -146,6 +163,7 @@ export function Outline({
             onChoose={choose}
             onToggle={toggle}
             menu={menu}
+            flowMenu={flowMenu}
           />
         ))}
       </div>
@@ -163,6 +181,7 @@ const TreeRow = memo(
     onChoose,
     onToggle,
     menu,
+    flowMenu,
   }: {
     row: Row
     open: boolean
@@ -172,6 +191,7 @@ const TreeRow = memo(
     onChoose: (row: Row, extend: boolean) => void
     onToggle: (key: string, open: boolean) => void
     menu: ((key: string) => ReactNode) | undefined
+    flowMenu: ((flow: FlowOutline) => MenuItem[]) | undefined
   }) {
     const { kind, node } = row
     const Caret = open ? ChevronDown : ChevronRight
@@ -221,6 +241,18 @@ const TreeRow = memo(
         )}
         {selected && kind === "step" && menu !== undefined && (
           <span onClick={(event) => event.stopPropagation()}>{menu(row.key)}</span>
+        )}
+        {selected && kind === "flow" && flowMenu !== undefined && (
+          <span onClick={(event) => event.stopPropagation()}>
+            <Menu
+              name={t`Actions for the flow`}
+              className="size-6 border-transparent bg-transparent px-0 text-muted-foreground"
+              tabIndex={-1}
+              items={flowMenu(row.flow)}
+            >
+              <MoreHorizontal aria-hidden />
+            </Menu>
+          </span>
         )}
       </div>
     )

@@ -1,4 +1,5 @@
 import { t } from "@lingui/core/macro"
+import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { ChevronLeft, Redo2, Rocket, Undo2 } from "lucide-react"
 import { useCallback, useEffect, useMemo, useRef, useState } from "react"
@@ -6,6 +7,7 @@ import { type Action, useOffered } from "~/features/shell/actions"
 import { useSession } from "~/features/session/context"
 import { Button, IconButton } from "~/ui/button"
 import { Confirm } from "~/ui/confirm"
+import type { MenuItem } from "~/ui/menu"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import { type DraftHandle, useDraft } from "../draft/handle"
@@ -19,7 +21,7 @@ import type { Mark } from "./card"
 import { type Command, pasteOf, told, useCommands } from "./commands"
 import { Drawer } from "./drawer"
 import { Outline } from "./outline"
-import { StepPalette } from "./palette"
+import { paletteQuery, StepPalette } from "./palette"
 import { Panel } from "./panel"
 import type { Part } from "./part"
 import { stepMenu, StepMenus } from "./step-menu"
@@ -44,6 +46,17 @@ export function DesignerPage(props: PageProps) {
   return error === null ? <Loading /> : <ErrorNotice error={error} />
 }
 
+/** The flow that is open; one that gets another name is still that one. */
+function useOpen(flows: readonly FlowOutline[], name: string | undefined): FlowOutline | null {
+  const at = flows.findIndex((each) => each.name === name)
+  const [last, setLast] = useState({ name, at, count: flows.length })
+  const isRenamed = at === -1 && last.name === name && last.count === flows.length
+  if (at !== -1 && (last.name !== name || last.at !== at || last.count !== flows.length)) {
+    setLast({ name, at, count: flows.length })
+  }
+  return flows[at] ?? flows[isRenamed ? last.at : 0] ?? flows[0] ?? null
+}
+
 type Open =
   | { kind: "insert"; place: ListPlace }
   | { kind: "trigger" | "usages" | "publish" | "delete" }
@@ -52,13 +65,15 @@ type Open =
 
 function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHandle }) {
   const { me } = useSession()
-  const flow = whole.flows.find((each) => each.name === place.flow) ?? whole.flows[0] ?? null
+  const flow = useOpen(whole.flows, place.flow)
   const name = flow?.name ?? ""
   const writer = useWriter(whole, name, me.label)
   const draft = useMemo(
     () => (writer === null || whole.readOnly ? whole : { ...whole, readOnly: true }),
     [whole, writer],
   )
+  // What may be inserted is there by the time that it is asked for.
+  useQuery({ ...paletteQuery(whole), enabled: !whole.readOnly })
   const selected = place.step ?? null
   const [extent, setExtent] = useState<string | null>(null)
   const [open, setOpen] = useState<Open>(null)
@@ -184,6 +199,15 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
       if (outcome.made) openFlow(next)
     })
   }
+  const flowMenu = (of: FlowOutline): MenuItem[] => [
+    { label: t`Find usages`, onSelect: () => setOpen({ kind: "usages" }) },
+    { label: t`Choose a trigger…`, onSelect: () => setOpen({ kind: "trigger" }) },
+    {
+      label: t`Delete the flow…`,
+      disabled: of.name !== flow?.name,
+      onSelect: () => setOpen({ kind: "delete" }),
+    },
+  ]
   const walk = (event: React.KeyboardEvent) => {
     const way = WAYS[event.key]
     if (way === undefined || event.altKey || event.metaKey || event.ctrlKey || flow === null) return
@@ -228,6 +252,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
               onSelect={select}
               onFlow={openFlow}
               onAdd={whole.readOnly || draft.unreadable !== null ? undefined : addFlow}
+              flowMenu={draft.readOnly || draft.unreadable !== null ? undefined : flowMenu}
               menu={draft.readOnly || draft.unreadable !== null ? undefined : stepMenu}
             />
           </div>
@@ -253,16 +278,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             </div>
             <Drawer part={part} open={place.drawer} onOpen={(drawer) => go({ drawer })} />
           </div>
-          {flow !== null && (
-            <Panel
-              part={part}
-              flow={flow}
-              selected={selected}
-              onTrigger={doing.trigger}
-              onDelete={() => setOpen({ kind: "delete" })}
-              onRenamed={openFlow}
-            />
-          )}
+          {flow !== null && <Panel part={part} />}
         </div>
         {open?.kind === "insert" && (
           <StepPalette

@@ -14,7 +14,8 @@ export type Card = Box & { key: string; node: OutlineNode | null }
 export type Frame = Box & { key: string }
 /** Where a step can be put: a place in a list. `key` names the list where it is empty. */
 export type Gap = { x: number; y: number; path: Path; at: number; key: string | null }
-export type Edge = { from: [number, number]; to: [number, number] }
+/** `joins`: its way across is at its end, as branches come together. */
+export type Edge = { from: [number, number]; to: [number, number]; joins: boolean }
 export type Label = { x: number; y: number; key: string; text: string; end: string | null }
 export type Drawing = {
   width: number
@@ -126,8 +127,8 @@ class Placing {
     this.drawing.gaps.push({ x: axis, y: y + GAP / 2, path, at, key })
   }
 
-  private line(x: number, y: number, toX: number, toY: number): void {
-    this.drawing.edges.push({ from: [x, y], to: [toX, toY] })
+  private line(x: number, y: number, toX: number, toY: number, joins = false): void {
+    this.drawing.edges.push({ from: [x, y], to: [toX, toY], joins })
   }
 
   private size(of: OutlineNode | NodeBlock): Size {
@@ -161,7 +162,7 @@ class Placing {
         end: last !== undefined && ends(last) ? last.kind : null,
       })
       const end = this.list(block.nodes, block.path, own, middle, begin)
-      if (end !== null) this.line(middle, end, axis, bottom)
+      if (end !== null) this.line(middle, end, axis, bottom, true)
       left += column + BESIDE
     }
   }

@@ -1,0 +1,263 @@
+"""The designer in the browser: drafts made by mouse and by keyboard, published, and written by two."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, StorageState, expect
+
+from tests.console.place import Place
+from tests.console.test_console import Desk, opened
+from tests.console.test_integrations import at_rest, press
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+MADE = """\
+name: {name}
+
+flows:
+  main:
+    # The URL is its only secret; where the app signs what it sends, say so: `signature: github`.
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - if: =event.id = null
+        then:
+          - stop: true
+      - log: An event arrived
+      - for: item
+        in: =event.items
+        do:
+          - log: A line for the log
+  flow:
+    trigger: webhook.request
+    steps:
+      - try:
+          - sleep: 1 min
+          - log: An event arrived
+        catch:
+          - log: An event arrived
+"""
+TWO = """\
+name: {name}
+flows:
+  one:
+    trigger: webhook.request
+    steps:
+      - log: one
+      # stays here
+      - log: two
+  other:
+    trigger: webhook.request
+    steps:
+      - log: three
+"""
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+def fresh_name() -> str:
+    """A name that no other integration has."""
+    return f"made-{uuid4().int % 10**8}x".replace("-", "-m")
+
+
+async def choose(page: Page, words: str) -> None:
+    """Choose what is inserted, in the palette that is open."""
+    box = page.get_by_role("combobox", name="Insert a step")
+    await expect(box).to_be_focused()
+    await page.keyboard.type(words)
+    await expect(page.get_by_role("option").first).to_be_visible(timeout=20_000)
+    await press(page, "Enter")
+    await expect(box).to_be_hidden()
+    await saved(page)
+
+
+async def saved(page: Page) -> None:
+    await expect(page.get_by_role("status").filter(has_text=re.compile("^Saved$"))).to_be_visible()
+
+
+async def text_of(place: Place, name: str) -> str:
+    """Return the text of an integration's only draft."""
+    found = await place.api("GET", "/drafts", integration=name)
+    return (await place.api("GET", f"/drafts/{found['items'][0]['id']}"))["text"]
+
+
+def card(page: Page, title: str) -> Locator:
+    return page.locator("[data-card]").filter(has_text=title)
+
+
+async def drag(page: Page, what: Locator, to: Locator) -> None:
+    one, other = await what.bounding_box(), await to.bounding_box()
+    assert one is not None
+    assert other is not None
+    await page.mouse.move(one["x"] + 80, one["y"] + 20)
+    await page.mouse.down()
+    await page.mouse.move(one["x"] + 90, one["y"] + 40)
+    await page.mouse.move(other["x"] + 12, other["y"] + 12, steps=5)
+    await page.mouse.up()
+
+
+async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard_and_published(
+    desk: Desk,
+) -> None:
+    place, name = desk.place, fresh_name()
+    view: Any = {"width": 1600, "height": 1000}
+    async with opened(desk, "/integrations", viewport=view) as page:
+        await page.get_by_role("button", name="New integration…").click()
+        await page.get_by_role("dialog").get_by_label("Name").fill(name)
+        await page.get_by_role("button", name="Begin").click()
+        await expect(page.get_by_role("tree")).to_be_visible()
+
+        # By mouse: a branch, a loop, and what is in them.
+        inserts = page.get_by_role("button", name="Insert a step here")
+        empty = page.get_by_role("button", name="Insert a step into this empty place")
+        await inserts.last.click()
+        await choose(page, "if")
+        await expect(card(page, "Branch")).to_be_visible()
+        await empty.first.click()
+        await choose(page, "stop")
+        await inserts.last.click()
+        await choose(page, "for")
+        await empty.last.click()
+        await choose(page, "log")
+        await expect(page.locator("[data-card]")).to_have_count(6)
+        await drag(page, card(page, "An event arrived"), inserts.nth(3))
+        await saved(page)
+        assert list(re.findall(r"- (\w+):", await text_of(place, name))) == [
+            *("if", "stop", "log", "for", "log")
+        ]
+        await card(page, "Stop").get_by_role("button", name="Actions for the step").click()
+        await page.get_by_role("menuitem", name="Duplicate").click()
+        await expect(card(page, "Stop")).to_have_count(2)
+        await page.get_by_role("button", name="Undo").click()
+        await expect(card(page, "Stop")).to_have_count(1)
+        await at_rest(page)
+
+        # By keyboard alone: another flow, in the outline.
+        await page.get_by_role("button", name="Add a flow").focus()
+        await press(page, "Enter")
+        tree = page.get_by_role("tree")
+        row = tree.get_by_role("treeitem", selected=True)
+        await expect(row).to_have_accessible_name(re.compile("Flow"))
+        await row.focus()
+        await press(page, "ArrowDown", "ArrowDown")
+        await expect(row).to_have_accessible_name(re.compile("Log"))
+        await press(page, "a")
+        await choose(page, "sleep")
+        await expect(row).to_have_accessible_name(re.compile("Wait for a time"))
+        await expect(row).to_be_focused()
+        await press(page, "Alt+ArrowUp")
+        await saved(page)
+        await press(page, "Control+d")
+        await expect(tree.get_by_role("treeitem", name="Wait for a time")).to_have_count(2)
+        await press(page, "Delete")
+        await expect(tree.get_by_role("treeitem", name="Wait for a time")).to_have_count(1)
+        await saved(page)
+        await expect(row).to_be_focused()
+        # Both at once, into a try; then one of them is copied into what is done if it fails.
+        await press(page, "Home", "ArrowDown", "ArrowDown")
+        while "Wait" not in (await row.get_attribute("aria-label") or ""):
+            await press(page, "ArrowDown")
+        await press(page, "Shift+ArrowDown")
+        await expect(row).to_have_count(2)
+        await press(page, "Control+k")
+        await page.keyboard.type("put into a try")
+        await press(page, "Enter")
+        await expect(tree.get_by_role("treeitem", name="If it fails")).to_be_visible()
+        await saved(page)
+        await tree.get_by_role("treeitem", name="Log").last.focus()
+        await tree.get_by_role("treeitem", name="Log").last.press("Enter")
+        while not (await row.first.get_attribute("aria-label") or "").startswith("Log"):
+            await press(page, "ArrowDown")
+        await press(page, "Control+c", "ArrowDown")
+        await expect(row).to_have_accessible_name(re.compile("If it fails"))
+        await press(page, "Control+v")
+        await expect(tree.get_by_role("treeitem", name="Log")).to_have_count(2)
+        await saved(page)
+        assert await text_of(place, name) == MADE.format(name=name)
+        await page.reload()
+        await expect(tree.get_by_role("treeitem", name="Log")).to_have_count(2)
+
+        # Published: what it changes is shown first.
+        await page.get_by_role("button", name="Publish…").focus()
+        await press(page, "Enter")
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text("It is the first version.")).to_be_visible()
+        await at_rest(page)
+        await dialog.get_by_label("Note").fill("made here")
+        await dialog.get_by_label("Target").focus()
+        await press(page, "Enter")
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_text("draft, from version 1")).to_be_visible()
+        await page.get_by_role("link", name=name).click()
+        await expect(page.get_by_role("button", name="Edit version 1")).to_be_visible()
+        await expect(page.get_by_role("list", name="Drafts")).to_be_visible()
+    found = await place.api("GET", f"/integrations/{name}/versions/1")
+    assert [*found["sources"].values()] == [MADE.format(name=name)]
+
+
+async def test_two_editors_lose_nothing_and_one_takes_a_flow_over(
+    desk: Desk, browser: Browser
+) -> None:
+    place, name = desk.place, fresh_name()
+    email = f"{name}@example.com"
+    await place.api("POST", "/users", {"email": email, "role": "developer"})
+    guest = Desk(browser, place, {"cookies": [], "origins": []})
+    text = TWO.format(name=name)
+    made = await place.api("POST", "/drafts", {"integration": name, "text": text})
+    path = f"/drafts/{made['id']}"
+    async with opened(desk, path) as one, opened(guest, "/") as other:
+        link = (await place.link(email)).removeprefix(place.url)
+        await other.goto(link)
+        await other.get_by_label("New password").fill("correct horse battery")
+        await other.get_by_role("button", name="Set the password").click()
+        await other.get_by_text("Your password is set").wait_for()
+        await other.goto(f"/console{path}?flow=other")
+        await expect(card(other, "three")).to_be_visible()
+        # Each writes a flow, at the same time.
+        await card(one, "two").get_by_role("button").first.click()
+        await card(other, "three").get_by_role("button").first.click()
+        await one.keyboard.press("Control+d")
+        await other.keyboard.press("Control+d")
+        await expect(card(one, "two")).to_have_count(2)
+        await expect(card(other, "three")).to_have_count(2)
+        await saved(one)
+        await saved(other)
+        await expect(one.get_by_role("group", name="Also here")).to_be_visible()
+        await one.get_by_role("treeitem", name="Other").click()
+        await expect(card(one, "three")).to_have_count(2)
+        await expect(one.get_by_text("writes this flow now.")).to_be_visible()
+        await one.get_by_role("treeitem", name="One").click()
+
+        # The other comes into a flow that is written: it says so, and takes it over.
+        await other.get_by_role("treeitem", name="One").click()
+        await expect(other.get_by_text("writes this flow now.")).to_be_visible()
+        await other.get_by_role("button", name="Take over").click()
+        await expect(other.get_by_text("writes this flow now.")).to_be_hidden()
+        await card(other, "one").get_by_role("button").first.click()
+        await other.keyboard.press("Delete")
+        await expect(card(one, "one")).to_have_count(0)
+        await expect(one.get_by_text("writes this flow now.")).to_be_visible()
+        await at_rest(one)
+
+        # Without a connection, what is edited is kept over a reload, and sent after it.
+        await other.route("**/edits", lambda route: route.abort())
+        await card(other, "two").first.get_by_role("button").first.click()
+        await other.keyboard.press("Delete")
+        await expect(other.get_by_text("Not sent yet")).to_be_visible()
+        await expect(card(other, "two")).to_have_count(1)
+        await other.reload()
+        await expect(card(other, "two")).to_have_count(1)
+        await other.unroute("**/edits")
+        await saved(other)
+        await expect(card(one, "two")).to_have_count(1)
+    now = (await place.api("GET", f"/drafts/{made['id']}"))["text"]
+    assert now.count("log: two") == 1
+    assert now.count("log: three") == 2
+    assert "log: one" not in now
