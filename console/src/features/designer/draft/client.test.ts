@@ -273,6 +273,22 @@ test("moves, wraps, copies and deletions are foreseen as the server makes them",
   }
 })
 
+test("flows change places and names before the server says so", () => {
+  const [one, two, three] = ["a", "b", "c"].map((name) => ({
+    ...flowOf([{ log: name }]),
+    name,
+    path: ["flows", name],
+  }))
+  const flows = [one, two, three] as FlowOutline[]
+  const order = (edit: DraftEdit) =>
+    predicted(flows, edit, () => "")
+      .map((each) => each.name)
+      .join("")
+  expect(order({ op: "reorder", path: ["flows", "c"], before: "a" })).toBe("cab")
+  expect(order({ op: "reorder", path: ["flows", "a"], before: null })).toBe("bca")
+  expect(order({ op: "rename_flow", name: "b", to: "x" })).toBe("axc")
+})
+
 test("a batch of edits is about the same steps once others have moved them", () => {
   const flows = [flowOf([{ log: "a" }, { log: "b" }, { log: "c" }])]
   const edits = anchored(

@@ -35,6 +35,8 @@ export function predicted(flows: Flows, edit: DraftEdit, name: () => string): Fl
     }
     case "wrap":
       return wrapped(flows, edit, name)
+    case "reorder":
+      return reordered(flows, edit.path, edit.before ?? null)
     case "rename_flow":
       return flows.map((each) => (each.name === edit.name ? withName(each, edit.to) : each))
     default:
@@ -85,6 +87,14 @@ function renewed(node: OutlineNode, name: () => string): OutlineNode {
     nodes: block.nodes.map((each) => renewed(each, name)),
   }))
   return { ...node, key, blocks }
+}
+
+function reordered(flows: Flows, path: Path, before: unknown): Flows {
+  const flow = flows.find((each) => samePath(each.path, path))
+  if (flow === undefined) return flows
+  const rest = flows.filter((each) => each !== flow)
+  const at = rest.findIndex((each) => each.path[0] === path[0] && each.name === before)
+  return spliced(rest, at === -1 ? rest.length : at, 0, [flow])
 }
 
 function withName(flow: FlowOutline, name: string): FlowOutline {

@@ -202,6 +202,14 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
   const flowMenu = (of: FlowOutline): MenuItem[] => [
     { label: t`Find usages`, onSelect: () => setOpen({ kind: "usages" }) },
     { label: t`Choose a trigger…`, onSelect: () => setOpen({ kind: "trigger" }) },
+    ...([-1, 1] as const).map((by) => ({
+      label: by === -1 ? t`Move the flow up` : t`Move the flow down`,
+      disabled: flowOrder(draft.flows, of, by) === null,
+      onSelect: () => {
+        const op = flowOrder(draft.flows, of, by)
+        if (op !== null) void draft.edit([op]).then(told)
+      },
+    })),
     {
       label: t`Delete the flow…`,
       disabled: of.name !== flow?.name,
@@ -337,6 +345,18 @@ const WAYS: Record<string, Way> = {
   ArrowDown: "down",
   ArrowLeft: "left",
   ArrowRight: "right",
+}
+
+/** Put a flow before the one above it, or behind the one below it; null where there is none. */
+function flowOrder(flows: readonly FlowOutline[], flow: FlowOutline, by: 1 | -1): DraftEdit | null {
+  const beside = flows.filter((each) => each.path[0] === flow.path[0])
+  const at = beside.findIndex((each) => each.name === flow.name)
+  if (beside[at + by] === undefined) return null
+  return {
+    op: "reorder",
+    path: flow.path,
+    before: beside[by === 1 ? at + 2 : at - 1]?.name ?? null,
+  }
 }
 
 /** Another trigger: the inputs of the one before are none of it. */
