@@ -387,3 +387,49 @@ async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: 
     refused = await world.api("POST", f"{path}/from", wanted, headers={"if-match": '"4"'})
     assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
     assert "another" in refused.json["detail"] or "no longer" in refused.json["detail"]
+
+
+async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any) -> None:
+    await either.publish(either.packed("orders.yaml", {"orders.yaml": TESTED}))
+    instance = await either.instance()
+    execution = await either.send(instance, {"id": "o9", "amount": 1, "token": "t"})
+    await either.ended(execution)
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await either.api("POST", "/api/drafts", begin)).json
+    path = f"/api/drafts/{draft['id']}/samples"
+    found = (await either.api("GET", path, flow="incoming")).json
+    sources = [(each["source"], each["title"]) for each in found["items"]]
+    assert sources[:3] == [
+        ("made_up", "Made up"),
+        ("test", "an order is made"),
+        ("test", "it is wrong"),
+    ]
+    last = found["items"][-1]
+    assert (last["source"], last["execution"]) == ("execution", execution)
+    assert codec.decode(last["body"].encode())["id"] == "o9"
+    key = await either.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
+    seen = (await either.api("GET", path, flow="incoming", token=key.json["key"])).json
+    assert [each["source"] for each in seen["items"]] == ["made_up", "test", "test"]
+    assert seen["payload_hidden"]
+
+
+async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    instance = await world.instance()
+    before = await world.send(instance, {"id": "before", "amount": 1, "token": "t"})
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    path = f"/api/drafts/{draft['id']}/listen"
+    wanted = {"flow": "incoming", "customer": "Initech"}
+    hears = asyncio.create_task(world.api("GET", path, **wanted))
+    while not hears.done():
+        await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
+        await asyncio.wait([hears], timeout=0.2)
+    parts = (await hears).body.decode().strip().split("\n\n")
+    assert [each.split("\n")[0] for each in parts] == ["event: waiting", "event: event"]
+    found = codec.decode(parts[-1].split("\n")[1].removeprefix("data: ").encode())
+    assert codec.decode(found["body"].encode())["id"] == "next"
+    assert found["execution"] != before
+    assert (await world.api("GET", path, flow="incoming", customer="Nobody")).status == 404
+    support = await signed_in(world, "support")
+    assert (await support("GET", path, **wanted)).status == 403
