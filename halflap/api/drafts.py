@@ -268,6 +268,15 @@ async def publish_draft(
     return DraftPublished.of(Published.of(version), revision=if_match)
 
 
+@router.get("/{draft}/bundle", response_class=Response)
+@needs("read")
+async def get_draft_bundle(draft: str, operations: Ops) -> Response:
+    """Return a draft with what lies beside its document, as the bundle that it would be published as."""
+    opened = await operations.drafts.get(draft)
+    bundle = await operations.drafts.bundle(opened.stored)
+    return Response(bundle.to_bytes(), media_type="application/octet-stream")
+
+
 @router.post("/{draft}/evaluate", response_model=EvaluatedView)
 @needs("publish", audited="no")
 async def evaluate_expression(draft: str, given: DraftExpression, operations: Ops) -> Response:

@@ -99,6 +99,7 @@ SECTIONS = {
         "schema": LazyCommand("schema", "schema"),
         "lsp": LazyCommand("lsp", "lsp"),
         "deploy": LazyCommand("deploy", "deploy"),
+        "pull": LazyCommand("pull", "pull"),
     },
     "Run it for customers": {
         "serve": LazyCommand("serve", "serve"),

@@ -270,18 +270,26 @@ class DeploymentLedger:
         """The hash that this checkout last saw at a target."""
         if self._own and plan.target == OWN:
             return plan.now  # a project's own store has nobody else's work in it
-        return self._read().get(self._key(plan))
+        return self.known(plan.target, plan.entry.name)
+
+    def known(self, target: str, integration: str) -> str | None:
+        """The hash of an integration that this checkout last deployed to a target, or pulled from it."""
+        return self._read().get(self._key(target, integration))
 
     def saw(self, plan: DeploymentPlan) -> None:
         """Note that the target has the plan's version now."""
-        known = {**self._read(), self._key(plan): plan.bundle.hash}
+        self.note(plan.target, plan.entry.name, plan.bundle.hash)
+
+    def note(self, target: str, integration: str, version: str) -> None:
+        """Note that this checkout has what a target has."""
+        known = {**self._read(), self._key(target, integration): version}
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = self._path.with_suffix(".new")
         draft.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
         draft.replace(self._path)
 
-    def _key(self, plan: DeploymentPlan) -> str:
-        return f"{self._where} {plan.target} {plan.entry.name}"
+    def _key(self, target: str, integration: str) -> str:
+        return f"{self._where} {target} {integration}"
 
     def _read(self) -> dict[str, str]:
         try:

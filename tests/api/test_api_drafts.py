@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import halflap.api.app  # noqa: F401 - or the first request waits for that
+from halflap.engine.bundle import Bundle
 from tests.api.conftest import Browser, signed_in
 
 TEXT = """\
@@ -94,6 +95,8 @@ async def test_a_draft_of_a_version_is_its_document(world: Any) -> None:
     draft = (await world.api("POST", "/api/drafts", begin)).json
     assert draft["text"] == TEXT
     assert draft["base"] == {"number": 1, "hash": hash}
+    bundle = Bundle.from_bytes((await world.api("GET", f"/api/drafts/{draft['id']}/bundle")).body)
+    assert bundle.hash == hash
     await world.publish()
     begin = {"integration": "orders", "version": "dev"}
     refused = await world.api("POST", "/api/drafts", begin)

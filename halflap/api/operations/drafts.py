@@ -242,8 +242,7 @@ class DraftOperations:
                 "give it that name, or begin a draft of the other integration",
                 fields={"name": f"is not {stored.integration}"},
             )
-        files, needs = await self.files(stored)
-        bundle = await self._aside(seal, stored.file, files, needs)
+        bundle = await self.bundle(stored)
         now = None
         if target is not None:
             now = await self.versions.catalogue.versions.target(stored.integration, target)
@@ -263,6 +262,11 @@ class DraftOperations:
         await self.drafts.rebase(draft, version.hash)
         self.tell(draft)
         return version
+
+    async def bundle(self, stored: StoredDraft) -> Bundle:
+        """Return a draft as a bundle: what it would be published as."""
+        files, needs = await self.files(stored)
+        return await self._aside(seal, stored.file, files, needs)
 
     async def files(self, stored: StoredDraft) -> tuple[dict[str, bytes], list[str]]:
         """Return a draft's document with what lies beside it in its base, and what that needs."""
