@@ -6,9 +6,9 @@ import { cx } from "~/ui/class"
 import { Input } from "~/ui/field"
 import type { DraftHandle } from "../draft/handle"
 import type { Path } from "../draft/types"
-import type { Json } from "../fields/model"
 import { DRAGGED } from "../fields/pills"
 import { useScope } from "../fields/scope"
+import { useSamples } from "../run/samples"
 import { type DataNode, searched, treeOf } from "./tree"
 
 type Shown = { node: DataNode; level: number; open: boolean }
@@ -159,15 +159,7 @@ export function DataTree({
 }
 
 /** The data that a step sees, to be dragged into its fields. */
-export function DataPanel({
-  draft,
-  path,
-  samples,
-}: {
-  draft: DraftHandle
-  path: Path | null
-  samples?: Readonly<Record<string, Json>> | undefined
-}) {
+export function DataPanel({ draft, path }: { draft: DraftHandle; path: Path | null }) {
   if (path === null) {
     return (
       <p className="p-4 text-muted-foreground">
@@ -175,19 +167,12 @@ export function DataPanel({
       </p>
     )
   }
-  return <OfStep draft={draft} path={path} samples={samples} />
+  return <OfStep draft={draft} path={path} />
 }
 
-function OfStep({
-  draft,
-  path,
-  samples,
-}: {
-  draft: DraftHandle
-  path: Path
-  samples: Readonly<Record<string, Json>> | undefined
-}) {
+function OfStep({ draft, path }: { draft: DraftHandle; path: Path }) {
   const { data: scope } = useScope(draft, path)
+  const samples = useSamples(draft, path, scope)
   const data = useMemo(() => treeOf(scope ?? [], samples), [scope, samples])
   return <DataTree data={data} />
 }

@@ -3,6 +3,7 @@ import { createContext, type ReactNode, use, useMemo } from "react"
 import { type DataNode, lookUp, treeOf } from "../data/tree"
 import type { DraftHandle } from "../draft/handle"
 import type { DraftFinding, Path } from "../draft/types"
+import { useSamples } from "../run/samples"
 import type { Json } from "./model"
 
 /** What the fields of a step share: the draft, the step's address, and the values in scope there. */
@@ -27,21 +28,20 @@ export function useFields(): Fields {
   return found
 }
 
-/** Where the fields of a step stand. `samples` has, by name, what a run gave. */
+/** Where the fields of a step stand; they show what the latest run gave. */
 export function FieldsOf({
   draft,
   path,
-  samples = NONE,
   focused = null,
   children,
 }: {
   draft: DraftHandle
   path: Path
-  samples?: Readonly<Record<string, Json>> | undefined
   focused?: Path | null
   children: ReactNode
 }) {
   const { data: scope } = useScope(draft, path)
+  const samples = useSamples(draft, path, scope)
   const value = useMemo((): Fields => {
     const data = treeOf(scope ?? [], samples)
     const sources = new Map<string, string>()
@@ -52,8 +52,6 @@ export function FieldsOf({
   }, [draft, path, scope, samples, focused])
   return <FieldsContext value={value}>{children}</FieldsContext>
 }
-
-const NONE: Readonly<Record<string, Json>> = {}
 
 /** The names that expressions see at an address, as the draft is now. */
 export function useScope(draft: DraftHandle, path: Path) {

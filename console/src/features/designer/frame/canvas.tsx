@@ -16,7 +16,9 @@ import { cx } from "~/ui/class"
 import type { FlowOutline } from "../draft/types"
 import type { Place } from "../tree/commands"
 import { type Box, CARD, type Drawing, type Edge, type Gap, layOut } from "../tree/layout"
-import { FlowCard, type Mark, type Ran } from "./card"
+import type { Overlay } from "../run/rows"
+import { ItemStepper } from "../run/stepper"
+import { FlowCard, type Mark } from "./card"
 import { blockWords } from "./words"
 
 const MARGIN = 48
@@ -38,7 +40,8 @@ export function Canvas({
   chosen,
   onSelect,
   marks,
-  runs,
+  run,
+  onItem,
   editing,
 }: {
   flow: FlowOutline
@@ -47,7 +50,10 @@ export function Canvas({
   chosen?: ReadonlySet<string>
   onSelect: (key: string, extend: boolean) => void
   marks?: ReadonlyMap<string, Mark>
-  runs?: ReadonlyMap<string, Ran>
+  /** What happened, laid over it. */
+  run?: Overlay | undefined
+  /** Show another item of a loop. */
+  onItem?: (loop: string, at: number) => void
   editing?: Editing | undefined
 }) {
   const drawing = useMemo(() => layOut(flow), [flow])
@@ -140,8 +146,25 @@ export function Canvas({
                   style={{ left: each.x, top: each.y }}
                 >
                   {blockWords(each.text)}
+                  {(run?.blocks.get(each.key) ?? 0) > 1 && (
+                    <span className="figures"> ×{run?.blocks.get(each.key)}</span>
+                  )}
                 </span>
               ))}
+            {onItem !== undefined &&
+              drawing.frames.map((each) => {
+                const items = run?.loops.get(each.key)
+                if (items === undefined || items.count < 2) return null
+                const place = {
+                  left: each.x + each.width / 2 + CARD.width / 2 + 8,
+                  top: each.y + 24,
+                }
+                return (
+                  <span key={each.key} data-menu className="absolute z-10" style={place}>
+                    <ItemStepper items={items} onAt={(to) => onItem(each.key, to)} />
+                  </span>
+                )
+              })}
             {editing !== undefined &&
               drawing.gaps
                 .filter((each) => shown({ x: each.x, y: each.y, width: 1, height: 1 }))
@@ -168,7 +191,7 @@ export function Canvas({
                   tabbed={each.key === tabbed}
                   dragged={drag.dragging === each.key}
                   mark={marks?.get(each.key)}
-                  ran={runs?.get(each.key)}
+                  ran={run?.cards.get(each.key)}
                   onSelect={onSelect}
                   menu={each.node === null ? undefined : editing?.menu}
                 />

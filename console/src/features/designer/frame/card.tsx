@@ -3,7 +3,9 @@ import { CircleAlert, TriangleAlert } from "lucide-react"
 import { memo, type ReactNode } from "react"
 import { AppTile } from "~/features/integrations/app"
 import { cx } from "~/ui/class"
+import { StateMark } from "~/ui/state"
 import type { FlowOutline } from "../draft/types"
+import type { Ran } from "../run/rows"
 import type { Card } from "../tree/layout"
 import { short, summaryOf } from "../tree/summary"
 import { StepIcon } from "./icon"
@@ -12,9 +14,6 @@ import { titleOf } from "./words"
 
 /** What a card shows beside its step: findings, and who else has it selected. */
 export type Mark = { errors: number; warnings: number; editors: readonly string[] }
-
-/** What a step did in a run. */
-export type Ran = { state: "succeeded" | "failed" | "skipped"; summary: string; count: number }
 
 /** A step of a flow, or its trigger. */
 export const FlowCard = memo(function FlowCard({
@@ -42,12 +41,10 @@ export const FlowCard = memo(function FlowCard({
 }) {
   const { node, key } = card
   const title = node === null ? flow.trigger || t`Choose a trigger` : titleOf(node)
-  const line =
-    ran !== undefined
-      ? ran.summary
-      : node === null
-        ? short(flow.fields["with"] ?? "") || t`begins the flow`
-        : summaryOf(node)
+  const own =
+    node === null ? short(flow.fields["with"] ?? "") || t`begins the flow` : summaryOf(node)
+  const gave = ran?.summary ?? ""
+  const line = gave === "" ? own : gave
   return (
     <div
       data-card={key}
@@ -55,8 +52,10 @@ export const FlowCard = memo(function FlowCard({
         "group absolute flex touch-none items-center rounded-md border bg-card",
         selected || chosen ? "border-primary ring-2 ring-primary/30" : "border-input",
         dragged && "opacity-40",
-        ran?.state === "skipped" && "opacity-50",
-        ran?.state === "failed" && "border-failed",
+        ran?.state === "skipped" &&
+          "border-dotted bg-muted text-muted-foreground [&_svg]:opacity-60",
+        ran?.state === "failed" && !selected && "border-failed",
+        ran?.stale === true && ran.state !== "skipped" && "border-dashed",
       )}
       style={{ left: card.x, top: card.y, width: card.width, height: card.height }}
     >
@@ -78,12 +77,27 @@ export const FlowCard = memo(function FlowCard({
           <span className="block truncate font-medium" title={title}>
             {title}
           </span>
-          <span className="block truncate text-xs text-muted-foreground" title={line}>
+          <span
+            className={cx(
+              "block truncate text-xs",
+              ran?.state === "failed"
+                ? "text-failed-text"
+                : gave === "" || ran?.stale === true
+                  ? "text-muted-foreground"
+                  : "figures text-foreground",
+            )}
+            title={line}
+          >
             {line}
           </span>
         </span>
-        {ran !== undefined && ran.count > 1 && (
-          <span className="figures text-xs text-muted-foreground">×{ran.count}</span>
+        {ran !== undefined && ran.state !== "skipped" && (
+          <span className="flex shrink-0 items-center gap-1">
+            {ran.count > 1 && (
+              <span className="figures text-xs text-muted-foreground">×{ran.count}</span>
+            )}
+            <StateMark state={ran.state} />
+          </span>
         )}
         {mark !== undefined && <Marks mark={mark} />}
       </button>

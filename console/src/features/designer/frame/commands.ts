@@ -51,6 +51,9 @@ export type Doing = {
   name: () => void
   select: (key: string | null) => void
   publish: () => void
+  test: () => void
+  /** Flows may be run, also where another writes them. */
+  tests: boolean
 }
 
 export function useCommands(
@@ -212,6 +215,15 @@ function commandsOf(
       label: t`Choose a trigger…`,
       run: doing.trigger,
       enabled: may,
+      ofStep: false,
+    },
+    {
+      key: "test",
+      label: t`Test the flow`,
+      keys: shown("Ctrl+Enter"),
+      matches: press("enter", { ctrl: true }),
+      run: doing.test,
+      enabled: doing.tests && flow !== null && draft.unreadable === null,
       ofStep: false,
     },
     {

@@ -2,7 +2,7 @@ import { t } from "@lingui/core/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { ChevronLeft, Redo2, Rocket, Undo2 } from "lucide-react"
-import { useCallback, useEffect, useMemo, useRef, useState } from "react"
+import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react"
 import { type Action, useOffered } from "~/features/shell/actions"
 import { useSession } from "~/features/session/context"
 import { Button, IconButton } from "~/ui/button"
@@ -12,6 +12,10 @@ import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import { type DraftHandle, useDraft } from "../draft/handle"
 import type { DraftEdit, FlowOutline, Path } from "../draft/types"
+import { RunBar, TestButton } from "../run/bar"
+import { RunContext, type Runs } from "../run/context"
+import { TestDialog } from "../run/dialog"
+import { useRunning } from "../run/running"
 import { copied } from "../tree/clip"
 import { freeName, moveTo, type Place as ListPlace, rangeOf } from "../tree/commands"
 import { spotOf, TRIGGER, walked, type Way } from "../tree/walk"
@@ -24,7 +28,7 @@ import { Outline } from "./outline"
 import { paletteQuery, StepPalette } from "./palette"
 import { Panel } from "./panel"
 import type { Part } from "./part"
-import { stepMenu, StepMenus } from "./step-menu"
+import { type Menus, stepMenu, StepMenus } from "./step-menu"
 import { Present, usePresence, useWriter } from "./presence"
 import { PublishDialog } from "./publish"
 import { UsagesDialog } from "./usages"
@@ -59,7 +63,7 @@ function useOpen(flows: readonly FlowOutline[], name: string | undefined): FlowO
 
 type Open =
   | { kind: "insert"; place: ListPlace }
-  | { kind: "trigger" | "usages" | "publish" | "delete" }
+  | { kind: "trigger" | "usages" | "publish" | "delete" | "test" }
   | { kind: "flow" }
   | null
 
@@ -120,6 +124,12 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
     },
     [go],
   )
+  const askTest = useCallback(() => setOpen({ kind: "test" }), [])
+  const runs = useRunning(whole, flow, askTest)
+  const test = useRef(runs.again)
+  useEffect(() => {
+    test.current = runs.again
+  })
   /** Edit, and select a step that is made by it: the first one. */
   const make = useCallback(
     (ops: DraftEdit[]) => {
@@ -134,6 +144,8 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
   )
   const doing = useMemo(
     () => ({
+      test: () => test.current(),
+      tests: !whole.readOnly,
       insert: (at: ListPlace) => setOpen({ kind: "insert", place: at }),
       trigger: () => setOpen({ kind: "trigger" }),
       usages: () => setOpen({ kind: "usages" }),
@@ -144,7 +156,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
       },
       select: (key: string | null) => select(key),
     }),
-    [select],
+    [select, whole.readOnly],
   )
   const commands = useCommands(draft, flow, selected, range, doing)
   useOffered(useMemo(() => commands.filter((each) => each.enabled).map(actionOf), [commands]))
@@ -240,7 +252,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
     event.preventDefault()
   }
   return (
-    <StepMenus value={menus}>
+    <Around menus={menus} runs={runs}>
       <div className="flex h-full min-h-0 flex-col" onCopy={clip} onCut={clip} onPaste={clip}>
         <Top
           draft={draft}
@@ -265,6 +277,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             />
           </div>
           <div className="flex min-w-0 flex-1 flex-col">
+            <RunBar draft={draft} onSelect={selectField} />
             <div className="flex min-h-0 flex-1" onKeyDown={walk}>
               {flow === null ? (
                 <div className="flex-1">
@@ -280,6 +293,8 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
                   chosen={chosen}
                   onSelect={select}
                   marks={marks}
+                  run={runs.over ?? undefined}
+                  onItem={runs.showItem}
                   editing={editing}
                 />
               )}
@@ -313,6 +328,15 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             onClose={() => setOpen(null)}
           />
         )}
+        {open?.kind === "test" && flow !== null && (
+          <TestDialog
+            key={flow.name}
+            draft={draft}
+            flow={flow}
+            runs={runs}
+            onClose={() => setOpen(null)}
+          />
+        )}
         {open?.kind === "publish" && (
           <PublishDialog
             draft={draft}
@@ -336,6 +360,15 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
           </Confirm>
         )}
       </div>
+    </Around>
+  )
+}
+
+/** Gives the parts of the page what steps can be told, and the run that is laid over them. */
+function Around({ menus, runs, children }: { menus: Menus; runs: Runs; children: ReactNode }) {
+  return (
+    <StepMenus value={menus}>
+      <RunContext value={runs}>{children}</RunContext>
     </StepMenus>
   )
 }
@@ -485,6 +518,7 @@ function Top({
             t`No findings`
           )}
         </Button>
+        <TestButton disabled={command("test")?.enabled !== true} />
         <Button
           look="primary"
           icon={<Rocket aria-hidden />}

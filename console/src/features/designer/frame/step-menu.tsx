@@ -4,7 +4,7 @@ import { createContext, use, useState } from "react"
 import { Menu } from "~/ui/menu"
 import type { Command } from "./commands"
 
-type Menus = { commands: () => readonly Command[]; select: (key: string) => void }
+export type Menus = { commands: () => readonly Command[]; select: (key: string) => void }
 
 const Context = createContext<Menus>({ commands: () => [], select: () => undefined })
 

@@ -16,6 +16,8 @@ import { shapeOf, type Shape } from "../fields/shape"
 import { useTyped } from "../fields/typed"
 import { ValueField } from "../fields/value-field"
 import type { Part } from "../frame/part"
+import { StepResult } from "../run/result"
+import type { Spot } from "../tree/walk"
 import { inputEdits, memberEdits } from "./edits"
 import { fieldsOf, givesResult, type KindField, orderOf } from "./kinds"
 import { useDocumentSchema, useDraftValue, useForm, usePalette } from "./queries"
@@ -31,14 +33,7 @@ type Subject = {
 }
 
 /** The fields of the step that is selected; of none, those of the flow and its trigger. */
-export function StepPanel({
-  draft,
-  flow,
-  spot,
-  field,
-  seen,
-  samples,
-}: Part & { samples?: Readonly<Record<string, Json>> }) {
+export function StepPanel({ draft, flow, spot, field, seen, tab, onTab }: Part) {
   const schema = useDocumentSchema()
   const found = draft.flows.find((each) => each.name === flow) ?? null
   const subject = useMemo((): Subject | null => {
@@ -61,8 +56,8 @@ export function StepPanel({
   if (schema === undefined) return <Loading />
   const key = spot?.node.key ?? JSON.stringify(subject.path)
   return (
-    <FieldsOf draft={draft} path={subject.path} samples={samples} focused={focused}>
-      <Subject key={key} subject={subject} schema={schema} />
+    <FieldsOf draft={draft} path={subject.path} focused={focused}>
+      <Subject key={key} subject={subject} spot={spot} schema={schema} tab={tab} onTab={onTab} />
     </FieldsOf>
   )
 }
@@ -84,17 +79,27 @@ function ofFlow(flow: FlowOutline): Subject {
   return { kind, path: flow.path, flow, title: flow.title, id: null, held }
 }
 
-function Subject({ subject, schema }: { subject: Subject; schema: Schema }) {
+function Subject({
+  subject,
+  spot,
+  schema,
+  tab,
+  onTab,
+}: {
+  subject: Subject
+  spot: Spot | null
+  schema: Schema
+  tab: string | undefined
+  onTab: (tab: string) => void
+}) {
   const { draft, focused } = useFields()
-  const [tab, setTab] = useState("setup")
   const fields = useMemo(() => fieldsOf(schema, subject.kind), [schema, subject.kind])
   const rare = fields.filter((each) => each.rare)
   const wanted = focused !== null && rare.some((each) => focused[subject.path.length] === each.name)
-  const [shown, setShown] = useState(focused)
-  if (focused !== shown) {
-    setShown(focused)
-    if (focused !== null) setTab(wanted ? "options" : "setup")
-  }
+  useEffect(() => {
+    if (focused !== null) onTab(wanted ? "options" : "setup")
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- once for each field that is to be focused
+  }, [focused])
   const isFlow = subject.kind === "flow" || subject.kind === "preprocess"
   const called = calledBy(subject)
   const head = isFlow ? t`Trigger` : kindWords(subject.kind)
@@ -117,13 +122,16 @@ function Subject({ subject, schema }: { subject: Subject; schema: Schema }) {
       <Tabs
         label={t`Parts of the step`}
         selected={tab}
-        onSelect={setTab}
+        onSelect={onTab}
         tabs={[
           {
             key: "setup",
             label: t`Setup`,
             content: () => <Setup subject={subject} schema={schema} fields={setup} />,
           },
+          ...(spot === null
+            ? []
+            : [{ key: "result", label: t`Result`, content: () => <StepResult spot={spot} /> }]),
           {
             key: "options",
             label: t`Options`,

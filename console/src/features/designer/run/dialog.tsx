@@ -1,0 +1,265 @@
+import { t } from "@lingui/core/macro"
+import { useQuery } from "@tanstack/react-query"
+import { useState } from "react"
+import { answerOf, api } from "~/api/client"
+import { faultOf, pretty } from "~/api/exact"
+import { useSession } from "~/features/session/context"
+import { useDraft } from "~/features/session/draft"
+import { Button } from "~/ui/button"
+import { Dialog } from "~/ui/dialog"
+import { Choice, Field, Input, Textarea } from "~/ui/field"
+import { ErrorNotice, Loading } from "~/ui/notice"
+import { StateBadge } from "~/ui/state"
+import { Time } from "~/ui/time"
+import type { DraftHandle } from "../draft/handle"
+import type { FlowOutline } from "../draft/types"
+import { useScope } from "../fields/scope"
+import { stepsOf } from "../tree/walk"
+import type { Runs } from "./context"
+
+type Typed = {
+  from: "sample" | "execution"
+  text: string | null
+  execution: string
+  signals: string
+}
+
+/** With what a flow is tested: an event by the trigger's schema, which may be edited, or a recorded one. */
+export function TestDialog({
+  draft,
+  flow,
+  runs,
+  onClose,
+}: {
+  draft: DraftHandle
+  flow: FlowOutline
+  runs: Runs
+  onClose: () => void
+}) {
+  const { can } = useSession()
+  const [last] = useState(() => runs.last())
+  const { now, change } = useDraft<Typed>(`event:${draft.id}:${flow.name}`, {
+    from: last?.execution != null ? "execution" : "sample",
+    text: last?.event ?? null,
+    execution: last?.execution ?? "",
+    signals: last?.signals ?? "",
+  })
+  const made = useMadeUp(draft, flow)
+  const text = now.text ?? (made === undefined ? "" : pretty(made))
+  const edited = now.text !== null
+  const wrong = edited ? wrongJson(text) : null
+  const waits = flow.steps.length > 0 && draft.text.includes("wait:")
+  const wrongSignals = now.signals.trim() === "" ? null : wrongObject(now.signals)
+  const bySample = now.from === "sample"
+  const ready = (bySample ? wrong === null : now.execution !== "") && wrongSignals === null
+  const go = () => {
+    if (!ready) return
+    onClose()
+    runs.start({
+      flow: flow.name,
+      event: bySample && edited ? text : null,
+      execution: bySample ? null : now.execution,
+      signals: now.signals,
+    })
+  }
+  return (
+    <Dialog
+      title={t`Test ${flow.title}`}
+      wide
+      onClose={onClose}
+      onSubmit={go}
+      footer={
+        <>
+          <Button onClick={onClose}>{t`Back`}</Button>
+          <Button type="submit" look="primary" disabled={!ready}>
+            {t`Run the test`}
+          </Button>
+        </>
+      }
+    >
+      <p className="text-muted-foreground">
+        {t`It runs on the real engine. Apps are not called: an action answers what is pinned, what was recorded, or a sample.`}
+      </p>
+      <fieldset className="flex flex-col gap-2">
+        <legend className="pb-1 text-xs font-medium">{t`The event`}</legend>
+        <Choice
+          type="radio"
+          name="from"
+          label={t`An event by the trigger’s schema`}
+          hint={t`Made up, and yours to edit.`}
+          checked={bySample}
+          onChange={() => change({ from: "sample" })}
+        />
+        {can("payloads") && (
+          <Choice
+            type="radio"
+            name="from"
+            label={t`The event of an execution`}
+            hint={t`What its steps answered, its config and its state come with it.`}
+            checked={!bySample}
+            onChange={() => change({ from: "execution" })}
+          />
+        )}
+      </fieldset>
+      {bySample ? (
+        <Field
+          label={t`Event, as JSON`}
+          error={wrong}
+          hint={
+            edited ? (
+              <button type="button" className="link" onClick={() => change({ text: null })}>
+                {t`Take the made-up one`}
+              </button>
+            ) : isBody(flow) ? (
+              t`The body of the request.`
+            ) : (
+              t`As the flow’s steps see it. What you write in its place is the body of the request that the trigger reads.`
+            )
+          }
+        >
+          {(control) => (
+            <Textarea
+              {...control}
+              rows={12}
+              value={text}
+              onChange={(event) => change({ text: event.target.value })}
+            />
+          )}
+        </Field>
+      ) : (
+        <Recorded
+          draft={draft}
+          flow={flow}
+          chosen={now.execution}
+          onChoose={(execution) => change({ execution })}
+        />
+      )}
+      {waits && (
+        <Field
+          label={t`Signals that it gets while it waits, as JSON`}
+          hint={t`By name: {"decision": {"choice": "approve"}}. Without one, its time runs out.`}
+          error={wrongSignals}
+        >
+          {(control) => (
+            <Textarea
+              {...control}
+              rows={2}
+              value={now.signals}
+              onChange={(event) => change({ signals: event.target.value })}
+            />
+          )}
+        </Field>
+      )}
+    </Dialog>
+  )
+}
+
+const isBody = (flow: FlowOutline) => flow.trigger.startsWith("webhook.")
+
+export function wrongJson(text: string): string | null {
+  const fault = faultOf(text)
+  return fault === null ? null : t`This is no JSON: ${fault}`
+}
+
+function wrongObject(text: string): string | null {
+  return wrongJson(text) ?? (text.trim().startsWith("{") ? null : t`It has to be an object.`)
+}
+
+/** The event that is made up by the trigger's schema, as JSON. */
+export function useMadeUp(draft: DraftHandle, flow: FlowOutline): string | undefined {
+  const scope = useScope(draft, [...stepsOf(flow).path, 0])
+  return scope.data?.find((each) => each.name === "event")?.sample
+}
+
+/** The executions of a flow, to choose one. */
+function Recorded({
+  draft,
+  flow,
+  chosen,
+  onChoose,
+}: {
+  draft: DraftHandle
+  flow: FlowOutline
+  chosen: string
+  onChoose: (execution: string) => void
+}) {
+  const [key, setKey] = useState("")
+  const wanted = key.trim()
+  const found = useQuery({
+    queryKey: ["executions", "of-flow", draft.integration, flow.name, wanted],
+    queryFn: ({ signal }) =>
+      answerOf(
+        api.GET("/api/executions", {
+          params: {
+            query: {
+              integration: draft.integration,
+              flow: flow.name,
+              limit: 20,
+              ...(wanted === "" ? {} : { key: wanted }),
+            },
+          },
+          signal,
+        }),
+      ),
+  })
+  const rows = found.data?.executions ?? []
+  const other = chosen !== "" && !rows.some((each) => each.id === chosen)
+  return (
+    <div className="flex flex-col gap-2">
+      <Field label={t`Find it by its record`}>
+        {(control) => (
+          <Input
+            {...control}
+            value={key}
+            autoComplete="off"
+            onChange={(event) => setKey(event.target.value)}
+          />
+        )}
+      </Field>
+      {found.isError ? (
+        <ErrorNotice error={found.error} retry={() => void found.refetch()} />
+      ) : found.data === undefined ? (
+        <Loading lines={4} />
+      ) : rows.length === 0 && !other ? (
+        <p className="text-muted-foreground">
+          {wanted === ""
+            ? t`This flow has not run yet.`
+            : t`No execution of this flow has that record.`}
+        </p>
+      ) : (
+        <div
+          role="radiogroup"
+          aria-label={t`Executions`}
+          className="flex max-h-72 flex-col overflow-auto rounded-md border"
+        >
+          {other && (
+            <label className="flex h-9 shrink-0 items-center gap-2 border-b px-2">
+              <input type="radio" name="execution" checked readOnly className="accent-primary" />
+              <span className="figures truncate">{chosen}</span>
+            </label>
+          )}
+          {rows.map((each) => (
+            <label
+              key={each.id}
+              className="flex h-9 shrink-0 cursor-pointer items-center gap-2 border-b px-2 last:border-b-0 hover:bg-muted"
+            >
+              <input
+                type="radio"
+                name="execution"
+                className="accent-primary"
+                checked={each.id === chosen}
+                onChange={() => onChoose(each.id)}
+              />
+              <StateBadge state={each.state} />
+              <span className="min-w-0 flex-1 truncate">{each.key ?? each.reason}</span>
+              <span className="truncate text-muted-foreground">
+                {each.customer_name ?? each.customer}
+              </span>
+              <Time at={each.accepted_at} />
+            </label>
+          ))}
+        </div>
+      )}
+    </div>
+  )
+}
