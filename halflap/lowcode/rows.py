@@ -22,6 +22,8 @@ from halflap.sdk.schema import UNSET
 
 MOST_ROWS = 20_000
 """The most rows of a run; what follows runs without."""
+MOST_GIVEN = 16 << 20
+"""The most bytes of what the rows of a run gave; of later ones it is not noted."""
 
 RowState = Literal["running", "succeeded", "failed", "waiting"]
 AnswerSource = Literal["pin", "recorded", "sample", "real"]
@@ -65,7 +67,8 @@ class RowTracer(Tracer):
         super().__init__()
         self.rows: list[StepRun] = []
         self.is_cut = False
-        """True if there were more rows than are kept."""
+        """True if there were more rows than are kept, or their values are not noted."""
+        self._room = MOST_GIVEN
         self._notify = notify
         self._raised: tuple[BaseException | None, ...] = ()
 
@@ -82,6 +85,15 @@ class RowTracer(Tracer):
         row = StepRun(path, frame.item, frame.ctx.execution, row_of_step.get())
         self.rows.append(row)
         return row
+
+    def shown(self, value: Any) -> bytes | None:
+        """Return a value as JSON without secrets; None where there is none, or no room for it."""
+        if self._room <= 0:
+            self.is_cut |= value is not UNSET
+            return None
+        data = _shown(value)
+        self._room -= len(data or b"")
+        return data
 
     def fail(self, row: StepRun, error: Exception) -> None:
         """Note a failure; its error at the step that raised it, not at those around it."""
@@ -119,9 +131,9 @@ class RowStep:
                 frame.given = {name: frame.names[name] for name, _, _ in inner.values}
             elif isinstance(inner, DoFor) and inner.collect is None:
                 frame.given = UNSET
-            row.gave = _shown(frame.given)
+            row.gave = self.tracer.shown(frame.given)
         except Stopped as stopped:
-            row.state, row.gave = "succeeded", _shown(stopped.value)
+            row.state, row.gave = "succeeded", self.tracer.shown(stopped.value)
             raise
         except LoopLeft:
             row.state = "succeeded"
