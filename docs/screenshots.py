@@ -51,7 +51,17 @@ async def pictures(place: Place, page: Page) -> None:
     await page.goto(f"/console/connections?open={connection['id']}")
     await page.get_by_role("heading", name="Used by").wait_for()
     await take(page, "connections")
+    await designer(place, page)
     await rollout(place, page)
+
+
+async def designer(place: Place, page: Page) -> None:
+    """Take a picture of a draft with a step selected."""
+    draft = await place.api("POST", "/drafts", {"integration": "orders", "version": "1"})
+    await page.goto(f"/console/drafts/{draft['id']}")
+    await page.get_by_role("treeitem", name="Create the order").click()
+    await page.get_by_role("region", name="Fields of the step").wait_for()
+    await take(page, "designer")
 
 
 async def rollout(place: Place, page: Page) -> None:

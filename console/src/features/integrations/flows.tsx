@@ -2,7 +2,9 @@ import { t } from "@lingui/core/macro"
 import { Plural } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
 import { ArrowRight } from "lucide-react"
+import { lazy, Suspense, useState } from "react"
 import type { Schemas } from "~/api/client"
+import { Button } from "~/ui/button"
 import { CopyButton } from "~/ui/copy"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { AppTile } from "./app"
@@ -10,6 +12,10 @@ import { type App, appsOf, componentOf, nameOf, stepsIn } from "./apps"
 import { endpointsQuery, outlineQuery, versionQuery } from "./queries"
 
 type Flow = Schemas["FlowOutline"]
+
+const FlowDrawing = lazy(async () => ({
+  default: (await import("~/features/designer/frame/drawing")).FlowDrawing,
+}))
 
 /** The flows of a version, each drawn with the apps that it connects. */
 export function Flows({ integration, version }: { integration: string; version: string }) {
@@ -58,6 +64,7 @@ function FlowCard({
   endpoint: Schemas["SharedEndpointView"] | undefined
 }) {
   const inputs = Object.entries(view?.inputs ?? {})
+  const [drawn, setDrawn] = useState(false)
   return (
     <article
       aria-label={flow.title}
@@ -68,7 +75,17 @@ function FlowCard({
         <p className="text-muted-foreground">{flow.description}</p>
       </header>
       <Drawing trigger={flow.trigger} apps={appsOf(flow)} />
+      {drawn && (
+        <div className="h-[60vh] overflow-hidden rounded-md border">
+          <Suspense fallback={<Loading />}>
+            <FlowDrawing flow={flow} />
+          </Suspense>
+        </div>
+      )}
       <footer className="mt-auto flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-muted-foreground">
+        <Button aria-expanded={drawn} onClick={() => setDrawn(!drawn)}>
+          {drawn ? t`Hide the steps` : t`Draw the steps`}
+        </Button>
         <code>{flow.name}</code>
         <span>
           <Plural value={stepsIn(flow.steps)} one="# step" other="# steps" />
