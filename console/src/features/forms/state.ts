@@ -1,5 +1,6 @@
 import { useCallback, useMemo, useState } from "react"
 import { ApiError } from "~/api/problem"
+import { readStored, store, useDraftName } from "~/features/session/draft"
 import {
   type Control,
   findWrong,
@@ -9,25 +10,6 @@ import {
   withoutSecrets,
   type Wrong,
 } from "./schema"
-
-/** Text that is kept for this tab until it is dropped: over a reload, and a lost connection. */
-export function readStored(key: string): unknown {
-  try {
-    const text = sessionStorage.getItem(key)
-    return text === null ? undefined : JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-export function store(key: string, value: unknown): void {
-  try {
-    if (value === undefined) sessionStorage.removeItem(key)
-    else sessionStorage.setItem(key, JSON.stringify(value))
-  } catch {
-    // The browser keeps nothing: then a reload loses what was typed.
-  }
-}
 
 export type FormState = {
   raws: Raws
@@ -58,9 +40,10 @@ export function useForm(
   kept?: ReadonlySet<string>,
   etag: string | null = null,
 ): FormState {
+  const name = useDraftName(key)
   const [base] = useState(initial)
-  const [mark] = useState(() => (readStored(`${key}-mark`) as string | undefined) ?? etag)
-  const [typed, setTyped] = useState<Raws>(() => (readStored(key) as Raws | undefined) ?? {})
+  const [mark] = useState(() => (readStored(`${name}-mark`) as string | undefined) ?? etag)
+  const [typed, setTyped] = useState<Raws>(() => (readStored(name) as Raws | undefined) ?? {})
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
   const [checked, setChecked] = useState(false)
   const [said, setSaid] = useState<ReadonlyMap<string, string>>(new Map())
@@ -71,25 +54,25 @@ export function useForm(
     return found
   }, [controls, raws, kept])
   const set = useCallback(
-    (name: string, raw: Raw) => {
+    (field: string, raw: Raw) => {
       setTyped((now) => {
-        const next = { ...now, [name]: raw }
+        const next = { ...now, [field]: raw }
         const some = controls.filter((each) => each.name in next)
-        store(key, withoutSecrets(some, next))
-        store(`${key}-mark`, mark ?? undefined)
+        store(name, withoutSecrets(some, next))
+        store(`${name}-mark`, mark ?? undefined)
         return next
       })
       setSaid((now) => {
-        const rest = [...now].filter(([path]) => path !== name && !path.startsWith(`${name}.`))
+        const rest = [...now].filter(([path]) => path !== field && !path.startsWith(`${field}.`))
         return rest.length === now.size ? now : new Map(rest)
       })
     },
-    [controls, key, mark],
+    [controls, name, mark],
   )
   const drop = useCallback(() => {
-    store(key, undefined)
-    store(`${key}-mark`, undefined)
-  }, [key])
+    store(name, undefined)
+    store(`${name}-mark`, undefined)
+  }, [name])
   return {
     raws,
     set,

@@ -10,7 +10,8 @@ import { stepsQuery } from "~/api/execution"
 import { type Form, formQuery, type Instance, instanceQuery, isMoving } from "~/api/instances"
 import { ApiError } from "~/api/problem"
 import { type Control, typedIn } from "~/features/forms/schema"
-import { readStored, store, useForm } from "~/features/forms/state"
+import { useForm } from "~/features/forms/state"
+import { readStored, store, useDraftName } from "~/features/session/draft"
 import { Fields } from "~/features/forms/fields"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
@@ -167,7 +168,8 @@ function Pages({
 }: FillInProps & { form: Form }) {
   const client = useQueryClient()
   const key = `halflap-activate-${customer.id}-${integration}`
-  const madeKey = `${key}-made`
+  const name = useDraftName(key)
+  const madeKey = `${name}-made`
   const config = useConfig(form.pages, null, key)
   const nameControl = useMemo(
     (): Control[] => [
@@ -216,7 +218,7 @@ function Pages({
       return id
     },
     onSuccess: (id) => {
-      for (const each of [key, `${key}-name`, madeKey]) store(each, undefined)
+      for (const each of [name, `${name}-name`, madeKey]) store(each, undefined)
       void client.invalidateQueries({ queryKey: ["instances"] })
       onPlace({ integration, version, instance: id })
     },

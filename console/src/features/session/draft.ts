@@ -19,30 +19,43 @@ export type Typed<T> = {
  * dialog, a reload, and the end of the session. Secrets do not belong in it.
  */
 export function useDraft<T extends object>(key: string, initial: T): Typed<T> {
-  const { me } = useSession()
-  const name = `${PREFIX}${me.user?.id ?? me.kind}:${key}`
-  const [typed, setTyped] = useState(() => read<T>(name))
+  const name = useDraftName(key)
+  const [typed, setTyped] = useState(() => (readStored(name) ?? {}) as Partial<T>)
   const change = (part: Partial<T>) => {
     const next = { ...typed, ...part }
     setTyped(next)
-    try {
-      sessionStorage.setItem(name, JSON.stringify(next))
-    } catch {
-      // The browser keeps nothing: the form itself has it.
-    }
+    store(name, next)
   }
   const drop = () => {
     setTyped({})
-    sessionStorage.removeItem(name)
+    store(name, undefined)
   }
   return { now: { ...initial, ...typed }, change, changed: Object.keys(typed).length > 0, drop }
 }
 
-function read<T>(name: string): Partial<T> {
+/** Return the name under which the tab keeps what this user types, by a key of the form. */
+export function useDraftName(key: string): string {
+  const { me } = useSession()
+  return `${PREFIX}${me.user?.id ?? me.kind}:${key}`
+}
+
+/** Return what is kept under a name; undefined where nothing is. */
+export function readStored(name: string): unknown {
   try {
-    return JSON.parse(sessionStorage.getItem(name) ?? "{}") as Partial<T>
+    const text = sessionStorage.getItem(name)
+    return text === null ? undefined : JSON.parse(text)
   } catch {
-    return {}
+    return undefined
+  }
+}
+
+/** Keep a value under a name; undefined forgets it. */
+export function store(name: string, value: unknown): void {
+  try {
+    if (value === undefined) sessionStorage.removeItem(name)
+    else sessionStorage.setItem(name, JSON.stringify(value))
+  } catch {
+    // The browser keeps nothing: the form itself has it.
   }
 }
 
