@@ -27,6 +27,9 @@ async def take(page: Page, name: str) -> None:
 
 async def pictures(place: Place, page: Page) -> None:
     """Take all of them."""
+    await page.goto("/console/overview?period=1h")
+    await page.get_by_role("table").nth(1).wait_for()
+    await take(page, "overview")
     failed = (await place.api("GET", "/executions", state="failed"))["executions"]
     token = next(each["id"] for each in failed if "401" in each["reason"])
     await page.goto(f"/console/executions?open={token}")

@@ -155,3 +155,31 @@ async def test_a_viewer_compares_versions_and_changes_nothing(
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.goto(f"{place.url}/console/integrations/none")
         await expect(page.get_by_text("there is no integration 'none'")).to_be_visible()
+
+
+async def test_one_instance_is_upgraded_with_what_its_new_version_asks_for(
+    desk: Desk, tmp_path: Path
+) -> None:
+    place = desk.place
+    field = "shop: {connection: http}\n    region: {type: text, title: Region}"
+    text = ORDERS.replace("shop: {connection: http}", field)
+    await place.publish(tmp_path / "five", text, note="by region", target="")
+    [instance] = (await place.api("GET", "/instances", q="Umbrella"))["items"]
+    async with opened(desk, f"/instances/{instance['id']}") as page:
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Upgrade…").click()
+        dialog = page.get_by_role("dialog", name="Upgrade orders")
+        newest = dialog.get_by_role("option").filter(has_text="by region")
+        value = await newest.get_attribute("value") or ""
+        await dialog.get_by_label("Version").select_option(value)
+        await expect(dialog.get_by_role("textbox")).to_have_count(1)
+        await dialog.get_by_role("button", name="Upgrade to version").click()
+        await expect(dialog.get_by_role("textbox", name="Region")).to_have_attribute(
+            "aria-invalid", "true"
+        )
+        await dialog.get_by_role("textbox", name="Region").fill("north")
+        await dialog.get_by_role("button", name="Upgrade to version").click()
+        await expect(dialog).to_have_count(0)
+    moved = await place.api("GET", f"/instances/{instance['id']}")
+    assert moved["config"] == {"region": "north"}
+    assert moved["version"]["number"] > instance["version"]["number"]

@@ -1,7 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
-import { Ellipsis, Pause, Play, PowerOff, RotateCw } from "lucide-react"
+import { ArrowUp, Ellipsis, Pause, Play, PowerOff, RotateCw } from "lucide-react"
 import { useState } from "react"
 import { answerOf, api, ifMatch } from "~/api/client"
 import { type Instance, isMoving } from "~/api/instances"
@@ -12,8 +12,9 @@ import { Confirm } from "~/ui/confirm"
 import { Choice, Field, Input } from "~/ui/field"
 import { Menu, type MenuItem } from "~/ui/menu"
 import { toast } from "~/ui/toast"
+import { UpgradeInstance } from "./upgrade"
 
-type Asked = "activate" | "pause" | "disable" | "remove" | null
+type Asked = "activate" | "pause" | "disable" | "remove" | "upgrade" | null
 
 /** What may be done with an instance: what it needs first, all else in a menu. */
 export function InstanceActions({
@@ -54,6 +55,9 @@ export function InstanceActions({
   const items: MenuItem[] = []
   if (can("operate") && state === "active" && own === undefined) {
     items.push({ label: t`Pause…`, icon: <Pause />, onSelect: () => setAsked("pause") })
+  }
+  if (can("configure") && !isMoving(state)) {
+    items.push({ label: t`Upgrade…`, icon: <ArrowUp />, onSelect: () => setAsked("upgrade") })
   }
   if (can("configure") && (state === "active" || state === "failed")) {
     if (state === "active") {
@@ -98,6 +102,9 @@ export function InstanceActions({
       )}
       {asked === "activate" && (
         <Activate instance={instance} onClose={() => setAsked(null)} onConfig={onConfig} />
+      )}
+      {asked === "upgrade" && (
+        <UpgradeInstance instance={instance} onClose={() => setAsked(null)} />
       )}
       {asked === "pause" && <PauseInstance instance={instance} onClose={() => setAsked(null)} />}
       {asked === "disable" && <Disable instance={instance} onClose={() => setAsked(null)} />}

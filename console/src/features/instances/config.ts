@@ -39,8 +39,8 @@ function controlFor(field: FormField): Control {
 export type ConfigState = {
   form: FormState
   controls: ReadonlyMap<string, Control>
-  /** The config and its connections, as the JSON text of a request's body. */
-  text: () => string
+  /** The config and its connections, as the JSON text of a request's body; or these fields alone. */
+  text: (only?: ReadonlySet<string>) => string
   connections: () => Record<string, string>
   /** The pages on which something is wrong, by their place. */
   wrongPages: () => number[]
@@ -78,10 +78,12 @@ export function useConfig(
     form,
     controls: byName,
     connections,
-    text: () => {
-      const plain = fields.filter((each) => !takesConnection(each))
+    text: (only) => {
+      const meant = fields.filter((each) => only?.has(each.name) ?? true)
+      const plain = meant.filter((each) => !takesConnection(each))
       const some = plain.flatMap((each) => byName.get(each.name) ?? [])
-      return `"config":${textsOf(some, form.raws)},"connections":${JSON.stringify(connections())}`
+      const links = JSON.stringify(linksOf(meant, form.raws))
+      return `"config":${textsOf(some, form.raws)},"connections":${links}`
     },
     wrongPages: () =>
       pages.flatMap((page, at) => {
@@ -92,6 +94,24 @@ export function useConfig(
         return isWrong ? [at] : []
       }),
   }
+}
+
+/** Return the fields of a form that another one does not have, or has otherwise. */
+export function askedOf(pages: Form["pages"], was: Form["pages"]): string[] {
+  const known = new Map(
+    was.flatMap((page) => page.fields.map((each) => [each.name, shapeOf(each)] as const)),
+  )
+  return pages
+    .flatMap((page) => page.fields)
+    .filter((each) => known.get(each.name) !== shapeOf(each))
+    .map((each) => each.name)
+}
+
+/** What a value of a field has to be, as text: its titles and descriptions do not matter. */
+function shapeOf({ value, required, connection }: FormField): string {
+  const worded = new Set(["title", "description", "examples"])
+  const plain = JSON.stringify(value, (key, each: unknown) => (worded.has(key) ? undefined : each))
+  return JSON.stringify([plain, required, connection?.component])
 }
 
 function linksOf(fields: readonly FormField[], raws: Raws): Record<string, string> {
