@@ -37,7 +37,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'nonce-{nonce}' 'strict-dynamic'",
-        "style-src 'self'",
+        "style-src 'self' 'nonce-{nonce}'",  # the editor of YAML makes its own
         "font-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self'",

@@ -23,6 +23,8 @@ flows:
       - set: {total: =event.total}
       - log: =total
       - lo
+tests:
+  - {name: it adds, flow: one, event: {total: 22.50}}
 """
 
 
@@ -76,6 +78,7 @@ async def test_what_could_stand_somewhere_is_offered_in_half_a_text(world: Any) 
     assert by_name["config"]["schema"]["properties"]["limit"]["type"] == "integer"
     assert by_name["total"]["variable"] is True
     assert by_name["found"]["given"] == [*ONE, 0, "id"]
+    assert by_name["event"]["sample"] == '{"total":22.50}'
     form = await ask(world, draft, "form", path_='["flows", "one", "steps", 0]')
     assert form["name"] == "http.get"
     assert {each["name"]: each["required"] for each in form["fields"]}["path"] is True

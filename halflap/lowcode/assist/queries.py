@@ -112,7 +112,8 @@ def _completions(analysis: Analysis, given: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _scope(text: str, file: str, shapes: Shapes, path: Any) -> list[dict[str, Any]]:
-    names = analyse(text, file, shapes).names_at(path)
+    analysis = analyse(text, file, shapes)
+    names, shown = analysis.names_at(path), _shown_event(analysis.source.data, path)
     return [
         {
             "name": name,
@@ -121,10 +122,25 @@ def _scope(text: str, file: str, shapes: Shapes, path: Any) -> list[dict[str, An
             "absent": known.absent,
             "variable": known.variable,
             "given": None if known.path is None else list(known.path),
-            "sample": codec.encode(sample_of(known.schema)).decode(),
+            "sample": codec.encode(
+                shown if name == "event" and shown is not None else sample_of(known.schema)
+            ).decode(),
         }
         for name, known in islice(names.items(), MOST_FOUND)
     ]
+
+
+def _shown_event(data: Any, path: Any) -> Any:
+    """Return the event that a document shows for a flow: its `sample`, or that of its first test."""
+    flow = path[1] if len(path) > 1 else None
+    if path[:1] == ("flows",) and (shown := value_at(data, (*path[:2], "sample"))) is not None:
+        return shown
+    tests = value_at(data, ("tests",))
+    for each in cast("list[Any]", tests) if isinstance(tests, list) else ():
+        test = mapping_of(each)
+        if test.get("flow") == flow and (event := test.get("event")) is not None:
+            return event
+    return None
 
 
 def _usages(text: str, file: str, shapes: Shapes, name: str, flow: str | None) -> Any:

@@ -100,7 +100,14 @@ export type Wrong =
   | { code: "least" | "most" | "above" | "below" | "shortest" | "longest"; bound: number }
   | { code: "pattern"; pattern: string }
 
-const WORDS: Record<string, string> = { url: "URL", id: "ID", api: "API", http: "HTTP", uri: "URI" }
+const WORDS: Record<string, string> = {
+  url: "URL",
+  id: "ID",
+  api: "API",
+  http: "HTTP",
+  uri: "URI",
+  json: "JSON",
+}
 
 /** A name in words: `base_url` is "Base URL". */
 export function words(name: string): string {

@@ -300,7 +300,7 @@ export function PathChoice({
 }) {
   const fields = useFields()
   const [open, setOpen] = useState(false)
-  const { name, source, node } = naming(fields, path)
+  const { name, source, node, known } = naming(fields, path)
   return (
     <div
       className="flex min-w-0 flex-1 items-center gap-1"
@@ -326,12 +326,7 @@ export function PathChoice({
         {path === "" ? (
           <span className="text-muted-foreground">{t`Choose a value…`}</span>
         ) : (
-          <span
-            className={cx(
-              "pill truncate",
-              node === undefined && fields.data.length > 0 && "pill-unknown",
-            )}
-          >
+          <span className={cx("pill truncate", !known && "pill-unknown")}>
             {source !== name && <span className="pill-source">{source}</span>}
             <span className="pill-name">{name}</span>
             {node !== undefined && node.sample !== "" && (

@@ -1,7 +1,17 @@
 import { describe, expect, test } from "vitest"
 import { conditionOf, parse, step, written } from "./expression"
 import { Digits } from "../draft/digits"
-import { asStored, modelOf, numberOf, partsOf, plainJson, same, valueOfParts } from "./model"
+import {
+  asStored,
+  modelOf,
+  numberOf,
+  partsOf,
+  plainJson,
+  same,
+  typedParts,
+  valueOfParts,
+  valueOfTyped,
+} from "./model"
 
 const kinds = (some: Record<string, string[]>) =>
   Object.entries(some).flatMap(([kind, each]) => each.map((text) => [kind, text] as const))
@@ -106,6 +116,22 @@ describe("values", () => {
     expect(asStored("=1")).toBe("==1")
     expect(partsOf("=a + 1")).toBeNull()
     expect(partsOf(1)).toBeNull()
+  })
+
+  test("where any value may stand, a number is one, and in quotes a text", () => {
+    for (const [typed, value] of [
+      ["5", 5],
+      ['"5"', "5"],
+      ["22.00", new Digits("22.00")],
+      ["true", true],
+      ['"null"', "null"],
+      ["0123", "0123"],
+      ["5 apples", "5 apples"],
+      ['"5', '"5'],
+    ] as const) {
+      expect(valueOfTyped([{ text: typed }])).toEqual(value)
+      expect(typedParts(value)).toEqual([{ text: typed }])
+    }
   })
 
   test("numbers are exact", () => {

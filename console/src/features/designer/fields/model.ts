@@ -72,6 +72,23 @@ export function valueOfParts(parts: readonly Part[]): string {
   return `=${writtenParts(merged)}`
 }
 
+const CONSTANT = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?)$/
+
+/** Write what is typed where any value may stand: `5` is a number, `"5"` a text. */
+export function valueOfTyped(parts: readonly Part[]): Json {
+  const text = valueOfParts(parts)
+  const quoted = /^"(.*)"$/s.exec(text)?.[1]
+  if (quoted !== undefined && CONSTANT.test(quoted)) return quoted
+  if (!CONSTANT.test(text)) return text
+  return numberOf(text) ?? (JSON.parse(text) as Json)
+}
+
+/** Return what is typed of a value, where any may stand. */
+export function typedParts(value: Json | undefined): Part[] {
+  if (typeof value !== "string") return value === undefined ? [] : [{ text: plainJson(value) }]
+  return CONSTANT.test(value) ? [{ text: `"${value}"` }] : (partsOf(value) ?? [])
+}
+
 /** True where two values are written alike. */
 export function same(one: Json | undefined, other: Json | undefined): boolean {
   if (one === other) return true

@@ -174,12 +174,11 @@ export function PillEditor({
   const extensions = useMemo((): Extension => {
     const name = (path: string): PillName => {
       const found = naming(fields, path)
-      const known = found.node !== undefined || fields.data.length === 0
       return {
         name: found.name,
         source: found.source,
         sample: found.node?.sample.slice(0, 24) ?? "",
-        known,
+        known: found.known,
       }
     }
     return [

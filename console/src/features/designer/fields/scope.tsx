@@ -81,10 +81,25 @@ function titleAt(draft: DraftHandle, path: Path): string {
 export function naming(
   { data, sources }: Pick<Fields, "data" | "sources">,
   path: string,
-): { name: string; source: string; node: DataNode | undefined } {
+): { name: string; source: string; node: DataNode | undefined; known: boolean } {
   const node = lookUp(data, path)
   const first = /^(?:`[^`]*`|[^.[`]+)/.exec(path)?.[0].replaceAll("`", "") ?? path
   const rest = path.slice(path.startsWith("`") ? first.length + 2 : first.length)
   const name = rest.replace(/^\./, "").replaceAll("`", "")
-  return { name: name === "" ? first : name, source: sources.get(first) || first, node }
+  return {
+    name: name === "" ? first : name,
+    source: sources.get(first) || first,
+    node,
+    known: node !== undefined || data.length === 0 || isOpen(data, path),
+  }
+}
+
+/** True where nothing is known of the fields of what a path leads into. */
+function isOpen(data: readonly DataNode[], path: string): boolean {
+  const steps = path.split(".")
+  for (let length = steps.length - 1; length > 0; length--) {
+    const above = lookUp(data, steps.slice(0, length).join("."))
+    if (above !== undefined) return !above.branches
+  }
+  return false
 }

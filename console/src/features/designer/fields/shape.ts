@@ -1,6 +1,6 @@
 import { controlOf, type Control, type Schema, words } from "~/features/forms/schema"
 import { Digits } from "../draft/digits"
-import { isExpression, isObject, type Json, numberOf, textIn } from "./model"
+import { isExpression, isObject, type Json, textIn } from "./model"
 
 /** How a field is filled in: derived from its schema, and from nothing else. */
 export type Shape = {
@@ -126,12 +126,12 @@ export function fits(shape: Shape, value: Json | undefined): boolean {
   if (isExpression(value)) return false
   switch (shape.kind) {
     case "any":
-      return typeof value === "string"
+      return !Array.isArray(value) && !isObject(value)
     case "text":
     case "date":
       return typeof value === "string" || (shape.numbers === true && isNumber(value))
     case "number":
-      return isNumber(value) || (typeof value === "string" && numberOf(value) === null)
+      return isNumber(value) || typeof value === "string"
     case "boolean":
       return typeof value === "boolean"
     case "choice":

@@ -244,6 +244,7 @@ function ListRows({
           />
           <span className="flex">
             <IconButton
+              className="w-6!"
               name={t`Move ${at + 1} up`}
               disabled={readOnly || at === 0}
               onClick={() => swap(at, at - 1)}
@@ -251,6 +252,7 @@ function ListRows({
               <ArrowUp aria-hidden />
             </IconButton>
             <IconButton
+              className="w-6!"
               name={t`Move ${at + 1} down`}
               disabled={readOnly || at === items.length - 1}
               onClick={() => swap(at, at + 1)}
@@ -258,6 +260,7 @@ function ListRows({
               <ArrowDown aria-hidden />
             </IconButton>
             <IconButton
+              className="w-6!"
               name={t`Remove ${at + 1}`}
               disabled={readOnly}
               onClick={() => onChange(items.filter((_, i) => i !== at))}

@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react"
+import { type Json, same } from "./model"
 
 const PAUSE_MS = 350
 /** Edits with a longer pause between them are taken back one by one. */
@@ -19,17 +20,19 @@ let groups = 0
  * What is typed in a field, sent as it pauses. Until it was made, what was typed is shown, whatever
  * comes from elsewhere; a field that goes away sends first.
  */
-export function useTyped<T>(
+export function useTyped<T extends Json | undefined>(
   stored: T,
   send: (value: T, group: string) => Promise<string | null>,
 ): Typed<T> {
-  const [local, setLocal] = useState<{ value: T } | null>(null)
+  const [local, setLocal] = useState<{ value: T; over?: T } | null>(null)
+  // It was made: what is stored takes its place as soon as it is another than it was.
+  if (local !== null && "over" in local && !same(local.over, stored)) setLocal(null)
   const [error, setError] = useState<string | null>(null)
   const waiting = useRef<{ value: T; timer: number } | null>(null)
   const latest = useRef({ value: null as { value: T } | null, at: 0, group: "" })
-  const sending = useRef(send)
+  const sending = useRef({ send, stored })
   useLayoutEffect(() => {
-    sending.current = send
+    sending.current = { send, stored }
   })
   const flush = useCallback(() => {
     const pending = waiting.current
@@ -37,10 +40,13 @@ export function useTyped<T>(
     waiting.current = null
     clearTimeout(pending.timer)
     const mark = latest.current.value
-    void sending.current(pending.value, latest.current.group).then((wrong) => {
+    void sending.current.send(pending.value, latest.current.group).then((wrong) => {
       setError(wrong)
       // What was typed since is still to be sent.
-      if (wrong === null && latest.current.value === mark) setLocal(null)
+      if (wrong === null && latest.current.value === mark) {
+        const { stored: over } = sending.current
+        setLocal(same(over, pending.value) ? null : { value: pending.value, over })
+      }
     })
   }, [])
   useEffect(() => {

@@ -19,7 +19,9 @@ import {
   numberOf,
   partsOf,
   plainJson,
+  typedParts,
   valueOfParts,
+  valueOfTyped,
 } from "./model"
 import { type PillEditorHandle, PillEditor } from "./pills"
 import { Picker } from "./picker"
@@ -118,6 +120,7 @@ export function ValueField(props: ValueFieldProps) {
       onChange(`=${writtenCondition({ join: now?.join ?? "and", rows: [...rows, row] })}`)
     } else onChange(`=${picked}`)
   }
+  const any = shape.kind === "any"
   const common = { label, describedBy, invalid, readOnly, onLeave }
   let control: ReactNode
   if (mode === "formula") {
@@ -161,10 +164,11 @@ export function ValueField(props: ValueFieldProps) {
       <PillEditor
         ref={editor}
         {...common}
-        parts={partsOf(isNumber(value) ? String(value) : value) ?? []}
+        parts={any ? typedParts(value) : (partsOf(isNumber(value) ? String(value) : value) ?? [])}
         onSlash={onSlash}
         onChange={(parts) => {
           if (parts.length === 0) return onChange(undefined)
+          if (any) return onChange(valueOfTyped(parts))
           const next = valueOfParts(parts)
           const number = shape.numbers === true ? numberOf(next) : null
           onChange(number ?? next)
@@ -180,7 +184,7 @@ export function ValueField(props: ValueFieldProps) {
         <button
           type="button"
           aria-pressed={written}
-          aria-label={written ? t`Show ${label} as fields` : t`Write ${label} as a formula`}
+          aria-label={written ? t`fx: show ${label} as fields` : t`fx: write ${label} as a formula`}
           title={written ? t`Show as fields` : t`Write a formula`}
           onClick={() => {
             onLeave()
@@ -259,7 +263,8 @@ function typeWords(shape: Shape): string {
 function wrongIn(shape: Shape, value: Json | undefined): string | null {
   const { control, kind } = shape
   if (value === undefined || isExpression(value)) return null
-  if (kind === "number" && typeof value === "string") return wrongWords({ code: "number" })
+  const text = kind === "number" && typeof value === "string"
+  if (text && numberOf(value) === null) return wrongWords({ code: "number" })
   if (control === undefined || (kind !== "number" && kind !== "text")) return null
   if (kind === "text" && typeof value !== "string") return null
   const found = new Map<string, Wrong>()

@@ -7,14 +7,24 @@ import { Loading } from "~/ui/notice"
 import type { Part } from "./part"
 
 const YamlEditor = lazy(async () => ({ default: (await import("../yaml/editor")).YamlEditor }))
+const DataPanel = lazy(async () => ({ default: (await import("../data/panel")).DataPanel }))
+const ConfigEditor = lazy(async () => ({
+  default: (await import("../config/editor")).ConfigEditor,
+}))
 const FindingsList = lazy(async () => ({
   default: (await import("../findings/list")).FindingsList,
 }))
 
 /** What is beneath the drawing, by the key that the address has. */
 const TABS: { key: string; label: () => string; content: (part: Part) => ReactNode }[] = [
+  {
+    key: "data",
+    label: () => t`Data`,
+    content: ({ draft, spot }) => <DataPanel draft={draft} path={spot?.node.path ?? null} />,
+  },
   { key: "findings", label: () => t`Findings`, content: (part) => <FindingsList {...part} /> },
   { key: "yaml", label: () => t`YAML`, content: (part) => <YamlEditor {...part} /> },
+  { key: "config", label: () => t`Config`, content: (part) => <ConfigEditor {...part} /> },
 ]
 
 export function Drawer({
@@ -27,10 +37,20 @@ export function Drawer({
   onOpen: (tab: string | undefined) => void
 }) {
   const now = TABS.find((each) => each.key === open)
+  const led: Part = {
+    ...part,
+    select: (key, field) => {
+      if (field?.[0] === "config") onOpen("config")
+      part.select(key, field)
+    },
+  }
   return (
     <section
       aria-label={t`Below the drawing`}
-      className={cx("flex shrink-0 flex-col border-t", now !== undefined && "h-[38%]")}
+      className={cx(
+        "flex shrink-0 flex-col border-t",
+        now !== undefined && (now.key === "config" ? "h-[70%]" : "h-[38%]"),
+      )}
     >
       <div className="flex h-8 shrink-0 items-center gap-1 px-2" role="group">
         {TABS.map((each) => (
@@ -57,7 +77,7 @@ export function Drawer({
       </div>
       {now !== undefined && (
         <div className="min-h-0 flex-1 border-t">
-          <Suspense fallback={<Loading />}>{now.content(part)}</Suspense>
+          <Suspense fallback={<Loading />}>{now.content(led)}</Suspense>
         </div>
       )}
     </section>

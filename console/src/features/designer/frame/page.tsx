@@ -301,7 +301,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             </div>
             <Drawer part={part} open={place.drawer} onOpen={(drawer) => go({ drawer })} />
           </div>
-          {flow !== null && <Panel part={part} />}
+          {flow !== null && place.drawer !== "config" && <Panel part={part} />}
         </div>
         {open?.kind === "insert" && (
           <StepPalette

@@ -41,7 +41,7 @@ export function StepPanel({ draft, flow, spot, field, seen, tab, onTab }: Part) 
     return found === null ? null : ofFlow(found)
   }, [spot, found])
   useEffect(() => {
-    if (field !== null) seen()
+    if (field !== null && field[0] !== "config") seen()
   }, [field, seen])
   // It is focused as it is drawn; then it is forgotten.
   const [focused, setFocused] = useState(field)

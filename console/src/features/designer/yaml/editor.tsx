@@ -175,8 +175,8 @@ export function YamlEditor(part: Part) {
       }
       const extensions: Extension = [
         EditorView.cspNonce.of(nonce()),
-        theme,
         looks,
+        theme,
         lineNumbers(),
         history(),
         drawSelection(),

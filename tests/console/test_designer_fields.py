@@ -1,0 +1,186 @@
+"""The fields of the designer in the browser: data, pills, conditions, tables, formulas, YAML, config."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from tests.console.hostile import TEXTS
+from tests.console.place import Place
+from tests.console.test_console import Desk, opened
+from tests.console.test_integrations import at_rest, press
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+BEFORE = """\
+name: filled
+config:
+  Connect:
+    shop: {connection: http}
+flows:
+  order:
+    trigger: webhook.request
+    steps:
+      # who ordered?
+      - id: found
+        action: http.get
+        with: {path: /customers} # all of them
+      - if: =event.kind = "free"
+        then:
+          - stop: {ignore: it is free}
+      - action: http.post
+        with: {path: /orders}
+      - log: done
+tests:
+  - {name: one, flow: order, event: {number: "4711", kind: paid, total: 22.50, lines: [{sku: a}]}}
+"""
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+async def text_of(place: Place, draft: str) -> str:
+    return (await place.api("GET", f"/drafts/{draft}"))["text"]
+
+
+async def until_text(page: Page, place: Place, draft: str, *parts: str) -> str:
+    """Wait until the draft's text has parts; return it."""
+    for _ in range(100):
+        text = await text_of(place, draft)
+        if all(each in text for each in parts):
+            return text
+        await page.wait_for_timeout(100)
+    raise AssertionError(f"{parts} is not in\n{text}")
+
+
+async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) -> None:
+    place = desk.place
+    draft = (await place.api("POST", "/drafts", {"integration": "filled", "text": BEFORE}))["id"]
+    async with opened(desk, f"/drafts/{draft}", viewport={"width": 1440, "height": 1000}) as page:
+        steps = page.get_by_role("tree")
+        panel = page.get_by_role("complementary", name="What is selected")
+
+        # A text with a value in it: `/` opens the data, Enter takes what is found.
+        await steps.get_by_role("treeitem", name=re.compile("^Get")).click()
+        path = panel.get_by_role("textbox", name="Path", exact=True)
+        await path.click()
+        await press(page, "Control+End")
+        await page.keyboard.type("/of /")
+        await page.get_by_role("combobox", name="Find data").fill("number")
+        await press(page, "Enter")
+        await expect(path.locator(".pill")).to_contain_text("number4711")
+        await expect(panel.get_by_text("/customers/of 4711")).to_be_visible()
+        await page.keyboard.type("!")
+        wanted = '"/customers/of " & event.number & "!"'
+        text = await until_text(page, place, draft, wanted)
+        assert "      # who ordered?\n" in text
+        assert "# all of them" in text
+
+        # A name that others read is renamed with them.
+        await panel.get_by_label("Name of the result").fill("buyer")
+        await press(page, "Enter")
+        await until_text(page, place, draft, "- id: buyer")
+
+        # A condition by rows.
+        await steps.get_by_role("treeitem", name="Branch").click()
+        await panel.get_by_label("Value 1", exact=True).fill("paid")
+        await panel.get_by_role("button", name="Add a condition").click()
+        await panel.get_by_role("button", name="Field 2: choose").click()
+        await page.get_by_role("combobox", name="Find data").fill("total")
+        await press(page, "Enter")
+        await panel.get_by_label("Operator 2").select_option("is more than")
+        await panel.get_by_label("Value 2", exact=True).fill("10.50")
+        await until_text(page, place, draft, 'if: =event.kind = "paid" and event.total > 10.50\n')
+        await expect(panel.locator("[data-live=value]")).to_have_text("→ true")
+
+        # A mapping by a table, with numbers and texts as what they are.
+        await steps.get_by_role("treeitem", name=re.compile("^Post")).click()
+        body = panel.locator("[data-field$='\"json\"]']")
+        await body.get_by_role("button", name=re.compile("as a formula")).click()
+        await body.get_by_role("textbox").click()
+        await page.keyboard.type("event.num")
+        await expect(page.get_by_role("option", name=re.compile("^number"))).to_be_visible()
+        await page.wait_for_timeout(150)  # what appeared this moment is not taken by mistake
+        await press(page, "Enter")
+        await page.keyboard.type(' & "-" & $uppercase(event.kind)')
+        await until_text(page, place, draft, 'json: =event.number & "-" & $uppercase(event.kind)')
+        await expect(body.locator("[data-live=value]")).to_have_text("→ 4711-PAID")
+        params = panel.locator("[data-field$='\"headers\"]']")
+        await params.get_by_label("Headers: a new name", exact=True).fill("x-total")
+        await press(page, "Enter")
+        await params.get_by_role("textbox", name="x-total", exact=True).click()
+        await page.keyboard.type("5")
+        await until_text(page, place, draft, "headers: {x-total: ")
+
+        # What is wrong stands at its field, and its fix mends it.
+        await steps.get_by_role("treeitem", name="Log").click()
+        log = panel.get_by_role("textbox", name="Log", exact=True)
+        await log.click()
+        await press(page, "Control+a")
+        await page.keyboard.type("event.number")
+        field = panel.locator("[data-field$='\"log\"]']")
+        fix = field.get_by_role("button", name=re.compile("=event.number"))
+        await expect(fix).to_be_enabled()
+        await at_rest(page)
+        await fix.click()
+        await until_text(page, place, draft, "- log: =event.number\n")
+        await expect(log.locator(".pill")).to_be_visible()
+
+        # The YAML follows, and is followed.
+        await page.get_by_role("button", name="YAML", exact=True).click()
+        yaml = page.get_by_role("textbox", name="YAML of the draft")
+        await expect(yaml).to_contain_text("- log: =event.number")
+        await yaml.get_by_text("- log:").click()
+        await press(page, "End")
+        await page.keyboard.type(" # told")
+        await until_text(page, place, draft, "- log: =event.number # told\n")
+        await press(page, "Home")
+        await page.keyboard.type("- log: first")
+        await press(page, "Enter")
+        await until_text(
+            page, place, draft, "      - log: first\n      - log: =event.number # told\n"
+        )
+        await expect(steps.get_by_role("treeitem", name="Log")).to_have_count(2)
+        await press(page, "Escape", "Tab")
+        await expect(yaml).not_to_be_focused()
+        await at_rest(page)
+
+
+async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
+    place = desk.place
+    text = BEFORE.replace("log: done", "log: =config.region")
+    draft = (await place.api("POST", "/drafts", {"integration": "filled", "text": text}))["id"]
+    async with opened(
+        desk, f"/drafts/{draft}?drawer=config", viewport={"width": 1440, "height": 1000}
+    ) as page:
+        await page.get_by_label("A page", exact=True).fill("Options")
+        await press(page, "Enter")
+        await page.get_by_label("A field on Options", exact=True).fill("class")
+        await expect(page.get_by_text("Python uses this name")).to_be_visible()
+        await page.get_by_label("A field on Options", exact=True).fill("area")
+        await press(page, "Enter")
+        await page.get_by_label("Type", exact=True).select_option("integer")
+        default = page.get_by_label("Default", exact=True)
+        await expect(default).to_have_attribute("inputmode", "decimal")
+        await page.get_by_label("Title", exact=True).nth(1).fill(TEXTS[0])
+        await default.fill("12345678901234567890")
+        await until_text(page, place, draft, "default: 12345678901234567890", "type: integer")
+        preview = page.get_by_role("region", name="Preview")
+        await expect(preview.get_by_text(TEXTS[0])).to_be_visible()
+        await page.get_by_label("Name of the field").fill("region")
+        await press(page, "Enter")
+        await until_text(page, place, draft, "region: {")
+        await page.get_by_role("button", name="Move Options up").click()
+        text = await until_text(page, place, draft, "Options:")
+        for _ in range(50):
+            if text.index("Options:") < text.index("Connect:"):
+                break
+            text = await text_of(place, draft)
+            await page.wait_for_timeout(100)
+        assert text.index("Options:") < text.index("Connect:")
+        await at_rest(page)
