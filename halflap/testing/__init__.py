@@ -2,7 +2,8 @@
 
 The pytest plugin (`halflap.testing.plugin`) has three fixtures: `run` runs a flow, `fake` stands for the
 apps that its actions call, `receive` sends a trigger what an app would. None of them opens a socket, and
-none waits. Commands use the rest of the room where pytest is not installed, so only the plugin, with
+none waits. Commands, and the process in which a server runs drafts
+(`worker`), use the rest of the room where pytest is not installed, so only the plugin, with
 `collect` and `report`, imports it.
 """
 
