@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.async_api import Browser, Page, StorageState, expect
 
+from halflap.lowcode import Draft
+from halflap.lowcode.rewrite.write import inline
 from tests.console.hostile import TEXTS
 from tests.console.place import Place
 from tests.console.test_console import Desk, opened
@@ -184,3 +186,26 @@ async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
             await page.wait_for_timeout(100)
         assert text.index("Options:") < text.index("Connect:")
         await at_rest(page)
+
+
+async def test_hostile_values_are_texts_in_fields_tables_and_yaml(desk: Desk) -> None:
+    place = desk.place
+    some = TEXTS[::20]
+    held = {f"v{at}": each for at, each in enumerate(some)} | {"named": dict.fromkeys(some, 1)}
+    text = BEFORE.replace("- log: done", f"- set: {inline(held)}")
+    draft = (await place.api("POST", "/drafts", {"integration": "filled", "text": text}))["id"]
+    async with opened(desk, f"/drafts/{draft}?drawer=yaml") as page:
+        await page.get_by_role("treeitem", name="Set variables").click()
+        panel = page.get_by_role("complementary", name="What is selected")
+        first = panel.get_by_role("textbox", name="v0", exact=True)
+        await expect(first).to_have_text(some[0])
+        names = panel.locator("input[aria-label*='name of']")
+        await expect(names).to_have_count(2 * len(some) + 1)
+        await first.click()
+        await press(page, "End")
+        await page.keyboard.type("!")
+        await until_text(page, place, draft, f"v0: {some[0]}!")
+        now = await text_of(place, draft)
+        assert Draft.read(now, "x").value(("flows", "order", "steps", 3, "set")) == held | {
+            "v0": f"{some[0]}!"
+        }
