@@ -218,7 +218,9 @@ function useItems(text: string): Item[] {
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },
     ]
     const offered = actions.map((each) => ({ ...each, hint: each.hint ?? t`action` }))
-    found.push(...[...offered, ...fixed].filter((each) => fits(each.title)))
+    // What the page offers comes first: whoever types its words means it.
+    found.unshift(...offered.filter((each) => fits(each.title)))
+    found.push(...fixed.filter((each) => fits(each.title)))
     const named = text === "" ? [] : (customers.data?.items ?? []).filter((each) => fits(each.name))
     for (const each of named) {
       const run = () => void navigate({ to: "/customers/$customer", params: { customer: each.id } })

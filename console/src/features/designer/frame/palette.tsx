@@ -39,6 +39,12 @@ export function StepPalette({
 }) {
   const [text, setText] = useState("")
   const [at, setAt] = useState(0)
+  // The focus goes back to where it was: to what is selected there by then.
+  const [origin] = useState(() =>
+    document.activeElement?.closest<HTMLElement>("[role=tree], [role=group]"),
+  )
+  const back = () =>
+    origin?.querySelector<HTMLElement>("[data-row][tabindex='0'], [data-step][tabindex='0']")
   const { data, error } = useQuery(paletteQuery(draft))
   const items = useMemo(
     () =>
@@ -69,7 +75,10 @@ export function StepPalette({
     <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
       <Dialog.Portal>
         <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Popup className="fixed top-[10vh] left-1/2 z-50 flex max-h-[72vh] w-[min(600px,calc(100vw-24px))] -translate-x-1/2 flex-col overflow-hidden rounded-lg border bg-popover shadow-xl outline-none">
+        <Dialog.Popup
+          finalFocus={() => back() ?? true}
+          className="fixed top-[10vh] left-1/2 z-50 flex max-h-[72vh] w-[min(600px,calc(100vw-24px))] -translate-x-1/2 flex-col overflow-hidden rounded-lg border bg-popover shadow-xl outline-none"
+        >
           <Dialog.Title className="sr-only">{title}</Dialog.Title>
           <input
             role="combobox"
