@@ -146,10 +146,10 @@ function Whole({ stats, filter }: { stats: Stats; filter: OverviewFilter }) {
           }
         />
         <Figure
-          name={t`Ran, half of them at most`}
+          name={t`Run time (p50)`}
           to={{ ...since, state: ["succeeded"] }}
           value={good?.p50_ms == null ? "–" : length(good.p50_ms)}
-          note={good?.p95_ms == null ? undefined : t`95 % at most ${length(good.p95_ms)}`}
+          note={good?.p95_ms == null ? undefined : t`p95 ${length(good.p95_ms)}`}
         />
       </dl>
       {came === 0 && stats.series.length === 0 ? (
@@ -214,7 +214,7 @@ function Outcomes({ columns, whose }: { columns: Column[]; whose: Filter }) {
   const sums = columns.map(({ ended }) => Object.values(ended).reduce((sum, each) => sum + each, 0))
   return (
     <Chart
-      title={t`How they ended`}
+      title={t`Outcomes`}
       legend={OUTCOMES.map((each) => [FILLS[each] ?? "", words[each] ?? each])}
       columns={columns}
       most={ceiling(Math.max(...sums))}
@@ -237,10 +237,10 @@ function Times({ columns, whose }: { columns: Column[]; whose: Filter }) {
   const most = ceiling(Math.max(...columns.map((each) => each.p95 ?? 0)))
   return (
     <Chart
-      title={t`How long they ran`}
+      title={t`Run time`}
       legend={[
-        ["bg-running", t`half of them at most`],
-        ["bg-running/30", t`95 % at most`],
+        ["bg-running", t`p50`],
+        ["bg-running/30", t`p95`],
       ]}
       columns={columns}
       most={most}
@@ -405,8 +405,8 @@ function Shares({
                 <th className="px-3 py-1 text-left font-normal">{t`Name`}</th>
                 <th className={cx(cell, "font-normal")}>{t`Ended`}</th>
                 <th className={cx(cell, "font-normal")}>{t`Failed`}</th>
-                <th className={cx(cell, "font-normal")}>{t`Half ran`}</th>
-                <th className={cx(cell, "font-normal")}>{t`95 % ran`}</th>
+                <th className={cx(cell, "font-normal")}>{t`p50`}</th>
+                <th className={cx(cell, "font-normal")}>{t`p95`}</th>
               </tr>
             </thead>
             <tbody>
