@@ -187,7 +187,7 @@ async def test_an_order_is_found_by_its_number_explained_and_replayed_from_its_f
     order = number()
     failed = await place.send("Initech", order, "refuse 422 the total is missing")
     await place.until(failed, "failed")
-    async with opened(desk, "/") as page:
+    async with opened(desk, "/executions") as page:
         await page.get_by_role("searchbox", name="Find by record").fill(order)
         await page.keyboard.press("Enter")
         rows = page.get_by_role("grid", name="Executions").get_by_role("row").filter(has_text=order)
