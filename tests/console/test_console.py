@@ -69,6 +69,11 @@ async def opened(desk: Desk, path: str, **context: Any) -> AsyncIterator[Page]:
     await page.close()
 
 
+async def visit(page: Page, path: str) -> None:
+    """Go to another page of the open console, which does not load anew: that takes ten times as long."""
+    await page.evaluate("path => history.pushState(null, '', `/console${path}`)", path)
+
+
 @pytest.fixture(autouse=True)
 def strict(place: Place) -> None:
     """The shop refuses what an order wishes it to refuse, until a test says otherwise."""
@@ -684,9 +689,11 @@ async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: D
         await page.keyboard.type("<img")
         await expect(page.get_by_role("option").filter(has_text=name)).to_be_visible()
         await page.keyboard.press("Escape")
+        sheet = page.get_by_role("complementary", name="Execution")
         for each in sent[:: len(WRAPS)]:
-            await page.goto(f"/console/executions?open={each}")
-            sheet = page.get_by_role("complementary", name="Execution")
+            await visit(page, "/executions")
+            await expect(sheet).to_have_count(0)
+            await visit(page, f"/executions?open={each}")
             await expect(sheet.get_by_test_id("why")).to_contain_text("failed:")
             await sheet.get_by_role("option", name="webhook.request").click()
             await expect(sheet.get_by_label("Body", exact=True)).to_contain_text("wish")
