@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import groupby
@@ -16,6 +17,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.plainlog import plain_logs
+from tests.zygote import PYTHON
 
 Note = Callable[..., None]
 TESTS = Path(__file__).parent
@@ -121,6 +123,12 @@ def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 def is_within(item: pytest.Item, places: Sequence[Path]) -> bool:
     """Return whether a test is in one of these modules or folders."""
     return any(item.path.is_relative_to(each) for each in places)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork what the code under test starts by `sys.executable`, as in a server of the tests' own."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ class Forked(str):
     __slots__ = ()
 
 
+EXECUTABLE = sys.executable
 PYTHON = Forked(sys.executable) if sys.platform == "linux" else sys.executable
 
 
@@ -79,9 +80,17 @@ class Program:
     environment: Mapping[str, str]
     folder: str
     session: bool
+    group: int
     prepare: Callable[[], object] | None
     descriptors: Sequence[int]
     limits: Mapping[int, tuple[int, int]]
+
+    def lead(self) -> None:
+        """Lead a session or a process group, before the process that asked for it knows of it."""
+        if self.session:
+            os.setsid()
+        elif self.group >= 0:
+            os.setpgid(0, self.group)
 
     def become(self, given: Sequence[int]) -> None:
         """Have the process of the program: its descriptors, its environment, its folder."""
@@ -89,10 +98,9 @@ class Program:
         for each, number in zip(moved, self.descriptors, strict=True):
             os.dup2(each, number)
             os.close(each)
-        if self.session:
-            os.setsid()
         os.environ.clear()
         os.environ.update(self.environment)
+        sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
         os.chdir(self.folder)
         for which, limit in self.limits.items():
             resource.setrlimit(which, limit)
@@ -153,7 +161,7 @@ def started() -> socket.socket:
     environment.pop("PYTHONPATH", None)
     with its:
         process = subprocess.Popen(
-            [sys.executable, "-c", BEGIN, str(ROOT), str(its.fileno())],
+            [EXECUTABLE, "-c", BEGIN, str(ROOT), str(its.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
             env=environment,
@@ -192,13 +200,14 @@ def fork_or_exec(self: Any, args: Any, executable: Any, prepare: Any, *more: Any
     if not is_forked(args):
         return _exec(self, args, executable, prepare, *more)
     _, pass_fds, folder, environment, _, _, _, *rest = more
-    pipes, session = rest[:6], rest[11]
+    pipes, session, group = rest[:6], rest[11], rest[12]
     standard = [pipes[0], pipes[3], pipes[5]]
     program = Program(
         words=[os.fspath(each) for each in args[1:]],
         environment=dict(os.environ if environment is None else environment),
         folder=os.fspath(folder or Path.cwd()),
         session=session,
+        group=group,
         prepare=prepare,
         descriptors=[0, 1, 2, *pass_fds],
         limits={each: resource.getrlimit(each) for each in LIMITS},
@@ -286,9 +295,11 @@ def serve(way: socket.socket) -> tuple[Program, list[int], socket.socket]:
             way = its
             continue
         its.close()
+        program: Program = pickle.loads(request)
+        program.lead()
         way.send(b"%d" % os.getpid())
         way.close()
-        return pickle.loads(request), given, socket.socket(fileno=moved_up(mine.detach()))
+        return program, given, socket.socket(fileno=moved_up(mine.detach()))
 
 
 def close(descriptors: Sequence[int]) -> None:

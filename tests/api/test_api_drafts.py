@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 import halflap.api.app  # noqa: F401 - or the first request waits for that
 from halflap.engine.bundle import Bundle
 from tests.api.conftest import Browser, signed_in
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 TEXT = """\
 name: tried

@@ -22,6 +22,8 @@ from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.worker import lint_document
 from tests.api.conftest import ORDERS, Answer
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = """\
 name: tried

@@ -22,6 +22,7 @@ assert __name__ == "__main__"
 print(json.dumps({
     "argv": sys.argv, "environ": dict(os.environ), "cwd": os.getcwd(), "parent": os.getppid(),
     "path": sys.path, "session": os.getsid(0) == os.getpid(),
+    "group": os.getpgid(0) == os.getpid(),
     "limits": resource.getrlimit(resource.RLIMIT_FSIZE), "input": sys.stdin.read(),
     "interrupt": repr(signal.getsignal(signal.SIGINT)), "open": os.listdir("/proc/self/fd")[:3],
 }), flush=True)
@@ -55,13 +56,15 @@ def test_a_program_finds_itself_as_if_it_had_been_executed(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 40, before[1]))
     try:
-        more = {"env": {"GIVEN": "yes", "LC_CTYPE": "C.UTF-8", **named}, "start_new_session": True}
+        more = {"env": {"GIVEN": "yes", "LC_CTYPE": "C.UTF-8", **named}}
+        more |= {"process_group": 0} if named else {"start_new_session": True}
         found = shown(PYTHON, tmp_path, *words[how], **more)
         wanted = shown(sys.executable, tmp_path, *words[how], **more)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert found == wanted
     assert found["parent"] == os.getpid()
+    assert (found["group"], found["session"]) == (True, not named)
 
 
 async def test_a_program_is_killed_and_waited_for_and_so_is_what_it_starts() -> None:

@@ -40,7 +40,7 @@ def command(module: str) -> tuple[str, ...]:
     )
 
 
-COMMAND = command("halflap.lowcode.lint.worker")
+LINT = "halflap.lowcode.lint.worker"
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Linting:
 
     versions: VersionOperations
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
-    workers: Pool = field(default_factory=lambda: Pool(command=COMMAND))
+    workers: Pool = field(default_factory=lambda: Pool(command=command(LINT)))
     seconds: float = SECONDS
 
     async def lint(
