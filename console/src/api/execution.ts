@@ -64,6 +64,20 @@ export const outlineQuery = (execution: string) =>
     },
   })
 
+/** What each step of the document gave, page after page. */
+export const traceQuery = (execution: string) =>
+  infiniteQueryOptions({
+    queryKey: ["execution", execution, "trace"],
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (page: Schemas["ExecutionTrace"]) =>
+      page.next === null ? undefined : Number(page.next),
+    queryFn: ({ signal, pageParam: after }) => {
+      const query = { limit: MORE_STEPS, ...(after === undefined ? {} : { after }) }
+      const params = { path: { execution }, query }
+      return answerOf(api.GET("/api/executions/{execution}/trace", { params, signal }))
+    },
+  })
+
 export const logsQuery = (execution: string) =>
   queryOptions({
     queryKey: ["execution", execution, "logs"],

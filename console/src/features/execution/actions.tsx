@@ -1,8 +1,8 @@
 import { t } from "@lingui/core/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
-import { ArrowRight, Ellipsis, PlugZap, Reply, RotateCcw, Square } from "lucide-react"
-import { useState } from "react"
+import { ArrowRight, Ellipsis, FlaskConical, PlugZap, Reply, RotateCcw, Square } from "lucide-react"
+import { lazy, Suspense, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { type Execution, isOver } from "~/api/execution"
 import { useSession } from "~/features/session/context"
@@ -13,7 +13,9 @@ import { AnswerDialog } from "./answer"
 import { CancelDialog } from "./cancel"
 import { ReplayDialog } from "./replay"
 
-type Open = "replay" | "whole" | "cancel" | "answer" | null
+const CopyAsTest = lazy(async () => ({ default: (await import("./test")).CopyAsTest }))
+
+type Open = "replay" | "whole" | "cancel" | "answer" | "test" | null
 
 /** What may be done with an execution: the one thing that helps first, all else in a menu. */
 export function Actions({ execution }: { execution: Execution }) {
@@ -45,6 +47,7 @@ export function Actions({ execution }: { execution: Execution }) {
     onError: (error) => toast(t`The connection does not work yet`, error.message),
   })
   if (!can("operate")) return null
+  const copies = isOver(state) && can("publish") && can("payloads") && !execution.payload_removed
 
   const replay = execution.replays[0]
   const failed = state === "failed"
@@ -65,6 +68,13 @@ export function Actions({ execution }: { execution: Execution }) {
   }
   if (failed && !execution.dismissed) {
     items.push({ label: t`Dismiss`, onSelect: () => dismiss.mutate() })
+  }
+  if (copies) {
+    items.push({
+      label: t`Copy as a test…`,
+      icon: <FlaskConical />,
+      onSelect: () => setOpen("test"),
+    })
   }
   if (connection !== null) {
     items.push({ label: t`Cancel…`, icon: <Square />, onSelect: () => setOpen("cancel") })
@@ -122,6 +132,11 @@ export function Actions({ execution }: { execution: Execution }) {
       )}
       {open === "answer" && (
         <AnswerDialog execution={execution} signals={signals} onClose={() => setOpen(null)} />
+      )}
+      {open === "test" && (
+        <Suspense fallback={null}>
+          <CopyAsTest execution={execution} onClose={() => setOpen(null)} />
+        </Suspense>
       )}
       {open === "cancel" && <CancelDialog execution={execution} onClose={() => setOpen(null)} />}
     </div>

@@ -2,7 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
-import { type ReactNode, useEffect } from "react"
+import { lazy, type ReactNode, Suspense, useEffect } from "react"
 import { type Execution, executionQuery, isOver, logsQuery, stepsQuery } from "~/api/execution"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
@@ -18,6 +18,8 @@ import { Lineage } from "./lineage"
 import { Logs } from "./logs"
 import { failureText, isOfItsCode, lengthsOf, sentenceOf } from "./sentence"
 import { Steps } from "./steps"
+
+const FlowDrawing = lazy(async () => ({ default: (await import("./drawing")).FlowDrawing }))
 
 /** What is looked at of an execution; it lives in the URL. */
 export type Place = { view?: string; step?: string; tab?: string }
@@ -63,6 +65,18 @@ function Loaded({ execution, place, onPlace }: PlaceProps & { execution: Executi
             label: t`Steps`,
             count: execution.step_count,
             content: () => <Steps execution={execution} place={place} onPlace={onPlace} />,
+          },
+          {
+            key: "drawing",
+            label: t`Drawing`,
+            content: () => (
+              <Suspense fallback={<Loading />}>
+                <FlowDrawing
+                  execution={execution}
+                  onStep={(step) => onPlace({ view: "steps", step })}
+                />
+              </Suspense>
+            ),
           },
           {
             key: "logs",

@@ -14,6 +14,9 @@ const ConfigEditor = lazy(async () => ({
 const FindingsList = lazy(async () => ({
   default: (await import("../findings/list")).FindingsList,
 }))
+const TestsDrawer = lazy(async () => ({
+  default: (await import("../tests/drawer")).TestsDrawer,
+}))
 
 /** What is beneath the drawing, by the key that the address has. */
 const TABS: { key: string; label: () => string; content: (part: Part) => ReactNode }[] = [
@@ -22,6 +25,7 @@ const TABS: { key: string; label: () => string; content: (part: Part) => ReactNo
     label: () => t`Data`,
     content: ({ draft, spot }) => <DataPanel draft={draft} path={spot?.node.path ?? null} />,
   },
+  { key: "tests", label: () => t`Tests`, content: (part) => <TestsDrawer {...part} /> },
   { key: "findings", label: () => t`Findings`, content: (part) => <FindingsList {...part} /> },
   { key: "yaml", label: () => t`YAML`, content: (part) => <YamlEditor {...part} /> },
   { key: "config", label: () => t`Config`, content: (part) => <ConfigEditor {...part} /> },

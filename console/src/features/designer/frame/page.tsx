@@ -18,7 +18,7 @@ import { TestDialog } from "../run/dialog"
 import { useRunning } from "../run/running"
 import { copied } from "../tree/clip"
 import { freeName, moveTo, type Place as ListPlace, rangeOf } from "../tree/commands"
-import { spotOf, TRIGGER, walked, type Way } from "../tree/walk"
+import { spotOf, TRIGGER, walked, WAYS } from "../tree/walk"
 import { Banners } from "./banner"
 import { Canvas } from "./canvas"
 import type { Mark } from "./card"
@@ -371,13 +371,6 @@ function Around({ menus, runs, children }: { menus: Menus; runs: Runs; children:
       <RunContext value={runs}>{children}</RunContext>
     </StepMenus>
   )
-}
-
-const WAYS: Record<string, Way> = {
-  ArrowUp: "up",
-  ArrowDown: "down",
-  ArrowLeft: "left",
-  ArrowRight: "right",
 }
 
 /** Put a flow before the one above it, or behind the one below it; null where there is none. */

@@ -166,8 +166,8 @@ function wrongObject(text: string): string | null {
 }
 
 /** The event that is made up by the trigger's schema, as JSON. */
-export function useMadeUp(draft: DraftHandle, flow: FlowOutline): string | undefined {
-  const scope = useScope(draft, [...stepsOf(flow).path, 0])
+export function useMadeUp(draft: DraftHandle, flow: FlowOutline | undefined): string | undefined {
+  const scope = useScope(draft, flow === undefined ? [] : [...stepsOf(flow).path, 0])
   return scope.data?.find((each) => each.name === "event")?.sample
 }
 

@@ -38,6 +38,8 @@ export const keyOf = (node: OutlineNode): string => node.key ?? JSON.stringify(n
 export class RowLog {
   private readonly byKey = new Map<string, Row[]>()
   private readonly waiting = new Map<string, number>()
+  /** All rows, in their order; one that waited stands there as it began to wait, too. */
+  readonly all: { key: string; row: Row }[] = []
   count = 0
 
   /** `keys` has the steps' keys by their addresses as they were when it began. */
@@ -46,6 +48,7 @@ export class RowLog {
   add(row: Row): void {
     const key = this.keys.get(JSON.stringify(row.path))
     if (key === undefined) return
+    this.all.push({ key, row })
     const rows = this.byKey.get(key)
     const place = `${key} ${row.execution} ${row.item.join(".")}`
     const before = this.waiting.get(place)
@@ -63,6 +66,18 @@ export class RowLog {
   of(key: string): readonly Row[] {
     return this.byKey.get(key) ?? []
   }
+}
+
+/** Return a flow whose steps have keys: those of a version have none. */
+export function keyed(flow: FlowOutline): FlowOutline {
+  let count = 0
+  const walk = (nodes: readonly OutlineNode[]): OutlineNode[] =>
+    nodes.map((node) => ({
+      ...node,
+      key: `n${++count}`,
+      blocks: node.blocks.map((each) => ({ ...each, nodes: walk(each.nodes) })),
+    }))
+  return { ...flow, steps: walk(flow.steps) }
 }
 
 /** Return the keys of all steps by their addresses. */

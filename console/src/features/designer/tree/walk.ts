@@ -95,6 +95,14 @@ export function listOf(flows: readonly FlowOutline[], key: string): List | null 
 
 export type Way = "up" | "down" | "left" | "right"
 
+/** The ways that keys go. */
+export const WAYS: Readonly<Record<string, Way>> = {
+  ArrowUp: "up",
+  ArrowDown: "down",
+  ArrowLeft: "left",
+  ArrowRight: "right",
+}
+
 /** Return what is selected next: arrows go through the steps as they are drawn. */
 export function walked(flow: FlowOutline, selected: string | null, way: Way): string | null {
   const first = flow.steps[0]?.key ?? null
