@@ -1,0 +1,164 @@
+"""Runs of drafts in the browser: tested, pinned, run alone, and kept as tests."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, StorageState, expect
+
+from tests.console.place import Place
+from tests.console.test_console import Desk, opened
+from tests.console.test_integrations import at_rest, press
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+TRIED = """\
+name: {name}
+config:
+  Connect:
+    api: {{connection: http}}
+flows:
+  order:
+    title: An order
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - title: Find the customer
+        id: got
+        action: http.get
+        with: {{path: ="/customers/" & event.id}}
+        answers: {{sample: {{name: Ada, limit: 100.50}}}}
+      - title: Each line
+        for: line
+        in: =event.lines
+        do:
+          - title: Many?
+            if: =line.amount > 5
+            then:
+              - title: Reserve
+                id: reserved
+                action: http.post
+                with: {{path: /reservations, json: {{amount: =line.amount}}}}
+                answers: {{sample: {{id: 7}}}}
+            else:
+              - title: Few
+                log: ="few of " & line.amount
+      - stop: {{answer: =got.limit}}
+tests:
+  - name: the limit is the answer
+    flow: order
+    event: {{id: a1, lines: []}}
+    stubs: {{http.get: {{name: Ada, limit: 200}}}}
+    answer: 100
+"""
+EVENT = '{"id": "a1", "lines": [{"amount": 9.10}, {"amount": 2}]}'
+RUN: Any = {"timeout": 45_000}
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
+    name = f"tried-m{uuid4().int % 10**8}x"
+    text = TRIED.format(name=name)
+    draft = (await desk.place.api("POST", "/drafts", {"integration": name, "text": text}))["id"]
+    view: Any = {"width": 1600, "height": 1000}
+    async with opened(desk, f"/drafts/{draft}", viewport=view) as page:
+        card = page.locator("[data-card]")
+        await page.get_by_role("button", name="Test", exact=True).click()
+        event = page.get_by_label("Event, as JSON")
+        await event.fill("{")
+        await expect(page.get_by_text("This is no JSON")).to_be_visible()
+        await event.fill(EVENT)
+        await at_rest(page)
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+
+        # The loop shows one item: what the other did fades.
+        few, reserve = card.filter(has_text="Few"), card.filter(has_text="Reserve")
+        await expect(reserve.get_by_text('{"id":7}')).to_be_visible()
+        await expect(few).not_to_contain_text("succeeded")
+        await page.get_by_role("button", name="Item: the next").first.click()
+        await expect(few).to_contain_text("succeeded")
+        await page.get_by_role("button", name="Item: the one before").first.click()
+        await at_rest(page)
+
+        # A result is pinned, edited, and answers from then on; the fields show what came.
+        await card.filter(has_text="Find the customer").get_by_role("button").first.click()
+        await page.get_by_role("tab", name="Result").click()
+        panel = page.get_by_role("tabpanel")
+        await expect(panel.get_by_text("a sample")).to_be_visible()
+        await panel.get_by_role("button", name="Pin this output").click()
+        await panel.get_by_role("button", name="Edit…").click()
+        await panel.get_by_label("Answer, as JSON").fill('{"name": "Bo", "limit": 7.10}')
+        await panel.get_by_role("button", name="Pin it").click()
+        await expect(panel.get_by_role("button", name="Unpin")).to_be_visible()
+        await panel.get_by_role("button", name="Run only this step").click()
+        await expect(panel.get_by_text("pinned", exact=True)).to_be_visible(**RUN)
+        await at_rest(page)
+        await page.locator("body").click(position={"x": 800, "y": 990})
+        await press(page, "Control+Enter")
+        await expect(bar.get_by_text("7.10")).to_be_visible(**RUN)
+        await panel.get_by_role("button", name="Unpin").click()
+        await expect(panel.get_by_role("button", name="Pin another answer…")).to_be_visible()
+
+        # Another title changes no result; another input makes what comes from there on stale.
+        await page.get_by_role("tab", name="Setup").click()
+        await page.get_by_label("Title").fill("Look the customer up")
+        await expect(card.filter(has_text="Look the customer up")).to_be_visible()
+        await expect(bar.get_by_text("edited since")).to_have_count(0)
+        await reserve.get_by_role("button").first.click()
+        await page.get_by_role("textbox", name="Path").click()
+        await page.keyboard.type("s")
+        await expect(bar.get_by_text("edited since")).to_be_visible()
+        await expect(reserve).to_have_class(re.compile("border-dashed"))
+
+        # The document's test fails, is mended, and passes; the last run becomes another.
+        await page.get_by_role("button", name="Tests", exact=True).click()
+        await page.get_by_role("button", name="Run all").click()
+        tests = page.get_by_role("list", name="Tests")
+        await expect(tests.get_by_text("200")).to_be_visible(**RUN)
+        await at_rest(page)
+        await tests.get_by_role("button", name=re.compile("^Edit")).click()
+        await page.get_by_label("The answer that is expected").fill("200")
+        await page.get_by_role("button", name="Save the test").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await page.get_by_role("button", name="Run again").click()
+        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+        await page.get_by_role("button", name="Make one of the last run…").click()
+        await page.get_by_role("dialog").get_by_label("Name").fill("two lines")
+        await page.get_by_role("button", name="Make the test").click()
+        await expect(tests.get_by_role("listitem")).to_have_count(2)
+        await page.get_by_role("button", name="Run all").click()
+        await expect(page.get_by_text("2 of 2 passed")).to_be_visible(**RUN)
+    written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
+    assert "    answer: 200\n" in written
+    assert "9.10" in written
+
+
+async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
+    place = desk.place
+    number = f"T-{uuid4().int % 10**6}"
+    execution = await place.send("Initech", number)
+    await place.until(execution, "succeeded")
+    async with opened(desk, f"/executions/{execution}") as page:
+        await page.get_by_role("tab", name="Drawing").click()
+        await page.get_by_role("button", name="Show all of it").click()
+        made = page.locator("[data-card]").filter(has_text="Create the order")
+        await expect(made).to_contain_text("succeeded", **RUN)
+        await made.get_by_role("button").click()
+        await expect(page.get_by_role("region", name="Create the order")).to_contain_text(number)
+        await at_rest(page)
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Copy as a test…").click()
+        await page.get_by_label("A new draft of the version that ran").check()
+        await page.get_by_role("button", name="Make the test").click()
+        await page.get_by_role("link", name="Open the draft").click(**RUN)
+        await page.get_by_role("button", name="Run all").click()
+        await expect(page.get_by_text("1 of 1 passed")).to_be_visible(**RUN)
