@@ -318,7 +318,7 @@ export function PathChoice({
       <button
         type="button"
         disabled={readOnly}
-        aria-label={path === "" ? t`${label}: choose` : `${label}: ${path}`}
+        aria-label={path === "" ? t`${label}: Choose a value…` : `${label}: ${path}`}
         title={path}
         onClick={() => setOpen(true)}
         className="flex h-7 min-w-0 flex-1 items-center rounded-md border border-input bg-background px-1.5 text-left"
