@@ -457,6 +457,7 @@ async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, 
         tabs = page.get_by_role("navigation", name="Activity")
         await tabs.get_by_role("link", name="Rejected requests").click()
         await page.get_by_role("searchbox", name="Why").fill("NOT signed")
+        await page.wait_for_url("**q=NOT*")
         await page.get_by_role("grid", name="Rejected requests").get_by_role("row").nth(1).click()
         sheet = page.get_by_role("complementary", name="Rejected request")
         await expect(sheet.get_by_role("heading", name="401 it is not signed")).to_be_visible()
@@ -465,6 +466,7 @@ async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, 
         await expect(page.get_by_text("No schedules")).to_be_visible()
         await tabs.get_by_role("link", name="Audit").click()
         await page.get_by_role("searchbox", name="Operation").fill("list_logs")
+        await page.wait_for_url("**operation=list_logs")
         await page.get_by_role("grid", name="Audit").get_by_role("row").nth(1).click()
         await expect(page.get_by_role("complementary", name="Entry")).to_contain_text("list logs")
         await page.reload()
@@ -523,7 +525,7 @@ async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_type
         await page.get_by_role("option", name="Wait for the approval").click()
         output = page.get_by_role("tabpanel", name="Output").locator("pre")
         await expect(output).to_contain_text("9007199254740993")
-    [entry] = (await place.api("GET", "/audit", on=waiting, operation="send_signal"))["entries"]
+    [entry] = (await place.api("GET", "/audit", on=waiting, operation="send_signal"))["items"]
     assert entry["label"] == "local"
 
 
