@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -125,9 +127,16 @@ def is_within(item: pytest.Item, places: Sequence[Path]) -> bool:
     return any(item.path.is_relative_to(each) for each in places)
 
 
+@functools.cache
+def start_zygote() -> None:
+    """Have this process' zygote import Halflap now, and not within a test's deadline."""
+    subprocess.run([PYTHON, "-c", ""], check=True)
+
+
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork what the code under test starts by `sys.executable`, as in a server of the tests' own."""
+    start_zygote()
     monkeypatch.setattr(sys, "executable", PYTHON)
 
 
