@@ -1,4 +1,5 @@
 import { t } from "@lingui/core/macro"
+import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual"
 import {
   ChevronDown,
   ChevronRight,
@@ -41,7 +42,12 @@ type Row = {
   place: number
 }
 
-/** The flows and their steps as a tree: all that the drawing shows and does, by keyboard and ear. */
+const ROW = 28
+
+/**
+ * The flows and their steps as a tree: all that the drawing shows and does, by keyboard and ear. Only
+ * the rows in view are made, and the selected one, which has the focus.
+ */
 export function Outline({
   flows,
   flow,
@@ -71,13 +77,25 @@ export function Outline({
   const typed = useRef({ text: "", at: 0 })
   const own = flow === null ? null : `flow ${flow.name}`
   const now = rows.some((each) => each.key === selected) ? selected : own
+  const at = rows.findIndex((each) => each.key === now)
+  const { getVirtualItems, getTotalSize, scrollToIndex } = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => tree.current,
+    estimateSize: () => ROW,
+    getItemKey: (index) => rows[index]?.key ?? index,
+    overscan: 8,
+    rangeExtractor: (range) => {
+      const seen = defaultRangeExtractor(range)
+      return at === -1 || seen.includes(at) ? seen : [...seen, at].sort((a, b) => a - b)
+    },
+  })
   useEffect(() => {
+    if (at !== -1) scrollToIndex(at)
     const row = tree.current?.querySelector<HTMLElement>(`[data-row="${CSS.escape(now ?? "")}"]`)
-    row?.scrollIntoView({ block: "nearest" })
     const focus = document.activeElement
     const had = tree.current?.dataset["focused"] !== undefined
     if (had && (isLost(focus) || focus.matches("[data-row]"))) row?.focus({ preventScroll: true })
-  }, [now, rows])
+  }, [now, at, rows, scrollToIndex])
   const toggle = (key: string, open: boolean) =>
     setShut((before) => {
       const next = new Set(before)
@@ -94,7 +112,6 @@ export function Outline({
   }
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.altKey || event.metaKey || event.ctrlKey) return
-    const at = rows.findIndex((each) => each.key === now)
     const row = rows[at]
     if (row === undefined) return
     switch (event.key) {
@@ -152,20 +169,27 @@ export function Outline({
           if (event.relatedTarget !== null) delete event.currentTarget.dataset["focused"]
         }}
       >
-        {rows.map((row) => (
-          <TreeRow
-            key={row.key}
-            row={row}
-            open={!shut.has(row.key)}
-            selected={row.key === now}
-            chosen={chosen.has(row.key)}
-            mark={marks.get(row.kind === "flow" ? `flow ${row.flow.name}` : row.key)}
-            onChoose={choose}
-            onToggle={toggle}
-            menu={menu}
-            flowMenu={flowMenu}
-          />
-        ))}
+        <div role="presentation" className="relative" style={{ height: getTotalSize() }}>
+          {getVirtualItems().map(({ index, start }) => {
+            const row = rows[index]
+            if (row === undefined) return null
+            return (
+              <TreeRow
+                key={row.key}
+                row={row}
+                top={start}
+                open={!shut.has(row.key)}
+                selected={row.key === now}
+                chosen={chosen.has(row.key)}
+                mark={marks.get(row.kind === "flow" ? `flow ${row.flow.name}` : row.key)}
+                onChoose={choose}
+                onToggle={toggle}
+                menu={menu}
+                flowMenu={flowMenu}
+              />
+            )
+          })}
+        </div>
       </div>
     </section>
   )
@@ -174,6 +198,7 @@ export function Outline({
 const TreeRow = memo(
   function TreeRow({
     row,
+    top,
     open,
     selected,
     chosen,
@@ -184,6 +209,7 @@ const TreeRow = memo(
     flowMenu,
   }: {
     row: Row
+    top: number
     open: boolean
     selected: boolean
     chosen: boolean
@@ -208,12 +234,12 @@ const TreeRow = memo(
         tabIndex={selected ? 0 : -1}
         onClick={(event) => onChoose(row, event.shiftKey)}
         className={cx(
-          "group flex h-7 cursor-pointer items-center gap-1.5 rounded-sm pr-1 select-none",
+          "group absolute inset-x-0 flex h-7 cursor-pointer items-center gap-1.5 rounded-sm pr-1 select-none",
           selected || chosen ? "bg-accent text-accent-foreground" : "hover:bg-secondary",
           kind === "block" && "text-xs text-muted-foreground",
-          kind === "flow" && "mt-1 font-medium first:mt-0",
+          kind === "flow" && "font-medium",
         )}
-        style={{ paddingLeft: (row.level - 1) * 12 + 2 }}
+        style={{ top, paddingLeft: (row.level - 1) * 12 + 2 }}
       >
         <span
           aria-hidden
@@ -259,6 +285,7 @@ const TreeRow = memo(
   },
   (one, other) =>
     one.open === other.open &&
+    one.top === other.top &&
     one.selected === other.selected &&
     one.chosen === other.chosen &&
     one.mark === other.mark &&

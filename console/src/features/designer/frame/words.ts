@@ -1,4 +1,5 @@
-import { t } from "@lingui/core/macro"
+import { i18n, type MessageDescriptor } from "@lingui/core"
+import { msg, t } from "@lingui/core/macro"
 import type { NodeBlock, OutlineNode } from "../draft/types"
 
 /** Return what people read of a step: its title, or what its kind is called. */
@@ -13,52 +14,61 @@ function actionOf(node: OutlineNode): string {
   return typeof action === "string" && action !== "" ? action : t`Action`
 }
 
+const KINDS: Record<string, MessageDescriptor> = {
+  action: msg`Action`,
+  if: msg`Branch`,
+  switch: msg`Branch by value`,
+  for: msg`Loop`,
+  while: msg`Loop`,
+  try: msg`Try`,
+  set: msg`Set variables`,
+  code: msg`Code`,
+  call: msg`Call a flow`,
+  sleep: msg`Wait for a time`,
+  wait: msg`Wait for an answer`,
+  links: msg`Links for an answer`,
+  state: msg`Stored value`,
+  paired: msg`Look a pair up`,
+  pair: msg`Pair records`,
+  unpair: msg`Unpair records`,
+  log: msg`Log`,
+  break: msg`Leave the loop`,
+  continue: msg`Go on with the next item`,
+  stop: msg`Stop`,
+  return: msg`Stop`,
+  continue_with: msg`Go on in a new execution`,
+  throw: msg`Fail`,
+  group: msg`Function`,
+  result: msg`Result of a flow`,
+  route: msg`Route`,
+  unknown: msg`Not finished`,
+}
+
+/** Return what people call a kind of step. */
 export function kindTitle(kind: string): string {
-  const words: Record<string, string> = {
-    action: t`Action`,
-    if: t`Branch`,
-    switch: t`Branch by value`,
-    for: t`Loop`,
-    while: t`Loop`,
-    try: t`Try`,
-    set: t`Set variables`,
-    code: t`Code`,
-    call: t`Call a flow`,
-    sleep: t`Wait for a time`,
-    wait: t`Wait for an answer`,
-    links: t`Links for an answer`,
-    state: t`Stored value`,
-    paired: t`Look a pair up`,
-    pair: t`Pair records`,
-    unpair: t`Unpair records`,
-    log: t`Log`,
-    break: t`Leave the loop`,
-    continue: t`Go on with the next item`,
-    stop: t`Stop`,
-    return: t`Stop`,
-    continue_with: t`Go on in a new execution`,
-    throw: t`Fail`,
-    group: t`Function`,
-    result: t`Result of a flow`,
-    route: t`Route`,
-    unknown: t`Not finished`,
-  }
-  return words[kind] ?? kind
+  return wordOf(KINDS, kind)
 }
 
 export function blockTitle(block: NodeBlock): string {
   return blockWords(block.title ?? String(block.path.at(-1)))
 }
 
+const BLOCKS: Record<string, MessageDescriptor> = {
+  then: msg`Then`,
+  else: msg`Else`,
+  do: msg`For each`,
+  try: msg`Try`,
+  catch: msg`If it fails`,
+  default: msg`Otherwise`,
+  code: msg`Calls`,
+}
+
+/** Return what people call a block of steps. */
 export function blockWords(name: string): string {
-  const words: Record<string, string> = {
-    then: t`Then`,
-    else: t`Else`,
-    do: t`For each`,
-    try: t`Try`,
-    catch: t`If it fails`,
-    default: t`Otherwise`,
-    code: t`Calls`,
-  }
-  return words[name] ?? name
+  return wordOf(BLOCKS, name)
+}
+
+function wordOf(words: Record<string, MessageDescriptor>, name: string): string {
+  const found = Object.hasOwn(words, name) ? words[name] : undefined
+  return found === undefined ? name : i18n._(found)
 }
