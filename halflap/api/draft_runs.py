@@ -15,6 +15,7 @@ from halflap.api.asking import Ops, check_payload, exact, execution_of, needs, r
 from halflap.api.draft_view import FlowName, plain_path
 from halflap.api.executions import whole_execution
 from halflap.api.lint import unless_gone
+from halflap.api.masking import without_links
 from halflap.api.operations import Operations
 from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft, StaleEdit
@@ -284,7 +285,8 @@ async def given_of(
         for each in await operations.pins.list(draft):
             pin = pin_view(opened, each)
             if pin.path is not None and pin.node not in wanted.unpinned:
-                pins[pin.path] = pin.model_dump(include={"path", "value", "stale"})
+                kept = pin.model_dump(include={"path", "value", "stale"})
+                pins[pin.path] = kept if shows_links(operations) else without_links(kept)
     for node, value in wanted.pins.items():
         path = path_of(opened, node)
         pins[path] = {"path": path, "value": value, "stale": False}
@@ -297,8 +299,14 @@ async def given_of(
         given["event"] = wanted.event
         given["request"] = wanted.request and wanted.request.model_dump()
     if wanted.execution is not None:
-        given["recorded"] = await recorded(request, operations, opened, wanted.execution)
+        found = await recorded(request, operations, opened, wanted.execution)
+        given["recorded"] = found if shows_links(operations) else without_links(found)
     return given
+
+
+def shows_links(operations: Operations) -> bool:
+    """Return whether who asks may see links that approve, which a run could take apart and show."""
+    return "secrets" in operations.principal.rights
 
 
 def path_of(opened: OpenedDraft, node: str) -> Path:

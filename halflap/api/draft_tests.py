@@ -11,10 +11,12 @@ from halflap.api.asking import Ops, exact, needs, router_of
 from halflap.api.draft_runs import all_of, asked_of, recorded
 from halflap.api.draft_view import DraftChangesView
 from halflap.api.drafts import Revision, changes_view, etag
+from halflap.api.masking import without_links
 from halflap.api.operations.drafts import StaleEdit
+from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.problem import documented
 from halflap.api.view import Input, Text, View
-from halflap.errors import DefinitionError
+from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import difference
 
@@ -114,14 +116,23 @@ async def make_draft_test(
 ) -> Response:
     """Add a test of an execution to a draft, as an edit; it has passed once, and secrets are hidden.
 
+    All who read the draft see what is in it: it is 422 for an execution of a private customer.
     422 where the draft goes another way than the execution went, with the first difference.
     """
     opened = await operations.drafts.get(draft)
     if if_match != opened.stored.revision:
         raise StaleEdit(opened.stored.revision, None)
+    found = await recorded(request, operations, opened, wanted.execution)
+    customer = request.scope[OBJECTS]["customer"]
+    if customer in HiddenPayloads(private=await operations.catalogue.customers.private()):
+        raise ConfigError(
+            "the payloads of this customer are private, and all who read the draft would see them; "
+            "write this test by hand",
+            fields={"execution": "is of a private customer"},
+        )
     given = {
         **await asked_of(operations, opened),
-        "recorded": await recorded(request, operations, opened, wanted.execution),
+        "recorded": without_links(found),
         "name": wanted.name,
     }
     told = await all_of(request, operations, "record", given)

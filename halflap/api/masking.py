@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 from halflap.sdk.link import mask_links
 
 LINK_BEGUN = re.compile(
     rb"(?:/|%)(?:[A-Za-z0-9%\\]{0,12}|(?:2[Ff])?signals(?:\\?/|%2[Ff])[A-Za-z0-9_.%-]{0,4000})\Z"
 )
+
+
+def without_links(value: Any) -> Any:
+    """Return a value with the tokens of links in its texts masked, also in those that are base64."""
+    match value:
+        case str():
+            return mask_links(value.encode("utf-8", "surrogatepass")).decode(
+                "utf-8", "surrogatepass"
+            )
+        case dict():
+            held = cast("dict[Any, Any]", value)
+            if held.get("encoding") == "base64" and isinstance(held.get("body"), str):
+                body = mask_links(base64.b64decode(held["body"]))
+                held = {**held, "body": base64.b64encode(body).decode()}
+            return {without_links(key): without_links(each) for key, each in held.items()}
+        case list() | tuple():
+            return [without_links(each) for each in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 class LinkMask:

@@ -433,3 +433,76 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     assert (await world.api("GET", path, flow="incoming", customer="Nobody")).status == 404
     support = await signed_in(world, "support")
     assert (await support("GET", path, **wanted)).status == 403
+
+
+LINKED = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+    label: {default: x}
+flows:
+  incoming:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: links, links: decision, choices: [approve, reject], text: ="Refund " & event.amount}
+      - id: told
+        call: tell
+        event: {url: =links.approve}
+      - {id: decision, wait: decision, timeout: 3 days, on_timeout: continue}
+  tell:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - stop: {answer: =event.url}
+"""
+SPELT = '=$join($split(event.url, ""), "~")'
+
+
+async def test_a_run_gives_no_live_link_to_who_lacks_secrets(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": LINKED}))
+    instance = await world.instance()
+    await world.state(await world.send(instance, {"amount": 12}), "waiting")
+    [told] = (await world.api("GET", "/api/executions", flow="tell")).json["executions"]
+    await world.ended(told["id"])
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
+    ).json
+    path = f"/api/drafts/{draft['id']}"
+    rights = ["read", "publish", "payloads"]
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    for at, token in ((1, ...), (2, key)):  # what a test has is for all who read the draft
+        made = {"execution": told["id"], "name": f"test {at}"}
+        tag = {"if-match": f'"{at}"'}
+        answer = await world.api("POST", f"{path}/tests/from", made, headers=tag, token=token)
+        assert answer.status == 200, answer.body
+        await world.api("DELETE", f"{path}/writers", flow="", token=token)
+    text = (await world.api("GET", path)).json["text"]
+    assert text.count("/signals/***") == text.count("/signals/") > 1
+    op = {"op": "set", "path": ["flows", "tell", "steps", 0, "stop", "answer"], "value": SPELT}
+    edited = await world.api("POST", f"{path}/edits", {"ops": [op]}, headers={"if-match": '"3"'})
+    assert edited.status == 200, edited.body
+    wanted = {"flow": "tell", "execution": told["id"]}
+    for token, hidden in ((key, True), (..., False)):
+        ran = await world.api("POST", f"{path}/test", wanted, token=token)
+        end = codec.decode(ran.body.decode().strip().rpartition("data: ")[2].encode())
+        link = codec.decode(end["result"].encode()).replace("~", "")
+        assert "/signals/" in link
+        assert link.endswith("****") == hidden
+
+
+async def test_a_private_customers_execution_becomes_no_test(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    execution = await world.send(await world.instance(), {"id": "o1", "amount": 1, "token": "t"})
+    await world.ended(execution)
+    assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
+    ).json
+    path = f"/api/drafts/{draft['id']}/tests/from"
+    wanted, tag = {"execution": execution}, {"if-match": '"1"'}
+    refused = await world.api("POST", path, wanted, headers=tag)
+    assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
+    assert "private" in refused.json["detail"]
+    rights = ["read", "publish", "payloads"]
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    assert (await world.api("POST", path, wanted, headers=tag, token=key)).status == 403
