@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import Path as PathParameter
@@ -191,8 +192,9 @@ class RunEvents(Response):
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
         async def run() -> None:
-            await self._run(tell)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            with suppress(TimeoutError):  # of a client that does not read: the connection is closed
+                await self._run(tell)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await unless_gone(receive, run())

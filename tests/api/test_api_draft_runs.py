@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from halflap.api.draft_runs import RunEvents
+from halflap.api.operations.draft_runs import DraftRuns
+from halflap.api.operations.turns import TurnQueue
 from halflap.sdk import codec
 from tests.api.conftest import signed_in
 from tests.api.test_api_drafts import begun, edit
@@ -297,6 +299,28 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     async with asyncio.timeout(10):
         await RunEvents(runs)({}, receive, send)
     assert ended.is_set()
+
+
+async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:
+    mine = DraftRuns(TurnQueue(1), runs.workers, seconds=4.0)
+    parts = {"file": "tried.yaml", "text": TEXT, "files": {}, "flow": "one"}
+    given = {**parts, "config": {}, "signals": {}, "pins": []}
+    told: list[str] = []
+
+    async def never(*_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def tell(kind: str, _: str) -> None:
+        told.append(kind)
+
+    slow = asyncio.create_task(mine.run("run", given, "slow", never))
+    await asyncio.sleep(0)  # it has the only turn
+    async with asyncio.timeout(8):
+        await mine.run("run", given, "other", tell)
+        assert told[-1] == "end"
+        assert not slow.done()
+        with pytest.raises(TimeoutError):
+            await slow
 
 
 TESTED = """\

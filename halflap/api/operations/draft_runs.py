@@ -36,29 +36,52 @@ class DraftRuns:
     seconds: float = SECONDS
 
     async def run(self, kind: str, given: Mapping[str, Any], caller: Hashable, tell: Tell) -> None:
-        """Run something, and tell of it until its end; a caller that leaves ends the process."""
-        async with self.turns.of(caller):
-            worker = self.workers.take()
-            ended = ""
-            try:
-                async with asyncio.timeout(self.seconds):
-                    await worker.ready()
-                    await worker.send(pack(kind, codec.encode(given).decode()))
-                    told = ""
-                    while told != "end":
-                        told, text = unpack(await worker.receive(MOST_BYTES))
-                        await tell(told, text)
-            except TimeoutError:
-                ended = f"it took longer than {self.seconds:g} s"
-            except Lost:
-                ended = "its process ended, perhaps out of memory"
-            except BaseException:
-                self.workers.end(worker)
-                raise
-            if not ended:
-                self.workers.give(worker)
-                return
+        """Run something, and tell of it until its end; a caller that leaves ends the process.
+
+        How fast they are told keeps no turn: what is left at the end has as long again, then it is
+        a `TimeoutError`.
+        """
+        found: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+        async def send() -> None:
+            told = ""
+            while told != "end":
+                told, text = await found.get()
+                await tell(told, text)
+
+        sending = asyncio.create_task(send())
+        try:
+            async with self.turns.of(caller):
+                await self._work(kind, given, found)
+            async with asyncio.timeout(self.seconds):
+                await sending
+        finally:
+            sending.cancel()
+
+    async def _work(
+        self, kind: str, given: Mapping[str, Any], found: asyncio.Queue[tuple[str, str]]
+    ) -> None:
+        worker = self.workers.take()
+        ended = ""
+        try:
+            async with asyncio.timeout(self.seconds):
+                await worker.ready()
+                await worker.send(pack(kind, codec.encode(given).decode()))
+                told = ""
+                while told != "end":
+                    told, text = unpack(await worker.receive(MOST_BYTES))
+                    found.put_nowait((told, text))
+        except TimeoutError:
+            ended = f"it took longer than {self.seconds:g} s"
+        except Lost:
+            ended = "its process ended, perhaps out of memory"
+        except BaseException:
             self.workers.end(worker)
-            failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
-            outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
-            await tell("end", codec.encode(outcome).decode())
+            raise
+        if not ended:
+            self.workers.give(worker)
+            return
+        self.workers.end(worker)
+        failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
+        outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
+        found.put_nowait(("end", codec.encode(outcome).decode()))
