@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import anyio.to_thread
 from pydantic import SecretStr
 
 from halflap.engine.builder import WorkBuilder, signed_in
@@ -16,7 +17,7 @@ from halflap.engine.executor import Work
 from halflap.engine.facts import FlowFacts, Learnt, Revision, StoredAccount
 from halflap.engine.library import Library
 from halflap.engine.throttle import Throttles
-from halflap.errors import DefinitionError, NotFound, Unrouted
+from halflap.errors import DefinitionError, HalflapError, NotFound, Unrouted
 from halflap.model import (
     Event,
     Execution,
@@ -27,6 +28,7 @@ from halflap.model import (
     StoredConnection,
     scope_time,
 )
+from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.connection import Connection
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow, Integration
@@ -37,6 +39,12 @@ from halflap.store.vault import Vault
 if TYPE_CHECKING:
     from halflap.lowcode.observer import Tracer
     from halflap.lowcode.outline.executed import Trace
+
+T = TypeVar("T")
+Given = ParamSpec("Given")
+
+TRACE_SECONDS = 10.0
+"""Seconds of the processor that tracing an execution may take."""
 
 
 class Resolver:
@@ -93,7 +101,10 @@ class Resolver:
     async def trace(
         self, execution: Execution, event: Event, records: Sequence[Record], tracer: Tracer
     ) -> Trace | None:
-        """Trace an execution through its document (see `trace`); `None` of a flow in Python."""
+        """Trace an execution through its document (see `trace`); `None` of a flow in Python.
+
+        It runs in a thread, with a loop of its own; `HalflapError` where it takes too long.
+        """
         from halflap.engine.shadow import NoEgress
         from halflap.engine.trace import trace
 
@@ -102,11 +113,26 @@ class Resolver:
         if traced is None:
             return None
         flow = self.builder.flow(traced, key)
-        work = replace(await self.work(key), flow=flow, egress=NoEgress())
+        work = await self.work(key)
+        aim, current = here(work.aim), here(work.current)
+        work = replace(work, flow=flow, egress=NoEgress(), aim=aim, current=current)
         start = Start(execution.id, key, event, execution.root, key=execution.key)
         at, replay = execution.accepted_at, execution.replay
         accepted = scope_time(execution.root, replay, event, at)
-        return await trace(start, accepted, records, work, tracer)
+        budget = Budget(TRACE_SECONDS)
+
+        def traced_aside() -> Trace:
+            with budget.running():
+                found = asyncio.run(trace(start, accepted, records, work, tracer))
+                budget.check()  # the flow may have caught that its time was over
+                return found
+
+        try:
+            return await anyio.to_thread.run_sync(traced_aside)
+        except OverBudget as error:
+            raise HalflapError(f"running it again takes longer than {TRACE_SECONDS:g} s") from error
+        finally:
+            budget.cancel()
 
     async def current(self, key: FlowKey) -> FlowKey:
         """Return a flow on the version and the config that its instance has now, if that has the flow."""
@@ -300,3 +326,18 @@ class Resolver:
             await kept.leave(instance, flow, made.left_because)
         else:
             await kept.put(instance, flow, made.remote_id, made.secret, made.data, made.version)
+
+
+def here(find: Callable[Given, Awaitable[T]]) -> Callable[Given, Awaitable[T]]:
+    """Return what may be awaited in any thread's loop, and is done in the one that runs now."""
+    loop = asyncio.get_running_loop()
+
+    async def found(*args: Given.args, **kwargs: Given.kwargs) -> T:
+        return await find(*args, **kwargs)
+
+    async def asked(*args: Given.args, **kwargs: Given.kwargs) -> T:
+        return await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(found(*args, **kwargs), loop)
+        )
+
+    return asked

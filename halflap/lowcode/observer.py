@@ -14,6 +14,7 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.run import Asked, Do, Steps
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import ExpressionHost, Names
+from halflap.sdk.budget import EVERY, spend
 
 Runs = dict[Path, int]
 
@@ -42,6 +43,7 @@ class Mark:
 
     async def run(self, frame: Frame) -> None:
         """Count, and note the step that follows."""
+        spend(EVERY)
         self.runs[self.path] += 1
         current.set(self.path)
 

@@ -50,8 +50,12 @@ class Budget:
         self._left -= steps
         if self._left <= 0:
             self._left = EVERY
-            if self._clock() > self._until:
-                raise OverBudget(f"lint took longer than {self.seconds:g} s")
+            self.check()
+
+    def check(self) -> None:
+        """Raise `OverBudget` where the time is over."""
+        if self._clock() > self._until:
+            raise OverBudget(f"lint took longer than {self.seconds:g} s")
 
 
 _current: ContextVar[Budget | None] = ContextVar("halflap.lint.budget", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from halflap.api.execution_view import ExecutionOutline
 from halflap.cli.executions import outline_lines
 from halflap.cli.output import Output
+from halflap.engine.trace import trace
 from tests.api.conftest import World, signed_in
 
 YAML = """\
@@ -195,3 +197,46 @@ async def test_a_row_says_where_it_failed(world: World) -> None:
     assert (failed["state"], failed["gave"], failed["took_ms"]) == ("failed", None, None)
     around = by_place[(*STEPS, 2)]
     assert (around["state"], around["error"]) == ("failed", None)
+
+
+HEAVY = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+    label: {default: x}
+flows:
+  incoming:
+    trigger: webhook.request
+    steps:
+      - for: each
+        in: =[1..event.times]
+        do:
+          - set: {sum: "=$sum([1..5000].($ * 2))"}
+      - stop: {answer: done}
+"""
+
+
+async def test_a_trace_leaves_the_loop_to_others_and_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": HEAVY}))
+    id = await world.send(await world.instance(), {"times": 20})
+    await world.ended(id)
+    path = f"/api/executions/{id}"
+    threads: list[int] = []
+
+    async def seen(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return await trace(*given)
+
+    monkeypatch.setattr("halflap.engine.trace.trace", seen)
+    traced = (await world.api("GET", f"{path}/trace")).json
+    assert (len(traced["items"]), traced["stopped"]) == (22, None)
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    monkeypatch.setattr("halflap.engine.resolver.TRACE_SECONDS", 0.01)
+    assert "takes longer than 0.01 s" in (await world.api("GET", f"{path}/trace")).json["stopped"]
+    late = (await world.api("GET", f"{path}/outline")).json
+    assert "takes longer than 0.01 s" in late["stopped"]
+    assert not late["followed"]

@@ -114,7 +114,9 @@ class Operations:
             catalogue, journal, engine, library, configs, clock, self.offers
         )
         self.activity = Activity(catalogue, self.executions, library, resolver, clock)
-        self.tracing = Tracing(self.versions, journal, resolver)
+        self.tracing = Tracing(self.versions, journal, resolver, principal.id)
+        if of is not None:
+            self.tracing.turns = of.tracing.turns
         changed = asyncio.Event() if of is None else of.bulks.changed
         begun = set[str]() if of is None else of.bulks.begun
         upgrades = Upgrades(catalogue, self.instances)

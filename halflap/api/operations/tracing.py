@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.engine.resolver import Resolver
 from halflap.errors import HalflapError, NotFound
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from halflap.lowcode.outline.executed import Executed, Trace
     from halflap.lowcode.rows import StepRun
 
+AT_ONCE = 2
+"""The number of executions that are traced side by side, in threads."""
 IN_PYTHON = "the flow is written in Python: it has no document whose steps these could be"
 GONE = "its event is not stored any more"
 
@@ -55,6 +58,8 @@ class Tracing:
     versions: VersionOperations
     journal: Journal
     resolver: Resolver
+    caller: Hashable
+    turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
 
     async def outline(self, execution: Execution) -> tuple[FlowOutline, Executed, Trace]:
         """Return the outline of an execution's flow, how it went through it, and where it stands.
@@ -102,7 +107,8 @@ class Tracing:
         if event is None or event.large is not None:
             return None, ""
         try:
-            return await self.resolver.trace(execution, event, records, tracer), ""
+            async with self.turns.of(self.caller):
+                return await self.resolver.trace(execution, event, records, tracer), ""
         except HalflapError as error:
             return None, error.message
 
