@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 import halflap.api.app  # noqa: F401 - or the first request waits for that
+from halflap.api.asking import exact
 from halflap.engine.bundle import Bundle
 from tests.api.conftest import Browser, signed_in
 
@@ -182,6 +184,40 @@ async def test_edits_that_cannot_be_made_change_nothing(either: Any) -> None:
     assert (await edit(either, draft, 7, said("x"))).status == 409
     assert (await edit(either, draft, 1, *[said("x")] * 101)).status == 422
     assert (await now(either, draft)) == draft
+
+
+async def test_edits_that_take_too_long_are_refused_and_hold_up_nobody(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = "".join(f"      - log: a{at}\n" for at in range(100))
+    text = f"name: tried\nflows:\n  one:\n    trigger: webhook.request\n    steps:\n{steps}"
+    draft = await begun(world, text)
+    ops = [
+        {"op": "set", "path": ["flows", "one", "steps", at, "log"], "value": 1} for at in range(100)
+    ]
+    monkeypatch.setattr("halflap.api.operations.drafts.SECONDS", 0.1)
+    refused = await edit(world, draft, 1, *ops)
+    assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
+    assert "fewer" in refused.json["detail"]
+    assert (await now(world, draft))["text"] == text
+    assert (await edit(world, draft, 1, ops[0])).status == 200
+
+
+async def test_a_large_draft_is_encoded_beside_the_loop(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+
+    def seen(*given: Any) -> Any:
+        encoded.append(threading.get_ident())
+        return exact(*given)
+
+    draft = await begun(world)
+    monkeypatch.setattr("halflap.api.drafts.exact", seen)
+    assert (await now(world, draft))["revision"] == 1
+    assert (await edit(world, draft, 1, said("x"))).status == 200
+    assert len(encoded) == 2
+    assert threading.get_ident() not in encoded
 
 
 async def test_an_edit_that_is_sent_twice_is_made_once(either: Any) -> None:

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
-import anyio
 import anyio.to_thread
 
 from halflap.api.operations.linting import Linting
+from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.api.principal import Principal
 from halflap.engine.bundle import Bundle, seal
 from halflap.errors import ConfigError, Conflict
 from halflap.model import Clock, StoredDraft, StoredEdit, Version, new_id
 from halflap.sdk import codec
+from halflap.sdk.budget import Budget, OverBudget
 from halflap.store.catalogue.drafts import Drafts
 from halflap.store.catalogue.versions import OvertakenVersion
 
@@ -38,6 +39,8 @@ FlowChange = Literal["added", "removed", "changed"]
 
 AT_ONCE = 2
 """The number of drafts that are read or edited side by side, in threads."""
+SECONDS = 5.0
+"""Seconds of the processor that the edits of a request may take."""
 MOST_OPEN = 50
 """The most drafts whose values stay in memory."""
 MOST_TRIES = 10
@@ -106,7 +109,7 @@ class OpenDrafts:
 
     drafts: OrderedDict[str, OpenedDraft] = field(default_factory=OrderedDict[str, OpenedDraft])
     shapes: OrderedDict[str, Shapes] = field(default_factory=OrderedDict[str, "Shapes"])
-    turns: anyio.CapacityLimiter | None = None
+    turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
 
     def put(self, opened: OpenedDraft) -> None:
         """Keep a draft, in the place of one that was used long ago."""
@@ -149,7 +152,7 @@ class DraftOperations:
         elif (latest := await self.versions.catalogue.versions.latest(integration)) is not None:
             base = latest.hash
         check_text(text)
-        state = await self._aside(_opened, text, file)
+        state = await self.aside(_opened, text, file)
         now = self.clock()
         id = new_id("drf", now=now)
         keys = (state.next_key, *state.keys.values())
@@ -171,7 +174,7 @@ class DraftOperations:
             self.open.drafts.move_to_end(draft)
             return known
         stored = await self.drafts.get(draft)
-        state = await self._aside(_opened, stored.content, stored.file, stored.keys)
+        state = await self.aside(_opened, stored.content, stored.file, stored.keys)
         opened = OpenedDraft(stored, state)
         self.open.put(opened)
         return opened
@@ -186,7 +189,7 @@ class DraftOperations:
         """Return the outline of a draft's flows, as far as its text can be read."""
         if opened._flows is None:
             shapes = await self.shapes(opened.stored)
-            opened._flows = await self._aside(_outline, opened.state, shapes)
+            opened._flows = await self.aside(_outline, opened.state, shapes)
         return opened._flows
 
     async def findings(self, opened: OpenedDraft) -> Sequence[Finding]:
@@ -220,7 +223,7 @@ class DraftOperations:
         if version is not None:
             entry, files = await versions.files(version.hash)
             text = "" if ":" in entry else files[entry]
-        flows, lines = await self._aside(_differences, text, opened.state)
+        flows, lines = await self.aside(_differences, text, opened.state)
         return DraftDifference(version, version == newest, flows, lines)
 
     async def publish(
@@ -266,7 +269,7 @@ class DraftOperations:
     async def bundle(self, stored: StoredDraft) -> Bundle:
         """Return a draft as a bundle: what it would be published as."""
         files, needs = await self.files(stored)
-        return await self._aside(seal, stored.file, files, needs)
+        return await self.aside(seal, stored.file, files, needs)
 
     async def files(self, stored: StoredDraft) -> tuple[dict[str, bytes], list[str]]:
         """Return a draft's document with what lies beside it in its base, and what that needs."""
@@ -286,7 +289,7 @@ class DraftOperations:
         known = self.open.shapes.get(key)
         if known is None:
             own = b"{}" if stored.base is None else await self.versions.components(stored.base)
-            known = await self._aside(_shapes, own)
+            known = await self.aside(_shapes, own)
             self.open.shapes[key] = known
             while len(self.open.shapes) > MOST_OPEN:
                 self.open.shapes.popitem(last=False)
@@ -310,9 +313,9 @@ class DraftOperations:
 
         async def make(opened: OpenedDraft) -> tuple[DraftState, StateChange]:
             if opened.stored.revision == revision:
-                return await self._aside(opened.state.edited, edits)
+                return await self.aside(opened.state.edited, edits)
             since = await self._since(opened, revision)
-            return await self._aside(_made_late, opened, since, edits)
+            return await self.aside(_made_late, opened, since, edits)
 
         for _ in range(MOST_TRIES):
             if token is not None and await self.drafts.made(draft, self.principal.id, token):
@@ -365,7 +368,7 @@ class DraftOperations:
             if not backs:
                 raise Conflict(f"there is nothing to {kind}")
             since = await self._since(opened, backs[-1].revision - 1)
-            made = await self._aside(_taken_back, opened, since, backs)
+            made = await self.aside(_taken_back, opened, since, backs)
             if await self._advance(opened, made, kind, "", None, backs):
                 return await self.changes(draft, revision)
         raise Conflict("the draft is edited too often just now; try again")
@@ -399,11 +402,27 @@ class DraftOperations:
         self.tell(new.id)
         return True
 
-    async def _aside(self, work: Callable[[*Values], T], *values: *Values) -> T:
-        """Do in a thread what may take long, a few at a time."""
-        if self.open.turns is None:
-            self.open.turns = anyio.CapacityLimiter(AT_ONCE)
-        return await anyio.to_thread.run_sync(work, *values, limiter=self.open.turns)
+    async def aside(self, work: Callable[[*Values], T], *values: *Values) -> T:
+        """Do in a thread what may take long, a few at a time, callers in rotation.
+
+        Edits are made as long as that takes no longer than `SECONDS`, and who asks is there.
+        """
+        budget = Budget(SECONDS)
+
+        def spent() -> T:
+            with budget.running():
+                return work(*values)
+
+        async with self.open.turns.of(self.principal.id):
+            try:
+                return await anyio.to_thread.run_sync(spent)
+            except OverBudget as error:
+                raise ConfigError(
+                    f"these edits take longer than {SECONDS:g} s in a document of this length; send "
+                    "fewer of them at a time"
+                ) from error
+            finally:
+                budget.cancel()
 
 
 def _opened(text: str, file: str, keys: Sequence[int] = (1,)) -> DraftState:

@@ -51,6 +51,7 @@ from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shifted
 from halflap.lowcode.rewrite.tree import Entry, TextNode
 from halflap.lowcode.rewrite.write import LineWriter
 from halflap.lowcode.source import Path, SourceText, Unreadable, read
+from halflap.sdk.budget import EVERY, spend
 
 BOM = b"\xef\xbb\xbf"
 _COMMA = re.compile(r"(?:\s*,)?")
@@ -113,6 +114,7 @@ class Draft:
         changes: list[Relocate] = []
         try:
             for each in edits:
+                spend(EVERY)  # each reads the text anew
                 text = self._here.source.text
                 changes += self._made(each)
                 if text != self._here.source.text:
