@@ -221,7 +221,6 @@ function ConditionRow({
               row={row}
               label={t`Value ${number}`}
               readOnly={readOnly}
-              onSlash={() => setOpen(true)}
               onChange={(operand) => onChange({ ...row, right: operand })}
             />
           ))}
@@ -246,13 +245,11 @@ function OperandInput({
   row,
   label,
   readOnly,
-  onSlash,
   onChange,
 }: {
   row: Row
   label: string
   readOnly: boolean
-  onSlash: () => void
   onChange: (operand: Operand) => void
 }) {
   const [typed, setTyped] = useState<string | null>(null)
@@ -265,10 +262,6 @@ function OperandInput({
       onBlur={() => setTyped(null)}
       onChange={(event) => {
         const text = event.target.value
-        if (text === "/") {
-          onSlash()
-          return
-        }
         setTyped(text)
         const made = operandOf(text, row.operator === "in")
         const fits = row.operator !== "contains" || !("number" in made)

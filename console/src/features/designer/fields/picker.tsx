@@ -26,7 +26,7 @@ export function Picker({
       <Popover.Trigger
         disabled={disabled}
         aria-label={t`Put data into ${label}`}
-        title={t`Data ( / )`}
+        title={t`Data`}
         className={cx(buttonClass("ghost", true), "size-6")}
       >
         <Braces aria-hidden />

@@ -1,3 +1,9 @@
+import {
+  autocompletion,
+  type Completion,
+  type CompletionSource,
+  completionKeymap,
+} from "@codemirror/autocomplete"
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands"
 import { EditorState, type Extension, Facet } from "@codemirror/state"
 import {
@@ -15,6 +21,7 @@ import {
 import { t } from "@lingui/core/macro"
 import { useImperativeHandle, useMemo } from "react"
 import { cx } from "~/ui/class"
+import { type DataNode, searched } from "../data/tree"
 import { useEditor } from "./code-mirror"
 import type { Part } from "./expression"
 import { isPath } from "./expression"
@@ -139,6 +146,30 @@ const dropped = EditorView.domEventHandlers({
   },
 })
 
+export const Data = Facet.define<readonly DataNode[], readonly DataNode[]>({
+  combine: (some) => some[0] ?? [],
+})
+
+/** Offer values after a `/` where a word begins; what is typed stays in the text until one is taken. */
+export const offered: CompletionSource = (context) => {
+  const line = context.state.doc.lineAt(context.pos)
+  const typed = /(?:^|\s)\/([\w.]*)$/.exec(line.text.slice(0, context.pos - line.from))?.[1]
+  if (typed === undefined) return null
+  const from = context.pos - typed.length - 1
+  const options = searched(context.state.facet(Data), typed).map((node): Completion => ({
+    label: node.path,
+    detail: node.sample === "" ? node.type : node.sample.slice(0, 40),
+    apply(view, _, start, end) {
+      const insert = OPEN + node.path + CLOSE
+      view.dispatch({
+        changes: { from: start, to: end, insert },
+        selection: { anchor: start + insert.length },
+      })
+    },
+  }))
+  return options.length === 0 ? null : { from, options, filter: false }
+}
+
 export type PillEditorHandle = {
   insert: (path: string, replace?: boolean) => void
   focus: () => void
@@ -149,7 +180,6 @@ export function PillEditor({
   parts,
   onChange,
   onLeave,
-  onSlash,
   label,
   describedBy,
   invalid = false,
@@ -160,8 +190,6 @@ export function PillEditor({
   parts: readonly Part[]
   onChange: (parts: Part[]) => void
   onLeave: () => void
-  /** `/` was typed where a word begins. */
-  onSlash: () => void
   label: string
   describedBy?: string | undefined
   invalid?: boolean
@@ -183,7 +211,9 @@ export function PillEditor({
     }
     return [
       history(),
-      keymap.of([...defaultKeymap, ...historyKeymap]),
+      autocompletion({ override: [offered], icons: false }),
+      Data.of(fields.data),
+      keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap]),
       EditorView.lineWrapping,
       dropCursor(),
       pills,
@@ -193,11 +223,6 @@ export function PillEditor({
       EditorState.readOnly.of(readOnly),
       EditorView.editable.of(!readOnly),
       EditorView.domEventHandlers({ blur: () => onLeave() }),
-      EditorView.inputHandler.of((view, from, _, typed) => {
-        const before = view.state.sliceDoc(Math.max(0, from - 1), from)
-        if (typed === "/" && (before === "" || /\s/.test(before))) queueMicrotask(onSlash)
-        return false
-      }),
       EditorView.contentAttributes.of({
         "aria-label": label,
         ...(describedBy === undefined ? {} : { "aria-describedby": describedBy }),
@@ -205,7 +230,7 @@ export function PillEditor({
         "aria-multiline": "true",
       }),
     ]
-  }, [fields, label, describedBy, invalid, readOnly, placeholder, onLeave, onSlash])
+  }, [fields, label, describedBy, invalid, readOnly, placeholder, onLeave])
   const { attach, view } = useEditor(text, extensions, (now) => onChange(decoded(now)))
   useImperativeHandle(
     ref,
@@ -215,10 +240,7 @@ export function PillEditor({
         const now = view.current
         if (now === null) return
         const { from, to } = now.state.selection.main
-        const slash = now.state.sliceDoc(Math.max(0, from - 1), from) === "/"
-        const change = replace
-          ? { from: 0, to: now.state.doc.length }
-          : { from: slash ? from - 1 : from, to }
+        const change = replace ? { from: 0, to: now.state.doc.length } : { from, to }
         const insert = OPEN + path + CLOSE
         now.dispatch({
           changes: { ...change, insert },

@@ -30,6 +30,10 @@ test.each([
   expect([found.kind, found.templates]).toEqual([kind, templates])
 })
 
+test("a duration is a text, which no rule of numbers holds for", () => {
+  expect(shapeOf(DURATION, true)).toEqual({ kind: "text", templates: true, numbers: true })
+})
+
 test("a field's own control takes what it can show", () => {
   const number = shapeOf({ type: "number" }, true)
   expect([fits(number, 1), fits(number, "=x"), fits(number, undefined), fits(number, [])]).toEqual([

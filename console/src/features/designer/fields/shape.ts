@@ -55,7 +55,7 @@ export function shapeOf(
     // A decimal may be a text in JSON, and is a number to people.
     return some.some((each) => each.type === "string" && isDecimal(each))
       ? made("number")
-      : made("text", { numbers: true })
+      : { kind: "text", templates: takes, numbers: true }
   }
   if (types.size !== 1) return parts || types.size > 1 ? ANY : made("any")
   if (numeric) return made("number")

@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { type ReactNode, useCallback, useEffect, useId, useRef, useState } from "react"
+import { type ReactNode, useEffect, useId, useRef, useState } from "react"
 import { cx } from "~/ui/class"
 import { Input, Select } from "~/ui/field"
 import { findWrong, type Wrong } from "~/features/forms/schema"
@@ -110,7 +110,6 @@ export function ValueField(props: ValueFieldProps) {
       ?.focus()
   }, [meant, focus])
 
-  const onSlash = useCallback(() => setOpen(true), [])
   const pick = (picked: string) => {
     if (mode === "pills" || mode === "formula") editor.current?.insert(picked)
     else if (mode === "condition") {
@@ -165,7 +164,6 @@ export function ValueField(props: ValueFieldProps) {
         ref={editor}
         {...common}
         parts={any ? typedParts(value) : (partsOf(isNumber(value) ? String(value) : value) ?? [])}
-        onSlash={onSlash}
         onChange={(parts) => {
           if (parts.length === 0) return onChange(undefined)
           if (any) return onChange(valueOfTyped(parts))
