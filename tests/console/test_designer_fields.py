@@ -67,13 +67,24 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         steps = page.get_by_role("tree")
         panel = page.get_by_role("complementary", name="What is selected")
 
-        # A text with a value in it: `/` opens the data, Enter takes what is found.
+        # What is typed next, as a flow gets another name, is the title; no letter is a shortcut.
+        await steps.get_by_role("treeitem", name="Order").click()
+        await panel.get_by_label("Name", exact=True).fill("bought")
+        await press(page, "Tab")
+        await page.keyboard.type("All", delay=80)
+        await until_text(page, place, draft, "  bought:\n", "flow: bought")
+        await page.keyboard.type(" that came")
+        await until_text(page, place, draft, "title: All that came\n")
+        await expect(panel.get_by_label("Title", exact=True)).to_be_focused()
+
+        # A text with a value in it: `/` offers the data, Enter takes what is found.
         await steps.get_by_role("treeitem", name=re.compile("^Get")).click()
         path = panel.get_by_role("textbox", name="Path", exact=True)
         await path.click()
         await press(page, "Control+End")
-        await page.keyboard.type("/of /")
-        await page.get_by_role("combobox", name="Find data").fill("number")
+        await page.keyboard.type("/of /num")
+        await expect(page.get_by_role("option", name=re.compile("^event.number"))).to_be_visible()
+        await page.wait_for_timeout(150)  # what appeared this moment is not taken by mistake
         await press(page, "Enter")
         await expect(path.locator(".pill")).to_contain_text("number4711")
         await expect(panel.get_by_text("/customers/of 4711")).to_be_visible()
@@ -82,6 +93,26 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         text = await until_text(page, place, draft, wanted)
         assert "      # who ordered?\n" in text
         assert "# all of them" in text
+
+        # A path is a text like others, and a title that is too long is not cut.
+        await steps.get_by_role("treeitem", name=re.compile("^Post")).click()
+        await path.click()
+        await press(page, "Control+a")
+        await page.keyboard.type("/nu")
+        await expect(page.get_by_role("option", name=re.compile("^event.number"))).to_be_visible()
+        await press(page, "Escape")
+        await expect(path).to_be_focused()
+        await page.keyboard.type("ll")
+        await until_text(page, place, draft, "path: /null}")
+        await press(page, "Control+a")
+        await page.keyboard.type("/accounts")
+        await press(page, "Tab")
+        await until_text(page, place, draft, "path: /accounts}")
+        await panel.get_by_label("Title", exact=True).fill("t" * 201)
+        await expect(panel.get_by_text("this has 201")).to_be_visible()
+        await expect(panel.get_by_label("Title", exact=True)).to_have_value("t" * 201)
+        await panel.get_by_label("Title", exact=True).fill("")
+        await steps.get_by_role("treeitem", name=re.compile("^Get")).click()
 
         # A name that others read is renamed with them.
         await panel.get_by_label("Name of the result").fill("buyer")

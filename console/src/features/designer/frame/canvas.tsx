@@ -105,6 +105,7 @@ export function Canvas({
     <div className="relative min-h-0 flex-1 bg-muted">
       <div
         ref={view}
+        data-drawing
         role="group"
         aria-label={t`Steps of ${flow.title}`}
         aria-roledescription={t`drawing of a flow`}

@@ -192,6 +192,8 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
     seen: () => setField(null),
     tab: place.panel,
     onTab: (panel) => go({ panel }),
+    // The address keeps the name under which the flow was opened.
+    opened: place.flow ?? "",
   }
   const openFlow = useCallback(
     (next: string) => {
@@ -287,7 +289,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
                 </div>
               ) : (
                 <Canvas
-                  key={flow.name}
+                  key={part.opened}
                   flow={flow}
                   selected={selected}
                   chosen={chosen}
@@ -406,11 +408,21 @@ function isTyped(target: EventTarget | null): boolean {
   )
 }
 
+/** Keys that are typed too act on what is drawn, and only where it has the focus. */
+function isAimed({ key, target }: KeyboardEvent): boolean {
+  const typed = key.length === 1 || key === "Delete" || key === "Backspace"
+  return (
+    !typed || (target instanceof Element && target.closest("[role=tree], [data-drawing]") !== null)
+  )
+}
+
 /** Run commands by their keys, wherever the focus is, but where something is typed. */
 function useKeys(commands: readonly Command[]): void {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
       if (event.defaultPrevented || isTyped(event.target)) return
+      const bare = !event.ctrlKey && !event.metaKey
+      if (bare && !isAimed(event)) return
       const found = commands.find((each) => each.enabled && each.matches?.(event) === true)
       if (found === undefined) return
       event.preventDefault()

@@ -7,6 +7,8 @@ export type Part = {
   draft: DraftHandle
   /** The flow that is drawn. */
   flow: string | null
+  /** The name under which it was opened: it may have got another one since. */
+  opened: string
   /** What is selected: a step by its key, the trigger (`TRIGGER`), a list within a step; or nothing. */
   selected: string | null
   /** The step that is selected. */

@@ -33,7 +33,7 @@ type Subject = {
 }
 
 /** The fields of the step that is selected; of none, those of the flow and its trigger. */
-export function StepPanel({ draft, flow, spot, field, seen, tab, onTab }: Part) {
+export function StepPanel({ draft, flow, spot, field, seen, tab, onTab, opened }: Part) {
   const schema = useDocumentSchema()
   const found = draft.flows.find((each) => each.name === flow) ?? null
   const subject = useMemo((): Subject | null => {
@@ -54,7 +54,8 @@ export function StepPanel({ draft, flow, spot, field, seen, tab, onTab }: Part) 
     )
   }
   if (schema === undefined) return <Loading />
-  const key = spot?.node.key ?? JSON.stringify(subject.path)
+  // A flow that gets another name is still the one that was opened.
+  const key = spot?.node.key ?? (spot === null ? `flow ${opened}` : JSON.stringify(subject.path))
   return (
     <FieldsOf draft={draft} path={subject.path} focused={focused}>
       <Subject key={key} subject={subject} spot={spot} schema={schema} tab={tab} onTab={onTab} />
@@ -210,10 +211,14 @@ function useSend() {
   }
 }
 
+/** A step's title has a limit; a flow's has none. */
+const MOST_OF_A_TITLE = 200
+
 function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
   const { draft } = useFields()
   const send = useSend()
   const written = useDraftValue(draft, subject.path)
+  const isFlow = subject.kind === "flow" || subject.kind === "preprocess"
   const own = isObject(written) && typeof written["title"] === "string"
   const order = orderOf(schema, subject.kind)
   const { now, change, flush, error } = useTyped(subject.title, (text, group) => {
@@ -221,6 +226,12 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
     if (subject.id !== null) held["id"] = subject.id
     if (own) held["title"] = subject.title
     const value = text.trim() === "" ? undefined : text
+    const { length } = Array.from(text)
+    if (!isFlow && length > MOST_OF_A_TITLE) {
+      return Promise.resolve(
+        t`At most ${MOST_OF_A_TITLE} characters; this has ${length}. It is not saved yet.`,
+      )
+    }
     return send(memberEdits(subject.path, held, "title", value, order), group)
   })
   return (
@@ -229,7 +240,6 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
         <Input
           {...said}
           value={now}
-          maxLength={200}
           readOnly={draft.readOnly}
           onChange={(event) => change(event.target.value)}
           onBlur={flush}
