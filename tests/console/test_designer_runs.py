@@ -162,3 +162,16 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await page.get_by_role("link", name="Open the draft").click(**RUN)
         await page.get_by_role("button", name="Run all").click()
         await expect(page.get_by_text("1 of 1 passed")).to_be_visible(**RUN)
+
+        # The next event of a customer is listened for, and is what the flow is run with.
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_label("The event of an execution").check()
+        await page.get_by_label("Or wait for the next one of a customer").fill("Initech")
+        await page.get_by_role("button", name="Listen").click()
+        await expect(page.get_by_text("Waiting.")).to_be_visible()
+        await at_rest(page)
+        await place.send("Initech", f"{number}-2")
+        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar.get_by_text("succeeded")).to_be_visible(**RUN)

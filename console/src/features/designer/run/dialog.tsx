@@ -16,6 +16,7 @@ import type { FlowOutline } from "../draft/types"
 import { useScope } from "../fields/scope"
 import { stepsOf } from "../tree/walk"
 import type { Runs } from "./context"
+import { Listen } from "./listen"
 
 type Typed = {
   from: "sample" | "execution"
@@ -127,12 +128,19 @@ export function TestDialog({
           )}
         </Field>
       ) : (
-        <Recorded
-          draft={draft}
-          flow={flow}
-          chosen={now.execution}
-          onChoose={(execution) => change({ execution })}
-        />
+        <>
+          <Recorded
+            draft={draft}
+            flow={flow}
+            chosen={now.execution}
+            onChoose={(execution) => change({ execution })}
+          />
+          <Listen
+            draft={draft.id}
+            flow={flow.name}
+            onEvent={(execution) => change({ execution })}
+          />
+        </>
       )}
       {waits && (
         <Field

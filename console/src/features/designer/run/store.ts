@@ -51,12 +51,10 @@ export class RunStore {
     const own = (part: Partial<Run>) => {
       if (this.stopping === stopping && this.run !== null) this.set({ ...this.run, ...part })
     }
-    const tell = (told: Told[]) => {
+    const tell = (told: Told) => {
       if (this.stopping !== stopping) return
-      for (const each of told) {
-        if (each.kind === "row") log.add(each.row)
-        else own({ end: each.end })
-      }
+      if (told.kind === "row") log.add(told.row)
+      else own({ end: told.end })
       this.soon()
     }
     try {
