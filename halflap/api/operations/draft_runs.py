@@ -16,7 +16,7 @@ from halflap.sdk import codec
 AT_ONCE = 2
 """The number of runs side by side; others wait, so that flows keep their share."""
 SECONDS = 30.0
-"""After how long a run's process is ended."""
+"""After how long a run's process is ended, from the time that it is ready."""
 RUNS = 200
 """The runs of a process."""
 MOST_BYTES = 8 << 20
@@ -64,8 +64,8 @@ class DraftRuns:
         worker = self.workers.take()
         ended = ""
         try:
+            await worker.ready()
             async with asyncio.timeout(self.seconds):
-                await worker.ready()
                 await worker.send(pack(kind, codec.encode(given).decode()))
                 told = ""
                 while told != "end":

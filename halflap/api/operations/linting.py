@@ -25,7 +25,7 @@ share.
 """
 
 SECONDS = 20.0
-"""After how long a document's process is ended; its own budget (`sdk.budget`) is over before."""
+"""After how long a document's process that was ready is ended; its own budget (`sdk.budget`) is over before."""
 
 MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
@@ -112,6 +112,7 @@ class Linting:
         async with self.turns.of(caller):
             worker = self.workers.take()
             try:
+                await worker.ready()
                 async with asyncio.timeout(self.seconds):
                     answer = await _asked(worker, request)
             except TimeoutError:
@@ -128,6 +129,5 @@ class Linting:
 
 
 async def _asked(worker: Worker, request: bytes) -> list[Any]:
-    await worker.ready()
     await worker.send(request)
     return unpack(await worker.receive(MOST_ANSWERED))
