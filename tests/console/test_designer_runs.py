@@ -168,7 +168,7 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await page.get_by_label("The event of an execution").check()
         await page.get_by_label("Or wait for the next one of a customer").fill("Initech")
         await page.get_by_role("button", name="Listen").click()
-        await expect(page.get_by_text("Waiting.")).to_be_visible()
+        await expect(page.get_by_text("Waiting.")).to_be_visible(**RUN)
         await at_rest(page)
         await place.send("Initech", f"{number}-2")
         await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
