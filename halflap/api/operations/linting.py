@@ -25,7 +25,9 @@ share.
 """
 
 SECONDS = 20.0
-"""After how long a document's process that was ready is ended; its own budget (`sdk.budget`) is over before."""
+"""After how long the process of a document is ended, from the time that it is ready; its own budget
+(`sdk.budget`) is over before.
+"""
 
 MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
