@@ -18,7 +18,7 @@ from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.versions import ANY
+from halflap.store.catalogue.versions import ANY, OvertakenVersion
 
 if TYPE_CHECKING:
     from halflap.lowcode.outline import Outline
@@ -63,6 +63,9 @@ class VersionOperations:
         versions, name = self.catalogue.versions, integration.name
         now = await versions.target(name, target) if target is not None else None
         if now is not None and now.hash not in (hash, expect) and not overwrite:
+            newest = await versions.latest(name)
+            if newest is not None and follows not in (ANY, newest.hash):
+                raise OvertakenVersion(newest)
             raise moved_on(name, target, now)
         described = await self.library.components(bundle)
         version = await versions.publish(name, hash, bundle, note, described, by, follows=follows)
