@@ -19,6 +19,7 @@ from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft
 from halflap.api.operations.following import KeepAlive, Notice, Which
 from halflap.api.payload import body as shown_body
+from halflap.api.principal import OBJECTS
 from halflap.api.problem import documented
 from halflap.api.stream import MOST_STREAMS
 from halflap.api.view import Time, View, rfc3339
@@ -26,6 +27,7 @@ from halflap.errors import BlobLost, ConfigError, NotFound, Removed
 from halflap.lowcode.source import mapping_of
 from halflap.model import Change, Execution
 from halflap.sdk import codec
+from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
 
 MOST_SHOWN = 4 * 1024
@@ -70,7 +72,7 @@ class EventSamples(View):
 @router.get("/{draft}/samples", response_model=EventSamples)
 @needs("publish", audited="look")
 async def list_samples(
-    draft: str, operations: Ops, flow: FlowName, customer: Whose = None
+    request: Request, draft: str, operations: Ops, flow: FlowName, customer: Whose = None
 ) -> Response:
     """Events that a flow of a draft can be run with, of all customers, or of one."""
     opened = await operations.drafts.get(draft)
@@ -88,6 +90,11 @@ async def list_samples(
     for each in executions:
         if each.flow.customer not in hidden and (one := await real(operations, each)) is not None:
             found.append(one)
+    shown = (each.execution for each in found if each.execution is not None)
+    request.scope[OBJECTS] = {
+        "customer": owner,
+        **{f"execution {at}": each for at, each in enumerate(shown, start=1)},
+    }
     return exact(EventSamples(items=found, payload_hidden=hidden.all))
 
 
@@ -104,15 +111,24 @@ async def listen(
 ) -> RunEvents:
     """Wait for the next event of a flow that a customer gets; it is copied, and runs as ever."""
     opened = await operations.drafts.get(draft)
-    owner, _ = await whose(operations, customer, None)
+    owner, integration = (
+        (await operations.catalogue.customers.get(customer)).id,
+        opened.stored.integration,
+    )
+    request.scope[OBJECTS] = {"customer": owner}
     if owner in await operations.hidden_payloads():
         raise ConfigError(
             "the payloads of this customer are hidden from you", fields={"customer": "is private"}
         )
+    own = InstanceFilter(customer=owner, integration=integration)
+    versions = {each.version for each in await operations.catalogue.instances.list(own)}
+    loaded = [(await operations.versions.load(each))[0] for each in versions]
+    if not any(each is not None and flow in each.flows for each in loaded):
+        raise NotFound(f"this customer has no instance of {integration} with a flow {flow!r}")
     following, principal = operations.following, operations.principal
     if principal.kind != "root" and following.streams[principal.id] >= MOST_STREAMS:
         raise HTTPException(429)
-    which = Which(customer=owner, integration=opened.stored.integration, flow=flow)
+    which = Which(customer=owner, integration=integration, flow=flow)
     admitted: Any = request.scope.get(ADMITTED)
 
     async def run(tell: Tell) -> None:
@@ -140,6 +156,10 @@ async def first_of(
             fresh = found is not None and found.accepted_at >= began and found.replay_of is None
             sample = await real(operations, cast("Execution", found)) if fresh else None
             if sample is not None:
+                if sample.customer in await operations.hidden_payloads():
+                    break
+                if admitted is not None and not await admitted():
+                    return
                 await tell("event", codec.encode(sample.model_dump()).decode())
                 return
         elif each is KeepAlive.HEARTBEAT and monotonic() < until:

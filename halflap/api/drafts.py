@@ -59,6 +59,7 @@ from halflap.api.operations.drafts import DraftChanges, OpenedDraft
 from halflap.api.problem import documented
 from halflap.api.view import Published
 from halflap.errors import ConfigError, NotFound
+from halflap.lowcode.rewrite.state import flow_texts
 from halflap.lowcode.source import value_at
 from halflap.model import DraftEditor, StoredDraft
 from halflap.sdk import codec
@@ -210,6 +211,11 @@ async def leave_draft(draft: str, editor: EditorId, operations: Ops) -> Response
 async def take_flow(draft: str, wanted: WriterDraft, operations: Ops) -> WriterView:
     """Write a flow, for as long as you edit it or your window is open; 409 where somebody else does."""
     who, drafts = operations.principal, operations.drafts
+    opened = await drafts.get(draft)
+    if wanted.flow and wanted.flow not in flow_texts(opened.state.source):
+        raise ConfigError(
+            f"the draft has no flow {wanted.flow!r}", fields={"flow": "is no flow of the draft"}
+        )
     taken = await drafts.drafts.take(draft, wanted.flow, who.id, who.label, over=wanted.take_over)
     drafts.tell(draft)
     return WriterView.of(taken)

@@ -435,6 +435,10 @@ async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any
     seen = (await either.api("GET", path, flow="incoming", token=key.json["key"])).json
     assert [each["source"] for each in seen["items"]] == ["made_up", "test", "test"]
     assert seen["payload_hidden"]
+    developer = await signed_in(either, "developer")
+    assert (await developer("GET", path, flow="incoming")).json["items"][-1]["execution"]
+    [look] = (await either.api("GET", "/api/audit", on=execution)).json["items"]
+    assert look["operation"] == "list_samples"
 
 
 async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
@@ -454,9 +458,34 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     found = codec.decode(parts[-1].split("\n")[1].removeprefix("data: ").encode())
     assert codec.decode(found["body"].encode())["id"] == "next"
     assert found["execution"] != before
-    assert (await world.api("GET", path, flow="incoming", customer="Nobody")).status == 404
+    for flow, customer in (("incoming", "Nobody"), ("incoming", "cus_none"), ("none", "Initech")):
+        assert (await world.api("GET", path, flow=flow, customer=customer)).status == 404
     support = await signed_in(world, "support")
     assert (await support("GET", path, **wanted)).status == 403
+
+
+async def test_who_listens_hears_nothing_of_who_became_private(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    instance = await world.instance()
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
+    ).json
+    path, wanted = f"/api/drafts/{draft['id']}/listen", {"flow": "incoming", "customer": "Initech"}
+    rights = ["read", "publish", "payloads"]
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
+    async with asyncio.timeout(10):
+        while not (await world.api("GET", "/api/audit", operation="listen")).json["items"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
+    while not hears.done():
+        await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
+        await asyncio.wait([hears], timeout=0.2)
+    [look] = (await world.api("GET", "/api/audit", operation="listen")).json["items"]
+    assert look["customer"] == instance["customer"]
+    told = (await hears).body.decode()
+    assert "event: end" in told
+    assert "event: event" not in told
 
 
 LINKED = """\

@@ -11,6 +11,7 @@ import pytest
 import halflap.api.app  # noqa: F401 - or the first request waits for that
 from halflap.api.asking import exact
 from halflap.engine.bundle import Bundle
+from halflap.store.catalogue.versions import OvertakenVersion
 from tests.api.conftest import Browser, signed_in
 
 pytestmark = pytest.mark.usefixtures("forked")
@@ -226,6 +227,9 @@ async def test_an_edit_that_is_sent_twice_is_made_once(either: Any) -> None:
         made = (await edit(either, draft, 1, said("once"), token="t1")).json
         assert (made["revision"], len(made["patches"])) == (2, 1)
     assert (await now(either, draft))["text"].count("once") == 1
+    other = await edit(either, draft, 2, said("other"), token="t1")
+    assert (other.status, other.json["kind"]) == (422, "ConfigError")
+    assert "token" in other.json["fields"]
 
 
 async def test_what_is_stale_is_made_where_it_is_apart_and_refused_where_not(either: Any) -> None:
@@ -372,6 +376,12 @@ async def test_a_version_that_came_meanwhile_is_seen_before_it_is_followed(eithe
     assert {each.json["number"] for each in both} == {2}
     assert (await edit(either, one, 1, said("late"))).status == 200
     assert (await publish(either, one, 2)).status == 412
+    # Also where the other one's publishing moved the target between two looks at it.
+    with pytest.raises(OvertakenVersion):
+        await either.host.operations.versions.publish(
+            either.packed("tried.yaml", {"tried.yaml": SOUND.replace("other", "x")}).to_bytes(),
+            target="dev", expect=first["hash"], note="", overwrite=False, follows=first["hash"],
+        )  # fmt: skip
 
 
 async def test_what_lint_calls_an_error_is_not_published(world: Any) -> None:

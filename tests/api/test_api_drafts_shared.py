@@ -16,6 +16,7 @@ from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.catalogue import drafts as stored
+from halflap.store.catalogue.drafts import MOST_OWN
 from tests.api.conftest import KEYS, TOKEN, Client, signed_in
 from tests.api.test_api_drafts import begun, edit, now, said
 from tests.cluster import emptied_url
@@ -73,6 +74,21 @@ async def test_editors_are_seen_and_their_flows_freed_as_they_leave(either: Any)
     assert len((await now(either, draft))["editors"]) == 1
     for wrong in ("x" * 65, "a b"):
         assert (await ada("PUT", path + wrong, {})).status == 422
+
+
+async def test_one_fills_no_draft_with_windows_and_flows(either: Any) -> None:
+    ada, bob = await signed_in(either, "developer"), await signed_in(either, "developer", "b@x.y")
+    draft = await begun(either)
+    path = f"/api/drafts/{draft['id']}/editors/"
+    for window in range(MOST_OWN):
+        assert (await ada("PUT", f"{path}w{window}", {})).status == 200
+    assert (await ada("PUT", f"{path}more", {})).status == 422
+    assert (await ada("PUT", f"{path}w0", {"selected": "n1"})).status == 200
+    assert (await bob("PUT", f"{path}mine", {})).status == 200
+    none = await ada("POST", f"/api/drafts/{draft['id']}/writers", {"flow": "none"})
+    assert (none.status, none.json["kind"]) == (422, "ConfigError")
+    rest = await ada("POST", f"/api/drafts/{draft['id']}/writers", {"flow": ""})
+    assert rest.status == 200
 
 
 async def test_a_lease_ends_by_itself(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

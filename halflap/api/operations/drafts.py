@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -317,11 +318,18 @@ class DraftOperations:
             since = await self._since(opened, revision)
             return await self.aside(_made_late, opened, since, edits)
 
+        asked = digest_of(edits)
         for _ in range(MOST_TRIES):
-            if token is not None and await self.drafts.made(draft, self.principal.id, token):
+            made = token and await self.drafts.made(draft, self.principal.id, token)
+            if made:
+                if codec.decode(made.encode()).get("asked", asked) != asked:
+                    raise ConfigError(
+                        "this token is that of other operations, which were made; give each edit its own",
+                        fields={"token": "is that of another edit"},
+                    )
                 break
             opened = await self.get(draft)
-            if await self._advance(opened, await make(opened), "edit", batch, token):
+            if await self._advance(opened, await make(opened), "edit", batch, token, asked=asked):
                 break
         else:
             raise Conflict("the draft is edited too often just now; try again")
@@ -381,6 +389,7 @@ class DraftOperations:
         batch: str,
         token: str | None,
         undoes: Iterable[StoredEdit] = (),
+        asked: str = "",
     ) -> bool:
         state, change = made
         stored, who = opened.stored, self.principal
@@ -393,7 +402,7 @@ class DraftOperations:
             changed_by=who.label,
         )
         edit = StoredEdit(
-            new.revision, who.id, who.label, kind, batch, written(change), 0, new.changed_at
+            new.revision, who.id, who.label, kind, batch, written(change, asked), 0, new.changed_at
         )
         numbers = [each.revision for each in undoes]
         if not await self.drafts.advance(new, edit, change.flows, token=token, undoes=numbers):
@@ -539,14 +548,21 @@ def _to_redo(mine: Sequence[StoredEdit]) -> list[StoredEdit]:
     return []
 
 
-def written(change: StateChange) -> str:
-    """Return a change as JSON."""
+def digest_of(edits: Sequence[DraftEdit]) -> str:
+    """Return the digest of edits as they were asked for."""
+    plain = codec.encode([each.model_dump() for each in edits])
+    return hashlib.blake2b(plain, digest_size=16).hexdigest()
+
+
+def written(change: StateChange, asked: str) -> str:
+    """Return a change as JSON, with the digest of the edits that were asked for."""
     plain: dict[str, Any] = {
         "patches": [each.model_dump() for each in change.patches],
         "undo": [each.model_dump() for each in change.undo],
         "moved": change.moved,
         "flows": change.flows,
         "renamed": change.renamed,
+        "asked": asked,
     }
     return codec.encode(plain).decode()
 

@@ -21,6 +21,8 @@ MOST_CHANGED = 16 << 20
 PRUNED_EACH = 16
 MOST_EDITORS = 100
 """The most windows in which a draft is open."""
+MOST_OWN = 20
+"""The most of them that are one person's, or program's."""
 LEASE: Micros = 45_000_000
 """For how long an edit, or a sign of an editor, keeps a flow for its writer."""
 SEEN: Micros = 45_000_000
@@ -54,7 +56,10 @@ VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (draft, editor) DO UPDATE SET label = excluded.label, selected = excluded.selected,
     seen_until = excluded.seen_until WHERE draft_editors.author = excluded.author
 """
-EDITORS = "SELECT count(*) FROM draft_editors WHERE draft = ?"
+EDITORS = """
+SELECT count(*), count(CASE WHEN author = ? THEN 1 END) FROM draft_editors
+WHERE draft = ? AND NOT (editor = ? AND author = ?)
+"""
 OLD = """
 SELECT max(revision) FROM (SELECT revision,
     row_number() OVER (ORDER BY revision DESC) AS place,
@@ -211,10 +216,11 @@ class Drafts:
         )
         return [StoredEdit(*each) for each in rows]
 
-    async def made(self, draft: str, author: str, token: str) -> bool:
-        """Return whether somebody's edit of a draft has been made already."""
-        sql = "SELECT 1 FROM draft_edits WHERE draft = ? AND author = ? AND token = ?"
-        return bool(await self._writer.rows(sql, (draft, author, token)))
+    async def made(self, draft: str, author: str, token: str) -> str | None:
+        """Return the change of somebody's edit of a draft, if it has been made already."""
+        sql = "SELECT change FROM draft_edits WHERE draft = ? AND author = ? AND token = ?"
+        rows = await self._writer.rows(sql, (draft, author, token))
+        return rows[0][0] if rows else None
 
     # Who has it open ----------------------------------------------------------------------------
 
@@ -228,8 +234,12 @@ class Drafts:
             connection.execute(
                 "DELETE FROM draft_editors WHERE draft = ? AND seen_until <= ?", (draft, now)
             )
-            if one(connection, EDITORS, draft)[0] >= MOST_EDITORS:
-                return ConfigError(f"{MOST_EDITORS} windows have this draft open already")
+            others = (editor.author, draft, editor.editor, editor.author)
+            windows, own = one(connection, EDITORS, *others)
+            if windows >= MOST_EDITORS or own >= MOST_OWN:
+                return ConfigError(
+                    f"{windows} windows have this draft open already, {own} of yours"
+                )
             connection.execute(
                 SEE,
                 (draft, editor.editor, editor.author, editor.label, editor.selected, now + SEEN),
@@ -279,6 +289,9 @@ class Drafts:
         def job(connection: JobTransaction) -> FlowWriter | Refused:
             if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
                 return missing(draft)
+            connection.execute(
+                "DELETE FROM draft_writers WHERE draft = ? AND lease_until <= ?", (draft, now)
+            )
             sql, values = (TAKE, row) if over else (TAKE_FREE, (*row, now))
             if connection.execute(sql, values).rowcount:
                 return FlowWriter(flow, author, label, now + LEASE)
