@@ -44,7 +44,11 @@ if TYPE_CHECKING:
     from halflap.lowcode.source import Path as Address
 
 WAYS_OUT = frozenset(
-    {"socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.system"}
+    f"socket.{each}"
+    for each in ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "sendmsg")
+) | frozenset(
+    {"subprocess.Popen"}
+    | {f"os.{each}" for each in ("system", "exec", "fork", "forkpty", "posix_spawn", "spawn")}
 )
 Kind = Literal["inputs", "new", "missing", "result", "outcome", "error"]
 

@@ -289,7 +289,7 @@ class DraftFolder:
 def folder_of(given: Given) -> Generator[DraftFolder]:
     """Unpack what lies beside a draft's document in its base, until it is done with."""
     files = {path: text.encode("latin-1") for path, text in given["files"].items()}
-    with tempfile.TemporaryDirectory(prefix="halflap-run-") as place:
+    with tempfile.TemporaryDirectory(prefix="halflap-run-", dir=given.get("folder")) as place:
         if not files:
             yield DraftFolder(Folder(place), Components())
             return

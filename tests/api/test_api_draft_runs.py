@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -272,12 +274,22 @@ async def test_a_run_is_ended_with_its_process(
     endless = "=($f := function($n) { $n < 2 ? $n : $f($n - 1) + $f($n - 2) }; $f(60))"
     text = TEXT.replace("={last: =each}", "x").replace("last: =each", f'last: "{endless}"')
     draft = await begun(world, text)
+    left: list[int] = []
+
+    class Folder(TemporaryDirectory[str]):
+        def cleanup(self) -> None:
+            left.append(len(os.listdir(self.name)))
+            super().cleanup()
+            assert not os.path.exists(self.name)
+
+    monkeypatch.setattr("halflap.api.operations.draft_runs.TemporaryDirectory", Folder)
     monkeypatch.setattr(runs, "seconds", 3.0)
     event = {"id": "a", "items": [1]}
     rows, end = await run(world.api, draft, flow="one", event=event)
     assert rows  # what it came to is told
     assert end["state"] in ("refused", "failed")
     assert end["failure"]["kind"] in ("Timeout", "ExpressionError")
+    assert left == [int(end["failure"]["kind"] == "Timeout")]
 
 
 async def test_a_client_that_leaves_ends_the_run() -> None:
@@ -299,6 +311,61 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     async with asyncio.timeout(10):
         await RunEvents(runs)({}, receive, send)
     assert ended.is_set()
+
+
+OWN = """\
+import os, socket
+from concurrent.futures import ThreadPoolExecutor
+from halflap import Component
+component = Component("pricing")
+
+def connect():
+    socket.create_connection(("127.0.0.1", 9)).close()
+
+def spawn():
+    os.posix_spawn("/bin/true", ["true"], {})
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+@component.action(pure=True)
+async def tried(what: str, pooled: bool) -> str:
+    \"\"\"Try to get out.\"\"\"
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(globals()[what]).result() if pooled else globals()[what]()
+        except BaseException as error:
+            return type(error).__name__
+    return "it did"
+"""
+GOING_OUT = """\
+name: orders
+flows:
+  incoming:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - for: what
+        in: ["connect", "spawn", "fork"]
+        collect: =[direct, pooled]
+        do:
+          - {id: direct, action: pricing.tried, with: {what: =what, pooled: false}}
+          - {id: pooled, action: pricing.tried, with: {what: =what, pooled: true}}
+        id: all
+      - {id: more, code: return 1}
+      - stop: {answer: =all}
+"""
+
+
+async def test_an_own_components_pure_action_gets_out_by_no_thread(world: Any) -> None:
+    files = {"orders.yaml": GOING_OUT, "pricing.py": OWN}
+    await world.publish(world.packed("orders.yaml", files))
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
+    ).json
+    _, end = await run(world.api, draft, flow="incoming", event={})
+    assert end["state"] == "succeeded", end
+    assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 3
 
 
 async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:

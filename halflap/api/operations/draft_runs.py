@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from halflap.api.operations.linting import command
@@ -52,7 +53,11 @@ class DraftRuns:
         sending = asyncio.create_task(send())
         try:
             async with self.turns.of(caller):
-                await self._work(kind, given, found)
+                # Removed here: the process may be killed before it has done so.
+                with TemporaryDirectory(
+                    prefix="halflap-run-", ignore_cleanup_errors=True
+                ) as folder:
+                    await self._work(kind, {**given, "folder": folder}, found)
             async with asyncio.timeout(self.seconds):
                 await sending
         finally:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from contextvars import Context
+from contextvars import Context, ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +32,10 @@ CHUNK = 64 << 10
 
 END = pack("end")
 BEGIN = "import sys; sys.path += {paths!r}; from worker.serve import main; main(*{arguments!r})"
+
+
+starting: ContextVar[bool] = ContextVar("halflap.worker.starting", default=False)
+"""True where a worker is started, which no author's code asked for."""
 
 
 class Lost(Exception):
@@ -196,7 +200,9 @@ class Pool:
             atexit.register(self.close)
         try:
             # Outside of whatever runs: it is nobody's, and a shadow run may start no process.
-            return Context().run(Worker, self._command or ours())
+            outside = Context()
+            outside.run(starting.set, True)
+            return outside.run(Worker, self._command or ours())
         except OSError as error:
             raise Lost(f"no worker can be started: {error}") from error
 
