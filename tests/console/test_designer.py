@@ -99,7 +99,9 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         empty = page.get_by_role("button", name="Insert a step into this empty place")
         await inserts.last.click()
         await choose(page, "if")
-        await expect(card(page, "Branch")).to_be_visible()
+        await expect(card(page, "Branch").locator("[data-step]")).to_be_focused()
+        await press(page, "F2")
+        await expect(page.get_by_label("Title", exact=True)).to_be_focused()
         await empty.first.click()
         await choose(page, "stop")
         await inserts.last.click()
@@ -142,6 +144,11 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await expect(row).to_be_focused()
         await page.reload()
         await expect(tree.get_by_role("treeitem", name="Wait for a time")).to_have_count(1)
+
+        # A version of it is what the draft goes on from.
+        await page.get_by_role("button", name="Publish…").click()
+        await page.get_by_role("button", name="Publish", exact=True).click()
+        await expect(page.get_by_text("draft, from version 1", exact=True)).to_be_visible()
     text = await text_of(place, name)
     assert text.endswith(MADE)
 

@@ -135,7 +135,7 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await steps.get_by_role("treeitem", name=re.compile("^Post")).click()
         body = panel.locator("[data-field$='\"json\"]']")
         await body.get_by_role("button", name=re.compile("as a formula")).click()
-        await body.get_by_role("textbox").click()
+        await expect(body.get_by_role("textbox")).to_be_focused()
         await page.keyboard.type("event.num")
         await expect(page.get_by_role("option", name=re.compile("^number"))).to_be_visible()
         await page.wait_for_timeout(150)  # what appeared this moment is not taken by mistake

@@ -193,6 +193,11 @@ export class DraftClient {
     void this.run()
   }
 
+  /** Go on from a version that was made of it. */
+  published(base: NonNullable<DraftState["base"]>): void {
+    this.set({ base })
+  }
+
   /** Decide about edits that were refused: make them on top of what is there now, or drop them. */
   async decide(how: "again" | "take" | "drop"): Promise<void> {
     const { refusal } = this.state

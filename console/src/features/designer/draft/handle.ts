@@ -42,6 +42,7 @@ export interface DraftHandle {
   undo(): Promise<EditOutcome>
   redo(): Promise<EditOutcome>
   decide(how: "again" | "take" | "drop"): Promise<void>
+  published(base: NonNullable<DraftState["base"]>): void
   query: {
     scope(path: Path): Promise<Schemas["ScopedView"][]>
     complete(line: number, column: number): Promise<Schemas["CompletionView"]>
@@ -130,6 +131,7 @@ function handleOf(
     undo: () => client.undo("undo"),
     redo: () => client.undo("redo"),
     decide: (how) => client.decide(how),
+    published: (base) => client.published(base),
     query: queriesOf(id),
   }
 }

@@ -124,7 +124,11 @@ export function FormulaEditor({
   useImperativeHandle(
     ref,
     () => ({
-      focus: () => view.current?.focus(),
+      focus() {
+        const now = view.current
+        now?.dispatch({ selection: { anchor: now.state.doc.length } })
+        now?.focus()
+      },
       insert(inserted) {
         const now = view.current
         if (now === null) return

@@ -102,6 +102,10 @@ export function ValueField(props: ValueFieldProps) {
   const describedBy = invalid || hint !== undefined ? note : undefined
   const focus = fields.focused
   const meant = focus !== null && samePath(focus, path)
+  const toggled = useRef(false)
+  useEffect(() => {
+    if (toggled.current) editor.current?.focus()
+  }, [written])
   useEffect(() => {
     if (!meant) return
     box.current?.scrollIntoView({ block: "center" })
@@ -186,6 +190,7 @@ export function ValueField(props: ValueFieldProps) {
           title={written ? t`Show as fields` : t`Write a formula`}
           onClick={() => {
             onLeave()
+            toggled.current = true
             setWritten(!written)
           }}
           className={cx(

@@ -49,6 +49,7 @@ export function PublishDialog({
       ),
     onSuccess: (version) => {
       drop()
+      draft.published({ number: version.number, hash: version.hash })
       void client.invalidateQueries({ queryKey: ["integrations"] })
       toast(t`Version ${version.number} was published`)
       onClose()

@@ -1,6 +1,6 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
-import { type ReactNode, useEffect, useMemo, useState } from "react"
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react"
 import type { Schema } from "~/features/forms/schema"
 import { words } from "~/features/forms/schema"
 import { AppTile } from "~/features/integrations/app"
@@ -17,7 +17,7 @@ import { useTyped } from "../fields/typed"
 import { ValueField } from "../fields/value-field"
 import type { Part } from "../frame/part"
 import { StepResult } from "../run/result"
-import type { Spot } from "../tree/walk"
+import { samePath, type Spot, spotAt } from "../tree/walk"
 import { inputEdits, memberEdits } from "./edits"
 import { fieldsOf, givesResult, type KindField, orderOf } from "./kinds"
 import { useDocumentSchema, useDraftValue, useForm, usePalette } from "./queries"
@@ -46,6 +46,14 @@ export function StepPanel({ draft, flow, spot, field, seen, tab, onTab, opened }
   // It is focused as it is drawn; then it is forgotten.
   const [focused, setFocused] = useState(field)
   if (field !== null && field !== focused) setFocused(field)
+  // A flow that gets another name is still the one that was opened.
+  const key = spot?.node.key ?? (spot === null ? `flow ${opened}` : JSON.stringify(subject?.path))
+  const [shown, setShown] = useState(key)
+  if (key !== shown) {
+    setShown(key)
+    const holder = focused === null ? null : spotAt(draft.flows, focused)
+    if (holder?.node.key !== spot?.node.key) setFocused(null)
+  }
   if (subject === null) {
     return (
       <p className="p-4 text-muted-foreground">
@@ -54,8 +62,6 @@ export function StepPanel({ draft, flow, spot, field, seen, tab, onTab, opened }
     )
   }
   if (schema === undefined) return <Loading />
-  // A flow that gets another name is still the one that was opened.
-  const key = spot?.node.key ?? (spot === null ? `flow ${opened}` : JSON.stringify(subject.path))
   return (
     <FieldsOf draft={draft} path={subject.path} focused={focused}>
       <Subject key={key} subject={subject} spot={spot} schema={schema} tab={tab} onTab={onTab} />
@@ -215,8 +221,15 @@ function useSend() {
 const MOST_OF_A_TITLE = 200
 
 function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
-  const { draft } = useFields()
+  const { draft, focused } = useFields()
   const send = useSend()
+  const input = useRef<HTMLInputElement>(null)
+  useEffect(() => {
+    if (focused === null || !samePath(focused, [...subject.path, "title"])) return
+    input.current?.focus()
+    input.current?.select()
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- once for each time that it is asked for
+  }, [focused])
   const written = useDraftValue(draft, subject.path)
   const isFlow = subject.kind === "flow" || subject.kind === "preprocess"
   const own = isObject(written) && typeof written["title"] === "string"
@@ -239,6 +252,7 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
       {(said) => (
         <Input
           {...said}
+          ref={input}
           value={now}
           readOnly={draft.readOnly}
           onChange={(event) => change(event.target.value)}
