@@ -607,3 +607,25 @@ def test_a_triggers_input_and_a_filter_read_the_config(old: str, new: str, said:
     ]
     errors = [each for each in found if "nothing reads" not in each]
     assert any(said in each for each in errors) if said else found == []
+
+
+@pytest.mark.parametrize(
+    ("config", "mended"),
+    [
+        ("", "config:\n  Connect:\n    http: {connection: http}\n"),
+        ("config:\n  Connect: {}\n", "config:\n  Connect: {http: {connection: http}}\n"),
+        (
+            "config:\n  Connect:\n    shop: {}\n",
+            "config:\n  Connect:\n    http: {connection: http}\n    shop: {}\n",
+        ),
+    ],
+)
+def test_a_connection_that_is_missing_is_added_to_the_config(config: str, mended: str) -> None:
+    rest = "flows:\n  a:\n    trigger: webhook.request\n    steps:\n"
+    rest += "      - {action: http.get, with: {path: /a}}\n"
+    found = lint_text(f"name: a\n{config}{rest}", "tried.yaml", Shapes())
+    (fix,) = (each.fix for each in found if "needs a connection" in each.message)
+    assert fix is not None
+    assert "\n".join(fix.applied(f"name: a\n{config}{rest}".split("\n"))) == (
+        f"name: a\n{mended}{rest}"
+    )

@@ -11,7 +11,16 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.fixes import Mend, above, closest, instead_of, member, quoted_value, rewritten
+from halflap.lowcode.fixes import (
+    Mend,
+    above,
+    closest,
+    instead_of,
+    member,
+    quoted_value,
+    replaced,
+    rewritten,
+)
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads, leaves
@@ -297,11 +306,14 @@ class Calls:
         """Add a connection of a component to the config: beside another one, or with the first page."""
         source = self._findings.source
         pages = mapping_of(source.data.get("config"))
-        if "Connect" in pages and not pages["Connect"]:
-            return None
         if any(owner in mapping_of(page) for page in pages.values()):
             return None
         written = f"{owner}: {{connection: {owner}}}"
+        if first := mapping_of(pages.get("Connect")):
+            return above(source, ("config", "Connect", next(iter(first))), written)
+        if "Connect" in pages:
+            place = source.place(("config", "Connect"))
+            return replaced("{}", f"{{{written}}}", place.line, place.column)
         for page, fields in pages.items():
             for name, field in mapping_of(fields).items():
                 if "connection" in mapping_of(field):

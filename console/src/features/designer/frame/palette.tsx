@@ -137,7 +137,9 @@ export function StepPalette({
                 ? error.message
                 : data === undefined
                   ? t`Looking…`
-                  : t`Nothing matches`}
+                  : draft.state.base === null
+                    ? t`Nothing matches. A project’s own apps come with a version: deploy the project once, then edit that version.`
+                    : t`Nothing matches. A draft has the built-in apps, and those of the version that it began from.`}
             </p>
           )}
         </Dialog.Popup>
