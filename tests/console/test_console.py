@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import oidc_provider_mock
 import pytest
-from playwright.async_api import Browser, Page, Request, StorageState, expect
+from playwright.async_api import Browser, Error, Page, Request, StorageState, expect
 
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.oidc import Provider, ProviderSettings
@@ -358,8 +358,9 @@ async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits
         await expect(dialog).to_have_count(0)
         ended = await page.context.cookies()
         await page.context.clear_cookies()
-        await page.get_by_role("button", name="More actions").click()
-        await page.get_by_role("menuitem", name="Dismiss").click()
+        with suppress(Error):  # the page may have found out by itself, and left
+            await page.get_by_role("button", name="More actions").click(timeout=3_000)
+            await page.get_by_role("menuitem", name="Dismiss").click(timeout=3_000)
         await expect(page.get_by_text("Your session has ended.")).to_be_visible()
         await page.context.add_cookies(ended)  # pyright: ignore[reportArgumentType]
         await page.goto(f"/console/executions/{failed}")
