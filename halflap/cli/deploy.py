@@ -99,14 +99,7 @@ async def deploy(
     """
     project = Project.read(start)
     entries = (project.integration(integration),) if integration else project.needed()
-    if not settings.server and target in settings.remotes:
-        settings = replace(settings, server=target)
-        output.place = f"--server {quoted(target)}"
-    elif not settings.server and target != OWN:
-        output.progress(
-            (f"HALFLAP_SERVER_{target.upper().replace('-', '_')} is not set: ", "dim"),
-            (f"{target} is a target of this project's own server", "dim"),
-        )
+    settings = at_target(settings, output, target)
     ledger = DeploymentLedger(project, settings)
     async with Client.connect(settings, make=not dry_run) as api:
         for entry in entries:
@@ -231,6 +224,21 @@ async def follow_up(
     ):
         at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
         output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
+
+
+def at_target(settings: Settings, output: Output, target: str) -> Settings:
+    """Return the settings with the server of a target: the one of its name, else the project's own."""
+    if settings.server:
+        return settings
+    if target in settings.remotes:
+        output.place = f"--server {quoted(target)}"
+        return replace(settings, server=target)
+    if target != OWN:
+        output.progress(
+            (f"HALFLAP_SERVER_{target.upper().replace('-', '_')} is not set: ", "dim"),
+            (f"{target} is a target of this project's own server", "dim"),
+        )
+    return settings
 
 
 def others_versions(plan: DeploymentPlan) -> set[str]:

@@ -11,7 +11,7 @@ import click
 from halflap.api.draft_view import DraftSummary
 from halflap.api.view import IntegrationView
 from halflap.cli.client import Client, path, read
-from halflap.cli.deploy import OWN, DeploymentLedger
+from halflap.cli.deploy import OWN, DeploymentLedger, at_target
 from halflap.cli.output import Output
 from halflap.cli.project import Project
 from halflap.cli.reach import speaks
@@ -75,6 +75,7 @@ async def pull(
     Example: halflap pull --from staging
     """
     project = Project.read(start)
+    settings = at_target(settings, output, target)
     ledger = DeploymentLedger(project, settings)
     async with Client.connect(settings) as api:
         name, at = await source_of(api, project, integration, target, draft)

@@ -75,3 +75,5 @@ def test_a_checkout_follows_a_target_and_keeps_what_it_edited(
     assert "orders.yaml: edited here" in refused("pull", *here)
     assert (ours / "orders.yaml").read_text() == mine
     assert "no version of orders" in refused("pull", *here, "--from", "staging")
+    monkeypatch.setenv("HALFLAP_SERVER_STAGING", "http://127.0.0.1:9")
+    assert "127.0.0.1:9" in refused("pull", *here, "--from", "staging")
