@@ -111,10 +111,8 @@ async def listen(
 ) -> RunEvents:
     """Wait for the next event of a flow that a customer gets; it is copied, and runs as ever."""
     opened = await operations.drafts.get(draft)
-    owner, integration = (
-        (await operations.catalogue.customers.get(customer)).id,
-        opened.stored.integration,
-    )
+    owner = (await operations.catalogue.customers.get(customer)).id
+    integration = opened.stored.integration
     request.scope[OBJECTS] = {"customer": owner}
     if owner in await operations.hidden_payloads():
         raise ConfigError(

@@ -208,7 +208,8 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
     An action answers its pin, else what it answered in the `execution`, else a sample of what it
     returns: `source` says which. Pure actions and code run. Time passes by itself.
     """
-    given = await given_of(request, operations, draft, wanted)
+    opened = await opened_at(operations, draft, wanted.revision)
+    given = await given_of(request, operations, opened, wanted)
     given["flow"] = wanted.flow
     caller = operations.principal.id
     return RunEvents(lambda tell: operations.draft_runs.run("run", given, caller, tell))
@@ -218,8 +219,9 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
 @needs("publish", audited="look")
 async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> Response:
     """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept."""
-    given = await given_of(request, operations, draft, wanted)
-    path = path_of(await operations.drafts.get(draft), wanted.node)
+    opened = await opened_at(operations, draft, wanted.revision)
+    given = await given_of(request, operations, opened, wanted)
+    path = path_of(opened, wanted.node)
     given |= {"flow": path[1], "only": path, "scope": wanted.scope, "item": wanted.item}
     told = await all_of(request, operations, "run", given)
     *rows, (_, end) = told
@@ -272,19 +274,24 @@ async def unpin_step(draft: str, node: PinnedNode, operations: Ops) -> Response:
     return Response(status_code=204)
 
 
+async def opened_at(operations: Operations, draft: str, revision: int | None) -> OpenedDraft:
+    """Return a draft; raises `StaleEdit` where it has another revision than the one that is asked for."""
+    opened = await operations.drafts.get(draft)
+    if revision not in (None, opened.stored.revision):
+        raise StaleEdit(opened.stored.revision, None)
+    return opened
+
+
 async def given_of(
-    request: Request, operations: Operations, draft: str, wanted: RunDraft
+    request: Request, operations: Operations, opened: OpenedDraft, wanted: RunDraft
 ) -> dict[str, Any]:
     """Return what a process that runs a draft is given.
 
     The draft's pins are used for who may see payloads.
     """
-    opened = await operations.drafts.get(draft)
-    if wanted.revision is not None and wanted.revision != opened.stored.revision:
-        raise StaleEdit(opened.stored.revision, None)
     pins: dict[Path, dict[str, Any]] = {}
     if "payloads" in operations.principal.rights:
-        for each in await operations.pins.list(draft):
+        for each in await operations.pins.list(opened.stored.id):
             pin = pin_view(opened, each)
             if pin.path is not None and pin.node not in wanted.unpinned:
                 kept = pin.model_dump(include={"path", "value", "stale"})

@@ -8,11 +8,10 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from halflap.api.asking import Ops, exact, needs, router_of
-from halflap.api.draft_runs import all_of, asked_of, recorded
+from halflap.api.draft_runs import all_of, asked_of, opened_at, recorded
 from halflap.api.draft_view import DraftChangesView
 from halflap.api.drafts import Revision, changes_view, etag
 from halflap.api.masking import without_links
-from halflap.api.operations.drafts import StaleEdit
 from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.problem import documented
 from halflap.api.view import Input, Text, View
@@ -92,16 +91,13 @@ async def run_draft_tests(
 
     They run in a process with limits of time and memory; nothing is called or kept.
     """
-    opened = await operations.drafts.get(draft)
-    revision = opened.stored.revision
-    if wanted.revision not in (None, revision):
-        raise StaleEdit(revision, None)
+    opened = await opened_at(operations, draft, wanted.revision)
     given = {**await asked_of(operations, opened), "names": wanted.names}
     *results, (_, end) = await all_of(request, operations, "tests", given)
     refused(end)
     return exact(
         TestsRan(
-            revision=revision,
+            revision=opened.stored.revision,
             items=[TestResultView.model_validate(each) for _, each in results],
             coverage=end["coverage"],
             missed=end["missed"],
@@ -119,9 +115,7 @@ async def make_draft_test(
     All who read the draft see what is in it: it is 422 for an execution of a private customer.
     422 where the draft goes another way than the execution went, with the first difference.
     """
-    opened = await operations.drafts.get(draft)
-    if if_match != opened.stored.revision:
-        raise StaleEdit(opened.stored.revision, None)
+    opened = await opened_at(operations, draft, if_match)
     found = await recorded(request, operations, opened, wanted.execution)
     customer = request.scope[OBJECTS]["customer"]
     if customer in HiddenPayloads(private=await operations.catalogue.customers.private()):
