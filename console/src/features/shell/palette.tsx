@@ -1,12 +1,11 @@
-import { Dialog } from "@base-ui/react/dialog"
 import { t } from "@lingui/core/macro"
 import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
-import { type KeyboardEvent, useId, useMemo, useState } from "react"
+import { useMemo, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { integrationsQuery } from "~/features/integrations/queries"
 import { SHORTEST } from "~/features/search/search"
-import { cx } from "~/ui/class"
+import { Chooser } from "~/ui/chooser"
 import { useActions } from "./actions"
 import { setTheme } from "./theme"
 
@@ -21,66 +20,27 @@ const MOST = 5
 /** Find pages, actions, ids, records and customers by typing. */
 export function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("")
-  const [at, setAt] = useState(0)
   const items = useItems(text.trim())
-  const list = useId()
-  const selected = Math.min(at, items.length - 1)
-  const run = (item: Item | undefined) => {
-    if (item === undefined) return
-    onClose()
-    item.run()
-  }
-  const onKeyDown = (event: KeyboardEvent) => {
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
-    if (step !== 0) setAt((selected + step + items.length) % Math.max(1, items.length))
-    else if (event.key === "Enter") run(items[selected])
-    else return
-    event.preventDefault()
-  }
   return (
-    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
-      <Dialog.Portal>
-        <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Popup className="fixed top-[12vh] left-1/2 z-50 w-[min(560px,calc(100vw-24px))] -translate-x-1/2 overflow-hidden rounded-lg border bg-popover shadow-xl outline-none">
-          <Dialog.Title className="sr-only">{t`Find`}</Dialog.Title>
-          <input
-            role="combobox"
-            aria-expanded
-            aria-controls={list}
-            aria-activedescendant={items.length > 0 ? `${list}-${selected}` : undefined}
-            aria-label={t`Find pages, records, ids and customers`}
-            placeholder={t`A page, a record, an id, a customer…`}
-            autoFocus
-            value={text}
-            onChange={(event) => {
-              setText(event.target.value)
-              setAt(0)
-            }}
-            onKeyDown={onKeyDown}
-            className="h-11 w-full border-b bg-transparent px-4 text-base outline-none"
-          />
-          <ul id={list} role="listbox" aria-label={t`Found`} className="max-h-80 overflow-auto p-1">
-            {items.map((each, index) => (
-              <li
-                key={each.key}
-                id={`${list}-${index}`}
-                role="option"
-                aria-selected={index === selected}
-                onMouseMove={() => setAt(index)}
-                onClick={() => run(each)}
-                className={cx(
-                  "flex h-8 cursor-pointer items-center gap-3 rounded-sm px-3",
-                  index === selected && "bg-accent",
-                )}
-              >
-                <span className="min-w-0 truncate">{each.title}</span>
-                <span className="ml-auto shrink-0 text-xs text-muted-foreground">{each.hint}</span>
-              </li>
-            ))}
-          </ul>
-        </Dialog.Popup>
-      </Dialog.Portal>
-    </Dialog.Root>
+    <Chooser
+      title={t`Find`}
+      label={t`Find pages, records, ids and customers`}
+      listLabel={t`Found`}
+      placeholder={t`A page, a record, an id, a customer…`}
+      text={text}
+      onText={setText}
+      items={items}
+      onChoose={(item) => item.run()}
+      onClose={onClose}
+      className="top-[12vh] max-h-92 w-[min(560px,calc(100vw-24px))]"
+      rowClass="h-8"
+      row={(each) => (
+        <>
+          <span className="min-w-0 truncate">{each.title}</span>
+          <span className="ml-auto shrink-0 text-xs text-muted-foreground">{each.hint}</span>
+        </>
+      )}
+    />
   )
 }
 
@@ -129,90 +89,33 @@ function useItems(text: string): Item[] {
         run: () => void navigate({ to: "/search", search: { q: text } }),
       })
     }
+    const pages = [
+      ["/overview", t`Overview`],
+      ["/executions", t`Executions`],
+      ["/failures", t`Failures`],
+      ["/failures/bulks", t`Bulks: replays and dismissals of many`],
+      ["/search", t`Search`],
+      ["/integrations", t`Integrations`],
+      ["/instances", t`Instances`],
+      ["/customers", t`Customers`],
+      ["/connections", t`Connections`],
+      ["/activity/logs", t`Logs`],
+      ["/activity/rejections", t`Rejected requests`],
+      ["/activity/schedules", t`Schedules`],
+      ["/activity/audit", t`Audit`],
+    ] as const
     const fixed: Item[] = [
-      {
-        key: "overview",
-        title: t`Overview`,
+      ...pages.map(([to, title]) => ({
+        key: to,
+        title,
         hint: page,
-        run: () => void navigate({ to: "/overview", search: {} }),
-      },
-      {
-        key: "executions",
-        title: t`Executions`,
-        hint: page,
-        run: () => void navigate({ to: "/executions", search: {} }),
-      },
-      {
-        key: "failures",
-        title: t`Failures`,
-        hint: page,
-        run: () => void navigate({ to: "/failures", search: {} }),
-      },
-      {
-        key: "bulks",
-        title: t`Bulks: replays and dismissals of many`,
-        hint: page,
-        run: () => void navigate({ to: "/failures/bulks", search: {} }),
-      },
-      {
-        key: "searching",
-        title: t`Search`,
-        hint: page,
-        run: () => void navigate({ to: "/search", search: {} }),
-      },
-      {
-        key: "integrations",
-        title: t`Integrations`,
-        hint: page,
-        run: () => void navigate({ to: "/integrations", search: {} }),
-      },
+        run: () => void navigate({ to, search: {} }),
+      })),
       {
         key: "waiting",
         title: t`Executions that wait`,
         hint: page,
         run: () => void navigate({ to: "/executions", search: { state: ["waiting"] } }),
-      },
-      {
-        key: "instances",
-        title: t`Instances`,
-        hint: page,
-        run: () => void navigate({ to: "/instances", search: {} }),
-      },
-      {
-        key: "customers",
-        title: t`Customers`,
-        hint: page,
-        run: () => void navigate({ to: "/customers", search: {} }),
-      },
-      {
-        key: "connections",
-        title: t`Connections`,
-        hint: page,
-        run: () => void navigate({ to: "/connections", search: {} }),
-      },
-      {
-        key: "logs",
-        title: t`Logs`,
-        hint: page,
-        run: () => void navigate({ to: "/activity/logs", search: {} }),
-      },
-      {
-        key: "rejections",
-        title: t`Rejected requests`,
-        hint: page,
-        run: () => void navigate({ to: "/activity/rejections", search: {} }),
-      },
-      {
-        key: "schedules",
-        title: t`Schedules`,
-        hint: page,
-        run: () => void navigate({ to: "/activity/schedules", search: {} }),
-      },
-      {
-        key: "audit",
-        title: t`Audit`,
-        hint: page,
-        run: () => void navigate({ to: "/activity/audit", search: {} }),
       },
       { key: "light", title: t`Light theme`, hint: t`action`, run: () => setTheme("light") },
       { key: "dark", title: t`Dark theme`, hint: t`action`, run: () => setTheme("dark") },

@@ -1,10 +1,9 @@
-import { Dialog } from "@base-ui/react/dialog"
 import { t } from "@lingui/core/macro"
 import { useQuery } from "@tanstack/react-query"
-import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react"
+import { useMemo, useState } from "react"
 import { nameOf } from "~/features/integrations/apps"
 import { AppTile } from "~/features/integrations/app"
-import { cx } from "~/ui/class"
+import { Chooser } from "~/ui/chooser"
 import type { DraftHandle } from "../draft/handle"
 import type { Palette } from "../draft/types"
 import { begun } from "../tree/kinds"
@@ -38,7 +37,6 @@ export function StepPalette({
   onClose: () => void
 }) {
   const [text, setText] = useState("")
-  const [at, setAt] = useState(0)
   // The focus goes back to where it was: to what is selected there by then.
   const [origin] = useState(() =>
     document.activeElement?.closest<HTMLElement>("[role=tree], [role=group]"),
@@ -51,100 +49,53 @@ export function StepPalette({
       data === undefined ? [] : found(itemsOf(data, what), text, what === "step" ? recent() : []),
     [data, what, text],
   )
-  const list = useId()
-  const now = Math.min(at, items.length - 1)
-  const shown = useRef<HTMLUListElement>(null)
-  useEffect(() => {
-    shown.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" })
-  }, [now, items])
-  const choose = (item: Item | undefined) => {
-    if (item === undefined) return
+  const choose = (item: Item) => {
     if (what === "step") remember(item.key)
-    onClose()
     onChoose(item.key, item.component === null ? begun(item.key) : { [whatKey(what)]: item.key })
-  }
-  const onKeyDown = (event: KeyboardEvent) => {
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
-    if (step !== 0) setAt((now + step + items.length) % Math.max(1, items.length))
-    else if (event.key === "Enter") choose(items[now])
-    else return
-    event.preventDefault()
   }
   const title = what === "step" ? t`Insert a step` : t`Choose a trigger`
   return (
-    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
-      <Dialog.Portal>
-        <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Popup
-          finalFocus={() => back() ?? true}
-          className="fixed top-[10vh] left-1/2 z-50 flex max-h-[72vh] w-[min(600px,calc(100vw-24px))] -translate-x-1/2 flex-col overflow-hidden rounded-lg border bg-popover shadow-xl outline-none"
-        >
-          <Dialog.Title className="sr-only">{title}</Dialog.Title>
-          <input
-            role="combobox"
-            aria-expanded
-            aria-controls={list}
-            aria-activedescendant={items.length > 0 ? `${list}-${now}` : undefined}
-            aria-label={title}
-            placeholder={
-              what === "step" ? t`An app, an action, a kind of step…` : t`An app or a trigger…`
-            }
-            autoFocus
-            value={text}
-            onChange={(event) => {
-              setText(event.target.value)
-              setAt(0)
-            }}
-            onKeyDown={onKeyDown}
-            className="h-11 w-full shrink-0 border-b bg-transparent px-4 text-base outline-none"
-          />
-          <ul
-            ref={shown}
-            id={list}
-            role="listbox"
-            aria-label={title}
-            className="min-h-0 overflow-auto p-1"
-          >
-            {items.map((each, index) => (
-              <li
-                key={each.key}
-                id={`${list}-${index}`}
-                role="option"
-                aria-selected={index === now}
-                onMouseMove={() => setAt(index)}
-                onClick={() => choose(each)}
-                className={cx(
-                  "flex cursor-pointer items-center gap-3 rounded-sm px-3 py-1.5",
-                  index === now && "bg-accent",
-                )}
-              >
-                {each.component === null ? (
-                  <KindIcon kind={each.key} />
-                ) : (
-                  <AppTile component={each.component} />
-                )}
-                <span className="min-w-0 flex-1">
-                  <span className="block truncate font-medium">{each.title}</span>
-                  <span className="block truncate text-xs text-muted-foreground">{each.help}</span>
-                </span>
-                <code className="shrink-0 text-xs text-muted-foreground">{each.hint}</code>
-              </li>
-            ))}
-          </ul>
-          {items.length === 0 && (
-            <p className="px-4 py-3 text-muted-foreground">
-              {error !== null
-                ? error.message
-                : data === undefined
-                  ? t`Looking…`
-                  : draft.state.base === null
-                    ? t`Nothing matches. A project’s own apps come with a version: deploy the project once, then edit that version.`
-                    : t`Nothing matches. A draft has the built-in apps, and those of the version that it began from.`}
-            </p>
+    <Chooser
+      title={title}
+      label={title}
+      placeholder={
+        what === "step" ? t`An app, an action, a kind of step…` : t`An app or a trigger…`
+      }
+      text={text}
+      onText={setText}
+      items={items}
+      onChoose={choose}
+      onClose={onClose}
+      finalFocus={() => back() ?? true}
+      className="top-[10vh] max-h-[72vh] w-[min(600px,calc(100vw-24px))]"
+      rowClass="py-1.5"
+      row={(each) => (
+        <>
+          {each.component === null ? (
+            <KindIcon kind={each.key} />
+          ) : (
+            <AppTile component={each.component} />
           )}
-        </Dialog.Popup>
-      </Dialog.Portal>
-    </Dialog.Root>
+          <span className="min-w-0 flex-1">
+            <span className="block truncate font-medium">{each.title}</span>
+            <span className="block truncate text-xs text-muted-foreground">{each.help}</span>
+          </span>
+          <code className="shrink-0 text-xs text-muted-foreground">{each.hint}</code>
+        </>
+      )}
+    >
+      {items.length === 0 && (
+        <p className="px-4 py-3 text-muted-foreground">
+          {error !== null
+            ? error.message
+            : data === undefined
+              ? t`Looking…`
+              : draft.state.base === null
+                ? t`Nothing matches. A project’s own apps come with a version: deploy the project once, then edit that version.`
+                : t`Nothing matches. A draft has the built-in apps, and those of the version that it began from.`}
+        </p>
+      )}
+    </Chooser>
   )
 }
 
