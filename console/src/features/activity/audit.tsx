@@ -1,10 +1,9 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
-import { RefreshCw, ShieldCheck } from "lucide-react"
+import { ShieldCheck } from "lucide-react"
 import { useMemo } from "react"
 import { type AuditEntry, type AuditFilter, loadAudit } from "~/api/activity"
 import { useRows } from "~/api/list"
-import { Button } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Id } from "~/ui/copy"
 import { FactList, Section } from "~/ui/facts"
@@ -12,7 +11,8 @@ import { Code } from "~/ui/json"
 import { CataloguePage, type ListPlace } from "~/ui/list-page"
 import { Notice } from "~/ui/notice"
 import type { Column } from "~/ui/table"
-import { Time, zone } from "~/ui/time"
+import { Time } from "~/ui/time"
+import { LoadAnew, timeColumn } from "./parts"
 import { ActivityTabs } from "./tabs"
 
 const idOf = (row: AuditEntry) => row.id
@@ -42,11 +42,7 @@ export function AuditPage(place: ListPlace<AuditFilter>) {
         ["on", t`Id of what`],
         ["customer", t`Customer`],
       ]}
-      actions={
-        <Button icon={<RefreshCw aria-hidden />} onClick={list.again}>
-          {t`Load anew`}
-        </Button>
-      }
+      actions={<LoadAnew onLoad={list.again} />}
       none={{
         matching: t`No entry matches`,
         title: t`Nothing was changed yet`,
@@ -123,13 +119,6 @@ function auditColumns(): Column<AuditEntry>[] {
         </span>
       ),
     },
-    {
-      key: "at",
-      title: t`Time, ${zone()}`,
-      width: "128px",
-      end: true,
-      className: "text-muted-foreground",
-      cell: (row) => <Time at={row.at} />,
-    },
+    timeColumn(),
   ]
 }

@@ -1,19 +1,20 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { Link } from "@tanstack/react-router"
-import { RefreshCw, ScrollText } from "lucide-react"
+import { ScrollText } from "lucide-react"
 import { useMemo } from "react"
 import { type Level, LEVELS, loadLogs, type LogFilter, type Logged } from "~/api/activity"
 import { preview } from "~/api/exact"
 import { useRows } from "~/api/list"
-import { Button, buttonClass } from "~/ui/button"
+import { buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { FactList } from "~/ui/facts"
 import { Code } from "~/ui/json"
 import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import { Notice } from "~/ui/notice"
 import type { Column } from "~/ui/table"
-import { Time, zone } from "~/ui/time"
+import { Time } from "~/ui/time"
+import { LoadAnew, timeColumn } from "./parts"
 import { ActivityTabs } from "./tabs"
 
 const COLOURS: Record<string, string> = {
@@ -51,11 +52,7 @@ export function LogsPage(place: ListPlace<LogFilter>) {
           onChange={(level) => onFilter({ ...filter, level })}
         />
       }
-      actions={
-        <Button icon={<RefreshCw aria-hidden />} onClick={list.again}>
-          {t`Load anew`}
-        </Button>
-      }
+      actions={<LoadAnew onLoad={list.again} />}
       none={{
         matching: t`No line matches`,
         title: t`Nothing was logged`,
@@ -139,13 +136,6 @@ function logColumns(): Column<Logged>[] {
       className: "text-muted-foreground",
       cell: (row) => row.customer_name ?? row.customer,
     },
-    {
-      key: "at",
-      title: t`Time, ${zone()}`,
-      width: "128px",
-      end: true,
-      className: "text-muted-foreground",
-      cell: (row) => <Time at={row.at} />,
-    },
+    timeColumn(),
   ]
 }

@@ -1,17 +1,17 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { Link } from "@tanstack/react-router"
-import { RefreshCw, ShieldX } from "lucide-react"
+import { ShieldX } from "lucide-react"
 import { useMemo } from "react"
 import { loadRejections, type Rejection, type RejectionFilter } from "~/api/activity"
 import { useRows } from "~/api/list"
-import { Button } from "~/ui/button"
 import { Id } from "~/ui/copy"
 import { FactList, Section } from "~/ui/facts"
 import { CataloguePage, type ListPlace } from "~/ui/list-page"
 import { Notice } from "~/ui/notice"
 import type { Column } from "~/ui/table"
-import { Time, zone } from "~/ui/time"
+import { Time } from "~/ui/time"
+import { LoadAnew, timeColumn } from "./parts"
 import { ActivityTabs } from "./tabs"
 
 const idOf = (row: Rejection) => row.id
@@ -39,11 +39,7 @@ export function RejectionsPage(place: ListPlace<RejectionFilter>) {
         ["integration", t`Integration`],
         ["status", t`Status, e.g. 401`],
       ]}
-      actions={
-        <Button icon={<RefreshCw aria-hidden />} onClick={list.again}>
-          {t`Load anew`}
-        </Button>
-      }
+      actions={<LoadAnew onLoad={list.again} />}
       none={{
         matching: t`No rejected request matches`,
         title: t`No request was rejected`,
@@ -137,13 +133,6 @@ function rejectionColumns(): Column<Rejection>[] {
       width: "minmax(90px, 0.8fr)",
       cell: (row) => row.customer_name ?? row.customer ?? t`all`,
     },
-    {
-      key: "at",
-      title: t`Time, ${zone()}`,
-      width: "128px",
-      end: true,
-      className: "text-muted-foreground",
-      cell: (row) => <Time at={row.at} />,
-    },
+    timeColumn(),
   ]
 }
