@@ -1,4 +1,4 @@
-import type { Schemas } from "./client"
+import { answerOf, api, type Schemas } from "./client"
 
 export type Bulk = Schemas["BulkView"]
 
@@ -21,4 +21,27 @@ export function whichOf({
       ([, value]) => typeof value === "string" && value !== "",
     ),
   ) as ReturnType<typeof whichOf>
+}
+
+export const bulkQuery = (bulk: string) => ({
+  queryKey: ["bulk", bulk],
+  queryFn: ({ signal }: { signal: AbortSignal }): Promise<Bulk> =>
+    answerOf(api.GET("/api/bulks/{bulk}", { params: { path: { bulk } }, signal })),
+})
+
+export type BulkTurn = "pause" | "resume" | "cancel" | "back"
+
+/** Let a bulk stand still, go on, end, or make the one that takes it back, which is returned then. */
+export function turnBulk(bulk: string, turn: BulkTurn): Promise<Bulk> {
+  const given = { params: { path: { bulk } } }
+  switch (turn) {
+    case "pause":
+      return answerOf(api.POST("/api/bulks/{bulk}/pause", given))
+    case "resume":
+      return answerOf(api.POST("/api/bulks/{bulk}/resume", given))
+    case "cancel":
+      return answerOf(api.POST("/api/bulks/{bulk}/cancel", given))
+    case "back":
+      return answerOf(api.POST("/api/bulks/{bulk}/back", given))
+  }
 }

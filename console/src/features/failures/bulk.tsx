@@ -3,7 +3,7 @@ import { Plural, Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { useEffect, useState } from "react"
-import type { Bulk } from "~/api/bulks"
+import { type Bulk, bulkQuery, turnBulk } from "~/api/bulks"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { plain } from "~/features/executions/columns"
 import { type Filter, queryOf } from "~/features/executions/filter"
@@ -220,11 +220,7 @@ function PlanSummary({ plan }: { plan: Plan }) {
 export function useBulk(id: string): UseQueryResult<Bulk> {
   const client = useQueryClient()
   useRenewal(["bulk", id], RENEW_MS, (news) => news.kind === "changes" || moved(news, "bulks"))
-  const bulk = useQuery({
-    queryKey: ["bulk", id],
-    queryFn: ({ signal }): Promise<Bulk> =>
-      answerOf(api.GET("/api/bulks/{bulk}", { params: { path: { bulk: id } }, signal })),
-  })
+  const bulk = useQuery(bulkQuery(id))
   const state = bulk.data?.state
   useEffect(() => {
     if (state !== undefined && state !== "running") {
@@ -239,17 +235,7 @@ export function BulkTurns({ bulk }: { bulk: Bulk }) {
   const { can } = useSession()
   const client = useQueryClient()
   const turn = useMutation({
-    mutationFn: (what: "pause" | "resume" | "cancel") => {
-      const given = { params: { path: { bulk: bulk.id } } }
-      switch (what) {
-        case "pause":
-          return answerOf(api.POST("/api/bulks/{bulk}/pause", given))
-        case "resume":
-          return answerOf(api.POST("/api/bulks/{bulk}/resume", given))
-        case "cancel":
-          return answerOf(api.POST("/api/bulks/{bulk}/cancel", given))
-      }
-    },
+    mutationFn: (what: "pause" | "resume" | "cancel") => turnBulk(bulk.id, what),
     onError: (error) => toast(t`It stays as it is`, error.message),
     onSettled: () => {
       void client.invalidateQueries({ queryKey: ["bulk", bulk.id] })

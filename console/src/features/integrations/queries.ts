@@ -1,9 +1,9 @@
 import { keepPreviousData } from "@tanstack/react-query"
+import type { Bulk } from "~/api/bulks"
 import { answerOf, api, type Schemas } from "~/api/client"
 
 export type Integration = Schemas["IntegrationView"]
 export type Version = Schemas["VersionSummary"]
-export type Bulk = Schemas["BulkView"]
 export type Diff = Schemas["DiffView"]
 type Signal = { signal: AbortSignal }
 
@@ -91,12 +91,6 @@ export const rolloutsQuery = (integration: string) => ({
     const query = { upgrades_of: integration, limit: 50 }
     return (await answerOf(api.GET("/api/bulks", { params: { query }, signal }))).items
   },
-})
-
-export const bulkQuery = (bulk: string) => ({
-  queryKey: ["bulk", bulk],
-  queryFn: ({ signal }: Signal): Promise<Bulk> =>
-    answerOf(api.GET("/api/bulks/{bulk}", { params: { path: { bulk } }, signal })),
 })
 
 export const figuresQuery = (bulk: string) => ({

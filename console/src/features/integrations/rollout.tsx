@@ -3,7 +3,8 @@ import { Plural, Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { Pause, Play, Undo2, X } from "lucide-react"
 import { useState } from "react"
-import { answerOf, api, type Schemas } from "~/api/client"
+import { type Bulk, bulkQuery, type BulkTurn, turnBulk } from "~/api/bulks"
+import type { Schemas } from "~/api/client"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
@@ -14,10 +15,9 @@ import { Progress } from "~/ui/progress"
 import { StateBadge } from "~/ui/state"
 import { length, Time } from "~/ui/time"
 import { isAboutInstances } from "./list"
-import { type Bulk, bulkQuery, figuresQuery, type Integration } from "./queries"
+import { figuresQuery, type Integration } from "./queries"
 
 type Rollout = Schemas["RolloutView"]
-type Turn = "pause" | "resume" | "cancel" | "back"
 
 const RENEW_MS = 500
 const FIGURES_MS = 1_500
@@ -114,19 +114,7 @@ function Turns({ bulk, onOpen }: { bulk: Bulk; onOpen: (bulk: string) => void })
   const client = useQueryClient()
   const [asks, setAsks] = useState(false)
   const turn = useMutation({
-    mutationFn: (what: Turn): Promise<Bulk> => {
-      const given = { params: { path: { bulk: bulk.id } } }
-      switch (what) {
-        case "pause":
-          return answerOf(api.POST("/api/bulks/{bulk}/pause", given))
-        case "resume":
-          return answerOf(api.POST("/api/bulks/{bulk}/resume", given))
-        case "cancel":
-          return answerOf(api.POST("/api/bulks/{bulk}/cancel", given))
-        case "back":
-          return answerOf(api.POST("/api/bulks/{bulk}/back", given))
-      }
-    },
+    mutationFn: (what: BulkTurn) => turnBulk(bulk.id, what),
     onSuccess: (made, what) => {
       setAsks(false)
       for (const key of ["bulk", "rollouts", "rollout"]) {
@@ -135,7 +123,7 @@ function Turns({ bulk, onOpen }: { bulk: Bulk; onOpen: (bulk: string) => void })
       if (what === "back") onOpen(made.id)
     },
   })
-  const busy = (what: Turn) => turn.isPending && turn.variables === what
+  const busy = (what: BulkTurn) => turn.isPending && turn.variables === what
   const isBack = "back_of" in bulk.wanted
   const left = bulk.total - bulk.done - bulk.refused
   const running = bulk.state === "running"

@@ -2,6 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
 import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query"
 import { useState } from "react"
+import type { Bulk } from "~/api/bulks"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { ApiError } from "~/api/problem"
 import { useDraft } from "~/features/session/draft"
@@ -9,7 +10,7 @@ import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading } from "~/ui/notice"
-import type { Bulk, Integration } from "./queries"
+import type { Integration } from "./queries"
 
 type Plan = Schemas["UpgradePlan"]
 type Draft = Schemas["UpgradeMany"]
