@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, StorageState, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright, expect
 
 from tests.built import build_console
 from tests.console.place import STORY, Place, running
@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# As long as a click waits (`opened`): a machine that is busy is no failure.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

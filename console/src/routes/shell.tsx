@@ -32,7 +32,11 @@ function WithStream({ me }: { me: Me }) {
   const [live] = useState(() => new Live())
   useEffect(() => live.start(), [live])
   useEffect(() => {
+    // Each request that is on its way finds it out: the first one leaves, from where the reader is.
+    let left = false
     const leave = () => {
+      if (left) return
+      left = true
       client.clear()
       forgetLists()
       forgetSearches()

@@ -10,7 +10,7 @@ import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Select, Textarea } from "~/ui/field"
-import { ErrorNotice, FormError } from "~/ui/notice"
+import { ErrorNotice, FormError, Loading } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import { failedStep } from "./sentence"
 
@@ -59,7 +59,8 @@ export function ReplayDialog({
     enabled: edits,
     select: (text) => (text === null ? null : pretty(text)),
   })
-  const body = typed ?? original.data ?? ""
+  // What was typed is there at once, and is what is sent; only what is not edited yet has to come first.
+  const body = typed ?? original.data
   const navigate = useNavigate()
   const client = useQueryClient()
 
@@ -67,7 +68,7 @@ export function ReplayDialog({
   const resultFault = done && result.trim() !== "" ? noJson(result) : null
   const resultMissing = done && result.trim() === ""
   const wasJson = original.data != null && faultOf(original.data) === null
-  const bodyWarning = edits && wasJson ? noJson(body) : null
+  const bodyWarning = edits && wasJson && body != null ? noJson(body) : null
 
   const replay = useMutation({
     mutationFn: () => {
@@ -102,7 +103,7 @@ export function ReplayDialog({
   const asked = (): Draft => ({
     from,
     version: version === "" ? null : version,
-    event: edits && original.data != null ? { body, encoding: "utf-8", headers: {} } : null,
+    event: edits && body != null ? { body, encoding: "utf-8", headers: {} } : null,
     repeat: (inDoubt && doubt === "repeat") || repeats,
     again,
     done: null,
@@ -125,7 +126,11 @@ export function ReplayDialog({
             type="submit"
             look="primary"
             busy={replay.isPending}
-            disabled={resultMissing || (inDoubt && doubt === "" && from === "failed")}
+            disabled={
+              resultMissing ||
+              (inDoubt && doubt === "" && from === "failed") ||
+              (edits && body === undefined)
+            }
           >
             {t`Replay`}
           </Button>
@@ -214,8 +219,11 @@ export function ReplayDialog({
       {edits && original.data === null && (
         <p className="text-muted-foreground">{t`Its body is binary, and is not edited here.`}</p>
       )}
-      {edits && original.isError && <ErrorNotice error={original.error} />}
-      {edits && original.data != null && (
+      {edits && original.isError && (
+        <ErrorNotice error={original.error} retry={() => void original.refetch()} />
+      )}
+      {edits && body === undefined && original.isPending && <Loading />}
+      {edits && body != null && (
         <Field label={t`Body of the event`} error={bodyWarning}>
           {(control) => (
             <Textarea
