@@ -143,6 +143,10 @@ StepKind = Literal[
 ]
 
 
+DEVELOPMENT = "cus_development"
+"""The id of the reserved customer whose instances are those in which drafts run; made on first use."""
+
+
 @frozen
 class Customer:
     """The SaaS team's tenant. `external_id` is its id in the team's own product.
@@ -155,6 +159,11 @@ class Customer:
     external_id: str | None
     created_at: Micros
     private: bool = False
+
+    @property
+    def development(self) -> bool:
+        """True of the reserved customer that has the development instances."""
+        return self.id == DEVELOPMENT
 
 
 TeamRole = Literal["owner", "developer", "support", "viewer"]
@@ -441,6 +450,11 @@ class Instance:
     """The bulk that made its last upgrade."""
     catch_up_since: Micros | None = None
     """Since when its triggers are to be asked what was missed, once it is active."""
+
+    @property
+    def development(self) -> bool:
+        """True if drafts of its integration run with its config and connections."""
+        return self.customer == DEVELOPMENT
 
     @property
     def pin(self) -> VersionPin:

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, SecretStr
 
 from halflap.api import problem
-from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL, Principal
+from halflap.api.principal import ACT, ANYBODY, OBJECTS, PRINCIPAL, Principal
 from halflap.api.view import CustomerValue
 from halflap.errors import HalflapError
 from halflap.sdk import codec
@@ -85,7 +85,7 @@ class AuditedSend:
         if not isinstance(route, APIRoute) or status in (400, 404, 405, 409, 412, 413, 422, 429):
             return False
         described = (route.openapi_extra or {}).get("x-audited")
-        if described == "change":
+        if described == "change" or ACT in self._scope:
             return True
         return described == "look" and principal.kind in ("user", "key") and status < 300
 
@@ -101,6 +101,7 @@ class AuditedSend:
         named = [principal.customer, objects.get("customer"), answer.get("customer")]
         customer = next((each for each in named if isinstance(each, str)), None)
         operation = route.name if isinstance(route, APIRoute) else scope["path"][:LONGEST_TEXT]
+        operation = scope.get(ACT, operation)
         if status == 201 and (made := next((answer[e] for e in MADE if e in answer), None)):
             objects["made"] = made
         kind, actor, label = principal.kind, principal.id, principal.label

@@ -37,6 +37,7 @@ from halflap.api.view import (
     RetentionView,
     pause_view,
 )
+from halflap.errors import ConfigError
 from halflap.model import Customer, CustomerLimits, InstanceState, Paused, Retention
 from halflap.store.catalogue.customers import CustomerFilter
 
@@ -98,6 +99,12 @@ async def change_customer(found: OneCustomer, change: CustomerChange, operations
     if shows and not operations.principal.rights & {"private_payloads", "admin"}:
         raise MissingRight(
             "This needs the right 'private_payloads' or 'admin', which you do not have."
+        )
+    if change.private and found.development:
+        raise ConfigError(
+            "the development customer has no data of others, and whoever edits drafts works with it; "
+            "make a customer of its own for what is private",
+            fields={"private": "cannot be said of the development customer"},
         )
     if change.private is not None:
         await operations.catalogue.customers.set_private(found.id, change.private)

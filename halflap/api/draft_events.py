@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
+from itertools import islice
 from time import monotonic
 from typing import Annotated, Any, Literal, cast
 
@@ -25,7 +27,7 @@ from halflap.api.stream import MOST_STREAMS
 from halflap.api.view import Time, View, rfc3339
 from halflap.errors import BlobLost, ConfigError, NotFound, Removed
 from halflap.lowcode.source import mapping_of
-from halflap.model import Change, Execution
+from halflap.model import DEVELOPMENT, Change, Execution
 from halflap.sdk import codec
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
@@ -58,6 +60,8 @@ class EventSample(View):
     execution: str | None
     """The execution whose event it is: `execution` of a run."""
     customer: str | None
+    development: bool
+    """It came to the development instance."""
     at: Time | None
 
 
@@ -74,7 +78,10 @@ class EventSamples(View):
 async def list_samples(
     request: Request, draft: str, operations: Ops, flow: FlowName, customer: Whose = None
 ) -> Response:
-    """Events that a flow of a draft can be run with, of all customers, or of one."""
+    """Events that a flow of a draft can be run with, of all customers, or of one.
+
+    Real ones are those of the development instance first.
+    """
     opened = await operations.drafts.get(draft)
     found = [await made_up(operations, opened, flow), *tested(opened, flow)]
     owner, _ = await whose(operations, customer, None)
@@ -86,8 +93,12 @@ async def list_samples(
         limit=MOST_EVENTS,
     )
     hidden = await operations.hidden_payloads()
-    executions = [] if hidden.all else await operations.journal.executions(which)
-    for each in executions:
+    executions: dict[str, Execution] = {}
+    if not hidden.all:
+        own = [replace(which, customer=DEVELOPMENT)] if owner is None else []
+        for each in (*own, which):
+            executions |= {e.id: e for e in await operations.journal.executions(each)}
+    for each in islice(executions.values(), MOST_EVENTS):
         if each.flow.customer not in hidden and (one := await real(operations, each)) is not None:
             found.append(one)
     shown = (each.execution for each in found if each.execution is not None)
@@ -201,6 +212,7 @@ def written(source: Literal["made_up", "test"], title: str, text: str) -> EventS
         cut=False,
         execution=None,
         customer=None,
+        development=False,
         at=None,
     )
 
@@ -222,5 +234,6 @@ async def real(operations: Operations, execution: Execution) -> EventSample | No
         cut=cut is not None,
         execution=execution.id,
         customer=None if execution.flow.is_shared else execution.flow.customer,
+        development=execution.flow.customer == DEVELOPMENT,
         at=rfc3339(execution.accepted_at),
     )

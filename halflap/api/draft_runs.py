@@ -1,4 +1,4 @@
-"""Runs of drafts: a flow with an event, whose effects are pinned, recorded or made up."""
+"""Runs of drafts: a flow with an event, whose effects are pinned, recorded, made up, or real."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from halflap.api.masking import without_links
 from halflap.api.operations import Operations
 from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft, StaleEdit
-from halflap.api.problem import documented
+from halflap.api.operations.people import MissingRight
+from halflap.api.principal import ACT, OBJECTS
+from halflap.api.problem import PayloadsHidden, documented
 from halflap.api.view import Input, Json, JsonObject, Text, Time, View
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.document import Method
@@ -74,6 +76,10 @@ class RunDraft(Input):
     """
     unpinned: list[NodeKey] = []
     """The steps whose pins of the draft are not to be used."""
+    effects: Literal["stubbed", "real"] = "stubbed"
+    """`real`: actions without a pin are called, with the config and the connections of the development
+    instance. It takes the rights `configure` and `payloads`, too.
+    """
 
 
 class DraftRun(RunDraft):
@@ -206,11 +212,16 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
     """Run a flow of a draft, and tell what each step gave as it happens; nothing is called or kept.
 
     An action answers its pin, else what it answered in the `execution`, else a sample of what it
-    returns: `source` says which. Pure actions and code run. Time passes by itself.
+    returns: `source` says which. Pure actions and code run. Time passes by itself. With `effects: real`
+    an action without a pin is called, once: with the connections of the development instance.
     """
+    check_effects(operations, wanted)
     opened = await opened_at(operations, draft, wanted.revision)
     given = await given_of(request, operations, opened, wanted)
-    given["flow"] = wanted.flow
+    given |= {
+        "flow": wanted.flow,
+        **await effects_of(request, operations, opened, wanted, wanted.flow),
+    }
     caller = operations.principal.id
     return RunEvents(lambda tell: operations.draft_runs.run("run", given, caller, tell))
 
@@ -218,15 +229,46 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
 @router.post("/{draft}/steps/run", response_model=RanAlone, responses=documented(403))
 @needs("publish", audited="look")
 async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> Response:
-    """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept."""
+    """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept.
+
+    With `effects: real` it is called with the connections of the development instance.
+    """
+    check_effects(operations, wanted)
     opened = await opened_at(operations, draft, wanted.revision)
     given = await given_of(request, operations, opened, wanted)
     path = path_of(opened, wanted.node)
     given |= {"flow": path[1], "only": path, "scope": wanted.scope, "item": wanted.item}
+    given |= await effects_of(request, operations, opened, wanted, str(path[1]))
     told = await all_of(request, operations, "run", given)
     *rows, (_, end) = told
     steps = [RanStep.model_validate(found) for _, found in rows]
     return exact(RanAlone(rows=steps, end=RunEnd.model_validate(end)))
+
+
+def check_effects(operations: Operations, wanted: RunDraft) -> None:
+    """Raise where somebody may not act with the connections of a development instance.
+
+    That shows what apps answer, and runs what is not published yet with secrets: who may do it may
+    upgrade the instance to the draft, too.
+    """
+    rights = operations.principal.rights
+    if wanted.effects == "real" and "configure" not in rights:
+        raise MissingRight("This needs the right 'configure', which you do not have.")
+    if wanted.effects == "real" and "payloads" not in rights:
+        raise PayloadsHidden
+
+
+async def effects_of(
+    request: Request, operations: Operations, opened: OpenedDraft, wanted: RunDraft, flow: str
+) -> dict[str, Any]:
+    """Return what a run with real effects is given beside, and have it audited as an act."""
+    if wanted.effects == "stubbed":
+        return {}
+    instance, development = await operations.development.given(opened, flow)
+    objects = {"customer": instance.customer, "instance": instance.id, "flow": flow}
+    request.scope[OBJECTS] = {**objects, **request.scope.get(OBJECTS, {})}
+    request.scope[ACT] = "draft.run_real"
+    return {"development": development}
 
 
 async def all_of(

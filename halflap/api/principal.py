@@ -38,6 +38,9 @@ PRINCIPAL = "halflap.principal"
 OBJECTS = "halflap.objects"
 """The key of the ids of what a request is about, by their kinds."""
 
+ACT = "halflap.act"
+"""The key of what a request does, where it is audited as another act than its operation."""
+
 ROOT = Principal("root", "root", "HALFLAP_TOKEN", ALL)
 """The holder of the team's own token."""
 

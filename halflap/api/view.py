@@ -303,6 +303,8 @@ class CustomerView(View):
     created_at: Time
     private: bool
     """Its payloads are hidden from members of the team without the right `private_payloads`."""
+    development: bool
+    """It is the reserved one that has the development instances, in which drafts run."""
     paused: PauseView | None
     """Where all of it stands still."""
     instances: dict[InstanceState, int]
@@ -1031,6 +1033,8 @@ class InstanceSummary(NamedInstance):
     """One integration version activated for one customer. `error` says why the last move failed."""
 
     integration: str
+    development: bool
+    """Drafts of its integration run with its config and its connections."""
     revision: int
     """Numbers its config."""
     error: str | None

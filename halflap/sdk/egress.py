@@ -96,6 +96,7 @@ class Egress:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         rules = Rules(policy)
+        self.policy = policy
         self._limits = limits
         self._clock = clock or _now
         self._tls = tls

@@ -1,7 +1,8 @@
-"""Runs flows of drafts: on the real engine, with effects that are pinned, recorded or made up.
+"""Runs flows of drafts: on the real engine, with effects that are pinned, recorded, made up, or real.
 
 What runs is what a test of a document runs. An action answers its pin, else what it answered in the
-execution that is run again, else a sample of what it returns. Pure actions and code run.
+execution that is run again, else a sample of what it returns. Pure actions and code run. As the
+development instance, actions without a pin are called.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from halflap.lowcode.rows import RowStep, RowTracer, StepRun, failure_of_step, r
 from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
-from halflap.sdk import codec, running
+from halflap.sdk import codec, redact, running
 from halflap.sdk.action import Action
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
-from halflap.sdk.record import decode_value, encode_inputs
+from halflap.sdk.record import decode_value, encode_inputs, redacted_data
+from halflap.sdk.redact import LEAST_IN_DATA
 from halflap.sdk.schema import UNSET, Config
+from halflap.testing.development import DevelopmentInstance, called, final
 from halflap.testing.document import answer_of
 from halflap.testing.fixture import Fixture, fixture_of, make_fixture, shown
 from halflap.testing.held import held, scopes_of
@@ -103,11 +106,17 @@ class DraftAnswers(Stubs):
     """Answers the steps of a draft's run: by its pin, as it was recorded, by a sample."""
 
     def __init__(
-        self, source: SourceText, pins: Mapping[Path, Pin], fixture: Fixture | None
+        self,
+        source: SourceText,
+        pins: Mapping[Path, Pin],
+        fixture: Fixture | None,
+        *,
+        real: bool = False,
     ) -> None:
-        super().__init__({}, {}, networked=False)
+        super().__init__({}, {}, networked=real)
         self._source = source
         self._pins = pins
+        self._real = real
         self._steps = [] if fixture is None else list(fixture.steps)
         self._children = [] if fixture is None else list(fixture.children)
 
@@ -122,11 +131,13 @@ class DraftAnswers(Stubs):
         }
         self.done.setdefault((step.root, step.path), []).append(Done(action, inputs, ""))
         own = action.component or action.name == "code"
-        row.inputs = encode_inputs(action, arguments) if own else row.inputs
+        row.inputs = inputs_of(action, arguments) if own else row.inputs
         try:
             return await self._found(action, arguments, row)
         except Exception as error:
             row.failure = failure_of_step(error)
+            if row.source == "real" and action.component and not action.pure:
+                raise final(error) from error
             raise
 
     async def _found(
@@ -140,6 +151,9 @@ class DraftAnswers(Stubs):
         if action.pure or not action.component:
             row.source = "real"
             return await action.invoke(**arguments)
+        if self._real:
+            row.source = "real"
+            return await called(action, arguments)
         given = shown(codec.decode(encode_inputs(action, arguments)))
         recorded = self._recorded(action, given)
         if recorded is not None:
@@ -170,6 +184,12 @@ class DraftAnswers(Stubs):
         stubbed = copy.copy(flow)
         stubbed.function = answer
         return stubbed
+
+
+def inputs_of(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
+    """Return the inputs of an action as a row shows them: without secrets."""
+    data, redactor = encode_inputs(action, arguments), redact.current.get()
+    return data if redactor is None else redacted_data(data, redactor, LEAST_IN_DATA)
 
 
 def answered(recorded: Given) -> Any:
@@ -274,7 +294,19 @@ async def run_flow(given: Given, notify: Notify) -> dict[str, Any]:
         source = lowcode.read(given["text"], given["file"])
         integration = lowcode.build(source, folder.components, tracer)
         opened = OpenedText(source, folder.components, integration, tracer)
-        return await _run(opened, given, rows)
+        flow = integration.flows.get(given["flow"])
+        if flow is None:
+            has = ", ".join(integration.flows)
+            raise DefinitionError(f"there is no flow {given['flow']!r}; there are: {has}")
+        development = given.get("development")
+        if development is None:
+            return await _run(opened, flow, given, rows)
+        own: Given = given.get("config") or {}
+        made = DevelopmentInstance(integration, development, own, shared=flow.is_shared)
+        try:
+            return await _run(opened, flow, given, rows, made)
+        finally:
+            await made.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,21 +333,25 @@ def folder_of(given: Given) -> Generator[DraftFolder]:
             unload(bundle.hash)
 
 
-async def _run(opened: OpenedText, given: Given, rows: RunRows) -> dict[str, Any]:
+async def _run(
+    opened: OpenedText,
+    flow: Flow[Any, Any, Any],
+    given: Given,
+    rows: RunRows,
+    development: DevelopmentInstance | None = None,
+) -> dict[str, Any]:
     integration = opened.integration
-    flow = integration.flows.get(given["flow"])
-    if flow is None:
-        has = ", ".join(integration.flows)
-        raise DefinitionError(f"there is no flow {given['flow']!r}; there are: {has}")
     recorded = given.get("recorded")
     fixture = None if recorded is None else fixture_of(make_fixture(recorded["detail"]))
     now = fixture.now if fixture is not None and fixture.now else to_micros(datetime.now(UTC))
     clock = ManualClock(now)
     pins = {tuple(each["path"]): Pin(each["value"], each["stale"]) for each in given["pins"]}
-    made = instance_of(opened, flow, given, fixture)
+    made = development or instance_of(opened, flow, given, fixture)
     flow = flow.resolved(made.config)
     request, event = event_of(opened, flow, given, fixture, clock)
-    start = start_of(flow, integration, request, root=fixture.root if fixture else None)
+    # Real calls have keys of their own: to the app they are none of the execution's.
+    root = fixture.root if fixture is not None and development is None else None
+    start = start_of(flow, integration, request, root=root)
     rows.begin(start.execution)
     state, shared_state, paired = (
         ({}, {}, {})
@@ -330,7 +366,8 @@ async def _run(opened: OpenedText, given: Given, rows: RunRows) -> dict[str, Any
     if event is not MISSING:
         taken = copy.copy(taken)
         taken.trigger = GivenTrigger(flow.trigger, event)
-    work = DraftAnswers(opened.source, pins, fixture)
+    answers = fixture if development is None else None
+    work = DraftAnswers(opened.source, pins, answers, real=development is not None)
     sent = [*(fixture.sent() if fixture else ()), *payloads(given.get("signals") or {})]
     result = await execute(taken, start, made, work, kept, clock, sent)
     return outcome_of(opened, result, rows)

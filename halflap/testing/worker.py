@@ -2,7 +2,8 @@
 
 A request is packed, with JSON as its text, and so are its answers: `["run", given]` has a `["row", row]`
 for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` one
-`["made", test]`; all have an `["end", outcome]`. Nothing that runs here reaches a network.
+`["made", test]`; all have an `["end", outcome]`. Nothing that runs here reaches a network, but for a run
+as the development instance, which has a process of its own (`main_with_network`).
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ MEMORY = 1 << 30
 """Bytes of a worker."""
 
 
-def main() -> None:
+def main_with_network() -> None:
+    """Answer requests as `main` does; what runs may reach its apps."""
+    main(hold_processes)
+
+
+def main(hold: Callable[[str, object], None] | None = None) -> None:
     """Answer requests on the standard input, which is a socket, until it is closed."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     for name in registry.names():
         with suppress(HalflapError):
             registry.component(name)
-    sys.addaudithook(hold_all)
+    sys.addaudithook(hold or hold_all)
     with socket.socket(fileno=0) as connection, connection.makefile("rb") as stream:
 
         def send(kind: str, value: Mapping[str, Any]) -> None:
@@ -55,6 +61,12 @@ def hold_all(event: str, _: object) -> None:
     """An audit hook: nothing reaches a network or starts a process, in no thread."""
     if event in WAYS_OUT and not starting.get():
         raise EgressRefused(f"a draft's run calls nothing: {event} was refused")
+
+
+def hold_processes(event: str, given: object) -> None:
+    """An audit hook: nothing starts a process, in no thread."""
+    if not event.startswith("socket."):
+        hold_all(event, given)
 
 
 async def _done(

@@ -26,7 +26,6 @@ import pytest
 import halflap
 from halflap import Context, HalflapError, errors
 from halflap.api.app import create_app
-from halflap.api.draft_runs import RunDraft
 from halflap.api.problem import ApiKind
 from halflap.cli import main
 from halflap.components.salesforce import component as salesforce
@@ -312,10 +311,6 @@ def made_by_hand(name: str) -> bool:
     return any((ROOT / each).exists() for each in places)
 
 
-def runs_have(field: str) -> bool:
-    return field in RunDraft.model_fields
-
-
 def has_imports(module: str) -> bool:
     sources = (ROOT / "halflap").rglob("*.py")
     return any(f"import {module}" in each.read_text("utf-8") for each in sources)
@@ -328,12 +323,10 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: an embedded marketplace"): lambda: made_by_hand("marketplace"),
-    ("README.md", "and real effects in a draft's run"): lambda: runs_have("effects"),
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),
     ("docs/internals.md", "not built; there is the API"): lambda: made_by_hand("marketplace"),
-    ("docs/internals.md", "not built; a run of a draft"): lambda: runs_have("effects"),
     ("docs/internals.md", "ids and URLs name no cell yet"): lambda: "cell" in dir(FlowKey),
     ("docs/internals.md", "structured logs only"): lambda: has_imports("opentelemetry"),
     ("docs/low-code/convert.md", "there is no way back to YAML"): lambda: hasattr(

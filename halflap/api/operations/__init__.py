@@ -11,6 +11,7 @@ from halflap.api.operations.activity import Activity
 from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import ConnectionOperations, SigningIn
+from halflap.api.operations.development import DevelopmentOperations
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.drafts import DraftOperations, OpenDrafts
 from halflap.api.operations.erasure import Erasure
@@ -109,6 +110,16 @@ class Operations:
         self.healths = Healths(catalogue, journal, library, resolver, clock)
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)
+        self.development = DevelopmentOperations(
+            catalogue,
+            journal,
+            self.instances,
+            self.drafts,
+            self.draft_runs,
+            kinds,
+            self.pauses,
+            resolver,
+        )
         self.shared = SharedEndpointOperations(catalogue, resolver)
         self.executions = Executions(
             catalogue, journal, engine, library, configs, clock, self.offers

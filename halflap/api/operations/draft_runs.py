@@ -1,4 +1,8 @@
-"""Runs of drafts, each in a process with limits of time and memory: nothing is written or called."""
+"""Runs of drafts, each in a process with limits of time and memory: nothing is written.
+
+Nothing is called, either, but in a run as the development instance. That has a process of its own, so
+that what ran there before has nothing of its secrets.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ SECONDS = 30.0
 """After how long a run's process is ended, from the time that it is ready."""
 RUNS = 200
 """The runs of a process."""
+WORKER = "halflap.testing.worker"
 MOST_BYTES = 8 << 20
 """Bytes of a message."""
 ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
@@ -33,8 +38,11 @@ class DraftRuns:
     """Runs flows of drafts, a few at a time, callers in rotation."""
 
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
-    workers: Pool = field(default_factory=lambda: Pool(RUNS, command("halflap.testing.worker")))
+    workers: Pool = field(default_factory=lambda: Pool(RUNS, command(WORKER)))
+    networked: Pool = field(default_factory=lambda: Pool(1, command(WORKER, "main_with_network")))
     seconds: float = SECONDS
+    real: int = 0
+    """The number of runs as development instances that are under way."""
 
     async def run(self, kind: str, given: Mapping[str, Any], caller: Hashable, tell: Tell) -> None:
         """Run something, and tell of it until its end; a caller that leaves ends the process.
@@ -66,7 +74,10 @@ class DraftRuns:
     async def _work(
         self, kind: str, given: Mapping[str, Any], found: asyncio.Queue[tuple[str, str]]
     ) -> None:
-        worker = self.workers.take()
+        is_real = "development" in given
+        workers = self.networked if is_real else self.workers
+        worker = workers.take()
+        self.real += is_real
         ended = ""
         try:
             await worker.ready()
@@ -81,12 +92,16 @@ class DraftRuns:
         except Lost:
             ended = "its process ended, perhaps out of memory"
         except BaseException:
-            self.workers.end(worker)
+            workers.end(worker)
             raise
+        finally:
+            self.real -= is_real
         if not ended:
-            self.workers.give(worker)
+            workers.give(worker)
             return
-        self.workers.end(worker)
+        workers.end(worker)
+        if is_real:
+            ended += "; what it had begun at an app may have been done"
         failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
         outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
         found.put_nowait(("end", codec.encode(outcome).decode()))

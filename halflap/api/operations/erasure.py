@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
-from halflap.model import REMOVABLE, Clock
+from halflap.model import DEVELOPMENT, REMOVABLE, Clock
 from halflap.store import erasing
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
@@ -52,6 +52,11 @@ class Erasure:
             for each in instances
             if each.state not in REMOVABLE
         ]
+        if customer == DEVELOPMENT:  # by now nobody does it by accident
+            before += [
+                f"halflap instances remove {each.id}  (drafts of {each.integration} run with it)"
+                for each in instances
+            ]
         states = await journal.count(Filter(customer=customer))
         if states.get("running"):
             before.append(f"wait for {states['running']} running executions, or cancel them")

@@ -13,11 +13,11 @@ from halflap.engine.deployer import Deployer
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
-from halflap.model import Instance, Micros, Version
+from halflap.model import DEVELOPMENT, Instance, Micros, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.instances import name_taken
+from halflap.store.catalogue.instances import InstanceFilter, name_taken
 
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
@@ -69,6 +69,11 @@ class InstanceOperations:
             return urls
         return {name: url for name, url in urls.items() if name in flows and flows[name].has_url}
 
+    async def development(self, integration: str) -> Instance | None:
+        """Return the development instance of an integration."""
+        which = InstanceFilter(customer=DEVELOPMENT, integration=integration)
+        return next(iter(await self.catalogue.instances.list(which, limit=1)), None)
+
     async def add(
         self,
         customer: str,
@@ -89,6 +94,12 @@ class InstanceOperations:
         """
         owner = await self.catalogue.customers.get(customer)
         name = name or integration
+        if owner.development and (there := await self.development(integration)) is not None:
+            raise Conflict(
+                f"{integration} has its development instance already, {there.name!r}, and has one alone; "
+                "configure or upgrade that one",
+                key=there.id,
+            )
         existing = await self.catalogue.instances.by_name(owner.id, name)
         if existing is not None:
             raise Conflict(

@@ -33,12 +33,12 @@ MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
 
 
-def command(module: str) -> tuple[str, ...]:
+def command(module: str, main: str = "main") -> tuple[str, ...]:
     """Return the program of a process that runs a module's `main`, with what this one can import."""
     return (
         sys.executable,
         "-c",
-        f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()",
+        f"import sys; sys.path[:] = {sys.path!r}; from {module} import {main}; {main}()",
     )
 
 

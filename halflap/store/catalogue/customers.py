@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
-from halflap.model import Clock, Customer, new_id
+from halflap.model import DEVELOPMENT, Clock, Customer, new_id
 from halflap.store.catalogue.writer import (
     CatalogueWriter,
     Refused,
@@ -21,6 +21,12 @@ from halflap.store.job import JobTransaction
 SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
 NAMED = """
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR lower(coalesce(external_id, '')) LIKE ? ESCAPE '!'
+"""
+
+ALIKE = "SELECT name FROM customers WHERE name LIKE ?"
+ADD_DEVELOPMENT = """
+INSERT INTO customers (id, name, external_id, created_at) VALUES (?, ?, NULL, ?)
+ON CONFLICT (id) DO NOTHING
 """
 
 
@@ -84,6 +90,22 @@ class Customers:
             return customer
 
         return await self._writer.change(job)
+
+    async def development(self) -> Customer:
+        """Return the customer that has the development instances; on first use it is added."""
+        now = self._clock()
+
+        def job(connection: JobTransaction) -> None:
+            names = {row[0] for row in connection.execute(ALIKE, ("Development%",))}
+            free = (f"Development {number}" for number in range(2, len(names) + 3))
+            name = next(each for each in ("Development", *free) if each not in names)
+            connection.execute(ADD_DEVELOPMENT, (DEVELOPMENT, name, now))
+
+        try:
+            return await self.get(DEVELOPMENT)
+        except NotFound:
+            await self._writer.change(job)
+            return await self.get(DEVELOPMENT)
 
     async def get(self, customer: str) -> Customer:
         """The customer of an id or a name (an id goes first); raises `NotFound`."""

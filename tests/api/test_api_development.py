@@ -1,0 +1,391 @@
+"""The development instance: made and updated by a draft, and runs of drafts with real effects."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from halflap.api.operations.draft_runs import DraftRuns
+from halflap.model import DEVELOPMENT
+from halflap.sdk import codec
+from tests.api.conftest import DEADLINE, signed_in
+from tests.api.test_api_draft_runs import run
+from tests.api.test_api_drafts import begun, edit
+
+pytestmark = pytest.mark.usefixtures("runs")
+
+TEXT = """\
+name: tried
+config:
+  Connect:
+    api: {connection: http}
+  Options:
+    limit: {type: integer, default: 3}
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - id: sent
+        action: http.request
+        with: {method: POST, path: /orders, json: {id: =event.id, limit: =config.limit}}
+        answers: {sample: {status: 200, headers: {}, body: {id: sample}}}
+      - {id: letters, code: "return [each for each in sent['body']['key']]", with: {sent: =sent}}
+      - log: ="it said " & sent.body.key
+      - stop: {answer: =sent.body}
+"""
+PLAIN = """\
+name: tried
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - stop: {answer: =event.id}
+"""
+SECRET = "a-secret-of-the-app-1234567890"
+
+
+async def update(who: Any, draft: Any, revision: int = 1, **wanted: Any) -> Any:
+    path, tag = f"/api/drafts/{draft['id']}/development", {"if-match": f'"{revision}"'}
+    return await who("POST", path, wanted, headers=tag)
+
+
+async def active(world: Any, instance: str) -> Any:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            found = (await world.api("GET", f"/api/instances/{instance}")).json
+            if found["state"] == "active":
+                return found
+            assert found["state"] in ("configured", "activating", "upgrading"), found
+            await asyncio.sleep(0.02)
+
+
+async def connected(world: Any, **values: Any) -> str:
+    """A connection of the development customer to the shop, which has a secret."""
+    draft = {
+        "customer": DEVELOPMENT,
+        "component": "http",
+        "name": "shop",
+        "values": {"base_url": world.shop.url, "token": SECRET, **values},
+    }
+    made = await world.api("POST", "/api/connections", draft)
+    assert made.status == 201, made.body
+    return made.json["id"]
+
+
+async def set_up(world: Any, text: str = TEXT, **values: Any) -> tuple[Any, Any]:
+    """A draft, with a development instance that runs it and has a connection."""
+    draft = await begun(world, text)
+    lacks = await update(world.api, draft)
+    assert (lacks.status, list(lacks.json["lacks"])) == (200, ["api"]), lacks.body
+    assert lacks.json["instance"] is None
+    wanted = {
+        "customer": DEVELOPMENT,
+        "integration": "tried",
+        "target": "development",
+        "connections": {"api": await connected(world, **values)},
+    }
+    made = await world.api("POST", "/api/instances", wanted)
+    assert (made.status, made.json["development"]) == (201, True), made.body
+    return draft, made.json
+
+
+async def warm(runs: DraftRuns) -> None:
+    """Have the process of the next real run there: each has its own, which takes seconds to start."""
+    worker = runs.networked.take()
+    await worker.ready()
+    worker.runs = 0
+    runs.networked.give(worker)
+
+
+async def real(world: Any, who: Any, draft: Any, **wanted: Any) -> tuple[list[Any], Any]:
+    """Run a flow of a draft with real effects; its rows, and its end."""
+    await warm(world.host.operations.draft_runs)
+    return await run(who, draft, flow="one", effects="real", **wanted)
+
+
+async def echo(request: web.Request) -> web.Response:
+    """Answer with what came, and with the secret that was sent."""
+    body: Any = await request.json()
+    key = request.headers["authorization"].removeprefix("Bearer ")
+    echo.calls.append((body, request.headers.get("idempotency-key")))
+    return web.json_response({**body, "key": key, "said": f"hello {key}!"})
+
+
+@pytest.fixture(autouse=True)
+def calls(shop: Any) -> list[Any]:
+    shop.order_answer, echo.calls = echo, []
+    return echo.calls
+
+
+async def test_a_draft_gets_its_development_instance_and_updates_it(either: Any) -> None:
+    draft = await begun(either, PLAIN)
+    path = f"/api/drafts/{draft['id']}/development"
+    before = (await either.api("GET", path)).json
+    assert (before["customer"], before["instance"]) == (DEVELOPMENT, None)
+    assert (await either.api("GET", f"/api/customers/{DEVELOPMENT}")).status == 404
+    made = (await update(either.api, draft)).json
+    assert (made["is_current"], made["lacks"]) == (True, {})
+    instance = await active(either, made["instance"]["id"])
+    assert instance["development"]
+    customer = (await either.api("GET", f"/api/customers/{DEVELOPMENT}")).json
+    assert (customer["name"], customer["development"], customer["external_id"]) == (
+        "Development",
+        True,
+        None,
+    )
+    # It runs real events, and its drafts hear of them.
+    execution = await either.send(instance, {"id": "o1"}, flow="one")
+    assert (await either.ended(execution))["result"] == "o1"
+    samples = (await either.api("GET", f"/api/drafts/{draft['id']}/samples", flow="one")).json
+    [found] = [each for each in samples["items"] if each["source"] == "execution"]
+    assert (found["execution"], found["development"]) == (execution, True)
+    # Each update is a version, and upgrades it.
+    same = (await update(either.api, draft)).json
+    assert same["instance"]["version"] == made["instance"]["version"]
+    op = {"op": "set", "path": ["flows", "one", "steps", 0, "stop", "answer"], "value": "=1 + 1"}
+    assert (await edit(either, draft, 1, op)).status == 200
+    assert not (await either.api("GET", path)).json["is_current"]
+    newer = await update(either.api, draft, 2)
+    assert newer.json["is_current"], newer.body
+    instance = await active(either, instance["id"])
+    assert instance["version"]["number"] == 2
+    execution = await either.send(instance, {"id": "o1"}, flow="one")
+    assert (await either.ended(execution))["result"] == 2
+    stale = await update(either.api, draft, 1)
+    assert (stale.status, stale.json["kind"]) == (409, "StaleEdit")
+
+
+async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: Any) -> None:
+    await world.customer("Development")  # of the team's own: the name is taken
+    draft = await begun(world, PLAIN)
+    made = (await update(world.api, draft)).json
+    at = f"/api/customers/{DEVELOPMENT}"
+    assert (await world.api("GET", at)).json["name"] == "Development 2"
+    second = {"customer": DEVELOPMENT, "integration": "tried", "name": "second"}
+    refused = await world.api("POST", "/api/instances", second)
+    assert (refused.status, refused.json["kind"]) == (409, "Conflict")
+    refused = await world.api("PATCH", at, {"private": True})
+    assert (refused.status, list(refused.json["fields"])) == (422, ["private"])
+    instance = (await active(world, made["instance"]["id"]))["id"]
+    await world.api("POST", f"/api/instances/{instance}/disable", wait=9)
+    refused = await world.api("POST", f"{at}/erasure", {})
+    assert (refused.status, refused.json["kind"]) == (409, "Conflict")
+    assert f"halflap instances remove {instance}" in refused.json["detail"]
+    assert (await world.api("DELETE", f"/api/instances/{instance}")).status == 204
+    assert (await world.api("POST", f"{at}/erasure", {})).status == 200
+    # It is made again on its next use.
+    assert (await update(world.api, draft)).json["instance"] is not None
+
+
+async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, calls: Any) -> None:
+    draft, instance = await set_up(world)
+    event = {"id": "o1"}
+    rows, _ = await run(world.api, draft, flow="one", event=event)
+    assert (rows[0]["source"], calls) == ("sample", [])  # the control: stubbed is what runs are
+    rows, end = await real(world, world.api, draft, event=event)
+    assert end["state"] == "succeeded", end
+    assert [body for body, _ in calls] == [{"id": "o1", "limit": 3}]
+    assert (rows[0]["source"], rows[0]["state"]) == ("real", "succeeded")
+    told = codec.encode([rows, end]).decode()
+    assert SECRET not in told
+    assert '"said":"hello •••!"' in codec.decode(codec.encode(rows[0]["gave"]["text"]))
+    assert end["logs"][0]["message"] == "it said •••"
+    # What a code step makes of it is none of the spellings that are known: docs/drafts.md says so.
+    assert "".join(codec.decode(rows[1]["gave"]["text"].encode())) == SECRET
+    # A pin wins, and an own value of the config is taken.
+    steps = draft["flows"][0]["steps"]
+    pin = {"status": 200, "headers": {}, "body": {"key": "k", "id": "pinned"}}
+    rows, _ = await real(world, world.api, draft, event=event, pins={steps[0]["key"]: pin})
+    assert (rows[0]["source"], len(calls)) == ("pin", 1)
+    wanted = {"node": steps[0]["key"], "event": event, "effects": "real", "config": {"limit": 9}}
+    path = f"/api/drafts/{draft['id']}/steps/run"
+    await warm(world.host.operations.draft_runs)
+    alone = await world.api("POST", path, wanted)
+    [row] = alone.json["rows"]
+    assert (row["source"], calls[-1][0]["limit"], len(calls)) == ("real", 9, 2)
+    assert calls[0][1] != calls[1][1]  # another key: the app takes it for another request
+    assert SECRET not in alone.body.decode()
+    # No connection is in what expressions see.
+    seen = {"set": {"all": "=config", "own": "=$string(config.api)"}}
+    op = {"op": "insert", "path": ["flows", "one", "steps"], "at": 0, "value": seen}
+    assert (await edit(world, draft, 1, op)).status == 200
+    first = (await world.api("GET", f"/api/drafts/{draft['id']}")).json["flows"][0]["steps"][0]
+    wanted = {"node": first["key"], "event": {}, "effects": "real"}
+    await warm(world.host.operations.draft_runs)
+    [row] = (await world.api("POST", path, wanted)).json["rows"]
+    assert row["gave"]["text"] == '{"all":{"limit":3},"own":null}', row
+    # It is an act, with who did it where; nothing was kept of the runs.
+    acts = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    assert len(acts) == 4
+    acts = acts[1:]
+    assert acts[0]["customer"] == DEVELOPMENT
+    assert acts[0]["objects"]["draft"] == draft["id"]
+    assert acts[0]["objects"]["instance"] == instance["id"]
+    assert acts[0]["changes"]["node"] == steps[0]["key"]
+    assert acts[1]["objects"]["flow"] == "one"
+    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    assert listed == []
+
+
+async def test_what_an_app_refuses_is_in_the_row_after_one_call(world: Any, calls: Any) -> None:
+    draft, _ = await set_up(world)
+    for status, kind in ((401, "Unauthorized"), (503, "UpstreamError"), (429, "RateLimited")):
+
+        async def refuses(request: web.Request, status: int = status) -> web.Response:
+            calls.append(status)
+            return web.Response(status=status, text=f"not with {SECRET}")
+
+        calls.clear()
+        world.shop.order_answer = refuses
+        rows, end = await real(world, world.api, draft, event={"id": "a"})
+        assert (rows[0]["state"], rows[0]["error"]["kind"]) == ("failed", kind)
+        assert (end["state"], calls) == ("failed", [status])
+        assert SECRET not in codec.encode([rows, end]).decode()
+
+
+async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, calls: Any) -> None:
+    draft = await begun(world, TEXT)
+    path = f"/api/drafts/{draft['id']}"
+    wanted = {"flow": "one", "event": {"id": "a"}, "effects": "real"}
+
+    async def refused(says: str) -> Any:
+        node = {"node": "n1", "event": {}, "effects": "real"}
+        for what, body in (("test", wanted), ("steps/run", node)):
+            answer = await world.api("POST", f"{path}/{what}", body)
+            assert (answer.status, answer.json["kind"]) == (422, "ConfigError"), answer.body
+            assert says in answer.json["detail"]
+        return answer.json["fields"]
+
+    assert list(await refused("has no development instance yet")) == ["effects"]
+    lacks = await update(world.api, draft)
+    assert list(lacks.json["lacks"]) == ["api"]
+    connection = await connected(world)
+    made = {
+        "customer": DEVELOPMENT,
+        "integration": "tried",
+        "target": "development",
+        "connections": {"api": connection},
+    }
+    instance = (await world.api("POST", "/api/instances", made)).json["id"]
+    # A connection that the draft has since then.
+    op = {"op": "set", "path": ["config", "Connect", "other"], "value": {"connection": "http"}}
+    assert (await edit(world, draft, 1, op)).status == 200
+    assert list(await refused("has no such connection yet")) == ["other"]
+    view = (await world.api("GET", f"{path}/development")).json
+    assert (list(view["lacks"]), view["is_current"]) == (["other"], False)
+    assert (await edit(world, draft, 2, {"op": "delete", "path": op["path"]})).status == 200
+    # One that the app does not let in any more.
+    connections = world.host.store.catalogue.connections
+    await connections.set_status(connection, "unauthorized")
+    assert list(await refused("refused the credentials")) == ["api"]
+    await connections.set_status(connection, "working")
+    # A pause, and the customer's limits.
+    for what in (DEVELOPMENT, instance, f"{instance}/one"):
+        body = {"reason": "quiet"}
+        await world.host.engine.pause(what, **body)
+        await refused("is paused")
+        await world.host.engine.resume(what)
+    limits = {"concurrency": 1}
+    assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
+    world.host.operations.draft_runs.real = 1
+    await refused("1 at a time")
+    world.host.operations.draft_runs.real = 0
+    assert calls == []
+    # Rights: it shows what apps answer, and runs what is not published with secrets.
+    for rights in (["read", "publish"], ["read", "publish", "configure"]):
+        key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+        answer = await world.api("POST", f"{path}/test", wanted, token=key)
+        assert answer.status == 403
+        stubbed = await world.api("POST", f"{path}/test", {"flow": "one"}, token=key)
+        assert stubbed.status == 200
+        denied = await update(lambda *a, key=key, **q: world.api(*a, token=key, **q), draft, 3)
+        assert denied.status == (403 if "configure" not in rights else 200)
+    developer = await signed_in(world, "developer")
+    rows, _ = await real(world, developer, draft, event={"id": "a"})
+    assert (rows[0]["source"], len(calls)) == ("real", 1)
+
+
+CLOUDS = """
+from typing import Any
+
+from halflap import Component, Connection
+from halflap.sdk.oauth import ClientCredentials
+
+
+class Clouds(Connection):
+    base_url: str
+    auth: ClientCredentials
+
+
+component = Component("clouds", connection=Clouds)
+
+
+@component.action
+async def look(clouds: Clouds) -> Any:
+    \"\"\"Look.\"\"\"
+    return await clouds.get("/me")
+"""
+CLOUDY = """\
+name: tried
+config:
+  Connect:
+    sky: {connection: clouds}
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: seen, action: clouds.look}
+      - stop: {answer: =seen}
+"""
+
+
+async def test_tokens_are_refreshed_before_and_a_component_of_its_own_is_called(world: Any) -> None:
+    files = {"tried.yaml": CLOUDY, "clouds.py": CLOUDS}
+    await world.publish(world.packed("tried.yaml", files))
+    begin = {"integration": "tried", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    assert (await update(world.api, draft)).json["lacks"]
+    auth = {
+        "token_url": f"{world.shop.url}/token",
+        "client_id": "c",
+        "client_secret": "s-e-c-r-e-t",
+    }
+    connection = {
+        "customer": DEVELOPMENT,
+        "integration": "tried",
+        "field": "sky",
+        "name": "sky",
+        "values": {"base_url": world.shop.url, "auth": auth},
+    }
+    made = await world.api("POST", "/api/connections", connection)
+    assert made.status == 201, made.body
+    wanted = {"customer": DEVELOPMENT, "integration": "tried", "target": "development"}
+    wanted["connections"] = {"sky": made.json["id"]}
+    assert (await world.api("POST", "/api/instances", wanted)).status == 201
+    catalogue = world.host.store.catalogue
+
+    async def forgotten(token_url: str) -> None:
+        """Forget the token that it has, and say where the next one comes from."""
+        stored = await catalogue.connections.get(made.json["id"])
+        fields = {**stored.fields, "auth": {**stored.fields["auth"], "token_url": token_url}}
+        secrets = await catalogue.connections.open_secrets(stored.id)
+        kept = {name: each for name, each in secrets.items() if "access" not in name}
+        who = (stored.customer, stored.component, stored.name)
+        await catalogue.connections.save(*who, fields, kept, id=stored.id)
+
+    await forgotten(auth["token_url"])
+    world.shop.codes.clear()
+    for _ in range(2):  # the second finds the token that the first got
+        rows, end = await real(world, world.api, draft, event={})
+        assert (rows[0]["source"], end["state"]) == ("real", "succeeded"), end
+        assert world.shop.seen[-1]["Authorization"] == "Bearer fresh-token"
+    assert [each["grant_type"] for each in world.shop.codes] == ["client_credentials"]
+    await forgotten(f"{world.shop.url}/gone")
+    path = f"/api/drafts/{draft['id']}/test"
+    refused = await world.api("POST", path, {"flow": "one", "effects": "real"})
+    assert (refused.status, list(refused.json["fields"])) == (422, ["sky"]), refused.body
+    assert "could not be refreshed" in refused.json["detail"]
+    assert "s-e-c-r-e-t" not in refused.body.decode()
