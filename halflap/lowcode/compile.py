@@ -64,7 +64,7 @@ class FlowCompiler:
                     has = ", ".join(sorted(known)) or "none"
                     said = f"there {there} {name!r}; there are: {has}"
                     raise self.refused(said, (*path, *place))
-        return PlacedStep(step.compile(self, path), self.source.at(path))
+        return PlacedStep(step, step.compile(self, path), self.source.at(path))
 
     # What steps are made of -------------------------------------------------------------------
 

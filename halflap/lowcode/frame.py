@@ -78,15 +78,16 @@ class Frame:
         if id is not None:
             self.names[id] = result
 
-    async def attempt(self, what: str, do: Awaitable[Any], *, ignores: bool) -> Any:
-        """The result of what may fail; null where it fails for good and that is ignored."""
+    async def attempt(self, id: str | None, what: str, do: Awaitable[Any], failure: str) -> None:
+        """Keep the result of what may fail; null where it fails for good and that is ignored."""
+        result: Any = None
         try:
-            return await do
+            result = await do
         except FAILURES as error:
-            if not ignores:
+            if failure != "ignore":
                 raise
             self.ctx.log.warning(f"{what} failed, and is ignored: {error}")
-            return None
+        self.give(id, result)
 
     def assign(self, name: str, value: Any, outward: int) -> None:
         """Set a variable that belongs as many loops out of here."""

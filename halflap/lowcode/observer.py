@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.kinds.run import Asked, Do, Steps
+from halflap.lowcode.kinds.run import Asked, RunnableStep, Steps
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import ExpressionHost, Names
 from halflap.sdk.budget import EVERY, spend
@@ -52,7 +52,7 @@ class Mark:
 class FailureNote:
     """A step whose failure its tracer notes, where no step within it has raised that."""
 
-    step: Do
+    step: RunnableStep
     path: Path
     tracer: Tracer
 
@@ -85,10 +85,10 @@ class Tracer:
 
     def steps(self, path: Path, steps: Steps) -> Steps:
         """Return a list of steps, with a mark before it, and one before each step."""
-        marked: list[Do] = [self._mark(path)]
+        marked: list[RunnableStep] = [self._mark(path)]
         for at, each in enumerate(steps):
             place = (*path, at)
-            marked += [self._mark(place), cast("Do", FailureNote(each, place, self))]
+            marked += [self._mark(place), FailureNote(each, place, self)]
         return tuple(marked)
 
     def condition(self, path: Path, condition: Asked) -> Asked:
@@ -106,6 +106,6 @@ class Tracer:
 
         return replace(condition, fill=fill)
 
-    def _mark(self, path: Path) -> Do:
+    def _mark(self, path: Path) -> Mark:
         self.runs[path] = 0
-        return cast("Do", Mark(self.runs, path))
+        return Mark(self.runs, path)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from halflap.lowcode.frame import Frame, LoopLeft, Stopped, error_of
-from halflap.lowcode.kinds.continue_ import DoContinue
-from halflap.lowcode.kinds.for_ import DoFor
-from halflap.lowcode.kinds.run import Do, PlacedStep, Steps
-from halflap.lowcode.kinds.set import DoSet
+from halflap.lowcode.kinds import ContinueStep, ForStep, SetStep
+from halflap.lowcode.kinds.run import PlacedStep, RunnableStep, Steps
 from halflap.lowcode.observer import Tracer
 from halflap.lowcode.source import Path
 from halflap.sdk import redact
@@ -75,7 +73,7 @@ class RowTracer(Tracer):
     def steps(self, path: Path, steps: Steps) -> Steps:
         """Return a list of steps, each with its row."""
         watched = [RowStep(each, (*path, at), self) for at, each in enumerate(steps)]
-        return super().steps(path, cast("Steps", watched))
+        return super().steps(path, watched)
 
     def begin(self, path: Path, frame: Frame) -> StepRun | None:
         """Begin a row; None where there are too many."""
@@ -112,7 +110,7 @@ class RowTracer(Tracer):
 class RowStep:
     """A step that notes what it gave in a row."""
 
-    step: Do
+    step: RunnableStep
     path: Path
     tracer: RowTracer
 
@@ -122,14 +120,14 @@ class RowStep:
         if row is None:
             return await self.step.run(frame)
         before, began = row_of_step.set(row), perf_counter()
-        inner: Any = self.step.step if isinstance(self.step, PlacedStep) else self.step
+        model = self.step.model if isinstance(self.step, PlacedStep) else None
         frame.given = UNSET
         try:
             await self.step.run(frame)
             row.state = "succeeded" if row.failure is None else "failed"
-            if isinstance(inner, DoSet):
-                frame.given = {name: frame.names[name] for name, _, _ in inner.values}
-            elif isinstance(inner, DoFor) and inner.collect is None:
+            if isinstance(model, SetStep):
+                frame.given = {name: frame.names[name] for name in model.set}
+            elif isinstance(model, ForStep) and model.collect is None:
                 frame.given = UNSET
             row.gave = self.tracer.shown(frame.given)
         except Stopped as stopped:
@@ -142,7 +140,7 @@ class RowStep:
             self.tracer.fail(row, error)
             raise
         except BaseException:
-            row.state = "succeeded" if isinstance(inner, DoContinue) else "waiting"
+            row.state = "succeeded" if isinstance(model, ContinueStep) else "waiting"
             raise
         finally:
             row.seconds = perf_counter() - began

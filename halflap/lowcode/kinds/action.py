@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -15,16 +15,19 @@ from halflap.lowcode.decimals import decimals_of
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import OnFailure, Part, ResultStepModel, Template
+from halflap.lowcode.kinds.step import (
+    FlowCompiler,
+    OnFailure,
+    Part,
+    PythonSpot,
+    ResultStepModel,
+    Template,
+)
 from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.duration import Duration
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class RetryRule(Part):
@@ -101,7 +104,11 @@ class ActionStep(ResultStepModel):
             compiler.source.at(path),
             decimals_of(action.shape.output),
         )
-        return DoAction(call, self.id, self.on_failure == "ignore")
+
+        async def run(frame: Frame) -> None:
+            await frame.attempt(self.id, made.title, call.answer(frame), self.on_failure)
+
+        return run
 
     def _filled(
         self, compiler: FlowCompiler, action: Action[..., Any], path: Path
@@ -148,20 +155,6 @@ class ActionStep(ResultStepModel):
         called = call(function, args, ((name, value) for name, (value, _) in given.items()))
         what = self.title or action.title
         return made + at.attempted(self.id, f"await {called}", what, self.on_failure)
-
-
-@dataclass(frozen=True, slots=True)
-class DoAction:
-    """`action`."""
-
-    call: CompiledCall
-    id: str | None
-    ignores: bool
-
-    async def run(self, frame: Frame) -> None:
-        called = self.call.answer(frame)
-        result = await frame.attempt(self.call.title, called, ignores=self.ignores)
-        frame.give(self.id, result)
 
 
 def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:

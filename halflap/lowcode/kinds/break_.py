@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from halflap.lowcode.frame import Frame, LoopLeft
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import StepModel
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 def _leave(value: Any) -> Any:
@@ -43,15 +38,10 @@ class BreakStep(StepModel):
         return said if any(loops) else ""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        return DoBreak()
+        async def leave(frame: Frame) -> None:
+            raise LoopLeft
+
+        return leave
 
     def python(self, at: PythonSpot) -> list[str]:
         return ["break"]
-
-
-@dataclass(frozen=True, slots=True)
-class DoBreak:
-    """`break`."""
-
-    async def run(self, frame: Frame) -> None:
-        raise LoopLeft

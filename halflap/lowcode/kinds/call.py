@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from halflap.lowcode.frame import Frame, plain
 from halflap.lowcode.kinds.role import Asks, Refers
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import OnFailure, ResultStepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import (
+    FlowCompiler,
+    OnFailure,
+    PythonSpot,
+    ResultStepModel,
+    Template,
+)
 from halflap.lowcode.source import Path
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class CallStep(ResultStepModel):
@@ -32,7 +33,17 @@ class CallStep(ResultStepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         event = compiler.asked(self.event, path, "event")
-        return DoCall(self.call, event, self.wait, self.on_failure == "ignore", self.id)
+
+        async def called(frame: Frame, event: Any) -> Any:
+            if self.wait:
+                return plain(await frame.ctx.call(self.call, event))
+            return (await frame.ctx.start(self.call, event)).id
+
+        async def run(frame: Frame) -> None:
+            done = called(frame, event.value(frame))
+            await frame.attempt(self.id, f"the flow {self.call}", done, self.on_failure)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         flow, event = at.module.names.flow(self.call), at.scope.value(self.event, "event")
@@ -40,24 +51,3 @@ class CallStep(ResultStepModel):
         if not self.wait and at.target(self.id) is not None:
             called = f"({called}).id"
         return at.attempted(self.id, called, f"the flow {self.call}", self.on_failure)
-
-
-@dataclass(frozen=True, slots=True)
-class DoCall:
-    """`call`."""
-
-    flow: str
-    event: Asked
-    waits: bool
-    ignores: bool
-    id: str | None
-
-    async def run(self, frame: Frame) -> None:
-        called = self._called(frame, self.event.value(frame))
-        result = await frame.attempt(f"the flow {self.flow}", called, ignores=self.ignores)
-        frame.give(self.id, result)
-
-    async def _called(self, frame: Frame, event: Any) -> Any:
-        if self.waits:
-            return plain(await frame.ctx.call(self.flow, event))
-        return (await frame.ctx.start(self.flow, event)).id

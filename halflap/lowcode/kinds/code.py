@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -13,14 +12,16 @@ from halflap.lowcode.code.literal import cleaned, quoted
 from halflap.lowcode.coding import Coded, code
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import OnFailure, ResultStepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import (
+    FlowCompiler,
+    OnFailure,
+    PythonSpot,
+    ResultStepModel,
+    Template,
+)
 from halflap.lowcode.python import call, indented, laid_out, text
 from halflap.lowcode.source import Path, SourceText
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class CodeStepModel(ResultStepModel):
@@ -43,9 +44,15 @@ class CodeStepModel(ResultStepModel):
         components = components_of(self.code, self.inputs)
         read = Code.parse(self.code, self.inputs.keys(), components, place)
         recorded = code if self.title is None else code.titled(self.title)
-        calls = {each.name: compiler.callee(each, path) for each in read.uses}
-        coded = Coded(read, calls, recorded)
-        return DoCode(coded, inputs, self.id, self.on_failure == "ignore")
+        coded = Coded(
+            read, {each.name: compiler.callee(each, path) for each in read.uses}, recorded
+        )
+
+        async def run(frame: Frame) -> None:
+            ran = coded.run(frame.ctx, {name: each.value(frame) for name, each in inputs})
+            await frame.attempt(self.id, recorded.title, ran, self.on_failure)
+
+        return run
 
     def python_name(self, flow: str) -> str:
         """Return a name for the code in Python: of its title, else of its id."""
@@ -74,22 +81,6 @@ class CodeStepModel(ResultStepModel):
             return f"{function}({', '.join([text(body), *named])})"
         options = laid_out(f"    {each}," for each in named)
         return "\n".join([f"{function}(", *indented(quoted(body)), *options, ")"])
-
-
-@dataclass(frozen=True, slots=True)
-class DoCode:
-    """`code`."""
-
-    coded: Coded
-    inputs: tuple[tuple[str, Asked], ...]
-    id: str | None
-    ignores: bool
-
-    async def run(self, frame: Frame) -> None:
-        inputs = {name: each.value(frame) for name, each in self.inputs}
-        ran = self.coded.run(frame.ctx, inputs)
-        title = self.coded.recorded.title
-        frame.give(self.id, await frame.attempt(title, ran, ignores=self.ignores))
 
 
 def code_place(source: SourceText, path: Path) -> CodePlace:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
 from halflap.lowcode.source import Path
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class ContinueStep(StepModel):
@@ -34,17 +29,12 @@ class ContinueStep(StepModel):
         return said if any(loops) else ""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        return DoContinue(compiler.asked(self.continue_with, path, "continue_with"))
+        event = compiler.asked(self.continue_with, path, "continue_with")
+
+        async def run(frame: Frame) -> None:
+            await frame.ctx.continue_with(event.value(frame))
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         return [f"await ctx.continue_with({at.scope.value(self.continue_with, 'continue_with')})"]
-
-
-@dataclass(frozen=True, slots=True)
-class DoContinue:
-    """`continue_with`."""
-
-    event: Asked
-
-    async def run(self, frame: Frame) -> None:
-        await frame.ctx.continue_with(self.event.value(frame))

@@ -11,14 +11,12 @@ from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, LoopLeft, error_of
 from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import Name, ResultStepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonSpot, ResultStepModel, Template
 from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
 from halflap.sdk.context import default_keys
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -44,6 +42,16 @@ class ForStep(ResultStepModel):
     collect: Annotated[Template, Asks()] = None
     """The value that each item adds to the result, a list under the loop's `id`."""
 
+    @property
+    def named(self) -> str:
+        """Return what people know it by."""
+        return self.title or f"for {self.item}"
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the other items go on where one fails."""
+        return self.on_failure == "continue"
+
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
         compiler.loops.append(self.parallel is not None)
@@ -56,19 +64,8 @@ class ForStep(ResultStepModel):
         if where is not None and compiler.observer is not None:
             where = compiler.observer.condition((*path, "where"), where)
         collect = compiler.maybe(self.collect, path, "collect")
-        return DoFor(
-            self.item,
-            items,
-            where,
-            body,
-            compiler.scoping.own[path],
-            self.parallel,
-            key,
-            self.on_failure == "continue",
-            collect,
-            self.id,
-            self.title or f"for {self.item}",
-        )
+        own = compiler.scoping.own[path]
+        return DoFor(self, items, where, body, own, key, collect).run
 
     def python(self, at: PythonSpot) -> list[str]:
         scoping, turns = at.flow.scoping, self.parallel is None
@@ -99,7 +96,7 @@ class ForStep(ResultStepModel):
         guard = None
         if self.where is not None:
             condition = before.truth(self.where, "where")
-            if self.on_failure == "continue" and "(" in condition:
+            if self.goes_on and "(" in condition:
                 name, guard = at.free(f"wants_{item}"), condition
                 made += ["", f"def {name}({item}: {json}) -> bool:", "    try:"]
                 made += [f"        return {condition}"]
@@ -132,9 +129,9 @@ class ForStep(ResultStepModel):
                 made.append(result)
         if condition is not None:
             made = [f"if {condition}:", *indented(made)]
-        if self.on_failure != "continue":
+        if not self.goes_on:
             return made
-        caught = [inner.warned(f"{self.title or f'for {self.item}'}: an item failed: ")]
+        caught = [inner.warned(f"{self.named}: an item failed: ")]
         if give:
             shown = text('{"error": failure}')
             caught.append(give % f"{inner.use('expr')}({shown}, failure=failure)")
@@ -149,29 +146,27 @@ class ForStep(ResultStepModel):
 
 @dataclass(frozen=True, slots=True)
 class DoFor:
-    """`for`."""
+    """`for`: the step, with what it asks and does compiled."""
 
-    item: str
+    step: ForStep
     items: Asked
     where: Asked | None
     steps: Steps
     own: tuple[str, ...]
-    parallel: int | None
     key: Asked | None
-    goes_on: bool
     collect: Asked | None
-    id: str | None
-    title: str
 
     async def run(self, frame: Frame) -> None:
         items = self.items.items(frame)
-        results = await (self._in_turn if self.parallel is None else self._at_once)(frame, items)
-        frame.give(self.id, results)
+        results = await (self._in_turn if self.step.parallel is None else self._at_once)(
+            frame, items
+        )
+        frame.give(self.step.id, results)
 
     def _inner(self, frame: Frame, at: int, item: Any) -> Frame:
         """The frame of an item."""
         inner = frame.inner(self.own, at)
-        inner.names[self.item] = item
+        inner.names[self.step.item] = item
         return inner
 
     def _wants(self, inner: Frame) -> bool:
@@ -179,7 +174,7 @@ class DoFor:
         try:
             return self.where is None or self.where.truth(inner)
         except ExpressionError:
-            if not self.goes_on:
+            if not self.step.goes_on:
                 raise
             return True
 
@@ -199,22 +194,22 @@ class DoFor:
         inner = (self._inner(frame, at, each) for at, each in enumerate(items))
         chosen = [each for each in inner if self._wants(each)]
         if self.key is None:
-            keys = default_keys(each.names[self.item] for each in chosen)
+            keys = default_keys(each.names[self.step.item] for each in chosen)
         else:
             keys = [self.key.text(each) for each in chosen]
         key_of = dict(zip(map(id, chosen), keys, strict=True))
         return await frame.ctx.gather(
-            chosen, self._one, key=lambda each: key_of[id(each)], limit=self.parallel or 1
+            chosen, self._one, key=lambda each: key_of[id(each)], limit=self.step.parallel or 1
         )
 
     async def _one(self, frame: Frame) -> Any:
         try:
-            if self.goes_on and self.where is not None:
+            if self.step.goes_on and self.where is not None:
                 self.where.truth(frame)  # raises what `_wants` has passed by
             await run_all(self.steps, frame)
             return None if self.collect is None else self.collect.value(frame)
         except (*FAILURES, ExpressionError) as error:
-            if not self.goes_on:
+            if not self.step.goes_on:
                 raise
-            frame.ctx.log.warning(f"{self.title}: an item failed: {error}")
+            frame.ctx.log.warning(f"{self.step.named}: an item failed: {error}")
             return {"error": error_of(error)}

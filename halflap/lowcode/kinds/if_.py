@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
-from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.kinds.run import Do, run_all
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -34,11 +31,14 @@ class IfStep(StepModel):
     """The steps where it is false or null."""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        return DoIf(
-            compiler.asked(self.condition, path, "if"),
-            compiler.steps(self.then, (*path, "then")),
-            compiler.steps(self.otherwise, (*path, "else")),
-        )
+        condition = compiler.asked(self.condition, path, "if")
+        then = compiler.steps(self.then, (*path, "then"))
+        otherwise = compiler.steps(self.otherwise, (*path, "else"))
+
+        async def run(frame: Frame) -> None:
+            await run_all(then if condition.truth(frame) else otherwise, frame)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         made = [f"if {at.scope.truth(self.condition, 'if')}:", *at.block(self.then, "then")]
@@ -48,15 +48,3 @@ class IfStep(StepModel):
         if len(self.otherwise) == 1 and other[0].startswith("    if "):
             return [*made, f"el{other[0][4:]}", *(each[4:] for each in other[1:])]
         return [*made, "else:", *other]
-
-
-@dataclass(frozen=True, slots=True)
-class DoIf:
-    """`if`."""
-
-    condition: Asked
-    then: Steps
-    otherwise: Steps
-
-    async def run(self, frame: Frame) -> None:
-        await run_all(self.then if self.condition.truth(frame) else self.otherwise, frame)

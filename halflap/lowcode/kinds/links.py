@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from functools import partial
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import ResultStepModel, Template, Time
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Template, Time
 from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class LinksStep(ResultStepModel):
@@ -36,7 +32,13 @@ class LinksStep(ResultStepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         text = compiler.asked(self.text, path, "text")
         within = compiler.asked(self.within, path, "within")
-        return DoLinks(self.links, tuple(self.choices), text, within, self.id)
+
+        async def run(frame: Frame) -> None:
+            given = {"text": text.text(frame), "within": within.duration(frame)}
+            url = partial(frame.ctx.signal_url, self.links, **given)
+            frame.give(self.id, {each: url(each) for each in self.choices})
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         shown, within = at.scope.text(self.text, "text"), at.scope.time(self.within, "within")
@@ -44,22 +46,3 @@ class LinksStep(ResultStepModel):
         url = call("ctx.signal_url", [text(self.links), "choice"], named)
         choices = at.scope.constant(tuple(self.choices))
         return at.assigned(self.id, f"{{choice: {url} for choice in {choices}}}")
-
-
-@dataclass(frozen=True, slots=True)
-class DoLinks:
-    """`links`."""
-
-    name: str
-    choices: tuple[str, ...]
-    text: Asked
-    within: Asked
-    id: str | None
-
-    async def run(self, frame: Frame) -> None:
-        text, within = self.text.text(frame), self.within.duration(frame)
-        made = {
-            each: frame.ctx.signal_url(self.name, each, text=text, within=within)
-            for each in self.choices
-        }
-        frame.give(self.id, made)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import ResultStepModel, StepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import (
+    FlowCompiler,
+    PythonSpot,
+    ResultStepModel,
+    StepModel,
+    Template,
+)
 from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
-from halflap.sdk.pairs import Pairs
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class PairedStep(ResultStepModel):
@@ -81,31 +81,17 @@ class UnpairStep(StepModel):
 def _compiled(
     compiler: FlowCompiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
 ) -> Do:
-    id = step.id if isinstance(step, PairedStep) else None
-    return DoPairs(step.kind, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)
+    pairs, sides = compiler.pairs[name], compiler.named(step.ids, path, "with")
+
+    async def run(frame: Frame) -> None:
+        ids = {side: each.text(frame) for side, each in sides}
+        do: Callable[..., Awaitable[Any]] = getattr(frame.ctx, step.kind)
+        frame.give(step.id if isinstance(step, PairedStep) else None, await do(pairs, **ids))
+
+    return run
 
 
 def _python(step: PairedStep | PairStep | UnpairStep, name: str, at: PythonSpot) -> list[str]:
     ids = [(side, at.scope.text(given, "with", side)) for side, given in step.ids.items()]
     called = call(f"await ctx.{step.kind}", [at.module.pairs[name]], ids)
     return at.assigned(step.id if isinstance(step, PairedStep) else None, called)
-
-
-@dataclass(frozen=True, slots=True)
-class DoPairs:
-    """`paired`, `pair` and `unpair`."""
-
-    verb: str
-    pairs: Pairs
-    ids: tuple[tuple[str, Asked], ...]
-    id: str | None
-
-    async def run(self, frame: Frame) -> None:
-        ids = {side: each.text(frame) for side, each in self.ids}
-        verbs: dict[str, Callable[..., Awaitable[Any]]] = {
-            "paired": frame.ctx.paired,
-            "pair": frame.ctx.pair,
-            "unpair": frame.ctx.unpair,
-        }
-        result = await verbs[self.verb](self.pairs, **ids)
-        frame.give(self.id, result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from halflap.errors import ExpressionError, note_place
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.step import StepModel
 from halflap.lowcode.template import ExpressionHost, Fill, Names
 from halflap.sdk.duration import duration
 from halflap.sdk.schema import UNSET
@@ -17,31 +18,36 @@ from halflap.sdk.schema import UNSET
 T = TypeVar("T")
 
 
-class Do(Protocol):
+Do = Callable[[Frame], Awaitable[None]]
+"""Runs a step; its result is a name of the frame afterwards."""
+
+
+class RunnableStep(Protocol):
     """A step that can be run."""
 
     async def run(self, frame: Frame) -> None:
-        """Run it; its result is a name of the frame afterwards."""
+        """Run it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedStep:
-    """A step that notes its place in the document on what it raises."""
+    """A step of a document, which notes its place there on what it raises."""
 
-    step: Do
+    model: StepModel
+    do: Do
     where: str
 
     async def run(self, frame: Frame) -> None:
         """Run the step."""
         try:
-            await self.step.run(frame)
+            await self.do(frame)
         except Exception as error:
             note_place(error, self.where)
             raise
 
 
-Steps = Sequence[Do]
+Steps = Sequence[RunnableStep]
 
 
 async def run_all(steps: Steps, frame: Frame) -> None:

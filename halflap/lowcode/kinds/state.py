@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import ResultStepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Template
 from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 from halflap.sdk.context import ANY, State
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
-
 
 StateScope = Literal["flow", "instance", "integration"]
 
@@ -44,16 +38,29 @@ class StateStep(ResultStepModel):
     """
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        compares = "expect" in self.model_fields_set
-        return DoState(
-            self.state,
-            self.scope,
+        key, value = (
             compiler.asked(self.key, path, "key"),
             compiler.asked(self.value, path, "value"),
-            compiler.asked(self.default, path, "default"),
-            compiler.asked(self.expect, path, "expect") if compares else None,
-            self.id,
         )
+        default = compiler.asked(self.default, path, "default")
+        compares = "expect" in self.model_fields_set
+        expected = compiler.asked(self.expect, path, "expect") if compares else None
+
+        async def run(frame: Frame) -> None:
+            state: State = frame.ctx.state
+            state = state if self.scope == "flow" else getattr(state, self.scope)
+            name, result = key.text(frame), None
+            if self.state == "get":
+                result = await state.get(name, default.value(frame))
+            elif self.state == "delete":
+                await state.delete(name)
+            else:
+                result = value.value(frame)
+                expect = ANY if expected is None else expected.value(frame)
+                await state.put(name, result, expect=expect)
+            frame.give(self.id, result)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         state = "ctx.state" if self.scope == "flow" else f"ctx.state.{self.scope}"
@@ -74,36 +81,3 @@ class StateStep(ResultStepModel):
         stored = at.free("stored")
         put = call(f"await {state}.put", [key, f"{stored} := {value}"], named)
         return [put, f"{target} = {stored}"]
-
-
-@dataclass(frozen=True, slots=True)
-class DoState:
-    """`state`."""
-
-    verb: str
-    scope: str
-    key: Asked
-    value: Asked
-    default: Asked
-    expect: Asked | None
-    id: str | None
-
-    async def run(self, frame: Frame) -> None:
-        state, key, result = self._state(frame), self.key.text(frame), None
-        if self.verb == "get":
-            result = await state.get(key, self.default.value(frame))
-        elif self.verb == "delete":
-            await state.delete(key)
-        else:
-            result = self.value.value(frame)
-            expect = ANY if self.expect is None else self.expect.value(frame)
-            await state.put(key, result, expect=expect)
-        frame.give(self.id, result)
-
-    def _state(self, frame: Frame) -> State:
-        state = frame.ctx.state
-        return {
-            "flow": lambda: state,
-            "instance": lambda: state.instance,
-            "integration": lambda: state.integration,
-        }[self.scope]()

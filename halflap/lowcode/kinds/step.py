@@ -15,9 +15,11 @@ from halflap.sdk.duration import PATTERN, duration, meant_by, refused
 from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
+    from halflap.lowcode.compile import FlowCompiler as FlowCompiler
+    from halflap.lowcode.convert.flow import PythonSpot as PythonSpot
     from halflap.lowcode.kinds.run import Do
+else:
+    FlowCompiler = PythonSpot = Any  # which import the kinds that name them
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """A name in scope: of a step's result, a variable, a loop's item."""

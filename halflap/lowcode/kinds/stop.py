@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
 from halflap.lowcode.frame import Frame, Stopped
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Part, Status, StepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, Part, PythonSpot, Status, StepModel, Template
 from halflap.lowcode.python import call, display, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.duration import refused
 from halflap.sdk.trigger import Ignore, Reply
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class ReplyPart(Part):
@@ -37,6 +32,19 @@ class ReplyPart(Part):
     def has_body(self) -> bool:
         """True if it has a body, be it null."""
         return "body" in self.model_fields_set
+
+    def compile(self, compiler: FlowCompiler, path: Path) -> Callable[[Frame], Reply]:
+        """Return what makes the `Reply`."""
+        status = compiler.asked(self.status, path, "status")
+        body = compiler.asked(self.body, path, "body") if self.has_body else None
+        headers = compiler.named(self.headers, path, "headers")
+
+        def reply(frame: Frame) -> Reply:
+            code = status.status(frame)
+            named = {name: each.text(frame) for name, each in headers}
+            return Reply(code, b"" if body is None else body.value(frame), named)
+
+        return reply
 
     def python(self, at: PythonSpot) -> str:
         """Return the `Reply` in Python."""
@@ -87,22 +95,16 @@ class StopStep(StepModel):
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         if isinstance(self.stop, bool):
-            return DoStop(None, None, None)
+            return stopping(lambda frame: None)
         given, place = self.stop, (*path, "stop")
         if len(given.model_fields_set) > 1:
             raise compiler.refused("`stop` takes one of `answer`, `reply` and `ignore`", place)
-        reply = given.reply
-        return DoStop(
-            compiler.maybe(given.answer, place, "answer"),
-            compiler.maybe(given.ignore, place, "ignore"),
-            None
-            if reply is None
-            else (
-                compiler.asked(reply.status, place, "reply", "status"),
-                compiler.asked(reply.body, place, "reply", "body") if reply.has_body else None,
-                compiler.named(reply.headers, place, "reply", "headers"),
-            ),
-        )
+        if given.ignore is not None:
+            why = compiler.asked(given.ignore, place, "ignore")
+            return stopping(lambda frame: Ignore(why.text(frame)))
+        if given.reply is not None:
+            return stopping(given.reply.compile(compiler, (*place, "reply")))
+        return stopping(compiler.asked(given.answer, place, "answer").value)
 
     def python(self, at: PythonSpot) -> list[str]:
         given, scope = self.stop, at.scope.at("stop")
@@ -115,20 +117,10 @@ class StopStep(StepModel):
         return ["return None" if at.flow.answers else "return"]
 
 
-@dataclass(frozen=True, slots=True)
-class DoStop:
-    """`stop`."""
+def stopping(give: Callable[[Frame], Any]) -> Do:
+    """Return what ends the flow with a result."""
 
-    answer: Asked | None
-    ignore: Asked | None
-    reply: tuple[Asked, Asked | None, tuple[tuple[str, Asked], ...]] | None
+    async def run(frame: Frame) -> None:
+        raise Stopped(give(frame))
 
-    async def run(self, frame: Frame) -> None:
-        if self.ignore is not None:
-            raise Stopped(Ignore(self.ignore.text(frame)))
-        if self.reply is not None:
-            status, body, headers = self.reply
-            code = status.status(frame)
-            named = {name: each.text(frame) for name, each in headers}
-            raise Stopped(Reply(code, b"" if body is None else body.value(frame), named))
-        raise Stopped(None if self.answer is None else self.answer.value(frame))
+    return run

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
-from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.kinds.run import Do, run_all
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
 from halflap.lowcode.python import indented, text
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -37,7 +33,12 @@ class SwitchStep(StepModel):
             for value, steps in self.cases.items()
         }
         default = compiler.steps(self.default or (), (*path, "default"))
-        return DoSwitch(compiler.asked(self.switch, path, "switch"), cases, default)
+        value = compiler.asked(self.switch, path, "switch")
+
+        async def run(frame: Frame) -> None:
+            await run_all(cases.get(case_of(value.scalar(frame)), default), frame)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         made: list[str] = []
@@ -49,19 +50,6 @@ class SwitchStep(StepModel):
         if self.default or not made:
             made += ["case _:", *at.block(self.default or (), "default")]
         return [f"match {at.scope.scalar(self.switch, 'switch')}:", *indented(made)]
-
-
-@dataclass(frozen=True, slots=True)
-class DoSwitch:
-    """`switch`."""
-
-    value: Asked
-    cases: Mapping[tuple[type, Any], Steps]
-    default: Steps
-
-    async def run(self, frame: Frame) -> None:
-        found = self.value.scalar(frame)
-        await run_all(self.cases.get(case_of(found), self.default), frame)
 
 
 def case_of(value: Any) -> tuple[type, Any]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
 from halflap.errors import Thrown
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import StepModel, Template
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
 from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 def _message(value: Any) -> Any:
@@ -37,19 +32,13 @@ class ThrowStep(StepModel):
     """The message, for people."""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        return DoThrow(compiler.asked(self.throw, path, "throw"), self.title or "throw")
+        message = compiler.asked(self.throw, path, "throw")
+
+        async def run(frame: Frame) -> None:
+            raise Thrown(message.text(frame), step=self.title or "throw")
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         named = [] if self.title is None else [("step", text(self.title))]
         return [f"raise {call(at.use('Thrown'), [at.scope.text(self.throw, 'throw')], named)}"]
-
-
-@dataclass(frozen=True, slots=True)
-class DoThrow:
-    """`throw`."""
-
-    message: Asked
-    title: str
-
-    async def run(self, frame: Frame) -> None:
-        raise Thrown(self.message.text(frame), step=self.title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -10,13 +9,11 @@ from pydantic import Field
 from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, error_of
 from halflap.lowcode.kinds.role import Block, Gives
-from halflap.lowcode.kinds.run import Do, Steps, run_all
-from halflap.lowcode.kinds.step import Name, StepModel
+from halflap.lowcode.kinds.run import Do, run_all
+from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonSpot, StepModel
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
     from halflap.lowcode.kinds import AnyStep
 
 
@@ -33,11 +30,17 @@ class TryStep(StepModel):
     """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        return DoTry(
-            compiler.steps(self.attempt, (*path, "try")),
-            compiler.steps(self.catch, (*path, "catch")),
-            self.error,
-        )
+        attempt = compiler.steps(self.attempt, (*path, "try"))
+        catch = compiler.steps(self.catch, (*path, "catch"))
+
+        async def run(frame: Frame) -> None:
+            try:
+                await run_all(attempt, frame)
+            except (*FAILURES, ExpressionError) as error:
+                frame.names[self.error] = error_of(error)
+                await run_all(catch, frame)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         target, body = at.target(self.error), at.block(self.attempt, "try")
@@ -45,19 +48,3 @@ class TryStep(StepModel):
         if target is not None:
             made.append(f'    {target} = {at.use("expr")}("failure", failure=failure)')
         return made + at.block(self.catch, "catch", empty=target is None)
-
-
-@dataclass(frozen=True, slots=True)
-class DoTry:
-    """`try`."""
-
-    attempt: Steps
-    catch: Steps
-    error: str
-
-    async def run(self, frame: Frame) -> None:
-        try:
-            await run_all(self.attempt, frame)
-        except (*FAILURES, ExpressionError) as error:
-            frame.names[self.error] = error_of(error)
-            await run_all(self.catch, frame)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from halflap.errors import TimedOut
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
-from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import ResultStepModel, Time
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Time
 from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
-
-if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot
 
 
 class WaitStep(ResultStepModel):
@@ -31,8 +26,19 @@ class WaitStep(ResultStepModel):
     """`continue`: where none comes in time, the result is null."""
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
-        timeout = compiler.maybe(self.timeout, path, "timeout")
-        return DoWait(self.wait, timeout, self.on_timeout == "continue", self.id)
+        within = compiler.maybe(self.timeout, path, "timeout")
+
+        async def run(frame: Frame) -> None:
+            timeout = None if within is None else within.duration(frame)
+            try:
+                result = await frame.ctx.wait_for(self.wait, timeout=timeout)
+            except TimedOut:
+                if self.on_timeout == "fail":
+                    raise
+                result = None
+            frame.give(self.id, result)
+
+        return run
 
     def python(self, at: PythonSpot) -> list[str]:
         named = (
@@ -44,23 +50,3 @@ class WaitStep(ResultStepModel):
         target = at.target(self.id)
         caught = "pass" if target is None else f"{target} = None"
         return ["try:", *indented(made), f"except {at.use('TimedOut')}:", f"    {caught}"]
-
-
-@dataclass(frozen=True, slots=True)
-class DoWait:
-    """`wait`."""
-
-    name: str
-    timeout: Asked | None
-    goes_on: bool
-    id: str | None
-
-    async def run(self, frame: Frame) -> None:
-        timeout = None if self.timeout is None else self.timeout.duration(frame)
-        try:
-            result = await frame.ctx.wait_for(self.name, timeout=timeout)
-        except TimedOut:
-            if not self.goes_on:
-                raise
-            result = None
-        frame.give(self.id, result)
