@@ -11,7 +11,7 @@ import { bulksRoute, failuresRoute } from "~/routes/failures"
 import { instanceRoute, instancesRoute } from "~/routes/instances"
 import { integrationRoute, integrationsRoute } from "~/routes/integrations"
 import { noteList } from "~/features/shell/way-back"
-import { indexRoute, overviewRoute } from "~/routes/overview"
+import { guideRoute, indexRoute, overviewRoute } from "~/routes/overview"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { shellRoute } from "~/routes/shell"
@@ -44,6 +44,7 @@ export const router = createRouter({
     shellRoute.addChildren([
       indexRoute,
       overviewRoute,
+      guideRoute,
       executionsRoute,
       executionRoute,
       failuresRoute,

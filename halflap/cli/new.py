@@ -20,7 +20,7 @@ from halflap.sdk import registry
 INTEGRATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 COMPONENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SUFFIX = ".tmpl"
-ACME = "examples/acme.py"
+EXAMPLES = "examples"
 FOLDERS = {
     "integration": ("project", "integration"),
     "document": ("project", "document"),
@@ -80,19 +80,35 @@ def new_component(name: str, directory: Path | None) -> None:
 @directory_option
 def new_acme(directory: Path | None) -> None:
     """Write acme.py: the component of the sandbox app Acme, by which the docs show what to do."""
-    shipped, here = Path(__file__).parent / "demo", Path(__file__).parents[2]
-    source = next(
-        each for each in (shipped / ACME, here / ACME) if each.is_file()
-    )  # in a wheel the examples lie beside the demo
-    folder = directory or Path()
-    target = folder / "acme.py"
-    if target.exists():
-        raise ConfigError(f"{target} is there already, and nothing is overwritten")
-    folder.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(source.read_bytes())
-    told(folder, [target.name])
+    copy_examples(directory or Path(), "acme.py")
     click.echo("Next:")
     step("halflap sandbox acme", "run the app; it prints the lines for your .env")
+
+
+@new.command("salesforce-acme")
+@directory_option
+def new_salesforce_acme(directory: Path | None) -> None:
+    """Write the two-way example, Salesforce ⇄ Acme, in YAML, with its tests and acme.py."""
+    folder = directory or Path("salesforce-acme")
+    copy_examples(folder, "acme.py", "salesforce_acme.yaml")
+    click.echo("Next:")
+    step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
+    step("halflap deploy", "publish it to the server of this folder")
+    step("halflap test", "run its tests, with no network")
+
+
+def copy_examples(folder: Path, *names: str) -> None:
+    """Copy files of the examples into a folder, and say which."""
+    shipped, here = Path(__file__).parent / "demo", Path(__file__).parents[2]
+    # In a wheel the examples lie beside the demo.
+    root = next(each for each in (shipped, here) if (each / EXAMPLES / names[0]).is_file())
+    there = [name for name in names if (folder / name).exists()]
+    if there:
+        raise ConfigError(f"{folder / there[0]} is there already, and nothing is overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes((root / EXAMPLES / name).read_bytes())
+    told(folder, list(names))
 
 
 def begin(kind: str, name: str, module: str, folder: Path) -> None:

@@ -151,6 +151,7 @@ class Host:
             deployer=self.deployer,
             resolver=self.resolver,
             library=self.library,
+            sandboxes=settings.sandboxes,
         )
         if settings.oidc_issuer:
             self.operations.people.provider = Provider(

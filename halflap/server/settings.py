@@ -80,6 +80,11 @@ class Settings:
         "What integrations may call although it is not public: addresses, networks and host names, "
         "each with a port where only that one is meant, with commas between.",
     )
+    sandboxes: tuple[str, ...] = setting(
+        ("http://127.0.0.1:8500", "http://127.0.0.1:8600"),
+        "Where the console's first steps look for the [sandbox apps](../sandbox.md), with commas "
+        "between; nothing, and they look nowhere.",
+    )
     room: int = setting(500, "How many executions run at once.", least=1, most=100_000)
     lease_seconds: float = setting(
         30.0,
@@ -347,6 +352,8 @@ def check(where: str, value: Any, about: Field[Any]) -> None:
                 Rules(Policy(allow=value))
             except HalflapError as error:
                 raise ConfigError(f"{where}: {error.message}") from error
+        case "sandboxes" if wrong := [each for each in value if not is_url(each)]:
+            raise ConfigError(f"{where}: {wrong[0]!r} is no http or https URL")
         case "trusted_proxies":
             for each in value:
                 try:

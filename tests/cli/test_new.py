@@ -125,3 +125,7 @@ def test_acme_is_written_as_the_docs_use_it_and_never_over_a_file(make, tmp_path
     assert written == (Path(__file__).parents[2] / "examples" / "acme.py").read_bytes()
     with pytest.raises(ConfigError, match="is there already"):
         make("acme", "--dir", "orders")
+    with pytest.raises(ConfigError, match="is there already"):
+        make("salesforce-acme", "--dir", "orders")
+    assert "salesforce_acme.yaml" in make("salesforce-acme")
+    assert (tmp_path / "salesforce-acme" / "acme.py").read_bytes() == written

@@ -181,8 +181,10 @@ _json = json.loads
 
 
 @asynccontextmanager
-async def running(folder: Path, port: int = 0) -> AsyncIterator[Place]:
-    """Run a server with the integration published, and the shop."""
+async def running(
+    folder: Path, port: int = 0, *, is_empty: bool = False, sandboxes: tuple[str, ...] = ()
+) -> AsyncIterator[Place]:
+    """Run a server and the shop, with the integration published unless it is to be empty."""
     shop = Shop()
     app = web.Application()
     app.add_routes(
@@ -197,7 +199,13 @@ async def running(folder: Path, port: int = 0) -> AsyncIterator[Place]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    settings = Settings(dir=folder / "store", token=TOKEN, port=port, egress_allow=("127.0.0.1",))
+    settings = Settings(
+        dir=folder / "store",
+        token=TOKEN,
+        port=port,
+        egress_allow=("127.0.0.1",),
+        sandboxes=sandboxes,
+    )
     host = await Host.open(settings)
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(host.serve(ready=ready.set_result))
@@ -205,7 +213,8 @@ async def running(folder: Path, port: int = 0) -> AsyncIterator[Place]:
         url = f"http://127.0.0.1:{await ready}"
         async with aiohttp.ClientSession() as http:
             place = Place(url, host, shop, http)
-            await place.publish(folder / "project")
+            if not is_empty:
+                await place.publish(folder / "project")
             yield place
     finally:
         await host.stop(1)

@@ -1,5 +1,7 @@
 import { createRoute, lazyRouteComponent, redirect } from "@tanstack/react-router"
 import type { OverviewFilter } from "~/features/overview/page"
+import { useIsGuide } from "~/features/guide/store"
+import { Loading } from "~/ui/notice"
 import { given, texts } from "./list"
 import { shellRoute } from "./shell"
 
@@ -20,6 +22,14 @@ export const indexRoute = createRoute({
   },
 })
 
+const GuidePage = lazyRouteComponent(() => import("~/features/guide/page"), "GuidePage")
+
+export const guideRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/first-steps",
+  component: GuidePage,
+})
+
 export const overviewRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/overview",
@@ -27,6 +37,9 @@ export const overviewRoute = createRoute({
   component: function Overview() {
     const filter = overviewRoute.useSearch()
     const navigate = overviewRoute.useNavigate()
+    const isGuide = useIsGuide()
+    if (isGuide === undefined) return <Loading />
+    if (isGuide) return <GuidePage />
     return (
       <OverviewPage
         filter={filter}

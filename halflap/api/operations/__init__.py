@@ -6,6 +6,7 @@ Nothing here knows HTTP: the routes translate, and the CLI calls the same routes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from halflap.api.operations.activity import Activity
 from halflap.api.operations.bulks import BulkOperations
@@ -26,6 +27,7 @@ from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.people import People
+from halflap.api.operations.sandboxes import Sandboxes
 from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
 from halflap.api.operations.stats import Stats
@@ -60,8 +62,12 @@ class Operations:
         of: Operations | None = None,
         view: StoreView | None = None,
         principal: Principal = ROOT,
+        sandboxes: Sequence[str] = (),
     ) -> None:
-        """`of` and `view` are `within`'s: whose these are, and what they see of the store."""
+        """`of` and `view` are `within`'s: whose these are, and what they see of the store.
+
+        `sandboxes` are the addresses at which sandbox apps are looked for.
+        """
         self.principal = principal
         self.store = store
         self.engine = engine
@@ -143,6 +149,8 @@ class Operations:
         self.tokens = store.catalogue.tokens
         self.people = People(store.catalogue, store.vault) if of is None else of.people
         self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)
+        egress = resolver.egress
+        self.sandboxes = Sandboxes(egress, sandboxes) if of is None else of.sandboxes
 
     def within(self, principal: Principal) -> Operations:
         """These for a principal: what is not in its scope cannot be found, so nor changed."""

@@ -1,8 +1,10 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
 import { useState } from "react"
 import { meQuery, setPassword } from "~/api/session"
+import { useMayBegin } from "~/features/guide/store"
 import { Button } from "~/ui/button"
 import { Field, Input } from "~/ui/field"
 import { FormError } from "~/ui/notice"
@@ -14,6 +16,7 @@ const SHORTEST = 12
 /** One's own account: who one is, what one may do, and one's password. */
 export function AccountPage() {
   const { me } = useSession()
+  const mayBegin = useMayBegin()
   return (
     <div className="flex h-full max-w-md flex-col gap-6 overflow-auto p-4">
       <h1 className="text-lg font-semibold">{t`Your account`}</h1>
@@ -31,6 +34,11 @@ export function AccountPage() {
         <dt>{t`Rights`}</dt>
         <dd>{me.rights.join(", ")}</dd>
       </dl>
+      {mayBegin && (
+        <Link to="/first-steps" className="link self-start">
+          {t`First steps: from nothing to an event that flows`}
+        </Link>
+      )}
       {me.user?.email.includes("@") === true && <PasswordForm hasOne={me.user.has_password} />}
     </div>
   )

@@ -4,7 +4,9 @@ import { useNavigate } from "@tanstack/react-router"
 import { useMemo, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { integrationsQuery } from "~/features/integrations/queries"
+import { useMayBegin } from "~/features/guide/store"
 import { SHORTEST } from "~/features/search/search"
+import { useSession } from "~/features/session/context"
 import { Chooser } from "~/ui/chooser"
 import { useActions } from "./actions"
 import { setTheme } from "./theme"
@@ -47,6 +49,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
 function useItems(text: string): Item[] {
   const navigate = useNavigate()
   const actions = useActions()
+  const { can } = useSession()
+  const mayBegin = useMayBegin()
   const customers = useQuery({
     queryKey: ["customers", "named", text],
     staleTime: 60_000,
@@ -102,7 +106,8 @@ function useItems(text: string): Item[] {
       ["/activity/logs", t`Logs`],
       ["/activity/rejections", t`Rejected requests`],
       ["/activity/schedules", t`Schedules`],
-      ["/activity/audit", t`Audit`],
+      ...(can("admin") ? [["/activity/audit", t`Audit`] as const] : []),
+      ...(mayBegin ? [["/first-steps", t`First steps`] as const] : []),
     ] as const
     const fixed: Item[] = [
       ...pages.map(([to, title]) => ({
@@ -140,5 +145,5 @@ function useItems(text: string): Item[] {
       found.push({ key: `integration ${each.name}`, title: each.title, hint: t`integration`, run })
     }
     return found
-  }, [text, navigate, actions, customers.data, integrations])
+  }, [text, navigate, actions, can, mayBegin, customers.data, integrations])
 }

@@ -1,0 +1,32 @@
+"""The sandbox apps that run beside the server, for first steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from halflap.api.asking import Ops, needs, router_of
+from halflap.api.operations.sandboxes import SandboxName, SandboxState
+from halflap.api.view import View
+
+router = router_of("/api/sandboxes", "components")
+
+
+class SandboxView(View):
+    """A sandbox app, and what a connection to it is made of."""
+
+    app: SandboxName
+    state: SandboxState
+    """`refused`: integrations may not call the address at which it is looked for."""
+    url: str
+    account: str
+    """The workspace, or org, that the fields are of."""
+    fields: Mapping[str, str] | None
+    message: str
+    """Why the address may not be called, and what to do."""
+
+
+@router.get("")
+@needs("configure")
+async def list_sandboxes(operations: Ops) -> list[SandboxView]:
+    """Return the sandbox apps, each as this server reaches it at the addresses of HALFLAP_SANDBOXES."""
+    return [SandboxView.of(each) for each in await operations.sandboxes.found()]
