@@ -520,7 +520,9 @@ def about(field: dataclasses.Field[Any]) -> str:
 def shown_default(field: dataclasses.Field[Any]) -> str:
     """A default as it would be written in the environment."""
     value = field.default
-    if value == "" or value == ():
+    if isinstance(value, tuple):
+        value = ",".join(cast("tuple[str, ...]", value))
+    if value == "":
         return ""
     return f"`{value}`"
 
