@@ -12,7 +12,7 @@ from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
 from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Kind
 from halflap.lowcode.kinds import KINDS, StepModel, kind_of
-from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.scope import Schema, forms_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, mapping_of, value_at
@@ -162,7 +162,7 @@ class _Completion:
                 if each.name == path[at + 1]
             ]
             if found and len(path) == at + 2:
-                for each in grammar.choices(list(options_of(found[0]))):
+                for each in grammar.choices(options_of(found[0])):
                     yield CompletionOffer(written(each), "value", f"of {found[0].name}")
             return
 
@@ -215,23 +215,9 @@ def input_offers(called: CallShape) -> Iterator[CompletionOffer]:
         )
 
 
-def options_of(input: InputShape) -> Iterator[Schema]:
-    """Yield the alternatives of an input, each by its schema."""
-    schema = input.schema()
-    if schema is None:
-        return
-    stack: list[Schema] = [schema]
-    for _ in range(100):
-        if not stack:
-            return
-        each = stack.pop()
-        reference = each.get("$ref")
-        if isinstance(reference, str):
-            stack.append(schema.get("$defs", {}).get(reference.rpartition("/")[2], {}))
-        elif "anyOf" in each:
-            stack += reversed(cast("list[Schema]", each["anyOf"]))
-        else:
-            yield each
+def options_of(input: InputShape) -> list[Schema]:
+    """Return the alternatives of an input, each by its schema."""
+    return forms_of(input.schema() or {}, nulls=True)
 
 
 def keys_of(model: type[StepModel]) -> str:

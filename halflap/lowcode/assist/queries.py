@@ -17,7 +17,7 @@ from halflap.lowcode.assist.offers import CompletionList
 from halflap.lowcode.assist.renaming import Named, places
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.kinds import KINDS
-from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.scope import Schema, json_type
 from halflap.lowcode.lint.shapes import CallShape, Shapes
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import mapping_of, value_at
@@ -65,26 +65,7 @@ def evaluated(expression: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         return {"value": None, "type": None, "error": problem}
     if found is UNSET:
         return {"value": None, "type": "absent", "error": None}
-    return {"value": codec.encode(found).decode(), "type": type_of(found), "error": None}
-
-
-def type_of(value: Any) -> str:
-    """Return the type of a value in the words of JSON Schema."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case Decimal():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return {"value": codec.encode(found).decode(), "type": json_type(found), "error": None}
 
 
 def _completions(analysis: Analysis, given: Mapping[str, Any]) -> dict[str, Any]:

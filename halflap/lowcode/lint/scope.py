@@ -122,6 +122,13 @@ def literal(value: Any) -> Schema:
             return {"type": "string", "const": value}
 
 
+def json_type(value: Any) -> str:
+    """Return the type of a value in the words of JSON Schema."""
+    if isinstance(value, Mapping):
+        return "object"
+    return "array" if isinstance(value, list) else str(literal(value)["type"])
+
+
 def either(*schemas: Schema) -> Schema:
     """One of these; anything, where there are too many."""
     different: list[Schema] = []

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.lint.scope import literal
+from halflap.lowcode.lint.scope import json_type
 from halflap.lowcode.registry import Components
 from halflap.sdk import codec, registry
 from halflap.sdk.action import Action
@@ -62,7 +62,7 @@ class InputShape:
     def takes(self, value: Any) -> bool:
         """Return whether it takes a value, for all that is known of it."""
         if self.type is None:
-            return _json_type(value) in self.accepts
+            return json_type(value) in self.accepts
         try:
             self.type.adapter.validate_python(value)
         except Exception:  # a validator of the component's own may raise anything
@@ -80,12 +80,6 @@ SAMPLES: Mapping[str, list[Any]] = {
     "null": [None],
 }
 """Values of each type of JSON, the most telling first; any will do to see whether it is taken."""
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "object"
-    return "array" if isinstance(value, list) else str(literal(value)["type"])
 
 
 @dataclass(frozen=True, slots=True)

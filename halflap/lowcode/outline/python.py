@@ -16,10 +16,9 @@ from halflap.lowcode.outline.calls import (
     text_of,
 )
 from halflap.lowcode.outline.comments import Comments, first_sentence
-from halflap.lowcode.outline.flow import FlowReader
+from halflap.lowcode.outline.flow import FlowReader, place_of
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
-from halflap.lowcode.outline.values import place_of
 from halflap.sdk.survey import Function, Module, Survey
 
 MAKES_FLOWS = ("flow", "preprocess", "add")
