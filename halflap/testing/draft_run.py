@@ -27,7 +27,7 @@ from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of
 from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
 from halflap.lowcode.kinds.run import Steps
-from halflap.lowcode.lint.shapes import Shapes
+from halflap.lowcode.lint.shapes import Shapes, output_schema
 from halflap.lowcode.rows import RowStep, RowTracer, StepRun, failure_of_step, row_of_step
 from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.lowcode.template import ExpressionHost
@@ -223,7 +223,7 @@ def sampled(action: Action[..., Any], answers: Mapping[str, Any]) -> Any:
     """Make up an answer: as the step declares it, else of the type that the action returns."""
     if "sample" in answers:
         return typed(action, answers["sample"])
-    schema = answers.get("schema") or action.shape.output_adapter.json_schema(mode="serialization")
+    schema = answers.get("schema") or output_schema(action.shape)
     try:
         return typed(action, sample_of(schema))
     except DefinitionError:

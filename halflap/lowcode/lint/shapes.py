@@ -149,7 +149,7 @@ def shape_of(component: Component, root: Path | None = None) -> ComponentShape:
         file, line = _place(made.function, root)
         return CallShape(
             tuple(InputShape(each.name, each.required, each) for each in made.shape.inputs),
-            _output(made.shape),
+            output_schema(made.shape),
             _lineage(made.shape.connection_type),
             made if isinstance(made, Trigger) else None,
             made.title,
@@ -192,7 +192,8 @@ class _Values(GenerateJsonSchema):
         return made
 
 
-def _output(shape: Shape) -> Mapping[str, Any] | None:
+def output_schema(shape: Shape) -> Mapping[str, Any] | None:
+    """Return the JSON Schema of a call's result as expressions see it; None where it has none."""
     adapter = shape.output_adapter
     return _schema(lambda: adapter.json_schema(mode="serialization", schema_generator=_Values))
 
