@@ -476,13 +476,14 @@ class EndpointRecord:
 class StoredDraft:
     """A document that is being written, at one revision.
 
-    keys: the next key of a step, then those of its steps in their order. changed_by: the label of who
-    edited it last.
+    components: the id of the component set that is pinned. keys: the next key of a step, then those of
+    its steps in their order. changed_by: the label of who edited it last.
     """
 
     id: str
     integration: str
     base: str | None
+    components: str | None
     file: str
     revision: int
     content: str = field(repr=False)
@@ -490,6 +491,22 @@ class StoredDraft:
     made_at: Micros
     changed_at: Micros
     changed_by: str
+
+
+@frozen
+class ComponentSet:
+    """A project's own components as they were deployed for drafts, without an integration.
+
+    hash: of their bundle. number: of its name. components: their names, in order.
+    """
+
+    id: str
+    name: str
+    number: int
+    hash: str
+    components: tuple[str, ...]
+    published_at: Micros
+    published_by: str
 
 
 @frozen

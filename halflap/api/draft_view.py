@@ -21,6 +21,7 @@ IntegrationName = Annotated[
     str, StringConstraints(max_length=120, pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$")
 ]
 
+SetName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 FlowName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -32,6 +33,49 @@ class DraftBegin(Input):
     """A published version, by number, hash or target, whose document is edited."""
     text: Annotated[str, StringConstraints(max_length=MOST_BYTES)] | None = None
     """A document's text, which may be unfinished."""
+    components: SetName | None = None
+    """A component set to pin: its id, its hash, or a name for the newest of that."""
+
+
+class ComponentSetView(View):
+    """A project's own components, as `halflap deploy --components` sent them."""
+
+    id: str
+    name: str
+    number: int
+    """Of its name, whose newest set has the highest."""
+    hash: str
+    components: list[str]
+    published_at: Time
+    published_by: str
+    """The person or the key that sent it; empty where it was the team's token."""
+
+
+class ComponentSetPage(ListPage[ComponentSetView]):
+    """A page of component sets."""
+
+
+class ComponentsDraft(Input):
+    """The component set that a draft is to use."""
+
+    components: SetName | None
+    """Its id, its hash, or a name for the newest of that; null for none: those of the base again."""
+
+
+class CallChangeView(View):
+    """An action or a trigger that another set has otherwise, or that only one of both has."""
+
+    name: str
+    kind: Literal["action", "trigger"]
+    change: Literal["added", "removed", "changed"]
+
+
+class DraftComponents(View):
+    """The component set that a draft uses, and what another one has otherwise."""
+
+    pinned: ComponentSetView | None
+    """Null where it has the components of its base."""
+    changes: list[CallChangeView]
 
 
 class BaseView(View):
@@ -47,6 +91,8 @@ class DraftSummary(View):
     id: str
     integration: str
     base: BaseView | None
+    components: ComponentSetView | None
+    """The component set that is pinned; null where it has those of its base."""
     revision: int
     made_at: Time
     changed_at: Time
@@ -133,6 +179,8 @@ class DraftNoticeView(View):
     draft: str
     revision: int | None
     changed_by: str
+    components: str | None
+    """The id of the component set that is pinned."""
     editors: list[EditorView]
     writers: list[WriterView]
 

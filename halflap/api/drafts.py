@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -22,10 +23,14 @@ from halflap.api.asking import (
 )
 from halflap.api.draft_view import (
     BaseView,
+    CallChangeView,
     CallForm,
     CompletionView,
+    ComponentsDraft,
+    ComponentSetView,
     DraftBegin,
     DraftChangesView,
+    DraftComponents,
     DraftDiff,
     DraftEdits,
     DraftExpression,
@@ -93,7 +98,9 @@ Revision = Annotated[int, Depends(revision_of)]
 @needs("publish")
 async def begin_draft(draft: DraftBegin, operations: Ops) -> Response:
     """Begin a draft of a version, of a text, or of what a new integration begins as."""
-    opened = await operations.drafts.begin(draft.integration, draft.version, draft.text)
+    opened = await operations.drafts.begin(
+        draft.integration, draft.version, draft.text, draft.components
+    )
     return await draft_answer(operations, opened, 201)
 
 
@@ -110,7 +117,13 @@ async def list_drafts(
     numbers = await operations.catalogue.versions.numbers(
         each.base for each in found if each.base is not None
     )
-    items = [DraftSummary.of(each, base=base_of(each, numbers)) for each in found]
+    sets = await sets_of(operations, found)
+    items = [
+        DraftSummary.of(
+            each, base=base_of(each, numbers), components=sets.get(each.components or "")
+        )
+        for each in found
+    ]
     return DraftPage(items=items, next=last_id(found, limit))
 
 
@@ -228,6 +241,44 @@ async def free_flow(draft: str, operations: Ops, flow: FlowName = "") -> Respons
     await operations.drafts.drafts.free(draft, flow, operations.principal.id)
     operations.drafts.tell(draft)
     return Response(status_code=204)
+
+
+@router.get("/{draft}/components")
+@needs("read")
+async def get_draft_components(
+    draft: str,
+    operations: Ops,
+    against: Annotated[
+        str | None, Query(max_length=64, description="A component set: an id, a hash, or a name.")
+    ] = None,
+) -> DraftComponents:
+    """Return the component set of a draft, and what would be otherwise with the one to compare with."""
+    return await components_view(operations, draft, against)
+
+
+@router.put("/{draft}/components")
+@needs("publish")
+async def pin_draft_components(
+    draft: str, wanted: ComponentsDraft, operations: Ops
+) -> DraftComponents:
+    """Pin a component set, in the place of the components that lie in the draft's base.
+
+    Palette, forms, lint, runs, tests and what is published have it from then on; the text stays.
+    """
+    await operations.drafts.pin_components(draft, wanted.components)
+    return await components_view(operations, draft, None)
+
+
+async def components_view(
+    operations: Operations, draft: str, against: str | None
+) -> DraftComponents:
+    """Return the component set of a draft, compared with another one if there is one to compare with."""
+    stored = await operations.drafts.drafts.head(draft)
+    found = () if against is None else await operations.drafts.call_changes(stored, against)
+    return DraftComponents(
+        pinned=(await sets_of(operations, [stored])).get(stored.components or ""),
+        changes=[CallChangeView.of(each) for each in found],
+    )
 
 
 @router.get("/{draft}/diff", responses=documented(404, 409))
@@ -423,6 +474,7 @@ async def draft_answer(operations: Operations, opened: OpenedDraft, status: int 
     bad = state.unreadable
     bases = [] if stored.base is None else [stored.base]
     base = base_of(stored, await operations.catalogue.versions.numbers(bases))
+    pinned = (await sets_of(operations, [stored])).get(stored.components or "")
     flows = await operations.drafts.flows(opened)
     editors = await operations.drafts.drafts.editors(stored.id)
     writers = await operations.drafts.drafts.writers(stored.id)
@@ -431,6 +483,7 @@ async def draft_answer(operations: Operations, opened: OpenedDraft, status: int 
         view = DraftView.of(
             stored,
             base=base,
+            components=pinned,
             text=stored.content,
             unreadable=None if bad is None else UnreadablePlace.of(bad.place, message=bad.said),
             flows=flows,
@@ -443,6 +496,15 @@ async def draft_answer(operations: Operations, opened: OpenedDraft, status: int 
     answer = await operations.drafts.aside(encoded)  # seconds, of a draft of 400 kB
     answer.headers["ETag"] = etag(opened)
     return answer
+
+
+async def sets_of(
+    operations: Operations, drafts: Sequence[StoredDraft]
+) -> dict[str, ComponentSetView]:
+    """Return the component sets that drafts have pinned, by id."""
+    ids = [each.components for each in drafts if each.components is not None]
+    found = await operations.catalogue.component_sets.among(ids)
+    return {id: ComponentSetView.of(each) for id, each in found.items()}
 
 
 def etag(opened: OpenedDraft) -> str:

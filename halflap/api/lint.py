@@ -48,12 +48,15 @@ async def lint_document(
 
     The body is the document's text as UTF-8; a text that is no document has its finding too.
     """
-    beside = None if integration is None else (integration, version)
+    own = b"{}"
+    if integration is not None:
+        found = await operations.versions.get(integration, version)
+        own = await operations.versions.components(found.hash)
     content = await body_of(request, LARGEST)
     caller = (operations.principal.id, request.client and request.client.host)
-    linting = operations.linting.lint(content, "", beside, caller)
-    found = await unless_gone(request.receive, linting) or []
-    return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]
+    linting = operations.linting.lint(content, "", own, caller)
+    findings = await unless_gone(request.receive, linting) or []
+    return [FindingView.of(each, instead=INSTEAD[each.code]) for each in findings]
 
 
 @router.get("/schema")

@@ -30,7 +30,7 @@ RIGHTS: Mapping[Right, str] = MappingProxyType(
         "private_payloads": "the same of customers that are [private](#private-customers)",
         "operate": "replay, cancel, signal, dismiss, pause, bulks, test a connection",
         "configure": "customers, instances, connections, limits, offers, upgrades",
-        "publish": "versions, drafts, lint, recordings",
+        "publish": "versions, component sets, drafts, lint, recordings",
         "secrets": "see the secrets of endpoints, and links that approve",
         "admin": "users, keys, tokens, the team's OAuth apps, audit, erasure, retention",
     }

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import click
 
+from halflap.api.draft_view import ComponentSetPage, ComponentSetView
 from halflap.api.view import (
     IntegrationView,
     Published,
@@ -29,7 +30,7 @@ from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Project, ProjectEntry
 from halflap.cli.reach import speaks, sure
-from halflap.engine.bundle import Bundle, pack
+from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.errors import Conflict, NotFound
 from halflap.server.settings import Settings
 
@@ -72,6 +73,11 @@ class DeploymentPlan:
     "--upgrade-instances", "upgrades", is_flag=True, help="Move the target's instances to it, too."
 )
 @click.option(
+    "--components",
+    is_flag=True,
+    help="Send the project's own components alone, for drafts; INTEGRATION is a name for the set.",
+)
+@click.option(
     "--path",
     "start",
     type=click.Path(exists=True, path_type=Path),
@@ -87,6 +93,7 @@ async def deploy(
     overwrite: bool,
     dry_run: bool,
     upgrades: bool,
+    components: bool,
     start: Path | None,
 ) -> None:
     """Publish a project's integration to a target, and show what changes.
@@ -95,9 +102,16 @@ async def deploy(
     and HALFLAP_TOKEN_STAGING (in .env) name for --to staging. Instances stay on their version until
     they are upgraded; their connections are their server's own.
 
+    With --components, what the designer's drafts may use is sent to the target's server: the modules
+    and folders with a component, and what these import of the project; no integration.
+
     Example: halflap deploy --to staging --note "books returns too"
     """
     project = Project.read(start)
+    if components:
+        settings = at_target(settings, output, target)
+        await deploy_components(settings, output, project, integration, dry_run=dry_run)
+        return
     entries = (project.integration(integration),) if integration else project.needed()
     settings = at_target(settings, output, target)
     ledger = DeploymentLedger(project, settings)
@@ -128,6 +142,41 @@ async def deploy(
             await follow_up(api, output, plan, made.number, upgrades=upgrades)
     if dry_run:
         output.progress(("\nnothing was deployed: this was a dry run", "dim"))
+
+
+async def deploy_components(
+    settings: Settings, output: Output, project: Project, name: str | None, *, dry_run: bool
+) -> None:
+    """Send a project's own components as a set, which is a new one if anything in it changed."""
+    name = name or project.name
+    without = [each.file for each in project.integrations]
+    bundle = await asyncio.to_thread(pack_components, project.root, without)
+    async with Client.connect(settings, make=not dry_run) as api:
+        newest = read(
+            ComponentSetPage, await api.get("/api/component-sets", name=name, limit=1)
+        ).items
+        same = bool(newest) and newest[0].hash == bundle.hash
+        made = newest[0] if same else None
+        if made is None and not dry_run:
+            data = bundle.to_bytes()
+            made = read(
+                ComponentSetView, await api.post("/api/component-sets", data=data, name=name)
+            )
+    found = {"name": name, "hash": bundle.hash, "number": made and made.number, "changed": not same}
+    if output.emitted({**found, "files": [path for path, _ in bundle.files]}):
+        return
+    output.line((name, "bold"), f" → {api.where}")
+    for path_, _ in bundle.files:
+        output.line(f"  {path_}")
+    if same:
+        output.line(f"the newest set of that name is exactly this: number {newest[0].number}")
+    elif made is None:
+        output.progress(("nothing was sent: this was a dry run", "dim"))
+    else:
+        output.line(
+            ("deployed ", "green"), f"components {', '.join(made.components)} as {name} {made.number}",
+            (f"  {bundle.hash[:12]}", "dim"),
+        )  # fmt: skip
 
 
 async def prepare(

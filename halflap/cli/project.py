@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -91,6 +94,18 @@ class Project:
                     where=entry.where,
                 )
         return cls(root, tuple(sorted(found, key=lambda entry: entry.name)))
+
+    @property
+    def name(self) -> str:
+        """The name in its pyproject.toml, or of its folder: small letters, digits, `-` and `_`."""
+        found: object = None
+        with suppress(OSError, ValueError):
+            text = (self.root / "pyproject.toml").read_text(encoding="utf-8")
+            found = tomllib.loads(text).get("project", {}).get("name")
+        name = re.sub(r"[^a-z0-9_]+", "-", str(found or self.root.name).lower()).strip(
+            "-_0123456789"
+        )
+        return name[:40] or "components"
 
     @property
     def store(self) -> Path:

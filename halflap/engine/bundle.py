@@ -106,6 +106,60 @@ def pack(root: Path, entry: str, needs: Iterable[str] = ()) -> Bundle:
     return seal(entry, dict(_collect(root)), needs)
 
 
+def pack_components(root: Path, without: Iterable[str] = ()) -> Bundle:
+    """Pack a project's own components, with the modules of its that they import, and nothing else.
+
+    `without` are the paths of its integrations. The entry is the first component's.
+    """
+    files = dict(_collect(root))
+    left = {path: content for path, content in files.items() if path not in {*without}}
+    found = sorted(component_modules(left))
+    if not found:
+        raise DefinitionError(
+            "no component is defined in this folder. A module has one where it says, outside of "
+            'functions, component = Component("acme"); to begin with one: halflap new component NAME',
+            where=str(root),
+        )
+    own, modules_of, todo = own_modules(tuple(files.items())), dict[str, list[str]](), [*found]
+    while todo:
+        top = todo.pop()
+        if top in own and top not in modules_of:
+            modules_of[top] = files_of_module(files, top)
+            sources = [path for path in modules_of[top] if path.endswith(".py")]
+            todo += {
+                each.partition(".")[0] for path in sources for each in imports(files[path], path)
+            }
+    packed = {path: files[path] for paths in modules_of.values() for path in paths}
+    return seal(f"{found[0]}:component", packed)
+
+
+def component_modules(files: Mapping[str, bytes]) -> list[str]:
+    """Return the top-level modules among these files that have a `component`; none of them is run."""
+    from halflap.lowcode.lint.describing import component_modules  # most processes need none
+
+    return [
+        *component_modules({path: text.decode("utf-8", "replace") for path, text in files.items()})
+    ]
+
+
+def files_of_module(files: Iterable[str], name: str) -> list[str]:
+    """Return the files among these that a top-level module consists of."""
+    return [each for each in files if each == f"{name}.py" or each.startswith(f"{name}/")]
+
+
+def beside_document(
+    base: Mapping[str, bytes], pinned: Mapping[str, bytes] | None
+) -> dict[str, bytes]:
+    """Return what lies beside a draft's document: of its base, but that a pinned set has the components.
+
+    A component of the base's own that the set lacks goes, with all its files.
+    """
+    if pinned is None:
+        return dict(base)
+    gone = {path for name in component_modules(base) for path in files_of_module(base, name)}
+    return {**{path: base[path] for path in base if path not in gone}, **pinned}
+
+
 def seal(entry: str, files: Mapping[str, bytes], needs: Iterable[str] = ()) -> Bundle:
     """Make a bundle of files that lie in no folder, such as a document from the designer."""
     ordered = tuple(sorted(files.items()))

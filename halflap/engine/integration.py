@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap import lowcode
-from halflap.engine.bundle import Bundle, modules
+from halflap.engine.bundle import Bundle, component_modules, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
 from halflap.sdk.action import Action
@@ -79,17 +79,18 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     return lint_text(content, bundle.document, Shapes(components), Budget())
 
 
-def describe(bundle: Bundle, cache: Path) -> bytes:
-    """Describe the components of a bundle's own modules, as `read_shapes` reads them."""
-    from halflap.lowcode.lint.describing import component_modules
+def describe(bundle: Bundle, cache: Path, *, whole: bool = False) -> bytes:
+    """Describe the components of a bundle's own modules, as `read_shapes` reads them.
+
+    One that does not load is left out; with `whole`, it is a `DefinitionError`.
+    """
     from halflap.lowcode.lint.shapes import dump_shapes, shape_of
 
     loaded = load(bundle, cache)
     components = components_of(bundle, loaded)
-    files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
     found: dict[str, ComponentShape] = {}
-    for name in component_modules(files):
-        with suppress(DefinitionError):
+    for name in component_modules(dict(bundle.files)):
+        with nullcontext() if whole else suppress(DefinitionError):
             found[name] = shape_of(components.component(name), loaded.folder)
     return dump_shapes(found)
 

@@ -77,7 +77,12 @@ The catalogue
                 process ended before it was answered.
   drafts        documents that are being written in the designer: the text, and the keys of its steps in
                 their order (JSON). `base` is the hash of the version that it began from, or was last
-                published as. Every edit makes the next `revision`, compared in the same statement.
+                published as; `components` the id of the component set that is pinned, whose components
+                take the place of the base's own. Every edit makes the next `revision`, compared in the
+                same statement.
+  component_sets  a project's own components, as they were deployed for drafts: a bundle of them without
+                an integration, and what describes them (JSON). Never changed; the newest of a name has
+                its highest `number`. `names` are those of the components, apart by blanks.
   draft_edits   the latest edits of a draft, each by the revision that it made: its patches and their
                 inverse (JSON), by whom. `undone` is the revision that took it back, 0 where none did;
                 `token` makes an edit that is sent twice count once.
@@ -633,6 +638,7 @@ CREATE TABLE drafts (
     id TEXT PRIMARY KEY,
     integration TEXT NOT NULL,
     base TEXT,
+    components TEXT,
     file TEXT NOT NULL,
     revision INTEGER NOT NULL,
     content TEXT NOT NULL,
@@ -641,6 +647,20 @@ CREATE TABLE drafts (
     changed_at INTEGER NOT NULL,
     changed_by TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE component_sets (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    bundle BLOB NOT NULL,
+    components BLOB NOT NULL,
+    names TEXT NOT NULL,
+    published_at INTEGER NOT NULL,
+    published_by TEXT NOT NULL,
+    UNIQUE (name, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX component_sets_by_hash ON component_sets (hash, id);
 
 CREATE TABLE draft_edits (
     draft TEXT NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from halflap.api.operations.draft_runs import DraftRuns
-from halflap.engine.bundle import Bundle, pack
+from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.server.host import Host
@@ -475,6 +475,13 @@ class World:
         for name, text in {"shop.py": SHOP, **files}.items():
             (root / name).write_text(text)
         return pack(root, entry)
+
+    def components(self, shop: str | None = None) -> Bundle:
+        """The shop's component, or one with other sources, without an integration."""
+        root = self.folder / f"components-{len(list(self.folder.iterdir()))}"
+        root.mkdir()
+        (root / "shop.py").write_text(SHOP if shop is None else shop)
+        return pack_components(root)
 
     async def publish(self, bundle: Bundle | None = None, **query: Any) -> str:
         """Publish a version; returns its hash."""

@@ -245,7 +245,7 @@ async def at_work(linting: Linting, count: int = 1) -> None:
 def slow() -> Linting:
     """A lint whose worker answers nothing to a document that says `slow`, and one finding to others."""
     command = (sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{WORKER}")
-    return Linting(cast(Any, None), TurnQueue(2), Pool(command=command), seconds=1_000)
+    return Linting(TurnQueue(2), Pool(command=command), seconds=1_000)
 
 
 WORKER = """

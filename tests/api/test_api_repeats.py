@@ -40,6 +40,7 @@ DRAFTS: dict[str, dict[str, Any]] = {
     "make_link": {"json": {"email": "twice@example.com"}},
     "make_key": {"json": {"name": "twice", "rights": ["read"]}},
     "undo_bulk": {"json": ...},
+    "publish_component_set": {"body": b"{bundle}", "name": "twice"},
     "begin_draft": {"json": {"integration": "twice"}},
     "publish_draft": {"json": {}},
 }
@@ -78,6 +79,8 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
         draft = dict(DRAFTS[name])
         if name == "publish_version":
             draft["body"] = either.bundle(label="another").to_bytes()
+        if name == "publish_component_set":
+            draft["body"] = either.components().to_bytes()
         if name == "make_connection":
             draft["json"]["values"]["base_url"] = either.shop.url
         if name == "undo_bulk":

@@ -371,6 +371,30 @@ def test_deploy_shows_what_changes_and_keeps_what_others_deployed(project, tmp_p
     ok("deploy")
 
 
+def test_deploy_sends_the_components_of_a_project_alone(project):
+    (project / "store").mkdir()
+    (project / "store" / "__init__.py").write_text(
+        "from halflap import Component\nfrom names import NAME\ncomponent = Component(NAME)\n"
+    )
+    (project / "store" / "icon.svg").write_text("<svg/>")
+    (project / "names.py").write_text('NAME = "store"\n')
+    (project / "unrelated.py").write_text("x = 1\n")
+    (project / "shop.yaml").write_text("name: shop\nflows: {}\n")
+    send = ("deploy", "--components")
+    made = plain(*send)
+    assert made["files"] == ["names.py", "store/__init__.py", "store/icon.svg"]
+    assert (made["name"], made["number"], made["changed"]) == ("orders", 1, True)
+    (project / "unrelated.py").write_text("x = 2\n")
+    assert "exactly this: number 1" in ok(*send)
+    (project / "names.py").write_text('NAME = "store"  # of goods\n')
+    dry = plain(*send, "--dry-run")
+    assert (dry["number"], dry["changed"]) == (None, True)
+    assert "components store as orders 2" in ok(*send)
+    assert plain(*send, "goods")["name"] == "goods"
+    (project / "store" / "__init__.py").write_text("component = 1 / 0\n")
+    assert "division by zero" in refused(*send)
+
+
 def test_deploy_moves_the_targets_instances_only_when_asked(project):
     ok("deploy")
     ok("customers", "add", "Initech")

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from halflap.engine.bundle import pack
+from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 
@@ -129,10 +129,19 @@ class Place:
         """Publish the integration, as its next version."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "orders.yaml").write_text(text)
+        await self._send("versions", pack(folder, "orders.yaml"), **query)
+
+    async def deploy_components(self, folder: Path, name: str, **sources: str) -> None:
+        """Send modules with a component as a set, as `halflap deploy --components` does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for module, text in sources.items():
+            (folder / f"{module}.py").write_text(text)
+        await self._send("component-sets", pack_components(folder), name=name)
+
+    async def _send(self, where: str, bundle: Bundle, **query: str) -> None:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        body = pack(folder, "orders.yaml").to_bytes()
-        url = f"{self.url}/api/versions"
-        async with self.http.post(url, data=body, params=query, headers=headers) as got:
+        url, data = f"{self.url}/api/{where}", bundle.to_bytes()
+        async with self.http.post(url, data=data, params=query, headers=headers) as got:
             assert got.status == 201, await got.text()
 
     async def customer(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +34,18 @@ flows:
     trigger: webhook.request
     steps:
       - log: three
+"""
+
+
+MAILER = """\
+from halflap import Component
+
+component = Component("mailer")
+
+
+@component.action
+async def send() -> None:
+    \"\"\"Send a letter.\"\"\"
 """
 
 
@@ -154,6 +167,36 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await expect(page.get_by_text("draft, from version 1", exact=True)).to_be_visible()
     text = await text_of(place, name)
     assert text.endswith(MADE)
+
+
+async def test_newer_components_say_what_they_have_otherwise_before_they_are_used(
+    desk: Desk, tmp_path: Path
+) -> None:
+    place, name = desk.place, fresh_name()
+    await place.deploy_components(tmp_path, "tools", mailer=MAILER)
+    text = TWO.format(name=name).replace("- log: one", "- action: mailer.send")
+    made = await place.api(
+        "POST", "/drafts", {"integration": name, "text": text, "components": "tools"}
+    )
+    async with opened(desk, f"/drafts/{made['id']}") as page:
+        await expect(page.get_by_role("button", name="tools 1", exact=True)).to_be_visible()
+        await place.deploy_components(
+            tmp_path, "tools", mailer=MAILER.replace("def send", "def post")
+        )
+        await page.reload()
+        await page.get_by_role("button", name="tools 1 newer: 2").click()
+        dialog = page.get_by_role("dialog", name="Components")
+        await expect(dialog.get_by_role("listitem")).to_have_text(
+            ["mailer.sendgoneused once here", "mailer.postnew"]
+        )
+        await at_rest(page)
+        await dialog.get_by_role("button", name="Use these").click()
+        await expect(page.get_by_role("button", name="tools 2", exact=True)).to_be_visible()
+        await expect(page.get_by_role("button", name="Errors: 1")).to_be_visible()
+        await page.locator("[data-step]").first.focus()
+        await press(page, "a")
+        await choose(page, "mailer")
+    assert "action: mailer.post" in await text_of(place, name)
 
 
 async def test_two_editors_lose_nothing_and_one_takes_a_flow_over(

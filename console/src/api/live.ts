@@ -7,6 +7,8 @@ export type DraftNotice = {
   draft: string
   revision: number | null
   changed_by: string
+  /** The id of the component set that is pinned. */
+  components: string | null
   editors: Schemas["EditorView"][]
   writers: Schemas["WriterView"][]
 }

@@ -82,15 +82,12 @@ class Operations:
         self.sources = Sources(catalogue, resolver, library, self.offers, self.customer)
         kinds, configs = Kinds(catalogue, library), Configs(catalogue, self.sources)
         self.versions = VersionOperations(catalogue, library, kinds)
-        self.linting = (
-            Linting(self.versions)
-            if of is None
-            else Linting(self.versions, of.linting.turns, of.linting.workers)
-        )
+        self.linting = Linting() if of is None else Linting(of.linting.turns, of.linting.workers)
         self.following = Following(engine, store.catalogue) if of is None else of.following
         opened = OpenDrafts() if of is None else of.drafts.open
         self.drafts = DraftOperations(
             catalogue.drafts,
+            catalogue.component_sets,
             self.versions,
             self.linting,
             clock,

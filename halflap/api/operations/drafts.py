@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
+from halflap.api.operations.kinds import PRIVATE
 from halflap.api.operations.linting import Linting
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.api.principal import Principal
-from halflap.engine.bundle import Bundle, seal
+from halflap.engine.bundle import Bundle, beside_document, seal
 from halflap.errors import ConfigError, Conflict
-from halflap.model import Clock, StoredDraft, StoredEdit, Version, new_id
+from halflap.model import Clock, ComponentSet, StoredDraft, StoredEdit, Version, new_id
 from halflap.sdk import codec
 from halflap.sdk.budget import Budget, OverBudget
+from halflap.store.catalogue.component_sets import ComponentSets
 from halflap.store.catalogue.drafts import Drafts
 from halflap.store.catalogue.versions import OvertakenVersion
 
@@ -104,6 +106,15 @@ class DraftDifference:
     lines: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallChange:
+    """An action or a trigger that another set of components has otherwise, or only one of both has."""
+
+    name: str
+    kind: Literal["action", "trigger"]
+    change: FlowChange
+
+
 @dataclass(slots=True)
 class OpenDrafts:
     """The drafts that this process has in memory; the store says whether their revisions are the last."""
@@ -125,6 +136,7 @@ class DraftOperations:
     """Begins drafts, edits and shows them. The store decides which edit makes the next revision."""
 
     drafts: Drafts
+    sets: ComponentSets
     versions: VersionOperations
     linting: Linting
     clock: Clock
@@ -133,9 +145,16 @@ class DraftOperations:
     tell: Callable[[str], None]
     """Has the followers of a draft in this process look at once."""
 
-    async def begin(self, integration: str, version: str | None, text: str | None) -> OpenedDraft:
-        """Begin a draft of a version's document, of a text, or of what begins a new integration."""
+    async def begin(
+        self, integration: str, version: str | None, text: str | None, components: str | None
+    ) -> OpenedDraft:
+        """Begin a draft of a version's document, of a text, or of what begins a new integration.
+
+        `components` names a set that is pinned.
+        """
         from halflap.lowcode.rewrite.state import check_text
+
+        pinned = None if components is None else (await self.sets.find(components)).id
 
         base, file = None, f"{integration.replace('-', '_')}.yaml"
         if version is not None:
@@ -158,7 +177,7 @@ class DraftOperations:
         id = new_id("drf", now=now)
         keys = (state.next_key, *state.keys.values())
         label = self.principal.label
-        stored = StoredDraft(id, integration, base, file, 1, text, keys, now, now, label)
+        stored = StoredDraft(id, integration, base, pinned, file, 1, text, keys, now, now, label)
         await self.drafts.add(stored)
         opened = OpenedDraft(stored, state)
         self.open.put(opened)
@@ -169,8 +188,9 @@ class DraftOperations:
         head = await self.drafts.head(draft)
         known = self.open.drafts.get(draft)
         if known is not None and known.stored.revision == head.revision:
-            if known.stored.base != head.base:
-                known.stored = replace(known.stored, base=head.base)
+            stored = replace(known.stored, base=head.base, components=head.components)
+            if known.stored != stored:
+                known.stored = stored
                 known.findings = known._flows = None
             self.open.drafts.move_to_end(draft)
             return known
@@ -194,20 +214,20 @@ class DraftOperations:
         return opened._flows
 
     async def findings(self, opened: OpenedDraft) -> Sequence[Finding]:
-        """Return what lint says of a draft, beside the components of its base."""
+        """Return what lint says of a draft, beside its components."""
         if opened.findings is None:
-            stored = opened.stored
-            beside = None if stored.base is None else (stored.integration, stored.base)
-            content = stored.content.encode()
-            caller = self.principal.id
-            opened.findings = await self.linting.lint(content, stored.file, beside, caller)
+            stored, content = opened.stored, opened.stored.content.encode()
+            own, caller = await self.components(stored), self.principal.id
+            found = await self.linting.lint(content, stored.file, own, caller)
+            if opened.stored is not stored:  # other components were pinned meanwhile
+                return found
+            opened.findings = found
         return opened.findings
 
     async def ask(self, opened: OpenedDraft, query: Query, **given: object) -> Any:
         """Return the answer to a query about a draft, which a process with limits gives."""
         stored = opened.stored
-        own = b"{}" if stored.base is None else await self.versions.components(stored.base)
-        caller = self.principal.id
+        own, caller = await self.components(stored), self.principal.id
         return await self.linting.ask(query, stored.content, stored.file, own, given, caller)
 
     async def diff(self, opened: OpenedDraft, against: str) -> DraftDifference:
@@ -273,24 +293,49 @@ class DraftOperations:
         return await self.aside(seal, stored.file, files, needs)
 
     async def files(self, stored: StoredDraft) -> tuple[dict[str, bytes], list[str]]:
-        """Return a draft's document with what lies beside it in its base, and what that needs."""
-        document = {stored.file: stored.content.encode()}
-        if stored.base is None:
-            return document, []
-        base = Bundle.from_bytes(await self.versions.catalogue.versions.bundle(stored.base))
-        return {**dict(base.files), **document}, [each for each, _ in base.lock]
+        """Return a draft's document with what lies beside it, and what that needs."""
+        base = pinned = None
+        if stored.base is not None:
+            base = Bundle.from_bytes(await self.versions.catalogue.versions.bundle(stored.base))
+        if stored.components is not None:
+            pinned = Bundle.from_bytes(await self.sets.bundle(stored.components))
+        files = beside_document(dict(base.files) if base else {}, pinned and dict(pinned.files))
+        needs = next((each.lock for each in (pinned, base) if each is not None), ())
+        return {**files, stored.file: stored.content.encode()}, [each for each, _ in needs]
+
+    async def components(self, stored: StoredDraft) -> bytes:
+        """Return the descriptions of a draft's own components: of the pinned set, or else of its base."""
+        if stored.components is not None:
+            return await self.sets.components(stored.components)
+        return b"{}" if stored.base is None else await self.versions.components(stored.base)
+
+    async def publish_components(self, name: str, data: bytes, by: str) -> ComponentSet:
+        """Store a bundle of components, which are loaded, as the next set of a name."""
+        bundle, described = await self.versions.library.check_components(data)
+        names = codec.decode(described)
+        return await self.sets.publish(name, bundle.hash, data, described, names, by)
+
+    async def pin_components(self, draft: str, named: str | None) -> None:
+        """Pin a component set: its id, its hash, or a name for the newest of that; None for none."""
+        found = None if named is None else await self.sets.find(named)
+        await self.drafts.pin_components(draft, found and found.id)
+        self.tell(draft)
+
+    async def call_changes(self, stored: StoredDraft, named: str) -> list[CallChange]:
+        """Return what is added, gone or otherwise where a set takes the place of a draft's components."""
+        after = await self.sets.components((await self.sets.find(named)).id)
+        return await self.aside(_call_changes, await self.components(stored), after)
 
     async def _version(self, stored: StoredDraft) -> Version:
         assert stored.base is not None
         return await self.versions.catalogue.versions.get(stored.base)
 
     async def shapes(self, stored: StoredDraft) -> Shapes:
-        """Return the components that a draft may use: installed ones, and those of its base."""
-        key = stored.base or ""
+        """Return the components that a draft may use: installed ones, and its own."""
+        key = stored.components or stored.base or ""
         known = self.open.shapes.get(key)
         if known is None:
-            own = b"{}" if stored.base is None else await self.versions.components(stored.base)
-            known = await self.aside(_shapes, own)
+            known = await self.aside(_shapes, await self.components(stored))
             self.open.shapes[key] = known
             while len(self.open.shapes) > MOST_OPEN:
                 self.open.shapes.popitem(last=False)
@@ -444,6 +489,34 @@ def _shapes(own: bytes) -> Shapes:
     from halflap.lowcode.lint import Shapes, read_shapes
 
     return Shapes(own=read_shapes(own))
+
+
+def _call_changes(before: bytes, after: bytes) -> list[CallChange]:
+    """Compare two descriptions of components, by action and by trigger."""
+    found: list[CallChange] = []
+    one, other = codec.decode(before), codec.decode(after)
+    kinds: Mapping[str, Literal["action", "trigger"]] = {
+        "actions": "action",
+        "triggers": "trigger",
+    }
+    for owner in sorted({*one, *other}):
+        for part, kind in kinds.items():
+            old, new = (each.get(owner, {}).get(part, {}) for each in (one, other))
+            changes: dict[str, FlowChange] = {
+                name: "added" if name not in old else "removed" if name not in new else "changed"
+                for name in sorted({*old, *new})
+                if _plain_call(old.get(name)) != _plain_call(new.get(name))
+            }
+            found += [CallChange(f"{owner}.{name}", kind, how) for name, how in changes.items()]
+    return found
+
+
+def _plain_call(call: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a call without what each bundle has another of: its place, its module's private name."""
+    if call is None:
+        return None
+    connection = [PRIVATE.sub("", each) for each in call["connection"] or ()]
+    return {**call, "connection": connection, "file": None, "line": None}
 
 
 def _differences(text: str, state: DraftState) -> tuple[dict[str, FlowChange], str]:

@@ -74,6 +74,8 @@ class DraftNotice:
     draft: str
     revision: int | None = None
     changed_by: str = ""
+    base: str | None = None
+    components: str | None = None
     editors: Sequence[DraftEditor] = ()
     writers: Sequence[FlowWriter] = ()
 
@@ -328,6 +330,8 @@ class Following:
                     draft,
                     head.revision,
                     head.changed_by,
+                    head.base,
+                    head.components,
                     tuple(await drafts.editors(draft)),
                     tuple(await drafts.writers(draft)),
                 )
@@ -367,7 +371,7 @@ class Following:
 
 def _without_leases(notice: DraftNotice) -> object:
     writers = [(each.flow, each.author) for each in notice.writers]
-    return notice.revision, notice.editors, writers
+    return notice.revision, notice.base, notice.components, notice.editors, writers
 
 
 async def until(

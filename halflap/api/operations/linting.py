@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from halflap.api.operations.turns import TurnQueue
-from halflap.api.operations.versions import VersionOperations
 from halflap.errors import DefinitionError
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
@@ -47,9 +46,8 @@ LINT = "halflap.lowcode.lint.worker"
 
 @dataclass(slots=True)
 class Linting:
-    """Lints documents beside installed components, and those of a published version's own."""
+    """Lints documents beside installed components, and others that are described."""
 
-    versions: VersionOperations
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
     workers: Pool = field(default_factory=lambda: Pool(command=command(LINT)))
     seconds: float = SECONDS
@@ -58,19 +56,15 @@ class Linting:
         self,
         content: bytes,
         file: str,
-        beside: tuple[str, str] | None = None,
+        own: bytes = b"{}",
         caller: Hashable = None,
     ) -> list[Finding]:
         """Return what is wrong with a document, in order of place.
 
-        `beside` is an integration and a version of it: its own components are known as they were
-        described when it was published. Callers have their turns in rotation; one that leaves (its
+        `own` describes the components of its own, as they were described when they were published.
+        Callers have their turns in rotation; one that leaves (its
         task is cancelled) ends its worker's process and frees its place.
         """
-        own = b"{}"
-        if beside is not None:
-            version = await self.versions.get(*beside)
-            own = await self.versions.components(version.hash)
         from halflap.lowcode.lint import over_budget
         from halflap.sdk.lint import Finding, Fix
 

@@ -14,6 +14,7 @@ from halflap.model import Clock
 from halflap.store.catalogue.answers import StoredAnswers
 from halflap.store.catalogue.audit import AuditLog
 from halflap.store.catalogue.bulks import Bulks
+from halflap.store.catalogue.component_sets import ComponentSets
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.drafts import Drafts
@@ -57,6 +58,7 @@ class Catalogue:
         self.customers = Customers(writer, clock)
         self.versions = Versions(writer, clock)
         self.drafts = Drafts(writer, clock)
+        self.component_sets = ComponentSets(writer, clock)
         self.pins = DraftPins(writer, vault, clock)
         self.connections = Connections(writer, vault, clock)
         self.oauth_apps = OAuthApps(writer, vault, clock)

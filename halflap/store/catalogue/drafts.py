@@ -27,7 +27,11 @@ LEASE: Micros = 45_000_000
 """For how long an edit, or a sign of an editor, keeps a flow for its writer."""
 SEEN: Micros = 45_000_000
 
-COLUMNS = "id, integration, base, file, revision, content, keys, made_at, changed_at, changed_by"
+COLUMNS = (
+    "id, integration, base, components, file, revision, content, keys,"
+    " made_at, changed_at, changed_by"
+)
+KEYS = COLUMNS.split(", ").index("keys")
 SELECT = f"SELECT {COLUMNS} FROM drafts"  # noqa: S608
 LISTED = SELECT.replace("content, keys", "'', '[]'")
 EDITS = "SELECT revision, author, label, kind, batch, change, undone, at FROM draft_edits"
@@ -89,8 +93,8 @@ class Drafts:
     async def add(self, draft: StoredDraft) -> None:
         """Store a new draft; `ConfigError` where the team has as many as it may."""
         values = (
-            draft.id, draft.integration, draft.base, draft.file, draft.revision, draft.content,
-            encoded(draft.keys), draft.made_at, draft.changed_at, draft.changed_by,
+            draft.id, draft.integration, draft.base, draft.components, draft.file, draft.revision,
+            draft.content, encoded(draft.keys), draft.made_at, draft.changed_at, draft.changed_by,
         )  # fmt: skip
 
         def job(connection: JobTransaction) -> Refused | None:
@@ -99,7 +103,7 @@ class Drafts:
                     f"there are {MOST_DRAFTS} drafts already; publish or delete one of them"
                 )
             connection.execute(
-                f"INSERT INTO drafts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO drafts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 values,
             )
             return None
@@ -142,6 +146,15 @@ class Drafts:
 
         def job(connection: JobTransaction) -> None:
             connection.execute("UPDATE drafts SET base = ? WHERE id = ?", (base, draft))
+
+        await self._writer.note(job)
+
+    async def pin_components(self, draft: str, set: str | None) -> None:
+        """Pin a component set, or none; raises `NotFound` where the draft is gone."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            sql = "UPDATE drafts SET components = ? WHERE id = ?"
+            return None if connection.execute(sql, (set, draft)).rowcount else missing(draft)
 
         await self._writer.note(job)
 
@@ -321,8 +334,9 @@ class Drafts:
 
 def read(row: Any) -> StoredDraft:
     """A row of `SELECT`."""
-    id, integration, base, file, revision, content, keys, *rest = row
-    return StoredDraft(id, integration, base, file, revision, content, _keys.decode(keys), *rest)
+    values = list(row)
+    values[KEYS] = _keys.decode(values[KEYS])
+    return StoredDraft(*values)
 
 
 def encoded(keys: tuple[int, ...]) -> str:

@@ -28,6 +28,7 @@ _TEXTS = {
     "settings": "value",
     "oauth_apps": "client_id callback origins",
     "drafts": "file content keys",
+    "component_sets": "names",
     "draft_edits": "label kind batch change",
     "draft_editors": "label selected",
     "draft_writers": "label",

@@ -44,6 +44,7 @@ NOBODYS = (
     "changes",
     "oauth_apps",
     "drafts",
+    "component_sets",
     "draft_edits",
     "draft_editors",
     "draft_writers",

@@ -16,6 +16,7 @@ function draftOf(flow: FlowOutline): Draft {
     id: "drf_1",
     integration: "orders",
     base: null,
+    components: null,
     revision: 1,
     text: "name: orders\n",
     flows: [flow],
@@ -224,9 +225,23 @@ test("what cannot be written is taken back, with the edits that were of it", asy
 test("what others do comes in", async () => {
   const { client, server, stop } = opened([{ log: "a" }])
   server.make([{ op: "insert", path: LIST, at: 0, value: { log: "theirs" } }])
-  client.hear({ draft: "drf_1", revision: 2, changed_by: "Bea", editors: [], writers: [] })
+  client.hear({
+    draft: "drf_1",
+    revision: 2,
+    changed_by: "Bea",
+    editors: [],
+    writers: [],
+    components: null,
+  })
   await expect.poll(() => logs(client.state.flows)).toEqual(["theirs", "a"])
-  client.hear({ draft: "drf_1", revision: null, changed_by: "", editors: [], writers: [] })
+  client.hear({
+    draft: "drf_1",
+    revision: null,
+    changed_by: "",
+    editors: [],
+    writers: [],
+    components: null,
+  })
   expect(client.state.gone).toBe(true)
   stop()
 })

@@ -36,6 +36,8 @@ export type Refusal = {
 export type DraftState = {
   integration: string
   base: Draft["base"]
+  /** The component set that is pinned, in the place of the base's own components. */
+  components: Draft["components"]
   revision: number
   text: string
   flows: readonly FlowOutline[]
@@ -103,6 +105,7 @@ export class DraftClient {
     this.state = {
       integration: draft.integration,
       base: draft.base,
+      components: draft.components,
       revision: draft.revision,
       text: draft.text,
       flows: draft.flows,
@@ -176,7 +179,8 @@ export class DraftClient {
     if (notice.revision === null) return this.set({ gone: true })
     const { editors, writers } = notice
     this.set({ editors, writers })
-    if (notice.revision > this.state.revision) this.sync()
+    if (notice.components !== (this.state.components?.id ?? null)) void this.reload()
+    else if (notice.revision > this.state.revision) this.sync()
   }
 
   /** Ask for what others did. */
@@ -373,7 +377,8 @@ export class DraftClient {
     this.lintSoon()
   }
 
-  private async reload(): Promise<void> {
+  /** Read it anew: what waits is made on top of that. */
+  async reload(): Promise<void> {
     try {
       this.reset(await this.server.load())
     } catch (error) {
@@ -386,8 +391,8 @@ export class DraftClient {
 
   private reset(draft: Draft): void {
     this.base = draft.flows
-    const { base, revision, text, unreadable, editors, writers } = draft
-    this.set({ base, revision, text, unreadable, editors, writers })
+    const { base, components, revision, text, unreadable, editors, writers } = draft
+    this.set({ base, components, revision, text, unreadable, editors, writers })
     this.changed()
     this.lintSoon()
   }

@@ -1,5 +1,5 @@
-import { useQuery } from "@tanstack/react-query"
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react"
+import { useQuery, useQueryClient } from "@tanstack/react-query"
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { PREFIX } from "~/features/session/draft"
 import { useSession } from "~/features/session/context"
@@ -43,6 +43,8 @@ export interface DraftHandle {
   redo(): Promise<EditOutcome>
   decide(how: "again" | "take" | "drop"): Promise<void>
   published(base: NonNullable<DraftState["base"]>): void
+  /** Pin a component set by its id; null for the components of the base. */
+  pinComponents(set: string | null): Promise<void>
   query: {
     scope(path: Path): Promise<Schemas["ScopedView"][]>
     complete(line: number, column: number): Promise<Schemas["CompletionView"]>
@@ -95,12 +97,27 @@ export function useDraft(id: string): { draft: DraftHandle | null; error: unknow
     opened?.snapshot ?? nothing,
     nothing,
   )
+  const queries = useQueryClient()
+  const own = state === null ? undefined : ownComponents(state)
+  const known = useRef(own)
+  useEffect(() => {
+    // Forms, names and offers are of other components now.
+    if (known.current !== undefined && known.current !== own) {
+      void queries.invalidateQueries({ queryKey: ["draft", id] })
+    }
+    known.current = own
+  }, [own, queries, id])
   const readOnly = !can("publish")
   const draft = useMemo(
     () => (opened === null || state === null ? null : handleOf(id, opened, state, readOnly)),
     [id, opened, state, readOnly],
   )
   return { draft, error: draft === null ? loaded.error : null }
+}
+
+/** What the components of a draft are those of: the pinned set, else the base. */
+export function ownComponents({ components, base }: DraftState): string {
+  return components?.id ?? base?.hash ?? ""
 }
 
 const never = () => () => undefined
@@ -132,6 +149,15 @@ function handleOf(
     redo: () => client.undo("redo"),
     decide: (how) => client.decide(how),
     published: (base) => client.published(base),
+    pinComponents: async (set) => {
+      await answerOf(
+        api.PUT("/api/drafts/{draft}/components", {
+          params: { path: { draft: id } },
+          body: { components: set },
+        }),
+      )
+      await client.reload()
+    },
     query: queriesOf(id),
   }
 }

@@ -51,6 +51,7 @@ export type Doing = {
   name: () => void
   select: (key: string | null) => void
   publish: () => void
+  components: () => void
   test: () => void
   /** Flows may be run, also where another writes them. */
   tests: boolean
@@ -224,6 +225,13 @@ function commandsOf(
       matches: press("enter", { ctrl: true }),
       run: doing.test,
       enabled: doing.tests && flow !== null && draft.unreadable === null,
+      ofStep: false,
+    },
+    {
+      key: "components",
+      label: t`Components…`,
+      run: doing.components,
+      enabled: !draft.readOnly,
       ofStep: false,
     },
     {

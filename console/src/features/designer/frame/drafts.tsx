@@ -13,6 +13,7 @@ import { Dialog } from "~/ui/dialog"
 import { Field, Input, Textarea } from "~/ui/field"
 import { ErrorNotice, FormError, Loading, Notice } from "~/ui/notice"
 import { Time } from "~/ui/time"
+import { SetSelect, useComponentSets } from "./components"
 
 type Summary = Schemas["DraftSummary"]
 
@@ -142,7 +143,12 @@ function DraftList({ drafts }: { drafts: Summary[] }) {
 /** A new integration: from a template, or of a text that is pasted. */
 export function BeginDialog({ onClose }: { onClose: () => void }) {
   const begin = useBegin()
-  const { now, change, drop } = useDraft("begin-draft", { name: "", text: "" })
+  const sets = useComponentSets()
+  const { now, change, drop } = useDraft("begin-draft", {
+    name: "",
+    text: "",
+    components: sets[0]?.id ?? "",
+  })
   const name = now.name.trim()
   const wrong =
     name === "" || /^[a-z][a-z0-9]*([-_][a-z0-9]+)*$/.test(name)
@@ -151,7 +157,8 @@ export function BeginDialog({ onClose }: { onClose: () => void }) {
   const submit = () => {
     if (name === "" || wrong !== null) return
     const text = now.text.trim() === "" ? null : now.text
-    begin.mutate({ integration: name, text }, { onSuccess: drop })
+    const components = now.components === "" ? null : now.components
+    begin.mutate({ integration: name, text, components }, { onSuccess: drop })
   }
   return (
     <Dialog
@@ -183,6 +190,19 @@ export function BeginDialog({ onClose }: { onClose: () => void }) {
           />
         )}
       </Field>
+      {sets.length > 0 && (
+        <Field label={t`Components`} hint={t`Your own apps, as they were last deployed`}>
+          {(control) => (
+            <SetSelect
+              {...control}
+              sets={sets}
+              none={t`None: the built-in apps only`}
+              value={now.components}
+              onChange={(event) => change({ components: event.target.value })}
+            />
+          )}
+        </Field>
+      )}
       <Field
         label={t`YAML`}
         hint={t`Paste a document that you have; without one, it begins with a webhook and a step.`}

@@ -12,6 +12,7 @@ import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import { type DraftHandle, useDraft } from "../draft/handle"
 import type { DraftEdit, FlowOutline, Path } from "../draft/types"
+import { paletteQuery } from "../panel/queries"
 import { RunBar, TestButton } from "../run/bar"
 import { RunContext, type Runs } from "../run/context"
 import { TestDialog } from "../run/dialog"
@@ -22,10 +23,11 @@ import { spotOf, TRIGGER, walked, WAYS } from "../tree/walk"
 import { Banners } from "./banner"
 import { Canvas } from "./canvas"
 import type { Mark } from "./card"
+import { ComponentsButton, ComponentsDialog } from "./components"
 import { type Command, pasteOf, told, useCommands } from "./commands"
 import { Drawer } from "./drawer"
 import { Outline } from "./outline"
-import { paletteQuery, StepPalette } from "./palette"
+import { StepPalette } from "./palette"
 import { Panel } from "./panel"
 import type { Part } from "./part"
 import { type Menus, stepMenu, StepMenus } from "./step-menu"
@@ -63,7 +65,7 @@ function useOpen(flows: readonly FlowOutline[], name: string | undefined): FlowO
 
 type Open =
   | { kind: "insert"; place: ListPlace }
-  | { kind: "trigger" | "usages" | "publish" | "delete" | "test" }
+  | { kind: "trigger" | "usages" | "components" | "publish" | "delete" | "test" }
   | { kind: "flow" }
   | null
 
@@ -149,6 +151,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
       insert: (at: ListPlace) => setOpen({ kind: "insert", place: at }),
       trigger: () => setOpen({ kind: "trigger" }),
       usages: () => setOpen({ kind: "usages" }),
+      components: () => setOpen({ kind: "components" }),
       publish: () => setOpen({ kind: "publish" }),
       name: () => {
         const { range: now } = latest.current
@@ -339,6 +342,9 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             onClose={() => setOpen(null)}
           />
         )}
+        {open?.kind === "components" && (
+          <ComponentsDialog draft={draft} onClose={() => setOpen(null)} />
+        )}
         {open?.kind === "publish" && (
           <PublishDialog
             draft={draft}
@@ -495,6 +501,7 @@ function Top({
       <span className="hidden truncate text-xs text-muted-foreground sm:inline">
         {base === null ? t`draft of a new integration` : t`draft, from version ${base.number}`}
       </span>
+      <ComponentsButton draft={draft} onOpen={() => command("components")?.run()} />
       <span role="status" className="truncate text-xs text-muted-foreground">
         {savedWord(draft)}
       </span>

@@ -1,11 +1,11 @@
 import { t } from "@lingui/core/macro"
-import { useQuery } from "@tanstack/react-query"
 import { useMemo, useState } from "react"
 import { nameOf } from "~/features/integrations/apps"
 import { AppTile } from "~/features/integrations/app"
 import { Chooser } from "~/ui/chooser"
 import type { DraftHandle } from "../draft/handle"
 import type { Palette } from "../draft/types"
+import { usePalette } from "../panel/queries"
 import { begun } from "../tree/kinds"
 import { KindIcon } from "./icon"
 import { kindTitle } from "./words"
@@ -15,14 +15,6 @@ const MOST_RECENT = 5
 const MOST_SHOWN = 80
 
 type Item = { key: string; title: string; hint: string; help: string; component: string | null }
-
-export function paletteQuery(draft: DraftHandle) {
-  return {
-    queryKey: ["draft", draft.id, "palette", draft.state.base?.hash ?? ""],
-    staleTime: Infinity,
-    queryFn: () => draft.query.palette(""),
-  }
-}
 
 /** Choose what is inserted, or the trigger, by typing: what was used last comes first. */
 export function StepPalette({
@@ -43,7 +35,7 @@ export function StepPalette({
   )
   const back = () =>
     origin?.querySelector<HTMLElement>("[data-row][tabindex='0'], [data-step][tabindex='0']")
-  const { data, error } = useQuery(paletteQuery(draft))
+  const { data, error } = usePalette(draft)
   const items = useMemo(
     () =>
       data === undefined ? [] : found(itemsOf(data, what), text, what === "step" ? recent() : []),
@@ -90,9 +82,7 @@ export function StepPalette({
             ? error.message
             : data === undefined
               ? t`Looking…`
-              : draft.state.base === null
-                ? t`Nothing matches. A project’s own apps come with a version: deploy the project once, then edit that version.`
-                : t`Nothing matches. A draft has the built-in apps, and those of the version that it began from.`}
+              : t`Nothing matches. A draft has the built-in apps, and those of the components that are chosen for it (Components, at the top).`}
         </p>
       )}
     </Chooser>

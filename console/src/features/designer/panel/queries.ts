@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { answerOf, api } from "~/api/client"
 import type { Schema } from "~/features/forms/schema"
 import { parseDigits } from "../draft/digits"
-import type { DraftHandle } from "../draft/handle"
+import { type DraftHandle, ownComponents } from "../draft/handle"
 import type { Path } from "../draft/types"
 import type { Json } from "../fields/model"
 
@@ -45,10 +45,14 @@ export function useForm(draft: DraftHandle, path: Path, name: string) {
   })
 }
 
-export function usePalette(draft: DraftHandle) {
-  return useQuery({
-    queryKey: ["draft", draft.id, "palette"],
+export function paletteQuery(draft: DraftHandle) {
+  return {
+    queryKey: ["draft", draft.id, "palette", ownComponents(draft.state)],
+    staleTime: Infinity,
     queryFn: () => draft.query.palette(""),
-    staleTime: 300_000,
-  })
+  }
+}
+
+export function usePalette(draft: DraftHandle) {
+  return useQuery(paletteQuery(draft))
 }

@@ -1,0 +1,90 @@
+"""Component sets: a project's own components, which drafts may use before an integration has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from halflap.errors import NotFound
+from halflap.model import Clock, ComponentSet, new_id
+from halflap.store.catalogue.writer import CatalogueWriter, conditions, one
+from halflap.store.job import JobTransaction
+
+SELECT = "SELECT id, name, number, hash, names, published_at, published_by FROM component_sets"
+NEWEST = f"{SELECT} WHERE name = ? ORDER BY number DESC LIMIT 1"
+
+
+class ComponentSets:
+    """Stores component sets, and finds them. Nothing that runs depends on them."""
+
+    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def publish(
+        self, name: str, hash: str, bundle: bytes, components: bytes, names: Iterable[str], by: str
+    ) -> ComponentSet:
+        """Store a set as the next one of its name; where the newest is the same, that one is returned.
+
+        components: the descriptions of the components, as those of a version's own are stored.
+        """
+        now = self._clock()
+
+        def job(connection: JobTransaction) -> ComponentSet:
+            newest = one(connection, NEWEST, name)
+            if newest is not None and newest[3] == hash:
+                return read(newest)
+            number: int = 1 if newest is None else newest[2] + 1
+            id = new_id("cset", now=now)
+            row = (id, name, number, hash, bundle, components, " ".join(names), now, by)
+            connection.execute(
+                "INSERT INTO component_sets (id, name, number, hash, bundle, components, names,"
+                " published_at, published_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            return read((id, name, number, hash, row[6], now, by))
+
+        return await self._writer.change(job)
+
+    async def find(self, named: str) -> ComponentSet:
+        """Return a set by its id, its hash, or as the newest of its name; raises `NotFound`."""
+        for sql in (
+            f"{SELECT} WHERE id = ?",
+            f"{SELECT} WHERE hash = ? ORDER BY id DESC LIMIT 1",
+            NEWEST,
+        ):
+            if rows := await self._writer.rows(sql, (named,)):
+                return read(rows[0])
+        raise NotFound(
+            f"there is no component set {named!r}; deploy one: halflap deploy --components"
+        )
+
+    async def among(self, ids: Iterable[str]) -> dict[str, ComponentSet]:
+        """Return those of these sets that are there, by id."""
+        rows = await self._writer.among(f"{SELECT} WHERE id IN", ids)
+        return {each[0]: read(each) for each in rows}
+
+    async def list(
+        self, name: str | None = None, *, before: str | None = None, limit: int
+    ) -> Sequence[ComponentSet]:
+        """Return sets, all or those of a name, newest first."""
+        where, values = conditions({"name = ?": name, "id < ?": before})
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
+        return [read(each) for each in rows]
+
+    async def bundle(self, id: str) -> bytes:
+        """Return the bundle of a set."""
+        return (await self._writer.rows("SELECT bundle FROM component_sets WHERE id = ?", (id,)))[
+            0
+        ][0]
+
+    async def components(self, id: str) -> bytes:
+        """Return the descriptions of a set's components."""
+        sql = "SELECT components FROM component_sets WHERE id = ?"
+        return (await self._writer.rows(sql, (id,)))[0][0]
+
+
+def read(row: Any) -> ComponentSet:
+    """A row of `SELECT`."""
+    id, name, number, hash, names, published_at, published_by = row
+    return ComponentSet(id, name, number, hash, tuple(names.split()), published_at, published_by)

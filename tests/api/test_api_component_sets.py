@@ -1,0 +1,167 @@
+"""Component sets: a project's own components, sent alone, and pinned by drafts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from halflap.engine.bundle import Bundle
+from tests.api.conftest import SHOP, signed_in
+
+pytestmark = pytest.mark.usefixtures("forked")
+
+TEXT = """\
+name: bought
+config:
+  Connect:
+    shop: {connection: shop}
+flows:
+  order:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - id: found
+        action: shop.find_order
+        with: {id: =event.id}
+      - stop: {answer: =found.amount}
+"""
+RENAMED = SHOP.replace("async def find_order", "async def seek_order")
+OTHER = """\
+from halflap import Component
+
+component = Component("other")
+"""
+
+
+async def deploy(world: Any, bundle: Bundle, name: str = "tools") -> Any:
+    answer = await world.api("POST", "/api/component-sets", body=bundle.to_bytes(), name=name)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+async def begun(world: Any, **more: Any) -> str:
+    begin = {"integration": "bought", "text": TEXT, **more}
+    answer = await world.api("POST", "/api/drafts", begin)
+    assert answer.status == 201, answer.body
+    return f"/api/drafts/{answer.json['id']}"
+
+
+async def errors(world: Any, draft: str) -> list[str]:
+    found = (await world.api("GET", f"{draft}/findings")).json["items"]
+    return [each["message"] for each in found if each["severity"] == "error"]
+
+
+async def test_a_set_is_another_one_only_where_its_contents_are(either: Any) -> None:
+    first = await deploy(either, either.components())
+    assert (first["name"], first["number"], first["components"]) == ("tools", 1, ["shop"])
+    assert await deploy(either, either.components()) == first
+    second = await deploy(either, either.components(RENAMED))
+    assert second["number"] == 2
+    back = await deploy(either, either.components())
+    assert (back["number"], back["hash"]) == (3, first["hash"])
+    other = await deploy(either, either.components(), "others")
+    page = (await either.api("GET", "/api/component-sets", limit=2)).json
+    ids = {each["id"] for each in page["items"]}
+    rest = (await either.api("GET", "/api/component-sets", before=page["next"])).json
+    ids |= {each["id"] for each in rest["items"]}
+    assert (ids, rest["next"]) == ({each["id"] for each in (first, second, back, other)}, None)
+    named = (await either.api("GET", "/api/component-sets", name="others")).json["items"]
+    assert named == [other]
+
+
+async def test_what_does_not_load_or_has_no_component_is_refused(world: Any) -> None:
+    failing = f"{OTHER}raise ValueError('not here')\n"
+    for source, said in [("def broken(: pass", "Python"), (failing, "not here")]:
+        files = {"shop.py": source.encode(), "kept.py": OTHER.encode()}
+        bundle = bundled("kept:component", files)
+        answer = await world.api(
+            "POST", "/api/component-sets", body=bundle.to_bytes(), name="tools"
+        )
+        assert answer.status == 422, (source, answer.body)
+        assert said in answer.json["detail"], source
+    none = bundled("plain:x", {"plain.py": b"x = 1\n"})
+    answer = await world.api("POST", "/api/component-sets", body=none.to_bytes(), name="tools")
+    assert (answer.status, answer.kind) == (422, "DefinitionError")
+    assert (await world.api("GET", "/api/component-sets")).json["items"] == []
+
+
+def bundled(entry: str, files: dict[str, bytes]) -> Bundle:
+    from halflap.engine.bundle import _hash
+
+    ordered = tuple(sorted(files.items()))
+    return Bundle(_hash(entry, ordered, ()), entry, ordered, ())
+
+
+async def test_a_draft_has_the_components_that_are_pinned_everywhere(world: Any) -> None:
+    draft = await begun(world)
+    assert any("shop" in each for each in await errors(world, draft))
+    made = await deploy(world, world.components())
+    pin = await world.api("PUT", f"{draft}/components", {"components": "tools"})
+    assert (pin.status, pin.json["pinned"]) == (200, made)
+    assert await errors(world, draft) == []
+    assert (await world.api("GET", draft)).json["components"] == made
+    [listed] = (await world.api("GET", "/api/drafts")).json["items"]
+    assert listed["components"] == made
+    palette = (await world.api("GET", f"{draft}/palette", q="find")).json["calls"]
+    assert "shop.find_order" in {each["name"] for each in palette}
+    form = await world.api("GET", f"{draft}/form", path_='["flows", "order", "steps", 0]')
+    assert [each["name"] for each in form.json["fields"]] == ["id"]
+    step = {"node": "n1", "event": {"id": "1"}}
+    ran = (await world.api("POST", f"{draft}/steps/run", step)).json
+    assert (ran["end"]["state"], ran["rows"][0]["source"]) == ("succeeded", "sample")
+    made_of = (await world.api("GET", f"{draft}/bundle")).body
+    assert sorted(dict(Bundle.from_bytes(made_of).files)) == ["bought.yaml", "shop.py"]
+    tag = {"if-match": '"1"'}
+    published = await world.api("POST", f"{draft}/publish", {"target": "dev"}, headers=tag)
+    assert published.status == 201, published.body
+    version = (await world.api("GET", "/api/integrations/bought/versions/dev")).json
+    assert (version["error"], sorted(version["files"])) == (None, ["bought.yaml", "shop.py"])
+    # Without the set, it has the components of the version that it was published as.
+    await world.api("PUT", f"{draft}/components", {"components": None})
+    assert (await world.api("GET", f"{draft}/components")).json["pinned"] is None
+    assert await errors(world, draft) == []
+
+
+async def test_a_set_takes_the_place_of_the_base_s_components_and_says_what_it_has_otherwise(
+    world: Any,
+) -> None:
+    files = {"bought.yaml": TEXT, "other.py": OTHER, "notes.json": "{}"}
+    await world.publish(world.packed("bought.yaml", files))
+    draft = await begun(world, text=None, version="dev")
+    made = await deploy(world, world.components(RENAMED))
+    path = f"{draft}/components"
+    compared = (await world.api("GET", path, against=made["hash"])).json
+    assert compared == {
+        "pinned": None,
+        "changes": [
+            {"name": "shop.find_order", "kind": "action", "change": "removed"},
+            {"name": "shop.seek_order", "kind": "action", "change": "added"},
+        ],
+    }
+    assert await errors(world, draft) == []
+    await world.api("PUT", path, {"components": made["id"]})
+    assert any("find_order" in each for each in await errors(world, draft))
+    bundle = Bundle.from_bytes((await world.api("GET", f"{draft}/bundle")).body)
+    assert sorted(dict(bundle.files)) == ["bought.yaml", "notes.json", "shop.py"]
+    assert dict(bundle.files)["shop.py"] == RENAMED.encode()
+    missing = await world.api("PUT", path, {"components": "nothing"})
+    assert (missing.status, missing.kind) == (404, "NotFound")
+    begin = {"integration": "bought", "text": TEXT, "components": "nothing"}
+    assert (await world.api("POST", "/api/drafts", begin)).status == 404
+    assert (await begun(world, components="tools")) != draft
+
+
+async def test_others_are_told_of_a_set_that_is_pinned_and_viewers_pin_none(world: Any) -> None:
+    draft = await begun(world)
+    made = await deploy(world, world.components())
+    viewer = await signed_in(world, "viewer")
+    path = f"{draft}/components"
+    assert (await viewer("PUT", path, {"components": "tools"})).status == 403
+    assert (await viewer("GET", path)).status == 200
+    sent = await viewer("POST", "/api/component-sets", name="tools")
+    assert sent.status == 403
+    topic = f"drafts:{draft.rpartition('/')[2]}"
+    async with world.api.stream("/api/stream", topics=topic) as stream:
+        await stream.event()
+        await world.api("PUT", path, {"components": "tools"})
+        assert (await stream.named())[1]["components"] == made["id"]
