@@ -212,7 +212,7 @@ async def get_bundle(integration: str, version: str, operations: Ops) -> Respons
     "/versions",
     status_code=201,
     openapi_extra=bundle_body,
-    responses=documented(404, 409, 413),
+    responses=documented(404, 409, 412, 413),
 )
 @needs("publish")
 async def publish_version(
@@ -227,7 +227,11 @@ async def publish_version(
     note: Annotated[str, Query(max_length=2_000)] = "",
     overwrite: bool = False,
 ) -> Published:
-    """Publish a bundle, and point a target at it unless that has moved on meanwhile."""
+    """Publish a bundle, and point a target at it, unless that has another version than you `expect`.
+
+    Then it is 412 (`OvertakenVersion`), with the difference between that version and the bundle, and
+    nothing is published. Without `expect`, the target has to have none yet.
+    """
     version = await operations.versions.publish(
         await body_of(request, LARGEST_BUNDLE),
         target=target or None,

@@ -1,7 +1,7 @@
 """`halflap deploy`: publish a project's integration to a target; one definition, promoted.
 
 What a target has is compared with what this checkout last saw there (`.halflap/deployed.json`), so
-that nobody overwrites what somebody else deployed meanwhile.
+that nobody overwrites what somebody else deployed, or published in the designer, meanwhile.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Project, ProjectEntry
 from halflap.cli.reach import speaks, sure
 from halflap.engine.bundle import Bundle, pack, pack_components
-from halflap.errors import Conflict, NotFound
+from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.server.settings import Settings
 
 OWN = "dev"
 """The target that `halflap dev` moves as well, in the project's own store."""
 USUAL = (OWN, "staging", "production")
 """The targets that need not be there yet."""
+SHORTEST = 8
+"""The fewest digits that stand for a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class DeploymentPlan:
         """The hash that the target has."""
         return self.listed.targets.get(self.target) if self.listed is not None else None
 
+    def whole(self, hash: str) -> str:
+        """Return the hash that the target has, where this is its beginning."""
+        is_beginning = len(hash) >= SHORTEST and self.now is not None and self.now.startswith(hash)
+        return self.now if is_beginning and self.now else hash
+
     @property
     def summary(self) -> VersionSummary:
         """The version that the target has, in short."""
@@ -67,7 +74,13 @@ class DeploymentPlan:
 @click.argument("integration", required=False)
 @click.option("--to", "target", default="dev", show_default=True, help="dev, staging, production …")
 @click.option("--note", default="", help="What is new, in a sentence.")
-@click.option("--overwrite", is_flag=True, help="Deploy although the target has what is newer.")
+@click.option(
+    "--expect",
+    metavar="HASH",
+    default="",
+    help="What the target has, as you last looked at it: in the place of what this checkout remembers.",
+)
+@click.option("--overwrite", is_flag=True, help="Deploy over whatever the target has.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option(
     "--upgrade-instances", "upgrades", is_flag=True, help="Move the target's instances to it, too."
@@ -90,6 +103,7 @@ async def deploy(
     integration: str | None,
     target: str,
     note: str,
+    expect: str,
     overwrite: bool,
     dry_run: bool,
     upgrades: bool,
@@ -102,6 +116,10 @@ async def deploy(
     and HALFLAP_TOKEN_STAGING (in .env) name for --to staging. Instances stay on their version until
     they are upgraded; their connections are their server's own.
 
+    Where the target has another version than this checkout last deployed to it or pulled from it, or one
+    that it has never seen, nothing is deployed, and the difference is shown. Then halflap pull, or
+    deploy with --expect and the hash of what you have looked at.
+
     With --components, what the designer's drafts may use is sent to the target's server: the modules
     and folders with a component, and what these import of the project; no integration.
 
@@ -113,24 +131,32 @@ async def deploy(
         await deploy_components(settings, output, project, integration, dry_run=dry_run)
         return
     entries = (project.integration(integration),) if integration else project.needed()
+    if expect and len(entries) > 1:
+        raise ConfigError("--expect is about one integration; name the one to deploy")
     settings = at_target(settings, output, target)
     ledger = DeploymentLedger(project, settings)
     async with Client.connect(settings, make=not dry_run) as api:
         for entry in entries:
             plan = await prepare(api, project, entry, target)
             known_target(output, settings, plan)
-            show(output, api, plan, every_line=dry_run)
-            seen = ledger.seen(plan)
-            if plan.now not in (None, plan.bundle.hash, seen) and not overwrite:
-                refusal = newer(plan, seen)
-                if not dry_run:
-                    raise refusal
-                output.progress((f"\n{refusal.message}", "yellow"))
+            seen = plan.whole(expect) if expect else ledger.seen(plan)
+            overtaken = plan.now not in (None, plan.bundle.hash, seen) and not overwrite
+            show(output, api, plan, every_line=dry_run or overtaken)
             if dry_run:
+                if overtaken:
+                    output.progress((f"\n{refused(plan).message}", "yellow"))
                 if output.json:
                     output.emit(report(plan, None))
                 continue
-            made = await publish(api, plan, seen, note, overwrite=overwrite)
+            try:
+                made = await publish(api, plan, seen, note, overwrite=overwrite)
+            except Conflict as error:
+                if not error.key:
+                    raise
+                if error.key != plan.now:  # somebody deployed since the difference was shown
+                    plan = await prepare(api, project, entry, target)
+                    show(output, api, plan, every_line=True)
+                raise refused(plan) from error
             ledger.saw(plan)
             if output.json:
                 output.emit(report(plan, made.number))
@@ -224,16 +250,17 @@ def show(output: Output, api: Client, plan: DeploymentPlan, *, every_line: bool)
         plan.changes.show(output, every_line=every_line)
 
 
-def newer(plan: DeploymentPlan, seen: str | None) -> Conflict:
-    """Says that the target has what this checkout does not know."""
-    now = plan.summary
+def refused(plan: DeploymentPlan) -> Conflict:
+    """Says that the target has what this checkout does not know, and what to do."""
+    now, name, to = plan.summary, quoted(plan.entry.name), quoted(plan.target)
+    by = f" by {now.published_by}" if now.published_by else ""
     note = f" ({now.note})" if now.note else ""
-    knows = "has never seen" if seen is None else "did not deploy, and has not seen"
     return Conflict(
-        f"{plan.target} has version {now.number} of {plan.entry.name}, published "
-        f"{ago(now.published_at)}{note}, which this checkout {knows}. Bring its changes here "
-        "first (git pull), or look at the difference with --dry-run; then deploy with --overwrite",
-        key=str(plan.now),
+        f"{plan.target} has version {now.number} of {plan.entry.name}, published {ago(now.published_at)}"
+        f"{by}{note}, which this checkout neither deployed nor pulled; above is what deploying would "
+        f"change of it. Bring it here: halflap pull {name} --from {to}. Or, having looked at it: "
+        f"halflap deploy {name} --to {to} --expect {now.hash[:12]}",
+        key=now.hash,
     )
 
 
@@ -245,7 +272,7 @@ async def publish(
         "/api/versions",
         data=plan.bundle.to_bytes(),
         target=plan.target,
-        expect=seen or plan.now,
+        expect=seen,
         note=note,
         overwrite=overwrite,
     )
@@ -325,8 +352,8 @@ class DeploymentLedger:
 
     def seen(self, plan: DeploymentPlan) -> str | None:
         """The hash that this checkout last saw at a target."""
-        if self._own and plan.target == OWN:
-            return plan.now  # a project's own store has nobody else's work in it
+        if self._own and plan.target == OWN and not (plan.now and plan.summary.published_by):
+            return plan.now  # what no person published in the designer, this project did
         return self.known(plan.target, plan.entry.name)
 
     def known(self, target: str, integration: str) -> str | None:

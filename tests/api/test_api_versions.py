@@ -54,8 +54,11 @@ async def test_a_target_that_moved_on_is_not_deployed_over(world: Any) -> None:
     stale = await world.api("POST", "/api/versions", body=third, expect=first)
 
     for refused in (blind, stale):
-        assert (refused.status, refused.kind) == (409, "Conflict")
+        assert (refused.status, refused.kind) == (412, "OvertakenVersion")
         assert second[:12] in refused.json["detail"]
+        assert refused.json["draft"]["newest"] == {"number": 2, "hash": second}
+        assert "--- a/orders.py" in refused.json["draft"]["lines"]
+        assert "-# 2\n+# 3" in refused.json["draft"]["lines"]
     [listed] = (await world.api("GET", "/api/integrations")).json["items"]
     assert len(listed["versions"]) == 2
     forced = await world.api("POST", "/api/versions", body=third, expect=first, overwrite=1)

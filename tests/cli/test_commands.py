@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from halflap.cli import main
 from halflap.cli.offline import Offline
 from halflap.cli.reach import settings_here
+from halflap.engine.bundle import seal
 from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
@@ -362,13 +363,49 @@ def test_deploy_shows_what_changes_and_keeps_what_others_deployed(project, tmp_p
     said = run(*elsewhere)
     assert said.exit_code == 1
     assert "staging has version 2" in said.stderr
-    assert "has never seen" in said.stderr
-    assert plain(*elsewhere, "--overwrite")["number"] == 3
-    assert "did not deploy, and has not seen" in run("deploy", "--to", "staging").stderr
+    assert "neither deployed nor pulled" in said.stderr
+    assert "-    most: int = 4" in said.stdout
+    assert "halflap pull orders --from staging" in said.stderr
+    dry = run(*elsewhere, "--dry-run")
+    assert (dry.exit_code, "neither deployed nor pulled" in dry.stderr) == (0, True)
+    (hash,) = re.findall(r"--expect ([0-9a-f]{12})$", said.stderr, re.MULTILINE)
+    assert run(*elsewhere, "--expect", first["hash"]).exit_code == 1
+    assert plain(*elsewhere, "--expect", hash)["number"] == 3
+    again = run("deploy", "--to", "staging")
+    assert (again.exit_code, "neither deployed nor pulled" in again.stderr) == (1, True)
+    ok("pull", "--from", "staging")
+    assert plain("deploy", "--to", "staging")["changed"] is False
+    (project / "orders.py").write_text(source + "\n# here\n")
+    ok("deploy", "--to", "staging")
+    (other / "orders.py").write_text(source + "\n# there\n")
+    assert plain(*elsewhere, "--overwrite")["number"] == 5
     # Its own store's dev target is nobody else's.
     ok("deploy")
     (project / "orders.py").write_text(source + "\n# more\n")
     ok("deploy")
+
+
+def test_what_a_person_published_to_an_own_store_is_not_deployed_over(project):
+    ok("deploy")
+    source = (project / "orders.py").read_text()
+    theirs = seal("orders:integration", {"orders.py": f"{source}\n# Ada's\n".encode()})
+    assert plain("deploy")["changed"] is False
+
+    async def publish() -> None:
+        store = await Store.open(project / ".halflap")
+        versions = store.catalogue.versions
+        now = await versions.target("orders", "dev")
+        assert now is not None
+        await versions.publish("orders", theirs.hash, theirs.to_bytes(), by="Ada")
+        assert await versions.move_target("orders", "dev", theirs.hash, expect=now.hash)
+        await store.close()
+
+    asyncio.run(publish())
+    (project / "orders.py").write_text(source + "\n# mine\n")
+    said = run("deploy")
+    assert said.exit_code == 1
+    assert "by Ada" in said.stderr
+    assert "-# Ada's" in said.stdout
 
 
 def test_deploy_sends_the_components_of_a_project_alone(project):

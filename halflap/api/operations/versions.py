@@ -12,8 +12,9 @@ from halflap.api.operations import finding
 from halflap.api.operations.comparing import VersionComparison, compare_files
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.sources import check_sources
+from halflap.engine.bundle import Bundle
 from halflap.engine.library import Library
-from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError
+from halflap.errors import ConfigError, DefinitionError, HalflapError
 from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
@@ -50,8 +51,8 @@ class VersionOperations:
         """Publish a bundle that loads here, and point a target at it.
 
         `expect` is the hash that the publisher last saw there: where the target has moved on it is
-        a `Conflict`, and nothing is published, unless `overwrite`. `follows` is the newest version
-        that they know of: where there is a newer one it is `OvertakenVersion`.
+        `OvertakenVersion`, with the difference, and nothing is published, unless `overwrite`. So it is
+        where there is a newer version than `follows`, the newest that they know of.
         """
         if target is not None and not TARGET.fullmatch(target):
             raise ConfigError(
@@ -66,7 +67,7 @@ class VersionOperations:
             newest = await versions.latest(name)
             if newest is not None and follows not in (ANY, newest.hash):
                 raise OvertakenVersion(newest)
-            raise moved_on(name, target, now)
+            raise await self._overtaken(now, target, bundle)
         described = await self.library.components(bundle)
         version = await versions.publish(name, hash, bundle, note, described, by, follows=follows)
         shared = [flow for flow, each in integration.flows.items() if each.is_shared]
@@ -77,8 +78,16 @@ class VersionOperations:
                 break
             now = await versions.target(name, target)
             if now is not None and now.hash != hash and not overwrite:
-                raise moved_on(name, target, now)
+                raise await self._overtaken(now, target, bundle)
         return version
+
+    async def _overtaken(self, now: Version, target: str | None, data: bytes) -> OvertakenVersion:
+        error = OvertakenVersion(now, target)
+        _, before = await self.library.files(now.hash)
+        after = dict(Bundle.from_bytes(data).files)
+        changes, _ = await anyio.to_thread.run_sync(compare_files, before, after)
+        error.lines = "\n".join(each.text or f"{each.path}: {each.left_out}" for each in changes)
+        return error
 
     async def triggered(self, trigger: str, integration: str | None) -> list[tuple[str, str]]:
         """Return the flows, with their integrations, that have a trigger in their newest version.
@@ -158,12 +167,3 @@ def check_definition(integration: Integration[Any]) -> None:
                 "Connection, whose secrets are sealed",
                 where=integration.name,
             )
-
-
-def moved_on(integration: str, target: str | None, now: Version) -> Conflict:
-    """Says that somebody deployed in between."""
-    return Conflict(
-        f"{target} has version {now.number} ({now.hash[:12]}) of {integration}, which is not the one "
-        "that you began from; look at the difference, then deploy again with `overwrite: true`",
-        key=now.hash,
-    )

@@ -20,10 +20,12 @@ ANY = "*"
 class OvertakenVersion(Conflict):
     """A newer version was published meanwhile; look at the difference, then publish on top of that."""
 
-    def __init__(self, newest: Version) -> None:
+    def __init__(self, newest: Version, target: str | None = None) -> None:
+        """`target` has it, where that is what was to be pointed at another one."""
+        where = "was published meanwhile" if target is None else f"is what {target} has"
         super().__init__(
-            f"version {newest.number} ({newest.hash[:12]}) of {newest.integration} was published "
-            "meanwhile; look at the difference, then publish on top of that one"
+            f"version {newest.number} ({newest.hash[:12]}) of {newest.integration} {where}, and not what "
+            "you began from; look at the difference, then publish on top of that one: `expect` its hash"
         )
         self.newest = newest
         self.lines = ""
