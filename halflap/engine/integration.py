@@ -19,12 +19,12 @@ from halflap.sdk.integration import Integration
 
 if TYPE_CHECKING:
     from halflap.lowcode.lint.shapes import ComponentShape
-    from halflap.lowcode.observer import Observer
+    from halflap.lowcode.observer import Tracer
     from halflap.sdk.lint import Finding
 
 
 def load_integration(
-    bundle: Bundle, cache: Path, observer: Observer | None = None
+    bundle: Bundle, cache: Path, observer: Tracer | None = None
 ) -> Integration[Any]:
     """Load a bundle (see `load`) and give its integration; a `DefinitionError` where it has none.
 

@@ -15,7 +15,7 @@ from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPa
 from halflap.lowcode.expr import names_of
 from halflap.lowcode.frame import Frame, Stopped, plain, scope_of
 from halflap.lowcode.kinds.run import Asked, run_all
-from halflap.lowcode.observer import Observer
+from halflap.lowcode.observer import Tracer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess
 from halflap.lowcode.scoping import scoping_of
@@ -37,7 +37,7 @@ def load(file: File, components: Components | None = None) -> Integration[Any]:
 
 
 def build(
-    source: SourceText, components: Components, observer: Observer | None = None
+    source: SourceText, components: Components, observer: Tracer | None = None
 ) -> Integration[Any]:
     """The integration of a document that was read; `observer` watches its steps, in tests."""
     return _Builder(source, document_of(source), components, observer).integration()
@@ -71,7 +71,7 @@ class _Builder:
         source: SourceText,
         document: Document,
         components: Components,
-        observer: Observer | None,
+        observer: Tracer | None,
     ) -> None:
         self._source = source
         self._document = document

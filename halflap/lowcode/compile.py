@@ -11,7 +11,7 @@ from halflap.lowcode.call import Callee
 from halflap.lowcode.code import Use
 from halflap.lowcode.kinds.run import Asked, PlacedStep, Steps
 from halflap.lowcode.kinds.walk import referred
-from halflap.lowcode.observer import Observer
+from halflap.lowcode.observer import Tracer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.scoping import Scoping
 from halflap.lowcode.source import Path, SourceText
@@ -36,7 +36,7 @@ class FlowCompiler:
         pairs: Mapping[str, Pairs],
         flows: Iterable[str],
         scoping: Scoping,
-        observer: Observer | None = None,
+        observer: Tracer | None = None,
     ) -> None:
         self.source = source
         self.components = components

@@ -15,7 +15,7 @@ from halflap.lowcode.document import ConnectionField, Document, DocumentPicker, 
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path
 from halflap.lowcode.source import SourceText as Text
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.template import is_expression, unquoted
 from halflap.sdk.fit import misfit
 from halflap.sdk.record import adapter_of
 from halflap.sdk.reference import FieldReference, accepts
@@ -137,7 +137,7 @@ def trigger_inputs(
     for name, value in given.items():
         field = field_read(value)
         if field is None:
-            found[name] = value[1:] if isinstance(value, str) and value.startswith("==") else value
+            found[name] = unquoted(value)
         elif field in config.model_fields:
             found[name] = reference = FieldReference(config, field)
             if name in takes and not accepts(without_unset(takes[name]), reference.annotation):

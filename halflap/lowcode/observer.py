@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.run import Asked, RunnableStep, Steps
@@ -20,18 +20,6 @@ Runs = dict[Path, int]
 
 current: ContextVar[Path] = ContextVar("halflap.lowcode.step", default=())
 """The address of the step that runs in this task; of a pre-process flow, of the last route that held."""
-
-
-class Observer(Protocol):
-    """Sees all that is compiled, and may put something of its own in its place."""
-
-    def steps(self, path: Path, steps: Steps) -> Steps:
-        """Return what runs in the place of a list of steps, which may be empty (an absent `else`)."""
-        ...
-
-    def condition(self, path: Path, condition: Asked) -> Asked:
-        """Return what decides in the place of a loop's `where`, or of a route's `when`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

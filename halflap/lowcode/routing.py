@@ -10,7 +10,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.document import Document, PreprocessPart, RoutePart
 from halflap.lowcode.frame import Frame, scope_of
 from halflap.lowcode.kinds.run import Asked
-from halflap.lowcode.observer import Observer
+from halflap.lowcode.observer import Tracer
 from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import Constant, ExpressionHost, template
 from halflap.sdk.context import Context
@@ -49,7 +49,7 @@ class CompiledRoute:
 
 
 def preprocess(
-    source: SourceText, document: Document, name: str, observer: Observer | None = None
+    source: SourceText, document: Document, name: str, observer: Tracer | None = None
 ) -> Callable[[Context[Any], Any], Awaitable[Routing]]:
     """An ordinary pre-process flow's function, which takes a document's routes."""
     part, path, used = document.preprocess[name], ("preprocess", name), set[str]()
@@ -84,7 +84,7 @@ def _way(
     route: RoutePart,
     path: Path,
     used: set[str],
-    observer: Observer | None,
+    observer: Tracer | None,
 ) -> CompiledRoute:
     if route.flow is not None and route.flow not in document.flows:
         has = ", ".join(document.flows)

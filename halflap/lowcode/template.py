@@ -49,6 +49,11 @@ def is_expression(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("=") and not value.startswith("==")
 
 
+def unquoted(value: Any) -> Any:
+    """Return a constant without the first `=` of the two with which a document writes a text's own."""
+    return value[1:] if isinstance(value, str) and value.startswith("==") else value
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """An expression at its place in a document; its errors name it."""
@@ -106,9 +111,7 @@ def expression_at(text: str, source: SourceText, path: Path) -> Placed:
 def template(value: Any, source: SourceText, path: Path, used: set[str]) -> Fill:
     """Compile a template; the names that its expressions read are added to `used`."""
     match value:
-        case str() if value.startswith("=="):
-            return Constant(value[1:])
-        case str() if value.startswith("="):
+        case str() if is_expression(value):
             placed = expression_at(value, source, path)
             used.update(each.path[0] for each in placed.expression.names())
             return placed
@@ -117,7 +120,7 @@ def template(value: Any, source: SourceText, path: Path, used: set[str]) -> Fill
         case list():
             return _items(cast("list[Any]", value), source, path, used)
         case _:
-            return Constant(value)
+            return Constant(unquoted(value))
 
 
 @dataclass(frozen=True, slots=True)

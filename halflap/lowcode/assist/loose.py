@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from halflap.lowcode.assist.cursor import NOWHERE, TextCursor
 from halflap.lowcode.assist.flowing import Closed, Flowing
@@ -106,7 +106,7 @@ class Loose:
     def _content(self, column: int, rest: str) -> None:
         item = False
         while rest == "-" or rest.startswith("- "):
-            opened = self._list_at(column)
+            opened = self._at_column(column, list)
             after = rest[1:].lstrip(" ")
             column += len(rest) - len(after) if after else 2
             rest, item = after, True
@@ -127,7 +127,7 @@ class Loose:
             self._bare(column, rest)
 
     def _member(self, column: int, found: re.Match[str], rest: str) -> None:
-        opened = self._mapping_at(column)
+        opened = self._at_column(column, dict)
         if opened is None:
             return
         value = plain_value(found["key"]) if found["key"][0] not in "\"'" else quoted(found["key"])
@@ -264,48 +264,33 @@ class Loose:
 
     # Where a line belongs -----------------------------------------------------------------------
 
-    def _list_at(self, column: int) -> _Open | None:
-        """The list that a dash at a column adds to."""
-        stack = self._stack
-        while stack and stack[-1].column > column:
-            stack.pop()
-        top = stack[-1] if stack else None
-        if (
-            top is not None
-            and isinstance(top.data, list)
-            and (top.column == column or not top.empty)
-        ):
-            return top
-        if len(stack) > MOST_DEPTH or (top is not None and not top.empty):
-            return next((each for each in reversed(stack) if isinstance(each.data, list)), None)
-        made = _Open(column, () if top is None else top.inside, cast("list[Any]", []))
-        return self._opened(made, top)
-
-    def _mapping_at(self, column: int) -> _Open | None:
-        """The mapping that a key at a column is a member of."""
+    def _at_column(self, column: int, kind: type[dict[Any, Any]] | type[list[Any]]) -> _Open | None:
+        """The list that a dash at a column adds to, or the mapping that a key is a member of."""
         stack = self._stack
         while stack and (
             stack[-1].column > column
-            or (stack[-1].column == column and isinstance(stack[-1].data, list) and len(stack) > 1)
+            or (
+                kind is dict
+                and stack[-1].column == column
+                and isinstance(stack[-1].data, list)
+                and len(stack) > 1
+            )
         ):
             stack.pop()
         top = stack[-1] if stack else None
         if (
             top is not None
-            and isinstance(top.data, dict)
+            and isinstance(top.data, kind)
             and (top.column == column or not top.empty)
         ):
             return top
         if len(stack) > MOST_DEPTH or (top is not None and not top.empty):
-            return next((each for each in reversed(stack) if isinstance(each.data, dict)), None)
-        made = _Open(column, () if top is None else top.inside, cast("dict[Any, Any]", {}))
-        return self._opened(made, top)
-
-    def _opened(self, made: _Open, inside: _Open | None) -> _Open:
-        if inside is not None:
-            inside.put(made.data)
-        self.values[made.path] = Place(self._at, made.column + 1)
-        self._stack.append(made)
+            return next((each for each in reversed(stack) if isinstance(each.data, kind)), None)
+        made = _Open(column, () if top is None else top.inside, kind())
+        if top is not None:
+            top.put(made.data)
+        self.values[made.path] = Place(self._at, column + 1)
+        stack.append(made)
         return made
 
     def _place(self, column: int) -> Path:

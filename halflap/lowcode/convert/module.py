@@ -18,7 +18,7 @@ from halflap.lowcode.python import call, display, indented, laid_out, text
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, SourceText
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.template import is_expression, unquoted
 from halflap.sdk.reference import FieldReference
 from halflap.sdk.schema import hints_of
 from halflap.sdk.trigger import Ignore
@@ -112,7 +112,7 @@ def _request(scope: PythonScope, value: Any, method: str) -> str:
     if is_expression(value):
         shown = value[1:].strip("\n")
     elif isinstance(value, str):
-        shown = text(value[1:] if value.startswith("==") else value)
+        shown = text(unquoted(value))
     else:
         shown = {None: "null", True: "true", False: "false"}.get(value, str(value))
     return f"{scope.use('expr')}.{method}({text(shown)})"

@@ -17,17 +17,8 @@ STANDARD = {
     "date": "datetime",
     "datetime": "datetime",
     "timedelta": "datetime",
-    "UTC": "datetime",
-    "Path": "pathlib",
 }
-PLACES = {
-    **STANDARD,
-    "Field": "pydantic",
-    **dict.fromkeys(
-        ("CustomerInfo", "InstanceInfo", "Run", "called", "in_turn", "make_request"),
-        "halflap.testing",
-    ),
-}
+PLACES = {**STANDARD, "Field": "pydantic"}
 """Where a name is imported from, unless it is one of Halflap's own."""
 RESERVED = frozenset(
     (

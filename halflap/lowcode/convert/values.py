@@ -19,7 +19,7 @@ from halflap.lowcode.convert.terms import INTEGER, JSON, TEXT, Kind, Term, kind_
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.python import call, display, text
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import expression_at, is_expression
+from halflap.lowcode.template import expression_at, is_expression, unquoted
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
 from halflap.sdk.schema import InputField
@@ -67,7 +67,7 @@ class PythonScope:
         """Return a constant or an expression in plain Python; None where only `expr` does the same."""
         if is_expression(given):
             return term_of(self._expression(given).tree, self)
-        return literal(_unquoted(given), self)
+        return literal(unquoted(given), self)
 
     def value(self, given: Any, *path: str | int, maybe: bool = False) -> str:
         """Return a template as JSON.
@@ -107,7 +107,7 @@ class PythonScope:
         """Return a text, or a number as one."""
         if not is_expression(given):
             try:
-                return text(as_text(_unquoted(given), ""))
+                return text(as_text(unquoted(given), ""))
             except ExpressionError:
                 pass  # the step fails when it runs
         return self._asked(given, path, "text", "text")
@@ -207,21 +207,16 @@ def _is_whole(given: timedelta, unit: int) -> bool:
     return not given % timedelta(seconds=unit) and (bool(given) or unit == 1)
 
 
-def _unquoted(value: Any) -> Any:
-    """Return a constant without the first `=` of the two with which a document writes a text's own."""
-    return value[1:] if isinstance(value, str) and value.startswith("==") else value
-
-
 def _fits(wanted: InputField, given: Any, found: Term) -> bool:
     """Return whether every value of a term fits an input, and is the same in it."""
     union = get_origin(wanted.annotation) in (Union, UnionType)
     options = get_args(wanted.annotation) if union else (wanted.annotation,)
     if found.literal:
         try:
-            fit_input(wanted, _unquoted(given))
+            fit_input(wanted, unquoted(given))
         except ValidationError:
             return False
-        kind = type(cast(object, _unquoted(given)))
+        kind = type(cast(object, unquoted(given)))
         return Any in options or any((get_origin(each) or each) is kind for each in options)
     if found.kind.missing or (found.kind.null and NoneType not in options and Any not in options):
         return False

@@ -7,6 +7,7 @@ be a sequence is settled by whoever makes it, after the filters that follow it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import ge, gt, le, lt
 from typing import Any, cast
 
 from halflap.lowcode.expressions import call, path, tree
@@ -272,15 +273,10 @@ def _comparison(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
         return UNDEFINED
     if (type(left) is str) is not (type(right) is str):
         fail("T2009", value=left, value2=right)
-    match operator:
-        case "<":
-            return left < right
-        case "<=":
-            return left <= right
-        case ">":
-            return left > right
-        case _:
-            return left >= right
+    return _ORDER[operator](left, right)
+
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def _concatenation(_: str, left: Any, right: Any, frame: VariableFrame) -> str:
@@ -321,17 +317,9 @@ def _inclusion(_: str, left: Any, right: Any, frame: VariableFrame) -> bool:
 
 
 _OPERATORS: dict[str, Callable[[str, Any, Any, VariableFrame], Any]] = {
-    "+": _arithmetic,
-    "-": _arithmetic,
-    "*": _arithmetic,
-    "/": _arithmetic,
-    "%": _arithmetic,
-    "=": _equality,
-    "!=": _equality,
-    "<": _comparison,
-    "<=": _comparison,
-    ">": _comparison,
-    ">=": _comparison,
+    **dict.fromkeys("+-*/%", _arithmetic),
+    **dict.fromkeys(("=", "!="), _equality),
+    **dict.fromkeys(_ORDER, _comparison),
     "&": _concatenation,
     "..": _range,
     "in": _inclusion,

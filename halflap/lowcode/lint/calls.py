@@ -32,7 +32,7 @@ from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage,
 from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, mapping_of
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.template import is_expression, unquoted
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import wrong_part
 from halflap.sdk.lint import unsigned_id
@@ -403,10 +403,8 @@ def _is_literal(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """A literal as it is handed on: `==text` is the text `=text`."""
-    if isinstance(value, str):
-        return value[1:] if value.startswith("==") else value
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list):
         return [_plain(each) for each in cast("list[Any]", value)]
-    return value
+    return unquoted(value)

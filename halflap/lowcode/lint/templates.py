@@ -13,7 +13,7 @@ from halflap.lowcode.lint.fitting import Misfit, beyond, misfit, others_of
 from halflap.lowcode.lint.infer import Inference
 from halflap.lowcode.lint.scope import Schema, carried, forms_of, joined, listed, literal
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.template import is_expression, unquoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def type_of(value: Any, path: Path, reads: Reads) -> Schema | None:
     if is_expression(value):
         read = reads.get(path)
         return None if read is None else read.given
-    return literal(value[1:] if isinstance(value, str) and value.startswith("==") else value)
+    return literal(unquoted(value))
 
 
 def misfits(value: Any, path: Path, wanted: Schema, reads: Reads, names: Names) -> Iterator[Wrong]:

@@ -128,39 +128,23 @@ def _week_of_month(day: dt.date) -> tuple[int, int]:
     return thursday.month, (thursday.day - 1) // 7 + 1
 
 
-def _component(time: dt.datetime, component: str) -> int:
-    day = time.date()
-    match component:
-        case "Y":
-            return time.year
-        case "M":
-            return time.month
-        case "D":
-            return time.day
-        case "d":
-            return day.timetuple().tm_yday
-        case "F":
-            return day.isoweekday()
-        case "W":
-            return day.isocalendar().week
-        case "X":
-            return day.isocalendar().year
-        case "w":
-            return _week_of_month(day)[1]
-        case "x":
-            return _week_of_month(day)[0]
-        case "H":
-            return time.hour
-        case "h":
-            return time.hour % 12 or 12
-        case "m":
-            return time.minute
-        case "s":
-            return time.second
-        case "f":
-            return time.microsecond // 1000
-        case _:
-            return int(time.hour >= 12)
+_COMPONENTS: dict[str, Callable[[dt.datetime], int]] = {
+    "Y": lambda time: time.year,
+    "M": lambda time: time.month,
+    "D": lambda time: time.day,
+    "d": lambda time: time.timetuple().tm_yday,
+    "F": lambda time: time.isoweekday(),
+    "W": lambda time: time.isocalendar().week,
+    "X": lambda time: time.isocalendar().year,
+    "w": lambda time: _week_of_month(time.date())[1],
+    "x": lambda time: _week_of_month(time.date())[0],
+    "H": lambda time: time.hour,
+    "h": lambda time: time.hour % 12 or 12,
+    "P": lambda time: int(time.hour >= 12),
+    "m": lambda time: time.minute,
+    "s": lambda time: time.second,
+    "f": lambda time: time.microsecond // 1000,
+}
 
 
 def _written(time: dt.datetime, part: _Part, minutes: int) -> str:
@@ -171,7 +155,7 @@ def _written(time: dt.datetime, part: _Part, minutes: int) -> str:
         return _zone(minutes, part)
     if component in "CE":
         return "ISO"
-    value = _component(time, component)
+    value = _COMPONENTS[component](time)
     if component == "P":
         half = "pm" if value else "am"
         return half.upper() if part.names == "upper" else half
@@ -314,7 +298,7 @@ def _millis(given: dict[str, int], now: Callable[[], dt.datetime]) -> int:
             ended = True
             given[name] = 1 if name in "MDd" else 0
         else:
-            given[name] = _component(now(), name)
+            given[name] = _COMPONENTS[name](now())
     if "X" in components:
         fail("D3136")
     if "P" in components:

@@ -39,15 +39,8 @@ class _Symbols:
             many = name in ("minus-sign", "percent", "per-mille")
             if type(value) is not str or not 1 <= len(value) <= (8 if many else 1):
                 fail("H0113", value=name)
-        self.point = given["decimal-separator"]
-        self.comma = given["grouping-separator"]
-        self.exponent = given["exponent-separator"]
-        self.minus = given["minus-sign"]
-        self.percent = given["percent"]
-        self.mille = given["per-mille"]
-        self.zero = given["zero-digit"]
-        self.digit = given["digit"]
-        self.pattern = given["pattern-separator"]
+        self.point, self.comma, self.exponent, self.minus, *others = given.values()
+        self.percent, self.mille, self.zero, self.digit, self.pattern = others
         self.digits = [chr(ord(self.zero) + number) for number in range(10)]
         self.active = {
             *self.digits,

@@ -16,21 +16,10 @@ _ORDINALS = (
 )
 _TENS = ("Twenty", "Thirty", "Forty", "Fifty", "Sixty", "Seventy", "Eighty", "Ninety")
 _LARGE = ("Thousand", "Million", "Billion", "Trillion")
-_ROMAN = (
-    (1000, "m"),
-    (900, "cm"),
-    (500, "d"),
-    (400, "cd"),
-    (100, "c"),
-    (90, "xc"),
-    (50, "l"),
-    (40, "xl"),
-    (10, "x"),
-    (9, "ix"),
-    (5, "v"),
-    (4, "iv"),
-    (1, "i"),
-)
+_ROMAN = {
+    1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix",
+    5: "v", 4: "iv", 1: "i",
+}  # fmt: skip
 _ROMAN_DIGITS = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
 
 LARGEST_ROMAN = 1_000_000
@@ -94,7 +83,7 @@ def of_words(text: str) -> int | None:
 def in_roman(number: int) -> str:
     """`mcmlxxxiv`."""
     text = ""
-    for value, numeral in _ROMAN:
+    for value, numeral in _ROMAN.items():
         count, number = divmod(number, value)
         text += numeral * count
     return text
