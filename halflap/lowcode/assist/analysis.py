@@ -10,7 +10,7 @@ from typing import Any
 from halflap.lowcode.assist.loose import read_loosely
 from halflap.lowcode.document import Document
 from halflap.lowcode.lint.engine import names_at
-from halflap.lowcode.lint.env import Names
+from halflap.lowcode.lint.scope import Names
 from halflap.lowcode.lint.shapes import CallShape, Shapes
 from halflap.lowcode.outline import Outline, outline_document
 from halflap.lowcode.outline.known import titled

@@ -7,10 +7,9 @@ from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in
-from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
-from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Kind
+from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Kind, TextCursor
 from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.lint.scope import Schema, forms_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
-from halflap.lowcode.assist.cursor import NOWHERE, TextCursor
+from halflap.lowcode.assist.offers import NOWHERE, TextCursor
 from halflap.lowcode.assist.scalar import plain_value, quoted
 from halflap.lowcode.source import MOST_DEPTH, Path, Place
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from halflap.lowcode.assist.cursor import NOWHERE, TextCursor
 from halflap.lowcode.assist.flowing import Closed, Flowing
+from halflap.lowcode.assist.offers import NOWHERE, TextCursor
 from halflap.lowcode.assist.scalar import Quoted, plain_value, quoted, without_comment
 from halflap.lowcode.source import MOST_BYTES, MOST_DEPTH, Path, Place, SourceText
 
@@ -286,7 +286,8 @@ class Loose:
             return top
         if len(stack) > MOST_DEPTH or (top is not None and not top.empty):
             return next((each for each in reversed(stack) if isinstance(each.data, kind)), None)
-        made = _Open(column, () if top is None else top.inside, kind())
+        data = cast("dict[Any, Any] | list[Any]", kind())
+        made = _Open(column, () if top is None else top.inside, data)
         if top is not None:
             top.put(made.data)
         self.values[made.path] = Place(self._at, column + 1)

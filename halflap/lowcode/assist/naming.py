@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from functools import cache
 
 from halflap.lowcode.assist.analysis import Analysis
-from halflap.lowcode.assist.cursor import TextCursor
-from halflap.lowcode.assist.offers import CompletionOffer
+from halflap.lowcode.assist.offers import CompletionOffer, TextCursor
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.value import Native
-from halflap.lowcode.lint.env import Names
-from halflap.lowcode.lint.scope import Schema, fields_of, within
+from halflap.lowcode.lint.scope import Names, Schema, fields_of, within
 from halflap.lowcode.lint.words import words
 
 _STEP = r"(?:[A-Za-z_]\w*|`[^`]*`)(?:\[[^\[\]]*\])*"

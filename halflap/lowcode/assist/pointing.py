@@ -10,17 +10,15 @@ from typing import Any, cast
 
 from halflap.lowcode.assist import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in, find
-from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
-from halflap.lowcode.assist.offers import Hover
+from halflap.lowcode.assist.offers import Hover, TextCursor
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import field_at
 from halflap.lowcode.kinds.role import Gives, Refers
-from halflap.lowcode.lint.env import LintLambda, Names
-from halflap.lowcode.lint.scope import Schema, fields_of
+from halflap.lowcode.lint.scope import LintLambda, Names, Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, Place, mapping_of, value_at

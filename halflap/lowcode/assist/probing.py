@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression, tree
-from halflap.lowcode.lint.env import Env, LintLambda, Names
 from halflap.lowcode.lint.infer import Inference, Stream
-from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.scope import Env, LintLambda, Names, Schema
 
 HOLE = "it_ends_here"
 _WORD = re.compile(r"\$?\w*$")

@@ -11,9 +11,8 @@ from typing import Any, Literal, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode.assist.analysis import Analysis, analyse, called_in
 from halflap.lowcode.assist.completion import complete, keys_of
-from halflap.lowcode.assist.cursor import TextCursor
 from halflap.lowcode.assist.naming import expression_offers
-from halflap.lowcode.assist.offers import CompletionList
+from halflap.lowcode.assist.offers import CompletionList, TextCursor
 from halflap.lowcode.assist.renaming import Named, places
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.kinds import KINDS

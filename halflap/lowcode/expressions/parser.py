@@ -19,35 +19,11 @@ from halflap.lowcode.expressions.value import is_number
 
 T = TypeVar("T")
 
-POWERS = {
-    ".": 75,
-    "[": 80,
-    "(": 80,
-    "@": 80,
-    "#": 80,
-    "{": 70,
-    "*": 60,
-    "/": 60,
-    "%": 60,
-    "+": 50,
-    "-": 50,
-    "&": 50,
-    "=": 40,
-    "<": 40,
-    ">": 40,
-    "^": 40,
-    "!=": 40,
-    "<=": 40,
-    ">=": 40,
-    "~>": 40,
-    "?:": 40,
-    "??": 40,
-    "in": 40,
-    "and": 30,
-    "or": 25,
-    "?": 20,
-    ":=": 10,
-}
+_BY_POWER = {
+    80: "[ ( @ #", 75: ".", 70: "{", 60: "* / %", 50: "+ - &",
+    40: "= < > ^ != <= >= ~> ?: ?? in", 30: "and", 25: "or", 20: "?", 10: ":=",
+}  # fmt: skip
+POWERS = {each: power for power, operators in _BY_POWER.items() for each in operators.split()}
 _KNOWN = frozenset((*POWERS, *")]},:;|", "..", "**"))
 
 MAX_TEXT = 10_000

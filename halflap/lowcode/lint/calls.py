@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.fixes import (
     Mend,
     above,
@@ -21,13 +23,13 @@ from halflap.lowcode.fixes import (
     replaced,
     rewritten,
 )
+from halflap.lowcode.kinds.code import CodeStepModel, code_place
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads, leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, types_of
+from halflap.lowcode.lint.scope import Names, Schema, choices_of, forms_of, types_of
 from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
 from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
@@ -323,6 +325,41 @@ class Calls:
         if "config" in source.data:
             return None
         return above(source, ("flows",), f"config:\n  Connect:\n    {written}")
+
+    def code(self, step: CodeStepModel, path: Path) -> None:
+        """Check a code step: its Python, and the actions that it calls."""
+        components = components_of(step.code, step.inputs)
+        place = code_place(self._findings.source, (*path, "code"))
+        try:
+            code = Code.parse(step.code, step.inputs.keys(), components, place)
+        except CodeError as error:
+            for each in error.problems:
+                self._findings.add_at(rules.CODE, each.line, each.column, each.message)
+            return
+        for name in sorted(step.inputs.keys() - code.names):
+            said = f"the code does not read its input {name!r}; remove it"
+            self._findings.add(rules.UNUSED, (*path, "with", name), said, key=True)
+        for use in code.uses:
+            self._use(use, path)
+
+    def _use(self, use: Use, path: Path) -> None:
+        name, add = use.name, partial(self._findings.add_at, line=use.line, column=use.column)
+        shape, said = self.look("action", name)
+        if said is not None:
+            add(rules.NO_SUCH, message=said, mend=self.meant("action", name))
+        if shape is not None:
+            self.connection(name, shape, None, path)
+        if shape is None or shape.inputs is None:
+            return
+        inputs = [each.name for each in shape.inputs]
+        for each in use.keywords:
+            if each not in inputs:
+                message = f"{name} has no input {each!r}; {suggest(each, inputs, 'its inputs')}"
+                add(rules.INPUTS, message=message, mend=instead_of(each, inputs))
+        given = {*use.keywords, *inputs[: use.positional]}
+        lacking = [each.name for each in shape.inputs if each.required and each.name not in given]
+        if lacking and not use.spread:
+            add(rules.INPUTS, message=f"{name} needs the input {lacking[0]!r}")
 
     def verified(self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path) -> None:
         """Check that a trigger verifies who sends its events."""

@@ -21,13 +21,13 @@ from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import leaves, read_all, splits
 from halflap.lowcode.lint.flow import FlowLint, endless, waits_of
 from halflap.lowcode.lint.reader import Notes, TemplateReader, names_of_flow
 from halflap.lowcode.lint.results import Results, WalkFindings
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany
+from halflap.lowcode.lint.scope import Names
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of

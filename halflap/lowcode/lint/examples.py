@@ -13,8 +13,7 @@ from typing import Any, cast
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, Triggered
 from halflap.lowcode.kinds.walk import every
-from halflap.lowcode.lint.env import NULL
-from halflap.lowcode.lint.scope import SEEN_IN, Schema, either, literal
+from halflap.lowcode.lint.scope import NULL, SEEN_IN, Schema, either, literal
 
 AS_SENT = "webhook.request"
 """The trigger whose event is the body that a test sends; others may read something else of it."""

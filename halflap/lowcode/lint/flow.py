@@ -20,9 +20,7 @@ from halflap.lowcode.kinds.walk import blocks, every, referred, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
-from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds
-from halflap.lowcode.lint.env import NULL, TEXT, Names
 from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import misfit
@@ -48,6 +46,9 @@ from halflap.lowcode.lint.results import (
 from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import (
+    NULL,
+    TEXT,
+    Names,
     Schema,
     ScopedName,
     covers,
@@ -564,7 +565,7 @@ class FlowLint:
     def code(self, step: doc.CodeStepModel, path: Path, state: FlowState) -> None:
         """`code`."""
         inputs = {str(at[-1]): given for at, given in self.plain(step, path, state).items()}
-        check_code(step, path, self._calls, self._findings)
+        self._calls.code(step, path)
         given = None if step.id is None else returned(step.code, inputs, self._given_by)
         if given == NULL and "return" not in step.code:
             said = f"this code returns nothing, so {step.id!r} is always null; end it by `return …`"

@@ -17,14 +17,19 @@ from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
 from halflap.lowcode.expressions.signature import TYPES
 from halflap.lowcode.fixes import closest
-from halflap.lowcode.lint.env import NUMBER, TEXT, Env, LintLambda, Names, function_of
 from halflap.lowcode.lint.picture import translated
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
+    NUMBER,
+    TEXT,
+    Env,
+    LintLambda,
+    Names,
     Schema,
     either,
     fields_of,
     forms_of,
+    function_of,
     items_of,
     joined,
     listed,

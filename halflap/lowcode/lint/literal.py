@@ -14,14 +14,13 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.lint import habits
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.rules import (
     LITERAL_CONDITION,
     MOST_TRANSLATED,
     READS_LIKE_EXPRESSION,
     Findings,
 )
-from halflap.lowcode.lint.scope import missing
+from halflap.lowcode.lint.scope import Names, missing
 from halflap.lowcode.source import Path, value_at
 
 CONDITIONS = frozenset(("if", "where", "filter", "in", "switch", "when"))

@@ -15,13 +15,12 @@ from halflap.lowcode.kinds.role import Sort
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
-from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.expressions import Read, Reads, leaves, read_one
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
-from halflap.lowcode.lint.scope import Schema, ScopedName, missing, record, within
+from halflap.lowcode.lint.scope import TEXT, Names, Schema, ScopedName, missing, record, within
 from halflap.lowcode.lint.state import FlowState
 from halflap.lowcode.lint.watch import Watch
 from halflap.lowcode.source import Path, mapping_of

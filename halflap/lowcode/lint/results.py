@@ -9,9 +9,8 @@ from functools import cached_property
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document
 from halflap.lowcode.kinds.walk import every
-from halflap.lowcode.lint.env import NULL, TEXT
 from halflap.lowcode.lint.examples import Examples
-from halflap.lowcode.lint.scope import Schema, either, joined
+from halflap.lowcode.lint.scope import NULL, TEXT, Schema, either, joined
 from halflap.lowcode.template import is_expression
 
 Cell = tuple[str, str, str]

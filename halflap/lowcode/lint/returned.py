@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from halflap.lowcode.code.rules import bindings
-from halflap.lowcode.lint.env import NULL, NUMBER, TEXT
 from halflap.lowcode.lint.scope import (
+    NULL,
+    NUMBER,
+    TEXT,
     Schema,
     carried,
     either,

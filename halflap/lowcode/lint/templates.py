@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.lowcode.expressions import tree
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import Misfit, beyond, misfit, others_of
 from halflap.lowcode.lint.infer import Inference
-from halflap.lowcode.lint.scope import Schema, carried, forms_of, joined, listed, literal
+from halflap.lowcode.lint.scope import Names, Schema, carried, forms_of, joined, listed, literal
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression, unquoted
 

@@ -12,10 +12,9 @@ from halflap.lowcode.expressions.reads import paths_read
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, holds
-from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, Reads, leaves
 from halflap.lowcode.lint.rules import Findings
-from halflap.lowcode.lint.scope import Schema, ScopedName, takes_null
+from halflap.lowcode.lint.scope import Names, Schema, ScopedName, takes_null
 from halflap.lowcode.lint.shapes import InputShape
 from halflap.lowcode.lint.state import FlowState, Null
 from halflap.lowcode.lint.templates import parts

@@ -13,7 +13,6 @@ from typing import Any, cast
 from halflap.errors import DefinitionError
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.rewrite import model, write
-from halflap.lowcode.rewrite.brackets import COMMENT, unfolded
 from halflap.lowcode.rewrite.edits import (
     DeleteValue,
     DraftChange,
@@ -39,7 +38,7 @@ from halflap.lowcode.rewrite.edits import (
     with_moved,
     without_item,
 )
-from halflap.lowcode.rewrite.layout import Layout
+from halflap.lowcode.rewrite.layout import COMMENT, Layout
 from halflap.lowcode.rewrite.names import (
     Change,
     field_renamed,
@@ -599,7 +598,7 @@ class Draft:
         for length in range(1, len(path) + 1):
             node = self._here.at(path[:length])
             if node is not None and node.flow and node.entries:
-                patches = unfolded(self._here, path[:length], node)
+                patches = self._here.unfolded(path[:length], node)
                 self._apply(patches, self._here.source.data, path)
 
     def _quoted(self, value: str, node: TextNode) -> str:

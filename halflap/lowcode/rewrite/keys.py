@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any, cast
 
@@ -14,14 +14,12 @@ Keys = Mapping[Path, int]
 """The keys of steps, by their addresses, in the order of the document."""
 
 
-def numbered(source: SourceText, keys: Sequence[int], next: int) -> tuple[dict[Path, int], int]:
-    """Return the keys of the steps of a document, of which the first have these, and the next key."""
+def numbered(source: SourceText, keys: Keys, next: int) -> tuple[dict[Path, int], int]:
+    """Return the keys of the steps of a document, of which these have theirs, and the next key."""
     made: dict[Path, int] = {}
-    for at, path in enumerate(step_paths(source.data)):
-        if at < len(keys):
-            made[path] = keys[at]
-        else:
-            made[path], next = next, next + 1
+    for path in step_paths(source.data):
+        made[path] = keys.get(path) or next
+        next += made[path] == next
     return made, next
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from halflap.lowcode.rewrite.text import Patch, Text, UnwritableEdit, shifted
 from halflap.lowcode.rewrite.tree import Entry, TextNode, tree_of
 from halflap.lowcode.source import Path, SourceText
+
+COMMENT = re.compile(r"#[^\r\n]*")
+"""A comment between values."""
 
 
 class Layout:
@@ -92,7 +96,39 @@ class Layout:
         nodes = (self.at(path[:length]) for length in range(max(1, len(path))))
         return any(each is not None and each.flow for each in nodes)
 
+    def unfolded(self, path: Path, node: TextNode) -> list[Patch]:
+        """Write what stands in braces or brackets as a block, the comments between above the next."""
+        entry, text = self.entry(path), self.text
+        if text.text[node.start] not in "[{":
+            raise self.refused("this has an anchor; write it as a block first", path)
+        lines = _below_each_other(text, node, text.column(entry.start) + 2)
+        on_dash = self.node(path[:-1]).kind == "list" and not lines[0].lstrip().startswith("#")
+        if not on_dash:
+            start = max(entry.marker, len(text.text[: node.start].rstrip(" \r\n")))
+            return [Patch(start, node.end, ""), text.below(node.end, lines)]
+        end = text.line_end(node.end)  # a comment behind the braces goes to the first member's line
+        behind = text.text[node.end : end].strip()
+        first = f"{lines[0].lstrip()} {behind}".rstrip()
+        return [Patch(node.start, end, text.joined([first, *lines[1:]]))]
+
 
 def _is(one: Any, other: Any) -> bool:
     """Return whether two keys are one: true is not 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _below_each_other(text: Text, node: TextNode, column: int) -> list[str]:
+    lines: list[str] = []
+    before = node.start + 1
+    for each in node.entries:
+        lines += COMMENT.findall(text.text[before : each.start])
+        before = max(each.value.end, each.marker)
+        first, *rest = text.text[each.start : before].splitlines()
+        if node.kind == "list":
+            first = f"- {first}"
+        elif each.marker == each.key_end:  # a member without a value
+            first += ":"
+        indents = (len(line) - len(line.lstrip(" ")) for line in rest if line.strip())
+        lines += [first, *shifted(rest, 2 - min(indents, default=0))]
+    lines += COMMENT.findall(text.text[before : node.end])
+    return shifted(lines, column)

@@ -66,7 +66,8 @@ class DraftState:
     def open(cls, text: str, file: str, keys: Sequence[int] = (), next_key: int = 1) -> DraftState:
         """Read a text, whatever it is. `keys` are those of its steps in order, where they are known."""
         source, draft, unreadable = _read(text, file)
-        made, next_key = numbered(source, keys, next_key)
+        known = dict(zip(step_paths(source.data), keys, strict=False))
+        made, next_key = numbered(source, known, next_key)
         return cls(text, source, unreadable, made, next_key, draft)
 
     def edited(self, edits: Sequence[DraftEdit]) -> tuple[DraftState, StateChange]:
@@ -123,11 +124,7 @@ class DraftState:
         undo: Iterable[ReplaceText],
         renamed: tuple[str, ...],
     ) -> tuple[DraftState, StateChange]:
-        keys: dict[Path, int] = {}
-        next_key = self.next_key
-        for path in step_paths(source.data):
-            keys[path] = kept.get(path) or next_key
-            next_key += keys[path] == next_key
+        keys, next_key = numbered(source, kept, self.next_key)
         former = {key: path for path, key in self.keys.items()}
         there = {key: path for path, key in keys.items()}
         moved = [(key, there.get(key)) for key, path in former.items() if there.get(key) != path]
