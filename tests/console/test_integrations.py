@@ -49,9 +49,11 @@ async def test_a_canary_that_fails_is_rolled_back_and_a_mended_version_goes_to_a
         await at_rest(page)
         await page.get_by_role("row", name=re.compile("Orders to the shop")).focus()
         await press(page, "Enter")
-        drawing = page.get_by_role("list", name="The apps that it connects")
-        await expect(drawing.get_by_role("listitem")).to_have_count(2)
-        await expect(drawing.get_by_text("Look the customer up")).to_be_visible()
+        drawing = page.get_by_role("figure", name="The flows, between the apps")
+        arrow = drawing.get_by_role("button", name="Order: from Webhook to HTTP")
+        await expect(arrow).to_have_attribute("title", re.compile("Look the customer up"))
+        await arrow.click()
+        await expect(page.get_by_role("article", name="Order")).to_be_focused()
 
         # The difference, by keyboard.
         await page.get_by_role("tab", name="Flows").focus()

@@ -49,5 +49,5 @@ test("components are named by people's words", () => {
     "salesforce",
     "two_way",
   ])
-  expect(["two_way:Two", "http.get"].map(nameOf)).toEqual(["Two way", "HTTP"])
+  expect(["two_way:Two", "http.get", "acme"].map(nameOf)).toEqual(["Two way", "HTTP", "Acme"])
 })

@@ -38,9 +38,11 @@ export function stepsIn(nodes: readonly Node[]): number {
   )
 }
 
+const INITIALS = new Set(["http", "smtp", "sftp", "imap", "soap", "ldap"])
+
 /** Return what people read of a component: `Salesforce` of `salesforce`, `HTTP` of `http`. */
 export function nameOf(component: string): string {
   const words = componentOf(component).replaceAll(/[_-]/g, " ")
-  if (words.length <= 4) return words.toUpperCase()
+  if (words.length <= 3 || INITIALS.has(words)) return words.toUpperCase()
   return words.charAt(0).toUpperCase() + words.slice(1)
 }

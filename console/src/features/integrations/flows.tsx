@@ -1,14 +1,13 @@
 import { t } from "@lingui/core/macro"
 import { Plural } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
-import { ArrowRight } from "lucide-react"
 import { lazy, Suspense, useState } from "react"
 import type { Schemas } from "~/api/client"
 import { Button } from "~/ui/button"
 import { CopyButton } from "~/ui/copy"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
-import { AppTile } from "./app"
-import { type App, appsOf, componentOf, nameOf, stepsIn } from "./apps"
+import { stepsIn } from "./apps"
+import { IntegrationDrawing } from "./drawing"
 import { endpointsQuery, outlineQuery, versionQuery } from "./queries"
 
 type Flow = Schemas["FlowOutline"]
@@ -17,7 +16,16 @@ const FlowDrawing = lazy(async () => ({
   default: (await import("~/features/designer/frame/drawing")).FlowDrawing,
 }))
 
-/** The flows of a version, each drawn with the apps that it connects. */
+const cardId = (flow: string) => `flow-${flow}`
+
+/** Bring a flow's card into view, and go on from there. */
+function showCard(flow: string): void {
+  const card = document.getElementById(cardId(flow))
+  card?.scrollIntoView({ block: "center" })
+  card?.focus({ preventScroll: true })
+}
+
+/** The flows of a version: all in one drawing with the apps that they connect, then each. */
 export function Flows({ integration, version }: { integration: string; version: string }) {
   const outline = useQuery(outlineQuery(integration, version))
   const whole = useQuery(versionQuery(integration, version))
@@ -34,6 +42,7 @@ export function Flows({ integration, version }: { integration: string; version: 
           {t`This version does not load here:`} {whole.data.error}
         </p>
       )}
+      <IntegrationDrawing flows={flows} onChoose={showCard} />
       <ul className="grid gap-3 xl:grid-cols-2">
         {flows.map((flow) => (
           <li key={flow.name}>
@@ -67,6 +76,8 @@ function FlowCard({
   const [drawn, setDrawn] = useState(false)
   return (
     <article
+      id={cardId(flow.name)}
+      tabIndex={-1}
       aria-label={flow.title}
       className="flex h-full flex-col gap-3 rounded-md border bg-card p-3"
     >
@@ -74,7 +85,6 @@ function FlowCard({
         <h3 className="font-semibold">{flow.title}</h3>
         <p className="text-muted-foreground">{flow.description}</p>
       </header>
-      <Drawing trigger={flow.trigger} apps={appsOf(flow)} />
       {drawn && (
         <div className="h-[60vh] overflow-hidden rounded-md border">
           <Suspense fallback={<Loading />}>
@@ -87,6 +97,7 @@ function FlowCard({
           {drawn ? t`Hide the steps` : t`Draw the steps`}
         </Button>
         <code>{flow.name}</code>
+        <code>{flow.trigger}</code>
         <span>
           <Plural value={stepsIn(flow.steps)} one="# step" other="# steps" />
         </span>
@@ -108,59 +119,5 @@ function FlowCard({
         )}
       </footer>
     </article>
-  )
-}
-
-const MOST_CALLS = 2
-
-/** A flow as its apps: what begins it, and what it calls, in the order of its text. */
-function Drawing({ trigger, apps }: { trigger: string; apps: App[] }) {
-  const begins = componentOf(trigger)
-  return (
-    <ol
-      aria-label={t`The apps that it connects`}
-      className="flex flex-wrap items-stretch gap-y-2 rounded-md bg-muted p-2.5"
-    >
-      <Stop component={begins} lines={[trigger]} />
-      {apps.map((app) => (
-        <Stop
-          key={app.component}
-          component={app.component}
-          lines={app.calls.slice(0, MOST_CALLS)}
-          more={app.calls.length - MOST_CALLS}
-          follows
-        />
-      ))}
-    </ol>
-  )
-}
-
-function Stop({
-  component,
-  lines,
-  more = 0,
-  follows = false,
-}: {
-  component: string
-  lines: string[]
-  more?: number
-  follows?: boolean
-}) {
-  return (
-    <li className="flex items-center">
-      {follows && <ArrowRight aria-hidden className="mx-2 size-4 shrink-0 text-muted-foreground" />}
-      <span className="flex items-center gap-2">
-        <AppTile component={component} large />
-        <span className="max-w-44 min-w-0">
-          <span className="block truncate font-medium">{nameOf(component)}</span>
-          {lines.map((each, at) => (
-            <span key={at} className="block truncate text-xs text-muted-foreground" title={each}>
-              {each}
-              {more > 0 && at === lines.length - 1 && ` +${more}`}
-            </span>
-          ))}
-        </span>
-      </span>
-    </li>
   )
 }
