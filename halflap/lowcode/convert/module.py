@@ -8,10 +8,9 @@ from typing import Any, get_args, get_origin
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import WrittenModule
-from halflap.lowcode.convert.flow import flow_body
+from halflap.lowcode.convert.flow import PythonScope, flow_body, scope_of
 from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Term, kind_of
-from halflap.lowcode.convert.values import PythonScope, scope_of
 from halflap.lowcode.document import FlowPart, OrderPart, PreprocessPart, RoutePart, Triggered
 from halflap.lowcode.kinds.walk import every, referred
 from halflap.lowcode.python import call, display, indented, laid_out, text

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from halflap.lowcode.convert.values import PythonScope
+from halflap.lowcode.convert.flow import PythonScope
 from halflap.lowcode.document import ConnectionField
 from halflap.lowcode.python import call, indented, text
 from halflap.sdk.schema import Source

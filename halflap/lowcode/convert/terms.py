@@ -18,7 +18,7 @@ from halflap.lowcode.expressions import tree
 from halflap.lowcode.python import text
 
 if TYPE_CHECKING:
-    from halflap.lowcode.convert.values import PythonScope
+    from halflap.lowcode.convert.flow import PythonScope
 
 LONGEST = 72
 """A longer translation is read less easily than the expression itself."""

@@ -19,7 +19,7 @@ from halflap.lowcode.kinds.step import (
     FlowCompiler,
     OnFailure,
     Part,
-    PythonSpot,
+    PythonScope,
     ResultStepModel,
     Template,
 )
@@ -129,19 +129,19 @@ class ActionStep(ResultStepModel):
             elif each.required:
                 raise compiler.refused(f"{action.name} needs the input {name!r}", path)
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         action = at.module.components.action(self.action)
         function, made = at.module.member(action), list[str]()
         options = "" if self.title is None else f".titled({text(self.title)})"
         if (retry := retry_of(self.retry, action.retry)) is not None:
             options += f".retried({_python_retry(retry, at)})"
         if self.timeout is not None:
-            options += f".within({at.scope.constant(self.timeout)})"
+            options += f".within({at.constant(self.timeout)})"
         if options:
             name = at.free(action.short_name)
             made, function = [f"{name} = {function}{options}"], name
         given = {
-            each.name: at.scope.argument(each, self.inputs[each.name], "with", each.name)
+            each.name: at.argument(each, self.inputs[each.name], "with", each.name)
             for each in action.shape.inputs
             if each.name in self.inputs
         }
@@ -167,11 +167,11 @@ def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
     return replace(own, **given, on=tuple(rule.on), not_on=tuple(rule.not_on))
 
 
-def _python_retry(retry: Retry, at: PythonSpot) -> str:
+def _python_retry(retry: Retry, at: PythonScope) -> str:
     usual = Retry()
     given = [] if retry.attempts == usual.attempts else [str(retry.attempts)]
     named = [
-        (name, at.scope.constant(value))
+        (name, at.constant(value))
         for name in ("first", "longest", "away", "jitter", "on", "not_on")
         if (value := getattr(retry, name)) != getattr(usual, name)
     ]

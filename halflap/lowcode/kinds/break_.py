@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from halflap.lowcode.frame import Frame, LoopLeft
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
 
@@ -43,5 +43,5 @@ class BreakStep(StepModel):
 
         return leave
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         return ["break"]

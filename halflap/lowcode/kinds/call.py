@@ -10,7 +10,7 @@ from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import (
     FlowCompiler,
     OnFailure,
-    PythonSpot,
+    PythonScope,
     ResultStepModel,
     Template,
 )
@@ -45,8 +45,8 @@ class CallStep(ResultStepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        flow, event = at.module.names.flow(self.call), at.scope.value(self.event, "event")
+    def python(self, at: PythonScope) -> list[str]:
+        flow, event = at.module.names.flow(self.call), at.value(self.event, "event")
         called = f"await ctx.{'call' if self.wait else 'start'}({flow}, {event})"
         if not self.wait and at.target(self.id) is not None:
             called = f"({called}).id"

@@ -16,7 +16,7 @@ from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import (
     FlowCompiler,
     OnFailure,
-    PythonSpot,
+    PythonScope,
     ResultStepModel,
     Template,
 )
@@ -59,14 +59,14 @@ class CodeStepModel(ResultStepModel):
         words = "_".join(re.findall(r"[a-z0-9]+", (self.title or "").lower()))
         return words if words.isidentifier() else f"{self.id or flow}_code"
 
-    def python(self, at: PythonSpot) -> list[str]:
-        name = at.flow.codes[at.scope.path]
+    def python(self, at: PythonScope) -> list[str]:
+        name = at.flow.codes[at.path]
         at.flow.functions.append(f"{name} = {self._python_call(at)}")
-        named = [(each, at.scope.value(v, "with", each)) for each, v in self.inputs.items()]
+        named = [(each, at.value(v, "with", each)) for each, v in self.inputs.items()]
         called = f"await {call(name, ['ctx'], named)}"
         return at.attempted(self.id, called, self.title or "Code", self.on_failure)
 
-    def _python_call(self, at: PythonSpot) -> str:
+    def _python_call(self, at: PythonScope) -> str:
         """Return the code as `code("…")`, which runs it in the sandbox."""
         module = at.module
         named = [] if self.title is None else [f"title={text(self.title)}"]

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.source import Path
 
 
@@ -36,5 +36,5 @@ class ContinueStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        return [f"await ctx.continue_with({at.scope.value(self.continue_with, 'continue_with')})"]
+    def python(self, at: PythonScope) -> list[str]:
+        return [f"await ctx.continue_with({at.value(self.continue_with, 'continue_with')})"]

@@ -11,7 +11,7 @@ from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, LoopLeft, error_of
 from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
-from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonSpot, ResultStepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonScope, ResultStepModel, Template
 from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
 from halflap.sdk.context import default_keys
@@ -67,20 +67,20 @@ class ForStep(ResultStepModel):
         own = compiler.scoping.own[path]
         return DoFor(self, items, where, body, own, key, collect).run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         scoping, turns = at.flow.scoping, self.parallel is None
-        own, copied = scoping.own[at.scope.path], scoping.copied[at.scope.path]
-        items, kind = at.scope.items(self.items, "in", typed=turns)
+        own, copied = scoping.own[at.path], scoping.copied[at.path]
+        items, kind = at.items(self.items, "in", typed=turns)
         inner, begins = at.frame(self.do, own, copied, {self.item: kind}, [self.where, self.key])
         if turns:
             return self._python_in_turn(at, inner, items, begins)
         return self._python_at_once(at, inner, items, begins)
 
     def _python_in_turn(
-        self, at: PythonSpot, inner: PythonSpot, items: str, begins: list[str]
+        self, at: PythonScope, inner: PythonScope, items: str, begins: list[str]
     ) -> list[str]:
-        item, target = inner.scope.names[self.item].text, at.target(self.id)
-        condition = None if self.where is None else inner.scope.truth(self.where, "where")
+        item, target = inner.names[self.item].text, at.target(self.id)
+        condition = None if self.where is None else inner.truth(self.where, "where")
         give = "" if target is None else f"{target}_items.append(%s)"
         body = self._python_item(inner, give, condition)
         made = [f"for {item} in {items}:", *indented([*begins, *body])]
@@ -89,9 +89,9 @@ class ForStep(ResultStepModel):
         return [f"{target}_items = []", *made, f"{target} = {target}_items"]
 
     def _python_at_once(
-        self, at: PythonSpot, inner: PythonSpot, items: str, begins: list[str]
+        self, at: PythonScope, inner: PythonScope, items: str, begins: list[str]
     ) -> list[str]:
-        item, before, json = inner.scope.names[self.item].text, inner.before(at), at.use("Json")
+        item, before, json = inner.names[self.item].text, inner.before(at), at.use("Json")
         made: list[str] = []
         guard = None
         if self.where is not None:
@@ -113,7 +113,7 @@ class ForStep(ResultStepModel):
         return made + at.assigned(self.id, call("await ctx.gather", [items, function], named))
 
     def _python_item(
-        self, inner: PythonSpot, give: str, condition: str | None = None, guard: str | None = None
+        self, inner: PythonScope, give: str, condition: str | None = None, guard: str | None = None
     ) -> list[str]:
         """Return the statements for one item, on a condition; `give` takes its result.
 
@@ -122,7 +122,7 @@ class ForStep(ResultStepModel):
         left = any(each.ends for each in self.do)
         made = inner.statements(self.do, "do", empty=not give or left)
         if not left:
-            result = "None" if self.collect is None else inner.scope.value(self.collect, "collect")
+            result = "None" if self.collect is None else inner.value(self.collect, "collect")
             if give:
                 made.append(give % result)
             elif "(" in result:  # which may fail, though nothing reads it

@@ -9,7 +9,7 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
 from halflap.lowcode.kinds.run import Do, run_all
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class IfStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        made = [f"if {at.scope.truth(self.condition, 'if')}:", *at.block(self.then, "then")]
+    def python(self, at: PythonScope) -> list[str]:
+        made = [f"if {at.truth(self.condition, 'if')}:", *at.block(self.then, "then")]
         if not self.otherwise:
             return made
         other = at.block(self.otherwise, "else")

@@ -10,7 +10,7 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Template, Time
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, ResultStepModel, Template, Time
 from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 
@@ -40,9 +40,9 @@ class LinksStep(ResultStepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        shown, within = at.scope.text(self.text, "text"), at.scope.time(self.within, "within")
+    def python(self, at: PythonScope) -> list[str]:
+        shown, within = at.text(self.text, "text"), at.time(self.within, "within")
         named = [("text", shown), ("within", within)]
         url = call("ctx.signal_url", [text(self.links), "choice"], named)
-        choices = at.scope.constant(tuple(self.choices))
+        choices = at.constant(tuple(self.choices))
         return at.assigned(self.id, f"{{choice: {url} for choice in {choices}}}")

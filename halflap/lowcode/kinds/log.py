@@ -9,7 +9,7 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 
@@ -37,6 +37,6 @@ class LogStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        fields = [(name, at.scope.value(v, "fields", name)) for name, v in self.fields.items()]
-        return [call(f"ctx.log.{self.level}", [at.scope.text(self.log, "log")], fields)]
+    def python(self, at: PythonScope) -> list[str]:
+        fields = [(name, at.value(v, "fields", name)) for name, v in self.fields.items()]
+        return [call(f"ctx.log.{self.level}", [at.text(self.log, "log")], fields)]

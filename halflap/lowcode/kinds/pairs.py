@@ -12,7 +12,7 @@ from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import (
     FlowCompiler,
-    PythonSpot,
+    PythonScope,
     ResultStepModel,
     StepModel,
     Template,
@@ -36,7 +36,7 @@ class PairedStep(ResultStepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.paired, path)
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         return _python(self, self.paired, at)
 
 
@@ -55,7 +55,7 @@ class PairStep(StepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.pair, path)
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         return _python(self, self.pair, at)
 
 
@@ -74,7 +74,7 @@ class UnpairStep(StepModel):
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         return _compiled(compiler, self, self.unpair, path)
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         return _python(self, self.unpair, at)
 
 
@@ -91,7 +91,7 @@ def _compiled(
     return run
 
 
-def _python(step: PairedStep | PairStep | UnpairStep, name: str, at: PythonSpot) -> list[str]:
-    ids = [(side, at.scope.text(given, "with", side)) for side, given in step.ids.items()]
+def _python(step: PairedStep | PairStep | UnpairStep, name: str, at: PythonScope) -> list[str]:
+    ids = [(side, at.text(given, "with", side)) for side, given in step.ids.items()]
     called = call(f"await ctx.{step.kind}", [at.module.pairs[name]], ids)
     return at.assigned(step.id if isinstance(step, PairedStep) else None, called)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Gives
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonScope, StepModel, Template
 from halflap.lowcode.source import Path
 
 
@@ -32,9 +32,9 @@ class SetStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         return [
             line
             for name, given in self.set.items()
-            for line in at.assigned(name, at.scope.value(given, "set", name))
+            for line in at.assigned(name, at.value(given, "set", name))
         ]

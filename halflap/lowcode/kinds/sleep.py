@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Time
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Time
 from halflap.lowcode.source import Path
 
 
@@ -27,5 +27,5 @@ class SleepStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        return [f"await ctx.sleep({at.scope.time(self.sleep, 'sleep')})"]
+    def python(self, at: PythonScope) -> list[str]:
+        return [f"await ctx.sleep({at.time(self.sleep, 'sleep')})"]

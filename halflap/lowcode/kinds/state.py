@@ -9,7 +9,7 @@ from pydantic import Field
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, ResultStepModel, Template
 from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
 from halflap.sdk.context import ANY, State
@@ -62,20 +62,20 @@ class StateStep(ResultStepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         state = "ctx.state" if self.scope == "flow" else f"ctx.state.{self.scope}"
-        key, target = at.scope.text(self.key, "key"), at.target(self.id)
+        key, target = at.text(self.key, "key"), at.target(self.id)
         if self.state == "get":
             args = [key]
             if self.default is not None:
-                args.append(at.scope.value(self.default, "default"))
+                args.append(at.value(self.default, "default"))
             return at.assigned(self.id, call(f"await {state}.get", args))
         if self.state == "delete":
             made = [f"await {state}.delete({key})"]
             return made if target is None else [*made, f"{target} = None"]
-        value, named = at.scope.value(self.value, "value"), list[tuple[str, str]]()
+        value, named = at.value(self.value, "value"), list[tuple[str, str]]()
         if "expect" in self.model_fields_set:
-            named.append(("expect", at.scope.value(self.expect, "expect")))
+            named.append(("expect", at.value(self.expect, "expect")))
         if target is None:
             return [call(f"await {state}.put", [key, value], named)]
         stored = at.free("stored")

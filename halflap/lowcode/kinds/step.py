@@ -16,10 +16,10 @@ from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import FlowCompiler as FlowCompiler
-    from halflap.lowcode.convert.flow import PythonSpot as PythonSpot
+    from halflap.lowcode.convert.flow import PythonScope as PythonScope
     from halflap.lowcode.kinds.run import Do
 else:
-    FlowCompiler = PythonSpot = Any  # which import the kinds that name them
+    FlowCompiler = PythonScope = Any  # which import the kinds that name them
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """A name in scope: of a step's result, a variable, a loop's item."""
@@ -114,7 +114,7 @@ class StepModel(Part):
         """Return what runs the step, which stands at `path`."""
         raise NotImplementedError
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         """Return the step as statements of Python."""
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from halflap.lowcode.frame import Frame, Stopped
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, Part, PythonSpot, Status, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, Part, PythonScope, Status, StepModel, Template
 from halflap.lowcode.python import call, display, text
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
@@ -46,9 +46,9 @@ class ReplyPart(Part):
 
         return reply
 
-    def python(self, at: PythonSpot) -> str:
+    def python(self, at: PythonScope) -> str:
         """Return the `Reply` in Python."""
-        scope = at.scope.at("stop", "reply")
+        scope = at.at("stop", "reply")
         args = [scope.status(self.status, "status")]
         if self.has_body:
             args.append(scope.value(self.body, "body"))
@@ -106,8 +106,8 @@ class StopStep(StepModel):
             return stopping(given.reply.compile(compiler, (*place, "reply")))
         return stopping(compiler.asked(given.answer, place, "answer").value)
 
-    def python(self, at: PythonSpot) -> list[str]:
-        given, scope = self.stop, at.scope.at("stop")
+    def python(self, at: PythonScope) -> list[str]:
+        given, scope = self.stop, at.at("stop")
         if isinstance(given, StopPart) and given.ignore is not None:
             return [f"return {at.use('Ignore')}({scope.text(given.ignore, 'ignore')})"]
         if isinstance(given, StopPart) and given.reply is not None:

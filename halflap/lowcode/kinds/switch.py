@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Block
 from halflap.lowcode.kinds.run import Do, run_all
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.python import indented, text
 from halflap.lowcode.source import Path
 
@@ -40,7 +40,7 @@ class SwitchStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         made: list[str] = []
         for case, steps in self.cases.items():
             pattern = text(case) if isinstance(case, str) else str(case)
@@ -49,7 +49,7 @@ class SwitchStep(StepModel):
             made += [f"case {pattern}:", *at.block(steps, "cases", case)]
         if self.default or not made:
             made += ["case _:", *at.block(self.default or (), "default")]
-        return [f"match {at.scope.scalar(self.switch, 'switch')}:", *indented(made)]
+        return [f"match {at.scalar(self.switch, 'switch')}:", *indented(made)]
 
 
 def case_of(value: Any) -> tuple[type, Any]:

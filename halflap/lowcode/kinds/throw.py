@@ -10,7 +10,7 @@ from halflap.errors import Thrown
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, StepModel, Template
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.python import call, text
 from halflap.lowcode.source import Path
 from halflap.sdk.duration import refused
@@ -39,6 +39,6 @@ class ThrowStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         named = [] if self.title is None else [("step", text(self.title))]
-        return [f"raise {call(at.use('Thrown'), [at.scope.text(self.throw, 'throw')], named)}"]
+        return [f"raise {call(at.use('Thrown'), [at.text(self.throw, 'throw')], named)}"]

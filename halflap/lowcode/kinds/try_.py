@@ -10,7 +10,7 @@ from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, error_of
 from halflap.lowcode.kinds.role import Block, Gives
 from halflap.lowcode.kinds.run import Do, run_all
-from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonSpot, StepModel
+from halflap.lowcode.kinds.step import FlowCompiler, Name, PythonScope, StepModel
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TryStep(StepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
+    def python(self, at: PythonScope) -> list[str]:
         target, body = at.target(self.error), at.block(self.attempt, "try")
         made = ["try:", *body, f"except {at.failures()}{' as failure' if target else ''}:"]
         if target is not None:

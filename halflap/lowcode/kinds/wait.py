@@ -8,7 +8,7 @@ from halflap.errors import TimedOut
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import FlowCompiler, PythonSpot, ResultStepModel, Time
+from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, ResultStepModel, Time
 from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path
 
@@ -40,10 +40,8 @@ class WaitStep(ResultStepModel):
 
         return run
 
-    def python(self, at: PythonSpot) -> list[str]:
-        named = (
-            [] if self.timeout is None else [("timeout", at.scope.time(self.timeout, "timeout"))]
-        )
+    def python(self, at: PythonScope) -> list[str]:
+        named = [] if self.timeout is None else [("timeout", at.time(self.timeout, "timeout"))]
         made = at.assigned(self.id, call("await ctx.wait_for", [text(self.wait)], named))
         if self.on_timeout == "fail":
             return made

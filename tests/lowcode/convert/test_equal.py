@@ -14,7 +14,7 @@ import pytest
 
 from halflap import UpstreamError
 from halflap.lowcode.convert import flow, terms
-from halflap.lowcode.convert.values import PythonScope
+from halflap.lowcode.convert.flow import PythonScope
 from halflap.lowcode.kinds import ForStep
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
@@ -138,15 +138,15 @@ def kept_from_the_item_before(patch: pytest.MonkeyPatch) -> None:
     """A name that a loop's body sets keeps its value from one item to the next."""
     whole = flow.beginnings
 
-    def beginnings(spot: flow.PythonSpot, names: Any) -> list[str]:
-        return whole(spot, names) if spot.scope.path[-1] == "steps" else []
+    def beginnings(scope: PythonScope, names: Any) -> list[str]:
+        return whole(scope, names) if scope.path[-1] == "steps" else []
 
     patch.setattr(flow, "beginnings", beginnings)
 
 
 def expressions_uncaught(patch: pytest.MonkeyPatch) -> None:
     """`try` does not catch an expression that fails."""
-    patch.setattr(flow.PythonSpot, "failures", lambda self: self.use("FAILURES"))
+    patch.setattr(PythonScope, "failures", lambda self: self.use("FAILURES"))
 
 
 def misfits_unfitted(patch: pytest.MonkeyPatch) -> None:
@@ -164,9 +164,7 @@ def collected_only_for_a_result(patch: pytest.MonkeyPatch) -> None:
     """The values that a loop collects are left out where nothing reads them."""
     whole = ForStep._python_item
 
-    def item(
-        self: ForStep, inner: flow.PythonSpot, give: str, *rest: Any, **more: Any
-    ) -> list[str]:
+    def item(self: ForStep, inner: PythonScope, give: str, *rest: Any, **more: Any) -> list[str]:
         step = self if give else self.model_copy(update={"collect": None})
         return whole(step, inner, give, *rest, **more)
 
@@ -175,12 +173,12 @@ def collected_only_for_a_result(patch: pytest.MonkeyPatch) -> None:
 
 def outer_names_reused(patch: pytest.MonkeyPatch) -> None:
     """A loop's names take the variables of the steps around it."""
-    whole = flow.PythonSpot.frame
+    whole = PythonScope.frame
 
-    def frame(self: flow.PythonSpot, *args: Any) -> Any:
-        return whole(replace(self, scope=replace(self.scope, taken=frozenset())), *args)
+    def frame(self: PythonScope, *args: Any) -> Any:
+        return whole(replace(self, taken=frozenset()), *args)
 
-    patch.setattr(flow.PythonSpot, "frame", frame)
+    patch.setattr(PythonScope, "frame", frame)
 
 
 def copies_begin_with_nothing(patch: pytest.MonkeyPatch) -> None:
