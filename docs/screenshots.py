@@ -30,7 +30,7 @@ async def pictures(place: Place, page: Page) -> None:
     await page.goto("/console/overview?period=1h")
     await page.get_by_role("table").nth(1).wait_for()
     await take(page, "overview")
-    failed = (await place.api("GET", "/executions", state="failed"))["executions"]
+    failed = (await place.api("GET", "/executions", state="failed"))["items"]
     token = next(each["id"] for each in failed if "401" in each["reason"])
     await page.goto(f"/console/executions?open={token}")
     await page.get_by_role("option", selected=True).wait_for()

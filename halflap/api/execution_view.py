@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from halflap.api.view import (
+    CountedPage,
     CustomerValue,
     Input,
     Json,
@@ -154,18 +155,12 @@ class ExecutionSummary(PayloadView):
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
 
 
-class ExecutionPage(View):
+class ExecutionPage(CountedPage[ExecutionSummary]):
     """Executions, newest first; `next` is the `before` of the next page.
 
     A page may have fewer than were asked for, even none, while `next` says that there may be more:
     so many rows are compared for one page at the most.
     """
-
-    executions: list[ExecutionSummary]
-    next: str | None
-    total: int | None = None
-    """The number of all of them, where it was asked for: 10,001 stands for more than 10,000, null for a
-    number that too many rows would have to be compared for."""
 
 
 class ValueExcerpt(View):
@@ -286,7 +281,7 @@ class StepPage(PayloadView):
     A page may have fewer than were asked for, while `next` says that there may be more.
     """
 
-    steps: list[StepExcerpt]
+    items: list[StepExcerpt]
     next: int | None
 
 

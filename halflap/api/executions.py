@@ -192,7 +192,7 @@ async def list_executions(
     found, next = await operations.executions.list(which, before)
     count = await operations.executions.count(which) if total else None
     listed = await summaries(operations, found)
-    return exact(ExecutionPage(executions=listed, next=next, total=count))
+    return exact(ExecutionPage(items=listed, next=next, total=count))
 
 
 @router.get("/executions/causes", response_model=list[CauseView])
@@ -315,7 +315,7 @@ async def list_steps(
     """
     steps, next, notes = await operations.executions.steps(found, after, limit)
     some = [step_excerpt(each, notes, values=values == "short") for each in steps]
-    return exact(await visible(StepPage(steps=some, next=next), found, operations))
+    return exact(await visible(StepPage(items=some, next=next), found, operations))
 
 
 @router.get("/executions/{execution}/outline", response_model=ExecutionOutline)

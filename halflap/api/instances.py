@@ -313,7 +313,7 @@ async def list_pairs(
     else:
         page, next = await operations.pairs.find(found, pairs, id, side), None
     shown = [PairView(pairs=each.pairs.name, ids=dict(each.ids)) for each in page]
-    return exact(PairPage(pairs=shown, next=next))
+    return exact(PairPage(items=shown, next=next))
 
 
 @router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)

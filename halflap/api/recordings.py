@@ -17,7 +17,7 @@ from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import removed as gone
 from halflap.api.recorded import moment
-from halflap.api.view import JsonObject, View
+from halflap.api.view import JsonObject, ListPage, View
 from halflap.errors import BlobLost, NotFound, Removed
 from halflap.model import Execution, is_earlier, scope_time
 from halflap.sdk import codec
@@ -54,14 +54,12 @@ class RecordingView(View):
     urls: dict[str, str]
 
 
-class RecordingPage(View):
+class RecordingPage(ListPage[RecordingView]):
     """Recordings, newest first; `next` is the `before` of the next page.
 
     `removed`: how many executions were passed over because their payload is not stored any more.
     """
 
-    recordings: list[RecordingView]
-    next: str | None
     removed: int
 
 
@@ -107,7 +105,7 @@ async def list_recordings(
             break
     else:
         last = last if len(looked_at) == LOOKED_AT else None
-    return exact(RecordingPage(recordings=found, next=last, removed=removed))
+    return exact(RecordingPage(items=found, next=last, removed=removed))
 
 
 async def recording(operations: Operations, execution: Execution) -> RecordingView | None:

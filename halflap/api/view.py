@@ -139,7 +139,7 @@ class CountedPage(ListPage[Item]):
     total: int | None = Field(
         default=None,
         description="The number of all of them, where it was asked for; "
-        "10,001 stands for more than 10,000.",
+        "10,001 stands for more than 10,000, null for a number that takes too many comparisons.",
     )
 
 
@@ -1156,11 +1156,8 @@ class PairView(View):
     ids: dict[str, str]
 
 
-class PairPage(View):
+class PairPage(ListPage[PairView]):
     """Pairs, by the ids of their first side; `next` is the `after` of the next page."""
-
-    pairs: list[PairView]
-    next: str | None
 
 
 class RejectionView(PayloadView):

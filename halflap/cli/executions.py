@@ -135,7 +135,7 @@ async def list_executions(
         most = min(limit - len(found), 200)
         page = await api.get("/api/executions", **query, limit=most, before=before)
         answer = read(ExecutionPage, page)
-        found += answer.executions
+        found += answer.items
         before = answer.next
         if before is None:
             break

@@ -35,7 +35,7 @@ async def show_pairs(
     after: str | None = None
     while len(found) < limit:
         answer = await asked(api, instance, wanted, after, min(limit - len(found), MOST))
-        found += answer.pairs
+        found += answer.items
         after = answer.next
         if after is None:
             break
@@ -57,7 +57,7 @@ async def forget_pair(
     """Forget one pair, after asking."""
     if wanted.id is None:
         raise click.UsageError("say which pair: --id, with the id of one of its records")
-    found = (await asked(api, instance, wanted, None, MOST)).pairs
+    found = (await asked(api, instance, wanted, None, MOST)).items
     if not found:
         raise NotFound(f"{wanted.id} is paired with nothing, so there is no pair to forget")
     if len(found) > 1:

@@ -168,9 +168,9 @@ async def recordings(
         }
         page = read(RecordingPage, await api.get("/api/recordings", **query))
         counts["removed"] += page.removed
-        for each in page.recordings:
+        for each in page.items:
             yield each
-        left -= len(page.recordings)
+        left -= len(page.items)
         before = page.next
         if before is None:
             return

@@ -541,7 +541,7 @@ class World:
         sent = await self.api("POST", f"/hooks/{path}", body=raw, headers=headers, token=None)
         assert sent.status < 300, sent.body
         page = await self.api("GET", "/api/executions", instance=instance["id"], flow=flow)
-        return page.json["executions"][0]["id"]
+        return page.json["items"][0]["id"]
 
     async def state(self, execution: str, state: str) -> None:
         """Return once the execution has a state."""

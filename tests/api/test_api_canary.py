@@ -389,7 +389,7 @@ async def live(world: World, url: str, story: Story) -> None:
     for header in ({"X-Gitlab-Token": f"x{own['go']}"}, {"X-Other": own["go"]}):
         await world.api("POST", f"/hooks/{path}", body=b"{}", headers=header, token=None)
     page = await world.api("GET", "/api/executions", instance=instance["id"], limit=100)
-    executions = [each["id"] for each in page.json["executions"]]
+    executions = [each["id"] for each in page.json["items"]]
     for each in executions:
         await world.ended(each)
     await world.api("POST", f"/api/executions/{sent[1]}/replay")

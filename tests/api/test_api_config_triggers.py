@@ -141,7 +141,7 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     _, _, path = active["urls"]["incoming"].partition("/hooks/")
     await world.api("POST", f"/hooks/{path}", {"region": "eu"}, token=None)
     page = await world.api("GET", "/api/executions", instance=id, flow="incoming")
-    assert len(page.json["executions"]) == 2
+    assert len(page.json["items"]) == 2
 
     await world.api("POST", f"/api/instances/{id}/disable", wait=9)
     assert world.shop.hooks == {}

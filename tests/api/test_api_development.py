@@ -226,7 +226,7 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     assert acts[0]["objects"]["instance"] == instance["id"]
     assert acts[0]["changes"]["node"] == steps[0]["key"]
     assert acts[1]["objects"]["flow"] == "one"
-    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    listed = (await world.api("GET", "/api/executions")).json["items"]
     assert listed == []
 
 

@@ -83,7 +83,7 @@ async def test_a_flow_runs_with_its_effects_made_up(world: Any) -> None:
     assert rows[0]["gave"]["text"] == '{"n":1.50}'
     assert rows[5]["gave"]["text"] == '{"last":8}'
     assert (end["state"], end["result"]) == ("succeeded", "3.00")
-    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    listed = (await world.api("GET", "/api/executions")).json["items"]
     assert listed == []
 
 
@@ -582,7 +582,7 @@ async def test_a_run_gives_no_live_link_to_who_lacks_secrets(world: Any) -> None
     await world.publish(world.packed("orders.yaml", {"orders.yaml": LINKED}))
     instance = await world.instance()
     await world.state(await world.send(instance, {"amount": 12}), "waiting")
-    [told] = (await world.api("GET", "/api/executions", flow="tell")).json["executions"]
+    [told] = (await world.api("GET", "/api/executions", flow="tell")).json["items"]
     await world.ended(told["id"])
     draft = (
         await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})

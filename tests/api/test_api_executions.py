@@ -59,7 +59,7 @@ async def test_steps_come_in_pages_with_the_beginnings_of_their_values(
         query = {"limit": 2, "after": next}
         pages.append(await world.api("GET", f"/api/executions/{id}/steps", **query))
 
-    found = [each for page in pages for each in page.json["steps"]]
+    found = [each for page in pages for each in page.json["items"]]
     assert [each["path"] for each in found] == [each["path"] for each in whole["steps"]]
     same = whole["steps"][0].keys() - {"inputs", "result"}
     assert [{n: e[n] for n in same} for e in found] == [
@@ -76,7 +76,7 @@ async def test_steps_come_in_pages_with_the_beginnings_of_their_values(
             assert secret not in page.body
 
     without = await world.api("GET", f"/api/executions/{id}/steps", values="none")
-    assert {(each["inputs"], each["result"]) for each in without.json["steps"]} == {(None, None)}
+    assert {(each["inputs"], each["result"]) for each in without.json["items"]} == {(None, None)}
     assert (await world.api("GET", f"/api/executions/{id}/steps", limit=0)).status == 422
 
 
@@ -105,7 +105,7 @@ async def test_an_execution_of_thousands_of_steps_has_a_short_overview(
     assert (shown["event"]["size"], shown["event"]["headers"]) == (LARGE, [["x-a", "1"]])
     assert "body" not in shown["event"]
     page = await world.api("GET", f"/api/executions/{id}/steps", after=4_000, limit=200)
-    assert [each["path"] for each in page.json["steps"]] == [f"add#{4_001 + n}" for n in range(200)]
+    assert [each["path"] for each in page.json["items"]] == [f"add#{4_001 + n}" for n in range(200)]
     assert len(page.body) < 200 * 700
     logs = await world.api("GET", f"/api/executions/{id}/logs")
     assert len(logs.json["items"]) == 1_000
@@ -130,7 +130,7 @@ async def test_a_page_of_steps_says_what_other_steps_and_attempts_tell_of_them(
         expected = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
         page = await world.api("GET", f"/api/executions/{id}/steps")
         names = expected[0].keys() - {"inputs", "result"}
-        found = [{name: each[name] for name in names} for each in page.json["steps"]]
+        found = [{name: each[name] for name in names} for each in page.json["items"]]
         assert found == [{name: each[name] for name in names} for each in expected]
     assert any(each["copied_from"] == failed for each in found)
 
@@ -150,8 +150,8 @@ async def test_executions_are_found_by_what_they_are_and_failed_of(either: Any) 
 
     async def ids(**query: Any) -> list[str]:
         page = (await either.api("GET", "/api/executions", total=True, **query)).json
-        assert page["total"] == len(page["executions"])
-        return [each["id"] for each in page["executions"] if not each["flow"].startswith("$")]
+        assert page["total"] == len(page["items"])
+        return [each["id"] for each in page["items"] if not each["flow"].startswith("$")]
 
     shown = await either.ended(failed)
     assert (
@@ -230,12 +230,12 @@ async def test_executions_are_listed_in_pages_and_by_what_matters(
         before=page.json["next"],
     )
 
-    assert [each["id"] for each in page.json["executions"]] == sent[:0:-1]
-    assert ([each["id"] for each in rest.json["executions"]], rest.json["next"]) == (sent[:1], None)
+    assert [each["id"] for each in page.json["items"]] == sent[:0:-1]
+    assert ([each["id"] for each in rest.json["items"]], rest.json["next"]) == (sent[:1], None)
     keyed = await world.api("GET", "/api/executions", key="o1", customer="Initech")
-    assert [each["id"] for each in keyed.json["executions"]] == [sent[1]]
+    assert [each["id"] for each in keyed.json["items"]] == [sent[1]]
     failed = await world.api("GET", "/api/executions", state="failed,cancelled")
-    assert failed.json == {"executions": [], "next": None, "total": None}
+    assert failed.json == {"items": [], "next": None, "total": None}
     wrong = await world.api("GET", "/api/executions", state="done")
     assert (wrong.status, set(wrong.json["fields"])) == (422, {"state"})
 
@@ -267,10 +267,10 @@ async def test_a_failed_execution_is_a_dead_letter_until_it_is_dismissed(
     assert (failed["state"], failed["failure"]["status"]) == ("failed", 422)
 
     letters = await world.api("GET", "/api/executions", dead_letters="true")
-    assert [each["id"] for each in letters.json["executions"]] == [id]
+    assert [each["id"] for each in letters.json["items"]] == [id]
     assert (await world.api("POST", f"/api/executions/{id}/dismiss")).status == 204
     letters = await world.api("GET", "/api/executions", dead_letters="true")
-    assert letters.json["executions"] == []
+    assert letters.json["items"] == []
     shown = (await world.api("GET", f"/api/executions/{id}")).json
     assert (failed["dismissed"], shown["dismissed"], shown["replays"]) == (False, True, [])
 
@@ -395,7 +395,7 @@ async def test_an_instance_that_is_off_or_gone_replays_nothing(world: Any, insta
     shown = (await world.api("GET", f"/api/executions/{id}")).json
     assert (shown["state"], shown["instance_name"]) == ("succeeded", None)
     listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
-    assert [each["id"] for each in listed.json["executions"]] == [id]
+    assert [each["id"] for each in listed.json["items"]] == [id]
 
 
 async def test_a_deployment_is_run_again_by_its_instance_not_by_a_replay(
@@ -445,8 +445,8 @@ async def test_what_a_newer_event_replaced_is_found_by_its_reason(
         await world.host.engine.start([Start(each, flow, event, each, order=order)])
 
     page = (await world.api("GET", "/api/executions", reason="superseded")).json
-    assert [each["id"] for each in page["executions"]] == [ids[1]]
-    assert page["executions"][0]["reason"] == f"superseded by {ids[2]}"
+    assert [each["id"] for each in page["items"]] == [ids[1]]
+    assert page["items"][0]["reason"] == f"superseded by {ids[2]}"
     shown = (await world.api("GET", f"/api/executions/{ids[2]}")).json
     assert (shown["order"]["rule"], shown["waits_for"]) == ("latest_wins", ids[0])
     assert shown["waits_because"] == "it came first"

@@ -73,7 +73,7 @@ async def test_an_event_whose_filter_raises_fails_without_a_step_and_is_a_dead_l
         assert shown["reason"].startswith(f"the filter of {flow} raised ")
         assert "hush" not in f"{shown}"
     page = await world.api("GET", "/api/executions", instance=instance["id"], state="failed")
-    assert [each["flow"] for each in page.json["executions"]] == ["cut", "whole"]
+    assert [each["flow"] for each in page.json["items"]] == ["cut", "whole"]
 
 
 @pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])

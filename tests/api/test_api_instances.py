@@ -289,10 +289,10 @@ async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: A
     assert sorted(told["cannot"]) == ["incoming", "waiting"]
     assert told["since"] < asked.json["changed_at"]
     listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="$catch_up")
-    [caught] = listed.json["executions"]
+    [caught] = listed.json["items"]
     assert (await world.ended(caught["id"]))["state"] == "succeeded"
     missed = await world.api("GET", "/api/executions", instance=instance["id"], flow="changed")
-    [one] = missed.json["executions"]
+    [one] = missed.json["items"]
     assert (await world.ended(one["id"]))["state"] == "succeeded"
     plain = await world.api("POST", f"{path}/activate", wait=9)
     assert plain.json["catch_up"] is None

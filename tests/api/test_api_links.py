@@ -186,8 +186,8 @@ async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(eit
     assert id.encode() in shown
     assert signature[:5].encode() not in shown
     page = await either.api("GET", "/api/executions", reason=signature[:5], token=reader)
-    assert page.json["executions"] == []
-    [failed] = (await either.api("GET", "/api/executions", reason="in vain")).json["executions"]
+    assert page.json["items"] == []
+    [failed] = (await either.api("GET", "/api/executions", reason="in vain")).json["items"]
     assert "/signals/***" in failed["reason"]
 
 

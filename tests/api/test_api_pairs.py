@@ -44,7 +44,7 @@ async def test_a_pair_is_listed_and_found_by_the_id_of_either_side(world: Any, p
     bob = {"pairs": "people", "ids": {"crm": "c_Bob", "till": "t_9"}}
 
     everything = await world.api("GET", path)
-    assert everything.json == {"pairs": [ada, bob], "next": None}
+    assert everything.json == {"items": [ada, bob], "next": None}
     for query, pairs in (
         ({"pairs": "people"}, [ada, bob]),
         ({"pairs": "others"}, []),
@@ -55,7 +55,7 @@ async def test_a_pair_is_listed_and_found_by_the_id_of_either_side(world: Any, p
         ({"id": "t_9", "pairs": "others"}, []),
         ({"id": "nobody"}, []),
     ):
-        assert (await world.api("GET", path, **query)).json["pairs"] == pairs, query
+        assert (await world.api("GET", path, **query)).json["items"] == pairs, query
     unknown = await world.api("GET", path, pairs="contacts")
     assert (unknown.status, unknown.json["detail"].split(": ")[1]) == (404, "people, others")
     wrong = await world.api("GET", path, id="c_1", side="shop")
@@ -76,21 +76,21 @@ async def test_pairs_come_in_pages_through_all_their_names(world: Any, people: A
     path = f"/api/instances/{people['id']}/pairs"
     whole = (await world.api("GET", path)).json
     wanted = [("people", f"c_{n}") for n in range(7)] + [("others", f"c_{n}") for n in range(7)]
-    assert [(each["pairs"], each["ids"]["crm"]) for each in whole["pairs"]] == wanted
+    assert [(each["pairs"], each["ids"]["crm"]) for each in whole["items"]] == wanted
     for limit in (1, 3, 7, 13, 14):
         found: list[Any] = []
         query: dict[str, Any] = {}
         while True:
             page = (await world.api("GET", path, limit=limit, **query)).json
-            assert len(page["pairs"]) == min(limit, 14 - len(found))
-            found += page["pairs"]
+            assert len(page["items"]) == min(limit, 14 - len(found))
+            found += page["items"]
             if page["next"] is None:
                 break
             query = {"after": page["next"]}
-        assert found == whole["pairs"]
+        assert found == whole["items"]
     some = (await world.api("GET", path, pairs="others", limit=4)).json
     rest = (await world.api("GET", path, pairs="others", limit=4, after=some["next"])).json
-    assert some["pairs"] + rest["pairs"] == whole["pairs"][7:]
+    assert some["items"] + rest["items"] == whole["items"][7:]
     for after in ("c_3", "[", '["none", "x"]', some["next"]):
         refused = await world.api("GET", path, pairs="people", after=after)
         assert (refused.status, set(refused.json["fields"])) == (422, {"after"})
@@ -103,13 +103,13 @@ async def test_a_forgotten_pair_is_made_anew_by_the_next_event(world: Any, peopl
     gone = await world.api("DELETE", f"{path}/people", id="t_Ada")
 
     assert (gone.status, gone.json["ids"]) == (200, {"crm": "c_1", "till": "t_Ada"})
-    assert (await world.api("GET", path)).json["pairs"] == []
+    assert (await world.api("GET", path)).json["items"] == []
     scope = f"pairs:{people['id']}:people"
     assert await world.host.store.journal.list_state(scope) == {}
     again = await world.api("DELETE", f"{path}/people", id="t_Ada")
     assert (again.status, again.kind) == (404, "NotFound")
     await told(world, people, "c_1", "Ada Lovelace")
-    [pair] = (await world.api("GET", path)).json["pairs"]
+    [pair] = (await world.api("GET", path)).json["items"]
     assert pair["ids"] == {"crm": "c_1", "till": "t_Ada Lovelace"}
 
 
@@ -134,7 +134,7 @@ async def test_an_id_of_both_sides_is_forgotten_on_the_side_that_is_named(
     assert (unclear.status, "crm, till" in unclear.json["detail"]) == (409, True)
     assert gone.json["ids"] == rows[1]
     found = await world.api("GET", f"/api/instances/{people['id']}/pairs", id="1")
-    assert [each["ids"] for each in found.json["pairs"]] == [rows[0]]
+    assert [each["ids"] for each in found.json["items"]] == [rows[0]]
 
 
 async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_its_reason(
@@ -151,7 +151,7 @@ async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_i
     assert (check["result"]["how"], check["result"]["writer"]) == ("echo", made["id"])
     for query, ids in (({"reason": "echo"}, [echo["id"]]), ({"reason": "super"}, [])):
         page = (await world.api("GET", "/api/executions", state="ignored", **query)).json
-        assert [each["id"] for each in page["executions"]] == ids
+        assert [each["id"] for each in page["items"]] == ids
 
 
 async def test_a_lookup_names_the_side_that_it_asks_for(world: Any, people: Any) -> None:

@@ -65,7 +65,7 @@ async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_
     assert len(world.shop.orders) == asked  # nobody calls the app meanwhile
     assert (await shown(world))["parked"] == 7
     page = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
-    assert {each["waiting_for"] for each in page.json["executions"]} == {found["waiting_for"]}
+    assert {each["waiting_for"] for each in page.json["items"]} == {found["waiting_for"]}
 
     gone = await world.api("POST", f"/api/executions/{others[0]}/cancel", {"reason": "no"})
     assert gone.status == 200, gone.body

@@ -27,9 +27,9 @@ async def test_recordings_come_in_pages_with_events_and_steps_but_no_secret(
     rest = await world.api("GET", path, integration="orders", limit=1, before=page.json["next"])
     other = await world.api("GET", path, integration="others")
 
-    [newest], [oldest] = page.json["recordings"], rest.json["recordings"]
+    [newest], [oldest] = page.json["items"], rest.json["items"]
     assert [newest["execution"], oldest["execution"]] == [second, first]
-    assert other.json == {"recordings": [], "next": None, "removed": 0}
+    assert other.json == {"items": [], "next": None, "removed": 0}
     assert base64.b64decode(oldest["event"]["body"]) == body
     assert oldest["config"] == {"label": "x"}
     assert oldest["customer"]["name"] == "Initech"

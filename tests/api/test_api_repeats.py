@@ -68,7 +68,7 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
 
     async def counts() -> list[int]:
         found = [(await either.api("GET", f"/api/{each}", limit=1_000)).json for each in COUNTED]
-        executions = (await either.api("GET", "/api/executions")).json["executions"]
+        executions = (await either.api("GET", "/api/executions")).json["items"]
         versions = (await either.api("GET", "/api/integrations/orders/versions")).json["items"]
         return [len(each["items"]) for each in found] + [len(executions), len(versions)]
 

@@ -345,7 +345,7 @@ async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
         world, (await world.api("POST", "/api/bulks", many | {"again": True})).json["id"]
     )
     assert (again["done"], again["refused"]) == (1, 0)
-    [listed] = (await world.api("GET", "/api/executions", bulk=again["id"])).json["executions"]
+    [listed] = (await world.api("GET", "/api/executions", bulk=again["id"])).json["items"]
     assert (await world.ended(listed["id"]))["replay_of"] == id
     shown = (await world.api("GET", f"/api/bulks/{again['id']}")).json
     assert shown["started"] == {"succeeded": 1}
@@ -819,7 +819,7 @@ async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(
     status = shown["failure"]["status"]
     assert status == 422, shown["failure"]
     for by, found in (({"cause": group["cause"]}, 3), ({"status": 422}, 3), ({"status": 418}, 0)):
-        listed = (await world.api("GET", "/api/executions", **by)).json["executions"]
+        listed = (await world.api("GET", "/api/executions", **by)).json["items"]
         assert len(listed) == found, by
     assert (await world.api("GET", "/api/executions", status=7)).status == 422
     assert (await world.api("GET", "/api/executions/causes", flow="waiting")).json == []

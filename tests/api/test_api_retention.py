@@ -97,9 +97,9 @@ async def test_what_is_removed_is_said_to_be_wherever_it_is_asked_for(
     assert {each["result"] for each in shown["steps"]} == {None}
     assert shown["result"] == whole["result"]
     assert len((await world.api("GET", f"/api/executions/{id}/logs")).json["items"]) == 1
-    listed = (await world.api("GET", "/api/executions", flow="incoming")).json["executions"]
+    listed = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
     assert [each["id"] for each in listed] == [id]
-    assert (await world.api("GET", "/api/executions", key="o1")).json["executions"] != []
+    assert (await world.api("GET", "/api/executions", key="o1")).json["items"] != []
     for part, query in (("body", {}), ("result", {"step": "shop.find_order#1"})):
         gone = await world.api("GET", f"/api/executions/{id}/{part}", **query)
         assert (gone.status, gone.kind) == (410, "Removed"), part
@@ -111,7 +111,7 @@ async def test_what_is_removed_is_said_to_be_wherever_it_is_asked_for(
         assert (refused.status, refused.kind) == (410, "Removed")
         assert "cannot be replayed" in refused.json["detail"]
     page = await world.api("GET", "/api/recordings", integration="orders")
-    assert (page.json["recordings"], page.json["removed"]) == ([], 1)
+    assert (page.json["items"], page.json["removed"]) == ([], 1)
 
 
 async def test_a_dead_letter_can_be_replayed_until_it_is_dismissed(

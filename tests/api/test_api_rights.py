@@ -85,7 +85,7 @@ async def sees(browser: Browser, instance: Any, execution: str) -> bool:
     for path, query in shown(instance, execution).items():
         answer = await browser("GET", path, **query)
         assert answer.status == 200, (path, answer.body)
-        found = answer.json["executions"] if path == "/api/executions" else answer.json
+        found = answer.json["items"] if path == "/api/executions" else answer.json
         for each in found if isinstance(found, list) else [found]:
             if "payload_hidden" in each:
                 hidden.add(each["payload_hidden"])
@@ -169,11 +169,11 @@ async def test_a_cause_has_no_values_and_is_one_for_all_of_them(either: Any) -> 
     [curve] = (await viewer("GET", "/api/stats", by="cause", state="failed")).json["series"]
     assert (curve["key"], curve["label"]) == (group["cause"], group["text"])
     page = await viewer("GET", "/api/executions", cause=group["cause"])
-    found = page.json["executions"]
+    found = page.json["items"]
     assert [each["reason"] for each in found] == [group["text"]] * 2
     assert {each["cause"] for each in found} == {group["cause"]}
     own_page = await either.api("GET", "/api/executions", cause=group["cause"], dead_letters=True)
-    assert len(own_page.json["executions"]) == 2
+    assert len(own_page.json["items"]) == 2
     refused = await viewer("GET", "/api/executions", cause=own["cause"])
     assert refused.kind == "PayloadsHidden"  # it would say whether a guess is right
     for path in ("", "/overview", "/steps"):
@@ -193,7 +193,7 @@ async def test_a_hooks_query_is_hidden_wherever_it_stands(world: Any) -> None:
     instance = await world.instance()
     _, _, path = instance["urls"]["incoming"].partition("/hooks/")
     await world.api("POST", f"/hooks/{path}", body=b"{}", token=None, mail=SECRET)
-    [found] = (await world.api("GET", "/api/executions", flow="incoming")).json["executions"]
+    [found] = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
     viewer = await signed_in(world, "viewer")
     for path in ("", "/overview"):
         whole = await world.api("GET", f"/api/executions/{found['id']}{path}")

@@ -266,20 +266,20 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
 
     async def ids(what: str, **query: Any) -> list[str]:
         found = (await api("GET", f"/api/{what}", token=token, **query)).json
-        return [each["id"] for each in found["executions" if what == "executions" else "items"]]
+        return [each["id"] for each in found["items"]]
 
     assert set(await ids("executions", flow="incoming")) == set(two.mine.sent[:2])
     assert await ids("instances") == [two.mine.names["instance"]]
     assert await ids("connections") == [two.mine.names["connection"]]
     assert await ids("executions", key="Mine-0") == [two.mine.sent[0]]
     searched = await api("GET", "/api/executions", token=token, key="Others-0")
-    assert searched.json == {"executions": [], "next": None, "total": None}
+    assert searched.json == {"items": [], "next": None, "total": None}
     # Others' executions lie between the pages' ends, and are on none of them.
     pages: list[str] = []
     before: dict[str, str] = {"before": two.others.sent[2]}
     while True:
         page = await api("GET", "/api/executions", token=token, limit=1, **before)
-        pages += [each["id"] for each in page.json["executions"]]
+        pages += [each["id"] for each in page.json["items"]]
         if page.json["next"] is None:
             break
         before = {"before": page.json["next"]}
@@ -298,7 +298,7 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     stats = (await api("GET", "/api/stats", state="succeeded")).json
     assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 4)]
     everything = await api("GET", "/api/executions", flow="incoming")
-    assert len(everything.json["executions"]) == 4
+    assert len(everything.json["items"]) == 4
 
 
 @ON_ONE_STORE

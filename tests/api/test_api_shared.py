@@ -150,7 +150,7 @@ class Teams:
         return (await self.api("GET", f"/api/executions/{execution}")).json
 
     async def list(self, **which: Any) -> list[dict[str, Any]]:
-        return (await self.api("GET", "/api/executions", **which)).json["executions"]
+        return (await self.api("GET", "/api/executions", **which)).json["items"]
 
     async def replay(self, execution: str) -> dict[str, Any]:
         answer = await self.api("POST", f"/api/executions/{execution}/replay", {})

@@ -95,7 +95,7 @@ async def test_steps_come_with_the_changes_of_their_execution(world: Any, instan
     steps = [step for name, each in told if name == "steps" for step in each["steps"]]
     last = {each["path"]: each["status"] for each in steps}
     assert last["shop.create_order"] == "succeeded"
-    recorded = (await world.api("GET", f"/api/executions/{id}/steps")).json["steps"]
+    recorded = (await world.api("GET", f"/api/executions/{id}/steps")).json["items"]
     assert last.items() <= {each["path"]: each["status"] for each in recorded}.items()
     assert told[-1][1]["state"] == shown["state"] == "succeeded"
 

@@ -205,7 +205,7 @@ def test_a_pause_comes_before_all_else_and_an_order_before_a_connection() -> Non
 async def waiting_of(world: Any, execution: str) -> dict[str, Any]:
     """Return what an execution waits for; a list says the same of it."""
     shown = (await world.api("GET", f"/api/executions/{execution}")).json["waiting"]
-    listed = (await world.api("GET", "/api/executions")).json["executions"]
+    listed = (await world.api("GET", "/api/executions")).json["items"]
     [found] = [each["waiting"] for each in listed if each["id"] == execution]
     if shown is not None and shown["reason"] not in ("sleep", "back-off"):  # these are in its steps
         assert found["message"] == shown["message"]

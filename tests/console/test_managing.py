@@ -191,7 +191,7 @@ async def mended(
 
     async def done() -> Any:
         query = {"instance": instance["id"], "flow": "opportunity_amount", "state": "succeeded"}
-        return (await place.api("GET", "/executions", **query))["executions"]
+        return (await place.api("GET", "/executions", **query))["items"]
 
     await until(done)
 

@@ -170,7 +170,7 @@ async def test_what_ends_its_process_is_set_aside_and_nobody_else_is_hurt(
         assert found["memory"]["state"] == "failed"
         assert "MemoryError" in str(found["memory"]["failure"])
         dead = await server.get("/executions?dead_letters=true")
-        assert {ids[each] for each in POISON} <= {each["id"] for each in dead["executions"]}
+        assert {ids[each] for each in POISON} <= {each["id"] for each in dead["items"]}
         starts = len(server.ports)
 
         replayed = await replay(server, ids["exit"])

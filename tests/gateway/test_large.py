@@ -212,7 +212,7 @@ async def test_what_is_not_accepted_leaves_nothing(tmp_path: Path):
 
         await until(gone)
         assert len(await it.server.get("/executions?limit=50") or []) > 0
-        found = (await it.server.get("/executions"))["executions"]
+        found = (await it.server.get("/executions"))["items"]
         assert [each["id"] for each in found] == [first]
 
 

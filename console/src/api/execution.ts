@@ -51,7 +51,7 @@ export const stepsQuery = (execution: string) =>
       const params = { path: { execution }, query }
       return answerOf(api.GET("/api/executions/{execution}/steps", { params, signal }))
     },
-    select: ({ pages }) => pages.flatMap((page) => page.steps),
+    select: ({ pages }) => pages.flatMap((page) => page.items),
   })
 
 /** The outline of an execution's flow, with what it ran of it. */

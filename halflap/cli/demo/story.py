@@ -343,7 +343,7 @@ class Story:
         self.check(repos == ["globex"] and gone, claim, *repos)
 
         async def idle() -> bool:
-            return not (await self.executions("queued,running"))["executions"]
+            return not (await self.executions("queued,running"))["items"]
 
         self.check(await eventually(idle, within=60), "nothing is left running")
 
@@ -498,7 +498,7 @@ class Story:
         query: dict[str, Any] = {"instance": customer.instance["id"], "limit": 200}
         while "before" not in query or query["before"] is not None:
             page = await self.executions(**query)
-            found += [each for each in page["executions"] if each["flow"] in FLOWS]
+            found += [each for each in page["items"] if each["flow"] in FLOWS]
             query["before"] = page["next"]
         done = sum(each["state"] == "succeeded" for each in found)
         echoes = sum(
@@ -519,8 +519,8 @@ class Story:
                 pending = (await self.salesforce.look(each.org, "pending"))["pending"]
                 if pending or await self.acme.pending(each.workspace):
                     return False
-            live = (await self.executions("queued,running,waiting"))["executions"]
-            was, last = last, (await self.executions())["executions"][0]["id"]
+            live = (await self.executions("queued,running,waiting"))["items"]
+            was, last = last, (await self.executions())["items"][0]["id"]
             return not live and was == last
 
         if not await eventually(looks_so, within=60):

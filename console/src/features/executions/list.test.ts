@@ -4,7 +4,7 @@ import { EMPTY, type List, type Page, withChanges, withNewest, withOlder } from 
 
 const row = (id: string, state: Summary["state"] = "running") => ({ id, state }) as Summary
 const page = (ids: string, next: string | null = null): Page => ({
-  executions: Array.from(ids, (id) => row(id)),
+  items: Array.from(ids, (id) => row(id)),
   next,
 })
 const ids = (list: List) => list.rows.map((each) => each.id).join("")
@@ -22,7 +22,7 @@ test("new rows go on top, and the way to older ones stays", () => {
 })
 
 test("while they are held, new rows wait and known ones are renewed", () => {
-  const newest = { executions: [row("g"), row("f", "failed")], next: "f" }
+  const newest = { items: [row("g"), row("f", "failed")], next: "f" }
   const list = withNewest(loaded, newest, true)
   expect(ids(list)).toBe("fedcb")
   expect(list.rows[0]?.state).toBe("failed")

@@ -1,7 +1,7 @@
 import type { Change } from "~/api/live"
 import { isOver, type Summary } from "~/api/execution"
 
-export type Page = { executions: Summary[]; next: string | null }
+export type Page = { items: Summary[]; next: string | null }
 
 /** The executions that were loaded, newest first; `next` leads to older ones, `fresh` are held back. */
 export type List = { rows: readonly Summary[]; next: string | null; fresh: readonly Summary[] }
@@ -11,7 +11,7 @@ export const EMPTY: List = { rows: [], next: null, fresh: [] }
 /** Add the page that `next` led to. */
 export function withOlder(list: List, page: Page): List {
   const known = new Set(list.rows.map((each) => each.id))
-  const added = page.executions.filter((each) => !known.has(each.id))
+  const added = page.items.filter((each) => !known.has(each.id))
   return { ...list, rows: [...list.rows, ...added], next: page.next }
 }
 
@@ -23,11 +23,11 @@ export function withOlder(list: List, page: Page): List {
  */
 export function withNewest(list: List, page: Page, held: boolean): List {
   const known = new Set(list.rows.map((each) => each.id))
-  const reaches = page.next === null || page.executions.some((each) => known.has(each.id))
-  if (!reaches && !held) return { rows: page.executions, next: page.next, fresh: [] }
-  const renewed = new Map(page.executions.map((each) => [each.id, each]))
+  const reaches = page.next === null || page.items.some((each) => known.has(each.id))
+  if (!reaches && !held) return { rows: page.items, next: page.next, fresh: [] }
+  const renewed = new Map(page.items.map((each) => [each.id, each]))
   const rows = list.rows.map((each) => renewed.get(each.id) ?? each)
-  const fresh = page.executions.filter((each) => !known.has(each.id))
+  const fresh = page.items.filter((each) => !known.has(each.id))
   if (held) return { ...list, rows, fresh }
   return {
     rows: [...fresh, ...rows],

@@ -58,7 +58,7 @@ export class ListStore {
         error: null,
       })
       // A page may be empty while there are more: so many rows are compared for one page at the most.
-      if (first && page.executions.length === 0 && page.next !== null) await this.older()
+      if (first && page.items.length === 0 && page.next !== null) await this.older()
     } catch (error) {
       if (!this.over.signal.aborted) this.show({ error, loading: false })
     }

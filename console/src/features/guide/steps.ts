@@ -55,7 +55,7 @@ export const factsQuery = {
       integrations: integrations.items.map((each) => each.title),
       customer: customers.items[0],
       instance: active.items[0] ?? others.items[0],
-      execution: shownOf(executions.executions),
+      execution: shownOf(executions.items),
     }
   },
 }

@@ -530,7 +530,7 @@ function stepsOnce(execution: string) {
     queryFn: async ({ signal }: { signal: AbortSignal }) => {
       const params = { path: { execution }, query: { limit: 200 } }
       return (await answerOf(api.GET("/api/executions/{execution}/steps", { params, signal })))
-        .steps
+        .items
     },
   }
 }

@@ -127,7 +127,7 @@ export class Search {
     const page = await answerOf(api.GET("/api/executions", { params: { query }, signal }))
     this.byReference = true
     this.add(
-      page.executions.map((execution) => {
+      page.items.map((execution) => {
         const excerpt = execution.key === this.text ? execution.key : execution.id
         const found = { step: null, title: null, excerpt, text: this.text }
         return { ...found, execution, part: "reference" }

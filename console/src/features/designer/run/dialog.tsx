@@ -210,7 +210,7 @@ function Recorded({
         }),
       ),
   })
-  const rows = found.data?.executions ?? []
+  const rows = found.data?.items ?? []
   const other = chosen !== "" && !rows.some((each) => each.id === chosen)
   return (
     <div className="flex flex-col gap-2">
