@@ -587,9 +587,9 @@ async def test_one_stream_serves_every_tab_of_a_browser(place: Place, desk: Desk
     await pages.pop(0).close()  # it was the one that read the stream: another one takes over
     order = number()
     await asyncio.sleep(1)
-    await place.send("Globex", order)
+    await place.until(await place.send("Globex", order), "succeeded")
     for each in pages:
-        await expect(each.get_by_text(order)).to_be_visible()
+        await expect(each.get_by_role("row").filter(has_text=order)).to_contain_text("succeeded")
     assert len(asked) == 2
     # So does one where the browser puts it away, as it does with a page that is in the history.
     put_away = led[-1]
