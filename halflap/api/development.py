@@ -10,8 +10,9 @@ from halflap.api.asking import Ops, needs, router_of
 from halflap.api.drafts import Revision
 from halflap.api.instances import summaries
 from halflap.api.operations import Operations
+from halflap.api.operations.development import TARGET
 from halflap.api.problem import documented
-from halflap.api.view import Input, InstanceSummary, Text, View
+from halflap.api.view import Input, InstanceSummary, Text, VersionName, View
 from halflap.model import DEVELOPMENT
 
 router = router_of("/api/drafts", "drafts", 404, 409)
@@ -30,6 +31,8 @@ class DevelopmentView(View):
 
     customer: str
     """The customer that has it, by id; it is there from the first update on."""
+    version: VersionName | None
+    """The version that was published for it last: that of the target `development`."""
     instance: InstanceSummary | None
     """Null where it is not made yet."""
     urls: dict[str, str]
@@ -69,16 +72,24 @@ async def development_view(
 ) -> DevelopmentView:
     """Return the development instance of a draft's integration, beside what is known to be wrong."""
     opened = await operations.drafts.get(draft)
-    development = operations.development
-    instance = await operations.instances.development(opened.stored.integration)
+    development, integration = operations.development, opened.stored.integration
+    target = await operations.catalogue.versions.target(integration, TARGET)
+    version = None if target is None else VersionName(hash=target.hash, number=target.number)
+    instance = await operations.instances.development(integration)
     if instance is None:
         return DevelopmentView(
-            customer=DEVELOPMENT, instance=None, urls={}, is_current=False, lacks=wrong
+            customer=DEVELOPMENT,
+            version=version,
+            instance=None,
+            urls={},
+            is_current=False,
+            lacks=wrong,
         )
     [summary] = await summaries(operations, [instance])
     detail = await operations.instances.detail(instance)
     return DevelopmentView(
         customer=DEVELOPMENT,
+        version=version,
         instance=summary,
         urls=detail["urls"],
         is_current=await development.is_current(opened, instance),

@@ -175,3 +175,105 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
         await expect(bar.get_by_text("succeeded")).to_be_visible(**RUN)
+
+
+REAL = """\
+name: {name}
+config:
+  Connect:
+    shop: {{connection: http}}
+flows:
+  order:
+    title: An order
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - title: Create the order
+        id: made
+        action: http.post
+        with: {{path: /orders, json: {{number: =event.number}}}}
+        answers: {{sample: {{id: a sample}}}}
+      - stop: {{answer: =made.id}}
+"""
+
+
+async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) -> None:
+    place = desk.place
+    name = f"real-m{uuid4().int % 10**8}x"
+    text = REAL.format(name=name)
+    draft = (await place.api("POST", "/drafts", {"integration": name, "text": text}))["id"]
+    view: Any = {"width": 1600, "height": 1000}
+
+    def done() -> int:
+        return sum(each["number"] == name for each in place.shop.orders)
+
+    async with opened(desk, f"/drafts/{draft}", viewport=view) as page:
+        # Set up once, by the wizard that customers' instances have, too.
+        await page.get_by_role("button", name="Development instance…").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Begin with this draft").click()
+        await expect(dialog.get_by_text("choose a connection")).to_be_visible(**RUN)
+        await at_rest(page)
+        await dialog.get_by_role("link", name="Set it up…").click()
+        await page.get_by_role("button", name="Connect HTTP…").click()
+        await page.get_by_label("Name of the connection").fill(name)
+        await page.get_by_label("Base URL").fill(place.shop.url)
+        await page.get_by_role("button", name="Save the connection").click()
+        await expect(dialog).to_have_count(0)
+        await page.get_by_role("button", name="Next").click()
+        await page.get_by_role("button", name="Activate", exact=True).click()
+        await page.get_by_role("link", name="Back to the drafts").click(**RUN)
+        await page.get_by_role("link", name=name).click()
+
+        # A run calls apps only where that was chosen for it, and confirmed.
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_label("Event, as JSON").fill(f'{{"number": "{name}"}}')
+        await dialog.get_by_role("radio", name="Real").check()
+        await expect(dialog.get_by_role("button", name="Run the test")).to_be_disabled()
+        await dialog.get_by_role("checkbox", name="Call the apps").check()
+        await at_rest(page)
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("real effects")).to_be_visible()
+        assert done() == 1
+        await bar.get_by_role("button", name="Run again, stubbed").click()
+        await expect(bar.get_by_text("a sample")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("real effects")).to_have_count(0)
+        assert done() == 1
+
+        # One step for real; its result is pinned, and is what a stubbed run has from then on.
+        card = page.locator("[data-card]").filter(has_text="Create the order")
+        await card.get_by_role("button").first.click()
+        await page.get_by_role("tab", name="Result").click()
+        panel = page.get_by_role("tabpanel")
+        await panel.get_by_role("button", name="Run it for real", exact=True).click()
+        await expect(panel.get_by_text(f'"A-{name}"')).to_be_visible(**RUN)
+        assert done() == 2
+        await panel.get_by_role("button", name="Pin this output").click()
+        await expect(panel.get_by_role("button", name="Unpin")).to_be_visible()
+        await at_rest(page)
+        await bar.get_by_role("button", name="Run again").click()
+        await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+        assert done() == 2
+
+        # Edited, it is brought to the draft; its endpoint is listened to.
+        await page.get_by_role("tab", name="Setup").click()
+        await page.get_by_label("Title").fill("Make the order")
+        await expect(page.locator("[data-card]").filter(has_text="Make the order")).to_be_visible()
+        await page.get_by_role("button", name="Development instance…").click()
+        await expect(dialog.get_by_text("The draft is another by now.")).to_be_visible(**RUN)
+        await dialog.get_by_role("button", name="Update to this draft").click()
+        await expect(dialog.get_by_text("It is this draft.")).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("active", exact=True)).to_be_visible(**RUN)
+        await at_rest(page)
+        await dialog.get_by_role("button", name="Close").last.click()
+        await page.get_by_role("button", name="Test with another event…").click()
+        await page.get_by_label("The event of an execution").check()
+        url = await dialog.get_by_label("URL of order", exact=True).inner_text()
+        await dialog.get_by_role("button", name="Listen").click()
+        await expect(page.get_by_text("Waiting.")).to_be_visible(**RUN)
+        async with place.http.post(url, json={"number": name}) as sent:
+            assert sent.status < 300
+        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
+    await place.until(sent.headers["halflap-execution"], "succeeded")
+    assert done() == 3

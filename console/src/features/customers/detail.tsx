@@ -11,7 +11,7 @@ import { loadInstances } from "~/api/instances"
 import { ConnectionBadge } from "~/features/connections/state"
 import { NewConnection } from "~/features/connections/new"
 import { FormDialog } from "~/features/forms/dialog"
-import { InstanceBadge } from "~/features/instances/state"
+import { DevelopmentBadge, InstanceBadge } from "~/features/instances/state"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -94,6 +94,7 @@ export function CustomerDetailView({
               </span>
             )}
             {customer.private && <span>{t`private`}</span>}
+            {customer.development && <DevelopmentBadge />}
           </p>
         </div>
         {can("configure") && (
@@ -375,9 +376,13 @@ function Settings({
     <div className="flex flex-col gap-6">
       <Choice
         label={t`Private`}
-        hint={t`Support does not see what its executions carry.`}
+        hint={
+          customer.development
+            ? t`It has no data of others, and whoever edits drafts works with it.`
+            : t`Support does not see what its executions carry.`
+        }
         checked={customer.private}
-        disabled={setPrivate.isPending}
+        disabled={setPrivate.isPending || customer.development}
         onChange={(event) => setPrivate.mutate(event.target.checked)}
       />
       <Section

@@ -6,7 +6,7 @@ import { useMemo, useState } from "react"
 import { type Customer, type CustomerFilter, customersKey, loadCustomers } from "~/api/customers"
 import { STATES } from "~/api/instances"
 import { useRows } from "~/api/list"
-import { useStateWord } from "~/features/instances/state"
+import { DevelopmentBadge, useStateWord } from "~/features/instances/state"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -130,6 +130,7 @@ function customerColumns(): Column<Customer>[] {
               <span className="sr-only">{t`private`}</span>
             </span>
           )}
+          {row.development && <DevelopmentBadge />}
           {row.paused !== null && <span className="text-xs text-waiting">{t`paused`}</span>}
         </span>
       ),

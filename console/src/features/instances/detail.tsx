@@ -25,7 +25,7 @@ import { useConfig } from "./config"
 import { Endpoints } from "./endpoints"
 import { ConfigPage } from "./fields"
 import { Revisions } from "./revisions"
-import { InstanceBadge } from "./state"
+import { DevelopmentBadge, InstanceBadge } from "./state"
 
 const RENEW_MS = 1_000
 
@@ -75,6 +75,7 @@ export function InstanceDetailView({
             <h2 className="flex flex-wrap items-center gap-2 text-lg font-semibold">
               <span className="min-w-0 break-words">{instance.name}</span>
               <InstanceBadge state={instance.state} paused={instance.paused.length > 0} />
+              {instance.development && <DevelopmentBadge />}
             </h2>
             <p className="flex flex-wrap items-center gap-x-2 text-muted-foreground">
               <span>

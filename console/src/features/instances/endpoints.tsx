@@ -119,7 +119,8 @@ export function Endpoints({ instance }: { instance: Instance }) {
   )
 }
 
-function Copied({ text, label }: { text: string; label: string }) {
+/** A text with a button that copies it. */
+export function Copied({ text, label }: { text: string; label: string }) {
   return (
     <div className="flex items-center gap-1">
       <code className="min-w-0 truncate" title={text} aria-label={label}>

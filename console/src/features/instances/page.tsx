@@ -19,7 +19,7 @@ import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { InstanceDetailView } from "./detail"
-import { InstanceBadge, useStateWord } from "./state"
+import { DevelopmentBadge, InstanceBadge, useStateWord } from "./state"
 
 const RENEW_MS = 2_000
 const HEALTH_MS = 5_000
@@ -122,7 +122,12 @@ function instanceColumns(healths: Healths | undefined): Column<InstanceSummary>[
       key: "customer",
       title: t`Customer`,
       width: "minmax(90px, 1fr)",
-      cell: (row) => <span title={row.customer_name}>{row.customer_name}</span>,
+      cell: (row) =>
+        row.development ? (
+          <DevelopmentBadge />
+        ) : (
+          <span title={row.customer_name}>{row.customer_name}</span>
+        ),
     },
     {
       key: "integration",

@@ -6,6 +6,7 @@ import {
   Check,
   CircleDashed,
   CirclePause,
+  FlaskConical,
   type LucideIcon,
   Play,
   PowerOff,
@@ -45,6 +46,20 @@ export function InstanceBadge({
   return (
     <Badge tone={tone} icon={icon}>
       {_(word)}
+    </Badge>
+  )
+}
+
+/** Marks the customer that has the development instances, and these. */
+export function DevelopmentBadge() {
+  const { _ } = useLingui()
+  return (
+    <Badge
+      tone="off"
+      icon={FlaskConical}
+      title={_(msg`Drafts run with it: it is no customer of yours`)}
+    >
+      {_(msg`development`)}
     </Badge>
   )
 }

@@ -487,6 +487,11 @@ function ProgressOf({ instance, onBack }: { instance: Instance; onBack: () => vo
             {t`Show its URLs`}
           </Link>
         )}
+        {isOver && instance.development && (
+          <Link to="/drafts" search={{}} className={buttonClass()}>
+            {t`Back to the drafts`}
+          </Link>
+        )}
         {isOver && <Button look="ghost" onClick={onBack}>{t`Activate another one`}</Button>}
       </div>
     </div>

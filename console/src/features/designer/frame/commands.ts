@@ -52,6 +52,7 @@ export type Doing = {
   select: (key: string | null) => void
   publish: () => void
   components: () => void
+  development: () => void
   test: () => void
   /** Flows may be run, also where another writes them. */
   tests: boolean
@@ -239,6 +240,13 @@ function commandsOf(
       label: t`Publish…`,
       run: doing.publish,
       enabled: !draft.readOnly,
+      ofStep: false,
+    },
+    {
+      key: "development",
+      label: t`Development instance…`,
+      run: doing.development,
+      enabled: true,
       ofStep: false,
     },
   ]

@@ -1,7 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
-import { ChevronLeft, Redo2, Rocket, Undo2 } from "lucide-react"
+import { ChevronLeft, Container, Redo2, Rocket, Undo2 } from "lucide-react"
 import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react"
 import { type Action, useOffered } from "~/features/shell/actions"
 import { useSession } from "~/features/session/context"
@@ -15,6 +15,7 @@ import type { DraftEdit, FlowOutline, Path } from "../draft/types"
 import { paletteQuery } from "../panel/queries"
 import { RunBar, TestButton } from "../run/bar"
 import { RunContext, type Runs } from "../run/context"
+import { DevelopmentDialog } from "../run/development"
 import { TestDialog } from "../run/dialog"
 import { useRunning } from "../run/running"
 import { copied } from "../tree/clip"
@@ -65,7 +66,9 @@ function useOpen(flows: readonly FlowOutline[], name: string | undefined): FlowO
 
 type Open =
   | { kind: "insert"; place: ListPlace }
-  | { kind: "trigger" | "usages" | "components" | "publish" | "delete" | "test" }
+  | {
+      kind: "trigger" | "usages" | "components" | "publish" | "delete" | "test" | "development"
+    }
   | { kind: "flow" }
   | null
 
@@ -153,6 +156,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
       usages: () => setOpen({ kind: "usages" }),
       components: () => setOpen({ kind: "components" }),
       publish: () => setOpen({ kind: "publish" }),
+      development: () => setOpen({ kind: "development" }),
       name: () => {
         const { range: now } = latest.current
         if (now !== null) setField([...now.first.node.path, "title"])
@@ -339,11 +343,15 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             draft={draft}
             flow={flow}
             runs={runs}
+            onDevelopment={() => setOpen({ kind: "development" })}
             onClose={() => setOpen(null)}
           />
         )}
         {open?.kind === "components" && (
           <ComponentsDialog draft={draft} onClose={() => setOpen(null)} />
+        )}
+        {open?.kind === "development" && (
+          <DevelopmentDialog draft={whole} onClose={() => setOpen(null)} />
         )}
         {open?.kind === "publish" && (
           <PublishDialog
@@ -530,6 +538,9 @@ function Top({
             t`No findings`
           )}
         </Button>
+        <IconButton name={t`Development instance…`} onClick={() => command("development")?.run()}>
+          <Container aria-hidden />
+        </IconButton>
         <TestButton disabled={command("test")?.enabled !== true} />
         <Button
           look="primary"

@@ -1,6 +1,6 @@
 import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
-import { ChevronDown, FlaskConical, LoaderCircle, RotateCw, Square, X } from "lucide-react"
+import { ChevronDown, FlaskConical, LoaderCircle, RotateCw, Square, X, Zap } from "lucide-react"
 import { preview } from "~/api/exact"
 import { ApiError, Offline } from "~/api/problem"
 import { Button, buttonClass, IconButton } from "~/ui/button"
@@ -10,6 +10,7 @@ import type { DraftHandle } from "../draft/handle"
 import { titleOf } from "../frame/words"
 import { spotOf } from "../tree/walk"
 import { useRuns } from "./context"
+import { RealBadge } from "./development"
 import { failedStep } from "./running"
 import { Stepper } from "./stepper"
 
@@ -66,6 +67,7 @@ export function RunBar({
       )}
     >
       <div role="status" className="flex min-w-0 flex-1 flex-wrap items-center gap-x-2 gap-y-1">
+        {run.asked.effects === "real" && <RealBadge />}
         {running ? (
           <>
             <LoaderCircle aria-hidden className="size-3.5 animate-spin text-running" />
@@ -127,8 +129,13 @@ export function RunBar({
       ) : (
         <>
           <Button look="ghost" icon={<RotateCw aria-hidden />} onClick={runs.again}>
-            {t`Run again`}
+            {run.asked.effects === "real" ? t`Run again, stubbed` : t`Run again`}
           </Button>
+          {run.asked.effects === "real" && (
+            <Button look="ghost" icon={<Zap aria-hidden />} onClick={() => runs.start(run.asked)}>
+              {t`Run again for real`}
+            </Button>
+          )}
           <IconButton name={t`Take the results away`} onClick={runs.clear}>
             <X aria-hidden />
           </IconButton>

@@ -16,6 +16,13 @@ import type { FlowOutline } from "../draft/types"
 import { useScope } from "../fields/scope"
 import { stepsOf } from "../tree/walk"
 import type { Runs } from "./context"
+import {
+  obstacleOf,
+  RealConfirmation,
+  useDevelopment,
+  useMayActReally,
+  useRealConfirmed,
+} from "./development"
 import { Listen } from "./listen"
 
 type Typed = {
@@ -30,14 +37,22 @@ export function TestDialog({
   draft,
   flow,
   runs,
+  onDevelopment,
   onClose,
 }: {
   draft: DraftHandle
   flow: FlowOutline
   runs: Runs
+  onDevelopment: () => void
   onClose: () => void
 }) {
   const { can } = useSession()
+  const mayReally = useMayActReally()
+  const [real, setReal] = useState(false)
+  const [confirmed, confirm] = useRealConfirmed()
+  const [agreed, setAgreed] = useState(false)
+  const development = useDevelopment(draft).data
+  const obstacle = obstacleOf(development)
   const [last] = useState(() => runs.last())
   const { now, change } = useDraft<Typed>(`event:${draft.id}:${flow.name}`, {
     from: last?.execution != null ? "execution" : "sample",
@@ -52,15 +67,18 @@ export function TestDialog({
   const waits = flow.steps.length > 0 && draft.text.includes("wait:")
   const wrongSignals = now.signals.trim() === "" ? null : wrongObject(now.signals)
   const bySample = now.from === "sample"
-  const ready = (bySample ? wrong === null : now.execution !== "") && wrongSignals === null
+  const chosen = (bySample ? wrong === null : now.execution !== "") && wrongSignals === null
+  const ready = chosen && (!real || (obstacle === null && (confirmed || agreed)))
   const go = () => {
     if (!ready) return
+    if (real) confirm()
     onClose()
     runs.start({
       flow: flow.name,
       event: bySample && edited ? text : null,
       execution: bySample ? null : now.execution,
       signals: now.signals,
+      effects: real ? "real" : "stubbed",
     })
   }
   return (
@@ -79,7 +97,9 @@ export function TestDialog({
       }
     >
       <p className="text-muted-foreground">
-        {t`It runs on the real engine. Apps are not called: an action answers what is pinned, what was recorded, or a sample.`}
+        {real
+          ? t`It runs on the real engine. Actions without a pin are called once, with the config and the connections of the development instance. Nothing of the run is kept but what the apps did.`
+          : t`It runs on the real engine. Apps are not called: an action answers what is pinned, what was recorded, or a sample.`}
       </p>
       <fieldset className="flex flex-col gap-2">
         <legend className="pb-1 text-xs font-medium">{t`The event`}</legend>
@@ -96,7 +116,11 @@ export function TestDialog({
             type="radio"
             name="from"
             label={t`The event of an execution`}
-            hint={t`What its steps answered, its config and its state come with it.`}
+            hint={
+              real
+                ? t`Its state comes with it. What its steps answered does not.`
+                : t`What its steps answered, its config and its state come with it.`
+            }
             checked={!bySample}
             onChange={() => change({ from: "execution" })}
           />
@@ -138,9 +162,40 @@ export function TestDialog({
           <Listen
             draft={draft.id}
             flow={flow.name}
+            development={development}
             onEvent={(execution) => change({ execution })}
           />
         </>
+      )}
+      {mayReally && (
+        <fieldset className="flex flex-col gap-2">
+          <legend className="pb-1 text-xs font-medium">{t`Effects`}</legend>
+          <Choice
+            type="radio"
+            name="effects"
+            label={t`Stubbed`}
+            hint={t`No app is called.`}
+            checked={!real}
+            onChange={() => setReal(false)}
+          />
+          <Choice
+            type="radio"
+            name="effects"
+            label={t`Real`}
+            hint={
+              obstacle ?? t`The apps of the development instance are called, in this run alone.`
+            }
+            checked={real}
+            disabled={obstacle !== null}
+            onChange={() => setReal(true)}
+          />
+          {real && !confirmed && <RealConfirmation checked={agreed} onChange={setAgreed} />}
+          {development !== undefined && obstacle !== null && (
+            <div>
+              <Button onClick={onDevelopment}>{t`Development instance…`}</Button>
+            </div>
+          )}
+        </fieldset>
       )}
       {waits && (
         <Field

@@ -2,29 +2,37 @@ import { t } from "@lingui/core/macro"
 import { Ear, LoaderCircle, Square } from "lucide-react"
 import { useEffect, useRef, useState } from "react"
 import { api, type Schemas } from "~/api/client"
+import { Copied } from "~/features/instances/endpoints"
 import { Button } from "~/ui/button"
 import { Field, Input } from "~/ui/field"
+import type { Development } from "./development"
 import { framesOf } from "./stream"
 
 /** Waits for the next event of a flow that a customer gets: it is copied, and runs as ever. */
 export function Listen({
   draft,
   flow,
+  development,
   onEvent,
 }: {
   draft: string
   flow: string
+  /** It is offered first. */
+  development: Development | undefined
   onEvent: (execution: string) => void
 }) {
-  const [customer, setCustomer] = useState("")
+  const [typed, setTyped] = useState<string | null>(null)
+  const own = development?.instance ?? null
+  const customer = typed ?? own?.customer_name ?? ""
+  const url = customer === own?.customer_name ? development?.urls[flow] : undefined
   const [state, setState] = useState<"off" | "asked" | "waiting">("off")
   const [note, setNote] = useState<string | null>(null)
   const stopping = useRef<AbortController | null>(null)
   useEffect(() => () => stopping.current?.abort(), [])
   const listen = async () => {
     stopping.current?.abort()
-    const own = new AbortController()
-    stopping.current = own
+    const mine = new AbortController()
+    stopping.current = mine
     setState("asked")
     setNote(null)
     try {
@@ -32,7 +40,7 @@ export function Listen({
       const { data } = await api.GET("/api/drafts/{draft}/listen", {
         params,
         parseAs: "stream",
-        signal: own.signal,
+        signal: mine.signal,
       })
       let said = t`The connection was lost. Listen again.`
       for await (const each of framesOf(data)) {
@@ -48,9 +56,9 @@ export function Listen({
       }
       setNote(said)
     } catch (error) {
-      if (!own.signal.aborted) setNote(error instanceof Error ? error.message : String(error))
+      if (!mine.signal.aborted) setNote(error instanceof Error ? error.message : String(error))
     } finally {
-      if (stopping.current === own) setState("off")
+      if (stopping.current === mine) setState("off")
     }
   }
   const hints = {
@@ -59,38 +67,46 @@ export function Listen({
     waiting: t`Waiting. It is copied here, and runs as ever.`,
   }
   return (
-    <div className="flex items-end gap-2">
-      <div className="min-w-0 flex-1">
-        <Field label={t`Or wait for the next one of a customer`} hint={hints[state]}>
-          {(control) => (
-            <Input
-              {...control}
-              value={customer}
-              disabled={state !== "off"}
-              autoComplete="off"
-              onChange={(event) => setCustomer(event.target.value)}
-            />
-          )}
-        </Field>
+    <div className="flex flex-col gap-2">
+      <div className="flex items-end gap-2">
+        <div className="min-w-0 flex-1">
+          <Field label={t`Or wait for the next one of a customer`} hint={hints[state]}>
+            {(control) => (
+              <Input
+                {...control}
+                value={customer}
+                disabled={state !== "off"}
+                autoComplete="off"
+                onChange={(event) => setTyped(event.target.value)}
+              />
+            )}
+          </Field>
+        </div>
+        {state !== "off" ? (
+          <Button
+            className="mb-5"
+            icon={<Square aria-hidden />}
+            onClick={() => stopping.current?.abort()}
+          >
+            {t`Stop`}
+            <LoaderCircle aria-hidden className="animate-spin" />
+          </Button>
+        ) : (
+          <Button
+            className="mb-5"
+            icon={<Ear aria-hidden />}
+            disabled={customer.trim() === ""}
+            onClick={() => void listen()}
+          >
+            {t`Listen`}
+          </Button>
+        )}
       </div>
-      {state !== "off" ? (
-        <Button
-          className="mb-5"
-          icon={<Square aria-hidden />}
-          onClick={() => stopping.current?.abort()}
-        >
-          {t`Stop`}
-          <LoaderCircle aria-hidden className="animate-spin" />
-        </Button>
-      ) : (
-        <Button
-          className="mb-5"
-          icon={<Ear aria-hidden />}
-          disabled={customer.trim() === ""}
-          onClick={() => void listen()}
-        >
-          {t`Listen`}
-        </Button>
+      {url !== undefined && (
+        <div>
+          <p className="text-xs text-muted-foreground">{t`Its events are sent to:`}</p>
+          <Copied text={url} label={t`URL of ${flow}`} />
+        </div>
       )}
     </div>
   )

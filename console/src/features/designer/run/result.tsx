@@ -1,13 +1,15 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation } from "@tanstack/react-query"
-import { FlaskConical, Pin as PinIcon, Play } from "lucide-react"
+import { FlaskConical, Pin as PinIcon, Play, Zap } from "lucide-react"
+import { useState } from "react"
 import { answerOf, api, exactBody } from "~/api/client"
 import { pretty } from "~/api/exact"
 import { sizeOf } from "~/features/execution/value"
 import { useSession } from "~/features/session/context"
 import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
+import { Confirm } from "~/ui/confirm"
 import { Field, Textarea } from "~/ui/field"
 import { Code } from "~/ui/json"
 import { FormError } from "~/ui/notice"
@@ -18,6 +20,7 @@ import { plainJson } from "../fields/model"
 import { useFields } from "../fields/scope"
 import type { Spot } from "../tree/walk"
 import { type Runs, useRuns } from "./context"
+import { RealBadge, useMayActReally, useRealConfirmed } from "./development"
 import { wrongJson } from "./dialog"
 import { type Pin, usePinning, usePins } from "./pins"
 import { keyOf, type Row } from "./rows"
@@ -146,10 +149,13 @@ function Part({ title, value }: { title: string; value: NonNullable<Row["gave"]>
 function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs: Runs }) {
   const { samples } = useFields()
   const { can } = useSession()
+  const mayReally = useMayActReally()
+  const [confirmed, confirm] = useRealConfirmed()
+  const [asking, setAsking] = useState(false)
   const { node, flow } = spot
   const key = keyOf(node)
   const run = useMutation({
-    mutationFn: async () => {
+    mutationFn: async (effects: "stubbed" | "real") => {
       const { event, ...scope } = samples
       const items = spot.holders.flatMap((each) => {
         const found = runs.over?.loops.get(keyOf(each))
@@ -161,6 +167,7 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
         `"scope":${plainJson(scope)}`,
         ...(event === undefined ? [] : [`"event":${plainJson(event)}`]),
         ...(items.length === 0 ? [] : [`"item":${JSON.stringify(items)}`]),
+        ...(effects === "real" ? ['"effects":"real"'] : []),
       ]
       return answerOf(
         api.POST("/api/drafts/{draft}/steps/run", {
@@ -177,16 +184,48 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
   if (!can("publish") || flow.preprocess) return null
   const end = run.data?.end
   const refused = end !== undefined && run.data?.rows.length === 0 && end.state !== "succeeded"
+  const disabled = draft.pending > 0 || draft.unreadable !== null
   return (
     <>
       <Button
         icon={<Play aria-hidden />}
-        busy={run.isPending}
-        disabled={draft.pending > 0 || draft.unreadable !== null}
-        onClick={() => run.mutate()}
+        busy={run.isPending && run.variables === "stubbed"}
+        disabled={disabled || run.isPending}
+        onClick={() => run.mutate("stubbed")}
       >
         {t`Run only this step`}
       </Button>
+      {mayReally && (
+        <Button
+          icon={<Zap aria-hidden />}
+          busy={run.isPending && run.variables === "real"}
+          disabled={disabled || run.isPending}
+          onClick={() => (confirmed ? run.mutate("real") : setAsking(true))}
+        >
+          {confirmed ? t`Run it for real` : t`Run it for real…`}
+        </Button>
+      )}
+      {run.isSuccess && run.variables === "real" && (
+        <span className="self-center">
+          <RealBadge />
+        </span>
+      )}
+      {asking && (
+        <Confirm
+          title={t`Run this step for real`}
+          verb={t`Run it`}
+          onClose={() => setAsking(false)}
+          onConfirm={() => {
+            confirm()
+            run.mutate("real")
+            return Promise.resolve()
+          }}
+        >
+          <p>
+            {t`Actions without a pin, in this step and within it, are called once, with the config and the connections of the development instance. What they do at the apps stays done, and is in the audit log. This is asked once in this tab.`}
+          </p>
+        </Confirm>
+      )}
       {(run.isError || refused) && (
         <div className="order-last w-full">
           {run.isError ? (

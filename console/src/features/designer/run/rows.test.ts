@@ -126,7 +126,13 @@ test("events come whole, however their bytes are cut", () => {
 })
 
 test("the event of a run is sent as it was typed", () => {
-  const asked = { flow: "one", event: '{"n": 1.10}', execution: null, signals: "" }
+  const asked = {
+    flow: "one",
+    event: '{"n": 1.10}',
+    execution: null,
+    signals: "",
+    effects: "stubbed" as const,
+  }
   expect(bodyOf(asked, 7)).toBe('{"flow":"one","revision":7,"event":{"n": 1.10}}')
   expect(bodyOf({ ...asked, execution: "exe_1" }, 7)).toBe(
     '{"flow":"one","revision":7,"execution":"exe_1"}',

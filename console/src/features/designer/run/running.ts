@@ -42,7 +42,8 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
   const name = `${PREFIX}${me.user?.id ?? me.kind}:test:${draft.id}:${flow?.name ?? ""}`
   const start = useCallback(
     (asked: Asked) => {
-      remember(name, asked)
+      // Real effects are chosen for one run, and for no other.
+      remember(name, { ...asked, effects: "stubbed" })
       setItems(ALL)
       setShown(ALL)
       setAlone(nothing)

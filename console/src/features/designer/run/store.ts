@@ -11,6 +11,8 @@ export type Asked = {
   execution: string | null
   /** The signals that are sent while it waits, as JSON. */
   signals: string
+  /** Real: actions without a pin are called, as the development instance. */
+  effects: "stubbed" | "real"
 }
 
 /** A run of a draft, as far as it has come. */
@@ -97,5 +99,6 @@ export function bodyOf(asked: Asked, revision: number): string {
   if (asked.execution !== null) members.push(`"execution":${JSON.stringify(asked.execution)}`)
   else if (asked.event !== null) members.push(`"event":${asked.event}`)
   if (asked.signals.trim() !== "") members.push(`"signals":${asked.signals}`)
+  if (asked.effects === "real") members.push('"effects":"real"')
   return `{${members.join(",")}}`
 }

@@ -340,7 +340,7 @@ function MakeDialog({
         return
       }
       const event = run.asked.event ?? (isBody ? (madeUp ?? null) : null)
-      const made = testOf(name, flow, run.log, run.end, event, run.asked.signals)
+      const made = testOf(name, flow, run.log, run.end, event, run.asked.signals, run.asked.effects)
       if ("refused" in made) {
         throw new Error(
           made.refused === "cut"

@@ -61,6 +61,9 @@ test("a run becomes a test: what was answered is stubbed, in turn where it diffe
       answer: new Digits("0.12345678901234567890"),
     },
   })
+  // Of a run with real effects, what was called is told apart from what is pure by nothing.
+  const real = testOf("all", flow, log, END, null, "", "real")
+  expect("test" in real && real.test["stubs"]).toMatchObject({ "table.sum": 3 })
 })
 
 test("one that failed says why, and what has no end or no whole answer is refused", () => {

@@ -15,6 +15,7 @@ export function testOf(
   end: RunEnd | null,
   event: string | null,
   signals: string,
+  effects: "stubbed" | "real" = "stubbed",
 ): MadeTest {
   if (end === null || !["succeeded", "failed", "ignored"].includes(end.state)) {
     return { refused: "unfinished" }
@@ -32,8 +33,9 @@ export function testOf(
   const answers = new Map<string, Json[]>()
   for (const { key, row } of log.all) {
     const called = names.get(key)
-    // Pure actions run in a test, too.
-    if (called === undefined || row.execution !== 0 || row.source === "real") continue
+    // Pure actions run in a test, too; a run with real effects does not tell which these are.
+    const pure = row.source === "real" && effects === "stubbed"
+    if (called === undefined || row.execution !== 0 || pure) continue
     if (row.state === "waiting") continue
     const answer = answerOf(row)
     if (answer === null) return { refused: "cut" }
