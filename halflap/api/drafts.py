@@ -61,6 +61,7 @@ from halflap.api.draft_view import (
 from halflap.api.lint import INSTEAD, unless_gone
 from halflap.api.operations import Operations
 from halflap.api.operations.drafts import DraftChanges, OpenedDraft
+from halflap.api.part import KIND, WHOLE
 from halflap.api.problem import documented
 from halflap.api.view import Published
 from halflap.errors import ConfigError, NotFound
@@ -325,13 +326,13 @@ async def publish_draft(
     return DraftPublished.of(Published.of(version), revision=if_match)
 
 
-@router.get("/{draft}/bundle", response_class=Response)
+@router.get("/{draft}/bundle", response_class=Response, responses=WHOLE)
 @needs("read")
 async def get_draft_bundle(draft: str, operations: Ops) -> Response:
     """Return a draft with what lies beside its document, as the bundle that it would be published as."""
     opened = await operations.drafts.get(draft)
     bundle = await operations.drafts.bundle(opened.stored)
-    return Response(bundle.to_bytes(), media_type="application/octet-stream")
+    return Response(bundle.to_bytes(), media_type=KIND)
 
 
 @router.post("/{draft}/evaluate", response_model=EvaluatedView)

@@ -48,7 +48,7 @@ from halflap.api.execution_view import (
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import ExecutionDetail
 from halflap.api.operations.replay import LeftOut, ReplayRequest, SaidDone
-from halflap.api.part import streamed
+from halflap.api.part import RANGED, streamed
 from halflap.api.principal import HiddenPayloads
 from halflap.api.problem import PayloadsHidden
 from halflap.api.recorded import (
@@ -377,7 +377,7 @@ async def get_execution_trace(
     return exact(await visible(view, found, operations))
 
 
-@router.get("/executions/{execution}/body", response_class=Response)
+@router.get("/executions/{execution}/body", response_class=Response, responses=RANGED)
 @for_customers
 @needs("payloads")
 async def get_event_body(
@@ -387,7 +387,7 @@ async def get_event_body(
     return await content_of(operations, found, "body", None, range)
 
 
-@router.get("/executions/{execution}/result", response_class=Response)
+@router.get("/executions/{execution}/result", response_class=Response, responses=RANGED)
 @for_customers
 @needs("payloads")
 async def get_result(
@@ -402,7 +402,7 @@ async def get_result(
     return await content_of(operations, found, "result", step, range)
 
 
-@router.get("/executions/{execution}/inputs", response_class=Response)
+@router.get("/executions/{execution}/inputs", response_class=Response, responses=RANGED)
 @for_customers
 @needs("payloads")
 async def get_inputs(

@@ -32,6 +32,7 @@ from halflap.api.operations.comparing import ConfigField, compare_configs, confi
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
 from halflap.api.operations.upgrades import PlannedUpgrade
+from halflap.api.part import KIND, OCTETS, WHOLE
 from halflap.api.problem import documented
 from halflap.api.view import (
     DiffView,
@@ -68,12 +69,7 @@ MOST_COUNTED = 1_000
 LARGEST_BUNDLE = 13 * 1024 * 1024
 
 router = router_of("/api", "integrations", 404)
-bundle_body = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
+bundle_body = {"requestBody": {"required": True, **OCTETS}}
 
 
 @router.get("/integrations")
@@ -198,14 +194,14 @@ async def get_outline(integration: str, version: str, operations: Ops) -> Respon
 @router.get(
     "/integrations/{integration}/versions/{version}/bundle",
     response_class=Response,
-    responses=documented(404, 409),
+    responses=WHOLE | documented(404, 409),
 )
 @needs("read")
 async def get_bundle(integration: str, version: str, operations: Ops) -> Response:
     """A version's bundle as it was published, as bytes."""
     found = await operations.versions.get(integration, version)
     data = await operations.catalogue.versions.bundle(found.hash)
-    return Response(data, media_type="application/octet-stream")
+    return Response(data, media_type=KIND)
 
 
 @router.post(

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
 
 from halflap.api.masking import masked
+from halflap.api.problem import documented
 from halflap.sdk.link import LONGEST_TOKEN
 from halflap.store.blobs.viewing import Content
 
 ONE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # Never as what it says it is: a page that somebody sent must not run from our address.
 KIND = "application/octet-stream"
+OCTETS = {"content": {KIND: {"schema": {"type": "string", "format": "binary"}}}}
+"""Bytes as a body, for OpenAPI."""
+WHOLE: dict[int | str, dict[str, Any]] = {200: {"description": "The bytes.", **OCTETS}}
+RANGED = {
+    **WHOLE,
+    206: {"description": "The range of the bytes that was asked for.", **OCTETS},
+    **documented(416),
+}
+"""The answers of `streamed`, for OpenAPI."""
 MARGIN = 2 * LONGEST_TOKEN
 """Bytes on either side of a range in which a link may begin, or end."""
 
@@ -30,7 +42,7 @@ async def streamed(content: Content, asked: str | None, *, mask: bool) -> Respon
     if asked is not None and (found := ONE.fullmatch(asked.strip())) and found[0] != "bytes=-":
         begin, end = _range(found[1], found[2], size)
         if begin >= end:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+            raise HTTPException(416, headers={"Content-Range": f"bytes */{size}"})
         status = 206
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - begin)

@@ -69,7 +69,7 @@ async def begin_provider_sign_in(
     return ProviderSignIn(url=url)
 
 
-@router.post("/session", responses=documented(429, 502))
+@router.post("/session", response_model=SessionView, responses=documented(429, 502))
 @needs()
 async def sign_in(draft: SignInDraft, request: Request, operations: Ops) -> Response:
     """Sign in with an email and a password, or with a link; the answer sets the session's cookie.
@@ -127,7 +127,7 @@ async def get_me(operations: Ops) -> Me:
     )
 
 
-@router.post("/me/password")
+@router.post("/me/password", response_model=SessionView)
 @needs()
 async def set_password(draft: PasswordDraft, request: Request, operations: Ops) -> Response:
     """Set your own password: ends all your sessions, and starts another one.

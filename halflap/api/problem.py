@@ -114,6 +114,10 @@ HTTP_KINDS: dict[int, tuple[ApiKind, str]] = {
     404: ("NoSuchRoute", "There is no such path; /api/openapi.json lists all that there are."),
     405: ("MethodNotAllowed", "The path has no such method; Allow lists those that it has."),
     413: ("TooLarge", "The body is larger than the API takes."),
+    416: (
+        "HttpError",
+        "The range lies outside of the bytes; Content-Range says how many there are.",
+    ),
     429: ("TooManyStreams", "You follow too many streams; close some of them first."),
     500: ("InternalError", "An error of ours; the server's log has it."),
 }

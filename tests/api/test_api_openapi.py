@@ -80,6 +80,10 @@ async def test_every_route_says_what_it_does_and_how_it_fails(document: dict[str
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
         success = [each for each in operation["responses"] if each < "4"]
         assert success, path
+        for status in success:
+            content = operation["responses"][status].get("content", {})
+            assert status in ("204", "302") or all(each["schema"] for each in content.values())
+            assert content or status in ("204", "302"), (method, path, status)
     assert len(ids) == len(set(ids))
 
 
