@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path as File
 from typing import Any
 
@@ -97,22 +98,12 @@ class _Builder:
         path: Path = ("preprocess", name)
         function = preprocess(self._source, self._document, name, self._observer)
         sender = self._of_request(part.sender, path, "sender")
-        try:
-            flow = made.preprocess(
-                trigger=self._trigger(made, part, path),
-                name=name,
-                shared=part.shared,
-                sender=None if sender is None else sender.text_of,
-                title=part.title,
-                filter=self._filter(part, path),
-                keep=part.keep,
-                timeout=part.timeout or timedelta(minutes=1),
-                max_age=part.max_age or timedelta(days=3),
-            )(function)
-        except DefinitionError as error:
-            raise self._placed(error, path) from error
-        flow.where = self._source.where_key(path)
-        flow.description = part.description
+        asked = None if sender is None else sender.text_of
+
+        def make(**given: Any) -> Flow[Any, Any, Any]:
+            return made.preprocess(shared=part.shared, sender=asked, **given)(function)
+
+        self._made(made, part, path, make, timedelta(minutes=1))
 
     def _pairs(self, made: Integration[Any], name: str) -> Pairs:
         given = self._document.pairs[name]
@@ -131,24 +122,33 @@ class _Builder:
                 where=self._source.at((*path, "pairs")),
             )
         function = self._function(made, name, flow, pairs)
+        own = {"pairs": pairs.get(flow.pairs or ""), "order": order_of(flow.order)}
+        return self._made(made, flow, path, partial(Flow, function, **own), timedelta(minutes=15))
+
+    def _made(
+        self,
+        made: Integration[Any],
+        part: Triggered,
+        path: Path,
+        make: Callable[..., Flow[Any, Any, Any]],
+        timeout: timedelta,
+    ) -> Flow[Any, Any, Any]:
+        """Make a flow of what it and a pre-process flow share."""
         try:
-            result: Flow[Any, Any, Any] = Flow(
-                function,
-                trigger=self._trigger(made, flow, path),
-                name=name,
-                title=flow.title,
-                filter=self._filter(flow, path),
-                keep=flow.keep,
-                timeout=flow.timeout or timedelta(minutes=15),
-                max_age=flow.max_age or timedelta(days=3),
-                pairs=pairs.get(flow.pairs or ""),
-                order=order_of(flow.order),
+            flow = make(
+                trigger=self._trigger(made, part, path),
+                name=str(path[-1]),
+                title=part.title,
+                filter=self._filter(part, path),
+                keep=part.keep,
+                timeout=part.timeout or timeout,
+                max_age=part.max_age or timedelta(days=3),
             )
         except DefinitionError as error:
             raise self._placed(error, path) from error
-        result.where = self._source.where_key(path)
-        result.description = flow.description
-        return result
+        flow.where = self._source.where_key(path)
+        flow.description = part.description
+        return flow
 
     def _trigger(self, made: Integration[Any], flow: Triggered, path: Path) -> BoundTrigger[Any]:
         try:

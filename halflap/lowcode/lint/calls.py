@@ -77,7 +77,7 @@ class Calls:
         self, shapes: Shapes, findings: Findings, connections: Mapping[str, Connected]
     ) -> None:
         self._shapes = shapes
-        self._findings = findings
+        self.findings = findings
         self._connections = connections
 
     def look(self, kind: Kind, name: str) -> tuple[CallShape | None, str | None]:
@@ -120,15 +120,15 @@ class Calls:
         owner = name.partition(".")[0]
         absent = self._shapes.component(owner) is None
         if absent and self._meant_by(kind, name) is None:
-            self._findings.add_absent(owner, self._shapes.names(), path, key=key)
+            self.findings.add_absent(owner, self._shapes.names(), path, key=key)
             return None
         found, said = self.look(kind, name)
         if said is not None:
             written = None if key else re.search(r": write (\S+)$", said)
             mend = self.meant(kind, name)
             if written is not None:
-                mend = rewritten(self._findings.source, path, written[1])
-            self._findings.add(rules.NO_SUCH, path, said, key=key, mend=mend)
+                mend = rewritten(self.findings.source, path, written[1])
+            self.findings.add(rules.NO_SUCH, path, said, key=key, mend=mend)
         return found
 
     def meant(self, kind: Kind, name: str) -> Mend:
@@ -163,12 +163,12 @@ class Calls:
                 mend = instead_of(each, known) if meant not in given else None
                 if _UNITS.keys() <= known.keys() and each not in ("timezone", "zone", "time_zone"):
                     said, mend = self._interval(name, each, given, (*path, each))
-                self._findings.add(rules.INPUTS, (*path, each), said, key=True, mend=mend)
+                self.findings.add(rules.INPUTS, (*path, each), said, key=True, mend=mend)
         for each in known.values():
             if each.name in given:
                 self._literal(name, each, given[each.name], (*path, each.name), names)
             elif each.required:
-                self._findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
+                self.findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
 
     def _interval(
         self, name: str, key: str, given: Mapping[str, Any], path: Path
@@ -193,7 +193,7 @@ class Calls:
         said += f"; write {new}"
         if unit == "week":
             said += ", or `trigger: schedule.cron` for a day of the week: `0 6 * * 1`"
-        return said, member(self._findings.source, path, lambda _: new)
+        return said, member(self.findings.source, path, lambda _: new)
 
     def _literal(
         self, name: str, input: InputShape, value: Any, path: Path, names: Collection[str]
@@ -202,13 +202,13 @@ class Calls:
             return
         if input.secret and isinstance(value, str) and value:
             said = f"{name}: the input {input.name} is a secret in plain text; read it from secrets"
-            self._findings.add(rules.PLAIN_SECRET, path, said)
+            self.findings.add(rules.PLAIN_SECRET, path, said)
             return
         if input.type is None:  # `fitting` goes by its schema, which leaves null out
             if value is None and input.accepts and "null" not in input.accepts:
                 takes = words(input.schema()) or "something else"
                 text = f"{name}: the input {input.name} is {takes}, and this gives null"
-                self._findings.add(rules.UNFIT, path, text)
+                self.findings.add(rules.UNFIT, path, text)
             return
         value = _plain(value)
         try:
@@ -219,14 +219,14 @@ class Calls:
             mend = quoted_value if "; quote it" in message else self._chosen(error, value, path)
             if input.name in _UNITS and (count := _count(value, _UNITS[input.name])) is not None:
                 message += f"; write {count}"
-                mend = rewritten(self._findings.source, path, str(count), raw=True)
+                mend = rewritten(self.findings.source, path, str(count), raw=True)
             if isinstance(value, str) and value in names:
                 message += f"; for the value, write ={value}"
-                mend = self._findings.expression(path, value)
+                mend = self.findings.expression(path, value)
             text = f"{name}: the input {shown} does not fit: {message}"
-            self._findings.add(rules.UNFIT, (*path, *inner), text, mend=mend)
+            self.findings.add(rules.UNFIT, (*path, *inner), text, mend=mend)
         except (ValueError, TypeError) as error:  # a validator of the component's own
-            self._findings.add(
+            self.findings.add(
                 rules.UNFIT, path, f"{name}: the input {input.name} does not fit: {error}"
             )
 
@@ -236,7 +236,7 @@ class Calls:
             if each["type"] in ("literal_error", "enum") and isinstance(value, str):
                 known = re.findall(r"'([^']*)'", str(each.get("ctx", {}).get("expected")))
                 meant = closest(value, known)
-                return None if meant is None else rewritten(self._findings.source, path, meant)
+                return None if meant is None else rewritten(self.findings.source, path, meant)
         return None
 
     def fitting(
@@ -254,8 +254,8 @@ class Calls:
             message = f"{name}: {_misfitting('.'.join([input.name, *inside]), found)}"
             mend = quoted_value if wrong.at is None and message.endswith(_QUOTE) else None
             if wrong.at is None and message.endswith("; use $string()") and wrong.path == path:
-                mend = self._findings.expression(path, f"$string({str(value)[1:]})")
-            self._findings.add(rules.UNFIT, wrong.path, message, at=wrong.at, mend=mend)
+                mend = self.findings.expression(path, f"$string({str(value)[1:]})")
+            self.findings.add(rules.UNFIT, wrong.path, message, at=wrong.at, mend=mend)
 
     def _takes(self, input: InputShape, found: Misfit) -> bool:
         """Return whether an input takes such a value all the same: its type may say more than its
@@ -273,19 +273,19 @@ class Calls:
             owned = [key for key, each in self._connections.items() if each.component == given]
             if owned:
                 said = f"a connection is named as the config names it; did you mean {owned[0]}?"
-                mend = rewritten(self._findings.source, place, owned[0])
-                self._findings.add(rules.CONNECTION, place, said, mend=mend)
+                mend = rewritten(self.findings.source, place, owned[0])
+                self.findings.add(rules.CONNECTION, place, said, mend=mend)
                 return
             there = suggest(given, self._connections, "its connections")
             said = f"the config has no connection {given!r}; {there}"
-            self._findings.add(
+            self.findings.add(
                 rules.CONNECTION, place, said, mend=instead_of(given, self._connections)
             )
             return
         if wanted is False:
             if given is not None:
                 said = f"{name} takes no connection; leave it out"
-                self._findings.add(rules.CONNECTION, place, said)
+                self.findings.add(rules.CONNECTION, place, said)
             return
         owner = name.partition(".")[0]
         if wanted is None and given is None:
@@ -296,17 +296,17 @@ class Calls:
                 f"{name} needs a connection of {owner}, and the config has none: add "
                 f"`{owner}: {{connection: {owner}}}` to it"
             )
-            self._findings.add(rules.CONNECTION, path, said, mend=self._connected(owner))
+            self.findings.add(rules.CONNECTION, path, said, mend=self._connected(owner))
         elif given is None and len(fitting) > 1:
             said = f"{name} needs one of the config's connections; `connection:` is one of"
-            self._findings.add(rules.CONNECTION, path, f"{said} {', '.join(fitting)}")
+            self.findings.add(rules.CONNECTION, path, f"{said} {', '.join(fitting)}")
         elif given is not None and given not in fitting:
             said = f"{given} is no connection of {owner}; there are: {', '.join(fitting) or 'none'}"
-            self._findings.add(rules.CONNECTION, place, said)
+            self.findings.add(rules.CONNECTION, place, said)
 
     def _connected(self, owner: str) -> Mend | None:
         """Add a connection of a component to the config: beside another one, or with the first page."""
-        source = self._findings.source
+        source = self.findings.source
         pages = mapping_of(source.data.get("config"))
         if any(owner in mapping_of(page) for page in pages.values()):
             return None
@@ -329,21 +329,21 @@ class Calls:
     def code(self, step: CodeStepModel, path: Path) -> None:
         """Check a code step: its Python, and the actions that it calls."""
         components = components_of(step.code, step.inputs)
-        place = code_place(self._findings.source, (*path, "code"))
+        place = code_place(self.findings.source, (*path, "code"))
         try:
             code = Code.parse(step.code, step.inputs.keys(), components, place)
         except CodeError as error:
             for each in error.problems:
-                self._findings.add_at(rules.CODE, each.line, each.column, each.message)
+                self.findings.add_at(rules.CODE, each.line, each.column, each.message)
             return
         for name in sorted(step.inputs.keys() - code.names):
             said = f"the code does not read its input {name!r}; remove it"
-            self._findings.add(rules.UNUSED, (*path, "with", name), said, key=True)
+            self.findings.add(rules.UNUSED, (*path, "with", name), said, key=True)
         for use in code.uses:
             self._use(use, path)
 
     def _use(self, use: Use, path: Path) -> None:
-        name, add = use.name, partial(self._findings.add_at, line=use.line, column=use.column)
+        name, add = use.name, partial(self.findings.add_at, line=use.line, column=use.column)
         shape, said = self.look("action", name)
         if said is not None:
             add(rules.NO_SUCH, message=said, mend=self.meant("action", name))
@@ -374,8 +374,8 @@ class Calls:
             if named and (read := reads_like(str(given[named[0]]), ("config",))):
                 text = f"{given[named[0]]!r} is a text, and no value; write ={read}"
             meant = re.search(r"(?:; write|did you mean) (.+?)\??$", text)
-            mend = rewritten(self._findings.source, place, meant[1]) if meant and named else None
-            self._findings.add(rules.UNFIT, place, text, mend=mend)
+            mend = rewritten(self.findings.source, place, meant[1]) if meant and named else None
+            self.findings.add(rules.UNFIT, place, text, mend=mend)
             return
         if declared.ticks or declared.lifecycle or not declared.methods:
             return
@@ -386,18 +386,18 @@ class Calls:
             and declared.dedupe.name.lower() != signed
         ):
             said = unsigned_id(signed, declared.dedupe.name)
-            self._findings.add(rules.UNSIGNED_ID, (*path, "with", "dedupe"), said)
+            self.findings.add(rules.UNSIGNED_ID, (*path, "with", "dedupe"), said)
         elif signed and declared.dedupe is None:
             said = (
                 "the signature covers the delivery's id, and deliveries that come again start the "
             )
             said += f"flow again; write `dedupe: header:{signed}`"
-            self._findings.add(rules.NO_DEDUPE, (*path, "trigger"), said)
+            self.findings.add(rules.NO_DEDUPE, (*path, "trigger"), said)
         signs = any(each.name == "signature" for each in shape.inputs or ())
         if declared.verify is None or (isinstance(declared.verify, Unsigned) and signs):
             said = f"{name} verifies nothing, so whoever learns its URL can forge events"
             hint = "; give it `with: {signature: …}`" if signs else ""
-            self._findings.add(rules.UNVERIFIED, (*path, "trigger"), said + hint)
+            self.findings.add(rules.UNVERIFIED, (*path, "trigger"), said + hint)
 
 
 _QUOTE = "; quote it"

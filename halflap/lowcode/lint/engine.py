@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property
 from itertools import islice
 from math import inf
 from typing import Any, cast
@@ -16,6 +15,7 @@ from halflap.lowcode.config import default_of
 from halflap.lowcode.document import ONE_CALL, ConnectionField, Document, PlainField, TestPart
 from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
+from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
@@ -51,7 +51,6 @@ _VALUE = re.compile(r"(?:[:{\[,]|^\s*-)\s*=(?!=)")
 _BRACES = re.compile(r":\s+(?P<braces>\$?\{\{\s*(?P<inner>[^{}]{1,200}?)\s*\}\})\s*$")
 _PLAIN = re.compile(r"^\s*(?:- +)*[\w.-]+:\s+(?P<value>[^\"'\s\[{].*?)\s*$")
 """A value that stands alone on its line, without quotes."""
-COMMON = ("event", "config", "urls", "secrets", "customer", "instance", "execution")
 
 MOST_TRIED = 5
 """The number of ways that are tried to mend a text that cannot be read."""
@@ -81,7 +80,7 @@ def _lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]
         line = lines[place.line - 1] if place.line <= len(lines) else ""
         line = line if len(line) <= MOST_CHARACTERS else ""
         if (braces := _BRACES.search(line)) is not None and braces.start("braces") < place.column:
-            meant = habits.meant(braces["inner"], COMMON) or braces["inner"]
+            meant = habits.meant(braces["inner"], SCOPE) or braces["inner"]
             column = braces.start("braces") + 1
             said = f"braces mean nothing here; write ={meant}"
             fix = Fix(f"write ={meant}", place.line, column, len(braces["braces"]), f"={meant}")
@@ -298,8 +297,7 @@ class _Linter:
         self._common = Layered(names_of_flow(document))
 
     def check(self) -> None:
-        connections = dict(self._connections(self._findings))
-        calls = Calls(self._shapes, self._findings, connections)
+        calls = self._calls(self._findings)
         for path, field in self._fields():
             self._field(calls, path, field)
         for name in (*self._document.flows, *self._document.preprocess):
@@ -314,23 +312,12 @@ class _Linter:
 
     def walk(self, name: str, notes: Notes) -> None:
         """Go through one flow, for what its places see."""
-        self._flow(
-            name,
-            Calls(self._shapes, self._findings, dict(self._connections(self._findings))),
-            notes,
-        )
+        self._flow(name, self._calls(self._findings), notes)
 
     def _flow(self, name: str, calls: Calls, notes: Notes | None = None) -> None:
         if name in self._document.flows:
             FlowLint(
-                self._document,
-                name,
-                calls,
-                self._findings,
-                self._read,
-                self._results,
-                self._common,
-                notes,
+                self._document, name, calls, self._read, self._results, self._common, notes
             ).check()
         elif name in self._document.preprocess:
             reader = TemplateReader(self._findings, self._read, notes=notes)
@@ -338,30 +325,21 @@ class _Linter:
 
     def _told_by(self, name: str) -> WalkFindings:
         """Go through one flow for what others read of it; what is wrong with it is told elsewhere."""
-        aside = Findings(self._source)
         flow: FlowLint | None = None
         with suppress(TooMany):
-            calls = Calls(self._shapes, aside, self._connected)
-            flow = FlowLint(self._document, name, calls, aside, set(), self._results, self._common)
+            calls = self._calls(Findings(self._source))
+            flow = FlowLint(self._document, name, calls, set(), self._results, self._common)
             flow.check()
         return WalkFindings() if flow is None else flow.told
-
-    @cached_property
-    def _connected(self) -> dict[str, Connected]:
-        """The config's connections, whatever is wrong with them."""
-        aside = Findings(self._source)
-        found: dict[str, Connected] = {}
-        with suppress(TooMany):
-            found.update(self._connections(aside))
-        return found
 
     def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
         for page, members in self._document.config.items():
             for name, field in members.items():
                 yield ("config", page, name), field
 
-    def _connections(self, findings: Findings) -> Iterator[tuple[str, Connected]]:
-        """The config's connections, with their types where those are known."""
+    def _calls(self, findings: Findings) -> Calls:
+        """The checker of calls, which knows the connections, with their types where those are known."""
+        found: dict[str, Connected] = {}
         for path, field in self._fields():
             if not isinstance(field, ConnectionField):
                 continue
@@ -374,7 +352,8 @@ class _Linter:
                 findings.add(rules.CONNECTION, place, said)
                 continue
             kind = component.connection or None if component is not None else None
-            yield str(path[-1]), Connected(field.connection, kind)
+            found[str(path[-1])] = Connected(field.connection, kind)
+        return Calls(self._shapes, findings, found)
 
     def _field(self, calls: Calls, path: Path, field: ConnectionField | PlainField) -> None:
         if isinstance(field, ConnectionField):
@@ -453,7 +432,7 @@ class _Linter:
                 self._findings.add(rules.NO_FIELD, (*path, name), said, key=True)
         for name in ("config", "event", "state", "stubs", "expect", "answer"):
             for value, place in leaves(getattr(test, name), (*path, name)):
-                if is_expression(value) and habits.reads(value[1:], COMMON):
+                if is_expression(value) and habits.reads(value[1:], SCOPE):
                     said = "nothing is computed in a test, so this is a text; write its value"
                     self._findings.add(rules.READS_LIKE_EXPRESSION, place, said)
 

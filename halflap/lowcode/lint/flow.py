@@ -230,7 +230,6 @@ class FlowLint:
         document: Document,
         name: str,
         calls: Calls,
-        findings: Findings,
         config: set[str],
         results: Results,
         common: Layered[ScopedName],
@@ -243,7 +242,7 @@ class FlowLint:
         self._name = name
         self._flow: FlowPart = document.flows[name]
         self._calls = calls
-        self._findings = findings
+        self._findings = findings = calls.findings
         steps: Path = ("flows", name, "steps")
         given = names_given(self._flow.steps, steps)
         self._scoping = scoping_of(self._flow.steps, steps, findings.source)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halflap.lowcode.outline import known
+from halflap.lowcode.outline.comments import Comments
 from halflap.sdk.survey import Function, Module, Survey, local_names
 
 WRAPPERS = frozenset({"titled", "retried", "untyped"})
@@ -150,6 +151,17 @@ class FunctionScope:
             }
 
 
+@dataclass(frozen=True, slots=True)
+class OutlineCall:
+    """A call, where a flow has it; `shown` is how it is shown where it cannot be followed."""
+
+    node: ast.Call
+    scope: FunctionScope
+    id: str | None = None
+    awaited: bool = False
+    shown: str | None = None
+
+
 @dataclass
 class Meanings:
     """Finds what expressions mean, in a project's sources."""
@@ -157,6 +169,13 @@ class Meanings:
     survey: Survey
     _variables: dict[str, dict[str, ast.expr]] = field(default_factory=dict[str, Any])
     _following: set[str] = field(default_factory=set[str])
+    _comments: dict[str, Comments] = field(default_factory=dict[str, Any])
+
+    def comments(self, module: Module) -> Comments:
+        """The comments of a module, read once."""
+        if module.path not in self._comments:
+            self._comments[module.path] = Comments.read(module.lines)
+        return self._comments[module.path]
 
     def of(self, node: ast.expr, scope: FunctionScope) -> Meaning:
         """Return the meaning of an expression that is called."""

@@ -7,8 +7,6 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from halflap.sdk.survey import Module
-
 _DIRECTIVE = re.compile(
     r"(?i)\b(noqa|type:|pyright:|mypy:|ruff:|pragma|halflap:|fmt:|pylint:|nosec)"
 )
@@ -50,10 +48,3 @@ def _said(comment: str) -> str:
 def first_sentence(text: str | None) -> str:
     """A docstring's first paragraph, on one line."""
     return " ".join((text or "").strip().split("\n\n")[0].split())
-
-
-def comments_of(module: Module, known: dict[str, Comments]) -> Comments:
-    """The comments of a module, read once."""
-    if module.path not in known:
-        known[module.path] = Comments.read(module.lines)
-    return known[module.path]

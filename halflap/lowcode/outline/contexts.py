@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from halflap.lowcode.outline.calls import FunctionScope, argument, flow_name, inputs_of, text_of
+from halflap.lowcode.outline.calls import (
+    FunctionScope,
+    OutlineCall,
+    argument,
+    flow_name,
+    inputs_of,
+    text_of,
+)
 from halflap.lowcode.outline.nodes import OutlineNode, Span, made
 from halflap.sdk.purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
 from halflap.sdk.survey import Survey
@@ -20,14 +27,10 @@ def awaited(path: tuple[str, ...]) -> bool:
 
 
 def of_context(
-    call: ast.Call,
-    path: tuple[str, ...],
-    place: Span,
-    id: str | None,
-    survey: Survey,
-    scope: FunctionScope,
+    called: OutlineCall, path: tuple[str, ...], place: Span, survey: Survey
 ) -> OutlineNode | None:
     """The node of a call of what `ctx` has; None where it is no step (`ctx.now()`)."""
+    call, scope, id = called.node, called.scope, called.id
     first = argument(call, 0, "key" if path[0] == "state" else "time")
     shown = "" if first is None else text_of(first)
 

@@ -21,6 +21,7 @@ from halflap.lowcode.outline.calls import (
     Meanings,
     OfContext,
     OutlineAction,
+    OutlineCall,
     OutlineChild,
     Sandboxed,
     argument,
@@ -28,7 +29,7 @@ from halflap.lowcode.outline.calls import (
     parameters,
     text_of,
 )
-from halflap.lowcode.outline.comments import Comments, comments_of, first_sentence
+from halflap.lowcode.outline.comments import first_sentence
 from halflap.lowcode.outline.contexts import awaited as is_awaited
 from halflap.lowcode.outline.contexts import of_context, sibling
 from halflap.lowcode.outline.nodes import NodeBlock, OutlineNode, Span, block, made, within
@@ -43,9 +44,8 @@ Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 class FlowReader:
     """Reads one flow."""
 
-    def __init__(self, meanings: Meanings, comments: dict[str, Comments]) -> None:
+    def __init__(self, meanings: Meanings) -> None:
         self._meanings = meanings
-        self._comments = comments
         self._within: list[ast.AST] = []
         self._count = 0
 
@@ -245,7 +245,7 @@ class FlowReader:
                 NodeBlock(
                     path=("cases", ast.unparse(each.pattern) + guard),
                     place=place,
-                    title=comments_of(scope.module, self._comments).title(place.line),
+                    title=self._meanings.comments(scope.module).title(place.line),
                     nodes=steps,
                 )
             )
@@ -265,7 +265,7 @@ class FlowReader:
             case ast.Await(value=value):
                 return self.awaited(value, scope, id)
             case ast.Call():
-                return self._called(node, scope, id)
+                return self._called(OutlineCall(node, scope, id))
             case ast.IfExp(test=test, body=body, orelse=other):
                 one, two = self.value(body, scope, id), self.value(other, scope, id)
                 return [*self.value(test, scope), self.either(node, test, one, two, scope)]
@@ -331,7 +331,7 @@ class FlowReader:
     ) -> list[OutlineNode]:
         """The steps of what is awaited; `shown` is how it is shown where it cannot be followed."""
         if isinstance(node, ast.Call):
-            return self._called(node, scope, id, awaited=True, shown=shown)
+            return self._called(OutlineCall(node, scope, id, True, shown))
         if isinstance(node, ast.IfExp):
             one, two = self.awaited(node.body, scope, id), self.awaited(node.orelse, scope, id)
             test = self.value(node.test, scope)
@@ -341,15 +341,8 @@ class FlowReader:
             return before
         return [*before, self._unknown(node, scope, shown or f"await {ast.unparse(node)}")]
 
-    def _called(
-        self,
-        call: ast.Call,
-        scope: FunctionScope,
-        id: str | None,
-        *,
-        awaited: bool = False,
-        shown: str | None = None,
-    ) -> list[OutlineNode]:
+    def _called(self, called: OutlineCall) -> list[OutlineNode]:
+        call, scope = called.node, called.scope
         meaning = self._meanings.of(call.func, scope)
         given = [*call.args, *(each.value for each in call.keywords)]
         if meaning is None and self._meanings.of(call, scope) is not None:
@@ -358,21 +351,14 @@ class FlowReader:
         before = [] if meaning is not None else self.value(call.func, scope)
         before += [node for each in given for node in self.value(each, scope)]
         if isinstance(meaning, OfContext):
-            return [*before, *self._of_context(call, meaning, scope, id, awaited=awaited)]
+            return [*before, *self._of_context(called, meaning)]
         if meaning is None:
-            return [*before, *self._other(call, given, scope, awaited=awaited, shown=shown)]
-        return [*before, *self._meant(call, meaning, scope, id, awaited=awaited)]
+            return [*before, *self._other(called, given)]
+        return [*before, *self._meant(called, meaning)]
 
-    def _meant(
-        self,
-        call: ast.Call,
-        meaning: Meaning,
-        scope: FunctionScope,
-        id: str | None,
-        *,
-        awaited: bool,
-    ) -> list[OutlineNode]:
+    def _meant(self, called: OutlineCall, meaning: Meaning) -> list[OutlineNode]:
         """A call of what is known."""
+        call, scope, id = called.node, called.scope, called.id
         place = self.at(call, scope)
         match meaning:
             case OutlineAction(name=name, title=title, retry=retry, parameters=names):
@@ -382,14 +368,13 @@ class FlowReader:
             case Sandboxed():
                 return [self._code(call, meaning, place, id)]
             case Helper(node=function):
-                group = self._group(call, meaning, scope, id)
-                plain = isinstance(function, ast.FunctionDef) and not awaited
+                group = self._group(called, meaning)
+                plain = isinstance(function, ast.FunctionDef) and not called.awaited
                 return [] if plain and not holds_step([group]) else [group]
             case OutlineChild(flow=flow):
                 return [made("result", place, {"result": flow}, id=id)]
             case Conditional(test=test, one=one, other=other):
-                first = self._meant(call, one, scope, id, awaited=awaited)
-                second = self._meant(call, other, scope, id, awaited=awaited)
+                first, second = self._meant(called, one), self._meant(called, other)
                 return [self.either(call, test, first, second, scope)]
             case _:
                 return [self._unknown(call, scope)]
@@ -417,25 +402,16 @@ class FlowReader:
         }
         return made("code", place, fields, [block("code", steps)], title=code.title, id=id)
 
-    def _other(
-        self,
-        call: ast.Call,
-        given: list[ast.expr],
-        scope: FunctionScope,
-        *,
-        awaited: bool,
-        shown: str | None,
-    ) -> list[OutlineNode]:
+    def _other(self, called: OutlineCall, given: list[ast.expr]) -> list[OutlineNode]:
         """A call of what is not known: it may hold steps where it is awaited, or handed some."""
+        call, scope = called.node, called.scope
         name = scope.module.meaning(call.func, scope.own) or ""
         if name in ("halflap.Route", "halflap.sdk.routing.Route"):
             return [self._route(call, scope)]
-        if awaited or any(self._holds_steps(each, scope) for each in given):
-            return [self._unknown(call, scope, shown or self._shown(call, awaited=awaited))]
+        if called.awaited or any(self._holds_steps(each, scope) for each in given):
+            text = f"await {ast.unparse(call)}" if called.awaited else None
+            return [self._unknown(call, scope, called.shown or text)]
         return []
-
-    def _shown(self, call: ast.Call, *, awaited: bool) -> str:
-        return f"await {ast.unparse(call)}" if awaited else ast.unparse(call)
 
     def _holds_steps(self, node: ast.expr, scope: FunctionScope) -> bool:
         """Return whether what is handed over can be called, and holds steps then."""
@@ -450,25 +426,19 @@ class FlowReader:
             case _:
                 return False
 
-    def _of_context(
-        self,
-        call: ast.Call,
-        meaning: OfContext,
-        scope: FunctionScope,
-        id: str | None,
-        *,
-        awaited: bool,
-    ) -> list[OutlineNode]:
+    def _of_context(self, called: OutlineCall, meaning: OfContext) -> list[OutlineNode]:
         if meaning.path == ("gather",):
-            return [self._gather(call, scope, id)]
-        place = self.at(call, scope)
-        node = of_context(call, meaning.path, place, id, self._meanings.survey, scope)
+            return [self._gather(called)]
+        call, scope = called.node, called.scope
+        node = of_context(called, meaning.path, self.at(call, scope), self._meanings.survey)
         if node is not None:
             return [node]
-        return [self._unknown(call, scope, self._shown(call, awaited=True))] if awaited else []
+        text = f"await {ast.unparse(call)}"
+        return [self._unknown(call, scope, text)] if called.awaited else []
 
-    def _gather(self, call: ast.Call, scope: FunctionScope, id: str | None) -> OutlineNode:
+    def _gather(self, called: OutlineCall) -> OutlineNode:
         """`ctx.gather(items, do)`: a loop whose items go side by side."""
+        call, scope = called.node, called.scope
         items, do = argument(call, 0, "items"), argument(call, 1, "do")
         limit, settles = argument(call, 9, "limit"), argument(call, 9, "settle")
         item = "item"
@@ -478,8 +448,8 @@ class FlowReader:
                 item, found = named[0], self._helper_steps(helper, {})
                 steps = [self._unknown(do, scope)] if found is None else found
             case OutlineAction() | Conditional() as one if do is not None:
-                called = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
-                steps = self._meant(called, one, scope, None, awaited=True)
+                each = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
+                steps = self._meant(OutlineCall(each, scope, awaited=True), one)
             case _:
                 steps = [self._unknown(do or call, scope)]
         goes_on = settles is not None and ast.unparse(settles) != "False"
@@ -489,7 +459,7 @@ class FlowReader:
             "parallel": "10" if limit is None else ast.unparse(limit),
             "on_failure": "continue" if goes_on else None,
         }
-        return self.made("for", call, scope, fields, block("do", steps), head=call, id=id)
+        return self.made("for", call, scope, fields, block("do", steps), head=call, id=called.id)
 
     def either(
         self,
@@ -508,9 +478,8 @@ class FlowReader:
 
     # Functions of the author's own ------------------------------------------------------------
 
-    def _group(
-        self, call: ast.Call, helper: Helper, scope: FunctionScope, id: str | None
-    ) -> OutlineNode:
+    def _group(self, called: OutlineCall, helper: Helper) -> OutlineNode:
+        call, scope = called.node, called.scope
         given = bound(helper.node, call)
         names = {name: self._meanings.of(each, scope) for name, each in given}
         steps = self._helper_steps(helper, names)
@@ -522,9 +491,8 @@ class FlowReader:
             "folded": True if steps is None else None,
         }
         title = first_sentence(told) or None
-        return made(
-            "group", self.at(call, scope), fields, [block("steps", steps or [])], title=title, id=id
-        )
+        inside = [block("steps", steps or [])]
+        return made("group", self.at(call, scope), fields, inside, title=title, id=called.id)
 
     def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[OutlineNode] | None:
         """A function's steps; None where they are left out, since it calls itself or is too much."""
@@ -587,7 +555,7 @@ class FlowReader:
         first, last = getattr(node, "lineno", 0), getattr(head, "end_lineno", 0)
         if head is node:
             last = first
-        return comments_of(scope.module, self._comments).title(first, last)
+        return self._meanings.comments(scope.module).title(first, last)
 
 
 def uses_of(code: Sandboxed) -> Sequence[Use] | None:

@@ -15,7 +15,7 @@ from halflap.lowcode.outline.calls import (
     inputs_of,
     text_of,
 )
-from halflap.lowcode.outline.comments import Comments, first_sentence
+from halflap.lowcode.outline.comments import first_sentence
 from halflap.lowcode.outline.flow import FlowReader, place_of
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
@@ -54,7 +54,6 @@ class _Integration:
         self._start = start
         self._name = name
         self._meanings = Meanings(survey)
-        self._comments: dict[str, Comments] = {}
 
     def outline(self) -> Outline:
         modules = list(_imported(self._survey, self._start))
@@ -104,7 +103,7 @@ class _Integration:
         trigger, name = options.pop("trigger", None), flow_name(function)
         path = ("preprocess" if verb == "preprocess" else "flows", name)
         try:
-            steps = FlowReader(self._meanings, self._comments).flow(module, function)
+            steps = FlowReader(self._meanings).flow(module, function)
             steps = addressed(steps, (*path, "steps"))
         except RecursionError:
             raise DefinitionError(

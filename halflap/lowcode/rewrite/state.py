@@ -28,6 +28,8 @@ from halflap.lowcode.source import (
     read,
 )
 
+DraftReading = tuple[SourceText, Draft | None, Unreadable | None]
+"""The outcome of reading a text: as far as it can be read, and why it cannot be exactly."""
 REST = ""
 """Stands for all of a document that is in no flow."""
 EVERYTHING = "*"
@@ -89,15 +91,9 @@ class DraftState:
         draft = self.draft.copy()
         change = draft.apply(edits)
         check_text(draft.source.text)
-        return self._next(
-            draft.source,
-            draft,
-            None,
-            moved_keys(self.keys, change.moved),
-            change.patches,
-            change.undo,
-            renames(edits),
-        )
+        kept = moved_keys(self.keys, change.moved)
+        found = draft.source, draft, None
+        return self._next(found, kept, change.patches, change.undo, renames(edits))
 
     def _retyped(self, edits: Sequence[ReplaceText]) -> tuple[DraftState, StateChange]:
         text = self.text
@@ -110,20 +106,19 @@ class DraftState:
             undo.insert(0, difference(text, new)[1])
             text = new
         check_text(text)
-        source, draft, unreadable = _read(text, self.source.file)
-        keys = kept_keys(self.source, self.keys, source, edits)
-        return self._next(source, draft, unreadable, keys, edits, undo, ())
+        found = _read(text, self.source.file)
+        keys = kept_keys(self.source, self.keys, found[0], edits)
+        return self._next(found, keys, edits, undo, ())
 
     def _next(
         self,
-        source: SourceText,
-        draft: Draft | None,
-        unreadable: Unreadable | None,
+        found: DraftReading,
         kept: dict[Path, int],
         patches: Iterable[ReplaceText],
         undo: Iterable[ReplaceText],
         renamed: tuple[str, ...],
     ) -> tuple[DraftState, StateChange]:
+        source, draft, unreadable = found
         keys, next_key = numbered(source, kept, self.next_key)
         former = {key: path for path, key in self.keys.items()}
         there = {key: path for path, key in keys.items()}
@@ -133,7 +128,7 @@ class DraftState:
         return made, StateChange(tuple(patches), tuple(undo), tuple(moved), flows, renamed)
 
 
-def _read(text: str, file: str) -> tuple[SourceText, Draft | None, Unreadable | None]:
+def _read(text: str, file: str) -> DraftReading:
     """Read a text exactly, where that can be, and as far as it can be read otherwise."""
     try:
         source = read(text, file)
