@@ -14,7 +14,7 @@ import { noteList } from "~/features/shell/way-back"
 import { guideRoute, indexRoute, overviewRoute } from "~/routes/overview"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
-import { shellRoute } from "~/routes/shell"
+import { missingRoute, shellRoute } from "~/routes/shell"
 import { signInRoute } from "~/routes/sign-in"
 import { ErrorNotice, Loading } from "~/ui/notice"
 import { clearToasts } from "~/ui/toast"
@@ -62,6 +62,7 @@ export const router = createRouter({
       draftRoute,
       ...activityRoutes,
       accountRoute,
+      missingRoute,
     ]),
   ]),
   context: { client },

@@ -670,6 +670,7 @@ async def test_a_page_that_is_not_there_and_an_execution_that_never_was_say_so(
         assert not [each for each in asked if "/api/stream" in each and "exe_none" in each]
         await page.goto("/console/nothing/here")
         await expect(page.get_by_text("There is no such page")).to_be_visible()
+        await expect(page.get_by_role("link", name="Executions")).to_be_visible()
 
 
 async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: Desk) -> None:

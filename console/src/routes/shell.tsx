@@ -1,3 +1,4 @@
+import { t } from "@lingui/core/macro"
 import { useQuery } from "@tanstack/react-query"
 import { createRoute, Outlet, redirect, useRouter } from "@tanstack/react-router"
 import { useEffect, useState } from "react"
@@ -9,7 +10,7 @@ import { forgetSearches } from "~/features/search/search"
 import { SessionProvider } from "~/features/session/context"
 import { forgetDrafts } from "~/features/session/draft"
 import { Shell } from "~/features/shell/shell"
-import { ErrorNotice } from "~/ui/notice"
+import { ErrorNotice, Notice } from "~/ui/notice"
 import { rootRoute } from "./root"
 
 export const shellRoute = createRoute({
@@ -23,6 +24,19 @@ export const shellRoute = createRoute({
   component: function SignedIn() {
     const me = useQuery(meQuery).data
     return me == null ? null : <WithStream key={me.user?.id ?? me.kind} me={me} />
+  },
+})
+
+/** Whatever no other page is at: within the navigation, so that a mistyped address is no dead end. */
+export const missingRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "$",
+  component: function Missing() {
+    return (
+      <Notice title={t`There is no such page`}>
+        {t`The address may be mistyped, or of another version of Halflap. What you look for may be found by Ctrl+K.`}
+      </Notice>
+    )
   },
 })
 
