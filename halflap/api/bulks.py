@@ -37,6 +37,7 @@ from halflap.api.view import (
 )
 from halflap.errors import Conflict
 from halflap.model import Bulk, BulkState, BulkVerb, Instance
+from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
 router = router_of("/api/bulks", "bulks", 404, 409)
@@ -211,4 +212,8 @@ async def named(operations: Operations, instances: Sequence[Instance]) -> dict[s
 def bulk_view(bulk: Bulk) -> BulkView:
     """A bulk as it is shown."""
     stages = Stages.wanted(bulk).ends if bulk.verb == "upgrade" else ()
-    return BulkView.of(bulk, do=bulk.verb, stages=stages)
+    # Values for customers' configs are shown where configs are; here, which fields they are for.
+    values = bulk.wanted.get("config")
+    names = {} if values is None else {"config": [*codec.decode(values)]}
+    wanted = {**bulk.wanted, **names}
+    return BulkView.of(bulk, do=bulk.verb, stages=stages, wanted=wanted)

@@ -134,6 +134,8 @@ class BulkDriver:
         if goes_on and why is not None:
             await self._catalogue.bulks.end(bulk.id, "failed", why)
             return None
+        if goes_on:
+            await self._rest(step.rest)
         return now if goes_on else None
 
     async def _step(self, bulk: Bulk) -> BulkStep | None:

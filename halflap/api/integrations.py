@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -31,7 +31,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.comparing import ConfigField, compare_configs, config_fields
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
-from halflap.api.operations.upgrades import PlannedUpgrade
+from halflap.api.operations.upgrades import PauseRule, PlannedUpgrade
 from halflap.api.part import KIND, OCTETS, WHOLE
 from halflap.api.problem import documented
 from halflap.api.view import (
@@ -56,9 +56,10 @@ from halflap.api.view import (
     VersionSummary,
     VersionView,
 )
-from halflap.errors import NotFound
+from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.outline import Outline
 from halflap.model import Version
+from halflap.sdk import codec
 from halflap.sdk.integration import Flow, Integration
 from halflap.store.catalogue.shared import missing
 from halflap.store.retention import DAY
@@ -254,14 +255,26 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
     bulks = operations.bulks
     version = await operations.versions.get(integration, draft.version)
     stay = [(await operations.versions.get(integration, each)).hash for each in draft.stay]
-    which = await bulks.upgrades.which(integration, version, draft.customer, stay, draft.instances)
+    which = await bulks.upgrades.which(
+        integration, version, draft.customer, stay, draft.instances, draft.leave_out
+    )
     how = (draft.stages, draft.most_failed, draft.between)
+    config = draft.config
+    if strange := set(config) - {*await operations.instances.plain(version, config)}:
+        wrong = dict.fromkeys((f"config.{each}" for each in strange), "is no plain field of it")
+        raise ConfigError(f"config: version {draft.version} has no {min(strange)!r}", fields=wrong)
+    rule = draft.pause_on and PauseRule.of(draft.pause_on.failed, draft.pause_on.of)
     if draft.dry_run:
         which = replace(which, named=draft.named)
-        plan = await bulks.upgrades.plan(which, version, how, draft.canary)
+        plan = await bulks.upgrades.plan(which, version, how, draft.canary, config)
         return exact(await plan_view(operations, version, plan))
-    canary = [each.id for each in await bulks.upgrades.canary(which, version, draft.canary)]
-    begun = await bulks.begin_upgrade(which, *how, canary=canary, version=version.hash)
+    canary = [each.id for each in await bulks.upgrades.canary(which, version, draft.canary, config)]
+    more: dict[str, Any] = {"version": version.hash}
+    if config:
+        more["config"] = codec.encode(config).decode()
+    if rule is not None:
+        more |= {"pause_on": asdict(rule), "seen": await bulks.ended_on(integration, version.hash)}
+    begun = await bulks.begin_upgrade(which, *how, canary=canary, **more)
     return exact(bulk_view(begun), 201)
 
 
@@ -275,7 +288,13 @@ async def plan_view(operations: Operations, version: Version, plan: PlannedUpgra
         stages=[*plan.stages],
         ready=plan.ready,
         instances=[
-            ExaminedInstanceView.of(names[each.instance.id], why=each.why, fields=each.fields)
+            ExaminedInstanceView.of(
+                names[each.instance.id],
+                why=each.why,
+                fields=each.fields,
+                given=each.given,
+                defaults=each.defaults,
+            )
             for each in plan.examined
         ],
         blocked=[
@@ -283,6 +302,7 @@ async def plan_view(operations: Operations, version: Version, plan: PlannedUpgra
             for each in plan.blocked
         ],
         canary=[names[each.id] for each in plan.canary],
+        asked=plan.asked,
     )
 
 

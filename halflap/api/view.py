@@ -642,6 +642,15 @@ class OfferPage(ListPage[OfferView]):
     """Integrations as they are offered, by name."""
 
 
+class PauseRuleDraft(Input):
+    """When an upgrade pauses by itself: where more than a share of the new version's executions fail."""
+
+    failed: Text = "5%"
+    """The share that may fail."""
+    of: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """The least number of executions that have to have ended for that."""
+
+
 class UpgradeMany(Input):
     """An upgrade of many instances: to which version, and in which stages."""
 
@@ -661,7 +670,13 @@ class UpgradeMany(Input):
     """Seconds between two stages."""
     canary: Annotated[list[Text], Field(max_length=1_000)] | Text | None = None
     """The instances that are moved first, by ids, or how many: a number, or a share of all (`10%`).
-    Behind them it is paused, until it is resumed, or taken back."""
+    Behind them it is paused, until it is resumed, or taken back; with `pause_on` it goes on by itself."""
+    config: JsonObject = Field(default_factory=dict[str, Any])
+    """Values for fields of the new version's config, for instances that have none, or none that fits."""
+    leave_out: Annotated[list[Text], Field(max_length=10_000)] = []
+    """Ids of instances that are left out."""
+    pause_on: PauseRuleDraft | None = None
+    """When it pauses by itself. Behind a canary it waits until so many executions have ended."""
     dry_run: bool = False
     """Only say what it would do."""
     named: Text = ""
@@ -674,6 +689,10 @@ class ExaminedInstanceView(NamedInstance):
     why: str | None
     fields: dict[str, str]
     """By field of its config: what is missing, or wrong."""
+    given: list[str]
+    """The fields that get their values from the upgrade's `config`."""
+    defaults: list[str]
+    """The fields that are new to it, and have a default."""
 
 
 class UpgradeGroupView(View):
@@ -699,6 +718,8 @@ class UpgradePlan(View):
     blocked: list[UpgradeGroupView]
     """Of these, the ones that cannot be moved, by the reason; most first."""
     canary: list[NamedInstance]
+    asked: list[str]
+    """The plain fields of the config that some of these have no value for, or none that fits."""
 
 
 class VersionFigures(View):

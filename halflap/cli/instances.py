@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ from halflap.api.view import (
     RejectionView,
     Rotated,
     UpgradePlan,
+    VersionView,
 )
+from halflap.cli import ask
 from halflap.cli.amount import Lasting, changed, retention_options, retention_table
 from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client, path, read
@@ -321,6 +324,12 @@ async def activate_instance(
     metavar="N|N%|NAMES",
     help="With --all: move so many first, or CUSTOMER/NAME,…; then pause, to go on or back.",
 )
+@click.option(
+    "--pause-on",
+    metavar="N%[,COUNT]",
+    help="With --all: pause where more of the version's executions fail, of 20 at least, or of COUNT.",
+)
+@click.option("--leave-out", metavar="NAMES", help="With --all: but CUSTOMER/NAME,…")
 @click.option("--dry-run", is_flag=True, help="With --all: only say what it would do.")
 @click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @config_options
@@ -346,19 +355,23 @@ async def upgrade_instance(
     With --all, the server moves all instances of an integration that are on another version, stage by
     stage, and stops where too many fail; those stay on their version. It goes on after Ctrl-C.
     `halflap bulks show` says how far it is, `halflap bulks back` takes it back. With --canary it moves
-    some first, says their names, and pauses: `halflap bulks resume` goes on with the others.
+    some first, says their names, and pauses: `halflap bulks resume` goes on with the others. With
+    --pause-on it goes on by itself once enough executions have ended. --config gives values to the
+    instances that have none: what the version asks for is asked once for all.
 
     Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """
     if meant:
-        if instance is not None or many["integration"] is None or answers or links:
-            raise click.UsageError("--all goes with --integration NAME, and names no instance")
-        await upgrade_all(api, output, customer=customer, number=number, **many)
+        if instance is not None or many["integration"] is None or links:
+            raise click.UsageError(
+                "--all goes with --integration NAME; it names no instance, and no connection"
+            )
+        await upgrade_all(api, output, customer=customer, number=number, answers=answers, **many)
         return
     if any(many.values()):
         raise click.UsageError(
-            "--integration, --stages, --most-failed, --between, --canary, --dry-run and --yes go with "
-            "--all"
+            "--integration, --stages, --most-failed, --between, --canary, --pause-on, --leave-out, "
+            "--dry-run and --yes go with --all"
         )
     if instance is None:
         raise click.UsageError("name an instance, or say --all --integration NAME")
@@ -392,20 +405,30 @@ async def upgrade_all(
     most_failed: str | None,
     between: int | None,
     canary: str | None,
+    pause_on: str | None,
+    leave_out: str | None,
+    answers: tuple[str, ...],
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Say which instances would be moved; unless that is all, move them, and show the progress."""
-    draft = {
-        "version": number or (await version_of(api, integration, None, None)).hash,
+    wanted = await version_of(api, integration, number, None)
+    draft: dict[str, Any] = {
+        "version": wanted.hash,
         "customer": customer,
         "stages": stages.split(",") if stages else [],
         "most_failed": most_failed or "10%",
         "between": between or 0,
         "canary": await canary_of(api, canary),
+        "pause_on": rule_of(pause_on),
+        "leave_out": await ids_of(api, leave_out) if leave_out else [],
+        "config": shared_config(wanted, answers),
     }
     at = path("integrations", integration, "upgrade")
     plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
+    if output.asks and (asked := set(plan.asked) - set(draft["config"])):
+        draft["config"] |= shared_config(wanted, (), asked)
+        plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
     if dry_run and output.json:
         output.emit(plan)
         return
@@ -427,7 +450,34 @@ async def canary_of(api: Client, text: str | None) -> str | list[str] | None:
     """Return a canary as the API takes it: a number or a share, or the ids of named instances."""
     if text is None or text.removesuffix("%").replace(".", "").isdecimal():
         return text
-    return [(await find(api, each.strip(), None)).id for each in text.split(",")]
+    return await ids_of(api, text)
+
+
+async def ids_of(api: Client, names: str) -> list[str]:
+    """Return the ids of instances that are named with commas between."""
+    return [(await find(api, each.strip(), None)).id for each in names.split(",")]
+
+
+def rule_of(text: str | None) -> dict[str, Any] | None:
+    """Return `5%`, or `5%,100`, as the API takes the rule by which an upgrade pauses itself."""
+    if text is None:
+        return None
+    share, _, least = text.partition(",")
+    if least and not (least.isdecimal() and int(least) > 0):
+        raise click.UsageError(f"--pause-on {text!r}: write a share and a number, as 5%,100")
+    return {"failed": share} | ({"of": int(least)} if least else {})
+
+
+def shared_config(
+    wanted: VersionView, answers: tuple[str, ...], asked: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the values that all instances without one get: given, or asked for at the prompt."""
+    if not answers and not asked:
+        return {}
+    form, given = ask.SchemaForm(wanted.config), ask.pairs(answers, "--config")
+    named = {each.partition(".")[0] for each in given} | set(asked)
+    known = set(wanted.config.get("properties") or {}) - named
+    return form.fill(given, ask=bool(asked), known=known, flag="--config")
 
 
 def upgrade_lines(output: Output, plan: UpgradePlan) -> None:
@@ -435,6 +485,12 @@ def upgrade_lines(output: Output, plan: UpgradePlan) -> None:
     if plan.canary:
         names = ", ".join(map(full_name, plan.canary))
         output.line("first, as a canary: ", (names, "bold"))
+    for what, some in (
+        ("given", Counter(each for one in plan.instances for each in one.given)),
+        ("its default", Counter(each for one in plan.instances for each in one.defaults)),
+    ):
+        for name, count in sorted(some.items()):
+            output.line("  ", (name, "bold"), f" is {what} in {count:,} of {len(plan.instances):,}")
     of = f" of the first {len(plan.instances):,}" if len(plan.instances) < plan.total else ""
     for each in plan.blocked:
         some = ", ".join(map(full_name, each.instances))

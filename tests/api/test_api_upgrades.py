@@ -9,6 +9,7 @@ import pytest
 
 from halflap.api import driving
 from halflap.api.driving import BulkDriver
+from halflap.api.operations import bulks
 from halflap.api.operations.upgrades import Stages
 from halflap.errors import ConfigError, StoreError
 from halflap.model import Instance
@@ -471,3 +472,112 @@ async def on(world: Any, version: str) -> list[Instance]:
     """Return the instances that are on a version."""
     found = await world.host.store.catalogue.instances.list(InstanceFilter(integration="orders"))
     return [each for each in found if each.version == version]
+
+
+ASKING = PLAIN.replace(
+    "    label: str\n",
+    "    label: str\n    region: str\n    discount: Decimal = Decimal('2.50')\n    limit: int = 3\n",
+).replace("from typing import Any\n", "from decimal import Decimal\nfrom typing import Any\n")
+
+
+async def config_of(world: Any, instance: str) -> dict[str, Any]:
+    return (await world.api("GET", f"/api/instances/{instance}")).json["config"]
+
+
+async def test_what_a_version_asks_for_is_asked_once_and_each_keeps_its_own(either: Any) -> None:
+    await either.publish(bundle(either, "1"))
+    made = [each.id for each in await activated(either, 4)]
+    catalogue = either.host.store.catalogue
+    # One has a value of its own already, and one a value that does not fit.
+    await catalogue.instances.set_revision(made[1], {"label": "x", "region": "own"}, {})
+    await catalogue.instances.set_revision(made[2], {"label": "x", "region": 7}, {})
+    second = await either.publish(bundle(either, "2", ASKING), target="")
+    draft = {"version": "2", "dry_run": True}
+    asked = (await either.api("POST", UPGRADE, draft)).json
+    assert (asked["asked"], asked["ready"]) == (["region"], 1)
+    found = {each["id"]: each for each in asked["instances"]}
+    assert list(found[made[0]]["fields"]) == list(found[made[2]]["fields"]) == ["region"]
+    assert found[made[1]]["defaults"] == ["discount", "limit"]
+
+    config = {"region": "north", "discount": 12.5}
+    plan = (await either.api("POST", UPGRADE, {**draft, "config": config})).json
+    assert plan["ready"] == 4
+    given = {each["id"]: each["given"] for each in plan["instances"]}
+    everything = ["region", "discount"]
+    assert given == {
+        made[0]: everything,
+        made[1]: ["discount"],
+        made[2]: ["discount", "region"],
+        made[3]: everything,
+    }
+    assert {*map(tuple, (each["defaults"] for each in plan["instances"]))} == {("limit",)}
+
+    draft = {"version": "2", "config": config, "leave_out": [made[3]]}
+    end = await upgraded(either, draft)
+    assert (end["state"], end["total"], end["done"], end["refused"]) == ("succeeded", 3, 3, 0)
+    # A bulk says which fields, and not the values.
+    assert end["wanted"]["config"] == ["region", "discount"]
+    regions = [(await config_of(either, each)).get("region") for each in made]
+    assert regions == ["north", "own", "north", None]
+    assert (await config_of(either, made[0]))["discount"] == 12.5
+    assert len([each for each in await versions_of(either) if each == second]) == 3
+
+    refused = await either.api("POST", UPGRADE, {"version": "2", "config": {"regoin": "x"}})
+    assert (refused.status, list(refused.json["fields"])) == (422, ["config.regoin"])
+
+
+@pytest.mark.parametrize(("source", "goes_on"), [(FAILING, False), (PLAIN, True)])
+async def test_a_canary_pauses_by_its_own_rule_and_goes_on_by_itself(
+    either: Any, monkeypatch: pytest.MonkeyPatch, source: str, goes_on: bool
+) -> None:
+    monkeypatch.setattr(bulks, "LOOK", 0.02)
+    await either.publish(bundle(either, "1"))
+    made = await activated(either, 4)
+    for each in made:  # which opens their URLs
+        await either.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
+    await either.publish(bundle(either, "2", source), target="")
+    rule = {"failed": "40%", "of": 2}
+    draft = {"version": "2", "canary": [made[0].id], "pause_on": rule}
+    bulk = (await either.api("POST", UPGRADE, draft)).json["id"]
+    driver = BulkDriver(either.host.store.catalogue, either.host.operations.bulks)
+    driving = asyncio.create_task(driver.run())
+    try:
+
+        async def sent(count: int) -> None:
+            shown = (await either.api("GET", f"/api/instances/{made[0].id}")).json
+            for _ in range(count):
+                await either.ended(await either.send(shown, {}))
+
+        async with asyncio.timeout(20):
+            while (await either.api("GET", f"/api/bulks/{bulk}")).json["done"] < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await sent(1)  # too few to say anything
+        for _ in range(5):
+            found = (await either.api("GET", f"/api/bulks/{bulk}")).json
+            assert (found["state"], found["done"]) == ("running", 1)
+            await asyncio.sleep(0.02)
+        await sent(1)
+        found = await ended(either, bulk)
+        if goes_on:
+            assert (found["state"], found["done"]) == ("succeeded", 4)
+            return
+        assert (found["state"], found["done"]) == ("paused", 1)
+        assert found["reason"].startswith("paused by its rule: 2 of 2 executions")
+        # A person has looked at these: the rule counts from now on.
+        await either.api("POST", f"/api/bulks/{bulk}/resume")
+        await asyncio.sleep(0.1)
+        assert (await either.api("GET", f"/api/bulks/{bulk}")).json["state"] == "running"
+        await sent(2)
+        assert (await ended(either, bulk))["state"] == "paused"
+    finally:
+        driver.stop()
+        await driving
+
+
+async def test_a_rule_that_is_none_is_told_at_its_field(world: Any) -> None:
+    await world.publish(bundle(world, "1"))
+    await activated(world, 1)
+    await world.publish(bundle(world, "2"), target="")
+    for rule, field in (({"failed": "5"}, "pause_on.failed"), ({"of": 0}, "pause_on.of")):
+        refused = await world.api("POST", UPGRADE, {"version": "2", "pause_on": rule})
+        assert (refused.status, list(refused.json["fields"])) == (422, [field])

@@ -484,6 +484,12 @@ def test_all_instances_move_to_a_version_and_back(project):
     assert "is paused, and cannot be paused" in refused("bulks", "pause", paused["id"])
     assert "upgraded 2" in ok("bulks", "resume", paused["id"])
     assert plain(*every, "--canary", "50%", "--dry-run")["canary"] == []
+    rest = ("--leave-out", "Initech/orders", "--pause-on", "5%,100", "--dry-run")
+    ok("instances", "upgrade", "Globex/orders", "--version", "1")
+    ok("instances", "upgrade", "Initech/orders", "--version", "1")
+    assert [each["customer_name"] for each in plain(*every, *rest)["instances"]] == ["Globex"]
+    assert "is no share" in refused(*every, "--pause-on", "5", "--dry-run")
+    assert "no field 'site'" in refused(*every, "--config", "site=Graz", "--dry-run")
     assert "goes with --integration NAME" in refused("instances", "upgrade", "--all", code=2)
     assert "go with --all" in refused("instances", "upgrade", "orders", "--yes", code=2)
     assert "--all --integration NAME" in refused("instances", "upgrade", code=2)

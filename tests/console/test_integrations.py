@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Browser, Page, StorageState, expect
@@ -185,3 +186,65 @@ async def test_one_instance_is_upgraded_with_what_its_new_version_asks_for(
     moved = await place.api("GET", f"/instances/{instance['id']}")
     assert moved["config"] == {"region": "north"}
     assert moved["version"]["number"] > instance["version"]["number"]
+
+
+ASKING = ORDERS.replace(
+    "    shop: {connection: http}\n",
+    "    shop: {connection: http}\n"
+    "  Options:\n"
+    "    region: {title: Region}\n"
+    "    discount: {type: decimal, title: Discount, default: 0}\n",
+)
+
+
+async def test_many_are_upgraded_with_one_answer_and_a_rule(desk: Desk, tmp_path: Path) -> None:
+    place = desk.place
+    await place.publish(tmp_path / "asking", ASKING, note="by region", target="")
+    number = (await place.api("GET", "/integrations/orders"))["versions"][0]["number"]
+    own = {each: config.get("region") for each, config in (await configs_of(place)).items()}
+    lacking = [each for each, region in own.items() if region is None]
+    assert 0 < len(lacking) < len(own)  # the test above gave one of them a region
+    async with opened(desk, f"/integrations/orders?upgrade={number}") as page:
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text(f"{len(own)} instances are meant.")).to_be_visible()
+        await expect(dialog.get_by_text(f"{len(lacking)} cannot be: region")).to_be_visible()
+        values = dialog.get_by_role("region", name="Values for all")
+        await values.get_by_label("Region").fill("north")
+        plan = dialog.get_by_role("list", name="Values", exact=True)
+        await expect(plan).to_contain_text(f"region: {len(lacking)} instances, get the value above")
+        await expect(plan).to_contain_text(f"discount: {len(own)} instances, get its default")
+        await plan.get_by_text("region").click()
+        await expect(plan.get_by_text("Initech / orders").first).to_be_visible()
+        await dialog.get_by_label("How many first").fill("1")
+        await dialog.get_by_label("Go on by itself").check()
+        await dialog.get_by_label("Pause where more fail than").fill("5")
+        await expect(dialog.get_by_text("is no share, as 5%")).to_be_visible()
+        await dialog.get_by_label("Pause where more fail than").fill("50%")
+        await dialog.get_by_label("Of so many executions at least").fill("1")
+        assert await barriers(page) == []
+        await dialog.get_by_role("button", name="Upgrade the first 1").click()
+        await expect(page.get_by_role("complementary", name="Rollout")).to_be_visible()
+        [bulk] = [
+            each
+            for each in (await place.api("GET", "/bulks", upgrades_of="orders"))["items"]
+            if each["wanted"].get("pause_on")
+        ]
+        assert bulk["wanted"]["pause_on"] == {"share": "50%", "least": 1}
+        # The canary's execution succeeds: it goes on by itself.
+        names = (await place.api("GET", f"/bulks/{bulk['id']}/rollout"))["canary"]
+        await place.until(await place.send(names[0]["customer_name"], "7"), "succeeded")
+        async with asyncio.timeout(40):
+            at = f"/bulks/{bulk['id']}"
+            while (await place.api("GET", at))["state"] == "running":  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        ended = await place.api("GET", f"/bulks/{bulk['id']}")
+        assert (ended["state"], ended["done"]) == ("succeeded", len(own))
+    now = {each: config.get("region") for each, config in (await configs_of(place)).items()}
+    assert now == own | dict.fromkeys(lacking, "north")
+
+
+async def configs_of(place: Place) -> dict[str, Any]:
+    """The config of each instance, by its id."""
+    found = (await place.api("GET", "/instances", integration="orders"))["items"]
+    ids = [each["id"] for each in found]
+    return {each: (await place.api("GET", f"/instances/{each}"))["config"] for each in ids}

@@ -23,6 +23,7 @@ from halflap.api.operations.stats import Durations, Stats
 from halflap.api.operations.upgrades import (
     CANARY,
     REST,
+    PauseRule,
     Stages,
     Upgrades,
     first_stage,
@@ -54,6 +55,8 @@ from halflap.store.protocol import Filter, Journal, Outdated
 from halflap.store.rules.cause import has_cause
 from halflap.store.rules.listing import position_of
 
+LOOK = 2.0
+"""Seconds between two looks at whether enough of a canary's executions have ended."""
 CANARY_DONE = "the canary is done: look at its figures, then go on, or go back"
 MOST_CURVES = 400
 """The most curves, by version and state, of an upgrade's figures."""
@@ -125,6 +128,8 @@ class BulkStep:
     last: str
     pauses: str = ""
     """Why the bulk is paused behind it; empty where it goes on."""
+    rest: float = 0.0
+    """Seconds until the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +294,17 @@ class BulkOperations:
         return await self.catalogue.bulks.get(bulk)
 
     async def resume(self, bulk: str) -> Bulk:
-        """Let a bulk go on that is paused; raise `Conflict` where it is not."""
-        if not await self.catalogue.bulks.resume(bulk):
+        """Let a bulk go on that is paused; raise `Conflict` where it is not.
+
+        What failed until now was looked at: its rule counts from here on.
+        """
+        found = await self.catalogue.bulks.get(bulk)
+        wanted = found.wanted
+        if "pause_on" in wanted:
+            where = wanted["where"]["integration"]
+            seen = await self.ended_on(where, wanted["version"], found.made_at)
+            wanted = {**wanted, "seen": seen}
+        if not await self.catalogue.bulks.resume(bulk, wanted):
             found = await self.catalogue.bulks.get(bulk)
             raise Conflict(f"{bulk} is {found.state}, not paused", key=bulk)
         self.begun.add(bulk)
@@ -313,13 +327,7 @@ class BulkOperations:
     async def step(self, bulk: Bulk, most: int) -> BulkStep | None:
         """Do what is wanted with the next ones, oldest first; None where there are none."""
         if bulk.verb == "upgrade":
-            instances = await self.upgrades.page(bulk, most)
-            if not instances:
-                is_first = is_in_canary(bulk) and bulk.total > bulk.done + bulk.refused
-                return BulkStep(0, (), REST, CANARY_DONE) if is_first else None
-            done, refusals = await self.upgrades.do(bulk, instances)
-            last = instances[-1].id
-            return BulkStep(done, refusals, f"{CANARY}{last}" if is_in_canary(bulk) else last)
+            return await self._upgrade(bulk, most)
         which = replace(where_of(bulk), after=bulk.after, limit=most)
         page = await self.journal.executions(which)
         if not page:
@@ -329,6 +337,42 @@ class BulkOperations:
         else:
             done, refusals = await self._end(bulk, page)
         return BulkStep(done, refusals, page[-1].id)
+
+    async def _upgrade(self, bulk: Bulk, most: int) -> BulkStep | None:
+        rule, ended = PauseRule.wanted(bulk), 0
+        if rule is not None:
+            seen = bulk.wanted["seen"]
+            where, new = bulk.wanted["where"], bulk.wanted["version"]
+            now = await self.ended_on(where["integration"], new, bulk.made_at)
+            ended, failed = (max(now[name] - seen[name], 0) for name in ("ended", "failed"))
+            if why := rule.why(ended, failed):
+                return BulkStep(0, (), bulk.after, why)
+        instances = await self.upgrades.page(bulk, most)
+        if not instances:
+            if not is_in_canary(bulk) or bulk.total <= bulk.done + bulk.refused:
+                return None
+            if rule is None:
+                return BulkStep(0, (), REST, CANARY_DONE)
+            is_enough = ended >= rule.least
+            return BulkStep(0, (), REST) if is_enough else BulkStep(0, (), bulk.after, rest=LOOK)
+        done, refusals = await self.upgrades.do(bulk, instances)
+        last = instances[-1].id
+        return BulkStep(done, refusals, f"{CANARY}{last}" if is_in_canary(bulk) else last)
+
+    async def ended_on(
+        self, integration: str, version: str, since: Micros | None = None
+    ) -> dict[str, int]:
+        """Return how many executions of a version ended, and failed, since shortly before a time."""
+        now = self.clock()
+        begin = now if since is None else since
+        which = SeriesQuery(OUTCOME, begin - begin % SHORT, now + 1, SHORT, integration=integration)
+        found = {"ended": 0, "failed": 0}
+        for curve in await self.stats.curves(which, MOST_CURVES):
+            of, _, state = curve.key.partition("/")
+            if of == version:
+                found["ended"] += curve.whole.count
+                found["failed"] += curve.whole.count if state == "failed" else 0
+        return found
 
     async def _end(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
         """Cancel or dismiss executions; how many, and why not the others."""

@@ -260,6 +260,20 @@ class InstanceOperations:
         )
         return plain, ids
 
+    async def plain(self, version: Version, fields: Collection[str]) -> list[str]:
+        """Return the plain fields of a version's config that are among these, by their paths."""
+        names = plain_fields(await self.library.integration(version.hash))
+        return sorted({each.partition(".")[0] for each in fields} & names)
+
+    async def defaults_of(
+        self, instance: Instance, version: Version, given: Mapping[str, Any]
+    ) -> list[str]:
+        """Return the fields that are new to an instance on another version, and keep their defaults."""
+        before, _ = await self.catalogue.instances.revision(instance.id, instance.revision)
+        was = plain_fields(await self.library.integration(instance.version))
+        now = plain_fields(await self.library.integration(version.hash))
+        return sorted(now - was - set(before) - set(given))
+
     async def go_back(self, instance: Instance, of: str, *, by: str) -> Instance:
         """Move an instance to the version and the config that it had before a bulk moved it."""
         former = instance.former

@@ -21,9 +21,11 @@ from halflap.api.operations import finding
 from halflap.api.operations.instances import InstanceOperations
 from halflap.errors import ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import BETWEEN, Bulk, Instance, Refusal, Version
+from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 
+NOTHING: Mapping[str, Any] = {}
 AT_ONCE = 20
 """The number of instances that are moved at once."""
 SETTLED_SECONDS = 60.0
@@ -90,12 +92,51 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRule:
+    """The rule by which an upgrade pauses itself: which share may fail, of how many at least."""
+
+    share: str
+    least: int
+
+    @classmethod
+    def of(cls, share: str, least: int) -> PauseRule:
+        """Return the rule; raise `ConfigError` for what is no share."""
+        if (found := SHARE.fullmatch(share)) is None or float(found[1]) > 100:
+            told = f"{share!r} is no share, as 5%"
+            raise ConfigError(f"pause_on.failed: {told}", fields={"pause_on.failed": told})
+        return cls(share, least)
+
+    @classmethod
+    def wanted(cls, bulk: Bulk) -> PauseRule | None:
+        """Return the rule of a bulk; None where a person decides."""
+        found = bulk.wanted.get("pause_on")
+        return None if found is None else cls(**found)
+
+    def why(self, ended: int, failed: int) -> str | None:
+        """Return why an upgrade pauses; None where it goes on."""
+        share = float(self.share.removesuffix("%"))
+        if ended < self.least or failed * 100 <= ended * share:
+            return None
+        return (
+            f"paused by its rule: {failed:,} of {ended:,} executions of the new version failed, and at "
+            f"most {self.share} may; look at them, then go on, or go back"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ExaminedInstance:
-    """An instance that would be moved; `why` it cannot be, and which fields of its config lack."""
+    """An instance that would be moved; `why` it cannot be, and which fields of its config lack.
+
+    `given` are the fields that get a value of the upgrade's, `defaults` new ones that have a default.
+    """
 
     instance: Instance
     why: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict[str, str])
+    given: Sequence[str] = ()
+    defaults: Sequence[str] = ()
+    lacking: Sequence[str] = ()
+    """The plain fields that are missing, or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +159,12 @@ class PlannedUpgrade:
     examined: Sequence[ExaminedInstance]
     blocked: Sequence[UpgradeGroup]
     canary: Sequence[Instance]
+
+    @property
+    def asked(self) -> list[str]:
+        """The plain fields that some of the examined have no value of their own for."""
+        found = {name for each in self.examined for name in (*each.given, *each.lacking)}
+        return sorted(found)
 
     @property
     def ready(self) -> int:
@@ -173,10 +220,15 @@ class Upgrades:
         customer: str | None,
         but: Sequence[str],
         ids: Sequence[str] = (),
+        left_out: Sequence[str] = (),
     ) -> Upgradable:
-        """Return which instances would be moved to a version; those on one of `but` would not."""
+        """Return which instances would be moved to a version.
+
+        Those on a version of `but` would not, nor those that are `left_out` by their ids.
+        """
         owner = None if customer is None else (await self.catalogue.customers.get(customer)).id
-        return Upgradable(integration, owner, (version.hash, *but), ids=tuple(ids))
+        others = (version.hash, *but)
+        return Upgradable(integration, owner, others, ids=tuple(ids), but=tuple(left_out))
 
     def back(self, bulk: Bulk) -> Upgradable:
         """Return which instances would go back to what they had before a bulk moved them."""
@@ -195,21 +247,27 @@ class Upgrades:
         version: Version,
         how: tuple[Sequence[str], str, float],
         wanted: Sequence[str] | str | None,
+        config: Mapping[str, Any] = NOTHING,
     ) -> PlannedUpgrade:
         """Return what an upgrade would do, and what stands in its way.
 
-        `how` are the ends of its stages, how many may fail, and the rest between two.
+        `how` are the ends of its stages, how many may fail, and the rest between two; `config` has
+        values for the instances that lack them.
         """
         page = await self.catalogue.instances.page(which, "", MOST_EXAMINED)
-        examined = await self._examine(page, version)
+        examined = await self._examine(page, version, config)
         which = replace(which, named="")
-        canary = await self.canary(which, version, wanted)
+        canary = await self.canary(which, version, wanted, config)
         total, (ends, most_failed, between) = await self.count(which), how
         stages = Stages.of(total, first_stage(canary, ends), most_failed, between)
         return PlannedUpgrade(total, stages.ends, examined, group(examined), canary)
 
     async def canary(
-        self, which: Upgradable, version: Version, wanted: Sequence[str] | str | None
+        self,
+        which: Upgradable,
+        version: Version,
+        wanted: Sequence[str] | str | None,
+        config: Mapping[str, Any] = NOTHING,
     ) -> list[Instance]:
         """Return the instances that are moved first: the named ones, or a share of all.
 
@@ -239,30 +297,53 @@ class Upgrades:
         for start in range(0, len(ids), AT_ONCE):
             some = (await self.catalogue.instances.some(ids[start : start + AT_ONCE])).values()
             active = [each for each in some if each.state == "active"]
-            examined = await self._examine(active, version)
+            examined = await self._examine(active, version, config)
             chosen += [each.instance for each in examined if each.why is None]
             if len(chosen) >= most:
                 break
         return chosen[:most]
 
     async def _examine(
-        self, instances: Sequence[Instance], version: Version
+        self, instances: Sequence[Instance], version: Version, config: Mapping[str, Any]
     ) -> list[ExaminedInstance]:
         found: list[ExaminedInstance] = []
         for start in range(0, len(instances), AT_ONCE):
             some = instances[start : start + AT_ONCE]
-            found += await asyncio.gather(*(self._examine_one(each, version) for each in some))
+            found += await asyncio.gather(
+                *(self._examine_one(each, version, config) for each in some)
+            )
         return found
 
-    async def _examine_one(self, instance: Instance, version: Version) -> ExaminedInstance:
+    async def _examine_one(
+        self, instance: Instance, version: Version, config: Mapping[str, Any]
+    ) -> ExaminedInstance:
+        given: dict[str, Any] = {}
         try:
-            await self.instances.check_upgrade(instance, version)
+            given = await self._lacked(instance, version, config)
+            await self.instances.check_upgrade(instance, version, given)
+            defaults = await self.instances.defaults_of(instance, version, given)
         except StoreError:
             raise
         except HalflapError as error:
             fields = error.fields if isinstance(error, ConfigError) else {}
-            return ExaminedInstance(instance, error.message, fields)
-        return ExaminedInstance(instance)
+            lacking = await self.instances.plain(version, fields) if fields else ()
+            return ExaminedInstance(instance, error.message, fields, [*given], (), lacking)
+        return ExaminedInstance(instance, None, {}, [*given], defaults)
+
+    async def _lacked(
+        self, instance: Instance, version: Version, config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the values that an instance gets, of those for all: its own stays where it fits."""
+        if not config:
+            return {}
+        before, _ = await self.catalogue.instances.revision(instance.id, instance.revision)
+        given = {name: value for name, value in config.items() if name not in before}
+        try:
+            await self.instances.check_upgrade(instance, version, given)
+        except ConfigError as error:
+            wrong = {each.partition(".")[0] for each in error.fields}
+            return given | {name: value for name, value in config.items() if name in wrong}
+        return given
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances are meant now."""
@@ -273,7 +354,10 @@ class Upgrades:
         which = msgspec.convert(bulk.wanted["where"], Upgradable)
         which = replace(which, moved_by=(*which.moved_by, bulk.id))
         canary = tuple(bulk.wanted.get("canary", ()))
-        which = replace(which, ids=canary) if is_in_canary(bulk) else replace(which, but=canary)
+        if is_in_canary(bulk):
+            which = replace(which, ids=canary)
+        else:
+            which = replace(which, but=(*which.but, *canary))
         stages, come = Stages.wanted(bulk), bulk.done + bulk.refused
         limit = min(most, AT_ONCE, stages.end(come) - come)
         return await self.catalogue.instances.page(which, bulk.after.removeprefix(CANARY), limit)
@@ -316,7 +400,8 @@ class Upgrades:
             return await self.instances.go_back(found, bulk.wanted["back_of"], by=bulk.id)
         if found.version == version.hash:
             return found
-        return await self.instances.upgrade(found, version, by=bulk.id)
+        given = await self._lacked(found, version, codec.decode(bulk.wanted.get("config", "{}")))
+        return await self.instances.upgrade(found, version, given, by=bulk.id)
 
     async def _settled(self, instance: Instance) -> Instance:
         found = await self.catalogue.instances.get(instance.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,7 +36,7 @@ UPDATE bulks SET state = ?, reason = ?, ended_at = ? WHERE id = ? AND state IN (
 """
 PAUSE = "UPDATE bulks SET state = 'paused', reason = ? WHERE id = ? AND state = 'running'"
 RESUME = """
-UPDATE bulks SET state = 'running', reason = '', worker = '', lease_until = 0
+UPDATE bulks SET state = 'running', reason = '', worker = '', lease_until = 0, wanted = ?
 WHERE id = ? AND state = 'paused'
 """
 
@@ -133,9 +133,9 @@ class Bulks:
         """Pause a bulk; False where it does not run."""
         return await self._turn(bulk, PAUSE, (reason, bulk))
 
-    async def resume(self, bulk: str) -> bool:
-        """Let a bulk go on that is paused; False where it is not."""
-        return await self._turn(bulk, RESUME, (bulk,))
+    async def resume(self, bulk: str, wanted: Mapping[str, Any]) -> bool:
+        """Let a bulk go on that is paused, with what is wanted from now on; False where it is not."""
+        return await self._turn(bulk, RESUME, (encoded(wanted), bulk))
 
     async def _turn(self, bulk: str, sql: str, values: tuple[str, ...]) -> bool:
         def job(connection: JobTransaction) -> bool | Refused:

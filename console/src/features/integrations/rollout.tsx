@@ -69,6 +69,7 @@ export function RolloutDetail({
           ))}
         </Progress>
         {now.reason !== "" && <p className="break-words">{now.reason}</p>}
+        <RuleLine bulk={now} />
       </div>
       <Turns bulk={now} onOpen={onOpen} />
       {figures.data === undefined ? (
@@ -98,6 +99,20 @@ export function RolloutDetail({
         </section>
       )}
     </div>
+  )
+}
+
+/** The rule by which it pauses itself, while it may yet. */
+function RuleLine({ bulk }: { bulk: Bulk }) {
+  const rule = (bulk.wanted as { pause_on?: { share: string; least: number } }).pause_on
+  if (rule === undefined || bulk.ended_at !== null) return null
+  return (
+    <p className="text-muted-foreground">
+      <Trans>
+        It pauses where more than {rule.share} of the new version’s executions fail, of{" "}
+        {rule.least.toLocaleString()} at least.
+      </Trans>
+    </p>
   )
 }
 

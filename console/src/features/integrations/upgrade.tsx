@@ -3,7 +3,8 @@ import { Plural, Trans } from "@lingui/react/macro"
 import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query"
 import { useState } from "react"
 import type { Bulk } from "~/api/bulks"
-import { answerOf, api, type Schemas } from "~/api/client"
+import { answerOf, api, exactBody, type Schemas } from "~/api/client"
+import { formQuery } from "~/api/instances"
 import { ApiError } from "~/api/problem"
 import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
@@ -11,12 +12,24 @@ import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading } from "~/ui/notice"
 import type { Integration } from "./queries"
+import { Questions } from "./questions"
 
 type Plan = Schemas["UpgradePlan"]
 type Draft = Schemas["UpgradeMany"]
 type Way = "all" | "share" | "first" | "only"
 type Named = Record<string, string>
-type Form = { version: number; way: Way; share: string; chosen: Named; mostFailed: string }
+type Form = {
+  version: number
+  way: Way
+  share: string
+  chosen: Named
+  mostFailed: string
+  /** The rule by which it pauses itself: the share that may fail, of so many; none, and a person decides. */
+  rule: { failed: string; of: string } | null
+  leavesOut: boolean
+}
+
+const RULE = { failed: "5%", of: "20" }
 
 /** Choose which instances move to which version, see the plan, and begin. */
 export function UpgradeDialog({
@@ -30,9 +43,20 @@ export function UpgradeDialog({
   onClose: () => void
   onBegun: (bulk: string) => void
 }) {
-  const initial: Form = { version, way: "share", share: "10%", chosen: {}, mostFailed: "10%" }
+  const initial: Form = {
+    version,
+    way: "share",
+    share: "10%",
+    chosen: {},
+    mostFailed: "10%",
+    rule: null,
+    leavesOut: false,
+  }
   const { now: form, change: set, drop } = useDraft(`upgrade:${integration.name}`, initial)
   const [search, setSearch] = useState("")
+  const [config, setConfig] = useState("{}")
+  const hash = integration.versions.find((each) => each.number === form.version)?.hash ?? ""
+  const pages = useQuery({ ...formQuery(integration.name, hash), enabled: hash !== "" }).data?.pages
   const ids = Object.keys(form.chosen)
   const body: Draft = {
     stay: [],
@@ -44,21 +68,29 @@ export function UpgradeDialog({
     named: "",
     dry_run: false,
     between: 0,
+    leave_out: [],
+    pause_on:
+      form.rule === null || form.way === "only" || form.way === "all"
+        ? null
+        : { failed: form.rule.failed.trim(), of: Number(form.rule.of) },
   }
   const chooses = form.way === "first" || form.way === "only"
   const lacks = chooses && ids.length === 0
   const path = { integration: integration.name }
-  const planOf = async (draft: Draft, signal: AbortSignal): Promise<Plan> => {
-    const given = { params: { path }, body: { ...draft, dry_run: true }, signal }
+  // The values keep their digits: they are put into the text of the request.
+  const bodyOf = (draft: Draft, values: string) =>
+    exactBody(`${JSON.stringify(draft).slice(0, -1)},"config":${values}}`)
+  const planOf = async (draft: Draft, values: string, signal: AbortSignal): Promise<Plan> => {
+    const given = { params: { path }, ...bodyOf({ ...draft, dry_run: true }, values), signal }
     return (await answerOf(api.POST("/api/integrations/{integration}/upgrade", given))) as Plan
   }
   const plan = useQuery({
-    queryKey: ["upgrade-plan", integration.name, body],
+    queryKey: ["upgrade-plan", integration.name, body, config],
     gcTime: 0,
     placeholderData: keepPreviousData,
     retry: false,
     enabled: !lacks,
-    queryFn: ({ signal }) => planOf(body, signal),
+    queryFn: ({ signal }) => planOf(body, config, signal),
   })
   const listed = useQuery({
     queryKey: ["upgrade-choice", integration.name, form.version, search],
@@ -66,16 +98,19 @@ export function UpgradeDialog({
     placeholderData: keepPreviousData,
     enabled: chooses,
     queryFn: ({ signal }) =>
-      planOf({ version: String(form.version), named: search } as Draft, signal),
+      planOf({ version: String(form.version), named: search } as Draft, "{}", signal),
   })
+  const blocked = plan.data?.instances.filter((each) => each.why !== null) ?? []
+  const out = form.leavesOut ? blocked : []
+  const asked = plan.data?.asked ?? []
   const begin = useMutation({
     mutationFn: async () => {
       // The canary is the one that the plan has named.
       const canary = plan.data?.canary.map((each) => each.id) ?? []
       const named = form.way === "share" ? { ...body, canary } : body
-      return (await answerOf(
-        api.POST("/api/integrations/{integration}/upgrade", { params: { path }, body: named }),
-      )) as Bulk
+      const draft = { ...named, leave_out: out.map((each) => each.id) }
+      const given = { params: { path }, ...bodyOf(draft, config) }
+      return (await answerOf(api.POST("/api/integrations/{integration}/upgrade", given))) as Bulk
     },
     onSuccess: (made) => {
       drop()
@@ -86,7 +121,7 @@ export function UpgradeDialog({
   const misfit = plan.error !== null && Object.keys(wrong).length === 0
   const now = lacks || plan.isError ? undefined : plan.data
   const first = form.way === "share" || form.way === "first" ? (now?.canary.length ?? 0) : 0
-  const total = now?.total ?? 0
+  const total = Math.max(0, (now?.total ?? 0) - out.length)
   const cannot = now === undefined || total === 0 || (form.way === "share" && first === 0)
   return (
     <Dialog
@@ -176,11 +211,79 @@ export function UpgradeDialog({
           onChange={(chosen) => set({ chosen })}
         />
       )}
+      {(form.way === "share" || form.way === "first") && (
+        <RuleFields rule={form.rule} wrong={wrong} onRule={(rule) => set({ rule })} />
+      )}
+      {asked.length > 0 && pages !== undefined && !plan.isPlaceholderData && (
+        <Questions
+          key={`${hash} ${asked.join(" ")}`}
+          integration={integration.name}
+          version={hash}
+          pages={pages}
+          asked={asked}
+          onConfig={setConfig}
+        />
+      )}
       {misfit && <ErrorNotice error={plan.error} retry={() => void plan.refetch()} />}
       {!lacks && plan.isPending && <Loading lines={3} />}
       {now !== undefined && <PlanSummary plan={now} version={form.version} />}
+      {blocked.length > 0 && (
+        <Choice
+          label={t`Leave out what cannot be moved`}
+          hint={t`It stays on its version, and does not count as failed.`}
+          checked={form.leavesOut}
+          onChange={(event) => set({ leavesOut: event.target.checked })}
+        />
+      )}
       <FormError error={begin.error} />
     </Dialog>
+  )
+}
+
+/** Whether a person decides behind the canary, or a rule. */
+function RuleFields({
+  rule,
+  wrong,
+  onRule,
+}: {
+  rule: Form["rule"]
+  wrong: Record<string, string>
+  onRule: (rule: Form["rule"]) => void
+}) {
+  return (
+    <div className="flex flex-col gap-2">
+      <Choice
+        label={t`Go on by itself, and pause only by a rule`}
+        hint={t`Behind the canary it waits until enough executions of the new version have ended.`}
+        checked={rule !== null}
+        onChange={(event) => onRule(event.target.checked ? RULE : null)}
+      />
+      {rule !== null && (
+        <div className="flex flex-wrap gap-3 pl-5.5">
+          <Field label={t`Pause where more fail than`} error={wrong["pause_on.failed"] ?? null}>
+            {(control) => (
+              <Input
+                {...control}
+                className="max-w-28"
+                value={rule.failed}
+                onChange={(event) => onRule({ ...rule, failed: event.target.value })}
+              />
+            )}
+          </Field>
+          <Field label={t`Of so many executions at least`} error={wrong["pause_on.of"] ?? null}>
+            {(control) => (
+              <Input
+                {...control}
+                inputMode="numeric"
+                className="max-w-28"
+                value={rule.of}
+                onChange={(event) => onRule({ ...rule, of: event.target.value })}
+              />
+            )}
+          </Field>
+        </div>
+      )}
+    </div>
   )
 }
 
@@ -287,6 +390,45 @@ function Chooser({
   )
 }
 
+/** True where something lacks that cannot be answered for all. */
+function isForOne(fields: Record<string, string>, asked: readonly string[]): boolean {
+  return Object.keys(fields).some((path) => !asked.includes(path.split(".")[0] ?? path))
+}
+
+/** Who gets which value: those that get one for all, and those that get a default. */
+function Values({ plan }: { plan: Plan }) {
+  const kinds = [
+    ["given", t`get the value above`],
+    ["defaults", t`get its default`],
+  ] as const
+  const found = kinds.flatMap(([kind, words]) =>
+    [...new Set(plan.instances.flatMap((each) => each[kind]))].map((field) => ({
+      field,
+      words,
+      some: plan.instances.filter((each) => each.why === null && each[kind].includes(field)),
+    })),
+  )
+  const shown = found.filter((each) => each.some.length > 0)
+  if (shown.length === 0) return null
+  return (
+    <ul aria-label={t`Values`} className="flex flex-col gap-1">
+      {shown.map(({ field, words, some }) => (
+        <li key={`${field} ${words}`}>
+          <details>
+            <summary className="cursor-pointer">
+              <code>{field}</code>:{" "}
+              <Plural value={some.length} one="# instance" other="# instances" />, {words}
+            </summary>
+            <p className="max-h-24 overflow-auto pl-4 text-xs text-muted-foreground">
+              {some.map((each) => `${each.customer_name} / ${each.name}`).join(", ")}
+            </p>
+          </details>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
 function PlanSummary({ plan, version }: { plan: Plan; version: number }) {
   const examined = plan.instances.length
   const asleep = plan.instances.filter((each) => ["configured", "disabled"].includes(each.state))
@@ -336,9 +478,9 @@ function PlanSummary({ plan, version }: { plan: Plan; version: number }) {
             {each.instances.map((one) => `${one.customer_name} / ${one.name}`).join(", ")}
             {each.count > each.instances.length && " …"}
           </p>
-          {Object.keys(each.fields).length > 0 && each.instances[0] !== undefined && (
+          {isForOne(each.fields, plan.asked) && each.instances[0] !== undefined && (
             <p className="text-xs text-muted-foreground">
-              {t`They need values that only this version asks for. Give them one by one:`}{" "}
+              {t`They need connections of their own. Give them one by one:`}{" "}
               <code>
                 halflap instances upgrade &quot;{each.instances[0].customer_name}/
                 {each.instances[0].name}&quot; --version {version}
@@ -347,6 +489,7 @@ function PlanSummary({ plan, version }: { plan: Plan; version: number }) {
           )}
         </div>
       ))}
+      <Values plan={plan} />
       {asleep.length > 0 && (
         <p className="text-muted-foreground">
           <Plural
