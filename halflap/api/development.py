@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Query, Response
 from pydantic import StringConstraints
 
-from halflap.api.asking import Ops, needs, router_of
-from halflap.api.drafts import Revision
+from halflap.api.asking import USUAL_PAGE, Ops, PageSize, exact, needs, router_of
+from halflap.api.drafts import AddressText, Revision, address
 from halflap.api.instances import summaries
 from halflap.api.operations import Operations
 from halflap.api.operations.development import TARGET
 from halflap.api.problem import documented
-from halflap.api.view import Input, InstanceSummary, Text, VersionName, View
+from halflap.api.view import ChoicesView, Input, InstanceSummary, Text, VersionName, View
 from halflap.model import DEVELOPMENT
 
 router = router_of("/api/drafts", "drafts", 404, 409)
@@ -65,6 +66,26 @@ async def update_development(
         draft, if_match, expect=wanted.expect, note=wanted.note
     )
     return await development_view(operations, draft, wrong)
+
+
+@router.get("/{draft}/choices", response_model=ChoicesView, responses=documented(502))
+@needs("publish", "configure")
+async def list_draft_choices(
+    draft: str,
+    operations: Ops,
+    path: AddressText,
+    search: Annotated[str, Query(max_length=500)] = "",
+    cursor: Annotated[
+        str | None, Query(max_length=2_000, description="The `next` of the page before.")
+    ] = None,
+    limit: PageSize = USUAL_PAGE,
+) -> Response:
+    """List the choices of an input of a step's action, with the development instance's connection."""
+    opened = await operations.drafts.get(draft)
+    found = await operations.development.choices(
+        opened, tuple(address(path)), search, cursor, limit
+    )
+    return exact(ChoicesView.of(found))
 
 
 async def development_view(

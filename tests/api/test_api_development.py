@@ -309,9 +309,9 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
 
 
 CLOUDS = """
-from typing import Any
+from typing import Annotated, Any
 
-from halflap import Component, Connection
+from halflap import Component, Connection, Source
 from halflap.sdk.oauth import ClientCredentials
 
 
@@ -327,6 +327,18 @@ component = Component("clouds", connection=Clouds)
 async def look(clouds: Clouds) -> Any:
     \"\"\"Look.\"\"\"
     return await clouds.get("/me")
+
+
+@component.action
+async def list_sizes(clouds: Clouds, of: str) -> list[str]:
+    \"\"\"List sizes.\"\"\"
+    name = (await clouds.request("GET", "/me")).json()["name"]
+    return [f"{name} {of} {size}" for size in ("small", "large")]
+
+
+@component.action
+async def rain(clouds: Clouds, of: str, size: Annotated[str, Source(list_sizes, ("of",))]) -> None:
+    \"\"\"Rain.\"\"\"
 """
 CLOUDY = """\
 name: tried
@@ -338,6 +350,7 @@ flows:
     trigger: webhook.request # halflap: ignore[HF114]
     steps:
       - {id: seen, action: clouds.look}
+      - {id: rained, action: clouds.rain, with: {of: cats, size: big}}
       - stop: {answer: =seen}
 """
 
@@ -383,6 +396,22 @@ async def test_tokens_are_refreshed_before_and_a_component_of_its_own_is_called(
         assert (rows[0]["source"], end["state"]) == ("real", "succeeded"), end
         assert world.shop.seen[-1]["Authorization"] == "Bearer fresh-token"
     assert [each["grant_type"] for each in world.shop.codes] == ["client_credentials"]
+    # Its app lists the choices of inputs, by what the step has already.
+    choices = f"/api/drafts/{draft['id']}/choices"
+    size = codec.encode(["flows", "one", "steps", 1, "with", "size"]).decode()
+    listed = (await world.api("GET", choices, path_=size)).json
+    assert [each["value"] for each in listed["choices"]] == ["me cats small", "me cats large"]
+    found = (await world.api("GET", choices, path_=size, search="LAR")).json["choices"]
+    assert [each["value"] for each in found] == ["me cats large"]
+    for where, says in (
+        ("of", "no app lists"),
+        ("none", "has no input"),
+        (0, "no input of a step"),
+    ):
+        other = codec.encode(["flows", "one", "steps", 1, *([] if where == 0 else ["with", where])])
+        refused = await world.api("GET", choices, path_=other.decode())
+        assert refused.status in (404, 422)
+        assert says in refused.json["detail"]
     await forgotten(f"{world.shop.url}/gone")
     path = f"/api/drafts/{draft['id']}/test"
     refused = await world.api("POST", path, {"flow": "one", "effects": "real"})

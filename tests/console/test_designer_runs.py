@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -277,3 +278,64 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
     await place.until(sent.headers["halflap-execution"], "succeeded")
     assert done() == 3
+
+
+CATS = """
+from typing import Annotated
+
+from halflap import Component, Source
+
+component = Component("cats")
+
+
+@component.action
+async def list_colours(of: str) -> list[str]:
+    \"\"\"List the colours of a cat.\"\"\"
+    return [f"{of} {each}" for each in ("red", "grey", "black")]
+
+
+@component.action
+async def paint(of: str, colour: Annotated[str, Source(list_colours, ("of",))]) -> None:
+    \"\"\"Paint a cat.\"\"\"
+"""
+PAINTED = """
+name: {name}
+flows:
+  paint:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - title: Paint it
+        action: cats.paint
+        with: {{of: Tom, colour: any}}
+"""
+
+
+async def test_an_input_is_chosen_among_what_its_app_lists(desk: Desk, tmp_path: Path) -> None:
+    place = desk.place
+    name = f"cats-m{uuid4().int % 10**8}x"
+    (tmp_path / "cats.py").write_text(CATS)
+    await place.publish(tmp_path, PAINTED.format(name=name))
+    begin = {"integration": name, "version": "dev"}
+    draft = (await place.api("POST", "/drafts", begin))["id"]
+    async with opened(desk, f"/drafts/{draft}") as page:
+        card = page.locator("[data-card]").filter(has_text="Paint it")
+        await card.get_by_role("button").first.click()
+        choose = page.get_by_role("button", name="Choices of the app for Colour")
+        await choose.click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text("has no development instance yet")).to_be_visible(**RUN)
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Development instance…").click()
+        await dialog.get_by_role("button", name="Begin with this draft").click()
+        await expect(dialog.get_by_text("It is this draft.")).to_be_visible(**RUN)
+        await dialog.get_by_role("button", name="Close").last.click()
+        await choose.click()
+        await expect(dialog.get_by_role("option")).to_have_count(3, **RUN)
+        await at_rest(page)
+        await page.keyboard.type("gr")
+        await expect(dialog.get_by_role("option")).to_have_count(1)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("textbox", name="Colour")).to_contain_text("Tom grey")
+        await at_rest(page)
+    text = (await place.api("GET", f"/drafts/{draft}"))["text"]
+    assert "colour: Tom grey" in text

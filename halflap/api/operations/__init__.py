@@ -122,6 +122,7 @@ class Operations:
             kinds,
             self.pauses,
             resolver,
+            self.sources,
         )
         self.shared = SharedEndpointOperations(catalogue, resolver)
         self.executions = Executions(

@@ -5,9 +5,9 @@ It is an instance like all others, of a customer with a reserved id, at most one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halflap.api.operations.connections import explained, needs_sign_in
 from halflap.api.operations.draft_runs import DraftRuns
@@ -15,13 +15,18 @@ from halflap.api.operations.drafts import DraftOperations, OpenedDraft
 from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.pauses import Pauses
+from halflap.api.operations.sources import Sources
 from halflap.engine.facts import Revision
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, HalflapError, NotFound
 from halflap.model import DEVELOPMENT, Instance
 from halflap.sdk.oauth import Tokens
+from halflap.sdk.schema import ChoicePage
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Filter, Journal
+
+if TYPE_CHECKING:
+    from halflap.lowcode.source import Path
 
 TARGET = "development"
 """The target that points at the version of the development instance."""
@@ -41,6 +46,7 @@ class DevelopmentOperations:
     kinds: Kinds
     pauses: Pauses
     resolver: Resolver
+    sources: Sources
 
     async def update(
         self, draft: str, revision: int, *, expect: str | None, note: str
@@ -98,28 +104,63 @@ class DevelopmentOperations:
             return f"the app refused the credentials of {stored.name!r}; mend it"
         return ""
 
+    async def of(self, opened: OpenedDraft) -> Instance:
+        """Return the development instance of a draft; `ConfigError` where there is none."""
+        integration = opened.stored.integration
+        instance = await self.instances.development(integration)
+        if instance is None:
+            raise ConfigError(
+                f"{integration} has no development instance yet; update it to this draft first",
+                fields={"effects": "need the development instance"},
+            )
+        return instance
+
+    async def choices(
+        self, opened: OpenedDraft, path: Path, search: str, cursor: str | None, limit: int
+    ) -> ChoicePage:
+        """Return what the app of a step's action lists for an input, with the instance's connections.
+
+        What the input depends on is taken from the step, where that is a constant there.
+        """
+        from halflap.api.view import SourceDraft
+        from halflap.lowcode.source import mapping_of
+
+        step, action, input = input_at(opened.state.source.data, path)
+        instance = await self.of(opened)
+        _, links = await self.catalogue.instances.revision(instance.id, instance.revision)
+        given = mapping_of(step.get("with")).items()
+        constant = {name: each for name, each in given if not str(each).startswith("=")}
+        question = SourceDraft(
+            integration=instance.integration,
+            version=instance.version,
+            customer=DEVELOPMENT,
+            action=action,
+            input=input,
+            connection=links.get(str(step.get("connection"))),
+            connections=dict(links),
+            values=constant,
+            search=search,
+            cursor=cursor,
+            limit=limit,
+        )
+        return await self.sources.choices(question)
+
     async def given(self, opened: OpenedDraft, flow: str) -> tuple[Instance, dict[str, Any]]:
         """Return the development instance of a draft, and what a process that acts as it is given.
 
         `ConfigError` says what to do where there is none, where it lacks a connection of the draft, and
         where the flow stands still, or the customer's limits are reached.
         """
-        integration = opened.stored.integration
-        instance = await self.instances.development(integration)
-        if instance is None:
-            raise ConfigError(
-                f"{integration} has no development instance yet; update it to this draft first, or run "
-                "with stubbed effects",
-                fields={"effects": "need the development instance"},
-            )
+        instance = await self.of(opened)
         if lacks := await self.lacks(opened, instance):
             listed = "; ".join(f"{name}: {because}" for name, because in lacks.items())
             raise ConfigError(
-                f"the development instance of {integration} cannot run this draft: {listed}",
+                f"the development instance cannot run this draft: {listed}",
                 fields=lacks,
             )
         await self._check_limits(instance, flow)
-        revision = await self._opened(instance)
+        needed = connections_in(opened.state.source.data)
+        revision = await self._opened(instance, needed)
         customer = await self.catalogue.customers.get(DEVELOPMENT)
         return instance, {
             "values": revision.values,
@@ -151,11 +192,14 @@ class DevelopmentOperations:
                 fields={"effects": "are at the customer's limit"},
             )
 
-    async def _opened(self, instance: Instance) -> Revision:
-        """Return an instance's config with its secrets; tokens that are near their end are refreshed."""
+    async def _opened(self, instance: Instance, needed: Container[str]) -> Revision:
+        """Return an instance's config with the secrets of the connections that are needed.
+
+        Tokens that are near their end are refreshed.
+        """
         builder = self.resolver.builder
         revision = await self.resolver.revision(instance.id, instance.revision)
-        accounts = dict(revision.accounts)
+        accounts = {name: each for name, each in revision.accounts.items() if name in needed}
         for name, account in accounts.items():
             connection = builder.connection(await self.kinds.of(account.stored), account, name)
             auth = connection.__dict__.get("auth")
@@ -173,7 +217,22 @@ class DevelopmentOperations:
         return replace(revision, accounts=accounts)
 
 
-def connections_in(data: Mapping[str, Any]) -> dict[str, str]:
+def input_at(data: Any, path: Path) -> tuple[dict[Any, Any], str, str]:
+    """Return the step at whose inputs an address leads, its action, and the input; or `ConfigError`."""
+    from halflap.lowcode.source import mapping_of, value_at
+
+    at = max((at for at, each in enumerate(path) if each == "with"), default=0)
+    step = mapping_of(value_at(data, path[:at]))
+    action = step.get("action")
+    if not isinstance(action, str) or len(path) < at + 2:
+        raise ConfigError(
+            "there is no input of a step's action at this address",
+            fields={"path": "is no input of an action"},
+        )
+    return step, action, str(path[at + 1])
+
+
+def connections_in(data: Any) -> dict[str, str]:
     """Return the connections of a document's config, each with its component."""
     from halflap.lowcode.source import mapping_of
 

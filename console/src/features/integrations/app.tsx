@@ -23,7 +23,16 @@ export function AppTile({ component, large = false }: { component: string; large
         large ? "size-9 text-sm [&_svg]:size-4.5" : "size-6 text-xs [&_svg]:size-3.5",
       )}
     >
-      {Icon === undefined ? <span aria-hidden>{name.slice(0, 2)}</span> : <Icon aria-hidden />}
+      {Icon === undefined ? (
+        // Drawn as an icon is: the letters are no text of what the tile stands in.
+        <span
+          aria-hidden
+          data-letters={name.slice(0, 2)}
+          className="before:content-[attr(data-letters)]"
+        />
+      ) : (
+        <Icon aria-hidden />
+      )}
       <span className="sr-only">{name}</span>
     </span>
   )

@@ -30,6 +30,14 @@ test.each([
   expect([found.kind, found.templates]).toEqual([kind, templates])
 })
 
+test("what an app lists may be chosen, also of an item", () => {
+  const listed = { type: "string", "x-source": { depends: [], open: false, search: false } }
+  expect(shapeOf(listed, true)).toMatchObject({ kind: "text", listed: true })
+  expect(shapeOf({ anyOf: [listed, { type: "null" }] }, true).listed).toBe(true)
+  expect(shapeOf({ type: "array", items: listed }, true).item?.listed).toBe(true)
+  expect(shapeOf({ type: "string" }, true).listed).toBeUndefined()
+})
+
 test("a duration is a text, which no rule of numbers holds for", () => {
   expect(shapeOf(DURATION, true)).toEqual({ kind: "text", templates: true, numbers: true })
 })

@@ -12,6 +12,8 @@ export type Shape = {
   /** Of a text without values in it: no line breaks. */
   control?: Control
   choices?: { value: Json; label: string }[]
+  /** The connected app lists its values. */
+  listed?: true
   item?: Shape
   fields?: { name: string; label: string; hint: string; required: boolean; shape: Shape }[]
 }
@@ -37,9 +39,11 @@ export function shapeOf(
   const parts = types.has("object") || types.has("array")
   if (depth > 6) return ANY
   const control = parts ? undefined : controlOf("", schema, true, defs)
+  const listed = some.some((each) => each["x-source"] !== undefined)
   const made = (kind: Shape["kind"], more: Partial<Shape> = {}): Shape => ({
     kind,
     templates: takes,
+    ...(listed ? { listed } : {}),
     ...(control === undefined ? {} : { control }),
     ...more,
   })

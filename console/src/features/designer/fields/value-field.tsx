@@ -10,6 +10,7 @@ import { FindingLine } from "../findings/line"
 import { ConditionRows } from "./conditions"
 import { conditionOf, writtenCondition, writtenParts } from "./expression"
 import { FormulaEditor } from "./formula"
+import { ListedValues } from "./listed"
 import { LiveValue } from "./live"
 import {
   asStored,
@@ -200,6 +201,16 @@ export function ValueField(props: ValueFieldProps) {
         >
           fx
         </button>
+      )}
+      {shape.listed === true && mode !== "formula" && (
+        <ListedValues
+          path={path}
+          label={label}
+          onPick={(picked) => {
+            onChange(picked)
+            onLeave()
+          }}
+        />
       )}
       <Picker open={open} onOpen={setOpen} onPick={pick} label={label} />
     </span>
