@@ -132,6 +132,7 @@ def test_what_a_test_can_say_is_offered() -> None:
     assert "GET" in offered("    method: ")
     assert "main" in offered("    secrets:\n      ")
     assert "main" in offered("    urls:\n      ")
+    assert not offered("    event:\n      action: ")  # whose fields may have any name
 
 
 def test_a_text_that_is_not_yaml_has_an_outline_as_far_as_it_can_be_read() -> None:

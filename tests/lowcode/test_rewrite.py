@@ -394,11 +394,13 @@ flows:
     trigger: webhook.request
     steps:
       - {id: paid, call: pay, event: {pay: =event.pay}}
+      - {title: "= a pay (once", log: x}
       - {log: "=$string(paid) & urls.pay & $secrets.`pay` & urls.main"}
 tests:
   - name: pay
     flow: main
-    event: {pay: 1}
+    event: {pay: 1, action: pay}
+    urls: {pay: https://pay.test}
     stubs: {pay: {pay: 1}}
     expect: [{pay: {pay: 1}}]
 """
@@ -411,6 +413,7 @@ def test_a_flow_changes_its_name_with_its_calls_routes_tests_and_urls() -> None:
         "      - stop: {answer: =urls.settle}",
         "      - {id: paid, call: settle, event: {pay: =event.pay}}",
         '      - {log: "=$string(paid) & urls.settle & $secrets.`settle` & urls.main"}',
+        "    urls: {settle: https://pay.test}",
         "    stubs: {settle: {pay: 1}}",
         "    expect: [{settle: {pay: 1}}]",
     ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from halflap.lowcode.assist import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
-from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, Kind, TextCursor
+from halflap.lowcode.assist.offers import CompletionList, CompletionOffer, TextCursor
 from halflap.lowcode.kinds import KINDS, StepModel, kind_of
 from halflap.lowcode.lint.scope import Schema, forms_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
+from halflap.lowcode.references import PAIRING, referred_at, referred_by_keys
 from halflap.lowcode.source import Path, mapping_of, value_at
 
 
@@ -82,24 +83,11 @@ class _Completion:
             called = called_in(self._analysis, members)
             if called is not None:
                 yield from input_offers(called)
-            pairs = next((members[k] for k in ("paired", "pair", "unpair") if k in members), None)
+            pairs = next((members[k] for k in PAIRING if k in members), None)
             sides = (
                 value_at(self._data, ("pairs", pairs, "sides")) if isinstance(pairs, str) else None
             )
             yield from _keys(sides, "the side of the pairs")
-        elif name == "stubs" or (len(path) > 1 and path[-2] == "expect"):
-            yield from self._callables("action", ":")
-            yield from (
-                CompletionOffer(each, "flow", "a flow", text=f"{each}:") for each in self._flows()
-            )
-        elif name in ("urls", "secrets") and path[:1] == ("tests",):
-            yield from (
-                CompletionOffer(each, "flow", "a flow", text=f"{each}: ") for each in self._flows()
-            )
-        elif name == "paired" and path[:1] == ("tests",):
-            yield from _keys(value_at(self._data, ("pairs",)), "pairs")
-        elif name == "config" and path[:1] == ("tests",):
-            yield from _keys(self._fields(), "a field of the config")
         elif name == "set":
             for each, known in self._analysis.names_at(path).items():
                 if known.variable:
@@ -107,35 +95,48 @@ class _Completion:
                     yield CompletionOffer(
                         each, "name", said, "A variable, set anew.", f"{each}: ", 0
                     )
-        elif name == "sides":
-            yield from _keys(self._connections(), "a connection of the config")
+        else:
+            yield from self._referred_keys(referred_by_keys(self._data, path))
+
+    def _referred_keys(self, referred: str | None) -> Iterator[CompletionOffer]:
+        match referred:
+            case "call" | "flow":
+                after = ": " if referred == "flow" else ":"
+                if referred == "call":
+                    yield from self._callables("action", after)
+                for each in self._flows():
+                    yield CompletionOffer(each, "flow", "a flow", text=each + after)
+            case "pairs":
+                yield from _keys(value_at(self._data, ("pairs",)), "pairs")
+            case "field":
+                yield from _keys(self._fields(), "a field of the config")
+            case "connection":
+                yield from _keys(self._connections(), "a connection of the config")
+            case _:
+                pass
 
     # Values -------------------------------------------------------------------------------------
 
     def values(self) -> Iterator[CompletionOffer]:
         """Yield the possible values."""
         path = self._cursor.path
-        name = next((each for each in reversed(path) if isinstance(each, str)), "")
         holder = value_at(self._data, path[:-1])
-        in_flow = path[:1] in (("flows",), ("preprocess",))
-        match name:
-            case "action" | "source" | "of" | "to":
-                yield from self._callables("action")
-            case "trigger":
-                yield from self._callables("trigger")
-            case "connection" if path[0] == "config":
+        match referred_at(self._data, path):
+            case "action" | "trigger" as kind:
+                yield from self._callables(kind)
+            case "component":
                 for each in self._analysis.shapes.names():
                     yield CompletionOffer(each, "value", "a component")
+            case "connection" if path[-1] == "master":
+                yield from _values(value_at(self._data, (*path[:-1], "sides")), "a side")
             case "connection":
                 yield from _values(self._connections(), "a connection of the config")
-            case "call" | "flow":
+            case "flow":
                 yield from (CompletionOffer(each, "flow", "a flow") for each in self._flows())
-            case "paired" | "pair" | "unpair" | "pairs" if in_flow:
+            case "pairs":
                 yield from _values(value_at(self._data, ("pairs",)), "pairs")
-            case "depends":
+            case "field":
                 yield from _values(self._fields(), "a field of the config")
-            case "master":
-                yield from _values(value_at(self._data, (*path[:-1], "sides")), "a side")
             case _:
                 yield from self._of_input(path)
         for each in grammar.choices(self._expected):
@@ -167,7 +168,9 @@ class _Completion:
 
     # Names of the document ----------------------------------------------------------------------
 
-    def _callables(self, kind: str, after: str = "") -> Iterator[CompletionOffer]:
+    def _callables(
+        self, kind: Literal["action", "trigger"], after: str = ""
+    ) -> Iterator[CompletionOffer]:
         shapes = self._analysis.shapes
         wanted = self._cursor.text.partition(".")[0]
         for owner in shapes.names():
@@ -178,9 +181,8 @@ class _Completion:
             for name, shape in calls.items():
                 label = f"{owner}.{name}"
                 rank = 0 if owner == wanted else 1
-                as_kind: Kind = "action" if kind == "action" else "trigger"
                 yield CompletionOffer(
-                    label, as_kind, shape.title, shape.description, label + after, rank
+                    label, kind, shape.title, shape.description, label + after, rank
                 )
 
     def _flows(self) -> Iterable[str]:

@@ -17,16 +17,15 @@ from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import field_at
-from halflap.lowcode.kinds.role import Gives, Refers
+from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.lint.scope import LintLambda, Names, Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
+from halflap.lowcode.references import FIELDS, referred_at
 from halflap.lowcode.source import Path, Place, mapping_of, value_at
 
 _WORD = re.compile(r"\$?[\w-]+")
-_CALLS = {"action": "action", "source": "action", "trigger": "trigger"}
-_OTHERS = {"flow": "flow", "pairs": "pairs", "depends": "connection", "master": "connection"}
-"""The members of flows, routes, tests and fields that refer to something, and to what."""
+CALLED = ("action", "trigger")
 MOST_FIELDS = 40
 """The most fields that a help lists."""
 
@@ -152,10 +151,11 @@ def _of_key(analysis: Analysis, path: Path, name: str) -> str:
 def _of_value(analysis: Analysis, path: Path, *, named: bool = False) -> str:
     name = path[-1] if path else ""
     value = value_at(analysis.source.data, path)
-    if isinstance(value, str) and (kind := _called_by(analysis, path)) is not None:
-        called = find(analysis.shapes, kind, value)
+    referred = referred_at(analysis.source.data, path) if isinstance(value, str) else None
+    if referred in CALLED:
+        called = find(analysis.shapes, referred, value)
         return "" if called is None else call_help(value, called)
-    if name in ("call", "flow") and isinstance(value, str):
+    if referred == "flow":
         return _of_flow(analysis, value)
     if named and path[:1] == ("flows",) and len(path) == 2:
         return _of_flow(analysis, str(name))
@@ -163,14 +163,6 @@ def _of_value(analysis: Analysis, path: Path, *, named: bool = False) -> str:
         known = analysis.names_at((*path[:-2], path[-2] + 1)).get(value)
         return "" if known is None else _typed(value, known.schema, "The step's result.")
     return ""
-
-
-def _called_by(analysis: Analysis, path: Path) -> str | None:
-    """Return whether the value at a path names an `action` or a `trigger`; None of all others."""
-    field = field_at(analysis.source.data, path)
-    if field is not None:
-        return "action" if field.role(Refers) == Refers("action") else None
-    return _CALLS.get(str(path[-1])) if path else None
 
 
 def _of_flow(analysis: Analysis, name: str) -> str:
@@ -210,8 +202,8 @@ def definition(analysis: Analysis, line: int, column: int) -> PointedTarget | No
     if at is None:
         return None
     called = value_at(analysis.source.data, at.cursor.path)
-    kind = _called_by(analysis, at.cursor.path)
-    if not _reads(at.cursor) and kind is not None and isinstance(called, str):
+    kind = referred_at(analysis.source.data, at.cursor.path)
+    if not _reads(at.cursor) and kind in CALLED and isinstance(called, str):
         return _in_file(analysis, kind, called)
     path = given_at(analysis, line, column)
     if path is None:
@@ -233,12 +225,10 @@ def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
     if cursor.part == "key":
         path = (*cursor.path, cursor.text.strip("\"'").removesuffix(":"))
         return path if value_at(analysis.source.data, path) is not None else None
-    name = cursor.path[-1] if cursor.path else ""
     field = field_at(analysis.source.data, cursor.path)
     if field is not None and field.role(Gives) is not None:
         return cursor.path
-    refers = None if field is None else field.role(Refers)
-    referred = _OTHERS.get(str(name)) if refers is None else refers.to
+    referred = referred_at(analysis.source.data, cursor.path)
     return _named(analysis, referred, value_at(analysis.source.data, cursor.path))
 
 
@@ -270,7 +260,7 @@ def _named(analysis: Analysis, referred: str | None, value: Any) -> Path | None:
         )
     if referred == "pairs":
         return ("pairs", value) if value_at(data, ("pairs", value)) else None
-    if referred == "connection":
+    if referred in FIELDS:
         return _field(analysis, value)
     return None
 

@@ -13,8 +13,10 @@ from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions.reads import Name
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
-from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
-from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
+from halflap.lowcode.kinds.raw import field_at, holds_steps
+from halflap.lowcode.kinds.role import Asks, Gives
+from halflap.lowcode.references import FIELDS, referred_at, referred_by_keys
+from halflap.lowcode.rewrite.edits import step_paths
 from halflap.lowcode.source import Path, SourceText, mapping_of, value_at
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
@@ -28,104 +30,84 @@ Change = tuple[Path, str, bool]
 def renamed(source: SourceText, flow: str, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow's name; deepest and last first."""
     path: Path = ("flows", flow, "steps")
-    try:
-        steps = source.data["flows"][flow]["steps"]
-    except (KeyError, TypeError):
-        raise DefinitionError(f"there is no flow {flow!r}", where=source.at(path)) from None
-    names = _Names(source, old, new)
-    changes = list(names.steps(steps, path))
-    if not names.given:
+    if value_at(source.data, path) is None:
+        raise DefinitionError(f"there is no flow {flow!r}", where=source.at(path))
+    if old == "error" and (place := _unnamed_error(source, path)) is not None:
+        raise DefinitionError(
+            "this `try` names its error `error`; give it another name with `error:` first",
+            where=source.at(place),
+        )
+    data = source.data
+    changes = list(
+        _changes(
+            source,
+            old,
+            new,
+            within=path,
+            keys=lambda path: _gives(data, path),
+            names=lambda path: _gives(data, path),
+            reads=lambda _, name: r"(?:\$\.?)?`?" if name.path[0] == old else None,
+        )
+    )
+    if not any(is_key or _gives(data, each) for each, _, is_key in changes):
         raise DefinitionError(f"no step of {flow} gives the name {old!r}", where=source.at(path))
     if new in SCOPE or new in WORDS or re.fullmatch(NAME, new) is None:
         raise DefinitionError(f"{new!r} cannot be a name", where=source.at(path))
-    if new in names.known:
+    if new in names_in(source, path):
         raise DefinitionError(f"{new!r} is a name in {flow} already", where=source.at(path))
-    return sorted(changes, key=lambda each: (each[2], len(each[0])))
+    return _ordered(changes)
 
 
 def names_in(source: SourceText, path: Path) -> set[str]:
-    """Return the names that the steps of a list give or read, as far as they can be read."""
-    names = _Names(source, "", "")
-    steps: Any = source.data
-    for each in path:
-        steps = steps[each]
-    for at, _ in enumerate(steps):
-        with suppress(DefinitionError):
-            for _ in names.steps(steps[at : at + 1], path):
-                pass
-    return names.known
+    """Return the names that the steps of a flow give or read, as far as they can be read."""
+    found = set[str]() if _unnamed_error(source, path) is None else {"error"}
+    for text, place, is_key in _texts(source, path):
+        if _gives(source.data, place[:-1] if is_key else place):
+            found.add(text)
+        elif not is_key and _is_read(source.data, text, place):
+            with suppress(ExpressionError):
+                found |= {each.path[0] for each in parsed(text, source).names()}
+    return found
 
 
-class _Names:
-    def __init__(self, source: SourceText, old: str, new: str) -> None:
-        self._source = source
-        self._old = old
-        self._new = new
-        self.given = False
-        self.known: set[str] = set()
+def _gives(data: Any, path: Path) -> bool:
+    """Return whether the text at a path, or the keys of the mapping there, are names of a flow."""
+    field = field_at(data, path)
+    given = path[-1] == "id" and holds_steps(path[:-2])  # of a step without a kind, too
+    return given if field is None else field.role(Gives) is not None
 
-    def steps(self, steps: Any, path: Path) -> Iterator[Change]:
-        for at, each in enumerate(cast("list[Any]", steps or [])):
-            if isinstance(each, dict):
-                yield from self._step(cast("dict[Any, Any]", each), (*path, at))
 
-    def _step(self, step: dict[Any, Any], path: Path) -> Iterator[Change]:
-        if kind_of(step) == "try" and "error" not in step:
-            self.known.add("error")
-            if self._old == "error":
-                raise DefinitionError(
-                    "this `try` names its error `error`; give it another name with `error:` first",
-                    where=self._source.at(path),
-                )
-        fields = fields_in(step)
-        for name, value in step.items():
-            place, field = (*path, name), fields.get(name)
-            blocks = (
-                [] if field is None or not field.role(Block) else list(blocks_under(field, value))
-            )
-            gives = field is not None and field.role(Gives) is not None
-            if blocks:
-                for at, each in blocks:
-                    yield from self.steps(each, (*path, *at))
-            elif isinstance(value, str) and (
-                gives or name == "id"
-            ):  # of a step without a kind, too
-                yield from self._name(value, place)
-            elif gives and isinstance(value, dict):
-                yield from self._set(cast("dict[Any, Any]", value), place)
-            elif field is None or field.role(Asks) or isinstance(value, dict):
-                yield from self._reads(value, place)
+def _unnamed_error(source: SourceText, path: Path) -> Path | None:
+    """Return the place of a `try` of a flow that leaves its error the name `error`."""
+    for place in step_paths(source.data):
+        step = mapping_of(value_at(source.data, place))
+        if place[: len(path)] == path and kind_of(step) == "try" and "error" not in step:
+            return place
+    return None
 
-    def _name(self, value: str, path: Path, *, as_key: bool = False) -> Iterator[Change]:
-        self.known.add(value)
-        if value == self._old:
-            self.given = True
-            yield path, self._new, as_key
 
-    def _set(self, values: dict[Any, Any], path: Path) -> Iterator[Change]:
-        for name, each in values.items():
-            yield from self._reads(each, (*path, name))
-            yield from self._name(name, (*path, name), as_key=True)
-
-    def _reads(self, value: Any, path: Path) -> Iterator[Change]:
-        """Expressions in a template that read the name."""
-        if isinstance(value, dict):
+def _texts(source: SourceText, path: Path) -> Iterator[tuple[str, Path, bool]]:
+    """Yield the texts and the keys under a path, with the address of each, and whether it is a key."""
+    stack: list[tuple[Any, Path]] = [(value_at(source.data, path), path)]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, list):
+            stack += [(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))]
+        elif isinstance(value, dict):
             for name, each in cast("dict[Any, Any]", value).items():
-                yield from self._reads(each, (*path, name))
-        elif isinstance(value, list):
-            for at, each in enumerate(cast("list[Any]", value)):
-                yield from self._reads(each, (*path, at))
-        elif is_expression(value):
-            changed = self._expression(value, path)
-            if changed != value:
-                yield path, changed, False
+                stack.append((each, (*path, name)))
+                if isinstance(name, str):
+                    yield name, (*path, name), True
+        elif isinstance(value, str):
+            yield value, path, False
 
-    def _expression(self, text: str, path: Path) -> str:
-        def before(name: Name) -> str | None:
-            self.known.add(name.path[0])
-            return r"(?:\$\.?)?`?" if name.path[0] == self._old else None
 
-        return _reworded(self._source, text, path, before, self._old, self._new)
+def _is_read(data: Any, text: str, path: Path) -> bool:
+    """Return whether a text is an expression, which those of tests and of titles are not."""
+    if not is_expression(text) or path[0] == "tests":
+        return False
+    field = field_at(data, path)
+    return field is None or field.role(Asks) is not None
 
 
 def _reworded(
@@ -175,8 +157,8 @@ def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
         source,
         old,
         new,
-        keys=_keys_flows,
-        names=lambda path: _names_flow(data, path),
+        keys=lambda path: referred_by_keys(data, path) in ("flow", "call"),
+        names=lambda path: referred_at(data, path) == "flow",
         reads=lambda _, name: _reads_url(name, old),
     )
     return _ordered([(place, new, True), *changes])
@@ -195,56 +177,26 @@ def _changes(
     keys: Callable[[Path], bool],
     names: Callable[[Path], bool],
     reads: Callable[[Path, Name], str | None],
+    within: Path = (),
 ) -> Iterator[Change]:
     """Yield the changes that give what a document names another name.
 
     `keys` says of a mapping by its address whether its keys name it, `names` of a text; `reads` gives the
-    pattern of what precedes it in a name of an expression. Expressions of tests read nothing.
+    pattern of what precedes it in a name of an expression.
     """
-    stack: list[tuple[Any, Path]] = [(mapping_of(source.data), ())]
-    while stack:
-        value, path = stack.pop()
-        if isinstance(value, list):
-            stack += [(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))]
-        elif isinstance(value, dict):
-            for name, each in cast("dict[Any, Any]", value).items():
-                stack.append((each, (*path, name)))
-                if name == old and keys(path):
-                    yield (*path, name), new, True
-        elif value == old and names(path):
-            yield path, new, False
-        elif is_expression(value) and path[0] != "tests":
-            changed = _reworded(source, value, path, partial(reads, path), old, new)
-            if changed != value:
+    for text, path, is_key in _texts(source, within):
+        if text == old and (keys(path[:-1]) if is_key else names(path)):
+            yield path, new, is_key
+        elif not is_key and _is_read(source.data, text, path):
+            changed = _reworded(source, text, path, partial(reads, path), old, new)
+            if changed != text:
                 yield path, changed, False
-
-
-def _names_flow(data: Any, path: Path) -> bool:
-    """Return whether a value is the name of a flow."""
-    match path:
-        case ("tests", int(), "flow") | ("preprocess", _, "routes", int(), "flow"):
-            return True
-        case _:
-            field = field_at(data, path)
-            return field is not None and field.role(Refers) == Refers("flow")
-
-
-def _keys_flows(path: Path) -> bool:
-    """Return whether the keys of a mapping may name flows."""
-    match path:
-        case ("tests", int(), "stubs") | ("tests", int(), "expect", int()):
-            return True
-        case _:
-            return False
 
 
 def _reads_url(name: Name, old: str) -> str | None:
     if len(name.path) < 2 or name.path[0] not in URLS or name.path[1] != old:
         return None
     return rf"\$?{name.path[0]}\s*\.\s*`?"
-
-
-PAIRING = frozenset({"paired", "pair", "unpair"})
 
 
 def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
@@ -264,38 +216,11 @@ def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
             source,
             old,
             new,
-            keys=lambda path: _keys_fields(data, path),
-            names=lambda path: _names_field(data, path),
+            keys=lambda path: path[:-1] == ("config",) or referred_by_keys(data, path) in FIELDS,
+            names=lambda path: referred_at(data, path) in FIELDS,
             reads=lambda path, name: _reads_field(path, name, old),
         )
     )
-
-
-def _names_field(data: Any, path: Path) -> bool:
-    """Return whether a value is the name of a field of the config."""
-    match path:
-        case ("config", _, _, "depends", int()) | ("pairs", _, "master"):
-            return True
-        case ("config", _, _, "source" | "of" | "to", "connection"):
-            return True
-        case _:
-            field = field_at(data, path)
-            return field is not None and field.role(Refers) == Refers("connection")
-
-
-def _keys_fields(data: Any, path: Path) -> bool:
-    """Return whether the keys of a mapping name fields of the config."""
-    match path:
-        case ("config", _) | ("pairs", _, "sides") | ("tests", int(), "config"):
-            return True
-        case ("preprocess", _, "routes", int(), "config"):
-            return True
-        case ("tests", int(), *_, "paired", _, int()):
-            return True
-        case ("flows", *step, "with"):
-            return not PAIRING.isdisjoint(mapping_of(value_at(data, ("flows", *step))))
-        case _:
-            return False
 
 
 def _reads_field(path: Path, name: Name, old: str) -> str | None:
