@@ -246,6 +246,41 @@ async def test_what_an_app_refuses_is_in_the_row_after_one_call(world: Any, call
         assert SECRET not in codec.encode([rows, end]).decode()
 
 
+async def test_an_execution_runs_again_for_real_with_keys_of_its_own(
+    world: Any, calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft, made = await set_up(world)
+    await world.api("POST", f"/api/instances/{made['id']}/activate")
+    instance = await active(world, made["id"])
+    execution = await world.send(instance, {"id": "first"}, flow="one")
+    await world.ended(execution)
+    assert [body["id"] for body, _ in calls] == ["first"]
+    rows, _ = await run(world.api, draft, flow="one", execution=execution)
+    assert (rows[0]["source"], len(calls)) == ("recorded", 1)  # the control
+    rows, end = await real(world, world.api, draft, execution=execution)
+    assert (rows[0]["source"], end["state"]) == ("real", "succeeded")
+    assert [body["id"] for body, _ in calls] == ["first", "first"]
+    assert calls[0][1] != calls[1][1]
+    [act] = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    assert act["objects"]["execution"] == execution
+    # One that takes too long is ended in the middle of a request, and says what that means.
+    runs, came = world.host.operations.draft_runs, asyncio.Event()
+
+    async def holds(_: web.Request) -> web.Response:
+        came.set()
+        await asyncio.sleep(30)
+        return web.Response()
+
+    world.shop.order_answer = holds
+    await warm(runs)
+    monkeypatch.setattr(runs, "seconds", 3.0)
+    rows, end = await run(world.api, draft, flow="one", event={"id": "x"}, effects="real")
+    assert came.is_set()
+    assert (rows, end["state"]) == ([], "refused")
+    assert "may have been done" in end["reason"]
+    assert runs.real == 0
+
+
 async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, calls: Any) -> None:
     draft = await begun(world, TEXT)
     path = f"/api/drafts/{draft['id']}"
