@@ -54,15 +54,19 @@ class DocumentWithTests:
 
 
 def open_document(
-    path: Path, name: str | None = None, *, content: bytes | None = None
+    path: Path,
+    name: str | None = None,
+    *,
+    content: bytes | None = None,
+    components: Components | None = None,
 ) -> DocumentWithTests:
     """Open a document for its tests; components beside it (`acme.py`) are its own.
 
-    content: its text, where that is not what the file holds.
+    content: its text, where that is not what the file holds. components: those that it has instead.
     """
     text = path.read_bytes() if content is None else content
     source = lowcode.read(text, name or path.name)
-    components = Components(beside(path.parent))
+    components = components or Components(beside(path.parent))
     document, coverage = lowcode.document_of(source), Coverage()
     integration = lowcode.build(source, components, coverage)
     return DocumentWithTests(source, document, integration, components, coverage, path.parent)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from halflap import lowcode
 from halflap.errors import HalflapError
 from halflap.lowcode import Draft
-from halflap.testing.coverage import Coverage, covered
-from halflap.testing.document import Differs, DocumentWithTests, run_test
+from halflap.testing.coverage import covered
+from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
 from halflap.testing.draft_run import DraftFolder, Given, Notify, folder_of
 from halflap.testing.record import make_test
 
@@ -74,13 +74,5 @@ async def recorded_test(given: Given) -> dict[str, Any]:
 
 def opens(given: Given, folder: DraftFolder) -> Callable[[bytes], DocumentWithTests]:
     """Return what opens a draft's text for its tests, beside what lies in its folder."""
-
-    def opened(content: bytes) -> DocumentWithTests:
-        source, coverage = lowcode.read(content, given["file"]), Coverage()
-        integration = lowcode.build(source, folder.components, coverage)
-        document = lowcode.document_of(source)
-        return DocumentWithTests(
-            source, document, integration, folder.components, coverage, folder.path
-        )
-
-    return opened
+    file, components = folder.path / Path(given["file"]).name, folder.components
+    return lambda text: open_document(file, given["file"], content=text, components=components)
