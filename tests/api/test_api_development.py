@@ -180,6 +180,20 @@ async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: 
     assert (await update(world.api, draft)).json["instance"] is not None
 
 
+async def test_an_upgrade_of_all_leaves_it_to_its_draft(world: Any) -> None:
+    draft = await begun(world, PLAIN)
+    made = (await update(world.api, draft)).json["instance"]
+    await active(world, made["id"])
+    await world.customer()
+    customers = {"customer": "Initech", "integration": "tried"}
+    other = (await world.api("POST", "/api/instances", customers)).json["id"]
+    await world.publish(world.packed("tried.yaml", {"tried.yaml": PLAIN.replace("id", "it")}))
+    path = "/api/integrations/tried/upgrade"
+    for some, total in (({}, 1), ({"leave_out": [other]}, 0), ({"instances": [made["id"]]}, 1)):
+        plan = await world.api("POST", path, {"version": "2", "dry_run": True, **some})
+        assert (plan.status, plan.json["total"]) == (200, total), plan.body
+
+
 async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, calls: Any) -> None:
     draft, instance = await set_up(world)
     event = {"id": "o1"}

@@ -224,11 +224,15 @@ class Upgrades:
     ) -> Upgradable:
         """Return which instances would be moved to a version.
 
-        Those on a version of `but` would not, nor those that are `left_out` by their ids.
+        Those on a version of `but` would not, nor those that are `left_out` by their ids, nor, unless it
+        is named, the development instance, whose version a draft says.
         """
         owner = None if customer is None else (await self.catalogue.customers.get(customer)).id
-        others = (version.hash, *but)
-        return Upgradable(integration, owner, others, ids=tuple(ids), but=tuple(left_out))
+        others, without = (version.hash, *but), tuple(left_out)
+        if owner is None and not ids:
+            own = await self.instances.development(integration)
+            without += () if own is None else (own.id,)
+        return Upgradable(integration, owner, others, ids=tuple(ids), but=without)
 
     def back(self, bulk: Bulk) -> Upgradable:
         """Return which instances would go back to what they had before a bulk moved them."""
