@@ -107,8 +107,8 @@ def from_problem(status: int, problem: Mapping[str, Any], where: str) -> Halflap
     if kind == "InternalError":
         return HalflapError(f"{where} failed on this request, by an error of its own; see its log")
     if kind == "OvertakenVersion":
-        newest = cast(dict[str, Any], problem.get("draft") or {}).get("newest") or {}
-        return Conflict(detail, key=str(newest.get("hash", "")))
+        draft = cast(dict[str, dict[str, Any]], problem.get("draft") or {})
+        return Conflict(detail, key=str(draft.get("newest", {}).get("hash", "")))
     found: object = getattr(errors, kind, None)
     if not (isinstance(found, type) and issubclass(found, HalflapError)):
         return HalflapError(f"{where}: {detail}")
