@@ -1,6 +1,7 @@
 import { Combobox as Base } from "@base-ui/react/combobox"
 import { t } from "@lingui/core/macro"
 import { Check, ChevronDown, LoaderCircle } from "lucide-react"
+import { useMemo } from "react"
 import { cx } from "./class"
 
 export type Option = { value: string; label: string; hint?: string }
@@ -32,10 +33,16 @@ export function Combobox({
   invalid?: boolean
   describedBy?: string | undefined
 }) {
+  const { value: key, label } = value ?? {}
+  // What is typed is reset to another object, though it is the same choice.
+  const held = useMemo(
+    () => (key === undefined || label === undefined ? null : { value: key, label }),
+    [key, label],
+  )
   return (
     <Base.Root
       items={options}
-      value={value}
+      value={held}
       onValueChange={onChange}
       itemToStringLabel={(each: Option) => each.label}
       isItemEqualToValue={(one: Option, other: Option) => one.value === other.value}

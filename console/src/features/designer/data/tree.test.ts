@@ -53,7 +53,17 @@ test("a search finds what is near first, and ends in schemas that hold themselve
   const found = searched(roots, "order total")
   expect(found[0]?.path).toBe("event.order.total")
   expect(searched(roots, "", 7)).toHaveLength(7)
+  const alike = treeOf([scoped("orders", EVENT, "null"), scoped("order", EVENT, "null")])
+  expect(searched(alike, "order")[0]?.path).toBe("order")
   expect(searched(roots, "constructor")).toEqual([])
+})
+
+test("of what nothing is known, a path is found as it was typed", () => {
+  const some = treeOf([scoped("event", {}, "null"), scoped("known", { type: "string" }, "null")])
+  expect(searched(some, "event.Id").map(({ path }) => path)).toEqual(["event.Id"])
+  expect(searched(some, "event.Id =")).toEqual([])
+  expect(searched(some, "evnt.Id")).toEqual([])
+  expect(searched(roots, "event.order.nothing")).toEqual([])
 })
 
 test("names that are hostile are names", () => {

@@ -1,5 +1,5 @@
 import { parseDigits } from "../draft/digits"
-import { step } from "../fields/expression"
+import { isPath, step } from "../fields/expression"
 import { isObject, type Json, plainJson, summary } from "../fields/model"
 
 /** What is read of the schema of a value. */
@@ -143,7 +143,7 @@ function typeOf(schema: ValueSchema, value: Json | undefined): string {
   return value === undefined || value === null ? "" : "number"
 }
 
-/** Find values by words of their paths; those of few steps first. */
+/** Find values by words of their paths: the one that is spelt out first, then those of few steps. */
 export function searched(roots: readonly DataNode[], text: string, most = 60): DataNode[] {
   const words = text
     .toLowerCase()
@@ -161,6 +161,12 @@ export function searched(roots: readonly DataNode[], text: string, most = 60): D
     }
     queue = next
   }
+  const typed = text.trim()
+  const exact = found.findIndex(({ path }) => path === typed)
+  if (exact > 0) found.unshift(...found.splice(exact, 1))
+  const isNew = exact === -1 && typed.includes(".") && isPath(typed)
+  // What is not known to be there may be: it is taken as it was typed, behind what is known.
+  if (isNew && isOpen(roots, typed)) found.push(nodeOf(typed, typed, {}, {}, undefined, false, 0))
   return found
 }
 
@@ -177,6 +183,16 @@ export function lookUp(roots: readonly DataNode[], path: string): DataNode | und
     some = found.children()
   }
   return found
+}
+
+/** True where nothing is known of the fields of what a path leads into. */
+export function isOpen(data: readonly DataNode[], path: string): boolean {
+  const steps = path.split(".")
+  for (let length = steps.length - 1; length > 0; length--) {
+    const above = lookUp(data, steps.slice(0, length).join("."))
+    if (above !== undefined) return !above.branches
+  }
+  return false
 }
 
 /** A value as it would stand in a text. */

@@ -3,6 +3,8 @@ import {
   type Completion,
   type CompletionSource,
   completionKeymap,
+  completionStatus,
+  startCompletion,
 } from "@codemirror/autocomplete"
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands"
 import { EditorState, type Extension, Facet } from "@codemirror/state"
@@ -19,7 +21,7 @@ import {
   WidgetType,
 } from "@codemirror/view"
 import { t } from "@lingui/core/macro"
-import { useImperativeHandle, useMemo } from "react"
+import { useEffect, useImperativeHandle, useMemo, useState } from "react"
 import { cx } from "~/ui/class"
 import { type DataNode, searched } from "../data/tree"
 import { useEditor } from "./code-mirror"
@@ -30,6 +32,7 @@ import { naming, useFields } from "./scope"
 /** A value among the text of the editor stands between these two, which texts do not have. */
 const OPEN = "\uE000"
 const CLOSE = "\uE001"
+const ALONE = /^\uE000[^\uE000\uE001]*\uE001$/
 const PILL = /\uE000([^\uE000\uE001]*)\uE001/g
 
 /** The type of what is dragged out of the data. */
@@ -150,10 +153,12 @@ export const Data = Facet.define<readonly DataNode[], readonly DataNode[]>({
   combine: (some) => some[0] ?? [],
 })
 
+const TYPED = /(?:^|\s)\/([\w.]*)$/
+
 /** Offer values after a `/` where a word begins; what is typed stays in the text until one is taken. */
 export const offered: CompletionSource = (context) => {
   const line = context.state.doc.lineAt(context.pos)
-  const typed = /(?:^|\s)\/([\w.]*)$/.exec(line.text.slice(0, context.pos - line.from))?.[1]
+  const typed = TYPED.exec(line.text.slice(0, context.pos - line.from))?.[1]
   if (typed === undefined) return null
   const from = context.pos - typed.length - 1
   const options = searched(context.state.facet(Data), typed).map((node): Completion => ({
@@ -198,6 +203,7 @@ export function PillEditor({
   ref?: React.Ref<PillEditorHandle>
 }) {
   const fields = useFields()
+  const [entered, setEntered] = useState(false)
   const text = encoded(parts)
   const extensions = useMemo((): Extension => {
     const name = (path: string): PillName => {
@@ -222,7 +228,10 @@ export function PillEditor({
       hint(placeholder),
       EditorState.readOnly.of(readOnly),
       EditorView.editable.of(!readOnly),
-      EditorView.domEventHandlers({ blur: () => onLeave() }),
+      EditorView.domEventHandlers({
+        focus: () => setEntered(true),
+        blur: () => onLeave(),
+      }),
       EditorView.contentAttributes.of({
         "aria-label": label,
         ...(describedBy === undefined ? {} : { "aria-describedby": describedBy }),
@@ -232,6 +241,14 @@ export function PillEditor({
     ]
   }, [fields, label, describedBy, invalid, readOnly, placeholder, onLeave])
   const { attach, view } = useEditor(text, extensions, (now) => onChange(decoded(now)))
+  // What is typed before the data is known is looked for as soon as it is.
+  useEffect(() => {
+    const now = view.current
+    if (now?.hasFocus !== true || completionStatus(now.state) !== null) return
+    const { head } = now.state.selection.main
+    const line = now.state.doc.lineAt(head)
+    if (TYPED.test(line.text.slice(0, head - line.from))) startCompletion(now)
+  }, [fields.data, view])
   useImperativeHandle(
     ref,
     () => ({
@@ -240,7 +257,9 @@ export function PillEditor({
         const now = view.current
         if (now === null) return
         const { from, to } = now.state.selection.main
-        const change = replace ? { from: 0, to: now.state.doc.length } : { from, to }
+        // A value alone, in which no place was chosen, is another one then.
+        const whole = replace || (!entered && ALONE.test(now.state.doc.toString()))
+        const change = whole ? { from: 0, to: now.state.doc.length } : { from, to }
         const insert = OPEN + path + CLOSE
         now.dispatch({
           changes: { ...change, insert },
@@ -249,7 +268,7 @@ export function PillEditor({
         now.focus()
       },
     }),
-    [view],
+    [view, entered],
   )
   return (
     <div

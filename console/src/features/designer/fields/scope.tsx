@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { createContext, type ReactNode, use, useMemo } from "react"
-import { type DataNode, lookUp, treeOf } from "../data/tree"
+import { type DataNode, isOpen, lookUp, treeOf } from "../data/tree"
 import type { DraftHandle } from "../draft/handle"
 import type { DraftFinding, Path } from "../draft/types"
 import { useSamples } from "../run/samples"
@@ -92,14 +92,4 @@ export function naming(
     node,
     known: node !== undefined || data.length === 0 || isOpen(data, path),
   }
-}
-
-/** True where nothing is known of the fields of what a path leads into. */
-function isOpen(data: readonly DataNode[], path: string): boolean {
-  const steps = path.split(".")
-  for (let length = steps.length - 1; length > 0; length--) {
-    const above = lookUp(data, steps.slice(0, length).join("."))
-    if (above !== undefined) return !above.branches
-  }
-  return false
 }

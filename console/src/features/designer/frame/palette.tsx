@@ -82,7 +82,9 @@ export function StepPalette({
             ? error.message
             : data === undefined
               ? t`Looking…`
-              : t`Nothing matches. A draft has the built-in apps, and those of the components that are chosen for it (Components, at the top).`}
+              : draft.state.components === null
+                ? t`Nothing matches. A project’s own apps are there once it has sent them (halflap deploy --components), and they are chosen at the top.`
+                : t`Nothing matches. A draft has the built-in apps, and those of the components that are named at the top.`}
         </p>
       )}
     </Chooser>
