@@ -28,6 +28,7 @@ import { ValueField } from "../fields/value-field"
 import type { Part } from "../frame/part"
 import { memberEdits } from "../panel/edits"
 import { useDocumentSchema, useDraftValue, usePalette } from "../panel/queries"
+import { pairAdded, pairNames, PairProperties } from "./pairs"
 import { type ConfigField, type ConfigPage, controlFor, nameFault, pagesOf } from "./schema"
 
 type Held = { [name: string]: Json }
@@ -71,7 +72,12 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
   const { draft } = useFields()
   const send = useSend()
   const pages = useMemo(() => pagesOf(held["config"]), [held])
-  const [chosen, setChosen] = useState<string | null>(opened)
+  const [chosen, setField] = useState<string | null>(opened)
+  const [pair, setPair] = useState<string | null>(null)
+  const setChosen = (name: string | null) => {
+    setPair(null)
+    setField(name)
+  }
   const found = pages.flatMap((page) =>
     page.fields.flatMap((each) => (each.name === chosen ? [{ page, field: each }] : [])),
   )[0]
@@ -116,24 +122,16 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
               <ul>
                 {page.fields.map((each) => (
                   <li key={each.name}>
-                    <button
-                      type="button"
-                      aria-current={each.name === chosen}
-                      onClick={() => setChosen(each.name)}
-                      className={cx(
-                        "flex h-7 w-full min-w-0 items-center gap-2 rounded-md px-2 text-left hover:bg-secondary",
-                        each.name === chosen && "bg-accent hover:bg-accent",
-                      )}
-                    >
-                      <span className="min-w-0 flex-1 truncate">
-                        {typeof each.held["title"] === "string" ? each.held["title"] : each.name}
-                      </span>
-                      <span className="shrink-0 text-xs text-muted-foreground">
-                        {typeof each.held["connection"] === "string"
+                    <Listed
+                      name={typeof each.held["title"] === "string" ? each.held["title"] : each.name}
+                      current={pair === null && each.name === chosen}
+                      onChoose={() => setChosen(each.name)}
+                      type={
+                        typeof each.held["connection"] === "string"
                           ? t`connection`
-                          : typedText(each.held["type"]) || t`text`}
-                      </span>
-                    </button>
+                          : typedText(each.held["type"]) || t`text`
+                      }
+                    />
                   </li>
                 ))}
               </ul>
@@ -155,9 +153,36 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
               onAdd={addPage}
             />
           )}
+          <section aria-label={t`Pairs of records`} className="flex flex-col border-t pt-3">
+            <h3 className="text-xs font-medium">{t`Pairs of records`}</h3>
+            <ul>
+              {pairNames(held).map((each) => (
+                <li key={each}>
+                  <Listed name={each} current={each === pair} onChoose={() => setPair(each)} />
+                </li>
+              ))}
+            </ul>
+            {!draft.readOnly && (
+              <Adding
+                label={t`A pair`}
+                fault={(name) => faultWords(nameFault(name, []))}
+                onAdd={(name) => {
+                  void send(pairAdded(held, name)).then((wrong) => wrong === null && setPair(name))
+                }}
+              />
+            )}
+          </section>
         </div>
         <div className="min-h-0 overflow-auto p-4">
-          {found === undefined ? (
+          {pair !== null && pairNames(held).includes(pair) ? (
+            <PairProperties
+              key={pair}
+              held={held}
+              name={pair}
+              send={send}
+              onGone={() => setPair(null)}
+            />
+          ) : found === undefined ? (
             <p className="text-muted-foreground">
               {pages.length === 0 ? (
                 <Trans>Customers fill in nothing yet. Add a page, then a field to it.</Trans>
@@ -179,6 +204,34 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
         <Preview pages={pages} chosen={chosen} />
       </div>
     </div>
+  )
+}
+
+/** What is edited beside the list, once it is chosen. */
+function Listed({
+  name,
+  current,
+  onChoose,
+  type,
+}: {
+  name: string
+  current: boolean
+  onChoose: () => void
+  type?: string
+}) {
+  return (
+    <button
+      type="button"
+      aria-current={current}
+      onClick={onChoose}
+      className={cx(
+        "flex h-7 w-full min-w-0 items-center gap-2 rounded-md px-2 text-left hover:bg-secondary",
+        current && "bg-accent hover:bg-accent",
+      )}
+    >
+      <span className="min-w-0 flex-1 truncate">{name}</span>
+      <span className="shrink-0 text-xs text-muted-foreground">{type}</span>
+    </button>
   )
 }
 

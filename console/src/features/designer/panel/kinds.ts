@@ -69,6 +69,7 @@ export function givesResult(document: Schema, kind: string): boolean {
 /** The order in which the members of a step are written. */
 export function orderOf(document: Schema, kind: string): string[] {
   const names = Object.keys(definitionOf(document, kind).properties ?? {})
+  if (kind === "flow" || kind === "preprocess") return names
   const rest = names.filter((each) => !["id", "title", "note", kind].includes(each))
   return ["id", kind, "title", "note", ...rest]
 }

@@ -151,6 +151,17 @@ function Subject({
   )
 }
 
+/** What a step holds, with its name, title and note where they are written: what is new goes behind them. */
+function useHeld({ path, held }: Subject): Readonly<Record<string, Json>> {
+  const { draft } = useFields()
+  const written = useDraftValue(draft, path)
+  if (!isObject(written)) return held
+  const own = ["id", "title", "note"].flatMap((name) =>
+    Object.hasOwn(written, name) ? [[name, written[name] as Json] as const] : [],
+  )
+  return { ...Object.fromEntries(own), ...held }
+}
+
 function calledBy(subject: Subject): string | null {
   const name = subject.held["action"] ?? subject.held["trigger"]
   return typeof name === "string" && name !== "" ? name : null
@@ -283,14 +294,18 @@ function NameInput({
 }) {
   const { draft } = useFields()
   const [typed, setTyped] = useState<string | null>(null)
+  const sent = useRef<string | null>(null)
   const [refused, setRefused] = useState<string | null>(null)
   const text = typed ?? name
   const fits = (optional && text.trim() === "") || pattern.test(text.trim())
   const leave = async () => {
     const to = text.trim()
-    if (typed === null || !fits) return
+    // It is left once more, as Enter was pressed, while the first is under way.
+    if (typed === null || !fits || sent.current === to) return
     if (to === name) return setTyped(null)
+    sent.current = to
     const outcome = await draft.edit(rename(to))
+    sent.current = null
     setRefused(outcome.made ? null : outcome.error.message)
     if (outcome.made) setTyped(null)
   }
@@ -394,8 +409,9 @@ function MemberField({
   const { kind, path, held, flow } = subject
   const { name } = field
   const order = orderOf(schema, kind)
+  const whole = useHeld(subject)
   const { now, change, flush, error } = useTyped(held[name], (value, group) =>
-    send(memberEdits(path, held, name, value, order), group),
+    send(memberEdits(path, whole, name, value, order), group),
   )
   if (name === "with" && (kind === "action" || kind === "flow" || kind === "preprocess")) {
     return <Inputs subject={subject} order={order} />
@@ -418,6 +434,19 @@ function MemberField({
   const listed = <Listed name={name} kind={kind} value={now} onChange={change} onLeave={flush} />
   if (hasList(kind, name)) {
     return <NamedField field={field}>{listed}</NamedField>
+  }
+  const replies = isObject(now) && Object.hasOwn(now, "reply")
+  if (kind === "stop" && name === "stop" && !replies) {
+    return (
+      <StopField
+        hint={field.hint}
+        value={now}
+        path={[...path, name]}
+        onChange={change}
+        onLeave={flush}
+        error={error}
+      />
+    )
   }
   if (kind === "code" && name === "code") {
     return (
@@ -453,6 +482,66 @@ function MemberField({
       error={error}
       onRename={renames}
     />
+  )
+}
+
+/** How a flow ends: done, with an answer or without, or ignored for a reason. */
+function StopField({
+  hint,
+  value,
+  path,
+  onChange,
+  onLeave,
+  error,
+}: {
+  hint: string
+  value: Json | undefined
+  path: Path
+  onChange: (value: Json) => void
+  onLeave: () => void
+  error: string | null
+}) {
+  const { draft } = useFields()
+  const held = isObject(value) ? value : {}
+  const how = Object.hasOwn(held, "ignore")
+    ? "ignore"
+    : Object.hasOwn(held, "answer")
+      ? "answer"
+      : "done"
+  const answers = how === "answer"
+  return (
+    <>
+      <Field label={t`How it ends`} hint={hint} error={error}>
+        {(said) => (
+          <Select
+            {...said}
+            disabled={draft.readOnly}
+            value={how}
+            onBlur={onLeave}
+            onChange={(event) => {
+              const to = event.target.value
+              onChange(to === "done" ? true : { [to]: held[how] ?? "" })
+            }}
+          >
+            <option value="done">{t`Done`}</option>
+            <option value="answer">{t`Done, with an answer`}</option>
+            <option value="ignore">{t`Ignored, for a reason`}</option>
+          </Select>
+        )}
+      </Field>
+      {how !== "done" && (
+        <ValueField
+          key={how}
+          label={answers ? t`Answer` : t`Reason`}
+          shape={{ kind: answers ? "any" : "text", templates: true }}
+          value={held[how]}
+          path={[...path, how]}
+          onChange={(next) => onChange({ ...held, [how]: next ?? "" })}
+          onLeave={onLeave}
+          readOnly={draft.readOnly}
+        />
+      )}
+    </>
   )
 }
 
@@ -692,8 +781,9 @@ function InputField({
 }) {
   const { draft } = useFields()
   const send = useSend()
+  const whole = useHeld(subject)
   const { now, change, flush, error } = useTyped(value, (next, group) =>
-    send(inputEdits(subject.path, subject.held, name, next, order, inputs), group),
+    send(inputEdits(subject.path, whole, name, next, order, inputs), group),
   )
   return (
     <ValueField
