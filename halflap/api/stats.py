@@ -76,7 +76,21 @@ async def get_stats(
         )
     which = SeriesQuery(by, begin, end, every, owner, integration, flow, state)
     curves = await operations.stats.curves(which)
-    backlog, oldest = await operations.journal.backlog(owner, MOST_COUNTED)
+    if integration is None and flow is None:
+        backlog, oldest = await operations.journal.backlog(owner, MOST_COUNTED)
+    else:
+        live = Filter(
+            customer=None if operations.customer is not None else owner,
+            integration=integration,
+            flow=flow,
+            states=("queued", "running", "waiting"),
+            after="",
+            limit=1,
+        )
+        backlog = sum((await operations.journal.count(live)).values())
+        oldest = next(
+            (each.accepted_at for each in await operations.journal.executions(live)), None
+        )
     labels: dict[str, str] = {}
     if by == "cause":
         curves, labels = await of_causes(operations, curves)

@@ -74,6 +74,15 @@ async def test_what_came_and_how_it_ended_is_counted_by_anything(either: Any) ->
     stats = (await either.api("GET", "/api/stats")).json
     assert (stats["backlog"], stats["step_seconds"]) == (1, 300)
     assert stats["oldest_waiting_at"] > stats["since"]
+    for which, live in (
+        ({"integration": "orders"}, 1),
+        ({"integration": "none"}, 0),
+        ({"flow": "waiting"}, 1),
+        ({"flow": "incoming"}, 0),
+    ):
+        found = (await either.api("GET", "/api/stats", **which)).json
+        oldest = stats["oldest_waiting_at"] if live else None
+        assert (found["backlog"], found["oldest_waiting_at"]) == (live, oldest), which
 
     disabled = await either.api("POST", "/api/instances/one/disable", wait=9)
     assert disabled.status == 200, disabled.body

@@ -167,6 +167,9 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await page.get_by_role("button", name="Publish…").click()
         await page.get_by_role("button", name="Publish", exact=True).click()
         await expect(page.get_by_text("draft, from version 1", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Show the version").click()
+        await expect(page.get_by_role("figure")).to_be_visible()
+        assert page.url.endswith(f"/integrations/{name}?version=1")
     text = await text_of(place, name)
     assert text.endswith(MADE)
 

@@ -8,11 +8,17 @@ const FRESH_MS = 2_000
 const shown = new Map<string, number>()
 
 /** Say in a corner what was done, or that it was refused: in the place of what was said before. */
-export function toast(title: string, description?: string): void {
+export function toast(
+  title: string,
+  description?: string,
+  /** What may be done next: its name, and what does it. */
+  next?: { name: string; run: () => void },
+): void {
   clearToasts(0)
   const id: string = manager.add({
     title,
     description: description ?? "",
+    ...(next && { actionProps: { children: next.name, onClick: next.run } }),
     onRemove: () => shown.delete(id),
   })
   shown.set(id, Date.now())
@@ -34,6 +40,7 @@ function Toasts() {
       <div className="min-w-0 flex-1">
         <Toast.Title className="font-medium break-words" />
         <Toast.Description className="break-words text-muted-foreground empty:hidden" />
+        <Toast.Action className="link" />
       </div>
       <Toast.Close render={<IconButton name={t`Close`} className="size-6" />}>
         <X aria-hidden />

@@ -43,7 +43,13 @@ FlowChange = Literal["added", "removed", "changed"]
 AT_ONCE = 2
 """The number of drafts that are read or edited side by side, in threads."""
 SECONDS = 5.0
-"""Seconds of the processor that the edits of a request may take."""
+"""Seconds of the processor that a request's work on a document may take."""
+READING = "reading a document of this length {}; divide it into several integrations"
+EDITING = "making these edits {} in a document of this length; send fewer of them at a time"
+COMPARING = (
+    "comparing documents of this length {}; compare with a version that is nearer to this one"
+)
+PACKING = "packing this draft {}; it is with what lies beside it, which has to be less"
 MOST_OPEN = 50
 """The most drafts whose values stay in memory."""
 MOST_TRIES = 10
@@ -244,7 +250,7 @@ class DraftOperations:
         if version is not None:
             entry, files = await versions.files(version.hash)
             text = "" if ":" in entry else files[entry]
-        flows, lines = await self.aside(_differences, text, opened.state)
+        flows, lines = await self.aside(_differences, text, opened.state, task=COMPARING)
         return DraftDifference(version, version == newest, flows, lines)
 
     async def publish(
@@ -290,7 +296,7 @@ class DraftOperations:
     async def bundle(self, stored: StoredDraft) -> Bundle:
         """Return a draft as a bundle: what it would be published as."""
         files, needs = await self.files(stored)
-        return await self.aside(seal, stored.file, files, needs)
+        return await self.aside(seal, stored.file, files, needs, task=PACKING)
 
     async def files(self, stored: StoredDraft) -> tuple[dict[str, bytes], list[str]]:
         """Return a draft's document with what lies beside it, and what that needs."""
@@ -359,9 +365,9 @@ class DraftOperations:
 
         async def make(opened: OpenedDraft) -> tuple[DraftState, StateChange]:
             if opened.stored.revision == revision:
-                return await self.aside(opened.state.edited, edits)
+                return await self.aside(opened.state.edited, edits, task=EDITING)
             since = await self._since(opened, revision)
-            return await self.aside(_made_late, opened, since, edits)
+            return await self.aside(_made_late, opened, since, edits, task=EDITING)
 
         asked = digest_of(edits)
         for _ in range(MOST_TRIES):
@@ -421,7 +427,7 @@ class DraftOperations:
             if not backs:
                 raise Conflict(f"there is nothing to {kind}")
             since = await self._since(opened, backs[-1].revision - 1)
-            made = await self.aside(_taken_back, opened, since, backs)
+            made = await self.aside(_taken_back, opened, since, backs, task=EDITING)
             if await self._advance(opened, made, kind, "", None, backs):
                 return await self.changes(draft, revision)
         raise Conflict("the draft is edited too often just now; try again")
@@ -456,10 +462,11 @@ class DraftOperations:
         self.tell(new.id)
         return True
 
-    async def aside(self, work: Callable[[*Values], T], *values: *Values) -> T:
+    async def aside(self, work: Callable[[*Values], T], *values: *Values, task: str = READING) -> T:
         """Do in a thread what may take long, a few at a time, callers in rotation.
 
-        Edits are made as long as that takes no longer than `SECONDS`, and who asks is there.
+        It ends where it takes longer than `SECONDS`, or who asks has gone; `task` says what it was,
+        and what to do about it.
         """
         budget = Budget(SECONDS)
 
@@ -471,10 +478,7 @@ class DraftOperations:
             try:
                 return await anyio.to_thread.run_sync(spent)
             except OverBudget as error:
-                raise ConfigError(
-                    f"these edits take longer than {SECONDS:g} s in a document of this length; send "
-                    "fewer of them at a time"
-                ) from error
+                raise ConfigError(task.format(f"takes longer than {SECONDS:g} s")) from error
             finally:
                 budget.cancel()
 

@@ -5,6 +5,7 @@ import {
   controlOf,
   controlsOf,
   findWrong,
+  fitsRaw,
   placed,
   rawOf,
   rawsOf,
@@ -206,4 +207,64 @@ describe("what is wrong", () => {
       "": "is taken",
     })
   })
+})
+
+it("a schema that has itself within is JSON there, and a form around it", () => {
+  const node = {
+    type: "object",
+    properties: {
+      name: { type: "string" },
+      next: { anyOf: [{ $ref: "#/$defs/Node" }, { type: "null" }] },
+      all: { type: "array", items: { $ref: "#/$defs/Node" } },
+      other: { $ref: "#/$defs/Leaf" },
+    },
+  }
+  const leaf = { type: "object", properties: { node: { $ref: "#/$defs/Node" } } }
+  const $defs = { Node: node, Leaf: leaf, Self: { $ref: "#/$defs/Self" } } as Record<string, Schema>
+  const made = controlOf("tree", { $ref: "#/$defs/Node", $defs }, true)
+  expect(made.fields?.map((each) => [each.name, each.kind])).toEqual([
+    ["name", "text"],
+    ["next", "json"],
+    ["all", "json"],
+    ["other", "group"],
+  ])
+  expect(made.fields?.[3]?.fields?.[0]?.kind).toBe("json")
+  expect(controlOf("self", { $ref: "#/$defs/Self", $defs }, true).kind).toBe("json")
+  const way = (tag: string, to: Schema): Schema => ({
+    type: "object",
+    properties: { kind: { const: tag }, to },
+  })
+  const ways = {
+    One: way("one", { oneOf: [{ $ref: "#/$defs/One" }, { $ref: "#/$defs/Two" }] }),
+    Two: way("two", { type: "string" }),
+  }
+  const union = { oneOf: [{ $ref: "#/$defs/One" }, { $ref: "#/$defs/Two" }], $defs: ways }
+  const variants = controlOf("way", union, true).variants
+  expect(variants?.map((each) => each.fields.map((field) => field.kind))).toEqual([
+    ["json"],
+    ["text"],
+  ])
+})
+
+it("what was typed in another version of a form is taken where its kind is the same", () => {
+  const control = (schema: Schema) => controlOf("field", schema, false)
+  const text = control({ type: "string" })
+  const list = control({ type: "array", items: { type: "string" } })
+  const group = control({
+    type: "object",
+    properties: { name: { type: "string" }, key: { type: "string", writeOnly: true } },
+  })
+  expect([fitsRaw(text, "a"), fitsRaw(text, ["a"]), fitsRaw(text, true)]).toEqual([
+    true,
+    false,
+    false,
+  ])
+  expect([fitsRaw(list, ["a"]), fitsRaw(list, "a"), fitsRaw(list, [true])]).toEqual([
+    true,
+    false,
+    false,
+  ])
+  expect([fitsRaw(group, { name: "a" }), fitsRaw(group, { name: [] }), fitsRaw(group, [])]).toEqual(
+    [true, false, false],
+  )
 })

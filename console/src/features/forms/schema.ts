@@ -122,13 +122,15 @@ export function words(name: string): string {
 const isGenerated = (title: string, name: string) =>
   title.toLowerCase().replace(/\s/g, "") === name.toLowerCase().replace(/_/g, "")
 
-/** Resolve references and take `null` out of a union: what remains, and whether null was there. */
-function plain(schema: Schema, defs: Record<string, Schema>): Schema {
+/** Resolve references, which are noted in `seen`, and take `null` out of a union: what remains. */
+function plain(schema: Schema, defs: Record<string, Schema>, seen: string[] = []): Schema {
   let found = schema
   for (let depth = 0; depth < 16; depth++) {
     const { $ref, allOf, anyOf, ...rest } = found
     if ($ref !== undefined) {
-      found = { ...defs[$ref.replace("#/$defs/", "")], ...rest }
+      const name = $ref.replace("#/$defs/", "")
+      seen.push(name)
+      found = { ...defs[name], ...rest }
     } else if (allOf?.length === 1) {
       found = { ...allOf[0], ...rest }
     } else if (anyOf !== undefined) {
@@ -143,6 +145,16 @@ function plain(schema: Schema, defs: Record<string, Schema>): Schema {
   return found
 }
 
+/** Return definitions in which these may be anything: a schema that has itself within is no form there. */
+function closed(defs: Record<string, Schema>, names: readonly string[]): Record<string, Schema> {
+  if (names.length === 0) return defs
+  const open = names.map((name) => {
+    const { title, description } = defs[name] ?? {}
+    return [name, { ...(title && { title }), ...(description && { description }) }] as const
+  })
+  return { ...defs, ...Object.fromEntries(open) }
+}
+
 function isNumeric(schema: Schema): boolean {
   return schema.type === "number" || schema.type === "integer"
 }
@@ -152,9 +164,11 @@ export function controlOf(
   name: string,
   whole: Schema,
   required: boolean,
-  defs: Record<string, Schema> = whole.$defs ?? {},
+  outer: Record<string, Schema> = whole.$defs ?? {},
 ): Control {
-  const schema = plain(whole, defs)
+  const seen: string[] = []
+  const schema = plain(whole, outer, seen)
+  const defs = closed(outer, seen)
   const title =
     schema.title === undefined || isGenerated(schema.title, name) ? words(name) : schema.title
   const made: Control = {
@@ -182,7 +196,9 @@ export function controlOf(
   if (tagged !== null) {
     made.kind = "variants"
     made.tagName = tagged.name
-    made.variants = tagged.some.map(([tag, each]) => variantOf(tag, each, tagged.name, defs))
+    made.variants = tagged.some.map(([tag, each, refs]) =>
+      variantOf(tag, each, tagged.name, closed(defs, refs)),
+    )
     return made
   }
   if (numeric !== undefined) {
@@ -247,11 +263,15 @@ function textual(made: Control, schema: Schema): Control {
   return made
 }
 
-type Tagged = { name: string; some: [string, Schema][] }
+type Tagged = { name: string; some: [tag: string, schema: Schema, refs: string[]][] }
 
 /** The member that tells the schemas of a union apart, with the value that each has of it. */
 function tagOf(schema: Schema, defs: Record<string, Schema>): Tagged | null {
-  const some = (schema.oneOf ?? schema.anyOf ?? []).map((each) => plain(each, defs))
+  const found = (schema.oneOf ?? schema.anyOf ?? []).map((each) => {
+    const refs: string[] = []
+    return [plain(each, defs, refs), refs] as const
+  })
+  const some = found.map(([each]) => each)
   if (some.length === 0 || some.some((each) => each.properties === undefined)) return null
   const name =
     schema.discriminator?.propertyName ??
@@ -259,7 +279,7 @@ function tagOf(schema: Schema, defs: Record<string, Schema>): Tagged | null {
   if (name === undefined) return null
   return {
     name,
-    some: some.map((each) => [tagText(each.properties?.[name]?.const), each]),
+    some: found.map(([each, refs]) => [tagText(each.properties?.[name]?.const), each, refs]),
   }
 }
 
@@ -318,6 +338,35 @@ export function rawOf(control: Control, value?: unknown): Raw {
       return ""
     default:
       return given === undefined ? "" : plainText(given)
+  }
+}
+
+/** Return whether what was typed, once, is of the kind that a field has now. */
+export function fitsRaw(control: Control, raw: unknown): raw is Raw {
+  const isMap = typeof raw === "object" && raw !== null && !Array.isArray(raw)
+  const members = raw as Record<string, unknown>
+  const fit = (fields: readonly Control[]) =>
+    isMap &&
+    fields.every(({ name, ...each }) => {
+      const inner = members[name] // a secret is not stored
+      return inner === undefined || fitsRaw({ name, ...each }, inner)
+    })
+  switch (control.kind) {
+    case "boolean":
+      return typeof raw === "boolean"
+    case "list":
+      return Array.isArray(raw) && raw.every((each) => fitsRaw(control.item as Control, each))
+    case "mapping":
+      return Array.isArray(raw) && raw.every((each) => Array.isArray(each) && each.length === 2)
+    case "group":
+      return fit(control.fields ?? [])
+    case "variants": {
+      const tag = isMap ? members[control.tagName ?? ""] : undefined
+      const chosen = typeof tag === "string" ? variantFor(control, tag) : undefined
+      return chosen === undefined ? isMap && Object.keys(members).length === 0 : fit(chosen.fields)
+    }
+    default:
+      return typeof raw === "string"
   }
 }
 

@@ -4,6 +4,7 @@ import { readStored, store, useDraftName } from "~/features/session/draft"
 import {
   type Control,
   findWrong,
+  fitsRaw,
   placed,
   type Raw,
   type Raws,
@@ -43,7 +44,12 @@ export function useForm(
   const name = useDraftName(key)
   const [base] = useState(initial)
   const [mark] = useState(() => (readStored(`${name}-mark`) as string | undefined) ?? etag)
-  const [typed, setTyped] = useState<Raws>(() => (readStored(name) as Raws | undefined) ?? {})
+  const [typed, setTyped] = useState<Raws>(() => {
+    // Another version of a form has fields of other names and kinds: what was typed there is not theirs.
+    const stored = (readStored(name) ?? {}) as Record<string, unknown>
+    const fit = controls.filter((each) => each.name in stored && fitsRaw(each, stored[each.name]))
+    return Object.fromEntries(fit.map((each) => [each.name, stored[each.name] as Raw]))
+  })
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
   const [checked, setChecked] = useState(false)
   const [said, setSaid] = useState<ReadonlyMap<string, string>>(new Map())

@@ -8,7 +8,7 @@ import { answerOf, api, exactBody, type Schemas } from "~/api/client"
 import { type CustomerDetail, customerQuery } from "~/api/customers"
 import { stepsQuery } from "~/api/execution"
 import { type Form, formQuery, type Instance, instanceQuery, isMoving } from "~/api/instances"
-import { ApiError } from "~/api/problem"
+import { ApiError, isStatus } from "~/api/problem"
 import { type Control, typedIn } from "~/features/forms/schema"
 import { useForm } from "~/features/forms/state"
 import { readStored, store, useDraftName } from "~/features/session/draft"
@@ -191,8 +191,8 @@ function Pages({
     onPlace({ integration, version, page: to >= form.pages.length ? REVIEW : String(to) })
   const run = useMutation({
     mutationFn: async () => {
-      const path = { instance: (readStored(madeKey) as string | undefined) ?? "" }
-      let id = path.instance
+      const made = readStored(madeKey) as { id: string; version: string } | undefined
+      let id = made === undefined ? "" : await configured(made, version, config.text())
       if (id === "") {
         const head = JSON.stringify({
           customer: customer.id,
@@ -203,14 +203,7 @@ function Pages({
         const body = `${head.slice(0, -1)},${config.text()}}`
         id = (await answerOf(api.POST("/api/instances", exactBody(body)))).id
         // It is there, whatever comes next: another try goes on with it.
-        store(madeKey, id)
-      } else {
-        await answerOf(
-          api.PUT("/api/instances/{instance}/config", {
-            params: { path },
-            ...exactBody(`{${config.text()}}`),
-          }),
-        )
+        store(madeKey, { id, version })
       }
       await answerOf(
         api.POST("/api/instances/{instance}/activate", { params: { path: { instance: id } } }),
@@ -292,6 +285,28 @@ function Pages({
       </form>
     </div>
   )
+}
+
+/** Configure what was made before, at the version that is meant now; an empty id where it is gone. */
+async function configured(
+  made: { id: string; version: string },
+  version: string,
+  config: string,
+): Promise<string> {
+  const params = { path: { instance: made.id } }
+  try {
+    if (made.version === version) {
+      const body = exactBody(`{${config}}`)
+      await answerOf(api.PUT("/api/instances/{instance}/config", { params, ...body }))
+    } else {
+      const body = exactBody(`{"version":${JSON.stringify(version)},${config}}`)
+      await answerOf(api.POST("/api/instances/{instance}/upgrade", { params, ...body }))
+    }
+  } catch (error) {
+    if (isStatus(error, 404)) return "" // removed meanwhile, in another tab, say
+    throw error
+  }
+  return made.id
 }
 
 function Steps({

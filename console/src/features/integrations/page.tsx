@@ -1,14 +1,16 @@
 import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
-import { useQuery } from "@tanstack/react-query"
-import { Link } from "@tanstack/react-router"
-import { ArrowUpFromLine, ChevronLeft, Layers, PencilRuler } from "lucide-react"
+import { keepPreviousData, useQuery } from "@tanstack/react-query"
+import { Link, useNavigate } from "@tanstack/react-router"
+import { ArrowUpFromLine, ChevronLeft, Layers, PencilRuler, Zap } from "lucide-react"
 import { useCallback, useState } from "react"
 import type { Bulk } from "~/api/bulks"
+import { loadCustomers } from "~/api/customers"
 import { DraftsOf, useBegin } from "~/features/designer/frame/drafts"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
+import { Chooser } from "~/ui/chooser"
 import { Field, Select } from "~/ui/field"
 import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { Sheet } from "~/ui/sheet"
@@ -122,6 +124,7 @@ function Loaded({
             <Facts integration={integration} />
           </div>
           {can("publish") && <EditButton integration={integration.name} version={shown} />}
+          {can("configure") && <ActivateButton integration={integration.name} version={version} />}
           {can("configure") && (
             <Button
               look="primary"
@@ -237,6 +240,54 @@ function Loaded({
         />
       )}
     </div>
+  )
+}
+
+/** Choose a customer, and activate a version for it. */
+function ActivateButton({ integration, version }: { integration: string; version: string }) {
+  const navigate = useNavigate()
+  const [text, setText] = useState<string | null>(null)
+  const filter = text?.trim() ? { q: text.trim() } : {}
+  const customers = useQuery({
+    queryKey: ["customers", "choose", filter],
+    enabled: text !== null,
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => loadCustomers(filter, undefined, signal, 20),
+  })
+  const found = (customers.data?.items ?? []).map((each) => ({ key: each.id, ...each }))
+  return (
+    <>
+      <Button icon={<Zap aria-hidden />} onClick={() => setText("")}>
+        {t`Activate…`}
+      </Button>
+      {text !== null && (
+        <Chooser
+          title={t`Activate for a customer`}
+          label={t`For which customer?`}
+          placeholder={t`A name, or an id`}
+          text={text}
+          onText={setText}
+          items={found}
+          onChoose={(each) =>
+            void navigate({
+              to: "/customers/$customer/activate",
+              params: { customer: each.id },
+              search: { integration, version, page: "0" },
+            })
+          }
+          onClose={() => setText(null)}
+          className="top-[12vh] max-h-92 w-[min(560px,calc(100vw-24px))]"
+          rowClass="h-8"
+          row={(each) => <span className="min-w-0 truncate">{each.name}</span>}
+        >
+          {customers.data !== undefined && found.length === 0 && (
+            <p className="px-3 py-2 text-muted-foreground">
+              {text === "" ? t`There is no customer yet.` : t`No customer matches.`}
+            </p>
+          )}
+        </Chooser>
+      )}
+    </>
   )
 }
 

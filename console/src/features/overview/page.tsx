@@ -135,7 +135,7 @@ function Whole({ stats, filter }: { stats: Stats; filter: OverviewFilter }) {
         />
         <Figure
           name={t`Not ended yet`}
-          to={{ ...(customer === undefined ? {} : { customer }), state: LIVE }}
+          to={{ ...whose, state: LIVE }}
           value={stats.backlog.toLocaleString()}
           note={
             oldest === null ? undefined : (

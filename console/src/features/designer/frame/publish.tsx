@@ -1,6 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
+import { useNavigate } from "@tanstack/react-router"
 import { CircleCheck } from "lucide-react"
 import { useState } from "react"
 import { answerOf, api } from "~/api/client"
@@ -26,6 +27,7 @@ export function PublishDialog({
   onClose: () => void
 }) {
   const client = useQueryClient()
+  const navigate = useNavigate()
   const { now, change, drop } = useDraft(`publish:${draft.id}`, { target: "dev", note: "" })
   const [expect, setExpect] = useState<string | null>(null)
   const errors = draft.findings.filter((each) => each.severity === "error")
@@ -51,7 +53,15 @@ export function PublishDialog({
       drop()
       draft.published({ number: version.number, hash: version.hash })
       void client.invalidateQueries({ queryKey: ["integrations"] })
-      toast(t`Version ${version.number} was published`)
+      toast(t`Version ${version.number} was published`, undefined, {
+        name: t`Show the version`,
+        run: () =>
+          void navigate({
+            to: "/integrations/$integration",
+            params: { integration: draft.integration },
+            search: { version: version.number },
+          }),
+      })
       onClose()
     },
     // It is compared anew: with the version that came in between.
