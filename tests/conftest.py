@@ -38,7 +38,7 @@ LONG = tuple(
     for each in (
         *("simulation", "lowcode/test_wrong.py", "api/test_api_canary.py"),
         *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
-        "engine/test_probation.py",
+        *("engine/test_probation.py", "console/test_article.py"),
     )
 )
 """Where tests are that take ten seconds and more of a processor."""
