@@ -59,6 +59,8 @@ class Connection(BaseModel):
     _component: ClassVar[str] = ""
 
     _link: Link | None = PrivateAttr(default=None)
+    _sealed: dict[str, str] = PrivateAttr(default_factory=dict)
+    """The secrets that it was put together of, by dotted path, whatever the types of its fields say."""
 
     @field_validator("base_url", check_fields=False)
     @classmethod

@@ -39,8 +39,12 @@ def without_secrets(value: Any, path: str, secrets: dict[str, str]) -> Any:
 
 
 def secrets_of(connection: Connection) -> list[str]:
-    """Return every secret of a connection, and every header that is made of one: Basic, signatures."""
+    """Return every secret of a connection, and every header that is made of one: Basic, signatures.
+
+    What is stored as a secret is one, also where the type of its field is `str` by now.
+    """
     fields, secrets = take_apart(connection)
+    secrets = {**(connection.__pydantic_private__ or {}).get("_sealed", {}), **secrets}
     team = getattr(connection.__dict__.get("auth"), "team", None)
     shared = [team.secret] if team is not None and team.secret else []
     return [*secrets.values(), *shared, *_derived(connection, fields, secrets)]
@@ -129,9 +133,11 @@ def put_together(
             message = f"{kind.__name__}: {', '.join(wrong)} {said}"
             raise ConfigError(message, fields=dict.fromkeys(wrong, said))
     try:
-        return kind.model_validate(whole)
+        made = kind.model_validate(whole)
     except ValidationError as error:
         raise config_error(f"{kind.__name__} is not valid", error) from error
+    made._sealed = dict(secrets)
+    return made
 
 
 def nested(fields: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:

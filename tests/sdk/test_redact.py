@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from halflap.components.http import Http
 from halflap.sdk import codec, redact
+from halflap.sdk.connection import Connection
 from halflap.sdk.record import (
     Sealing,
     Unsealing,
@@ -22,7 +23,7 @@ from halflap.sdk.record import (
     redacted_data,
 )
 from halflap.sdk.redact import LEAST, LEAST_IN_DATA, Redactor, escaped
-from halflap.sdk.secret import secrets_of
+from halflap.sdk.secret import put_together, secrets_of
 from tests.cases import for_each
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nx9/+Z==\n-----END PRIVATE KEY-----"
@@ -136,6 +137,21 @@ def test_the_headers_that_are_made_of_secrets_are_secrets() -> None:
     )
     basic = base64.b64encode(b"us:a-password").decode()
     assert {"a-password", "the-tenants-key", basic} <= set(secrets_of(made))
+
+
+def test_what_is_stored_as_a_secret_is_one_whatever_the_type_of_its_field_is() -> None:
+    class Bare(Connection):
+        user: str
+        password: str
+
+        def headers(self) -> dict[str, str]:
+            return {"X-Proof": self.password[::-1]}
+
+    made = put_together(Bare, {"user": "an-open-name"}, {"password": "a-password"})
+    assert set(secrets_of(made)) >= {"a-password", "drowssap-a"}
+    fresh = made.model_copy(update={"password": "another-one"})
+    assert "a-password" in secrets_of(fresh)
+    assert "an-open-name" not in secrets_of(fresh)
 
 
 def test_what_was_sent_to_prove_a_request_is_a_secret() -> None:
