@@ -12,6 +12,7 @@ from halflap import lowcode
 from halflap.engine.bundle import Bundle, component_modules, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
+from halflap.sdk import registry
 from halflap.sdk.action import Action
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.component import Component
@@ -82,7 +83,8 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
 def describe(bundle: Bundle, cache: Path, *, whole: bool = False) -> bytes:
     """Describe the components of a bundle's own modules, as `read_shapes` reads them.
 
-    One that does not load is left out; with `whole`, it is a `DefinitionError`.
+    One that does not load is left out; with `whole`, it is a `DefinitionError`, as is one that would
+    take the place of an installed component.
     """
     from halflap.lowcode.lint.shapes import dump_shapes, shape_of
 
@@ -91,7 +93,13 @@ def describe(bundle: Bundle, cache: Path, *, whole: bool = False) -> bytes:
     found: dict[str, ComponentShape] = {}
     for name in component_modules(dict(bundle.files)):
         with nullcontext() if whole else suppress(DefinitionError):
-            found[name] = shape_of(components.component(name), loaded.folder)
+            component = components.component(name)
+            if whole and (taken := {name, component.name} & {*registry.names()}):
+                raise DefinitionError(
+                    f"a component {min(taken)!r} is installed; give yours a name of its own",
+                    where=name,
+                )
+            found[name] = shape_of(component, loaded.folder)
     return dump_shapes(found)
 
 

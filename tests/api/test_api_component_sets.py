@@ -85,6 +85,20 @@ async def test_what_does_not_load_or_has_no_component_is_refused(world: Any) -> 
     assert (await world.api("GET", "/api/component-sets")).json["items"] == []
 
 
+async def test_a_set_does_not_take_the_place_of_an_installed_component(world: Any) -> None:
+    for file, name in (("http.py", "http"), ("mine.py", "http")):
+        files = {
+            file: f'from halflap import Component\n\ncomponent = Component("{name}")\n'.encode()
+        }
+        bundle = bundled(f"{file[:-3]}:component", files)
+        answer = await world.api(
+            "POST", "/api/component-sets", body=bundle.to_bytes(), name="tools"
+        )
+        assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
+        assert "'http' is installed" in answer.json["detail"]
+    assert (await world.api("GET", "/api/component-sets")).json["items"] == []
+
+
 def bundled(entry: str, files: dict[str, bytes]) -> Bundle:
     from halflap.engine.bundle import _hash
 

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from halflap.api.operations.draft_runs import DraftRuns
+from halflap.engine.bundle import pack_components
 from halflap.model import DEVELOPMENT
 from halflap.sdk import codec
 from tests.api.conftest import DEADLINE, signed_in
@@ -467,3 +468,122 @@ async def test_tokens_are_refreshed_before_and_a_component_of_its_own_is_called(
     assert (refused.status, list(refused.json["fields"])) == (422, ["sky"]), refused.body
     assert "could not be refreshed" in refused.json["detail"]
     assert "s-e-c-r-e-t" not in refused.body.decode()
+
+
+STORES = """
+from typing import Any
+
+from pydantic import SecretStr
+
+from halflap import Component, Connection
+
+
+class Stores(Connection):
+    base_url: str
+    token: SecretStr
+
+
+component = Component("stores", connection=Stores)
+
+
+@component.action
+async def look(stores: Stores) -> Any:
+    \"\"\"Look.\"\"\"
+    return {"token": str(stores.token)}
+"""
+STORED = """\
+name: tried
+config:
+  Connect:
+    store: {connection: stores}
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: seen, action: stores.look}
+      - stop: {answer: =seen}
+"""
+OPEN = STORES.replace("token: SecretStr", "token: str")
+
+
+async def stored(world: Any, component: str = STORES) -> Any:
+    """A draft of an integration with a component of its own, to whose app the instance connects."""
+    files = {"tried.yaml": STORED, "stores.py": component}
+    await world.publish(world.packed("tried.yaml", files))
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "tried", "version": "dev"})
+    ).json
+    await update(world.api, draft)
+    connection = {
+        "customer": DEVELOPMENT,
+        "integration": "tried",
+        "field": "store",
+        "name": "store",
+        "values": {"base_url": world.shop.url, "token": SECRET},
+    }
+    made = await world.api("POST", "/api/connections", connection)
+    assert made.status == 201, made.body
+    wanted = {"customer": DEVELOPMENT, "integration": "tried", "target": "development"}
+    wanted["connections"] = {"store": made.json["id"]}
+    assert (await world.api("POST", "/api/instances", wanted)).status == 201
+    return draft
+
+
+async def pinned(world: Any, draft: Any, component: str, name: str) -> None:
+    """Have a draft use other components, of a set."""
+    root = world.folder / name
+    root.mkdir()
+    (root / f"{name}.py").write_text(component)
+    body = pack_components(root).to_bytes()
+    made = await world.api("POST", "/api/component-sets", body=body, name=name)
+    assert made.status == 201, made.body
+    pin = {"components": name}
+    answer = await world.api("PUT", f"/api/drafts/{draft['id']}/components", pin)
+    assert answer.status == 200, answer.body
+
+
+async def test_a_stored_secret_is_masked_whatever_the_draft_s_component_calls_it(
+    world: Any,
+) -> None:
+    draft = await stored(world)
+    await pinned(world, draft, OPEN, "stores")
+    rows, end = await real(world, world.api, draft, event={})
+    assert (rows[0]["source"], end["state"]) == ("real", "succeeded"), end
+    assert rows[0]["gave"]["text"] == '{"token":"•••"}'
+    assert SECRET not in codec.encode([rows, end]).decode()
+
+
+async def test_only_the_type_that_a_connection_was_made_for_gets_it(world: Any) -> None:
+    draft = await stored(world)
+    other = OPEN.replace('"stores"', '"others"').replace("class Stores", "class Others")
+    other = other.replace(": Stores", ": Others").replace("=Stores", "=Others")
+    await pinned(world, draft, other, "others")
+    tag, path = {"if-match": '"1"'}, f"/api/drafts/{draft['id']}"
+    ops = [
+        {"op": "set", "path": ["config", "Connect", "store", "connection"], "value": "others"},
+        {"op": "set", "path": ["flows", "one", "steps", 0, "action"], "value": "others.look"},
+    ]
+    answer = await world.api("POST", f"{path}/edits", {"ops": ops}, headers=tag)
+    assert answer.status == 200, answer.body
+    wanted = {"flow": "one", "event": {}, "effects": "real"}
+    refused = await world.api("POST", f"{path}/test", wanted)
+    assert (refused.status, list(refused.json["fields"])) == (422, ["store"]), refused.body
+    assert "is a connection to stores:Stores, not to others" in refused.json["detail"]
+
+
+async def test_an_own_component_of_an_installed_one_s_name_gets_none_of_its_connections(
+    world: Any,
+) -> None:
+    draft, _ = await set_up(world)
+    own = STORES.replace('"stores"', '"http"')
+    takes = "request(stores: Stores, method: str, path: str, json: Any)"
+    own = own.replace("look(stores: Stores)", takes)
+    await world.publish(world.packed("tried.yaml", {"tried.yaml": TEXT, "http.py": own}))
+    begin = {"integration": "tried", "version": "dev"}
+    shadowed = (await world.api("POST", "/api/drafts", begin)).json
+    path, wanted = f"/api/drafts/{shadowed['id']}", {"flow": "one", "event": {}, "effects": "real"}
+    refused = await world.api("POST", f"{path}/test", wanted)
+    assert (refused.status, list(refused.json["fields"])) == (422, ["api"]), refused.body
+    assert "not to the draft's own http" in refused.json["detail"]
+    rows, _ = await real(world, world.api, draft, event={"id": "a"})  # the control
+    assert rows[0]["source"] == "real"

@@ -13,7 +13,7 @@ from halflap.api.operations.connections import explained, needs_sign_in
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.drafts import DraftOperations, OpenedDraft
 from halflap.api.operations.instances import InstanceOperations
-from halflap.api.operations.kinds import Kinds
+from halflap.api.operations.kinds import Kinds, is_of
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.sources import Sources
 from halflap.engine.facts import Revision
@@ -82,22 +82,26 @@ class DevelopmentOperations:
     async def lacks(self, opened: OpenedDraft, instance: Instance) -> dict[str, str]:
         """Return the connections of a draft that cannot be used in an instance, and why."""
         _, links = await self.catalogue.instances.revision(instance.id, instance.revision)
+        shapes = await self.drafts.shapes(opened.stored)
         found: dict[str, str] = {}
         for name, component in connections_in(opened.state.source.data).items():
-            because = await self._unusable(links.get(name), component)
+            shape = shapes.component(component)
+            lineage = shape.connection if shape else None
+            because = await self._unusable(links.get(name), component, (lineage or ("",))[0])
             if because:
                 found[name] = because
         return found
 
-    async def _unusable(self, connection: str | None, component: str) -> str:
+    async def _unusable(self, connection: str | None, component: str, kind: str) -> str:
         if connection is None:
             return f"the development instance has no such connection yet ({component}); choose one"
         try:
             stored = await self.catalogue.connections.get(connection)
         except NotFound:
             return "the connection was removed; choose another one"
-        if ":" not in stored.component and stored.component != component:
-            return f"{stored.name!r} is a connection to {stored.component}, not to {component}"
+        if not is_of(stored, kind):
+            own = "the draft's own " if stored.component == component else ""
+            return f"{stored.name!r} is a connection to {stored.component}, not to {own}{component}"
         if needs_sign_in(stored):
             return f"nobody has signed in to {stored.name!r} yet; authorize it"
         if stored.status == "unauthorized":

@@ -129,6 +129,17 @@ def name_of(kind: Kind) -> str:
     return f"{PRIVATE.sub('', kind.__module__)}:{kind.__qualname__}"
 
 
+def is_of(stored: StoredConnection, path: str) -> bool:
+    """Return whether a stored connection is of the type with this module and name, joined by a dot.
+
+    A type that lies in a bundle is never one of an installed component, whatever their names are.
+    """
+    if ":" in stored.component:
+        return PRIVATE.sub("", path) == stored.component.replace(":", ".")
+    kinds = (each.connection for each in components() if each.name == stored.component)
+    return any(kind and path == f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+
+
 def title_of(kind: Kind) -> str:
     """Return what people call the app of a connection type."""
     installed = next((each.title for each in components() if each.connection is kind), None)
