@@ -127,6 +127,13 @@ class AuditedSend:
         )
 
 
+async def audit_look(log: AuditLog, scope: Message, **objects: str) -> None:
+    """Add an entry for what a member is shown within an answer that has begun, with what it is about."""
+    if scope.get(PRINCIPAL, ANYBODY).kind in ("user", "key"):
+        shown = {**scope, OBJECTS: {**scope.get(OBJECTS, {}), **objects}}
+        await AuditedSend(log, shown, _unsent)._add(200, b"")
+
+
 def _add_later(adding: Coroutine[Any, Any, None]) -> None:
     async def add() -> None:
         try:
@@ -137,6 +144,10 @@ def _add_later(adding: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(add(), name="late audit")
     _late.add(task)
     task.add_done_callback(_late.discard)
+
+
+async def _unsent(_: Message) -> None:
+    raise AssertionError("an entry alone is no answer")
 
 
 async def _nothing() -> Message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from fastapi import HTTPException, Query, Request, Response
 
 from halflap.api.asking import Ops, Whose, exact, needs, router_of
+from halflap.api.auditing import audit_look
 from halflap.api.door import ADMITTED
 from halflap.api.draft_runs import RunEvents, run_events
 from halflap.api.draft_view import FlowName
@@ -140,11 +141,14 @@ async def listen(
     which = Which(customer=owner, integration=integration, flow=flow)
     admitted: Any = request.scope.get(ADMITTED)
 
+    async def look(execution: str) -> None:
+        await audit_look(operations.catalogue.audit, request.scope, execution=execution)
+
     async def run(tell: Tell) -> None:
         following.streams[principal.id] += 1
         try:
             async with aclosing(following.notices(which)) as notices:
-                await first_of(operations, notices, tell, admitted)
+                await first_of(operations, notices, tell, admitted, look)
         finally:
             following.streams[principal.id] -= 1
 
@@ -156,8 +160,9 @@ async def first_of(
     notices: AsyncGenerator[Notice | KeepAlive],
     tell: Tell,
     admitted: Any,
+    look: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Tell of the first event that is accepted from now on."""
+    """Tell of the first event that is accepted from now on; `look` notes first whose it is."""
     began, until = operations.store.clock(), monotonic() + LISTEN_SECONDS
     async for each in notices:
         if isinstance(each, Notice) and isinstance(each.about, Change):
@@ -169,6 +174,7 @@ async def first_of(
                     break
                 if admitted is not None and not await admitted():
                     return
+                await look(each.about.execution)
                 await tell("event", codec.encode(sample.model_dump()).decode())
                 return
         elif each is KeepAlive.HEARTBEAT and monotonic() < until:

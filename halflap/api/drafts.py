@@ -73,6 +73,9 @@ from halflap.sdk.lint import Fix
 
 router = router_of("/api/drafts", "drafts", 404)
 
+LEFT_SECONDS = 2.0
+"""For how long an edit whose sender has left is computed."""
+
 
 def revision_of(
     if_match: Annotated[str, Header(description="The revision that the edits are for: an `ETag`.")],
@@ -149,7 +152,7 @@ async def delete_draft(draft: str, operations: Ops) -> Response:
 @router.post("/{draft}/edits", response_model=DraftChangesView, responses=documented(404, 409))
 @needs("publish")
 async def edit_draft(
-    draft: str, edits: DraftEdits, operations: Ops, if_match: Revision
+    request: Request, draft: str, edits: DraftEdits, operations: Ops, if_match: Revision
 ) -> Response:
     """Make edits one after another, all or none, for the revision of `If-Match`.
 
@@ -157,7 +160,11 @@ async def edit_draft(
     edits are made all the same if they are of other lines and flows; else it is 409 (`StaleEdit`), with
     what came since. A flow that somebody else writes is 409 (`FlowHeld`), with who does.
     """
-    changes = await operations.drafts.edit(draft, if_match, edits.ops, edits.group, edits.token)
+    making = operations.drafts.edit(draft, if_match, edits.ops, edits.group, edits.token)
+    # A page that is closed has sent what was typed last: that is made, if it does not take long.
+    changes = await unless_gone(request.receive, making, LEFT_SECONDS)
+    if changes is None:
+        return Response(status_code=499)
     return await changes_answer(operations, changes)
 
 

@@ -66,10 +66,20 @@ async def get_document_schema() -> JsonObject:
     return json_schema()
 
 
-async def unless_gone(receive: Any, work: Coroutine[Any, Any, Done]) -> Done | None:
-    """Do the work, until the client leaves: then it is cancelled, and nothing is returned."""
+async def unless_gone(
+    receive: Any, work: Coroutine[Any, Any, Done], patience: float = 0
+) -> Done | None:
+    """Do the work, until so many seconds after the client has left: then it is cancelled.
+
+    Nothing is returned then.
+    """
+
+    async def watch() -> None:
+        await left(receive)
+        await asyncio.sleep(patience)
+
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(left(receive))
+    watching = asyncio.create_task(watch())
     watching.add_done_callback(lambda _: working.cancel())
     try:
         return await working

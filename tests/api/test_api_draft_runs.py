@@ -516,7 +516,9 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     draft = (await world.api("POST", "/api/drafts", begin)).json
     path = f"/api/drafts/{draft['id']}/listen"
     wanted = {"flow": "incoming", "customer": "Initech"}
-    hears = asyncio.create_task(world.api("GET", path, **wanted))
+    rights = {"name": "k", "rights": ["read", "publish", "payloads"]}
+    key = (await world.api("POST", "/api/keys", rights)).json["key"]
+    hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
     while not hears.done():
         await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
         await asyncio.wait([hears], timeout=0.2)
@@ -525,6 +527,8 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     found = codec.decode(parts[-1].split("\n")[1].removeprefix("data: ").encode())
     assert codec.decode(found["body"].encode())["id"] == "next"
     assert found["execution"] != before
+    [look] = (await world.api("GET", "/api/audit", on=found["execution"])).json["items"]
+    assert (look["operation"], look["customer"]) == ("listen", instance["customer"])
     for flow, customer in (("incoming", "Nobody"), ("incoming", "cus_none"), ("none", "Initech")):
         assert (await world.api("GET", path, flow=flow, customer=customer)).status == 404
     support = await signed_in(world, "support")

@@ -11,6 +11,8 @@ import pytest
 import halflap.api.app  # noqa: F401 - or the first request waits for that
 from halflap.api.asking import exact
 from halflap.engine.bundle import Bundle
+from halflap.lowcode.rewrite.state import DraftState
+from halflap.sdk import budget
 from halflap.store.catalogue.versions import OvertakenVersion
 from tests.api.conftest import Browser, signed_in
 
@@ -411,3 +413,30 @@ async def test_a_draft_keeps_what_lies_beside_its_document(world: Any) -> None:
     assert (await publish(world, draft, 2)).json["number"] == 2
     files = (await world.api("GET", "/api/integrations/tried/versions/dev")).json["files"]
     assert "shop.py" in files
+
+
+async def test_an_edit_whose_sender_leaves_is_computed_no_further(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await begun(world)
+    began, ended = threading.Event(), threading.Event()
+
+    def endless(state: DraftState, edits: Any) -> Any:
+        began.set()
+        try:
+            while True:
+                budget.spend()
+        except budget.OverBudget:
+            ended.set()
+            raise
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DraftState, "edited", endless)
+        sent = asyncio.create_task(edit(world, draft, 1, {"op": "delete", "path": [*ONE, 0]}))
+        assert await asyncio.to_thread(began.wait, 10)
+        sent.cancel()
+        # Its time alone would end it after ten seconds of the processor.
+        assert await asyncio.to_thread(ended.wait, 5)
+    made = await edit(world, draft, 1, {"op": "delete", "path": [*ONE, 0]})
+    assert made.status == 200, made.json
+    assert "first" not in (await now(world, draft))["text"]

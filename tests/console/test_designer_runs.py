@@ -140,7 +140,7 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
         await expect(page.get_by_text("2 of 2 passed")).to_be_visible(**RUN)
     written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
     assert "    answer: 200\n" in written
-    assert "- amount: 9.1\n" in written
+    assert "- amount: 9.10\n" in written
 
 
 async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -380,7 +381,10 @@ class DraftOperations:
                     )
                 break
             opened = await self.get(draft)
-            if await self._advance(opened, await make(opened), "edit", batch, token, asked=asked):
+            made = await make(opened)
+            # Who leaves ends what is computed for them, and leaves no half of a write.
+            storing = self._advance(opened, made, "edit", batch, token, asked=asked)
+            if await asyncio.shield(storing):
                 break
         else:
             raise Conflict("the draft is edited too often just now; try again")

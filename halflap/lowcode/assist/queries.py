@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal, cast
 
@@ -29,6 +30,8 @@ SECONDS = 5.0
 """Seconds of the processor for one query."""
 MOST_FOUND = 500
 """The most offers, components or places of one answer."""
+MOST_KEPT = 200_000
+"""Characters of a text whose analysis is kept for the next query; longer ones take much memory."""
 MOST_SAMPLED = 200
 """The most values of a sample that is made of a schema."""
 
@@ -44,7 +47,7 @@ def answer(query: Query, text: str, file: str, own: Shapes, given: Mapping[str, 
             }
             | given["sample"],
         ),
-        "complete": lambda: _completions(analyse(text, file, own), given),
+        "complete": lambda: _completions(_analysed(text, file, own), given),
         "scope": lambda: _scope(text, file, own, tuple(given["path"])),
         "usages": lambda: _usages(text, file, own, given["name"], given["flow"]),
         "form": lambda: _form(text, file, own, tuple(given["path"])),
@@ -52,6 +55,14 @@ def answer(query: Query, text: str, file: str, own: Shapes, given: Mapping[str, 
     }
     with Budget(SECONDS).running():
         return queries[query]()
+
+
+def _analysed(text: str, file: str, shapes: Shapes) -> Analysis:
+    """Analyse a text; the last one is kept, since a step's fields ask of the same text each."""
+    return (analyse if len(text) > MOST_KEPT else _last)(text, file, shapes)
+
+
+_last = lru_cache(maxsize=1)(analyse)
 
 
 def evaluated(expression: str, sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def _completions(analysis: Analysis, given: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _scope(text: str, file: str, shapes: Shapes, path: Any) -> list[dict[str, Any]]:
-    analysis = analyse(text, file, shapes)
+    analysis = _analysed(text, file, shapes)
     names, shown = analysis.names_at(path), _shown_event(analysis.source.data, path)
     return [
         {
@@ -124,7 +135,7 @@ def _shown_event(data: Any, path: Any) -> Any:
 
 
 def _usages(text: str, file: str, shapes: Shapes, name: str, flow: str | None) -> Any:
-    found = places(analyse(text, file, shapes), Named(name, flow))
+    found = places(_analysed(text, file, shapes), Named(name, flow))
     return [
         {"line": each.line + 1, "column": each.start + 1, "end_column": each.end + 1}
         for each in found[:MOST_FOUND]
@@ -132,7 +143,7 @@ def _usages(text: str, file: str, shapes: Shapes, name: str, flow: str | None) -
 
 
 def _form(text: str, file: str, shapes: Shapes, path: Any) -> dict[str, Any] | None:
-    analysis = analyse(text, file, shapes)
+    analysis = _analysed(text, file, shapes)
     holder = mapping_of(value_at(analysis.source.data, path))
     called = called_in(analysis, holder)
     name = next((str(holder[key]) for key in ("action", "trigger") if key in holder), "")

@@ -12,6 +12,7 @@ import resource
 import socket
 from contextlib import suppress
 from dataclasses import astuple
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from halflap.errors import DefinitionError, HalflapError
@@ -63,12 +64,16 @@ def _answer(content: str, file: str, own: str) -> bytes:
     return pack("found", rows)
 
 
+@lru_cache(maxsize=2)
+def _shapes(own: str) -> Shapes:
+    return Shapes(own=read_shapes(own.encode()))
+
+
 def _asked(query: Query, text: str, file: str, own: str, given: str) -> bytes:
     from halflap.lowcode.assist.queries import answer
 
-    shapes = Shapes(own=read_shapes(own.encode()))
     try:
-        found = answer(query, text, file, shapes, codec.decode(given.encode()))
+        found = answer(query, text, file, _shapes(own), codec.decode(given.encode()))
         return pack("answered", codec.encode(found).decode())
     except MemoryError:
         return pack("memory")

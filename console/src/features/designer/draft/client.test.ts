@@ -349,11 +349,11 @@ test("a flow that another one's edit moves down knows its lines", () => {
 })
 
 test("a number keeps its digits", () => {
-  const parsed = parseDigits('{"a": 12345678901234567890, "b": 1.50, "c": [0.1]}') as {
+  const parsed = parseDigits('{"a": 12345678901234567890, "b": 9.10, "c": [0.1, 1e3]}') as {
     a: Digits
-    b: number
+    b: Digits
   }
   expect(parsed.a).toBeInstanceOf(Digits)
-  expect(parsed.b).toBe(1.5)
-  expect(JSON.stringify(parsed)).toBe('{"a":12345678901234567890,"b":1.5,"c":[0.1]}')
+  expect(parsed.b).toEqual(new Digits("9.10"))
+  expect(JSON.stringify(parsed)).toBe('{"a":12345678901234567890,"b":9.10,"c":[0.1,1e3]}')
 })

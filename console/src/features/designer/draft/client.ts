@@ -178,7 +178,12 @@ export class DraftClient {
   hear(notice: Notice): void {
     if (notice.revision === null) return this.set({ gone: true })
     const { editors, writers } = notice
-    this.set({ editors, writers })
+    if (
+      JSON.stringify([editors, writers]) !==
+      JSON.stringify([this.state.editors, this.state.writers])
+    ) {
+      this.set({ editors, writers })
+    }
     if (notice.components !== (this.state.components?.id ?? null)) void this.reload()
     else if (notice.revision > this.state.revision) this.sync()
   }

@@ -37,9 +37,9 @@ export function LiveValue({ value, path }: { value: Json | undefined; path: Path
   const fields = useFields()
   const expression = isExpression(value) ? value : null
   const own = expression === null ? null : shown(fields, expression)
-  const { draft, samples } = fields
+  const { draft, samples, scopedAt } = fields
   const { data } = useQuery({
-    queryKey: ["draft", draft.id, "evaluate", path, expression, samples, draft.revision],
+    queryKey: ["draft", draft.id, "evaluate", path, expression, samples, scopedAt],
     enabled: expression !== null && own === null && !draft.readOnly,
     queryFn: () => draft.query.evaluate(path, expression ?? "", samples as Record<string, unknown>),
     placeholderData: keepPreviousData,

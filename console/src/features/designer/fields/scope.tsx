@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query"
-import { createContext, type ReactNode, use, useMemo } from "react"
+import { createContext, type ReactNode, use, useMemo, useState } from "react"
 import { type DataNode, isOpen, lookUp, treeOf } from "../data/tree"
 import type { DraftHandle } from "../draft/handle"
 import type { DraftFinding, Path } from "../draft/types"
@@ -11,6 +11,8 @@ export type Fields = {
   draft: DraftHandle
   path: Path
   data: readonly DataNode[]
+  /** Since which revision the names in scope, with their samples, are as they are. */
+  scopedAt: number
   /** The samples by name, to evaluate with. */
   samples: Readonly<Record<string, Json>>
   /** Step titles by the names that they give. */
@@ -42,14 +44,18 @@ export function FieldsOf({
 }) {
   const { data: scope } = useScope(draft, path)
   const samples = useSamples(draft, path, scope)
+  const text = useMemo(() => JSON.stringify(scope), [scope])
+  const [known, setKnown] = useState({ text, at: draft.revision })
+  if (text !== known.text) setKnown({ text, at: draft.revision })
+  const { at: scopedAt } = known
   const value = useMemo((): Fields => {
     const data = treeOf(scope ?? [], samples)
     const sources = new Map<string, string>()
     for (const each of scope ?? []) {
       if (each.given !== null) sources.set(each.name, titleAt(draft, each.given))
     }
-    return { draft, path, data, samples, sources, findings: draft.findings, focused }
-  }, [draft, path, scope, samples, focused])
+    return { draft, path, data, scopedAt, samples, sources, findings: draft.findings, focused }
+  }, [draft, path, scope, scopedAt, samples, focused])
   return <FieldsContext value={value}>{children}</FieldsContext>
 }
 

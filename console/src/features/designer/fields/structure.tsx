@@ -1,13 +1,14 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
 import { ArrowDown, ArrowUp, Plus, X } from "lucide-react"
-import { useState } from "react"
+import { memo, useCallback, useLayoutEffect, useRef, useState } from "react"
 import { Button, IconButton } from "~/ui/button"
 import { Input } from "~/ui/field"
 import type { Path } from "../draft/types"
 import { isObject, type Json } from "./model"
 import { emptyOf, type Shape } from "./shape"
-import { ValueField } from "./value-field"
+import { samePath } from "../tree/walk"
+import { ValueField, type ValueFieldProps } from "./value-field"
 
 type Props = {
   shape: Shape
@@ -23,6 +24,30 @@ type Props = {
 }
 
 const ANY: Shape = { kind: "any", templates: true }
+
+type MemberProps = Omit<ValueFieldProps, "onChange"> & {
+  name: string | number
+  put: (name: never, value: Json | undefined) => void
+}
+
+/** A value in a table: it is drawn anew as it changes, and not as the others do. */
+const Member = memo(
+  function Member({ name, put, ...props }: MemberProps) {
+    return <ValueField {...props} onChange={(next) => put(name as never, next)} />
+  },
+  ({ path, ...one }, { path: now, ...other }) =>
+    samePath(path, now) &&
+    Object.entries(one).every(([name, value]) => other[name as keyof typeof other] === value),
+)
+
+/** Return a function that stays the same, and does what it does for what is shown last. */
+function useLatest<Given extends unknown[]>(act: (...given: Given) => void) {
+  const latest = useRef(act)
+  useLayoutEffect(() => {
+    latest.current = act
+  })
+  return useCallback((...given: Given) => latest.current(...given), [])
+}
 
 /** An object, a map or a list as a table; tables may stand in tables. */
 export function Structure(props: Props) {
@@ -50,13 +75,14 @@ function MemberRows({
   const others = Object.keys(members).filter((each) => !known.has(each))
   const given = declared.filter((each) => each.required || Object.hasOwn(members, each.name))
   const left = declared.filter((each) => !given.includes(each))
-  const put = (key: string, value: Json | undefined) => {
+  const put = useLatest((key: string, value: Json | undefined) => {
     const entries = Object.entries(members)
     const at = entries.findIndex(([each]) => each === key)
     if (value === undefined) onChange(objectOf(entries.filter(([each]) => each !== key)))
     else if (at < 0) onChange(objectOf([...entries, [key, value]]))
     else onChange(objectOf(entries.map((each, i) => (i === at ? [key, value] : each))))
-  }
+  })
+  const putText = useLatest((key: string, value: Json | undefined) => put(key, value ?? ""))
   const add = () => {
     const key = name.trim()
     if (key === "" || Object.hasOwn(members, key)) return
@@ -67,16 +93,17 @@ function MemberRows({
   return (
     <div className="flex flex-col gap-2">
       {given.map((each) => (
-        <ValueField
+        <Member
           key={each.name}
           {...common}
+          name={each.name}
+          put={put}
           label={each.label}
           hint={each.hint}
           required={each.required}
           shape={each.shape}
           path={[...path, each.name]}
           value={members[each.name]}
-          onChange={(next) => put(each.name, next)}
         />
       ))}
       {others.map((each) => (
@@ -100,14 +127,15 @@ function MemberRows({
                   )
               }}
             />
-            <ValueField
+            <Member
               {...common}
+              name={each}
+              put={putText}
               label={each}
               bare
               shape={shape.item ?? ANY}
               path={[...path, each]}
               value={members[each]}
-              onChange={(next) => put(each, next ?? "")}
             />
           </div>
           <IconButton
@@ -227,12 +255,17 @@ function ListRows({
     next[to] = one
     onChange(next)
   }
+  const put = useLatest((at: number, value: Json | undefined) =>
+    onChange(items.map((old, i) => (i === at ? (value ?? "") : old))),
+  )
   return (
     <div className="flex flex-col gap-2">
       {items.map((each, at) => (
         <div key={at} className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-1">
-          <ValueField
+          <Member
             bare
+            name={at}
+            put={put}
             label={`${label} ${at + 1}`}
             shape={item}
             path={[...path, at]}
@@ -240,7 +273,6 @@ function ListRows({
             onLeave={onLeave}
             readOnly={readOnly}
             depth={depth + 1}
-            onChange={(next) => onChange(items.map((old, i) => (i === at ? (next ?? "") : old)))}
           />
           <span className="flex">
             <IconButton

@@ -16,6 +16,7 @@ import { cx } from "~/ui/class"
 import type { FlowOutline } from "../draft/types"
 import type { Place } from "../tree/commands"
 import { type Box, CARD, type Drawing, type Edge, type Gap, layOut } from "../tree/layout"
+import { samePath } from "../tree/walk"
 import type { Overlay } from "../run/rows"
 import { ItemStepper } from "../run/stepper"
 import { FlowCard, type Mark } from "./card"
@@ -34,7 +35,7 @@ export type Editing = {
 }
 
 /** A flow, drawn: the trigger, its steps below each other, branches beside each other. */
-export function Canvas({
+export const Canvas = memo(function Canvas({
   flow,
   selected,
   chosen,
@@ -230,7 +231,7 @@ export function Canvas({
       </div>
     </div>
   )
-}
+})
 
 function at({ x, y, width, height }: Box) {
   return { left: x, top: y, width, height }
@@ -346,6 +347,26 @@ function pathOf({ from: [x, y], to: [toX, toY], joins }: Edge): string {
   )
 }
 
+type InsertProps = {
+  gap: Gap
+  near: boolean
+  dragging: boolean
+  selected: boolean
+  onInsert: (place: Place) => void
+  onSelect: (key: string, extend: boolean) => void
+}
+
+function sameInsert({ gap, ...one }: InsertProps, { gap: now, ...other }: InsertProps): boolean {
+  return (
+    gap.x === now.x &&
+    gap.y === now.y &&
+    gap.at === now.at &&
+    gap.key === now.key &&
+    samePath(gap.path, now.path) &&
+    Object.entries(one).every(([name, value]) => other[name as keyof typeof other] === value)
+  )
+}
+
 const Insert = memo(function Insert({
   gap,
   near,
@@ -353,14 +374,7 @@ const Insert = memo(function Insert({
   selected,
   onInsert,
   onSelect,
-}: {
-  gap: Gap
-  near: boolean
-  dragging: boolean
-  selected: boolean
-  onInsert: (place: Place) => void
-  onSelect: (key: string, extend: boolean) => void
-}) {
+}: InsertProps) {
   const { key } = gap
   return (
     <button
@@ -382,7 +396,7 @@ const Insert = memo(function Insert({
       <Plus aria-hidden />
     </button>
   )
-})
+}, sameInsert)
 
 /** Drag a card to a place between others; the background drags the view. */
 function useDrag(

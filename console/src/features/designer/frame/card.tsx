@@ -5,6 +5,7 @@ import { AppTile } from "~/features/integrations/app"
 import { cx } from "~/ui/class"
 import { StateMark } from "~/ui/state"
 import type { FlowOutline } from "../draft/types"
+import { type Json, same } from "../fields/model"
 import type { Ran } from "../run/rows"
 import type { Card } from "../tree/layout"
 import { short, summaryOf } from "../tree/summary"
@@ -15,7 +16,30 @@ import { titleOf } from "./words"
 /** What a card shows beside its step: findings, and who else has it selected. */
 export type Mark = { errors: number; warnings: number; editors: readonly string[] }
 
-/** A step of a flow, or its trigger. */
+/** Return whether two marks look the same; each list of findings makes them anew. */
+export function sameMark(one: Mark | undefined, other: Mark | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other
+  return (
+    one.errors === other.errors &&
+    one.warnings === other.warnings &&
+    one.editors.join("\n") === other.editors.join("\n")
+  )
+}
+
+type CardProps = {
+  card: Card
+  flow: FlowOutline
+  selected: boolean
+  chosen: boolean
+  tabbed: boolean
+  dragged: boolean
+  mark: Mark | undefined
+  ran: Ran | undefined
+  onSelect: (key: string, extend: boolean) => void
+  menu: ((key: string) => ReactNode) | undefined
+}
+
+/** A step of a flow, or its trigger: drawn anew only where something of it is another. */
 export const FlowCard = memo(function FlowCard({
   card,
   flow,
@@ -27,18 +51,7 @@ export const FlowCard = memo(function FlowCard({
   ran,
   onSelect,
   menu,
-}: {
-  card: Card
-  flow: FlowOutline
-  selected: boolean
-  chosen: boolean
-  tabbed: boolean
-  dragged: boolean
-  mark: Mark | undefined
-  ran: Ran | undefined
-  onSelect: (key: string, extend: boolean) => void
-  menu: ((key: string) => ReactNode) | undefined
-}) {
+}: CardProps) {
   const { node, key } = card
   const title = node === null ? flow.trigger || t`Choose a trigger` : titleOf(node)
   const own =
@@ -108,7 +121,27 @@ export const FlowCard = memo(function FlowCard({
       )}
     </div>
   )
-})
+}, looksSame)
+
+function looksSame(one: CardProps, other: CardProps): boolean {
+  const { card, flow, mark, ...rest } = one
+  if (!sameMark(mark, other.mark) || !sameCard(card, other.card)) return false
+  if (card.node === null && flow !== other.flow) return false
+  return Object.entries(rest).every(([name, value]) => other[name as keyof CardProps] === value)
+}
+
+/** An edit gives each step behind it another address and line, and a layout is of new boxes. */
+function sameCard(one: Card, other: Card): boolean {
+  const [node, now] = [one.node, other.node]
+  return (
+    one.x === other.x &&
+    one.y === other.y &&
+    one.key === other.key &&
+    node?.kind === now?.kind &&
+    node?.title === now?.title &&
+    same((node?.fields ?? null) as Json, (now?.fields ?? null) as Json)
+  )
+}
 
 function Marks({ mark: { errors, warnings, editors } }: { mark: Mark }) {
   return (

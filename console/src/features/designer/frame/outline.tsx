@@ -24,7 +24,7 @@ import { AppTile } from "~/features/integrations/app"
 import type { FlowOutline, OutlineNode } from "../draft/types"
 import { blockKey, TRIGGER } from "../tree/walk"
 import { isLost } from "./canvas"
-import type { Mark } from "./card"
+import { type Mark, sameMark } from "./card"
 import { StepIcon } from "./icon"
 import { blockTitle, titleOf } from "./words"
 
@@ -288,7 +288,7 @@ const TreeRow = memo(
     one.top === other.top &&
     one.selected === other.selected &&
     one.chosen === other.chosen &&
-    one.mark === other.mark &&
+    sameMark(one.mark, other.mark) &&
     one.row.key === other.row.key &&
     one.row.text === other.row.text &&
     one.row.level === other.row.level &&

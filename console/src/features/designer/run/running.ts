@@ -79,6 +79,10 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
     return withRow(laid, alone, stale)
   }, [run, flow, version, items, execution, executions, alone, stale]) // eslint-disable-line react-hooks/exhaustive-deps
 
+  const showItem = useCallback(
+    (loop: string, at: number) => setItems((now) => new Map(now).set(loop, at)),
+    [],
+  )
   const recorded = run?.asked.execution ?? null
   const body = useQuery({
     ...valueQuery(recorded ?? "", "body"),
@@ -96,7 +100,7 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
     showExecution: (at) => {
       if (flow !== null) setShown((now) => new Map(now).set(flow.name, at))
     },
-    showItem: (loop, at) => setItems((now) => new Map(now).set(loop, at)),
+    showItem,
     event: isBody && run.asked.flow === flow?.name ? event : null,
     last: () => lastOf(name),
     again,
