@@ -21,6 +21,7 @@ SIZE = {"width": 1280, "height": 720}
 
 async def take(page: Page, name: str) -> None:
     """Write a picture of the page."""
+    await page.get_by_role("status", name="Loading").first.wait_for(state="detached")
     await page.wait_for_timeout(500)  # fonts
     await page.screenshot(path=IMAGES / f"console-{name}.png")
 
