@@ -237,7 +237,7 @@ export function SearchBox({
     return () => clearTimeout(timer)
   }, [text])
   return (
-    <div className={cx("relative w-full", className ?? "sm:w-56")}>
+    <div className={cx("relative min-w-36 flex-1 sm:flex-none", className ?? "sm:w-56")}>
       {icon && (
         <Search aria-hidden className="absolute top-1.5 left-2 size-4 text-muted-foreground" />
       )}
