@@ -30,6 +30,9 @@ MOST_BYTES = 4 * 1024 * 1024
 MOST_FILES = 2_000
 """The most files that a bundle may have."""
 
+MOST_SOURCE = 256 * 1024
+"""The most bytes of a source file of a component set: Python's parser stops all else meanwhile."""
+
 Files = tuple[tuple[str, bytes], ...]
 
 _SUFFIXES = (".py", ".yaml", ".yml", ".svg", ".json")
@@ -130,7 +133,19 @@ def pack_components(root: Path, without: Iterable[str] = ()) -> Bundle:
                 each.partition(".")[0] for path in sources for each in imports(files[path], path)
             }
     packed = {path: files[path] for paths in modules_of.values() for path in paths}
+    check_sources(packed)
     return seal(f"{found[0]}:component", packed)
+
+
+def check_sources(files: Mapping[str, bytes]) -> None:
+    """Refuse a component set with a source file of more than `MOST_SOURCE` bytes."""
+    for path, content in files.items():
+        if path.endswith(".py") and len(content) > MOST_SOURCE:
+            raise DefinitionError(
+                f"This source has {len(content):,} bytes; in a component set, one may have "
+                f"{MOST_SOURCE:,}. Split it, or put its data into a file of its own.",
+                where=path,
+            )
 
 
 def component_modules(files: Mapping[str, bytes]) -> list[str]:

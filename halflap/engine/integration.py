@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from halflap import lowcode
 from halflap.engine.bundle import Bundle, component_modules, modules
 from halflap.engine.loader import Loaded, load
+from halflap.engine.lock import imports, unsatisfied
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
 from halflap.sdk.action import Action
@@ -101,6 +102,27 @@ def describe(bundle: Bundle, cache: Path, *, whole: bool = False) -> bytes:
                 )
             found[name] = shape_of(component, loaded.folder)
     return dump_shapes(found)
+
+
+def describe_set(bundle: Bundle, cache: Path) -> bytes:
+    """Judge a bundle of components alone that is to be deployed, and describe them.
+
+    Raises `DefinitionError` where one does not load here, or has what lint calls an error. The bundle's
+    code is run, and may do so for ever: this belongs into a process with limits.
+    """
+    files = dict(bundle.files)
+    for path in files:
+        if path.endswith(".py"):
+            imports(files[path], path)  # says of which file Python makes nothing
+    if not component_modules(files):
+        raise DefinitionError("no module of this bundle has a component", where=bundle.entry)
+    if lacking := unsatisfied(bundle.lock):
+        raise DefinitionError(
+            f"these components do not run here: {'; '.join(lacking)}; install that where the "
+            "server runs, then deploy again"
+        )
+    check_findings(bundle, find_in_sources(bundle))
+    return describe(bundle, cache, whole=True)
 
 
 def built_in() -> dict[str, Component]:

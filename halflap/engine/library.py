@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from halflap.engine.bundle import Bundle, component_modules
+from halflap.engine.bundle import Bundle
 from halflap.engine.integration import (
     check_findings,
     components_of,
@@ -121,24 +120,6 @@ class Library:
         from halflap.lowcode.lint.shapes import dump_shapes
 
         return dump_shapes({})
-
-    async def check_components(self, data: bytes) -> tuple[Bundle, bytes]:
-        """Return a bundle of components alone that is to be deployed, and what describes them.
-
-        Raises `DefinitionError` where one does not load here, or has what lint calls an error.
-        """
-        bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
-        if not await anyio.to_thread.run_sync(component_modules, dict(bundle.files)):
-            raise DefinitionError("no module of this bundle has a component", where=bundle.entry)
-        if lacking := unsatisfied(bundle.lock):
-            raise DefinitionError(
-                f"these components do not run here: {'; '.join(lacking)}; install that where the "
-                "server runs, then deploy again"
-            )
-        async with self._loading:
-            check_findings(bundle, await self._lint(bundle))
-            made = partial(describe, bundle, self._cache, whole=True)
-            return bundle, await anyio.to_thread.run_sync(made)
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""

@@ -2,8 +2,9 @@
 
 A request is packed, with JSON as its text, and so are its answers: `["run", given]` has a `["row", row]`
 for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` one
-`["made", test]`; all have an `["end", outcome]`. Nothing that runs here reaches a network, but for a run
-as the development instance, which has a process of its own (`main_with_network`).
+`["made", test]`, `["describe", given]` one `["described", components]`; all have an `["end", outcome]`.
+Nothing that runs here reaches a network, but for a run as the development instance, which has a process
+of its own (`main_with_network`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from halflap.engine.bundle import Bundle
+from halflap.engine.integration import describe_set
 from halflap.engine.shadow import WAYS_OUT
 from halflap.errors import EgressRefused, HalflapError
 from halflap.lowcode import close_runner
@@ -51,7 +55,7 @@ def main(hold: Callable[[str, object], None] | None = None) -> None:
         connection.sendall(pack("ready"))
         while len(head := stream.read(HEADER.size)) == HEADER.size:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
-            if kind in ("run", "tests", "record"):
+            if kind in ("run", "tests", "record", "describe"):
                 given = codec.decode(message[0].encode())
                 send("end", asyncio.run(_done(kind, given, send)))
     close_runner()
@@ -69,6 +73,12 @@ def hold_processes(event: str, given: object) -> None:
         hold_all(event, given)
 
 
+def described(given: Mapping[str, Any]) -> str:
+    """Return what describes a component set, which is loaded."""
+    bundle = Bundle.from_bytes(given["bundle"].encode("latin-1"))
+    return describe_set(bundle, Path(given["folder"])).decode()
+
+
 async def _done(
     kind: str, given: Mapping[str, Any], send: Callable[[str, Mapping[str, Any]], None]
 ) -> Mapping[str, Any]:
@@ -77,6 +87,9 @@ async def _done(
             return await run_flow(given, partial(send, "row"))
         if kind == "tests":
             return await run_tests(given, partial(send, "test"))
+        if kind == "describe":
+            send("described", {"components": described(given)})
+            return {}
         send("made", await recorded_test(given))
         return {}
     except HalflapError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 from typing import Any
 
 import pytest
 
+from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle
+from halflap.errors import DefinitionError
 from tests.api.conftest import SHOP, signed_in
 
 pytestmark = pytest.mark.usefixtures("forked")
@@ -26,6 +30,14 @@ flows:
       - stop: {answer: =found.amount}
 """
 RENAMED = SHOP.replace("async def find_order", "async def seek_order")
+PLAIN = """\
+name: other
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - log: hello
+"""
 OTHER = """\
 from halflap import Component
 
@@ -97,6 +109,45 @@ async def test_a_set_does_not_take_the_place_of_an_installed_component(world: An
         assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
         assert "'http' is installed" in answer.json["detail"]
     assert (await world.api("GET", "/api/component-sets")).json["items"] == []
+
+
+async def refused(world: Any, source: str) -> str:
+    bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
+    answer = await world.api("POST", "/api/component-sets", body=bundle.to_bytes(), name="tools")
+    assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
+    return answer.json["detail"]
+
+
+async def test_a_source_that_python_s_parser_fails_at_is_refused_and_named(world: Any) -> None:
+    assert "kept.py" in await refused(world, "x=" + "-" * 90_000 + "1\n")
+    said = await refused(world, "x=[" + "1," * 140_000 + "]\n")
+    assert "Split it" in said
+    assert "kept.py" in said
+
+
+async def test_a_set_is_loaded_in_a_process_that_ends_and_nothing_waits_for_it(
+    runs: DraftRuns, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describing(source: str) -> asyncio.Task[bytes]:
+        bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
+        return asyncio.create_task(runs.describe(bundle.to_bytes(), "me"))
+
+    endless = describing("while True: pass\n")
+    await world.publish(world.packed("other.yaml", {"other.yaml": PLAIN}))
+    monkeypatch.setattr(runs, "seconds", 2.0)
+    later = describing("while True: pass\n")
+    endless.cancel()
+    with pytest.raises(DefinitionError, match="longer than 2 s"):
+        await later
+    monkeypatch.setattr(runs, "seconds", 30.0)
+    with pytest.raises(DefinitionError, match="MemoryError"):
+        await describing("x = bytearray(2 << 30)\n")
+    with pytest.raises(DefinitionError, match="calls nothing"):
+        await describing("import socket\nsocket.create_connection(('127.0.0.1', 9))\n")
+    # This process has loaded nothing of it.
+    mark = "import builtins\nbuiltins.halflap_was_here = True\n"
+    await deploy(world, bundled("kept:component", {"kept.py": (OTHER + mark).encode()}))
+    assert not hasattr(builtins, "halflap_was_here")
 
 
 def bundled(entry: str, files: dict[str, bytes]) -> Bundle:

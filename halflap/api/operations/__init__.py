@@ -85,17 +85,18 @@ class Operations:
         self.linting = Linting() if of is None else Linting(of.linting.turns, of.linting.workers)
         self.following = Following(engine, store.catalogue) if of is None else of.following
         opened = OpenDrafts() if of is None else of.drafts.open
+        self.draft_runs = DraftRuns() if of is None else of.draft_runs
         self.drafts = DraftOperations(
             catalogue.drafts,
             catalogue.component_sets,
             self.versions,
             self.linting,
+            self.draft_runs,
             clock,
             principal,
             opened,
             self.following.nudge,
         )
-        self.draft_runs = DraftRuns() if of is None else of.draft_runs
         self.pins = catalogue.pins
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = ConnectionOperations(

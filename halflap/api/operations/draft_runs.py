@@ -14,6 +14,7 @@ from typing import Any
 
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
+from halflap.errors import DefinitionError
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
@@ -38,7 +39,11 @@ class DraftRuns:
     """Runs flows of drafts, a few at a time, callers in rotation."""
 
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
+    describing: TurnQueue = field(default_factory=lambda: TurnQueue(1))
+    """Of component sets, so that one which loads for ever keeps no run waiting."""
     workers: Pool = field(default_factory=lambda: Pool(RUNS, command(WORKER)))
+    fresh: Pool = field(default_factory=lambda: Pool(1, command(WORKER)))
+    """Processes that run code which was sent: one does so once."""
     networked: Pool = field(default_factory=lambda: Pool(1, command(WORKER, "main_with_network")))
     seconds: float = SECONDS
     real: int = 0
@@ -60,7 +65,8 @@ class DraftRuns:
 
         sending = asyncio.create_task(send())
         try:
-            async with self.turns.of(caller):
+            turns = self.describing if kind == "describe" else self.turns
+            async with turns.of(caller):
                 # Removed here: the process may be killed before it has done so.
                 with TemporaryDirectory(
                     prefix="halflap-run-", ignore_cleanup_errors=True
@@ -71,11 +77,25 @@ class DraftRuns:
         finally:
             sending.cancel()
 
+    async def describe(self, bundle: bytes, caller: Hashable) -> bytes:
+        """Judge and describe a bundle of components: see `describe_set`, which may raise."""
+        found: dict[str, str] = {}
+
+        async def tell(kind: str, text: str) -> None:
+            found[kind] = text
+
+        await self.run("describe", {"bundle": bundle.decode("latin-1")}, caller, tell)
+        if "described" in found:
+            return codec.decode(found["described"].encode())["components"].encode()
+        end = codec.decode(found["end"].encode())
+        where = end["where"] or None
+        raise DefinitionError(end["reason"].removeprefix(f"{where}: "), where=where)
+
     async def _work(
         self, kind: str, given: Mapping[str, Any], found: asyncio.Queue[tuple[str, str]]
     ) -> None:
         is_real = "development" in given
-        workers = self.networked if is_real else self.workers
+        workers = self.networked if is_real else self.fresh if kind == "describe" else self.workers
         worker = workers.take()
         self.real += is_real
         ended = ""

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
+from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.kinds import PRIVATE
 from halflap.api.operations.linting import Linting
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.api.principal import Principal
-from halflap.engine.bundle import Bundle, beside_document, seal
+from halflap.engine.bundle import Bundle, beside_document, check_sources, seal
 from halflap.errors import ConfigError, Conflict
 from halflap.model import Clock, ComponentSet, StoredDraft, StoredEdit, Version, new_id
 from halflap.sdk import codec
@@ -146,6 +147,7 @@ class DraftOperations:
     sets: ComponentSets
     versions: VersionOperations
     linting: Linting
+    runs: DraftRuns
     clock: Clock
     principal: Principal
     open: OpenDrafts
@@ -306,7 +308,8 @@ class DraftOperations:
             base = Bundle.from_bytes(await self.versions.catalogue.versions.bundle(stored.base))
         if stored.components is not None:
             pinned = Bundle.from_bytes(await self.sets.bundle(stored.components))
-        files = beside_document(dict(base.files) if base else {}, pinned and dict(pinned.files))
+        known = dict(base.files) if base else {}
+        files = await self.aside(beside_document, known, pinned and dict(pinned.files))
         needs = next((each.lock for each in (pinned, base) if each is not None), ())
         return {**files, stored.file: stored.content.encode()}, [each for each, _ in needs]
 
@@ -318,7 +321,8 @@ class DraftOperations:
 
     async def publish_components(self, name: str, data: bytes, by: str) -> ComponentSet:
         """Store a bundle of components, which are loaded, as the next set of a name."""
-        bundle, described = await self.versions.library.check_components(data)
+        bundle = await self.aside(_component_bundle, data)
+        described = await self.runs.describe(data, self.principal.id)
         names = codec.decode(described)
         return await self.sets.publish(name, bundle.hash, data, described, names, by)
 
@@ -491,6 +495,12 @@ def _opened(text: str, file: str, keys: Sequence[int] = (1,)) -> DraftState:
     from halflap.lowcode.rewrite.state import DraftState
 
     return DraftState.open(text, file, keys[1:], keys[0])
+
+
+def _component_bundle(data: bytes) -> Bundle:
+    bundle = Bundle.from_bytes(data)
+    check_sources(dict(bundle.files))
+    return bundle
 
 
 def _shapes(own: bytes) -> Shapes:
