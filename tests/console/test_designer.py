@@ -145,9 +145,7 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await expect(row).to_have_accessible_name(re.compile("Log"))
         await press(page, "a")
         await page.keyboard.type("no such app")
-        await expect(
-            page.get_by_text("Nothing matches. A draft has the built-in apps")
-        ).to_be_visible()
+        await expect(page.get_by_text("Nothing matches. A project’s own apps")).to_be_visible()
         await press(page, "Control+a")
         await choose(page, "sleep")
         await expect(row).to_have_accessible_name(re.compile("Wait for a time"))
