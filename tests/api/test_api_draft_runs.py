@@ -368,6 +368,46 @@ async def test_an_own_components_pure_action_gets_out_by_no_thread(world: Any) -
     assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 3
 
 
+STAYING = """\
+from halflap import Component
+
+import builtins
+
+component = Component("pricing")
+
+
+@component.action(pure=True)
+def tried(what: str, pooled: bool) -> list[str]:
+    \"""Leave what it gets to whoever comes later, and return what is there.\"""
+    builtins.left = [*getattr(builtins, "left", []), what]
+    return builtins.left
+"""
+STAYED = """\
+name: orders
+flows:
+  incoming:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: found, action: pricing.tried, with: {what: =event.id, pooled: false}}
+      - stop: {answer: =found}
+"""
+
+
+async def test_code_that_was_sent_has_a_process_of_its_own_for_each_run(
+    runs: DraftRuns, world: Any
+) -> None:
+    files = {"orders.yaml": STAYED, "pricing.py": STAYING}
+    await world.publish(world.packed("orders.yaml", files))
+    draft = (
+        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
+    ).json
+    shared = runs.workers.pids
+    for id in ("a", "b"):
+        _, end = await run(world.api, draft, flow="incoming", event={"id": id})
+        assert codec.decode(end["result"].encode()) == [id], end
+    assert runs.workers.pids == shared
+
+
 async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:
     mine = DraftRuns(TurnQueue(1), runs.workers, seconds=4.0)
     parts = {"file": "tried.yaml", "text": TEXT, "files": {}, "flow": "one"}

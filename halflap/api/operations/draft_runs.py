@@ -1,7 +1,8 @@
 """Runs of drafts, each in a process with limits of time and memory: nothing is written.
 
 Nothing is called, either, but in a run as the development instance. That has a process of its own, so
-that what ran there before has nothing of its secrets.
+that what ran there before has nothing of its secrets. So does a run of a document with components of its
+own, whose code would see the events and the pins of whatever ran there after it.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class DraftRuns:
         self, kind: str, given: Mapping[str, Any], found: asyncio.Queue[tuple[str, str]]
     ) -> None:
         is_real = "development" in given
-        workers = self.networked if is_real else self.fresh if kind == "describe" else self.workers
+        sent = kind == "describe" or any(each.endswith(".py") for each in given["files"])
+        workers = self.networked if is_real else self.fresh if sent else self.workers
         worker = workers.take()
         self.real += is_real
         ended = ""
