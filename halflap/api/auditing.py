@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, SecretStr
 
 from halflap.api import problem
-from halflap.api.principal import ACT, ANYBODY, OBJECTS, PRINCIPAL, Principal
+from halflap.api.principal import ACT, ANYBODY, AUDIT, OBJECTS, PRINCIPAL, Principal
 from halflap.api.view import CustomerValue
 from halflap.errors import HalflapError
 from halflap.sdk import codec
@@ -55,6 +55,12 @@ class AuditedSend:
         self._start: Message | None = None
         self._added = False
         self._refused = False
+        scope[AUDIT] = self.add_before
+
+    async def add_before(self) -> None:
+        """Add the entry of a request ahead of its answer, as of one that succeeds."""
+        await self._add(200, b"")
+        self._added = True
 
     async def __call__(self, message: Message) -> None:
         begins = message["type"] == "http.response.start" and not self._added
@@ -181,14 +187,15 @@ def sent(route: APIRoute, scope: Message) -> dict[str, Any]:
 
 
 def fields_of(model: type[BaseModel], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a body as they are audited."""
+    """Return the fields of a body as they are audited: of what may be any JSON, at most names."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         key = field.alias or name
         if key not in body:
             continue
         value, inner = body[key], model_of(field.annotation)
-        hides = any(isinstance(each, CustomerValue) for each in field.metadata)
+        is_payload = field.annotation is Any and not isinstance(body[key], dict)
+        hides = is_payload or any(isinstance(each, CustomerValue) for each in field.metadata)
         if hides or mentions(field.annotation, SecretStr):
             found[key] = HIDDEN
         elif inner is not None and isinstance(value, dict):

@@ -21,9 +21,9 @@ from halflap.api.operations import Operations
 from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft, StaleEdit
 from halflap.api.operations.people import MissingRight
-from halflap.api.principal import ACT, OBJECTS
+from halflap.api.principal import ACT, AUDIT, OBJECTS
 from halflap.api.problem import PayloadsHidden, documented
-from halflap.api.view import Input, Json, JsonObject, Text, Time, View
+from halflap.api.view import CustomerValue, Input, Json, JsonObject, Text, Time, View
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.document import Method
 from halflap.lowcode.outline.nodes import Path as DraftPath
@@ -50,8 +50,8 @@ class RequestDraft(Input):
     """The parts of a request beside its body."""
 
     method: Method = "POST"
-    path: Text = ""
-    query: Text = ""
+    path: Annotated[Text, CustomerValue()] = ""
+    query: Annotated[Text, CustomerValue()] = ""
     headers: dict[str, str] = {}
 
 
@@ -268,6 +268,7 @@ async def effects_of(
     objects = {"customer": instance.customer, "instance": instance.id, "flow": flow}
     request.scope[OBJECTS] = {**objects, **request.scope.get(OBJECTS, {})}
     request.scope[ACT] = "draft.run_real"
+    await request.scope[AUDIT]()  # whether or not the client waits for an answer
     return {"development": development}
 
 

@@ -41,6 +41,9 @@ OBJECTS = "halflap.objects"
 ACT = "halflap.act"
 """The key of what a request does, where it is audited as another act than its operation."""
 
+AUDIT = "halflap.audit"
+"""The key of what adds the entry of a request at once, ahead of its answer."""
+
 ROOT = Principal("root", "root", "HALFLAP_TOKEN", ALL)
 """The holder of the team's own token."""
 

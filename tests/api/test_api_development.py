@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from aiohttp import web
+from starlette.requests import ClientDisconnect
 
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import pack_components
@@ -243,6 +245,58 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     assert acts[1]["objects"]["flow"] == "one"
     listed = (await world.api("GET", "/api/executions")).json["items"]
     assert listed == []
+
+
+async def test_a_run_is_audited_before_its_calls_without_payloads_also_if_its_client_leaves(
+    world: Any,
+) -> None:
+    draft, _ = await set_up(world)
+    node = draft["flows"][0]["steps"][0]["key"]
+    payloads: Any = {
+        "event": "a-payload",
+        "request": {"path": "/a-payload", "query": "a=a-payload"},
+        "pins": {node: ["a-payload"]},
+        "unpinned": [],
+        "effects": "real",
+    }
+    for what, wanted in (("test", {"flow": "one"}), ("steps/run", {"node": node})):
+        called = asyncio.Event()
+
+        async def holds(_: web.Request, called: asyncio.Event = called) -> web.Response:
+            called.set()
+            await asyncio.sleep(30)
+            return web.Response()
+
+        world.shop.order_answer = holds
+        await warm(world.host.operations.draft_runs)
+        body = codec.encode({**payloads, "event": {"id": "a-payload"}, "pins": {}, **wanted})
+        requests: Any = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive(
+            called: asyncio.Event = called, requests: Any = requests
+        ) -> dict[str, Any]:
+            if not requests:
+                await called.wait()
+                return {"type": "http.disconnect"}
+            return requests.pop()
+
+        async def send(_: Any) -> None: ...
+
+        path = f"/api/drafts/{draft['id']}/{what}"
+        headers = {"content-type": "application/json"}
+        scope = world.api.scope("POST", path, {}, headers, world.api.token)
+        async with asyncio.timeout(DEADLINE):
+            with suppress(ClientDisconnect):
+                await world.api.app(scope, receive, send)
+    pin = {"value": ["a-payload"]}
+    assert (await world.api("PUT", f"/api/drafts/{draft['id']}/pins/{node}", pin)).status == 200
+    developer = await signed_in(world, "developer")
+    await run(developer, draft, flow="one", **{**payloads, "effects": "stubbed"})
+    acts = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    assert [each["changes"].get("flow") for each in acts] == [None, "one"]
+    entries = (await world.api("GET", "/api/audit", limit=500)).json["items"]
+    assert {"pin_step", "run_draft"} <= {each["operation"] for each in entries}
+    assert "a-payload" not in str(entries)
 
 
 async def test_what_an_app_refuses_is_in_the_row_after_one_call(world: Any, calls: Any) -> None:
