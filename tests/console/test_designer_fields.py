@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, StorageState, expect
 
 from halflap.lowcode import Draft
 from halflap.lowcode.rewrite.write import inline
-from tests.console.hostile import TEXTS
+from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
 from tests.console.test_console import Desk, opened
 from tests.console.test_integrations import at_rest, press
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
+SOME = [each[:200] for each in TEXTS[:: len(WRAPS)]]
 BEFORE = """\
 name: filled
 config:
@@ -52,7 +55,7 @@ async def text_of(place: Place, draft: str) -> str:
 
 async def until_text(page: Page, place: Place, draft: str, *parts: str) -> str:
     """Wait until the draft's text has parts; return it."""
-    for _ in range(100):
+    for _ in range(300):
         text = await text_of(place, draft)
         if all(each in text for each in parts):
             return text
@@ -219,24 +222,91 @@ async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
         await at_rest(page)
 
 
-async def test_hostile_values_are_texts_in_fields_tables_and_yaml(desk: Desk) -> None:
+async def sign_in_draft(place: Place, draft: str, node: str) -> None:
+    """Have programs with hostile names look at a draft."""
+    for at, each in enumerate(SOME):
+        made = await place.api("POST", "/keys", {"name": each, "rights": ["read", "publish"]})
+        headers = {"authorization": f"Bearer {made['key']}"}
+        url = f"{place.url}/api/drafts/{draft}/editors/{at:08}-0000-4000-8000-000000000000"
+        async with place.http.put(url, json={"selected": node}, headers=headers) as got:
+            assert got.status == 200, await got.text()
+
+
+async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: Desk) -> None:
     place = desk.place
-    some = TEXTS[::20]
-    held = {f"v{at}": each for at, each in enumerate(some)} | {"named": dict.fromkeys(some, 1)}
-    text = BEFORE.replace("- log: done", f"- set: {inline(held)}")
-    draft = (await place.api("POST", "/drafts", {"integration": "filled", "text": text}))["id"]
-    async with opened(desk, f"/drafts/{draft}?drawer=yaml") as page:
-        await page.get_by_role("treeitem", name="Set variables").click()
+    held = {f"v{at}": each for at, each in enumerate(TEXTS)} | {"named": dict.fromkeys(SOME, 1)}
+    flow = [{"title": each[:200], "log": each} for each in TEXTS]
+    flow += [{"action": each} for each in SOME]
+    tests = [{"name": each, "flow": "order", "event": {each[:200]: each}} for each in TEXTS]
+    text = BEFORE.replace("- log: done", f"- set: {inline(held)}\n      - log: =$string(event)")
+    other = "".join(f"      - {inline(each)}\n" for each in flow)
+    text = text.replace(
+        "tests:\n", f"  bad:\n    trigger: webhook.request\n    steps:\n{other}tests:\n"
+    )
+    text += "".join(f"  - {inline(each)}\n" for each in tests)
+    made = await place.api("POST", "/drafts", {"integration": "filled", "text": text})
+    draft, steps = made["id"], made["flows"][0]["steps"]
+    pinned = {"value": {each: each for each in TEXTS}}
+    await place.api("PUT", f"/drafts/{draft}/pins/{steps[0]['key']}", pinned)
+    await sign_in_draft(place, draft, steps[0]["key"])
+    view: Any = {"width": 1440, "height": 1000}
+    async with opened(desk, f"/drafts/{draft}?drawer=yaml", viewport=view) as page:
+        foreign = page.locator(
+            "main :is(script, iframe, object, base, meta, form[action], img:not(.cm-widgetBuffer), math)"
+        )
+        tree = page.get_by_role("tree")
+        await expect(page.get_by_role("group", name="Also here")).to_be_visible()
+        await tree.get_by_role("treeitem", name="Set variables").click()
         panel = page.get_by_role("complementary", name="What is selected")
         first = panel.get_by_role("textbox", name="v0", exact=True)
-        await expect(first).to_have_text(some[0])
-        names = panel.locator("input[aria-label*='name of']")
-        await expect(names).to_have_count(2 * len(some) + 1)
+        await expect(first).to_have_text(TEXTS[0])
+        await expect(panel.locator("input[aria-label*='name of']")).to_have_count(
+            len(TEXTS) + len(SOME) + 1
+        )
         await first.click()
         await press(page, "End")
         await page.keyboard.type("!")
-        await until_text(page, place, draft, f"v0: {some[0]}!")
-        now = await text_of(place, draft)
-        assert Draft.read(now, "x").value(("flows", "order", "steps", 3, "set")) == held | {
-            "v0": f"{some[0]}!"
-        }
+        await until_text(page, place, draft, f"v0: {TEXTS[0]}!")
+        await expect(foreign).to_have_count(0)
+
+        # The data with its samples, in the drawer and to pick from; what the step gives of them.
+        await page.get_by_role("button", name="Data", exact=True).click()
+        await expect(page.get_by_role("region", name="Below the drawing")).to_contain_text("event")
+        await tree.get_by_role("treeitem", name="Log").click()
+        await panel.get_by_role("button", name="Put data into Log").click()
+        await page.get_by_role("combobox", name="Find data").last.fill("owned")
+        await expect(page.get_by_role("option").first).to_be_visible()
+        await expect(foreign).to_have_count(0)
+        await press(page, "Escape")
+
+        # Why a test cannot be run, and what is pinned.
+        await page.get_by_role("button", name="Test", exact=True).click()
+        event = json.dumps(dict.fromkeys(TEXTS, TEXTS[0]) | {"kind": "paid"})
+        await page.get_by_label("Event, as JSON").fill(event)
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar).to_contain_text("there is no component", timeout=60_000)
+        await tree.get_by_role("treeitem", name=re.compile("^Get")).click()
+        await panel.get_by_role("tab", name="Result").click()
+        await expect(panel.get_by_role("tabpanel", name="Result")).to_contain_text("owned")
+        await expect(foreign).to_have_count(0)
+
+        # Titles, unknown actions, what lint says of them, and the names of tests.
+        await tree.get_by_role("treeitem", name="Bad").click()
+        for part in (tree, page.locator("[data-drawing]")):
+            for at in range(8):
+                await part.evaluate(f"part => part.scrollTop = part.scrollHeight * {at} / 8")
+                await expect(foreign).to_have_count(0)
+        below = page.get_by_role("region", name="Below the drawing")
+        await below.get_by_role("button", name=re.compile("^Findings")).click()
+        found = below.get_by_role("list", name="Findings").get_by_role("listitem")
+        await expect(found.filter(has_text="onerror").first).to_be_visible()
+        await expect(foreign).to_have_count(0)
+        await page.get_by_role("button", name="Tests", exact=True).click()
+        await expect(below.get_by_role("list", name="Tests").get_by_role("listitem")).to_have_count(
+            len(TEXTS) + 1
+        )
+        await expect(foreign).to_have_count(0)
+    now = await text_of(place, draft)
+    kept = Draft.read(now, "x").value(("flows", "order", "steps", 3, "set"))
+    assert kept == held | {"v0": f"{TEXTS[0]}!"}

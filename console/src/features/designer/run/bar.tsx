@@ -79,7 +79,7 @@ export function RunBar({
           <span className="text-failed-text">{wordsOfLoss(run.error)}</span>
         ) : end?.state === "refused" ? (
           <span className="min-w-0 break-words text-failed-text">
-            <Trans>It could not be run: {end.reason}</Trans>
+            {t`It could not be run: ${end.reason}`}
           </span>
         ) : end !== null ? (
           <>
