@@ -247,7 +247,8 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await card.get_by_role("button").first.click()
         await page.get_by_role("tab", name="Result").click()
         panel = page.get_by_role("tabpanel")
-        await panel.get_by_role("button", name="Run it for real", exact=True).click()
+        await panel.get_by_role("button", name="Run it for real…").click()
+        await dialog.get_by_role("button", name="Run it").click()
         await expect(panel.get_by_text(f'"A-{name}"')).to_be_visible(**RUN)
         assert done() == 2
         await panel.get_by_role("button", name="Pin this output").click()
@@ -255,7 +256,23 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await at_rest(page)
         await bar.get_by_role("button", name="Run again").click()
         await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+        await expect(panel.get_by_text("real effects")).to_have_count(0)
         assert done() == 2
+
+        # The pin is seen; a real run names it, calls nothing in its place, and can leave it out.
+        await expect(card.get_by_label("has a pinned answer")).to_be_visible()
+        outline = page.get_by_role("treeitem", name="Create the order, has a pinned answer")
+        await expect(outline).to_be_visible()
+        for left_out, orders in (False, 2), (True, 3):
+            await page.get_by_role("button", name="Test with another event…").click()
+            await dialog.get_by_role("radio", name="Real").check()
+            await expect(dialog.get_by_text("1 pin is in force")).to_be_visible()
+            await dialog.get_by_label("Leave the pin out: Create the order").set_checked(left_out)
+            await at_rest(page)
+            await page.get_by_role("button", name="Run the test").click()
+            await expect(bar.get_by_text("real effects")).to_be_visible(**RUN)
+            await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+            assert done() == orders
 
         # Edited, it is brought to the draft; its endpoint is listened to.
         await page.get_by_role("tab", name="Setup").click()
@@ -277,7 +294,7 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
             assert sent.status < 300
         await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
     await place.until(sent.headers["halflap-execution"], "succeeded")
-    assert done() == 3
+    assert done() == 4
 
 
 CATS = """

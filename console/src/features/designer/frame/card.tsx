@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { CircleAlert, TriangleAlert } from "lucide-react"
+import { CircleAlert, Pin, TriangleAlert } from "lucide-react"
 import { memo, type ReactNode } from "react"
 import { AppTile } from "~/features/integrations/app"
 import { cx } from "~/ui/class"
@@ -13,8 +13,13 @@ import { StepIcon } from "./icon"
 import { Avatar } from "./presence"
 import { titleOf } from "./words"
 
-/** What a card shows beside its step: findings, and who else has it selected. */
-export type Mark = { errors: number; warnings: number; editors: readonly string[] }
+/** What a card shows beside its step: findings, who else has it selected, and whether its answer is pinned. */
+export type Mark = {
+  errors: number
+  warnings: number
+  editors: readonly string[]
+  pinned: boolean
+}
 
 /** Return whether two marks look the same; each list of findings makes them anew. */
 export function sameMark(one: Mark | undefined, other: Mark | undefined): boolean {
@@ -143,12 +148,15 @@ function sameCard(one: Card, other: Card): boolean {
   )
 }
 
-function Marks({ mark: { errors, warnings, editors } }: { mark: Mark }) {
+function Marks({ mark: { errors, warnings, editors, pinned } }: { mark: Mark }) {
   return (
     <span className="flex shrink-0 items-center gap-1">
       {editors.slice(0, 2).map((each) => (
         <Avatar key={each} label={each} small />
       ))}
+      {pinned && (
+        <Pin role="img" aria-label={t`has a pinned answer`} className="size-4 text-waiting" />
+      )}
       {errors > 0 ? (
         <CircleAlert role="img" aria-label={t`has errors`} className="size-4 text-failed-text" />
       ) : (

@@ -5,6 +5,7 @@ import {
   ChevronRight,
   CircleAlert,
   MoreHorizontal,
+  Pin,
   Plus,
   TriangleAlert,
 } from "lucide-react"
@@ -257,6 +258,7 @@ const TreeRow = memo(
         <span className="min-w-0 flex-1 truncate" title={row.text}>
           {row.text}
         </span>
+        {mark?.pinned === true && <Pin aria-hidden className="size-3.5 shrink-0 text-waiting" />}
         {mark !== undefined && mark.errors > 0 ? (
           <CircleAlert aria-hidden className="size-3.5 shrink-0 text-failed-text" />
         ) : (
@@ -305,6 +307,7 @@ function labelOf(row: Row, mark: Mark | undefined): string {
   const words = [row.text]
   if (mark !== undefined && mark.errors > 0) words.push(t`has errors`)
   else if (mark !== undefined && mark.warnings > 0) words.push(t`has warnings`)
+  if (mark?.pinned === true) words.push(t`has a pinned answer`)
   for (const each of mark?.editors ?? []) words.push(each)
   return words.join(", ")
 }

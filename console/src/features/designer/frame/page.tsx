@@ -17,6 +17,7 @@ import { RunBar, TestButton } from "../run/bar"
 import { RunContext, type Runs } from "../run/context"
 import { DevelopmentDialog } from "../run/development"
 import { TestDialog } from "../run/dialog"
+import { usePins } from "../run/pins"
 import { useRunning } from "../run/running"
 import { copied } from "../tree/clip"
 import { freeName, moveTo, type Place as ListPlace, rangeOf } from "../tree/commands"
@@ -447,14 +448,16 @@ function useKeys(commands: readonly Command[]): void {
   }, [commands])
 }
 
-/** By step, its findings and who else has it selected; by flow (`flow …`) those of its steps. */
+/** By step, its findings, who else has it selected, and its pin; by flow (`flow …`) those of its steps. */
 function useMarks(draft: DraftHandle, editor: string): ReadonlyMap<string, Mark> {
   const { findings, flows } = draft
   const { editors } = draft.state
+  // Pins are read anew with each revision, and are mostly the same.
+  const pinned = [...usePins(draft).keys()].join(" ")
   return useMemo(() => {
     const marks = new Map<string, Mark>()
     const of = (key: string) => {
-      const mark = marks.get(key) ?? { errors: 0, warnings: 0, editors: [] }
+      const mark = marks.get(key) ?? { errors: 0, warnings: 0, editors: [], pinned: false }
       marks.set(key, mark)
       return mark
     }
@@ -470,6 +473,7 @@ function useMarks(draft: DraftHandle, editor: string): ReadonlyMap<string, Mark>
         else mark.warnings++
       }
     }
+    for (const key of pinned.split(" ")) if (key !== "") of(key).pinned = true
     for (const each of editors) {
       if (each.editor === editor || each.selected === "") continue
       const flow = flows.find(({ name }) => name === each.selected)
@@ -477,7 +481,7 @@ function useMarks(draft: DraftHandle, editor: string): ReadonlyMap<string, Mark>
       mark.editors = [...new Set([...mark.editors, each.label])]
     }
     return marks
-  }, [findings, flows, editors, editor])
+  }, [findings, flows, editors, editor, pinned])
 }
 
 function Top({

@@ -47,9 +47,9 @@ export function useMayActReally(): boolean {
   return can("publish") && can("configure") && can("payloads")
 }
 
-/** Whether it was confirmed in this tab that runs call apps. */
-export function useRealConfirmed(): [boolean, () => void] {
-  const name = useDraftName("real-effects")
+/** Whether it was confirmed in this tab that runs call apps: of a step alone, or of a whole flow. */
+export function useRealConfirmed(what: "step" | "flow"): [boolean, () => void] {
+  const name = useDraftName(`real-effects:${what}`)
   const [confirmed, setConfirmed] = useState(() => readStored(name) === true)
   const confirm = () => {
     store(name, true)
@@ -58,7 +58,7 @@ export function useRealConfirmed(): [boolean, () => void] {
   return [confirmed, confirm]
 }
 
-/** Asks once in a tab whether a run is to call apps. */
+/** Asks once in a tab whether runs of whole flows are to call apps. */
 export function RealConfirmation({
   checked,
   onChange,
@@ -69,7 +69,7 @@ export function RealConfirmation({
   return (
     <Choice
       label={t`Call the apps`}
-      hint={t`What a run does there stays done, and is in the audit log. This is asked once in this tab.`}
+      hint={t`All of the flow’s actions without a pin, in its loops too. What they do there stays done, and is in the audit log. This is asked once in this tab.`}
       checked={checked}
       onChange={(event) => onChange(event.target.checked)}
     />

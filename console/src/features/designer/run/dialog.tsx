@@ -1,4 +1,5 @@
 import { t } from "@lingui/core/macro"
+import { Plural } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
 import { useState } from "react"
 import { answerOf, api } from "~/api/client"
@@ -14,7 +15,8 @@ import { Time } from "~/ui/time"
 import type { DraftHandle } from "../draft/handle"
 import type { FlowOutline } from "../draft/types"
 import { useScope } from "../fields/scope"
-import { stepsOf } from "../tree/walk"
+import { titleOf } from "../frame/words"
+import { spotOf, stepsOf } from "../tree/walk"
 import type { Runs } from "./context"
 import {
   obstacleOf,
@@ -24,6 +26,7 @@ import {
   useRealConfirmed,
 } from "./development"
 import { Listen } from "./listen"
+import { usePins } from "./pins"
 
 type Typed = {
   from: "sample" | "execution"
@@ -49,8 +52,9 @@ export function TestDialog({
   const { can } = useSession()
   const mayReally = useMayActReally()
   const [real, setReal] = useState(false)
-  const [confirmed, confirm] = useRealConfirmed()
+  const [confirmed, confirm] = useRealConfirmed("flow")
   const [agreed, setAgreed] = useState(false)
+  const [unpinned, setUnpinned] = useState<readonly string[]>([])
   const development = useDevelopment(draft).data
   const obstacle = obstacleOf(development)
   const [last] = useState(() => runs.last())
@@ -79,6 +83,7 @@ export function TestDialog({
       execution: bySample ? null : now.execution,
       signals: now.signals,
       effects: real ? "real" : "stubbed",
+      unpinned: real ? unpinned : [],
     })
   }
   return (
@@ -189,6 +194,7 @@ export function TestDialog({
             disabled={obstacle !== null}
             onChange={() => setReal(true)}
           />
+          {real && <PinsInForce draft={draft} flow={flow} left={unpinned} onLeave={setUnpinned} />}
           {real && !confirmed && <RealConfirmation checked={agreed} onChange={setAgreed} />}
           {development !== undefined && obstacle !== null && (
             <div>
@@ -214,6 +220,49 @@ export function TestDialog({
         </Field>
       )}
     </Dialog>
+  )
+}
+
+/** The pins that a run uses, in the place of calls, each of which can be left out of it. */
+function PinsInForce({
+  draft,
+  flow,
+  left,
+  onLeave,
+}: {
+  draft: DraftHandle
+  flow: FlowOutline
+  left: readonly string[]
+  onLeave: (left: readonly string[]) => void
+}) {
+  const pins = [...usePins(draft).keys()].flatMap((key) => {
+    const spot = spotOf(draft.flows, key)
+    return spot === null ? [] : [{ key, spot }]
+  })
+  if (pins.length === 0) return null
+  return (
+    <fieldset className="flex flex-col gap-1.5 rounded-md border border-waiting/50 px-3 py-2">
+      <legend className="px-1 text-xs font-medium">
+        <Plural value={pins.length} one="# pin is in force" other="# pins are in force" />
+      </legend>
+      <p className="text-xs text-muted-foreground">
+        {t`A pinned step is not called: what the flow does really goes on with the pinned answer.`}
+      </p>
+      {pins.map(({ key, spot }) => (
+        <Choice
+          key={key}
+          label={
+            spot.flow.name === flow.name
+              ? t`Leave the pin out: ${titleOf(spot.node)}`
+              : t`Leave the pin out: ${titleOf(spot.node)} (${spot.flow.title})`
+          }
+          checked={left.includes(key)}
+          onChange={(event) =>
+            onLeave(event.target.checked ? [...left, key] : left.filter((each) => each !== key))
+          }
+        />
+      ))}
+    </fieldset>
   )
 }
 

@@ -150,7 +150,7 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
   const { samples } = useFields()
   const { can } = useSession()
   const mayReally = useMayActReally()
-  const [confirmed, confirm] = useRealConfirmed()
+  const [confirmed, confirm] = useRealConfirmed("step")
   const [asking, setAsking] = useState(false)
   const { node, flow } = spot
   const key = keyOf(node)
@@ -184,6 +184,8 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
   if (!can("publish") || flow.preprocess) return null
   const end = run.data?.end
   const refused = end !== undefined && run.data?.rows.length === 0 && end.state !== "succeeded"
+  // A later run of the flow takes the place of what this one gave.
+  const shown = run.data?.rows.some((each) => each === runs.over?.rows.get(key)) === true
   const disabled = draft.pending > 0 || draft.unreadable !== null
   return (
     <>
@@ -205,7 +207,7 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
           {confirmed ? t`Run it for real` : t`Run it for real…`}
         </Button>
       )}
-      {run.isSuccess && run.variables === "real" && (
+      {shown && run.variables === "real" && (
         <span className="self-center">
           <RealBadge />
         </span>
@@ -222,7 +224,7 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
           }}
         >
           <p>
-            {t`Actions without a pin, in this step and within it, are called once, with the config and the connections of the development instance. What they do at the apps stays done, and is in the audit log. This is asked once in this tab.`}
+            {t`Actions without a pin, in this step and within it, are called once, with the config and the connections of the development instance. What they do at the apps stays done, and is in the audit log. This is asked once in this tab, and again for a whole flow.`}
           </p>
         </Confirm>
       )}

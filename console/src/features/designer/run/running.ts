@@ -42,8 +42,8 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
   const name = `${PREFIX}${me.user?.id ?? me.kind}:test:${draft.id}:${flow?.name ?? ""}`
   const start = useCallback(
     (asked: Asked) => {
-      // Real effects are chosen for one run, and for no other.
-      remember(name, { ...asked, effects: "stubbed" })
+      // Real effects, and what is left out, are chosen for one run, and for no other.
+      remember(name, { ...asked, effects: "stubbed", unpinned: [] })
       setItems(ALL)
       setShown(ALL)
       setAlone(nothing)
@@ -150,7 +150,8 @@ function remember(name: string, asked: Asked): void {
 
 function lastOf(name: string): Asked | null {
   try {
-    return JSON.parse(sessionStorage.getItem(name) ?? "null") as Asked | null
+    const asked = JSON.parse(sessionStorage.getItem(name) ?? "null") as Asked | null
+    return asked === null ? null : { ...asked, unpinned: [] }
   } catch {
     return null
   }

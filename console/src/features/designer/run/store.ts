@@ -13,6 +13,8 @@ export type Asked = {
   signals: string
   /** Real: actions without a pin are called, as the development instance. */
   effects: "stubbed" | "real"
+  /** The steps whose pins are left out of it. */
+  unpinned: readonly string[]
 }
 
 /** A run of a draft, as far as it has come. */
@@ -100,5 +102,6 @@ export function bodyOf(asked: Asked, revision: number): string {
   else if (asked.event !== null) members.push(`"event":${asked.event}`)
   if (asked.signals.trim() !== "") members.push(`"signals":${asked.signals}`)
   if (asked.effects === "real") members.push('"effects":"real"')
+  if (asked.unpinned.length > 0) members.push(`"unpinned":${JSON.stringify(asked.unpinned)}`)
   return `{${members.join(",")}}`
 }
