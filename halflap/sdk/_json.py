@@ -298,7 +298,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while head := requests.read(HEAD.size):
         kind, content_type, body = (requests.read(size) for size in HEAD.unpack(head))
         try:
-            for data in _decoded(kind.decode(), body, content_type.decode()):
+            for data in decoded(kind.decode(), body, content_type.decode()):
                 answers.write(PART + LENGTH.pack(len(data)) + data)
             mark, last = DONE, b""
         except (ValueError, MemoryError) as error:
@@ -307,7 +307,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[bytes]:
+def decoded(kind: str, body: bytes, content_type: str) -> Iterator[bytes]:
+    """Decode a body, and yield the parts of its value; a `ValueError` says what is wrong with it."""
     if kind in ("json", "record"):
         yield from map(_ENCODER.encode, pieces(decode_json(body, bounded=kind == "json")))
         return

@@ -27,6 +27,7 @@ from halflap.lowcode import close_runner
 from halflap.lowcode.code.pool import starting
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.sdk import codec, registry
+from halflap.sdk.decoding import decode_here
 from halflap.testing.draft_run import refusal, run_flow
 from halflap.testing.draft_tests import recorded_test, run_tests
 
@@ -46,6 +47,7 @@ def main(hold: Callable[[str, object], None] | None = None) -> None:
     for name in registry.names():
         with suppress(HalflapError):
             registry.component(name)
+    decode_here()
     sys.addaudithook(hold or hold_all)
     with socket.socket(fileno=0) as connection, connection.makefile("rb") as stream:
 

@@ -299,6 +299,19 @@ async def test_a_run_is_audited_before_its_calls_without_payloads_also_if_its_cl
     assert "a-payload" not in str(entries)
 
 
+@pytest.mark.parametrize("size", [100_000, 5_000_000])
+async def test_a_large_answer_of_an_app_is_as_a_small_one(world: Any, size: int) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"key": "x" * size})
+
+    begin, _, stop = TEXT.partition("      - {id: letters")
+    draft, _ = await set_up(world, begin + stop[stop.index("      - stop") :])
+    world.shop.order_answer = answer
+    _, end = await real(world, world.api, draft, event={"id": "1"})
+    assert end["state"] == "succeeded", end["reason"]
+    assert codec.decode(end["result"].encode()) == {"key": "x" * size}
+
+
 async def test_what_an_app_refuses_is_in_the_row_after_one_call(world: Any, calls: Any) -> None:
     draft, _ = await set_up(world)
     for status, kind in ((401, "Unauthorized"), (503, "UpstreamError"), (429, "RateLimited")):

@@ -368,6 +368,36 @@ async def test_an_own_components_pure_action_gets_out_by_no_thread(world: Any) -
     assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 3
 
 
+LARGE = """\
+name: tried
+config:
+  Connect:
+    api: {connection: http}
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - {id: got, action: http.get, with: {path: =event.path}}
+      - stop: {answer: =got}
+"""
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "x" * 5_000_000, "ü" * 1_000_000])
+async def test_large_events_pins_and_results_are_as_small_ones(runs: DraftRuns, text: str) -> None:
+    found = dict[str, str]()
+    pins = [{"path": [*ONE, 0], "value": text, "stale": False}]
+    given = {"file": "tried.yaml", "text": LARGE, "files": {}, "flow": "one", "pins": pins}
+
+    async def tell(kind: str, text: str) -> None:
+        found[kind] = text
+
+    event = {"path": "/", "id": text}
+    await runs.run("run", {**given, "config": {}, "signals": {}, "event": event}, "me", tell)
+    end = codec.decode(found["end"].encode())
+    assert end["state"] == "succeeded", end["reason"]
+    assert codec.decode(end["result"].encode()) == text
+
+
 STAYING = """\
 from halflap import Component
 

@@ -27,8 +27,8 @@ SECONDS = 30.0
 RUNS = 200
 """The runs of a process."""
 WORKER = "halflap.testing.worker"
-MOST_BYTES = 8 << 20
-"""Bytes of a message."""
+MOST_BYTES = 32 << 20
+"""Bytes of a message, as many as of a request: a letter that is not ASCII takes up to seven."""
 ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
 
 Tell = Callable[[str, str], Awaitable[None]]
