@@ -27,6 +27,7 @@ export function sameMark(one: Mark | undefined, other: Mark | undefined): boolea
   return (
     one.errors === other.errors &&
     one.warnings === other.warnings &&
+    one.pinned === other.pinned &&
     one.editors.join("\n") === other.editors.join("\n")
   )
 }
