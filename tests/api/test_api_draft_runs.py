@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -436,6 +437,43 @@ async def test_code_that_was_sent_has_a_process_of_its_own_for_each_run(
         _, end = await run(world.api, draft, flow="incoming", event={"id": id})
         assert codec.decode(end["result"].encode()) == [id], end
     assert runs.workers.pids == shared
+
+
+FLOODING = """\
+import gc
+import socket
+from pathlib import Path
+
+from halflap import Component
+from halflap.lowcode.code.worker.wire import pack
+
+component = Component("pricing")
+
+
+@component.action(pure=True)
+def tried(what: str, pooled: bool) -> None:
+    \"""Tell without an end.\"""
+    [ours] = [e for e in gc.get_objects() if isinstance(e, socket.socket) and e.fileno() == 0]
+    for number in range(1, 30):
+        Path(what).write_text(str(number))
+        ours.sendall(pack("row", '"' + "x" * 4_000_000 + '"'))
+"""
+
+
+async def test_a_run_that_tells_too_much_waits_for_its_reader(tmp_path: Path) -> None:
+    mine, counted = DraftRuns(TurnQueue(1), seconds=5.0), tmp_path / "counted"
+    files = {"pricing.py": FLOODING}
+    parts = {"file": "orders.yaml", "text": STAYED, "files": files, "flow": "incoming"}
+    given = {**parts, "config": {}, "signals": {}, "pins": [], "event": {"id": str(counted)}}
+
+    async def never(*_: str) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await mine.run("run", given, "me", never)
+    for pool in (mine.workers, mine.fresh):
+        pool.close()
+    assert 4 <= int(counted.read_text()) < 10
 
 
 async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:

@@ -29,10 +29,44 @@ RUNS = 200
 WORKER = "halflap.testing.worker"
 MOST_BYTES = 32 << 20
 """Bytes of a message, as many as of a request: a letter that is not ASCII takes up to seven."""
+MOST_QUEUED = 16 << 20
+"""Characters that a run has told and its caller has not taken, from which on the run waits."""
 ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
 
 Tell = Callable[[str, str], Awaitable[None]]
 """Gets what a run tells, as it happens: its kind, and JSON."""
+
+
+class RunMessages:
+    """The messages of a run on their way to its caller, who may be slow: up to `MOST_QUEUED`."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._size = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def put(self, kind: str, text: str) -> None:
+        """Add a message."""
+        self._queue.put_nowait((kind, text))
+        self._resize(len(text))
+
+    async def get(self) -> tuple[str, str]:
+        """Take the next message."""
+        kind, text = await self._queue.get()
+        self._resize(-len(text))
+        return kind, text
+
+    async def has_room(self) -> None:
+        """Wait until there is room for more; its process is not read meanwhile."""
+        await self._room.wait()
+
+    def _resize(self, size: int) -> None:
+        self._size += size
+        if self._size < MOST_QUEUED:
+            self._room.set()
+        else:
+            self._room.clear()
 
 
 @dataclass(slots=True)
@@ -56,7 +90,7 @@ class DraftRuns:
         How fast they are told keeps no turn: what is left at the end has as long again, then it is
         a `TimeoutError`.
         """
-        found: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        found = RunMessages()
 
         async def send() -> None:
             told = ""
@@ -92,9 +126,7 @@ class DraftRuns:
         where = end["where"] or None
         raise DefinitionError(end["reason"].removeprefix(f"{where}: "), where=where)
 
-    async def _work(
-        self, kind: str, given: Mapping[str, Any], found: asyncio.Queue[tuple[str, str]]
-    ) -> None:
+    async def _work(self, kind: str, given: Mapping[str, Any], found: RunMessages) -> None:
         is_real = "development" in given
         sent = kind == "describe" or any(each.endswith(".py") for each in given["files"])
         workers = self.networked if is_real else self.fresh if sent else self.workers
@@ -107,8 +139,9 @@ class DraftRuns:
                 await worker.send(pack(kind, codec.encode(given).decode()))
                 told = ""
                 while told != "end":
+                    await found.has_room()
                     told, text = unpack(await worker.receive(MOST_BYTES))
-                    found.put_nowait((told, text))
+                    found.put(told, text)
         except TimeoutError:
             ended = f"it took longer than {self.seconds:g} s"
         except Lost:
@@ -126,4 +159,4 @@ class DraftRuns:
             ended += "; what it had begun at an app may have been done"
         failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
         outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
-        found.put_nowait(("end", codec.encode(outcome).decode()))
+        found.put("end", codec.encode(outcome).decode())
