@@ -10,9 +10,13 @@ of its own (`main_with_network`).
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
 import resource
+import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -24,7 +28,7 @@ from halflap.engine.integration import describe_set
 from halflap.engine.shadow import WAYS_OUT
 from halflap.errors import EgressRefused, HalflapError
 from halflap.lowcode import close_runner
-from halflap.lowcode.code.pool import starting
+from halflap.lowcode.code.pool import ours
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.sdk import codec, registry
 from halflap.sdk.decoding import decode_here
@@ -33,22 +37,27 @@ from halflap.testing.draft_tests import recorded_test, run_tests
 
 MEMORY = 1 << 30
 """Bytes of a worker."""
+GRACE = 5
+"""Seconds after the end of its time in which a run's process ends itself, if it is still there."""
+PR_SET_PDEATHSIG = 1
 
 
 def main_with_network() -> None:
     """Answer requests as `main` does; what runs may reach its apps."""
-    main(hold_processes)
+    main(networked=True)
 
 
-def main(hold: Callable[[str, object], None] | None = None) -> None:
+def main(*, networked: bool = False) -> None:
     """Answer requests on the standard input, which is a socket, until it is closed."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for name in registry.names():
         with suppress(HalflapError):
             registry.component(name)
     decode_here()
-    sys.addaudithook(hold or hold_all)
+    sys.addaudithook(guard(networked=networked))
     with socket.socket(fileno=0) as connection, connection.makefile("rb") as stream:
 
         def send(kind: str, value: Mapping[str, Any]) -> None:
@@ -59,20 +68,32 @@ def main(hold: Callable[[str, object], None] | None = None) -> None:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
             if kind in ("run", "tests", "record", "describe"):
                 given = codec.decode(message[0].encode())
+                tempfile.tempdir = os.environ["TMPDIR"] = given["folder"]
+                signal.alarm(int(given["seconds"]) + GRACE)  # also where its server is gone
                 send("end", asyncio.run(_done(kind, given, send)))
+                signal.alarm(0)
     close_runner()
 
 
-def hold_all(event: str, _: object) -> None:
-    """An audit hook: nothing reaches a network or starts a process, in no thread."""
-    if event in WAYS_OUT and not starting.get():
-        raise EgressRefused(f"a draft's run calls nothing: {event} was refused")
+def guard(*, networked: bool) -> Callable[[str, tuple[Any, ...]], None]:
+    """Return an audit hook: nothing reaches a network or starts a process, in no thread.
 
+    A worker for code may be started, by its very command. The hook reads nothing that a module has, so
+    that an import finds no switch.
+    """
+    held = frozenset(each for each in WAYS_OUT if not (networked and each.startswith("socket.")))
+    command, refusal = list(ours()), EgressRefused
 
-def hold_processes(event: str, given: object) -> None:
-    """An audit hook: nothing starts a process, in no thread."""
-    if not event.startswith("socket."):
-        hold_all(event, given)
+    def hold(event: str, given: tuple[Any, ...]) -> None:
+        if event in held and not (
+            event == "subprocess.Popen"
+            and given[0] == command[0]
+            and given[1] == command
+            and given[3] == {}
+        ):
+            raise refusal(f"a draft's run calls nothing: {event} was refused")
+
+    return hold
 
 
 def described(given: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from halflap.api.draft_runs import RunEvents
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.turns import TurnQueue
+from halflap.lowcode.code.pool import Pool
+from halflap.lowcode.code.worker.wire import unpack
 from halflap.sdk import codec
-from tests.api.conftest import signed_in
+from tests.api.conftest import DEADLINE, signed_in
 from tests.api.test_api_drafts import begun, edit
 
 pytestmark = pytest.mark.usefixtures("runs")
@@ -315,7 +318,7 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
 
 
 OWN = """\
-import os, socket
+import os, socket, subprocess
 from concurrent.futures import ThreadPoolExecutor
 from halflap import Component
 component = Component("pricing")
@@ -329,6 +332,18 @@ def spawn():
 def fork():
     if os.fork() == 0:
         os._exit(0)
+
+def other():
+    subprocess.Popen(["/bin/true"])
+
+def switch():
+    from halflap.lowcode.code import pool
+    from halflap.testing import worker
+    worker.WAYS_OUT, worker.guard = frozenset(), None
+    for switch in (getattr(pool, "starting", None), getattr(worker, "starting", None)):
+        if switch is not None:
+            switch.set(True)
+    connect()
 
 @component.action(pure=True)
 async def tried(what: str, pooled: bool) -> str:
@@ -347,7 +362,7 @@ flows:
     trigger: webhook.request # halflap: ignore[HF114]
     steps:
       - for: what
-        in: ["connect", "spawn", "fork"]
+        in: ["connect", "spawn", "fork", "other", "switch"]
         collect: =[direct, pooled]
         do:
           - {id: direct, action: pricing.tried, with: {what: =what, pooled: false}}
@@ -366,7 +381,7 @@ async def test_an_own_components_pure_action_gets_out_by_no_thread(world: Any) -
     ).json
     _, end = await run(world.api, draft, flow="incoming", event={})
     assert end["state"] == "succeeded", end
-    assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 3
+    assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 5
 
 
 LARGE = """\
@@ -474,6 +489,50 @@ async def test_a_run_that_tells_too_much_waits_for_its_reader(tmp_path: Path) ->
     for pool in (mine.workers, mine.fresh):
         pool.close()
     assert 4 <= int(counted.read_text()) < 10
+
+
+FORKING = """\
+import os, sys, time
+sys.path[:] = {path!r}
+from halflap.lowcode.code.worker.wire import pack
+child = os.fork()
+if child:
+    os.write(0, pack("ready", str(child)))
+{then}
+time.sleep(600)
+"""
+GOING = {
+    "leaves its group with a child": "os.setpgid(0, os.getpgid(os.getppid()) if child else 0)",
+    "has a child with a session": "child or os.setsid()",
+    "ends before its child": "child and os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("then", GOING.values(), ids=GOING)
+async def test_no_process_of_a_run_outlives_it(then: str) -> None:
+    source = FORKING.format(path=sys.path, then=then)
+    pool = Pool(1, [sys.executable, "-c", source])
+    worker = pool.take()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            number = int(unpack(await worker.receive(1 << 10))[1])
+            assert is_running(number)
+            worker.kill()
+            while True:
+                if not is_running(number) and not is_running(worker.pid):
+                    break
+                await asyncio.sleep(0.02)
+    finally:
+        worker.close()
+        pool.close()
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:

@@ -106,7 +106,9 @@ class DraftRuns:
                 with TemporaryDirectory(
                     prefix="halflap-run-", ignore_cleanup_errors=True
                 ) as folder:
-                    await self._work(kind, {**given, "folder": folder}, found)
+                    await self._work(
+                        kind, {**given, "folder": folder, "seconds": self.seconds}, found
+                    )
             async with asyncio.timeout(self.seconds):
                 await sending
         finally:

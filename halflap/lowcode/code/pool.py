@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from contextvars import Context, ContextVar
+from contextvars import Context
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +35,8 @@ END = pack("end")
 BEGIN = "import sys; sys.path += {paths!r}; from worker.serve import main; main(*{arguments!r})"
 
 
-starting: ContextVar[bool] = ContextVar("halflap.worker.starting", default=False)
-"""True where a worker is started, which no author's code asked for."""
+MARK = "HALFLAP_WORKER"
+"""The variable by which the processes that a worker has started are found, wherever they went."""
 
 
 class Lost(Exception):
@@ -45,10 +46,11 @@ class Lost(Exception):
 class Worker:
     """A process that runs code, and the connection to it, which belongs to no event loop.
 
-    It is started without a look at it: it says itself when it is ready.
+    It is started without a look at it: it says itself when it is ready. With a `mark`, the processes
+    that it started are ended with it, also those that left its group.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], mark: str = "") -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - the words are ours
@@ -56,11 +58,12 @@ class Worker:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={},
+                env={MARK: mark} if mark else {},
                 cwd="/",
                 process_group=0,  # its sandbox is ended with it
             )
         ours.setblocking(False)
+        self._mark = f"{MARK}={mark}".encode() if mark else b""
         self._socket = ours
         self._received = bytearray()
         self._ready = False
@@ -124,9 +127,14 @@ class Worker:
 
     def kill(self) -> None:
         """End it, whatever it does, and its sandbox."""
-        if not self.gone():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        if self._process.returncode is None:  # until it is waited for, its number is its own
+            for end in (os.kill, os.killpg):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    end(self.pid, signal.SIGKILL)
+        if self._mark:
+            for pid in marked(self._mark):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Have no connection to it any more: nobody waits for it."""
@@ -139,6 +147,16 @@ class Worker:
     def wait(self) -> int:
         """Wait until it is gone, and return how: a signal as its negative number."""
         return self._process.wait()
+
+
+def marked(mark: bytes) -> list[int]:
+    """Return the processes with a variable in their environment, where the system lists them."""
+    found: list[int] = []
+    for each in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in each.read_bytes().split(b"\0"):
+                found.append(int(each.parent.name))
+    return found
 
 
 class Pool:
@@ -200,9 +218,8 @@ class Pool:
             atexit.register(self.close)
         try:
             # Outside of whatever runs: it is nobody's, and a shadow run may start no process.
-            outside = Context()
-            outside.run(starting.set, True)
-            return outside.run(Worker, self._command or ours())
+            command, mark = self._command or ours(), secrets.token_hex() if self._command else ""
+            return Context().run(Worker, command, mark)
         except OSError as error:
             raise Lost(f"no worker can be started: {error}") from error
 
