@@ -14,7 +14,7 @@ from halflap.api.drafts import Revision, changes_view, etag
 from halflap.api.masking import without_links
 from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.problem import documented
-from halflap.api.view import Input, Text, View
+from halflap.api.view import Input, JsonObject, Text, View
 from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import difference
@@ -41,6 +41,8 @@ class TestResultView(View):
     passed: bool
     message: str
     """The difference; empty where it passed."""
+    warnings: list[str]
+    """Of a test that passed, the stubs that were never called."""
     line: int
     """The place in the text of what differs; of a test that passed, that of the test."""
     column: int
@@ -71,6 +73,22 @@ class TestOfExecution(Input):
     execution: Text
     name: Text | None = None
     """The test's name; that of the flow and the execution otherwise."""
+
+
+class TestOfRun(Input):
+    """A test to be completed: the event, stubs and end of a run of a draft."""
+
+    test: JsonObject
+    revision: int | None = None
+    """The revision that it is for; where the draft has another by now, 409."""
+
+
+class TestExpected(View):
+    """A test with what it expects."""
+
+    test: JsonObject
+    left_out: list[str]
+    """The values that the test does not compare, as they differ each time."""
 
 
 class TestMade(View):
@@ -142,6 +160,22 @@ async def make_draft_test(
     answer = exact(view)
     answer.headers["ETag"] = etag(changes.opened)
     return answer
+
+
+@router.post("/{draft}/tests/expect", response_model=TestExpected)
+@needs("publish", audited="no")
+async def expect_draft_test(
+    request: Request, draft: str, wanted: TestOfRun, operations: Ops
+) -> Response:
+    """Return a test of a run with what it expects: the calls with their inputs, and what is kept.
+
+    It is run once, and not added to the draft. 422 where it goes another way than the run did.
+    """
+    opened = await opened_at(operations, draft, wanted.revision)
+    given = {**await asked_of(operations, opened), "test": wanted.test}
+    told = await all_of(request, operations, "expect", given)
+    refused(told[-1][1])
+    return exact(TestExpected.model_validate(told[0][1]))
 
 
 def refused(end: dict[str, Any]) -> None:

@@ -11,8 +11,16 @@ import pytest
 
 from halflap import lowcode
 from halflap.errors import HalflapError
-from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
+from halflap.testing.document import (
+    Differs,
+    DocumentWithTests,
+    open_document,
+    run_test,
+    warnings_of,
+)
 
+WARNING = "halflap_warning"
+"""The name of the property that a test's report has for each stub that was never called."""
 OPENED = pytest.StashKey[list[DocumentWithTests]]()
 
 
@@ -55,7 +63,9 @@ class DocumentTest(pytest.Item):
 
     def runtest(self) -> None:
         """Run it on a loop of its own."""
-        asyncio.run(run_test(self._opened, self._at))
+        result = asyncio.run(run_test(self._opened, self._at))
+        for each in warnings_of(self._opened.source, self._at, result):
+            self.user_properties.append((WARNING, each))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """In the document's own words, where it knows them."""

@@ -189,6 +189,14 @@ def answer_of(stub: Any) -> Any:
     return cast(Any, stub)
 
 
+def warnings_of(source: SourceText, at: int, result: Result) -> list[str]:
+    """Return what a test leaves unproved, though it passed: stubs that were never called."""
+    return [
+        f"{source.at(('tests', at, 'stubs', name))}: the stub of {name} was never called"
+        for name in result.unused
+    ]
+
+
 def compare(source: SourceText, at: int, test: TestPart, result: Result) -> None:
     """Compare what happened with what a test expects."""
     path = ("tests", at)

@@ -10,9 +10,15 @@ from typing import Any
 from halflap.errors import HalflapError
 from halflap.lowcode import Draft
 from halflap.testing.coverage import covered
-from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
+from halflap.testing.document import (
+    Differs,
+    DocumentWithTests,
+    open_document,
+    run_test,
+    warnings_of,
+)
 from halflap.testing.draft_run import DraftFolder, Given, Notify, folder_of
-from halflap.testing.record import make_test
+from halflap.testing.record import expect_run, make_test
 
 PLACE = 3
 """The parts of `file:line:column: ` before what is said."""
@@ -34,8 +40,9 @@ async def run_tests(given: Given, notify: Notify) -> dict[str, Any]:
 async def tested(opened: DocumentWithTests, at: int) -> dict[str, Any]:
     """Run a test; what differs has its place in the document."""
     test, began, said = opened.document.tests[at], perf_counter(), ""
+    warned: list[str] = []
     try:
-        await run_test(opened, at)
+        warned = warnings_of(opened.source, at, await run_test(opened, at))
     except (Differs, AssertionError) as error:
         said = str(error)
     except HalflapError as error:
@@ -51,6 +58,7 @@ async def tested(opened: DocumentWithTests, at: int) -> dict[str, Any]:
         "flow": test.flow,
         "passed": not said,
         "message": said,
+        "warnings": [each.partition(": ")[2] for each in warned],
         "line": line or place.line,
         "column": column or place.column,
         "took_ms": round((perf_counter() - began) * 1_000, 3),
@@ -70,6 +78,14 @@ async def recorded_test(given: Given) -> dict[str, Any]:
             name=given["name"],
         )
         return {"name": made.name, "left_out": made.left_out, "text": made.content.decode()}
+
+
+async def expected_test(given: Given) -> dict[str, Any]:
+    """Return a test with what it expects, by what happens in it in a draft."""
+    with folder_of(given) as folder:
+        draft = Draft.read(given["text"], given["file"])
+        test, left_out = await expect_run(draft, opens(given, folder), given["test"])
+        return {"test": test, "left_out": left_out}
 
 
 def opens(given: Given, folder: DraftFolder) -> Callable[[bytes], DocumentWithTests]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from pydantic import SecretStr
+
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
 from halflap.lowcode.document import CustomerPart, Method, TestPart
@@ -115,6 +117,47 @@ async def make_test(
     await run_test(opens(draft.to_bytes()), at)
     line = draft.source.place(("tests", at)).line
     return RecordedTest(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
+
+
+async def expect_run(
+    draft: Draft, opens: Opens, test: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return a test with the calls, the answer and the state that it expects, and what is left out.
+
+    It has how a run ended, and what was answered in it. Raises `DefinitionError` where it goes
+    another way than that run: it ends otherwise, or does not call what was called.
+    """
+    tried, at = draft.copy(), len(draft.source.data.get("tests") or ())
+    _write(tried, at, _in_order(test))
+    opened = opens(tried.to_bytes())
+    try:
+        result = await play(opened, at)
+    except DefinitionError as error:
+        raise DefinitionError(f"{DIFFERS}: {error.message}") from error
+    if result.unused:
+        raise _differs(f"{result.unused[0]} is no longer called", result)
+    wanted = opened.document.tests[at]
+    fixture = {
+        "calls": [[each.name, _open_inputs(each.given)] for each in result.calls],
+        "kept": {"flow": result.stored, **result.shared},
+        "outcome": {
+            "state": wanted.outcome,
+            "reason": wanted.reason or "",
+            "result": wanted.answer,
+        },
+    }
+    left_out: list[str] = []
+    less = {name: each for name, each in test.items() if name not in ("answer", "reason")}
+    made = {**less, **_expected(fixture, result, wanted.paired, left_out)}
+    return _in_order(made), left_out
+
+
+def _open_inputs(given: Any) -> Any:
+    """Return the inputs of a call that are no secrets."""
+    if not isinstance(given, dict):
+        return given
+    members = cast("dict[str, Any]", given).items()
+    return {name: each for name, each in members if not isinstance(each, SecretStr)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from halflap.sdk import codec
-from halflap.testing.collect import documents
+from halflap.testing.collect import WARNING, documents
 from halflap.testing.coverage import Covered, Unit, covered
 
 MOST_LINES = 10
@@ -61,6 +61,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say it: a line for each document, and one for each thing that was missed."""
+    warned = [
+        text
+        for each in terminalreporter.stats.get("passed", ())
+        for name, text in each.user_properties
+        if name == WARNING
+    ]
+    if warned:
+        terminalreporter.section("tests of YAML documents that prove less than they say")
+    for text in warned:
+        terminalreporter.line(text, yellow=True)
     report = gathered(config)
     if not report:
         return

@@ -94,6 +94,8 @@ class Result:
     stored: Mapping[str, Any]
     shared: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, int] = field(repr=False)
+    unused: Sequence[str] = ()
+    """The actions and flows that were stubbed, and never called."""
 
     @property
     def reason(self) -> str:

@@ -268,6 +268,7 @@ async def execute(
             name: work.times(name)
             for name in {each.action.name for tries in work.done.values() for each in tries}
         },
+        unused=work.unused,
     )
     await database.close()
     return result

@@ -121,6 +121,15 @@ class Stubs:
         stubbed.function = answer
         return stubbed
 
+    @property
+    def unused(self) -> list[str]:
+        """The actions and flows whose stubs were never called."""
+        return [
+            name.removeprefix("flow ")
+            for name in self._stubs
+            if not self.times(name) and name not in self._called
+        ]
+
     def times(self, action: str) -> int:
         """Return the number of times that an action was run."""
         return sum(each.action.name == action for tries in self.done.values() for each in tries)

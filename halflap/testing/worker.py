@@ -1,10 +1,10 @@
 """A process that runs flows and tests of drafts, within a limit of memory; `Pool` starts and ends it.
 
 A request is packed, with JSON as its text, and so are its answers: `["run", given]` has a `["row", row]`
-for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` one
-`["made", test]`, `["describe", given]` one `["described", components]`; all have an `["end", outcome]`.
-Nothing that runs here reaches a network, but for a run as the development instance, which has a process
-of its own (`main_with_network`).
+for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` and
+`["expect", given]` one `["made", test]`, `["describe", given]` one `["described", components]`; all have
+an `["end", outcome]`. Nothing that runs here reaches a network, but for a run as the development
+instance, which has a process of its own (`main_with_network`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.sdk import codec, registry
 from halflap.sdk.decoding import decode_here
 from halflap.testing.draft_run import refusal, run_flow
-from halflap.testing.draft_tests import recorded_test, run_tests
+from halflap.testing.draft_tests import expected_test, recorded_test, run_tests
 
 MEMORY = 1 << 30
 """Bytes of a worker."""
@@ -66,7 +66,7 @@ def main(*, networked: bool = False) -> None:
         connection.sendall(pack("ready"))
         while len(head := stream.read(HEADER.size)) == HEADER.size:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
-            if kind in ("run", "tests", "record", "describe"):
+            if kind in ("run", "tests", "record", "expect", "describe"):
                 given = codec.decode(message[0].encode())
                 tempfile.tempdir = os.environ["TMPDIR"] = given["folder"]
                 signal.alarm(int(given["seconds"]) + GRACE)  # also where its server is gone
@@ -113,7 +113,8 @@ async def _done(
         if kind == "describe":
             send("described", {"components": described(given)})
             return {}
-        send("made", await recorded_test(given))
+        make = expected_test if kind == "expect" else recorded_test
+        send("made", await make(given))
         return {}
     except HalflapError as error:
         return refusal(error)

@@ -615,6 +615,50 @@ async def test_the_tests_of_a_draft_run_and_say_what_differs_where(world: Any) -
     assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
 
 
+async def test_a_test_of_a_run_fails_where_a_call_is_made_no_more(world: Any) -> None:
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
+    begin = {"integration": "orders", "version": "dev"}
+    draft = (await world.api("POST", "/api/drafts", begin)).json
+    path = f"/api/drafts/{draft['id']}/tests"
+    test: dict[str, Any] = {
+        "name": "of a run",
+        "flow": "incoming",
+        "event": {"id": "o1", "amount": 3, "token": "t"},
+        "stubs": {"shop.create_order": {"id": "o1", "amount": 3}},
+        "answer": "o1",
+    }
+    made = await world.api("POST", f"{path}/expect", {"test": test})
+    assert made.status == 200, made.body
+    expected = made.json["test"]
+    assert expected["expect"] == [{"shop.create_order": {"id": "o1", "amount": 3}}]
+    assert (expected["answer"], made.json["left_out"]) == ("o1", [])
+
+    # The call stands under a condition that is false now: the plain test passes, this one does not.
+    call = {
+        "id": "made",
+        "action": "shop.create_order",
+        "with": {"id": "o1", "amount": 3, "secret": "t"},
+    }
+    under = [{"if": "=event.amount > 9", "then": [call]}, {"stop": {"answer": "=event.id"}}]
+    await edit(
+        world,
+        draft,
+        1,
+        {"op": "set", "path": ["flows", "incoming", "steps"], "value": under},
+        {"op": "set", "path": ["tests"], "value": [test, {**expected, "name": "expects"}]},
+    )
+    plain, whole = (await world.api("POST", path, {})).json["items"]
+    assert (plain["passed"], plain["warnings"]) == (
+        True,
+        ["the stub of shop.create_order was never called"],
+    )
+    assert (whole["passed"], whole["warnings"]) == (False, [])
+    assert "shop.create_order has to be called, and was not" in whole["message"]
+    refused = await world.api("POST", f"{path}/expect", {"test": test})
+    assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
+    assert "shop.create_order is no longer called" in refused.json["detail"]
+
+
 async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: Any) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
     instance = await world.instance()

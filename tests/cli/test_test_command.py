@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ def project(tmp_path, monkeypatch) -> Project:
 def test_a_new_integrations_tests_pass(project, capfd):
     assert command.run_tests(None, ("-q",)) == 0
     assert "2 passed" in capfd.readouterr().out
+
+
+def test_a_stub_that_is_never_called_is_a_warning(project, capfd):
+    text = (
+        "name: small\nflows:\n  one:\n    trigger: webhook.request\n    steps: [{stop: {answer: 1}}]\n"
+        "tests:\n  - {name: it answers, flow: one, stubs: {http.get: {}}, answer: 1}\n"
+    )
+    (project.root / "tests" / "small.yaml").write_text(text)
+    assert command.run_tests(None, ("-q", "-k", "answers")) == 0
+    out = capfd.readouterr().out
+    assert re.search(r"tests/small\.yaml:7:\d+: the stub of http\.get was never called", out)
 
 
 def test_where_there_is_no_test_it_says_how_to_get_one(project, capfd):

@@ -141,6 +141,7 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
     written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
     assert "    answer: 200\n" in written
     assert "- amount: 9.10\n" in written
+    assert "    expect:\n" in written.partition("two lines")[2]
 
 
 async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:

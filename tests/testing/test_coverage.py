@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -164,6 +164,8 @@ def test_a_document_whose_tests_did_not_run_is_left_out_and_one_without_tests_is
 
 
 class Terminal:
+    stats: ClassVar[dict[str, list[Any]]] = {}
+
     def __init__(self) -> None:
         self.lines: list[str] = []
 

@@ -19,7 +19,7 @@ import type { Part } from "../frame/part"
 import { useDraftValue } from "../panel/queries"
 import { type Runs, useRuns } from "../run/context"
 import { useMadeUp, wrongJson } from "../run/dialog"
-import { testOf, testOfExecution } from "./made"
+import { expectedTest, testOf, testOfExecution } from "./made"
 
 type Result = Schemas["TestResultView"]
 /** Results by the tests' places, each with the revision that it is of. */
@@ -188,6 +188,11 @@ function TestLine({
             </span>
           </p>
         )}
+        {result?.warnings.map((each) => (
+          <p key={each} className="break-words text-muted-foreground">
+            {each}
+          </p>
+        ))}
         {result !== undefined && stale && (
           <p className="text-xs text-muted-foreground">{t`of an earlier text`}</p>
         )}
@@ -348,9 +353,10 @@ function MakeDialog({
             : t`The run has not ended: run it to its end first.`,
         )
       }
+      const test = await expectedTest(draft.id, draft.revision, made.test)
       const op: DraftEdit = has
-        ? { op: "insert", path: ["tests"], at: count, value: made.test }
-        : { op: "set", path: ["tests"], value: [made.test] }
+        ? { op: "insert", path: ["tests"], at: count, value: test }
+        : { op: "set", path: ["tests"], value: [test] }
       const outcome = await draft.edit([op])
       if (!outcome.made) throw outcome.error
     },
@@ -372,7 +378,7 @@ function MakeDialog({
     >
       <p className="text-muted-foreground">
         {recorded === null
-          ? t`It has the run’s event, what actions answered, and how it ended.`
+          ? t`It has the run’s event and what actions answered, and expects the same calls, inputs and end.`
           : t`It has what the execution recorded; secrets are hidden.`}
       </p>
       <Field label={t`Name`}>

@@ -70,6 +70,22 @@ function inTurn(given: Json[]): Json {
   return given.every((each) => same(each, first)) ? first : { $sequence: given }
 }
 
+/** Complete a test of a run with what it expects: the calls with their inputs, and what is kept. */
+export async function expectedTest(
+  draft: string,
+  revision: number,
+  test: { [name: string]: Json },
+): Promise<Json> {
+  const text = await called(
+    api.POST("/api/drafts/{draft}/tests/expect", {
+      params: { path: { draft } },
+      body: { test, revision },
+      parseAs: "text",
+    }),
+  )
+  return (parseDigits(text) as { test: Json }).test
+}
+
 /** Add a test of an execution to a draft; return its name, and what it does not compare. */
 export function testOfExecution(draft: string, revision: number, execution: string, name: string) {
   return called(
