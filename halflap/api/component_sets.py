@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 
 from halflap.api.asking import (
     USUAL_PAGE,
@@ -48,3 +48,11 @@ async def publish_component_set(
     data = await body_of(request, LARGEST_BUNDLE)
     by = operations.acting("")
     return ComponentSetView.of(await operations.drafts.publish_components(name, data, by))
+
+
+@router.delete("/{component_set}", status_code=204, responses=documented(404, 409))
+@needs("publish")
+async def delete_component_set(component_set: str, operations: Ops) -> Response:
+    """Delete a component set that no draft pins, by its id."""
+    await operations.catalogue.component_sets.remove(component_set)
+    return Response(status_code=204)

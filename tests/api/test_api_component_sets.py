@@ -111,6 +111,43 @@ async def test_a_set_does_not_take_the_place_of_an_installed_component(world: An
     assert (await world.api("GET", "/api/component-sets")).json["items"] == []
 
 
+async def test_a_set_that_no_draft_pins_is_deleted(either: Any) -> None:
+    made = await deploy(either, either.components())
+    draft, path = await begun(either), f"/api/component-sets/{made['id']}"
+    assert (await either.api("PUT", f"{draft}/components", {"components": "tools"})).status == 200
+    held = await either.api("DELETE", path)
+    assert (held.status, held.kind) == (409, "Conflict")
+    assert "1 of the drafts" in held.json["detail"]
+    await either.api("PUT", f"{draft}/components", {"components": None})
+    assert (await either.api("DELETE", path)).status == 204
+    assert (await either.api("DELETE", path)).status == 404
+    assert (await either.api("GET", "/api/component-sets")).json["items"] == []
+    pinned = await either.api("PUT", f"{draft}/components", {"components": made["id"]})
+    assert pinned.status == 404
+
+
+async def test_old_sets_of_a_name_go_and_all_have_a_most(
+    either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = "halflap.store.catalogue.component_sets"
+    monkeypatch.setattr(f"{sets}.KEPT", 2)
+    draft, ids = await begun(either), list[str]()
+    for source in (SHOP, RENAMED, SHOP, RENAMED):
+        ids.append((await deploy(either, either.components(source)))["id"])
+        if len(ids) == 1:
+            await either.api("PUT", f"{draft}/components", {"components": ids[0]})
+    listed = (await either.api("GET", "/api/component-sets")).json["items"]
+    assert {each["id"] for each in listed} == {ids[0], ids[2], ids[3]}
+    for most, allowed in (("MOST_SETS", 3), ("MOST_STORED", 1_000)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"{sets}.{most}", allowed)
+            body = either.components().to_bytes()
+            full = await either.api("POST", "/api/component-sets", body=body, name="others")
+            assert (full.status, full.kind) == (422, "ConfigError"), full.body
+            assert "there are 3 component sets" in full.json["detail"]
+    assert (await deploy(either, either.components(), "others"))["number"] == 1
+
+
 async def refused(world: Any, source: str) -> str:
     bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
     answer = await world.api("POST", "/api/component-sets", body=bundle.to_bytes(), name="tools")

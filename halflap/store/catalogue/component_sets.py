@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from halflap.errors import NotFound
+from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Clock, ComponentSet, new_id
-from halflap.store.catalogue.writer import CatalogueWriter, conditions, one
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT id, name, number, hash, names, published_at, published_by FROM component_sets"
 NEWEST = f"{SELECT} WHERE name = ? ORDER BY number DESC LIMIT 1"
+
+MOST_SETS = 200
+"""The most component sets of a team."""
+MOST_STORED = 256 << 20
+"""The most bytes that they may have together."""
+KEPT = 10
+"""The newest sets of a name, which stay though no draft pins them."""
+PRUNE = """
+DELETE FROM component_sets WHERE name = ? AND number <= ?
+AND NOT EXISTS (SELECT 1 FROM drafts WHERE drafts.components = component_sets.id)
+"""
+STORED = "SELECT count(*), coalesce(sum(length(bundle)), 0) FROM component_sets"
 
 
 class ComponentSets:
@@ -27,14 +39,22 @@ class ComponentSets:
         """Store a set as the next one of its name; where the newest is the same, that one is returned.
 
         components: the descriptions of the components, as those of a version's own are stored.
+        Old ones of the name that no draft pins go; `ConfigError` where there is no room all the same.
         """
         now = self._clock()
 
-        def job(connection: JobTransaction) -> ComponentSet:
+        def job(connection: JobTransaction) -> ComponentSet | Refused:
             newest = one(connection, NEWEST, name)
             if newest is not None and newest[3] == hash:
                 return read(newest)
             number: int = 1 if newest is None else newest[2] + 1
+            connection.execute(PRUNE, (name, number - KEPT))
+            count, size = one(connection, STORED)
+            if count >= MOST_SETS or size + len(bundle) > MOST_STORED:
+                return ConfigError(
+                    f"there are {count} component sets already, of {size / (1 << 20):.0f} MiB; delete "
+                    "some that no draft pins: DELETE /api/component-sets/<id>"
+                )
             id = new_id("cset", now=now)
             row = (id, name, number, hash, bundle, components, " ".join(names), now, by)
             connection.execute(
@@ -46,6 +66,20 @@ class ComponentSets:
 
         return await self._writer.change(job)
 
+    async def remove(self, id: str) -> None:
+        """Delete a set; raises `NotFound`, and `Conflict` where a draft pins it."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            pinning = one(connection, "SELECT count(*) FROM drafts WHERE components = ?", id)[0]
+            if pinning:
+                return Conflict(
+                    f"{pinning} of the drafts use this component set; have them use another, or none"
+                )
+            gone = connection.execute("DELETE FROM component_sets WHERE id = ?", (id,)).rowcount
+            return None if gone else missing(id)
+
+        await self._writer.note(job)
+
     async def find(self, named: str) -> ComponentSet:
         """Return a set by its id, its hash, or as the newest of its name; raises `NotFound`."""
         for sql in (
@@ -55,9 +89,7 @@ class ComponentSets:
         ):
             if rows := await self._writer.rows(sql, (named,)):
                 return read(rows[0])
-        raise NotFound(
-            f"there is no component set {named!r}; deploy one: halflap deploy --components"
-        )
+        raise missing(named)
 
     async def among(self, ids: Iterable[str]) -> dict[str, ComponentSet]:
         """Return those of these sets that are there, by id."""
@@ -74,14 +106,22 @@ class ComponentSets:
 
     async def bundle(self, id: str) -> bytes:
         """Return the bundle of a set."""
-        return (await self._writer.rows("SELECT bundle FROM component_sets WHERE id = ?", (id,)))[
-            0
-        ][0]
+        return await self._part("bundle", id)
 
     async def components(self, id: str) -> bytes:
         """Return the descriptions of a set's components."""
-        sql = "SELECT components FROM component_sets WHERE id = ?"
-        return (await self._writer.rows(sql, (id,)))[0][0]
+        return await self._part("components", id)
+
+    async def _part(self, column: str, id: str) -> bytes:
+        sql = f"SELECT {column} FROM component_sets WHERE id = ?"  # noqa: S608 - one of two words
+        if rows := await self._writer.rows(sql, (id,)):
+            return rows[0][0]
+        raise missing(id)
+
+
+def missing(named: str) -> NotFound:
+    """Return the error of a component set that is not there."""
+    return NotFound(f"there is no component set {named!r}; deploy one: halflap deploy --components")
 
 
 def read(row: Any) -> ComponentSet:

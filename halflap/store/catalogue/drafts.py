@@ -150,9 +150,12 @@ class Drafts:
         await self._writer.note(job)
 
     async def pin_components(self, draft: str, set: str | None) -> None:
-        """Pin a component set, or none; raises `NotFound` where the draft is gone."""
+        """Pin a component set, or none; raises `NotFound` where the draft is gone, or the set."""
 
         def job(connection: JobTransaction) -> Refused | None:
+            there = "SELECT 1 FROM component_sets WHERE id = ?"
+            if set is not None and one(connection, there, set) is None:
+                return NotFound(f"the component set {set} was deleted meanwhile; pin another")
             sql = "UPDATE drafts SET components = ? WHERE id = ?"
             return None if connection.execute(sql, (set, draft)).rowcount else missing(draft)
 
