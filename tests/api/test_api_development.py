@@ -425,6 +425,34 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     assert (rows[0]["source"], len(calls)) == ("real", 1)
 
 
+async def test_runs_that_begin_together_keep_the_limit_and_wait_for_no_stubbed_ones(
+    world: Any, calls: Any
+) -> None:
+    draft, _ = await set_up(world)
+    runs, answers = world.host.operations.draft_runs, asyncio.Event()
+
+    async def holds(_: web.Request) -> web.Response:
+        calls.append("called")
+        await answers.wait()
+        return web.json_response({"key": "k"})
+
+    world.shop.order_answer = holds
+    limits = {"concurrency": 1}
+    assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
+    wanted = {"flow": "one", "event": {"id": "a"}, "effects": "real"}
+    path, states = f"/api/drafts/{draft['id']}/test", list[str]()
+    await warm(runs)
+    async with runs.turns.of("x"), runs.turns.of("y"):
+        running = [asyncio.create_task(world.api("POST", path, wanted)) for _ in range(4)]
+        for each in asyncio.as_completed(running):
+            answer = await each
+            is_refused = answer.status == 422 or b'"state":"refused"' in answer.body
+            states.append("refused" if is_refused else "ran")
+            if len(states) == 3:
+                answers.set()
+    assert (states, calls, runs.real) == (["refused"] * 3 + ["ran"], ["called"], 0)
+
+
 CLOUDS = """
 from typing import Annotated, Any
 

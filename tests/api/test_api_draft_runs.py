@@ -535,6 +535,26 @@ def is_running(pid: int) -> bool:
         return False
 
 
+async def test_who_has_a_turn_gets_no_second_one_while_others_wait() -> None:
+    queue, began, ends = TurnQueue(2), list[str](), dict[str, asyncio.Event]()
+
+    async def turn(name: str) -> None:
+        ends[name] = asyncio.Event()
+        async with queue.of(name[0]):
+            began.append(name)
+            await ends[name].wait()
+
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        for name in ("a1", "a2", "a3", "b1", "a4"):
+            tasks.create_task(turn(name))
+        await asyncio.sleep(0)
+        assert (began, queue.waiting) == (["a1", "a2"], 3)
+        for name in ("a1", "a2", "a3", "b1", "a4"):
+            ends[name].set()
+            await asyncio.sleep(0)
+    assert began == ["a1", "a2", "b1", "a3", "a4"]
+
+
 async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:
     mine = DraftRuns(TurnQueue(1), runs.workers, seconds=4.0)
     parts = {"file": "tried.yaml", "text": TEXT, "files": {}, "flow": "one"}

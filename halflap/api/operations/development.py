@@ -162,7 +162,7 @@ class DevelopmentOperations:
                 f"the development instance cannot run this draft: {listed}",
                 fields=lacks,
             )
-        await self._check_limits(instance, flow)
+        room = await self._room(instance, flow)
         needed = connections_in(opened.state.source.data)
         revision = await self._opened(instance, needed)
         customer = await self.catalogue.customers.get(DEVELOPMENT)
@@ -173,10 +173,12 @@ class DevelopmentOperations:
             "secrets": await self.instances.secrets(instance),
             "customer": {"id": customer.id, "name": customer.name, "external_id": None},
             "instance": {"id": instance.id, "name": instance.name},
+            "room": room,
             "allow": list(self.resolver.egress.policy.allow),
         }
 
-    async def _check_limits(self, instance: Instance, flow: str) -> None:
+    async def _room(self, instance: Instance, flow: str) -> int | None:
+        """Return how many runs there may be at a time now; raise where there may be no more."""
         holding = {DEVELOPMENT, instance.id, f"{instance.id}/{flow}"}
         paused = (await self.pauses.of([instance])).get(instance.id, [])
         if what := next((each.what for each in paused if each.what in holding), None):
@@ -187,14 +189,16 @@ class DevelopmentOperations:
         own = (await self.journal.limits(DEVELOPMENT)).concurrency
         most = self.journal.default_limits.concurrency if own is None else own
         if not most:
-            return
+            return None
         counts = await self.journal.count(Filter(customer=DEVELOPMENT, states=("running",)))
-        if sum(counts.values()) + self.runs.real >= most:
+        room = most - sum(counts.values())
+        if self.runs.real >= room:
             raise ConfigError(
                 f"the development customer runs {most} at a time, by its limits; wait until one has "
                 "ended, or run with stubbed effects",
                 fields={"effects": "are at the customer's limit"},
             )
+        return room
 
     async def _opened(self, instance: Instance, needed: Container[str]) -> Revision:
         """Return an instance's config with the secrets of the connections that are needed.

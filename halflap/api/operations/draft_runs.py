@@ -31,6 +31,10 @@ MOST_BYTES = 32 << 20
 """Bytes of a message, as many as of a request: a letter that is not ASCII takes up to seven."""
 MOST_QUEUED = 16 << 20
 """Characters that a run has told and its caller has not taken, from which on the run waits."""
+AT_LIMIT = (
+    "as many executions of the development customer run as its limits allow; wait until one has ended, "
+    "or run with stubbed effects"
+)
 ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
 
 Tell = Callable[[str, str], Awaitable[None]]
@@ -74,6 +78,8 @@ class DraftRuns:
     """Runs flows of drafts, a few at a time, callers in rotation."""
 
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
+    acting: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
+    """Of runs as development instances, which may wait for an app."""
     describing: TurnQueue = field(default_factory=lambda: TurnQueue(1))
     """Of component sets, so that one which loads for ever keeps no run waiting."""
     workers: Pool = field(default_factory=lambda: Pool(RUNS, command(WORKER)))
@@ -82,14 +88,20 @@ class DraftRuns:
     networked: Pool = field(default_factory=lambda: Pool(1, command(WORKER, "main_with_network")))
     seconds: float = SECONDS
     real: int = 0
-    """The number of runs as development instances that are under way."""
+    """The number of runs as development instances that are under way, or wait for a turn."""
 
     async def run(self, kind: str, given: Mapping[str, Any], caller: Hashable, tell: Tell) -> None:
         """Run something, and tell of it until its end; a caller that leaves ends the process.
 
         How fast they are told keeps no turn: what is left at the end has as long again, then it is
-        a `TimeoutError`.
+        a `TimeoutError`. A run as a development instance is refused where there is no `room` for it.
         """
+        development = given.get("development")
+        room = None if development is None else development["room"]
+        if room is not None and self.real >= room:
+            await tell("end", refused("ConfigError", AT_LIMIT))
+            return
+        self.real += development is not None
         found = RunMessages()
 
         async def send() -> None:
@@ -100,7 +112,8 @@ class DraftRuns:
 
         sending = asyncio.create_task(send())
         try:
-            turns = self.describing if kind == "describe" else self.turns
+            turns = self.turns if development is None else self.acting
+            turns = self.describing if kind == "describe" else turns
             async with turns.of(caller):
                 # Removed here: the process may be killed before it has done so.
                 with TemporaryDirectory(
@@ -112,6 +125,7 @@ class DraftRuns:
             async with asyncio.timeout(self.seconds):
                 await sending
         finally:
+            self.real -= development is not None
             sending.cancel()
 
     async def describe(self, bundle: bytes, caller: Hashable) -> bytes:
@@ -133,7 +147,6 @@ class DraftRuns:
         sent = kind == "describe" or any(each.endswith(".py") for each in given["files"])
         workers = self.networked if is_real else self.fresh if sent else self.workers
         worker = workers.take()
-        self.real += is_real
         ended = ""
         try:
             await worker.ready()
@@ -151,14 +164,17 @@ class DraftRuns:
         except BaseException:
             workers.end(worker)
             raise
-        finally:
-            self.real -= is_real
         if not ended:
             workers.give(worker)
             return
         workers.end(worker)
         if is_real:
             ended += "; what it had begun at an app may have been done"
-        failure = {"kind": "Timeout" if "longer" in ended else "ProcessEnded", "message": ended}
-        outcome = {**ENDED, "state": "refused", "reason": ended, "failure": failure}
-        found.put("end", codec.encode(outcome).decode())
+        kind = "Timeout" if "longer" in ended else "ProcessEnded"
+        found.put("end", refused(kind, ended))
+
+
+def refused(kind: str, reason: str) -> str:
+    """Return the end of a run that could not be run, or not to its end, as JSON."""
+    outcome = {"state": "refused", "reason": reason, "failure": {"kind": kind, "message": reason}}
+    return codec.encode({**ENDED, **outcome}).decode()

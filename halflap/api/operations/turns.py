@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 
 
 class TurnQueue:
-    """At most so many turns at a time; callers that wait have theirs in rotation."""
+    """At most so many turns at a time; callers that wait have theirs in rotation.
+
+    While others wait, whoever has a turn already gets no second one.
+    """
 
     def __init__(self, most: int) -> None:
         self._free = most
+        self._held: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     @property
@@ -27,11 +31,12 @@ class TurnQueue:
         try:
             yield
         finally:
-            self._end()
+            self._end(caller)
 
     async def _begin(self, caller: Hashable) -> None:
         if self._free and not self._waiting:
             self._free -= 1
+            self._held[caller] += 1
             return
         turn = asyncio.get_running_loop().create_future()
         queue = self._waiting.setdefault(caller, deque())
@@ -40,20 +45,24 @@ class TurnQueue:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self._end()  # it came as the caller left
+                self._end(caller)  # it came as the caller left
             else:
                 queue.remove(turn)
                 if not queue and self._waiting.get(caller) is queue:
                     del self._waiting[caller]
             raise
 
-    def _end(self) -> None:
+    def _end(self, ended: Hashable) -> None:
+        self._held[ended] -= 1
+        if not self._held[ended]:
+            del self._held[ended]
         if not self._waiting:
             self._free += 1
             return
-        caller, queue = next(iter(self._waiting.items()))
-        del self._waiting[caller]
+        caller = min(self._waiting, key=lambda each: self._held[each])  # the first of those
+        queue = self._waiting.pop(caller)
         turn = queue.popleft()
         if queue:
             self._waiting[caller] = queue  # behind all others
+        self._held[caller] += 1
         turn.set_result(None)
