@@ -273,7 +273,7 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
     if config:
         more["config"] = codec.encode(config).decode()
     if rule is not None:
-        more |= {"pause_on": asdict(rule), "seen": await bulks.ended_on(integration, version.hash)}
+        more |= {"pause_on": asdict(rule), "seen": {"ended": 0, "failed": 0}}
     begun = await bulks.begin_upgrade(which, *how, canary=canary, **more)
     return exact(bulk_view(begun), 201)
 

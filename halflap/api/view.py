@@ -747,7 +747,7 @@ class RolloutView(View):
     """The figures of an upgrade: those of the new version beside those of the others."""
 
     since: Time
-    """The begin of the five minutes in which it began."""
+    """The time at which it began."""
     versions: list[VersionFigures]
     """The new one first, then those with most instances."""
     canary: list[CanaryView]

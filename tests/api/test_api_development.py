@@ -195,6 +195,11 @@ async def test_an_upgrade_of_all_leaves_it_to_its_draft(world: Any) -> None:
     for some, total in (({}, 1), ({"leave_out": [other]}, 0), ({"instances": [made["id"]]}, 1)):
         plan = await world.api("POST", path, {"version": "2", "dry_run": True, **some})
         assert (plan.status, plan.json["total"]) == (200, total), plan.body
+    upgrade = await world.api("POST", path, {"version": "2"})
+    shown = (await world.api("GET", f"/api/instances/{made['id']}")).json
+    await world.ended(await world.send(shown, {"id": "o1"}, "one"))
+    figures = (await world.api("GET", f"/api/bulks/{upgrade.json['id']}/rollout")).json["versions"]
+    assert [sum(each[name] for each in figures) for name in ("instances", "ended")] == [1, 0]
 
 
 async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, calls: Any) -> None:

@@ -365,6 +365,9 @@ async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_o
     made = await activated(either, 4)
     for each in made:  # which opens their URLs
         await either.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
+    for each in made:  # what ended before the upgrade is not counted
+        shown = (await either.api("GET", f"/api/instances/{each.id}")).json
+        await either.ended(await either.send(shown, {}))
     await either.publish(bundle(either, "2", FAILING), target="")
     draft = {"version": "2", "canary": "50%"}
     plan = (await either.api("POST", UPGRADE, {**draft, "dry_run": True})).json

@@ -50,7 +50,6 @@ from halflap.model import (
 )
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
-from halflap.store.catalogue.outcomes import OUTCOME, SHORT, SeriesQuery
 from halflap.store.protocol import Filter, Journal, Outdated
 from halflap.store.rules.cause import has_cause
 from halflap.store.rules.listing import position_of
@@ -58,8 +57,6 @@ from halflap.store.rules.listing import position_of
 LOOK = 2.0
 """Seconds between two looks at whether enough of a canary's executions have ended."""
 CANARY_DONE = "the canary is done: look at its figures, then go on, or go back"
-MOST_CURVES = 400
-"""The most curves, by version and state, of an upgrade's figures."""
 SAMPLES = 5
 MOST_GROUPS = 50
 MOST_EXAMINED = 2_000
@@ -143,6 +140,13 @@ class FiguresOfVersion:
     succeeded: int
     failed: int
     took: Durations
+
+
+def totals(states: Mapping[str, Durations]) -> tuple[int, int, int, Durations]:
+    """Return how many ended, succeeded and failed, and how long they took, by their states."""
+    whole = Durations.sum(states.values())
+    of = {state: took.count for state, took in states.items()}
+    return whole.count, of.get("succeeded", 0), of.get("failed", 0), whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,29 +262,29 @@ class BulkOperations:
         return await self.catalogue.bulks.get(bulk)
 
     async def figures(self, bulk: Bulk) -> RolloutFigures:
-        """Return what ended since an upgrade began, by version, and the instances of its canary."""
-        integration = bulk.wanted["where"]["integration"]
-        since = bulk.made_at - bulk.made_at % SHORT
+        """Return what ended since an upgrade began, by version, and the instances of its canary.
+
+        The development instance is none of them.
+        """
+        integration, since = bulk.wanted["where"]["integration"], bulk.made_at
         new = bulk.wanted.get("version")
         counts = (await self.catalogue.instances.by_version(integration)).get(integration, {})
-        states: dict[str, dict[str, int]] = {}
-        took: dict[str, list[Durations]] = {}
-        which = SeriesQuery(OUTCOME, since, self.clock() + 1, SHORT, integration=integration)
-        for curve in await self.stats.curves(which, MOST_CURVES):
-            version, _, state = curve.key.partition("/")
-            states.setdefault(version, {})[state] = curve.whole.count
-            took.setdefault(version, []).append(curve.whole)
+        own = await self.upgrades.instances.development(integration)
+        if own is not None and own.version in counts:
+            counts[own.version] -= 1
+        ended: dict[str, dict[str, Durations]] = {}
+        for (version, state), took in (await self.stats.ended_since(since, integration)).items():
+            if took.count:
+                ended.setdefault(version, {})[state] = took
+        in_use = [each for each, count in counts.items() if count]
         versions = [
             FiguresOfVersion(
                 each,
                 each == new,
                 counts.get(each, 0),
-                sum(states.get(each, {}).values()),
-                states.get(each, {}).get("succeeded", 0),
-                states.get(each, {}).get("failed", 0),
-                Durations.sum(took.get(each, ())),
+                *totals(ended.get(each, {})),
             )
-            for each in {*counts, *states, *((new,) if new else ())}
+            for each in {*in_use, *ended, *((new,) if new else ())}
         ]
         versions.sort(key=lambda each: (not each.is_new, -each.instances, each.version))
         canary = await self.catalogue.instances.some(bulk.wanted.get("canary", ()))
@@ -359,20 +363,12 @@ class BulkOperations:
         last = instances[-1].id
         return BulkStep(done, refusals, f"{CANARY}{last}" if is_in_canary(bulk) else last)
 
-    async def ended_on(
-        self, integration: str, version: str, since: Micros | None = None
-    ) -> dict[str, int]:
-        """Return how many executions of a version ended, and failed, since shortly before a time."""
-        now = self.clock()
-        begin = now if since is None else since
-        which = SeriesQuery(OUTCOME, begin - begin % SHORT, now + 1, SHORT, integration=integration)
-        found = {"ended": 0, "failed": 0}
-        for curve in await self.stats.curves(which, MOST_CURVES):
-            of, _, state = curve.key.partition("/")
-            if of == version:
-                found["ended"] += curve.whole.count
-                found["failed"] += curve.whole.count if state == "failed" else 0
-        return found
+    async def ended_on(self, integration: str, version: str, since: Micros) -> dict[str, int]:
+        """Return how many executions of a version ended, and failed, since a time."""
+        found = await self.stats.ended_since(since, integration)
+        states = {state: took for (of, state), took in found.items() if of == version}
+        ended, _, failed, _ = totals(states)
+        return {"ended": ended, "failed": failed}
 
     async def _end(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
         """Cancel or dismiss executions; how many, and why not the others."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from halflap.model import TOOK, Clock, Micros, OutcomeCount
-from halflap.store.catalogue.outcomes import SHORT, OutcomeCounts, Place, SeriesQuery
+from halflap.model import DEVELOPMENT, TOOK, Clock, Micros, OutcomeCount
+from halflap.store.catalogue.outcomes import OUTCOME, SHORT, OutcomeCounts, Place, SeriesQuery
 from halflap.store.protocol import Journal
 
 MOST_SERIES = 20
+MOST_CURVES = 400
+"""The most curves, by version and state, of an upgrade's figures."""
 MOST_FRESH: Micros = 3_600_000_000
 """The time for which executions are counted that are not in the stored counts, as those behind it are."""
 
@@ -72,6 +74,32 @@ class Stats:
         begin = since - since % SHORT
         which = SeriesQuery("integration", begin, self.clock() + 1, SHORT, state="failed")
         return {each.key: each.whole.count for each in await self.curves(which, most)}
+
+    async def ended_since(
+        self, since: Micros, integration: str
+    ) -> dict[tuple[str, str], Durations]:
+        """Return what ended since a time exactly, by version and state, but for development instances.
+
+        Counts are kept in steps: what ended within the first one is counted from the executions.
+        """
+        now, step = self.clock() + 1, since + -since % SHORT
+        which = SeriesQuery(OUTCOME, step, now, SHORT, integration=integration)
+        found: dict[tuple[str, str], dict[int, int]] = {}
+
+        def add(version: str, state: str, took: Mapping[int, int], sign: int = 1) -> None:
+            places = found.setdefault((version, state), {})
+            for place, count in took.items():
+                places[place] = places.get(place, 0) + sign * count
+
+        for each in await self.journal.outcomes(since, min(step, now)):
+            if which.counts(each) and each.customer != DEVELOPMENT:
+                add(each.version, each.state, {each.took: each.count})
+        if step < now:
+            for sign, customer in ((1, None), (-1, DEVELOPMENT)):
+                for curve in await self.curves(replace(which, customer=customer), MOST_CURVES):
+                    version, _, state = curve.key.partition("/")
+                    add(version, state, curve.whole.places, sign)
+        return {key: Durations(places) for key, places in found.items()}
 
     async def curves(self, which: SeriesQuery, most: int = MOST_SERIES) -> list[Curve]:
         """Return the curves of the keys that have most, up to a number."""
