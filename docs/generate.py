@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Annotated, Any, cast, get_args, get_origin
 
 import click
+from pydantic.fields import FieldInfo
 
 import halflap
 from bench.report import is_kept
@@ -568,16 +569,34 @@ def connection(kind: type[Any]) -> str:
 def inputs(each: Any) -> str:
     """The table of the inputs of an action or a trigger."""
     written: Mapping[str, Any] = each.function.__annotations__
+    about = {one.name: field_of(one.annotation) for one in each.shape.inputs}
+    what = any(field is not None for field in about.values())
     rows = [
         f"| `{one.name}` | `{cell(type_of(str(written[one.name]), one.annotation))}` "
-        f"| {'required' if one.required else f'`{default(one.default)}`'} |\n"
+        f"| {'required' if one.required else f'`{default(one.default)}`'} |"
+        f"{f' {cell(description(about[one.name]))} |' if what else ''}\n"
         for one in each.shape.inputs
     ]
-    return f"| input | type | default |\n| --- | --- | --- |\n{''.join(rows)}\n" if rows else ""
+    head = "| input | type | default |" + (" what it is |" if what else "")
+    line = "| --- " * (4 if what else 3) + "|"
+    return f"{head}\n{line}\n{''.join(rows)}\n" if rows else ""
+
+
+def field_of(annotation: Any) -> FieldInfo | None:
+    """Return what is said of an input beside its type."""
+    found = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((each for each in found if isinstance(each, FieldInfo)), None)
+
+
+def description(field: FieldInfo | None) -> str:
+    """The description of an input; empty where it has none."""
+    return (field.description if field is not None else None) or ""
 
 
 def type_of(written: str, annotation: Any) -> str:
     """An input's type as it is written, and not the name that a component gives to it."""
+    if field_of(annotation) is not None:
+        return written.removeprefix("Annotated[").rpartition(", ")[0]
     if not written.isidentifier() or isinstance(annotation, type) or annotation is Any:
         return written
     inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

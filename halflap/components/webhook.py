@@ -8,7 +8,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import InstanceOf, WithJsonSchema
+from pydantic import Field, InstanceOf, WithJsonSchema
 
 from halflap import (
     BearerToken,
@@ -65,16 +65,45 @@ LAYOUTS: dict[str, Callable[[], Verifier]] = {
 Layout = Annotated[str, WithJsonSchema({"type": "string", "enum": list(LAYOUTS)})]
 """The name of a layout; `layout` refuses others, by their names."""
 
+SIGNATURE = Field(
+    description="How the app signs its requests: the name of a layout, as github or standard; the "
+    "secret is the endpoint's. Without one, anybody who has the URL can send.",
+    examples=["github"],
+)
+DEDUPE = Field(
+    description="Where the id of the delivery stands: header:X-Id, body:/data/id or query:id. One "
+    "that comes again is not run again.",
+    examples=["header:X-Id"],
+)
+KEY = Field(
+    description="Where the id of the record stands, as body:/data/id. Executions are found by it; "
+    "a flow that says so runs those of one record in order.",
+    examples=["body:/id"],
+)
+ANSWER = Field(
+    description="What the sender is answered: accepted at once, or the result of the flow.",
+    examples=["result"],
+)
+WITHIN = Field(
+    description="How long the sender waits for the result, as 10s; after that, it is answered that "
+    "the event was accepted. It counts for the answer result alone.",
+    examples=["10s"],
+)
+METHODS = Field(
+    description="The HTTP methods that are taken: POST alone, if none is named.",
+    examples=[["POST"]],
+)
+
 
 @component.trigger(methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
 async def request(
     request: Request,
-    signature: InstanceOf[Signature] | Layout | None = None,
-    dedupe: Pick | str | None = None,
-    key: Pick | str | None = None,
-    answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",
-    within: timedelta = timedelta(seconds=10),
-    methods: tuple[str, ...] = ("POST",),
+    signature: Annotated[InstanceOf[Signature] | Layout | None, SIGNATURE] = None,
+    dedupe: Annotated[Pick | str | None, DEDUPE] = None,
+    key: Annotated[Pick | str | None, KEY] = None,
+    answer: Annotated[InstanceOf[Reply] | Literal["accepted", "result"], ANSWER] = "accepted",
+    within: Annotated[timedelta, WITHIN] = timedelta(seconds=10),
+    methods: Annotated[tuple[str, ...], METHODS] = ("POST",),
 ) -> Any:
     """A request to this flow's URL; the event is its body (JSON, a form, or text).
 
@@ -95,12 +124,12 @@ async def request(
 @component.trigger(title="Raw request", methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
 async def raw(
     request: Request,
-    signature: InstanceOf[Signature] | Layout | None = None,
-    dedupe: Pick | str | None = None,
-    key: Pick | str | None = None,
-    answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",
-    within: timedelta = timedelta(seconds=10),
-    methods: tuple[str, ...] = ("POST",),
+    signature: Annotated[InstanceOf[Signature] | Layout | None, SIGNATURE] = None,
+    dedupe: Annotated[Pick | str | None, DEDUPE] = None,
+    key: Annotated[Pick | str | None, KEY] = None,
+    answer: Annotated[InstanceOf[Reply] | Literal["accepted", "result"], ANSWER] = "accepted",
+    within: Annotated[timedelta, WITHIN] = timedelta(seconds=10),
+    methods: Annotated[tuple[str, ...], METHODS] = ("POST",),
 ) -> Request:
     """A request to this flow's URL as it came: method, path, headers and raw body."""
     return request

@@ -86,6 +86,10 @@ async def test_what_could_stand_somewhere_is_offered_in_half_a_text(world: Any) 
     form = await ask(world, draft, "form", path_='["flows", "one", "steps", 0]')
     assert form["name"] == "http.get"
     assert {each["name"]: each["required"] for each in form["fields"]}["path"] is True
+    trigger = await ask(world, draft, "form", path_='["flows", "one"]')
+    signature = next(each for each in trigger["fields"] if each["name"] == "signature")
+    assert "anybody who has the URL can send" in signature["schema"]["description"]
+    assert all(each["schema"].get("description") for each in trigger["fields"])
     for wrong in ("x", "{}", "[1.5]", "[[]]"):
         answer = await world.api("GET", f"/api/drafts/{draft['id']}/scope", path_=wrong)
         assert answer.status == 422
