@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from halflap.api.draft_runs import RunEvents
-from halflap.api.operations.draft_runs import DraftRuns
+from halflap.api.operations.draft_runs import WORKER, DraftRuns
+from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
-from halflap.lowcode.code.pool import Pool
-from halflap.lowcode.code.worker.wire import unpack
+from halflap.lowcode.code.pool import Lost, Pool
+from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
 from tests.api.conftest import DEADLINE, signed_in
 from tests.api.test_api_drafts import begun, edit
@@ -522,6 +524,46 @@ async def test_no_process_of_a_run_outlives_it(then: str) -> None:
                 if not is_running(number) and not is_running(worker.pid):
                     break
                 await asyncio.sleep(0.02)
+    finally:
+        worker.close()
+        pool.close()
+
+
+STUCK = """\
+import tempfile
+import time
+from pathlib import Path
+
+from halflap import Component
+
+component = Component("pricing")
+
+
+@component.action(pure=True)
+def tried(what: str, pooled: bool) -> None:
+    \"""Leave a temporary file, and never end.\"""
+    Path(tempfile.gettempdir(), "left").write_text(what)
+    while True:
+        time.sleep(1)
+"""
+
+
+async def test_a_run_s_process_ends_itself_and_has_temporary_files_in_its_folder(
+    tmp_path: Path,
+) -> None:
+    parts = {"file": "orders.yaml", "text": STAYED, "files": {"pricing.py": STUCK}}
+    given = {**parts, "flow": "incoming", "event": {"id": "a"}, "config": {}, "signals": {}}
+    given |= {"pins": [], "folder": str(tmp_path), "seconds": 0}
+    pool = Pool(1, command(WORKER))
+    worker = pool.take()
+    try:
+        async with asyncio.timeout(60):
+            await worker.ready()
+            await worker.send(pack("run", codec.encode(given).decode()))
+            with pytest.raises(Lost):
+                await worker.receive(1 << 20)
+        assert (tmp_path / "left").read_text() == "a"
+        assert worker.wait() == -signal.SIGALRM
     finally:
         worker.close()
         pool.close()
