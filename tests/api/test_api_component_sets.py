@@ -148,6 +148,18 @@ async def test_old_sets_of_a_name_go_and_all_have_a_most(
     assert (await deploy(either, either.components(), "others"))["number"] == 1
 
 
+async def test_no_name_looks_like_an_id(world: Any) -> None:
+    made = await deploy(world, world.components())
+    body = world.components(RENAMED).to_bytes()
+    name = made["id"]
+    squat = await world.api("POST", "/api/component-sets", body=body, name=name)
+    assert (squat.status, squat.json["fields"]) == (422, {"name": "begins with cset_"})
+    for external, status in (("cus_development", 422), ("customer_1", 201)):
+        draft = {"name": external, "external_id": external}
+        answer = await world.api("POST", "/api/customers", draft)
+        assert answer.status == status, answer.body
+
+
 async def refused(world: Any, source: str) -> str:
     bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
     answer = await world.api("POST", "/api/component-sets", body=bundle.to_bytes(), name="tools")

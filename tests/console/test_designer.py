@@ -189,6 +189,7 @@ async def test_newer_components_say_what_they_have_otherwise_before_they_are_use
         await page.reload()
         await page.get_by_role("button", name="tools 1 newer: 2").click()
         dialog = page.get_by_role("dialog", name="Components")
+        await expect(dialog.get_by_text("tools 2 was sent by")).to_be_visible()
         await expect(dialog.get_by_role("listitem")).to_have_text(
             ["mailer.sendgoneused once here", "mailer.postnew"]
         )

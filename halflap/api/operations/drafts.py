@@ -321,6 +321,11 @@ class DraftOperations:
 
     async def publish_components(self, name: str, data: bytes, by: str) -> ComponentSet:
         """Store a bundle of components, which are loaded, as the next set of a name."""
+        if name.startswith("cset_"):
+            raise ConfigError(
+                f"the name {name!r} looks like the id of another set; choose one that does not begin so",
+                fields={"name": "begins with cset_"},
+            )
         bundle = await self.aside(_component_bundle, data)
         described = await self.runs.describe(data, self.principal.id)
         names = codec.decode(described)

@@ -61,8 +61,15 @@ class Customers:
     async def add(self, name: str, external_id: str | None = None) -> Customer:
         """Add a customer; `external_id` is its id in the team's own product.
 
-        Raises `ConfigError` where the name or the external id is taken.
+        Raises `ConfigError` where the name or the external id is taken, or where that looks like one of
+        our ids, by which a customer is named, too.
         """
+        if external_id is not None and external_id.startswith("cus_"):
+            raise ConfigError(
+                f"the external id {external_id!r} looks like the id of another customer; ids that begin "
+                "with cus_ are made here",
+                fields={"external_id": "begins with cus_"},
+            )
         now = self._clock()
         customer = Customer(new_id("cus", now=now), name, external_id, now)
 

@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { Plural } from "@lingui/react/macro"
+import { Plural, Trans } from "@lingui/react/macro"
 import { useMutation, useQuery } from "@tanstack/react-query"
 import { Boxes } from "lucide-react"
 import { type ComponentProps, useState } from "react"
@@ -8,6 +8,7 @@ import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Select } from "~/ui/field"
 import { FormError, Loading } from "~/ui/notice"
+import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 import type { DraftHandle } from "../draft/handle"
 import { spotsIn } from "../tree/walk"
@@ -91,6 +92,7 @@ export function ComponentsDialog({ draft, onClose }: { draft: DraftHandle; onClo
     },
   })
   const { base } = draft.state
+  const sent = sets.find(({ id }) => id === wanted)
   return (
     <Dialog
       title={t`Components`}
@@ -125,6 +127,7 @@ export function ComponentsDialog({ draft, onClose }: { draft: DraftHandle; onClo
           />
         )}
       </Field>
+      {sent !== undefined && <SentBy set={sent} />}
       {wanted !== "" && !same && (
         <section aria-label={t`What changes`} className="flex flex-col gap-1">
           {changes.data === undefined ? (
@@ -136,6 +139,19 @@ export function ComponentsDialog({ draft, onClose }: { draft: DraftHandle; onClo
       )}
       <FormError error={pin.error ?? changes.error} />
     </Dialog>
+  )
+}
+
+/** Who sent a set, and when: anyone who may publish can send one of any name. */
+function SentBy({ set }: { set: ComponentSet }) {
+  const name = nameOf(set)
+  const by = set.published_by === "" ? t`the team's token` : set.published_by
+  return (
+    <p className="text-muted-foreground">
+      <Trans>
+        {name} was sent by {by}, <Time at={set.published_at} distance />
+      </Trans>
+    </p>
   )
 }
 
