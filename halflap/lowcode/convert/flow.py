@@ -175,7 +175,7 @@ class PythonScope:
         """Return what an input is given, and whether that is of the input's type as it is."""
         here = self.at(*path)
         found = None if isinstance(given, dict | list) else here.term(given)
-        if found is None or not _fits(wanted, given, found):
+        if found is None or not _fits(wanted, found):
             return here.value(given, maybe=is_expression(given) and not wanted.required), False
         return found.text, True
 
@@ -420,16 +420,16 @@ def _is_whole(given: timedelta, unit: int) -> bool:
     return not given % timedelta(seconds=unit) and (bool(given) or unit == 1)
 
 
-def _fits(wanted: InputField, given: Any, found: Term) -> bool:
+def _fits(wanted: InputField, found: Term) -> bool:
     """Return whether every value of a term fits an input, and is the same in it."""
     union = get_origin(wanted.annotation) in (Union, UnionType)
     options = get_args(wanted.annotation) if union else (wanted.annotation,)
     if found.literal:
         try:
-            fit_input(wanted, unquoted(given))
+            fit_input(wanted, found.value)
         except ValidationError:
             return False
-        kind = type(cast(object, unquoted(given)))
+        kind = cast(object, type(found.value))
         return Any in options or any((get_origin(each) or each) is kind for each in options)
     if found.kind.missing or (found.kind.null and NoneType not in options and Any not in options):
         return False

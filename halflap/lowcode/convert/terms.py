@@ -100,6 +100,8 @@ class Term:
     kind: Kind
     level: int = ATOM
     literal: bool = False
+    value: Any = None
+    """The value of a literal."""
 
     def within(self, level: int) -> str:
         """Return its text as an operand of an operator with this level."""
@@ -114,15 +116,21 @@ def literal(value: Any, scope: PythonScope) -> Term | None:
     """Return a constant of the document; None of an object or a list."""
     match value:
         case None:
-            return Term("None", Kind("null", null=True), literal=True)
+            return Term("None", Kind("null", null=True), literal=True, value=value)
         case bool():
-            return Term(str(value), BOOLEAN, literal=True)
+            return Term(str(value), BOOLEAN, literal=True, value=value)
         case int():
-            return Term(str(value), INTEGER, ATOM if value >= 0 else COMPARISON + 1, literal=True)
+            return Term(
+                str(value),
+                INTEGER,
+                ATOM if value >= 0 else COMPARISON + 1,
+                literal=True,
+                value=value,
+            )
         case Decimal():
-            return Term(f'{scope.use("Decimal")}("{value}")', DECIMAL, literal=True)
+            return Term(f'{scope.use("Decimal")}("{value}")', DECIMAL, literal=True, value=value)
         case str():
-            return Term(text(value), TEXT, literal=True)
+            return Term(text(value), TEXT, literal=True, value=value)
         case _:
             return None
 

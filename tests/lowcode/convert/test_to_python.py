@@ -392,6 +392,15 @@ async def test_a_decimal_is_one_in_both_whole_or_not(run: Run, price: str) -> No
     assert told[0][0] == str(Decimal(price) * 3)
 
 
+async def test_a_constant_of_another_type_fails_as_in_the_document(run: Run) -> None:
+    steps = '- action: acme.find_account\n  with: {external_id: "=2"}\n'
+    text = HEAD + indent(steps, " " * 6)
+    for integration in (opened(text).integration, imported(python_of(text))):
+        result = await run(integration.flows["main"], {}, integration=integration)
+        assert result.error is not None
+        assert result.error.kind == "ExpressionError"
+
+
 @pytest.mark.parametrize(
     ("reply", "python"),
     [
