@@ -97,7 +97,7 @@ async def drag(page: Page, what: Locator, to: Locator) -> None:
 
 
 async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
-    desk: Desk,
+    desk: Desk, tmp_path: Path
 ) -> None:
     place, name = desk.place, fresh_name()
     view: Any = {"width": 1600, "height": 1000}
@@ -168,8 +168,36 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await page.get_by_role("button", name="Show the version").click()
         await expect(page.get_by_role("figure")).to_be_visible()
         assert page.url.endswith(f"/integrations/{name}?version=1")
-    text = await text_of(place, name)
-    assert text.endswith(MADE)
+        text = await text_of(place, name)
+        assert text.endswith(MADE)
+        await at_rest(page)
+
+        # A version that came since is asked about before, and is what another draft is begun of.
+        first = (await place.api("GET", f"/integrations/{name}"))["versions"][0]["hash"]
+        await place.publish(tmp_path, text.replace("1 min", "2 min"), expect=first)
+        await page.get_by_role("link", name="Continue the draft of").click()
+        await page.get_by_role("button", name="Publish…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text("Version 2 was published since")).to_be_visible()
+        await expect(dialog.get_by_text("Nothing stands in the way")).to_have_count(0)
+        publish = dialog.get_by_role("button", name="Publish", exact=True)
+        await expect(publish).to_be_disabled()
+        await dialog.get_by_role("button", name="Publish on top of version 2").click()
+        await expect(publish).to_be_enabled()
+        await dialog.get_by_role("button", name="New draft of version 2").click()
+        await expect(page.get_by_text("draft, from version 2", exact=True)).to_be_visible()
+        latest = page.url.split("/drafts/")[1].split("?")[0]
+        await at_rest(page)
+
+        # Drafts that are there are gone on with, the last one first.
+        await page.get_by_role("link", name=name).click()
+        rows = page.get_by_role("list", name="Drafts").get_by_role("link")
+        await expect(rows).to_have_text(
+            [re.compile(f"Draftfrom version {n}last edited by .+, ") for n in (2, 1)]
+        )
+        await expect(page.get_by_role("button", name="New draft of version 2")).to_be_visible()
+        await page.get_by_role("link", name="Continue the draft of").click()
+        await expect(page).to_have_url(re.compile(latest))
 
 
 async def test_newer_components_say_what_they_have_otherwise_before_they_are_used(

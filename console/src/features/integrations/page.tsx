@@ -2,11 +2,11 @@ import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
 import { keepPreviousData, useQuery } from "@tanstack/react-query"
 import { Link, useNavigate } from "@tanstack/react-router"
-import { ArrowUpFromLine, ChevronLeft, Layers, PencilRuler, Zap } from "lucide-react"
+import { ArrowUpFromLine, ChevronLeft, Layers, Zap } from "lucide-react"
 import { useCallback, useState } from "react"
 import type { Bulk } from "~/api/bulks"
 import { loadCustomers } from "~/api/customers"
-import { DraftsOf, useBegin } from "~/features/designer/frame/drafts"
+import { DraftsOf, EditButtons } from "~/features/designer/frame/drafts"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
@@ -123,7 +123,7 @@ function Loaded({
             </h1>
             <Facts integration={integration} />
           </div>
-          {can("publish") && <EditButton integration={integration.name} version={shown} />}
+          {can("publish") && <EditButtons integration={integration.name} version={shown} />}
           {can("configure") && <ActivateButton integration={integration.name} version={version} />}
           {can("configure") && (
             <Button
@@ -288,27 +288,6 @@ function ActivateButton({ integration, version }: { integration: string; version
         </Chooser>
       )}
     </>
-  )
-}
-
-/** Begin a draft of a version, and open it. */
-function EditButton({ integration, version }: { integration: string; version: number }) {
-  const begin = useBegin()
-  return (
-    <span className="ml-auto flex items-center gap-2">
-      {begin.error !== null && (
-        <span role="alert" className="max-w-80 text-xs text-failed-text">
-          {begin.error.message}
-        </span>
-      )}
-      <Button
-        icon={<PencilRuler aria-hidden />}
-        busy={begin.isPending}
-        onClick={() => begin.mutate({ integration, version: String(version) })}
-      >
-        <Trans>Edit version {version}</Trans>
-      </Button>
-    </span>
   )
 }
 

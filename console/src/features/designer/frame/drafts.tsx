@@ -7,7 +7,7 @@ import { useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { useSession } from "~/features/session/context"
 import { useDraft } from "~/features/session/draft"
-import { Button, IconButton } from "~/ui/button"
+import { Button, buttonClass, IconButton } from "~/ui/button"
 import { Confirm } from "~/ui/confirm"
 import { Dialog } from "~/ui/dialog"
 import { Field, Input, Textarea } from "~/ui/field"
@@ -83,12 +83,56 @@ export function DraftsOf({ integration }: { integration: string }) {
   if (data === undefined || data.length === 0) return null
   return (
     <section aria-label={t`Drafts`} className="px-4 pb-3">
-      <DraftList drafts={data} />
+      <DraftList drafts={data} named={false} />
     </section>
   )
 }
 
-function DraftList({ drafts }: { drafts: Summary[] }) {
+/** Go on with the newest draft of an integration, whoever's it is, or begin one of a version. */
+export function EditButtons({ integration, version }: { integration: string; version: number }) {
+  const begin = useBegin()
+  const { data, isPending } = useQuery(draftsQuery(integration))
+  const newest = data === undefined ? undefined : newestOf(data)
+  return (
+    <span className="ml-auto flex flex-wrap items-center justify-end gap-2">
+      {begin.error !== null && (
+        <span role="alert" className="max-w-80 text-xs text-failed-text">
+          {begin.error.message}
+        </span>
+      )}
+      {newest !== undefined && (
+        <Link
+          to="/drafts/$draft"
+          params={{ draft: newest.id }}
+          search={{}}
+          className={buttonClass("outline")}
+        >
+          <PencilRuler aria-hidden />
+          <Trans>Continue the draft of {newest.changed_by}</Trans>
+        </Link>
+      )}
+      <Button
+        icon={newest === undefined ? <PencilRuler aria-hidden /> : <Plus aria-hidden />}
+        busy={begin.isPending}
+        disabled={isPending}
+        onClick={() => begin.mutate({ integration, version: String(version) })}
+      >
+        {newest === undefined ? (
+          <Trans>Edit version {version}</Trans>
+        ) : (
+          <Trans>New draft of version {version}</Trans>
+        )}
+      </Button>
+    </span>
+  )
+}
+
+/** Return the draft that was edited last. */
+export function newestOf<T extends { changed_at: string }>(drafts: readonly T[]): T | undefined {
+  return [...drafts].sort((a, b) => Date.parse(b.changed_at) - Date.parse(a.changed_at))[0]
+}
+
+function DraftList({ drafts, named = true }: { drafts: Summary[]; named?: boolean }) {
   const { can } = useSession()
   const client = useQueryClient()
   const [gone, setGone] = useState<Summary | null>(null)
@@ -103,12 +147,14 @@ function DraftList({ drafts }: { drafts: Summary[] }) {
             className="flex min-w-0 flex-1 flex-wrap items-center gap-x-3 px-3 py-1.5 hover:bg-muted"
           >
             <PencilRuler aria-hidden className="size-4 text-muted-foreground" />
-            <span className="truncate font-medium">{each.integration}</span>
+            <span className="truncate font-medium">{named ? each.integration : t`Draft`}</span>
             <span className="text-muted-foreground">
               {each.base === null ? t`new` : <Trans>from version {each.base.number}</Trans>}
             </span>
             <span className="ml-auto text-muted-foreground">
-              {each.changed_by} · <Time at={each.changed_at} distance />
+              <Trans>
+                last edited by {each.changed_by}, <Time at={each.changed_at} distance />
+              </Trans>
             </span>
           </Link>
           {can("publish") && (

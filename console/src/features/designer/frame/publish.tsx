@@ -3,7 +3,7 @@ import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useNavigate } from "@tanstack/react-router"
 import { CircleCheck } from "lucide-react"
-import { useState } from "react"
+import { type ReactNode, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { isStatus } from "~/api/problem"
 import { Unified } from "~/features/integrations/compare"
@@ -15,6 +15,7 @@ import { Field, Input, Textarea } from "~/ui/field"
 import { FormError, Loading } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import type { DraftHandle } from "../draft/handle"
+import { useBegin } from "./drafts"
 
 /** Make a version of the draft: what is wrong with it first, then what it changes. */
 export function PublishDialog({
@@ -30,9 +31,11 @@ export function PublishDialog({
   const navigate = useNavigate()
   const { now, change, drop } = useDraft(`publish:${draft.id}`, { target: "dev", note: "" })
   const [expect, setExpect] = useState<string | null>(null)
+  const begin = useBegin()
   const errors = draft.findings.filter((each) => each.severity === "error")
   const diff = useQuery({
     queryKey: ["draft", draft.id, "diff", draft.revision, expect],
+    staleTime: 0,
     queryFn: ({ signal }) =>
       answerOf(
         api.GET("/api/drafts/{draft}/diff", {
@@ -68,8 +71,10 @@ export function PublishDialog({
     onError: () => void diff.refetch(),
   })
   const { data } = diff
-  const overtaken = isStatus(publish.error, 412)
   const newest = data?.against ?? null
+  // What came since the draft began is asked about before, and not only once it is refused.
+  const overtaken = newest !== null && newest.hash !== draft.state.base?.hash
+  const onTop = overtaken && expect === newest.hash
   const waits = draft.findingsRevision !== draft.revision || draft.pending > 0
   return (
     <Dialog
@@ -84,7 +89,7 @@ export function PublishDialog({
             type="submit"
             look="primary"
             busy={publish.isPending}
-            disabled={errors.length > 0 || waits || (overtaken && expect === null)}
+            disabled={errors.length > 0 || waits || diff.isPending || (overtaken && !onTop)}
           >
             {t`Publish`}
           </Button>
@@ -99,27 +104,42 @@ export function PublishDialog({
           </p>
           <Button onClick={() => (onClose(), onFindings())}>{t`Show the findings`}</Button>
         </div>
-      ) : (
-        <p role="status" className="flex items-center gap-1.5 text-succeeded">
-          <CircleCheck aria-hidden className="size-4" />
-          {waits ? t`It is being checked…` : t`Nothing stands in the way`}
-        </p>
+      ) : waits || diff.isPending ? (
+        <Ready>{t`It is being checked…`}</Ready>
+      ) : overtaken ? null : (
+        <Ready>{t`Nothing stands in the way`}</Ready>
       )}
-      {overtaken && newest !== null && (
+      {overtaken && (
         <div role="alert" className="flex flex-wrap items-center gap-2 text-waiting">
           <p className="min-w-0 flex-1">
-            <Trans>
-              Version {newest.number} was published meanwhile, and this draft does not begin from
-              it. Below is what publishing would change of it.
-            </Trans>
+            {onTop ? (
+              <Trans>It is published on top of version {newest.number}, as shown below.</Trans>
+            ) : (
+              <Trans>
+                Version {newest.number} was published since this draft began. Below is what
+                publishing would change of it, or take back.
+              </Trans>
+            )}
           </p>
-          {expect !== newest.hash && (
+          {!onTop && (
             <Button onClick={() => (setExpect(newest.hash), publish.reset())}>
-              {t`I have seen it: publish on top`}
+              {t`Publish on top of version ${newest.number}`}
             </Button>
           )}
+          <Button
+            busy={begin.isPending}
+            onClick={() =>
+              begin.mutate(
+                { integration: draft.integration, version: newest.hash },
+                { onSuccess: onClose },
+              )
+            }
+          >
+            {t`New draft of version ${newest.number}`}
+          </Button>
         </div>
       )}
+      <FormError error={begin.error} />
       <div className="grid gap-3 sm:grid-cols-[160px_1fr]">
         <Field label={t`Target`} hint={t`Empty: none follows it`}>
           {(control) => (
@@ -142,7 +162,7 @@ export function PublishDialog({
           )}
         </Field>
       </div>
-      {!overtaken && <FormError error={publish.error} />}
+      {!isStatus(publish.error, 412) && <FormError error={publish.error} />}
       {data === undefined ? (
         <Loading lines={3} />
       ) : (
@@ -169,6 +189,15 @@ export function PublishDialog({
         </section>
       )}
     </Dialog>
+  )
+}
+
+function Ready({ children }: { children: ReactNode }) {
+  return (
+    <p role="status" className="flex items-center gap-1.5 text-succeeded">
+      <CircleCheck aria-hidden className="size-4" />
+      {children}
+    </p>
   )
 }
 
