@@ -1,5 +1,5 @@
-import { expect, test } from "vitest"
-import { ago, length, shortTime } from "./time"
+import { expect, test, vi } from "vitest"
+import { ago, length, shortTime, shownNow } from "./time"
 
 test("lengths show what matters", () => {
   expect([0.4, 340, 2_000, 9_990, 42_300, 185_000, 7_440_000, 200_000_000].map(length)).toEqual([
@@ -26,4 +26,10 @@ test("distances take the largest unit", () => {
   expect(ago("2026-11-29T11:55:00Z", from)).toBe("5 min. ago")
   expect(ago("2026-11-27T11:55:00Z", from)).toBe("2 days ago")
   expect(ago("2026-11-29T12:00:30Z", from)).toBe("in 30 sec.")
+})
+
+test("a time that is shown after a while is measured from now", () => {
+  vi.useFakeTimers({ now: Date.now() + 60_000 })
+  expect(ago(new Date(Date.now() - 3_000).toISOString(), shownNow())).toBe("3 sec. ago")
+  vi.useRealTimers()
 })

@@ -43,9 +43,15 @@ function subscribe(tick: () => void): () => void {
   }
 }
 
+/** The time as it is shown: of the last second, also where no time was shown for a while. */
+export function shownNow(): number {
+  if (ticking === undefined && Math.abs(Date.now() - now) >= 1_000) now = Date.now()
+  return now
+}
+
 /** The time now, which goes on by the second. */
 export function useNow(): number {
-  return useSyncExternalStore(subscribe, () => now)
+  return useSyncExternalStore(subscribe, shownNow)
 }
 
 /** A time as a distance from now: "5 min. ago". */

@@ -84,7 +84,11 @@ export function useForm(
     set,
     wrong,
     said,
-    shown: (path) => checked || left.has(path),
+    // A field that the focus only passed is not wrong yet: something was typed in it.
+    shown: (path) =>
+      checked ||
+      (left.has(path) &&
+        Object.keys(typed).some((name) => path === name || path.startsWith(`${name}.`))),
     leave: useCallback((path: string) => setLeft((now) => new Set(now).add(path)), []),
     check: () => {
       setChecked(true)

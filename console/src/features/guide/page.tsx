@@ -173,7 +173,9 @@ function SandboxApps({ sandboxes }: { sandboxes: Sandbox[] }) {
               </span>
             ) : (
               <span className="text-muted-foreground">
-                {each.state === "refused" ? t`may not be called` : t`not found yet`}
+                {each.state === "refused"
+                  ? t`blocked by the settings of this server`
+                  : t`not found yet`}
               </span>
             )}
           </li>
@@ -181,7 +183,10 @@ function SandboxApps({ sandboxes }: { sandboxes: Sandbox[] }) {
       </ul>
       {refused !== undefined && (
         <div role="alert" className="flex flex-col items-start gap-1 text-waiting">
-          <Trans>Integrations call public addresses only, unless you allow more. Start with:</Trans>
+          <Trans>
+            Integrations call public addresses only, unless you allow more. Stop the running server
+            first (Ctrl+C), then start it with:
+          </Trans>
           <Command line="HALFLAP_EGRESS_ALLOW=127.0.0.1 halflap serve" />
         </div>
       )}

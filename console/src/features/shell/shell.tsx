@@ -149,9 +149,13 @@ function Offline() {
   const online = useOnline()
   if (online) return null
   return (
-    <p role="status" className="flex items-center gap-2 px-2 py-1 text-xs text-waiting">
+    <p
+      role="status"
+      title={t`Not connected: what you see may be old`}
+      className="flex items-center gap-2 px-2 py-1 text-xs text-waiting"
+    >
       <CloudOff aria-hidden className="size-4 shrink-0" />
-      {t`Not connected: what you see may be old`}
+      <span className={LABEL}>{t`Not connected: what you see may be old`}</span>
     </p>
   )
 }

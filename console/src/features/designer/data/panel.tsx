@@ -145,7 +145,9 @@ export function DataTree({
               {node.branches && search === "" ? open ? <ChevronDown /> : <ChevronRight /> : null}
             </span>
             <span className="shrink-0 font-medium">{search === "" ? node.name : node.path}</span>
-            <span className="shrink-0 text-xs text-muted-foreground">{node.type}</span>
+            <span className="shrink-0 text-xs text-muted-foreground">
+              {node.path === "customer" ? t`Halflap’s customer` : node.type}
+            </span>
             {node.sample !== "" && (
               <span className="figures min-w-0 flex-1 truncate text-right text-xs text-muted-foreground">
                 {node.sample}

@@ -58,6 +58,13 @@ test("a search finds what is near first, and ends in schemas that hold themselve
   expect(searched(roots, "constructor")).toEqual([])
 })
 
+test("what the event has is found before what Halflap has by that name", () => {
+  const event = { properties: { order: { properties: { customer: { type: "string" } } } } }
+  const some = treeOf([scoped("customer", {}, "null"), scoped("event", event, "null")])
+  const found = searched(some, "customer").map(({ path }) => path)
+  expect(found).toEqual(["event.order.customer", "customer"])
+})
+
 test("of what nothing is known, a path is found as it was typed", () => {
   const some = treeOf([scoped("event", {}, "null"), scoped("known", { type: "string" }, "null")])
   expect(searched(some, "event.Id").map(({ path }) => path)).toEqual(["event.Id"])

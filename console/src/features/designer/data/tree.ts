@@ -143,6 +143,9 @@ function typeOf(schema: ValueSchema, value: Json | undefined): string {
   return value === undefined || value === null ? "" : "number"
 }
 
+/** The names that are Halflap's in each flow. */
+const AROUND = new Set(["config", "urls", "secrets", "customer", "instance", "execution"])
+
 /** Find values by words of their paths: the one that is spelt out first, then those of few steps. */
 export function searched(roots: readonly DataNode[], text: string, most = 60): DataNode[] {
   const words = text
@@ -161,8 +164,11 @@ export function searched(roots: readonly DataNode[], text: string, most = 60): D
     }
     queue = next
   }
+  // What the event has comes first: `customer` is rather its own than Halflap's.
+  const inEvent = ({ path }: DataNode) => Number(path !== "event" && !path.startsWith("event."))
+  found.sort((one, other) => inEvent(one) - inEvent(other))
   const typed = text.trim()
-  const exact = found.findIndex(({ path }) => path === typed)
+  const exact = found.findIndex(({ path }) => path === typed && !AROUND.has(path))
   if (exact > 0) found.unshift(...found.splice(exact, 1))
   const isNew = exact === -1 && typed.includes(".") && isPath(typed)
   // What is not known to be there may be: it is taken as it was typed, behind what is known.

@@ -23,6 +23,8 @@ export function useComponentSets(): ComponentSet[] {
   const { data } = useQuery({
     queryKey: ["component-sets"],
     staleTime: 10_000,
+    // A set that is sent from a terminal is seen here by itself.
+    refetchInterval: 10_000,
     queryFn: async () => {
       const query = { limit: 200 }
       const { items } = await answerOf(api.GET("/api/component-sets", { params: { query } }))

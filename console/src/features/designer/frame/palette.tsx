@@ -7,6 +7,7 @@ import type { DraftHandle } from "../draft/handle"
 import type { Palette } from "../draft/types"
 import { usePalette } from "../panel/queries"
 import { begun } from "../tree/kinds"
+import { useComponentSets } from "./components"
 import { KindIcon } from "./icon"
 import { kindTitle } from "./words"
 
@@ -36,6 +37,7 @@ export function StepPalette({
   const back = () =>
     origin?.querySelector<HTMLElement>("[data-row][tabindex='0'], [data-step][tabindex='0']")
   const { data, error } = usePalette(draft)
+  const sets = useComponentSets()
   const items = useMemo(
     () =>
       data === undefined ? [] : found(itemsOf(data, what), text, what === "step" ? recent() : []),
@@ -83,7 +85,9 @@ export function StepPalette({
             : data === undefined
               ? t`Looking…`
               : draft.state.components === null
-                ? t`Nothing matches. A project’s own apps are there once it has sent them (halflap deploy --components), and they are chosen at the top.`
+                ? sets.length === 0
+                  ? t`Nothing matches. For your own apps, a developer sends them once by halflap deploy --components; then Components appears at the top, to choose them.`
+                  : t`Nothing matches. Your own apps are chosen under Components, at the top.`
                 : t`Nothing matches. A draft has the built-in apps, and those of the components that are named at the top.`}
         </p>
       )}
