@@ -109,7 +109,7 @@ function Loaded({
         className="flex min-w-0 flex-1 flex-col overflow-y-auto"
       >
         <header className="flex flex-wrap items-start gap-3 px-4 pt-3 pb-3">
-          <div className="flex min-w-0 flex-col gap-1">
+          <div className="flex min-w-60 flex-1 flex-col gap-1">
             <Link
               to="/integrations"
               search={{}}
