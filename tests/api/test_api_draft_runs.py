@@ -497,22 +497,26 @@ FORKING = """\
 import os, sys, time
 sys.path[:] = {path!r}
 from halflap.lowcode.code.worker.wire import pack
-child = os.fork()
-if child:
-    os.write(0, pack("ready", str(child)))
+parent = os.getpid()
+{before}
+if os.fork() == 0:
+    {child}
+    os.write(0, pack("ready", str(os.getpid())))
 {then}
 time.sleep(600)
 """
+LEAVE = "os.setpgid(0, os.getpgid(os.getppid()))"
+ORPHAN = "while os.getppid() == parent: time.sleep(0.01)"
 GOING = {
-    "leaves its group with a child": "os.setpgid(0, os.getpgid(os.getppid()) if child else 0)",
-    "has a child with a session": "child or os.setsid()",
-    "ends before its child": "child and os._exit(0)",
+    "leaves its group, and its child too": (LEAVE, "os.setpgid(0, 0)", ""),
+    "has a child with a session": ("", "os.setsid()", ""),
+    "ends before its child": ("", ORPHAN, "if os.getpid() == parent: os._exit(0)"),
 }
 
 
-@pytest.mark.parametrize("then", GOING.values(), ids=GOING)
-async def test_no_process_of_a_run_outlives_it(then: str) -> None:
-    source = FORKING.format(path=sys.path, then=then)
+@pytest.mark.parametrize(("before", "child", "then"), GOING.values(), ids=GOING)
+async def test_no_process_of_a_run_outlives_it(before: str, child: str, then: str) -> None:
+    source = FORKING.format(path=sys.path, before=before, child=child, then=then)
     pool = Pool(1, [sys.executable, "-c", source])
     worker = pool.take()
     try:
