@@ -144,6 +144,38 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
     assert "    expect:\n" in written.partition("two lines")[2]
 
 
+ODD = """\
+name: {name}
+flows:
+  one:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - title: A large order?
+        if: =event.total > 5
+        then: [{{log: it is large}}]
+"""
+
+
+async def test_a_failed_part_without_a_record_says_its_own_error(
+    desk: Desk, tmp_path: Path
+) -> None:
+    place, name = desk.place, f"odd-m{uuid4().int % 10**8}x"
+    await place.publish(tmp_path / name, ODD.format(name=name))
+    wanted = {"customer": "Initech", "integration": name}
+    made = (await place.api("POST", "/instances", wanted))["id"]
+    shown = await place.api("POST", f"/instances/{made}/activate", wait="30")
+    async with place.http.post(shown["urls"]["one"], json={"total": "250,00"}) as got:
+        execution = got.headers["halflap-execution"]
+    await place.until(execution, "failed")
+    async with opened(desk, f"/executions/{execution}") as page:
+        await page.get_by_text("A large order?").first.click()
+        part = page.get_by_role("region", name="A large order?")
+        await expect(part).to_contain_text("cannot be compared", **RUN)
+        await expect(part).not_to_contain_text("nothing was recorded")
+    await place.api("POST", f"/executions/{execution}/dismiss")
+    await place.api("POST", f"/instances/{made}/disable", wait="30")
+
+
 async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
     place = desk.place
     number = f"T-{uuid4().int % 10**6}"

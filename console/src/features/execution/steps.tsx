@@ -4,7 +4,14 @@ import { ChevronLeft, ChevronRight, CornerDownRight, UserCheck } from "lucide-re
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
 import { useVirtualizer } from "@tanstack/react-virtual"
 import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef } from "react"
-import { type Execution, isOver, outlineQuery, type Step, stepsQuery } from "~/api/execution"
+import {
+  type Execution,
+  isOver,
+  outlineQuery,
+  type Step,
+  stepsQuery,
+  traceQuery,
+} from "~/api/execution"
 import { preview } from "~/api/exact"
 import { cx } from "~/ui/class"
 import { IconButton } from "~/ui/button"
@@ -75,19 +82,40 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
             )}
           </div>
           {step === undefined ? (
-            <p className="px-4 pb-4 text-muted-foreground">
-              {selected.taken === true
-                ? t`The flow came here; nothing was recorded, as nothing was called.`
-                : selected.taken === false
-                  ? t`The flow did not come here.`
-                  : t`Whether the flow came here is not known: of Python, only its steps are recorded.`}
-            </p>
+            <Unrecorded execution={execution} line={selected} />
           ) : (
             <StepPanel execution={execution} step={step} place={place} onPlace={onPlace} />
           )}
         </section>
       )}
     </div>
+  )
+}
+
+/** What is said of a part of the flow of which no step was recorded: its own error, where it failed. */
+function Unrecorded({ execution, line }: { execution: Execution; line: Line }) {
+  const enabled = execution.state === "failed" && line.taken === true
+  const { data, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery({
+    ...traceQuery(execution.id),
+    enabled,
+  })
+  useEffect(() => {
+    if (enabled && hasNextPage && !isFetching) void fetchNextPage()
+  }, [enabled, hasNextPage, isFetching, fetchNextPage])
+  const error = data?.pages
+    .flatMap((each) => each.items)
+    .findLast((each) => each.error !== null && JSON.stringify(each.path) === line.key)?.error
+  if (enabled && error != null) {
+    return <p className="px-4 pb-4 break-words text-failed-text">{error.message || error.kind}</p>
+  }
+  return (
+    <p className="px-4 pb-4 text-muted-foreground">
+      {line.taken === true
+        ? t`The flow came here; nothing was recorded, as nothing was called.`
+        : line.taken === false
+          ? t`The flow did not come here.`
+          : t`Whether the flow came here is not known: of Python, only its steps are recorded.`}
+    </p>
   )
 }
 
