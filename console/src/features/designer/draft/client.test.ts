@@ -208,17 +208,19 @@ test("a stale edit waits for a decision, and is made on top of theirs or dropped
   stop()
 })
 
-test("what cannot be written is taken back, with the edits that were of it", async () => {
+test("what cannot be written is taken back, with the edits of its steps and no others", async () => {
   const { client, server, stop } = opened([{ log: "a" }])
   server.errors.push(
     new ApiError({ type: "", title: "", status: 422, detail: "no", kind: "UnwritableEdit" }),
   )
   const one = client.edit([{ op: "insert", path: LIST, at: 0, value: { log: "b" } }])
-  const other = client.edit([{ op: "set", path: [...LIST, 0, "log"], value: "c" }])
+  const its = client.edit([{ op: "set", path: [...LIST, 0, "log"], value: "c" }])
+  const another = client.edit([{ op: "set", path: [...LIST, 1, "log"], value: "d" }])
   expect((await one).made).toBe(false)
-  expect((await other).made).toBe(false)
-  expect(logs(client.state.flows)).toEqual(["a"])
-  expect(server.sent).toHaveLength(1)
+  expect((await its).made).toBe(false)
+  expect((await another).made).toBe(true)
+  expect(logs(client.state.flows)).toEqual(["d"])
+  expect(server.sent).toHaveLength(2)
   stop()
 })
 

@@ -211,12 +211,13 @@ export class DraftClient {
   async decide(how: "again" | "take" | "drop"): Promise<void> {
     const { refusal } = this.state
     if (refusal === null) return
+    const edits = this.queue.filter((each) => each.kind === "edit")
     if (how === "drop") {
-      this.fail(refusal.error)
+      for (const each of edits) this.done(each, { made: false, error: refusal.error })
     } else {
       if (how === "take" && refusal.writer !== null)
         await this.server.take(refusal.writer.flow, true)
-      for (const each of this.queue) if (each.kind === "edit") each.sent = null
+      for (const each of edits) each.sent = null
     }
     this.set({ refusal: null })
     this.sync()
@@ -331,16 +332,12 @@ export class DraftClient {
       this.sync()
       return true
     }
-    const said = error instanceof Error ? error : new Error(String(error))
-    if (item.kind === "edit") this.fail(said)
-    else this.done(item, { made: false, error: said })
+    // What is about a step that it would have made finds no step, and is refused too; all else goes on.
+    this.done(item, {
+      made: false,
+      error: error instanceof Error ? error : new Error(String(error)),
+    })
     return true
-  }
-
-  /** Give up the edits that wait: those behind one that was refused are about what it would have made. */
-  private fail(error: Error): void {
-    const gone = this.queue.filter((each) => each.kind === "edit")
-    for (const each of gone) this.done(each, { made: false, error })
   }
 
   private done(item: Exclude<Item, { kind: "sync" }>, outcome: EditOutcome): void {
