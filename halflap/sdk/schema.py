@@ -294,6 +294,9 @@ def _worded(annotation: Any) -> Any:
     """Return the annotation of a duration so that words such as `2 h` are taken."""
     if annotation is timedelta:
         return Worded
+    if get_origin(annotation) is Annotated:
+        inner, *extras = get_args(annotation)
+        return Annotated[(_worded(inner), *extras)]
     if get_origin(annotation) in (Union, UnionType) and timedelta in get_args(annotation):
         return Union[tuple(map(_worded, get_args(annotation)))]  # noqa: UP007 (of a tuple)
     return annotation
