@@ -1,11 +1,16 @@
-import { createRoute } from "@tanstack/react-router"
+import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import { useCallback } from "react"
 import type { Place } from "~/features/execution/detail"
 import { type Filter, readFilter } from "~/features/executions/filter"
-import { ExecutionsPage, type Selection } from "~/features/executions/page"
-import { ExecutionPage } from "~/features/execution/page"
+import type { Selection } from "~/features/executions/page"
 import { text } from "./root"
 import { shellRoute } from "./shell"
+
+const ExecutionsPage = lazyRouteComponent(
+  () => import("~/features/executions/page"),
+  "ExecutionsPage",
+)
+const ExecutionPage = lazyRouteComponent(() => import("~/features/execution/page"), "ExecutionPage")
 
 /** Read a place in an execution from a URL's search. */
 export function readPlace(search: Record<string, unknown>): Place {

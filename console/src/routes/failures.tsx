@@ -2,11 +2,12 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router"
 import { useCallback } from "react"
 import { BULK_STATES, type BulkFilter, VERBS } from "~/api/bulks"
 import { readFilter } from "~/features/executions/filter"
-import { type FailureFilter, FailuresPage } from "~/features/failures/page"
+import type { FailureFilter } from "~/features/failures/page"
 import { given, listSearch, useListPlace } from "./list"
 import { text } from "./root"
 import { shellRoute } from "./shell"
 
+const FailuresPage = lazyRouteComponent(() => import("~/features/failures/page"), "FailuresPage")
 const BulksPage = lazyRouteComponent(() => import("~/features/failures/bulks"), "BulksPage")
 
 type Search = FailureFilter & { open?: string }
