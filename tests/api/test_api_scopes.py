@@ -160,6 +160,7 @@ async def side(world: Any, name: str) -> Side:
         "user": "usr_1",
         "key": "key_1",
         "draft": "drf_1",
+        "component_set": "cset_1",
         "editor": "window",
         "node": "n1",
     }

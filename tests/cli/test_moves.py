@@ -39,6 +39,7 @@ def message(move: Move, **found: Any) -> str:
         "retention": {},
         "kept": {},
         "counters": {},
+        "development": False,
     }
     return failed(Output(), "Initech/orders", move, InstanceView(**instance | found))
 

@@ -44,6 +44,7 @@ COLLECT = """
     .filter((part) => part.querySelector("time") === null || part.matches(FRAMES))
     // Their places depend on the data.
     .filter((part) => !part.matches("a:empty, a[tabindex='-1'], [aria-label^=Copy]"))
+    .filter((part) => !part.matches("header a") || !/^[0-9]/.test(part.textContent))
     .concat(rows)
   const shown = parts.filter((part) => {
     const { width, height, top, left } = part.getBoundingClientRect()

@@ -164,27 +164,27 @@ async def test_one_instance_is_upgraded_with_what_its_new_version_asks_for(
     desk: Desk, tmp_path: Path
 ) -> None:
     place = desk.place
-    field = "shop: {connection: http}\n    region: {type: text, title: Region}"
+    field = "shop: {connection: http}\n    county: {type: text, title: County}"
     text = ORDERS.replace("shop: {connection: http}", field)
-    await place.publish(tmp_path / "five", text, note="by region", target="")
+    await place.publish(tmp_path / "five", text, note="by county", target="")
     [instance] = (await place.api("GET", "/instances", q="Umbrella"))["items"]
     async with opened(desk, f"/instances/{instance['id']}") as page:
         await page.get_by_role("button", name="More actions").click()
         await page.get_by_role("menuitem", name="Upgrade…").click()
         dialog = page.get_by_role("dialog", name="Upgrade orders")
-        newest = dialog.get_by_role("option").filter(has_text="by region")
+        newest = dialog.get_by_role("option").filter(has_text="by county")
         value = await newest.get_attribute("value") or ""
         await dialog.get_by_label("Version").select_option(value)
         await expect(dialog.get_by_role("textbox")).to_have_count(1)
         await dialog.get_by_role("button", name="Upgrade to version").click()
-        await expect(dialog.get_by_role("textbox", name="Region")).to_have_attribute(
+        await expect(dialog.get_by_role("textbox", name="County")).to_have_attribute(
             "aria-invalid", "true"
         )
-        await dialog.get_by_role("textbox", name="Region").fill("north")
+        await dialog.get_by_role("textbox", name="County").fill("kent")
         await dialog.get_by_role("button", name="Upgrade to version").click()
         await expect(dialog).to_have_count(0)
     moved = await place.api("GET", f"/instances/{instance['id']}")
-    assert moved["config"] == {"region": "north"}
+    assert moved["config"]["county"] == "kent"
     assert moved["version"]["number"] > instance["version"]["number"]
 
 
