@@ -170,8 +170,8 @@ class DraftRuns:
         workers.end(worker)
         if is_real:
             ended += "; what it had begun at an app may have been done"
-        kind = "Timeout" if "longer" in ended else "ProcessEnded"
-        found.put("end", refused(kind, ended))
+        failure = "Timeout" if "longer" in ended else "ProcessEnded"
+        found.put("end", refused(failure, ended))
 
 
 def refused(kind: str, reason: str) -> str:
