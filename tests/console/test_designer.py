@@ -215,7 +215,7 @@ async def test_newer_components_say_what_they_have_otherwise_before_they_are_use
         await place.deploy_components(
             tmp_path, "tools", mailer=MAILER.replace("def send", "def post")
         )
-        await page.reload()
+        await page.evaluate("dispatchEvent(new Event('focus'))")  # the reader comes back to it
         await page.get_by_role("button", name="tools 1 newer: 2").click()
         dialog = page.get_by_role("dialog", name="Components")
         await expect(dialog.get_by_text("tools 2 was sent by")).to_be_visible()

@@ -7,7 +7,7 @@ import { type ReactNode, useEffect, useState } from "react"
 import { NewCustomer } from "~/features/customers/new"
 import { BeginDialog } from "~/features/designer/frame/drafts"
 import { InstanceBadge } from "~/features/instances/state"
-import { moved, useRenewal } from "~/features/session/renewal"
+import { moved, useRenewal, useReturn } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { CopyButton } from "~/ui/copy"
@@ -25,12 +25,7 @@ export function GuidePage() {
   const facts = useQuery(factsQuery)
   const { refetch } = facts
   useEffect(() => setProgress("begun"), [])
-  useEffect(() => {
-    // What is done in a terminal, the stream does not tell: look as the reader comes back.
-    const look = () => void refetch()
-    window.addEventListener("focus", look)
-    return () => window.removeEventListener("focus", look)
-  }, [refetch])
+  useReturn(() => void refetch())
   useRenewal(
     ["guide"],
     RENEW_MS,

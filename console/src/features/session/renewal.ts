@@ -32,6 +32,19 @@ export function useRenewal(
   }, [live, client, text, everyMs])
 }
 
+/** Look again as the reader comes back to the window: what a terminal did, the stream may not tell. */
+export function useReturn(look: () => void): void {
+  const latest = useRef(look)
+  useEffect(() => {
+    latest.current = look
+  })
+  useEffect(() => {
+    const again = () => latest.current()
+    window.addEventListener("focus", again)
+    return () => window.removeEventListener("focus", again)
+  }, [])
+}
+
 /** True where the stream tells that something of a topic changed. */
 export function moved(news: News, ...topics: string[]): boolean {
   return news.kind === "moved" && topics.some((each) => news.topics.includes(each))

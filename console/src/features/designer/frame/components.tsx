@@ -4,6 +4,7 @@ import { useMutation, useQuery } from "@tanstack/react-query"
 import { Boxes } from "lucide-react"
 import { type ComponentProps, useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
+import { useReturn } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Select } from "~/ui/field"
@@ -20,17 +21,16 @@ const nameOf = (set: ComponentSet) => `${set.name} ${set.number}`
 
 /** The newest component set of each name, the latest first. */
 export function useComponentSets(): ComponentSet[] {
-  const { data } = useQuery({
+  const { data, refetch } = useQuery({
     queryKey: ["component-sets"],
     staleTime: 10_000,
-    // A set that is sent from a terminal is seen here by itself.
-    refetchInterval: 10_000,
     queryFn: async () => {
       const query = { limit: 200 }
       const { items } = await answerOf(api.GET("/api/component-sets", { params: { query } }))
       return items.filter((set, at) => items.findIndex(({ name }) => name === set.name) === at)
     },
   })
+  useReturn(() => void refetch({ cancelRefetch: false }))
   return data ?? []
 }
 
