@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Annotated, Any, cast, get_args, get_origin
 
@@ -20,10 +22,10 @@ import click
 from pydantic.fields import FieldInfo
 
 import halflap
+import halflap.components
 from bench.report import is_kept
 from halflap import Component, HalflapError
 from halflap.cli import main
-from halflap.components import salesforce
 from halflap.lowcode.assist.naming import function_help
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.expressions.library import LIBRARY
@@ -531,17 +533,25 @@ def shown_default(field: dataclasses.Field[Any]) -> str:
 # Components -----------------------------------------------------------------------------------
 
 
+def built_in() -> list[Component]:
+    """The components that come with Halflap: what every integration takes first, then the apps."""
+    first = ("http", "webhook", "schedule", "instance")
+    ours = [each.name for each in iter_modules(halflap.components.__path__)]
+    names = (*first, *(each for each in ours if each not in first))
+    return [import_module(f"halflap.components.{each}").component for each in names]
+
+
 def components() -> str:
     """The page of the components that come with Halflap."""
     parts = [
         NOTE,
         "# Built-in components\n\n",
-        "They use the public door, as yours do. `from halflap import http, webhook, schedule, "
-        "instance`, `from halflap.components import salesforce`.\n\n",
+        "They use the public door, as yours do. Each is imported from `halflap`: `from halflap import "
+        "http, salesforce`.\n\n",
     ]
-    for module in (halflap.http, halflap.webhook, halflap.schedule, halflap.instance, salesforce):
-        component: Component = cast(Any, module).component
+    for component in built_in():
         parts.append(f"## {component.title}\n\n")
+        module = import_module(f"halflap.components.{component.name}")
         parts.append(f"{component.description or summary(module)}\n\n")
         if component.connection is not None:
             parts.append(connection(component.connection))

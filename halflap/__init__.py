@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from halflap.components import http, instance, salesforce, schedule, webhook
+    from halflap.components import (
+        http,
+        instance,
+        salesforce,
+        schedule,
+        webhook,
+    )
     from halflap.components.instance import Deployment
     from halflap.errors import (
         FAILURES,
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
     from halflap.lowcode.expr import at, expr
     from halflap.model import Retention
     from halflap.sdk.action import Action, Retry, step
+    from halflap.sdk.cloudevents import CloudEvent
+    from halflap.sdk.codec import encode_json
     from halflap.sdk.component import Component
     from halflap.sdk.connection import Connection
     from halflap.sdk.context import Child, Context, Settled, State
@@ -70,7 +78,10 @@ if TYPE_CHECKING:
         CalendlySignature,
         GitHubSignature,
         HubSpotSignature,
+        JiraSignature,
         MailgunSignature,
+        MessageSignature,
+        SendGridSignature,
         ShopifySignature,
         Signature,
         SlackSignature,
@@ -112,6 +123,8 @@ _HOMES = {
     "lowcode.expr": "at expr",
     "model": "Retention",
     "sdk.action": "Action Retry step",
+    "sdk.cloudevents": "CloudEvent",
+    "sdk.codec": "encode_json",
     "sdk.component": "Component",
     "sdk.connection": "Connection",
     "sdk.context": "Child Context Settled State",
@@ -127,10 +140,10 @@ _HOMES = {
         "Choice ChoicePage Config DynamicFields FieldSpec File Json Model Source UNSET Unset"
     ),
     "sdk.signature": (
-        "BasicAuth BearerToken CalendlySignature GitHubSignature HubSpotSignature "
-        "MailgunSignature ShopifySignature Signature SlackSignature StandardWebhooks "
-        "StripeSignature SvixSignature TwilioSignature TypeformSignature Unsigned Verifier "
-        "ZendeskSignature"
+        "BasicAuth BearerToken CalendlySignature GitHubSignature HubSpotSignature JiraSignature "
+        "MailgunSignature MessageSignature SendGridSignature ShopifySignature Signature "
+        "SlackSignature StandardWebhooks StripeSignature SvixSignature TwilioSignature "
+        "TypeformSignature Unsigned Verifier ZendeskSignature"
     ),
     "sdk.trigger": (
         "BoundTrigger Declaration Endpoint FlowResult Ignore Missed Reply Subscription Trigger"
@@ -164,6 +177,7 @@ __all__ = [
     "CalendlySignature",
     "Cancel",
     "ClientCredentials",
+    "CloudEvent",
     "Component",
     "Config",
     "ConfigError",
@@ -194,10 +208,12 @@ __all__ = [
     "Ignore",
     "Integration",
     "InvalidEvent",
+    "JiraSignature",
     "Json",
     "JwtBearer",
     "Limits",
     "MailgunSignature",
+    "MessageSignature",
     "Missed",
     "Model",
     "Nondeterminism",
@@ -215,6 +231,7 @@ __all__ = [
     "Retry",
     "RetryLater",
     "Route",
+    "SendGridSignature",
     "ShopifySignature",
     "Settled",
     "Signature",
@@ -243,6 +260,7 @@ __all__ = [
     "ZendeskSignature",
     "at",
     "code",
+    "encode_json",
     "encode_segment",
     "expr",
     "fifo",

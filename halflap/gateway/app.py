@@ -192,6 +192,8 @@ class Gateway:
         if len(request.body) > limit:
             raise too_large(len(request.body), limit, declared.body_limit)
         deadline.pause()  # a large body may wait for others to be decoded, not for the store
+        if request.method == "OPTIONS" and declared.handshake is not None:
+            return self._consent(route, request)
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)
@@ -200,9 +202,7 @@ class Gateway:
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
-                self.events["handshake"] += 1
-                self._count(route.flow.instance, route.flow.flow, "handshake")
-                return encode_reply(reply)
+                return self._shaken(route, reply)
         starts = await self._starts(route, request)
         if not starts:
             return unwanted(declared, request)
@@ -213,6 +213,17 @@ class Gateway:
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._start(starts)
         return await self._accepted(declared, request, started, deadline)
+
+    def _consent(self, route: EndpointRoute, request: Request) -> Answer:
+        """Answer a sender that asks whether it may send: unsigned, and never an event."""
+        assert route.declaration.handshake is not None
+        reply = pick(route.declaration.handshake, request)
+        return nothing_here() if reply is None else self._shaken(route, reply)
+
+    def _shaken(self, route: EndpointRoute, reply: Reply) -> Answer:
+        self.events["handshake"] += 1
+        self._count(route.flow.instance, route.flow.flow, "handshake")
+        return encode_reply(reply)
 
     async def _start(self, starts: Sequence[Start]) -> Sequence[Started]:
         started = await self._engine.start(starts)

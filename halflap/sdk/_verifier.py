@@ -18,7 +18,9 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from halflap.errors import DefinitionError, InvalidEvent, Rejected
@@ -28,6 +30,7 @@ MAX_SIGNATURES = 32
 """The most signatures of one request that are compared; a sender that rotates sends two."""
 
 _ALGORITHMS = {"sha1": 20, "sha256": 32, "sha512": 64}
+_ECDSA = "ecdsa-p256"
 _HOLES = ("id", "timestamp", "body", "method", "url", "plain_url", "form", "token")
 _PLAIN_IN_URL = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)  # visible ASCII without the dot that separates it
@@ -35,7 +38,7 @@ _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)  # visible ASCII without the dot
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """An app's signature of its requests with a shared secret (HMAC).
+    """An app's signature of its requests: with a shared secret (HMAC), or with a private key.
 
     `header` carries the signature; a place that begins with `/` is a pointer into the JSON body.
     `template` is what is signed, of `{body}`, `{timestamp}`, `{id}`, `{method}`, `{url}`, `{form}`
@@ -43,6 +46,8 @@ class Signature:
     `prefix` stands before each signature, `separator` between several. `timestamp_key` names a
     field of the signature header itself (`t` in `t=1,v1=…`). `tolerance` is in seconds, both ways.
     `ed25519_prefix` allows public-key signatures, verified with secrets that begin with `whpk_`.
+    With the algorithm `ecdsa-p256` (SHA-256, signatures in DER) the secrets are public keys, in
+    base64 or PEM.
     """
 
     header: str
@@ -51,7 +56,7 @@ class Signature:
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = ""
     separator: str = ""
-    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    algorithm: Literal["sha1", "sha256", "sha512", "ecdsa-p256"] = "sha256"
     secret_encoding: Literal["raw", "base64", "whsec"] = "raw"  # noqa: S105
     timestamp_header: str = ""
     timestamp_key: str = ""
@@ -80,8 +85,8 @@ class Signature:
             problem = "a token needs both its place in the request and one in the template"
         elif self.timestamp_key and not self.separator:
             problem = "a timestamp in the signature header needs the separator of its fields"
-        elif self.algorithm not in _ALGORITHMS or self.encoding not in ("hex", "base64"):
-            problem = "use sha1, sha256 or sha512, in hex or base64"
+        elif self.algorithm not in (*_ALGORITHMS, _ECDSA) or self.encoding not in ("hex", "base64"):
+            problem = "use sha1, sha256, sha512 or ecdsa-p256, in hex or base64"
         elif self.secret_encoding not in ("raw", "base64", "whsec"):
             problem = "a secret is raw, base64 or whsec"
         elif self.timestamp_unit not in ("s", "ms", "iso") or self.tolerance <= 0:
@@ -101,16 +106,17 @@ class Signature:
         """
         keys, public_keys = self._keys(secrets)
         fields = self._fields(only_value(request, self.header, "signature"))
-        digests, ed25519 = self._claimed(fields)
+        digests, signatures = self._claimed(fields)
         signed = self._signed(request, self._checked_timestamp(request, fields, now))
         matches = False
         for key in keys:
             expected = hmac.digest(key, signed, self.algorithm)
             for digest in digests:
                 matches |= hmac.compare_digest(expected, digest)
+        is_made_by = _ecdsa_matches if self.algorithm == _ECDSA else _ed25519_matches
         for public_key in public_keys:
-            for claimed in ed25519:
-                matches |= _ed25519_matches(public_key, claimed, signed)
+            for claimed in signatures:
+                matches |= is_made_by(public_key, claimed, signed)
         if not matches:
             raise Rejected(
                 f"The signature in {self.header} matches none of the endpoint's {len(secrets)} "
@@ -151,7 +157,8 @@ class Signature:
         """The headers that a sender with this secret adds to a request.
 
         `id` is the message's (the same on every retry); `method`, `url` and `content_type` matter
-        where the layout signs them. `whsk_` secrets make public-key signatures.
+        where the layout signs them. `whsk_` secrets make public-key signatures; of `ecdsa-p256` the
+        secret is a private key in PEM.
         """
         if self.header.startswith("/"):
             raise DefinitionError("this layout signs inside the body; sign it there")
@@ -172,15 +179,26 @@ class Signature:
             made = Ed25519PrivateKey.from_private_bytes(seed[:32]).sign(signed)
             item = self.ed25519_prefix + base64.b64encode(made).decode()
         else:
-            keys, _ = self._keys([secret])
-            if not keys:
-                raise Rejected("A public key cannot sign; use its whsk_ private key.")
-            digest = hmac.digest(keys[0], signed, self.algorithm)
+            digest = self._digest(secret, signed)
             text = digest.hex() if self.encoding == "hex" else base64.b64encode(digest).decode()
             item = self.prefix + text
         if self.timestamp_key:
             item = f"{self.timestamp_key}={timestamp}{self.separator}{item}"
         return {**dict(headers[bool(content_type) :]), self.header: item}
+
+    def _digest(self, secret: str, signed: bytes) -> bytes:
+        if self.algorithm == _ECDSA:
+            try:
+                private = serialization.load_pem_private_key(secret.encode(), None)
+            except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+                raise Rejected("The private key is not in PEM.") from error
+            if not isinstance(private, ec.EllipticCurvePrivateKey):
+                raise Rejected("The private key is none of the curve P-256.")
+            return private.sign(signed, ec.ECDSA(hashes.SHA256()))
+        keys, _ = self._keys([secret])
+        if not keys:
+            raise Rejected("A public key cannot sign; use its whsk_ private key.")
+        return hmac.digest(keys[0], signed, self.algorithm)
 
     def _keys(self, secrets: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
         """The HMAC keys and the public keys; what is unusable opens nothing."""
@@ -188,6 +206,10 @@ class Signature:
         public_keys: list[bytes] = []
         for secret in secrets:
             if not secret.strip():
+                continue
+            if self.algorithm == _ECDSA:
+                if (public := _p256_key(secret)) is not None:
+                    public_keys.append(public)
                 continue
             if self.ed25519_prefix and secret.startswith(("whpk_", "whsk_")):
                 # Never an HMAC key: everybody may know a public key.
@@ -216,25 +238,29 @@ class Signature:
         return fields
 
     def _claimed(self, fields: list[str]) -> tuple[list[bytes], list[bytes]]:
-        """The signatures that the request claims: HMAC digests, and ed25519's."""
+        """The signatures that the request claims: HMAC digests, and those of private keys."""
         digests: list[bytes] = []
-        ed25519: list[bytes] = []
+        signatures: list[bytes] = []
         for item in fields:
             if self.ed25519_prefix and item.startswith(self.ed25519_prefix):
                 claimed = decoded_base64(item.removeprefix(self.ed25519_prefix))
                 if claimed is not None and len(claimed) == 64:
-                    ed25519.append(claimed)
+                    signatures.append(claimed)
             elif item.startswith(self.prefix):
                 text = item.removeprefix(self.prefix)
                 digest = _hex(text) if self.encoding == "hex" else decoded_base64(text)
-                if digest is not None and len(digest) == _ALGORITHMS[self.algorithm]:
+                if digest is None:
+                    continue
+                if self.algorithm == _ECDSA:
+                    signatures.append(digest)
+                elif len(digest) == _ALGORITHMS[self.algorithm]:
                     digests.append(digest)
-        if not digests and not ed25519:
+        if not digests and not signatures:
             raise Rejected(
                 f"{self.header} holds no signature of the form "
                 f"{self.prefix}<{self.algorithm} in {self.encoding}>."
             )
-        return digests, ed25519
+        return digests, signatures
 
     def _checked_timestamp(self, request: Request, fields: list[str], now: datetime) -> str:
         if self.timestamp_key:
@@ -371,6 +397,28 @@ def decoded_base64(text: str) -> bytes | None:
 def _ed25519_matches(public_key: bytes, claimed: bytes, signed: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(claimed, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _p256_key(text: str) -> bytes | None:
+    """The public key as DER, of base64 or PEM; None where it is none of the curve P-256."""
+    body = re.sub(r"-----(BEGIN|END) PUBLIC KEY-----|\s", "", text)
+    der = decoded_base64(body)
+    try:
+        key = None if der is None else serialization.load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    is_p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    return der if is_p256 else None
+
+
+def _ecdsa_matches(public_key: bytes, claimed: bytes, signed: bytes) -> bool:
+    key = serialization.load_der_public_key(public_key)
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    try:
+        key.verify(claimed, signed, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -37,6 +37,7 @@ from halflap.sdk._json import decode_json as decode
 from halflap.sdk.schema import UNSET, File
 
 __all__ = ["MAX_CONTAINERS", "MAX_DEPTH", "MAX_DIGITS", "MAX_VALUES", "NotJson", "decode", "encode"]
+__all__ += ["encode_json"]
 
 
 def encode(value: Any, *, sort: bool = False) -> bytes:
@@ -70,6 +71,11 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
     if len(data) > MAX_DIGITS and long_number(data) is not None:
         raise NotJson(TOO_LONG)
     return data
+
+
+def encode_json(value: Any) -> bytes:
+    """Return a value as JSON, with every digit of its numbers: what a body that is signed is made of."""
+    return encode(value)
 
 
 _LEAVES = frozenset({str, int, bool, type(None)})

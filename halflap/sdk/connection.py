@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 
 from halflap.errors import STATUSES_IN_DOUBT, DefinitionError, Unauthorized, UpstreamError
+from halflap.model import new_id
 from halflap.sdk import running
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
@@ -163,6 +164,15 @@ class Connection(BaseModel):
             response.raise_for_status()
         return response
 
+    def upcoming_key(self) -> str:
+        """Return the idempotency key of the step's next request with an effect.
+
+        For an app that wants it elsewhere than in a header. It is the same on every try of the step;
+        outside a step, it is a new one each time.
+        """
+        current = running.step.get()
+        return new_id("msg") if current is None else current.key_of(current.requests + 1)
+
     def honoured_header(self) -> str | None:
         """Return the header by which the app knows a repeated request; None where it has none."""
         return self.idempotency_header
@@ -242,6 +252,14 @@ class Connection(BaseModel):
     async def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """GET, as the parsed body."""
         return parsed(await self.request("GET", path, params=params, **more))
+
+    async def find(self, path: str, **more: Any) -> Any:
+        """GET, as the parsed body; None where the app has nothing there (404, 410)."""
+        response = await self.request("GET", path, check=False, **more)
+        if response.status in (404, 410):
+            return None
+        response.raise_for_status()
+        return parsed(response)
 
     async def post(self, path: str, *, json: Any = ..., **more: Any) -> Any:
         """POST, as the parsed body."""

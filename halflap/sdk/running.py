@@ -194,7 +194,11 @@ class RunningStep:
     def next_key(self) -> str:
         """The idempotency key of the step's next request: the same on every try that says the same."""
         self.requests += 1
-        return idempotency_key(self.root, self.path + self.variant, self.requests)
+        return self.key_of(self.requests)
+
+    def key_of(self, number: int) -> str:
+        """The idempotency key of a request by its number."""
+        return idempotency_key(self.root, self.path + self.variant, number)
 
 
 def idempotency_key(root: str, path: str, number: int) -> str:

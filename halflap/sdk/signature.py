@@ -19,11 +19,13 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from halflap.errors import DefinitionError, Rejected
+from halflap.sdk._message import MessageSignature
 from halflap.sdk._verifier import Signature, decoded_base64, only_value
 from halflap.sdk.request import Request
 
 __all__ = ["BasicAuth", "BearerToken", "CalendlySignature", "GitHubSignature", "HubSpotSignature"]
-__all__ += ["MailgunSignature", "ShopifySignature", "Signature", "SlackSignature"]
+__all__ += ["JiraSignature", "MailgunSignature", "MessageSignature", "SendGridSignature"]
+__all__ += ["ShopifySignature", "Signature", "SlackSignature"]
 __all__ += ["StandardWebhooks", "StripeSignature", "SvixSignature", "TwilioSignature"]
 __all__ += ["TypeformSignature", "Unsigned", "ZendeskSignature", "new_secret"]
 __all__ += ["Verifier"]
@@ -138,6 +140,27 @@ def ZendeskSignature(*, tolerance: int = 300) -> Signature:
         timestamp_unit="iso",
         tolerance=tolerance,
     )
+
+
+def SendGridSignature(*, tolerance: int = 86_400) -> Signature:
+    """SendGrid: ECDSA over time and body; the secret is the webhook's public key.
+
+    What could not be delivered is sent again for a day, so a day old is not too old: dedupe by
+    `pointer("/sg_event_id")`.
+    """
+    return Signature(
+        header="X-Twilio-Email-Event-Webhook-Signature",
+        template="{timestamp}{body}",
+        encoding="base64",
+        algorithm="ecdsa-p256",
+        timestamp_header="X-Twilio-Email-Event-Webhook-Timestamp",
+        tolerance=tolerance,
+    )
+
+
+def JiraSignature() -> Signature:
+    """Jira: `X-Hub-Signature` over the body, with the webhook's secret; it signs no time."""
+    return Signature(header="X-Hub-Signature", prefix="sha256=")
 
 
 def TypeformSignature() -> Signature:

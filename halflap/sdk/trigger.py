@@ -115,7 +115,8 @@ class Declaration:
     secret: whose secret signs: the `endpoint`'s (made by us, handed out as `ctx.secret(flow)`), the
         `subscription`'s (chosen by the app), or `connection.<field>`; the subscription's wins where
         it has one.
-    handshake: answers a challenge or a ping at once (nothing is accepted), or returns None.
+    handshake: answers a challenge or a ping at once (nothing is accepted), or returns None. An OPTIONS
+        request is given to it unverified, and is never an event.
     dedupe: where the delivery's id stands. key: where the record's id stands.
     split: cuts one request into the bodies of many events (bytes as they are, anything else as
         JSON); one execution each, one transaction, one answer.

@@ -116,9 +116,12 @@ class Receive:
         declared = target.trigger.declaration
         secret = secret or endpoint_secret(target.name).get_secret_value()
         at = now or to_datetime(MADE_AT)
-        content = "application/x-www-form-urlencoded" if form is not None else "application/json"
+        usual = "application/x-www-form-urlencoded" if form is not None else "application/json"
         data = urlencode(form, doseq=True).encode() if form is not None else as_bytes(body)
-        sent = {"Content-Type": content, **(headers or {})}
+        sent = dict(headers or {})
+        content = Headers(sent.items()).get("content-type")
+        if content is None:
+            content = sent["Content-Type"] = usual
         if sign is not False and declared.verify is not None:
             signer: Any = declared.verify
             if not hasattr(signer, "sign"):
@@ -133,7 +136,7 @@ class Receive:
                 id=id,
                 method=method,
                 url=f"{URL}{path}{'?' if query else ''}{query}",
-                content_type=sent["Content-Type"],
+                content_type=content,
             )
             sent = {**made, **sent}
         intake = self._intake(flow)

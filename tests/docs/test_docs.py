@@ -25,7 +25,6 @@ from markdown.extensions.toc import slugify
 import halflap
 from halflap import errors
 from halflap.cli import main
-from halflap.components import salesforce
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -302,14 +301,8 @@ def test_every_metric_is_documented() -> None:
 def test_every_built_in_action_and_trigger_is_documented() -> None:
     parts = [
         each.name
-        for module in (
-            halflap.http,
-            halflap.webhook,
-            halflap.schedule,
-            halflap.instance,
-            salesforce,
-        )
-        for each in (*module.component.actions.values(), *module.component.triggers.values())
+        for component in generator().built_in()
+        for each in (*component.actions.values(), *component.triggers.values())
     ]
     assert not [each for each in parts if f"`{each}`" not in CODE_OF_ALL]
 

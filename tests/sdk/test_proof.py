@@ -13,6 +13,7 @@ from halflap import (
     CalendlySignature,
     GitHubSignature,
     HubSpotSignature,
+    JiraSignature,
     MailgunSignature,
     Rejected,
     Request,
@@ -46,6 +47,7 @@ STREAMED: list[Callable[[], Signature]] = [
     HubSpotSignature,
     ZendeskSignature,
     TypeformSignature,
+    JiraSignature,
     lambda: Signature("X-Sign", template="{timestamp}{body}{id}", **TIMED),
 ]
 TIMED = {"timestamp_header": "X-Time", "id_header": "X-Id"}

@@ -23,7 +23,9 @@ from halflap.sdk.signature import (
     CalendlySignature,
     GitHubSignature,
     HubSpotSignature,
+    JiraSignature,
     MailgunSignature,
+    SendGridSignature,
     ShopifySignature,
     Signature,
     SlackSignature,
@@ -56,6 +58,7 @@ LAYOUTS = {
     "hubspot": HubSpotSignature(),
     "zendesk": ZendeskSignature(),
     "typeform": TypeformSignature(),
+    "jira": JiraSignature(),
     "own": Signature(header="X-Own", algorithm="sha512", template="{body}|{method}"),
 }
 
@@ -420,7 +423,8 @@ headers_of_any_kind = st.lists(
     ),
     max_size=6,
 )
-VERIFIERS = [*LAYOUTS.values(), MailgunSignature(), TwilioSignature(), BearerToken(), BasicAuth()]
+VERIFIERS = [*LAYOUTS.values(), MailgunSignature(), TwilioSignature(), SendGridSignature()]
+VERIFIERS += [BearerToken(), BasicAuth()]
 
 
 @given(st.sampled_from(VERIFIERS), headers_of_any_kind, st.binary(), st.text(), st.lists(st.text()))

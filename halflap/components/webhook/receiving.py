@@ -1,4 +1,4 @@
-"""Webhook: receive events of any app that can call a URL."""
+"""The triggers of requests: any app that can call a URL, and signs as one of the layouts says."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from pydantic import Field, InstanceOf, WithJsonSchema
 from halflap import (
     BearerToken,
     CalendlySignature,
-    Component,
     Declaration,
     DefinitionError,
     FlowResult,
     GitHubSignature,
     HubSpotSignature,
+    JiraSignature,
     MailgunSignature,
+    MessageSignature,
     Reply,
     Request,
+    SendGridSignature,
     ShopifySignature,
     Signature,
     SlackSignature,
@@ -37,10 +39,7 @@ from halflap import (
     pointer,
     query,
 )
-
-component = Component(
-    "webhook", title="Webhook", description="Receive events of any app that can call a URL."
-)
+from halflap.components.webhook.connection import component
 
 Pick = Callable[[Request], str | None]
 
@@ -57,8 +56,11 @@ LAYOUTS: dict[str, Callable[[], Verifier]] = {
     "hubspot": HubSpotSignature,
     "twilio": TwilioSignature,
     "zendesk": ZendeskSignature,
+    "sendgrid": SendGridSignature,
+    "jira": JiraSignature,
     "typeform": TypeformSignature,
     "mailgun": MailgunSignature,
+    "rfc9421": MessageSignature,
     "bearer": BearerToken,
 }
 
@@ -144,9 +146,12 @@ def declare(
     methods: tuple[str, ...],
 ) -> Declaration:
     """Return the gateway's declaration for the trigger's inputs."""
+    verifier = layout(signature)
+    # A nonce is there so that a request that comes again is known.
+    again = verifier.nonce_of if isinstance(verifier, MessageSignature) and verifier.nonce else None
     return Declaration(
-        verify=layout(signature),
-        dedupe=place(dedupe),
+        verify=verifier,
+        dedupe=place(dedupe) or again,
         key=place(key),
         answer=FlowResult(within) if answer == "result" else reply(answer),
         methods=tuple(each.upper() for each in methods),
