@@ -12,10 +12,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from halflap.components import (
         http,
+        hubspot,
         instance,
+        jira,
         salesforce,
         schedule,
+        sendgrid,
+        shopify,
+        stripe,
+        twilio,
         webhook,
+        zendesk,
     )
     from halflap.components.instance import Deployment
     from halflap.errors import (
@@ -109,10 +116,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "components.http": "http",
+    "components.hubspot": "hubspot",
     "components.instance": "Deployment instance",
+    "components.jira": "jira",
     "components.salesforce": "salesforce",
     "components.schedule": "schedule",
+    "components.sendgrid": "sendgrid",
+    "components.shopify": "shopify",
+    "components.stripe": "stripe",
+    "components.twilio": "twilio",
     "components.webhook": "webhook",
+    "components.zendesk": "zendesk",
     "errors": (
         "Cancel CodeFailed ConfigError Conflict DefinitionError EgressRefused ExpressionError "
         "FAILURES HalflapError InvalidEvent Nondeterminism Overruled RateLimited Rejected "
@@ -266,14 +280,21 @@ __all__ = [
     "fifo",
     "header",
     "http",
+    "hubspot",
     "instance",
+    "jira",
     "latest_wins",
     "parallel",
     "pointer",
     "query",
     "salesforce",
     "schedule",
+    "sendgrid",
+    "shopify",
     "singleton",
     "step",
+    "stripe",
+    "twilio",
     "webhook",
+    "zendesk",
 ]

@@ -1,4 +1,19 @@
-import { Braces, Clock, Cloud, Globe, type LucideIcon, Power, Webhook } from "lucide-react"
+import {
+  Braces,
+  Clock,
+  Cloud,
+  Contact,
+  CreditCard,
+  Globe,
+  LifeBuoy,
+  type LucideIcon,
+  Mail,
+  MessageSquare,
+  Power,
+  ShoppingBag,
+  SquareKanban,
+  Webhook,
+} from "lucide-react"
 import { cx } from "~/ui/class"
 import { componentOf, nameOf } from "./apps"
 
@@ -7,6 +22,13 @@ const ICONS: Record<string, LucideIcon> = {
   schedule: Clock,
   http: Globe,
   salesforce: Cloud,
+  hubspot: Contact,
+  jira: SquareKanban,
+  sendgrid: Mail,
+  shopify: ShoppingBag,
+  stripe: CreditCard,
+  twilio: MessageSquare,
+  zendesk: LifeBuoy,
   instance: Power,
   code: Braces,
 }

@@ -49,5 +49,10 @@ test("components are named by people's words", () => {
     "salesforce",
     "two_way",
   ])
-  expect(["two_way:Two", "http.get", "acme"].map(nameOf)).toEqual(["Two way", "HTTP", "Acme"])
+  expect(["two_way:Two", "http.get", "acme", "hubspot.change"].map(nameOf)).toEqual([
+    "Two way",
+    "HTTP",
+    "Acme",
+    "HubSpot",
+  ])
 })

@@ -38,10 +38,13 @@ export function stepsIn(nodes: readonly Node[]): number {
   )
 }
 
+const NAMES: Record<string, string> = { hubspot: "HubSpot", sendgrid: "SendGrid" }
 const INITIALS = new Set(["http", "smtp", "sftp", "imap", "soap", "ldap"])
 
 /** Return what people read of a component: `Salesforce` of `salesforce`, `HTTP` of `http`. */
 export function nameOf(component: string): string {
+  const own = NAMES[componentOf(component)]
+  if (own !== undefined) return own
   const words = componentOf(component).replaceAll(/[_-]/g, " ")
   if (words.length <= 3 || INITIALS.has(words)) return words.toUpperCase()
   return words.charAt(0).toUpperCase() + words.slice(1)

@@ -1,0 +1,124 @@
+"""SendGrid: what becomes of the mails that were sent, by an event webhook that the trigger makes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import ConfigDict, Field, SecretStr
+from pydantic.json_schema import SkipJsonSchema
+
+from halflap import (
+    Component,
+    Connection,
+    Endpoint,
+    Ignore,
+    Model,
+    Request,
+    SendGridSignature,
+    Subscription,
+    pointer,
+)
+
+HOOKS = "/v3/user/webhooks/event/settings"
+EventName = Literal[
+    "processed",
+    "deferred",
+    "delivered",
+    "dropped",
+    "bounce",
+    "open",
+    "click",
+    "spam_report",
+    "unsubscribe",
+    "group_unsubscribe",
+    "group_resubscribe",
+]
+WANTED = Field(min_length=1, description="What to be told of, as bounce.")
+SENT_AS = {"spamreport": "spam_report"}
+"""Names in events that differ from those in settings."""
+
+
+class SendGrid(Connection):
+    """An API key with the right to manage event webhooks."""
+
+    base_url: SkipJsonSchema[str] = "https://api.sendgrid.com"
+    api_key: SecretStr
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+
+    async def test(self) -> None:
+        await self.get(f"{HOOKS}/all")
+
+
+class Event(Model):
+    """An event of a mail: `delivered`, say. Custom arguments are fields beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(alias="sg_event_id")
+    message_id: str | None = Field(None, alias="sg_message_id")
+    event: str
+    email: str
+    timestamp: int
+    reason: str | None = None
+    url: str | None = None
+
+
+component = Component("sendgrid", title="SendGrid", connection=SendGrid)
+
+
+def events_of(request: Request) -> list[Any]:
+    """Return each event of the batch."""
+    body = request.json()
+    return cast("list[Any]", body) if isinstance(body, list) else [body]
+
+
+@component.trigger(
+    title="Mail event",
+    verify=SendGridSignature(),
+    secret="subscription",  # noqa: S106
+    split=events_of,
+    dedupe=pointer("/sg_event_id"),
+    key=pointer("/sg_message_id"),
+)
+async def event(
+    request: Request,
+    events: Annotated[list[EventName], WANTED],
+) -> Event | Ignore:
+    """Something became of a mail that SendGrid sent: each event of a batch by itself."""
+    happened = Event.model_validate(request.json())
+    happened.event = SENT_AS.get(happened.event, happened.event)
+    if happened.event not in events:
+        return Ignore(f"{happened.event} was not asked for")
+    return happened
+
+
+@event.subscribe
+async def _(sendgrid: SendGrid, endpoint: Endpoint, events: list[str]) -> Subscription:
+    wanted = {
+        "enabled": True,
+        "url": endpoint.url,
+        "friendly_name": f"Halflap: {endpoint.flow}"[:100],
+        **{each: each in events for each in EventName.__args__},
+    }
+    there = (await sendgrid.get(f"{HOOKS}/all"))["webhooks"]
+    id = next((each["id"] for each in there if each["url"] == endpoint.url), None)
+    if id is None:
+        id = (await sendgrid.post(HOOKS, json=wanted))["id"]
+    else:
+        await sendgrid.patch(f"{HOOKS}/{{id}}", values={"id": id}, json=wanted)
+    signed = f"{HOOKS}/signed/{{id}}"
+    key = await sendgrid.patch(signed, values={"id": id}, json={"enabled": True})
+    return Subscription(id=id, secret=SecretStr(key["public_key"]))
+
+
+@event.unsubscribe
+async def _(sendgrid: SendGrid, subscription: Subscription) -> None:
+    await sendgrid.delete(f"{HOOKS}/{{id}}", values={"id": subscription.id})
+
+
+@event.exists
+async def _(sendgrid: SendGrid, subscription: Subscription) -> bool:
+    hook = await sendgrid.find(f"{HOOKS}/{{id}}", values={"id": subscription.id})
+    return hook is not None and bool(hook["enabled"])

@@ -1,0 +1,150 @@
+"""Twilio: messages that come in at a phone number."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+from pydantic.json_schema import SkipJsonSchema
+
+from halflap import (
+    Component,
+    Connection,
+    DefinitionError,
+    Endpoint,
+    Model,
+    Reply,
+    Request,
+    Source,
+    Subscription,
+    TwilioSignature,
+)
+
+NOTHING_TO_SAY = Reply(200, "<Response/>", {"Content-Type": "text/xml; charset=utf-8"})
+
+
+class Twilio(Connection):
+    """A Twilio account."""
+
+    base_url: SkipJsonSchema[str] = "https://api.twilio.com/2010-04-01"
+    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
+    """The account's SID: AC…"""
+    auth_token: SecretStr
+    """The account's auth token, by which Twilio signs, too."""
+
+    def headers(self) -> dict[str, str]:
+        both = f"{self.account_sid}:{self.auth_token.get_secret_value()}"
+        return {"Authorization": "Basic " + base64.b64encode(both.encode()).decode()}
+
+    async def test(self) -> None:
+        await self.get(f"/Accounts/{self.account_sid}.json")
+
+    async def numbers(self, **params: str) -> list[dict[str, Any]]:
+        """Return the account's phone numbers."""
+        found = await self.get(self.numbers_path(".json"), params={"PageSize": "1000", **params})
+        return found["incoming_phone_numbers"]
+
+    def numbers_path(self, ending: str) -> str:
+        """The path of the account's phone numbers, or of one."""
+        return f"/Accounts/{self.account_sid}/IncomingPhoneNumbers{ending}"
+
+
+class Media(Model):
+    """A picture, say, that came with a message."""
+
+    url: str
+    content_type: str
+
+
+class Message(Model):
+    """A message by SMS, MMS or WhatsApp; numbers as `+15005550006`."""
+
+    sid: str
+    sender: str
+    to: str
+    body: str
+    media: list[Media]
+
+
+component = Component("twilio", title="Twilio", connection=Twilio)
+
+
+@component.action
+async def list_numbers(twilio: Twilio) -> list[tuple[str, str]]:
+    """List the account's phone numbers."""
+    found = await twilio.numbers()
+    return [(each["phone_number"], each.get("friendly_name") or "") for each in found]
+
+
+def field_of(name: str) -> Any:
+    """Return a picker of a field of the form."""
+
+    def pick(request: Request) -> str | None:
+        return request.form().get(name, [None])[0]
+
+    return pick
+
+
+@component.trigger(
+    title="Message received",
+    verify=TwilioSignature(),
+    secret="connection.auth_token",  # noqa: S106
+    dedupe=field_of("MessageSid"),
+    key=field_of("From"),
+    answer=NOTHING_TO_SAY,
+)
+async def message(
+    request: Request,
+    number: Annotated[str, Source(list_numbers)],
+) -> Message:
+    """A message came in at a phone number of Twilio; nothing is answered to it.
+
+    The trigger sets the address for messages of the `number`, and empties it afterwards.
+    """
+    form = {name: each[0] for name, each in request.form().items()}
+    count = int(form.get("NumMedia") or 0)
+    return Message(
+        sid=form["MessageSid"],
+        sender=form["From"],
+        to=form["To"],
+        body=form.get("Body", ""),
+        media=[
+            Media(url=form[f"MediaUrl{each}"], content_type=form[f"MediaContentType{each}"])
+            for each in range(count)
+        ],
+    )
+
+
+@message.subscribe
+async def _(twilio: Twilio, endpoint: Endpoint, number: str) -> Subscription:
+    found = await twilio.numbers(PhoneNumber=number)
+    if not found:
+        raise DefinitionError(f"Twilio has no number {number} in this account")
+    sid, taken = found[0]["sid"], found[0].get("sms_url")
+    if taken and taken not in (endpoint.url, "https://demo.twilio.com/welcome/sms/reply"):
+        raise DefinitionError(
+            f"messages to {number} go elsewhere already; empty the number's address for messages at "
+            "Twilio, or take another number"
+        )
+    form = {"SmsUrl": endpoint.url, "SmsMethod": "POST"}
+    await twilio.post(twilio.numbers_path("/{sid}.json"), values={"sid": sid}, form=form)
+    return Subscription(id=sid, data={"url": endpoint.url})
+
+
+async def is_ours(twilio: Twilio, subscription: Subscription) -> bool:
+    """Return whether messages to the number still come here."""
+    found = await twilio.get(twilio.numbers_path("/{sid}.json"), values={"sid": subscription.id})
+    return found.get("sms_url") == subscription.data["url"]
+
+
+@message.unsubscribe
+async def _(twilio: Twilio, subscription: Subscription) -> None:
+    if await is_ours(twilio, subscription):
+        path = twilio.numbers_path("/{sid}.json")
+        await twilio.post(path, values={"sid": subscription.id}, form={"SmsUrl": ""})
+
+
+@message.exists
+async def _(twilio: Twilio, subscription: Subscription) -> bool:
+    return await is_ours(twilio, subscription)
