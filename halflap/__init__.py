@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from halflap.lowcode.expr import at, expr
     from halflap.model import Retention
     from halflap.sdk.action import Action, Retry, step
+    from halflap.sdk.app_endpoint import AppEndpoint
     from halflap.sdk.cloudevents import CloudEvent
     from halflap.sdk.codec import encode_json
     from halflap.sdk.component import Component
@@ -139,6 +140,7 @@ _HOMES = {
     "sdk.action": "Action Retry step",
     "sdk.cloudevents": "CloudEvent",
     "sdk.codec": "encode_json",
+    "sdk.app_endpoint": "AppEndpoint",
     "sdk.component": "Component",
     "sdk.connection": "Connection",
     "sdk.context": "Child Context Settled State",
@@ -185,6 +187,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "Action",
     "ApiKey",
+    "AppEndpoint",
     "BasicAuth",
     "BearerToken",
     "BoundTrigger",

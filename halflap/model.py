@@ -564,7 +564,9 @@ class DraftEditor:
 class OAuthApp:
     """The team's own OAuth app at the app of a component, with its secret in the clear.
 
-    callback: where browsers come back to. origins: where the secret may be sent.
+    callback: where browsers come back to. origins: where the secret may be sent. endpoint: the id of
+    the one URL to which the app may send the events of all accounts; `signs` where the secret that it
+    signs them with is stored.
     """
 
     component: str
@@ -573,6 +575,20 @@ class OAuthApp:
     callback: str
     origins: tuple[str, ...]
     changed_at: Micros
+    endpoint: str
+    signs: bool = False
+
+
+@frozen
+class UnroutedEvent:
+    """A request to an app endpoint that no flow was there to take; `event` where it is read whole."""
+
+    id: str
+    component: str
+    account: str
+    reason: str
+    received_at: Micros
+    event: Event | None = None
 
 
 @frozen

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from halflap.api.asking import Ops, needs, router_of
+from halflap.api.asking import USUAL_PAGE, Before, Ops, PageSize, last_id, needs, router_of
+from halflap.api.operations import Operations
 from halflap.api.problem import documented
-from halflap.api.view import OAuthAppDraft, OAuthAppView
+from halflap.api.view import (
+    OAuthAppDraft,
+    OAuthAppView,
+    RoutedEvent,
+    UnroutedEventPage,
+    UnroutedEventView,
+)
 from halflap.model import OAuthApp
 
 router = router_of("/api/oauth-apps", "connections")
@@ -16,7 +23,7 @@ router = router_of("/api/oauth-apps", "connections")
 @needs("admin")
 async def list_oauth_apps(operations: Ops) -> list[OAuthAppView]:
     """The team's own OAuth apps, by component."""
-    return [app_view(each) for each in await operations.oauth_apps.apps.list()]
+    return [await app_view(operations, e) for e in await operations.oauth_apps.apps.list()]
 
 
 @router.put("/{component}", responses=documented(404))
@@ -25,9 +32,14 @@ async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -
     """Store the team's own OAuth app for a component, for connections that give no client id."""
     secret = None if draft.client_secret is None else draft.client_secret.get_secret_value()
     stored = await operations.oauth_apps.put(
-        component, draft.client_id, secret, draft.callback or "", draft.origins
+        component,
+        draft.client_id,
+        secret,
+        draft.callback or "",
+        draft.origins,
+        None if draft.signing_secret is None else draft.signing_secret.get_secret_value(),
     )
-    return app_view(stored)
+    return await app_view(operations, stored)
 
 
 @router.delete("/{component}", status_code=204, responses=documented(404))
@@ -38,6 +50,36 @@ async def remove_oauth_app(component: str, operations: Ops) -> Response:
     return Response(status_code=204)
 
 
-def app_view(app: OAuthApp) -> OAuthAppView:
+@router.get("/{component}/unrouted", responses=documented(404))
+@needs("read")
+async def list_unrouted_events(
+    component: str, operations: Ops, before: Before = None, limit: PageSize = USUAL_PAGE
+) -> UnroutedEventPage:
+    """Events that came to the URL of an OAuth app and no flow took, newest first.
+
+    The newest 100 of an account and 1,000 of an app are kept, for a week.
+    """
+    found = await operations.oauth_apps.unrouted.list(component, before=before, limit=limit)
+    items = [UnroutedEventView.of(each) for each in found]
+    return UnroutedEventPage(items=items, next=last_id(found, limit))
+
+
+@router.post("/{component}/unrouted/{event}/replay", responses=documented(404, 409))
+@needs("operate")
+async def replay_unrouted_event(component: str, event: str, operations: Ops) -> RoutedEvent:
+    """Hand an unrouted event to the flows that take it by now; 409 where there is still none."""
+    return RoutedEvent(started=await operations.oauth_apps.replay(component, event))
+
+
+@router.delete("/{component}/unrouted/{event}", status_code=204, responses=documented(404))
+@needs("operate")
+async def remove_unrouted_event(component: str, event: str, operations: Ops) -> Response:
+    """Remove an unrouted event that nobody is to take."""
+    await operations.oauth_apps.unrouted.remove(component, event)
+    return Response(status_code=204)
+
+
+async def app_view(operations: Operations, app: OAuthApp) -> OAuthAppView:
     """Return an app as it is shown."""
-    return OAuthAppView.of(app, has_secret=app.secret is not None)
+    url = await operations.oauth_apps.url(app)
+    return OAuthAppView.of(app, has_secret=app.secret is not None, url=url)

@@ -887,6 +887,9 @@ class OAuthAppDraft(Input):
     origins: Annotated[list[Address], Field(max_length=50)] = []
     """Where the client secret may be sent: https://login.example, or https://*.my.example for every
     host below. Left out, the addresses that the component declares."""
+    signing_secret: SecretStr | None = None
+    """The secret with which the app signs the events that it sends to its one URL. Left out, the one
+    before stays; what is signed with that one is taken for another day."""
 
 
 class OAuthAppView(View):
@@ -898,6 +901,31 @@ class OAuthAppView(View):
     callback: str
     origins: list[str]
     changed_at: Time
+    url: str | None
+    """Where the app is to send the events of all accounts; None where its component takes none so."""
+    signs: bool
+    """True if the secret that it signs them with is stored; else they are refused."""
+
+
+class UnroutedEventView(View):
+    """An event that came to the URL of an OAuth app, and no flow was there to take."""
+
+    id: str
+    account: str
+    """The team, portal or installation that it is of; empty where it names none."""
+    reason: str
+    received_at: Time
+
+
+class UnroutedEventPage(ListPage[UnroutedEventView]):
+    """Unrouted events of an OAuth app, newest first."""
+
+
+class RoutedEvent(View):
+    """An unrouted event that was replayed."""
+
+    started: int
+    """The number of executions that it started."""
 
 
 # Tokens ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from halflap.api.view import OAuthAppView
+from halflap.api.view import OAuthAppView, RoutedEvent, UnroutedEventPage
 from halflap.cli import ask
 from halflap.cli.client import Client, path, read
 from halflap.cli.group import CommandGroup
@@ -29,12 +29,13 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
     """
     output.listing(
         read(list[OAuthAppView], await api.get("/api/oauth-apps")),
-        ("component", "client id", "callback", "origins", "changed?"),
+        ("component", "client id", "callback", "origins", "events", "changed?"),
         lambda each: (
             each.component,
             each.client_id,
             each.callback,
             ", ".join(each.origins),
+            each.url or "",
             (ago(each.changed_at), "dim"),
         ),
         "none yet; the first: " + output.command("halflap oauth-apps set COMPONENT --client-id ID"),
@@ -55,6 +56,12 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
     metavar="URL",
     help="Where the secret may be sent: https://host, or https://*.host for all hosts below.",
 )
+@click.option(
+    "--signing-secret",
+    "signing",
+    metavar="SOURCE",
+    help="What it signs its events with, which it sends to one URL: env:NAME, @FILE or - (stdin).",
+)
 @speaks()
 async def set_oauth_app(
     api: Client,
@@ -64,24 +71,61 @@ async def set_oauth_app(
     given: str | None,
     callback: str | None,
     origins: tuple[str, ...],
+    signing: str | None,
 ) -> None:
     """Store the team's own OAuth app for a component.
 
     Connections that give no client id sign in through it. The secret is sealed, is no part of any
     customer's connection, and is sent to the --origin addresses alone: those that the component
-    declares, where you name none. What is left out stays as it was.
+    declares, where you name none. What is left out stays as it was. After another signing secret,
+    what the former one signed is taken for a day.
 
     Example: halflap oauth-apps set salesforce --client-id 3MVG9 --secret env:SF_SECRET
     """
-    secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
+    sources = {"client_secret": given, "signing_secret": signing}
     draft = {
         "client_id": client_id,
-        "client_secret": secret,
+        **ask.secrets([f"{name}={each}" for name, each in sources.items() if each is not None]),
         "callback": callback,
         "origins": list(origins),
     }
     stored = read(OAuthAppView, await api.request("PUT", path("oauth-apps", component), draft))
     output.answer(stored, "stored ", (component, "bold"), f": {', '.join(stored.origins)}")
+    if stored.url is not None and not output.json:
+        output.line(f"  have the app send events to {stored.url}")
+        if not stored.signs:
+            output.line(("  they are refused until you give its --signing-secret", "yellow"))
+
+
+@oauth_apps.command("unrouted")
+@click.argument("component")
+@click.option("--replay", "replayed", metavar="ID", help="Hand this one to the flows that take it.")
+@click.option("--remove", "removed", metavar="ID", help="Remove this one.")
+@speaks()
+async def unrouted_events(
+    api: Client, output: Output, component: str, replayed: str | None, removed: str | None
+) -> None:
+    """List the events of your team's OAuth app that no flow took, or replay one.
+
+    The newest 100 of an account and 1,000 of an app are kept, for a week.
+
+    Example: halflap oauth-apps unrouted slack
+    """
+    at = path("oauth-apps", component, "unrouted")
+    if replayed is not None:
+        routed = read(RoutedEvent, await api.post(f"{at}/{replayed}/replay"))
+        output.answer(routed, f"replayed: {routed.started} executions started")
+    elif removed is not None:
+        await api.delete(f"{at}/{removed}")
+        output.answer({"removed": removed}, f"removed {removed}")
+    else:
+        found = read(UnroutedEventPage, await api.get(at))
+        output.listing(
+            found.items,
+            ("id", "account", "reason", "received?"),
+            lambda each: (each.id, each.account, each.reason, (ago(each.received_at), "dim")),
+            "none: every event found a flow",
+        )
 
 
 @oauth_apps.command("remove")

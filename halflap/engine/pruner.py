@@ -53,6 +53,7 @@ class Pruner:
                         more |= await self._journal.prune(rules, AT_ONCE)
                         more |= await self._catalogue.audit.prune(AT_ONCE)
                         more |= await self._catalogue.answers.prune(AT_ONCE)
+                        more |= await self._catalogue.unrouted.prune(AT_ONCE)
                         rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)

@@ -204,7 +204,9 @@ class Resolver:
         config = await self.config(integration, instance.id, instance.revision)
         value: Any = getattr(config, name)
         for part in field.split("."):
-            value = getattr(value, part)
+            value = getattr(value, part, None)
+        if value is None:  # another way in, or a secret that was left out: nothing is taken
+            return ()
         return (value.get_secret_value() if isinstance(value, SecretStr) else str(value),)
 
     # Facts ----------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
 import structlog
 
-from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError
+from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError, Unrouted
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
 from halflap.gateway.intake import cut
 from halflap.gateway.large import (
@@ -23,7 +23,7 @@ from halflap.gateway.large import (
     taken,
     too_large,
 )
-from halflap.gateway.route import EndpointRoute, Find, Intake, Large
+from halflap.gateway.route import AppRoute, EndpointRoute, Find, Intake, Large, Receivers
 from halflap.model import (
     SEALED,
     Chance,
@@ -68,6 +68,7 @@ Send = Callable[[Message], Awaitable[None]]
 PREFIX = "/hooks/"
 BACKLOG = "too many events wait to be processed; send this one again later"
 BACKLOG_SECONDS = 10
+NO_ACCOUNT = "the event names no account"
 LARGEST_BODY = 6 * 1024 * 1024
 IN_MEMORY = 8 * 1024 * 1024
 STORE_SECONDS = 8.0
@@ -145,6 +146,8 @@ class Gateway:
                     return nothing_here()
                 path = f"/{rest}" if rest else ""
                 if large is not None:
+                    if isinstance(route, AppRoute):
+                        raise too_large(None, self._in_memory, route.declaration.body_limit)
                     head = self._request(route, scope, b"", path)
                     return await self._receive_large(route, head, large, deadline)
                 request = self._request(route, scope, body, path)
@@ -173,7 +176,9 @@ class Gateway:
             log.exception("not accepted: an author's code or ours failed", endpoint=endpoint)
             return problem(503, retry_after=30)
 
-    def _request(self, route: EndpointRoute, scope: Message, body: bytes, rest: str) -> Request:
+    def _request(
+        self, route: EndpointRoute | AppRoute, scope: Message, body: bytes, rest: str
+    ) -> Request:
         headers = headers_of(scope)
         query = scope["query_string"].decode("latin-1")
         return Request(
@@ -186,7 +191,9 @@ class Gateway:
             received_at=to_datetime(self._clock()),
         )
 
-    async def _receive(self, route: EndpointRoute, request: Request, deadline: Deadline) -> Answer:
+    async def _receive(
+        self, route: EndpointRoute | AppRoute, request: Request, deadline: Deadline
+    ) -> Answer:
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
@@ -203,6 +210,9 @@ class Gateway:
             reply = pick(declared.handshake, request)
             if reply is not None:
                 return self._shaken(route, reply)
+        if isinstance(route, AppRoute):
+            deadline.resume()
+            return await self._fan_out(route, request)
         starts = await self._starts(route, request)
         if not starts:
             return unwanted(declared, request)
@@ -214,16 +224,75 @@ class Gateway:
         started = await self._start(starts)
         return await self._accepted(declared, request, started, deadline)
 
-    def _consent(self, route: EndpointRoute, request: Request) -> Answer:
+    def _consent(self, route: EndpointRoute | AppRoute, request: Request) -> Answer:
         """Answer a sender that asks whether it may send: unsigned, and never an event."""
         assert route.declaration.handshake is not None
         reply = pick(route.declaration.handshake, request)
         return nothing_here() if reply is None else self._shaken(route, reply)
 
-    def _shaken(self, route: EndpointRoute, reply: Reply) -> Answer:
+    def _shaken(self, route: EndpointRoute | AppRoute, reply: Reply) -> Answer:
         self.events["handshake"] += 1
-        self._count(route.flow.instance, route.flow.flow, "handshake")
+        if isinstance(route, EndpointRoute):
+            self._count(route.flow.instance, route.flow.flow, "handshake")
         return encode_reply(reply)
+
+    async def _fan_out(self, route: AppRoute, request: Request) -> Answer:
+        """Accept an event of the team's OAuth app for each flow that takes it, in one transaction.
+
+        A customer that has too much queued gets it all the same, where another receiver has room:
+        a 429 would have the app send it again to all, and in the end stop sending to anybody. As all
+        receivers of an account have its events, a flood of one fills them all, and then it is 429.
+        """
+        starts, unrouted = await self._routed(route, cut(route.declaration.split, request))
+        if starts and await self._all_are_full(starts):
+            return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
+        for account, part, reason in unrouted:  # first: one that is sent again is kept once
+            self.events["unrouted"] += 1
+            await route.keep(account, part, reason)
+        started = await self._start(starts) if starts else ()
+        return answer_for(route.declaration.answer, request, started)
+
+    async def redeliver(self, endpoint: str, request: Request) -> int:
+        """Start the flows that take an unrouted event by now; returns how many.
+
+        Raises `Unrouted` where there is still none, and `NotFound` where the endpoint is gone.
+        """
+        route = await self._find(endpoint)
+        if not isinstance(route, AppRoute):
+            raise NotFound("the OAuth app to which this was sent is there no more")
+        starts, unrouted = await self._routed(route, [request])
+        if unrouted:
+            raise Unrouted(unrouted[0][2])
+        if not starts:
+            return 0
+        return sum(each.duplicate_of is None for each in await self._start(starts))
+
+    async def _routed(
+        self, route: AppRoute, parts: Iterable[Request]
+    ) -> tuple[list[Start], list[tuple[str, Request, str]]]:
+        """Return what events start, and those that nobody takes: account, event and reason."""
+        starts: list[Start] = []
+        unrouted: list[tuple[str, Request, str]] = []
+        for part in parts:
+            account = said(route.app.account, part) or ""
+            found = await route.receivers(account) if account else Receivers((), NO_ACCOUNT)
+            if found.unrouted:
+                unrouted.append((account, part, found.unrouted))
+            for number, each in enumerate(found.routes):
+                if number % 50 == 49:
+                    await asyncio.sleep(0)
+                starts += await self._starts(each, part)
+        return starts, unrouted
+
+    async def _all_are_full(self, starts: Sequence[Start]) -> bool:
+        """Return whether every customer that is to get something has too much queued already."""
+        if self._is_full is None:
+            return False
+        wanted = Counter(each.flow.customer for each in starts)
+        full = [await self._is_full(customer, count) for customer, count in wanted.items()]
+        if all(full):
+            self.events["backlog"] += len(starts)
+        return all(full)
 
     async def _start(self, starts: Sequence[Start]) -> Sequence[Started]:
         started = await self._engine.start(starts)
@@ -344,7 +413,7 @@ class Gateway:
             outcome = None
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
-    def _note(self, route: EndpointRoute, error: Rejected, scope: Message) -> None:
+    def _note(self, route: EndpointRoute | AppRoute, error: Rejected, scope: Message) -> None:
         sent = headers_of(scope)
         secret = set(route.secret_headers(sent))
         headers = tuple((each[0], each[1][:500]) for each in sent.raw if each not in secret)
@@ -384,8 +453,10 @@ async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -
         verifier.verify(*arguments)
 
 
-def reads_of(route: EndpointRoute) -> list[str] | None:
+def reads_of(route: EndpointRoute | AppRoute) -> list[str] | None:
     """Return the pointers by which declared functions read the body; None where any may read all."""
+    if isinstance(route, AppRoute):
+        return None
     declared, flow = route.declaration, route.definition
     order = None if flow.order is None else flow.order.by_key
     sender = None if flow.preprocess is None else flow.preprocess.sender

@@ -1,4 +1,4 @@
-"""Where a request goes: the flow of an instance behind an endpoint, with what may sign for it."""
+"""Where a request goes: the flow, or the flows, behind an endpoint, with what may sign for it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from halflap.model import SEALED_HEADERS, Blob, FlowKey, Outcome, Start, Started
+from halflap.sdk.app_endpoint import AppEndpoint
 from halflap.sdk.integration import Flow
-from halflap.sdk.request import Headers
+from halflap.sdk.request import Headers, Request
 from halflap.sdk.trigger import Declaration
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """An open endpoint. `settled` is False while its instance is being activated."""
+    """An open endpoint. `settled` is False while its instance is being activated.
+
+    `connection` is the name in the config of the connection that its trigger belongs to.
+    """
 
     endpoint: str
     url: str
@@ -23,6 +27,7 @@ class EndpointRoute:
     secrets: tuple[str, ...]
     seal: Callable[[str], str]
     settled: bool = True
+    connection: str | None = None
     _secret_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +59,35 @@ class EndpointRoute:
         return self.definition.trigger.declaration
 
 
-Find = Callable[[str], Awaitable[EndpointRoute | None]]
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """The routes of all flows that take an account's events; or why none does, if that is to be kept."""
+
+    routes: tuple[EndpointRoute, ...] = ()
+    unrouted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppRoute:
+    """The endpoint of the team's OAuth app, which all accounts share."""
+
+    endpoint: str
+    url: str
+    component: str
+    app: AppEndpoint
+    declaration: Declaration
+    secrets: tuple[str, ...]
+    receivers: Callable[[str], Awaitable[Receivers]]
+    """Finds who takes the events of an account."""
+    keep: Callable[[str, Request, str], Awaitable[None]]
+    """Keeps an event of an account that nobody takes, with the reason."""
+
+    def secret_headers(self, headers: Headers) -> list[tuple[str, str]]:
+        """Return the headers that are not kept: credentials that a proxy may have added."""
+        return [each for each in headers.raw if each[0].lower() in SEALED_HEADERS]
+
+
+Find = Callable[[str], Awaitable[EndpointRoute | AppRoute | None]]
 """Finds the route of an endpoint's id; None for one that is unknown or closed."""
 
 

@@ -120,6 +120,7 @@ class Component:
         ticks: Callable[[datetime], datetime | None] | None = None,
         lifecycle: Literal["deploy", "teardown"] | None = None,
         reads: Reads | None = None,
+        app_endpoint: bool = False,
     ) -> TriggerDecorator:
         """Make a trigger of a function that reads a `Request` (see `Declaration` for the rest)."""
         declaration = Declaration(
@@ -137,6 +138,7 @@ class Component:
             ticks=ticks,
             lifecycle=lifecycle,
             reads=reads,
+            app_endpoint=app_endpoint,
         )
 
         def decorate(function: Callable[..., Any]) -> Trigger[..., Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
@@ -21,6 +21,9 @@ from halflap.sdk.payload import Payload
 from halflap.sdk.response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
 from halflap.sdk.schema import File
 from halflap.sdk.urlpath import fill_path, join_path
+
+if TYPE_CHECKING:
+    from halflap.sdk.app_endpoint import AppEndpoint
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None
@@ -57,6 +60,8 @@ class Connection(BaseModel):
 
     Without one, a POST or PATCH that may have been carried out is not sent again.
     """
+    app_endpoint: ClassVar[AppEndpoint | None] = None
+    """The way in which the app sends the events of all accounts to one URL, where it does so."""
     _component: ClassVar[str] = ""
 
     _link: Link | None = PrivateAttr(default=None)

@@ -127,6 +127,7 @@ class Declaration:
     lifecycle: for the built-in `instance` triggers.
     reads: which record the event tells of, so that an echo of our own write is known.
     subscribes: whether the trigger, with its inputs, makes its webhook at the app by itself.
+    app_endpoint: whether it is given the events that the app sends to the team's one URL.
     """
 
     verify: Verifier | None = None
@@ -145,6 +146,7 @@ class Declaration:
     lifecycle: Literal["deploy", "teardown"] | None = None
     reads: Reads | None = None
     subscribes: bool = True
+    app_endpoint: bool = False
 
 
 class Trigger(Generic[P, E]):
@@ -187,6 +189,8 @@ class Trigger(Generic[P, E]):
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
                 where=self.where,
             )
+        if declaration.app_endpoint:
+            check_takes_app_events(self, declaration)
         if not self.shape.skipped:
             raise DefinitionError(
                 f"{self.name}: a trigger reads a request; give it a parameter `request: Request`",
@@ -389,6 +393,17 @@ class BoundTrigger(Generic[E]):
 
     def __repr__(self) -> str:
         return f"<trigger {self.name} {self.inputs}>"
+
+
+def check_takes_app_events(trigger: Trigger[..., Any], declaration: Declaration) -> None:
+    """Raise where a trigger cannot be given what its app sends to one URL for all."""
+    kind, why = trigger.connection_type, ""
+    if getattr(kind, "app_endpoint", None) is None:
+        why = "its component's connection has no `app_endpoint`, which says how the app sends them"
+    elif isinstance(declaration.answer, FlowResult):
+        why = "its answer is the flow's result, and an event may start many flows; give a Reply"
+    if why:
+        raise DefinitionError(f"{trigger.name}: app_endpoint=True, but {why}", where=trigger.where)
 
 
 def check_injected(

@@ -152,6 +152,7 @@ class Host:
             resolver=self.resolver,
             library=self.library,
             sandboxes=settings.sandboxes,
+            redeliver=self.gateway.redeliver,
         )
         if settings.oidc_issuer:
             self.operations.people.provider = Provider(

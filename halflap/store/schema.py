@@ -20,7 +20,9 @@ The catalogue
                 instances start on and `deploy --to` moves.
   connections   accounts of apps. Plain fields in `fields` (JSON); every secret field sealed in
                 `secrets`, its AAD naming customer, connection, field. `generation` grows with each
-                change of a secret. `limits` (JSON) stand above those that its type declares.
+                change of a secret. `limits` (JSON) stand above those that its type declares. `account`
+                is the one that was last signed in to through the team's OAuth app: by it an event
+                of the app's endpoint finds the connection, while `fields` still say the same.
   instances     one integration version activated for one customer. `state` moves only by
                 compare-and-set, so two activations cannot both win. `in_service` is 1 from being active
                 until it is disabled. A deployment that failed (`repeat_of`) is repeated at `repeat_at`;
@@ -34,7 +36,12 @@ The catalogue
                 customers and versions. `former` is the secret before, good until `former_until`;
                 `version` the one that an operator picked, NULL: production's, else the newest.
   oauth_apps    the team's own OAuth app per component, apart from customers' connections: its sealed
-                secret, and the origins (JSON) that it may be sent to.
+                secret, and the origins (JSON) that it may be sent to. `endpoint` is the id of the one
+                URL at which the app sends the events of all accounts, `signing` the sealed secret that
+                it signs them with, and `former` the one before, good until `former_until`.
+  unrouted_events  what came at such an endpoint, and no flow was there to take: until it is replayed, a
+                week, or so many newer ones of its account or its app. `digest` is that of the
+                request, so that one that is sent again is one.
   addresses     by what an instance can be found: each plain, short value of its present config, and
                 of the connections in it (`field` is `salesforce.auth.organization_id`; the row
                 whose `value` is the connection's id is `salesforce`). Written in the transaction
@@ -594,8 +601,24 @@ CREATE TABLE oauth_apps (
     secret BLOB,
     callback TEXT NOT NULL,
     origins TEXT NOT NULL,
-    changed_at INTEGER NOT NULL
+    changed_at INTEGER NOT NULL,
+    endpoint TEXT NOT NULL UNIQUE,
+    signing BLOB,
+    former BLOB,
+    former_until INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE unrouted_events (
+    id TEXT PRIMARY KEY,
+    component TEXT NOT NULL REFERENCES oauth_apps (component) ON DELETE CASCADE,
+    account TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    UNIQUE (component, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unrouted_events_by_account ON unrouted_events (component, account, id);
+CREATE INDEX unrouted_events_by_time ON unrouted_events (received_at);
 CREATE TABLE outcomes (
     step INTEGER NOT NULL,
     customer TEXT NOT NULL,
@@ -630,6 +653,8 @@ ALTER TABLE versions ADD COLUMN published_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE customers ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX instances_by_version ON instances (version, id);
 CREATE INDEX instances_by_state ON instances (state, id);
+ALTER TABLE connections ADD COLUMN account TEXT NOT NULL DEFAULT '';
+CREATE INDEX connections_by_account ON connections (component, account) WHERE account <> '';
 CREATE INDEX connections_by_component ON connections (component, id);
 CREATE INDEX connections_by_status ON connections (status, id);
 CREATE INDEX customers_private ON customers (id) WHERE private = 1;

@@ -468,6 +468,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "bulk": "none",
         "draft": "none",
         "node": "n1",
+        "component": "canary:Team",
         "flow": "go",
     }
     for part in ROUTERS:

@@ -22,7 +22,7 @@ from halflap.api.operations.health import Healths
 from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import Linting
-from halflap.api.operations.oauth_apps import TeamApps
+from halflap.api.operations.oauth_apps import Redeliver, TeamApps
 from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
@@ -58,6 +58,7 @@ class Operations:
         deployer: Deployer,
         resolver: Resolver,
         library: Library,
+        redeliver: Redeliver,
         *,
         of: Operations | None = None,
         view: StoreView | None = None,
@@ -66,7 +67,8 @@ class Operations:
     ) -> None:
         """`of` and `view` are `within`'s: whose these are, and what they see of the store.
 
-        `sandboxes` are the addresses at which sandbox apps are looked for.
+        `redeliver` hands an event of an app's endpoint to the gateway again; `sandboxes` are the
+        addresses at which sandbox apps are looked for.
         """
         self.principal = principal
         self.store = store
@@ -147,7 +149,14 @@ class Operations:
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
         self.people = People(store.catalogue, store.vault) if of is None else of.people
-        self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)
+        self.redeliver = redeliver
+        self.oauth_apps = TeamApps(
+            store.catalogue.oauth_apps,
+            store.catalogue.unrouted,
+            kinds,
+            resolver.builder.url,
+            self.redeliver,
+        )
         egress = resolver.egress
         self.sandboxes = Sandboxes(egress, sandboxes) if of is None else of.sandboxes
 
@@ -159,6 +168,7 @@ class Operations:
             self.deployer,
             self.resolver,
             self.library,
+            self.redeliver,
             of=self,
             view=self.store.within(principal.scope),
             principal=principal,

@@ -271,6 +271,7 @@ class ConnectionOperations:
             secrets,
             id=stored.id,
             expect_generation=stored.generation,
+            account=account_of(signed_in),
         )
         return await self.test(saved)
 
@@ -309,6 +310,15 @@ class ConnectionOperations:
             except NotImplementedError:
                 return newest, granted
         return newest, True
+
+
+def account_of(connection: Connection) -> str | None:
+    """Return the account that was signed in to through the team's OAuth app; empty if not through it."""
+    declared, auth = connection.app_endpoint, getattr(connection, "auth", None)
+    if declared is None or not isinstance(auth, OAuth2Code):
+        return None
+    account = getattr(auth, declared.field.partition(".")[2], "")
+    return str(account or "") if auth.team is not None else ""
 
 
 def transferred(

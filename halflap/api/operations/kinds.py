@@ -12,6 +12,7 @@ from halflap.engine.library import Library
 from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
 from halflap.model import StoredConnection
 from halflap.sdk import registry
+from halflap.sdk.app_endpoint import AppEndpoint
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Integration
@@ -83,6 +84,22 @@ class Kinds:
             return stored.component
         kind = await self.named(stored.component)
         return "" if kind is None else kind._component
+
+    async def get(self, component: str) -> Kind:
+        """Return the connection type of a stored name; `NotFound` where nothing has it."""
+        if ":" not in component:
+            return installed(component)
+        found = await self.named(component)
+        if found is None:
+            raise NotFound(f"the type {component} is in no newest version and no target")
+        return found
+
+    async def app_endpoint(self, component: str) -> AppEndpoint | None:
+        """Return how a component's app sends events to one URL; None where it does not."""
+        try:
+            return (await self.get(component)).app_endpoint
+        except (DefinitionError, NotFound):  # it is not installed here, or no longer published
+            return None
 
     async def named(self, component: str) -> Kind | None:
         """Return the connection type `module:Class` of a version that matters now."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from halflap.api.operations.kinds import Kind, Kinds, installed
-from halflap.errors import ConfigError, NotFound
+from halflap.api.operations.kinds import Kind, Kinds
+from halflap.api.operations.shared import LONGEST_SECRET
+from halflap.errors import ConfigError, Conflict, Unrouted
 from halflap.model import OAuthApp
 from halflap.sdk.oauth import OAuth2Code, check_callback
 from halflap.sdk.origin import origin
-from halflap.store.catalogue.oauth_apps import OAuthApps
+from halflap.sdk.request import Request, as_request
+from halflap.store.catalogue.oauth_apps import OAuthApps, missing
+from halflap.store.catalogue.unrouted import UnroutedEvents
 
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::\d+)?/?")
+
+
+Redeliver = Callable[[str, Request], Awaitable[int]]
+"""Hands an event that was sent to an app's endpoint to the flows that take it by now."""
 
 
 @dataclass(slots=True)
@@ -22,7 +29,11 @@ class TeamApps:
     """Stores, lists and removes the team's own OAuth apps."""
 
     apps: OAuthApps
+    unrouted: UnroutedEvents
     kinds: Kinds
+    address: Callable[[str], str]
+    """The URL of an endpoint's id."""
+    redeliver: Redeliver
 
     async def put(
         self,
@@ -31,13 +42,16 @@ class TeamApps:
         secret: str | None,
         callback: str,
         origins: Sequence[str],
+        signing: str | None = None,
     ) -> OAuthApp:
         """Store the app of a component; what is left out stays as it was.
 
-        `ConfigError` where the stored secret would be sent to an origin that it was not given for.
+        `signing` is the secret that it signs its events with. `ConfigError` where the stored secret
+        would be sent to an origin that it was not given for.
         """
         before = await self.apps.get(component)
-        kind = await self.kind(component)
+        kind = await self.kinds.get(component)
+        check_signing(kind, component, signing)
         chosen = [each.lower().rstrip("/") for each in origins]
         chosen = chosen or list(before.origins if before else declared_origins(kind))
         if not chosen:
@@ -63,20 +77,48 @@ class TeamApps:
                     fields={"client_secret": "is to be given again, as origins were added"},
                 )
             secret = before.secret
-        return await self.apps.put(component, client_id, secret, callback, chosen)
+        return await self.apps.put(component, client_id, secret, callback, chosen, signing)
+
+    async def url(self, app: OAuthApp) -> str | None:
+        """Return the URL at which an app sends the events of all accounts; None where it does not."""
+        declared = await self.kinds.app_endpoint(app.component)
+        return None if declared is None else self.address(app.endpoint)
+
+    async def replay(self, component: str, id: str) -> int:
+        """Start the flows that take an unrouted event by now; returns how many.
+
+        Raises `Conflict` where there is still none: the event stays.
+        """
+        app = await self.apps.get(component)
+        found = await self.unrouted.get(component, id)
+        if app is None or found.event is None:
+            raise missing(component)
+        try:
+            started = await self.redeliver(app.endpoint, as_request(found.event))
+        except Unrouted as error:
+            raise Conflict(error.message) from error
+        await self.unrouted.remove(component, id)
+        return started
 
     async def components(self) -> set[str]:
         """Return the components whose forms ask for no client."""
         return {each.component for each in await self.apps.list()}
 
-    async def kind(self, component: str) -> Kind:
-        """Return the connection type of a component; `NotFound` where nothing has it."""
-        if ":" not in component:
-            return installed(component)
-        found = await self.kinds.named(component)
-        if found is None:
-            raise NotFound(f"the type {component} is in no newest version and no target")
-        return found
+
+def check_signing(kind: Kind, component: str, signing: str | None) -> None:
+    """Refuse a signing secret that nothing is verified with, or that is none."""
+    if signing is None:
+        return
+    if kind.app_endpoint is None:
+        raise ConfigError(
+            f"{component} has no app endpoint: its app sends events to a URL of each flow",
+            fields={"signing_secret": "is of no use here"},
+        )
+    if not 0 < len(signing) <= LONGEST_SECRET:
+        raise ConfigError(
+            f"a secret has 1 to {LONGEST_SECRET} characters",
+            fields={"signing_secret": "is no secret"},
+        )
 
 
 def declared_origins(kind: Kind) -> list[str]:

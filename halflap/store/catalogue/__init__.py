@@ -31,6 +31,7 @@ from halflap.store.catalogue.sessions import SignInAttempts, UserSessions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
 from halflap.store.catalogue.tokens import TokenCatalogue
+from halflap.store.catalogue.unrouted import UnroutedEvents
 from halflap.store.catalogue.users import Users
 from halflap.store.catalogue.versions import Versions
 from halflap.store.catalogue.writer import CatalogueWriter
@@ -62,6 +63,7 @@ class Catalogue:
         self.pins = DraftPins(writer, vault, clock)
         self.connections = Connections(writer, vault, clock)
         self.oauth_apps = OAuthApps(writer, vault, clock)
+        self.unrouted = UnroutedEvents(writer, clock)
         self.instances = Instances(writer, clock)
         self.endpoints = Endpoints(writer, vault, clock)
         self.shared = SharedEndpoints(writer, vault, clock)

@@ -90,12 +90,14 @@ class Connections:
         id: str | None = None,
         expect_generation: int | None = None,
         status: Status = "untested",
+        account: str | None = None,
     ) -> StoredConnection:
         """Make a connection, or change the one of an `id`; all fields and secrets are replaced.
 
         A customer of None makes it the team's own, for every customer. The generation grows where
         a secret is another one; `Conflict` where it is not `expect_generation`, `ConfigError`
-        where the name is taken.
+        where the name is taken. `account` is what was signed in to just now through the team's OAuth
+        app, empty for another way in; None where nobody signed in.
         """
         now = self._clock()
         made = new_id("con", now=now)
@@ -146,6 +148,9 @@ class Connections:
                 now if old is None else old.created_at,
             )
             connection.execute(SAVE, row)
+            if account is not None:
+                sql = "UPDATE connections SET account = ? WHERE id = ?"
+                connection.execute(sql, (account, row[0]))
             addresses.index_connection(connection, row[0], fields)
             return stored(find(connection, row[0]))
 

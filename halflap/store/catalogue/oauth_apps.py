@@ -9,16 +9,31 @@ import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import Clock, OAuthApp
-from halflap.store.catalogue.writer import CatalogueWriter, Refused
+from halflap.store.catalogue.shared import OVERLAP, unguessable
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
 from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
-SELECT = "SELECT component, client_id, secret, callback, origins, changed_at FROM oauth_apps"
+SELECT = """
+SELECT component, client_id, secret, callback, origins, changed_at, endpoint, signing IS NOT NULL
+FROM oauth_apps
+"""
+PREFIX = "ha_"
+"""The prefix of the id of the endpoint of an OAuth app."""
 PUT = """
-INSERT INTO oauth_apps (component, client_id, secret, callback, origins, changed_at)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO oauth_apps (component, client_id, secret, callback, origins, changed_at, endpoint)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (component) DO UPDATE SET client_id = excluded.client_id, secret = excluded.secret,
     callback = excluded.callback, origins = excluded.origins, changed_at = excluded.changed_at
+"""
+SIGN = "UPDATE oauth_apps SET signing = ?, former = ?, former_until = ? WHERE component = ?"
+SIGNING = "SELECT signing, former, former_until FROM oauth_apps WHERE component = ?"
+HOLDERS = """
+SELECT c.id, c.fields, a.field, i.state, e.id
+FROM connections AS c LEFT JOIN addresses AS a ON a.connection = c.id AND a.value = c.id
+    LEFT JOIN instances AS i ON i.id = a.instance
+    LEFT JOIN endpoints AS e ON e.instance = a.instance AND e.open = 1
+WHERE c.component = ? AND c.account = ? ORDER BY c.id, a.instance, e.id
 """
 
 
@@ -37,22 +52,59 @@ class OAuthApps:
         secret: str | None,
         callback: str,
         origins: Sequence[str],
+        signing: str | None = None,
     ) -> OAuthApp:
-        """Store the app of a component, in place of the one before."""
+        """Store the app of a component, in place of the one before; its endpoint stays.
+
+        `signing` is the secret that the app signs its events with; None keeps the one before. What
+        was signed with that one is taken for another day.
+        """
         now = self._clock()
         sealed = None if secret is None else self._vault.seal(secret, place(component))
         written = msgspec.json.encode(list(origins)).decode()
+        row = (component, client_id, sealed, callback, written, now, unguessable(PREFIX))
+        signs = None
+        if signing is not None and signing not in (await self.signers(component))[:1]:
+            signs = self._vault.seal(signing, place(component, SIGNS))
 
         def job(connection: JobTransaction) -> None:
-            connection.execute(PUT, (component, client_id, sealed, callback, written, now))
+            connection.execute(PUT, row)
+            if signs is not None:
+                before = one(connection, SIGNING, component)[0]
+                connection.execute(SIGN, (signs, before, now + OVERLAP, component))
 
         await self._writer.change(job)
-        return OAuthApp(component, client_id, secret, callback, tuple(origins), now)
+        stored = await self.get(component)
+        assert stored is not None
+        return stored
 
     async def get(self, component: str) -> OAuthApp | None:
         """Return the app of a component with its secret in the clear; None where there is none."""
         rows = await self._writer.rows(f"{SELECT} WHERE component = ?", (component,))
         return self._read(rows[0]) if rows else None
+
+    async def of_endpoint(self, endpoint: str) -> OAuthApp | None:
+        """Return the app to whose endpoint events are sent; None where there is none."""
+        rows = await self._writer.rows(f"{SELECT} WHERE endpoint = ?", (endpoint,))
+        return self._read(rows[0]) if rows else None
+
+    async def signers(self, component: str) -> tuple[str, ...]:
+        """Return the secrets that may sign events of an app: its own, and for a day the former one."""
+        rows = await self._writer.rows(SIGNING, (component,))
+        if not rows or rows[0][0] is None:
+            return ()
+        signing, former, until = rows[0]
+        sealed = [signing, former] if former is not None and until > self._clock() else [signing]
+        return tuple(self._vault.open(each, place(component, SIGNS)) for each in sealed)
+
+    async def holders(self, component: str, account: str) -> Sequence[Any]:
+        """Return who holds an account that was signed in to: a row for each open endpoint.
+
+        The connection's id and plain fields; the name that it has in an instance's config, the
+        state of that instance, and the id of the endpoint. None where there is no such one.
+        """
+        rows = await self._writer.rows(HOLDERS, (component, account))
+        return [(id, msgspec.json.decode(fields), *more) for id, fields, *more in rows]
 
     async def list(self) -> Sequence[OAuthApp]:
         """Return all apps, by component."""
@@ -70,15 +122,20 @@ class OAuthApps:
         await self._writer.change(job)
 
     def _read(self, row: Any) -> OAuthApp:
-        component, client_id, sealed, callback, origins, changed_at = row
+        component, client_id, sealed, callback, origins, changed_at, endpoint, signs = row
         secret = None if sealed is None else self._vault.open(sealed, place(component))
         found = tuple(msgspec.json.decode(origins, type=list[str]))
-        return OAuthApp(component, client_id, secret, callback, found, changed_at)
+        return OAuthApp(
+            component, client_id, secret, callback, found, changed_at, endpoint, bool(signs)
+        )
 
 
-def place(component: str) -> tuple[str, str, str]:
-    """Return where the secret of a component's app is sealed."""
-    return "", component, "oauth_app"
+SIGNS = "oauth_app_signing"
+
+
+def place(component: str, what: str = "oauth_app") -> tuple[str, str, str]:
+    """Return where a secret of a component's app is sealed."""
+    return "", component, what
 
 
 def missing(component: str) -> NotFound:

@@ -27,6 +27,7 @@ _TEXTS = {
     "tokens": "access label",
     "settings": "value",
     "oauth_apps": "client_id callback origins",
+    "unrouted_events": "reason",
     "drafts": "file content keys",
     "component_sets": "names",
     "draft_edits": "label kind batch change",

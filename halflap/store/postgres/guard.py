@@ -43,6 +43,7 @@ NOBODYS = (
     "answers",
     "changes",
     "oauth_apps",
+    "unrouted_events",
     "drafts",
     "component_sets",
     "draft_edits",
