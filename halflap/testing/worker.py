@@ -23,15 +23,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from halflap import lowcode
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import describe_set
+from halflap.engine.lock import lock_of
 from halflap.engine.shadow import WAYS_OUT
 from halflap.errors import EgressRefused, HalflapError
 from halflap.lowcode import close_runner
+from halflap.lowcode.code.forking import serve_forks
 from halflap.lowcode.code.pool import ours
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.sdk import codec, registry
 from halflap.sdk.decoding import decode_here
+from halflap.store.store import template
 from halflap.testing.draft_run import refusal, run_flow
 from halflap.testing.draft_tests import expected_test, recorded_test, run_tests
 
@@ -39,7 +43,13 @@ MEMORY = 1 << 30
 """Bytes of a worker."""
 GRACE = 5
 """Seconds after the end of its time in which a run's process ends itself, if it is still there."""
+NETWORKED = "networked"
+"""The name of a process that may reach its apps, of those that are forked."""
 PR_SET_PDEATHSIG = 1
+SMALLEST = (
+    b"name: smallest\nflows: {one: {trigger: webhook.request, steps: [stop: {answer: =event}]}}\n"
+)
+"""Is built once before all, so that what documents need of the installed libraries is there."""
 
 
 def main_with_network() -> None:
@@ -47,23 +57,42 @@ def main_with_network() -> None:
     main(networked=True)
 
 
+def fork() -> None:
+    """Have processes forked that answer requests, from one that has imported what they need."""
+    prepare()
+    serve(networked=serve_forks() == NETWORKED)
+
+
 def main(*, networked: bool = False) -> None:
     """Answer requests on the standard input, which is a socket, until it is closed."""
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prepare()
+    serve(networked=networked)
+
+
+def prepare() -> None:
+    """Import what runs may need of what is installed, and make what is the same for all of them."""
     for name in registry.names():
         with suppress(HalflapError):
             registry.component(name)
     decode_here()
+    lock_of(["halflap"])
+    lowcode.build(lowcode.read(SMALLEST, "smallest.yaml"), lowcode.Components())
+    template()
+
+
+def serve(*, networked: bool) -> None:
+    """Answer requests, within limits, as this process is from now on."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     sys.addaudithook(guard(networked=networked))
     with socket.socket(fileno=0) as connection, connection.makefile("rb") as stream:
 
         def send(kind: str, value: Mapping[str, Any]) -> None:
             connection.sendall(pack(kind, codec.encode(value).decode()))
 
-        connection.sendall(pack("ready"))
+        connection.sendall(pack("ready", str(os.getpid())))
         while len(head := stream.read(HEADER.size)) == HEADER.size:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
             if kind in ("run", "tests", "record", "expect", "describe"):

@@ -616,7 +616,7 @@ async def either(
 
 
 RUNS = DraftRuns()
-"""One for all tests of a process: its worker takes seconds to start."""
+"""One for all tests of a process."""
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 from starlette.requests import ClientDisconnect
 
-from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import pack_components
 from halflap.model import DEVELOPMENT
 from halflap.sdk import codec
@@ -95,17 +94,8 @@ async def set_up(world: Any, text: str = TEXT, **values: Any) -> tuple[Any, Any]
     return draft, made.json
 
 
-async def warm(runs: DraftRuns) -> None:
-    """Have the process of the next real run there: each has its own, which takes seconds to start."""
-    worker = runs.networked.take()
-    await worker.ready()
-    worker.runs = 0
-    runs.networked.give(worker)
-
-
 async def real(world: Any, who: Any, draft: Any, **wanted: Any) -> tuple[list[Any], Any]:
     """Run a flow of a draft with real effects; its rows, and its end."""
-    await warm(world.host.operations.draft_runs)
     return await run(who, draft, flow="one", effects="real", **wanted)
 
 
@@ -224,7 +214,6 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     assert (rows[0]["source"], len(calls)) == ("pin", 1)
     wanted = {"node": steps[0]["key"], "event": event, "effects": "real", "config": {"limit": 9}}
     path = f"/api/drafts/{draft['id']}/steps/run"
-    await warm(world.host.operations.draft_runs)
     alone = await world.api("POST", path, wanted)
     [row] = alone.json["rows"]
     assert (row["source"], calls[-1][0]["limit"], len(calls)) == ("real", 9, 2)
@@ -236,7 +225,6 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     assert (await edit(world, draft, 1, op)).status == 200
     first = (await world.api("GET", f"/api/drafts/{draft['id']}")).json["flows"][0]["steps"][0]
     wanted = {"node": first["key"], "event": {}, "effects": "real"}
-    await warm(world.host.operations.draft_runs)
     [row] = (await world.api("POST", path, wanted)).json["rows"]
     assert row["gave"]["text"] == '{"all":{"limit":3},"own":null}', row
     # It is an act, with who did it where; nothing was kept of the runs.
@@ -273,7 +261,6 @@ async def test_a_run_is_audited_before_its_calls_without_payloads_also_if_its_cl
             return web.Response()
 
         world.shop.order_answer = holds
-        await warm(world.host.operations.draft_runs)
         body = codec.encode({**payloads, "event": {"id": "a-payload"}, "pins": {}, **wanted})
         requests: Any = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -359,7 +346,6 @@ async def test_an_execution_runs_again_for_real_with_keys_of_its_own(
         return web.Response()
 
     world.shop.order_answer = holds
-    await warm(runs)
     monkeypatch.setattr(runs, "seconds", 3.0)
     rows, end = await run(world.api, draft, flow="one", event={"id": "x"}, effects="real")
     assert came.is_set()
@@ -446,7 +432,6 @@ async def test_runs_that_begin_together_keep_the_limit_and_wait_for_no_stubbed_o
     assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
     wanted = {"flow": "one", "event": {"id": "a"}, "effects": "real"}
     path, states = f"/api/drafts/{draft['id']}/test", list[str]()
-    await warm(runs)
     async with runs.turns.of("x"), runs.turns.of("y"):
         running = [asyncio.create_task(world.api("POST", path, wanted)) for _ in range(4)]
         for each in asyncio.as_completed(running):

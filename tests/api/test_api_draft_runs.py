@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +19,7 @@ from halflap.api.draft_runs import RunEvents
 from halflap.api.operations.draft_runs import WORKER, DraftRuns
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
+from halflap.lowcode.code.forking import MARK, NO_MARK, ForkServer, can_fork
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
@@ -497,11 +501,13 @@ FORKING = """\
 import os, sys, time
 sys.path[:] = {path!r}
 from halflap.lowcode.code.worker.wire import pack
+{begin}
 parent = os.getpid()
+os.write(0, pack("ready", str(parent)))
 {before}
 if os.fork() == 0:
     {child}
-    os.write(0, pack("ready", str(os.getpid())))
+    os.write(0, pack("child", str(os.getpid())))
 {then}
 time.sleep(600)
 """
@@ -514,13 +520,20 @@ GOING = {
 }
 
 
+@pytest.mark.parametrize("forked", [False, True], ids=["executed", "forked"])
 @pytest.mark.parametrize(("before", "child", "then"), GOING.values(), ids=GOING)
-async def test_no_process_of_a_run_outlives_it(before: str, child: str, then: str) -> None:
-    source = FORKING.format(path=sys.path, before=before, child=child, then=then)
-    pool = Pool(1, [sys.executable, "-c", source])
+async def test_no_process_of_a_run_outlives_it(
+    before: str, child: str, then: str, forked: bool
+) -> None:
+    begin = "from halflap.lowcode.code.forking import serve_forks\nserve_forks()" if forked else ""
+    source = FORKING.format(path=sys.path, begin=begin, before=before, child=child, then=then)
+    command = [sys.executable, "-c", source]
+    forks = ForkServer(lambda: command)
+    pool = Pool(1, command, partial(forks.fork, "") if forked else None)
     worker = pool.take()
     try:
         async with asyncio.timeout(DEADLINE):
+            await worker.ready()
             number = int(unpack(await worker.receive(1 << 10))[1])
             assert is_running(number)
             worker.kill()
@@ -531,6 +544,7 @@ async def test_no_process_of_a_run_outlives_it(before: str, child: str, then: st
     finally:
         worker.close()
         pool.close()
+        forks.close()
 
 
 STUCK = """\
@@ -579,6 +593,101 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def parts_of(source: str, event: Any) -> dict[str, Any]:
+    """Return a run of a draft whose own component has this source."""
+    parts = {"file": "orders.yaml", "text": STAYED, "files": {"pricing.py": source}, "pins": []}
+    return {**parts, "flow": "incoming", "event": event, "config": {}, "signals": {}}
+
+
+async def ran(runs: DraftRuns, given: dict[str, Any]) -> Any:
+    """Run it, and return its end."""
+    found = dict[str, str]()
+
+    async def tell(kind: str, text: str) -> None:
+        found[kind] = text
+
+    await runs.run("run", given, "me", tell)
+    return codec.decode(found["end"].encode())
+
+
+LOOKING = """\
+import os
+from pathlib import Path
+
+from halflap import Component
+
+component = Component("pricing")
+
+
+@component.action(pure=True)
+def tried(what: str, pooled: bool) -> list[str]:
+    \"""Return this process, its parent, the mark of each, and whether it leads a group.\"""
+    marks = [Path(f"/proc/{each}/environ").read_text() for each in ("self", os.getppid())]
+    return [str(os.getpid()), str(os.getppid()), *marks, str(os.getpgid(0) == os.getpid())]
+"""
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs a fork server")
+async def test_a_fork_server_is_one_thread_and_has_nothing_of_what_its_children_run() -> None:
+    runs, secret = DraftRuns(), secrets.token_hex()
+    first, second = [
+        codec.decode((await ran(runs, parts_of(LOOKING, {"id": secret})))["result"].encode())
+        for _ in "ab"
+    ]
+    assert first[1] == second[1]
+    assert first[4] == second[4] == "True"
+    marks = {each.rstrip("\0").partition("=")[2] for each in (first[2], second[2])}
+    assert len(marks) == 2
+    assert all(len(each) == len(NO_MARK) for each in marks)
+    server = first[1]
+    assert first[3] == second[3] == f"{MARK}={NO_MARK}\0"
+    assert os.listdir(f"/proc/{server}/task") == [server]
+    assert not has_in_memory(server, secret)
+    assert has_in_memory(str(os.getpid()), secret)  # the control
+
+
+def has_in_memory(pid: str, text: str) -> bool:
+    """Return whether a text is anywhere in the memory that a process may write to."""
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            place, rights, *_ = line.split()
+            if rights.startswith("rw"):
+                start, end = (int(each, 16) for each in place.split("-"))
+                with suppress(OSError):
+                    memory.seek(start)
+                    if text.encode() in memory.read(end - start):
+                        return True
+    return False
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs a fork server")
+async def test_a_fork_server_that_ended_is_replaced_and_takes_its_children_along() -> None:
+    runs = DraftRuns()
+    server = int(
+        codec.decode((await ran(runs, parts_of(LOOKING, {"id": "a"})))["result"].encode())[1]
+    )
+    stuck = asyncio.create_task(ran(runs, parts_of(STUCK, {"id": "a"})))
+    async with asyncio.timeout(60):
+        while not (pids := runs.fresh.pids):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        os.kill(server, signal.SIGKILL)
+        assert "its process ended" in (await stuck)["reason"]
+        while any(map(is_running, pids)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        end = await ran(runs, parts_of(LOOKING, {"id": "a"}))
+    assert codec.decode(end["result"].encode())[1] != str(server)
+
+
+async def test_where_no_process_can_be_forked_one_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("halflap.lowcode.code.pool.can_fork", lambda: False)
+    runs = DraftRuns()
+    end = await ran(runs, parts_of(LOOKING, {"id": "a"}))
+    assert codec.decode(end["result"].encode())[1] == str(os.getpid())
+    runs.fresh.close()
 
 
 async def test_who_has_a_turn_gets_no_second_one_while_others_wait() -> None:

@@ -14,12 +14,13 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import cache
 from pathlib import Path
 
-from halflap.lowcode.code.worker.wire import HEADER, pack
+from halflap.lowcode.code.forking import MARK, ForkedProcess, can_fork
+from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 
 MEMORY = 256 << 20
 """Bytes of a worker, and as many of its sandbox: what code may use, and room to send it."""
@@ -34,9 +35,8 @@ CHUNK = 64 << 10
 END = pack("end")
 BEGIN = "import sys; sys.path += {paths!r}; from worker.serve import main; main(*{arguments!r})"
 
-
-MARK = "HALFLAP_WORKER"
-"""The variable by which the processes that a worker has started are found, wherever they went."""
+Fork = Callable[[str, socket.socket], None]
+"""Has a process with a mark forked, whose standard input is a socket: see `ForkServer.fork`."""
 
 
 class Lost(Exception):
@@ -47,34 +47,39 @@ class Worker:
     """A process that runs code, and the connection to it, which belongs to no event loop.
 
     It is started without a look at it: it says itself when it is ready. With a `mark`, the processes
-    that it started are ended with it, also those that left its group.
+    that it started are ended with it, also those that left its group. With `fork`, it is forked; then
+    its process is known from when it is ready, and ends with its connection until then.
     """
 
-    def __init__(self, command: Sequence[str], mark: str = "") -> None:
+    def __init__(self, command: Sequence[str], mark: str = "", fork: Fork | None = None) -> None:
         ours, theirs = socket.socketpair()
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={MARK: mark} if mark else {},
-                cwd="/",
-                process_group=0,  # its sandbox is ended with it
-            )
+            if fork is not None:
+                fork(mark, theirs)
+            else:
+                self._process = subprocess.Popen(  # noqa: S603 - the words are ours
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={MARK: mark} if mark else {},
+                    cwd="/",
+                    process_group=0,  # its sandbox is ended with it
+                )
         ours.setblocking(False)
         self._mark = f"{MARK}={mark}".encode() if mark else b""
         self._socket = ours
         self._received = bytearray()
-        self._ready = False
+        self._ready = self._ended = False
         self.runs = 0
         self.seconds = 0.0
         """For which it has run code."""
 
     @property
     def pid(self) -> int:
-        """The number of its process, which leads a group with its sandbox."""
-        return self._process.pid
+        """The number of its process, which leads a group with its sandbox; 0 until that is known."""
+        return 0 if self._process is None else self._process.pid
 
     async def ready(self) -> None:
         """Wait until it is there. Raises `Lost`."""
@@ -82,10 +87,24 @@ class Worker:
             return
         try:
             async with asyncio.timeout(STARTING):
-                await self.receive(CHUNK)
+                message = unpack(await self.receive(CHUNK))
         except TimeoutError as error:
             raise Lost("a worker does not start") from error
+        if self._process is None:
+            self._process = self._found(int(message[1]))
         self._ready = True
+
+    def _found(self, pid: int) -> ForkedProcess:
+        """Return the process of a number, which is this worker's: it holds the connection still."""
+        try:
+            process = ForkedProcess(pid)
+            if self._socket.recv(1, socket.MSG_PEEK) == b"":
+                raise Lost("the worker ended")
+        except BlockingIOError:
+            return process
+        except OSError as error:
+            raise Lost("the worker ended") from error
+        return process
 
     async def send(self, message: bytes) -> None:
         """Send it a packed message. Raises `Lost`."""
@@ -127,7 +146,13 @@ class Worker:
 
     def kill(self) -> None:
         """End it, whatever it does, and its sandbox."""
-        if self._process.returncode is None:  # until it is waited for, its number is its own
+        if self._process is None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._ended = True
+        elif isinstance(self._process, ForkedProcess):
+            self._process.kill()
+        elif self._process.returncode is None:  # until it is waited for, its number is its own
             for end in (os.kill, os.killpg):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     end(self.pid, signal.SIGKILL)
@@ -142,11 +167,11 @@ class Worker:
 
     def gone(self) -> bool:
         """Return whether the system has let go of it, which takes a moment after `kill`."""
-        return self._process.poll() is not None
+        return self._ended if self._process is None else self._process.poll() is not None
 
     def wait(self) -> int:
         """Wait until it is gone, and return how: a signal as its negative number."""
-        return self._process.wait()
+        return 0 if self._process is None else self._process.wait()
 
 
 def marked(mark: bytes) -> list[int]:
@@ -162,11 +187,15 @@ def marked(mark: bytes) -> list[int]:
 class Pool:
     """The workers of a process, for whichever of its event loops needs one.
 
-    A worker is replaced after `runs` runs. `command` starts one, where it is not ours.
+    A worker is replaced after `runs` runs. `command` starts one, where it is not ours, or `fork`, where
+    this system can.
     """
 
-    def __init__(self, runs: int = RUNS, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, runs: int = RUNS, command: Sequence[str] | None = None, fork: Fork | None = None
+    ) -> None:
         self._runs, self._command = runs, command
+        self._fork = fork if can_fork() else None
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._ending: list[Worker] = []
@@ -174,7 +203,7 @@ class Pool:
     @property
     def pids(self) -> set[int]:
         """The numbers of its workers' processes."""
-        return {worker.pid for worker in (*self._idle, *self._busy)}
+        return {worker.pid for worker in (*self._idle, *self._busy) if worker.pid}
 
     def take(self) -> Worker:
         """A worker for one run: the one that was used last, or a new one."""
@@ -194,10 +223,10 @@ class Pool:
             self._idle.append(worker)
 
     def end(self, worker: Worker) -> None:
-        """Have it killed, and replaced before somebody waits for it."""
+        """Have it killed, and replaced before somebody waits for it, unless that takes no time."""
         self._kill(worker)
         worker.close()
-        if not self._idle:
+        if not self._idle and self._fork is None:
             with contextlib.suppress(Lost):  # whoever needs one hears of it
                 self._idle.append(self._started())
 
@@ -214,12 +243,12 @@ class Pool:
         self._ending.clear()
 
     def _started(self) -> Worker:
-        if not self.pids:
+        if not self._idle and not self._busy:
             atexit.register(self.close)
         try:
             # Outside of whatever runs: it is nobody's, and a shadow run may start no process.
             command, mark = self._command or ours(), secrets.token_hex() if self._command else ""
-            return Context().run(Worker, command, mark)
+            return Context().run(Worker, command, mark, self._fork)
         except OSError as error:
             raise Lost(f"no worker can be started: {error}") from error
 
