@@ -10,10 +10,10 @@ from typing import Any
 from halflap.api.integrations import config_schema, flow_view
 from halflap.api.operations.comparing import config_fields, diff_lines
 from halflap.api.operations.kinds import name_of
-from halflap.api.operations.versions import check_definition
 from halflap.api.view import FlowView, VersionView
 from halflap.cli.output import Output
 from halflap.engine.bundle import Bundle
+from halflap.engine.definition import check_definition
 from halflap.engine.integration import load_integration
 from halflap.engine.loader import unload
 from halflap.sdk import codec

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from halflap.api.operations.versions import check_definition
 from halflap.cli.project import COMPONENTS, STORE, documents, entries, find_root, sources
 from halflap.engine.bundle import pack
+from halflap.engine.definition import check_definition
 from halflap.engine.integration import (
     components_of,
     known_actions,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -15,7 +16,7 @@ from halflap.cli.answers import Answers, answered, expected, stray
 from halflap.cli.feed import Feed
 from halflap.cli.project import COMPONENTS, Project, ProjectEntry, read_environment
 from halflap.cli.screen import Screen
-from halflap.engine.bundle import Bundle, pack
+from halflap.engine.bundle import pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
 from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.describing import store_components
@@ -153,9 +154,13 @@ class Workbench:
         self, entry: ProjectEntry, bench: Bench, environment: Mapping[str, str], *, alone: bool
     ) -> None:
         bundle = await anyio.to_thread.run_sync(pack, self._project.root, entry.entry)
-        await self._show_findings(entry, bundle)
         version = await self._host.operations.versions.publish(
-            bundle.to_bytes(), target=TARGET, expect=None, note="halflap dev", overwrite=True
+            bundle.to_bytes(),
+            target=TARGET,
+            expect=None,
+            note="halflap dev",
+            overwrite=True,
+            show=partial(self._show_findings, entry),
         )
         described = read_shapes(await self._host.operations.versions.components(version.hash))
         files = {path: text.decode("utf-8", "replace") for path, text in bundle.files}
@@ -189,9 +194,8 @@ class Workbench:
         elif not bench.told:
             await self._tell(integration, instance, version, bench)
 
-    async def _show_findings(self, entry: ProjectEntry, bundle: Bundle) -> None:
-        """Show what lint finds, each finding once until it is mended and comes again."""
-        found = await self._host.library.findings(bundle)
+    def _show_findings(self, entry: ProjectEntry, found: Sequence[Finding]) -> None:
+        """Show what lint found, each finding once until it is mended and comes again."""
         shown = self._findings.get(entry.name, set[Finding]())
         self._findings[entry.name] = set(found)
         for each in found:

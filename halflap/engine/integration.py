@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap import lowcode
 from halflap.engine.bundle import Bundle, component_modules, modules
+from halflap.engine.definition import check_definition
 from halflap.engine.loader import Loaded, load
 from halflap.engine.lock import imports, unsatisfied
 from halflap.errors import DefinitionError
@@ -116,13 +118,54 @@ def describe_set(bundle: Bundle, cache: Path) -> bytes:
             imports(files[path], path)  # says of which file Python makes nothing
     if not component_modules(files):
         raise DefinitionError("no module of this bundle has a component", where=bundle.entry)
-    if lacking := unsatisfied(bundle.lock):
-        raise DefinitionError(
-            f"these components do not run here: {'; '.join(lacking)}; install that where the "
-            "server runs, then deploy again"
-        )
+    check_lock(bundle)
     check_findings(bundle, find_in_sources(bundle))
     return describe(bundle, cache, whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDescription:
+    """The description of a version, stored beside its bundle: `components` are those of its own.
+
+    shared: its flows with an endpoint that all instances share.
+    """
+
+    name: str
+    shared: Sequence[str]
+    components: str
+
+
+def find_in_version(bundle: Bundle, cache: Path) -> list[Finding]:
+    """Lint a bundle that is to be published, in its document too, whose components are loaded.
+
+    Where they do not load, `describe_version` says why.
+    """
+    found = find_in_sources(bundle)
+    with suppress(DefinitionError):
+        found += find_in_document(bundle, cache)
+    return found
+
+
+def describe_version(bundle: Bundle, cache: Path, found: Sequence[Finding]) -> VersionDescription:
+    """Judge a bundle that is to be published, in which lint found this, and describe it.
+
+    Raises `DefinitionError` where it does not load here, or has what would fail once it is activated.
+    As for `describe_set`, this belongs into a process with limits.
+    """
+    check_findings(bundle, found)
+    integration = load_integration(bundle, cache)
+    check_definition(integration)
+    shared = [flow for flow, each in integration.flows.items() if each.is_shared]
+    return VersionDescription(integration.name, shared, describe(bundle, cache).decode())
+
+
+def check_lock(bundle: Bundle) -> None:
+    """Refuse a bundle that is to be deployed and needs what is not installed."""
+    if lacking := unsatisfied(bundle.lock):
+        raise DefinitionError(
+            f"it does not run here: {'; '.join(lacking)}; install that where the server runs, then "
+            "deploy again"
+        )
 
 
 def built_in() -> dict[str, Component]:

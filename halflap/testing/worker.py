@@ -2,9 +2,10 @@
 
 A request is packed, with JSON as its text, and so are its answers: `["run", given]` has a `["row", row]`
 for each row as it ends, `["tests", given]` a `["test", result]` for each test, `["record", given]` and
-`["expect", given]` one `["made", test]`, `["describe", given]` one `["described", components]`; all have
-an `["end", outcome]`. Nothing that runs here reaches a network, but for a run as the development
-instance, which has a process of its own (`main_with_network`).
+`["expect", given]` one `["made", test]`, each of `DESCRIBING` one `["described", description]`, before
+which `["describe_version", given]` has a `["found", findings]`; all have an `["end", outcome]`. Nothing
+that runs here reaches a network, but for a run as the development instance, which has a process of its
+own (`main_with_network`).
 """
 
 from __future__ import annotations
@@ -17,22 +18,30 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from halflap import lowcode
 from halflap.engine.bundle import Bundle
-from halflap.engine.integration import describe_set
+from halflap.engine.integration import (
+    check_lock,
+    describe,
+    describe_set,
+    describe_version,
+    find_in_version,
+)
 from halflap.engine.lock import lock_of
 from halflap.engine.shadow import WAYS_OUT
-from halflap.errors import EgressRefused, HalflapError
+from halflap.errors import DefinitionError, EgressRefused, HalflapError
 from halflap.lowcode import close_runner
 from halflap.lowcode.code.forking import serve_forks
 from halflap.lowcode.code.pool import ours
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
+from halflap.lowcode.lint.worker import rows_of
 from halflap.sdk import codec, registry
 from halflap.sdk.decoding import decode_here
 from halflap.store.store import template
@@ -41,6 +50,9 @@ from halflap.testing.draft_tests import expected_test, recorded_test, run_tests
 
 MEMORY = 1 << 30
 """Bytes of a worker."""
+AGAIN = 1.0
+"""Seconds until what loads for too long is told so again."""
+DESCRIBING = ("describe_set", "describe_version", "describe_published")
 GRACE = 5
 """Seconds after the end of its time in which a run's process ends itself, if it is still there."""
 NETWORKED = "networked"
@@ -95,7 +107,7 @@ def serve(*, networked: bool) -> None:
         connection.sendall(pack("ready", str(os.getpid())))
         while len(head := stream.read(HEADER.size)) == HEADER.size:
             kind, *message = unpack(stream.read(HEADER.unpack(head)[0]))
-            if kind in ("run", "tests", "record", "expect", "describe"):
+            if kind in ("run", "tests", "record", "expect", *DESCRIBING):
                 given = codec.decode(message[0].encode())
                 tempfile.tempdir = os.environ["TMPDIR"] = given["folder"]
                 signal.alarm(int(given["seconds"]) + GRACE)  # also where its server is gone
@@ -120,15 +132,46 @@ def guard(*, networked: bool) -> Callable[[str, tuple[Any, ...]], None]:
             and given[1] == command
             and given[3] == {}
         ):
-            raise refusal(f"a draft's run calls nothing: {event} was refused")
+            raise refusal(
+                f"a run of a draft calls nothing, nor does what loads: {event} was refused"
+            )
 
     return hold
 
 
-def described(given: Mapping[str, Any]) -> str:
-    """Return what describes a component set, which is loaded."""
-    bundle = Bundle.from_bytes(given["bundle"].encode("latin-1"))
-    return describe_set(bundle, Path(given["folder"])).decode()
+def described(
+    kind: str, given: Mapping[str, Any], send: Callable[[str, Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
+    """Return what describes a component set or a version, which is loaded, within its time."""
+    bundle, folder = Bundle.from_bytes(given["bundle"].encode("latin-1")), Path(given["folder"])
+    with limited_to(float(given["seconds"])):
+        if kind == "describe_set":
+            return {"components": describe_set(bundle, folder).decode()}
+        check_lock(bundle)
+        if kind == "describe_published":
+            return {"components": describe(bundle, folder).decode()}
+        found = find_in_version(bundle, folder)
+        send("found", {"findings": rows_of(found)})
+        return asdict(describe_version(bundle, folder, found))
+
+
+@contextmanager
+def limited_to(seconds: float) -> Generator[None]:
+    """Raise where the block takes longer, again and again, as lint and authors' code may go on."""
+
+    def late(*_: object) -> None:
+        raise DefinitionError(
+            f"loading it took longer than {seconds:g} s; what stands outside functions runs whenever it "
+            "is loaded, so move or mend that"
+        )
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 async def _done(
@@ -139,8 +182,8 @@ async def _done(
             return await run_flow(given, partial(send, "row"))
         if kind == "tests":
             return await run_tests(given, partial(send, "test"))
-        if kind == "describe":
-            send("described", {"components": described(given)})
+        if kind in DESCRIBING:
+            send("described", described(kind, given, send))
             return {}
         make = expected_test if kind == "expect" else recorded_test
         send("made", await make(given))

@@ -179,7 +179,7 @@ async def test_a_set_is_loaded_in_a_process_that_ends_and_nothing_waits_for_it(
 ) -> None:
     def describing(source: str) -> asyncio.Task[bytes]:
         bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
-        return asyncio.create_task(runs.describe(bundle.to_bytes(), "me"))
+        return asyncio.create_task(runs.describe_set(bundle.to_bytes(), "me"))
 
     endless = describing("while True: pass\n")
     await world.publish(world.packed("other.yaml", {"other.yaml": PLAIN}))

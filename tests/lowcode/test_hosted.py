@@ -77,11 +77,11 @@ async def test_a_document_with_errors_is_not_published_and_warnings_are_no_reaso
     async with host_on(tmp_path / "store") as (host, _):
         bundle = pack(root, "warehouse.yaml")
         with pytest.raises(DefinitionError, match=r"^warehouse.yaml:22:14: .*did you mean event"):
-            await host.library.check(bundle.to_bytes())
+            await host.operations.draft_runs.describe_version(bundle.to_bytes(), "me")
         document.write_text(right.replace(" # halflap: ignore[HF114]", ""))
         bundle = pack(root, "warehouse.yaml")
-        hash, integration = await host.library.check(bundle.to_bytes())
-        assert (hash, integration.name) == (bundle.hash, "warehouse-yaml")
+        described = await host.operations.draft_runs.describe_version(bundle.to_bytes(), "me")
+        assert described.name == "warehouse-yaml"
 
 
 async def recorded(store: Path, *arguments: str) -> str:

@@ -83,11 +83,11 @@ class Operations:
         self.offers = OfferOperations(catalogue, self.customer)
         self.sources = Sources(catalogue, resolver, library, self.offers, self.customer)
         kinds, configs = Kinds(catalogue, library), Configs(catalogue, self.sources)
-        self.versions = VersionOperations(catalogue, library, kinds)
+        self.draft_runs = DraftRuns() if of is None else of.draft_runs
+        self.versions = VersionOperations(catalogue, library, kinds, self.draft_runs, principal.id)
         self.linting = Linting() if of is None else Linting(of.linting.turns, of.linting.workers)
         self.following = Following(engine, store.catalogue) if of is None else of.following
         opened = OpenDrafts() if of is None else of.drafts.open
-        self.draft_runs = DraftRuns() if of is None else of.draft_runs
         self.drafts = DraftOperations(
             catalogue.drafts,
             catalogue.component_sets,

@@ -1,31 +1,43 @@
-"""Runs of drafts, each in a process with limits of time and memory: nothing is written.
+"""Runs of drafts, and what is sent to be published, in processes with limits of time and memory.
 
-Nothing is called, either, but in a run as the development instance. That has a process of its own, so
-that what ran there before has nothing of its secrets. So does a run of a document with components of its
-own, whose code would see the events and the pins of whatever ran there after it.
+Nothing is written there, and nothing called, but in a run as the development instance. That has a process
+of its own, so that what ran there before has nothing of its secrets. So does whatever runs code that was
+sent, which would see the events and the pins of whatever ran there after it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from halflap.api.operations.linting import command
+import anyio.to_thread
+
+from halflap.api.operations.linting import command, read_findings
 from halflap.api.operations.turns import TurnQueue
+from halflap.engine.bundle import Bundle
+from halflap.engine.integration import VersionDescription
 from halflap.errors import DefinitionError
+from halflap.lowcode import NotADocument
 from halflap.lowcode.code.forking import ForkServer
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
 
+if TYPE_CHECKING:
+    from halflap.sdk.lint import Finding
+
 AT_ONCE = 2
 """The number of runs side by side; others wait, so that flows keep their share."""
+DESCRIBED_AT_ONCE = 4
+"""The number of bundles that are loaded to be published side by side: one may take all its time."""
 SECONDS = 30.0
 """After how long a run's process is ended, from the time that it is ready."""
+MORE = 3.0
+"""Seconds of a process that loads what was sent, beyond those after which it says itself where it is."""
 RUNS = 200
 """The runs of a process."""
 WORKER = "halflap.testing.worker"
@@ -41,6 +53,10 @@ AT_LIMIT = (
     "or run with stubbed effects"
 )
 ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
+
+DESCRIBING = ("describe_set", "describe_version", "describe_published")
+OUTSIDE = "what stands outside functions runs whenever it is loaded, so move or mend that"
+CAUSES = "it exits, crashes, or needs more than 1 GiB of memory"
 
 Tell = Callable[[str, str], Awaitable[None]]
 """Gets what a run tells, as it happens: its kind, and JSON."""
@@ -85,8 +101,8 @@ class DraftRuns:
     turns: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
     acting: TurnQueue = field(default_factory=lambda: TurnQueue(AT_ONCE))
     """Of runs as development instances, which may wait for an app."""
-    describing: TurnQueue = field(default_factory=lambda: TurnQueue(1))
-    """Of component sets, so that one which loads for ever keeps no run waiting."""
+    describing: TurnQueue = field(default_factory=lambda: TurnQueue(DESCRIBED_AT_ONCE))
+    """Of what is to be published, so that one which loads for ever keeps no run waiting."""
     workers: Pool = field(default_factory=lambda: Pool(RUNS, command(WORKER), OFFLINE))
     fresh: Pool = field(default_factory=lambda: Pool(1, command(WORKER), OFFLINE))
     """Processes that run code which was sent: one does so once."""
@@ -120,7 +136,7 @@ class DraftRuns:
         sending = asyncio.create_task(send())
         try:
             turns = self.turns if development is None else self.acting
-            turns = self.describing if kind == "describe" else turns
+            turns = self.describing if kind in DESCRIBING else turns
             async with turns.of(caller):
                 # Removed here: the process may be killed before it has done so.
                 with TemporaryDirectory(
@@ -135,29 +151,75 @@ class DraftRuns:
             self.real -= development is not None
             sending.cancel()
 
-    async def describe(self, bundle: bytes, caller: Hashable) -> bytes:
-        """Judge and describe a bundle of components: see `describe_set`, which may raise."""
+    async def describe_set(self, bundle: bytes, caller: Hashable) -> bytes:
+        """Judge and describe a bundle of components: see the engine's `describe_set`, which may raise."""
+        return (await self._describe("describe_set", bundle, caller))["components"].encode()
+
+    async def describe_version(
+        self,
+        bundle: bytes,
+        caller: Hashable,
+        show: Callable[[Sequence[Finding]], None] | None = None,
+    ) -> VersionDescription:
+        """Judge and describe a bundle that is to be published: see the engine's `describe_version`.
+
+        `show` gets what lint found in it, before it is refused for that.
+        """
+        found = await self._describe("describe_version", bundle, caller, show)
+        return VersionDescription(**found)
+
+    async def describe_published(self, bundle: bytes, caller: Hashable) -> bytes:
+        """Describe the components of a version's own; none where it does not load here any more."""
+        try:
+            found = await self._describe("describe_published", bundle, caller)
+        except DefinitionError:
+            return b"{}"
+        return found["components"].encode()
+
+    async def _describe(
+        self,
+        kind: str,
+        bundle: bytes,
+        caller: Hashable,
+        show: Callable[[Sequence[Finding]], None] | None = None,
+    ) -> Any:
         found: dict[str, str] = {}
 
         async def tell(kind: str, text: str) -> None:
             found[kind] = text
 
-        await self.run("describe", {"bundle": bundle.decode("latin-1")}, caller, tell)
+        entry = (await anyio.to_thread.run_sync(Bundle.from_bytes, bundle)).entry
+        await self.run(kind, {"bundle": bundle.decode("latin-1")}, caller, tell)
+        findings: list[Finding] = []
+        if "found" in found:
+            findings = read_findings(codec.decode(found["found"].encode())["findings"])
+        if show is not None:
+            show(findings)
         if "described" in found:
-            return codec.decode(found["described"].encode())["components"].encode()
+            return codec.decode(found["described"].encode())
         end = codec.decode(found["end"].encode())
-        where = end["where"] or None
-        raise DefinitionError(end["reason"].removeprefix(f"{where}: "), where=where)
+        where, reason = end["where"] or None, end["reason"]
+        match end["failure"]["kind"]:
+            case "Timeout":
+                where, reason = entry, f"loading it took longer than {self.seconds:g} s; {OUTSIDE}"
+            case "NotADocument" if errors := [e for e in findings if e.severity == "error"]:
+                raise NotADocument(errors)
+            case "ProcessEnded":
+                where, reason = entry, f"its process ended as it was loaded: {CAUSES}; {OUTSIDE}"
+            case _:
+                reason = reason.removeprefix(f"{where}: ")
+        raise DefinitionError(reason, where=where)
 
     async def _work(self, kind: str, given: Mapping[str, Any], found: RunMessages) -> None:
         is_real = "development" in given
-        sent = kind == "describe" or any(each.endswith(".py") for each in given["files"])
+        loads = kind in DESCRIBING
+        sent = loads or any(each.endswith(".py") for each in given["files"])
         workers = self.networked if is_real else self.fresh if sent else self.workers
         worker = workers.take()
         ended = ""
         try:
             await worker.ready()
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(self.seconds + MORE * loads):
                 await worker.send(pack(kind, codec.encode(given).decode()))
                 told = ""
                 while told != "end":

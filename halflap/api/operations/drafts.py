@@ -327,7 +327,7 @@ class DraftOperations:
                 fields={"name": "begins with cset_"},
             )
         bundle = await self.aside(_component_bundle, data)
-        described = await self.runs.describe(data, self.principal.id)
+        described = await self.runs.describe_set(data, self.principal.id)
         names = codec.decode(described)
         return await self.sets.publish(name, bundle.hash, data, described, names, by)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +66,12 @@ class Linting:
         task is cancelled) ends its worker's process and frees its place.
         """
         from halflap.lowcode.lint import over_budget
-        from halflap.sdk.lint import Finding, Fix
 
         request = pack("lint", content.decode("latin-1"), file, own.decode())
         kind, *found = await self._answer(request, caller)
         match kind:
             case "found":
-                return [
-                    Finding(*each, fix=None if fix is None else Fix(*fix))
-                    for *each, fix in found[0]
-                ]
+                return read_findings(found[0])
             case "late":
                 return [over_budget(file, f"lint took longer than {self.seconds:g} s")]
             case "lost":
@@ -122,6 +118,13 @@ class Linting:
                 raise
             self.workers.give(worker)
         return answer
+
+
+def read_findings(rows: Sequence[Sequence[Any]]) -> list[Finding]:
+    """Return the findings that a process sent: see `rows_of`."""
+    from halflap.sdk.lint import Finding, Fix
+
+    return [Finding(*each, fix=None if fix is None else Fix(*fix)) for *each, fix in rows]
 
 
 async def _asked(worker: Worker, request: bytes) -> list[Any]:

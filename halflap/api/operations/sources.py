@@ -17,6 +17,7 @@ from halflap.api.operations import finding
 from halflap.api.operations.connections import explained, needs_sign_in
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.offers import OfferOperations
+from halflap.engine.definition import config_sources, connection_field, list_action
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
@@ -30,8 +31,6 @@ from halflap.sdk.schema import (
     DynamicFields,
     FieldSpec,
     Source,
-    sides_of,
-    source_of,
 )
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
@@ -230,18 +229,6 @@ class NotSignedIn(ConfigError):
     """Nobody has signed in to the connection that lists."""
 
 
-def config_sources(definition: Integration[Any]) -> dict[str, Source]:
-    """Return the sources of a config's fields, by field; of a mapping's sides, by `field.of` and
-    `field.to`.
-    """
-    found: dict[str, Source] = {}
-    for name, info in definition.config.model_fields.items():
-        source = source_of(info.annotation, info.metadata)
-        found |= {} if source is None else {name: source}
-        found |= {f"{name}.{side}": each for side, each in sides_of(info.annotation).items()}
-    return found
-
-
 def parents_first(definition: Integration[Any]) -> list[tuple[str, Source]]:
     """Return the sources of a config's fields, each behind those that it depends on."""
     sources = config_sources(definition)
@@ -272,54 +259,6 @@ def field_source(definition: Integration[Any], name: str) -> Source:
             fields={"field": "has no source"},
         )
     return source
-
-
-def list_action(source: Source) -> Action[..., Any]:
-    """Return the action that lists; a plain function cannot be called with a connection."""
-    listing: Any = source.list
-    if not isinstance(listing, Action):
-        raise DefinitionError(f"Source({listing!r}): give it an action of a component")
-    return cast("Action[..., Any]", listing)
-
-
-def connection_field(source: Source, definition: Integration[Any]) -> str:
-    """Return the config's connection that a source lists with."""
-    action = list_action(source)
-    wanted = action.shape.connection_type
-    known = definition.connections()
-    names = [each for each, kind in known.items() if wanted and issubclass(kind, wanted)]
-    if source.connection is not None and source.connection in names:
-        return source.connection
-    if source.connection is not None or len(names) != 1:
-        raise DefinitionError(
-            f"{action.name} lists choices for the config of {definition.name}, which has "
-            f"{', '.join(names) or 'no connection'} of its type; name one: "
-            f"Source({action.short_name}, connection=…)"
-        )
-    return names[0]
-
-
-def check_sources(definition: Integration[Any]) -> None:
-    """Refuse sources of a config that cannot list: `DefinitionError` says why."""
-    for name, source in config_sources(definition).items():
-        action = list_action(source)
-        if action.shape.connection_type is not None:
-            connection_field(source, definition)
-        known = action.shape.by_name
-        given = {*source.fields, *source.inputs}
-        message = ""
-        if unknown := [each for each in given if each not in known]:
-            message = f"{action.name} has no input {unknown[0]!r}; its inputs: {', '.join(known)}"
-        elif lacks := [
-            each.name for each in known.values() if each.required and each.name not in given
-        ]:
-            message = f"{action.name} needs {lacks[0]!r}: name the field that gives it in `depends`"
-        elif strange := [
-            each for each in source.fields.values() if each not in definition.config.model_fields
-        ]:
-            message = f"the config has no field {strange[0]!r}, on which it depends"
-        if message:
-            raise DefinitionError(f"the source of the config field {name!r}: {message}")
 
 
 async def ask(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,19 @@ import anyio.to_thread
 
 from halflap.api.operations import finding
 from halflap.api.operations.comparing import VersionComparison, compare_files
+from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.kinds import Kinds
-from halflap.api.operations.sources import check_sources
 from halflap.engine.bundle import Bundle
 from halflap.engine.library import Library
-from halflap.errors import ConfigError, DefinitionError, HalflapError
+from halflap.errors import ConfigError, HalflapError
 from halflap.model import Version
 from halflap.sdk.integration import Integration
-from halflap.sdk.schema import is_secret
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.versions import ANY, OvertakenVersion
 
 if TYPE_CHECKING:
     from halflap.lowcode.outline import Outline
+    from halflap.sdk.lint import Finding
 
 Bundled = tuple[str, dict[str, bytes]]
 """The entry of a version, and its files by path."""
@@ -36,6 +37,9 @@ class VersionOperations:
     catalogue: Catalogue
     library: Library
     kinds: Kinds
+    runs: DraftRuns
+    caller: str
+    """The principal that is acted for (its id)."""
 
     async def publish(
         self,
@@ -47,31 +51,32 @@ class VersionOperations:
         overwrite: bool,
         by: str = "",
         follows: str | None = ANY,
+        show: Callable[[Sequence[Finding]], None] | None = None,
     ) -> Version:
-        """Publish a bundle that loads here, and point a target at it.
+        """Publish a bundle that loads here, in a process with limits, and point a target at it.
 
         `expect` is the hash that the publisher last saw there: where the target has moved on it is
         `OvertakenVersion`, with the difference, and nothing is published, unless `overwrite`. So it is
-        where there is a newer version than `follows`, the newest that they know of.
+        where there is a newer version than `follows`, the newest that they know of. `show` gets what lint
+        found, also where it is refused for that.
         """
         if target is not None and not TARGET.fullmatch(target):
             raise ConfigError(
                 f"{target!r} cannot name a target; use up to 40 lower-case letters, digits, - and _",
                 fields={"target": "is no name of a target"},
             )
-        hash, integration = await self.library.check(bundle)
-        check_definition(integration)
-        versions, name = self.catalogue.versions, integration.name
+        hash = (await anyio.to_thread.run_sync(Bundle.from_bytes, bundle)).hash
+        described = await self.runs.describe_version(bundle, self.caller, show)
+        versions, name = self.catalogue.versions, described.name
         now = await versions.target(name, target) if target is not None else None
         if now is not None and now.hash not in (hash, expect) and not overwrite:
             newest = await versions.latest(name)
             if newest is not None and follows not in (ANY, newest.hash):
                 raise OvertakenVersion(newest)
             raise await self._overtaken(now, target, bundle)
-        described = await self.library.components(bundle)
-        version = await versions.publish(name, hash, bundle, note, described, by, follows=follows)
-        shared = [flow for flow, each in integration.flows.items() if each.is_shared]
-        await self.catalogue.shared.ensure(name, shared)
+        components = described.components.encode()
+        version = await versions.publish(name, hash, bundle, note, components, by, follows=follows)
+        await self.catalogue.shared.ensure(name, described.shared)
         while target is not None:
             expected = now.hash if now is not None else None
             if await versions.move_target(name, target, hash, expect=expected):
@@ -120,11 +125,13 @@ class VersionOperations:
     async def components(self, hash: str) -> bytes:
         """Return the descriptions of a version's own components, as `read_shapes` reads them.
 
-        They are stored as it is published; of what 0.1.0 published, they are made by loading it.
+        They are stored as it is published; of what 0.1.0 published, they are made by loading it in a
+        process with limits.
         """
         stored = await self.catalogue.versions.components(hash)
         if stored is None:
-            stored = await self.library.components(await self.catalogue.versions.bundle(hash))
+            bundle = await self.catalogue.versions.bundle(hash)
+            stored = await self.runs.describe_published(bundle, self.caller)
         return stored
 
     async def outline(self, hash: str) -> Outline:
@@ -153,17 +160,3 @@ def _compare(before: Bundled, after: Bundled) -> VersionComparison:
     except HalflapError:
         return VersionComparison(files, None, left_out)
     return VersionComparison(files, compare_outlines(one, other), left_out)
-
-
-def check_definition(integration: Integration[Any]) -> None:
-    """Refuse what would only fail once a customer activates it."""
-    check_sources(integration)
-    for flow in integration.flows.values():
-        integration.connection_for(flow)
-    for name, field in integration.config.model_fields.items():
-        if is_secret(field.annotation):
-            raise DefinitionError(
-                f"the config field {name!r} is a secret, which a config cannot keep; put it into a "
-                "Connection, whose secrets are sealed",
-                where=integration.name,
-            )

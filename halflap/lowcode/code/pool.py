@@ -98,12 +98,16 @@ class Worker:
         """Return the process of a number, which is this worker's: it holds the connection still."""
         try:
             process = ForkedProcess(pid)
-            if self._socket.recv(1, socket.MSG_PEEK) == b"":
-                raise Lost("the worker ended")
+        except OSError as error:
+            raise Lost("the worker ended") from error
+        try:
+            more = self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return process
         except OSError as error:
             raise Lost("the worker ended") from error
+        if not more:
+            raise Lost("the worker ended")
         return process
 
     async def send(self, message: bytes) -> None:

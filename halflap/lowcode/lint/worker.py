@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import resource
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
@@ -57,11 +58,15 @@ def _answer(content: str, file: str, own: str) -> bytes:
         found = lint_document(content.encode("latin-1"), file, own)
     except MemoryError:
         return pack("memory")
-    rows = [
+    return pack("found", rows_of(found))
+
+
+def rows_of(found: Sequence[Finding]) -> list[Sequence[Any]]:
+    """Return findings as plain values."""
+    return [
         (f.file, f.line, f.column, f.code, f.message, f.severity, f.fix and astuple(f.fix))
         for f in found
     ]
-    return pack("found", rows)
 
 
 @lru_cache(maxsize=2)
