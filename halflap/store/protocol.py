@@ -339,6 +339,13 @@ class Journal(Protocol):
         """
         ...
 
+    async def take_beginning(self, customer: str) -> tuple[float, Micros]:
+        """Take one beginning of a customer's rate: it, 0 where there is none, and when the next may be.
+
+        That is now where it was taken, or there is no rate.
+        """
+        ...
+
     async def take_tokens(
         self, connection: str, count: int, rate: float, burst: int
     ) -> tuple[int, Micros]:

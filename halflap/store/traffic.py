@@ -11,7 +11,7 @@ from halflap.store.catalogue.writer import granted, guarded
 from halflap.store.job import Jobs, JobTransaction
 from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
-from halflap.store.turns import TurnRotation, take
+from halflap.store.turns import TurnRotation, limited, take
 
 LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = ?"
 SET_LIMITS = """
@@ -19,6 +19,13 @@ INSERT INTO limits (customer, concurrency, rate, burst, backlog) VALUES (?, ?, ?
 ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
     burst = excluded.burst, backlog = excluded.backlog
 """
+OWN = "SELECT customer, concurrency, rate, burst, full_at FROM limits WHERE customer = ?"
+# Locks the row, whether it was there or not.
+LOCKED = """
+INSERT INTO limits (customer) VALUES (?) ON CONFLICT (customer) DO UPDATE SET full_at = limits.full_at
+RETURNING customer, concurrency, rate, burst, full_at
+"""
+BEGUN = "UPDATE limits SET full_at = ? WHERE customer = ?"
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
 # Customers in turn, the one behind the last first; of each those that were claimed least often. One
 # alone, as a probe, is one that may be repeated.
@@ -99,6 +106,22 @@ class Traffic:
             sql = SET_LIMITS
             values = (customer, limits.concurrency, limits.rate, limits.burst, limits.backlog)
         granted(await self._jobs.write(guarded(lambda c: c.execute(sql, values).rowcount)))
+
+    async def take_beginning(self, customer: str) -> tuple[float, Micros]:
+        now, default = self._clock(), self.default_limits
+        row = await self._first(OWN, customer) or (customer, None, None, None, 0)
+        if limited(row, default).rate is None:
+            return 0.0, now
+
+        def job(connection: JobTransaction) -> tuple[float, Micros]:
+            found = limited(connection.execute(LOCKED, (customer,)).fetchone(), default)
+            rate = found.rate or 0.0
+            taken, full_at, next_at = take(found.full_at, 1, rate, found.burst or 0, now)
+            if taken:
+                connection.execute(BEGUN, (full_at, customer))
+            return rate, now if taken else next_at
+
+        return await self._jobs.write(job)
 
     async def waits_for(self, execution: str) -> str | None:
         row = await self._first(WAITS_FOR, execution)

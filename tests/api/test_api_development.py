@@ -401,6 +401,22 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     world.host.operations.draft_runs.real = 1
     await refused("1 at a time")
     world.host.operations.draft_runs.real = 0
+    limits = {"concurrency": 0, "rate": 0.001, "backlog": 1}
+    assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
+    active = await world.api("POST", f"/api/instances/{instance}/activate", wait=9)
+    urls = active.json["urls"]
+    await world.host.engine.pause(instance, reason="quiet")
+    queued = await world.send({"id": instance, "urls": urls}, {"id": "a"}, flow="one")
+    await world.host.store.journal.take_beginning(DEVELOPMENT)
+    await world.host.engine.resume(instance)
+    world.host.engine.backlog.forget(DEVELOPMENT)
+    await refused("executions queued as it may")
+    limits["backlog"] = 2
+    assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
+    await refused("begins 0.001 in a second")
+    assert (await world.api("POST", f"/api/executions/{queued}/cancel")).status < 300
+    limits["rate"] = 0
+    assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
     assert calls == []
     # Rights: it shows what apps answer, and runs what is not published with secrets.
     for rights in (["read", "publish"], ["read", "publish", "configure"]):

@@ -292,6 +292,24 @@ async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, cl
     assert (await journal.take_tokens("con_1", 9, 10.0, 5))[0] == 1
 
 
+async def test_beginnings_are_taken_of_a_customers_rate_as_claims_take_them(
+    journal: Journal, clock: StandingClock
+):
+    assert await journal.take_beginning("cus_1") == (0.0, clock.now)
+    assert await journal.limits("cus_1") == CustomerLimits()
+    await journal.set_limits("cus_1", CustomerLimits(rate=2, burst=3))
+    took = await asyncio.gather(*(journal.take_beginning("cus_1") for _ in range(5)))
+    assert sorted(took) == [(2.0, clock.now)] * 3 + [(2.0, clock.now + SECOND // 2)] * 2
+    await accepted(journal, start(flow("cus_1")), start(flow("cus_1")))
+    assert await journal.claim(10, LEASE) == []
+    clock.move(SECOND // 2)
+    assert len(await journal.claim(10, LEASE)) == 1
+    assert await journal.take_beginning("cus_1") == (2.0, clock.now + SECOND // 2)
+    journal.limit_by_default(CustomerLimits(rate=1))
+    assert await journal.take_beginning("cus_2") == (1.0, clock.now)
+    assert await journal.take_beginning("cus_2") == (1.0, clock.now + SECOND)
+
+
 async def test_a_rest_is_kept_until_it_is_over_and_a_shorter_one_does_not_end_it(
     journal: Journal, clock: StandingClock
 ):

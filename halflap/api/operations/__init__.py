@@ -126,6 +126,8 @@ class Operations:
             self.pauses,
             resolver,
             self.sources,
+            engine.backlog,
+            clock,
         )
         self.shared = SharedEndpointOperations(catalogue, resolver)
         self.executions = Executions(

@@ -5,6 +5,7 @@ It is an instance like all others, of a customer with a reserved id, at most one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds, is_of
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.sources import Sources
+from halflap.engine.backlog import Backlog
 from halflap.engine.facts import Revision
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, HalflapError, NotFound
-from halflap.model import DEVELOPMENT, Instance
+from halflap.model import DEVELOPMENT, Clock, Instance
 from halflap.sdk.oauth import Tokens
 from halflap.sdk.schema import ChoicePage
 from halflap.store.catalogue import Catalogue
@@ -47,6 +49,8 @@ class DevelopmentOperations:
     pauses: Pauses
     resolver: Resolver
     sources: Sources
+    backlog: Backlog
+    clock: Clock
 
     async def update(
         self, draft: str, revision: int, *, expect: str | None, note: str
@@ -165,6 +169,7 @@ class DevelopmentOperations:
         room = await self._room(instance, flow)
         needed = connections_in(opened.state.source.data)
         revision = await self._opened(instance, needed)
+        await self._begin()
         customer = await self.catalogue.customers.get(DEVELOPMENT)
         return instance, {
             "values": revision.values,
@@ -186,6 +191,8 @@ class DevelopmentOperations:
                 f"{what} is paused: resume it, or run with stubbed effects",
                 fields={"effects": "are paused"},
             )
+        if await self.backlog.is_full(DEVELOPMENT, more=0):
+            raise at_limit("has as many executions queued as it may; wait until some have begun")
         own = (await self.journal.limits(DEVELOPMENT)).concurrency
         most = self.journal.default_limits.concurrency if own is None else own
         if not most:
@@ -193,12 +200,14 @@ class DevelopmentOperations:
         counts = await self.journal.count(Filter(customer=DEVELOPMENT, states=("running",)))
         room = most - sum(counts.values())
         if self.runs.real >= room:
-            raise ConfigError(
-                f"the development customer runs {most} at a time, by its limits; wait until one has "
-                "ended, or run with stubbed effects",
-                fields={"effects": "are at the customer's limit"},
-            )
+            raise at_limit(f"runs {most} at a time; wait until one has ended")
         return room
+
+    async def _begin(self) -> None:
+        """Take one of the beginnings that the customer's rate allows; raise where there is none now."""
+        rate, at = await self.journal.take_beginning(DEVELOPMENT)
+        if (left := at - self.clock()) > 0:
+            raise at_limit(f"begins {rate:g} in a second; wait {math.ceil(left / 1e6)} s")
 
     async def _opened(self, instance: Instance, needed: Container[str]) -> Revision:
         """Return an instance's config with the secrets of the connections that are needed.
@@ -223,6 +232,14 @@ class DevelopmentOperations:
                 account = await self.resolver.account(account.stored.id)
             accounts[name] = replace(account, app=None)  # nothing is refreshed in a run
         return replace(revision, accounts=accounts)
+
+
+def at_limit(why: str) -> ConfigError:
+    """Return the error about a limit of the development customer."""
+    return ConfigError(
+        f"the development customer, by its limits, {why}, or run with stubbed effects",
+        fields={"effects": "are at the customer's limit"},
+    )
 
 
 def input_at(data: Any, path: Path) -> tuple[dict[Any, Any], str, str]:
