@@ -250,6 +250,7 @@ class AuditEntry:
     objects: Mapping[str, str]
     """The ids of what it was about, by their kind."""
     status: int
+    """Of the answer; 0 while there is none."""
     changes: Mapping[str, Any]
     """By field, the values that were sent, without secrets and payloads."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from halflap.api import problem, repeating
 from halflap.api.auditing import BODY
 from halflap.api.operations import Operations
-from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL, Principal
+from halflap.api.principal import ANYBODY, AUDIT, OBJECTS, PRINCIPAL, Principal
 from halflap.api.problem import PayloadsHidden, documented
 from halflap.api.rights import Right
 from halflap.errors import ConfigError, InvalidEvent
@@ -57,7 +58,8 @@ class ExactRoute(APIRoute):
         }
         options["operation_id"] = endpoint.__name__
         extra: dict[str, Any] = {**(options.pop("openapi_extra", None) or {}), **described}
-        self.repeatable = options["methods"] == ["POST"] and described["x-audited"] == "change"
+        self.changes = described["x-audited"] == "change"
+        self.repeatable = options["methods"] == ["POST"] and self.changes
         self.repeatable &= not path.startswith(("/api/session", "/api/me"))
         extra["parameters"] = [repeating.PARAMETER] if self.repeatable else []
         if edits(options["methods"], path):
@@ -84,8 +86,10 @@ class ExactRoute(APIRoute):
         async def once(request: Request) -> Response:
             wanted = tags_of(request)
             expected.set(None if wanted is None else Precondition(wanted))
+            audited = request.scope[AUDIT].act() if self.changes else nullcontext()
             try:
-                return await handle(ExactRequest(request.scope, request.receive))
+                with audited:
+                    return await handle(ExactRequest(request.scope, request.receive))
             except Stale as stale:
                 now = await EDITED[stale.what](operations_of(request), stale.id)
                 found = problem.of(stale)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl
 
@@ -16,8 +19,10 @@ from halflap.api import problem
 from halflap.api.principal import ACT, ANYBODY, AUDIT, OBJECTS, PRINCIPAL, Principal
 from halflap.api.view import CustomerValue
 from halflap.errors import HalflapError
+from halflap.model import AuditEntry
 from halflap.sdk import codec
 from halflap.sdk.redact import HIDDEN
+from halflap.store.act import Act, acts
 from halflap.store.catalogue.audit import AuditLog
 
 log = structlog.get_logger("halflap.api")
@@ -45,6 +50,9 @@ _late: set[asyncio.Task[None]] = set()
 class AuditedSend:
     """Sends an answer, once the entry for it is on disk; a problem instead, where that fails.
 
+    What a request changes has its entry from the same transaction on, without a status (0) until it is
+    answered: so where its process ends before, or its client leaves, the log tells of it all the same.
+
     Where the store does not answer (503), the entry is written once it does.
     """
 
@@ -55,7 +63,21 @@ class AuditedSend:
         self._start: Message | None = None
         self._added = False
         self._refused = False
-        scope[AUDIT] = self.add_before
+        self._act: Act | None = None
+        self._begun: AuditEntry | None = None
+        scope[AUDIT] = self
+
+    @contextmanager
+    def act(self) -> Generator[None]:
+        """Have the entry of this request written with the first change that is made in the block."""
+        self._begun = self._entry(0)
+        self._act = self._log.begin(partial(self._entry, 0))
+        acts.set((self._act,))
+        try:
+            yield
+        finally:
+            self._act.ended = True
+            acts.set(())
 
     async def add_before(self) -> None:
         """Add the entry of a request ahead of its answer, as of one that succeeds."""
@@ -86,7 +108,7 @@ class AuditedSend:
     def _is_audited(self, status: int) -> bool:
         """Return whether an answer has an entry: a change or a refusal, or what a member looked at."""
         route, principal = self._scope.get("route"), self._principal
-        if status == 403:
+        if status == 403 or (self._act is not None and self._act.written):
             return True
         if not isinstance(route, APIRoute) or status in (400, 404, 405, 409, 412, 413, 422, 429):
             return False
@@ -100,6 +122,10 @@ class AuditedSend:
         return self._scope.get(PRINCIPAL, ANYBODY)
 
     async def _add(self, status: int, body: bytes) -> None:
+        await self._log.add(self._entry(status, body))
+
+    def _entry(self, status: int, body: bytes = b"") -> AuditEntry:
+        """Return the entry of this request, of which the same one is begun and completed."""
         scope, principal = self._scope, self._principal
         route = scope.get("route")
         answer = answered(status, body)
@@ -115,22 +141,22 @@ class AuditedSend:
         if isinstance(user, dict) and principal is ANYBODY:  # who has just signed in
             signed_in = cast(dict[str, str], user)
             kind, actor, label = "user", signed_in["id"], signed_in["email"]
-        await self._log.add(
-            self._log.entry(
-                kind=kind,
-                actor=actor,
-                label=label,
-                address=scope["client"][0] if scope.get("client") else "",
-                operation=operation,
-                customer=customer,
-                objects={name: str(each) for name, each in objects.items() if each is not None},
-                status=status,
-                changes={
-                    **(sent(route, scope) if isinstance(route, APIRoute) else {}),
-                    **({REPLAYED: True} if REPLAYED in scope else {}),
-                },
-            )
+        entry = self._log.entry(
+            kind=kind,
+            actor=actor,
+            label=label,
+            address=scope["client"][0] if scope.get("client") else "",
+            operation=operation,
+            customer=customer,
+            objects={name: str(each) for name, each in objects.items() if each is not None},
+            status=status,
+            changes={
+                **(sent(route, scope) if isinstance(route, APIRoute) else {}),
+                **({REPLAYED: True} if REPLAYED in scope else {}),
+            },
         )
+        begun = self._begun
+        return entry if begun is None else replace(entry, id=begun.id, at=begun.at)
 
 
 async def audit_look(log: AuditLog, scope: Message, **objects: str) -> None:

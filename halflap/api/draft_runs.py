@@ -268,7 +268,7 @@ async def effects_of(
     objects = {"customer": instance.customer, "instance": instance.id, "flow": flow}
     request.scope[OBJECTS] = {**objects, **request.scope.get(OBJECTS, {})}
     request.scope[ACT] = "draft.run_real"
-    await request.scope[AUDIT]()  # whether or not the client waits for an answer
+    await request.scope[AUDIT].add_before()  # whether or not the client waits for an answer
     return {"development": development}
 
 

@@ -196,6 +196,7 @@ class AuditView(View):
     objects: dict[str, str]
     """The ids of what it was about, by their kind; `made` is what it made."""
     status: int
+    """Of the answer; 0 where something was changed and nobody was answered (yet)."""
     changes: JsonObject
     """The fields that were sent, without secrets and payloads: of a mapping, its names alone."""
 

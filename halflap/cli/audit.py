@@ -40,7 +40,7 @@ async def audit(
             each.label or each.actor or each.kind,
             each.operation,
             " ".join(each.objects.values()),
-            (str(each.status), "" if each.status < 400 else "yellow"),
+            (str(each.status or "unanswered"), "" if 0 < each.status < 400 else "yellow"),
             (described(each), "dim"),
         ),
         "nothing was changed yet",

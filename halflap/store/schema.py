@@ -78,7 +78,9 @@ The catalogue
   keys          keys of programs, by the hashes of their secrets; `former` is good until `former_until`.
                 They go with the user who made them.
   audit         what was changed, and which secrets and payloads were looked at, by whom: one row a
-                request, never changed, and deleted once `kept_until` has passed; a trigger sees to both.
+                request, never changed, and deleted once `kept_until` has passed; triggers see to both.
+                What tells of a change is written with it, with the status 0 until it is answered.
+  audit_objects  the ids of what an entry is about, so that its entries are found.
   answers       what requests with an `Idempotency-Key` were answered, by their principal and their key,
                 for a day: sealed, as a made key is among them; NULL while one runs, and where its
                 process ended before it was answered.
@@ -807,6 +809,13 @@ CREATE INDEX audit_by_operation ON audit (operation, id);
 CREATE INDEX audit_by_customer ON audit (customer, id) WHERE customer IS NOT NULL;
 CREATE INDEX audit_by_end ON audit (kept_until);
 
+CREATE TABLE audit_objects (
+    object TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    PRIMARY KEY (object, entry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_objects_by_entry ON audit_objects (entry);
+
 CREATE TABLE answers (
     principal TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -818,8 +827,12 @@ CREATE TABLE answers (
 CREATE INDEX answers_by_end ON answers (kept_until);
 """
 
+# An entry without a status is of a request that is not answered: it is completed once.
 AUDIT_KEPT = """
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
+WHEN OLD.status <> 0 OR NEW.status = 0
+    OR (OLD.id, OLD.at, OLD.kept_until, OLD.address)
+        IS NOT (NEW.id, NEW.at, NEW.kept_until, NEW.address)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 -- REPLACE deletes without a trigger.
 CREATE TRIGGER audit_new BEFORE INSERT ON audit

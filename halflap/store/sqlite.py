@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -40,6 +41,7 @@ from halflap.store._file import (
     open_memory,
     open_reader,
 )
+from halflap.store.act import audited, note_once_done, open_acts
 from halflap.store.guarding import REFUSED, Guard
 from halflap.store.job import WriterStats
 from halflap.store.scope import CustomerScope
@@ -155,6 +157,9 @@ class SqliteDatabase:
         elif self._failed is not None:
             future.set_exception(self._doubt())
         else:
+            if (begun := open_acts()) and not isinstance(job, _Alone):
+                job = audited(job, begun)
+                future.add_done_callback(partial(note_once_done, begun))
             self._enqueue((job, future))
         return future
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import psycopg
 import pytest
 
 from halflap.errors import StoreError
-from halflap.model import A_DAY
-from halflap.store.catalogue.audit import AuditLog
+from halflap.model import A_DAY, new_id
+from halflap.store.catalogue.audit import COLUMNS, AuditLog
 from tests.api.conftest import Browser, signed_in
 
 SECRET = "whsec-nobody-may-see-this"
@@ -192,11 +193,99 @@ async def test_an_answer_never_precedes_its_entry(
     assert (await either.api("POST", "/api/customers", {"name": "Audited"})).status == 201
 
 
+async def test_a_change_has_one_entry_whose_answer_completes_it_and_a_refusal_has_none(
+    either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[list[str]] = []
+    add = AuditLog.add
+
+    async def look(log: AuditLog, entry: Any) -> None:
+        written.append([each.operation for each in await log.list() if each.status == 0])
+        await add(log, entry)
+
+    monkeypatch.setattr(AuditLog, "add", look)
+    customer = await either.customer("Mine")
+    assert written == [["add_customer"]]  # it was there before the answer
+    [entry] = await entries(either)
+    assert (entry["status"], entry["objects"]) == (201, {"made": customer})
+    assert await entries(either, on=customer) == [entry]
+    assert (await either.api("POST", "/api/customers", {"name": "Mine"})).status == 422
+    assert (await either.api("DELETE", "/api/customers/nobody")).status == 404
+    stale = {"if-match": '"another"'}
+    path = f"/api/customers/{customer}/limits"
+    assert (await either.api("PUT", path, {"rate": 1}, headers=stale)).status == 412
+    assert await entries(either) == [entry]
+    # In a customer's scope, whose transactions may not write to the log.
+    token = (await either.api("POST", "/api/tokens", {"customer": customer})).json["token"]
+    await either.publish(target="offered")
+    draft = {
+        "integration": "orders",
+        "field": "shop",
+        "name": "shop",
+        "values": {"base_url": either.shop.url, "api_key": "good-key"},
+    }
+    written.clear()
+    made = await either.api("POST", "/api/connections", draft, token=token)
+    assert made.status == 201, made.body
+    assert written == [["make_connection"]]
+    [newest, *_] = await entries(either)
+    assert (newest["status"], newest["kind"], newest["customer"]) == (201, "customer", customer)
+
+
+async def test_the_entries_of_an_object_are_found_among_many(either: Any) -> None:
+    audit, many = either.host.store.catalogue.audit, 60_000
+    at, rows, about = either.host.store.clock(), [], []
+    for n in range(many):
+        id = new_id("aud", now=at - many + n)
+        object = "cus_sought" if n % 6_000 == 0 else f"cus_{n % 1_000}"
+        rows.append((id, at, "root", "root", "", "", "old", None, "{}", 200, "{}", at + A_DAY))
+        about.append((object, id))
+
+    def fill(connection: Any) -> None:
+        values = ", ".join("?" * 12)
+        connection.executemany(f"INSERT INTO audit ({COLUMNS}, kept_until) VALUES ({values})", rows)
+        connection.executemany("INSERT INTO audit_objects VALUES (?, ?)", about)
+
+    database = either.host.store.database
+    await database.write(fill)
+    is_file = not either.host.settings.store
+    await database.write(lambda c: c.execute("ANALYZE").rowcount)
+    asked: list[Any] = []
+    read = audit._writer.rows
+
+    async def rows_of(sql: str, values: Any = ()) -> Any:
+        asked.append((sql, values))
+        return await read(sql, values)
+
+    audit._writer.rows = rows_of
+    try:
+        for more in ({}, {"operation": "old"}, {"before": rows[-1][0]}):
+            began = time.perf_counter()
+            found = await audit.list(on="cus_sought", limit=5, **more)
+            assert time.perf_counter() - began < 0.2
+            assert [each.id for each in found] == [
+                about[n][1] for n in range(54_000, 24_000, -6_000)
+            ]
+    finally:
+        del audit._writer.rows
+    explain = "EXPLAIN QUERY PLAN" if is_file else "EXPLAIN"
+    for sql, values in asked:
+
+        def look(connection: Any, sql: str = f"{explain} {sql}", values: Any = values) -> str:
+            return str(connection.execute(sql, values).fetchall())
+
+        plan = await database.read(look)
+        assert ("audit_objects USING PRIMARY KEY" if is_file else "audit_objects_pkey") in plan
+        assert "SCAN audit" not in plan
+        assert "Seq Scan" not in plan
+
+
 async def test_an_entry_is_neither_changed_nor_deleted_before_its_time(either: Any) -> None:
     await either.customer("Mine")
     audit = either.host.store.catalogue.audit
     forbidden = [
         "UPDATE audit SET actor = 'another'",
+        "UPDATE audit SET status = 201, actor = 'another'",
         "DELETE FROM audit",
         f"DELETE FROM audit WHERE kept_until > {A_DAY}",
     ]

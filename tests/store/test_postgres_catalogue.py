@@ -16,8 +16,8 @@ import pytest
 from halflap.errors import ConfigError, NotFound, StoreError
 from halflap.model import Customer, Instance
 from halflap.store.catalogue import Catalogue
+from halflap.store.postgres.connecting import placed
 from halflap.store.postgres.explain import where
-from halflap.store.postgres.jobs import placed
 from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.store import Store
 from halflap.store.vault import Vault

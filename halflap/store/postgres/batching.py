@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from halflap.errors import StoreError
+from halflap.store.act import Act, acts
 
 T = TypeVar("T")
+Waiting = tuple[T, asyncio.Future[T], tuple[Act, ...]]
+"""An item, the future of its caller, and the requests that it is written for."""
 
 WRITERS = 3
 LARGEST_BATCH = 200
@@ -44,7 +47,7 @@ class Gathering(Generic[T]):
         self._write = write
         self._rests = rests
         self._most, self._largest = writers, largest
-        self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
+        self._waiting: deque[Waiting[T]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._stalled = 0
@@ -52,7 +55,7 @@ class Gathering(Generic[T]):
     def post(self, item: T) -> asyncio.Future[T]:
         """Have an item written; the future is done, with the item, once that is committed."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, acts.get()))
         if self._busy == self._stalled or len(self._waiting) >= ENOUGH:
             self._help()
         return future
@@ -79,7 +82,7 @@ class Gathering(Generic[T]):
                 try:
                     await self._in_time(batch)
                 except BaseException as error:  # whatever it is, nobody may be left waiting
-                    for _, future in batch:
+                    for _, future, _ in batch:
                         if not future.done():
                             future.set_exception(
                                 StoreError(f"the store's writer ended ({error!r}).")
@@ -90,7 +93,7 @@ class Gathering(Generic[T]):
         finally:
             self._busy -= 1
 
-    async def _in_time(self, batch: Sequence[tuple[T, asyncio.Future[T]]]) -> None:
+    async def _in_time(self, batch: Sequence[Waiting[T]]) -> None:
         late = False
 
         def stalled() -> None:
@@ -106,11 +109,12 @@ class Gathering(Generic[T]):
             timer.cancel()
             self._stalled -= late
 
-    async def _share(self, batch: Sequence[tuple[T, asyncio.Future[T]]]) -> None:
+    async def _share(self, batch: Sequence[Waiting[T]]) -> None:
+        acts.set(tuple(act for _, _, begun in batch for act in begun))
         try:
-            await self._write([item for item, _ in batch])
+            await self._write([item for item, _, _ in batch])
         except StoreError as error:
-            for _, future in batch:
+            for _, future, _ in batch:
                 if not future.done():
                     future.set_exception(error)
         except Exception as error:
@@ -120,6 +124,6 @@ class Gathering(Generic[T]):
             elif not batch[0][1].done():
                 batch[0][1].set_exception(error)
         else:
-            for item, future in batch:
+            for item, future, _ in batch:
                 if not future.done():
                     future.set_result(item)

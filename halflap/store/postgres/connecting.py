@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import anyio.to_thread
@@ -13,6 +15,7 @@ from halflap.store.postgres.columns import register
 from halflap.store.postgres.explain import explain, where
 
 T = TypeVar("T")
+_PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
 SETTINGS: dict[str, Any] = {
@@ -91,3 +94,10 @@ async def changed(connection: Connection, sql: str, values: Any) -> int:
     cursor = await connection.execute(counted.encode(), values, binary=True)
     row = await cursor.fetchone()
     return row[0] if row else 0
+
+
+@lru_cache(256)
+def placed(sql: str) -> bytes:
+    """SQL with psycopg's places for values in the place of each `?`."""
+    there = {"?": "%s", "%": "%%"}
+    return _PLACES.sub(lambda found: there.get(found[0], found[0].replace("%", "%%")), sql).encode()

@@ -20,11 +20,12 @@ from psycopg import errors, pq
 
 from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
+from halflap.store.act import Act, is_refused, note_written, open_acts
 from halflap.store.job import WriterStats
-from halflap.store.postgres.connecting import Connection, connect
+from halflap.store.postgres.connecting import Connection, connect, placed
 from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOVE, WriterRow
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.guard import ENTER
+from halflap.store.postgres.guard import ENTER, LEAVE
 from halflap.store.postgres.time import DatabaseClock, measure
 from halflap.store.scope import CustomerScope
 
@@ -151,12 +152,15 @@ class PostgresDatabase:
         it sends what it can before it fetches, and neither begins nor ends a transaction. Raises
         `StoreError` where the database stays away; then nothing was written.
         """
+        begun = open_acts()
+        if begun:
+            job = _audited(job, begun)
         pause = FIRST_PAUSE
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         async with self._seat() as seat:
             while True:
                 try:
-                    return await self._try(seat, job, pipelined=pipelined)
+                    result = await self._try(seat, job, pipelined=pipelined)
                 except (
                     psycopg.OperationalError,
                     psycopg.InterfaceError,
@@ -168,6 +172,9 @@ class PostgresDatabase:
                     late = asyncio.get_running_loop().time() + pause > deadline
                     if late or self._closed:
                         raise explain(error, self.name) from error
+                else:
+                    note_written(begun, result)
+                    return result
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -381,6 +388,21 @@ class ScopedDatabase:
     async def _begin(self, connection: Connection) -> None:
         await connection.execute("BEGIN READ ONLY")
         await connection.execute(ENTER, (self._customer,))
+
+
+def _audited(job: Job[T], begun: Sequence[Act]) -> Job[T]:
+    """Return a job that writes the entries of these requests with what it changes, past its scope."""
+    statements = [each for act in begun for each in act.statements()]
+
+    async def both(connection: Connection) -> T:
+        result = await job(connection)
+        if not is_refused(result):
+            await connection.execute(LEAVE)
+            for sql, values in statements:
+                await connection.execute(placed(sql), values)
+        return result
+
+    return both
 
 
 def _ignore(task: asyncio.Task[None]) -> None:

@@ -34,10 +34,12 @@ plans of how many rows it is true (bench/experiments/row_security.py)."""
 OWNER = "split_part(convert_from(state.scope, 'UTF8'), ':', 2)"
 
 ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s, true)"
+LEAVE = "SELECT set_config('role', 'none', true)"
+"""Has a transaction in a scope write as the engine does from then on."""
 
 OURS = ("bulks", "tokens", "dedupe", "callers", "shared_endpoints")
 """Tables with rows of customers that nothing done for a customer has a use for, nor a right to."""
-OURS_SINCE_2 = ("audit",)
+OURS_SINCE_2 = ("audit", "audit_objects")
 """The same, of tables that the second migration made."""
 NOBODYS = (
     "answers",

@@ -8,11 +8,9 @@ is there once it has it). What a job is refused for another process' sake, it is
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,6 +18,7 @@ from psycopg import errors
 
 from halflap.store.job import JobCursor, JobTransaction, OnFailure, WriterStats
 from halflap.store.postgres.connecting import Connection as AsyncConnection
+from halflap.store.postgres.connecting import placed
 from halflap.store.postgres.database import PostgresDatabase, PostgresWays
 from halflap.store.postgres.explain import explain
 from halflap.store.scope import CustomerScope
@@ -34,7 +33,6 @@ LONGEST_SECONDS = 120.0
 outlives an event loop that was closed under it."""
 # What another process' work can cause: the job looks again.
 CROSSED = (errors.UniqueViolation, errors.ForeignKeyViolation)
-_PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
 
 
 class JobLink:
@@ -200,10 +198,3 @@ class PostgresJobs:
 
     def _in_thread(self, job: Job[T], connection: JobTransaction) -> asyncio.Future[T]:
         return self._loop.run_in_executor(self._threads, job, connection)
-
-
-@lru_cache(256)
-def placed(sql: str) -> bytes:
-    """SQL with psycopg's places for values in the place of each `?`."""
-    there = {"?": "%s", "%": "%%"}
-    return _PLACES.sub(lambda found: there.get(found[0], found[0].replace("%", "%%")), sql).encode()

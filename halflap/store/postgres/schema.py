@@ -433,10 +433,18 @@ CREATE TRIGGER insert_copied_event INSTEAD OF INSERT ON copied_events
 """
 AUDIT_KEPT = f"""
 {forced("audit")}
+{forced("audit_objects")}
 CREATE FUNCTION keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'DELETE' THEN
         IF OLD.kept_until <= extract(epoch FROM clock_timestamp()) * 1000000 THEN
             RETURN OLD;
+        END IF;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.status = 0 AND NEW.status <> 0
+            AND (OLD.id, OLD.at, OLD.kept_until, OLD.address)
+                = (NEW.id, NEW.at, NEW.kept_until, NEW.address) THEN
+            RETURN NEW;
         END IF;
     END IF;
     RAISE EXCEPTION 'the audit log is append-only';
