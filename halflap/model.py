@@ -1286,3 +1286,5 @@ class Change:
     at: Micros
     outcome: Outcome | None = None
     attempt: int = 1
+    dismissed: bool = False
+    """It failed before, and was taken off the dead letters now."""

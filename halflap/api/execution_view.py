@@ -498,6 +498,8 @@ class ChangeView(View):
     at: Time
     attempt: int
     reason: str
+    dismissed: bool
+    """It failed before, and is dismissed now."""
 
 
 class StepNotice(View):

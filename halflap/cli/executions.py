@@ -362,7 +362,7 @@ async def tail_executions(
         change = None if heard is None else read(ChangeView, heard)
         if change is None:
             output.progress((f"following {api.where}; Ctrl-C ends it", "dim"))
-        elif not output.emitted(change):
+        elif not output.emitted(change) and not change.dismissed:
             await tell(api, output, change, names)
     raise HalflapError(f"the server at {api.where} stopped")
 

@@ -44,6 +44,8 @@ class Feed:
 
     def heard(self, change: Change) -> None:
         """Take note of a change; never blocks."""
+        if change.dismissed:
+            return
         try:
             self._changes.put_nowait(change)
         except asyncio.QueueFull:

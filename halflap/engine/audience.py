@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from halflap.engine.protocol import LONGEST_REASON
-from halflap.engine.relay import Relay
+from halflap.engine.relay import Relay, without_event
 from halflap.model import (
     Change,
     Clock,
+    Execution,
     ExecutionState,
     LogLine,
     Outcome,
@@ -74,10 +75,18 @@ class Audience:
     ) -> None:
         """Tell all who follow of a change."""
         if self.listens:
-            change = Change(start.execution, start, state, self._clock(), outcome, attempt)
-            self.hear(change)
-            if self.relay is not None:
-                self.relay.change(change)
+            self._tell(Change(start.execution, start, state, self._clock(), outcome, attempt))
+
+    def tell_dismissed(self, found: Execution) -> None:
+        """Tell all who follow that a failed execution is no dead letter any more."""
+        now, outcome = self._clock(), Outcome("failed", found.reason)
+        start = without_event(found.id, found.flow, found.root, found.key, found.replay_of, now)
+        self._tell(Change(found.id, start, "failed", now, outcome, found.attempt, dismissed=True))
+
+    def _tell(self, change: Change) -> None:
+        self.hear(change)
+        if self.relay is not None:
+            self.relay.change(change)
 
     def hear(self, change: Change) -> None:
         """Tell all who follow here of a change, wherever it was made."""

@@ -439,6 +439,8 @@ class JournalEngine:
         dismissed = await self.journal.dismiss(execution)
         if dismissed:
             self.nudge()  # the next one of its order may run
+            if self._audience.listens and (found := await self.journal.execution(execution)):
+                self._audience.tell_dismissed(found)
         return dismissed
 
     async def signal(

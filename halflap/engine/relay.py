@@ -6,7 +6,7 @@ so it may be lost: whoever waits looks in the store too, now and then.
 
 A line is one of: nothing (something may be due), `outcomes`, `changes` and `watch <topic>` (somebody
 asks for them), `ended <execution>`, `cancel <execution>` (look whether it is to be cancelled),
-`change <JSON>`, `recorded <JSON>`.
+`change <JSON>`, `dismissed <JSON>`, `recorded <JSON>`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from halflap.engine.protocol import LONGEST_REASON
-from halflap.model import Change, Event, FlowKey, LogLine, Outcome, Progress, Start
+from halflap.model import Change, Event, FlowKey, LogLine, Micros, Outcome, Progress, Start
 from halflap.sdk import codec
 from halflap.store.protocol import Hints
 
@@ -93,7 +93,7 @@ class Relay:
     def change(self, change: Change) -> None:
         """Something happened to an execution here."""
         if self.is_asked("changes"):
-            self._hints.send(f"change {written(change)}")
+            self._hints.send(f"{'dismissed' if change.dismissed else 'change'} {written(change)}")
 
     def progress(self, progress: Progress) -> None:
         """An execution recorded something here that another process asked for."""
@@ -126,6 +126,8 @@ class Relay:
                 self._cancel(about)
             case "change":
                 self._change(read(about))
+            case "dismissed":
+                self._change(replace(read(about), dismissed=True))
             case "recorded":
                 self._recorded(read_progress(about))
             case _:
@@ -176,10 +178,17 @@ def read_progress(text: str) -> Progress:
     )
 
 
+def without_event(
+    execution: str, flow: FlowKey, root: str, key: str | None, replay_of: str | None, at: Micros
+) -> Start:
+    """Return the start of an execution whose event stays in the store, as far as followers see it."""
+    nothing = Event("", "", "", (), b"", at)
+    return Start(execution, flow, nothing, root, key=key, replay_of=replay_of)
+
+
 def read(text: str) -> Change:
     """A change from its line; its event, and its outcome's result, stay in the store."""
     execution, flow, (root, key, replay_of), state, at, attempt, ended = codec.decode(text)
-    nothing = Event("", "", "", (), b"", at)
-    start = Start(execution, FlowKey(*flow), nothing, root, key=key, replay_of=replay_of)
+    start = without_event(execution, FlowKey(*flow), root, key, replay_of, at)
     outcome = None if ended is None else Outcome(*ended)
     return Change(execution, start, state, at, outcome, attempt)

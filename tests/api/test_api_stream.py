@@ -9,7 +9,7 @@ from halflap.api import stream
 from halflap.api.operations.following import Following, KeepAlive, Which
 from halflap.engine.audience import Audience
 from halflap.engine.relay import Relay, read_progress, written_progress
-from halflap.model import FlowKey, LogLine, Progress
+from halflap.model import Change, FlowKey, LogLine, Progress
 
 
 @pytest.fixture
@@ -31,6 +31,33 @@ async def test_each_change_of_an_execution_is_told_as_it_happens(world: Any, ins
     assert changes[0]["at"].endswith("Z")
     headers = dict(stream.started.result()["headers"])
     assert headers[b"content-type"].startswith(b"text/event-stream")
+
+
+async def test_a_dismissal_is_told_here_and_in_other_processes(
+    world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.shop.broken = True
+    failed = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(failed)
+    lines: list[str] = []
+    heard: list[Change] = []
+    hints = Hinted(lines)
+    relay = Relay(hints, due=print, ended=print, cancel=print, change=heard.append, recorded=print)
+    hints.heard("changes")
+    monkeypatch.setattr(world.host.engine._audience, "relay", relay)
+    async with world.api.stream("/api/stream", topics="executions", state="failed") as stream:
+        assert await stream.event() == ": following"
+        assert (await world.api("POST", f"/api/executions/{failed}/dismiss")).status == 204
+        told = await stream.data()
+    assert (told["execution"], told["state"], told["dismissed"]) == (failed, "failed", True)
+    assert (told["flow"], told["instance"]) == ("incoming", instance["id"])
+    assert told["reason"]
+    [line] = [each for each in lines if each.startswith("dismissed ")]
+    hints.heard(line)
+    assert [(each.execution, each.state, each.dismissed) for each in heard] == [
+        (failed, "failed", True)
+    ]
+    relay.close()
 
 
 async def test_of_streams_of_one_principal_so_many_are_open(
