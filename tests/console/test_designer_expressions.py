@@ -12,6 +12,7 @@ from typing import Any
 
 from halflap.lowcode.expressions.error import Fault
 from halflap.lowcode.expressions.parser import parse
+from halflap.lowcode.expressions.tree import Parenthesized
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "console/src/features/designer/fields/expression.ts"
@@ -22,7 +23,9 @@ import {{ readFileSync }} from "node:fs"
 const found = JSON.parse(readFileSync(0, "utf8")).map((text) => {{
   const condition = conditionOf(text)
   const parsed = parse(text)
-  return [parsed.kind, written(parsed), condition && writtenCondition(condition)]
+  const bare = (key, value) => (key === "source" ? undefined : value)
+  const texts = [condition, condition && JSON.parse(JSON.stringify(condition, bare))]
+  return [parsed.kind, written(parsed), ...texts.map((each) => each && writtenCondition(each))]
 }})
 console.log(JSON.stringify(found))
 """
@@ -31,6 +34,9 @@ HOSTILE = (
     "a = 1.", "a = .5", "a = 1e999", "a = 1e-999", "a =-  1", "a = - -1", "a & '\\ud83d\\ude00'",
     "a & '\\ud83d'", "'a' & 'b' & 'c'", "$contains (a, 'x')", "$containsx(a, 'x')", "a in ['x',]",
     "a in []", "a in [b]", "a [0] [1] = 1", "a.b[0] & a", "and = 1", "a = or", "in in in", "a = %",
+    "a and b or c and d", "a or b and c or (d or e)", "(a = 1) and (b)", "(a or b)[0] and c",
+    "((a) or b)",
+    "a and (b or c) = d", "(a, b) and c", "(a; b) or c", "a and not(b)", "a and (b or c).d",
     "é = 'ü'", "名前.値", "a𝒳 = 1", "𝒳 = 1", "`` = 1", "a.`x", "a = null and b = true or c", "a :b",
 )  # fmt: skip
 
@@ -48,7 +54,9 @@ def corpus() -> list[str]:
 
 
 def shape(node: Any) -> Any:
-    """Return a tree without its places."""
+    """Return a tree without its places, and without parentheses round one expression."""
+    if isinstance(node, Parenthesized) and len(node.expressions) == 1 and node.bare:
+        return shape(node.expressions[0])
     if is_dataclass(node) and not isinstance(node, type):
         known = [each.name for each in fields(node) if each.name not in ("at", "start", "seeking")]
         return type(node).__name__, [(name, shape(getattr(node, name))) for name in known]

@@ -134,6 +134,26 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await until_text(page, place, draft, 'if: =event.kind = "paid" and event.total > 10.50\n')
         await expect(panel.locator("[data-live=value]")).to_have_text("→ true")
 
+        # A row becomes a group of two; what joins the others stays as it is.
+        await panel.get_by_role("button", name="Or, beside 2").click()
+        await panel.get_by_role("button", name="Field 3: choose").click()
+        await page.get_by_role("combobox", name="Find data").fill("number")
+        await press(page, "Enter")
+        await panel.get_by_label("Operator 3").select_option("is there")
+        paid = 'event.kind = "paid"'
+        group = panel.get_by_role("group", name="Rows 2 to 3")
+        await expect(group).to_be_visible()
+        either = "(event.total > 10.50 or event.number != null)"
+        await until_text(page, place, draft, f"if: ={paid} and {either}\n")
+        await panel.get_by_role("combobox", name="Rows 1 to 3").select_option("Any of these holds")
+        await until_text(page, place, draft, f"if: ={paid} or {either}\n")
+        await group.get_by_role("combobox", name="Rows 2 to 3").select_option("All of these hold")
+        both = "(event.total > 10.50 and event.number != null)"
+        await until_text(page, place, draft, f"if: ={paid} or {both}\n")
+        await group.get_by_role("button", name="Remove 3", exact=True).click()
+        await until_text(page, place, draft, f"if: ={paid} or event.total > 10.50\n")
+        await expect(group).to_have_count(0)
+
         # A mapping by a table, with numbers and texts as what they are.
         await steps.get_by_role("treeitem", name=re.compile("^Post")).click()
         body = panel.locator("[data-field$='\"json\"]']")

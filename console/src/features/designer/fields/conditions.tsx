@@ -1,11 +1,21 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
 import { Plus, X } from "lucide-react"
-import { useState } from "react"
+import { type ReactNode, useState } from "react"
 import { Button, IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Input, Select } from "~/ui/field"
-import { type Condition, isPath, type Operand, type Operator, type Row } from "./expression"
+import {
+  type Condition,
+  isPath,
+  type Item,
+  type Operand,
+  type Operator,
+  type Row,
+  rowsIn,
+  withAdded,
+  withItem,
+} from "./expression"
 import { DRAGGED } from "./pills"
 import { Picker } from "./picker"
 import { naming, useFields } from "./scope"
@@ -89,7 +99,7 @@ function rowWith(row: Row, choice: Choice): Row {
   }
 }
 
-/** A condition as rows, joined by and, or by or. */
+/** A condition as rows and groups of rows; all of a group are joined by `and`, or by `or`. */
 export function ConditionRows({
   condition,
   onChange,
@@ -103,62 +113,114 @@ export function ConditionRows({
   label: string
   readOnly: boolean
 }) {
-  // A row that has no field yet is not written.
-  const [added, setAdded] = useState(condition.rows.length === 0)
-  const rows = condition.rows
-  const change = (at: number, row: Row | null) => {
-    const next = rows.flatMap((each, i) => (i !== at ? [each] : row === null ? [] : [row]))
-    onChange(next.length === 0 ? null : { ...condition, rows: next })
-  }
   return (
-    <div role="group" aria-label={label} className="flex flex-col gap-1.5" onBlur={onLeave}>
-      {rows.map((row, at) => (
-        <div key={at} className="flex flex-col gap-1.5">
-          {at > 0 && (
-            <Select
-              aria-label={t`Joined by`}
-              disabled={readOnly}
-              className="max-w-20"
-              value={condition.join}
-              onChange={(event) =>
-                onChange({ ...condition, join: event.target.value === "or" ? "or" : "and" })
-              }
-            >
-              <option value="and">{t`and`}</option>
-              <option value="or">{t`or`}</option>
-            </Select>
-          )}
-          <ConditionRow
-            row={row}
-            number={at + 1}
-            readOnly={readOnly}
-            onChange={(next) => change(at, next)}
-          />
-        </div>
-      ))}
-      {added && !readOnly && (
-        <div className="flex items-center gap-1.5">
-          <PathChoice
-            path=""
-            label={t`Field ${rows.length + 1}`}
-            onPick={(path) => {
-              setAdded(false)
-              onChange({
-                ...condition,
-                rows: [...rows, { left: path, operator: "=", right: { text: "" } }],
-              })
-            }}
-          />
-          {rows.length > 0 && (
-            <IconButton name={t`Remove ${rows.length + 1}`} onClick={() => setAdded(false)}>
-              <X aria-hidden />
-            </IconButton>
-          )}
-        </div>
+    <div role="group" aria-label={label} onBlur={onLeave}>
+      <Group condition={condition} first={1} readOnly={readOnly} onChange={onChange} />
+    </div>
+  )
+}
+
+const words = () => ({ and: t`and`, or: t`or` })
+
+/** The rows of a group; the number of its first one names its controls. */
+function Group({
+  condition,
+  first,
+  readOnly,
+  onChange,
+}: {
+  condition: Condition
+  first: number
+  readOnly: boolean
+  onChange: (condition: Condition | null) => void
+}) {
+  const { join, items } = condition
+  // A row that has no field yet is not written: at the end, or beside the row that it makes a group with.
+  const [added, setAdded] = useState<number | null>(items.length === 0 ? 0 : null)
+  const other = join === "and" ? "or" : "and"
+  const last = first + rowsIn(condition)
+  const several = items.length > 1
+  const rowAdded = (path: string, beside: Item | undefined) => {
+    setAdded(null)
+    const row: Row = { left: path, operator: "=", right: { text: "" } }
+    if (beside === undefined) return onChange(withAdded(condition, row))
+    const group: Condition = { join: other, items: [{ ...beside }, row], parens: true }
+    onChange(withItem(condition, items.indexOf(beside), group))
+  }
+  const waiting = (number: number, beside?: Item) => (
+    <div className="flex items-center gap-1.5">
+      <PathChoice path="" label={t`Field ${number}`} onPick={(path) => rowAdded(path, beside)} />
+      {items.length > 0 && (
+        <IconButton name={t`Remove ${number}`} onClick={() => setAdded(null)}>
+          <X aria-hidden />
+        </IconButton>
       )}
-      {!added && !readOnly && (
+    </div>
+  )
+  const numbers = [first]
+  for (const each of items) numbers.push((numbers.at(-1) ?? first) + rowsIn(each))
+  return (
+    <div className="flex flex-col gap-1.5">
+      {several && (
+        <Select
+          aria-label={t`Rows ${first} to ${last - 1}`}
+          disabled={readOnly}
+          className="max-w-48"
+          value={join}
+          onChange={(event) =>
+            onChange({
+              ...condition,
+              join: event.target.value === "or" ? "or" : "and",
+              source: undefined,
+            })
+          }
+        >
+          <option value="and">{t`All of these hold`}</option>
+          <option value="or">{t`Any of these holds`}</option>
+        </Select>
+      )}
+      {items.map((item, at) => {
+        const [from = first, after = last] = numbers.slice(at)
+        const change = (next: Item | null) => onChange(withItem(condition, at, next))
+        return (
+          <div key={at} className="flex flex-col gap-1.5">
+            {at > 0 && <span className="pl-1 text-xs text-muted-foreground">{words()[join]}</span>}
+            {"items" in item ? (
+              <div
+                role="group"
+                aria-label={t`Rows ${from} to ${after - 1}`}
+                className="rounded-md border border-l-4 bg-muted/40 p-1.5"
+              >
+                <Group condition={item} first={from} readOnly={readOnly} onChange={change} />
+              </div>
+            ) : (
+              <ConditionRow row={item} number={from} readOnly={readOnly} onChange={change}>
+                {several && added !== at && !readOnly && (
+                  <Button
+                    look="ghost"
+                    aria-label={other === "or" ? t`Or, beside ${from}` : t`And, beside ${from}`}
+                    title={t`Make a group of this row and another one`}
+                    icon={<Plus aria-hidden />}
+                    onClick={() => setAdded(at)}
+                  >
+                    {words()[other]}
+                  </Button>
+                )}
+                {several && added === at && (
+                  <>
+                    <span className="pl-1 text-xs text-muted-foreground">{words()[other]}</span>
+                    {waiting(from + 1, item)}
+                  </>
+                )}
+              </ConditionRow>
+            )}
+          </div>
+        )
+      })}
+      {added === items.length && !readOnly && waiting(last)}
+      {added === null && !readOnly && (
         <div>
-          <Button look="ghost" icon={<Plus aria-hidden />} onClick={() => setAdded(true)}>
+          <Button look="ghost" icon={<Plus aria-hidden />} onClick={() => setAdded(items.length)}>
             <Trans>Add a condition</Trans>
           </Button>
         </div>
@@ -172,11 +234,14 @@ function ConditionRow({
   number,
   onChange,
   readOnly,
+  children,
 }: {
   row: Row
   number: number
   onChange: (row: Row | null) => void
   readOnly: boolean
+  /** Below the row. */
+  children?: ReactNode
 }) {
   const [open, setOpen] = useState(false)
   const choice = choiceOf(row)
@@ -236,6 +301,7 @@ function ConditionRow({
       ) : (
         <span />
       )}
+      <div className="col-span-2 flex flex-col items-start gap-1.5 empty:hidden">{children}</div>
     </div>
   )
 }

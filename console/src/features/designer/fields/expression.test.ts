@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest"
-import { conditionOf, parse, step, written } from "./expression"
+import {
+  conditionOf,
+  parse,
+  step,
+  withAdded,
+  withItem,
+  written,
+  writtenCondition,
+} from "./expression"
 import { Digits } from "../draft/digits"
 import {
   asStored,
@@ -27,6 +35,11 @@ describe("expressions", () => {
         "a.b != 1.50 and c <= -2 and d",
         "a = 1 or b in ['x', 'y']",
         '$contains(event.name, "x") and event.paid',
+        "a = 1 and b = 2 or c",
+        "a = 1 and (b = 2\n  or (c and d != null))",
+        "( a = 1 )",
+        "((a or b))",
+        "(a = 1) and(b = 2)",
       ],
       formula: [
         "",
@@ -35,8 +48,11 @@ describe("expressions", () => {
         "true",
         "$now()",
         "a + 1",
-        "a = 1 and b = 2 or c",
         "(a)",
+        "a = 1 and (b",
+        "a = 1) and b",
+        "a and (b ? c : d)",
+        `${"(".repeat(20)}a or b${")".repeat(20)}`,
         "a.b[c = 1]",
         'a = "x" & b',
         "a.(b)",
@@ -70,10 +86,58 @@ describe("expressions", () => {
   })
 
   test("a condition may be a path alone", () => {
-    expect(conditionOf("event.paid")?.rows).toEqual([
+    expect(conditionOf("event.paid")?.items).toEqual([
       { left: "event.paid", operator: "holds", right: null },
     ])
     expect(conditionOf("$not(a)")).toBeNull()
+  })
+
+  const read = (text: string) => {
+    const found = conditionOf(text)
+    if (found === null) throw new Error(text)
+    return found
+  }
+  const row = { left: "z", operator: "holds" as const, right: null }
+
+  test("and binds closer than or, and parentheses group", () => {
+    const { join, items } = read("a = 1 and b or c")
+    expect([join, items.length]).toEqual(["or", 2])
+    expect(items[0]).toMatchObject({ join: "and", items: [{ left: "a" }, { left: "b" }] })
+    expect(read("a and (b or c)").items[1]).toMatchObject({ join: "or", parens: true })
+  })
+
+  test("what was not edited keeps its text", () => {
+    const text = "a  =  'x'\n  and (b=1 or c [0] = 2) and d"
+    const found = read(text)
+    expect(writtenCondition(found)).toBe(text)
+    const changed = (at: number, next: Parameters<typeof withItem>[2]) => {
+      const made = withItem(found, at, next)
+      return made === null ? null : writtenCondition(made)
+    }
+    expect(changed(2, row)).toBe("a  =  'x'\n  and (b=1 or c [0] = 2) and z")
+    expect(changed(0, null)).toBe("(b=1 or c [0] = 2) and d")
+    const group = found.items[1]
+    if (group === undefined || !("items" in group)) throw new Error("no group")
+    expect(changed(1, withItem(group, 0, row))).toBe("a  =  'x'\n  and (z or c [0] = 2) and d")
+    expect(changed(1, withItem(group, 0, null))).toBe("a  =  'x'\n  and c [0] = 2 and d")
+    expect(changed(1, withAdded(group, row))).toBe("a  =  'x'\n  and (b=1 or c [0] = 2 or z) and d")
+    expect(writtenCondition({ ...found, join: "or", source: undefined })).toBe(
+      "a  =  'x'\n  or (b=1 or c [0] = 2) or d",
+    )
+  })
+
+  test("a joiner that is changed leaves the groups as they are", () => {
+    const joined = (text: string, join: "and" | "or") =>
+      writtenCondition({ ...read(text), join, source: undefined })
+    expect(joined("a and b or c", "and")).toBe("(a and b) and c")
+    expect(joined("(a or b) and c", "or")).toBe("(a or b) or c")
+    expect(writtenCondition(withAdded(read('a = "x"and b'), row))).toBe('a = "x" and b and z')
+  })
+
+  test("a group that is alone is the condition", () => {
+    const found = withItem(read("a and (b or c)"), 0, null)
+    expect(found && [found.join, writtenCondition(found)]).toEqual(["or", "(b or c)"])
+    expect(withItem(read("a = 1"), 0, null)).toBeNull()
   })
 
   test("numbers keep their digits", () => {

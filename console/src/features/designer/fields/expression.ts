@@ -15,10 +15,18 @@ export type Operand =
 
 export type Operator = "=" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "contains" | "holds"
 
-/** `holds`: the value itself is true or false. */
-export type Row = { left: string; operator: Operator; right: Operand | null }
+/** How a part of a condition is written: its text, until it is edited, and what stands before it. */
+type Source = { source?: string | undefined; gap?: string }
 
-export type Condition = { join: "and" | "or"; rows: Row[] }
+/** `holds`: the value itself is true or false. */
+export type Row = { left: string; operator: Operator; right: Operand | null } & Source
+
+/** Rows and groups that share a joiner; `parens` where the text has them round it. */
+export type Condition = { join: "and" | "or"; items: Item[]; parens?: boolean } & Source
+
+export type Item = Row | Condition
+
+export const NO_CONDITION: Condition = { join: "and", items: [] }
 
 export type Parsed =
   | { kind: "path"; path: string }
@@ -26,7 +34,7 @@ export type Parsed =
   | { kind: "condition"; condition: Condition }
   | { kind: "formula" }
 
-type Token = { kind: "name" | "text" | "number" | "mark"; value: string }
+type Token = { kind: "name" | "text" | "number" | "mark"; value: string; from: number; to: number }
 
 const SPACE = /[ \t\n\r\v]+/y
 const NUMBER = /(?:0|[1-9][0-9]*)(?:\.[0-9]+)?/y
@@ -48,6 +56,7 @@ const ESCAPES: Record<string, string> = {
 const WORDS = new Set(["true", "false", "null"])
 const OPERATORS = new Set(["and", "or", "in"])
 const MOST = 10_000
+const DEEPEST = 8
 /** Half of a character. */
 const LONE = /[\uD800-\uDFFF]/u
 
@@ -81,6 +90,10 @@ function readText(text: string, from: number): { value: string; end: number } | 
 
 function tokensOf(text: string): Token[] | null {
   const found: Token[] = []
+  const push = (kind: Token["kind"], value: string, from: number, to: number) => {
+    found.push({ kind, value, from, to })
+    return to
+  }
   for (let at = 0; at < text.length;) {
     const space = match(SPACE, text, at)
     if (space !== null) {
@@ -91,16 +104,14 @@ function tokensOf(text: string): Token[] | null {
     if (each === '"' || each === "'") {
       const read = readText(text, at)
       if (read === null) return null
-      found.push({ kind: "text", value: read.value })
-      at = read.end
+      at = push("text", read.value, at, read.end)
       continue
     }
     if (each === "`") {
       const end = text.indexOf("`", at + 1)
       const value = end < 0 ? "" : text.slice(at + 1, end)
       if (value === "") return null
-      found.push({ kind: "name", value: text.slice(at, end + 1) })
-      at = end + 1
+      at = push("name", text.slice(at, end + 1), at, end + 1)
       continue
     }
     const number = match(NUMBER, text, at)
@@ -109,24 +120,24 @@ function tokensOf(text: string): Token[] | null {
       if (number === null && match(AFTER, text, at + name.length) === null) return null
       if (number !== null && number.replace(/\D/g, "").length > 300) return null
       const word = OPERATORS.has(name) ? "mark" : "name"
-      found.push({ kind: number === null ? word : "number", value: name })
-      at += name.length
+      at = push(number === null ? word : "number", name, at, at + name.length)
       continue
     }
     if (REFUSED.some((mark) => text.startsWith(mark, at))) return null
     const mark = MARKS.find((some) => text.startsWith(some, at))
     if (mark === undefined) return null
-    found.push({ kind: "mark", value: mark })
-    at += mark.length
+    at = push("mark", mark, at, at + mark.length)
   }
   return found
 }
 
 class Reader {
   private at = 0
+  private readonly text: string
   private readonly tokens: readonly Token[]
 
-  constructor(tokens: readonly Token[]) {
+  constructor(text: string, tokens: readonly Token[]) {
+    this.text = text
     this.tokens = tokens
   }
 
@@ -246,18 +257,49 @@ class Reader {
     return { left, operator, right }
   }
 
-  condition(): Condition | null {
-    const rows: Row[] = []
-    let join: "and" | "or" | null = null
-    for (;;) {
-      const row = this.row()
-      if (row === null) return null
-      rows.push(row)
-      if (this.ended) return { join: join ?? "and", rows }
-      const next = this.take("and") ? "and" : this.take("or") ? "or" : null
-      if (next === null || (join !== null && join !== next)) return null
-      join = next
+  /** A row or a group in parentheses, with the text that it has. */
+  item(depth: number): Item | null {
+    const [before, joiner, first] = [-2, -1, 0].map((ahead) => this.tokens[this.at + ahead])
+    const found = this.take("(") ? this.group(depth + 1) : this.row()
+    const last = this.tokens[this.at - 1]
+    if (found === null || first === undefined || last === undefined) return null
+    found.source = this.text.slice(first.from, last.to)
+    if (joiner?.kind === "mark" && ["and", "or"].includes(joiner.value))
+      found.gap = this.text.slice(before?.to, first.from)
+    return found
+  }
+
+  private group(depth: number): Item | null {
+    const found = depth > DEEPEST ? null : this.joined("or", depth)
+    if (found === null || !this.take(")")) return null
+    return "items" in found ? { ...found, parens: true } : found
+  }
+
+  /** What `or` joins, each of which may be what `and` joins, as the server binds them. */
+  joined(join: "and" | "or", depth: number): Item | null {
+    const read = () => (join === "or" ? this.joined("and", depth) : this.item(depth))
+    const from = this.at
+    const first = read()
+    if (first === null) return null
+    const items = [first]
+    while (this.take(join)) {
+      const next = read()
+      if (next === null) return null
+      items.push(next)
     }
+    if (items.length === 1) return first
+    const [start, end] = [this.tokens[from], this.tokens[this.at - 1]]
+    const found: Condition = { join, items, source: this.text.slice(start?.from, end?.to) }
+    return first.gap === undefined ? found : { ...found, gap: first.gap }
+  }
+
+  condition(): Condition | null {
+    const found = this.joined("or", 0)
+    if (found === null || !this.ended) return null
+    if ("items" in found) return found
+    // A path alone is a path, in parentheses too.
+    const alone = found.operator === "holds" && found.source !== found.left
+    return alone ? null : { join: "and", items: [found], source: found.source }
   }
 }
 
@@ -265,7 +307,7 @@ class Reader {
 export function parse(expression: string): Parsed {
   const tokens = expression.length > MOST ? null : tokensOf(expression)
   if (tokens === null || tokens.length === 0) return { kind: "formula" }
-  const reader = new Reader(tokens)
+  const reader = new Reader(expression, tokens)
   const parts = reader.attempt(() => reader.parts())
   if (parts !== null) {
     const [first] = parts
@@ -282,7 +324,7 @@ export function conditionOf(expression: string): Condition | null {
   const found = parse(expression)
   if (found.kind === "condition") return found.condition
   if (found.kind !== "path") return null
-  return { join: "and", rows: [{ left: found.path, operator: "holds", right: null }] }
+  return { join: "and", items: [{ left: found.path, operator: "holds", right: null }] }
 }
 
 /** Return true of a text that is one path. */
@@ -309,17 +351,63 @@ function writtenOperand(operand: Operand): string {
   return `[${operand.list.map(writtenOperand).join(", ")}]`
 }
 
-export function writtenCondition({ join, rows }: Condition): string {
-  return rows
-    .map(({ left, operator, right }) => {
-      if (right === null || operator === "holds") return left
-      const other = writtenOperand(right)
-      return operator === "contains"
-        ? `$contains(${left}, ${other})`
-        : `${left} ${operator} ${other}`
-    })
-    .join(` ${join} `)
+function writtenRow({ left, operator, right }: Row): string {
+  if (right === null || operator === "holds") return left
+  const other = writtenOperand(right)
+  return operator === "contains" ? `$contains(${left}, ${other})` : `${left} ${operator} ${other}`
 }
+
+function writtenItem(item: Item, within: Condition): string {
+  if (!("items" in item)) return item.source ?? writtenRow(item)
+  const binds = within.join === "or" && item.join === "and"
+  const text = writtenCondition(item)
+  return item.parens === true || binds ? text : `(${text})`
+}
+
+/** Write a condition; what was not edited keeps its text. */
+export function writtenCondition(condition: Condition): string {
+  if (condition.source !== undefined) return condition.source
+  const { join, items, parens = false } = condition
+  const text = items
+    .map((item, at) => {
+      const gap = /^\s+\S+\s+$/.test(item.gap ?? "") ? item.gap?.replace(/\S+/, join) : undefined
+      return (at === 0 ? "" : (gap ?? ` ${join} `)) + writtenItem(item, condition)
+    })
+    .join("")
+  return parens ? `(${text})` : text
+}
+
+// Editing ------------------------------------------------------------------------------------------
+
+/**
+ * Replace the item at a place of a condition, or remove it (null). Its text and that of all round
+ * it is written anew, what stands beside it is not. A group that is left with one item is that item.
+ */
+export function withItem(condition: Condition, at: number, next: Item | null): Condition | null {
+  const only = next !== null && "items" in next && next.items.length === 1 ? next.items[0] : next
+  const items = condition.items.flatMap((each, i) => {
+    if (i !== at) return [each]
+    if (only === null || only === undefined) return []
+    return [{ ...only, source: only === next ? undefined : only.source, ...gapOf(each) }]
+  })
+  const [first] = items
+  if (first === undefined) return null
+  const group = items.length === 1 && "items" in first ? first : { ...condition, items }
+  return { ...group, source: undefined }
+}
+
+/** Add an item at the end of a condition. */
+export const withAdded = (condition: Condition, item: Item): Condition => ({
+  ...condition,
+  items: [...condition.items, item],
+  source: undefined,
+})
+
+/** Count the rows of an item. */
+export const rowsIn = (item: Item): number =>
+  "items" in item ? item.items.reduce((sum, each) => sum + rowsIn(each), 0) : 1
+
+const gapOf = ({ gap }: Item) => (gap === undefined ? {} : { gap })
 
 /** Write what was read; a formula is null, as its text is. */
 export function written(parsed: Parsed): string | null {

@@ -8,7 +8,7 @@ import { samePath, startsWith } from "../tree/walk"
 import type { Path } from "../draft/types"
 import { FindingLine } from "../findings/line"
 import { ConditionRows } from "./conditions"
-import { conditionOf, writtenCondition, writtenParts } from "./expression"
+import { conditionOf, NO_CONDITION, withAdded, writtenCondition, writtenParts } from "./expression"
 import { FormulaEditor } from "./formula"
 import { ListedValues } from "./listed"
 import { LiveValue } from "./live"
@@ -119,9 +119,8 @@ export function ValueField(props: ValueFieldProps) {
     if (mode === "pills" || mode === "formula") editor.current?.insert(picked)
     else if (mode === "condition") {
       const now = isExpression(value) ? conditionOf(value.slice(1)) : null
-      const rows = now?.rows ?? []
       const row = { left: picked, operator: "holds" as const, right: null }
-      onChange(`=${writtenCondition({ join: now?.join ?? "and", rows: [...rows, row] })}`)
+      onChange(`=${writtenCondition(withAdded(now ?? NO_CONDITION, row))}`)
     } else onChange(`=${picked}`)
   }
   const any = shape.kind === "any"
@@ -143,9 +142,7 @@ export function ValueField(props: ValueFieldProps) {
         label={label}
         readOnly={readOnly}
         onLeave={onLeave}
-        condition={
-          (isExpression(value) ? conditionOf(value.slice(1)) : null) ?? { join: "and", rows: [] }
-        }
+        condition={(isExpression(value) ? conditionOf(value.slice(1)) : null) ?? NO_CONDITION}
         onChange={(next) => onChange(next === null ? undefined : `=${writtenCondition(next)}`)}
       />
     )
