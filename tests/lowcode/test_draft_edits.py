@@ -319,6 +319,16 @@ def test_a_field_is_renamed_with_all_that_names_it() -> None:
             edited(draft, {"op": "rename_field", "name": name, "to": to})
 
 
+def test_a_page_of_the_config_is_renamed_in_its_place() -> None:
+    draft = Draft.read(FIELDS, "tried.yaml")
+    edited(draft, {"op": "rename_page", "name": "Options", "to": "Yes: the options"})
+    assert draft.source.text == FIELDS.replace("  Options:", '  "Yes: the options":')
+    assert [*draft.source.data["config"]] == ["Connect", "Yes: the options"]
+    for name, to in (("none", "x"), ("Connect", "Yes: the options"), ("Connect", " ")):
+        with pytest.raises(DefinitionError):
+            edited(draft, {"op": "rename_page", "name": name, "to": to})
+
+
 @pytest.mark.parametrize(
     ("path", "before", "keys"),
     [

@@ -25,6 +25,7 @@ from halflap.lowcode.rewrite.edits import (
     RenameField,
     RenameFlow,
     RenameName,
+    RenamePage,
     ReorderMember,
     ReplaceText,
     SetValue,
@@ -44,6 +45,7 @@ from halflap.lowcode.rewrite.names import (
     field_renamed,
     flow_renamed,
     names_in,
+    page_renamed,
     renamed,
 )
 from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shifted
@@ -163,6 +165,9 @@ class Draft:
                 return []
             case RenameField(name=name, to=new):
                 self.rename_field(name, new)
+                return []
+            case RenamePage(name=name, to=new):
+                self.rename_page(name, new)
                 return []
             case ReorderMember(path=path, before=before):
                 self.reorder(path, before)
@@ -312,6 +317,10 @@ class Draft:
     def rename_field(self, old: str, new: str) -> None:
         """Rename a field of the config, with all that names it: expressions, connections, tests."""
         self._rename(field_renamed(self._here.source, old, new))
+
+    def rename_page(self, old: str, new: str) -> None:
+        """Rename a page of the config; its fields stay on it, and nothing else names it."""
+        self._rename(page_renamed(self._here.source, old, new))
 
     def reorder(self, path: Path, before: Any = None) -> None:
         """Put a member of a mapping before another one, or at its end; its comments go with it."""

@@ -127,6 +127,14 @@ class RenameField(_Op):
     to: str
 
 
+class RenamePage(_Op):
+    """Rename a page of the config."""
+
+    op: Literal["rename_page"] = "rename_page"
+    name: str
+    to: str
+
+
 class ReorderMember(_Op):
     """Put a member of a mapping before another one: a flow, a page, a field, a case."""
 
@@ -157,6 +165,7 @@ DraftEdit = Annotated[
     | RenameName
     | RenameFlow
     | RenameField
+    | RenamePage
     | ReorderMember
     | ReplaceText,
     Discriminator("op"),

@@ -223,6 +223,21 @@ def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     )
 
 
+def page_renamed(source: SourceText, old: str, new: str) -> list[Change]:
+    """Return the change that renames a page of the config."""
+    pages = mapping_of(mapping_of(source.data).get("config"))
+    message = (
+        f"the config has no page {old!r}"
+        if old not in pages
+        else f"the config has a page {new!r} already"
+        if new in pages
+        else f"{new!r} cannot be a page's name"
+    )
+    if old not in pages or new in pages or not new.strip():
+        raise DefinitionError(message, where=source.at(("config",)))
+    return [(("config", old), new, True)]
+
+
 def _reads_field(path: Path, name: Name, old: str) -> str | None:
     if path[0] == "config":  # a picker's inputs, which read other fields
         return r"(?:\$\.?)?`?" if name.path[0] == old else None

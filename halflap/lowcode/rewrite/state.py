@@ -11,6 +11,7 @@ from halflap.lowcode.rewrite.edits import (
     RenameField,
     RenameFlow,
     RenameName,
+    RenamePage,
     ReplaceText,
     difference,
     step_paths,
@@ -161,7 +162,7 @@ def renames(edits: Iterable[DraftEdit]) -> tuple[str, ...]:
         match each:
             case RenameName(flow=flow):
                 found.add(flow)
-            case RenameFlow() | RenameField():
+            case RenameFlow() | RenameField() | RenamePage():
                 found.add(EVERYTHING)
             case _:
                 pass
