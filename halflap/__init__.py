@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from halflap.sdk.cloudevents import CloudEvent
     from halflap.sdk.codec import encode_json
     from halflap.sdk.component import Component
+    from halflap.sdk.condition import When
     from halflap.sdk.connection import Connection
     from halflap.sdk.context import Child, Context, Settled, State
     from halflap.sdk.egress import Limits, Response
@@ -142,6 +143,7 @@ _HOMES = {
     "sdk.codec": "encode_json",
     "sdk.app_endpoint": "AppEndpoint",
     "sdk.component": "Component",
+    "sdk.condition": "When",
     "sdk.connection": "Connection",
     "sdk.context": "Child Context Settled State",
     "sdk.egress": "Limits Response",
@@ -273,6 +275,7 @@ __all__ = [
     "Unsigned",
     "UpstreamError",
     "Verifier",
+    "When",
     "Writes",
     "ZendeskSignature",
     "at",

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
+from halflap.sdk.schema import hidden_fields
 from halflap.sdk.trigger import first_line
 from halflap.server.settings import PREFIX
 
@@ -58,6 +59,9 @@ def answered(integration: Integration[Any], environment: Mapping[str, str]) -> A
             _plain(name, info, name.upper(), environment, answers.config, lacking)
         if lacking:
             answers.lacking[name] = lacking
+    for name in hidden_fields(integration.config, answers.config):
+        answers.config.pop(name, None)
+        answers.lacking.pop(name, None)
     return answers
 
 

@@ -18,6 +18,7 @@ import click
 from halflap.cli.output import clean, inline
 from halflap.errors import ConfigError
 from halflap.sdk import codec
+from halflap.sdk.condition import When, hidden
 
 Schema = Mapping[str, Any]
 
@@ -124,9 +125,15 @@ class SchemaForm:
         lacking: list[FormField],
     ) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for each in self._fields(schema, prefix):
-            name = each.path.removeprefix(prefix)
-            if each.path in known:
+        fields = {each.path.removeprefix(prefix): each for each in self._fields(schema, prefix)}
+        conditions = {
+            name: When(**each.schema["x-when"])
+            for name, each in fields.items()
+            if "x-when" in each.schema
+        }
+        for name, each in fields.items():
+            gone = hidden(conditions, lambda other: values.get(other, fields[other].default))
+            if each.path in known or (name in gone and each.path not in given):
                 continue
             ways = self._ways(each.schema)
             if ways:

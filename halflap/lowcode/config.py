@@ -16,6 +16,7 @@ from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path
 from halflap.lowcode.source import SourceText as Text
 from halflap.lowcode.template import is_expression, unquoted
+from halflap.sdk.condition import When, condition_faults
 from halflap.sdk.fit import misfit
 from halflap.sdk.record import adapter_of
 from halflap.sdk.reference import FieldReference, accepts
@@ -52,6 +53,9 @@ def config_of(document: Document, text: Text, components: Components) -> type[Co
             except (DefinitionError, ValueError, TypeError) as error:
                 said = error.message if isinstance(error, DefinitionError) else str(error)
                 raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
+    for name, other, message in condition_faults(conditions_in(document), fields):
+        page = next(page for page, members in document.config.items() if name in members)
+        raise DefinitionError(message, where=text.where(("config", page, name, "when", other)))
     title = "".join(each.capitalize() for each in document.name.split("-"))
     # Else Pydantic would look for docstrings of the fields in the source of a caller.
     without = {"use_attribute_docstrings": False}
@@ -77,6 +81,8 @@ def _field(
         default = default_of(field)
     elif field.required is False:
         annotation, default = annotation | None, None
+    if field.when:
+        annotation = Annotated[annotation | None, When(**field.when)]
     if field.source is not None:
         annotation = Annotated[annotation, source_in(field.source, field, components)]
     return annotation, Field(
@@ -101,8 +107,8 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
     return _type(field)
 
 
-def _type(field: PlainField) -> Any:
-    """Return the type of a field's value, without where its choices come from."""
+def _type(field: PlainField, *, one: bool = False) -> Any:
+    """Return the type of a field's value, or of one of several, without where its choices come from."""
     annotation = _TYPES[field.type]
     if field.minimum is not None or field.maximum is not None:
         if field.type == "text":
@@ -113,7 +119,7 @@ def _type(field: PlainField) -> Any:
             annotation = Annotated[annotation, Field(ge=field.minimum, le=field.maximum)]
     if field.choices is not None:
         annotation = Literal[tuple(field.choices)]
-    return list[annotation] if field.multiple else annotation
+    return list[annotation] if field.multiple and not one else annotation
 
 
 def default_of(field: PlainField) -> Any:
@@ -122,6 +128,24 @@ def default_of(field: PlainField) -> Any:
         return TypeAdapter(_type(field)).validate_python(field.default)
     except ValidationError as error:
         raise DefinitionError(f"`default` {misfit(error, field.default)}") from error
+
+
+def conditions_in(document: Document) -> dict[str, When]:
+    """Return the fields of a document's config that are shown on a condition."""
+    fields = (each for members in document.config.values() for each in members.items())
+    return {
+        name: When(**field.when)
+        for name, field in fields
+        if isinstance(field, PlainField) and field.when
+    }
+
+
+def check_condition(field: PlainField, value: Any) -> None:
+    """Raise `DefinitionError` where a field never has the value on which another one is shown."""
+    try:
+        TypeAdapter(_type(field, one=True)).validate_python(value)
+    except ValidationError as error:
+        raise DefinitionError(misfit(error, value)) from error
 
 
 def trigger_inputs(

@@ -59,6 +59,10 @@ class PlainField(Part):
     """A sentence for the customer, under the field."""
     required: bool | None = None
     """True if it must be filled in; by default, where it has no `default`."""
+    when: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """The other fields that show this one: by name, the value that each has to have, or a list of which
+    one. Where it is not shown it is null, and need not be filled in.
+    """
     default: Any = None
     """The value where the customer gives none."""
     minimum: int | Decimal | None = None

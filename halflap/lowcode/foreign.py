@@ -36,7 +36,8 @@ _RENAMED: Mapping[str, str] = {
     "document": "jobs=flows workflows=flows workflow=flows actions=flows recipes=flows scenario=flows "
     "settings=config inputs=config variables=config env=config id=name label=title",
     "field": "options=choices enum=choices values=choices label=title name=title help=description "
-    "hint=description min=minimum max=maximum multi=multiple list=multiple depends_on=depends",
+    "hint=description min=minimum max=maximum multi=multiple list=multiple depends_on=depends "
+    "show_when=when shown_when=when visible_when=when show_if=when visible_if=when if=when",
     "test": "input=event payload=event given=event mocks=stubs mock=stubs calls=expect expected=expect "
     "result=answer output=answer status=outcome",
 }  # fmt: skip

@@ -51,6 +51,8 @@ def referred_by_keys(data: Any, path: Path) -> str | None:
             return "pairs"
         case ("tests", int(), "config") | ("preprocess", _, "routes", int(), "config"):
             return "field"
+        case ("config", _, _, "when"):
+            return "field"
         case ("pairs", _, "sides") | ("tests", int(), *_, "paired", _, int()):
             return "connection"
         case ("flows", *step, "with"):

@@ -20,7 +20,7 @@ from halflap.sdk.order import FlowOrder
 from halflap.sdk.pairs import Pairs, checked_pairs, order_of
 from halflap.sdk.request import Request
 from halflap.sdk.routing import Preprocess, Routing, Sender
-from halflap.sdk.schema import Config, hints_of, summary, where
+from halflap.sdk.schema import Config, check_conditions, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -208,6 +208,7 @@ class Integration(Generic[C]):
             raise DefinitionError(
                 f"an integration's name is lower-case words joined by hyphens, not {name!r}"
             )
+        check_conditions(config)
         self.name = name
         self.title = title or name.replace("-", " ").capitalize()
         self.description = description

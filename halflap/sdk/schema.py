@@ -11,12 +11,20 @@ from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    TypeAdapter,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticUndefined, core_schema
 
 from halflap.errors import DefinitionError
+from halflap.sdk.condition import When, condition_faults, condition_of, hidden
 from halflap.sdk.duration import Worded
-from halflap.sdk.reference import ConfigMeta
+from halflap.sdk.reference import ConfigMeta, name_of_type
 
 
 class Model(BaseModel):
@@ -35,6 +43,64 @@ class Config(BaseModel, metaclass=ConfigMeta):
     """A customer's settings for an instance: plain fields and connections."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_hidden(cls, values: Any) -> Any:
+        """Leave out the fields that are not shown, and demand those that are."""
+        conditions = conditions_of(cls)
+        if not conditions or not isinstance(values, Mapping):
+            return values
+        given = dict(cast("Mapping[str, Any]", values))
+        gone = hidden_fields(cls, given)
+        for name in conditions:
+            info = cls.model_fields[name]
+            key = info.alias or name
+            if name in gone or (info.is_required() and given.get(key) is None):
+                given.pop(key, None)
+            if name in gone:
+                given[key] = None
+        return given
+
+
+def conditions_of(config: type[Config]) -> dict[str, When]:
+    """Return the fields of a config that are shown on a condition."""
+    found = ((name, condition_of(info)) for name, info in config.model_fields.items())
+    return {name: each for name, each in found if each is not None}
+
+
+def hidden_fields(config: type[Config], values: Mapping[str, Any]) -> set[str]:
+    """Return the fields of a config that are not shown with these values, and its defaults."""
+
+    def value_of(name: str) -> Any:
+        info = config.model_fields[name]
+        key = info.alias or name
+        if key in values or info.is_required():
+            return values.get(key)
+        return info.get_default(call_default_factory=True, validated_data={})
+
+    return hidden(conditions_of(config), value_of)
+
+
+def shown_values(config: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a config without those of fields that are not shown."""
+    gone = hidden_fields(config, values)
+    keys = gone | {config.model_fields[each].alias for each in gone}
+    return {name: value for name, value in values.items() if name not in keys}
+
+
+def check_conditions(config: type[Config]) -> None:
+    """Refuse conditions of fields that never hold, or that hide what has to be there."""
+    conditions = conditions_of(config)
+    for name, other, message in condition_faults(conditions, config.model_fields):
+        raise DefinitionError(f"When({other}=…) of the config field {name!r}: {message}")
+    for name in conditions:
+        annotation = config.model_fields[name].annotation
+        if type(None) not in get_args(annotation):
+            raise DefinitionError(
+                f"the config field {name!r} is None where it is not shown; write its type as "
+                f"{name_of_type(annotation)} | None"
+            )
 
 
 class Unset(enum.Enum):

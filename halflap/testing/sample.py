@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from halflap.errors import DefinitionError
+from halflap.sdk.condition import condition_of
 from halflap.sdk.connection import Connection
 from halflap.sdk.trigger import first_line
 
@@ -48,10 +50,18 @@ def kept(
 def sample_fields(kind: type[BaseModel], skip: Mapping[str, Any]) -> dict[str, Any]:
     """A made-up value for each required field."""
     return {
-        name: sample(field.annotation, name)
+        name: sample(shown_type(field), name)
         for name, field in kind.model_fields.items()
         if field.is_required() and name not in skip
     }
+
+
+def shown_type(field: FieldInfo) -> Any:
+    """Return the type of a field's value where it is shown."""
+    if condition_of(field) is None:
+        return field.annotation
+    rest = [each for each in get_args(field.annotation) if each is not types.NoneType]
+    return Union[tuple(rest)]  # noqa: UP007 (of a tuple)
 
 
 def sample(annotation: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
 from halflap.model import DEVELOPMENT, Instance, Micros, Version
 from halflap.sdk.integration import Integration
-from halflap.sdk.schema import Config
+from halflap.sdk.schema import Config, shown_values
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import InstanceFilter, name_taken
 
@@ -110,6 +110,7 @@ class InstanceOperations:
             )
         hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
+        config = shown_values(definition.config, config)
         links, _ = await self.configs.check(
             definition, owner.id, config, connections, before=NO_REVISION
         )
@@ -128,6 +129,7 @@ class InstanceOperations:
         """
         definition = await self.library.integration(instance.version)
         before = await self.catalogue.instances.revision(instance.id, instance.revision)
+        config = shown_values(definition.config, config)
         links, made = await self.configs.check(
             definition, instance.customer, config, connections, before=before
         )
@@ -253,7 +255,8 @@ class InstanceOperations:
         """
         definition = await self.library.integration(version.hash)
         before, linked = await self.catalogue.instances.revision(instance.id, instance.revision)
-        plain = {**fitting(before, plain_fields(definition)), **(config or {})}
+        values = {**fitting(before, plain_fields(definition)), **(config or {})}
+        plain = shown_values(definition.config, values)
         chosen = {**fitting(linked, definition.connections()), **(connections or {})}
         ids, _ = await self.configs.check(
             definition, instance.customer, plain, chosen, signed_in=True, before=(before, linked)

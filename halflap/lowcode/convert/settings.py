@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from halflap.lowcode.convert.flow import PythonScope
 from halflap.lowcode.document import ConnectionField
 from halflap.lowcode.python import call, indented, text
+from halflap.sdk.condition import When
 from halflap.sdk.schema import Source
 
 _LIMITS = ("ge", "le", "min_length", "max_length", "pattern")
@@ -64,6 +65,11 @@ def _annotated(scope: PythonScope, kind: str, metadata: Iterable[Any]) -> str:
     for each in metadata:
         if isinstance(each, Source):
             parts.append(_source(scope, each))
+        if isinstance(each, When):
+            wanted = (
+                (name, some[0] if len(some) == 1 else [*some]) for name, some in each.fields.items()
+            )
+            parts.append(call(scope.use("When"), named=[(n, scope.constant(v)) for n, v in wanted]))
         names = _LIMITS
         if isinstance(each, FieldInfo):
             names = ("title", "description", "json_schema_extra")

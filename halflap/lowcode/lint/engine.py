@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
-from halflap.lowcode.config import default_of
+from halflap.lowcode.config import check_condition, conditions_in, default_of
 from halflap.lowcode.document import ONE_CALL, ConnectionField, Document, PlainField, TestPart
 from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
@@ -34,6 +34,7 @@ from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Place, SourceText, Unreadable, read
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
+from halflap.sdk.condition import condition_faults, listed
 from halflap.sdk.lint import (
     Finding,
     Fix,
@@ -370,6 +371,7 @@ class _Linter:
         for at, name in enumerate(field.depends):
             if name not in known:
                 self._no_field(name, (*path, "depends", at))
+        self._condition(path, field)
         for key, given in (("source", field.source), ("of", field.of), ("to", field.to)):
             if given is None or isinstance(given, list):
                 continue
@@ -380,6 +382,28 @@ class _Linter:
             calls.find("action", given.action, (*place, "action"))
             for each in read_all(given.inputs, (*place, "with"), self._findings):
                 self._read.update(name.path[0] for name in each.expression.names())
+
+    def _condition(self, path: Path, field: PlainField) -> None:
+        """Find what a field is shown by that is not there, never has the value, or depends on it."""
+        self._read.update(field.when)
+        plain = {
+            str(place[-1]): each for place, each in self._fields() if isinstance(each, PlainField)
+        }
+        for name, value in field.when.items():
+            place = (*path, "when", name)
+            if name not in plain:
+                said, rule = "the config has no field to fill in", rules.NO_FIELD
+                self._findings.add_unknown(rule, said, name, plain, place, has="it has", key=True)
+                continue
+            for at, each in enumerate(listed(value)):
+                try:
+                    check_condition(plain[name], each)
+                except (DefinitionError, ValueError, TypeError) as error:
+                    where = (*place, at) if isinstance(value, list) else place
+                    self._findings.add(rules.UNFIT, where, f"{name}: {error}")
+        for name, other, said in condition_faults(conditions_in(self._document), plain):
+            if name == path[-1] and other in plain:
+                self._findings.add(rules.DEFINITION, (*path, "when", other), said, key=True)
 
     def _tests(self, calls: Calls) -> None:
         flows, known = {*self._document.flows, *self._document.preprocess}, self._document.pairs

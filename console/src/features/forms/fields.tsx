@@ -101,6 +101,7 @@ function errorOf(form: FormState, path: string): string | null {
 export function ControlField(props: Props) {
   const { control, path, raw, onChange, form } = props
   const error = errorOf(form, path)
+  if (form.hidden.has(path)) return null
   switch (control.kind) {
     case "boolean":
       return (

@@ -5,6 +5,7 @@ import {
   controlOf,
   controlsOf,
   findWrong,
+  hiddenIn,
   fitsRaw,
   placed,
   rawOf,
@@ -267,4 +268,27 @@ it("what was typed in another version of a form is taken where its kind is the s
   expect([fitsRaw(group, { name: "a" }), fitsRaw(group, { name: [] }), fitsRaw(group, [])]).toEqual(
     [true, false, false],
   )
+})
+
+it("a field is shown where others have its values, and not below a hidden one", () => {
+  const controls = controlsOf({
+    properties: {
+      mode: { type: "string", enum: ["all", "some"], default: "all" },
+      dry: { type: "boolean" },
+      kinds: { type: "array", items: { type: "string", enum: ["a", "b"] } },
+      count: { type: "integer" },
+      tag: { anyOf: [{ type: "string" }, { type: "null" }], "x-when": { mode: ["some"] } },
+      why: { type: "string", "x-when": { tag: ["vip", "old"], dry: [true] } },
+      both: { type: "string", "x-when": { kinds: ["b"], count: [2] } },
+      other: { type: "string", "x-when": { elsewhere: ["x"] } },
+    },
+  })
+  const hidden = (values: object) => [...hiddenIn(controls, rawsOf(controls, values))]
+  expect(hidden({})).toEqual(["tag", "why", "both"])
+  expect(hidden({ mode: "some", tag: "vip", kinds: ["a", "b"], count: 2 })).toEqual(["why"])
+  expect(hidden({ mode: "some", tag: "old", dry: true, kinds: ["b"] })).toEqual(["both"])
+  expect(hidden({ mode: "all", tag: "vip", dry: true, kinds: ["b"], count: 2 })).toEqual([
+    "tag",
+    "why",
+  ])
 })

@@ -33,6 +33,7 @@ export type Schema = {
   "x-source"?: Source
   "x-labels"?: Record<string, string>
   "x-to"?: string[]
+  "x-when"?: Record<string, unknown[]>
 }
 
 /** Choices that a connected app lists: once what they depend on is filled in. */
@@ -86,6 +87,8 @@ export type Control = {
   fields?: Control[]
   tagName?: string
   variants?: Variant[]
+  /** The fields that show it, each with the values, as they are typed, of which it has one. */
+  when?: Record<string, string[]>
 }
 
 /** What is being filled in: texts as they are typed, so that nothing is lost between. */
@@ -181,6 +184,9 @@ export function controlOf(
   if (schema.default !== undefined && schema.default !== null) made.initial = schema.default
   const source = schema["x-source"]
   if (source !== undefined) made.source = source
+  const when = Object.entries(schema["x-when"] ?? {})
+  if (when.length > 0)
+    made.when = Object.fromEntries(when.map(([other, some]) => [other, some.map(plainText)]))
   const labels = schema["x-labels"] ?? {}
   const values = schema.enum ?? (schema.const === undefined ? undefined : [schema.const])
   const numeric = isNumeric(schema) ? schema : schema.anyOf?.find(isNumeric)
@@ -312,7 +318,7 @@ export function rawOf(control: Control, value?: unknown): Raw {
     case "boolean":
       return given === true
     case "choice":
-      return given === undefined ? "" : asText(given)
+      return given === undefined ? onlyChoice(control) : asText(given)
     case "list":
       return Array.isArray(given) && control.item !== undefined
         ? given.map((each) => rawOf(control.item as Control, each))
@@ -339,6 +345,14 @@ export function rawOf(control: Control, value?: unknown): Raw {
     default:
       return given === undefined ? "" : plainText(given)
   }
+}
+
+/** The value of a field that has to be filled in, and can be filled in by one value alone. */
+function onlyChoice({ required, source, choices = [] }: Control): string {
+  const [only] = choices
+  return required && source === undefined && choices.length === 1 && only !== undefined
+    ? only.value
+    : ""
 }
 
 /** Return whether what was typed, once, is of the kind that a field has now. */
@@ -458,6 +472,30 @@ export function findWrong(
       seen.add(trimmed(key))
     }
   }
+}
+
+/** Return the names of the fields that are not shown, by what others hold (`halflap/sdk/condition.py`). */
+export function hiddenIn(controls: readonly Control[], raws: Raws): Set<string> {
+  const byName = new Map(controls.map((each) => [each.name, each]))
+  const isShown = (control: Control, below: readonly string[]): boolean =>
+    Object.entries(control.when ?? {}).every(([name, wanted]) => {
+      const other = byName.get(name)
+      if (other === undefined) return true // of another form: the server looks
+      if (below.includes(name) || !isShown(other, [...below, name])) return false
+      return heldIn(other, raws[name]).some((each) => wanted.includes(each))
+    })
+  const gone = controls.filter((each) => !isShown(each, [each.name]))
+  return new Set(gone.map((each) => each.name))
+}
+
+function heldIn(control: Control, raw: Raw | undefined): string[] {
+  if (control.kind === "boolean") return [String(raw === true)]
+  if (control.kind === "list") {
+    return ((raw ?? []) as Raw[]).flatMap((each) => heldIn(control.item as Control, each))
+  }
+  const text = isBlank(control, raw) ? "" : trimmed(raw)
+  if (text === "") return control.initial === undefined ? [] : [plainText(control.initial)]
+  return [control.kind === "choice" ? plainText(JSON.parse(text)) : text]
 }
 
 const isEmptyable = ({ kind, shortest }: Control) =>

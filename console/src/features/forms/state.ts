@@ -5,6 +5,7 @@ import {
   type Control,
   findWrong,
   fitsRaw,
+  hiddenIn,
   placed,
   type Raw,
   type Raws,
@@ -14,6 +15,8 @@ import {
 
 export type FormState = {
   raws: Raws
+  /** The fields that are not shown, by what the others hold. */
+  hidden: ReadonlySet<string>
   set: (name: string, raw: Raw) => void
   /** By path, what is wrong by the schema; shown once it was left, or sent. */
   wrong: ReadonlyMap<string, Wrong>
@@ -54,11 +57,13 @@ export function useForm(
   const [checked, setChecked] = useState(false)
   const [said, setSaid] = useState<ReadonlyMap<string, string>>(new Map())
   const raws = useMemo(() => ({ ...base, ...typed }), [base, typed])
+  const hidden = useMemo(() => hiddenIn(controls, raws), [controls, raws])
   const wrong = useMemo(() => {
     const found = new Map<string, Wrong>()
-    for (const each of controls) findWrong(each, raws[each.name], found, kept)
+    for (const each of controls)
+      if (!hidden.has(each.name)) findWrong(each, raws[each.name], found, kept)
     return found
-  }, [controls, raws, kept])
+  }, [controls, hidden, raws, kept])
   const set = useCallback(
     (field: string, raw: Raw) => {
       setTyped((now) => {
@@ -81,6 +86,7 @@ export function useForm(
   }, [name])
   return {
     raws,
+    hidden,
     set,
     wrong,
     said,

@@ -74,6 +74,7 @@ export function useConfig(
     before?.etag,
   )
   const connections = () => linksOf(fields, form.raws)
+  const isShown = (each: Control) => !form.hidden.has(each.name)
   return {
     form,
     controls: byName,
@@ -81,7 +82,7 @@ export function useConfig(
     text: (only) => {
       const meant = fields.filter((each) => only?.has(each.name) ?? true)
       const plain = meant.filter((each) => !takesConnection(each))
-      const some = plain.flatMap((each) => byName.get(each.name) ?? [])
+      const some = plain.flatMap((each) => byName.get(each.name) ?? []).filter(isShown)
       const links = JSON.stringify(linksOf(meant, form.raws))
       return `"config":${textsOf(some, form.raws)},"connections":${links}`
     },
@@ -134,7 +135,8 @@ export function listerOf(
     const head = JSON.stringify({ ...place, field: name, search, cursor, limit: 100 })
     const controls = [...config.controls.values()].filter((each) => each.name in config.form.raws)
     const links = config.connections()
-    const plain = controls.filter((each) => !(each.name in links))
+    const hidden = config.form.hidden
+    const plain = controls.filter((each) => !(each.name in links) && !hidden.has(each.name))
     const values = textsOf(plain, config.form.raws)
     const body = `${head.slice(0, -1)},"connections":${JSON.stringify(links)},"values":${values}}`
     const text = await answerOf(

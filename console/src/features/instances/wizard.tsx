@@ -378,14 +378,16 @@ function Review({
       {form.pages.map((page) => (
         <Section key={page.title} title={page.title}>
           <FactList
-            facts={page.fields.map((field): Fact => [
-              field.title,
-              field.connection === null ? (
-                shown(field.name)
-              ) : (
-                <ConnectionName key={field.name} id={typedIn(config.form.raws[field.name])} />
-              ),
-            ])}
+            facts={page.fields
+              .filter((field) => !config.form.hidden.has(field.name))
+              .map((field): Fact => [
+                field.title,
+                field.connection === null ? (
+                  shown(field.name)
+                ) : (
+                  <ConnectionName key={field.name} id={typedIn(config.form.raws[field.name])} />
+                ),
+              ])}
           />
         </Section>
       ))}

@@ -34,7 +34,8 @@ export function Questions({
   const config = useConfig(pages, null, `upgrade-all-${version}`)
   const { form, controls } = config
   const right = [...controls.values()].filter(
-    ({ name }) => ![...form.wrong.keys()].some((path) => path.split(".")[0] === name),
+    ({ name }) =>
+      !form.hidden.has(name) && ![...form.wrong.keys()].some((path) => path.split(".")[0] === name),
   )
   const text = textsOf(right, form.raws)
   const tell = useEffectEvent(onConfig)

@@ -1,11 +1,12 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
-import { ArrowDown, ArrowUp, Plug, Plus, Trash2 } from "lucide-react"
+import { ArrowDown, ArrowUp, Pencil, Plug, Plus, Trash2, X } from "lucide-react"
 import { type ReactNode, useEffect, useMemo, useState } from "react"
 import { ControlField } from "~/features/forms/fields"
 import {
   type Control,
   findWrong,
+  hiddenIn,
   type Raws,
   rawsOf,
   type Schema,
@@ -102,13 +103,16 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
   }
   return (
     <div className="@container h-full min-h-0">
-      <div className="grid h-full min-h-0 grid-cols-[200px_minmax(0,1fr)] divide-x @3xl:grid-cols-[220px_minmax(0,1fr)_minmax(0,1fr)]">
+      <div className="grid h-full min-h-0 grid-cols-1 overflow-auto @md:grid-cols-[200px_minmax(0,1fr)] @md:divide-x @3xl:grid-cols-[220px_minmax(0,1fr)_minmax(0,1fr)]">
         <div className="flex min-h-0 flex-col gap-3 overflow-auto p-3">
           <About held={held} />
           {pages.map((page) => (
             <section key={page.name} aria-label={page.name} className="flex flex-col">
               <div className="flex items-center gap-1">
-                <h3 className="min-w-0 flex-1 truncate text-xs font-medium">{page.name}</h3>
+                <PageName
+                  name={page.name}
+                  taken={(name) => pages.some((each) => each.name === name)}
+                />
                 <Movers path={["config", page.name]} names={pages.map((each) => each.name)} />
                 {!draft.readOnly && page.fields.length === 0 && (
                   <IconButton
@@ -204,6 +208,49 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
         <Preview pages={pages} chosen={chosen} />
       </div>
     </div>
+  )
+}
+
+/** The name of a page, which is typed anew once its pencil is pressed. */
+function PageName({ name, taken }: { name: string; taken: (name: string) => boolean }) {
+  const { draft } = useFields()
+  const send = useSend()
+  const [renaming, setRenaming] = useState(false)
+  if (renaming) {
+    return (
+      <span
+        className="min-w-0 flex-1"
+        ref={(box) => box?.querySelector("input")?.focus()}
+        onBlur={() => setRenaming(false)}
+      >
+        <MemberName
+          name={name}
+          label={t`Name of the page`}
+          readOnly={draft.readOnly}
+          taken={(to) => to !== name && taken(to)}
+          onRename={(to) => {
+            setRenaming(false)
+            void send([{ op: "rename_page", name, to }])
+          }}
+        />
+      </span>
+    )
+  }
+  return (
+    <>
+      <h3 className="min-w-0 flex-1 truncate text-xs font-medium" title={name}>
+        {name}
+      </h3>
+      {!draft.readOnly && (
+        <IconButton
+          className="w-6!"
+          name={t`Rename the page ${name}`}
+          onClick={() => setRenaming(true)}
+        >
+          <Pencil aria-hidden />
+        </IconButton>
+      )}
+    </>
   )
 }
 
@@ -426,7 +473,7 @@ function Properties({
       </div>
       <KindOfField path={path} held={held} />
       {shown
-        .filter((each) => each !== "connection")
+        .filter((each) => each !== "connection" && each !== "when")
         .map((name) => (
           <Property
             key={name}
@@ -442,6 +489,103 @@ function Properties({
             )}
           />
         ))}
+      {!isConnection && (
+        <ShownWhen
+          path={path}
+          field={field}
+          order={members}
+          others={pages
+            .flatMap((each) => each.fields)
+            .filter((each) => each.name !== field.name && each.held["connection"] === undefined)}
+          hint={definition.properties?.["when"]?.description}
+        />
+      )}
+    </div>
+  )
+}
+
+/** The other fields that show a field, each with the value, or the values, that it has to have. */
+function ShownWhen({
+  path,
+  field,
+  order,
+  others,
+  hint,
+}: {
+  path: Path
+  field: ConfigField
+  order: readonly string[]
+  others: readonly ConfigField[]
+  hint: string | undefined
+}) {
+  const { draft } = useFields()
+  const send = useSend()
+  const { now, change, flush, error } = useTyped(field.held["when"], (value, group) =>
+    send(memberEdits(path, field.held, "when", value, order), group),
+  )
+  const when = isObject(now) ? now : {}
+  const set = (name: string, value: Json | undefined) => {
+    const rest = Object.entries(when).filter(([each]) => each !== name || value !== undefined)
+    const entries = value === undefined ? rest : [...rest, [name, value] as const]
+    const next = Object.fromEntries<Json>(entries)
+    change(Object.keys(next).length === 0 ? undefined : next)
+  }
+  const free = others.filter((each) => !Object.hasOwn(when, each.name))
+  return (
+    <div role="group" aria-label={t`Shown when`} className="flex flex-col gap-2">
+      {Object.entries(when).map(([name, value]) => {
+        const held = others.find((each) => each.name === name)?.held ?? {}
+        const one = shapeFor("default", { ...held, multiple: false }, TEXT)
+        const shape = Array.isArray(value) ? { ...TEXT, kind: "list" as const, item: one } : one
+        return (
+          <div key={name} className="flex items-start gap-1">
+            <div className="min-w-0 flex-1">
+              <ValueField
+                label={t`Where ${name} is`}
+                shape={shape}
+                value={value}
+                path={[...path, "when", name]}
+                onChange={(next) => set(name, next ?? "")}
+                onLeave={flush}
+                readOnly={draft.readOnly}
+              />
+            </div>
+            {!draft.readOnly && (
+              <IconButton
+                name={t`Do not ask for ${name}`}
+                onClick={() => {
+                  set(name, undefined)
+                  queueMicrotask(flush)
+                }}
+              >
+                <X aria-hidden />
+              </IconButton>
+            )}
+          </div>
+        )
+      })}
+      {!draft.readOnly && free.length > 0 && (
+        <Field label={t`Shown only when`} hint={hint} error={error}>
+          {(said) => (
+            <Select
+              {...said}
+              value=""
+              onChange={(event) => {
+                const held = free.find((each) => each.name === event.target.value)?.held ?? {}
+                const { choices } = shapeFor("default", { ...held, multiple: false }, TEXT)
+                const first = held["type"] === "boolean" ? true : choices?.[0]?.value
+                set(event.target.value, first ?? "")
+                queueMicrotask(flush)
+              }}
+            >
+              <option value="">{t`Choose a field`}</option>
+              {free.map((each) => (
+                <option key={each.name}>{each.name}</option>
+              ))}
+            </Select>
+          )}
+        </Field>
+      )}
     </div>
   )
 }
@@ -647,22 +791,24 @@ function Preview({ pages, chosen }: { pages: ConfigPage[]; chosen: string | null
           </li>
         ))}
       </ol>
-      {page !== undefined && <PreviewPage key={JSON.stringify(page)} page={page} />}
+      {page !== undefined && <PreviewPage key={JSON.stringify(pages)} pages={pages} page={page} />}
     </section>
   )
 }
 
-/** What is typed in the preview, for as long as the page is as it is. */
+/** What is typed in the preview, for as long as the config is as it is. */
 function usePreview(controls: readonly Control[]): FormState {
   const [typed, setTyped] = useState<Raws>({})
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
   return useMemo(() => {
     const raws = { ...rawsOf(controls), ...typed }
     const wrong = new Map<string, Wrong>()
-    for (const each of controls) findWrong(each, raws[each.name], wrong)
+    const hidden = hiddenIn(controls, raws)
+    for (const each of controls) if (!hidden.has(each.name)) findWrong(each, raws[each.name], wrong)
     const nothing = () => undefined
     return {
       raws,
+      hidden,
       set: (name, raw) => setTyped((now) => ({ ...now, [name]: raw })),
       wrong,
       said: new Map(),
@@ -678,10 +824,10 @@ function usePreview(controls: readonly Control[]): FormState {
   }, [controls, typed, left])
 }
 
-function PreviewPage({ page }: { page: ConfigPage }): ReactNode {
+function PreviewPage({ pages, page }: { pages: ConfigPage[]; page: ConfigPage }): ReactNode {
   const controls = useMemo(
-    () => page.fields.map(controlFor).filter((each) => each !== null),
-    [page],
+    () => pages.flatMap((each) => each.fields.map(controlFor)).filter((each) => each !== null),
+    [pages],
   )
   const form = usePreview(controls)
   const byName = new Map(controls.map((each) => [each.name, each]))

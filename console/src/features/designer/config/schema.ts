@@ -40,6 +40,14 @@ export function schemaOf({ name, held }: ConfigField): Schema {
     ...(text("description") === undefined ? {} : { description: text("description") ?? "" }),
     ...(held["default"] === undefined ? {} : { default: held["default"] }),
   }
+  const when = held["when"]
+  if (isObject(when)) {
+    const values = Object.entries(when).map(([other, each]) => [
+      other,
+      Array.isArray(each) ? each : [each],
+    ])
+    about["x-when"] = Object.fromEntries(values) as Record<string, Json[]>
+  }
   const type = text("type") ?? "text"
   if (type === "mapping") {
     const to = held["to"]
