@@ -86,6 +86,7 @@ class WorkBuilder:
             unseal=unseal,
             egress=self.egress,
             partner=None if config is None else partner_of(flow, config),
+            doorkeeper=doorkeeper_of(flow, integration, config),
             siblings=siblings,
             link=self.link,
             aim=self.aim,
@@ -236,6 +237,23 @@ def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:
         return integration.config.model_validate(values)
     except ValidationError as error:
         raise config_error(f"the config of {integration.name} is not valid", error) from error
+
+
+def doorkeeper_of(
+    flow: Flow[Any, Any, Any], integration: Integration[Any], config: Config | None
+) -> Connection | None:
+    """Return the connection that a flow's trigger admits by; `DefinitionError` where it has none."""
+    if flow.trigger.trigger.admitter is None:
+        return None
+    name = integration.connection_for(flow)
+    connection = None if name is None else getattr(config, name, None)
+    if connection is None:
+        raise DefinitionError(
+            f"the trigger {flow.trigger.name} asks its app before a flow runs, so the flow {flow.name} "
+            "needs a connection to it in the config of its instances",
+            where=flow.where,
+        )
+    return connection
 
 
 def partner_of(flow: Flow[Any, Any, Any], config: Config) -> Partner | None:

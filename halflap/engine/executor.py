@@ -47,7 +47,8 @@ from halflap.model import (
     event_time,
 )
 from halflap.sdk import connection, payload, redact, running
-from halflap.sdk.action import Retry
+from halflap.sdk.action import Action, Retry
+from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.deadline import Deadline
 from halflap.sdk.declared import FILTER_FAILED, FILTERED, apply_filter_again, mark_of
@@ -62,7 +63,7 @@ from halflap.sdk.redact import Redactor
 from halflap.sdk.request import Headers, Request, as_request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
-from halflap.sdk.trigger import Ignore, Reply, fit_event
+from halflap.sdk.trigger import BoundTrigger, Ignore, Reply, fit_event
 from halflap.store.rules.cause import describe_cause
 from halflap.store.rules.continuing import begins_at
 
@@ -96,6 +97,8 @@ class Work:
     unseal: Seal
     egress: Egress | None = None
     partner: Partner | None = None
+    doorkeeper: Connection | None = None
+    """The connection by which the trigger admits what arrived; None where nothing is to be asked."""
     ask: Current = ask
     siblings: Siblings = field(default_factory=dict[str, Any])
     link: Callable[[SignalLink], str] = no_links
@@ -230,6 +233,14 @@ class Executor:
         if mark is not None and not apply_filter_again(flow, request, mark):
             return Outcome("ignored", FILTERED)
         trigger = flow.trigger
+        edited = start.replay is not None and start.replay.edited  # its sender signed another one
+        if work.doorkeeper is not None and request.method != CALL and not edited:
+            running.recorder.set(recorder)
+            refused = await admission(trigger, request)(work.doorkeeper)
+            running.recorder.set(None)
+            if refused is not None:
+                recorder.steps.close(scope)
+                return Outcome("ignored", refused)
         found = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
         if isinstance(found, Ignore):
             return Outcome("ignored", found.reason)
@@ -298,6 +309,23 @@ def bounded(verdict: Verdict) -> Verdict:
     half = LONGEST_REASON // 2 - 1
     reason = f"{verdict.outcome.reason[:half]}…{verdict.outcome.reason[-half:]}"
     return replace(verdict, outcome=replace(verdict.outcome, reason=reason))
+
+
+def admission(trigger: BoundTrigger[Any], request: Request) -> Action[..., str | None]:
+    """Make the step that judges a request by what its app can tell: why it is ignored, or None."""
+
+    async def admit(connection: Connection) -> str | None:
+        found = await trigger.admit(connection, request)
+        return None if found is None else found.reason
+
+    return Action(
+        admit,
+        component="",
+        connection_type=Connection,
+        name="admit",
+        title=f"Admit what {trigger.trigger.component} sent",
+        repeatable=True,
+    )
 
 
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[Any, Any]:

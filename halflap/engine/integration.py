@@ -173,12 +173,14 @@ def built_in() -> dict[str, Component]:
 
     Imported when something is linted: a worker that publishes nothing does not load them.
     """
-    from halflap import http, salesforce
+    from halflap import http, salesforce, sns
 
     return {
         "halflap.http": http.component,
         "halflap.salesforce": salesforce.component,
         "halflap.components.salesforce": salesforce.component,
+        "halflap.sns": sns.component,
+        "halflap.components.sns": sns.component,
     }
 
 
@@ -197,6 +199,8 @@ def known_records() -> dict[str, str]:
             if action.writes is not None:
                 found[f"{path}.{name}"] = f"{component.name}/{action.writes.kind}"
         for name, trigger in component.triggers.items():
+            if any(each.required for each in trigger.shape.inputs):
+                continue  # it is nothing without them
             if (reads := trigger().declaration.reads) is not None:
                 found[f"{path}.{name}"] = f"{component.name}/{reads.kind}"
     return found

@@ -177,6 +177,7 @@ class Trigger(Generic[P, E]):
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
         self.checker: Callable[..., Awaitable[bool]] | None = None
         self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
+        self.admitter: Callable[..., Awaitable[Ignore | None]] | None = None
         self.connection_type = connection_type
         self.shape: Shape = read_signature(
             function,
@@ -286,6 +287,19 @@ class Trigger(Generic[P, E]):
         check_injected(function, self, (datetime,))
         return function
 
+    def admit(self, function: F) -> F:
+        """Judge an accepted request by what only the app can tell, as a recorded step of the execution.
+
+        For what the gateway cannot do, as it calls no app: fetch a certificate to verify a signature
+        by, confirm a subscription. It runs before the trigger's body and returns None, or `Ignore`; it
+        raises `Rejected` where the request is not genuine. Its parameters: the connection,
+        `request: Request`, and the trigger's inputs. What an operator replays with another event, or a
+        test runs, is not asked.
+        """
+        self.admitter = function
+        check_injected(function, self, (Request,))
+        return function
+
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
         """Return the declaration for these inputs.
 
@@ -345,6 +359,13 @@ class BoundTrigger(Generic[E]):
         if inspect.isawaitable(result):
             result = await result
         return result
+
+    async def admit(self, connection: Any, request: Request) -> Ignore | None:
+        """Judge an accepted request (see `Trigger.admit`)."""
+        assert self.trigger.admitter is not None
+        return await self.trigger.admitter(
+            **self._injected(self.trigger.admitter, connection, {Request: request})
+        )
 
     async def subscribe(
         self, connection: Any, endpoint: Endpoint, former: Subscription | None = None
