@@ -13,6 +13,7 @@ from halflap import (
     Endpoint,
     Model,
     Reads,
+    Records,
     Request,
     StandardWebhooks,
     Subscription,
@@ -129,6 +130,13 @@ component = Component("acme", title="Acme", connection=Acme)
 async def get_account(acme: Acme, id: str) -> Account | None:
     """Get an account; None where it is gone."""
     return await acme.record(Account, "/accounts", id)
+
+
+@component.action(batch=100)
+async def get_accounts(acme: Acme, ids: list[str]) -> Records[Account]:
+    """Get many accounts by their ids."""
+    found = await acme.get("/accounts", params={"ids": ",".join(ids)})
+    return Records.of(ids, {each["id"]: Account.model_validate(each) for each in found})
 
 
 @component.action

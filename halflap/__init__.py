@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
     from halflap.sdk.pairs import Pairs, Reads, Writes
     from halflap.sdk.payload import Payload
+    from halflap.sdk.records import Records
     from halflap.sdk.request import Request, header, pointer, query
     from halflap.sdk.routing import DeadLetter, Route
     from halflap.sdk.schema import (
@@ -154,6 +155,7 @@ _HOMES = {
     "sdk.order": "fifo FlowOrder latest_wins parallel singleton",
     "sdk.pairs": "Pairs Reads Writes",
     "sdk.payload": "Payload",
+    "sdk.records": "Records",
     "sdk.request": "header pointer query Request",
     "sdk.routing": "DeadLetter Route",
     "sdk.schema": (
@@ -244,6 +246,7 @@ __all__ = [
     "Payload",
     "RateLimited",
     "Reads",
+    "Records",
     "Rejected",
     "Reply",
     "Request",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +31,7 @@ from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import (
     Seal,
     decode_value,
+    encode_inputs,
     encode_value,
     recall_value,
     record_inputs,
@@ -127,6 +128,14 @@ class StepRecorder:
             arguments, spec, tried = await self._tried(scope, path, action, arguments, spec, inputs)
         run = partial(self._run, action, arguments, spec, path, tried)
         return await self.steps.do(scope, path, spec, inputs, run)
+
+    def known(
+        self, action: Action[..., Any], arguments: Mapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """See `Recorder.known`."""
+        inputs = encode_inputs(action, arguments)
+        form = b"json" if action.as_json else b""
+        return current_scope().known(b"\0".join((action.name.encode(), form, inputs)))
 
     async def _tried(
         self,

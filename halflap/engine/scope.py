@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import ChainMap
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,6 +45,7 @@ class StepScope:
     unwinding: bool = False
     fresh: bool = False
     lines: list[LogLine] = field(default_factory=a_list)
+    _known: dict[bytes, MutableMapping[str, Any]] = field(default_factory=a_dict)
 
     def enter(self) -> None:
         """Take the current task as the one whose steps are in this scope."""
@@ -54,6 +57,16 @@ class StepScope:
         """The path of the next step of that name."""
         count = self.occurrences[name] = self.occurrences.get(name, 0) + 1
         return f"{self.path}{name}#{count}" if count > 1 else f"{self.path}{name}"
+
+    def known(self, key: bytes) -> MutableMapping[str, Any]:
+        """Return what was asked for under a key, here and before this branch began.
+
+        The scope around a branch stands still while the branch runs, so it is the same on every attempt.
+        """
+        if key not in self._known:
+            around = () if self.parent is None else (self.parent.known(key),)
+            self._known[key] = ChainMap({}, *around)
+        return self._known[key]
 
     @property
     def replaying(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from halflap.model import StepKind, frozen
 from halflap.sdk import running
 from halflap.sdk.fit import fit_input, misfit
 from halflap.sdk.pairs import RecordState, Writes
+from halflap.sdk.records import IDS, check_batch, in_batches
 from halflap.sdk.schema import UNSET, InputField, Shape, read_signature, summary, where
 
 P = ParamSpec("P")
@@ -135,6 +136,7 @@ class Action(Generic[P, R]):
         writes: Writes | None = None,
         repeatable: bool = False,
         lookup: Callable[..., Awaitable[Any]] | None = None,
+        batch: int | None = None,
     ) -> None:
         self.function = function
         self.component = component
@@ -150,6 +152,7 @@ class Action(Generic[P, R]):
         self.is_patient = False
         """Its time-out lengthens that of each of its requests, too (see `within`)."""
         self.lookup = lookup
+        self.batch = batch
         self.as_json = False
         """True if a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False
@@ -170,6 +173,8 @@ class Action(Generic[P, R]):
                 "not; give it parameters of the action, by their names",
                 where=where(lookup),
             )
+        if batch is not None:
+            check_batch(self.shape, self.name, batch, self.where)
         if component and not self.description:
             raise DefinitionError(
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
@@ -179,14 +184,31 @@ class Action(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         recorder = running.recorder.get()
-        if recorder is None and not self.fits:
+        if recorder is None and not self.fits and self.batch is None:
             return self.invoke(*args, **kwargs)
         bound = self.bind(args, kwargs)
         if self.fits:
             bound = dict(self._fitting(bound))
+        if self.batch is not None:
+            batched = self._in_batches(recorder, bound)
+            return batched if recorder is None else recorder.calls.add(batched, self.name)
         if recorder is None:
             return self.invoke(**bound)
         return recorder.calls.add(recorder.call(self, bound), self.name)
+
+    async def _in_batches(self, recorder: running.Recorder | None, bound: dict[str, Any]) -> Any:
+        assert self.batch is not None
+
+        async def ask(ids: list[str]) -> Any:
+            given = {**bound, IDS: ids}
+            return await (self.invoke(**given) if recorder is None else recorder.call(self, given))
+
+        known: MutableMapping[str, Any] = {}
+        if recorder is not None:
+            known = recorder.known(self, {**bound, IDS: []})
+        parts = await in_batches(bound[IDS], self.batch, known, ask)
+        is_json = self.as_json and recorder is not None
+        return parts if is_json else self.shape.output.model_construct(**parts)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""

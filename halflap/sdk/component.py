@@ -58,6 +58,7 @@ class Component:
         writes: Writes | None = None,
         repeatable: bool = False,
         lookup: Callable[..., Awaitable[Any]] | None = None,
+        batch: int | None = None,
     ) -> ActionDecorator: ...
     def action(
         self,
@@ -71,6 +72,7 @@ class Component:
         writes: Writes | None = None,
         repeatable: bool = False,
         lookup: Callable[..., Awaitable[Any]] | None = None,
+        batch: int | None = None,
     ) -> Any:
         """Make an action of a function: async, or a plain `def`, which runs in a thread.
 
@@ -79,6 +81,7 @@ class Component:
         example: an example result, for docs and designers. writes: the record and fields it writes.
         repeatable: what it does twice is as if done once, so it is tried again in doubt, too.
         lookup: finds what an earlier try made, by inputs of the same names; None where it made nothing.
+        batch: it takes `ids` and returns their `Records`, and is asked for so many at a time.
         """
 
         def decorate(function: Callable[..., Any]) -> Action[..., Any]:
@@ -94,6 +97,7 @@ class Component:
                 writes=writes,
                 repeatable=repeatable,
                 lookup=lookup,
+                batch=batch,
             )
             self._claim(action.short_name, action.where)
             self.actions[action.short_name] = action

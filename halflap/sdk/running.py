@@ -9,7 +9,7 @@ step's requests are being made. Elsewhere both are None and an action is a plain
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,6 +94,12 @@ class Recorder(Protocol):
 
     async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run the action as a step, or answer from the journal."""
+        ...
+
+    def known(
+        self, action: Action[..., Any], arguments: Mapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """Return what the scope of this call knows by an action with these arguments, to be added to."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...

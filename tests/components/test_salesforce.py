@@ -242,6 +242,25 @@ async def test_a_query_reads_every_page_of_its_rows_and_of_their_children(fake: 
     assert [each["Id"] for each in found[0]["Contacts"]["records"]] == ["008", "009"]
 
 
+async def test_many_records_are_got_by_their_ids(fake: Fake) -> None:
+    short, long, gone = "001000000000001", "001000000000002AAA", "001000000000009AAA"
+    rows = [
+        {"attributes": {"type": "Account", "url": "/x"}, "Id": id, "Name": id[14]}
+        for id in (f"{short}AAB", long)
+    ]
+    asked = fake.get(f"{DATA}/query", answers={"done": True, "records": rows})
+    ids = [short, "x' OR Name != '", long, gone]
+    got = await salesforce.get_records(connection(fake), "Account", ids, ["Name"])
+    assert {id: each["Name"] for id, each in got.found.items()} == {short: "1", long: "2"}
+    assert got.missing == ["x' OR Name != '", gone]
+    (sent,) = asked.requests
+    assert sent.params["q"] == (
+        f"SELECT Id, Name FROM Account WHERE Id IN ('{short}', '{long}', '{gone}')"
+    )
+    none = await salesforce.get_records(connection(fake), "Account", ["no id"], ["Name"])
+    assert (none.missing, len(asked.requests)) == (["no id"], 1)
+
+
 async def test_a_record_looks_to_a_flow_as_salesforce_names_it() -> None:
     record = salesforce.Record.model_validate(
         {"attributes": {"type": "Account", "url": "/x"}, "Id": "001", "Name": "Initech"}

@@ -1,4 +1,4 @@
-"""What a trigger asks its app before a flow runs is a step: recorded, tried again, and binding."""
+"""A request that is judged by its app: a step before the flow, recorded, tried again, and binding."""
 
 from __future__ import annotations
 
@@ -57,9 +57,13 @@ integration = Integration("visits", config=Settings)
 
 @integration.flow(trigger=visit)
 async def greet(ctx: Context[Settings], event: Any) -> str:
-    await ctx.sleep(seconds=0.01)
+    await ctx.sleep(0.01)
     return f"hello {event['name']}"
 '''
+
+
+class Gate(Connection):
+    base_url: str
 
 
 @asynccontextmanager
@@ -78,8 +82,10 @@ async def door(*answers: tuple[int, str]) -> AsyncIterator[tuple[str, list[str]]
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    await runner.cleanup()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
 
 
 async def visited(host: Host, folder: Path, url: str, name: str) -> Execution:
@@ -142,9 +148,6 @@ async def test_who_is_not_admitted_never_reaches_the_flow(
 
 
 def test_what_admit_takes_is_checked_when_it_is_declared() -> None:
-    class Gate(Connection):
-        base_url: str
-
     component = Component("gate", connection=Gate)
 
     @component.trigger()

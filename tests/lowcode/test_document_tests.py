@@ -17,7 +17,11 @@ from tests.lowcode.documents import EXAMPLES
 from tests.zygote import PYTHON
 
 ROOT = EXAMPLES.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "low-code").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/components/sns.md",
+    *sorted((ROOT / "docs" / "low-code").glob("*.md")),
+]
 DOCUMENTS = sorted(EXAMPLES.glob("*.yaml"))
 GOOD = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
 

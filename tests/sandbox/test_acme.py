@@ -323,6 +323,15 @@ async def test_an_activity_is_recorded_and_found(acme: Client) -> None:
     assert await acme.see("/v1/activities") == [made]
 
 
+async def test_records_are_listed_by_their_ids(acme: Client) -> None:
+    made = [(await acme.make("/accounts", name=str(number)))["id"] for number in range(3)]
+    asked = ",".join([made[2], "acc_gone", made[0], made[2]])
+    _, page, _ = await acme.ask("GET", f"/v1/accounts?ids={asked}")
+    assert [each["id"] for each in page] == [made[2], made[0]]
+    many = ",".join(map(str, range(501)))
+    assert (await acme.ask("GET", f"/v1/accounts?ids={many}"))[0] == 422
+
+
 async def test_a_webhook_is_listed_without_its_secret_and_may_be_registered_twice(
     acme: Client,
 ) -> None:

@@ -25,6 +25,7 @@ from halflap import (
     Ignore,
     Integration,
     Model,
+    Records,
     Request,
     Response,
     Settled,
@@ -69,6 +70,15 @@ async def find(shop: Shop, id: str) -> Order | None:
     response = await shop.request("GET", f"/orders/{id}")
     assert_type(response, Response)
     return Order.model_validate(response.json())
+
+
+@shop.action(batch=10)
+async def find_many(shop: Shop, ids: list[str]) -> Records[Order]:
+    """Find many orders."""
+    records = Records.of(ids, {each: Order(id=each) for each in ids})
+    assert_type(records, Records[Order])
+    assert_type(records.found, dict[str, Order])
+    return records
 
 
 @shop.action(pure=True, title="Count")
@@ -125,6 +135,7 @@ async def sync(ctx: Context[Settings], order: Order) -> int:
     assert_type(expr.filter("event.id != null"), Callable[[Request], bool])
     assert_type(await weigh(ctx, order=order), Any)
     assert_type(await count([order]), int)
+    assert_type(await find_many(config.shop, ["1"]), Records[Order])
     assert_type(await draw(most=3), int)
     assert_type(await read("a"), File)
     assert_type(
@@ -178,7 +189,7 @@ async def test_the_typed_flow_runs(run: Run) -> None:
     result = await run(
         sync,
         Order(id="1"),
-        stubs={find: None, http.request: {"status": 200, "headers": {}, "body": 1}},
+        stubs={find: None, find_many: {}, http.request: {"status": 200, "headers": {}, "body": 1}},
     )
     result.raise_for_failure()
     assert [each.title for each in result.steps if each.action == "shop.find"] == [

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, cast
 
-from halflap import DynamicFields, Response, Source, UpstreamError, Writes
+from halflap import DynamicFields, Records, Response, Source, UpstreamError, Writes
 from halflap.components.salesforce._answer import is_gone
 from halflap.components.salesforce._write import SAVED_ID, Write, written
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import Object, describe_fields, list_fields
 from halflap.components.salesforce.models import Record, Saved
-from halflap.components.salesforce.quoting import filled
+from halflap.components.salesforce.quoting import filled, soql
 
 FieldName = Annotated[str, Source(list_fields, depends=("object",))]
 Fields = Annotated[dict[str, Any], DynamicFields(describe_fields, depends=("object",))]
 
 UPSERT_ANSWERS_SINCE = 46
 """The first API version in which an upsert that changes a record says which one."""
+
+RECORD_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 
 WRITES = Writes(kind="{object}", record="id", fields=("fields",))
 
@@ -45,6 +48,21 @@ async def get_record(
         if is_gone(error):
             return None
         raise
+
+
+@component.action(batch=200)
+async def get_records(
+    sf: Salesforce, object: Object, ids: list[str], fields: list[str]
+) -> Records[Record]:
+    """Get some fields of many records by their ids, of 15 characters or of 18."""
+    asked = [each for each in ids if RECORD_ID.fullmatch(each)]
+    names = dict.fromkeys(["Id", *fields])
+    places = ", ".join(["{:name}"] * len(names))
+    template = f"SELECT {places} FROM {{:name}} WHERE Id IN {{}}"  # noqa: S608
+    ask = soql(template, *names, object, asked) if asked else ""
+    rows: list[Record] = await query.function(sf, ask) if asked else []
+    by_id = {str(each.id)[:15]: each for each in rows}
+    return Records.of(ids, {each: by_id[each[:15]] for each in asked if each[:15] in by_id})
 
 
 @component.action(writes=WRITES)

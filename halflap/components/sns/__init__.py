@@ -68,8 +68,8 @@ class Sns(Aws):
 class MessageAttribute(Model):
     """An attribute of a message: its SNS data type, and its value as text."""
 
-    type: str = Field("String", alias="Type")
-    value: str = Field("", alias="Value")
+    type: str
+    value: str
 
 
 class Notification(Model):
@@ -161,7 +161,9 @@ async def publish(
         place = f"MessageAttributes.entry.{number}"
         values[f"{place}.Name"] = name
         values[f"{place}.Value.DataType"] = "String" if isinstance(value, str) else "Number"
-        values[f"{place}.Value.StringValue"] = value if isinstance(value, str) else f"{value:f}"
+        values[f"{place}.Value.StringValue"] = (
+            value if isinstance(value, str) else format(Decimal(value), "f")
+        )
     result = await aws.call("Publish", values)
     return Published(
         message_id=text(result, "MessageId"), sequence_number=text(result, "SequenceNumber") or None
@@ -264,22 +266,28 @@ async def notification(
             data=as_json(message),
             timestamp=request.received_at,
         )
-    told = fields_of(request)
+    told: dict[str, Any] = {"TopicArn": topic, "Timestamp": request.received_at, **request.json()}
+    attributes: dict[str, Any] = told.get("MessageAttributes") or {}
     return Notification.model_validate(
         {
             "message_id": told.get("MessageId", ""),
-            "topic": told.get("TopicArn", topic),
-            "message": told.get("Message", ""),
-            "data": as_json(told.get("Message", "")),
+            "topic": told["TopicArn"],
+            "message": told["Message"],
+            "data": as_json(told["Message"]),
             "subject": told.get("Subject"),
-            "timestamp": told.get("Timestamp", request.received_at),
-            "attributes": told.get("MessageAttributes", {}),
+            "timestamp": told["Timestamp"],
+            "attributes": {
+                name: {"type": each["Type"], "value": each["Value"]}
+                for name, each in attributes.items()
+            },
         }
     )
 
 
-def as_json(message: str) -> Json:
+def as_json(message: Any) -> Json:
     """Return a message as JSON, with every digit of its numbers; None where it is something else."""
+    if not isinstance(message, str):
+        return None
     try:
         return json.loads(message, parse_float=Decimal, parse_constant=no_number)
     except (ValueError, RecursionError):
