@@ -188,14 +188,20 @@ class JournalEngine:
         claimed_at = self._monotonic()
         self._reserved += claim
         self._shares.add(customers, claim)
+        taken = 0
         try:
             accepted = await self.journal.accept(
                 starts, claim=claim, lease=self._lease, is_wanted=is_wanted
             )
+            taken = sum(each.claim is not None for each in accepted)
         finally:
             self._reserved -= claim
             self._shares.add(customers, -claim)
             self._freed()
+            if taken < claim:  # a claim that began meanwhile counted what duplicates did not take
+                self._shares.ended |= customers
+                for each in customers:
+                    self._freed(each)
         if not accepted:
             return []
         waiting = False

@@ -6,7 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,8 @@ from halflap.engine.clock import ManualClock
 from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.engine.room import Room
-from halflap.model import CustomerLimits, Outcome, Start
+from halflap.model import CustomerLimits, Dedupe, Outcome, Start, new_id
+from halflap.store.protocol import Accepted, Claim
 from tests.conformance.test_journal import flow, start
 from tests.journals import opened
 
@@ -91,6 +94,45 @@ async def test_what_a_limit_held_back_goes_on_as_soon_as_one_has_ended(tmp_path:
     async with engine_of(tmp_path, office, Room(20), CustomerLimits(concurrency=2)) as engine:
         await engine.start(of("cus_a", 60))
         await office.until(office.ended, "cus_a", 60)
+
+
+async def test_room_that_duplicates_did_not_take_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A claim that begins while duplicates are accepted counts them among the customer's."""
+    office = Office()
+    async with engine_of(tmp_path, office, Room(2)) as engine:
+        [first] = of("cus_a", 1)
+        first = replace(first, dedupe=Dedupe("delivery 1"))
+        await engine.start([first])
+        await office.until(office.ended, "cus_a", 1)
+        await engine.hold(first.flow.instance)
+        await engine.start(of("cus_a", 1))
+
+        accept, claim = engine.journal.accept, engine.journal.claim
+        let_go, claimed = asyncio.Event(), asyncio.Event()
+
+        async def slow(*args: Any, **options: Any) -> list[Accepted]:
+            await let_go.wait()
+            return await accept(*args, **options)
+
+        async def seen(*args: Any, **options: Any) -> list[Claim]:
+            found = await claim(*args, **options)
+            claimed.set()
+            return found
+
+        monkeypatch.setattr(engine.journal, "accept", slow)
+        monkeypatch.setattr(engine.journal, "claim", seen)
+        again = asyncio.create_task(
+            engine.start([replace(first, execution=new_id("exe"), root=new_id("exe"))])
+        )
+        await asyncio.sleep(0)
+        await engine.release(first.flow.instance)
+        await claimed.wait()
+        let_go.set()
+        [started] = await again
+        assert started.duplicate_of == first.execution
+        await office.until(office.ended, "cus_a", 2)
 
 
 @pytest.mark.parametrize(

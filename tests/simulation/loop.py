@@ -16,7 +16,7 @@ from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_CALLS = 60_000
+MOST_CALLS = 200_000
 """Calls that a world may take at most: one that needs more turns in circles."""
 STEP_SECONDS = 5e-6
 """Seconds that each call takes."""
