@@ -63,11 +63,13 @@ if TYPE_CHECKING:
     from halflap.sdk.context import Child, Context, Settled, State
     from halflap.sdk.egress import Limits, Response
     from halflap.sdk.integration import Flow, Integration
+    from halflap.sdk.listener import Batch, CursorExpired, ListenerSpec, Listening, Message
     from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
     from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
     from halflap.sdk.pairs import Pairs, Reads, Writes
     from halflap.sdk.payload import Payload
     from halflap.sdk.records import Records
+    from halflap.sdk.polling import PolledPage, Polling, PollSpec
     from halflap.sdk.request import Request, header, pointer, query
     from halflap.sdk.routing import DeadLetter, Route
     from halflap.sdk.schema import (
@@ -151,11 +153,13 @@ _HOMES = {
     "sdk.context": "Child Context Settled State",
     "sdk.egress": "Limits Response",
     "sdk.integration": "Flow Integration",
+    "sdk.listener": "Batch CursorExpired Listening ListenerSpec Message",
     "sdk.oauth": "ApiKey ClientCredentials JwtBearer OAuth2Code",
     "sdk.order": "fifo FlowOrder latest_wins parallel singleton",
     "sdk.pairs": "Pairs Reads Writes",
     "sdk.payload": "Payload",
     "sdk.records": "Records",
+    "sdk.polling": "PolledPage Polling PollSpec",
     "sdk.request": "header pointer query Request",
     "sdk.routing": "DeadLetter Route",
     "sdk.schema": (
@@ -195,6 +199,7 @@ __all__ = [
     "ApiKey",
     "AppEndpoint",
     "BasicAuth",
+    "Batch",
     "BearerToken",
     "BoundTrigger",
     "CalendlySignature",
@@ -210,6 +215,7 @@ __all__ = [
     "Choice",
     "ChoicePage",
     "Context",
+    "CursorExpired",
     "DeadLetter",
     "Declaration",
     "DefinitionError",
@@ -235,8 +241,11 @@ __all__ = [
     "Json",
     "JwtBearer",
     "Limits",
+    "Listening",
+    "ListenerSpec",
     "MailgunSignature",
     "MessageSignature",
+    "Message",
     "Missed",
     "Model",
     "Nondeterminism",
@@ -244,6 +253,9 @@ __all__ = [
     "Overruled",
     "Pairs",
     "Payload",
+    "PolledPage",
+    "Polling",
+    "PollSpec",
     "RateLimited",
     "Reads",
     "Records",

@@ -29,7 +29,8 @@ DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM ev
 DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
 DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates;
 DELETE FROM limits;
-DELETE FROM throttles; DELETE FROM callers
+DELETE FROM throttles; DELETE FROM callers;
+DELETE FROM listener_shards; DELETE FROM listener_owners
 """
 
 ON_EVERY_STORE = pytest.mark.parametrize(

@@ -33,12 +33,15 @@ from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
+    GapView,
     InstanceChange,
     InstanceDraft,
     InstanceHealth,
     InstancePage,
     InstanceSummary,
     InstanceView,
+    ListenerPage,
+    ListenerView,
     PairPage,
     PairView,
     RepetitionView,
@@ -53,9 +56,10 @@ from halflap.api.view import (
     pause_view,
     rfc3339,
 )
-from halflap.model import BETWEEN, LIVE, Instance, InstanceState, Retention
+from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
+from halflap.store.shards import PROCESS, ListenerShard, present
 
 MOST_HEALTHS = 200
 
@@ -165,6 +169,17 @@ async def list_revisions(
 async def check_subscriptions(found: OneInstance, operations: Ops) -> list[SubscriptionCheck]:
     """Ask the apps whether the webhooks that an instance made are still there."""
     return [SubscriptionCheck.of(each) for each in await operations.healths.check(found)]
+
+
+@router.get("/instances/{instance}/listeners", response_model=ListenerPage)
+@for_customers
+@needs("read")
+async def list_listeners(found: OneInstance, operations: Ops) -> Response:
+    """List what an instance's flows listen to: its state, up to where it is read, by which process."""
+    shards = present(await operations.journal.shards.list(found.id))
+    page = ListenerPage(items=[listener_view(each) for each in shards], next=None)
+    hidden = found.customer in await operations.hidden_payloads()
+    return exact(page.without_payload() if hidden else page)
 
 
 @router.delete("/instances/{instance}", status_code=204)
@@ -372,6 +387,26 @@ async def shown(
 
 
 EDITED["instance"] = shown
+
+
+def listener_view(shard: ListenerShard) -> ListenerView:
+    """Return a shard as the API shows it."""
+    at = shard.message_at
+    return ListenerView(
+        flow=shard.key.flow,
+        shard="" if shard.key.shard.startswith(PROCESS) else shard.key.shard,
+        state=shard.state,
+        error=shard.error,
+        connection=shard.waits_for.removeprefix(PARKED) or None,
+        owner=shard.owner,
+        cursor=shard.cursor,
+        changed_at=rfc3339(shard.changed_at),
+        last_message_at=None if at is None else rfc3339(at),
+        gaps=[
+            GapView(at=rfc3339(e.at), cursor=e.cursor, start=e.start, reason=e.reason)
+            for e in shard.gaps
+        ],
+    )
 
 
 async def move_waits_for(operations: Operations, instance: Instance) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from halflap.model import MOST_DAYS, Access, InstanceState, Micros, Paused, to_datetime
+from halflap.store.shards import ShardState
 
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
 JsonObject = dict[str, Any]
@@ -1152,6 +1153,41 @@ class SubscriptionView(View):
     made_at: Time
     left_because: str = ""
     """Why it could not be taken down; it is tried again once the connection works."""
+
+
+class GapView(PayloadView):
+    """Messages that a source no longer had, as the cursor had expired."""
+
+    at: Time
+    cursor: Annotated[str, CustomerValue("")]
+    """Behind which they were."""
+    start: str
+    """From where the listener read on."""
+    reason: str
+
+
+class ListenerView(PayloadView):
+    """A part of a source that a flow listens to; most sources have but one, whose `shard` is empty."""
+
+    flow: str
+    shard: str
+    state: ShardState
+    """`retrying`: after an error; `parked`: until its connection is mended; `stopped`: until a person
+    decides where to read on; `ended`: the source has this shard no more."""
+    error: str
+    connection: str | None
+    """The one that has to be mended."""
+    owner: str | None
+    """The process that reads it; null while none does, as it is paused or its instance is disabled."""
+    cursor: Annotated[str | None, CustomerValue(None)]
+    """Up to where it was read and stored."""
+    changed_at: Time
+    last_message_at: Time | None
+    gaps: list[GapView]
+
+
+class ListenerPage(ListPage[ListenerView]):
+    """The listeners of an instance, by flow and shard, all of them: there is no next page."""
 
 
 class Rotation(Input):

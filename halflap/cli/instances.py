@@ -11,6 +11,7 @@ import click
 from halflap.api.view import (
     InstanceSummary,
     InstanceView,
+    ListenerView,
     RejectionView,
     Rotated,
     UpgradePlan,
@@ -105,8 +106,13 @@ async def show_instance(
     if shows_secrets:
         secrets = await api.get(path("instances", found.id, "secrets"))
     refused = (await api.get("/api/rejections", instance=found.id))["items"]
+    listeners = (await api.get(path("instances", found.id, "listeners")))["items"]
     if output.json:
-        more = {"rejections": refused, **({"secrets": secrets} if secrets else {})}
+        more = {
+            "rejections": refused,
+            "listeners": listeners,
+            **({"secrets": secrets} if secrets else {}),
+        }
         output.emit({**found.model_dump(), **more})
         return
     output.line((full_name(found), "bold"), "  ", state(found.state))
@@ -136,6 +142,11 @@ async def show_instance(
         for each in found.subscriptions
     }
     part(output, "Made at apps", made)
+    heard = {
+        f"{each.flow} {each.shard}".strip(): listened(each)
+        for each in read(list[ListenerView], listeners)
+    }
+    part(output, "Listens to", heard)
     counted = {
         flow: ", ".join(f"{count} {what}" for what, count in each.items())
         for flow, each in found.counters.items()
@@ -146,6 +157,21 @@ async def show_instance(
         for each in read(list[RejectionView], refused[:5]):
             said = f"{each.status} {each.reason}"
             output.line("  ", (f"{ago(each.at):<12} ", "dim"), f"{each.flow}: {said}")
+
+
+def listened(listener: ListenerView) -> str:
+    """Return how a listener is, in a line."""
+    told = [listener.state]
+    if listener.connection:
+        told.append(f"until {listener.connection} is mended")
+    if listener.last_message_at:
+        told.append(f"last message {ago(listener.last_message_at)}")
+    if listener.cursor is not None:
+        told.append(f"read up to {listener.cursor[:60]}")
+    if listener.gaps:
+        last = listener.gaps[-1]
+        told.append(f"gap {ago(last.at)} behind {last.cursor[:60]}: {last.reason}")
+    return ", ".join([*told, listener.error] if listener.error else told)
 
 
 @instances.command("rotate")

@@ -585,6 +585,7 @@ class Deployer:
         """Let run what is held; what has not begun begins on what the instance has now."""
         integration = await self._library.integration(instance.version)
         pinning = Pinning(instance.pin, tuple(integration.flows), instance.deployment)
+        await self._journal.shards.revoke(instance.id)  # what listens on a former version, too
         await self._engine.release(instance.id, pinning)
 
     async def _cancel_started_by(self, deployment: str, because: str) -> None:
@@ -605,6 +606,7 @@ class Deployer:
 
     async def _disable(self, instance: Instance, drain: float) -> None:
         await self._catalogue.endpoints.close_all(instance.id)
+        await self._journal.shards.revoke(instance.id)
         execution = instance.deployment
         assert execution is not None
         if not instance.in_service:  # nothing of it was ever let run

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import TypeAdapter
 
 from halflap.engine.failure import failure_of
+from halflap.engine.gate import seen_by
 from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past, due_of, shortened
 from halflap.engine.protocol import Turn
@@ -43,7 +44,7 @@ from halflap.model import (
     scope_time,
 )
 from halflap.sdk.action import StepSpec
-from halflap.sdk.gate import Away, Blocked, Parked
+from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.record import (
     Seal,
     Sealing,
@@ -383,26 +384,19 @@ class Steps:
         gate = None if step is None else step.through
         if gate is None or not isinstance(error, UpstreamError):
             return error
-        ours = self.turn.start.flow.flow.startswith(SYSTEM)
-        match error:
-            case Away() if ours:  # somebody waits for the deployment, and is told at once
-                return UpstreamError(error.message)
-            case Blocked() | Away():
-                return error
-            case RateLimited():
-                return await gate.limited(error)
-            case Unauthorized() if ours:
-                return Unauthorized(error.message)
-            case Parked():
-                return error
-            case UpstreamError() if not isinstance(error, Unauthorized):
-                return error if ours else gate.away(error) or error
-            case _:
-                judged = await gate.refused()
-                if judged == "park":
-                    return Parked(error.message, waiting_for=gate.waits_for)
-                error.retryable = judged == "again"
-                return error
+        if self.turn.start.flow.flow.startswith(SYSTEM):
+            match error:
+                case Away():  # somebody waits for the deployment, and is told at once
+                    return UpstreamError(error.message)
+                case Blocked():
+                    return error
+                case RateLimited():
+                    return await gate.limited(error)
+                case Unauthorized():
+                    return Unauthorized(error.message)
+                case _:
+                    return error
+        return await seen_by(gate, error)
 
     async def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
         """Return a step's result to the flow, or raise its failure."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from halflap.engine.throttle import Throttle
+from halflap.errors import RateLimited, Unauthorized, UpstreamError
 from halflap.model import PARKED, ConnectionLimits, StoredConnection
 from halflap.sdk.connection import Connection
 from halflap.sdk.egress import Limits
-from halflap.sdk.gate import Judgement, Parked
+from halflap.sdk.gate import Away, Blocked, Gate, Judgement, Parked
 
 
 class AccountGate:
@@ -45,6 +46,23 @@ class AccountGate:
     async def refused(self) -> Judgement:
         """The app refused the credentials."""
         return await self._judge()
+
+
+async def seen_by(gate: Gate, error: UpstreamError) -> UpstreamError:
+    """Return the error that an error of an app means, once the gate of its connection has seen it."""
+    match error:
+        case Blocked() | Away() | Parked():
+            return error
+        case RateLimited():
+            return await gate.limited(error)
+        case Unauthorized():
+            judged = await gate.refused()
+            if judged == "park":
+                return Parked(error.message, waiting_for=gate.waits_for)
+            error.retryable = judged == "again"
+            return error
+        case _:
+            return gate.away(error) or error
 
 
 def limits_of(kind: type[Connection], own: ConnectionLimits) -> ConnectionLimits:

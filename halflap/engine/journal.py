@@ -50,6 +50,7 @@ from halflap.store.protocol import (
 from halflap.store.replays import latest_of, was_cut
 from halflap.store.rules.continuing import question_of
 from halflap.store.rules.order import superseded
+from halflap.store.shards import ShardCursor
 from halflap.store.turns import Place
 
 log = structlog.get_logger("halflap.engine")
@@ -63,6 +64,7 @@ GRACE_SECONDS = 30.0
 CUT_SECONDS = 5.0
 """Seconds that one that is cut gets to unwind, before it is ended whatever its code does."""
 LOOKS_EVERY: Micros = 200_000
+TAKEN = "another process reads this shard by now; nothing was accepted from it"
 GIVE_BACK_SECONDS = 1.0
 """Seconds until a store that failed is tried again: to claim from it, to give back what it stopped.
 """
@@ -152,22 +154,36 @@ class JournalEngine:
         """Return the executions that run in this process itself now, so may be what blocks it."""
         return [name for name, each in list(self._running.items()) if not each.apart]
 
-    async def start(self, starts: Sequence[Start]) -> list[Started]:
+    async def start(
+        self, starts: Sequence[Start], cursors: Sequence[ShardCursor] = ()
+    ) -> list[Started]:
         """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key.
 
-        Where the caller is cancelled before that transaction begins, nothing is accepted.
+        The `cursors` of the shards that they were read from move with them; `Fenced` where one is
+        another process's by now, and nothing was accepted. Where the caller is cancelled before that
+        transaction begins, nothing is accepted.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Started]] = loop.create_future()
         # A task: who is cancelled meanwhile must not take along what was claimed as it was accepted.
-        starting = loop.create_task(self._start(starts, answer))
+        starting = loop.create_task(self._start(starts, cursors, answer))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         return await answer
 
-    async def _start(self, starts: Sequence[Start], answer: asyncio.Future[list[Started]]) -> None:
+    async def _start(
+        self,
+        starts: Sequence[Start],
+        cursors: Sequence[ShardCursor],
+        answer: asyncio.Future[list[Started]],
+    ) -> None:
         try:
-            started = await self._accept(starts, lambda: not answer.cancelled())
+            if not starts:
+                if not await self.journal.shards.move(cursors):
+                    raise Fenced(TAKEN)
+                started = list[Started]()
+            else:
+                started = await self._accept(starts, cursors, lambda: not answer.cancelled())
         except Exception as error:
             if not answer.cancelled():
                 answer.set_exception(error)
@@ -179,7 +195,10 @@ class JournalEngine:
                 answer.set_result(started)
 
     async def _accept(
-        self, starts: Sequence[Start], is_wanted: Callable[[], bool]
+        self,
+        starts: Sequence[Start],
+        cursors: Sequence[ShardCursor],
+        is_wanted: Callable[[], bool],
     ) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
@@ -191,7 +210,7 @@ class JournalEngine:
         taken = 0
         try:
             accepted = await self.journal.accept(
-                starts, claim=claim, lease=self._lease, is_wanted=is_wanted
+                starts, claim=claim, lease=self._lease, is_wanted=is_wanted, cursors=cursors
             )
             taken = sum(each.claim is not None for each in accepted)
         finally:
@@ -204,6 +223,8 @@ class JournalEngine:
                     self._freed(each)
         if not accepted:
             return []
+        if accepted[0].fenced:
+            raise Fenced(TAKEN)
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
             if each.duplicate_of is None:

@@ -65,6 +65,7 @@ class Leftovers:
         scopes = scopes_of(id)
         while await self._journal.clear_state(scopes, AT_ONCE) == AT_ONCE:
             pass
+        await self._journal.shards.forget(id)
         await self._settle(id)
 
     async def _settle(self, id: str) -> None:

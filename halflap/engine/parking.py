@@ -47,6 +47,7 @@ class Parking:
         self._connections = connections
         self._engine = engine
         self._ramps: dict[str, asyncio.Task[None]] = {}
+        self._mended: dict[str, asyncio.Event] = {}
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -60,6 +61,12 @@ class Parking:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
 
+    async def until_mended(self, connection: str) -> None:
+        """Wait until a connection works again, as parked executions do: of a listener."""
+        mended = self._mended.setdefault(connection, asyncio.Event())
+        self._wake.set()
+        await mended.wait()
+
     def nudge(self) -> None:
         """Look now: a connection may have been mended."""
         self._wake.set()
@@ -72,6 +79,9 @@ class Parking:
             each.cancel()
 
     async def _look(self) -> None:
+        for id in list(self._mended):
+            if await self._is_mended(id):
+                self._mended.pop(id).set()
         for id in await self._journal.parked():
             if id not in self._ramps and not self._stopping and await self._is_mended(id):
                 task = self._ramps[id] = asyncio.create_task(self._ramp(id), name=f"mended {id}")

@@ -25,7 +25,6 @@ from halflap.engine.misfire import Ticks, due
 from halflap.errors import (
     ConfigError,
     DefinitionError,
-    FilterFailed,
     HalflapError,
     NotFound,
     StoreError,
@@ -42,7 +41,7 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk import codec
-from halflap.sdk.declared import apply_filter, marked
+from halflap.sdk.declared import marked, wants
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.request import as_request
 from halflap.store.catalogue import Catalogue
@@ -291,11 +290,10 @@ class Scheduler:
         for at in fires:
             execution = new_id("exe", now=self._clock())
             event = Event("TICK", "", "", (), codec.encode({"at": at}), self._clock())
-            try:
-                if not apply_filter(flow, as_request(event)):
-                    continue
-            except FilterFailed as error:
-                event = marked(event, flow, error)
+            wanted, failed = wants(flow, as_request(event))
+            if not wanted:
+                continue
+            event = event if failed is None else marked(event, flow, failed)
             dedupe = Dedupe(f"tick:{to_micros(at)}")
             start = Start(execution, key, event, root=execution, dedupe=dedupe, order=order)
             starts.append(start)

@@ -25,7 +25,6 @@ from halflap.gateway.large import (
 )
 from halflap.gateway.route import AppRoute, EndpointRoute, Find, Intake, Large, Receivers
 from halflap.model import (
-    SEALED,
     Chance,
     Clock,
     Event,
@@ -40,7 +39,15 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk.deadline import Deadline
-from halflap.sdk.declared import FILTER_FAILED, apply_filter, as_event, marked, pick, said
+from halflap.sdk.declared import (
+    FILTER_FAILED,
+    as_event,
+    marked,
+    pick,
+    said,
+    sealed_headers,
+    wants,
+)
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.payload import Payload
@@ -379,14 +386,11 @@ class Gateway:
         for number, part in enumerate(cut(declared.split, request)):
             if number % 100 == 99:
                 await asyncio.sleep(0)
-            failed: FilterFailed | None = None
-            try:
-                if not apply_filter(route.definition, part):
-                    self.events["filtered"] += 1
-                    self._count(route.flow.instance, route.flow.flow, "filtered")
-                    continue
-            except FilterFailed as error:
-                failed = error
+            wanted, failed = wants(route.definition, part)
+            if not wanted:
+                self.events["filtered"] += 1
+                self._count(route.flow.instance, route.flow.flow, "filtered")
+                continue
             if execution is None or part is not request:
                 execution = new_id("exe", now=now, chance=self._chance())
             key = said(declared.key, part)
@@ -489,11 +493,8 @@ def event_of(
     request: Request, route: EndpointRoute, now: Micros, failed: FilterFailed | None = None
 ) -> Event:
     """Return the request as it is stored: credentials in headers sealed, fields cut to `keep=`."""
-    headers = request.headers.raw
-    if secret := route.secret_headers(request.headers):
-        headers = tuple(
-            (each[0], SEALED + route.seal(each[1])) if each in secret else each for each in headers
-        )
+    secret = route.secret_headers(request.headers)
+    headers = sealed_headers(request.headers, secret, route.seal)
     event = as_event(request, route.definition, now, headers)
     if failed is None and request.headers.get(FILTER_FAILED) is None:
         return event

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 from halflap.errors import STATUSES_IN_DOUBT, DefinitionError, Unauthorized, UpstreamError
 from halflap.model import new_id
 from halflap.sdk import running
-from halflap.sdk.egress import Egress, Limits, Response
+from halflap.sdk.egress import Download, Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None
+ENDLESS = Limits(total=0.0, response_bytes=1 << 62)
+"""The limits of a stream: no time in all, and no size."""
 
 
 @dataclass(slots=True)
@@ -228,6 +238,61 @@ class Connection(BaseModel):
             raise
         return response
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Download]:
+        """Send a request and read the chunks of its answer as they come, for as long as they come.
+
+        For streams and long polls of listeners; the wait has no end but the listener's patience. A
+        status of 400 and up is raised, as `request` does.
+        """
+        if values is not None:
+            path = fill_path(path, values)
+        link, current = self._linked(), running.step.get()
+        gate = None if link is None else link.gate
+        if gate is not None:
+            await (gate.enter() if current is None else current.enter(gate))
+        async with AsyncExitStack() as opened:
+            try:
+                answer = await opened.enter_async_context(
+                    self._stream(method, path, params, headers)
+                )
+            except Unauthorized:
+                if link is None or link.refresh is None:
+                    raise
+                fresh = await link.refresh(self)
+                through(fresh)
+                stream = fresh._stream(method, path, params, headers)
+                answer = await opened.enter_async_context(stream)
+            except UpstreamError as error:
+                if gate is not None:
+                    gate.failed(error)
+                raise
+            finally:
+                if gate is not None:
+                    gate.leave()
+            yield answer
+
+    def _stream(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> AbstractAsyncContextManager[Download]:
+        own = {**self.headers(), **(headers or {})}
+        noted(own)
+        return self._client().stream(
+            method, self.url(path), params=params, headers=own, limits=ENDLESS
+        )
+
     async def refreshed(self) -> Self:
         """The same connection with new credentials, got once for all workers.
 
@@ -305,15 +370,15 @@ class Connection(BaseModel):
         *,
         values: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        items: str | None = None,
+        items: str | Callable[[Any], Any] | None = None,
         next: Callable[[Response], str | None] | None = None,
         most: int = 1_000,
     ) -> AsyncIterator[Any]:
         """Iterate over the items of a list that comes in pages.
 
         The next page is the `Link` header's `rel="next"`, or what `next(response)` returns. `items`
-        names the field that holds the list, where the body is not the list itself. At most `most`
-        pages are read; a page that repeats an earlier address ends the iteration.
+        names the field that holds the list, or gives it, where the body is not the list itself. At most
+        `most` pages are read; a page that repeats an earlier address ends the iteration.
         """
         seen: set[str] = set()
         address: str | None = path if values is None else fill_path(path, values)
@@ -322,8 +387,10 @@ class Connection(BaseModel):
             response = await self.request("GET", address, params=params)
             params = None
             body: Any = response.json() if response.body else []
-            found: list[Any] = (body if items is None else body.get(items)) or []
-            for item in found:
+            found: list[Any] = (
+                items(body) if callable(items) else body.get(items) if items else body
+            )
+            for item in found or []:
                 yield item
             address = next(response) if next is not None else linked_next(response)
 

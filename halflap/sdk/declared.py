@@ -7,18 +7,18 @@ execution runs, which fails where there is still no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import structlog
 
 from halflap.errors import FilterFailed, InvalidEvent, Rejected
-from halflap.model import Event, Micros
+from halflap.model import SEALED, Event, Micros
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.sdk.redact import clean
-from halflap.sdk.request import Request, as_text, pointer
+from halflap.sdk.request import Headers, Request, as_text, pointer
 from halflap.sdk.trigger import first_line
 
 log = structlog.get_logger("halflap.gateway")
@@ -82,6 +82,25 @@ def apply_filter(flow: AnyFlow, request: Request) -> bool:
         because = kind if flow.keep is not None else clean(f"{kind}: {first_line(error)}")[:500]
         failed = FilterFailed(f"the filter of {flow.name} raised {because}")
         raise failed.with_traceback(error.__traceback__) from error
+
+
+def wants(flow: AnyFlow, request: Request) -> tuple[bool, FilterFailed | None]:
+    """Return whether an event is accepted: its flow takes it, or its filter raised, which marks it."""
+    try:
+        return apply_filter(flow, request), None
+    except FilterFailed as failed:
+        return True, failed
+
+
+def sealed_headers(
+    headers: Headers, secret: Collection[tuple[str, str]], seal: Callable[[str], str]
+) -> tuple[tuple[str, str], ...]:
+    """Return headers as they are stored: those that are secret are sealed."""
+    if not secret:
+        return headers.raw
+    return tuple(
+        (each[0], SEALED + seal(each[1])) if each in secret else each for each in headers.raw
+    )
 
 
 def as_event(

@@ -10,14 +10,18 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
+from hashlib import blake2b
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
+from halflap.sdk import codec
 from halflap.sdk.fit import worded
+from halflap.sdk.listener import Batch, ListenerSpec, Listening, OnExpired, Ownership
 from halflap.sdk.pairs import Reads
+from halflap.sdk.polling import PolledPage, Polling, PollSpec, polled
 from halflap.sdk.reference import FieldReference, accepts, name_of_type
 from halflap.sdk.request import Request
 from halflap.sdk.schema import (
@@ -178,6 +182,11 @@ class Trigger(Generic[P, E]):
         self.checker: Callable[..., Awaitable[bool]] | None = None
         self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
         self.admitter: Callable[..., Awaitable[Ignore | None]] | None = None
+        self.listener: Callable[..., AsyncGenerator[Batch]] | None = None
+        self.listener_spec = ListenerSpec()
+        self.poller: Callable[..., Awaitable[PolledPage]] | None = None
+        self.poll_spec = PollSpec()
+        self.divider: Callable[..., Awaitable[Sequence[str]]] | None = None
         self.connection_type = connection_type
         self.shape: Shape = read_signature(
             function,
@@ -300,6 +309,105 @@ class Trigger(Generic[P, E]):
         check_injected(function, self, (Request,))
         return function
 
+    @overload
+    def listen(self, function: F) -> F: ...
+    @overload
+    def listen(
+        self,
+        *,
+        owned_by: Ownership = "lease",
+        patience: timedelta = timedelta(minutes=5),
+        on_expired: OnExpired = "earliest",
+        start: str = "now",
+        tuning: Sequence[str] = (),
+    ) -> Callable[[F], F]: ...
+    def listen(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        owned_by: Ownership = "lease",
+        patience: timedelta = timedelta(minutes=5),
+        on_expired: OnExpired = "earliest",
+        start: str = "now",
+        tuning: Sequence[str] = (),
+    ) -> Any:
+        """Read a source: an async generator that yields each `Batch`; see `ListenerSpec` for the rest.
+
+        Its parameters: the connection, the `Listening`, and the trigger's inputs.
+        """
+        spec = ListenerSpec(owned_by, patience, on_expired, start, tuple(tuning))
+        unknown = set(spec.tuning) - self.shape.by_name.keys()
+        if unknown:
+            raise DefinitionError(
+                f"{self.name}: tuning names {', '.join(sorted(unknown))}, which is no input of it",
+                where=self.where,
+            )
+
+        def decorate(function: F) -> F:
+            if not inspect.isasyncgenfunction(function):
+                raise DefinitionError(
+                    f"{self.name}: what listens is an async generator; yield each Batch",
+                    where=where(function),
+                )
+            check_injected(function, self, (Listening,))
+            self.listener, self.listener_spec = function, spec
+            return function
+
+        return decorate if function is None else decorate(function)
+
+    @overload
+    def poll(self, function: F) -> F: ...
+    @overload
+    def poll(
+        self,
+        *,
+        every: timedelta = timedelta(seconds=30),
+        at_most: timedelta = timedelta(minutes=5),
+        overlap: timedelta = timedelta(0),
+        pages: int = 100,
+        patience: timedelta = timedelta(minutes=5),
+        on_expired: OnExpired = "earliest",
+        start: str = "now",
+        tuning: Sequence[str] = (),
+    ) -> Callable[[F], F]: ...
+    def poll(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        every: timedelta = timedelta(seconds=30),
+        at_most: timedelta = timedelta(minutes=5),
+        overlap: timedelta = timedelta(0),
+        pages: int = 100,
+        patience: timedelta = timedelta(minutes=5),
+        on_expired: OnExpired = "earliest",
+        start: str = "now",
+        tuning: Sequence[str] = (),
+    ) -> Any:
+        """Ask an app what is new: a function that returns each `PolledPage` (see `PollSpec`).
+
+        Its parameters: the connection, the `Polling`, and the trigger's inputs. `patience` and the rest
+        are as of `listen`.
+        """
+        spec = PollSpec(every, at_most, overlap, pages)
+
+        def decorate(function: F) -> F:
+            check_injected(function, self, (Polling,))
+            tuned = (*tuning, *(["interval"] if "interval" in self.shape.by_name else []))
+            declared = ListenerSpec("lease", patience, on_expired, start, tuned)
+            self.poller, self.poll_spec, self.listener_spec = function, spec, declared
+            return function
+
+        return decorate if function is None else decorate(function)
+
+    def shards(self, function: F) -> F:
+        """Return the shards of the source, of which each is read by itself: asked again now and then.
+
+        Its parameters: the connection, and the trigger's inputs.
+        """
+        self.divider = function
+        check_injected(function, self, ())
+        return function
+
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
         """Return the declaration for these inputs.
 
@@ -351,6 +459,41 @@ class BoundTrigger(Generic[E]):
     def catches_up(self) -> bool:
         """True if it can be asked for what was missed while its instance was disabled."""
         return self.trigger.catcher is not None
+
+    @property
+    def listens(self) -> bool:
+        """True if it reads a source instead of being called."""
+        return self.trigger.listener is not None or self.trigger.poller is not None
+
+    def listen(self, connection: Any, listening: Listening) -> AsyncGenerator[Batch]:
+        """Return the batches of a source, or of a shard of it."""
+        if (poller := self.trigger.poller) is not None:
+
+            def poll(polling: Polling) -> Awaitable[PolledPage]:
+                return poller(**self._injected(poller, connection, {Polling: polling}))
+
+            return polled(
+                listening, self.trigger.poll_spec.within(self.inputs.get("interval")), poll
+            )
+        assert self.trigger.listener is not None
+        given = {Listening: listening}
+        return self.trigger.listener(**self._injected(self.trigger.listener, connection, given))
+
+    async def shards(self, connection: Any) -> Sequence[str]:
+        """Return the shards of the source, where its trigger can tell them."""
+        assert self.trigger.divider is not None
+        return await self.trigger.divider(**self._injected(self.trigger.divider, connection, {}))
+
+    def start(self) -> str:
+        """Return where a listener begins that has no cursor."""
+        return str(self.inputs.get("start") or self.trigger.listener_spec.start)
+
+    def source(self, account: str) -> str:
+        """Return a digest of what names the source: the trigger, the account and inputs of it."""
+        tuning = {*self.trigger.listener_spec.tuning, "start"}
+        named = {name: each for name, each in self.inputs.items() if name not in tuning}
+        text = codec.encode([self.name, account, named], sort=True)
+        return blake2b(text, digest_size=8).hexdigest()
 
     async def parse(self, request: Request) -> E | Ignore:
         """Run the trigger's body: the typed event, or `Ignore`."""

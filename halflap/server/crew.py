@@ -1,5 +1,5 @@
 """The roles that go on by themselves where executions run: engine, probation, deployer, scheduler,
-pruner, bulks."""
+listeners, pruner, bulks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from halflap.api.driving import BulkDriver
 from halflap.engine.deployer import Deployer
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
+from halflap.engine.listening import Listeners
 from halflap.engine.parking import Parking
 from halflap.engine.probation import Probation
 from halflap.engine.pruner import Pruner
@@ -27,7 +28,7 @@ log = structlog.get_logger("halflap.host")
 class Crew:
     """Starts the roles of a process that runs executions, and stops them in good order.
 
-    `shared` says that other processes have the store open too.
+    A command has no `listeners`. `shared` says that other processes have the store open too.
     """
 
     engine: JournalEngine
@@ -39,6 +40,7 @@ class Crew:
     bulks: BulkDriver
     parking: Parking
     throttles: Throttles
+    listeners: Listeners | None = None
     shared: bool = False
     tasks: list[asyncio.Task[Any]] = field(default_factory=list[asyncio.Task[Any]])
 
@@ -54,6 +56,8 @@ class Crew:
             asyncio.create_task(self.bulks.run(), name="bulks"),
             asyncio.create_task(self.parking.run(), name="parking"),
         ]
+        if self.listeners is not None:
+            self.tasks.append(asyncio.create_task(self.listeners.run(), name="listeners"))
         await self.throttles.look()
         if self.shared:  # what other workers learn of apps
             self.tasks.append(asyncio.create_task(self.throttles.run(), name="throttles"))
@@ -65,6 +69,8 @@ class Crew:
     async def stop(self, grace: float) -> None:
         """Begin nothing more, and let what runs end within `grace` seconds."""
         self.scheduler.stop()
+        if self.listeners is not None:
+            await self.listeners.stop()
         self.pruner.stop()
         self.bulks.stop()
         self.parking.stop()

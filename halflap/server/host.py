@@ -24,6 +24,7 @@ from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
 from halflap.engine.line import Begin
+from halflap.engine.listening import Listeners
 from halflap.engine.parking import Parking
 from halflap.engine.probation import Probation
 from halflap.engine.process import memory_of_machine
@@ -132,6 +133,19 @@ class Host:
         self.pruner = Pruner(store.journal, catalogue, store.clock)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
+        self.listeners = None
+        if role.runs and role.serves:
+            self.listeners = Listeners(
+                catalogue,
+                self.engine,
+                self.library,
+                self.resolver,
+                self.parking,
+                self.clock,
+                owner=store.worker,
+                lease=round(settings.lease_seconds * 1e6),
+            )
+            catalogue.on_change(self.listeners.nudge)
         self.routes = RouteTable(store.catalogue, self.library, self.resolver)
         store.journal.limit_by_default(
             CustomerLimits(
@@ -177,6 +191,7 @@ class Host:
             BulkDriver(store.catalogue, self.operations.bulks, own=not role.serves),
             self.parking,
             self.throttles,
+            self.listeners,
             shared=store.hints is not None,
         )
         self.console = Console()

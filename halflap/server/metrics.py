@@ -73,6 +73,7 @@ METRICS = (
     Metric("halflap_executions_parked", "gauge", "Executions that wait for a connection's mend."),
     Metric("halflap_connections_parked", "gauge", "Connections that executions wait for."),
     Metric("halflap_connections_resting", "gauge", "Connections that an app's limit lets rest."),
+    Metric("halflap_listeners", "gauge", "Shards of listeners that are read, by state.", "state"),
     Metric("process_cpu_seconds", "counter", "CPU time of this process."),
     Metric("process_resident_memory_bytes", "gauge", "Resident memory of this process."),
     Metric("process_open_fds", "gauge", "Open file descriptors of this process."),
@@ -137,6 +138,7 @@ class Metrics:
             "halflap_executions_parked": {"": sum(parked.values())},
             "halflap_connections_parked": {"": len(parked)},
             "halflap_connections_resting": {"": len(resting)},
+            "halflap_listeners": await journal.shards.count(),
         }
 
     def write(self, samples: Samples) -> bytes:

@@ -59,6 +59,7 @@ from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.state import changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 from halflap.store.scope import CustomerScope
+from halflap.store.shards import ListenerShards, ShardCursor, move
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.state import StateVerbs
 from halflap.store.traffic import Traffic
@@ -110,6 +111,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         self.payloads = Payloads(Nowhere(), Register(database, clock), clock)
         self._whole = database
         self._jobs = database
+        self.shards = ListenerShards(database, clock)
         self._clock = self._hindsight = Hindsight(clock)
         # Of ordinary claims, and of those on probation.
         self._turns = (TurnRotation(), TurnRotation())
@@ -120,6 +122,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         """This journal for whoever is in a scope: what is out of it is not there."""
         found = copy(self)
         found._database = found._jobs = self._whole.within(scope)
+        found.shards = ListenerShards(found._jobs, self._clock)
         found._hinted = scope.customer is None  # a view has no index to name
         return found
 
@@ -130,6 +133,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         claim: int,
         lease: Micros,
         is_wanted: Callable[[], bool] = lambda: True,
+        cursors: Sequence[ShardCursor] = (),
     ) -> list[Accepted]:
         starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
@@ -139,6 +143,8 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         def job(connection: sqlite3.Connection) -> list[Accepted]:
             if not is_wanted():
                 return []
+            if cursors and not move(connection, cursors):
+                return [Accepted(each.start.execution, fenced=True) for each in entries]
             return accept(connection, entries, now, claim, now + lease, limited)
 
         return self.payloads.accepted(starts, kept, await self._database.post(job))

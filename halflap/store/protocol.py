@@ -37,6 +37,7 @@ from halflap.model import (
 )
 from halflap.store.retention import RetentionRules
 from halflap.store.scope import CustomerScope
+from halflap.store.shards import ListenerShards, ShardCursor
 from halflap.store.turns import Place, Share
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Claim:
 class Accepted:
     """The outcome of one start. `claim` is set where it was claimed at once.
 
-    `outcome` is set where its order ended it at once; it has ended those `replaced`.
+    `outcome` is set where its order ended it at once; it has ended those `replaced`. `fenced` says that
+    nothing was accepted, as the shard that it came from is another process's by now.
     """
 
     execution: str
@@ -118,6 +120,7 @@ class Accepted:
     claim: Claim | None = None
     outcome: Outcome | None = None
     replaced: tuple[str, ...] = ()
+    fenced: bool = False
 
 
 @frozen
@@ -262,6 +265,8 @@ class Journal(Protocol):
 
     payloads: Payloads
     """The payloads, of which those that are large are kept apart: rows have references to them."""
+    shards: ListenerShards
+    """The shards of listeners: who reads them, and up to where."""
 
     def within(self, scope: CustomerScope) -> Journal:
         """This journal for whoever is in a scope: what is out of it is not there.
@@ -292,8 +297,12 @@ class Journal(Protocol):
         claim: int,
         lease: Micros,
         is_wanted: Callable[[], bool] = lambda: True,
+        cursors: Sequence[ShardCursor] = (),
     ) -> list[Accepted]:
         """Keep events and executions; claim the first `claim` of those that may run now.
+
+        In the same transaction the `cursors` of shards move, from which the events were read; where
+        one is another process's by now, nothing is accepted, and every answer is `fenced`.
 
         Nothing where that is not wanted any more as its transaction begins: the answer is empty.
 

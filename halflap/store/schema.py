@@ -158,6 +158,14 @@ The journal
   blobs         large payloads, which are not in their rows but in the blob store: noted before they
                 are written there, so that nothing is there that no row tells of. Whose execution
                 is gone, or never came, is removed: first there, then here.
+  listener_shards  the parts of the sources that flows listen to: up to where each is read (`cursor`),
+                by which process (`owner`), and how it goes (`state`, `error`). Whoever takes a shard
+                raises its `fence`; events are accepted and the cursor is moved in one transaction that
+                names it. `source` is a digest of what names the source: another one begins anew, and
+                the former one's cursor is kept. `start` is where to read on from, as the cursor had
+                expired (then NULL); `gaps` says what was missed so (JSON). `waits_for` is the connection
+                that has to be mended first. Goes with its instance.
+  listener_owners  the processes that listen: one lease on all shards that a process owns.
   gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
                 instance, while it is activated or upgraded. 4: what somebody paused, a customer, an
                 instance or `<instance>/<flow>`, since when, by whom and why. A row comes before the
@@ -827,6 +835,32 @@ CREATE TABLE answers (
 CREATE INDEX answers_by_end ON answers (kept_until);
 """
 
+LISTENERS = """
+CREATE TABLE listener_shards (
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    source TEXT NOT NULL,
+    shard TEXT NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    cursor TEXT,
+    start TEXT,
+    state TEXT NOT NULL DEFAULT 'starting',
+    error TEXT NOT NULL DEFAULT '',
+    waits_for TEXT NOT NULL DEFAULT '',
+    message_at INTEGER,
+    changed_at INTEGER NOT NULL,
+    gaps TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (instance, flow, source, shard)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX listener_shards_owned ON listener_shards (owner) WHERE owner IS NOT NULL;
+CREATE TABLE listener_owners (
+    id TEXT PRIMARY KEY,
+    lease_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
 # An entry without a status is of a request that is not answered: it is completed once.
 AUDIT_KEPT = """
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
@@ -915,5 +949,9 @@ CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FRO
 
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
-    Migration(number=2, name="0.2.0", before=RETENTION + CATALOGUE_2 + AUDIT_KEPT + JOURNAL_2),
+    Migration(
+        number=2,
+        name="0.2.0",
+        before=RETENTION + CATALOGUE_2 + LISTENERS + AUDIT_KEPT + JOURNAL_2,
+    ),
 ]

@@ -42,6 +42,7 @@ SEEN: Mapping[str, str] = MappingProxyType(
         "endpoints": "customer = {me}",
         "subscriptions": "customer = {me}",
         "schedules": "customer = {me}",
+        "listener_shards": "customer = {me}",
         "rejections": "EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = rejections.endpoint)",
         "counters": _INSTANCE,
         "outcomes": "customer = {me}",

@@ -192,6 +192,11 @@ class Store:
         """This store for whoever is in a scope: what is out of it is not there."""
         return StoreView(scope, self.catalogue.within(scope), self.journal.within(scope))
 
+    @property
+    def worker(self) -> str:
+        """The name that the claims of this process bear."""
+        return self._identity.worker
+
     async def processes(self) -> Sequence[Process]:
         """The processes that have this store open: this one, where it is in a file."""
         if self._others is not None:

@@ -89,6 +89,7 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
         port=options.port,
         egress_allow=("127.0.0.1",),
         room=options.room,
+        lease_seconds=options.lease,
         drain_seconds=5.0,
         store=options.store,
         keys=KEYS if options.store else "",
@@ -136,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", default="", help="the URL of a PostgreSQL database")
     parser.add_argument("--sink", default="http://127.0.0.1:9")
     parser.add_argument("--room", type=int, default=32)
+    parser.add_argument("--lease", type=float, default=30.0)
     parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")
     parser.add_argument("--ack-early", action="store_true")
     parser.add_argument("--trusting", action="store_true", help="run suspects in the server")

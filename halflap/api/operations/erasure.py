@@ -99,6 +99,7 @@ class Erasure:
         catalogue, journal = self._store.catalogue, self._store.journal
         instances = {each.id for each in await catalogue.instances.list(InstanceFilter(customer))}
         for each in sorted({*instances, *await journal.instances_of(customer)}):
+            await journal.shards.forget(each)
             while await journal.erase(each, AT_ONCE):
                 yield
         while await self._store.payloads.erase_blobs(customer, AT_ONCE):

@@ -25,6 +25,7 @@ from halflap.store.rules.admission import Standing
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
 from halflap.store.rules.duplicate import duplicate_of
 from halflap.store.rules.order import rule_of
+from halflap.store.shards import ShardCursor, ShardKey
 
 DedupeKey = tuple[str, str, bytes]
 
@@ -90,6 +91,19 @@ INSERT INTO events SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], 
 """
 COPY_EVENTS = "COPY copied_events FROM STDIN BINARY"
 COPY_HEAD, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+HOLD_SHARDS = """
+SELECT instance, flow, source, shard, fence FROM listener_shards
+WHERE (instance, flow, source, shard)
+    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]))
+ORDER BY instance, flow, source, shard FOR NO KEY UPDATE
+"""
+MOVE_CURSORS = """
+UPDATE listener_shards SET cursor = w.cursor, message_at = coalesce(w.at, message_at)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS w (instance, flow, source, shard, cursor, at)
+WHERE listener_shards.instance = w.instance AND listener_shards.flow = w.flow
+    AND listener_shards.source = w.source AND listener_shards.shard = w.shard
+"""
 REPLAYED_ORDERS = """
 SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
@@ -153,13 +167,17 @@ def entry(start: Start, now: Micros) -> PostgresStartRows:
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    """A caller's starts to accept, with how many of them to claim, until when, and whether still."""
+    """A caller's starts to accept, with how many of them to claim, until when, and whether still.
+
+    Its `cursors` move with them; where one of their fences is lost, it is `fenced`.
+    """
 
     entries: Sequence[PostgresStartRows]
     now: Micros
     room: int
     until: Micros
     is_wanted: Callable[[], bool] = lambda: True
+    cursors: Sequence[ShardCursor] = ()
     answers: list[Accepted] = field(default_factory=list[Accepted])
 
     def locks(self, locks: Locks) -> list[int]:
@@ -213,6 +231,8 @@ class Accepting:
         """Ask for what is needed to decide; the locks of orders are held already."""
         self._locks = locks
         await share(connection, locks.gates)
+        if any(each.cursors for each in self._items):
+            await self._move_cursors(connection)
         by_key: dict[DedupeKey, PostgresStartRows] = {}
         for each in self._entries:
             if each.dedupe is not None:
@@ -247,6 +267,27 @@ class Accepting:
             ids = Texts(replayed)
             self._crashed = await connection.execute(CRASHES, (ids, MOST_CRASHES) * 3, binary=True)
             self._replays = await connection.execute(LIVE_REPLAYS, (ids,), binary=True)
+
+    async def _move_cursors(self, connection: Connection) -> None:
+        """Move the cursors of items; one whose fence is lost is answered, and left out."""
+        cursors = [each for item in self._items for each in item.cursors]
+        found = await connection.execute(HOLD_SHARDS, keys_of(cursors), binary=True)
+        fences = {row[:4]: row[4] for row in await found.fetchall()}
+        kept, moved = list[Acceptance](), dict[ShardKey, ShardCursor]()
+        for item in self._items:
+            if all(fences.get(each.key.parts) == each.fence for each in item.cursors):
+                kept.append(item)
+                moved |= {each.key: each for each in item.cursors}
+            else:
+                item.answers[:] = [
+                    Accepted(each.start.execution, fenced=True) for each in item.entries
+                ]
+        if moved:
+            last = list(moved.values())
+            values = (Texts(e.cursor for e in last), Numbers(e.message_at for e in last))
+            await connection.execute(MOVE_CURSORS, (*keys_of(last), *values))
+        self._items = kept
+        self._entries = [each for item in kept for each in item.entries]
 
     async def firsts(self) -> dict[DedupeKey, str]:
         """Return the first execution of each dedupe key."""
@@ -415,6 +456,11 @@ class Accepting:
             row.entry.start.replay_of == replayed and admission.outcome(id) is not None
             for id, row in inserts.items()
         )
+
+
+def keys_of(cursors: Sequence[ShardCursor]) -> tuple[Texts, ...]:
+    """Return the keys of shards, a list for each column."""
+    return tuple(Texts(each.key.parts[place] for each in cursors) for place in range(4))
 
 
 def _holders(

@@ -34,6 +34,7 @@ _TEXTS = {
     "draft_editors": "label selected",
     "draft_writers": "label",
     "draft_pins": "digest label",
+    "listener_shards": "cursor start state error waits_for gaps",
 }
 """Columns by table that nothing is found by, so that they are compared by the database's own rules."""
 _NUMBERS = {

@@ -52,6 +52,7 @@ NOBODYS = (
     "draft_editors",
     "draft_writers",
     "draft_pins",
+    "listener_owners",
     "users",
     "sign_in_links",
     "sessions",

@@ -57,6 +57,7 @@ from halflap.store.protocol import (
 )
 from halflap.store.recording import text
 from halflap.store.scope import CustomerScope
+from halflap.store.shards import ListenerShards, ShardCursor
 from halflap.store.turns import Place, Share, TurnRotation
 
 SIGNAL = """
@@ -95,6 +96,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         self._database: PostgresWays = database
         self._jobs = self._whole_jobs = PostgresJobs(database)
         self._clock = database.clock
+        self.shards = ListenerShards(self._jobs, database.clock)
         register = Register(self._jobs, database.clock)
         self.payloads = Payloads(Nowhere(), register, database.clock)
         self._locks = Locks(database.schema)
@@ -122,6 +124,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         found = copy(self)
         found._database = self._whole.within(scope)
         found._jobs = self._whole_jobs.within(scope)
+        found.shards = ListenerShards(found._jobs, self._clock)
         return found
 
     async def accept(
@@ -131,11 +134,12 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         claim: int,
         lease: Micros,
         is_wanted: Callable[[], bool] = lambda: True,
+        cursors: Sequence[ShardCursor] = (),
     ) -> list[Accepted]:
         starts, kept = await self.payloads.keep_starts(starts)
         now = self._clock()
         entries = [entry(each, now) for each in kept]
-        item = Acceptance(entries, now, claim, now + lease, is_wanted)
+        item = Acceptance(entries, now, claim, now + lease, is_wanted, cursors)
         if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
             await self._partitions.make(now)
         await self._share_commit(item, sum(len(each.event.body) for each in kept))

@@ -41,7 +41,8 @@ they are made. No view is read in a scope: it would show what its owner sees.
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
 locks (class 1: the gates, shared by accepts; class 2: orders, what is replayed, a key of the state;
 sorted by hash);
-keys of `dedupe`, sorted; rows of `limits`, sorted by customer; rows of `executions`, sorted by id;
+rows of `listener_shards`, sorted by key; keys of `dedupe`, sorted; rows of `limits`, sorted by
+customer; rows of `executions`, sorted by id;
 then what belongs to them.
 Whatever waits in a ring all the same is rolled back by PostgreSQL and done again.
 
@@ -54,7 +55,7 @@ from __future__ import annotations
 from halflap.store.migrate import Migration
 from halflap.store.postgres.catalogue import CATALOGUE, translated
 from halflap.store.postgres.guard import forced, guarded, shown
-from halflap.store.schema import CATALOGUE_2
+from halflap.store.schema import CATALOGUE_2, LISTENERS
 from halflap.store.scope import SEEN
 
 _EXECUTION = """
@@ -330,7 +331,7 @@ FORMER: dict[str, dict[str, str]] = {
     },
 }
 """The rules of tables that are gone by now, each behind the one that they follow."""
-LATER = frozenset({"outcomes"})
+LATER = frozenset({"outcomes", "listener_shards"})
 FIRST = {
     name: seen
     for table, rule in SEEN.items()
@@ -473,7 +474,7 @@ MIGRATIONS = [
         before=FOLD_PARTS
         + TWO_PARTS
         + KNOWN
-        + translated(CATALOGUE_2)
+        + translated(CATALOGUE_2 + LISTENERS)
         + AUDIT_KEPT
         + JOURNAL_2
         + LISTS

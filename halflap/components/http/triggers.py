@@ -1,0 +1,336 @@
+"""Triggers of HTTP: ask an API what is new, wait for its answer, or listen to its stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from halflap import (
+    Batch,
+    InvalidEvent,
+    Json,
+    Listening,
+    Message,
+    Model,
+    PolledPage,
+    Polling,
+    Request,
+    UpstreamError,
+)
+from halflap.components.http.connection import Http, Params, Path, component
+
+MOST_PAGES = 20
+RETRY_SECONDS = 3.0
+LONGEST_RETRY = 300.0
+MOST_EVENT = 4 * 1024 * 1024
+READ_BYTES = 64 * 1024
+PROBLEM = 1.0
+"""Seconds between two requests where a long poll answers at once that there is nothing."""
+
+Pointer = Annotated[str, Field(pattern=r"^(/[^/]+)*$")]
+"""A JSON pointer: `/data/items`; empty for the whole."""
+
+
+@component.trigger(methods=(), title="Poll")
+async def poll(
+    request: Request,
+    path: Path,
+    items: Pointer = "",
+    id: Pointer = "/id",
+    updated_at: Pointer = "",
+    since: str = "",
+    cursor: Pointer = "",
+    params: Params | None = None,
+    interval: Annotated[int, Field(ge=1, le=86_400)] = 60,
+    start: Literal["now", "earliest"] = "now",
+) -> Json:
+    """An item that is new at an API, or has changed: one event each.
+
+    `items` is where the list stands in the answer, `id` where an item's id stands in it.
+    What is new is told in one of three ways. With `updated_at`, the time of an item's last change, the
+    parameter named by `since` asks for what has changed from a time on. With `cursor`, where the answer
+    has its next cursor, `since` takes that. With neither, the whole list is read, and compared.
+    It is asked every `interval` seconds, and less often while nothing comes.
+    """
+    return request.json()
+
+
+@poll.poll(
+    overlap=timedelta(minutes=1), at_most=timedelta(minutes=5), tuning=["interval", "params"]
+)
+async def _(
+    connection: Http,
+    polling: Polling,
+    path: str,
+    items: str,
+    id: str,
+    updated_at: str,
+    since: str,
+    cursor: str,
+    params: Mapping[str, Any] | None,
+) -> PolledPage:
+    asked = dict(params or {})
+    first = polling.cursor is None and polling.start in ("now", "latest")
+    if cursor:
+        skips, _, known = (polling.cursor or "").partition(":")
+        if known and since:
+            asked[since] = known
+        response = await connection.request("GET", path, params=asked)
+        found, next = listed(response.json(), items), found_at(response.json(), cursor)
+        skip = first or skips == "skip"
+        more = next is not None and str(next) != known and bool(found)
+        moved = known if next is None else str(next)
+        marked = f"{'skip' if skip and more else 'at'}:{moved}"
+        messages = [message(each, id, "") for each in found]
+        return PolledPage(messages, cursor=marked, more=more, skip=skip)
+    if updated_at and since and polling.since is not None:
+        asked[since] = polling.since.isoformat().replace("+00:00", "Z")
+    pages = connection.pages(
+        path, params=asked, items=lambda body: listed(body, items), most=MOST_PAGES
+    )
+    found = [each async for each in pages]
+    messages = [message(each, id, updated_at) for each in found]
+    if not updated_at:
+        return PolledPage(messages, cursor="read", skip=first)
+    times = [each.version for each in messages if each.version]
+    return PolledPage(messages, cursor=max(times, default=None))
+
+
+@component.trigger(methods=(), title="Long poll")
+async def long_poll(
+    request: Request,
+    path: Path,
+    cursor: Pointer,
+    since: str = "cursor",
+    items: Pointer = "",
+    id: Pointer = "",
+    params: Params | None = None,
+    seconds: Annotated[int, Field(ge=1, le=600)] = 60,
+) -> Json:
+    """An item of an API that answers once there is something new: one event each.
+
+    `cursor` is where the answer has its next cursor, which the parameter `since` takes. An answer that
+    takes longer than `seconds` is waited for anew.
+    """
+    return request.json()
+
+
+@long_poll.listen(tuning=["seconds", "params"], patience=timedelta(minutes=15))
+async def _(
+    connection: Http,
+    listening: Listening,
+    path: str,
+    cursor: str,
+    since: str,
+    items: str,
+    id: str,
+    params: Mapping[str, Any] | None,
+    seconds: int,
+) -> AsyncGenerator[Batch]:
+    known = listening.cursor
+    while True:
+        await listening.credit(READ_BYTES)
+        asked = {**(params or {}), **({since: known} if known is not None else {})}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                connection.stream("GET", path, params=asked) as answer,
+            ):
+                whole = b"".join([each async for each in answer])
+        except TimeoutError:
+            continue
+        body = json.loads(whole, parse_float=Decimal) if whole else None
+        found, next = listed(body, items), found_at(body, cursor)
+        known = known if next is None else str(next)
+        messages = [message(each, id, "") if id else Message(each) for each in found]
+        if messages or known != listening.cursor:
+            yield Batch(messages, cursor=known)
+        if not messages:
+            await listening.rest(PROBLEM)
+
+
+class ServerEvent(Model):
+    """An event of a stream (`text/event-stream`); `data` is JSON where it can be read as that."""
+
+    type: str
+    id: str
+    data: Any
+
+
+@component.trigger(methods=(), title="Event stream")
+async def events(
+    request: Request, path: Path, types: list[str] | None = None, params: Params | None = None
+) -> ServerEvent:
+    """An event that an API streams (Server-Sent Events); of some `types`, where they are given.
+
+    After a break it asks for what followed the last event's id. Of a stream without ids, what was
+    sent meanwhile is lost.
+    """
+    try:
+        data = request.json()
+    except InvalidEvent:
+        data = request.text
+    return ServerEvent(
+        type=request.headers.get("event", "message"),
+        id=request.headers.get("last-event-id", ""),
+        data=data,
+    )
+
+
+@events.listen(tuning=["types"], patience=timedelta(minutes=5))
+async def _(
+    connection: Http,
+    listening: Listening,
+    path: str,
+    types: list[str] | None,
+    params: Mapping[str, Any] | None,
+) -> AsyncGenerator[Batch]:
+    parser = EventParser(listening.cursor or "")
+    while True:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if parser.last_id:
+            headers["Last-Event-ID"] = parser.last_id
+        await listening.credit(READ_BYTES)
+        async with connection.stream("GET", path, params=params, headers=headers) as answer:
+            if answer.status == 204:  # the server says that it is not to be asked again
+                await listening.rest(LONGEST_RETRY)
+                continue
+            parser.begin()
+            async for batch in batches(parser, answer, listening, types):
+                yield batch
+        await listening.rest(parser.retry)
+
+
+async def batches(
+    parser: EventParser, answer: AsyncIterable[bytes], listening: Listening, types: list[str] | None
+) -> AsyncGenerator[Batch]:
+    """Yield the events of a stream until it breaks off, those of each piece together."""
+    chunks = aiter(answer)
+    while True:
+        try:
+            chunk = await anext(chunks)
+        except (StopAsyncIteration, UpstreamError):  # streams end; it is asked again
+            return
+        listening.beat()
+        found = parser.feed(chunk)
+        messages = [
+            Message(
+                each.data.encode(),
+                (("event", each.type), ("last-event-id", each.id)),
+                each.id or None,
+            )
+            for each in found
+            if types is None or each.type in types
+        ]
+        if found:
+            yield Batch(messages, cursor=parser.last_id or None)
+            await listening.credit(READ_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedEvent:
+    """An event as a stream has it."""
+
+    type: str
+    id: str
+    data: str
+
+
+@dataclass(slots=True)
+class EventParser:
+    """Reads `text/event-stream` from pieces, as the HTML standard says (9.2.6)."""
+
+    last_id: str = ""
+    retry: float = RETRY_SECONDS
+    _left: bytes = b""
+    _data: list[str] = field(default_factory=list[str])
+    _type: str = ""
+    _id: str | None = None
+    _is_first: bool = True
+
+    def begin(self) -> None:
+        """Begin a new stream: what was not ended of the former is dropped."""
+        self._left, self._data, self._type, self._id, self._is_first = b"", [], "", None, True
+
+    def feed(self, chunk: bytes) -> list[StreamedEvent]:
+        """Return the events that a piece of the stream completes."""
+        whole = self._left + chunk
+        if self._is_first and len(whole) >= 3:
+            whole, self._is_first = whole.removeprefix(b"\xef\xbb\xbf"), False
+        # A CR at the end may be the first half of a CR LF.
+        held = whole.endswith(b"\r")
+        lines = whole.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._left = lines.pop() + (b"\r" if held else b"")
+        if len(self._left) + sum(map(len, self._data)) > MOST_EVENT:
+            raise UpstreamError(f"an event of the stream has more than {MOST_EVENT:,} bytes")
+        found: list[StreamedEvent] = []
+        for line in lines:
+            if not line:
+                found += self._end()
+                continue
+            name, _, value = line.decode("utf-8", "replace").partition(":")
+            self._take(name, value.removeprefix(" "))
+        return found
+
+    def _take(self, name: str, value: str) -> None:
+        match name:
+            case "data":
+                self._data.append(value)
+            case "event":
+                self._type = value
+            case "id" if "\0" not in value:
+                self._id = value
+            case "retry" if value.isascii() and value.isdigit():
+                self.retry = min(int(value) / 1000, LONGEST_RETRY)
+            case _:
+                pass  # a comment, or what a later version adds
+
+    def _end(self) -> list[StreamedEvent]:
+        if self._id is not None:
+            self.last_id = self._id
+        data, type = self._data, self._type
+        self._data, self._type, self._id = [], "", None
+        return [StreamedEvent(type or "message", self.last_id, "\n".join(data))] if data else []
+
+
+def found_at(value: Any, path: str) -> Any:
+    """Return what stands at a JSON pointer; None where there is nothing."""
+    for token in path.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = cast("dict[str, Any]", value).get(name)
+        elif (
+            isinstance(value, list) and name.isdigit() and int(name) < len(cast("list[Any]", value))
+        ):
+            value = cast("list[Any]", value)[int(name)]
+        else:
+            return None
+    return value
+
+
+def listed(body: Any, items: str) -> list[Any]:
+    """Return the items of an answer; `UpstreamError` where there is no list."""
+    found = found_at(body, items)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise UpstreamError(f"what stands at {items or 'the top'} of the answer is no list")
+    return cast("list[Any]", found)
+
+
+def message(item: Any, id: str, updated_at: str) -> Message:
+    """Return an item as a message, known by its id and its last change, or by what it says."""
+    key = found_at(item, id)
+    changed = found_at(item, updated_at) if updated_at else None
+    digest = blake2b(Message(item).content, digest_size=12).hexdigest()
+    version = digest if changed is None else str(changed)
+    known = None if key is None or isinstance(key, dict | list) else str(key)
+    return Message(item, id=known or version, version=version if known else None, key=known)

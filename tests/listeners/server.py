@@ -1,0 +1,108 @@
+"""The server of the listeners' fault runs: it kills itself where it is told, or breaks a promise.
+
+`--die accepted:3` ends it with SIGKILL the third time that it comes to that point: `opened` (nothing was
+read yet), `read` (before a batch is accepted), `accepted` (before it is acknowledged), `acknowledged`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from halflap.engine.bundle import pack
+from halflap.engine.journal import JournalEngine
+from halflap.engine.listening import ShardStream
+from halflap.gateway.server import run_loop
+from halflap.model import Start
+from halflap.server.host import Host
+from halflap.store.shards import ShardCursor
+from tests.faults.server import active, main, parser
+from tests.plainlog import plain_logs
+
+PROJECT = Path(__file__).parent / "project"
+
+
+class Death:
+    """Ends the process at a point, after so many times."""
+
+    def __init__(self, told: str) -> None:
+        self.point, _, count = told.partition(":")
+        self.left = int(count or 0)
+
+    def pass_by(self, point: str) -> None:
+        """Come to a point."""
+        if point == self.point:
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(options: argparse.Namespace) -> None:
+    """Have the process die where it was told, and break what the controls break."""
+    death = Death(options.die)
+    start, acknowledged, read = (
+        JournalEngine.start,
+        ShardStream._acknowledged,
+        ShardStream.read,
+    )
+
+    async def reading(self: ShardStream) -> None:
+        death.pass_by("opened")
+        await read(self)
+
+    async def starting(
+        self: JournalEngine, starts: Sequence[Start], cursors: Sequence[ShardCursor] = ()
+    ) -> Any:
+        if not cursors:
+            return await start(self, starts)
+        death.pass_by("read")
+        if options.cursor_first:
+            await self.journal.shards.move(cursors)
+            death.pass_by("between")
+            cursors = ()
+        if options.unfenced:
+            cursors = ()
+        found = await start(self, starts, cursors) if starts or cursors else []
+        death.pass_by("accepted")
+        return found
+
+    async def acknowledging(self: ShardStream, ack: Any) -> None:
+        await acknowledged(self, ack)
+        death.pass_by("acknowledged")
+
+    ShardStream.read, ShardStream._acknowledged = reading, acknowledging  # type: ignore[method-assign]
+    JournalEngine.start = starting  # type: ignore[method-assign]
+
+
+async def prepare(host: Host, source: str) -> dict[str, str]:
+    """Make customer, connection and instance where there are none."""
+    catalogue = host.store.catalogue
+    known = await catalogue.instances.list()
+    if known:
+        return await active(host, known[0])
+    bundle = pack(PROJECT, "reader:integration")
+    await catalogue.versions.publish("reader", bundle.hash, bundle.to_bytes(), "fault runs")
+    customer = await catalogue.customers.add("Initech")
+    told: dict[str, Any] = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
+    saved = await catalogue.connections.save(customer.id, "http", "source", told, {})
+    instance = await catalogue.instances.add(customer.id, "reader", "reader", bundle.hash)
+    await catalogue.instances.set_revision(instance.id, {}, {"source": saved.id})
+    return await active(host, instance)
+
+
+if __name__ == "__main__":
+    plain_logs(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    arguments = parser()
+    arguments.add_argument("--die", default="")
+    arguments.add_argument("--cursor-first", action="store_true")
+    arguments.add_argument("--unfenced", action="store_true")
+    given = arguments.parse_args()
+    arm(given)
+    raise SystemExit(run_loop(main(given, prepare)))
