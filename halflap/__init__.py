@@ -63,13 +63,13 @@ if TYPE_CHECKING:
     from halflap.sdk.context import Child, Context, Settled, State
     from halflap.sdk.egress import Limits, Response
     from halflap.sdk.integration import Flow, Integration
-    from halflap.sdk.listener import Batch, CursorExpired, ListenerSpec, Listening, Message
+    from halflap.sdk.listener import Batch, CursorExpired, Listening, Message
     from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
     from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
     from halflap.sdk.pairs import Pairs, Reads, Writes
     from halflap.sdk.payload import Payload
+    from halflap.sdk.polling import PolledPage, Polling
     from halflap.sdk.records import Records
-    from halflap.sdk.polling import PolledPage, Polling, PollSpec
     from halflap.sdk.request import Request, header, pointer, query
     from halflap.sdk.routing import DeadLetter, Route
     from halflap.sdk.schema import (
@@ -153,13 +153,13 @@ _HOMES = {
     "sdk.context": "Child Context Settled State",
     "sdk.egress": "Limits Response",
     "sdk.integration": "Flow Integration",
-    "sdk.listener": "Batch CursorExpired Listening ListenerSpec Message",
+    "sdk.listener": "Batch CursorExpired Listening Message",
     "sdk.oauth": "ApiKey ClientCredentials JwtBearer OAuth2Code",
     "sdk.order": "fifo FlowOrder latest_wins parallel singleton",
     "sdk.pairs": "Pairs Reads Writes",
     "sdk.payload": "Payload",
+    "sdk.polling": "PolledPage Polling",
     "sdk.records": "Records",
-    "sdk.polling": "PolledPage Polling PollSpec",
     "sdk.request": "header pointer query Request",
     "sdk.routing": "DeadLetter Route",
     "sdk.schema": (
@@ -242,7 +242,6 @@ __all__ = [
     "JwtBearer",
     "Limits",
     "Listening",
-    "ListenerSpec",
     "MailgunSignature",
     "MessageSignature",
     "Message",
@@ -255,7 +254,6 @@ __all__ = [
     "Payload",
     "PolledPage",
     "Polling",
-    "PollSpec",
     "RateLimited",
     "Reads",
     "Records",

@@ -571,9 +571,9 @@ class ShardStream(Listening):
             raise learnt from error
 
     async def _next(self, stream: AsyncGenerator[Batch]) -> Batch | None:
+        limit = self._limit = asyncio.timeout(self._patience)
         try:
-            async with asyncio.timeout(self._patience) as limit:
-                self._limit = limit
+            async with limit:
                 return await anext(stream, None)
         except TimeoutError:
             if not limit.expired():
@@ -688,14 +688,15 @@ class ShardStream(Listening):
 
     async def _learnt(self, error: UpstreamError) -> UpstreamError:
         """Return what an app's error means: its credentials are refreshed once, then judged."""
-        link = None if self._connection is None else self._connection._link
+        connection = self._connection
+        link = None if connection is None else connection._link
         gate = self._step.through or (None if link is None else link.gate)
-        if gate is None or link is None:
+        if gate is None or link is None or connection is None:
             return error
         reader, asked = self._reader, self._step.through is None
         if isinstance(error, Unauthorized) and asked and link.refresh and not reader.has_refreshed:
             with contextlib.suppress(Unauthorized):  # a request refreshes by itself
-                await link.refresh(self._connection)
+                await link.refresh(connection)
                 reader.has_refreshed = True
                 return error
         return await seen_by(gate, error)

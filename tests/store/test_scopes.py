@@ -32,6 +32,7 @@ from halflap.store.catalogue.outcomes import ADD, SHORT
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter, Lease, Written
 from halflap.store.scope import MADE, SEEN, WHOLE, CustomerScope
+from halflap.store.shards import ListenerKey
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
@@ -113,6 +114,8 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     assert await end(store, leases[1], Outcome("failed", "why", None, None)) is Written.DONE
     await journal.signal(ids[2], "go", b"1")
     await journal.pause(Paused(instance.id, 1, "me", "why"))
+    listener = ListenerKey(instance.id, customer.id, "in", "s1")
+    await journal.shards.share(name, [listener], (), LEASE)
     await journal.set_limits(customer.id, CustomerLimits(backlog=5))
     await catalogue.retentions.put(customer.id, Retention(payload=7))
     counted = (SHORT, customer.id, 0, "sync", "in", "v1", "succeeded", "", 3, 1)
