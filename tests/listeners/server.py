@@ -77,8 +77,8 @@ def arm(options: argparse.Namespace) -> None:
         await acknowledged(self, ack)
         death.pass_by("acknowledged")
 
-    ShardStream.read, ShardStream._acknowledged = reading, acknowledging  # type: ignore[method-assign]
-    JournalEngine.start = starting  # type: ignore[method-assign]
+    ShardStream.read, ShardStream._acknowledged = reading, acknowledging
+    JournalEngine.start = starting
 
 
 async def prepare(host: Host, source: str) -> dict[str, str]:
