@@ -29,7 +29,7 @@ def divide(
     that names it and is not held was its predecessor's. What it has beyond its share is surplus.
     """
     share = -(-len(owners) // max(len(live), 1))
-    mine = [each for each in held if owners.get(each) == me]
+    mine = [each for each, owner in owners.items() if owner == me and each in held]
     lost = [each for each in held if owners.get(each) != me]
     free = [
         each
