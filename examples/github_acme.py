@@ -3,9 +3,8 @@
 from typing import Any
 
 import acme
-import github
 
-from halflap import Config, Context, Integration
+from halflap import Config, Context, Integration, github
 
 
 class Settings(Config):
@@ -18,7 +17,7 @@ class Settings(Config):
 integration = Integration("github-acme", config=Settings, title="GitHub → Acme")
 
 
-@integration.flow(trigger=github.webhook(events=["*"]))
+@integration.flow(trigger=github.event(events=["*"]))
 async def activity(ctx: Context[Settings], event: github.Event) -> None:
     """Log what happened in the repository, once, under GitHub's id for it."""
     await acme.log_activity(

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from halflap.components import (
+        github,
         http,
         hubspot,
         instance,
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     from halflap.sdk.urlpath import encode_segment
 
 _HOMES = {
+    "components.github": "github",
     "components.http": "http",
     "components.hubspot": "hubspot",
     "components.instance": "Deployment instance",
@@ -299,6 +301,7 @@ __all__ = [
     "encode_segment",
     "expr",
     "fifo",
+    "github",
     "header",
     "http",
     "hubspot",

@@ -139,7 +139,10 @@ class Lifecycle:
 
         async def catch_up(connection: Connection, since: int) -> dict[str, Any]:
             count, last = 0, since
-            async with aclosing(flow.trigger.catch_up(connection, to_datetime(since))) as found:
+            made = await self._made(key, flow.name)
+            webhook = None if made is None else at_app(made)
+            missed = flow.trigger.catch_up(connection, to_datetime(since), webhook)
+            async with aclosing(missed) as found:
                 async for each in found:
                     at = to_micros(each.at)
                     if count >= AT_ONCE and at > last:

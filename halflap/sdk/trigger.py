@@ -284,8 +284,8 @@ class Trigger(Generic[P, E]):
         """Yield what came about since a time, oldest first, as `Missed`: an async generator.
 
         It runs once an instance is active again (`instances activate --catch-up`), and is asked again
-        from the last `at` on after a crash. Its parameters: the connection, `since: datetime`, and
-        the trigger's inputs.
+        from the last `at` on after a crash. Its parameters: the connection, `since: datetime`, the
+        `Subscription | None`, and the trigger's inputs.
         """
         if not inspect.isasyncgenfunction(function):
             raise DefinitionError(
@@ -293,7 +293,7 @@ class Trigger(Generic[P, E]):
                 where=where(function),
             )
         self.catcher = function
-        check_injected(function, self, (datetime,))
+        check_injected(function, self, (datetime, Subscription | None))
         return function
 
     def admit(self, function: F) -> F:
@@ -520,10 +520,12 @@ class BoundTrigger(Generic[E]):
             **self._injected(self.trigger.subscriber, connection, given)
         )
 
-    def catch_up(self, connection: Any, since: datetime) -> AsyncGenerator[Missed]:
-        """Return what was missed since a time, oldest first."""
+    def catch_up(
+        self, connection: Any, since: datetime, subscription: Subscription | None = None
+    ) -> AsyncGenerator[Missed]:
+        """Return what was missed since a time, oldest first; the webhook is the one of now."""
         assert self.trigger.catcher is not None
-        given = {datetime: since}
+        given = {datetime: since, Subscription | None: subscription}
         return self.trigger.catcher(**self._injected(self.trigger.catcher, connection, given))
 
     async def unsubscribe(self, connection: Any, subscription: Subscription) -> None:

@@ -38,7 +38,7 @@ export function stepsIn(nodes: readonly Node[]): number {
   )
 }
 
-const NAMES: Record<string, string> = { hubspot: "HubSpot", sendgrid: "SendGrid" }
+const NAMES: Record<string, string> = { github: "GitHub", hubspot: "HubSpot", sendgrid: "SendGrid" }
 const INITIALS = new Set(["http", "smtp", "sftp", "imap", "soap", "ldap"])
 
 /** Return what people read of a component: `Salesforce` of `salesforce`, `HTTP` of `http`. */
