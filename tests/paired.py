@@ -73,7 +73,7 @@ from halflap import Config, Context, Integration
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     crm: crm.Crm
     till: till.Till

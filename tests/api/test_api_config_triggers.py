@@ -27,7 +27,7 @@ from halflap import Config, Context, Integration, schedule, webhook
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     shop: shop.Shop
     region: str

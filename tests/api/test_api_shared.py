@@ -35,7 +35,7 @@ from halflap import (
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     team: str
 

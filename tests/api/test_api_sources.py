@@ -101,7 +101,7 @@ from halflap import Config, Context, Integration, Source, webhook
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     shop: shop.Shop
     stage: Annotated[str | None, Source(shop.list_stages, {"pipeline": "pipeline"})] = None

@@ -44,7 +44,7 @@ class Shop(Connection):
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     label: str
     most: int = 3
@@ -818,7 +818,7 @@ async def list_names() -> list[str]:
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     country: str
     site: Annotated[str, Source(list_sites, depends=("country",))]
