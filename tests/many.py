@@ -22,7 +22,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.process import ROOT
-from tests.served import until
+from tests.polling import until
 from tests.zygote import PYTHON
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from halflap.api import driving
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.server.supervisor import exit_code, supervise
+from tests.polling import until
 from tests.zygote import PYTHON
 
 TOKEN = "the-token-of-these-tests"
@@ -145,14 +146,6 @@ class Served:
             return found if found["state"] in ("succeeded", "failed") else None
 
         return await until(look)
-
-
-async def until(look: Callable[[], Awaitable[Any]], seconds: float = DEADLINE) -> Any:
-    """Look again and again until there is something to see."""
-    async with asyncio.timeout(seconds):
-        while not (found := await look()):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        return found
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.cluster import emptied_url
 from tests.journals import new_store
+from tests.loopback import on_loopback
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 10.0
@@ -105,7 +106,7 @@ from halflap import Config, Context, Integration, webhook
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     shop: shop.Shop
     label: str
@@ -157,7 +158,7 @@ class Cloud(Connection):
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in to activate the integration."""
 
     cloud: Cloud
 
@@ -571,14 +572,8 @@ async def shop() -> AsyncIterator[Shop]:
             web.post("/token", app.token),
         ]
     )
-    runner = web.AppRunner(server, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    app.url = f"http://{host}:{port}"
-    yield app
-    await runner.cleanup()
+    async with on_loopback(server) as app.url:
+        yield app
 
 
 @asynccontextmanager
@@ -601,6 +596,13 @@ async def world(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
     settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
     async with world_on(settings, shop, tmp_path / "projects") as world:
         yield world
+
+
+@pytest.fixture
+async def instance(world: World) -> dict[str, Any]:
+    """An active instance of `orders`."""
+    await world.publish()
+    return await world.instance()
 
 
 @pytest.fixture(params=["file", "postgresql"])

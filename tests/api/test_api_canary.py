@@ -35,6 +35,7 @@ from halflap.server.settings import Settings
 from halflap.store.backup import back_up
 from tests.api.conftest import KEYS, TOKEN, Client, Shop, World, world_on
 from tests.cluster import ordinary_url
+from tests.loopback import on_loopback
 
 CANARY = '''
 """Canary: an integration whose app repeats whatever it knows."""
@@ -261,11 +262,8 @@ async def parrot() -> AsyncIterator[tuple[Parrot, str]]:
             web.post("/hooks", app.hooks),
         ]
     )
-    runner = web.AppRunner(server, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield app, "http://{}:{}".format(*runner.addresses[0][:2])
-    await runner.cleanup()
+    async with on_loopback(server) as url:
+        yield app, url
 
 
 @dataclass

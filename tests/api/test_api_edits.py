@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,9 +105,9 @@ async def test_of_two_edits_of_the_same_one_wins(
 ) -> None:
     n = 0
     for path, ways in objects.values():
-        pairs = [(first, second) for first in ways for second in ways]
+        pairs = [*zip(ways, ways, strict=True), *pairwise(ways)]
         for headers in (True, False):
-            for first, second in pairs:
+            for first, second in pairs if headers else pairs[:1]:
                 n += 4
                 await ways[0](0, {})  # so that each of the two changes something
                 tag = (await either.api("GET", path)).headers["etag"]

@@ -13,7 +13,7 @@ from halflap.cli.output import Output
 from halflap.engine.trace import trace
 from tests.api.conftest import World, signed_in
 
-YAML = """\
+HEAD = """\
 name: orders
 config:
   Connect:
@@ -23,6 +23,8 @@ flows:
   incoming:
     trigger: webhook.request
     steps:
+"""
+YAML = """\
       - if: =event.amount > 10
         then: [{log: much}]
         else:
@@ -39,10 +41,15 @@ flows:
 STEPS = ["flows", "incoming", "steps"]
 
 
+async def instance_of(world: World, steps: str) -> dict[str, Any]:
+    """An active instance of a document whose flow has these steps."""
+    await world.publish(world.packed("orders.yaml", {"orders.yaml": HEAD + steps}))
+    return await world.instance()
+
+
 @pytest.fixture
 async def yaml(world: World) -> dict[str, Any]:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": YAML}))
-    return await world.instance()
+    return await instance_of(world, YAML)
 
 
 async def test_what_an_execution_did_is_laid_over_its_flow(
@@ -103,15 +110,6 @@ async def test_the_command_line_shows_each_line_with_what_ran_of_it(
 
 
 FAILING = """\
-name: orders
-config:
-  Connect:
-    shop: {connection: shop}
-    label: {default: x}
-flows:
-  incoming:
-    trigger: webhook.request
-    steps:
       - set: {total: 0, tried: 0}
       - try: [{set: {tried: "=1 / event.none"}}]
         catch: [{log: caught}]
@@ -134,8 +132,7 @@ flows:
 async def test_a_step_that_records_nothing_is_shown_as_failed_where_that_ended_it(
     world: World, event: dict[str, Any], failed: tuple[Any, ...] | None
 ) -> None:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": FAILING}))
-    id = await world.send(await world.instance(), event)
+    id = await world.send(await instance_of(world, FAILING), event)
     ended = await world.ended(id)
     assert ended["state"] == ("succeeded" if failed is None else "failed")
     laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
@@ -183,8 +180,9 @@ async def test_an_execution_has_a_row_for_each_run_of_a_step_of_its_document(
 
 
 async def test_a_row_says_where_it_failed(world: World) -> None:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": FAILING}))
-    id = await world.send(await world.instance(), {"amount": 3, "lines": [1, "b"], "none": "x"})
+    id = await world.send(
+        await instance_of(world, FAILING), {"amount": 3, "lines": [1, "b"], "none": "x"}
+    )
     await world.ended(id)
     rows = (await world.api("GET", f"/api/executions/{id}/trace")).json["items"]
     by_place = {(*each["path"], *map(str, each["item"])): each for each in rows}
@@ -200,15 +198,6 @@ async def test_a_row_says_where_it_failed(world: World) -> None:
 
 
 HEAVY = """\
-name: orders
-config:
-  Connect:
-    shop: {connection: shop}
-    label: {default: x}
-flows:
-  incoming:
-    trigger: webhook.request
-    steps:
       - for: each
         in: =[1..event.times]
         do:
@@ -220,8 +209,7 @@ flows:
 async def test_a_trace_leaves_the_loop_to_others_and_ends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": HEAVY}))
-    id = await world.send(await world.instance(), {"times": 20})
+    id = await world.send(await instance_of(world, HEAVY), {"times": 20})
     await world.ended(id)
     path = f"/api/executions/{id}"
     threads: list[int] = []

@@ -4,18 +4,10 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import ANY
 
-import pytest
-
 from halflap import fifo, latest_wins
 from halflap.model import Event, FlowKey, LogLine, Order, Outcome, Record, Start, new_id
 
 LARGE = 300 * 1024
-
-
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
 
 
 async def test_an_execution_is_shown_with_every_digit_and_no_secret(

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from halflap.server.settings import Settings
 from tests.api.conftest import TOKEN, Shop, world_on
-from tests.served import until
+from tests.polling import until
 
 ROOM = 20
 

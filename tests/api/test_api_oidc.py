@@ -22,6 +22,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from halflap.server.settings import Settings
 from tests.api.conftest import TOKEN, Browser, Shop, World, world_on
+from tests.loopback import on_loopback
 
 REDIRECT = "http://127.0.0.1:8400/console/sign-in"
 
@@ -180,12 +181,8 @@ async def liar() -> AsyncIterator[Liar]:
             web.post("/token", provider.token),
         ]
     )
-    runner = web.AppRunner(server, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider.issuer = "http://{}:{}".format(*runner.addresses[0][:2])
-    yield provider
-    await runner.cleanup()
+    async with on_loopback(server) as provider.issuer:
+        yield provider
 
 
 async def signing_in(world: World, liar: Liar) -> Pages:

@@ -2,22 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from halflap.api.view import rfc3339
 from halflap.model import Throttled
-from tests.api.conftest import DEADLINE, World
+from tests.api.conftest import World
+from tests.polling import until
 
 EVENT = {"id": "7", "amount": 5}
-
-
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(DEADLINE):
-        while not (found := await look()):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        return found
 
 
 @asynccontextmanager

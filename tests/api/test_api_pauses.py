@@ -3,16 +3,8 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from halflap.server.host import Host
-from tests.served import until
-
-
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
+from tests.polling import until
 
 
 async def state(world: Any, execution: str) -> str:

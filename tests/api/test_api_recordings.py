@@ -3,14 +3,6 @@
 import base64
 from typing import Any
 
-import pytest
-
-
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
-
 
 async def test_recordings_come_in_pages_with_events_and_steps_but_no_secret(
     world: Any, instance: Any

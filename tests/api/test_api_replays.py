@@ -17,13 +17,7 @@ from halflap.model import new_id
 from halflap.store.protocol import Filter
 from tests.api import conftest
 from tests.api.conftest import ORDERS, SHOP
-from tests.served import until
-
-
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
+from tests.polling import until
 
 
 @pytest.fixture

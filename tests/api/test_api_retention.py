@@ -13,12 +13,6 @@ NOTHING: dict[str, Any] = {"execution": None, "payload": None}
 LARGE = "x" * 100_000
 
 
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
-
-
 async def aged(world: Any, days: int) -> None:
     """Have it be so many days ago that whatever has ended did so, and prune."""
     await world.host.store.database.write(

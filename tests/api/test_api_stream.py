@@ -12,12 +12,6 @@ from halflap.engine.relay import Relay, read_progress, written_progress
 from halflap.model import Change, FlowKey, LogLine, Progress
 
 
-@pytest.fixture
-async def instance(world: Any) -> Any:
-    await world.publish()
-    return await world.instance()
-
-
 async def test_each_change_of_an_execution_is_told_as_it_happens(world: Any, instance: Any) -> None:
     async with world.api.stream("/api/stream", topics="executions", instance="orders") as stream:
         assert await stream.event() == ": following"

@@ -13,7 +13,7 @@ from aiohttp import web
 from halflap.api.operations import family
 from halflap.store.protocol import Filter
 from tests.api.conftest import ORDERS
-from tests.served import until
+from tests.polling import until
 
 FAMILIES = (
     ORDERS

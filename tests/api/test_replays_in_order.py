@@ -15,7 +15,7 @@ from halflap.api.operations import executions
 from halflap.model import NothingNewer
 from halflap.store.protocol import Filter
 from tests.api.conftest import ORDERS
-from tests.served import until
+from tests.polling import until
 
 FLOW = '''
 

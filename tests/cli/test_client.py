@@ -14,6 +14,7 @@ from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Remote, Settings
+from tests.loopback import on_loopback
 
 
 async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):
@@ -61,18 +62,11 @@ async def test_the_port_of_a_dead_server_is_not_given_the_token(tmp_path):
 
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    ServerAddress(url, os.getpid(), str(tmp_path)).write(tmp_path)
-    try:
+    async with on_loopback(app) as url:
+        ServerAddress(url, os.getpid(), str(tmp_path)).write(tmp_path)
         async with Client.connect(Settings(dir=tmp_path), make=True) as api:
             assert not api.runs
             await api.get("/api/customers")
-    finally:
-        await runner.cleanup()
     assert asked == ["/api/health"]
 
 
@@ -143,16 +137,13 @@ async def test_another_server_is_told_from_ours():
 
     app = web.Application()
     app.router.add_get("/api/health", page)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    line = HttpLine.opened(f"http://127.0.0.1:{runner.addresses[0][1]}", "t")
-    try:
-        with pytest.raises(HalflapError, match="no Halflap server"):
-            await line.check()
-    finally:
-        await line.close()
-        await runner.cleanup()
+    async with on_loopback(app) as url:
+        line = HttpLine.opened(url, "t")
+        try:
+            with pytest.raises(HalflapError, match="no Halflap server"):
+                await line.check()
+        finally:
+            await line.close()
 
 
 async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, served):

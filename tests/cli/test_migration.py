@@ -16,7 +16,7 @@ from tests.faults.process import ROOT
 from tests.faults.senders import History
 from tests.faults.sink import Sink, serving_sink
 from tests.many import PROJECT, Many, many
-from tests.served import until
+from tests.polling import until
 from tests.zygote import PYTHON
 
 NEWER = (str(ROOT / "tests" / "newer.py"),)

@@ -19,7 +19,7 @@ from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from halflap.store.retention import DAY
 from tests.cli.test_commands import ok, plain, run
-from tests.served import until
+from tests.polling import until
 
 SOURCE = '''
 """Orders."""

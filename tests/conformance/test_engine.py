@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from halflap.model import (
 )
 from halflap.store.protocol import Attempt, Filter, Journal
 from tests.journals import opened
+from tests.polling import until
 
 DEADLINE = 10.0
 DONE = Outcome("succeeded", result=b'"done"')
@@ -94,15 +95,6 @@ async def running(engine: JournalEngine, handler: Handler) -> AsyncGenerator[Non
     finally:
         await engine.stop(0)
         await task
-
-
-async def eventually(holds: Callable[[], object | Awaitable[object]]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            found = holds()
-            if await found if isinstance(found, Awaitable) else found:
-                return
-            await asyncio.sleep(0.005)
 
 
 def start_of(
@@ -189,7 +181,7 @@ async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(
         starting = asyncio.create_task(engine.start([start]))
         await asyncio.wait([starting])
         assert starting.cancelled()
-        await eventually(has_ended)
+        await until(has_ended)
 
 
 @ON_EVERY_STORE
@@ -258,9 +250,9 @@ async def test_an_old_turn_writes_nothing_any_more(bench: Bench) -> None:
 
     async with running(engine, handler):
         await engine.start([start])
-        await eventually(lambda: turns)
+        await until(lambda: turns)
         await bench.lose(start.execution)
-        await eventually(lambda: len(turns) == 2)
+        await until(lambda: len(turns) == 2)
         lost.set()
         assert await outcome_of(engine, start) == DONE
     assert [each.path for each in await bench.history(start.execution)] == ["new"]
@@ -277,7 +269,7 @@ async def test_a_handler_that_always_raises_fails_the_execution_in_the_end(bench
     async with running(engine, handler):
         await engine.start([start])
         for tried in (1, 2):
-            await eventually(lambda n=tried: has_attempts(bench, start, n))
+            await until(lambda n=tried: has_attempts(bench, start, n))
             bench.clock.advance(60)
         outcome = await outcome_of(engine, start)
     assert outcome.state == "failed"
@@ -311,7 +303,7 @@ async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench
         async def all_ended() -> bool:
             return await engines[0].live("ins_1") == 0
 
-        await eventually(all_ended)
+        await until(all_ended)
     assert sorted(turns) == sorted(3 * [each.execution for each in starts])
 
 
@@ -329,7 +321,7 @@ async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Ben
             await lost.wait()
             return Ended(DONE, writes=[StateWrite("s", "a", b"old")])
         if turn.attempt == 2:
-            await eventually(lost.is_set)
+            await until(lost.is_set)
             wrong = StateWrite("s", "b", b"[1]", merge=True)
             return Ended(DONE, [record_of("no")], writes=[StateWrite("s", "a", b"2"), wrong])
         return Ended(DONE, writes=[StateWrite("s", "c", b"3")])
@@ -338,16 +330,16 @@ async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Ben
         Ended(DONE, writes=[StateWrite("s", "a", b"1", MISSING)])
     async with running(engine, handler):
         await engine.start([start])
-        await eventually(lambda: turns)
+        await until(lambda: turns)
         await bench.lose(start.execution)
-        await eventually(lambda: len(turns) == 2)
+        await until(lambda: len(turns) == 2)
         lost.set()
-        await eventually(lambda: bench.attempts(start.execution))
+        await until(lambda: bench.attempts(start.execution))
 
         async def retries() -> bool:
             return len(await bench.attempts(start.execution)) == 2
 
-        await eventually(retries)
+        await until(retries)
         bench.clock.advance(2)
         assert await outcome_of(engine, start) == DONE
     assert [await bench.read_state("s", key) for key in "abc"] == [None, None, b"3"]
@@ -460,7 +452,7 @@ async def test_a_flow_that_swallows_its_cut_is_ended_and_records_nothing(bench: 
         bench.clock.advance(10)
         assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
         go.set()
-        await eventually(lambda: late)
+        await until(lambda: late)
     assert await engine.outcome(start.execution, within=0) == Outcome("cancelled", "not wanted")
     assert list(await bench.history(start.execution)) == []
 
@@ -472,7 +464,7 @@ async def test_one_that_ends_within_its_grace_is_not_cut_as_it_is_replayed(bench
     async def handler(turn: Turn) -> Verdict:
         running_.set()
         if turn.start.execution == first.execution:
-            await eventually(lambda: turn.cancelling)
+            await until(lambda: turn.cancelling)
         else:
             await go.wait()
         return Ended(DONE)
@@ -602,7 +594,7 @@ async def test_a_follower_sees_what_happens_in_order(bench: Bench) -> None:
     async with running(engine, handler):
         await engine.start([start])
         await outcome_of(engine, start)
-        await eventually(lambda: changes[-1].outcome is not None)
+        await until(lambda: changes[-1].outcome is not None)
         unfollow()
         await engine.start([start_of()])
         cancelled = start_of(instance="ins_2")

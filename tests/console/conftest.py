@@ -10,7 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, StorageState, async_playwright, expect
 
 from tests.built import build_console
+from tests.console.desk import Desk
 from tests.console.place import STORY, Place, running
+from tests.twoapps import Apps, both_apps
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -61,3 +63,16 @@ async def browser() -> AsyncIterator[Browser]:
         )
         yield made
         await made.close()
+
+
+@pytest.fixture
+def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+    """The desk of an owner."""
+    return Desk(browser, place, session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def apps() -> AsyncIterator[Apps]:
+    """Both sandbox apps, in which nobody has an account yet."""
+    async with both_apps() as running_apps:
+        yield running_apps

@@ -22,6 +22,7 @@ from aiohttp import web
 from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from tests.loopback import on_loopback
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 60.0
@@ -203,11 +204,6 @@ async def running(
             web.post("/orders", shop.order),
         ]
     )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     settings = Settings(
         dir=folder / "store",
         token=TOKEN,
@@ -215,20 +211,20 @@ async def running(
         egress_allow=("127.0.0.1",),
         sandboxes=sandboxes,
     )
-    host = await Host.open(settings)
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    try:
-        url = f"http://127.0.0.1:{await ready}"
-        async with aiohttp.ClientSession() as http:
-            place = Place(url, host, shop, http)
-            if not is_empty:
-                await place.publish(folder / "project")
-            yield place
-    finally:
-        await host.stop(1)
-        await serving
-        await runner.cleanup()
+    async with on_loopback(app) as shop.url:
+        host = await Host.open(settings)
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(host.serve(ready=ready.set_result))
+        try:
+            url = f"http://127.0.0.1:{await ready}"
+            async with aiohttp.ClientSession() as http:
+                place = Place(url, host, shop, http)
+                if not is_empty:
+                    await place.publish(folder / "project")
+                yield place
+        finally:
+            await host.stop(1)
+            await serving
 
 
 STORY: Mapping[str, list[str]] = {

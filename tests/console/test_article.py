@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, StorageState, expect
+from playwright.async_api import Locator, Page, expect
 
 from halflap.components import salesforce
+from tests.console.desk import Desk, at_rest, opened, press, visit
 from tests.console.place import Place
-from tests.console.test_console import Desk, opened, visit
-from tests.console.test_integrations import at_rest, press
-from tests.console.test_managing import sign_in, until
-from tests.twoapps import Apps, both_apps
+from tests.console.test_managing import sign_in
+from tests.polling import until
+from tests.twoapps import Apps
 from tests.world import EXAMPLES
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
@@ -24,19 +22,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 NAME = "drawn-together"
 AMOUNT = "$round(event.seats * event.price * (1 - config.discount / 100), 2)"
 SLOW = 30_000
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def apps() -> AsyncIterator[Apps]:
-    """Both sandbox apps."""
-    async with both_apps() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
-    """The desk of an owner."""
-    return Desk(browser, place, session)
 
 
 class Hands:

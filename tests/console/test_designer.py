@@ -8,11 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, StorageState, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
+from tests.console.desk import Desk, at_rest, opened, press
 from tests.console.place import Place
-from tests.console.test_console import Desk, opened
-from tests.console.test_integrations import at_rest, press
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -47,12 +46,6 @@ component = Component("mailer")
 async def send() -> None:
     \"\"\"Send a letter.\"\"\"
 """
-
-
-@pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
-    """The desk of an owner."""
-    return Desk(browser, place, session)
 
 
 def fresh_name() -> str:

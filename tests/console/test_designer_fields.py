@@ -7,14 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Page, expect
 
 from halflap.lowcode import Draft
 from halflap.lowcode.rewrite.write import inline
+from tests.console.desk import Desk, at_rest, opened, press
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.place import Place
-from tests.console.test_console import Desk, opened
-from tests.console.test_integrations import at_rest, press
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -41,12 +40,6 @@ flows:
 tests:
   - {name: one, flow: order, event: {number: "4711", kind: paid, total: 22.50, lines: [{sku: a}]}}
 """
-
-
-@pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
-    """The desk of an owner."""
-    return Desk(browser, place, session)
 
 
 async def text_of(place: Place, draft: str) -> str:

@@ -8,11 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, StorageState, expect
+from playwright.async_api import expect
 
-from tests.console.place import Place
-from tests.console.test_console import Desk, opened
-from tests.console.test_integrations import at_rest, press
+from tests.console.desk import Desk, at_rest, opened, press
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -56,12 +54,6 @@ tests:
 """
 EVENT = '{"id": "a1", "lines": [{"amount": 9.10}, {"amount": 2}]}'
 RUN: Any = {"timeout": 45_000}
-
-
-@pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
-    """The desk of an owner."""
-    return Desk(browser, place, session)
 
 
 async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:

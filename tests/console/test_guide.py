@@ -12,21 +12,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.console.desk import Desk, barriers, opened
 from tests.console.place import TOKEN, Place, running
-from tests.console.test_console import Desk, barriers, opened
-from tests.twoapps import Apps, both_apps
+from tests.twoapps import Apps
 from tests.zygote import PYTHON
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def apps() -> AsyncIterator[Apps]:
-    """Both sandbox apps, in which nobody has an account yet."""
-    async with both_apps() as running_apps:
-        yield running_apps
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -5,37 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, expect
 
+from tests.console.desk import Desk, at_rest, barriers, opened, press
 from tests.console.place import ORDERS, Place
-from tests.console.test_console import Desk, barriers, opened
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 TITLED = ORDERS.replace("title: Find the customer", "title: Look the customer up")
 BROKEN = TITLED.replace("path: /orders\n", "path: /sales\n")
-
-
-@pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
-    """The desk of an owner."""
-    return Desk(browser, place, session)
-
-
-async def at_rest(page: Page) -> None:
-    """Check that axe finds nothing serious, in both themes."""
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme in schemes:
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        assert await barriers(page) == []
-
-
-async def press(page: Page, *keys: str) -> None:
-    for each in keys:
-        await page.keyboard.press(each)
 
 
 async def test_a_canary_that_fails_is_rolled_back_and_a_mended_version_goes_to_all(

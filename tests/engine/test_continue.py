@@ -23,7 +23,8 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.store.protocol import Filter
 from tests.engine.flows import AT_EACH_PLACE, DEADLINE, ON_BOTH_STORES, Runner, runner_on
-from tests.engine.test_waiting import eventually, waits
+from tests.engine.test_waiting import waits
+from tests.polling import until
 from tests.replays import replay
 
 PAGES, EACH = 3, 2
@@ -62,7 +63,7 @@ async def a_later_one_waits(runner: Runner) -> None:
     async def holds() -> bool:
         return any(each.state == "waiting" and each.start.chain for each in runner.changes)
 
-    await eventually(holds)
+    await until(holds)
 
 
 def keys_of(runner: Runner) -> dict[str, set[str]]:
@@ -278,7 +279,7 @@ async def crashed(kind: str, path: Path, at: int | None, apart: str = "") -> Run
         async def is_over() -> bool:
             return not await journal.count(Filter(states=("queued", "running")))
 
-        await eventually(is_over)
+        await until(is_over)
         return runner
 
 

@@ -17,7 +17,7 @@ from halflap.sdk.integration import Flow
 from halflap.store.protocol import Filter
 from halflap.store.rules.continuing import PACE, UNPACED
 from tests.engine.flows import Runner, runner_on
-from tests.engine.test_waiting import eventually
+from tests.polling import until
 
 LIMIT = 10
 
@@ -60,7 +60,7 @@ async def test_a_step_that_would_start_too_many_waits_until_others_have_ended(
     async def rests() -> bool:
         return (await runner.execution(parent)).state in ("queued", "succeeded")
 
-    await eventually(rests)
+    await until(rests)
     if limit is None:  # the control
         assert await queued(runner) == 50
         return
@@ -118,7 +118,7 @@ async def test_a_tree_of_executions_stays_within_the_room_of_its_depth(runner: R
         done = [each for each in runner.changes if each.state == "succeeded"]
         return len(done) == 2**deepest - 1
 
-    await eventually(ended)
+    await until(ended)
     # `most` is a sample, taken as executions begin: the peak may be a little higher.
     assert LIMIT // 2 < most <= room_of(LIMIT, MOST_DEEP)
 
@@ -151,6 +151,6 @@ async def test_a_chain_that_does_nothing_is_slowed_and_one_that_works_is_not(
             wait = found and decide_wait(found[0], WaitFacts(), runner.clock())
             return bool(wait) and wait.reason == "limit" and "the pace of its chain" in wait.message
 
-        await eventually(rests)
+        await until(rests)
     assert (await runner.finish(first)).result == str(links).encode()
     assert runner.clock() - began == (0 if works else 4 * PACE)

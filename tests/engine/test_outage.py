@@ -30,7 +30,7 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.sdk.gate import Away, Blocked, Judgement
 from tests.engine.flows import Runner, runner_on
-from tests.served import until
+from tests.polling import until
 
 SECOND: Micros = 1_000_000
 HOUR: Micros = 3_600 * SECOND

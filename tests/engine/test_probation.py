@@ -14,7 +14,9 @@ from aiohttp import web
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.served import Served, served, until
+from tests.loopback import on_loopback
+from tests.polling import until
+from tests.served import Served, served
 from tests.world import publish
 
 POISON = ("exit", "loop")
@@ -88,13 +90,8 @@ async def sink_app() -> AsyncIterator[Sink]:
     sink = Sink()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", sink.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield sink
-    await runner.cleanup()
+    async with on_loopback(app) as sink.url:
+        yield sink
 
 
 @pytest.fixture

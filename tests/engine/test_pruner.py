@@ -11,7 +11,7 @@ from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
-from tests.served import until
+from tests.polling import until
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 

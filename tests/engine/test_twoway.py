@@ -16,7 +16,7 @@ from halflap.engine.echo import MAKING_LASTS, MOST_HOPS, parsed
 from halflap.model import Execution
 from halflap.sdk.gate import Away
 from tests.engine.twins import Twins, drained, outcomes, twins_on
-from tests.served import until
+from tests.polling import until
 
 
 @pytest.fixture

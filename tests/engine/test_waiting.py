@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from halflap.errors import StepFailed, TimedOut, UpstreamError
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from halflap.sdk.schema import Model
-from tests.engine.flows import AT_EACH_PLACE, DEADLINE, ON_BOTH_STORES, Runner, runner_on
+from tests.engine.flows import AT_EACH_PLACE, ON_BOTH_STORES, Runner, runner_on
+from tests.polling import until
 
 SIGNALS = (("go", b"1"), ("d", b"2"), ("go", b"3"), ("c", b"4"))
 ANSWERED = b'["a!",[1,3,"b!"],[[4,"c!"],[2,"d!"]],"e!"]'
@@ -27,21 +26,13 @@ class Decision(Model):
     by: str = ""
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.005)
-
-
 async def waits(runner: Runner, execution: str) -> None:
     """Return once an execution waits."""
 
     async def waiting() -> bool:
         return (await runner.execution(execution)).state == "waiting"
 
-    await eventually(waiting)
+    await until(waiting)
 
 
 async def approval(ctx: Context[Any], event: Any) -> Any:
@@ -62,7 +53,7 @@ async def test_a_flow_waits_out_of_memory_until_its_signal_comes(runner: Runner)
     async def left() -> bool:
         return runner.running == 0
 
-    await eventually(left)
+    await until(left)
     await runner.engine.signal(execution, "approved", b'{"approved": true, "by": "Ada"}')
     assert (await runner.finish(execution)).result == b'[true,"Ada"]'
     _, step = await runner.history(execution)
@@ -113,7 +104,7 @@ async def test_where_none_comes_in_time_the_author_may_go_on(runner: Runner) -> 
             runner.clock.advance(max(found.due_at - runner.clock(), 0) / 1e6)
         return found.state == "waiting" and found.due_at != due
 
-    await eventually(reminded)
+    await until(reminded)
     await runner.engine.signal(execution, "approved", b'{"approved": true}')  # after the first one
     assert (await runner.finish(execution)).result == b'[true,""]'
     assert set(seen) == {"approved: no signal 'approved' came in time"}
@@ -206,7 +197,7 @@ async def test_branches_that_wait_do_not_hold_up_each_other(runner: Runner) -> N
                 return False
             return found.due_at is None or found.due_at > runner.clock()
 
-        await eventually(there)
+        await until(there)
 
     await done("retried")
     runner.clock.advance(50)

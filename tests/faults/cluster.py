@@ -19,7 +19,7 @@ import psycopg
 
 from bench.cluster import find_programs, other_user
 from tests.cluster import make_data
-from tests.faults.process import eventually
+from tests.polling import until
 
 STARTED = 60.0
 SETTINGS = ("max_connections=100", "shared_buffers=32MB", "max_wal_size=256MB", "min_wal_size=32MB")
@@ -126,7 +126,7 @@ class Cluster:
             self._groups = [self._process.pid, *started]
         await self._process.wait()
         for group in self._groups:
-            await eventually(partial(is_gone, group), STARTED)
+            await until(partial(is_gone, group), STARTED)
 
     async def clean_up(self) -> None:
         """Leave nothing running, and nothing behind."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from tests.faults.process import eventually
+from tests.polling import until
 
 SCRIPT = Path(__file__).parent / "lossyfs.py"
 ANSWERS_WITHIN = 60.0
@@ -64,7 +64,7 @@ async def lossy_disk(path: Path, user: str | None = None) -> AsyncGenerator[Loss
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await eventually(
+        await until(
             lambda: process.returncode is not None or os.path.ismount(path), 20, lambda: "no mount"
         )
         assert process.returncode is None, "the file system was not mounted"

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -140,14 +140,3 @@ async def server_on(
         yield server
     finally:
         await server.clean_up()
-
-
-async def eventually(
-    true: Callable[[], bool], within: float, what: Callable[[], object] = lambda: ""
-) -> None:
-    """Wait until something is true; fails, and says `what` there is, where it never is."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while not true():
-        assert loop.time() < end, what()
-        await asyncio.sleep(0.05)

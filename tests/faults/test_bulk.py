@@ -20,7 +20,8 @@ from tests import served
 from tests.conftest import Note
 from tests.faults.conftest import Store
 from tests.faults.server import KEYS
-from tests.served import TOKEN, until
+from tests.polling import until
+from tests.served import TOKEN
 from tests.world import publish
 from tests.zygote import PYTHON
 

@@ -22,10 +22,10 @@ from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.clock import WallClock
 from tests.faults.going import FAULTY, going_by
-from tests.faults.process import eventually
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.many import PROJECT, Many, Proc, many
+from tests.polling import until
 
 EVERY = timedelta(minutes=30)
 JUMPS = [timedelta(hours=each) for each in (48, 47, 48.5, 46)]
@@ -80,7 +80,7 @@ async def jumped(
             clock.set(ahead)
             await asyncio.sleep(STEADY)
     last = datetime.now(UTC) + most
-    await eventually(lambda: not ends or checker.live(world.place, None) == 0, 60)
+    await until(lambda: not ends or checker.live(world.place, None) == 0, 60)
     await asyncio.sleep(3)  # a scheduler on a loaded machine may come late
     times.sure = list(between(after, last - timedelta(seconds=2)))
     times.possible = list(between(before, datetime.now(UTC) + most))

@@ -23,10 +23,11 @@ from tests.faults import checker
 from tests.faults.cluster import Cluster, Wire, can_trace, cluster, strace
 from tests.faults.conftest import needs
 from tests.faults.disk import can_mount, small_disk
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, all_ended, check, figures, lost
+from tests.polling import until
 
 SENDERS = 8
 ENDED = 90.0
@@ -61,12 +62,12 @@ async def failing(
     async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
         for number in range(faults):
             before = len(history.acknowledged)
-            await eventually(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
+            await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
             await asyncio.sleep(chance.uniform(0.0, 0.5))
             await fail(chance)
             print(f"fault {number + 1}, {len(history.acknowledged)} acked")
         before = len(history.acknowledged)
-        await eventually(lambda: len(history.acknowledged) > before + 20, 60)
+        await until(lambda: len(history.acknowledged) > before + 20, 60)
     assert set(history.refused.values()) <= {503}
     assert all(each.isdigit() for each in history.retry_after), history.retry_after
     assert server.pid == pid
@@ -97,10 +98,10 @@ async def test_a_control_that_acknowledges_before_the_commit_loses(
         tmp_path / "server", sink.url, "--ack-early", store=database.url
     ) as server:
         async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
-            await eventually(lambda: len(history.acknowledged) > 100, 30)
+            await until(lambda: len(history.acknowledged) > 100, 30)
             await database.kill()
             before = len(history.acknowledged)
-            await eventually(lambda: len(history.acknowledged) > before + 20, 30)
+            await until(lambda: len(history.acknowledged) > before + 20, 30)
             await server.kill()
         await database.start()
         kept = checker.executions(database.url).keys()
@@ -156,8 +157,8 @@ async def test_a_full_disk_of_the_database_refuses_and_recovers(
                 await database.up()
                 assert history.executions <= checker.executions(url).keys()
                 await send(history, server.urls["numbered"], acknowledged=20)
-                await eventually(lambda: lost(history, sink) == 0, ENDED)
-                await eventually(lambda: checker.live(url) == 0, ENDED)
+                await until(lambda: lost(history, sink) == 0, ENDED)
+                await until(lambda: checker.live(url) == 0, ENDED)
                 assert checker.problems(url) == []
                 assert server.process.returncode is None
     shutil.rmtree(place, ignore_errors=True)
@@ -192,11 +193,9 @@ async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
             before = database.log.read_text().count(REFUSED)
             await failing_from(database, moment)
             async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
-                await eventually(
-                    lambda seen=before: database.log.read_text().count(REFUSED) > seen, 60
-                )
+                await until(lambda seen=before: database.log.read_text().count(REFUSED) > seen, 60)
                 acknowledged = len(history.acknowledged)
-                await eventually(lambda seen=acknowledged: len(history.acknowledged) > seen, 60)
+                await until(lambda seen=acknowledged: len(history.acknowledged) > seen, 60)
         refused = database.log.read_text().count(REFUSED)
         await database.stop()
         database.before = []
@@ -215,7 +214,7 @@ async def test_a_control_that_does_not_wait_for_the_disk_does_not_notice(
         async with server_on(tmp_path / "server", sink.url, store=database.url) as server:
             await failing_from(database, 10)
             async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
-                await eventually(lambda: len(history.acknowledged) > 300, 60)
+                await until(lambda: len(history.acknowledged) > 300, 60)
         assert REFUSED not in database.log.read_text()
     note("failed fsync, PostgreSQL, control", faults=0, acknowledged=len(history.acknowledged))
 

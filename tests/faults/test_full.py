@@ -12,10 +12,11 @@ from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.conftest import needs
 from tests.faults.disk import can_mount, small_disk
-from tests.faults.process import eventually, server_on
+from tests.faults.process import server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import lost
+from tests.polling import until
 
 MEGABYTES, BALLAST = 96, 80
 BODY = 40_000
@@ -64,10 +65,8 @@ async def test_a_full_disk_refuses_and_recovers_without_a_restart(
             full = len(history.refused)
             ballast.unlink()
             await send(history, server.urls["numbered"], acknowledged=50)
-            await eventually(
-                lambda: lost(history, sink) == 0, SOON, lambda: checker.executions(store)
-            )
-            await eventually(lambda: checker.live(store) == 0, SOON)
+            await until(lambda: lost(history, sink) == 0, SOON, lambda: checker.executions(store))
+            await until(lambda: checker.live(store) == 0, SOON)
             assert checker.problems(store) == []
             assert sink.keys_changed == 0
             assert server.process.returncode is None

@@ -26,7 +26,7 @@ from tests.faults.cluster import cluster
 from tests.faults.sink import Sink
 from tests.faults.test_store_away import PROJECT
 from tests.many import KEYS
-from tests.served import until
+from tests.polling import until
 
 TOKEN = "the-token-of-these-tests"
 SENDERS = 5

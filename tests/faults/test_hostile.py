@@ -10,9 +10,10 @@ import pytest
 from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.bodies import PATH, WIRE, Case, bomb, cases
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import Line
 from tests.faults.sink import Sink
+from tests.polling import until
 
 MEMORY = 200 << 20
 """Bytes that the whole table may add to the server's memory, at its highest."""
@@ -35,7 +36,7 @@ async def test_hostile_bodies_end_in_a_value_a_visible_failure_or_a_refusal(
             if case.status == 200:
                 taken[answer.execution] = case
         flows = sorted({case.flow for case in all_cases})
-        await eventually(lambda: not any(checker.live(store, flow) for flow in flows), 60)
+        await until(lambda: not any(checker.live(store, flow) for flow in flows), 60)
         rows = {id: row for flow in flows for id, row in checker.executions(store, flow).items()}
         assert rows.keys() == taken.keys()
         for id, case in taken.items():
@@ -86,7 +87,7 @@ async def test_a_control_that_trusts_bodies_is_noticed(tmp_path: Path, sink: Sin
         await line.connect()
         answers = [await line.post(case.body) for case in cases]
         line.close()
-        await eventually(lambda: checker.live(store, "naive_bodies") == 0, 60)
+        await until(lambda: checker.live(store, "naive_bodies") == 0, 60)
         rows = checker.executions(store, "naive_bodies")
         assert answers[0] is not None
         with pytest.raises(AssertionError, match="a path to a file"):
@@ -104,5 +105,5 @@ async def unharmed(server: ServerProcess, sink: Sink) -> None:
     line.close()
     assert answer is not None
     assert answer.status == 200
-    await eventually(lambda: 7 in sink.deliveries, 20)
+    await until(lambda: 7 in sink.deliveries, 20)
     assert server.process.returncode is None

@@ -13,10 +13,11 @@ import pytest
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
 from tests.conftest import Note
 from tests.faults.conftest import Store
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, SHARE, all_ended, check, figures, lost
+from tests.polling import until
 
 SENDERS = 16
 ROOM = 32
@@ -45,7 +46,7 @@ async def killed_again_and_again(
     async with history.sending(server.urls["numbered"], SENDERS):
         while server.kills < kills or time.monotonic() < end:
             enough = len(history.acknowledged) + each
-            await eventually(lambda: len(history.acknowledged) >= enough, 60)  # noqa: B023
+            await until(lambda: len(history.acknowledged) >= enough, 60)  # noqa: B023
             moment = chance.uniform(0, LONGEST)
             await asyncio.sleep(moment)
             await server.kill()

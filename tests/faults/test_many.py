@@ -16,12 +16,12 @@ import pytest
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
 from halflap.sdk import codec
 from tests.conftest import Note
-from tests.faults.process import ROOT, eventually
+from tests.faults.process import ROOT
 from tests.faults.senders import Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED
 from tests.many import PROJECT, Many, Proc, many
-from tests.served import until
+from tests.polling import until
 
 PLAIN = PROJECT.replace('await http.get(ctx.config.sink, "/deploying")', "pass")
 QUIET = PLAIN.partition("@integration.flow(trigger=schedule")[0]
@@ -86,7 +86,7 @@ class Balancer:
     async def more(self, count: int) -> None:
         """Wait until so many more are acknowledged."""
         enough = len(self.acknowledged) + count
-        await eventually(lambda: len(self.acknowledged) >= enough, 60)
+        await until(lambda: len(self.acknowledged) >= enough, 60)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ async def test_a_worker_that_is_started_again_gets_its_own_back_at_once(
     await worker.stop()
     await worker.start()
     execution = await world.send(gateway, "slow", 1)
-    await eventually(lambda: sum(sink.deliveries.get(1, Counter()).values()) == 1, 30)
+    await until(lambda: sum(sink.deliveries.get(1, Counter()).values()) == 1, 30)
     await worker.kill()
     other = await world.run("worker", "other", PAUSE="0", HALFLAP_LEASE_SECONDS="3000")
     assert (await world.execution(gateway, execution))["state"] == "running"

@@ -8,10 +8,11 @@ from pathlib import Path
 from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.conftest import Store
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import lost
+from tests.polling import until
 
 
 async def send_poison(server: ServerProcess) -> None:
@@ -32,8 +33,8 @@ async def test_what_ends_its_process_is_set_aside_and_the_rest_goes_on(
         await send_poison(server)
         await server.start()
         async with history.sending(server.urls["numbered"], 2, pause=0.1):
-            await eventually(lambda: checker.live(place, "poison") == 0, 60)
-        await eventually(lambda: lost(history, sink) == 0, 20)
+            await until(lambda: checker.live(place, "poison") == 0, 60)
+        await until(lambda: lost(history, sink) == 0, 20)
         assert server.process.returncode is None
         (row,) = checker.executions(place, "poison").values()
         assert row.state == "failed"

@@ -20,10 +20,11 @@ from tests.faults import checker
 from tests.faults.cluster import Cluster, cluster
 from tests.faults.conftest import needs
 from tests.faults.disk import LossyDisk, can_mount_fuse, lossy_disk
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, all_ended, check, figures
+from tests.polling import until
 
 SENDERS = 8
 SOON = 100
@@ -121,7 +122,7 @@ async def cut_databases(path: Path, sink: Sink, note: Note, run: str, cuts: int)
             async with history.sending(server.urls["numbered"], SENDERS):
                 for number in range(cuts):
                     before = len(history.acknowledged)
-                    await eventually(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
+                    await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
                     keep = (0.0, 0.5, 0.9)[number % 3]
                     await cut_database(database, disk, keep, chance.randrange(10**6))
                     print(f"cut {number + 1}, {len(history.acknowledged)} acked")
@@ -145,7 +146,7 @@ async def test_a_control_whose_postgresql_commits_without_fsync_loses(
         async with server_on(flows, sink.url, store=database.url) as server:
             await disk.settle()
             async with history.sending(server.urls["numbered"], SENDERS):
-                await eventually(lambda: len(history.acknowledged) > 200, 60)
+                await until(lambda: len(history.acknowledged) > 200, 60)
                 await disk.cut(0.0, 0)
                 await database.kill()
                 await server.kill()

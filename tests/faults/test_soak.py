@@ -22,11 +22,11 @@ from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.clock import WallClock
 from tests.faults.going import going_by
-from tests.faults.process import eventually
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SECONDS
 from tests.many import PROJECT, Many, Proc
+from tests.polling import until
 
 SHORT = 12.0
 DAY = timedelta(hours=26)
@@ -130,7 +130,7 @@ async def soak(
             await asyncio.sleep(day / 4)
             sent = sum(len(each.acknowledged) for each in histories.values())
             sizes.append(await asyncio.to_thread(Size.of, world, days, sent))
-    await eventually(lambda: checker.live(world.place, None) == 0, 120)
+    await until(lambda: checker.live(world.place, None) == 0, 120)
     # On a busy machine pruning comes late: a store that shrinks now does not grow.
     found, end = Soaked(sizes, histories), time.monotonic() + late
     most = found.most_rows(sizes[-1])

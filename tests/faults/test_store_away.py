@@ -13,10 +13,10 @@ from halflap.server.supervisor import CANNOT_START
 from tests.faults.cluster import cluster
 from tests.faults.conftest import needs
 from tests.faults.disk import can_mount, small_disk
-from tests.faults.process import eventually
 from tests.faults.sink import Sink
 from tests.many import KEYS, Many, many
-from tests.served import Served, served, until
+from tests.polling import until
+from tests.served import Served, served
 
 EVENTS = 20
 FAILED_STARTS = 3
@@ -62,7 +62,7 @@ async def outlasted(
     accepted = [await server.post(hook, {"n": number}) for number in range(EVENTS)]
     await away()
     os.kill(server.pids[-1], signal.SIGKILL)
-    await eventually(lambda: server.failures >= FAILED_STARTS, 60)
+    await until(lambda: server.failures >= FAILED_STARTS, 60)
     assert server.process.returncode is None
     await back()
     await server.started(2)

@@ -17,9 +17,10 @@ import pytest
 from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.office import Office, open_office
-from tests.faults.process import ServerProcess, eventually, server_on
+from tests.faults.process import ServerProcess, server_on
 from tests.faults.two_way_server import DISCOUNT
 from tests.faults.verdict import SEED
+from tests.polling import until
 
 SCRIPT = Path(__file__).parent / "two_way_server.py"
 ROOM = 32
@@ -47,9 +48,9 @@ async def edited(office: Office, server: ServerProcess, edits: int, kills: int) 
     async def kill() -> None:
         nonlocal done
         for moment in moments:
-            await eventually(lambda: office.edits >= moment, PATIENCE)  # noqa: B023
+            await until(lambda: office.edits >= moment, PATIENCE)  # noqa: B023
             # A machine that is busy elsewhere would else only start servers.
-            await eventually(has_worked, PATIENCE)
+            await until(has_worked, PATIENCE)
             await asyncio.sleep(chance.uniform(0, 0.5))
             await server.kill()
             done = checker.ended(server.directory) + ROOM
@@ -57,7 +58,7 @@ async def edited(office: Office, server: ServerProcess, edits: int, kills: int) 
 
     killing = asyncio.create_task(kill())
     while office.edits < edits:
-        await eventually(lambda: checker.live(server.directory, None) < BACKLOG, PATIENCE)
+        await until(lambda: checker.live(server.directory, None) < BACKLOG, PATIENCE)
         burst = min(office.chance.randint(1, 20), edits - office.edits)
         await asyncio.gather(*(office.edit() for _ in range(burst)))
         await asyncio.sleep(office.chance.uniform(0, 0.4))
@@ -76,7 +77,7 @@ async def settled(office: Office, server: ServerProcess, within: float) -> None:
         last, before = before, checker.outcomes(server.directory)
         return before == last
 
-    await eventually(quiet, within, lambda: checker.outcomes(server.directory))
+    await until(quiet, within, lambda: checker.outcomes(server.directory))
 
 
 @asynccontextmanager
@@ -203,7 +204,7 @@ async def test_both_apps_end_equal_though_everything_fails(tmp_path: Path, note:
 async def test_a_control_that_knows_no_echo_goes_on_writing(tmp_path: Path, note: Note) -> None:
     async with served(tmp_path, "--forgetful", records=12) as (office, server):
         await edited(office, server, 60, 0)
-        await eventually(lambda: office.writes() > office.edits * WRITES * 2, 60, office.writes)
+        await until(lambda: office.writes() > office.edits * WRITES * 2, 60, office.writes)
         note("two-way, control", faults=0, **figures(office, server.directory))
         assert len(office.idle()) > office.edits * IDLE
 

@@ -7,9 +7,10 @@ import random
 from functools import partial
 
 from tests.faults import checker
-from tests.faults.process import ServerProcess, eventually
+from tests.faults.process import ServerProcess
 from tests.faults.senders import History
 from tests.faults.sink import Sink
+from tests.polling import until
 
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**6)))
 """The seed of all chance in a run; it is printed, and given by FAULT_SEED to see a run again."""
@@ -36,7 +37,7 @@ async def all_ended(server: ServerProcess, within: float = 60.0) -> None:
 
     while True:
         while left := checker.live(server.place):
-            await eventually(partial(fewer, left), within, lambda: "still running")
+            await until(partial(fewer, left), within, lambda: "still running")
         assert await server.stop() == 0
         if checker.live(server.place) == 0:
             return

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from halflap.errors import HalflapError
 from halflap.gateway.guard import EdgeLimits
 from halflap.gateway.server import Server, run_loop
 from tests.cases import for_each
+from tests.polling import until
 
 H = b"Host: hooks.test\r\n"
 POST = b"POST /hooks/1 HTTP/1.1\r\n" + H
@@ -286,13 +286,6 @@ async def connected(server: Server) -> AsyncIterator[Client]:
             await writer.wait_closed()
 
 
-async def until(claim: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.01)
-
-
 def splits(raw: bytes, seed: str) -> Iterable[tuple[str, list[bytes]]]:
     yield "whole", [raw]
     step = max(1, len(raw) // 300)
@@ -301,29 +294,32 @@ def splits(raw: bytes, seed: str) -> Iterable[tuple[str, list[bytes]]]:
     yield f"cut at {cut}", [raw[:cut], raw[cut:]]
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_request_that_may_mean_two_things_is_refused_however_it_is_split(name: str) -> None:
-    status, raw = REFUSED[name]
-
-    async def main() -> None:
+def test_a_request_that_may_mean_two_things_is_refused_however_it_is_split() -> None:
+    async def one(name: str) -> None:
+        status, raw = REFUSED[name]
         app = App()
         async with serving(app) as server:
             for how, pieces in splits(raw, name):
                 async with connected(server) as client:
                     await client.send(*pieces)
                     got, headers, body = await client.answer()
-                    assert got == status, (how, body)
-                    assert headers["connection"] == "close"
-                    assert headers["content-type"] == "application/problem+json"
+                    assert got == status, (name, how, body)
+                    assert headers["connection"] == "close", name
+                    assert headers["content-type"] == "application/problem+json", name
                     problem = json.loads(body)
                     assert problem["status"] == status
                     assert problem["type"]
                     assert problem["title"]
-                    assert problem["detail"].endswith(".")
-                    assert server.counters.refused.pop(problem["code"]) == 1
-                    assert server.counters.refused == {}
-                    assert await client.closed()
-            assert app.seen == []
+                    assert problem["detail"].endswith("."), problem
+                    assert server.counters.refused.pop(problem["code"]) == 1, name
+                    assert server.counters.refused == {}, name
+                    assert await client.closed(), name
+            assert app.seen == [], name
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:  # each waits until its connections are closed
+            for name in REFUSED:
+                group.create_task(one(name))
 
     run_loop(main())
 

@@ -18,7 +18,8 @@ from halflap import StandardWebhooks
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests import served
-from tests.served import TOKEN, Served, until
+from tests.polling import until
+from tests.served import TOKEN, Served
 from tests.world import publish
 from tests.zygote import PYTHON
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,8 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from halflap_sandbox.acme import Settings, serve
+from tests.loopback import on_loopback
+from tests.polling import until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 # One server for all of them: each test has a workspace of its own.
@@ -130,23 +132,10 @@ async def receiver() -> AsyncGenerator[Receiver]:
     made = Receiver()
     app = web.Application()
     app.router.add_post("/hook", made.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield made
-    made.gate.set()
-    await runner.cleanup()
-
-
-async def until(true: Callable[[], Awaitable[bool]] | Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + 8
-    while True:
-        now = true()
-        if now if isinstance(now, bool) else await now:
-            return
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
+    async with on_loopback(app) as url:
+        made.url = f"{url}/hook"
+        yield made
+        made.gate.set()
 
 
 # --- workspaces and keys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from halflap_sandbox.salesforce import Settings, serve
+from tests.polling import until
 
 ACK = (
     '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><notificationsResponse '
@@ -148,12 +148,6 @@ async def test_what_is_deployed_fires_and_ends_when_it_is_deleted(stage):
     assert (await stage.see("/sandbox/pending?org=acme"))["pending"] == 0
     assert len(got) == 2
     await runner.cleanup()
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_a_person_edits_records_and_every_write_is_listed(stage):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -26,6 +25,8 @@ from halflap_sandbox.salesforce.model import (
 )
 from halflap_sandbox.salesforce.sender import Sender
 from halflap_sandbox.salesforce.settings import Settings
+from tests.loopback import on_loopback
+from tests.polling import until
 
 NS = {
     "s": "http://schemas.xmlsoap.org/soap/envelope/",
@@ -147,25 +148,15 @@ class Scene:
         await until(lambda: self.sender.pending(self.org) == 0)
 
 
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
 @pytest_asyncio.fixture
 async def receiver():
     made = Receiver()
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/hooks/{name}", made.receive)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hooks/a"
-    yield made
-    made.open.set()
-    await runner.cleanup()
+    async with on_loopback(app) as url:
+        made.url = f"{url}/hooks/a"
+        yield made
+        made.open.set()
 
 
 @pytest_asyncio.fixture

@@ -23,6 +23,7 @@ from halflap.sdk import codec
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+from tests.loopback import on_loopback
 from tests.world import host_on, publish
 
 
@@ -63,12 +64,8 @@ async def provider() -> AsyncIterator[Provider]:
     app = web.Application()
     app.router.add_post("/token", made.token)
     app.router.add_get("/thing", made.thing)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with on_loopback(app) as made.url:
+        yield made
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 from aiohttp import web
 
 from tests.faults.process import ROOT
+from tests.loopback import on_loopback
 from tests.many import Many, many
-from tests.served import until
+from tests.polling import until
 from tests.zygote import PYTHON
 
 SOON = 1.0
@@ -46,15 +47,9 @@ async def sink() -> AsyncIterator[Sink]:
     sink = Sink()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", sink.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server: Any = site._server
-    sink.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield sink
-    sink.may_deploy.set()
-    await runner.cleanup()
+    async with on_loopback(app) as sink.url:
+        yield sink
+        sink.may_deploy.set()
 
 
 @pytest.fixture

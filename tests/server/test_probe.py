@@ -16,7 +16,7 @@ from halflap.errors import StoreError, StoreFull
 from halflap.server.host import Host
 from halflap.server.metrics import METRICS
 from halflap.server.settings import Settings
-from tests.served import until
+from tests.polling import until
 
 TOKEN, METRICS_TOKEN = "the-token-of-these-tests", "for-metrics-alone"
 PROJECT = """

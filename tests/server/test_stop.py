@@ -11,7 +11,7 @@ import pytest
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
-from tests.served import until
+from tests.polling import until
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,8 @@ from halflap.engine.watchdog import FILE
 from halflap.errors import ConfigError, InDoubt, StoreLocked
 from halflap.server.supervisor import AGAIN, CANNOT_START, exit_code
 from halflap.store.store import Store
-from tests.served import served, until
+from tests.polling import until
+from tests.served import served
 
 SUPERVISED = """
 import sys

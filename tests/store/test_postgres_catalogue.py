@@ -5,8 +5,7 @@ Two stores in one process are two processes to the server: nothing is shared bet
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +21,7 @@ from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url, fresh_url
+from tests.polling import until
 
 VAULT = Vault.from_keys({"k1": bytes(32)}, "k1")
 DEADLINE = 10.0
@@ -51,13 +51,6 @@ async def a_shop(catalogue: Catalogue) -> tuple[Customer, Instance]:
     ada = await catalogue.customers.add("Ada")
     await catalogue.versions.publish("shop", "hash-1", b"bundle", "")
     return ada, await catalogue.instances.add(ada.id, "shop", "shop", "hash-1")
-
-
-async def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.005)
 
 
 # -- changes of many processes at once --------------------------------------------------------

@@ -23,7 +23,7 @@ from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.cluster import Wire, cluster
 from tests.many import KEYS
-from tests.served import until
+from tests.polling import until
 
 FLOW = FlowKey("cus_1", "ins_1", "sync", "in", "f" * 64, 1)
 VAULT = Vault.from_text(KEYS)

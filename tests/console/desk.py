@@ -1,0 +1,83 @@
+"""A browser in which somebody has signed in, and what is looked at on each page: errors, and barriers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Page, StorageState
+
+from tests.console.place import Place
+
+AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
+WATCH = """
+window.wrong = []
+window.owned = (what) => window.wrong.push(`script ran: ${what}`)
+window.alert = window.owned
+addEventListener("securitypolicyviolation", (event) =>
+  window.wrong.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A browser in which somebody has signed in."""
+
+    browser: Browser
+    place: Place
+    session: StorageState
+
+
+@asynccontextmanager
+async def opened(desk: Desk, path: str, **context: Any) -> AsyncIterator[Page]:
+    """Open a page of the console; at the end nothing may have gone wrong in it."""
+    context = {"base_url": desk.place.url, "storage_state": desk.session, **context}
+    page = await desk.browser.new_page(**context)
+    wrong = list[str]()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    await page.add_init_script(WATCH)
+    page.set_default_timeout(20_000)
+    await page.goto(f"/console{path}")
+    yield page
+    wrong += await page.evaluate("window.wrong")
+    wrong = [each for each in wrong if "Failed to load resource" not in each]
+    if wrong:
+        raise AssertionError("\n".join(wrong))
+    await page.close()
+
+
+async def visit(page: Page, path: str) -> None:
+    """Go to another page of the open console, which does not load anew: that takes ten times as long."""
+    await page.evaluate("path => history.pushState(null, '', `/console${path}`)", path)
+
+
+async def at_rest(page: Page) -> None:
+    """Check that axe finds nothing serious; and in the dark theme no colour, all that differs there."""
+    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    assert await barriers(page) == []
+    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert await barriers(page, "cat.color") == []
+
+
+async def press(page: Page, *keys: str) -> None:
+    for each in keys:
+        await page.keyboard.press(each)
+
+
+async def barriers(page: Page, *tags: str) -> list[str]:
+    """Return what axe finds that is serious or critical, by its rules of these tags or by all."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text())
+    only = {"runOnly": tags} if tags else {}
+    run = "only => axe.run({resultTypes: ['violations'], ...only})"
+    found = await page.evaluate(run, only)
+    return [
+        f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
