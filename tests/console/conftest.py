@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.console.desk import Desk
 from tests.console.place import STORY, Place, running
 from tests.twoapps import Apps, both_apps
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
+"""Where there is one, the browser without windows, which takes a quarter less of a processor."""
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -22,6 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--font-render-hinting=none",
 )
 # As long as a click waits (`opened`): a machine that is busy is no failure.
 expect.set_options(timeout=20_000)
