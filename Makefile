@@ -23,7 +23,7 @@ demo: .venv/ready $(if $(KEEP),console)  ## two customers, real payloads, a kill
 
 test: system setup  ## everything that must be green
 	@$(MAKE) --no-print-directory -j3 check compiled
-	$(BIN)/pytest -n 4 --dist worksteal -m "not soak" --durations=10 --durations-min=1 $(ARGS)
+	$(BIN)/pytest -n 6 --dist worksteal -m "not soak" --durations=10 --durations-min=1 $(ARGS)
 
 check: types style browser  ## format, lint, types, walls
 
@@ -42,7 +42,7 @@ style: .venv/ready
 
 console: halflap/console/static/index.html  ## build the console into the package
 
-# In a new clone each of four workers would compile every module for itself, at the same time.
+# In a new clone each of the workers would compile every module for itself, at the same time.
 compiled: .venv/ready
 	@$(BIN)/pytest -q --collect-only $(ARGS) >/dev/null || true
 

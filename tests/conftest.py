@@ -29,16 +29,16 @@ WAITING = tuple(
     TESTS / each
     for each in (
         *("faults", "server", "house", "bench", "gateway/test_large.py"),
-        *("cli/test_migration.py", "cli/test_dev.py"),
+        *("cli/test_migration.py", "cli/test_dev.py", "store/test_postgres_database.py"),
     )
 )
 """Where tests are that take ten seconds and more, most of them waiting for processes of their own."""
 LONG = tuple(
     TESTS / each
     for each in (
-        *("simulation", "lowcode/test_wrong.py", "api/test_api_canary.py"),
+        *("console", "simulation", "lowcode/test_wrong.py", "api/test_api_canary.py"),
         *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
-        *("engine/test_probation.py", "console/test_article.py"),
+        *("engine/test_probation.py", "engine/test_activation.py"),
     )
 )
 """Where tests are that take ten seconds and more of a processor."""

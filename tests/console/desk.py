@@ -63,7 +63,7 @@ async def at_rest(page: Page) -> None:
     await page.emulate_media(color_scheme="light", reduced_motion="reduce")
     found = await barriers(page)
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    await page.wait_for_function("document.documentElement.classList.contains('dark')")
+    await page.locator("html.dark").wait_for(state="attached")
     found += await barriers(page, "color-contrast", "link-in-text-block")
     assert not found, "\n".join(found)
 

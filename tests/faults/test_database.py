@@ -30,6 +30,8 @@ from tests.faults.verdict import SEED, all_ended, check, figures, lost
 from tests.polling import until
 
 SENDERS = 8
+PAUSE = 0.01
+"""Seconds that a sender rests: several requests are under way all the same."""
 ENDED = 90.0
 """Longer than a lease: what a lost connection left running is claimed again."""
 
@@ -59,7 +61,7 @@ async def failing(
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     pid = server.pid
-    async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
+    async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
         for number in range(faults):
             before = len(history.acknowledged)
             await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
@@ -97,7 +99,7 @@ async def test_a_control_that_acknowledges_before_the_commit_loses(
     async with server_on(
         tmp_path / "server", sink.url, "--ack-early", store=database.url
     ) as server:
-        async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
+        async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
             await until(lambda: len(history.acknowledged) > 100, 30)
             await database.kill()
             before = len(history.acknowledged)
@@ -192,7 +194,7 @@ async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
         for moment in (10, 25):  # of each of its processes
             before = database.log.read_text().count(REFUSED)
             await failing_from(database, moment)
-            async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
+            async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
                 await until(lambda seen=before: database.log.read_text().count(REFUSED) > seen, 60)
                 acknowledged = len(history.acknowledged)
                 await until(lambda seen=acknowledged: len(history.acknowledged) > seen, 60)
@@ -213,7 +215,7 @@ async def test_a_control_that_does_not_wait_for_the_disk_does_not_notice(
     async with cluster(settings=("fsync=off",)) as database:
         async with server_on(tmp_path / "server", sink.url, store=database.url) as server:
             await failing_from(database, 10)
-            async with history.sending(server.urls["numbered"], SENDERS, pause=0.002):
+            async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
                 await until(lambda: len(history.acknowledged) > 300, 60)
         assert REFUSED not in database.log.read_text()
     note("failed fsync, PostgreSQL, control", faults=0, acknowledged=len(history.acknowledged))

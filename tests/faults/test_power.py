@@ -27,6 +27,8 @@ from tests.faults.verdict import SEED, all_ended, check, figures
 from tests.polling import until
 
 SENDERS = 8
+PAUSE = 0.01
+"""Seconds that a sender rests: this disk is a program, which takes a processor for what is written."""
 SOON = 100
 """Events before a store first moves its log into the file, which syncs it, whatever commits do."""
 
@@ -119,7 +121,7 @@ async def cut_databases(path: Path, sink: Sink, note: Note, run: str, cuts: int)
     print(f"seed {SEED}")
     async with on_a_lossy_disk(path) as (disk, database):
         async with server_on(path / "server", sink.url, store=database.url) as server:
-            async with history.sending(server.urls["numbered"], SENDERS):
+            async with history.sending(server.urls["numbered"], SENDERS, PAUSE):
                 for number in range(cuts):
                     before = len(history.acknowledged)
                     await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)

@@ -63,7 +63,7 @@ def unwatched() -> Iterator[None]:
         NOTE.reset(token)
 
 
-@planted("no record by a fenced worker", seed=109)
+@planted("no record by a fenced worker", seed=5)
 def fencing_is_off(patch: pytest.MonkeyPatch) -> None:
     """Every former holder of an execution may write to it."""
     for name in ("HOLDS", "END_EXECUTION", "RELEASE_EXECUTION"):
@@ -91,7 +91,7 @@ def a_timer_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_rest", lambda self, due: rest(self, None))
 
 
-@planted("nothing is stuck", seed=10)
+@planted("nothing is stuck", seed=14)
 def a_wake_up_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Room that becomes free is not used until something else happens."""
     patch.setattr(JournalEngine, "_freed", lambda self: self._settled.set())
@@ -182,7 +182,7 @@ def the_outcome_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_settle", apart)
 
 
-@planted("each comes to what it should", seed=9)
+@planted("each comes to what it should", seed=21)
 def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     """A replay takes the copied record of a step, whatever it was called with."""
     recall = Past.recall
@@ -194,7 +194,7 @@ def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Past, "recall", blind)
 
 
-@planted("order is kept", seed=42)
+@planted("order is kept", seed=15)
 def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The next one of an order may run before the one in front of it has ended."""
     end = SqliteJournal.end
@@ -281,7 +281,7 @@ def an_outcome_is_told_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
 @planted(
     "a finished step is not run again",
     lambda plan: plan.store == "sqlite" and plan.doubt > 0,
-    seed=10,
+    seed=26,
 )
 def a_commit_in_doubt_counts_as_undone(patch: pytest.MonkeyPatch) -> None:
     """After an I/O error in COMMIT the batch is made again, as if nothing had been written."""
@@ -311,7 +311,7 @@ def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Probation, "_grouped", grouped)
 
 
-@planted("an order's rule is kept", seed=22)
+@planted("an order's rule is kept", seed=32)
 def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
     """A newer event takes the place of one that waits for its next try."""
     verdict = rules.verdict
