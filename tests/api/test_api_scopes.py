@@ -162,6 +162,7 @@ async def side(world: Any, name: str) -> Side:
         "draft": "drf_1",
         "component_set": "cset_1",
         "editor": "window",
+        "event": "evt_1",
         "node": "n1",
     }
     return Side(names, minted.json["token"], sent)
