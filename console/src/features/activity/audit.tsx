@@ -68,7 +68,7 @@ function Entry({ row }: { row: AuditEntry | undefined }) {
           [t`Who`, row.label || row.actor || row.kind],
           [t`As`, row.kind],
           [t`From`, <code key="from">{row.address}</code>],
-          [t`Answered`, row.status],
+          [t`Answered`, row.status === 0 ? t`nobody` : row.status],
           ...Object.entries(row.objects).map(
             ([name, id]) => [name, <Id key={name} id={id} />] as const,
           ),
@@ -114,8 +114,12 @@ function auditColumns(): Column<AuditEntry>[] {
       end: true,
       className: "figures",
       cell: (row) => (
-        <span className={cx(row.status >= REFUSED ? "text-waiting" : "text-muted-foreground")}>
-          {row.status}
+        <span
+          className={cx(
+            row.status >= REFUSED || row.status === 0 ? "text-waiting" : "text-muted-foreground",
+          )}
+        >
+          {row.status === 0 ? t`nobody` : row.status}
         </span>
       ),
     },
