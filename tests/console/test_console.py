@@ -430,17 +430,25 @@ async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, 
         await expect(page.get_by_role("complementary", name="Entry")).to_contain_text("list logs")
 
 
-async def test_failures_are_dismissed_together(place: Place, desk: Desk) -> None:
+async def test_failures_are_dismissed_together_and_leave_another_s_list(
+    place: Place, desk: Desk
+) -> None:
     failed = await place.send("Umbrella", number(), "refuse 410 it is gone for good")
     await place.until(failed, "failed")
-    async with opened(desk, "/failures?customer=Umbrella") as page:
-        row = page.get_by_role("grid").get_by_role("row").filter(has_text="gone for good")
+    failures = "/failures?customer=Umbrella"
+    async with opened(desk, failures) as page, opened(desk, failures) as other:
+        row, theirs = (
+            each.get_by_role("grid").get_by_role("row").filter(has_text="gone for good")
+            for each in (page, other)
+        )
+        await expect(theirs).to_be_visible()
         await row.click()
         await page.get_by_role("button", name="Dismiss all…").click()
         await page.get_by_role("dialog").get_by_role("button", name="Dismiss 1").click()
         await expect(page.get_by_role("dialog").get_by_text("1 of 1")).to_be_visible()
         await page.keyboard.press("Escape")
         await expect(row).to_have_count(0)
+        await expect(theirs).to_have_count(0)
     assert (await place.api("GET", f"/executions/{failed}"))["dismissed"] is True
 
 
