@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hubspot.utils.signature import Signature as HubSpotSigner
 from sendgrid import EventWebhook
+from slack_sdk.signature import SignatureVerifier
 from twilio.request_validator import RequestValidator
 
 from halflap import Ignore, Rejected, Request, Trigger
-from halflap.components import hubspot, jira, sendgrid, shopify, stripe, twilio, zendesk
+from halflap.components import hubspot, jira, sendgrid, shopify, slack, stripe, twilio, zendesk
 from halflap.sdk.request import Headers
 from halflap.sdk.signature import SendGridSignature, Verifier
 from halflap.testing import Receive
@@ -65,6 +66,12 @@ def by_hubspot(body: bytes, secret: str, now: datetime, url: str) -> Signed:
     stamp = str(int(now.timestamp() * 1000))
     made = HubSpotSigner.get_signature(secret, body.decode(), "v3", url, "POST", stamp)
     return {"X-HubSpot-Signature-v3": made, "X-HubSpot-Request-Timestamp": stamp}
+
+
+def by_slack(body: bytes, secret: str, now: datetime, url: str) -> Signed:
+    stamp = str(int(now.timestamp()))
+    made = SignatureVerifier(secret).generate_signature(timestamp=stamp, body=body)
+    return {"X-Slack-Signature": made or "", "X-Slack-Request-Timestamp": stamp}
 
 
 def by_sendgrid(body: bytes, secret: str, now: datetime, url: str) -> Signed:
@@ -177,6 +184,12 @@ ZENDESK = {
     "detail": {"id": "35", "subject": "Grüße"},
     "event": {},
 }
+SLACK = {
+    "type": "event_callback",
+    "team_id": "T1",
+    "event_id": "Ev1",
+    "event": {"type": "app_mention", "channel": "C1", "user": "U1", "text": "hi"},
+}
 TWILIO = {
     "MessageSid": "SM1",
     "From": "+15005550006",
@@ -224,6 +237,7 @@ VENDORS = [
         told(ZENDESK),
         "X-Zendesk-Webhook-Signature",
     ),
+    Vendor("slack", slack.event(["app_mention"]), by_slack, told(SLACK), "X-Slack-Signature"),
     Vendor(
         "sendgrid",
         sendgrid.event(["bounce"]),
@@ -419,6 +433,7 @@ EXPECTED: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "hubspot": (["55"], ["33/12/1/1767323045000/55"], {"property_value": "12.50", "portal_id": 33}),
     "twilio": (["+15005550006"], ["SM1"], {"body": "Hello", "sender": "+15005550006"}),
     "zendesk": (["35"], ["z1"], {"type": "ticket.created", "subject": "zen:ticket:35"}),
+    "slack": (["C1"], ["Ev1"], {"text": "hi", "user": "U1"}),
     "sendgrid": (["m1"], ["e1"], {"event": "bounce", "reason": "No such user"}),
     "jira": (["10002"], ["a1#"], {"name": "jira:issue_created"}),
 }

@@ -1,0 +1,176 @@
+"""Slack: events and interactions of a workspace, each once; what its API refuses with 200 is an error."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from halflap import ApiKey, Ignore, Request, Unauthorized, UpstreamError, slack
+from halflap.sdk.request import Headers
+from halflap.testing import Fake, Receive
+from tests.cases import for_each
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MENTION = slack.event(["app_mention", "message"])
+EVENT: dict[str, Any] = {
+    "type": "event_callback",
+    "team_id": "T1",
+    "event_id": "Ev1",
+    "event": {"type": "app_mention", "channel": "C1", "user": "U1", "text": "hi", "ts": "17.1"},
+}
+CLICK: dict[str, Any] = {
+    "type": "block_actions",
+    "team": {"id": "T1"},
+    "user": {"id": "U1"},
+    "channel": {"id": "C1"},
+    "trigger_id": "13.1",
+    "actions": [{"action_id": "approve"}],
+}
+COMMAND = {"command": "/ask", "text": "why", "team_id": "T1", "user_id": "U1", "trigger_id": "14.1"}
+
+
+@pytest.fixture
+def connection(fake: Fake) -> slack.Slack:
+    return fake.connection(slack.Slack, auth=ApiKey(key=SecretStr("xoxb-1-secret")))
+
+
+# ---- Events
+
+
+async def test_the_challenge_is_answered_and_signed_as_all_else(receive: Receive):
+    asked = {"type": "url_verification", "challenge": "3eZbrw1a"}
+    received = await receive(MENTION, asked)
+    assert (received.json, list(received.started)) == ({"challenge": "3eZbrw1a"}, [])
+    assert (await receive(MENTION, asked, sign=False)).status == 401
+
+
+async def test_an_event_is_typed_and_comes_once_however_often_slack_tries(receive: Receive):
+    first = await receive(MENTION, EVENT)
+    again = await receive(MENTION, EVENT, headers={"X-Slack-Retry-Num": "1"})
+    assert (first.status, first.keys, first.deliveries) == (200, ["C1"], ["Ev1"])
+    assert (again.status, len(again.started), again.duplicates) == (200, 0, 1)
+    [event] = await first.events()
+    assert (event.type, event.team_id, event.user, event.text) == ("app_mention", "T1", "U1", "hi")
+
+
+async def test_what_is_old_is_refused(receive: Receive):
+    received = await receive(MENTION, EVENT, now=NOW, signed_at=NOW - timedelta(seconds=301))
+    assert received.status == 401
+
+
+async def test_what_bots_write_is_taken_only_where_that_is_said(receive: Receive):
+    by_bot = {**EVENT, "event": {**EVENT["event"], "type": "message", "bot_id": "B1"}}
+    for trigger, body, ignored in (
+        (MENTION, by_bot, "bot"),
+        (slack.event(["message"], bots=True), by_bot, ""),
+        (slack.event(["team_join"]), EVENT, "not asked for"),
+        (MENTION, CLICK, "no event"),
+        (slack.interaction(), EVENT, "event"),
+        (slack.interaction("view"), CLICK, "not asked for"),
+    ):
+        form = {"payload": json.dumps(body)} if body is CLICK else None
+        received = await receive(trigger, None if form else body, form=form)
+        [event] = await received.events()
+        assert isinstance(event, Ignore) == bool(ignored)
+        assert not ignored or ignored in event.reason
+
+
+async def test_a_button_and_a_command_are_interactions(receive: Receive):
+    clicked = await receive(slack.interaction(), form={"payload": json.dumps(CLICK)})
+    [click] = await clicked.events()
+    assert (click.type, click.user, click.channel) == ("block_actions", "U1", "C1")
+    assert click.payload["actions"] == [{"action_id": "approve"}]
+    assert (clicked.deliveries, clicked.keys) == (["13.1"], ["C1"])
+    [command] = await (await receive(slack.interaction("command"), form=COMMAND)).events()
+    assert (command.type, command.user, command.payload["text"]) == ("command", "U1", "why")
+
+
+@for_each("body, kind", [(EVENT, "json"), (CLICK, "payload"), (COMMAND, "form")], ids=str)
+def test_the_workspace_is_found_in_all_that_slack_sends(body: dict[str, Any], kind: str) -> None:
+    given = json.dumps(body)
+    if kind != "json":
+        given = urlencode({"payload": given} if kind == "payload" else body)
+    content = "application/json" if kind == "json" else slack.FORM
+    request = Request("POST", "", "", Headers([("Content-Type", content)]), given.encode(), "", NOW)
+    assert slack.Slack.app_endpoint is not None
+    assert slack.Slack.app_endpoint.account(request) == "T1"
+
+
+# ---- Signing in
+
+
+def test_installing_the_app_tells_the_workspace() -> None:
+    way = slack.SlackSignIn(client_id="1.2", client_secret=SecretStr("client-secret"))
+    begun = way.authorization("https://halflap.example/callback")
+    asked = parse_qs(urlsplit(begun.url).query)
+    assert begun.url.startswith("https://slack.com/oauth/v2/authorize?")
+    assert "chat:write" in asked["scope"][0]
+    answer = {"ok": True, "access_token": "xoxb-2", "team": {"id": "T7", "name": "Initech"}}
+    assert way.keep(answer) == {"team_id": "T7"}
+    assert slack.SlackSignIn.granted >= {"team_id", "access_token"}
+
+
+# ---- Actions
+
+
+async def test_messages_are_posted_and_replaced(fake: Fake, connection: slack.Slack):
+    told = {"ok": True, "channel": "C1", "ts": "17.2", "message": {}}
+    fake.post("/chat.postMessage", answers=told)
+    fake.post("/chat.update", answers=told)
+    posted = await slack.post_message(connection, "C1", "Hello", thread_ts="17.1")
+    assert posted == slack.Message(channel="C1", ts="17.2")
+    assert fake.requests[0].json == {"channel": "C1", "text": "Hello", "thread_ts": "17.1"}
+    assert fake.requests[0].headers["Authorization"] == "Bearer xoxb-1-secret"
+    await slack.update_message(connection, "C1", posted.ts, "Hello again")
+    assert fake.requests[1].json == {"channel": "C1", "ts": "17.2", "text": "Hello again"}
+
+
+async def test_views_are_opened_replaced_and_published(fake: Fake, connection: slack.Slack):
+    view = {"type": "modal", "blocks": []}
+    for method in ("open", "update", "publish"):
+        fake.post(f"/views.{method}", answers={"ok": True, "view": {"id": "V1", "hash": "h"}})
+    made = await slack.open_view(connection, "13.1", view)
+    assert await slack.update_view(connection, made.id, view, hash=made.hash) == made
+    assert await slack.publish_home(connection, "U1", view) == made
+    assert [each.json["view"] for each in fake.requests] == [view] * 3
+
+
+async def test_people_and_channels_are_found(fake: Fake, connection: slack.Slack):
+    ada = {"id": "U1", "name": "ada", "profile": {"email": "ada@example.com"}}
+    fake.get("/users.info", answers={"ok": True, "user": ada})
+    fake.get("/users.lookupByEmail", answers={"ok": True, "user": ada}).then(
+        {"ok": False, "error": "users_not_found"}
+    )
+    more = {"next_cursor": "c2"}
+    fake.get(
+        "/conversations.list",
+        answers={"ok": True, "channels": [{"id": "C1", "name": "all"}], "response_metadata": more},
+    )
+    fake.get(
+        "/conversations.list",
+        params={"cursor": "c2"},
+        answers={"ok": True, "channels": [{"id": "C2", "name": "ops"}]},
+    )
+    assert (await slack.get_user(connection, "U1")).profile.email == "ada@example.com"
+    assert await slack.find_user(connection, "ada@example.com") is not None
+    assert await slack.find_user(connection, "bob@example.com") is None
+    assert await slack.list_channels(connection) == [("C1", "#all"), ("C2", "#ops")]
+
+
+async def test_what_slack_refuses_with_200_is_an_error(fake: Fake, connection: slack.Slack):
+    answers = fake.post("/auth.test", answers={"ok": False, "error": "token_revoked"})
+    answers.then({"ok": False, "error": "internal_error"}).then({"ok": False, "error": "bad"})
+    with pytest.raises(Unauthorized, match="token_revoked"):
+        await connection.test()
+    for retryable in (True, False):
+        with pytest.raises(UpstreamError) as refused:
+            await connection.test()
+        assert refused.value.retryable is retryable
+    fake.post("/chat.postMessage", answers={"ok": False, "error": "token_expired"})
+    with pytest.raises(Unauthorized):
+        await slack.post_message(connection, "C1", "x")
