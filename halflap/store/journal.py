@@ -302,6 +302,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         return await self._database.write(job)
 
     async def void(self) -> int:
+        await self.shards.void()  # one process has the file: what listened before has ended
         return await self._unclean("state = 'running'", ())
 
     async def lapse(self) -> int:

@@ -183,6 +183,14 @@ class ListenerShards:
 
         await self._jobs.write(job)
 
+    async def void(self) -> None:
+        """End the leases of all owners: of a store that has one process, as it starts."""
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute("DELETE FROM listener_owners")
+
+        await self._jobs.write(job)
+
     async def share(
         self, owner: str, wanted: Sequence[ListenerKey], held: Collection[ShardKey], lease: Micros
     ) -> ShardShare:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from halflap.model import Dedupe, new_id
+from halflap.store.journal import SqliteJournal
 from halflap.store.protocol import Filter, Journal
 from halflap.store.shards import ListenerKey, OwnedShard, ShardCursor, ShardKey, ShardShare
 from tests.conformance.test_journal import LEASE, SECOND, start
@@ -117,6 +118,16 @@ async def test_what_a_process_of_the_same_name_left_is_taken_at_once(journal: Jo
     assert again.fence == first.fence + 1
     assert not await accept(journal, first, "1")
     assert await accept(journal, again, "1")
+
+
+async def test_a_start_takes_at_once_what_the_process_before_read_in_a_file(journal: Journal):
+    shard = await one_of(journal)
+    await journal.void()
+    taken = (await journal.shards.share("w2", [listener()], (), LEASE)).taken
+    if isinstance(journal, SqliteJournal):  # it is open to one process at a time
+        assert [each.fence for each in taken] == [shard.fence + 1]
+    else:
+        assert taken == []
 
 
 async def test_a_cursor_outlives_its_owner(journal: Journal):

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import structlog
 from halflap.engine.bundle import pack
 from halflap.engine.journal import JournalEngine
 from halflap.engine.listening import ShardStream
+from halflap.errors import Fenced
 from halflap.gateway.server import run_loop
 from halflap.model import Start
 from halflap.server.host import Host
-from halflap.store.shards import ShardCursor
+from halflap.store.shards import ListenerShards, ShardCursor
 from tests.faults.server import active, main, parser
 from tests.plainlog import plain_logs
 
@@ -64,7 +66,8 @@ def arm(options: argparse.Namespace) -> None:
             return await start(self, starts)
         death.pass_by("read")
         if options.cursor_first:
-            await self.journal.shards.move(cursors)
+            if not await self.journal.shards.move(cursors):
+                raise Fenced("it was taken")
             death.pass_by("between")
             cursors = ()
         if options.unfenced:
@@ -77,6 +80,13 @@ def arm(options: argparse.Namespace) -> None:
         await acknowledged(self, ack)
         death.pass_by("acknowledged")
 
+    if options.unfenced:  # nor does it look whether others have taken what it reads
+        share = ListenerShards.share
+
+        async def sharing(self: ListenerShards, *given: Any) -> Any:
+            return replace(await share(self, *given), lost=())
+
+        ListenerShards.share = sharing
     ShardStream.read, ShardStream._acknowledged = reading, acknowledging
     JournalEngine.start = starting
 
@@ -85,8 +95,8 @@ async def prepare(host: Host, source: str) -> dict[str, str]:
     """Make customer, connection and instance where there are none."""
     catalogue = host.store.catalogue
     known = await catalogue.instances.list()
-    if known:
-        return await active(host, known[0])
+    if known:  # one that was killed as it was activated goes on by itself
+        return await active(host, await host.deployer.settled(known[0].id))
     bundle = pack(PROJECT, "reader:integration")
     await catalogue.versions.publish("reader", bundle.hash, bundle.to_bytes(), "fault runs")
     customer = await catalogue.customers.add("Initech")

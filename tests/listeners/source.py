@@ -75,7 +75,6 @@ class Source:
         return web.json_response({"numbers": found, "next": after + len(found)})
 
     async def receive(self, request: web.Request) -> web.Response:
-        self.reads += 1
         now = time.monotonic()
         visible = [each for each, until in self.queue.items() if until <= now]
         self.chance.shuffle(visible)

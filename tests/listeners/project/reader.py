@@ -1,5 +1,6 @@
 """The project of the listeners' fault runs: a log that is read by position, and a queue."""
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -31,8 +32,6 @@ async def record(request: Request, shards: list[str]) -> int:
 async def _(
     connection: http.Http, listening: Listening, shards: list[str]
 ) -> AsyncGenerator[Batch]:
-    if listening.cursor is None and listening.start == "latest":
-        raise AssertionError("nobody asks for that")
     at = int(listening.cursor or 0)
     while True:
         await listening.credit(1_000)
@@ -42,8 +41,8 @@ async def _(
         except UpstreamError as error:
             if error.status != 410:
                 raise
-            if listening.cursor is None:
-                at = 100  # where the log begins by now
+            if listening.cursor is None:  # read on at the earliest that there is
+                at = json.loads(error.body)["first"]
                 continue
             raise CursorExpired("the log was cut") from error
         if page["next"] == at:
