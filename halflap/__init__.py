@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from halflap.components import (
+        email,
         github,
         http,
         hubspot,
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "components.github": "github",
+    "components.email": "email",
     "components.http": "http",
     "components.hubspot": "hubspot",
     "components.instance": "Deployment instance",
@@ -305,6 +307,7 @@ __all__ = [
     "fifo",
     "github",
     "header",
+    "email",
     "http",
     "hubspot",
     "instance",

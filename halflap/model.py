@@ -1073,6 +1073,8 @@ SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 CALL = "CALL"
 """The method of an event that another flow made: a typed event, which no trigger reads."""
+MAIL = "MAIL"
+"""The method of an event that came by mail; no HTTP request has it, as the edge does not know it."""
 
 SYSTEM = "$"
 """The prefix of the names of Halflap's own flows: `$deploy`, `$teardown`. No gate holds them.

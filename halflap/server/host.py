@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import ssl
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -34,11 +35,12 @@ from halflap.engine.room import Room
 from halflap.engine.scheduler import Scheduler
 from halflap.engine.throttle import Throttles
 from halflap.engine.watchdog import Watchdog
-from halflap.errors import HalflapError
+from halflap.errors import ConfigError, HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
 from halflap.gateway.link import Links
-from halflap.gateway.route import Intake
+from halflap.gateway.mail import MailLimits, MailServer
+from halflap.gateway.route import Find, Intake
 from halflap.gateway.server import Server
 from halflap.model import CustomerLimits, Rejection
 from halflap.sdk.egress import Egress, Policy
@@ -196,6 +198,7 @@ class Host:
         )
         self.console = Console()
         self._server = Server()
+        self.mail: MailServer | None = None
         self._secret = secrets.token_hex(16)
         self._api: FastAPI | None = None
         self._making_api = asyncio.Lock()
@@ -344,6 +347,10 @@ class Host:
             trusted_proxies=self.settings.trusted_proxies,
         )
 
+        if self.settings.mail_port and self.role.accepts:
+            self.mail = mail_server(self.settings, self.gateway, self.routes.find)
+            await self.mail.start(self.settings.host, self.settings.mail_port)
+
         def bound(port: int) -> None:
             self.port = port
             if ready is not None and self._stopping is None:
@@ -400,6 +407,8 @@ class Host:
             await end("store", self.store.close())
 
     async def _stop_listening(self, listening: asyncio.Task[None], grace: float) -> None:
+        if self.mail is not None:
+            await self.mail.stop(grace)
         if not self.role.listens or self._server.port is None:
             await cut(listening)  # it does not listen yet, so has nobody to take leave of
         await self._server.stop(grace)
@@ -444,6 +453,25 @@ def origin_of(url: str) -> str:
     """Return the origin of a URL: its scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def mail_server(settings: Settings, gateway: Gateway, find: Find) -> MailServer:
+    """Make the mail server that the settings describe; `ConfigError` where something is missing."""
+    if not settings.mail_domain:
+        raise ConfigError(
+            "HALFLAP_MAIL_PORT is set: set HALFLAP_MAIL_DOMAIN too, the addresses' domain"
+        )
+    tls = None
+    if settings.mail_certificate or settings.mail_key:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            tls.load_cert_chain(settings.mail_certificate, settings.mail_key or None)
+        except OSError as error:
+            raise ConfigError(
+                f"the certificate of HALFLAP_MAIL_CERTIFICATE cannot be read: {error}"
+            ) from error
+    limits = MailLimits(size=min(settings.body_bytes, settings.stream_bytes))
+    return MailServer(gateway, find, settings.mail_domain, limits, tls)
 
 
 async def end_part(part: str, ending: Coroutine[Any, Any, None], seconds: float) -> None:

@@ -198,6 +198,23 @@ class Settings:
         least=1,
         most=1_000_000,
     )
+    mail_port: int = setting(
+        0,
+        "The port on which mail is taken by SMTP, for flows with the trigger `email.received`; `0` "
+        "takes none. It needs `pip install 'halflap[mail]'` and `HALFLAP_MAIL_DOMAIN`. See "
+        "[email](../components/email.md#the-server).",
+        least=0,
+        most=65_535,
+    )
+    mail_domain: str = setting(
+        "", "What stands behind the `@` of the flows' addresses: a domain whose MX leads here."
+    )
+    mail_certificate: str = setting(
+        "",
+        "The file of the certificate, with its chain, in PEM, with which STARTTLS is offered to "
+        "senders of mail.",
+    )
+    mail_key: str = setting("", "The file of that certificate's private key, in PEM.")
     trusted_proxies: tuple[str, ...] = setting(
         (),
         "The addresses and networks of reverse proxies, with commas between, such as `10.0.0.0/8`: "

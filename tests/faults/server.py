@@ -93,6 +93,8 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
         drain_seconds=5.0,
         store=options.store,
         keys=KEYS if options.store else "",
+        mail_port=options.mail_port,
+        mail_domain="in.example",
     )
     if options.store:
         settings.dir.mkdir(exist_ok=True)
@@ -139,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--room", type=int, default=32)
     parser.add_argument("--lease", type=float, default=30.0)
     parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")
+    parser.add_argument("--mail-port", type=int, default=0)
     parser.add_argument("--ack-early", action="store_true")
     parser.add_argument("--trusting", action="store_true", help="run suspects in the server")
     return parser

@@ -6,7 +6,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
-from halflap import Component, Config, Context, Integration, Model, Request, http, webhook
+from halflap import Component, Config, Context, Integration, Model, Request, email, http, webhook
 
 component = Component("post", title="Post", description="XML, mail and compressed bodies.")
 
@@ -68,6 +68,12 @@ async def numbered(ctx: Context[Settings], event: Numbered) -> None:
 async def once(ctx: Context[Settings], event: Numbered) -> None:
     """Hand an event on, but each delivery once."""
     await http.post(ctx.config.sink, "/", json={"n": event.n})
+
+
+@integration.flow(trigger=email.received)
+async def mailed(ctx: Context[Settings], event: email.Mail) -> None:
+    """Hand on the number that a mail's subject is."""
+    await http.post(ctx.config.sink, "/", json={"n": int(event.subject)})
 
 
 @integration.flow(trigger=webhook.request())
