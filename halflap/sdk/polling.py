@@ -50,8 +50,8 @@ class PollSpec:
     """The declaration of a poll.
 
     every: the interval while something comes; at_most: the one that it grows to while nothing does. A
-    trigger's input `interval` (a `timedelta`) takes the place of `every`. overlap: how far behind the
-    cursor it is asked again, for what the app shows late. pages: the most pages of one look.
+    trigger's input `interval` (a `timedelta`, or seconds) takes the place of `every`. overlap: how far
+    behind the cursor it is asked again, for what the app shows late. pages: the most of one look.
     """
 
     every: timedelta = timedelta(seconds=30)
@@ -67,6 +67,8 @@ class PollSpec:
 
     def within(self, interval: object) -> PollSpec:
         """Return it with the interval that a customer chose, between a second and a day."""
+        if isinstance(interval, int):
+            interval = timedelta(seconds=interval)
         if not isinstance(interval, timedelta):
             return self
         every = min(max(interval, timedelta(seconds=1)), timedelta(days=1))

@@ -1,0 +1,267 @@
+"""HTTP's triggers against a server: polls, long polls and streams lose nothing and double nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from halflap import Message, PolledPage, Polling, Request, http
+from halflap.components.http.triggers import EventParser
+from halflap.sdk.connection import egress
+from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.polling import PollSpec, polled
+from halflap.sdk.request import Headers
+from halflap.testing.listeners import AcceptedLog, ListenerRun, TestedListening
+
+
+class Api:
+    """An API that keeps items, and tells of them in each way that the triggers know."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.refuses = False
+        self.changed = asyncio.Event()
+        self.asked: list[dict[str, str]] = []
+
+    async def put(self, bodies: Sequence[bytes]) -> None:
+        for each in bodies:
+            number = len(self.items)
+            at = f"2099-01-01T00:{number // 60:02}:{number % 60:02}Z"
+            self.items.append({"id": number, "at": at, **json.loads(each)})
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def refuse(self, refuses: bool) -> None:
+        self.refuses = refuses
+
+    def check(self, request: web.Request) -> None:
+        self.asked.append(dict(request.query))
+        if self.refuses:
+            raise web.HTTPUnauthorized
+
+    async def by_time(self, request: web.Request) -> web.Response:
+        self.check(request)
+        since = request.query.get("since", "")
+        found = [each for each in self.items if each["at"] >= since]
+        return web.json_response({"data": {"items": found}})
+
+    async def by_cursor(self, request: web.Request) -> web.Response:
+        self.check(request)
+        at = int(request.query.get("after", 0))
+        found = self.items[at : at + 2]
+        return web.json_response({"items": found, "next": at + len(found)})
+
+    async def whole(self, request: web.Request) -> web.Response:
+        self.check(request)
+        return web.json_response(self.items)
+
+    async def waiting(self, request: web.Request) -> web.Response:
+        self.check(request)
+        at = int(request.query.get("cursor", 0))
+        if at == len(self.items):
+            waits = asyncio.ensure_future(self.changed.wait())
+            await asyncio.wait([waits], timeout=0.2)
+            waits.cancel()
+        found = self.items[at:]
+        return web.json_response({"items": found, "next": at + len(found)})
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        self.check(request)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": hello\nretry: 20\n\n")
+        at = int(request.headers.get("Last-Event-ID", -1)) + 1
+        for _ in range(3):  # then it breaks off
+            for each in self.items[at:]:
+                event = f"id: {each['id']}\r\ndata: {json.dumps(each)}\r\n\r\n"
+                await response.write(event.encode())
+                at += 1
+            waits = asyncio.ensure_future(self.changed.wait())
+            await asyncio.wait([waits], timeout=0.1)
+            waits.cancel()
+        return response
+
+
+@pytest.fixture
+async def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+async def connection(api: Api) -> AsyncIterator[http.Http]:
+    app = web.Application()
+    for path, handler in (
+        ("/time", api.by_time),
+        ("/cursor", api.by_cursor),
+        ("/whole", api.whole),
+        ("/waiting", api.waiting),
+        ("/stream", api.stream),
+    ):
+        app.router.add_get(path, handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    client = Egress(Policy(allow=("127.0.0.1",)))
+    token = egress.set(client)
+    yield http.Http(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    egress.reset(token)
+    await client.close()
+    await runner.cleanup()
+
+
+def numbers(log: AcceptedLog) -> list[int]:
+    return [json.loads(each)["n"] for each in log.bodies]
+
+
+POLLS: dict[str, dict[str, Any]] = {
+    "/time": {"items": "/data/items", "updated_at": "/at", "since": "since"},
+    "/cursor": {"items": "/items", "cursor": "/next", "since": "after"},
+    "/whole": {},
+}
+
+
+async def read(trigger: Any, connection: Any, log: AcceptedLog, count: int) -> None:
+    """Read until so many messages are accepted, and for a moment more."""
+    run = ListenerRun(trigger, connection, log)
+    reading = asyncio.create_task(run.go_on())
+    async with asyncio.timeout(20):
+        while len(log.bodies) < count and not reading.done():
+            await asyncio.wait([reading], timeout=0.01)
+    await asyncio.wait([reading], timeout=0.2)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await run.end()
+    if not reading.cancelled():
+        reading.result()
+
+
+@pytest.mark.parametrize("path", POLLS)
+async def test_a_poll_begins_now_and_starts_each_item_once(
+    path: str, api: Api, connection: http.Http
+):
+    await api.put([b'{"n": 0}'] if path != "/time" else [])
+    trigger, log = http.poll(path=path, **POLLS[path]), AcceptedLog()
+    await read(trigger, connection, log, 0)  # it is ended before the first item
+    await api.put([b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'])
+    await read(trigger, connection, log, 3)
+    await api.put([b'{"n": 4}'])
+    await read(trigger, connection, log, 4)
+    assert numbers(log) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("path", POLLS)
+async def test_an_initial_import_has_what_was_there(path: str, api: Api, connection: http.Http):
+    await api.put([b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'])
+    log = AcceptedLog()
+    await read(http.poll(path=path, **POLLS[path], start="earliest"), connection, log, 3)
+    assert numbers(log) == [1, 2, 3]
+
+
+async def test_a_changed_item_is_an_event_again(api: Api, connection: http.Http):
+    await api.put([b'{"n": 1}'])
+    log = AcceptedLog()
+    trigger = http.poll(path="/whole", start="earliest")
+    await read(trigger, connection, log, 1)
+    api.items[0]["n"] = 7
+    await read(trigger, connection, log, 2)
+    assert numbers(log) == [1, 7]
+
+
+async def test_a_stream_goes_on_behind_its_last_event(api: Api, connection: http.Http):
+    log = AcceptedLog()
+    trigger = http.events(path="/stream")
+    for count in (2, 5, 6):
+        await api.put([b'{"n": %d}' % n for n in range(len(api.items), count)])
+        await read(trigger, connection, log, count)
+    assert numbers(log) == list(range(6))
+
+
+async def test_a_long_poll_goes_on_at_its_cursor(api: Api, connection: http.Http):
+    log = AcceptedLog()
+    trigger = http.long_poll(path="/waiting", cursor="/next", items="/items", id="/id")
+    for count in (2, 5, 6):
+        await api.put([b'{"n": %d}' % n for n in range(len(api.items), count)])
+        await read(trigger, connection, log, count)
+    assert numbers(log) == list(range(6))
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_stream_is_read_however_it_is_cut(cut: int):
+    stream = (
+        b"\xef\xbb\xbf: c\n\nid: 1\r\nevent: added\r\ndata: a\r\ndata:b\r\n\r\n"
+        b"data: c\rid: 2\r\rid\ndata\n\nretry: 7\nretry: x\ndata: \xc3\xa9\n\ndata: unfinished\n"
+    )
+    parser = EventParser()
+    found = [
+        each for at in range(0, len(stream), cut) for each in parser.feed(stream[at : at + cut])
+    ]
+    assert [(each.type, each.id, each.data) for each in found] == [
+        ("added", "1", "a\nb"),
+        ("message", "2", "c"),
+        ("message", "", ""),
+        ("message", "", "é"),
+    ]
+    assert parser.retry == 0.007
+
+
+async def test_an_event_of_a_stream_is_json_or_text():
+    trigger = http.events(path="/stream")
+
+    async def event(body: bytes) -> Any:
+        headers = Headers([("event", "added"), ("last-event-id", "7")])
+        return await trigger.parse(Request("MESSAGE", "", "", headers, body, "", datetime.now(UTC)))
+
+    assert (await event(b'{"a": 1}')).data == {"a": 1}
+    found = await event(b"plain text")
+    assert (found.type, found.id, found.data) == ("added", "7", "plain text")
+
+
+async def test_the_interval_grows_while_nothing_comes_and_is_short_again_at_once():
+    rests: list[float] = []
+    pages = [PolledPage()] * 3 + [PolledPage([Message(b"1", id="1")], cursor="1")]
+    pages += [PolledPage([Message(b"1", id="1")]), PolledPage()]
+
+    class Resting(TestedListening):
+        __test__ = False
+
+        async def rest(self, seconds: float) -> None:
+            rests.append(seconds)
+
+    async def poll(polling: Polling) -> PolledPage:
+        if not pages:
+            raise asyncio.CancelledError
+        return pages.pop(0)
+
+    spec = PollSpec().within(10)
+    listening = Resting(AcceptedLog(), "", "earliest")
+    found = []
+    with contextlib.suppress(asyncio.CancelledError):
+        async for each in polled(listening, spec, poll):
+            found.append(each)
+    assert [round(each / 10) for each in rests] == [2, 4, 8, 1, 1, 2]
+    assert len(found) == 2  # the page without overlap is accepted again: its id is known there
+
+
+async def test_what_the_overlap_shows_again_writes_nothing():
+    first = PolledPage([Message(b"1", id="1", version="a")], cursor="2026-01-01T00:00:00")
+    pages = [first, first, PolledPage([Message(b"1", id="1", version="b")])]
+
+    async def poll(polling: Polling) -> PolledPage:
+        if not pages:
+            raise asyncio.CancelledError
+        return pages.pop(0)
+
+    listening = TestedListening(AcceptedLog(), "", "earliest")
+    found: list[Any] = []
+    with contextlib.suppress(asyncio.CancelledError):
+        async for each in polled(listening, PollSpec(overlap=timedelta(minutes=1)), poll):
+            found.append(each)
+    assert [[m.version for m in each.messages] for each in found] == [["a"], ["b"]]
