@@ -186,7 +186,7 @@ async def test_a_set_is_loaded_in_a_process_that_ends_and_nothing_waits_for_it(
     monkeypatch.setattr(runs, "seconds", 0.5)
     later = describing("while True: pass\n")
     endless.cancel()
-    with pytest.raises(DefinitionError, match="longer than 0.5 s"):
+    with pytest.raises(DefinitionError, match=r"longer than 0\.5 s"):
         await later
     monkeypatch.setattr(runs, "seconds", 30.0)
     with pytest.raises(DefinitionError, match="MemoryError"):

@@ -23,8 +23,8 @@ import pytest
 from halflap.store.store import Store
 from tests.cluster import emptied_url
 from tests.faults import checker
-from tests.faults.process import ServerProcess, eventually
-from tests.served import until
+from tests.faults.process import ServerProcess
+from tests.polling import until
 
 HERE = Path(__file__).parent
 NUMBERS = 60
@@ -103,7 +103,7 @@ async def complete(place: Path | str, feed: Feed, within: float = 60.0) -> Count
         return not left and set(accepted(place)) >= set(ALL)
 
     await until(is_over, within)
-    await eventually(lambda: is_quiet(place), within)
+    await until(lambda: is_quiet(place), within)
     return accepted(place)
 
 
@@ -139,8 +139,8 @@ async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
         wanted = ALL + Counter(n for numbers in more.values() for n in numbers)
         async with server(tmp_path / "two", feed, "--lease", "3", store=url, log="two.log"):
             await first.kill()
-            await eventually(lambda: set(accepted(url)) >= set(wanted), 60)
-            await eventually(lambda: is_quiet(url), 60)
+            await until(lambda: set(accepted(url)) >= set(wanted), 60)
+            await until(lambda: is_quiet(url), 60)
             assert accepted(url) == wanted
 
 
@@ -161,7 +161,7 @@ async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path, fee
         assert await dying.ended() == -9
     async with server(folder, feed) as alive:
         await feed.tell("/put", log={shard: [900_000] for shard in SHARDS})
-        await eventually(lambda: accepted(folder)[900_000] == 3, 60)
+        await until(lambda: accepted(folder)[900_000] == 3, 60)
         await alive.stop()
     assert len(set(accepted(folder))) < 1 + sum(map(len, LOG.values()))
 
@@ -175,18 +175,18 @@ async def test_a_former_owner_doubles_nothing_but_without_a_fence(
     given = ("--lease", "3", *flags)
     with psycopg.connect(url, autocommit=True) as connection:
         async with server(tmp_path / "one", feed, *given, store=url, log="one.log") as first:
-            await eventually(lambda: shard_owners(connection) == 4, 30)
+            await until(lambda: shard_owners(connection) == 4, 30)
             first.process.send_signal(signal.SIGSTOP)
             async with server(tmp_path / "two", feed, *given, store=url, log="two.log"):
-                await eventually(lambda: shard_owners(connection, alive=True) == 4, 30)
+                await until(lambda: shard_owners(connection, alive=True) == 4, 30)
                 await feed.tell("/put", log={"a": [n + 7_000 for n in range(20)]})
                 first.process.send_signal(signal.SIGCONT)
-                await eventually(lambda: len(accepted(url)) >= 20, 30)
+                await until(lambda: len(accepted(url)) >= 20, 30)
                 if flags:
-                    await eventually(lambda: max(accepted(url).values()) > 1, 30)
+                    await until(lambda: max(accepted(url).values()) > 1, 30)
                     return
                 await asyncio.sleep(4.0)  # longer than its patience, and its first pause
-                await eventually(lambda: is_quiet(url), 30)
+                await until(lambda: is_quiet(url), 30)
                 assert max(accepted(url).values()) == 1
 
 
@@ -210,9 +210,9 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     await feed.tell("/behave", hangs=2)
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await eventually(lambda: len(accepted(folder)) == 60, 60)
+        await until(lambda: len(accepted(folder)) == 60, 60)
         await feed.tell("/behave", refuses=True)
-        await eventually(lambda: states(folder) >= {"parked"}, 30)
+        await until(lambda: states(folder) >= {"parked"}, 30)
         await feed.tell("/put", log={shard: numbers[20:] for shard, numbers in LOG.items()})
         reads = (await feed.state())["reads"]
         await asyncio.sleep(1.0)
@@ -221,7 +221,7 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     # Mended: the connection is saved again, as a person would.
     await mend(folder)
     async with server(folder, feed):
-        await eventually(lambda: len(accepted(folder)) == 180, 60)
+        await until(lambda: len(accepted(folder)) == 180, 60)
         assert max(accepted(folder).values()) == 1
 
 
@@ -252,11 +252,11 @@ async def test_an_expired_cursor_goes_on_and_says_so(tmp_path: Path, feed: Feed)
     await feed.tell("/put", log={"a": list(range(100))})
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await eventually(lambda: len(accepted(folder)) == 100, 60)
+        await until(lambda: len(accepted(folder)) == 100, 60)
     await feed.tell("/put", log={"a": list(range(100, 110))})
     await feed.tell("/behave", expire=["a"])
     async with server(folder, feed):
-        await eventually(lambda: gaps(folder) == ["the log was cut"], 30)
+        await until(lambda: gaps(folder) == ["the log was cut"], 30)
 
 
 def gaps(folder: Path) -> list[str]:
