@@ -1,9 +1,12 @@
-"""SendGrid: what becomes of the mails that were sent, by an event webhook that the trigger makes."""
+"""SendGrid: what becomes of the mails that were sent, and the mails that it receives."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Annotated, Any, Literal, cast
 
+import anyio.to_thread
 from pydantic import ConfigDict, Field, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
@@ -16,6 +19,8 @@ from halflap import (
     Request,
     SendGridSignature,
     Subscription,
+    Unsigned,
+    email,
     pointer,
 )
 
@@ -122,3 +127,27 @@ async def _(sendgrid: SendGrid, subscription: Subscription) -> None:
 async def _(sendgrid: SendGrid, subscription: Subscription) -> bool:
     hook = await sendgrid.find(f"{HOOKS}/{{id}}", values={"id": subscription.id})
     return hook is not None and bool(hook["enabled"])
+
+
+def mail_id(request: Request) -> str | None:
+    """Return the identity of a mail that is posted: its own id, and a digest of the form."""
+    found = re.search(rb"^message-id:[ \t]*(<[^>\s]{1,200}>)", request.body, re.I | re.M)
+    boundary = re.search(r'boundary="?([^";,\s]{1,70})', request.headers.get("content-type") or "")
+    content = request.body if boundary is None else request.body.replace(boundary[1].encode(), b"")
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    return f"{'' if found is None else found[1].decode('ascii', 'replace')}#{digest}"
+
+
+@component.trigger(
+    title="Mail received",
+    verify=Unsigned("Inbound Parse proves nothing; the flow's URL is secret"),
+    dedupe=mail_id,
+)
+async def inbound(request: Request) -> email.Mail:
+    """A mail came to a domain whose mail SendGrid receives (Inbound Parse).
+
+    Enter the flow's URL there, with or without *POST the raw, full MIME message*. What a mail says of
+    its sender proves nothing.
+    """
+    kind = request.headers.get("content-type") or ""
+    return await anyio.to_thread.run_sync(email.read_posted, kind, request.body)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halflap import InvalidEvent, Request
+from halflap import InvalidEvent, Request, sendgrid
 from halflap.components.email import delivery
 from halflap.components.email.message import MOST_DEPTH, MOST_PARTS, Mail, read_mail
 from halflap.sdk.request import Headers
@@ -189,3 +189,68 @@ async def test_a_test_gives_a_flow_a_mail(receive: Receive) -> None:
     )
     (event,) = await received.events()
     assert (event.subject, event.envelope_to, event.text) == ("Hi", "x@y", "text")
+
+
+def form(*fields: tuple[str, bytes], boundary: bytes = b"xYzZY") -> bytes:
+    made = b""
+    for name, value in fields:
+        made += b"--" + boundary + b'\r\nContent-Disposition: form-data; name="' + name.encode()
+        made += b'"' + (b"" if name.startswith("attachment") else b"\r\n\r\n") + value + b"\r\n"
+    return made + b"--" + boundary + b"--\r\n"
+
+
+PARSED = (
+    ("headers", HEAD + b"Date: Thu, 1 Jan 2026 12:00:00 +0000\n"),
+    ("subject", "Grüße".encode("iso-8859-1")),
+    ("text", b"Sch\xf6n\r\n"),
+    ("html", "<b>Schön</b>".encode()),
+    ("charsets", b'{"subject": "iso-8859-1", "text": "iso-8859-1", "html": "UTF-8"}'),
+    ("envelope", b'{"to": ["in@customer.test"], "from": "bounce@test"}'),
+    (
+        "attachment1",
+        b'; filename="../a.bin"\r\nContent-Type: application/x-a\r\n\r\n\x00\xff\r\n\n\x01',
+    ),
+)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_a_mail_that_sendgrid_posts_is_read(receive: Receive, raw: bool) -> None:
+    whole = (("email", HEAD + b"\r\nSch\xc3\xb6n\n"), PARSED[5])
+    body = form(*(whole if raw else PARSED))
+    headers = {"Content-Type": "multipart/form-data; boundary=xYzZY"}
+    received = await receive(sendgrid.inbound, body, headers=headers)
+    assert received.status == 200
+    (found,) = await received.events()
+    assert (found.message_id, found.text) == ("1@test", "Schön\n")
+    assert (found.envelope_from, found.envelope_to) == ("bounce@test", "in@customer.test")
+    assert found.sender.address == "ada@test"
+    if not raw:
+        assert (found.subject, found.html) == ("Grüße", "<b>Schön</b>")
+        assert found.date == datetime(2026, 1, 1, 12, tzinfo=UTC)
+        (file,) = found.attachments
+        assert (file.name, file.content_type) == ("a.bin", "application/x-a")
+        assert file.data == b"\x00\xff\r\n\n\x01"
+    again = form(*(whole if raw else PARSED), boundary=b"another")
+    other = {"Content-Type": "multipart/form-data; boundary=another"}
+    assert (await receive(sendgrid.inbound, again, headers=other)).duplicates == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=xYzZY", form(("subject", b"no mail"))),
+        ("multipart/form-data; boundary=xYzZY", form(("email", b"no headers"))),
+        ("multipart/form-data", form(*PARSED)),
+        ("application/json", b'{"email": {"filepath": "/etc/passwd"}}'),
+        ("application/x-www-form-urlencoded", b"email=From%3A+a"),
+        ("multipart/form-data; boundary=xYzZY", form(*PARSED)[:40]),
+        ("multipart/form-data; boundary=xYzZY", form(*[("email", b"A: b\r\n\r\n")] * 201)),
+    ],
+)
+async def test_what_is_no_mail_of_sendgrid_is_kept_and_fails(
+    receive: Receive, kind: str, body: bytes
+) -> None:
+    received = await receive(sendgrid.inbound, body, headers={"Content-Type": kind})
+    assert (received.status, len(received.started)) == (200, 1)
+    with pytest.raises(InvalidEvent):
+        await received.events()

@@ -11,9 +11,9 @@ import hashlib
 import anyio.to_thread
 
 from halflap import Component, Request, Unsigned
-from halflap.components.email.message import Mail, MailAddress, read_mail
+from halflap.components.email.message import Mail, MailAddress, read_mail, read_posted
 
-__all__ = ["Mail", "MailAddress", "component", "received"]
+__all__ = ["Mail", "MailAddress", "component", "read_mail", "read_posted", "received"]
 
 component = Component(
     "email", title="Email", description="Run a flow for each mail to its address."

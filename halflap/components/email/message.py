@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header
@@ -80,13 +81,65 @@ def read_mail(raw: bytes) -> Mail:
     head = raw.partition(b"\r\n\r\n" if b"\r\n\r\n" in raw else b"\n\n")[0]
     if len(head) > MOST_HEADERS:
         raise InvalidEvent(f"The mail's headers have more than {MOST_HEADERS:,} bytes.")
+    return parse_bounded(raw, mail_of)
+
+
+def read_posted(content_type: str, body: bytes) -> Mail:
+    """Read a mail that a service received and posts as a form, as SendGrid's Inbound Parse does.
+
+    The form has the whole mail as `email`, or its parts, each text in the charset that `charsets` names.
+    """
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
+    return parse_bounded(head + body, mail_of_form)
+
+
+def mail_of_form(form: Part) -> Mail:
+    """Return the mail in a form, which is read as a mail is, as its fields need not be UTF-8."""
+    fields: dict[str, bytes] = {}
+    files: list[File] = []
+    for part in leaves(form):
+        field = str(part.get_param("name", "", "content-disposition"))
+        if name := file_name(part):
+            files.append(File(content_of(part), name, part.get_content_type()))
+        else:
+            fields.setdefault(field, content_of(part))
+    if "email" in fields:
+        mail = read_mail(fields["email"])
+    elif "headers" in fields:
+        charsets = values_of(fields.get("charsets"))
+        mail = read_mail(fields["headers"].strip() + b"\r\n\r\n")
+        for name in ("subject", "text", "html"):
+            if name in fields:
+                found = in_charset(fields[name], str(charsets.get(name) or "utf-8"))
+                setattr(mail, name, found.replace("\r\n", "\n"))
+        mail.attachments = files
+    else:
+        raise InvalidEvent("The form has no mail: neither a field email nor a field headers.")
+    envelope = values_of(fields.get("envelope"))
+    to: Any = envelope.get("to")
+    mail.envelope_from = str(envelope.get("from") or "")
+    mail.envelope_to = str(to[0]) if isinstance(to, list) and to else ""
+    return mail
+
+
+def values_of(field: bytes | None) -> dict[str, Any]:
+    """Return the JSON object in a field; nothing where it is none."""
+    try:
+        found: Any = json.loads(field or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def parse_bounded(raw: bytes, read: Callable[[Part], Mail]) -> Mail:
+    """Parse a message and read it; `InvalidEvent` where it is nested too deeply, or has no headers."""
     if raw.lower().count(b"boundary") > MOST_BOUNDARIES:
         raise InvalidEvent(f"The mail has more than {MOST_BOUNDARIES} boundaries.")
     try:
         parsed: Part = message_from_bytes(raw)
         if not parsed.keys():
             raise InvalidEvent("This is no mail: it has no headers.")
-        return mail_of(parsed)
+        return read(parsed)
     except RecursionError as error:
         raise InvalidEvent("The mail is nested too deeply.") from error
 
@@ -95,7 +148,7 @@ def mail_of(parsed: Part) -> Mail:
     """Return the mail that a parsed message is."""
     headers: dict[str, list[str]] = {}
     for name, value in parsed.items():
-        headers.setdefault(name.lower(), []).append(decoded(str(value)))
+        headers.setdefault(name.lower(), []).append(decode_words(str(value)))
     mail = Mail(
         message_id=first(headers, "message-id").strip("<> "),
         subject=first(headers, "subject"),
@@ -167,7 +220,7 @@ def in_charset(data: bytes, charset: str) -> str:
     return found.replace("\0", "")
 
 
-def decoded(value: str) -> str:
+def decode_words(value: str) -> str:
     """Return a header's value with its encoded words decoded, in one line."""
     plain = re.sub(r"[\r\n]+[ \t]*", " ", value)[:LONGEST_HEADER]
     plain = plain.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "")
@@ -195,7 +248,7 @@ def addresses(parsed: Part, name: str) -> list[MailAddress]:
     except (RecursionError, ValueError, IndexError):
         return []
     return [
-        MailAddress(address=decoded(address), name=decoded(shown))
+        MailAddress(address=decode_words(address), name=decode_words(shown))
         for shown, address in found
         if address
     ]
@@ -207,7 +260,7 @@ def file_name(part: Part) -> str:
         given = part.get_filename() or ""
     except (LookupError, ValueError, TypeError):
         return "file"
-    name = re.split(r"[/\\]", decoded(given))[-1]
+    name = re.split(r"[/\\]", decode_words(given))[-1]
     name = "".join(each for each in name if each.isprintable()).strip(" .")
     return name[-LONGEST_NAME:] or ("file" if given else "")
 
