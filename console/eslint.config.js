@@ -22,11 +22,25 @@ export default defineConfig(
           message: "What comes from outside is shown as text.",
         },
       ],
+      "no-restricted-imports": [
+        "error",
+        {
+          name: "@lingui/core",
+          importNames: ["i18n"],
+          message: "That of ~/phrases keeps values as they are.",
+        },
+        {
+          name: "@lingui/react",
+          importNames: ["Trans"],
+          message: "Its macro shows values as texts.",
+        },
+      ],
       "no-restricted-properties": [
         "error",
         { property: "innerHTML", message: "What comes from outside is shown as text." },
       ],
     },
   },
+  { files: ["src/phrases.tsx"], rules: { "no-restricted-imports": "off" } },
   { files: ["**/*.js"], extends: [ts.configs.disableTypeChecked] },
 )

@@ -7,4 +7,5 @@ export default defineConfig({
   catalogs: [{ path: "src/locales/{locale}", include: ["src"] }],
   format: formatter({ origins: false }),
   orderBy: "messageId",
+  runtimeConfigModule: { i18n: ["~/phrases", "i18n"], Trans: ["~/phrases", "Trans"] },
 })

@@ -48,5 +48,5 @@ export default defineConfig({
   html: { cspNonce: "{{nonce}}" },
   // The host stays what the browser asked: the server refuses changes of other origins.
   server: { proxy: { "/api": { target: server, changeOrigin: false } } },
-  test: { environment: "node", isolate: false, include: ["src/**/*.test.ts"] },
+  test: { environment: "node", isolate: false, include: ["src/**/*.test.{ts,tsx}"] },
 })

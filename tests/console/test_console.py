@@ -632,8 +632,9 @@ async def test_a_page_that_is_not_there_and_an_execution_that_never_was_say_so(
 
 
 async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: Desk) -> None:
-    name = "<img src=x onerror=owned(0)> Ltd"
+    name = r"<img src=x onerror=owned(0)> </0><1/> \x41 Ltd"
     await place.customer(name)
+    left = await place.api("POST", "/customers", {"name": f"{name} that left"})
     gate = asyncio.Semaphore(8)
 
     async def one(text: str) -> str:
@@ -673,6 +674,14 @@ async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: D
         await causes.nth(1).click()
         await page.get_by_role("complementary", name="Cause").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        # In a sentence, too, tags are no elements of it, and a backslash is one.
+        await visit(page, f"/customers/{left['id']}")
+        await page.get_by_role("button", name="Erase…").click()
+        dialog = page.get_by_role("dialog", name=f"Erase {left['name']}", exact=True)
+        await expect(dialog.locator("strong")).to_have_text(left["name"])
+        await dialog.get_by_label("To confirm").fill(left["name"])
+        await dialog.get_by_role("button", name="Erase for good").click()
+        await expect(page.get_by_text(f"{left['name']} is erased")).to_be_visible()
 
 
 async def test_the_detector_of_scripts_and_violations_detects_them(

@@ -1,5 +1,5 @@
-import { i18n } from "@lingui/core"
 import { beforeAll, expect, test } from "vitest"
+import { i18n } from "~/phrases"
 import { messageOf } from "./problem"
 
 beforeAll(() => i18n.loadAndActivate({ locale: "en", messages: {} }))

@@ -1,5 +1,5 @@
-import { i18n } from "@lingui/core"
 import { beforeAll, expect, test } from "vitest"
+import { i18n } from "~/phrases"
 import type { Execution, Failure } from "~/api/execution"
 import { statusFirst, whyOf } from "~/features/executions/columns"
 import { sentenceOf } from "./sentence"

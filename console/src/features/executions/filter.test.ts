@@ -1,5 +1,5 @@
-import { i18n } from "@lingui/core"
 import { beforeAll, expect, test } from "vitest"
+import { i18n } from "~/phrases"
 import { NotUnderstood } from "~/api/problem"
 import { millisecondsOf, queryOf, readFilter, spelledOut, timeOf } from "./filter"
 

@@ -139,7 +139,7 @@ function Held({ draft, flow, writer }: { draft: DraftHandle; flow: string; write
         </Button>
       }
     >
-      {t`${writer} writes this flow now. You see each change as it is made.`}
+      <Trans>{writer} writes this flow now. You see each change as it is made.</Trans>
     </Banner>
   )
 }

@@ -1,5 +1,6 @@
-import { i18n, type MessageDescriptor } from "@lingui/core"
+import type { MessageDescriptor } from "@lingui/core"
 import { msg, t } from "@lingui/core/macro"
+import { i18n } from "~/phrases"
 import type { NodeBlock, OutlineNode } from "../draft/types"
 
 /** Return what people read of a step: its title, or what its kind is called. */

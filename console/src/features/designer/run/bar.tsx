@@ -79,7 +79,7 @@ export function RunBar({
           <span className="text-failed-text">{wordsOfLoss(run.error)}</span>
         ) : end?.state === "refused" ? (
           <span className="min-w-0 break-words text-failed-text">
-            {t`It could not be run: ${end.reason}`}
+            <Trans>It could not be run: {end.reason}</Trans>
           </span>
         ) : end !== null ? (
           <>
