@@ -189,7 +189,8 @@ class ExpressionError(HalflapError):
 
     `text` is the expression, `offset` the character in it, `line` and `column` the same from 1;
     `code` is JSONata's own, or begins with H where the rule is Halflap's. `where` is the place in the
-    document, as `file:line:column`.
+    document, as `file:line:column`, and `path` the same as names and numbers. Of a step that runs,
+    the message begins with its title and the field, and ends with code and place.
     """
 
     def __init__(
@@ -200,22 +201,39 @@ class ExpressionError(HalflapError):
         text: str = "",
         offset: int = 0,
         where: str | None = None,
+        path: tuple[str | int, ...] = (),
     ) -> None:
         self.line, self.column = place_of(text, offset)
-        place = f"{self.line}:{self.column}" if "\n" in text else f"character {self.column}"
-        said = f"{message} ({code}, at {place} of `{_shortened(text)}`)" if text else message
-        super().__init__(f"{where}: {said}" if where and said else said)
         self.said = message
         self.where = where
+        self.path = path
         self.code = code
         self.text = text
         self.offset = offset
+        self.title: str | None = None
+        spot = self._spot()
+        said = f"{message} ({spot})" if spot else message
+        super().__init__(f"{where}: {said}" if where and said else said)
 
-    def at(self, where: str) -> ExpressionError:
+    def _spot(self) -> str:
+        place = f"{self.line}:{self.column}" if "\n" in self.text else f"character {self.column}"
+        return f"{self.code}, at {place} of `{_shortened(self.text)}`" if self.text else ""
+
+    def at(self, where: str, path: tuple[str | int, ...] = ()) -> ExpressionError:
         """The same error, with its place in the document."""
         return ExpressionError(
-            self.said, code=self.code, text=self.text, offset=self.offset, where=where
+            self.said, code=self.code, text=self.text, offset=self.offset, where=where, path=path
         )
+
+    def note_step(self, title: str, depth: int) -> None:
+        """Note the title of the step that raised it, whose path is `depth` long; the innermost stays."""
+        if self.title is None:
+            self.title = title
+            field = self.path[depth:]
+            field = field[1:] if len(field) > 1 and field[0] in ("with", "set") else field
+            head = ", ".join(each for each in (title, ".".join(map(str, field))) if each)
+            spot = "; ".join(each for each in (self._spot(), self.where) if each)
+            self.args = (f"{head}: {self.said}" + (f" ({spot})" if spot else ""),)
 
 
 _DOCUMENT_PLACE = "__halflap_place__"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
+from halflap.lowcode.expressions.error import described
 from halflap.lowcode.expressions.number import simple
 from halflap.lowcode.expressions.value import is_number
 from halflap.sdk.schema import UNSET
@@ -52,17 +53,4 @@ def as_status(found: Any, what: str) -> int:
 
 def wrong(found: Any, what: str, wanted: str) -> ExpressionError:
     """The error of a value that does not fit."""
-    match found:
-        case None:
-            shown = "null"
-        case bool():
-            shown = "true or false"
-        case str():
-            shown = "a text"
-        case list():
-            shown = "a list"
-        case dict():
-            shown = "an object"
-        case _:
-            shown = "a number"
-    return ExpressionError(f"{what} is {shown}, and has to be {wanted}")
+    return ExpressionError(f"{what} is {described(found)}, and has to be {wanted}")

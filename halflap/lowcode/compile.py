@@ -64,7 +64,8 @@ class FlowCompiler:
                     has = ", ".join(sorted(known)) or "none"
                     said = f"there {there} {name!r}; there are: {has}"
                     raise self.refused(said, (*path, *place))
-        return PlacedStep(step, step.compile(self, path), self.source.at(path))
+        do = step.compile(self, path)
+        return PlacedStep(step, do, self.source.at(path), step.known_as(self), path)
 
     # What steps are made of -------------------------------------------------------------------
 

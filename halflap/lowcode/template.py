@@ -70,7 +70,7 @@ class Placed:
 
     def located(self, error: ExpressionError) -> ExpressionError:
         """The same error, with `file:line:column`."""
-        return error.at(where_in(self.source, self.path, error.offset))
+        return error.at(where_in(self.source, self.path, error.offset), self.path)
 
 
 def where_in(source: SourceText, path: Path, offset: int) -> str:

@@ -69,8 +69,10 @@ async def test_an_input_that_does_not_fit_fails_at_its_place(run: Run) -> None:
     steps = "- {action: acme.update_account, with: {id: =event.id, name: x}}"
     result = await tried(run, steps, {"id": 6})
     assert result.state == "failed"
-    assert result.reason.startswith("tried.yaml:12:50: acme.update_account: the input id")
-    assert 'quote it, "6", or write =$string(' in result.reason
+    assert result.reason == (
+        "Update account: acme.update_account: the input id does not fit: has to be a text; "
+        'quote it, "6", or write =$string(…) (tried.yaml:12:50)'
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,25 @@ async def test_a_condition_is_true_or_false(run: Run) -> None:
     result = await tried(run, "- {if: =event.x, then: [{stop: true}]}", {"x": "yes"})
     assert result.state == "failed"
     assert result.reason == (
-        "tried.yaml:12:14: `if` is a text, and has to be true or false; compare it with something, "
-        "or use $boolean()"
+        'if: `if` is the text "yes", and has to be true or false; compare it with something, '
+        "or use $boolean() (tried.yaml:12:14)"
     )
+
+
+async def test_a_failed_expression_names_step_field_and_value_first(run: Run) -> None:
+    steps = (
+        "- title: Book the order\n  action: acme.update_contact\n"
+        "  with: {id: '1', name: =event.total * 2}\n"
+    )
+    result = await tried(run, steps, {"total": "12"})
+    assert result.reason == (
+        'Book the order, name: event.total is the text "12", and * takes numbers; '
+        "use $number(event.total) (T2001, at character 13 of `event.total * 2`; tried.yaml:14:44)"
+    )
+    inner = "- try:\n" + "".join(f"    {line}\n" for line in steps.splitlines())
+    caught = f"{inner}  catch:\n    - stop: {{answer: =error.message}}"
+    again = await tried(run, caught, {"total": "12"})
+    assert str(answer(again)).startswith("Book the order, name: event.total is")
 
 
 LOOP = """
@@ -229,7 +247,8 @@ async def test_throw_fails_and_can_be_caught(run: Run) -> None:
 async def test_an_expression_that_fails_says_where(run: Run) -> None:
     failed = await tried(run, "- set:\n    a: |\n      =1 +\n      event.x", {"x": "text"})
     assert failed.state == "failed"
-    assert failed.reason.startswith("tried.yaml:14:")
+    assert failed.reason.startswith("set, a: event.x is")
+    assert failed.reason.endswith("tried.yaml:14:16)")
 
 
 CHILD = """
@@ -266,7 +285,7 @@ async def test_it_sleeps_and_waits(run: Run) -> None:
     late = await tried(run, steps, {"time": 5})
     assert late.state == "failed"
     wrong = await tried(run, steps, {"time": "soon"})
-    assert "tried.yaml:12:16: 'soon' is no duration" in wrong.reason
+    assert "sleep: 'soon' is no duration" in wrong.reason
 
 
 async def test_links_answer_a_wait(run: Run) -> None:

@@ -205,7 +205,7 @@ def _negation(compiler: Compiler, node: tree.Negation) -> Run:
             return value
         if not is_number(value):
             _refuse_secrets(node.at, value)
-            fail("D1002", node.at, value=value)
+            fail("D1002", node.at, value=value, left=_name_of(node.operand) or "this")
         return -value
 
     return run
@@ -230,6 +230,7 @@ def _binary(compiler: Compiler, node: tree.Binary) -> Run:
             or truth(right(context, frame), frame.evaluation.meter)
         )
     operate = _OPERATORS[operator]
+    names = {"token": operator, "left": _name_of(node.left), "right": _name_of(node.right)}
 
     def run(context: Any, frame: VariableFrame) -> Any:
         one, two = left(context, frame), right(context, frame)
@@ -238,10 +239,24 @@ def _binary(compiler: Compiler, node: tree.Binary) -> Run:
         except Fault as fault:
             if fault.at is None:
                 fault.at = node.at
-                fault.facts.setdefault("token", operator)
+                fault.facts = names | fault.facts
             raise
 
     return run
+
+
+def _name_of(node: tree.Node) -> str:
+    """The name of an operand that is a name or a path of names: `event.total`; else empty."""
+    match node:
+        case tree.FieldName() | tree.Variable() if not (
+            node.predicates or node.stages or node.group
+        ):
+            return f"${node.name}" if isinstance(node, tree.Variable) else node.name
+        case tree.Path():
+            names = [_name_of(each) for each in node.steps]
+            return ".".join(names) if all(names) else ""
+        case _:
+            return ""
 
 
 def _arithmetic(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
@@ -266,9 +281,9 @@ def _equality(operator: str, left: Any, right: Any, frame: VariableFrame) -> boo
 
 def _comparison(operator: str, left: Any, right: Any, _: VariableFrame) -> Any:
     _refuse_secrets(None, left, right)
-    for value in (left, right):
+    for side, value in (("left", left), ("right", right)):
         if value is not UNDEFINED and type(value) is not str and not is_number(value):
-            fail("T2010", value=value)
+            fail("T2010", value=value, side=side)
     if left is UNDEFINED or right is UNDEFINED:
         return UNDEFINED
     if (type(left) is str) is not (type(right) is str):

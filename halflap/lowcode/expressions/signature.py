@@ -132,7 +132,8 @@ class FunctionSignature:
                 break
             good = len(found.group())
         value = given[good] if good < len(given) else UNDEFINED
-        fail("T0410", value=value, index=good + 1)
+        wanted = self._parameters[good].kind if good < len(self._parameters) else ""
+        fail("T0410", value=value, index=good + 1, wanted=wanted)
 
 
 def kind_of(value: Any) -> str:
@@ -170,7 +171,18 @@ def _list(value: Any, kind: str, taken: str, parameter: _Parameter, at: int) -> 
             else taken == parameter.item
         )
         if not fits:
-            fail("T0412", index=at + 1, type=_PLURALS.get(letter, "values"))
+            wrong = (
+                next((each for each in value if kind_of(each) != letter), value)
+                if kind == "a"
+                else value
+            )
+            fail(
+                "T0412",
+                index=at + 1,
+                value=wrong,
+                type=_PLURALS.get(letter, "values"),
+                wanted=letter,
+            )
     return value if kind == "a" else [value]
 
 

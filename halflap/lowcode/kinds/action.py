@@ -87,6 +87,9 @@ class ActionStep(ResultStepModel):
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
+    def known_as(self, compiler: FlowCompiler) -> str:
+        return self.title or compiler.components.action(self.action).title
+
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         try:
             action = compiler.components.action(self.action)

@@ -52,6 +52,9 @@ class ForStep(ResultStepModel):
         """True if the other items go on where one fails."""
         return self.on_failure == "continue"
 
+    def known_as(self, compiler: FlowCompiler) -> str:
+        return self.named
+
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
         compiler.loops.append(self.parallel is not None)

@@ -11,6 +11,7 @@ from halflap.errors import ExpressionError, note_place
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.step import StepModel
+from halflap.lowcode.source import Path
 from halflap.lowcode.template import ExpressionHost, Fill, Names
 from halflap.sdk.duration import duration
 from halflap.sdk.schema import UNSET
@@ -32,11 +33,13 @@ class RunnableStep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlacedStep:
-    """A step of a document, which notes its place there on what it raises."""
+    """A step of a document, which notes its name and its place there on what it raises."""
 
     model: StepModel
     do: Do
     where: str
+    name: str
+    path: Path
 
     async def run(self, frame: Frame) -> None:
         """Run the step."""
@@ -44,6 +47,8 @@ class PlacedStep:
             await self.do(frame)
         except Exception as error:
             note_place(error, self.where)
+            if isinstance(error, ExpressionError):
+                error.note_step(self.name, len(self.path))
             raise
 
 

@@ -110,6 +110,10 @@ class StepModel(Part):
         """Return why the step cannot stand in loops, of which each may run its items side by side."""
         return ""
 
+    def known_as(self, compiler: FlowCompiler) -> str:
+        """Return what people know it by."""
+        return self.title or self.kind
+
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         """Return what runs the step, which stands at `path`."""
         raise NotImplementedError

@@ -50,7 +50,7 @@ def test_what_is_absent_counts_as_the_page_says(text: str, given: Any) -> None:
 
 
 def test_an_error_of_days_added_to_a_time_says_how_it_is_read() -> None:
-    with pytest.raises(ExpressionError, match=r"use \$toMillis\(\); a day has 86400000"):
+    with pytest.raises(ExpressionError, match=r"use \$toMillis\(event.day\): a day has 86400000"):
         _value("event.day + 30")
-    with pytest.raises(ExpressionError, match=r"use \$number\(\)"):
+    with pytest.raises(ExpressionError, match=r"use \$number\(…\)"):
         _value("'12' + 30")

@@ -166,7 +166,12 @@ def test_time_and_chance_are_those_of_the_execution() -> None:
         ("(event.Id", 1, 10, r"\) is missing at the end"),
         ("event\n  .lines[\n 1 ~ 2]", 3, 4, "~ is no operator"),
         ("'open", 1, 1, "no closing quote"),
-        ("event.seats * event.Id", 1, 13, r"not a number but \"001\"; use \$number"),
+        (
+            "event.seats * event.Id",
+            1,
+            13,
+            r'event.Id is the text "001", .* use \$number\(event.Id\)',
+        ),
         ("1 +\n $lenght('x')", 2, 9, r"there is no function \$lenght"),
         ("length('x')", 1, 7, r"did you mean \$length"),
         ("1 / 0", 1, 3, "divided by zero"),
@@ -179,6 +184,36 @@ def test_an_error_says_what_and_where(text: str, line: int, column: int, message
         value(text)
     assert (raised.value.line, raised.value.column) == (line, column)
     assert raised.value.text == text
+
+
+@for_each(
+    ("text", "message"),
+    [
+        ("n.total + 1", 'n.total is the text "twelve", and + takes numbers; the text is no number: '),
+        ("1 - n.text", 'n.text is the text "12", and - takes numbers; use $number(n.text) ('),
+        ("n.nil * 2", "n.nil is null, and * takes numbers; where it may be missing, say what "),
+        ("n.lines.a / 2", "n.lines.a is a list of 2, and / takes numbers; add its items up, $sum("),
+        ("n.one + 1", "n.one is an object, and + takes numbers; take one of its fields, n.one.field ("),
+        ("n.day + 1", 'n.day is the text "2026-03-01", and + takes numbers; use $toMillis(n.day): a day'),
+        ("n.text > 5", 'n.text is the text "12" and what stands right of > is the number 5: a text '
+         "and a number cannot be compared by >; use $number(n.text) ("),
+        ("n.nil < 5", "n.nil is null, and < compares numbers or texts; where it may be missing"),
+        ("$sum(n.lines.a)", '$sum takes numbers, one or a list of them, and was given the text "x"; '),
+        ("$uppercase(n.price)", "$uppercase was given the number 3.50 as its argument 1, and takes a"),
+        ("$round(n.text)", '$round was given the text "12" as its argument 1, and takes a number; '),
+        ("$number(n.total)", 'the text "twelve" is not a number; correct it where it comes from, or'),
+        ("$toMillis('1/2/2026')", 'the text "1/2/2026" is no time such as 2026-03-01T12:00:00Z; say how'),
+        ("1 / 0", "a number is out of range: beyond 1e±308, or divided by zero; test the divisor"),
+    ],
+)  # fmt: skip
+def test_a_usual_error_says_what_was_there_what_was_wanted_and_what_to_do(
+    text: str, message: str
+) -> None:
+    given = {"total": "twelve", "text": "12", "nil": None, "lines": [{"a": 1}, {"a": "x"}]}
+    given |= {"one": {"x": 1}, "day": "2026-03-01", "price": Decimal("3.50")}
+    with pytest.raises(ExpressionError) as raised:
+        Expression.parse(text).evaluate(Scope({"n": given}))
+    assert str(raised.value).startswith(message)
 
 
 @for_each(
