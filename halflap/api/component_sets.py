@@ -16,7 +16,12 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.draft_view import ComponentSetPage, ComponentSetView
+from halflap.api.draft_view import (
+    ComponentSetPage,
+    ComponentSetRow,
+    ComponentSetView,
+    PinningDraft,
+)
 from halflap.api.integrations import LARGEST_BUNDLE, bundle_body
 from halflap.api.problem import documented
 
@@ -28,9 +33,15 @@ router = router_of("/api/component-sets", "drafts")
 async def list_component_sets(
     operations: Ops, name: str | None = None, before: Before = None, limit: PageSize = USUAL_PAGE
 ) -> ComponentSetPage:
-    """Component sets, newest first."""
+    """Component sets, newest first, each with the drafts that use it."""
     found = await operations.catalogue.component_sets.list(name, before=before, limit=limit)
-    items = [ComponentSetView.of(each) for each in found]
+    pinning = await operations.drafts.drafts.pinning(each.id for each in found)
+    items = [
+        ComponentSetRow.of(
+            each, drafts=[PinningDraft(id=id, integration=of) for id, of in pinning[each.id]]
+        )
+        for each in found
+    ]
     return ComponentSetPage(items=items, next=last_id(found, limit))
 
 

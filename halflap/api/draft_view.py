@@ -51,7 +51,21 @@ class ComponentSetView(View):
     """The person or the key that sent it; empty where it was the team's token."""
 
 
-class ComponentSetPage(ListPage[ComponentSetView]):
+class PinningDraft(View):
+    """A draft that uses a component set."""
+
+    id: str
+    integration: str
+
+
+class ComponentSetRow(ComponentSetView):
+    """A component set of a list, with the drafts that use it."""
+
+    drafts: list[PinningDraft]
+    """While there are any, it cannot be deleted. Published versions have files of their own."""
+
+
+class ComponentSetPage(ListPage[ComponentSetRow]):
     """A page of component sets."""
 
 

@@ -113,6 +113,7 @@ SECTIONS = {
         "tokens": LazyCommand("tokens", "tokens"),
         "users": LazyCommand("users", "users"),
         "keys": LazyCommand("keys", "keys"),
+        "component-sets": LazyCommand("component_sets", "component_sets"),
         "backup": LazyCommand("backup", "backup"),
         "store": LazyCommand("store", "store"),
     },

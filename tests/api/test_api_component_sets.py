@@ -78,7 +78,7 @@ async def test_a_set_is_another_one_only_where_its_contents_are(either: Any) -> 
     ids |= {each["id"] for each in rest["items"]}
     assert (ids, rest["next"]) == ({each["id"] for each in (first, second, back, other)}, None)
     named = (await either.api("GET", "/api/component-sets", name="others")).json["items"]
-    assert named == [other]
+    assert named == [{**other, "drafts": []}]
 
 
 async def test_what_does_not_load_or_has_no_component_is_refused(world: Any) -> None:
@@ -118,6 +118,8 @@ async def test_a_set_that_no_draft_pins_is_deleted(either: Any) -> None:
     held = await either.api("DELETE", path)
     assert (held.status, held.kind) == (409, "Conflict")
     assert "1 of the drafts" in held.json["detail"]
+    (listed,) = (await either.api("GET", "/api/component-sets")).json["items"]
+    assert listed["drafts"] == [{"id": draft.rpartition("/")[2], "integration": "bought"}]
     await either.api("PUT", f"{draft}/components", {"components": None})
     assert (await either.api("DELETE", path)).status == 204
     assert (await either.api("DELETE", path)).status == 404

@@ -429,6 +429,12 @@ def test_deploy_sends_the_components_of_a_project_alone(project):
     assert (dry["number"], dry["changed"]) == (None, True)
     assert "components store as orders 2" in ok(*send)
     assert plain(*send, "goods")["name"] == "goods"
+    first = json.loads(ok("component-sets", "list", "--name", "orders", "--json").splitlines()[-1])
+    assert (first["number"], first["components"], first["drafts"]) == (1, ["store"], [])
+    assert "orders 1" in ok("component-sets", "list")
+    assert plain("component-sets", "remove", first["id"]) == {"removed": first["id"]}
+    assert "no component set" in refused("component-sets", "remove", first["id"])
+    assert "orders 1" not in ok("component-sets", "list")
     (project / "store" / "__init__.py").write_text("component = 1 / 0\n")
     assert "division by zero" in refused(*send)
 

@@ -53,7 +53,7 @@ class ComponentSets:
             if count >= MOST_SETS or size + len(bundle) > MOST_STORED:
                 return ConfigError(
                     f"there are {count} component sets already, of {size / (1 << 20):.0f} MiB; delete "
-                    "some that no draft pins: DELETE /api/component-sets/<id>"
+                    "some that no draft pins: halflap component-sets list"
                 )
             id = new_id("cset", now=now)
             row = (id, name, number, hash, bundle, components, " ".join(names), now, by)

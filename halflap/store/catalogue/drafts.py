@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -148,6 +149,14 @@ class Drafts:
             connection.execute("UPDATE drafts SET base = ? WHERE id = ?", (base, draft))
 
         await self._writer.note(job)
+
+    async def pinning(self, sets: Iterable[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Return by component set the drafts that pin it: their ids and integrations."""
+        found = defaultdict[str, list[tuple[str, str]]](list)
+        sql = "SELECT components, id, integration FROM drafts WHERE components IN"
+        for set, id, integration in await self._writer.among(sql, sets):
+            found[set].append((id, integration))
+        return found
 
     async def pin_components(self, draft: str, set: str | None) -> None:
         """Pin a component set, or none; raises `NotFound` where the draft is gone, or the set."""

@@ -1,38 +1,134 @@
 import { t } from "@lingui/core/macro"
 import { Plural, Trans } from "@lingui/react/macro"
-import { useMutation, useQuery } from "@tanstack/react-query"
-import { Boxes } from "lucide-react"
-import { type ComponentProps, useState } from "react"
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
+import { Boxes, Trash2 } from "lucide-react"
+import { type ComponentProps, Fragment, useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
+import { useSession } from "~/features/session/context"
 import { useReturn } from "~/features/session/renewal"
-import { Button } from "~/ui/button"
+import { Button, IconButton } from "~/ui/button"
+import { Confirm } from "~/ui/confirm"
 import { Dialog } from "~/ui/dialog"
 import { Field, Select } from "~/ui/field"
-import { FormError, Loading } from "~/ui/notice"
+import { ErrorNotice, FormError, Loading } from "~/ui/notice"
 import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 import type { DraftHandle } from "../draft/handle"
 import { spotsIn } from "../tree/walk"
 
 type ComponentSet = Schemas["ComponentSetView"]
+type SetRow = Schemas["ComponentSetRow"]
 type CallChange = Schemas["CallChangeView"]
 
 const nameOf = (set: ComponentSet) => `${set.name} ${set.number}`
 
-/** The newest component set of each name, the latest first. */
-export function useComponentSets(): ComponentSet[] {
-  const { data, refetch } = useQuery({
+function useAllSets(staleTime: number) {
+  const query = useQuery({
     queryKey: ["component-sets"],
-    staleTime: 10_000,
+    staleTime,
     queryFn: async () => {
       const query = { limit: 200 }
-      const { items } = await answerOf(api.GET("/api/component-sets", { params: { query } }))
-      return items.filter((set, at) => items.findIndex(({ name }) => name === set.name) === at)
+      return (await answerOf(api.GET("/api/component-sets", { params: { query } }))).items
     },
   })
-  useReturn(() => void refetch({ cancelRefetch: false }))
-  return data ?? []
+  useReturn(() => void query.refetch({ cancelRefetch: false }))
+  return query
 }
+
+/** The newest component set of each name, the latest first. */
+export function useComponentSets(): ComponentSet[] {
+  const { data = [] } = useAllSets(10_000)
+  return data.filter((set, at) => data.findIndex(({ name }) => name === set.name) === at)
+}
+
+/** All component sets: who sent each, which drafts use it; those that none uses can be deleted. */
+export function ComponentSets() {
+  const { can } = useSession()
+  const client = useQueryClient()
+  const { data, error, refetch } = useAllSets(0)
+  const [gone, setGone] = useState<SetRow | null>(null)
+  if (data?.length === 0) return null
+  return (
+    <section aria-label={t`Components`} className="flex flex-col gap-2 px-4 py-4">
+      <h2 className="font-semibold">{t`Components`}</h2>
+      <p className="text-muted-foreground">
+        <Trans>
+          The components of your own apps, as <code>halflap deploy --components</code> sent them for
+          drafts. What was published has files of its own.
+        </Trans>
+      </p>
+      {error !== null && <ErrorNotice error={error} retry={() => void refetch()} />}
+      {data === undefined && error === null && <Loading lines={2} />}
+      <ul aria-label={t`Component sets`} className="rounded-md border empty:hidden">
+        {data?.map((set) => (
+          <li
+            key={set.id}
+            className="flex items-center gap-3 border-b border-border/60 px-3 py-1.5 last:border-0"
+          >
+            <Boxes aria-hidden className="size-4 shrink-0 text-muted-foreground" />
+            <div className="flex min-w-0 flex-1 flex-wrap gap-x-3">
+              <span className="font-medium">{nameOf(set)}</span>
+              <code title={set.hash}>{set.hash.slice(0, 12)}</code>
+              <span className="min-w-0 break-words">{set.components.join(", ")}</span>
+              <span className="text-muted-foreground">
+                {set.drafts.length === 0 ? (
+                  t`used by no draft`
+                ) : (
+                  <Trans>
+                    used by{" "}
+                    {set.drafts.map(({ id, integration }, at) => (
+                      <Fragment key={id}>
+                        {at > 0 && ", "}
+                        <Link
+                          to="/drafts/$draft"
+                          params={{ draft: id }}
+                          search={{}}
+                          className="link"
+                        >
+                          {integration}
+                        </Link>
+                      </Fragment>
+                    ))}
+                  </Trans>
+                )}
+              </span>
+              <span className="ml-auto text-muted-foreground">
+                {senderOf(set)}, <Time at={set.published_at} distance />
+              </span>
+            </div>
+            {can("publish") && (
+              <IconButton
+                name={t`Delete ${nameOf(set)}`}
+                disabled={set.drafts.length > 0}
+                onClick={() => setGone(set)}
+              >
+                <Trash2 aria-hidden />
+              </IconButton>
+            )}
+          </li>
+        ))}
+      </ul>
+      {gone !== null && (
+        <Confirm
+          title={t`Delete ${nameOf(gone)}`}
+          verb={t`Delete`}
+          danger
+          onClose={() => setGone(null)}
+          onConfirm={async () => {
+            const path = { component_set: gone.id }
+            await api.DELETE("/api/component-sets/{component_set}", { params: { path } })
+            await client.invalidateQueries({ queryKey: ["component-sets"] })
+          }}
+        >
+          <p>{t`No draft can use these components any more, until they are sent again.`}</p>
+        </Confirm>
+      )}
+    </section>
+  )
+}
+
+const senderOf = ({ published_by: by }: ComponentSet) => (by === "" ? t`the team's token` : by)
 
 /** Choose one of component sets, or none. */
 export function SetSelect({
@@ -147,7 +243,7 @@ export function ComponentsDialog({ draft, onClose }: { draft: DraftHandle; onClo
 /** Who sent a set, and when: anyone who may publish can send one of any name. */
 function SentBy({ set }: { set: ComponentSet }) {
   const name = nameOf(set)
-  const by = set.published_by === "" ? t`the team's token` : set.published_by
+  const by = senderOf(set)
   return (
     <p className="text-muted-foreground">
       <Trans>

@@ -13,7 +13,7 @@ import { Dialog } from "~/ui/dialog"
 import { Field, Input, Textarea } from "~/ui/field"
 import { ErrorNotice, FormError, Loading, Notice } from "~/ui/notice"
 import { Time } from "~/ui/time"
-import { SetSelect, useComponentSets } from "./components"
+import { ComponentSets, SetSelect, useComponentSets } from "./components"
 
 type Summary = Schemas["DraftSummary"]
 
@@ -72,6 +72,7 @@ export function DraftsPage() {
       ) : (
         <DraftList drafts={data} />
       )}
+      <ComponentSets />
       {begins && <BeginDialog onClose={() => setBegins(false)} />}
     </section>
   )
