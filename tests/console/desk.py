@@ -35,10 +35,16 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(desk: Desk, path: str, **context: Any) -> AsyncIterator[Page]:
-    """Open a page of the console; at the end nothing may have gone wrong in it."""
+async def opened(
+    desk: Desk, path: str, *, beside: Page | None = None, **context: Any
+) -> AsyncIterator[Page]:
+    """Open a page of the console; at the end nothing may have gone wrong in it.
+
+    beside: another tab of the same browser.
+    """
     context = {"base_url": desk.place.url, "storage_state": desk.session, **context}
-    page = await desk.browser.new_page(**context)
+    tabs = await desk.browser.new_context(**context) if beside is None else beside.context
+    page = await tabs.new_page()
     wrong = list[str]()
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -50,7 +56,7 @@ async def opened(desk: Desk, path: str, **context: Any) -> AsyncIterator[Page]:
     wrong = [each for each in wrong if "Failed to load resource" not in each]
     if wrong:
         raise AssertionError("\n".join(wrong))
-    await page.close()
+    await (tabs if beside is None else page).close()
 
 
 async def visit(page: Page, path: str) -> None:

@@ -16,7 +16,7 @@ import {
   Search,
   Sun,
 } from "lucide-react"
-import { type ReactNode, useCallback, useEffect, useState } from "react"
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react"
 import { useOnline, useSession } from "~/features/session/context"
 import { Button, IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
@@ -131,8 +131,14 @@ function Page({
   title: string
 }) {
   const within = useLocation({ select: ({ pathname }) => `${pathname}/`.startsWith(`${group}/`) })
+  const link = useRef<HTMLAnchorElement>(null)
+  // On a phone the pages are a row wider than the screen.
+  useEffect(() => {
+    if (within) link.current?.scrollIntoView({ block: "nearest", inline: "nearest" })
+  }, [within])
   return (
     <Link
+      ref={link}
       to={to}
       title={title}
       activeOptions={{ includeSearch: false }}
