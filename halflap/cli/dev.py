@@ -52,6 +52,7 @@ def dev(path: Path | None, port: int | None, public_url: str | None, tunnelled: 
     Publishes the integrations of the folder, activates each for a customer "dev" with what .env
     answers, prints a link to the console and the URL of every flow, and follows events and executions.
     A change is published and takes over at once; where it is wrong, the version before runs on.
+    The target "dev" follows it, unless it has a version that somebody published in the designer.
     """
     project = Project.read(path)
     project.needed()

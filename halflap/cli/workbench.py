@@ -13,6 +13,7 @@ import msgspec
 
 from halflap.api.operations.kinds import name_of
 from halflap.cli.answers import Answers, answered, expected, stray
+from halflap.cli.deploy import DeploymentLedger
 from halflap.cli.feed import Feed
 from halflap.cli.project import COMPONENTS, Project, ProjectEntry, read_environment
 from halflap.cli.screen import Screen
@@ -44,6 +45,8 @@ class Bench:
     version: str = ""
     told: str = ""
     expected: frozenset[str] | None = None
+    kept: str = ""
+    """The version of somebody else that was said to stay at the target."""
 
 
 class Workbench:
@@ -54,6 +57,7 @@ class Workbench:
         self._project = start
         self._screen = screen
         self._feed = feed
+        self._ledger = DeploymentLedger(start, host.settings)
         self._benches: dict[str, Bench] = {}
         self._customer = ""
         self._findings: dict[str, set[Finding]] = {}
@@ -154,12 +158,13 @@ class Workbench:
         self, entry: ProjectEntry, bench: Bench, environment: Mapping[str, str], *, alone: bool
     ) -> None:
         bundle = await anyio.to_thread.run_sync(pack, self._project.root, entry.entry)
+        now, mine = await self._target(entry.name, bundle.hash, bench)
         version = await self._host.operations.versions.publish(
             bundle.to_bytes(),
-            target=TARGET,
-            expect=None,
+            target=TARGET if mine else None,
+            expect=now and now.hash,
             note="halflap dev",
-            overwrite=True,
+            overwrite=False,
             show=partial(self._show_findings, entry),
         )
         described = read_shapes(await self._host.operations.versions.components(version.hash))
@@ -193,6 +198,25 @@ class Workbench:
                 await self._tell(integration, instance, version, bench)
         elif not bench.told:
             await self._tell(integration, instance, version, bench)
+
+    async def _target(self, name: str, hash: str, bench: Bench) -> tuple[Version | None, bool]:
+        """Return what the target has, and whether it follows the files: not away from what somebody
+        published in the designer, until that was pulled or deployed over.
+        """
+        now = await self._host.store.catalogue.versions.target(name, TARGET)
+        known = (hash, bench.version, self._ledger.known(TARGET, name))
+        if now is None or not now.published_by or now.hash in known:
+            return now, True
+        if bench.kept != now.hash:
+            bench.kept = now.hash
+            self._screen.note(
+                f"{TARGET} has version {now.number} of {name}, which {now.published_by} published; it "
+                "stays there, and your files run here. To have it in your files: "
+                f"halflap pull {name} --from {TARGET}. To have your files there, once you have looked "
+                f"at the difference: halflap deploy {name} --expect {now.hash[:12]}",
+                "yellow",
+            )
+        return now, False
 
     def _show_findings(self, entry: ProjectEntry, found: Sequence[Finding]) -> None:
         """Show what lint found, each finding once until it is mended and comes again."""

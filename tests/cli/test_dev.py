@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,14 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from halflap.cli.client import Client
+from halflap.cli.deploy import DeploymentLedger
 from halflap.cli.dev import LOOPBACK, settings_of, work
 from halflap.cli.new import new
 from halflap.cli.project import Project
 from halflap.cli.screen import Screen
 from halflap.cli.test import run_tests
+from halflap.engine.bundle import pack
 from halflap.server.address import ServerAddress
 from tests.built import build_console
 from tests.zygote import PYTHON
@@ -242,6 +246,49 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
     async with dev_in(project) as dev:
         await dev.shows("order-sync is still active .* halflap instances disable order-sync")
         await dev.shows("orders  version 1, active")
+
+
+async def test_what_somebody_published_in_the_designer_stays_at_the_target(project, tmp_path):
+    source, theirs = project / "order_sync.py", tmp_path / "theirs"
+    shutil.copytree(project, theirs, ignore=shutil.ignore_patterns(".halflap"))
+    (theirs / "order_sync.py").write_text(source.read_text().replace("on its way", "far away"))
+    bundle, settings = pack(theirs, "order_sync:integration"), settings_of(Project.read(project))
+    async with dev_in(project) as dev:
+        await dev.shows("Watching")
+        async with Client.connect(settings) as api, aiohttp.ClientSession() as http:
+
+            async def targets() -> Any:
+                found = await api.get("/api/integrations/order-sync")
+                return found["targets"]["dev"], found["versions"][0]["hash"]
+
+            draft = {"name": "Ada", "rights": ["read", "publish"]}
+            headers = {"authorization": f"Bearer {(await api.post('/api/keys', draft))['key']}"}
+            address = ServerAddress.read(project / ".halflap")
+            assert address is not None
+            query = {"target": "dev", "overwrite": "true", "note": "farther"}
+            url = f"{address.url}/api/versions"
+            async with http.post(
+                url, data=bundle.to_bytes(), params=query, headers=headers
+            ) as published:
+                assert published.status == 201, await published.text()
+
+            def save(before: str, after: str) -> int:
+                source.write_text(source.read_text().replace(before, after))
+                return len(dev.shown)
+
+            save("on its way", "nearly there")
+            await dev.shows("dev has version 2 of order-sync, which Ada published; it stays there")
+            await dev.shows("version 3 is active")
+            assert (await targets())[0] == bundle.hash
+            # Said once; and once it is known here, the target follows the files again.
+            at = save("nearly there", "at the door")
+            await dev.shows("version 4 is active", at)
+            assert "which Ada published" not in dev.shown[at:]
+            DeploymentLedger(Project.read(project), settings).note("dev", "order-sync", bundle.hash)
+            save("at the door", "here")
+            await dev.shows("version 5 is active", at)
+            now, newest = await targets()
+            assert now == newest
 
 
 async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file(tmp_path):
