@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from tests.console.desk import Desk, at_rest, opened, press
+from tests.console.desk import Desk, at_rest, opened, press, visit
 from tests.console.place import Place
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
@@ -194,6 +194,31 @@ async def test_a_draft_is_made_from_nothing_by_mouse_and_by_keyboard(
         await expect(page).to_have_url(re.compile(latest))
 
 
+async def test_what_cannot_be_loaded_says_so_in_a_dialog_and_is_tried_again(desk: Desk) -> None:
+    place, name = desk.place, fresh_name()
+    made = await place.api("POST", "/drafts", {"integration": name, "text": TWO.format(name=name)})
+    refused = list[str]()
+
+    async def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        told = '{"kind": "StoreError", "status": 500, "title": "", "detail": "the disk is full"}'
+        await route.fulfill(status=500, body=told, content_type="application/problem+json")
+
+    async with opened(desk, f"/drafts/{made['id']}") as page:
+        await page.route("**/diff?*", refuse)
+        await page.get_by_role("button", name="Publish…").click()
+        dialog = page.get_by_role("dialog", name=f"Publish {name}")
+        await expect(dialog.get_by_text("the disk is full")).to_be_visible()
+        await expect(dialog.get_by_role("status", name="Loading")).to_have_count(0)
+        await expect(dialog.get_by_text("Nothing stands in the way")).to_have_count(0)
+        await expect(dialog.get_by_role("button", name="Publish", exact=True)).to_be_disabled()
+        await page.unroute("**/diff?*", refuse)
+        await dialog.get_by_role("button", name="Try again").click()
+        await expect(dialog.get_by_text("It is the first version.")).to_be_visible()
+        await expect(dialog.get_by_role("button", name="Publish", exact=True)).to_be_enabled()
+    assert refused
+
+
 async def test_newer_components_say_what_they_have_otherwise_before_they_are_used(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -222,7 +247,19 @@ async def test_newer_components_say_what_they_have_otherwise_before_they_are_use
         await page.locator("[data-step]").first.focus()
         await press(page, "a")
         await choose(page, "mailer")
-    assert "action: mailer.post" in await text_of(place, name)
+        assert "action: mailer.post" in await text_of(place, name)
+
+        # Who uses which is listed beside the drafts; what no draft uses can be deleted.
+        await visit(page, "/drafts")
+        sets = page.get_by_role("list", name="Component sets").get_by_role("listitem")
+        newest, old = sets.filter(has_text="tools 2"), sets.filter(has_text="tools 1")
+        await expect(newest.get_by_role("link", name=name)).to_be_visible()
+        await expect(newest.get_by_role("button", name="Delete tools 2")).to_be_disabled()
+        await expect(old).to_contain_text("used by no draft")
+        await old.get_by_role("button", name="Delete tools 1").click()
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await expect(old).to_have_count(0)
+        await expect(newest).to_be_visible()
 
 
 async def test_two_editors_lose_nothing_and_one_takes_a_flow_over(

@@ -7,7 +7,7 @@ export type Rows<Row> = {
   total: number | null
   error: unknown
   more: () => void
-  again: () => void
+  refetch: () => void
 }
 
 /** The rows of a list, page after page; the first page counts them. */
@@ -30,5 +30,11 @@ export function useRows<Row>(
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [fetchNextPage, hasNextPage, isFetchingNextPage])
   const again = useCallback(() => void refetch(), [refetch])
-  return { rows, total: query.data?.pages[0]?.total ?? null, error: query.error, more, again }
+  return {
+    rows,
+    total: query.data?.pages[0]?.total ?? null,
+    error: query.error,
+    more,
+    refetch: again,
+  }
 }

@@ -5,7 +5,7 @@ import type { Rows } from "~/api/list"
 import { Button } from "./button"
 import { cx } from "./class"
 import { Input } from "./field"
-import { ErrorNotice, Loading, Notice } from "./notice"
+import { ErrorNotice, Notice, Pending } from "./notice"
 import { Sheet } from "./sheet"
 import { type Column, Table } from "./table"
 
@@ -182,13 +182,7 @@ export function ListRows<Row>({
   onOpen: (row: Row) => void
   empty: ReactNode
 }) {
-  if (list.rows === undefined) {
-    return list.error === null ? (
-      <Loading lines={12} />
-    ) : (
-      <ErrorNotice error={list.error} retry={list.again} />
-    )
-  }
+  if (list.rows === undefined) return <Pending of={list} lines={12} />
   if (list.rows.length === 0) return empty
   return (
     <Table
@@ -201,7 +195,7 @@ export function ListRows<Row>({
       onNearEnd={list.more}
       {...(list.error === null
         ? {}
-        : { footer: <ErrorNotice error={list.error} retry={list.again} /> })}
+        : { footer: <ErrorNotice error={list.error} retry={list.refetch} /> })}
     />
   )
 }

@@ -1,7 +1,7 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
 import { CircleAlert, CloudOff, Lock, SearchX } from "lucide-react"
-import type { ReactNode } from "react"
+import type { ComponentProps, ReactNode } from "react"
 import { ApiError, NotUnderstood, Offline } from "~/api/problem"
 import { Button } from "./button"
 import { cx } from "./class"
@@ -65,6 +65,17 @@ export function ErrorNotice({
       {kind !== null && <code className="text-xs">{kind}</code>}
     </Notice>
   )
+}
+
+/** What stands where a query's data will be: grey bars, or why it has none and a second try. */
+export function Pending({
+  of: query,
+  ...bars
+}: {
+  of: { error: unknown; refetch: () => unknown }
+} & ComponentProps<typeof Loading>) {
+  if (query.error === null) return <Loading {...bars} />
+  return <ErrorNotice error={query.error} retry={() => void query.refetch()} />
 }
 
 /** What a form says when it was refused. */

@@ -42,7 +42,7 @@ export function AuditPage(place: ListPlace<AuditFilter>) {
         ["on", t`Id of what`],
         ["customer", t`Customer`],
       ]}
-      actions={<LoadAnew onLoad={list.again} />}
+      actions={<LoadAnew onLoad={list.refetch} />}
       none={{
         matching: t`No entry matches`,
         title: t`Nothing was changed yet`,

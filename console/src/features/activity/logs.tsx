@@ -52,7 +52,7 @@ export function LogsPage(place: ListPlace<LogFilter>) {
           onChange={(level) => onFilter({ ...filter, level })}
         />
       }
-      actions={<LoadAnew onLoad={list.again} />}
+      actions={<LoadAnew onLoad={list.refetch} />}
       none={{
         matching: t`No line matches`,
         title: t`Nothing was logged`,

@@ -39,7 +39,7 @@ export function RejectionsPage(place: ListPlace<RejectionFilter>) {
         ["integration", t`Integration`],
         ["status", t`Status, e.g. 401`],
       ]}
-      actions={<LoadAnew onLoad={list.again} />}
+      actions={<LoadAnew onLoad={list.refetch} />}
       none={{
         matching: t`No rejected request matches`,
         title: t`No request was rejected`,

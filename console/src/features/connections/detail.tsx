@@ -21,7 +21,7 @@ import { Button } from "~/ui/button"
 import { Confirm } from "~/ui/confirm"
 import { Id } from "~/ui/copy"
 import { type Fact, FactList, Section } from "~/ui/facts"
-import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { Since, Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 import { ChangeConnection } from "./form"
@@ -48,13 +48,7 @@ export function ConnectionDetailView({ id, onGone }: { id: string; onGone: () =>
     onSuccess: () => toast(t`The app took its credentials`, t`What waited for it goes on.`),
     onSettled: () => client.invalidateQueries({ queryKey: ["connections"] }),
   })
-  if (query.data === undefined) {
-    return query.error === null ? (
-      <Loading />
-    ) : (
-      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-    )
-  }
+  if (query.data === undefined) return <Pending of={query} />
   const { value: connection, etag } = query.data
   const close = () => {
     setAsked(null)

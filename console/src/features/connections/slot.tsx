@@ -4,11 +4,14 @@ import { Plus } from "lucide-react"
 import { useState } from "react"
 import { type Connection, usableQuery } from "~/api/connections"
 import type { FormField, Slot } from "~/api/instances"
+import { moved, useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { Field, Select } from "~/ui/field"
 import { MakeConnection } from "./form"
 import { SignIn } from "./sign-in"
 import { ConnectionBadge, signsIn } from "./state"
+
+const RENEW_MS = 300
 
 /** A field of a config that takes a connection: one that is there, or a new one, made in its place. */
 export function ConnectionField({
@@ -31,6 +34,8 @@ export function ConnectionField({
   const client = useQueryClient()
   const { connection: slot } = field
   const usable = useQuery(usableQuery(customer, slot.component))
+  // Somebody may sign in at the app in another tab.
+  useRenewal(["connections", "usable"], RENEW_MS, (news) => moved(news, "connections"))
   const [making, setMaking] = useState(false)
   const chosen = usable.data?.find((each) => each.id === value)
   const made = (connection: Connection) => {

@@ -18,7 +18,7 @@ import { Button, buttonClass } from "~/ui/button"
 import { Id } from "~/ui/copy"
 import { FactList, Section } from "~/ui/facts"
 import { Choice } from "~/ui/field"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { type Tab, Tabs } from "~/ui/tabs"
 import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
@@ -48,13 +48,7 @@ export function CustomerDetailView({
     RENEW_MS,
     (news) => news.kind === "changes" || moved(news, "instances", "connections"),
   )
-  if (query.data === undefined) {
-    return query.error === null ? (
-      <Loading />
-    ) : (
-      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-    )
-  }
+  if (query.data === undefined) return <Pending of={query} />
   const { value: customer, etag } = query.data
   const tabs: Tab[] = [
     {
@@ -222,7 +216,7 @@ export function Causes({ query }: { query: { customer?: string; instance?: strin
       }
     >
       {causes.data === undefined ? (
-        <Loading lines={2} className="p-0" />
+        <Pending of={causes} lines={2} className="p-0" />
       ) : causes.data.length === 0 ? (
         <p className="text-muted-foreground">{t`Nothing that is not dealt with.`}</p>
       ) : (
@@ -261,9 +255,7 @@ function Instances({ customer }: { customer: CustomerDetail }) {
     queryFn: ({ signal }) => loadInstances(filter, undefined, signal, FEW),
   })
   useRenewal(["instances", "few"], RENEW_MS, (news) => moved(news, "instances"))
-  if (query.data === undefined) {
-    return query.error === null ? <Loading lines={3} /> : <ErrorNotice error={query.error} />
-  }
+  if (query.data === undefined) return <Pending of={query} lines={3} />
   const more = (query.data.total ?? 0) - query.data.items.length
   return (
     <>
@@ -302,9 +294,7 @@ function Connections({ customer }: { customer: CustomerDetail }) {
     queryFn: ({ signal }) => loadConnections(filter, undefined, signal, FEW),
   })
   useRenewal(["connections", "few"], RENEW_MS, (news) => moved(news, "connections"))
-  if (query.data === undefined) {
-    return query.error === null ? <Loading lines={3} /> : <ErrorNotice error={query.error} />
-  }
+  if (query.data === undefined) return <Pending of={query} lines={3} />
   return (
     <div className="flex flex-col gap-3">
       {can("configure") && (

@@ -6,7 +6,7 @@ import { answerOf, api } from "~/api/client"
 import type { CustomerDetail } from "~/api/customers"
 import { Confirm } from "~/ui/confirm"
 import { FactList } from "~/ui/facts"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 
 type Props = { customer: CustomerDetail; onClose: () => void; onGone: () => void }
@@ -69,11 +69,7 @@ export function EraseCustomer({ customer, onClose, onGone }: Props) {
       onConfirm={erase}
     >
       {plan.data === undefined ? (
-        plan.error === null ? (
-          <Loading lines={3} />
-        ) : (
-          <ErrorNotice error={plan.error} />
-        )
+        <Pending of={plan} lines={3} />
       ) : (
         <>
           <FactList

@@ -10,7 +10,7 @@ import type { Control } from "~/features/forms/schema"
 import { Button } from "~/ui/button"
 import { CopyButton } from "~/ui/copy"
 import { Dialog } from "~/ui/dialog"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 
@@ -80,11 +80,7 @@ export function Tokens({ customer }: { customer: CustomerDetail }) {
         </Button>
       </div>
       {query.data === undefined ? (
-        query.error === null ? (
-          <Loading lines={2} />
-        ) : (
-          <ErrorNotice error={query.error} />
-        )
+        <Pending of={query} lines={2} />
       ) : query.data.length === 0 ? (
         <p className="text-muted-foreground">{t`None is good now.`}</p>
       ) : (

@@ -12,7 +12,7 @@ import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
-import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { ErrorNotice, FormError, Loading, Pending } from "~/ui/notice"
 import { Progress } from "~/ui/progress"
 import { type AnyState, StateBadge } from "~/ui/state"
 import { toast } from "~/ui/toast"
@@ -283,10 +283,8 @@ function Begun({ id, title, onClose }: { id: string; title: string; onClose: () 
     >
       {bulk.data !== undefined ? (
         <BulkProgress bulk={bulk.data} />
-      ) : bulk.isError ? (
-        <ErrorNotice error={bulk.error} />
       ) : (
-        <Loading lines={2} />
+        <Pending of={bulk} lines={2} />
       )}
       <p className="text-muted-foreground">
         <Trans>

@@ -11,7 +11,7 @@ import { buttonClass } from "~/ui/button"
 import { Id } from "~/ui/copy"
 import { FactList } from "~/ui/facts"
 import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { Progress } from "~/ui/progress"
 import { StateBadge, StateMark } from "~/ui/state"
 import type { Column } from "~/ui/table"
@@ -91,13 +91,7 @@ export function BulksPage(place: ListPlace<BulkFilter>) {
 
 function BulkDetail({ id }: { id: string }) {
   const query = useBulk(id)
-  if (query.data === undefined) {
-    return query.error === null ? (
-      <Loading lines={4} />
-    ) : (
-      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-    )
-  }
+  if (query.data === undefined) return <Pending of={query} lines={4} />
   const bulk = query.data
   const which = whichOf(bulk)
   return (

@@ -12,7 +12,7 @@ import { Button, buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { CopyButton } from "~/ui/copy"
 import { FactList } from "~/ui/facts"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { StateBadge } from "~/ui/state"
 import { doneOf, type Facts, factsQuery, type Sandbox, type Step, STEPS } from "./steps"
 import { setProgress } from "./store"
@@ -67,11 +67,7 @@ export function GuidePage() {
           </Button>
         </header>
         {facts.data === undefined || done === undefined ? (
-          facts.error === null ? (
-            <Loading />
-          ) : (
-            <ErrorNotice error={facts.error} retry={() => void refetch()} />
-          )
+          <Pending of={facts} />
         ) : (
           <Steps facts={facts.data} done={done} />
         )}

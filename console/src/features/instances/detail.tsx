@@ -16,7 +16,7 @@ import { moved, useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { Id } from "~/ui/copy"
 import { type Fact, FactList, Section } from "~/ui/facts"
-import { ErrorNotice, FormError, Loading, Notice } from "~/ui/notice"
+import { FormError, Notice, Pending } from "~/ui/notice"
 import { type Tab, Tabs } from "~/ui/tabs"
 import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
@@ -44,13 +44,7 @@ export function InstanceDetailView({
   const query = useQuery(instanceQuery(id))
   useRenewal(["instances", "one", id], RENEW_MS, (news) => moved(news, "instances"))
   useRenewal(["instances", "one", id, "health"], 3_000, (news) => news.kind === "changes")
-  if (query.data === undefined) {
-    return query.error === null ? (
-      <Loading />
-    ) : (
-      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-    )
-  }
+  if (query.data === undefined) return <Pending of={query} />
   const { value: instance, config, etag } = query.data
   const tabs: Tab[] = [
     { key: "overview", label: t`Overview`, content: () => <Overview instance={instance} /> },
@@ -287,9 +281,7 @@ function Config({
   if (instance.payload_hidden) {
     return <Notice title={t`Your role does not show the config of this customer`} />
   }
-  if (form.data === undefined) {
-    return form.error === null ? <Loading lines={4} /> : <ErrorNotice error={form.error} />
-  }
+  if (form.data === undefined) return <Pending of={form} lines={4} />
   return (
     <ConfigEditor
       key={base.revision}

@@ -6,7 +6,7 @@ import type { Instance } from "~/api/instances"
 import { useRows } from "~/api/list"
 import { Button } from "~/ui/button"
 import { Code } from "~/ui/json"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { Time } from "~/ui/time"
 
 type Revision = { number: number; made_at: string; config: string; payload_hidden: boolean }
@@ -27,9 +27,7 @@ export function Revisions({ instance }: { instance: Instance }) {
     }
     return { items: page.items, next: page.next === null ? null : String(page.next) }
   })
-  if (list.rows === undefined) {
-    return list.error === null ? <Loading lines={3} /> : <ErrorNotice error={list.error} />
-  }
+  if (list.rows === undefined) return <Pending of={list} lines={3} />
   return (
     <div className="flex flex-col gap-4">
       {list.rows.map((each) => (

@@ -8,7 +8,7 @@ import { integrationQuery, type Version } from "~/features/integrations/queries"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Select } from "~/ui/field"
-import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import { askedOf, useConfig } from "./config"
 import { ConfigPage } from "./fields"
@@ -27,7 +27,7 @@ export function UpgradeInstance({ instance, onClose }: Props) {
     ...formQuery(instance.integration, version?.hash ?? ""),
     enabled: version !== undefined,
   })
-  const error = query.error ?? before.error ?? was.error ?? form.error
+  const failed = [query, before, was, form].find((each) => each.error !== null)
   const choice = (
     <Field label={t`Version`}>
       {(control) => (
@@ -71,12 +71,10 @@ export function UpgradeInstance({ instance, onClose }: Props) {
       onClose={onClose}
       footer={<Button onClick={onClose}>{t`Close`}</Button>}
     >
-      {error !== null ? (
-        <ErrorNotice error={error} />
-      ) : query.data !== undefined && version === undefined ? (
+      {failed === undefined && query.data !== undefined && version === undefined ? (
         <p>{t`There is no other version of this integration.`}</p>
       ) : (
-        <Loading lines={3} />
+        <Pending of={failed ?? form} lines={3} />
       )}
     </Dialog>
   )

@@ -18,7 +18,7 @@ import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { type Fact, FactList, Section } from "~/ui/facts"
-import { ErrorNotice, FormError, Loading, Notice } from "~/ui/notice"
+import { FormError, Notice, Pending } from "~/ui/notice"
 import { useConfig } from "./config"
 import { ConfigPage } from "./fields"
 import { InstanceBadge } from "./state"
@@ -44,9 +44,7 @@ export function Wizard({
   onPlace: (place: WizardPlace) => void
 }) {
   const customer = useQuery(customerQuery(id))
-  if (customer.data === undefined) {
-    return customer.error === null ? <Loading /> : <ErrorNotice error={customer.error} />
-  }
+  if (customer.data === undefined) return <Pending of={customer} />
   const { value } = customer.data
   return (
     <div className="mx-auto flex max-w-4xl flex-col gap-6 p-6">
@@ -103,9 +101,7 @@ function Choose({ onChoose }: { onChoose: (integration: string, version: string)
       return (await answerOf(api.GET("/api/integrations", { params: { query }, signal }))).items
     },
   })
-  if (query.data === undefined) {
-    return query.error === null ? <Loading /> : <ErrorNotice error={query.error} />
-  }
+  if (query.data === undefined) return <Pending of={query} />
   if (query.data.length === 0) {
     return (
       <Notice title={t`No integration is published yet`}>
@@ -152,9 +148,7 @@ type FillInProps = {
 
 function FillIn(props: FillInProps) {
   const form = useQuery(formQuery(props.integration, props.version))
-  if (form.data === undefined) {
-    return form.error === null ? <Loading /> : <ErrorNotice error={form.error} />
-  }
+  if (form.data === undefined) return <Pending of={form} />
   return <Pages {...props} form={form.data} />
 }
 
@@ -218,7 +212,7 @@ function Pages({
     onError: (error) => {
       config.form.refuse(error)
       const fields = error instanceof ApiError ? Object.keys(error.problem.fields ?? {}) : []
-      if (fields.includes("name")) named.refuse(error)
+      if (isNameTaken(error)) named.refuse(error)
       const first = form.pages.findIndex((each) =>
         each.fields.some((field) => fields.some((name) => name.split(".")[0] === field.name)),
       )
@@ -265,6 +259,13 @@ function Pages({
           </Review>
         )}
         <FormError error={run.error} />
+        {isNameTaken(run.error) && (
+          <OfThatName
+            customer={customer.id}
+            integration={integration}
+            name={typedIn(named.raws["name"]).trim()}
+          />
+        )}
         <div className="flex gap-2">
           <Button
             icon={<ArrowLeft aria-hidden />}
@@ -284,6 +285,35 @@ function Pages({
         </div>
       </form>
     </div>
+  )
+}
+
+const isNameTaken = (error: Error | null) =>
+  error instanceof ApiError && Object.keys(error.problem.fields ?? {}).includes("name")
+
+/** The instance that has the name already: in another tab, or by somebody else, it was made first. */
+function OfThatName(wanted: { customer: string; integration: string; name: string }) {
+  const { customer, integration, name } = wanted
+  const { data } = useQuery({
+    queryKey: ["instances", "named", wanted],
+    queryFn: async ({ signal }) => {
+      const query = { customer, integration, limit: 200 }
+      const found = await answerOf(api.GET("/api/instances", { params: { query }, signal }))
+      return found.items.find((each) => each.name === name) ?? null
+    },
+  })
+  if (data == null) return null
+  return (
+    <p role="status" className="flex flex-wrap items-center gap-2">
+      <Trans>
+        An instance of that name was made before, perhaps in another tab:{" "}
+        <Link to="/instances/$instance" params={{ instance: data.id }} className="link">
+          {data.name}
+        </Link>
+      </Trans>
+      <InstanceBadge state={data.state} />
+      {t`Two are made only if this one gets another name.`}
+    </p>
   )
 }
 
@@ -416,9 +446,7 @@ function Progress({ instance: id, onBack }: { instance: string; onBack: () => vo
     300,
     (news) => moved(news, "instances") || news.kind === "changes",
   )
-  if (query.data === undefined) {
-    return query.error === null ? <Loading /> : <ErrorNotice error={query.error} />
-  }
+  if (query.data === undefined) return <Pending of={query} />
   return <ProgressOf instance={query.data.value} onBack={onBack} />
 }
 

@@ -6,7 +6,7 @@ import { type KeyboardEvent, memo, type ReactNode, useMemo, useRef, useState } f
 import { Button } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Field, Select } from "~/ui/field"
-import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { Notice, Pending } from "~/ui/notice"
 import { type DiffLine, hunksOf, pairsOf } from "./diff"
 import { type Diff, diffQuery, type Version } from "./queries"
 
@@ -89,11 +89,7 @@ export function Compare({
         </span>
       </div>
       {diff.data === undefined ? (
-        diff.error === null ? (
-          <Loading />
-        ) : (
-          <ErrorNotice error={diff.error} retry={() => void diff.refetch()} />
-        )
+        <Pending of={diff} />
       ) : (
         <Changes diff={diff.data} layout={layout} dim={diff.isPlaceholderData} />
       )}

@@ -5,7 +5,7 @@ import { lazy, Suspense, useState } from "react"
 import type { Schemas } from "~/api/client"
 import { Button } from "~/ui/button"
 import { CopyButton } from "~/ui/copy"
-import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { Loading, Notice, Pending } from "~/ui/notice"
 import { stepsIn } from "./apps"
 import { IntegrationDrawing } from "./drawing"
 import { endpointsQuery, outlineQuery, versionQuery } from "./queries"
@@ -30,9 +30,7 @@ export function Flows({ integration, version }: { integration: string; version: 
   const outline = useQuery(outlineQuery(integration, version))
   const whole = useQuery(versionQuery(integration, version))
   const endpoints = useQuery(endpointsQuery(integration))
-  if (outline.data === undefined) {
-    return outline.error === null ? <Loading /> : <ErrorNotice error={outline.error} />
-  }
+  if (outline.data === undefined) return <Pending of={outline} />
   const { flows, unknown } = outline.data
   if (flows.length === 0) return <Notice title={t`It has no flows`} />
   return (

@@ -9,7 +9,7 @@ import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
 import { Input } from "~/ui/field"
-import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { Notice, Pending } from "~/ui/notice"
 import { type Column, Table } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { AppTiles } from "./app"
@@ -64,11 +64,7 @@ export function IntegrationsPage({
       </div>
       {begins && <BeginDialog onClose={() => setBegins(false)} />}
       {query.data === undefined ? (
-        query.error === null ? (
-          <Loading />
-        ) : (
-          <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-        )
+        <Pending of={query} />
       ) : rows.length === 0 ? (
         <Notice
           icon={<Blocks />}

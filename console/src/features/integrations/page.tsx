@@ -12,7 +12,7 @@ import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { Chooser } from "~/ui/chooser"
 import { Field, Select } from "~/ui/field"
-import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { ErrorNotice, Loading, Notice, Pending } from "~/ui/notice"
 import { Sheet } from "~/ui/sheet"
 import { StateBadge } from "~/ui/state"
 import { Tabs } from "~/ui/tabs"
@@ -52,13 +52,7 @@ export function IntegrationPage({
   const query = useQuery(integrationQuery(name))
   useRenewal(["integrations", name], RENEW_MS, (n) => n.kind === "changes" || isAboutInstances(n))
   useRenewal(["rollouts", name], RENEW_MS, isAboutInstances)
-  if (query.data === undefined) {
-    return query.error === null ? (
-      <Loading />
-    ) : (
-      <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-    )
-  }
+  if (query.data === undefined) return <Pending of={query} />
   return <Loaded integration={query.data} place={place} onPlace={onPlace} />
 }
 

@@ -10,7 +10,7 @@ import { useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Dialog } from "~/ui/dialog"
-import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { Progress } from "~/ui/progress"
 import { StateBadge } from "~/ui/state"
 import { length, Time } from "~/ui/time"
@@ -36,9 +36,7 @@ export function RolloutDetail({
   const figures = useQuery(figuresQuery(id))
   useRenewal(["bulk", id], RENEW_MS, isAboutInstances)
   useRenewal(["rollout", id], FIGURES_MS, (n) => n.kind === "changes" || isAboutInstances(n))
-  if (bulk.data === undefined) {
-    return bulk.error === null ? <Loading /> : <ErrorNotice error={bulk.error} />
-  }
+  if (bulk.data === undefined) return <Pending of={bulk} />
   const now = bulk.data
   const come = now.done + now.refused
   return (
@@ -73,11 +71,7 @@ export function RolloutDetail({
       </div>
       <Turns bulk={now} onOpen={onOpen} />
       {figures.data === undefined ? (
-        figures.error === null ? (
-          <Loading lines={3} />
-        ) : (
-          <ErrorNotice error={figures.error} />
-        )
+        <Pending of={figures} lines={3} />
       ) : (
         <>
           <Figures rollout={figures.data} />

@@ -5,7 +5,7 @@ import type { Schemas } from "~/api/client"
 import { titleOf } from "~/features/execution/tree"
 import { cx } from "~/ui/class"
 import { CopyButton } from "~/ui/copy"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { ErrorNotice, Pending } from "~/ui/notice"
 import { outlineQuery, versionQuery } from "./queries"
 
 type Node = Schemas["OutlineNode"]
@@ -23,9 +23,7 @@ export function Source({ integration, version }: { integration: string; version:
     () => (outline.data === undefined ? [] : rowsOf(outline.data)),
     [outline.data],
   )
-  if (whole.data === undefined) {
-    return whole.error === null ? <Loading /> : <ErrorNotice error={whole.error} />
-  }
+  if (whole.data === undefined) return <Pending of={whole} />
   const { files } = whole.data
   const paths = Object.keys(files).sort()
   const first = outline.data?.file ?? whole.data.entry

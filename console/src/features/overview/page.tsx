@@ -10,7 +10,7 @@ import type { Filter } from "~/features/executions/filter"
 import { useRenewal } from "~/features/session/renewal"
 import { cx } from "~/ui/class"
 import { SearchBox, Toggles } from "~/ui/list-page"
-import { ErrorNotice, Loading, Notice } from "~/ui/notice"
+import { Notice, Pending } from "~/ui/notice"
 import { length, shortTime, Since, useNow } from "~/ui/time"
 import {
   ceiling,
@@ -85,11 +85,7 @@ export function OverviewPage({
           />
         </div>
         {stats.data === undefined ? (
-          stats.error === null ? (
-            <Loading />
-          ) : (
-            <ErrorNotice error={stats.error} retry={() => void stats.refetch()} />
-          )
+          <Pending of={stats} />
         ) : (
           <Whole stats={stats.data} filter={filter} />
         )}
@@ -386,9 +382,7 @@ function Shares({
 }) {
   const ended = useStats(filter, by)
   const failed = useStats(filter, by, "failed")
-  if (ended.data === undefined) {
-    return ended.error === null ? <Loading lines={4} /> : <ErrorNotice error={ended.error} />
-  }
+  if (ended.data === undefined) return <Pending of={ended} lines={4} />
   const { since, series } = ended.data
   const failures = new Map(failed.data?.series.map((each) => [each.key, each.count]))
   const cell = "figures px-3 py-1 text-right whitespace-nowrap"

@@ -18,7 +18,7 @@ import { Button, IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Combobox } from "~/ui/combobox"
 import { Field, Input, Select } from "~/ui/field"
-import { Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import type { DraftEdit, Path } from "../draft/types"
 import { isObject, type Json } from "../fields/model"
 import { FieldsOf, useFields } from "../fields/scope"
@@ -44,14 +44,15 @@ export function ConfigEditor({ draft, field, seen }: Part) {
   useEffect(() => {
     if (meant !== null) seen()
   }, [meant, seen])
-  if (document === undefined || schema === undefined) return <Loading />
-  const held = isObject(document) ? document : {}
+  if (document.data === undefined) return <Pending of={document} />
+  if (schema.data === undefined) return <Pending of={schema} />
+  const held = isObject(document.data) ? document.data : {}
   return (
     <FieldsOf draft={draft} path={CONFIG} focused={focused}>
       <Whole
         key={JSON.stringify(focused)}
         held={held}
-        schema={schema}
+        schema={schema.data}
         opened={focused?.[2] === undefined ? null : String(focused[2])}
       />
     </FieldsOf>

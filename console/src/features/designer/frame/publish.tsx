@@ -12,7 +12,7 @@ import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Field, Input, Textarea } from "~/ui/field"
-import { FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import type { DraftHandle } from "../draft/handle"
 import { useBegin } from "./drafts"
@@ -89,7 +89,7 @@ export function PublishDialog({
             type="submit"
             look="primary"
             busy={publish.isPending}
-            disabled={errors.length > 0 || waits || diff.isPending || (overtaken && !onTop)}
+            disabled={errors.length > 0 || waits || data === undefined || (overtaken && !onTop)}
           >
             {t`Publish`}
           </Button>
@@ -106,7 +106,7 @@ export function PublishDialog({
         </div>
       ) : waits || diff.isPending ? (
         <Ready>{t`It is being checked…`}</Ready>
-      ) : overtaken ? null : (
+      ) : overtaken || diff.isError ? null : (
         <Ready>{t`Nothing stands in the way`}</Ready>
       )}
       {overtaken && (
@@ -164,7 +164,7 @@ export function PublishDialog({
       </div>
       {!isStatus(publish.error, 412) && <FormError error={publish.error} />}
       {data === undefined ? (
-        <Loading lines={3} />
+        <Pending of={diff} lines={3} />
       ) : (
         <section aria-label={t`Changes`} className="flex flex-col gap-2">
           <p className="text-muted-foreground">

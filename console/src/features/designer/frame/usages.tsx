@@ -2,7 +2,7 @@ import { t } from "@lingui/core/macro"
 import { useQuery } from "@tanstack/react-query"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import type { DraftHandle } from "../draft/handle"
 import type { FlowOutline, OutlineNode } from "../draft/types"
 import { type Spot, spotsIn } from "../tree/walk"
@@ -23,13 +23,13 @@ export function UsagesDialog({
   onClose: () => void
 }) {
   const name = node === null ? flow.name : nameIn(node)
-  const { data, error } = useQuery({
+  const usages = useQuery({
     queryKey: ["draft", draft.id, "usages", draft.revision, name, node === null ? null : flow.name],
     enabled: name !== null,
     queryFn: () => draft.query.usages(name ?? "", node === null ? undefined : flow.name),
   })
   const lines = draft.text.split("\n")
-  const found = data?.map((place) => ({ place, spot: spotOn(draft.flows, place.line) }))
+  const found = usages.data?.map((place) => ({ place, spot: spotOn(draft.flows, place.line) }))
   return (
     <Dialog
       title={name === null ? t`Usages` : t`Usages of ${name}`}
@@ -39,11 +39,7 @@ export function UsagesDialog({
       {name === null ? (
         <p>{t`This step has no result with a name: nothing can read it.`}</p>
       ) : found === undefined ? (
-        error === null ? (
-          <Loading lines={2} />
-        ) : (
-          <ErrorNotice error={error} />
-        )
+        <Pending of={usages} lines={2} />
       ) : found.length === 0 ? (
         <p>{t`Nothing names it.`}</p>
       ) : (

@@ -7,17 +7,17 @@ import type { Path } from "../draft/types"
 import type { Json } from "../fields/model"
 
 /** The schema of documents: it is the server's, and stays as long as the page does. */
-export function useDocumentSchema(): Schema | undefined {
+export function useDocumentSchema() {
   return useQuery({
     queryKey: ["document-schema"],
     queryFn: () => answerOf(api.GET("/api/schema")) as Promise<Schema>,
     staleTime: Infinity,
     gcTime: Infinity,
-  }).data
+  })
 }
 
 /** A value of the draft as it is written, with all digits. */
-export function useDraftValue(draft: DraftHandle, path: Path): Json | undefined {
+export function useDraftValue(draft: DraftHandle, path: Path) {
   return useQuery({
     queryKey: ["draft", draft.id, "value", path, draft.revision],
     queryFn: async () => {
@@ -30,7 +30,7 @@ export function useDraftValue(draft: DraftHandle, path: Path): Json | undefined 
     },
     placeholderData: keepPreviousData,
     staleTime: Infinity,
-  }).data
+  })
 }
 
 /** The inputs of what a step calls; an action that is not known has none. */

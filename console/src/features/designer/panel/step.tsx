@@ -6,7 +6,7 @@ import { words } from "~/features/forms/schema"
 import { AppTile } from "~/features/integrations/app"
 import { Combobox, type Option } from "~/ui/combobox"
 import { Field, Input, Select } from "~/ui/field"
-import { Loading } from "~/ui/notice"
+import { Loading, Pending } from "~/ui/notice"
 import { Tabs } from "~/ui/tabs"
 import type { DraftEdit, FlowOutline, OutlineNode, Path } from "../draft/types"
 import { CodeField } from "../fields/code"
@@ -61,10 +61,17 @@ export function StepPanel({ draft, flow, spot, field, seen, tab, onTab, opened }
       </p>
     )
   }
-  if (schema === undefined) return <Loading />
+  if (schema.data === undefined) return <Pending of={schema} />
   return (
     <FieldsOf draft={draft} path={subject.path} focused={focused}>
-      <Subject key={key} subject={subject} spot={spot} schema={schema} tab={tab} onTab={onTab} />
+      <Subject
+        key={key}
+        subject={subject}
+        spot={spot}
+        schema={schema.data}
+        tab={tab}
+        onTab={onTab}
+      />
     </FieldsOf>
   )
 }
@@ -154,7 +161,7 @@ function Subject({
 /** What a step holds, with its name, title and note where they are written: what is new goes behind them. */
 function useHeld({ path, held }: Subject): Readonly<Record<string, Json>> {
   const { draft } = useFields()
-  const written = useDraftValue(draft, path)
+  const written = useDraftValue(draft, path).data
   if (!isObject(written)) return held
   const own = ["id", "title", "note"].flatMap((name) =>
     Object.hasOwn(written, name) ? [[name, written[name] as Json] as const] : [],
@@ -241,7 +248,7 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
     input.current?.select()
     // eslint-disable-next-line react-hooks/exhaustive-deps -- once for each time that it is asked for
   }, [focused])
-  const written = useDraftValue(draft, subject.path)
+  const written = useDraftValue(draft, subject.path).data
   const isFlow = subject.kind === "flow" || subject.kind === "preprocess"
   const own = isObject(written) && typeof written["title"] === "string"
   const order = orderOf(schema, subject.kind)
@@ -592,7 +599,7 @@ function Listed({
   onLeave: () => void
 }) {
   const { draft } = useFields()
-  const document = useDraftValue(draft, [])
+  const document = useDraftValue(draft, []).data
   const held = isObject(document) ? document : {}
   let names: string[]
   if (name === "connection") names = connectionsOf(held["config"])

@@ -17,7 +17,7 @@ import { Badge } from "~/ui/badge"
 import { Button, buttonClass } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice } from "~/ui/field"
-import { ErrorNotice, FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { toast } from "~/ui/toast"
 import type { DraftHandle } from "../draft/handle"
 
@@ -174,11 +174,7 @@ export function DevelopmentDialog({ draft, onClose }: { draft: DraftHandle; onCl
         {t`An instance for tests, with a config, connections and endpoints of its own. An update publishes the draft as a version, which instances of customers get only as you upgrade them.`}
       </p>
       {found === undefined ? (
-        query.error === null ? (
-          <Loading lines={3} />
-        ) : (
-          <ErrorNotice error={query.error} retry={() => void query.refetch()} />
-        )
+        <Pending of={query} lines={3} />
       ) : (
         <>
           <State draft={draft} found={found} />

@@ -9,7 +9,7 @@ import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Textarea } from "~/ui/field"
-import { ErrorNotice, Loading } from "~/ui/notice"
+import { Pending } from "~/ui/notice"
 import { StateBadge } from "~/ui/state"
 import { Time } from "~/ui/time"
 import type { DraftHandle } from "../draft/handle"
@@ -328,10 +328,8 @@ function Recorded({
           />
         )}
       </Field>
-      {found.isError ? (
-        <ErrorNotice error={found.error} retry={() => void found.refetch()} />
-      ) : found.data === undefined ? (
-        <Loading lines={4} />
+      {found.data === undefined ? (
+        <Pending of={found} lines={4} />
       ) : rows.length === 0 && !other ? (
         <p className="text-muted-foreground">
           {wanted === ""

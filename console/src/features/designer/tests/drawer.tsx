@@ -9,7 +9,7 @@ import { Button, IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Dialog } from "~/ui/dialog"
 import { Field, Input, Textarea } from "~/ui/field"
-import { FormError, Loading } from "~/ui/notice"
+import { FormError, Pending } from "~/ui/notice"
 import { StateMark } from "~/ui/state"
 import { parseDigits } from "../draft/digits"
 import type { DraftHandle } from "../draft/handle"
@@ -32,8 +32,8 @@ export function TestsDrawer({ draft }: Part) {
   const document = useDraftValue(draft, [])
   const [open, setOpen] = useState<{ edit: number } | "make" | null>(null)
   const results = useResults(draft)
-  if (document === undefined) return <Loading lines={3} />
-  const held = isObject(document) ? document["tests"] : undefined
+  if (document.data === undefined) return <Pending of={document} lines={3} />
+  const held = isObject(document.data) ? document.data["tests"] : undefined
   const tests = (Array.isArray(held) ? held : []).map((each) => (isObject(each) ? each : {}))
   const passed = tests.filter((_, at) => results.known[at]?.passed === true).length
   const ran = tests.filter((_, at) => results.known[at] !== undefined).length
