@@ -327,7 +327,7 @@ def test_connections_are_asked_for_by_their_form(project, tmp_path):
         "instances", "add", "Initech", "orders", "--config", "label=A"
     )
     whose = ("orders.shop", "--customer", "Initech", "--no-test")
-    assert re.search("there are: http, .*orders.shop", refused("connections", "add", "shop"))
+    assert re.search("there are: .*http, .*orders.shop", refused("connections", "add", "shop"))
     assert "--secret api_key=env:NAME" in refused("connections", "add", *whose)
     assert "is a secret" in refused("connections", "add", *whose, "--field", "api_key=1", code=2)
     assert "says where" in refused("connections", "add", *whose, "--secret", "api_key=1", code=2)
