@@ -9,7 +9,7 @@ owner's lease has run out. On both kinds of store.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -368,7 +368,7 @@ class ListenerShards:
                 "SELECT state, count(*) FROM listener_shards WHERE owner IS NOT NULL GROUP BY state"
             ).fetchall()
         )
-        return dict(rows)
+        return dict.fromkeys(get_args(ShardState), 0) | dict(rows)
 
     async def forget(self, instance: str) -> None:
         """Remove an instance's shards, with their cursors."""
