@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from halflap.store.shards import ListenerKey, ShardCursor
 from tests.api.conftest import ORDERS, SHOP
 from tests.api.test_api_upgrades import upgraded
 
@@ -411,3 +412,24 @@ integration = Integration("orders", config=Settings)
 async def incoming(ctx: Context[Settings], event: Any) -> None:
     """Signed."""
 '''
+
+
+async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
+    await world.publish()
+    instance = (await world.instance())["id"]
+    where = f"/api/instances/{instance}/listeners"
+    assert (await world.api("GET", where)).json == {"items": [], "next": None}
+    shards, customer = world.host.store.journal.shards, (await world.api("GET", where[:-10])).json
+    former = ListenerKey(instance, customer["customer"], "incoming", "s0")
+    key = ListenerKey(instance, customer["customer"], "incoming", "s1")
+    await shards.share("w1", [former], (), 60_000_000)
+    (owned,) = (await shards.share("w1", [key], (), 60_000_000)).taken
+    assert await shards.move([ShardCursor(owned.key, owned.fence, "41", 1_000_000)])
+    assert await shards.skip(owned.key, owned.fence, "earliest", "kept for 3 days")
+    await shards.note(owned.key, owned.fence, "parked", "refused", "connection:con_1")
+    [shown] = (await world.api("GET", where)).json["items"]
+    assert (shown["flow"], shown["shard"], shown["state"]) == ("incoming", "", "parked")
+    assert (shown["error"], shown["connection"], shown["owner"]) == ("refused", "con_1", "w1")
+    assert (shown["cursor"], shown["last_message_at"]) == (None, "1970-01-01T00:00:01.000000Z")
+    [gap] = shown["gaps"]
+    assert (gap["cursor"], gap["start"], gap["reason"]) == ("41", "earliest", "kept for 3 days")

@@ -68,6 +68,17 @@ export const healthQuery = (instance: string) =>
       )[0],
   })
 
+export const listenersQuery = (instance: string) =>
+  queryOptions({
+    queryKey: ["instances", "one", instance, "listeners"],
+    refetchInterval: 10_000,
+    queryFn: async ({ signal }) => {
+      const params = { path: { instance } }
+      const path = "/api/instances/{instance}/listeners"
+      return (await answerOf(api.GET(path, { params, signal }))).items
+    },
+  })
+
 export const healthsQuery = (instances: string[]) =>
   queryOptions({
     queryKey: ["instances", "healths", instances],

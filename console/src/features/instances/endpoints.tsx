@@ -14,6 +14,7 @@ import { Choice } from "~/ui/field"
 import { FormError } from "~/ui/notice"
 import { Time } from "~/ui/time"
 import { useRotate } from "./detail"
+import { Listeners } from "./listeners"
 
 const DAY_SECONDS = 86_400
 
@@ -78,6 +79,7 @@ export function Endpoints({ instance }: { instance: Instance }) {
         )}
         <FormError error={secrets.error} />
       </Section>
+      <Listeners instance={instance.id} />
       <Section
         title={t`Webhooks at the apps`}
         actions={

@@ -1,0 +1,105 @@
+import { t } from "@lingui/core/macro"
+import { Trans } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
+import { Ban, CircleCheck, CirclePause, Hourglass, type LucideIcon, RotateCw } from "lucide-react"
+import type { Schemas } from "~/api/client"
+import { listenersQuery } from "~/api/instances"
+import { Badge, type Tone } from "~/ui/badge"
+import { Section } from "~/ui/facts"
+import { FormError } from "~/ui/notice"
+import { Time } from "~/ui/time"
+
+type Listener = Schemas["ListenerView"]
+
+/** The sources that an instance's flows listen to; nothing where none does. */
+export function Listeners({ instance }: { instance: string }) {
+  const { data, error } = useQuery(listenersQuery(instance))
+  if (error === null && (data === undefined || data.length === 0)) return null
+  return (
+    <Section title={t`Listeners`}>
+      <ul className="flex flex-col divide-y rounded-md border empty:hidden">
+        {data?.map((each) => (
+          <OneListener key={`${each.flow} ${each.shard} ${each.owner ?? ""}`} listener={each} />
+        ))}
+      </ul>
+      <FormError error={error} />
+    </Section>
+  )
+}
+
+function OneListener({ listener }: { listener: Listener }) {
+  const { tone, icon, word, title } = looksOf(listener)
+  return (
+    <li className="flex flex-col gap-0.5 px-3 py-2">
+      <div className="flex flex-wrap items-center gap-2">
+        <span className="font-medium">{listener.flow}</span>
+        {listener.shard !== "" && <code className="text-muted-foreground">{listener.shard}</code>}
+        <Badge tone={tone} icon={icon} title={title}>
+          {word}
+        </Badge>
+        <span className="ml-auto text-muted-foreground">
+          {listener.last_message_at === null ? (
+            t`no message yet`
+          ) : (
+            <Trans>
+              last message <Time at={listener.last_message_at} />
+            </Trans>
+          )}
+        </span>
+      </div>
+      {listener.cursor !== null && (
+        <p className="truncate text-muted-foreground" title={listener.cursor}>
+          {t`Read up to ${listener.cursor}`}
+        </p>
+      )}
+      {listener.error !== "" && <p className="text-failed-text">{listener.error}</p>}
+      {listener.gaps.map((each) => (
+        <p key={each.at} className="text-waiting">
+          <Trans>
+            <Time at={each.at} />: what followed {each.cursor} was gone ({each.reason}); it reads on
+            from {each.start}
+          </Trans>
+        </p>
+      ))}
+    </li>
+  )
+}
+
+function looksOf(listener: Listener): {
+  tone: Tone
+  icon: LucideIcon
+  word: string
+  title: string
+} {
+  if (listener.owner === null)
+    return {
+      tone: "off",
+      icon: CirclePause,
+      word: t`not read`,
+      title: t`No process reads it: it is paused, or its instance is disabled`,
+    }
+  switch (listener.state) {
+    case "listening":
+      return { tone: "good", icon: CircleCheck, word: t`listening`, title: t`It reads what comes` }
+    case "retrying":
+      return { tone: "warn", icon: RotateCw, word: t`retrying`, title: t`It is opened again soon` }
+    case "parked":
+      return {
+        tone: "bad",
+        icon: CirclePause,
+        word: t`parked`,
+        title: t`It goes on once its connection is mended`,
+      }
+    case "stopped":
+      return {
+        tone: "bad",
+        icon: Ban,
+        word: t`stopped`,
+        title: t`A person decides where it reads on`,
+      }
+    case "ended":
+      return { tone: "off", icon: Ban, word: t`ended`, title: t`The source has it no more` }
+    case "starting":
+      return { tone: "busy", icon: Hourglass, word: t`starting`, title: t`It is being opened` }
+  }
+}
