@@ -6,10 +6,11 @@ and loses the answer, it sends a webhook twice or out of order) it does here whe
 seed, so that a test can repeat it.
 
 `acme` is a sample SaaS app: accounts, opportunities, stock, activities, signed webhooks. `salesforce`
-speaks the real one's protocols, for several orgs. Both have a page to look and edit in. In each,
-`create_app()` is the app and `serve()` runs it.
+speaks the real one's protocols, for several orgs. Both have a page to look and edit in. `slack` has
+workspaces, a bot's part of the Web API, and signed events. In each, `create_app()` is the app and
+`serve()` runs it.
 """
 
-from halflap_sandbox import acme, salesforce
+from halflap_sandbox import acme, salesforce, slack
 
-__all__ = ["acme", "salesforce"]
+__all__ = ["acme", "salesforce", "slack"]

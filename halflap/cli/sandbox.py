@@ -14,11 +14,13 @@ import click
 
 from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
-from halflap_sandbox import acme, salesforce
+from halflap_sandbox import acme, salesforce, slack
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
+from halflap_sandbox.slack.model import CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 
 PORT = 8500
 SALESFORCE_PORT = 8600
+SLACK_PORT = 8700
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -81,6 +83,25 @@ def salesforce_command(
         private_key=private_key,
         ready=lambda bound: show_salesforce(f"{scheme}://127.0.0.1:{bound}", names),
     )
+    asyncio.run(serve(port, serving))
+
+
+@sandbox.command("slack")
+@click.option("--port", type=int, default=SLACK_PORT, show_default=True, help="Where to listen.")
+@click.option(
+    "--team",
+    "teams",
+    multiple=True,
+    metavar="NAME",
+    help="A workspace to begin with; may be given more than once. One named demo otherwise.",
+)
+def slack_command(port: int, teams: tuple[str, ...]) -> None:
+    """Slack: the installation of an app, a bot's Web API, signed events, faults.
+
+    Each workspace is a customer's. All is in memory.
+    """
+    names = checked(teams or ("demo",), "a workspace")
+    serving = slack.serve(port=port, teams=names, ready=show_slack)
     asyncio.run(serve(port, serving))
 
 
@@ -147,6 +168,15 @@ def show_salesforce(address: str, orgs: Sequence[str]) -> None:
         SALESFORCE_AUTH_CLIENT_ID=f"halflap-{orgs[0]}",
         SALESFORCE_AUTH_CLIENT_SECRET=f"secret-{orgs[0]}",
     )
+
+
+def show_slack(port: int) -> None:
+    """Say where Slack is, how its app signs in, and what to put into `.env`."""
+    address = f"http://127.0.0.1:{port}"
+    click.echo(click.style("Slack", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    click.echo(f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}")
+    click.echo(f"  signing secret {SIGNING_SECRET}")
+    show_environment(SLACK_BASE_URL=f"{address}/api")
 
 
 def show_environment(**variables: str) -> None:

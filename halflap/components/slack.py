@@ -12,11 +12,13 @@ from halflap import (
     ApiKey,
     AppEndpoint,
     Component,
+    ConfigError,
     Connection,
     Ignore,
     Json,
     Model,
     OAuth2Code,
+    RateLimited,
     Reply,
     Request,
     SlackSignature,
@@ -65,16 +67,18 @@ class SlackSignIn(OAuth2Code):
     """Install the app in a workspace, in a browser."""
 
     granted: ClassVar[frozenset[str]] = OAuth2Code.granted | {"team_id"}
+    scope_separator: ClassVar[str] = ","
 
     authorize_url: SkipJsonSchema[str] = "https://slack.com/oauth/v2/authorize"
     token_url: SkipJsonSchema[str] = "https://slack.com/api/oauth.v2.access"  # noqa: S105
     scopes: tuple[str, ...] = ("channels:read", "chat:write", "users:read", "users:read.email")
     team_id: SkipJsonSchema[str] = ""
-    """The workspace, as the answer with the token names it."""
+    """The workspace, as the answer with the token names it; of an app that is installed for a whole
+    organization, that."""
 
     def keep(self, answer: Any) -> dict[str, Any]:
-        """The workspace."""
-        team = answer.get("team") or answer.get("enterprise")
+        """The workspace, or the organization."""
+        team = answer.get("enterprise" if answer.get("is_enterprise_install") else "team")
         return {"team_id": str(within(team, "id") or "")}
 
 
@@ -92,9 +96,16 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def team_of(request: Request) -> str | None:
-    """Return the workspace that a request is of."""
+    """Return the installation that a request is for: a workspace, or a whole organization.
+
+    An event of a shared channel names the workspace of who wrote; the installation stands beside it.
+    """
     body = body_of(request)
-    return body.get("team_id") or within(body.get("team"), "id")
+    installed: Any = (body.get("authorizations") or [None])[0]
+    flags = (within(installed, "is_enterprise_install"), body.get("is_enterprise_install"))
+    name = "enterprise" if any(each in (True, "true") for each in flags) else "team"
+    id = f"{name}_id"
+    return within(installed, id) or body.get(id) or within(body.get(name), "id")
 
 
 def challenge(request: Request) -> Reply | None:
@@ -119,7 +130,13 @@ class Slack(Connection):
     """Of an app of the customer's own: what it signs with. Your team's own app has it stored."""
 
     async def test(self) -> None:
-        await self.call("auth.test")
+        found = await self.call("auth.test")
+        known = getattr(self.auth, "team_id", "")
+        if known and known not in (found.get("team_id"), found.get("enterprise_id")):
+            raise ConfigError(
+                f"the token is of workspace {found.get('team_id')}, and not of {known}; connect again",
+                fields={"auth": "is another workspace's"},
+            )
 
     async def call(self, method: str, **given: Any) -> dict[str, Any]:
         """Call a method that does something; what Slack refuses with 200 is an error."""
@@ -136,7 +153,7 @@ class Slack(Connection):
             connection = await self.refreshed()
             answer = (await connection.request(verb, f"/{method}", **content)).json()
         if answer.get("ok") is not True:
-            raise refusal(method, str(answer.get("error") or "no reason"))
+            raise refusal(method, str(answer.get("error") or "no reason"), answer.get("needed"))
         return answer
 
 
@@ -145,13 +162,16 @@ def without_none(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def refusal(method: str, why: str) -> UpstreamError:
-    """Return the error that Slack's answer means."""
+def refusal(method: str, why: str, needed: str | None = None) -> UpstreamError:
+    """Return the error that Slack's answer means; `needed` is a scope that the app has not."""
+    if why == "ratelimited":
+        return RateLimited(f"Slack asks to slow down ({method})")
     if why in REVOKED or why == "token_expired":
         return Unauthorized(f"Slack refused {method}: {why}; connect again")
     later = why in LATER
+    hint = f" (it needs the scope {needed}; add it, and install the app again)" if needed else ""
     return UpstreamError(
-        f"Slack refused {method}: {why}", status=200, retryable=later, in_doubt=later
+        f"Slack refused {method}: {why}{hint}", status=200, retryable=later, in_doubt=later
     )
 
 
@@ -259,6 +279,16 @@ async def update_message(
     """Replace a message that the app has posted."""
     answer = await slack.call("chat.update", channel=channel, ts=ts, text=text, blocks=blocks)
     return Message.model_validate(answer)
+
+
+@component.action(repeatable=True)
+async def delete_message(slack: Slack, channel: str, ts: str) -> None:
+    """Delete a message that the app has posted; one that is gone already is fine."""
+    try:
+        await slack.call("chat.delete", channel=channel, ts=ts)
+    except UpstreamError as error:
+        if not error.message.endswith("message_not_found"):
+            raise
 
 
 @component.action

@@ -113,6 +113,8 @@ class OAuth2Code(Tokens):
     scopes: tuple[str, ...] = ()
     extra: ClassVar[dict[str, str]] = {}
     """More parameters of the authorization request that the app wants (`prompt`, `access_type`)."""
+    scope_separator: ClassVar[str] = " "
+    """The sign between scopes; a few apps want a comma."""
 
     _team: OAuthApp | None = PrivateAttr(default=None)
 
@@ -138,7 +140,7 @@ class OAuth2Code(Tokens):
             "state": state,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
-            **({"scope": " ".join(self.scopes)} if self.scopes else {}),
+            **({"scope": self.scope_separator.join(self.scopes)} if self.scopes else {}),
             **self.extra,
         }
         joint = "&" if "?" in self.authorize_url else "?"

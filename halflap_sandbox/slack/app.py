@@ -1,0 +1,304 @@
+"""The app, put together: the Web API, the installation, the backstage."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from halflap_sandbox.answer import Refused, not_found, parse
+from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
+from halflap_sandbox.server import Cut, read_body, run, suffer
+from halflap_sandbox.slack.api import METHODS, SlackError
+from halflap_sandbox.slack.model import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    Faults,
+    Json,
+    Settings,
+    Team,
+    Token,
+    World,
+    new_id,
+)
+from halflap_sandbox.slack.sender import Sender
+
+LARGEST_BODY = 1024 * 1024
+
+
+class NewTeam(BaseModel):
+    """A workspace that is to be added."""
+
+    name: str
+
+
+class Urls(BaseModel):
+    """Where the app is to be sent things."""
+
+    events: str
+    interactions: str | None = None
+    commands: str | None = None
+
+
+class Written(BaseModel):
+    """A message that a person writes; `event` is what is sent of it, where it is another one."""
+
+    channel: str = "general"
+    text: str = ""
+    event: Json | None = None
+
+
+class Clicked(BaseModel):
+    """A click, or a submitted view: what is put into the payload."""
+
+    payload: Json
+
+
+class Commanded(BaseModel):
+    """A slash command."""
+
+    command: str
+    text: str = ""
+
+
+class Slack:
+    """The routes."""
+
+    def __init__(self, world: World, faults: FaultBoard, sender: Sender) -> None:
+        self.world, self.faults, self.sender = world, faults, sender
+
+    async def call(self, request: Request) -> Response:
+        """Answer a method of the Web API: 200, and `ok` says whether it was done."""
+        name = request.path_params["method"]
+        body = await read_body(request, LARGEST_BODY)
+        given = arguments(request, body)
+        if name == "oauth.v2.access":
+            return JSONResponse(self._access(request, given))
+        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        token = self.world.tokens.get(sent if scheme == "Bearer" else given.get("token", ""))
+        if token is None:
+            return refused("invalid_auth" if sent else "not_authed")
+        if token.ends and token.ends <= self.world.settings.clock():
+            return refused("token_expired")
+        return await self._answer(request, name, token, given)
+
+    async def _answer(
+        self, request: Request, name: str, token: Token, given: Mapping[str, Any]
+    ) -> Response:
+        plan, method = self.faults.of(token.team.id), METHODS.get(name)
+        try:
+            if cut := await suffer(request, plan, self.world.settings.clock()):
+                return cut
+        except Exceeded as error:
+            headers = {"retry-after": str(error.retry_after)}
+            return JSONResponse({"ok": False, "error": "ratelimited"}, 429, headers)
+        except Injected as error:
+            return Response("upstream error", error.status)
+        if method is None:
+            return refused("unknown_method")
+        try:
+            done = method(self.world, token.team, given)
+        except SlackError as error:
+            return refused(str(error))
+        lost = name.startswith("chat.") and plan.loses_answer()
+        return Cut() if lost else JSONResponse({"ok": True, **done})
+
+    def _access(self, request: Request, given: Mapping[str, Any]) -> Json:
+        """Give a token for a code, or for a refresh token."""
+        client = (given.get("client_id"), given.get("client_secret"))
+        basic = request.headers.get("authorization", "").removeprefix("Basic ")
+        if client[0] is None and basic:
+            client = tuple(base64.b64decode(basic).decode().split(":", 1))
+        if client != (CLIENT_ID, CLIENT_SECRET):
+            return {"ok": False, "error": "bad_client_secret"}
+        if given.get("grant_type") == "refresh_token":
+            team = self.world.refreshes.pop(str(given.get("refresh_token")), None)
+            if team is None:
+                return {"ok": False, "error": "invalid_refresh_token"}
+            return {"ok": True, **self.world.grant(team)}
+        found = self.world.codes.pop(str(given.get("code")), None)
+        if found is None or found[2] < self.world.settings.clock():
+            return {"ok": False, "error": "invalid_code"}
+        if given.get("redirect_uri") != found[1]:
+            return {"ok": False, "error": "bad_redirect_uri"}
+        return {"ok": True, **self.world.grant(found[0])}
+
+    async def authorize(self, request: Request) -> Response:
+        """Show the page on which a workspace installs the app; `team` in the query is at once."""
+        asked = dict(request.query_params)
+        if asked.get("client_id") != CLIENT_ID or "redirect_uri" not in asked:
+            return HTMLResponse("Slack does not know this app.", 400)
+        if (team := self.world.teams.get(asked.get("team", ""))) is not None:
+            code = secrets.token_hex(16)
+            ends = self.world.settings.clock() + self.world.settings.code_lasts
+            self.world.codes[code] = (team, asked["redirect_uri"], ends)
+            back = urlencode({"code": code, "state": asked.get("state", "")})
+            return RedirectResponse(f"{asked['redirect_uri']}?{back}", 302)
+        links = "".join(
+            f'<li><a href="?{html.escape(urlencode({**asked, "team": each.id}))}">'
+            f"Install in {html.escape(each.name)}</a></li>"
+            for each in self.world.teams.values()
+        )
+        return HTMLResponse(f"<h1>Slack (a sandbox)</h1><ul>{links}</ul>")
+
+    # Backstage ------------------------------------------------------------------------------
+
+    async def list_teams(self, _: Request) -> Response:
+        """List the workspaces."""
+        return JSONResponse([seen(each) for each in self.world.teams.values()])
+
+    async def add_team(self, request: Request) -> Response:
+        """Add a workspace."""
+        made = parse(request, await read_body(request, LARGEST_BODY), NewTeam)
+        return JSONResponse(seen(self.world.add(made.name)), 201)
+
+    async def set_urls(self, request: Request) -> Response:
+        """Have the app's URLs called; each is sent the challenge, once it is another."""
+        given = parse(request, await read_body(request, LARGEST_BODY), Urls)
+        self.world.urls = {name: each or given.events for name, each in given}
+        found = await self.sender.verify("events")
+        return JSONResponse(found, 200 if found["verified"] else 422)
+
+    async def write(self, request: Request) -> Response:
+        """Have a person write a message, and send the event."""
+        team = self._team(request)
+        given = parse(request, await read_body(request, LARGEST_BODY), Written)
+        channel = team.channel(given.channel)
+        if channel is None:
+            raise not_found("channel", given.channel)
+        user = next(iter(team.users))
+        message = self.world.post(team, channel, {"user": user, "text": given.text})
+        event = given.event or {**message, "channel": channel, "channel_type": "channel"}
+        return JSONResponse({"event_id": self.sender.event(team, event), "ts": message["ts"]})
+
+    async def click(self, request: Request) -> Response:
+        """Have a person click on an element, or submit a view."""
+        team = self._team(request)
+        given = parse(request, await read_body(request, LARGEST_BODY), Clicked)
+        user = {"id": next(iter(team.users)), "team_id": team.id}
+        common = {"team": {"id": team.id}, "user": user, "trigger_id": self._trigger(team)}
+        return JSONResponse(await self.sender.interaction({**common, **given.payload}))
+
+    async def order(self, request: Request) -> Response:
+        """Have a person send a slash command."""
+        team = self._team(request)
+        given = parse(request, await read_body(request, LARGEST_BODY), Commanded)
+        fields = {
+            "command": given.command,
+            "text": given.text,
+            "team_id": team.id,
+            "user_id": next(iter(team.users)),
+            "channel_id": next(iter(team.channels)),
+            "trigger_id": self._trigger(team),
+        }
+        return JSONResponse(await self.sender.command(fields))
+
+    async def sent(self, _: Request) -> Response:
+        """List what was sent to the app, the oldest first."""
+        return JSONResponse(self.world.sent)
+
+    async def set_faults(self, request: Request) -> Response:
+        """Turn faults on."""
+        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), Faults))
+        return JSONResponse(self.faults.json())
+
+    def _team(self, request: Request) -> Team:
+        id = request.path_params["team"]
+        if id not in self.world.teams:
+            raise not_found("workspace", id)
+        return self.world.teams[id]
+
+    def _trigger(self, team: Team) -> str:
+        made = new_id("trigger.")
+        team.triggers.add(made)
+        return made
+
+
+def arguments(request: Request, body: bytes) -> dict[str, Any]:
+    """Read a method's arguments: of the query, a form, or JSON."""
+    given: dict[str, Any] = dict(request.query_params)
+    if "json" in request.headers.get("content-type", ""):
+        return given | json.loads(body or b"{}")
+    given |= dict(parse_qsl(body.decode()))
+    for name in ("view", "blocks"):  # JSON within a form
+        if isinstance(given.get(name), str):
+            given[name] = json.loads(given[name])
+    return given
+
+
+def seen(team: Team) -> Json:
+    """Give a workspace as the backstage shows it."""
+    messages = [{"channel": channel, **each} for (channel, _), each in team.messages.items()]
+    return {
+        "id": team.id,
+        "name": team.name,
+        "channels": list(team.channels.values()),
+        "users": list(team.users.values()),
+        "messages": messages,
+        "views": list(team.views.values()),
+    }
+
+
+def refused(error: str) -> Response:
+    """Refuse as Slack does: with status 200 and a code."""
+    return JSONResponse({"ok": False, "error": error})
+
+
+def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -> Starlette:
+    """Make a Slack of its own, with these workspaces to begin with."""
+    world, faults = World(settings or Settings()), FaultBoard(Faults)
+    sender = Sender(world, faults)
+    for name in teams:
+        world.add(name)
+    slack = Slack(world, faults, sender)
+    routes = [
+        Route("/api/{method}", slack.call, methods=["GET", "POST"]),
+        Route("/oauth/v2/authorize", slack.authorize, methods=["GET"]),
+        Route("/sandbox/teams", slack.list_teams, methods=["GET"]),
+        Route("/sandbox/teams", slack.add_team, methods=["POST"]),
+        Route("/sandbox/urls", slack.set_urls, methods=["POST"]),
+        Route("/sandbox/teams/{team}/messages", slack.write, methods=["POST"]),
+        Route("/sandbox/teams/{team}/interactions", slack.click, methods=["POST"]),
+        Route("/sandbox/teams/{team}/commands", slack.order, methods=["POST"]),
+        Route("/sandbox/sent", slack.sent, methods=["GET"]),
+        Route("/sandbox/faults", slack.set_faults, methods=["POST"]),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        yield
+        await sender.close()
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return error.answer.response()
+
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+    app.state.world = world
+    return app
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ready: Callable[[int], None] | None = None,
+    settings: Settings | None = None,
+    teams: Sequence[str] = (),
+) -> None:
+    """Run a Slack until cancelled; `ready` gets the port once it listens.
+
+    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
+    """
+    await run(create_app(settings, teams=teams), host=host, port=port, ready=ready)

@@ -1,0 +1,101 @@
+"""A Slack of the sandbox on loopback, and connections to its workspaces."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+
+from halflap.components.slack import Slack
+from halflap.sdk.connection import Link
+from halflap.sdk.egress import Egress, Policy
+from halflap_sandbox import slack as sandbox
+
+
+async def found_soon(look: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what a look finds, once that is something."""
+    async with asyncio.timeout(10):
+        while True:
+            if found := await look():
+                return found
+            await asyncio.sleep(0.02)
+
+
+class SlackApp:
+    """The sandbox on loopback."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
+        self.url, self.http, self.egress = url, http, egress
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api"
+
+    async def post(self, path: str, body: Any) -> Any:
+        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
+            assert response.status < 300, await response.text()
+            return await response.json()
+
+    async def look(self, path: str) -> Any:
+        async with self.http.get(f"{self.url}/sandbox{path}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def team(self, name: str) -> dict[str, Any]:
+        return await self.post("/teams", {"name": name})
+
+    async def seen(self, team: dict[str, Any]) -> dict[str, Any]:
+        [found] = [each for each in await self.look("/teams") if each["id"] == team["id"]]
+        return found
+
+    async def installed(self, url: str, team: dict[str, Any]) -> tuple[str, str]:
+        """Install the app in a workspace, as the browser does; the state and the code."""
+        async with self.http.get(f"{url}&team={team['id']}", allow_redirects=False) as response:
+            assert response.status == 302, await response.text()
+            back = parse_qs(urlsplit(response.headers["location"]).query)
+        return back["state"][0], back["code"][0]
+
+    async def token(self, team: dict[str, Any]) -> str:
+        """The token of a bot that was installed in a workspace."""
+        asked = "client_id=1000.2000&state=s&redirect_uri=https://x.example/back"
+        _, code = await self.installed(f"{self.url}/oauth/v2/authorize?{asked}", team)
+        form = {
+            "client_id": "1000.2000",
+            "client_secret": "slack-client-secret",
+            "redirect_uri": "https://x.example/back",
+            "code": code,
+        }
+        async with self.http.post(f"{self.api}/oauth.v2.access", data=form) as response:
+            return (await response.json())["access_token"]
+
+    async def bot(self, team: dict[str, Any]) -> Slack:
+        """A connection to a workspace by a bot's token."""
+        auth = {"kind": "api_key", "key": await self.token(team)}
+        found = Slack.model_validate({"base_url": self.api, "auth": auth})
+        found._link = Link("slack", None, self.egress, None)
+        return found
+
+
+@asynccontextmanager
+async def slack_app(**settings: Any) -> AsyncIterator[SlackApp]:
+    """Run the sandbox."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
+    )
+    port = await asyncio.wait_for(ready, 10)
+    egress = Egress(Policy(allow=("127.0.0.1",)))
+    connector = aiohttp.TCPConnector(force_close=True)
+    try:
+        async with aiohttp.ClientSession(connector=connector) as http:
+            yield SlackApp(f"http://127.0.0.1:{port}", http, egress)
+    finally:
+        await egress.close()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
