@@ -70,7 +70,8 @@ AnyFlow = Flow[Any, Any, Any]
 
 def apply_filter(flow: AnyFlow, request: Request) -> bool:
     """Return whether a flow takes a request; `FilterFailed` where its filter raises."""
-    if flow.filter is None:
+    control = flow.trigger.declaration.control
+    if flow.filter is None or (control is not None and pick(control, request)):
         return True
     try:
         return bool(flow.filter(request))

@@ -100,6 +100,12 @@ class Flow(Generic[C, E, R]):
                 f"the flow {self.name} is `async def {function.__name__}(ctx, event)`: two parameters",
                 where=self.where,
             )
+        if keep is not None and trigger.trigger.admitter is not None:
+            raise DefinitionError(
+                f"the flow {self.name} cannot have keep=: {trigger.name} verifies the whole request once "
+                "it was stored; leave out keep=, or shorten how long payloads are stored",
+                where=self.where,
+            )
         hints = hints_of(function)
         self.event_type: Any = hints.get(parameters[1], Any)
         self.result_type: Any = hints.get("return", PydanticUndefined)

@@ -131,6 +131,8 @@ class Declaration:
     lifecycle: for the built-in `instance` triggers.
     reads: which record the event tells of, so that an echo of our own write is known.
     subscribes: whether the trigger, with its inputs, makes its webhook at the app by itself.
+    control: whether a request is of the subscription itself, such as its confirmation: `admit` answers
+        it, and no flow's filter is asked about it.
     app_endpoint: whether it is given the events that the app sends to the team's one URL.
     """
 
@@ -150,6 +152,7 @@ class Declaration:
     lifecycle: Literal["deploy", "teardown"] | None = None
     reads: Reads | None = None
     subscribes: bool = True
+    control: Callable[[Request], bool] | None = None
     app_endpoint: bool = False
 
 

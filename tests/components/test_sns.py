@@ -23,8 +23,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from halflap import (
+    Config,
+    Context,
     DefinitionError,
     Ignore,
+    Integration,
     RateLimited,
     Rejected,
     Reply,
@@ -203,6 +206,23 @@ async def test_a_forged_message_does_not_take_the_place_of_the_genuine_one(
     forged = await receive(trigger, message(Message="forged"), now=NOW)
     genuine = await receive(trigger, message(), now=NOW)
     assert (len(forged.started), len(genuine.started)) == (1, 1)
+
+
+async def test_a_flows_filter_is_not_asked_about_the_confirmation(receive: Receive) -> None:
+    integration: Integration[Config] = Integration("filtered")
+
+    @integration.flow(trigger=sns.notification(topic=TOPIC), filter=lambda request: False)
+    async def never(ctx: Context[Config], event: sns.Notification) -> None: ...
+
+    asked = {"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://x"}
+    confirmation = await receive(never, message(**asked, Subject=None), now=NOW)
+    published = await receive(never, message(), now=NOW)
+    assert (len(confirmation.started), len(published.started)) == (1, 0)
+    assert published.noted == ["filtered"]
+    with pytest.raises(DefinitionError, match="keep="):
+
+        @integration.flow(trigger=sns.notification(topic=TOPIC), keep=["/Message"])
+        async def cut(ctx: Context[Config], event: sns.Notification) -> None: ...
 
 
 # What it does not send --------------------------------------------------------------------------

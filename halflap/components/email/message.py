@@ -116,9 +116,10 @@ def mail_of_form(form: Part) -> Mail:
     else:
         raise InvalidEvent("The form has no mail: neither a field email nor a field headers.")
     envelope = values_of(fields.get("envelope"))
-    to: Any = envelope.get("to")
+    named = envelope.get("to")
+    to = cast("list[Any]", named) if isinstance(named, list) else []
     mail.envelope_from = str(envelope.get("from") or "")
-    mail.envelope_to = str(to[0]) if isinstance(to, list) and to else ""
+    mail.envelope_to = str(to[0]) if to else ""
     return mail
 
 

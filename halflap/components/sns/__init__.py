@@ -294,6 +294,11 @@ def as_json(message: Any) -> Json:
         return None
 
 
+def is_control(request: Request) -> bool:
+    """Return whether a message is about the subscription, and not one that was published."""
+    return not is_raw(request) and fields_of(request)["Type"] != "Notification"
+
+
 def no_number(name: str) -> Any:
     """Refuse what Python reads and JSON has not: `NaN`, `Infinity`."""
     raise ValueError(name)
@@ -305,7 +310,9 @@ def _(topic: str, raw: bool, filter_policy: Policy) -> Declaration:
         raise DefinitionError(
             f"sns.notification: {topic} is a FIFO topic, which sends to queues alone; subscribe a queue"
         )
-    return Declaration(verify=SnsEnvelope(topic=topic, raw=raw), dedupe=delivery)
+    return Declaration(
+        verify=SnsEnvelope(topic=topic, raw=raw), dedupe=delivery, control=is_control
+    )
 
 
 @notification.subscribe
