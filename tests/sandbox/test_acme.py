@@ -18,6 +18,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from halflap_sandbox.acme import Settings, serve
+from tests.console.conftest import CHROMIUM
 from tests.loopback import on_loopback
 from tests.polling import until
 
@@ -687,7 +688,7 @@ async def test_the_page_shows_records_inertly_and_edits_them(
     flags += " --disable-component-update --disable-sync --disable-gpu"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=flags.split(), chromium_sandbox=False
+            executable_path=CHROMIUM, args=flags.split(), chromium_sandbox=False
         )
         page = await browser.new_page()
         wrong = list[str]()

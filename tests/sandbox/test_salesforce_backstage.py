@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from halflap_sandbox.salesforce import Settings, serve
+from tests.console.conftest import CHROMIUM
 from tests.polling import until
 
 ACK = (
@@ -215,7 +216,7 @@ async def test_the_page_of_a_salesforce_shows_records_inertly_and_edits_them(sta
     await stage.edit("create", values=OPPORTUNITY)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--disable-gpu"], chromium_sandbox=False
+            executable_path=CHROMIUM, args=["--disable-gpu"], chromium_sandbox=False
         )
         page = await browser.new_page()
         wrong = list[str]()
