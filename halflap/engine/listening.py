@@ -199,6 +199,9 @@ class Listeners:
             except StoreError as error:
                 log.warning("listeners were not looked at: the store failed", error=error.message)
                 self._settled_at = None
+            except Exception:  # the other roles of the process go on, and so do the readers
+                log.exception("listeners were not looked at")
+                self._settled_at = None
             # Many changes in a row are looked at together.
             await asyncio.sleep(loop.time() - began)
             await self._rest(min(LOOK_SECONDS, self._lease / 3e6))
@@ -305,8 +308,11 @@ class Listeners:
                     continue
                 try:
                     source, account = await self._source(instance, integration, flow, old)
-                except HalflapError as error:
-                    log.error("a listener is not read", instance=instance.id, error=error.message)
+                except StoreError:
+                    raise
+                except Exception as error:  # an author's inputs and config hurt no other listener
+                    text = failure_of(error, name).text
+                    log.error("a listener is not read", instance=instance.id, flow=name, error=text)
                     continue
                 spec = flow.trigger.trigger.listener_spec
                 found[instance.id, name] = ListenedFlow(instance, name, source, account, spec)

@@ -433,6 +433,26 @@ async def test_one_authors_bug_is_shown_and_hurts_no_other_listener(topic: Topic
         assert (await here.shard()).error == ""
 
 
+@component.trigger(methods=())
+async def odd(request: Request, what: Any) -> Any:
+    """A record of a source that nothing can be named by."""
+    return request.json()
+
+
+@odd.listen
+async def _(listening: Listening) -> AsyncGenerator[Batch]:
+    while True:
+        await listening.rest(1.0)
+        yield Batch()
+
+
+async def test_a_source_that_cannot_be_named_hurts_no_other_listener(topic: Topic):
+    topic.put("a1")
+    async with world(odd(what=object()), record(topic="one")) as here:
+        here.begin()
+        await until(lambda: topic.acknowledged == ["1"])
+
+
 async def test_a_batch_that_is_half_read_as_it_fails_is_read_again(topic: Topic):
     topic.put(*NUMBERS)
     async with world(record(topic="one")) as here:
