@@ -153,6 +153,30 @@ class PinnedResolver:
         self._timeout = timeout
         self._lookup = lookup or _look_up
 
+    async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
+        """Connect by TCP to an address of a host that may be called, on one of these ports or an ordinary
+        one; raises `EgressRefused` or `OSError`.
+        """
+        judged = 443 if port in ports else port
+        self._rules.destination(f"https://{host}:{judged}/")
+        found = await self.resolve(host, judged)
+        loop, failure = asyncio.get_running_loop(), OSError(f"{host} cannot be reached")
+        async with asyncio.timeout(self._timeout):
+            for each in found:
+                made = socket.socket(each["family"], socket.SOCK_STREAM)
+                made.setblocking(False)
+                try:
+                    await loop.sock_connect(made, (each["host"], port))
+                except OSError as error:
+                    made.close()
+                    failure = error
+                except BaseException:
+                    made.close()
+                    raise
+                else:
+                    return made
+        raise failure
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:

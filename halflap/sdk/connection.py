@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -292,6 +293,10 @@ class Connection(BaseModel):
         return self._client().stream(
             method, self.url(path), params=params, headers=own, limits=ENDLESS
         )
+
+    async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
+        """Connect by TCP, for a protocol that is not HTTP; guarded as requests (see `Egress.dial`)."""
+        return await self._client().dial(host, port, ports)
 
     async def refreshed(self) -> Self:
         """The same connection with new credentials, got once for all workers.

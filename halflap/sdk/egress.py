@@ -8,6 +8,7 @@ method and the URL without its query, and never the value of a header.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -176,6 +177,20 @@ class Egress:
         finally:
             if answer is not None:
                 answer.close()
+
+    async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
+        """Connect by TCP, for a protocol that is not HTTP and has these `ports`.
+
+        Only to an address that may be called, as for a request; `UpstreamError` where it is not reached.
+        """
+        try:
+            return await self._resolver.dial(host, port, ports)
+        except EgressRefused:
+            raise
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            message = f"{host}:{port} cannot be reached: {reason}"
+        raise UpstreamError(message, in_doubt=False)
 
     async def close(self) -> None:
         """Close the connections; new ones are opened if it is used again."""

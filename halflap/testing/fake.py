@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -191,6 +192,9 @@ class FakeEgress(Egress):
     def __init__(self, fake: Fake, base: str = "") -> None:
         self._fake = fake
         self._base = base.rstrip("/")
+
+    async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
+        raise DefinitionError(f"a fake answers HTTP, and not {host}:{port}; stub the action")
 
     async def request(
         self,
