@@ -6,7 +6,7 @@ A draft with a flow of 300 steps (actions, branches, loops) is opened, and edite
 duplicated, moved, deleted, brought back by undo, and its title typed; then a field is typed in a step of
 80 fields. From the time stamp of the key until the frame after the change is painted; findings until
 those of the edit's revision, or a later one, are painted. Beside it, in the same browser, a page with
-nothing but a counter. Undo is not foreseen by the browser: it waits for the server.
+nothing but a counter.
 
 With `--profile FILE`, the processor profile of the flow's page is written there, for Chromium's tools.
 """

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { ApiError, Offline } from "~/api/problem"
 import { flowOf } from "../tree/testing"
 import { spotsIn } from "../tree/walk"
@@ -44,7 +44,14 @@ class Fake implements Server {
     this.flows = [flow]
   }
 
+  /** The flows before each edit, and behind each undo. */
+  readonly past: (readonly FlowOutline[])[] = []
+  readonly future: (readonly FlowOutline[])[] = []
+  /** Undo and redo wait for it. */
+  held: Promise<void> = Promise.resolve()
+
   make(ops: readonly DraftEdit[]): void {
+    this.past.push(this.flows)
     for (const each of ops) this.flows = predicted(this.flows, each, () => `n${++this.count}`)
     this.revision++
   }
@@ -69,7 +76,15 @@ class Fake implements Server {
     return this.changes()
   }
 
-  again(): Promise<Changes> {
+  async again(kind: "undo" | "redo"): Promise<Changes> {
+    await this.held
+    const [from, to] = kind === "undo" ? [this.past, this.future] : [this.future, this.past]
+    const flows = from.pop()
+    if (flows !== undefined) {
+      to.push(this.flows)
+      this.flows = structuredClone(flows)
+      this.revision++
+    }
     return this.changes()
   }
 
@@ -358,4 +373,48 @@ test("a number keeps its digits", () => {
   expect(parsed.a).toBeInstanceOf(Digits)
   expect(parsed.b).toEqual(new Digits("9.10"))
   expect(JSON.stringify(parsed)).toBe('{"a":12345678901234567890,"b":9.10,"c":[0.1,1e3]}')
+})
+
+test("undo and redo are seen before the server has answered, as far as the edits were made here", async () => {
+  const { client, server, stop } = opened([{ log: "a" }, { log: "b" }, { log: "c" }])
+  const shown = () => logs(client.snapshot().flows)
+  await client.edit([{ op: "delete", path: [...LIST, 2] }])
+  await client.edit([{ op: "delete", path: [...LIST, 1] }])
+  expect(shown()).toEqual(["a"])
+  let go: () => void = () => undefined
+  server.held = new Promise((resolve) => (go = resolve))
+  const undone = [client.undo("undo"), client.undo("undo")]
+  expect(shown()).toEqual(["a", "b", "c"])
+  const redone = client.undo("redo")
+  expect(shown()).toEqual(["a", "b"])
+  const edited = client.edit([{ op: "delete", path: [...LIST, 0] }])
+  const last = client.undo("undo")
+  expect(shown()).toEqual(["a", "b"])
+  go()
+  await Promise.all([...undone, redone, edited, last])
+  expect(shown()).toEqual(["a", "b"])
+  expect(logs(server.flows)).toEqual(["a", "b"])
+
+  // What somebody else did is not taken back, and what is, the server says.
+  server.make([{ op: "delete", path: [...LIST, 0] }])
+  client.sync()
+  await vi.waitFor(() => expect(shown()).toEqual(["b"]))
+  server.held = new Promise((resolve) => (go = resolve))
+  const asked = client.undo("undo")
+  expect(shown()).toEqual(["b"])
+  go()
+  await asked
+  stop()
+})
+
+test("what was typed without a pause is taken back at once", async () => {
+  const { client, server, stop } = opened([{ log: "a" }])
+  const type = (text: string) =>
+    client.edit([{ op: "set", path: [...LIST, 0, "log"], value: text }], "t")
+  await type("ab")
+  await type("abc")
+  server.held = new Promise(() => undefined)
+  void client.undo("undo")
+  expect(logs(client.snapshot().flows)).toEqual(["a"])
+  stop()
 })

@@ -22,6 +22,8 @@ import type {
 
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000]
 const FINDINGS_MS = 120
+/** So many undos are foreseen; the server has more. */
+const MOST_STEPS = 100
 
 /** What somebody else made of the same places, or who writes the flow: edits wait for a decision. */
 export type Refusal = {
@@ -63,6 +65,8 @@ type Back = Waiting & { kind: "undo" | "redo" }
 type Item = Edit | TextChange | Back | { kind: "sync" }
 /** What was sent for a revision, and may have been made without an answer. */
 type Sent = { revision: number; ops: DraftEdit[] }
+/** An edit that was made here, or several of a group, with the flows before and after it. */
+type Step = { group: string; before: readonly FlowOutline[]; after: readonly FlowOutline[] }
 type Kept = { token: string; group: string; edits: Anchored[]; sent: Sent | null }
 
 /** The requests of a draft. */
@@ -89,6 +93,8 @@ export class DraftClient {
   private readonly listeners = new Set<() => void>()
   private readonly queue: Item[] = []
   private base: readonly FlowOutline[] = []
+  private past: readonly Step[] = []
+  private future: readonly Step[] = []
   private running = false
   private failures = 0
   private open = true
@@ -354,7 +360,10 @@ export class DraftClient {
 
   private integrate(changes: Changes, item: Exclude<Item, { kind: "sync" }> | null): void {
     const before = this.base
-    this.base = merged(before, changes)
+    if (item !== null || changes.revision !== this.state.revision) {
+      this.base = merged(before, changes)
+      this.remember(item, before, this.base)
+    }
     const keys = new Map<string, string>()
     if (item?.kind === "edit" && item.sent !== null) {
       for (const [made, key] of keysOf(before, this.base, item.sent.ops, item.token)) {
@@ -379,6 +388,34 @@ export class DraftClient {
     this.lintSoon()
   }
 
+  /** Note what undo and redo are going to bring back; of what others did, that is not known. */
+  private remember(
+    item: Exclude<Item, { kind: "sync" }> | null,
+    before: readonly FlowOutline[],
+    after: readonly FlowOutline[],
+  ): void {
+    const undone = this.past.at(-1)
+    const redone = this.future.at(-1)
+    if (item?.kind === "undo" && undone?.after === before) {
+      const past = this.past.slice(0, -1)
+      const below = past.at(-1)
+      this.past = below?.after === undone.before ? [...past.slice(0, -1), { ...below, after }] : []
+      this.future = [...this.future, { ...undone, before: after, after: before }]
+    } else if (item?.kind === "redo" && redone?.before === before) {
+      const future = this.future.slice(0, -1)
+      const next = future.at(-1)
+      this.future =
+        next?.before === redone.after ? [...future.slice(0, -1), { ...next, before: after }] : []
+      this.past = [...this.past, { ...redone, after }]
+    } else if (item?.kind === "edit" || item?.kind === "text") {
+      this.past = followed(this.past, { group: item.group, before, after })
+      this.future = []
+    } else {
+      this.past = []
+      this.future = []
+    }
+  }
+
   /** Read it anew: what waits is made on top of that. */
   async reload(): Promise<void> {
     try {
@@ -393,6 +430,8 @@ export class DraftClient {
 
   private reset(draft: Draft): void {
     this.base = draft.flows
+    this.past = []
+    this.future = []
     const { base, components, revision, text, unreadable, editors, writers } = draft
     this.set({ base, components, revision, text, unreadable, editors, writers })
     this.changed()
@@ -401,13 +440,32 @@ export class DraftClient {
 
   /** Lay the edits that wait over what the server has. */
   private changed(): void {
-    let flows = this.base
+    let { base: flows, past, future } = this
     for (const each of this.queue) {
-      if (each.kind !== "edit") continue
-      try {
-        flows = resolved(flows, each.edits, each.token).flows
-      } catch (error) {
-        if (!(error instanceof StepGone)) throw error
+      const before = flows
+      if (each.kind === "edit") {
+        try {
+          flows = resolved(flows, each.edits, each.token).flows
+        } catch (error) {
+          if (!(error instanceof StepGone)) throw error
+        }
+        past = followed(past, { group: each.group, before, after: flows })
+        future = []
+      } else if (each.kind === "text") {
+        past = [] // its flows are the server's to tell
+        future = []
+      } else if (each.kind === "undo") {
+        const step = past.at(-1)
+        if (step?.after !== before) continue
+        flows = step.before
+        past = past.slice(0, -1)
+        future = [...future, step]
+      } else if (each.kind === "redo") {
+        const step = future.at(-1)
+        if (step?.before !== before) continue
+        flows = step.after
+        future = future.slice(0, -1)
+        past = [...past, step]
       }
     }
     const pending = this.queue.filter((each) => each.kind !== "sync").length
@@ -449,6 +507,14 @@ export class DraftClient {
     this.state = { ...this.state, ...part }
     for (const each of this.listeners) each()
   }
+}
+
+/** Return steps with another one, which is one with the last where both are of a group. */
+function followed(past: readonly Step[], step: Step): readonly Step[] {
+  const last = past.at(-1)
+  if (last?.after !== step.before) return [step]
+  if (step.group === "" || last.group !== step.group) return [...past, step].slice(-MOST_STEPS)
+  return [...past.slice(0, -1), { ...last, after: step.after }]
 }
 
 /** Return flows with the changed ones in the place of those of their names, in the order of the text. */
