@@ -33,6 +33,7 @@ from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
+    ExampleView,
     GapView,
     InstanceChange,
     InstanceDraft,
@@ -56,7 +57,7 @@ from halflap.api.view import (
     pause_view,
     rfc3339,
 )
-from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention
+from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention, to_datetime
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
 from halflap.store.shards import PROCESS, ListenerShard, present
@@ -227,6 +228,15 @@ async def change_instance(
 async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str, str]:
     """By flow, the secret that senders to its URL sign with: made by us, to be set at the app."""
     return await operations.instances.secrets(found)
+
+
+@router.get("/instances/{instance}/endpoints/{flow}/example", response_model=ExampleView)
+@for_customers
+@needs("secrets")
+async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -> Response:
+    """Return a request that a flow's URL takes: with a made-up event, signed with its secret."""
+    now = to_datetime(operations.store.clock())
+    return exact(ExampleView.of(await operations.instances.example(found, flow, now)))
 
 
 @router.post("/instances/{instance}/secrets/{flow}")

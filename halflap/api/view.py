@@ -1196,6 +1196,17 @@ class Rotation(Input):
     grace_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
 
 
+class ExampleView(View):
+    """A request that an endpoint takes."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    """The type of its body, and what proves its sender; a time in it is that of this answer."""
+    body: str
+    """As JSON; empty where the method has none."""
+
+
 class Rotated(View):
     """The new secret of a flow's URL."""
 

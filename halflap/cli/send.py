@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,8 +16,8 @@ from halflap.cli.client import Client, path, read
 from halflap.cli.output import Output
 from halflap.cli.project import Project, ProjectEntry
 from halflap.cli.reach import speaks
-from halflap.errors import ConfigError, HalflapError, NotFound
-from halflap.sdk.signature import Signature
+from halflap.errors import HalflapError, NotFound
+from halflap.sdk.signature import sender_headers
 
 DEV_CUSTOMER = "dev"
 
@@ -49,7 +48,6 @@ async def send_event(
     method, headers = await asyncio.to_thread(
         signed, project.root, entry, flow, data, url, secrets.get(flow, "")
     )
-    headers["Content-Type"] = "application/json"
     try:
         async with (
             aiohttp.ClientSession() as http,
@@ -91,11 +89,5 @@ def signed(
         finally:
             unload(bundle.hash)
     method = "POST" if "POST" in declared.methods else declared.methods[0]
-    if declared.verify is None:
-        return method, {}
-    if not isinstance(declared.verify, Signature):
-        raise ConfigError(
-            f"{flow} verifies requests by code of its own, which cannot sign; have its app send one"
-        )
-    now, id = datetime.now(UTC), f"msg_{uuid.uuid4().hex}"
-    return method, declared.verify.sign(data, secret, now, id=id, method=method, url=url)
+    now = datetime.now(UTC)
+    return method, sender_headers(declared.verify, data, secret, now, method=method, url=url)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from halflap.errors import DefinitionError, Rejected
+from halflap.errors import ConfigError, DefinitionError, Rejected
 from halflap.sdk._message import MessageSignature
 from halflap.sdk._verifier import Signature, decoded_base64, only_value
 from halflap.sdk.request import Request
@@ -28,7 +28,7 @@ __all__ += ["JiraSignature", "MailgunSignature", "MessageSignature", "SendGridSi
 __all__ += ["ShopifySignature", "Signature", "SlackSignature"]
 __all__ += ["StandardWebhooks", "StripeSignature", "SvixSignature", "TwilioSignature"]
 __all__ += ["TypeformSignature", "Unsigned", "ZendeskSignature", "new_secret"]
-__all__ += ["Verifier"]
+__all__ += ["Verifier", "sender_headers"]
 
 
 @runtime_checkable
@@ -248,6 +248,25 @@ class Unsigned(Signature):
     def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
         """Nothing: the sender adds no header."""
         return {}
+
+
+def sender_headers(
+    verify: Verifier | None, body: bytes, secret: str, now: datetime, *, method: str, url: str
+) -> dict[str, str]:
+    """The headers of a request with JSON as its sender makes it: its type, and what proves its sender.
+
+    Raises `ConfigError` of a verifier that is code of its own, or a secret that cannot sign.
+    """
+    headers = {"Content-Type": "application/json"} if body else {}
+    if verify is None:
+        return headers
+    if not isinstance(verify, Signature):
+        raise ConfigError("requests are verified by code, which cannot sign; have the app send one")
+    id = f"msg_{random.token_hex(16)}"
+    try:
+        return headers | verify.sign(body, secret, now, id=id, method=method, url=url)
+    except Rejected as error:  # of a public key
+        raise ConfigError(error.message) from error
 
 
 def _require_secret(given: bytes, secrets: Sequence[str], header: str) -> None:

@@ -61,6 +61,121 @@ async def test_a_form_has_its_fields_by_page_with_connections_in_their_place(wor
     assert every["value"]["format"] == "cron"
 
 
+SIGNED = """
+name: signed
+config:
+  Rules:
+    scheme: {default: github}
+flows:
+  bare:
+    trigger: webhook.request
+    sample: {id: a, total: 1.10}
+    steps: [{stop: true}]
+  hub:
+    trigger: webhook.request
+    with: {signature: github}
+    schema: {type: object, properties: {number: {type: integer, examples: [7]}}}
+    steps: [{stop: true}]
+  timed:
+    trigger: webhook.request
+    with: {signature: standard}
+    steps: [{stop: {answer: =event.tested}}]
+  looked:
+    trigger: webhook.request
+    with: {methods: [GET]}
+    steps: [{stop: true}]
+tests:
+  - {name: one, flow: timed, event: {tested: "it's"}}
+"""
+
+
+async def test_an_endpoint_has_an_example_that_it_takes(world: World) -> None:
+    root = world.folder / "signed"
+    root.mkdir()
+    (root / "signed.yaml").write_text(SIGNED)
+    await world.publish(pack(root, "signed.yaml"))
+    draft = {"customer": await world.customer(), "integration": "signed", "config": {}}
+    made = (await world.api("POST", "/api/instances", draft)).json
+    path = f"/api/instances/{made['id']}"
+    found = (await world.api("POST", f"{path}/activate", wait=10)).json
+    bodies: dict[str, str] = {}
+    for flow, url in found["urls"].items():
+        example = (await world.api("GET", f"{path}/endpoints/{flow}/example")).json
+        assert example["url"] == url
+        bodies[flow] = example["body"]
+        sent = await world.api(
+            example["method"],
+            "/hooks/" + url.partition("/hooks/")[2],
+            body=example["body"].encode(),
+            headers=example["headers"],
+            token=None,
+        )
+        assert sent.status < 300, (flow, example, sent.body)
+        forged = {name: each for name, each in example["headers"].items() if name == "Content-Type"}
+        if forged != example["headers"]:
+            again = await world.api(
+                "POST",
+                "/hooks/" + url.partition("/hooks/")[2],
+                body=b"{}",
+                headers=forged,
+                token=None,
+            )
+            assert again.status == 401
+    assert bodies == {
+        "bare": '{"id":"a","total":1.10}',
+        "hub": '{"number":7}',
+        "timed": '{"tested":"it\'s"}',
+        "looked": "",
+    }
+    assert (await world.api("GET", f"{path}/endpoints/none/example")).status == 404
+    viewer = await signed_in(world, "viewer")
+    assert (await viewer("GET", f"{path}/endpoints/bare/example")).status == 403
+
+
+SHOWN = """
+name: copies
+config:
+  Choose:
+    mode: {choices: [all, some], default: all}
+    tag: {when: {mode: some}}
+flows:
+  main:
+    trigger: webhook.request
+    with: {answer: result}
+    steps: [{stop: {answer: =config.tag}}]
+"""
+
+
+async def test_a_field_that_is_not_shown_is_neither_demanded_nor_stored(world: World) -> None:
+    root = world.folder / "shown"
+    root.mkdir()
+    (root / "copies.yaml").write_text(SHOWN)
+    first = await world.publish(pack(root, "copies.yaml"))
+    form = (await world.api("GET", "/api/integrations/copies/versions/1/form")).json
+    tag = form["pages"][0]["fields"][1]
+    assert (tag["required"], tag["value"]["x-when"]) == (True, {"mode": ["some"]})
+
+    draft = {
+        "customer": await world.customer(),
+        "integration": "copies",
+        "config": {"mode": "some"},
+    }
+    refused = await world.api("POST", "/api/instances", draft)
+    assert (refused.status, [*refused.json["fields"]]) == (422, ["tag"])
+    made = await world.api("POST", "/api/instances", {**draft, "config": {"tag": "vip"}})
+    assert (made.status, made.json["config"]) == (201, {})
+    path = f"/api/instances/{made.json['id']}"
+    body = {"config": {"mode": "some", "tag": "vip"}, "connections": {}}
+    assert (await world.api("PUT", f"{path}/config", body)).json["config"] == body["config"]
+    back = await world.api("PATCH", path, {"config": {"mode": "all"}})
+    assert back.json["config"] == {"mode": "all"}
+    (root / "copies.yaml").write_text(SHOWN.replace("default: all}", "default: some}"))
+    await world.publish(pack(root, "copies.yaml"), expect=first)
+    body = {"version": "2", "config": {"tag": "gone"}}
+    assert (await world.api("POST", f"{path}/upgrade", body)).status < 300
+    assert (await world.api("GET", path)).json["config"] == {"mode": "all"}
+
+
 async def test_fields_of_no_page_come_to_one_for_their_kind(world: World) -> None:
     await world.publish()
     form = (await world.api("GET", "/api/integrations/orders/versions/dev/form")).json

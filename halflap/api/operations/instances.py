@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
+from halflap.api.operations.examples import ExampleRequest, example_request, made_up_event
 from halflap.api.operations.offers import OfferOperations
 from halflap.engine.deployer import Deployer
 from halflap.engine.library import Library
@@ -297,6 +299,23 @@ class InstanceOperations:
         return {
             flow: await self.catalogue.endpoints.secret(each.id) for flow, each in endpoints.items()
         }
+
+    async def example(self, instance: Instance, flow: str, now: datetime) -> ExampleRequest:
+        """Return a request that a flow's URL takes, signed with its secret."""
+        urls = await self._urls(instance)
+        if flow not in urls:
+            known = ", ".join(urls) or "none"
+            raise NotFound(f"{instance.name} has no URL for a flow {flow!r}; it has: {known}")
+        definition = await self.library.integration(instance.version)
+        named = definition.flows[flow]
+        if named.reads_config:
+            named = named.resolved(
+                await self.resolver.config(definition, instance.id, instance.revision)
+            )
+        entry, files = await self.library.files(instance.version)
+        event = await made_up_event(entry, files, named)
+        secrets = await self.secrets(instance)
+        return example_request(named, urls[flow], secrets.get(flow, ""), event, now)
 
     async def rotate(self, instance: Instance, flow: str, grace: Micros) -> tuple[str, bool]:
         """Give a flow's endpoint another secret: return it, and whether the app is told by itself.

@@ -104,7 +104,7 @@ def _completions(analysis: Analysis, given: Mapping[str, Any]) -> dict[str, Any]
 
 def _scope(text: str, file: str, shapes: Shapes, path: Any) -> list[dict[str, Any]]:
     analysis = _analysed(text, file, shapes)
-    names, shown = analysis.names_at(path), _shown_event(analysis.source.data, path)
+    names, shown = analysis.names_at(path), shown_event(analysis.source.data, path)
     return [
         {
             "name": name,
@@ -121,7 +121,7 @@ def _scope(text: str, file: str, shapes: Shapes, path: Any) -> list[dict[str, An
     ]
 
 
-def _shown_event(data: Any, path: Any) -> Any:
+def shown_event(data: Any, path: Any) -> Any:
     """Return the event that a document shows for a flow: its `sample`, or that of its first test."""
     flow = path[1] if len(path) > 1 else None
     if path[:1] == ("flows",) and (shown := value_at(data, (*path[:2], "sample"))) is not None:

@@ -13,6 +13,7 @@ import { Section } from "~/ui/facts"
 import { Choice } from "~/ui/field"
 import { FormError } from "~/ui/notice"
 import { Time } from "~/ui/time"
+import { CurlLine } from "./curl"
 import { useRotate } from "./detail"
 import { Listeners } from "./listeners"
 
@@ -71,6 +72,7 @@ export function Endpoints({ instance }: { instance: Instance }) {
               {secrets.data?.[flow] !== undefined && (
                 <Copied text={secrets.data[flow]} label={t`Secret of ${flow}`} />
               )}
+              <CurlLine instance={instance.id} flow={flow} />
             </li>
           ))}
         </ul>

@@ -7,6 +7,7 @@ import { useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { instanceQuery } from "~/api/instances"
 import { isStatus } from "~/api/problem"
+import { CurlLine } from "~/features/instances/curl"
 import { Copied } from "~/features/instances/endpoints"
 import { InstanceBadge } from "~/features/instances/state"
 import { UpgradeInstance } from "~/features/instances/upgrade"
@@ -180,7 +181,7 @@ export function DevelopmentDialog({ draft, onClose }: { draft: DraftHandle; onCl
           <State draft={draft} found={found} />
           <Lacks lacks={lacks} />
           {may && <Remedy draft={draft} found={found} onUpgrade={() => setUpgrading(true)} />}
-          <Endpoints urls={found.urls} />
+          <Endpoints urls={found.urls} instance={found.instance?.id ?? null} />
         </>
       )}
       {errors > 0 && may && (
@@ -307,7 +308,7 @@ function Remedy({
   )
 }
 
-function Endpoints({ urls }: { urls: Record<string, string> }) {
+function Endpoints({ urls, instance }: { urls: Record<string, string>; instance: string | null }) {
   const flows = Object.entries(urls)
   if (flows.length === 0) return null
   return (
@@ -318,6 +319,7 @@ function Endpoints({ urls }: { urls: Record<string, string> }) {
           <li key={flow} className="flex flex-col px-3 py-1.5">
             <span className="font-medium">{flow}</span>
             <Copied text={url} label={t`URL of ${flow}`} />
+            {instance !== null && <CurlLine instance={instance} flow={flow} />}
           </li>
         ))}
       </ul>

@@ -2,6 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Ear, LoaderCircle, Square } from "lucide-react"
 import { useEffect, useRef, useState } from "react"
 import { api, type Schemas } from "~/api/client"
+import { CurlLine } from "~/features/instances/curl"
 import { Copied } from "~/features/instances/endpoints"
 import { Button } from "~/ui/button"
 import { Field, Input } from "~/ui/field"
@@ -106,6 +107,7 @@ export function Listen({
         <div>
           <p className="text-xs text-muted-foreground">{t`Its events are sent to:`}</p>
           <Copied text={url} label={t`URL of ${flow}`} />
+          {own !== null && <CurlLine instance={own.id} flow={flow} />}
         </div>
       )}
     </div>
