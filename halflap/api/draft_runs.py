@@ -40,7 +40,7 @@ run_events = {
     200: {
         "description": "Server-Sent Events: `row` for each run of a step as it ends or begins to wait "
         "(path, item, execution, state, inputs, gave, error, took_ms, source, stale), then one `end` "
-        "(state, reason, result, failure, where, path, logs, cut).",
+        "(state, reason, result, failure, where, path, logs, cut, config).",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -173,6 +173,8 @@ class RunEnd(View):
     logs: list[RanLog]
     cut: bool
     """True if there were more rows than are told."""
+    config: str | None
+    """The values of the config that it had and that are no defaults, as JSON in a text."""
 
 
 class RanAlone(View):

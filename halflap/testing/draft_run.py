@@ -24,7 +24,7 @@ from halflap.engine.loader import load, unload
 from halflap.errors import DefinitionError, HalflapError, StepFailed
 from halflap.lowcode import Components, SourceText
 from halflap.lowcode.assist.analysis import analyse
-from halflap.lowcode.assist.queries import sample_of
+from halflap.lowcode.assist.queries import sample_of, shown_event
 from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
 from halflap.lowcode.kinds.run import Steps
 from halflap.lowcode.lint.shapes import Shapes, output_schema
@@ -34,6 +34,7 @@ from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
 from halflap.sdk import codec, redact, running
 from halflap.sdk.action import Action
+from halflap.sdk.connection import Connection
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.record import decode_value, encode_inputs, redacted_data
@@ -370,7 +371,7 @@ async def _run(
     work = DraftAnswers(opened.source, pins, answers, real=development is not None)
     sent = [*(fixture.sent() if fixture else ()), *payloads(given.get("signals") or {})]
     result = await execute(taken, start, made, work, kept, clock, sent)
-    return outcome_of(opened, result, rows)
+    return outcome_of(opened, result, rows) | {"config": told_config(made.config)}
 
 
 def alone(opened: OpenedText, flow: Flow[Any, Any, Any], given: Given) -> Flow[Any, Any, Any]:
@@ -444,9 +445,10 @@ def event_of(
         return request_with(flow, given["event"], {}, clock), MISSING
     schema = event_schema(opened, flow.name)
     request = request_with(flow, None, {}, clock)
-    if schema is None or flow.trigger.declaration.ticks is not None:
+    event = shown_event(opened.source.data, ("flows", flow.name))
+    if flow.trigger.declaration.ticks is not None or (schema is None and event is None):
         return (request if request.body else request_with(flow, {}, {}, clock)), MISSING
-    return request, sample_of(schema)
+    return request, sample_of(schema) if event is None else event
 
 
 def event_schema(opened: OpenedText, flow: str) -> Any:
@@ -457,6 +459,19 @@ def event_schema(opened: OpenedText, flow: str) -> Any:
     )
     known = names.get("event")
     return None if known is None else known.schema
+
+
+def told_config(config: Config | None) -> str | None:
+    """Return the plain values of a config that are no defaults, as JSON in a text."""
+    if config is None:
+        return None
+    told: dict[str, Any] = {}
+    for name, info in type(config).model_fields.items():
+        value = getattr(config, name)
+        usual = None if info.is_required() else info.get_default(call_default_factory=True)
+        if value is not None and value != usual and not isinstance(value, Connection):
+            told[name] = value
+    return codec.encode(told).decode()
 
 
 def outcome_of(opened: OpenedText, result: Result, rows: RunRows) -> dict[str, Any]:
@@ -487,4 +502,5 @@ def refusal(error: HalflapError) -> dict[str, Any]:
         "path": None,
         "logs": [],
         "cut": False,
+        "config": None,
     }

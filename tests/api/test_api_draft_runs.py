@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,8 +94,18 @@ async def test_a_flow_runs_with_its_effects_made_up(world: Any) -> None:
     assert rows[0]["gave"]["text"] == '{"n":1.50}'
     assert rows[5]["gave"]["text"] == '{"last":8}'
     assert (end["state"], end["result"]) == ("succeeded", "3.00")
+    assert end["config"] == '{"limit":1}'
     listed = (await world.api("GET", "/api/executions")).json["items"]
     assert listed == []
+
+
+async def test_a_run_tells_the_config_that_it_had_but_for_defaults(world: Any) -> None:
+    more = "    rate: {type: decimal, default: 2}\n    note: {required: false}\nflows:"
+    draft = await begun(world, TEXT.replace("flows:", more, 1))
+    _, end = await run(world.api, draft, flow="one", event={}, config={"rate": 1.50, "note": "x"})
+    assert codec.decode(end["config"].encode()) == {"limit": 1, "rate": Decimal("1.5"), "note": "x"}
+    _, end = await run(world.api, draft, flow="one", event={}, config={"rate": 2, "limit": 7})
+    assert end["config"] == '{"limit":7}'
 
 
 async def test_a_pin_answers_and_a_failure_has_its_place(world: Any) -> None:

@@ -52,7 +52,9 @@ AT_LIMIT = (
     "as many executions of the development customer run as its limits allow; wait until one has ended, "
     "or run with stubbed effects"
 )
-ENDED: Mapping[str, Any] = {"result": None, "path": None, "where": "", "logs": [], "cut": False}
+ENDED: Mapping[str, Any] = {
+    "result": None, "path": None, "where": "", "logs": [], "cut": False, "config": None,
+}  # fmt: skip
 
 DESCRIBING = ("describe_set", "describe_version", "describe_published")
 OUTSIDE = "what stands outside functions runs whenever it is loaded, so move or mend that"

@@ -8,14 +8,19 @@ import { useSession } from "~/features/session/context"
 import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
 import { Dialog } from "~/ui/dialog"
-import { Choice, Field, Input, Textarea } from "~/ui/field"
+import { Choice, Field, Input, Select, Textarea } from "~/ui/field"
 import { Pending } from "~/ui/notice"
 import { StateBadge } from "~/ui/state"
 import { Time } from "~/ui/time"
+import { pagesOf } from "../config/schema"
+import { parseDigits } from "../draft/digits"
 import type { DraftHandle } from "../draft/handle"
 import type { FlowOutline } from "../draft/types"
+import { isObject, type Json, plainJson } from "../fields/model"
 import { useScope } from "../fields/scope"
 import { titleOf } from "../frame/words"
+import { memberEdits } from "../panel/edits"
+import { useDraftValue } from "../panel/queries"
 import { spotOf, stepsOf } from "../tree/walk"
 import type { Runs } from "./context"
 import {
@@ -33,6 +38,7 @@ type Typed = {
   text: string | null
   execution: string
   signals: string
+  config: string
 }
 
 /** With what a flow is tested: an event by the trigger's schema, which may be edited, or a recorded one. */
@@ -63,15 +69,19 @@ export function TestDialog({
     text: last?.event ?? null,
     execution: last?.execution ?? "",
     signals: last?.signals ?? "",
+    config: last?.config ?? "",
   })
+  const written = useWritten(draft, flow)
   const made = useMadeUp(draft, flow)
   const text = now.text ?? (made === undefined ? "" : pretty(made))
   const edited = now.text !== null
   const wrong = edited ? wrongJson(text) : null
   const waits = flow.steps.length > 0 && draft.text.includes("wait:")
   const wrongSignals = now.signals.trim() === "" ? null : wrongObject(now.signals)
+  const wrongConfig = now.config.trim() === "" ? null : wrongObject(now.config)
   const bySample = now.from === "sample"
-  const chosen = (bySample ? wrong === null : now.execution !== "") && wrongSignals === null
+  const hasEvent = bySample ? wrong === null : now.execution !== ""
+  const chosen = hasEvent && wrongSignals === null && wrongConfig === null
   const ready = chosen && (!real || (obstacle === null && (confirmed || agreed)))
   const go = () => {
     if (!ready) return
@@ -82,6 +92,7 @@ export function TestDialog({
       event: bySample && edited ? text : null,
       execution: bySample ? null : now.execution,
       signals: now.signals,
+      config: now.config,
       effects: real ? "real" : "stubbed",
       unpinned: real ? unpinned : [],
     })
@@ -131,15 +142,51 @@ export function TestDialog({
           />
         )}
       </fieldset>
+      {bySample && written.tests.length > 0 && (
+        <Field label={t`Begin with the event of`}>
+          {(control) => (
+            <Select
+              {...control}
+              value={edited ? String(written.tests.findIndex((each) => each.event === text)) : ""}
+              onChange={(event) => {
+                const test = written.tests[Number(event.target.value)]
+                if (event.target.value === "" || test === undefined) change({ text: null })
+                else change({ text: test.event, signals: test.signals, config: test.config })
+              }}
+            >
+              <option value="">{t`the flow’s sample, or made up`}</option>
+              <option value="-1" hidden>{t`what is written below`}</option>
+              {written.tests.map((each, at) => (
+                <option key={at} value={at}>
+                  {t`the test “${each.name}”`}
+                </option>
+              ))}
+            </Select>
+          )}
+        </Field>
+      )}
       {bySample ? (
         <Field
           label={t`Event, as JSON`}
           error={wrong}
           hint={
             edited ? (
-              <button type="button" className="link" onClick={() => change({ text: null })}>
-                {t`Take the made-up one`}
-              </button>
+              <span className="flex gap-3">
+                <button type="button" className="link" onClick={() => change({ text: null })}>
+                  {t`Take the made-up one`}
+                </button>
+                {written.keep !== null && wrong === null && (
+                  <button
+                    type="button"
+                    className="link"
+                    onClick={() => {
+                      void written.keep?.(text).then((made) => made && change({ text: null }))
+                    }}
+                  >
+                    {t`Keep it as the flow’s sample`}
+                  </button>
+                )}
+              </span>
             ) : isBody(flow) ? (
               t`The body of the request.`
             ) : (
@@ -203,6 +250,22 @@ export function TestDialog({
           )}
         </fieldset>
       )}
+      {(written.takesConfig || now.config !== "") && (
+        <Field
+          label={t`Values of the config, as JSON`}
+          hint={t`By name. What is left out is the execution’s, the default, or made up.`}
+          error={wrongConfig}
+        >
+          {(control) => (
+            <Textarea
+              {...control}
+              rows={2}
+              value={now.config}
+              onChange={(event) => change({ config: event.target.value })}
+            />
+          )}
+        </Field>
+      )}
       {waits && (
         <Field
           label={t`Signals that it gets while it waits, as JSON`}
@@ -222,6 +285,48 @@ export function TestDialog({
     </Dialog>
   )
 }
+
+type Written = {
+  /** The document's tests of the flow that have an event; each part as JSON. */
+  tests: { name: string; event: string; signals: string; config: string }[]
+  /** True if customers fill in a value. */
+  takesConfig: boolean
+  /** Write an event into the document as the sample of the flow's events; null where that cannot be. */
+  keep: ((event: string) => Promise<boolean>) | null
+}
+
+/** What the document has for runs of a flow. */
+function useWritten(draft: DraftHandle, flow: FlowOutline): Written {
+  const document = useDraftValue(draft, [])
+  const held = isObject(document) ? document : {}
+  const tests = Array.isArray(held["tests"]) ? held["tests"].filter(isObject) : []
+  const json = (value: Json | undefined) => (value === undefined ? "" : pretty(plainJson(value)))
+  const flows = isObject(held["flows"]) ? held["flows"] : {}
+  const own = flows[flow.name]
+  return {
+    tests: tests
+      .filter((each) => each["flow"] === flow.name && each["event"] !== undefined)
+      .map((each) => ({
+        name: typeof each["name"] === "string" ? each["name"] : "",
+        event: json(each["event"]),
+        signals: json(each["signals"]),
+        config: json(each["config"]),
+      })),
+    takesConfig: pagesOf(held["config"]).some((page) =>
+      page.fields.some((field) => field.held["connection"] === undefined),
+    ),
+    keep:
+      draft.readOnly || !isObject(own) || !isBody(flow)
+        ? null
+        : async (event) => {
+            const path = ["flows", flow.name]
+            const value = parseDigits(event) as Json
+            return (await draft.edit(memberEdits(path, own, "sample", value, BEFORE_SAMPLE))).made
+          },
+  }
+}
+
+const BEFORE_SAMPLE = ["title", "description", "trigger", "with", "schema", "sample"]
 
 /** The pins that a run uses, in the place of calls, each of which can be left out of it. */
 function PinsInForce({

@@ -131,12 +131,13 @@ test("the event of a run is sent as it was typed", () => {
     event: '{"n": 1.10}',
     execution: null,
     signals: "",
+    config: "",
     effects: "stubbed" as const,
     unpinned: [],
   }
   expect(bodyOf(asked, 7)).toBe('{"flow":"one","revision":7,"event":{"n": 1.10}}')
-  expect(bodyOf({ ...asked, execution: "exe_1" }, 7)).toBe(
-    '{"flow":"one","revision":7,"execution":"exe_1"}',
+  expect(bodyOf({ ...asked, execution: "exe_1", config: '{"rate": 1.10}' }, 7)).toBe(
+    '{"flow":"one","revision":7,"execution":"exe_1","config":{"rate": 1.10}}',
   )
   expect(bodyOf({ ...asked, event: null, effects: "real", unpinned: ["n3"] }, 7)).toBe(
     '{"flow":"one","revision":7,"effects":"real","unpinned":["n3"]}',

@@ -150,8 +150,10 @@ function remember(name: string, asked: Asked): void {
 
 function lastOf(name: string): Asked | null {
   try {
-    const asked = JSON.parse(sessionStorage.getItem(name) ?? "null") as Asked | null
-    return asked === null ? null : { ...asked, unpinned: [] }
+    // What was stored by an earlier release has no config.
+    const asked = JSON.parse(sessionStorage.getItem(name) ?? "null") as
+      (Omit<Asked, "config"> & Partial<Asked>) | null
+    return asked === null ? null : { ...asked, config: asked.config ?? "", unpinned: [] }
   } catch {
     return null
   }

@@ -11,6 +11,8 @@ export type Asked = {
   execution: string | null
   /** The signals that are sent while it waits, as JSON. */
   signals: string
+  /** Values of the config, as JSON; what is left out is the execution's, the default, or made up. */
+  config: string
   /** Real: actions without a pin are called, as the development instance. */
   effects: "stubbed" | "real"
   /** The steps whose pins are left out of it. */
@@ -101,6 +103,7 @@ export function bodyOf(asked: Asked, revision: number): string {
   if (asked.execution !== null) members.push(`"execution":${JSON.stringify(asked.execution)}`)
   else if (asked.event !== null) members.push(`"event":${asked.event}`)
   if (asked.signals.trim() !== "") members.push(`"signals":${asked.signals}`)
+  if (asked.config.trim() !== "") members.push(`"config":${asked.config}`)
   if (asked.effects === "real") members.push('"effects":"real"')
   if (asked.unpinned.length > 0) members.push(`"unpinned":${JSON.stringify(asked.unpinned)}`)
   return `{${members.join(",")}}`

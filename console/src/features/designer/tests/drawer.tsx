@@ -378,7 +378,7 @@ function MakeDialog({
     >
       <p className="text-muted-foreground">
         {recorded === null
-          ? t`It has the run’s event and what actions answered, and expects the same calls, inputs and end.`
+          ? t`It has the run’s config, its event and what actions answered, and expects the same calls, inputs and end.`
           : t`It has what the execution recorded; secrets are hidden.`}
       </p>
       <Field label={t`Name`}>

@@ -19,6 +19,7 @@ const END: RunEnd = {
   path: null,
   logs: [],
   cut: false,
+  config: '{"rate": 1.10}',
 }
 
 function row(path: (string | number)[], part: Partial<Row>): Row {
@@ -52,6 +53,7 @@ test("a run becomes a test: what was answered is stubbed, in turn where it diffe
     test: {
       name: "all",
       flow: "one",
+      config: { rate: new Digits("1.10") },
       event: { lines: [1, 2] },
       stubs: {
         "shop.find": { n: 1.5 },
@@ -68,7 +70,7 @@ test("a run becomes a test: what was answered is stubbed, in turn where it diffe
 
 test("one that failed says why, and what has no end or no whole answer is refused", () => {
   const log = new RowLog(keysOf([flow]))
-  const failed: RunEnd = { ...END, state: "failed", reason: "no", result: null }
+  const failed: RunEnd = { ...END, state: "failed", config: "{}", reason: "no", result: null }
   expect(testOf("x", flow, log, failed, null, "")).toEqual({
     test: { name: "x", flow: "one", outcome: "failed", reason: "no" },
   })

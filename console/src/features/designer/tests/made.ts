@@ -7,7 +7,7 @@ import { keyOf, type Row, type RowLog, type RunEnd } from "../run/rows"
 /** A run as a test of the document, or why it cannot become one. */
 export type MadeTest = { test: { [name: string]: Json } } | { refused: "cut" | "unfinished" }
 
-/** Make a test of a run: its event, what actions and called flows answered, and how it ended. */
+/** Make a test of a run: its config, its event, what actions and called flows answered, and how it ended. */
 export function testOf(
   name: string,
   flow: FlowOutline,
@@ -42,6 +42,7 @@ export function testOf(
     answers.set(called, [...(answers.get(called) ?? []), answer.value])
   }
   const test: { [name: string]: Json } = { name, flow: flow.name }
+  if (end.config !== null && end.config !== "{}") test["config"] = parseDigits(end.config) as Json
   if (event !== null) test["event"] = parseDigits(event) as Json
   if (signals.trim() !== "") test["signals"] = parseDigits(signals) as Json
   if (answers.size > 0) {
