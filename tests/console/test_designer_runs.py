@@ -19,6 +19,7 @@ name: {name}
 config:
   Connect:
     api: {{connection: http}}
+    note: {{required: false}}
 flows:
   order:
     title: An order
@@ -54,6 +55,34 @@ tests:
 """
 EVENT = '{"id": "a1", "lines": [{"amount": 9.10}, {"amount": 2}]}'
 RUN: Any = {"timeout": 45_000}
+
+
+@pytest.mark.parametrize("width", [390, 800])
+async def test_a_narrow_window_has_the_step_beneath_the_drawing(desk: Desk, width: int) -> None:
+    name = f"tried-m{uuid4().int % 10**8}x"
+    text = TRIED.format(name=name)
+    draft = (await desk.place.api("POST", "/drafts", {"integration": name, "text": text}))["id"]
+    view: Any = {"width": width, "height": 844}
+    async with opened(desk, f"/drafts/{draft}", viewport=view) as page:
+        found = page.locator("[data-card]").filter(has_text="Find the customer")
+        await found.locator("[data-step]").click()
+        below = page.get_by_role("region", name="Below the drawing")
+        panel = below.get_by_role("complementary", name="What is selected")
+        await expect(panel.get_by_role("textbox", name="Path")).to_be_visible()
+        await expect(page.get_by_role("complementary")).to_have_count(1)
+        for each in (found, panel, page.get_by_role("button", name="Publish…")):
+            box = await each.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        drawn, panel_box = await found.bounding_box(), await below.bounding_box()
+        assert drawn is not None
+        assert panel_box is not None
+        assert drawn["y"] < panel_box["y"]
+        await page.get_by_role("button", name="Findings").last.click()
+        await expect(panel).to_have_count(0)
+        await at_rest(page)
 
 
 async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
@@ -124,12 +153,33 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.get_by_role("button", name="Run again").click()
         await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+        # The event of a test, and the config of the run, are taken; the event is kept as a sample.
+        await page.get_by_role("button", name="Test with another event…").click()
+        await page.get_by_label("Begin with the event of").select_option(
+            "the test “the limit is the answer”"
+        )
+        await expect(event).to_have_value(re.compile('"lines": \\[\\]'))
+        await event.fill(EVENT)
+        await page.get_by_role("button", name="Keep it as the flow’s sample").click()
+        await expect(page.get_by_role("button", name="Keep it as the flow’s sample")).to_have_count(
+            0
+        )
+        await expect(event).to_have_value(re.compile("9.10"))
+        await page.get_by_label("Values of the config, as JSON").fill('{"note": "mine"}')
+        await page.get_by_role("button", name="Run the test").click()
+        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
         await page.get_by_role("button", name="Make one of the last run…").click()
         await page.get_by_role("dialog").get_by_label("Name").fill("two lines")
         await page.get_by_role("button", name="Make the test").click()
         await expect(tests.get_by_role("listitem")).to_have_count(2)
         await page.get_by_role("button", name="Run all").click()
         await expect(page.get_by_text("2 of 2 passed")).to_be_visible(**RUN)
+        written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
+        assert "    config: {note: mine}\n" in written
+        head, _, rest = written.partition("    steps:")
+        assert "    sample:" in head, written
+        assert "9.10" in head
+        assert "sample: {name: Ada" in rest
     written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
     assert "    answer: 200\n" in written
     assert "- amount: 9.10\n" in written

@@ -31,7 +31,7 @@ export function Chooser<Item extends { key: string }>({
   row: (item: Item) => ReactNode
   rowClass: string
   className: string
-  finalFocus?: () => HTMLElement | true
+  finalFocus?: () => HTMLElement | boolean
   /** What stands below the list: why it is empty, say. */
   children?: ReactNode
 }) {

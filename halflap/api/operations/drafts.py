@@ -61,8 +61,8 @@ name: {name}
 
 flows:
   main:
-    # The URL is its only secret; where the app signs what it sends, say so: `signature: github`.
-    trigger: webhook.request # halflap: ignore[HF114]
+    # Where the app signs what it sends, say so: `with: {{signature: github}}`.
+    trigger: webhook.request
     steps:
       - log: An event arrived
 """

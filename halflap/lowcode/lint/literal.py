@@ -74,6 +74,8 @@ def _condition(value: Any, path: Path, names: Names, findings: Findings) -> None
     if isinstance(value, str):
         message = f"{name} holds the text {shown(value)}, which is never computed; "
         message += "begin an expression with ="
+        if not value.strip():
+            message = f"{name} is empty; write what has to hold, as in =event.total > 100"
         meant = _meant(value, names) if len(findings.found) < MOST_TRANSLATED else None
         if meant is None and value.isidentifier():
             meant = f"{_holder(path, names)}.{value}"

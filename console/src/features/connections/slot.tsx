@@ -1,7 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { useQuery, useQueryClient } from "@tanstack/react-query"
 import { Plus } from "lucide-react"
-import { useState } from "react"
+import { useEffect, useEffectEvent, useRef, useState } from "react"
 import { type Connection, usableQuery } from "~/api/connections"
 import type { FormField, Slot } from "~/api/instances"
 import { moved, useRenewal } from "~/features/session/renewal"
@@ -38,6 +38,16 @@ export function ConnectionField({
   useRenewal(["connections", "usable"], RENEW_MS, (news) => moved(news, "connections"))
   const [making, setMaking] = useState(false)
   const chosen = usable.data?.find((each) => each.id === value)
+  // The only account that there is, in a field that nobody has chosen for: one may still choose none.
+  const only = usable.data?.length === 1 ? usable.data[0]?.id : undefined
+  const offered = useRef((value ?? "") !== "")
+  const offer = useEffectEvent((id: string) => {
+    if (!offered.current && (value ?? "") === "") onChange(id)
+    offered.current = true
+  })
+  useEffect(() => {
+    if (only !== undefined) offer(only)
+  }, [only])
   const made = (connection: Connection) => {
     setMaking(false)
     onChange(connection.id)
@@ -52,7 +62,10 @@ export function ConnectionField({
               {...control}
               className="max-w-72"
               value={value ?? ""}
-              onChange={(event) => onChange(event.target.value)}
+              onChange={(event) => {
+                offered.current = true
+                onChange(event.target.value)
+              }}
             >
               <option value="">
                 {usable.data?.length === 0 ? t`None yet: make one` : t`Choose an account…`}

@@ -292,3 +292,10 @@ it("a field is shown where others have its values, and not below a hidden one", 
     "why",
   ])
 })
+
+it("a choice that has to be made, and can be made in one way alone, is made", () => {
+  const one: Schema = { type: "string", enum: ["a"] }
+  expect(rawOf(controlOf("f", one, true))).toBe('"a"')
+  expect(rawOf(controlOf("f", one, false))).toBe("")
+  expect(rawOf(controlOf("f", { ...one, enum: ["a", "b"] }, true))).toBe("")
+})

@@ -51,6 +51,10 @@ export type ValueFieldProps = {
 
 type Mode = "own" | "pills" | "condition" | "structure" | "formula"
 
+const FIRST_CONTROL = ["[contenteditable=true]", "input", "select", "textarea", "button"]
+  .map((each) => `[data-control] ${each}`)
+  .join()
+
 const MARKS = /[\uE000\uE001]/
 
 /** Return by what a value is edited: by the field's own control, as text with values, or as written. */
@@ -110,9 +114,7 @@ export function ValueField(props: ValueFieldProps) {
   useEffect(() => {
     if (!meant) return
     box.current?.scrollIntoView({ block: "center" })
-    box.current
-      ?.querySelector<HTMLElement>("[contenteditable=true], input, select, textarea, button")
-      ?.focus()
+    box.current?.querySelector<HTMLElement>(FIRST_CONTROL)?.focus()
   }, [meant, focus])
 
   const pick = (picked: string) => {
@@ -143,7 +145,11 @@ export function ValueField(props: ValueFieldProps) {
         readOnly={readOnly}
         onLeave={onLeave}
         condition={(isExpression(value) ? conditionOf(value.slice(1)) : null) ?? NO_CONDITION}
-        onChange={(next) => onChange(next === null ? undefined : `=${writtenCondition(next)}`)}
+        onChange={(next) => {
+          // A step whose condition is gone is none any more: it is empty instead.
+          if (next !== null) onChange(`=${writtenCondition(next)}`)
+          else onChange(condition && required ? "" : undefined)
+        }}
       />
     )
   } else if (mode === "structure") {
@@ -236,7 +242,9 @@ export function ValueField(props: ValueFieldProps) {
         </div>
       )}
       <div className="flex min-w-0 items-start gap-0.5">
-        <div className="min-w-0 flex-1">{control}</div>
+        <div data-control className="min-w-0 flex-1">
+          {control}
+        </div>
         {bare && buttons}
       </div>
       {mode !== "structure" && shape.templates && <LiveValue value={value} path={path} />}

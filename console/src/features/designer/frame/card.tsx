@@ -93,12 +93,12 @@ export const FlowCard = memo(function FlowCard({
           <StepIcon node={node} />
         )}
         <span className="min-w-0 flex-1">
-          <span className="block truncate font-medium" title={title}>
+          <span className="line-clamp-2 leading-4 font-medium break-words" title={title}>
             {title}
           </span>
           <span
             className={cx(
-              "block truncate text-xs",
+              "block truncate text-xs leading-4",
               ran?.state === "failed"
                 ? "text-failed-text"
                 : gave === "" || ran?.stale === true

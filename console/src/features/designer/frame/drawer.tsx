@@ -4,6 +4,8 @@ import { lazy, type ReactNode, Suspense } from "react"
 import { IconButton } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { Loading } from "~/ui/notice"
+import { STEP, useNarrow } from "./narrow"
+import { StepPanel } from "./panel"
 import type { Part } from "./part"
 
 const YamlEditor = lazy(async () => ({ default: (await import("../yaml/editor")).YamlEditor }))
@@ -20,6 +22,15 @@ const TestsDrawer = lazy(async () => ({
 
 /** What is beneath the drawing, by the key that the address has. */
 const TABS: { key: string; label: () => string; content: (part: Part) => ReactNode }[] = [
+  {
+    key: STEP,
+    label: () => t`Step`,
+    content: (part) => (
+      <aside aria-label={t`What is selected`} className="flex h-full flex-col overflow-y-auto">
+        <StepPanel {...part} />
+      </aside>
+    ),
+  },
   {
     key: "data",
     label: () => t`Data`,
@@ -40,7 +51,9 @@ export function Drawer({
   open: string | undefined
   onOpen: (tab: string | undefined) => void
 }) {
-  const now = TABS.find((each) => each.key === open)
+  const narrow = useNarrow()
+  const tabs = TABS.filter((each) => each.key !== STEP || (narrow && part.flow !== null))
+  const now = tabs.find((each) => each.key === open)
   const led: Part = {
     ...part,
     select: (key, field) => {
@@ -53,11 +66,15 @@ export function Drawer({
       aria-label={t`Below the drawing`}
       className={cx(
         "flex shrink-0 flex-col border-t",
-        now !== undefined && (now.key === "config" ? "h-[70%]" : "h-[38%]"),
+        now !== undefined && (["config", STEP].includes(now.key) ? "h-[70%]" : "h-[38%]"),
+        now !== undefined && narrow && "max-h-[60dvh]",
       )}
     >
-      <div className="flex h-8 shrink-0 items-center gap-1 px-2" role="group">
-        {TABS.map((each) => (
+      <div
+        className="flex h-8 shrink-0 items-center overflow-x-auto px-1 md:gap-1 md:px-2"
+        role="group"
+      >
+        {tabs.map((each) => (
           <button
             key={each.key}
             type="button"

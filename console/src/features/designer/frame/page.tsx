@@ -28,6 +28,7 @@ import type { Mark } from "./card"
 import { ComponentsButton, ComponentsDialog } from "./components"
 import { type Command, pasteOf, told, useCommands } from "./commands"
 import { Drawer } from "./drawer"
+import { isNarrow, STEP } from "./narrow"
 import { Outline } from "./outline"
 import { StepPalette } from "./palette"
 import { Panel } from "./panel"
@@ -100,13 +101,18 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
   const marks = useMarks(draft, editor)
 
   // What follows is called by things that are made once: it sees what is there by then.
-  const latest = useRef({ draft, flow, place, onPlace, selected, range })
+  const latest = useRef({ draft, flow, onPlace, selected, range })
   useEffect(() => {
-    latest.current = { draft, flow, place, onPlace, selected, range }
+    latest.current = { draft, flow, onPlace, selected, range }
   })
+  // What is gone to next is on top of what is being gone to.
+  const at = useRef(place)
+  useEffect(() => {
+    at.current = place
+  }, [place])
   const go = useCallback((part: Place) => {
-    const now = latest.current
-    now.onPlace({ ...now.place, ...part })
+    at.current = { ...at.current, ...part }
+    latest.current.onPlace(at.current)
   }, [])
   const select = useCallback(
     (key: string | null, extend = false) => {
@@ -117,7 +123,9 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
         return
       }
       setExtent(null)
-      if (key !== before) go({ step: key ?? undefined })
+      // Beneath the drawing it is shown with the first one that is selected, until it is closed.
+      const shows = isNarrow() && key !== null && at.current.drawer === undefined
+      if (key !== before) go({ step: key ?? undefined, ...(shows && { drawer: STEP }) })
     },
     [go],
   )
@@ -138,12 +146,14 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
   })
   /** Edit, and select a step that is made by it: the first one. */
   const make = useCallback(
-    (ops: DraftEdit[]) => {
+    (ops: DraftEdit[], then?: Path) => {
       const { draft: now, flow: at } = latest.current
       void now.edit(ops).then((outcome) => {
         told(outcome)
         const [key] = outcome.made ? outcome.keys.values() : []
-        if (key !== undefined && latest.current.flow?.name === at?.name) select(key)
+        if (key === undefined || latest.current.flow?.name !== at?.name) return
+        select(key)
+        if (then !== undefined) setField(then)
       })
     },
     [select],
@@ -272,7 +282,7 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
         />
         <Banners draft={whole} flow={name} writer={writer} onLine={() => go({ drawer: "yaml" })} />
         <div className="flex min-h-0 flex-1">
-          <div className="hidden w-55 shrink-0 flex-col border-r md:flex xl:w-65">
+          <div className="hidden w-55 shrink-0 flex-col border-r md:flex xl:w-75">
             <Outline
               flows={draft.flows}
               flow={flow}
@@ -318,7 +328,14 @@ function Designer({ draft: whole, place, onPlace }: PageProps & { draft: DraftHa
             draft={draft}
             what="step"
             onClose={() => setOpen(null)}
-            onChoose={(_, value) => make([{ op: "insert", ...open.place, value }])}
+            onChoose={(kind, value) => {
+              // The condition of a branch is empty: it is what is filled in first.
+              const { path, at } = open.place
+              make(
+                [{ op: "insert", path, at, value }],
+                kind === "if" ? [...path, at, kind] : undefined,
+              )
+            }}
           />
         )}
         {open?.kind === "trigger" && flow !== null && (
@@ -500,7 +517,7 @@ function Top({
   const errors = draft.findings.filter((each) => each.severity === "error").length
   const base = state.base
   return (
-    <header className="flex h-12 shrink-0 items-center gap-2 border-b px-3">
+    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-x-2 gap-y-1 border-b px-3 py-1 lg:flex-nowrap">
       <Link
         to="/integrations/$integration"
         params={{ integration }}
@@ -517,7 +534,7 @@ function Top({
       <span role="status" className="truncate text-xs text-muted-foreground">
         {savedWord(draft)}
       </span>
-      <span className="ml-auto flex items-center gap-2">
+      <span className="ml-auto flex flex-wrap items-center justify-end gap-x-2 gap-y-1 lg:flex-nowrap">
         <Present draft={draft} editor={editor} />
         <IconButton
           name={`${t`Undo`} (${command("undo")?.keys ?? ""})`}
@@ -542,9 +559,15 @@ function Top({
             t`No findings`
           )}
         </Button>
-        <IconButton name={t`Development instance…`} onClick={() => command("development")?.run()}>
-          <Container aria-hidden />
-        </IconButton>
+        <Button
+          look="ghost"
+          icon={<Container aria-hidden />}
+          aria-label={t`Development instance…`}
+          title={t`Development instance…`}
+          onClick={() => command("development")?.run()}
+        >
+          <span className="hidden lg:inline">{t`Development`}</span>
+        </Button>
         <TestButton disabled={command("test")?.enabled !== true} />
         <Button
           look="primary"

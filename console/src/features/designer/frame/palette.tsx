@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { useMemo, useState } from "react"
+import { useMemo, useRef, useState } from "react"
 import { nameOf } from "~/features/integrations/apps"
 import { AppTile } from "~/features/integrations/app"
 import { Chooser } from "~/ui/chooser"
@@ -43,7 +43,10 @@ export function StepPalette({
       data === undefined ? [] : found(itemsOf(data, what), text, what === "step" ? recent() : []),
     [data, what, text],
   )
+  // A branch is filled in first: the focus goes to its condition, once that is there.
+  const goesOn = useRef(false)
   const choose = (item: Item) => {
+    goesOn.current = item.key === "if"
     if (what === "step") remember(item.key)
     onChoose(item.key, item.component === null ? begun(item.key) : { [whatKey(what)]: item.key })
   }
@@ -60,7 +63,7 @@ export function StepPalette({
       items={items}
       onChoose={choose}
       onClose={onClose}
-      finalFocus={() => back() ?? true}
+      finalFocus={() => (goesOn.current ? false : (back() ?? true))}
       className="top-[10vh] max-h-[72vh] w-[min(600px,calc(100vw-24px))]"
       rowClass="py-1.5"
       row={(each) => (

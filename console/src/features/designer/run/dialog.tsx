@@ -297,7 +297,7 @@ type Written = {
 
 /** What the document has for runs of a flow. */
 function useWritten(draft: DraftHandle, flow: FlowOutline): Written {
-  const document = useDraftValue(draft, [])
+  const document = useDraftValue(draft, []).data
   const held = isObject(document) ? document : {}
   const tests = Array.isArray(held["tests"]) ? held["tests"].filter(isObject) : []
   const json = (value: Json | undefined) => (value === undefined ? "" : pretty(plainJson(value)))

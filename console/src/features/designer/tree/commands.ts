@@ -108,7 +108,7 @@ export type Wrapping = "if" | "for" | "try"
 /** Put steps into a branch, a loop or a try. */
 export function wrapAll({ first, nodes }: Range, kind: Wrapping): DraftEdit[] {
   const values = {
-    if: { if: "=true" },
+    if: { if: "" },
     for: { for: "item", in: "=event.items" },
     try: { try: [], catch: [] },
   }

@@ -45,7 +45,7 @@ export function begun(kind: string): Record<string, unknown> {
   const steps = (): unknown[] => []
   switch (kind) {
     case "if":
-      return { if: "=event.id = null", then: steps() }
+      return { if: "", then: steps() } // which is an error until it is filled in
     case "switch":
       return { switch: "=event.kind", cases: { a: steps() } }
     case "for":
