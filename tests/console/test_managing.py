@@ -127,6 +127,60 @@ async def test_from_nothing_to_an_event_that_flows_and_a_connection_that_is_mend
     await mended(desk, apps, org, key, instance)
 
 
+async def test_two_tabs_of_the_wizard_make_one_instance_and_lose_nothing(
+    desk: Desk, apps: Apps, published: str
+) -> None:
+    place = desk.place
+    org = await apps.salesforce.org("Aviato", redirect_uris=[f"{place.url}/console/connected"])
+    customer = (await place.api("POST", "/customers", {"name": "Aviato"}))["id"]
+    wanted = {"customer": customer, "integration": "salesforce-acme", "version": published}
+    for field, values in (
+        ("acme", {"base_url": f"{apps.acme.url}/v1", "api_key": await apps.acme.workspace("Aviato")}),
+        ("salesforce", {"login_url": apps.salesforce.url, "auth": {
+            "kind": "oauth2_code", **{name: org[name] for name in ("client_id", "client_secret")}}}),
+    ):  # fmt: skip
+        await place.api(
+            "POST", "/connections",
+            {**wanted, "field": field, "name": field, "values": values, "test": False},
+        )  # fmt: skip
+    address = f"/customers/{customer}/activate?integration=salesforce-acme&version={published}"
+
+    async def filled(page: Page) -> None:
+        for field in ("Salesforce", "Acme"):
+            await page.get_by_label(field, exact=True).select_option(label=field.lower())
+        await expect(page.get_by_text("not signed in")).to_be_visible()
+
+    async with opened(desk, address) as first:
+        first.set_default_timeout(SLOW)
+        await filled(first)
+        async with opened(desk, address, beside=first) as second:
+            second.set_default_timeout(SLOW)
+            await filled(second)
+            # One signs in at the app, and the other one has it.
+            await sign_in(first, org, "Connect")
+            for page in (first, second):
+                await expect(page.get_by_text("not signed in")).to_have_count(0)
+                await expect(page.get_by_text("working", exact=True)).to_be_visible()
+                for _ in range(2):
+                    await page.get_by_role("button", name="Next").click()
+                await expect(page.get_by_role("heading", name="Review")).to_be_visible()
+            # The first one is closed with the instance made, and not activated yet.
+            await first.route(re.compile("/instances/.*/activate$"), lambda route: route.abort())
+            await first.get_by_role("button", name="Activate", exact=True).click()
+            await expect(first.get_by_role("alert")).to_be_visible()
+            # The second one is told of it, makes no other, and goes on with that one.
+            await second.get_by_role("button", name="Activate", exact=True).click()
+            there = second.get_by_role("alert").filter(has_text="perhaps in another tab")
+            await expect(there).to_contain_text("configured")
+            await there.get_by_role("link", name="salesforce-acme").click()
+            await second.get_by_role("button", name="Activate", exact=True).click()
+            dialog = second.get_by_role("dialog", name="Activate salesforce-acme")
+            await dialog.get_by_role("button", name="Activate", exact=True).click()
+            await expect(second.get_by_text("active", exact=True).first).to_be_visible(timeout=SLOW)
+    [made] = (await place.api("GET", "/instances", customer=customer))["items"]
+    assert made["state"] == "active"
+
+
 async def mended(
     desk: Desk, apps: Apps, org: dict[str, Any], key: str, instance: dict[str, Any]
 ) -> None:

@@ -212,7 +212,7 @@ function Pages({
     onError: (error) => {
       config.form.refuse(error)
       const fields = error instanceof ApiError ? Object.keys(error.problem.fields ?? {}) : []
-      if (isNameTaken(error)) named.refuse(error)
+      if (fields.includes("name")) named.refuse(error)
       const first = form.pages.findIndex((each) =>
         each.fields.some((field) => fields.some((name) => name.split(".")[0] === field.name)),
       )
@@ -258,14 +258,12 @@ function Pages({
             </div>
           </Review>
         )}
-        <FormError error={run.error} />
-        {isNameTaken(run.error) && (
-          <OfThatName
-            customer={customer.id}
-            integration={integration}
-            name={typedIn(named.raws["name"]).trim()}
-          />
-        )}
+        <Refusal
+          error={run.error}
+          customer={customer.id}
+          integration={integration}
+          name={typedIn(named.raws["name"]).trim()}
+        />
         <div className="flex gap-2">
           <Button
             icon={<ArrowLeft aria-hidden />}
@@ -288,23 +286,30 @@ function Pages({
   )
 }
 
-const isNameTaken = (error: Error | null) =>
-  error instanceof ApiError && Object.keys(error.problem.fields ?? {}).includes("name")
-
-/** The instance that has the name already: in another tab, or by somebody else, it was made first. */
-function OfThatName(wanted: { customer: string; integration: string; name: string }) {
+/** Why it was not activated; where its name is taken, the instance that was made first has it. */
+function Refusal({
+  error,
+  ...wanted
+}: {
+  error: Error | null
+  customer: string
+  integration: string
+  name: string
+}) {
   const { customer, integration, name } = wanted
   const { data } = useQuery({
     queryKey: ["instances", "named", wanted],
+    enabled: isStatus(error, 409),
+    staleTime: 0,
     queryFn: async ({ signal }) => {
       const query = { customer, integration, limit: 200 }
       const found = await answerOf(api.GET("/api/instances", { params: { query }, signal }))
       return found.items.find((each) => each.name === name) ?? null
     },
   })
-  if (data == null) return null
+  if (data == null || !isStatus(error, 409)) return <FormError error={error} />
   return (
-    <p role="status" className="flex flex-wrap items-center gap-2">
+    <p role="alert" className="flex flex-wrap items-center gap-2">
       <Trans>
         An instance of that name was made before, perhaps in another tab:{" "}
         <Link to="/instances/$instance" params={{ instance: data.id }} className="link">
