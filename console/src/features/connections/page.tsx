@@ -11,6 +11,7 @@ import { Button } from "~/ui/button"
 import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
+import { TeamApps } from "./apps"
 import { ConnectionDetailView } from "./detail"
 import { NewConnection } from "./new"
 import { ConnectionBadge } from "./state"
@@ -26,6 +27,7 @@ export function ConnectionsPage(place: ListPlace<ConnectionFilter>) {
   )
   useRenewal(["connections", "list"], RENEW_MS, (news) => moved(news, "connections", "instances"))
   const [adding, setAdding] = useState(false)
+  const [apps, setApps] = useState(false)
   const columns = useMemo(() => connectionColumns(), [])
   return (
     <CataloguePage
@@ -56,11 +58,14 @@ export function ConnectionsPage(place: ListPlace<ConnectionFilter>) {
         />
       }
       actions={
-        can("configure") && (
-          <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
-            {filter.customer === undefined ? t`New for the team` : t`New connection`}
-          </Button>
-        )
+        <>
+          {can("admin") && <Button onClick={() => setApps(true)}>{t`OAuth apps`}</Button>}
+          {can("configure") && (
+            <Button look="primary" icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
+              {filter.customer === undefined ? t`New for the team` : t`New connection`}
+            </Button>
+          )}
+        </>
       }
       none={{
         matching: t`No connection matches`,
@@ -74,6 +79,7 @@ export function ConnectionsPage(place: ListPlace<ConnectionFilter>) {
       }}
       sheet={(open, close) => <ConnectionDetailView key={open} id={open} onGone={close} />}
     >
+      {apps && <TeamApps onClose={() => setApps(false)} />}
       {adding && (
         <NewConnection customer={filter.customer ?? null} onClose={() => setAdding(false)} />
       )}
