@@ -41,7 +41,7 @@ export function Flows({ integration, version }: { integration: string; version: 
         </p>
       )}
       <IntegrationDrawing flows={flows} onChoose={showCard} />
-      <ul className="grid gap-3 xl:grid-cols-2">
+      <ul className="grid grid-cols-1 gap-3 xl:grid-cols-2">
         {flows.map((flow) => (
           <li key={flow.name}>
             <FlowCard
