@@ -399,7 +399,7 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     limits = {"concurrency": 1}
     assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
     world.host.operations.draft_runs.real = 1
-    await refused("1 at a time")
+    await refused("executions running as it may; wait until one has ended")
     world.host.operations.draft_runs.real = 0
     limits = {"concurrency": 0, "rate": 0.001, "backlog": 1}
     assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
@@ -453,6 +453,7 @@ async def test_runs_that_begin_together_keep_the_limit_and_wait_for_no_stubbed_o
         for each in asyncio.as_completed(running):
             answer = await each
             is_refused = answer.status == 422 or b'"state":"refused"' in answer.body
+            assert (b"executions running as it may" in answer.body) is is_refused, answer.body
             states.append("refused" if is_refused else "ran")
             if len(states) == 3:
                 answers.set()

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from halflap.api.operations.connections import explained, needs_sign_in
-from halflap.api.operations.draft_runs import DraftRuns
+from halflap.api.operations.draft_runs import DraftRuns, at_limit
 from halflap.api.operations.drafts import DraftOperations, OpenedDraft
 from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.kinds import Kinds, is_of
@@ -200,7 +200,7 @@ class DevelopmentOperations:
         counts = await self.journal.count(Filter(customer=DEVELOPMENT, states=("running",)))
         room = most - sum(counts.values())
         if self.runs.real >= room:
-            raise at_limit(f"runs {most} at a time; wait until one has ended")
+            raise at_limit()
         return room
 
     async def _begin(self) -> None:
@@ -232,14 +232,6 @@ class DevelopmentOperations:
                 account = await self.resolver.account(account.stored.id)
             accounts[name] = replace(account, app=None)  # nothing is refreshed in a run
         return replace(revision, accounts=accounts)
-
-
-def at_limit(why: str) -> ConfigError:
-    """Return the error about a limit of the development customer."""
-    return ConfigError(
-        f"the development customer, by its limits, {why}, or run with stubbed effects",
-        fields={"effects": "are at the customer's limit"},
-    )
 
 
 def input_at(data: Any, path: Path) -> tuple[dict[Any, Any], str, str]:

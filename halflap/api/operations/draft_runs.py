@@ -20,7 +20,7 @@ from halflap.api.operations.linting import command, read_findings
 from halflap.api.operations.turns import TurnQueue
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import VersionDescription
-from halflap.errors import DefinitionError
+from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode import NotADocument
 from halflap.lowcode.code.forking import ForkServer
 from halflap.lowcode.code.pool import Lost, Pool
@@ -48,10 +48,7 @@ MOST_BYTES = 32 << 20
 """Bytes of a message, as many as of a request: a letter that is not ASCII takes up to seven."""
 MOST_QUEUED = 16 << 20
 """Characters that a run has told and its caller has not taken, from which on the run waits."""
-AT_LIMIT = (
-    "as many executions of the development customer run as its limits allow; wait until one has ended, "
-    "or run with stubbed effects"
-)
+ENOUGH_RUN = "has as many executions running as it may; wait until one has ended"
 ENDED: Mapping[str, Any] = {
     "result": None, "path": None, "where": "", "logs": [], "cut": False, "config": None,
 }  # fmt: skip
@@ -124,7 +121,7 @@ class DraftRuns:
         development = given.get("development")
         room = None if development is None else development["room"]
         if room is not None and self.real >= room:
-            await tell("end", refused("ConfigError", AT_LIMIT))
+            await tell("end", refused("ConfigError", at_limit().message))
             return
         self.real += development is not None
         found = RunMessages()
@@ -243,6 +240,14 @@ class DraftRuns:
             ended += "; what it had begun at an app may have been done"
         failure = "Timeout" if "longer" in ended else "ProcessEnded"
         found.put("end", refused(failure, ended))
+
+
+def at_limit(why: str = ENOUGH_RUN) -> ConfigError:
+    """Return the error about a limit of the development customer: of what runs, or why else."""
+    return ConfigError(
+        f"the development customer, by its limits, {why}, or run with stubbed effects",
+        fields={"effects": "are at the customer's limit"},
+    )
 
 
 def refused(kind: str, reason: str) -> str:
