@@ -112,6 +112,11 @@ def test_parts_are_sorted_out() -> None:
     assert b"inner text" in kinds[2][1]
 
 
+PARTED = b"A: b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+SLOW = b'Content-Type: text/plain; a="' + b";" * 9_000
+"""The email package reads its parameters in a time that is the square of its length."""
+
+
 def nested(levels: int) -> bytes:
     made: Any = MIMEText("deep")
     for number in range(levels):
@@ -127,7 +132,7 @@ def nested(levels: int) -> bytes:
         lambda: b"",
         lambda: b"no headers at all",
         lambda: b"\r\n\r\nbody",
-        lambda: b"X: " + b"a" * 200_000 + b"\r\n\r\n",
+        lambda: b"X: " + b"a" * 300_000 + b"\r\n\r\n",
         lambda: nested(MOST_DEPTH + 2),
         lambda: b"Content-Type: multipart/mixed; boundary=x\r\n" * 3_000 + b"\r\n--x\r\n" * 3_000,
         lambda: (
@@ -135,6 +140,12 @@ def nested(levels: int) -> bytes:
             + b"--x\r\n\r\na\r\n" * (MOST_PARTS + 1)
             + b"--x--"
         ),
+        lambda: b"A: b\r\n" + SLOW + b"\r\n\r\n",
+        lambda: PARTED + b"--x\r\n" + SLOW + b"\r\n\r\na\r\n--x--",
+        lambda: PARTED + b"--x\r\n" + SLOW.replace(b"Type", b"Disposition") + b"\r\n\r\na\r\n--x--",
+        lambda: PARTED + b"--x\r\nContent-Type: message/rfc822\r\n\r\n" + SLOW + b"\r\n\r\na",
+        lambda: PARTED + (b"--x\r\nX: " + b"a" * 3_000 + b"\r\n\r\na\r\n") * 100,
+        lambda: b"Content-Type: message/delivery-status\r\n\r\n" + b"\r\n" * 5_000,
     ],
 )
 def test_what_goes_too_far_is_no_event(raw: Callable[[], bytes]) -> None:
@@ -169,6 +180,13 @@ def test_odd_headers_never_break_the_reading(head: bytes) -> None:
 def request(raw: bytes) -> Request:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     return Request("MAIL", "", "", Headers(()), raw, "", at)
+
+
+def test_a_long_list_of_recipients_is_read() -> None:
+    many = b",\r\n ".join(b"person%d@long.example.com" % n for n in range(1_000))
+    found = mail(b"Cc: " + many + b"\r\n")
+    assert found.cc[0].address == "person0@long.example.com"
+    assert len(found.cc) > 250
 
 
 def test_a_mail_is_known_by_its_id_and_what_was_written() -> None:
@@ -245,6 +263,11 @@ async def test_a_mail_that_sendgrid_posts_is_read(receive: Receive, raw: bool) -
         ("application/x-www-form-urlencoded", b"email=From%3A+a"),
         ("multipart/form-data; boundary=xYzZY", form(*PARSED)[:40]),
         ("multipart/form-data; boundary=xYzZY", form(*[("email", b"A: b\r\n\r\n")] * 201)),
+        ("multipart/form-data; boundary=xYzZY", form(("email", b"A: b\r\n" + SLOW + b"\r\n\r\n"))),
+        (
+            "multipart/form-data; boundary=xYzZY",
+            form(*PARSED, ("attachment1", SLOW[24:] + b"\r\n\r\na")),
+        ),
     ],
 )
 async def test_what_is_no_mail_of_sendgrid_is_kept_and_fails(

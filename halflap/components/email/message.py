@@ -5,20 +5,24 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message
+from email.policy import Compat32, Policy
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from halflap import File, InvalidEvent, Model
 
-MOST_HEADERS = 128 * 1024
-"""The most bytes that the headers of a mail may have; servers on the way allow less."""
+MOST_HEADERS = 256 * 1024
+"""The most bytes of the headers of a mail, those of its parts and of the mails within it too."""
 MOST_DEPTH = 20
 MOST_PARTS = 200
+MOST_PARSED = 2_000
+"""The most parts that are parsed, those of the mails within the mail too."""
 MOST_BOUNDARIES = 100
 LONGEST_HEADER = 8_192
 LONGEST_NAME = 200
@@ -78,9 +82,6 @@ class Mail(Model):
 
 def read_mail(raw: bytes) -> Mail:
     """Read a mail; `InvalidEvent` where it goes beyond what is read, or is none."""
-    head = raw.partition(b"\r\n\r\n" if b"\r\n\r\n" in raw else b"\n\n")[0]
-    if len(head) > MOST_HEADERS:
-        raise InvalidEvent(f"The mail's headers have more than {MOST_HEADERS:,} bytes.")
     return parse_bounded(raw, mail_of)
 
 
@@ -132,12 +133,43 @@ def values_of(field: bytes | None) -> dict[str, Any]:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
+class BoundedPolicy(Compat32):
+    """A policy of one parse, which ends in `InvalidEvent` where there is too much to parse.
+
+    The parser reads the parameters of `Content-Type` and its like in a time that is the square of their
+    length, of each part as it meets it: so they are measured before.
+    """
+
+    parsed: Counter[str]
+
+    def __init__(self) -> None:
+        super().__init__(message_factory=self.count_part)
+        object.__setattr__(self, "parsed", Counter())  # a policy lets nothing else be set
+
+    def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
+        length = sum(map(len, sourcelines))
+        self.parsed["headers"] += length
+        if self.parsed["headers"] > MOST_HEADERS:
+            raise InvalidEvent(f"The mail's headers have more than {MOST_HEADERS:,} bytes.")
+        name, value = super().header_source_parse([*sourcelines])
+        if length > LONGEST_HEADER and name.lower().startswith("content-"):
+            raise InvalidEvent(f"The header {name[:40]} has more than {LONGEST_HEADER:,} bytes.")
+        return name, value
+
+    def count_part(self, policy: Policy[Part]) -> Part:
+        """Return a new part; `InvalidEvent` where there are too many."""
+        self.parsed["parts"] += 1
+        if self.parsed["parts"] > MOST_PARSED:
+            raise InvalidEvent(f"The mail has more than {MOST_PARSED:,} parts.")
+        return Message(policy)
+
+
 def parse_bounded(raw: bytes, read: Callable[[Part], Mail]) -> Mail:
     """Parse a message and read it; `InvalidEvent` where it is nested too deeply, or has no headers."""
     if raw.lower().count(b"boundary") > MOST_BOUNDARIES:
         raise InvalidEvent(f"The mail has more than {MOST_BOUNDARIES} boundaries.")
     try:
-        parsed: Part = message_from_bytes(raw)
+        parsed: Part = message_from_bytes(raw, policy=BoundedPolicy())
         if not parsed.keys():
             raise InvalidEvent("This is no mail: it has no headers.")
         return read(parsed)
