@@ -136,6 +136,7 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
     paths = ["/overview", "/executions", "/failures", "/instances", "/customers", "/integrations"]
     paths += [
         f"/integrations/{name}",
+        f"/integrations/{name}?view=versions",
         "/drafts",
         "/search?q=owned",
     ]
@@ -159,6 +160,19 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
         for label in BOTH:
             await expect(page.get_by_text(label[:80]).first).to_be_attached()
         await page.get_by_role("textbox").first.fill(HUGE)
+        await look(page, found)
+    assert found == {}
+
+    # Of a long note of a version its first lines are shown, and all of it when it is wanted.
+    async with shown(desk, f"/integrations/{name}?view=versions", 390) as page:
+        table = page.get_by_role("table", name="Versions")
+        more = table.get_by_role("button", name="Show the whole note")
+        await expect(more).to_be_in_viewport()
+        short = await table.evaluate("table => table.clientHeight")
+        await more.click()
+        await expect(table.get_by_role("button", name="Show less")).to_be_visible()
+        whole = await table.evaluate("table => table.clientHeight")
+        assert short < 250 < whole < 4_000, (short, whole)
         await look(page, found)
     assert found == {}
 

@@ -8,6 +8,7 @@ import { answerOf, api } from "~/api/client"
 import { useBegin } from "~/features/designer/frame/drafts"
 import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
+import { cx } from "~/ui/class"
 import { Dialog } from "~/ui/dialog"
 import { Id } from "~/ui/copy"
 import { FormError } from "~/ui/notice"
@@ -17,6 +18,9 @@ import { toast } from "~/ui/toast"
 import type { Integration, Version } from "./queries"
 
 const OFFERED = "offered"
+/** The letters, or lines, from which on a note is shown in part. */
+const LONG = 240
+const LINES = 3
 
 /** The versions, newest first: who made each and when, who has it, where it is offered. */
 export function Versions({
@@ -32,7 +36,7 @@ export function Versions({
   const begin = useBegin()
   const [offer, setOffer] = useState<Version | "withdraw" | null>(null)
   const { versions, targets, instances } = integration
-  const cell = "px-3 py-1.5 align-top"
+  const cell = "px-2 py-1.5 align-top sm:px-3"
   const head = `${cell} text-left text-xs font-normal text-muted-foreground`
   return (
     <div className="overflow-x-auto rounded-md border">
@@ -41,7 +45,7 @@ export function Versions({
           <tr className="border-b">
             <th className={head}>{t`Version`}</th>
             <th className={head}>{t`Note`}</th>
-            <th className={head}>{t`Published`}</th>
+            <th className={`${head} hidden sm:table-cell`}>{t`Published`}</th>
             <th className={`${head} hidden lg:table-cell`}>{t`Hash`}</th>
             <th className={`${head} text-right`}>{t`Instances`}</th>
             <th className={head}>
@@ -60,7 +64,7 @@ export function Versions({
                 key={each.hash}
                 className="border-b border-border/60 last:border-0 hover:bg-muted"
               >
-                <th scope="row" className={`${cell} text-left font-medium whitespace-nowrap`}>
+                <th scope="row" className={`${cell} text-left font-medium sm:whitespace-nowrap`}>
                   <span className="figures">{each.number}</span>
                   {named.map(([target]) => (
                     <Fragment key={target}>
@@ -71,10 +75,14 @@ export function Versions({
                     </Fragment>
                   ))}
                 </th>
-                <td className={`${cell} min-w-40 break-words`}>{each.note}</td>
-                <td className={`${cell} whitespace-nowrap text-muted-foreground`}>
-                  <Time at={each.published_at} distance />
-                  {each.published_by !== "" && <span className="block">{each.published_by}</span>}
+                <td className={`${cell} w-full`}>
+                  <Note text={each.note} />
+                  <div className="text-muted-foreground sm:hidden">
+                    <Published version={each} />
+                  </div>
+                </td>
+                <td className={`${cell} hidden min-w-40 text-muted-foreground sm:table-cell`}>
+                  <Published version={each} />
                 </td>
                 <td className={`${cell} hidden text-muted-foreground lg:table-cell`}>
                   <Id id={each.hash} label={each.hash.slice(0, 12)} />
@@ -100,7 +108,9 @@ export function Versions({
                       icon={<GitCompare aria-hidden />}
                       onClick={() => onCompare(before.number, each.number)}
                     >
-                      <Trans>Compare with {before.number}</Trans>
+                      <span className="max-sm:sr-only">
+                        <Trans>Compare with {before.number}</Trans>
+                      </span>
                     </Button>
                   )}
                   {can("configure") && (
@@ -144,6 +154,41 @@ export function Versions({
         <OfferDialog integration={integration} offer={offer} onClose={() => setOffer(null)} />
       )}
     </div>
+  )
+}
+
+/** What was published, and why: of a long note the first lines, and the rest when it is wanted. */
+function Note({ text }: { text: string }) {
+  const [open, setOpen] = useState(false)
+  const isLong = text.length > LONG || text.split("\n").length > LINES
+  return (
+    <>
+      <p className={cx("wrap-anywhere whitespace-pre-line", isLong && !open && "line-clamp-3")}>
+        {text}
+      </p>
+      {isLong && (
+        <button
+          type="button"
+          aria-expanded={open}
+          className="link text-xs"
+          onClick={() => setOpen(!open)}
+        >
+          {open ? t`Show less` : t`Show the whole note`}
+        </button>
+      )}
+    </>
+  )
+}
+
+/** When a version was published, and by whom. */
+function Published({ version }: { version: Version }) {
+  return (
+    <>
+      <Time at={version.published_at} distance />
+      {version.published_by !== "" && (
+        <span className="block wrap-anywhere">{version.published_by}</span>
+      )}
+    </>
   )
 }
 
