@@ -156,11 +156,16 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
     # The labels of a config, as a customer's wizard shows them.
     version = (await place.api("GET", f"/integrations/{name}"))["versions"][0]["hash"]
     wizard = f"/customers/{customers[0]}/activate?integration={name}&version={version}"
-    async with shown(desk, wizard, 1280) as page:
-        for label in BOTH:
-            await expect(page.get_by_text(label[:80]).first).to_be_attached()
-        await page.get_by_role("textbox").first.fill(HUGE)
-        await look(page, found)
+    for width in (1280, 390):
+        async with shown(desk, wizard, width) as page:
+            for label in BOTH:
+                await expect(page.get_by_text(label[:80]).first).to_be_attached()
+            await page.get_by_role("textbox").first.fill(HUGE)
+            await look(page, found)
+            for _ in range(2):
+                await page.get_by_role("button", name="Next").click()
+            await expect(page.get_by_role("heading", name="Review", exact=True)).to_be_visible()
+            await look(page, found)
     assert found == {}
 
     # Of a long note of a version its first lines are shown, and all of it when it is wanted.

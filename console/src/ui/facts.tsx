@@ -5,7 +5,7 @@ export type Fact = readonly [name: string, value: ReactNode]
 /** Names with their values, one a line. */
 export function FactList({ facts }: { facts: readonly Fact[] }) {
   return (
-    <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-6 gap-y-1.5 [&_dt]:text-muted-foreground">
+    <dl className="grid grid-cols-[fit-content(45%)_minmax(0,1fr)] gap-x-6 gap-y-1.5 [&_dt]:wrap-anywhere [&_dt]:text-muted-foreground">
       {facts.map(([name, value]) => (
         <div key={name} className="contents">
           <dt>{name}</dt>
@@ -29,7 +29,7 @@ export function Section({
   return (
     <section className="flex flex-col gap-2">
       <div className="flex min-h-7 items-center justify-between gap-2">
-        <h3 className="text-base font-semibold">{title}</h3>
+        <h3 className="min-w-0 text-base font-semibold">{title}</h3>
         {actions}
       </div>
       {children}

@@ -360,14 +360,14 @@ function Steps({
       {titles.map((title, place) => {
         const isWrong = wrong.includes(place) && place < at
         return (
-          <li key={`${place}${title}`}>
+          <li key={`${place}${title}`} className="min-w-0">
             <button
               type="button"
               aria-current={place === at ? "step" : undefined}
               onClick={() => place < at && onGo(place)}
               disabled={place > at}
               className={cx(
-                "flex h-8 w-full items-center gap-2 rounded-md px-2 text-left disabled:text-muted-foreground",
+                "flex min-h-8 w-full items-center gap-2 rounded-md px-2 py-1 text-left [&_svg]:shrink-0 disabled:text-muted-foreground",
                 place === at && "bg-accent font-medium text-accent-foreground",
                 place < at && "hover:bg-secondary",
               )}
@@ -379,7 +379,7 @@ function Steps({
               ) : (
                 <Circle aria-hidden className="size-4 text-muted-foreground" />
               )}
-              {title}
+              <span className="min-w-0 wrap-anywhere">{title}</span>
             </button>
           </li>
         )
