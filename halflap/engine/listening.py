@@ -57,6 +57,7 @@ from halflap.sdk.declared import as_event, marked, said, sealed_headers, wants
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.listener import (
+    MOST_MESSAGES,
     Acknowledge,
     Batch,
     CursorExpired,
@@ -83,7 +84,6 @@ DIVIDE_SECONDS = 60.0
 """Seconds until a source is asked again for its shards."""
 IN_MEMORY = 64 * 1024 * 1024
 """The bytes of messages that all listeners of a process may have read and not had accepted yet."""
-MOST_MESSAGES = 10_000
 STORE_SECONDS = 1.0
 ACK_SECONDS = 30.0
 STOP_SECONDS = 5.0

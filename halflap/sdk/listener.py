@@ -7,8 +7,8 @@ body parses each message in the worker, as it would a request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -18,6 +18,9 @@ from halflap.sdk import codec
 Ownership = Literal["lease", "source"]
 OnExpired = Literal["earliest", "latest", "stop"]
 Acknowledge = Callable[[], Awaitable[object]]
+
+MOST_MESSAGES = 10_000
+"""The most messages of a batch: they are accepted in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,16 @@ class Batch:
     messages: Sequence[Message] = ()
     cursor: str | Mapping[str, str] | None = None
     ack: Acknowledge | None = None
+
+    def parts(self) -> Iterator[Batch]:
+        """Yield it as batches of at most `MOST_MESSAGES`; the last has the cursor and the `ack`.
+
+        After a crash in between all of it is read again, and the messages' ids say what is known.
+        """
+        last = max(len(self.messages) - 1, 0) // MOST_MESSAGES * MOST_MESSAGES
+        for at in range(0, last, MOST_MESSAGES):
+            yield Batch(self.messages[at : at + MOST_MESSAGES])
+        yield replace(self, messages=self.messages[last:])
 
 
 class CursorExpired(Exception):

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from halflap import Message, PolledPage, Polling, Request, http
+from halflap import Message, PolledPage, Polling, Request, UpstreamError, http
+from halflap.components.http import triggers
 from halflap.components.http.triggers import EventParser
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.listener import MOST_MESSAGES
 from halflap.sdk.polling import PollSpec, polled
 from halflap.sdk.request import Headers
+from halflap.sdk.response import Limits
 from halflap.testing.listeners import AcceptedLog, ListenerRun, TestedListening
 
 
@@ -29,6 +34,8 @@ class Api:
         self.refuses = False
         self.changed = asyncio.Event()
         self.asked: list[dict[str, str]] = []
+        self.body = b""
+        self.content_type = "application/json"
 
     async def put(self, bodies: Sequence[bytes]) -> None:
         for each in bodies:
@@ -45,6 +52,12 @@ class Api:
         self.asked.append(dict(request.query))
         if self.refuses:
             raise web.HTTPUnauthorized
+
+    async def one(self, request: web.Request) -> web.Response:
+        self.check(request)
+        response = web.Response(body=self.body, content_type=self.content_type)
+        response.enable_compression()
+        return response
 
     async def by_time(self, request: web.Request) -> web.Response:
         self.check(request)
@@ -103,6 +116,7 @@ async def connection(api: Api) -> AsyncIterator[http.Http]:
         ("/whole", api.whole),
         ("/waiting", api.waiting),
         ("/stream", api.stream),
+        ("/one", api.one),
     ):
         app.router.add_get(path, handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -115,6 +129,22 @@ async def connection(api: Api) -> AsyncIterator[http.Http]:
     egress.reset(token)
     await client.close()
     await runner.cleanup()
+
+
+class Resting(TestedListening):
+    """A listening that notes its rests, and is cancelled after so many."""
+
+    __test__ = False
+
+    def __init__(self, log: AcceptedLog, shard: str, start: str, rests: int = 100) -> None:
+        super().__init__(log, shard, start)
+        self.rests: list[float] = []
+        self.most = rests
+
+    async def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        if len(self.rests) == self.most:
+            raise asyncio.CancelledError
 
 
 def numbers(log: AcceptedLog) -> list[int]:
@@ -209,7 +239,70 @@ def test_a_stream_is_read_however_it_is_cut(cut: int):
         ("message", "", ""),
         ("message", "", "é"),
     ]
-    assert parser.retry == 0.007
+    assert parser.retry == 1.0
+
+
+def test_an_event_of_a_stream_is_bounded_however_it_is_made(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(triggers, "MOST_EVENT", 100_000)
+    for piece in (b"data\n" * 1_000, b"data: " + b"x" * 5_000, b"data: x\n\xff\n" * 500):
+        parser = EventParser()
+        feed = partial(map, parser.feed, [piece] * 500)
+        with pytest.raises(UpstreamError, match="100,000 bytes"):
+            list(feed())
+        assert len(parser._data) + len(parser._left) < 110_000
+
+
+def test_a_line_without_an_end_is_read_once():
+    parser = EventParser()
+    parser.feed(b"data: " + b"x" * 4_000_000)
+    began = time.process_time()
+    for _ in range(2_000):
+        parser.feed(b"y")
+    assert time.process_time() - began < 0.5
+
+
+def test_hostile_fields_of_a_stream_are_passed_over():
+    parser = EventParser()
+    parser.feed(b"retry: " + b"9" * 5_000 + b"\n")
+    assert parser.retry == triggers.LONGEST_RETRY
+    found = parser.feed(b"id: 1\ndata: a\n\nid: " + b"2" * 3_000_000 + b"\ndata: b\n\n")
+    assert [(each.id, each.is_named) for each in found] == [("1", True), ("1", False)]
+
+
+async def test_events_that_share_an_id_and_more_than_a_batch_holds_all_arrive(
+    api: Api, connection: http.Http
+):
+    count = 25_000
+    api.body = b"id: 1\ndata: 0\n\n" + b"".join(b"data:%d\n\n" % n for n in range(1, count))
+    api.content_type = "text/event-stream"
+    run = ListenerRun(http.events(path="/one"), connection, log := AcceptedLog())
+    while len(log.bodies) < count:
+        batch = await run.step()
+        assert batch is not None
+        assert len(batch.messages) <= MOST_MESSAGES
+    await run.end()
+    assert [int(each) for each in log.bodies] == list(range(count))
+
+
+async def test_a_stream_that_ends_at_once_is_asked_ever_less(api: Api, connection: http.Http):
+    api.body, api.content_type = b"retry: 0\n\n", "text/event-stream"
+    listening = Resting(AcceptedLog(), "", "now", rests=5)
+    with contextlib.suppress(asyncio.CancelledError):
+        async for _ in http.events(path="/one").listen(connection, listening):
+            pass
+    assert listening.rests == [1, 2, 4, 8, 16]
+
+
+async def test_a_long_poll_is_limited_as_a_request_is(
+    api: Api, connection: http.Http, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http.Http, "limits", Limits(response_bytes=100_000))
+    api.body = b" " * 100_001  # compressed, it is short
+    trigger = http.long_poll(path="/one", cursor="/next", items="/items")
+    with pytest.raises(UpstreamError, match="more than 100,000 bytes"):
+        await ListenerRun(trigger, connection, AcceptedLog()).step()
+    api.body = b" " * 90_000 + b'{"next": 1}'
+    assert await ListenerRun(trigger, connection, AcceptedLog()).step() is not None
 
 
 async def test_an_event_of_a_stream_is_json_or_text():
@@ -225,15 +318,8 @@ async def test_an_event_of_a_stream_is_json_or_text():
 
 
 async def test_the_interval_grows_while_nothing_comes_and_is_short_again_at_once():
-    rests: list[float] = []
     pages = [PolledPage()] * 3 + [PolledPage([Message(b"1", id="1")], cursor="1")]
     pages += [PolledPage([Message(b"1", id="1")]), PolledPage()]
-
-    class Resting(TestedListening):
-        __test__ = False
-
-        async def rest(self, seconds: float) -> None:
-            rests.append(seconds)
 
     async def poll(polling: Polling) -> PolledPage:
         if not pages:
@@ -242,6 +328,7 @@ async def test_the_interval_grows_while_nothing_comes_and_is_short_again_at_once
 
     spec = PollSpec().within(10)
     listening = Resting(AcceptedLog(), "", "earliest")
+    rests = listening.rests
     found = []
     with contextlib.suppress(asyncio.CancelledError):
         async for each in polled(listening, spec, poll):

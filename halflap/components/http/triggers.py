@@ -29,8 +29,13 @@ from halflap.components.http.connection import Http, Params, Path, component
 
 MOST_PAGES = 20
 RETRY_SECONDS = 3.0
+SHORTEST_RETRY = 1.0
 LONGEST_RETRY = 300.0
+STEADY_SECONDS = 30.0
+"""Seconds after which a connection without events was no failed one: the next follows as usual."""
 MOST_EVENT = 4 * 1024 * 1024
+MOST_ID = 1_000
+"""The most characters of an event's id; a longer one is passed over, as one with NUL is."""
 READ_BYTES = 64 * 1024
 PROBLEM = 1.0
 """Seconds between two requests where a long poll answers at once that there is nothing."""
@@ -135,16 +140,20 @@ async def _(
     params: Mapping[str, Any] | None,
     seconds: int,
 ) -> AsyncGenerator[Batch]:
-    known = listening.cursor
+    known, most = listening.cursor, connection.limits.response_bytes
     while True:
         await listening.credit(READ_BYTES)
         asked = {**(params or {}), **({since: known} if known is not None else {})}
+        whole = bytearray()
         try:
             async with (
                 asyncio.timeout(seconds),
                 connection.stream("GET", path, params=asked) as answer,
             ):
-                whole = b"".join([each async for each in answer])
+                async for each in answer:
+                    whole += each
+                    if len(whole) > most:
+                        raise UpstreamError(f"the answer has more than {most:,} bytes")
         except TimeoutError:
             continue
         body = json.loads(whole, parse_float=Decimal) if whole else None
@@ -152,7 +161,8 @@ async def _(
         known = known if next is None else str(next)
         messages = [message(each, id, "") if id else Message(each) for each in found]
         if messages or known != listening.cursor:
-            yield Batch(messages, cursor=known)
+            for batch in Batch(messages, cursor=known).parts():
+                yield batch
         if not messages:
             await listening.rest(PROBLEM)
 
@@ -193,8 +203,9 @@ async def _(
     types: list[str] | None,
     params: Mapping[str, Any] | None,
 ) -> AsyncGenerator[Batch]:
-    parser = EventParser(listening.cursor or "")
+    parser, clock, idle = EventParser(listening.cursor or ""), asyncio.get_running_loop().time, 0
     while True:
+        began, heard = clock(), False
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
@@ -205,8 +216,10 @@ async def _(
                 continue
             parser.begin()
             async for batch in batches(parser, answer, listening, types):
+                heard = True
                 yield batch
-        await listening.rest(parser.retry)
+        idle = 0 if heard or clock() - began > STEADY_SECONDS else min(idle + 1, 10)
+        await listening.rest(min(parser.retry * 2 ** max(idle - 1, 0), LONGEST_RETRY))
 
 
 async def batches(
@@ -225,23 +238,28 @@ async def batches(
             Message(
                 each.data.encode(),
                 (("event", each.type), ("last-event-id", each.id)),
-                each.id or None,
+                each.id if each.is_named and each.id else None,
             )
             for each in found
             if types is None or each.type in types
         ]
         if found:
-            yield Batch(messages, cursor=parser.last_id or None)
+            for part in Batch(messages, cursor=parser.last_id or None).parts():
+                yield part
             await listening.credit(READ_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """An event as a stream has it."""
+    """An event as a stream has it; `is_named` where its id is its own, not that of an earlier one."""
 
     type: str
     id: str
     data: str
+    is_named: bool = False
+
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -250,55 +268,74 @@ class EventParser:
 
     last_id: str = ""
     retry: float = RETRY_SECONDS
-    _left: bytes = b""
-    _data: list[str] = field(default_factory=list[str])
+    _left: bytearray = field(default_factory=bytearray)
+    _data: bytearray = field(default_factory=bytearray)
     _type: str = ""
     _id: str | None = None
     _is_first: bool = True
+    _is_cut: bool = False
 
     def begin(self) -> None:
         """Begin a new stream: what was not ended of the former is dropped."""
-        self._left, self._data, self._type, self._id, self._is_first = b"", [], "", None, True
+        self._left, self._data, self._type, self._id = bytearray(), bytearray(), "", None
+        self._is_first, self._is_cut = True, False
 
     def feed(self, chunk: bytes) -> list[StreamedEvent]:
         """Return the events that a piece of the stream completes."""
-        whole = self._left + chunk
-        if self._is_first and len(whole) >= 3:
-            whole, self._is_first = whole.removeprefix(b"\xef\xbb\xbf"), False
-        # A CR at the end may be the first half of a CR LF.
-        held = whole.endswith(b"\r")
-        lines = whole.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._left = lines.pop() + (b"\r" if held else b"")
-        if len(self._left) + sum(map(len, self._data)) > MOST_EVENT:
-            raise UpstreamError(f"an event of the stream has more than {MOST_EVENT:,} bytes")
+        if self._is_first:
+            chunk = bytes(self._left) + chunk
+            self._left.clear()
+            if len(chunk) < 3 and BYTE_ORDER_MARK.startswith(chunk):
+                self._hold(chunk)
+                return []
+            chunk, self._is_first = chunk.removeprefix(BYTE_ORDER_MARK), False
+        if self._is_cut and chunk:  # a CR ended the former piece: this may begin with its LF
+            chunk, self._is_cut = chunk.removeprefix(b"\n"), False
+        self._is_cut |= chunk.endswith(b"\r")
+        first, *lines = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._hold(first)
         found: list[StreamedEvent] = []
         for line in lines:
-            if not line:
-                found += self._end()
-                continue
-            name, _, value = line.decode("utf-8", "replace").partition(":")
-            self._take(name, value.removeprefix(" "))
+            found += self._line(bytes(self._left))
+            self._left.clear()
+            self._hold(line)
         return found
 
-    def _take(self, name: str, value: str) -> None:
+    def _hold(self, part: bytes) -> None:
+        """Hold a part of a line that has not ended."""
+        self._left += part
+        if len(self._left) + len(self._data) > MOST_EVENT:
+            raise UpstreamError(f"an event of the stream has more than {MOST_EVENT:,} bytes")
+
+    def _line(self, line: bytes) -> list[StreamedEvent]:
+        if not line:
+            return self._end()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
         match name:
-            case "data":
-                self._data.append(value)
-            case "event":
-                self._type = value
-            case "id" if "\0" not in value:
-                self._id = value
-            case "retry" if value.isascii() and value.isdigit():
-                self.retry = min(int(value) / 1000, LONGEST_RETRY)
+            case b"data":
+                self._data += value + b"\n"
+            case b"event":
+                self._type = value.decode("utf-8", "replace")
+            case b"id" if b"\0" not in value and len(value) <= MOST_ID:
+                self._id = value.decode("utf-8", "replace")
+            case b"retry" if value.isdigit():
+                seconds = int(value[:9]) / 1000
+                self.retry = min(max(seconds, SHORTEST_RETRY), LONGEST_RETRY)
             case _:
                 pass  # a comment, or what a later version adds
+        return []
 
     def _end(self) -> list[StreamedEvent]:
+        is_named = self._id is not None
         if self._id is not None:
             self.last_id = self._id
         data, type = self._data, self._type
-        self._data, self._type, self._id = [], "", None
-        return [StreamedEvent(type or "message", self.last_id, "\n".join(data))] if data else []
+        self._data, self._type, self._id = bytearray(), "", None
+        if not data:
+            return []
+        text = data[:-1].decode("utf-8", "replace")
+        return [StreamedEvent(type or "message", self.last_id, text, is_named)]
 
 
 def found_at(value: Any, path: str) -> Any:
