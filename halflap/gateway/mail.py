@@ -2,7 +2,8 @@
 
 So a mail is taken like any other event: its address is the endpoint's secret id, the gateway looks for
 duplicates and filters, and `250` follows the commit. The gateway's status decides the reply: keep the
-mail and try again (451), there is nobody (550), or it is too large (552).
+mail and try again (451), there is nobody (550), or it is too large (552). SMTP has one reply for all
+recipients of a transaction, and each decides by itself: so a transaction has one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -35,7 +36,7 @@ NOBODY = "550 5.1.1 There is nobody of that address"
 LATER = "451 4.3.0 The mail cannot be taken now; try again later"
 TOO_LARGE = "552 5.3.4 The mail is too large"
 REFUSED = "554 5.6.0 The mail is refused"
-MOST_RECIPIENTS = 20
+ONE_RECIPIENT = "452 4.5.3 One recipient a transaction; send the mail again for the others"
 LONGEST_LINE = 16 * 1024
 """Longer than RFC 5321's 1,000 bytes, which many a sender of HTML ignores."""
 
@@ -134,9 +135,7 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802 (aiosmtpd calls it so)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Say whether an address is that of an open endpoint that takes mail."""
-        if len(envelope.rcpt_tos) >= MOST_RECIPIENTS:
-            return "452 4.5.3 Too many recipients; send the mail again for the others"
+        """Say whether an address is that of an open endpoint that takes mail, and the only one."""
         endpoint = self._endpoint(address)
         if endpoint is None:
             return NOBODY
@@ -146,22 +145,19 @@ class MailServer:
             return LATER
         if route is None or MAIL not in route.declaration.methods:
             return NOBODY
-        envelope.rcpt_tos.append(address)
+        if not envelope.rcpt_tos:
+            envelope.rcpt_tos.append(address)
+        elif self._endpoint(envelope.rcpt_tos[0]) != endpoint:
+            return ONE_RECIPIENT
         return "250 2.1.5 OK"
 
     async def handle_DATA(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
-        """Hand the mail to the gateway for each recipient; 250 once all have it durably.
-
-        Where one cannot have it now, the peer keeps the mail for all, and whoever has it already knows
-        the second one as a duplicate.
-        """
+        """Hand the mail to the gateway; 250 once it is stored durably."""
         content = envelope.content
         body = content if isinstance(content, bytes) else str(content or "").encode()
-        recipients = dict.fromkeys(envelope.rcpt_tos)
-        told = [await self._deliver(session, envelope, each, body) for each in recipients]
-        answer = combined(told)
+        answer = await self._deliver(session, envelope, envelope.rcpt_tos[0], body)
         self.answers[answer[:3]] += 1
         return answer
 
@@ -220,15 +216,6 @@ def answered(status: int) -> str:
             return LATER
         case _:
             return REFUSED
-
-
-def combined(answers: Sequence[str]) -> str:
-    """Return the one answer for all recipients: try again, or taken, or why not."""
-    for code in ("4", "2"):
-        for each in answers:
-            if each.startswith(code):
-                return each
-    return answers[0] if answers else NOBODY
 
 
 def _protocol(server: MailServer) -> Callable[[], asyncio.Protocol]:
