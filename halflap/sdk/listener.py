@@ -50,7 +50,9 @@ class Message:
     @property
     def identity(self) -> str | None:
         """By what a second delivery is known; None where the cursor alone says that."""
-        return self.id if self.id is None or self.version is None else f"{self.id}@{self.version}"
+        if self.id is None or self.version is None:  # an id like those below has another prefix
+            return f"\0{self.id}" if self.id and self.id.startswith("\0") else self.id
+        return f"\0{len(self.id)}@{self.id}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
