@@ -268,6 +268,22 @@ async def outcome(fake: Fake, receive: Receive, told: dict[str, Any], aws: sns.S
     await received.trigger.admit(aws, received.started[0])
 
 
+async def test_a_forged_copy_does_not_take_the_place_of_the_genuine_message(
+    receive: Receive,
+) -> None:
+    trigger = sns.notification(topic=TOPIC)
+    forged = (
+        {"Signature": "AAAA"},
+        {"SigningCertURL": "https://x/y.pem"},
+        {"SignatureVersion": "1"},
+    )
+    for change in ({}, *forged):
+        received = await receive(trigger, {**message(), **change}, now=NOW)
+        assert (len(received.started), received.duplicates) == (1, 0), change
+    received = await receive(trigger, message(), now=NOW)
+    assert (len(received.started), received.duplicates) == (0, 1)
+
+
 async def test_our_own_messages_are_taken_as_they_are(receive: Receive, fake: Fake) -> None:
     for version in ("1", "2"):  # the control of what follows
         await outcome(fake, receive, message(SignatureVersion=version), connected(fake))

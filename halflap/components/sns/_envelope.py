@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -31,7 +33,7 @@ SIGNED = {
 }
 SIGNED["UnsubscribeConfirmation"] = SIGNED["SubscriptionConfirmation"]
 HASHES = {"1": SHA1, "2": SHA256}
-PEM_PATH = re.compile(r"/[A-Za-z0-9_/-]+\.pem")
+PEM_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+\.pem")
 LARGEST_PEM = 64 * 1024
 MOST_CERTIFICATES = 32
 
@@ -116,13 +118,18 @@ def canonical(fields: Mapping[str, Any]) -> bytes:
 def delivery(request: Request) -> str | None:
     """Return the id of a message: the same for each try to deliver it.
 
-    A digest of all that is signed is part of it, so that a forged message does not stand in the way
-    of the genuine one whose id it has.
+    A digest of all that is signed, and of the proof itself, is part of it, so that a forged message
+    does not stand in the way of the genuine one whose id or text it has. `MessageAttributes` are
+    signed by nobody.
     """
     if is_raw(request):
         return request.headers.get("x-amz-sns-message-id")
     fields = fields_of(request)
-    return f"{fields['MessageId']}#{hashlib.sha256(canonical(fields)).hexdigest()[:32]}"
+    proof = [fields["SignatureVersion"], fields["SigningCertURL"], fields["Signature"]]
+    with suppress(ValueError):  # the same bytes may be written in several ways
+        proof[2] = b64decode(proof[2], validate=True).hex()
+    digest = hashlib.sha256(json.dumps([*proof, canonical(fields).hex()]).encode())
+    return f"{fields['MessageId']}#{digest.hexdigest()[:32]}"
 
 
 async def require_genuine(aws: Aws, fields: Mapping[str, Any], at: datetime) -> None:
