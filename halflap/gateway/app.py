@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -194,7 +195,7 @@ class Gateway:
             query=query,
             headers=headers,
             body=body,
-            url=f"{route.url}{rest}{'?' if query else ''}{query}",
+            url=f"{route.url}{raw_rest(scope, rest)}{'?' if query else ''}{query}",
             received_at=to_datetime(self._clock()),
         )
 
@@ -422,6 +423,12 @@ class Gateway:
         secret = set(route.secret_headers(sent))
         headers = tuple((each[0], each[1][:500]) for each in sent.raw if each not in secret)
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
+
+
+def raw_rest(scope: Message, rest: str) -> str:
+    """Return what follows the endpoint's address as the sender wrote it: a signature may cover it."""
+    raw = "/".join(["", *scope.get("raw_path", b"").decode("latin-1").split("/", 3)[3:]])
+    return raw if unquote(raw) == rest or raw == "/" else quote(rest)
 
 
 def headers_of(scope: Message) -> Headers:

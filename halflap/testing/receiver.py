@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from halflap.engine.clock import MADE_AT
 from halflap.errors import DefinitionError
@@ -147,7 +147,8 @@ class Receive:
         scope = {
             "type": "http",
             "method": method,
-            "path": f"{PREFIX}{ENDPOINT}{path}",
+            "path": f"{PREFIX}{ENDPOINT}{unquote(path)}",
+            "raw_path": f"{PREFIX}{ENDPOINT}{path}".encode(),
             "query_string": query.encode(),
             "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in sent.items()],
         }

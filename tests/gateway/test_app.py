@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -101,7 +102,8 @@ class Desk:
         raw = [(n.encode(), v.encode()) for n, v in (headers or {}).items()]
         scope: dict[str, Any] = {
             "method": method,
-            "path": path,
+            "path": unquote(path),
+            "raw_path": path.encode(),
             "query_string": query,
             "headers": raw,
         }
@@ -180,6 +182,15 @@ async def test_what_arrives_is_kept_as_it_came() -> None:
     assert start.event.headers == (("X-One", "1"), ("x-two", "two"))
     assert start.event.url == "https://hooks.example.com/hooks/hk_open/a/b?x=1&y=%20"
     assert start.root == start.execution
+
+
+@pytest.mark.parametrize("rest", ["/a%20b", "/a%3Fb=1", "/a%2fb", "/%C3%A4", "/", ""])
+async def test_a_signed_url_is_the_one_that_was_sent(rest: str) -> None:
+    shop = desk()
+    assert (await shop.send(path=f"/hooks/hk_open{rest}"))[0] == 200
+    (start,) = shop.intake.starts
+    assert start.event.url == f"https://hooks.example.com/hooks/hk_open{rest}"
+    assert start.event.path == unquote(rest).removesuffix("/")
 
 
 @pytest.mark.parametrize(
