@@ -247,13 +247,10 @@ class Gateway:
     async def _fan_out(self, route: AppRoute, request: Request) -> Answer:
         """Accept an event of the team's OAuth app for each flow that takes it, in one transaction.
 
-        A customer that has too much queued gets it all the same, where another receiver has room:
-        a 429 would have the app send it again to all, and in the end stop sending to anybody. As all
-        receivers of an account have its events, a flood of one fills them all, and then it is 429.
+        A customer that has too much queued gets it all the same: a 429 would have the app send it
+        again to all, and in the end stop sending to anybody, for one account whose receivers are full.
         """
         starts, unrouted = await self._routed(route, cut(route.declaration.split, request))
-        if starts and await self._all_are_full(starts):
-            return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         for account, part, reason in unrouted:  # first: one that is sent again is kept once
             self.events["unrouted"] += 1
             await route.keep(account, part, reason)
@@ -291,16 +288,6 @@ class Gateway:
                     await asyncio.sleep(0)
                 starts += await self._starts(each, part)
         return starts, unrouted
-
-    async def _all_are_full(self, starts: Sequence[Start]) -> bool:
-        """Return whether every customer that is to get something has too much queued already."""
-        if self._is_full is None:
-            return False
-        wanted = Counter(each.flow.customer for each in starts)
-        full = [await self._is_full(customer, count) for customer, count in wanted.items()]
-        if all(full):
-            self.events["backlog"] += len(starts)
-        return all(full)
 
     async def _start(self, starts: Sequence[Start]) -> Sequence[Started]:
         started = await self._engine.start(starts)
