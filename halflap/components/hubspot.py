@@ -43,12 +43,6 @@ class Change(Model):
 component = Component("hubspot", title="HubSpot")
 
 
-def changes_of(request: Request) -> list[Any]:
-    """Return each of up to a hundred changes."""
-    body = request.json()
-    return cast("list[Any]", body) if isinstance(body, list) else [body]
-
-
 def identity(request: Request) -> str | None:
     """Return the change's identity; HubSpot says that its event ids alone are not unique."""
     body = request.json()
@@ -62,7 +56,7 @@ def identity(request: Request) -> str | None:
 @component.trigger(
     title="Record changed",
     verify=HubSpotSignature(),
-    split=changes_of,
+    split=Request.elements,
     dedupe=identity,
     key=pointer("/objectId"),
 )

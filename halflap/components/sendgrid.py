@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import anyio.to_thread
 from pydantic import ConfigDict, Field, SecretStr
@@ -73,17 +73,11 @@ class Event(Model):
 component = Component("sendgrid", title="SendGrid", connection=SendGrid)
 
 
-def events_of(request: Request) -> list[Any]:
-    """Return each event of the batch."""
-    body = request.json()
-    return cast("list[Any]", body) if isinstance(body, list) else [body]
-
-
 @component.trigger(
     title="Mail event",
     verify=SendGridSignature(),
     secret="subscription",  # noqa: S106
-    split=events_of,
+    split=Request.elements,
     dedupe=pointer("/sg_event_id"),
     key=pointer("/sg_message_id"),
 )

@@ -1,6 +1,7 @@
 """Apply a trigger's declared functions to a request: its parts, and each one's identity.
 
-A request that cannot be cut is one event, and an event whose id cannot be read has no duplicate.
+A request that cannot be cut is one event, and an event whose id cannot be read has no duplicate. Where
+some of its parts are no JSON, the whole is one more event in their place, which fails by itself.
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> l
         raise Rejected(
             f"the request holds {len(parts):,} events, more than {MAX_PARTS:,}", status=413
         )
-    try:
-        bodies = [each if isinstance(each, bytes) else codec.encode(each) for each in parts]
-    except (TypeError, ValueError, HalflapError):
-        log.exception("what a trigger split a request into is not JSON")
-        return [request]
-    return [copied(request, body, part=number) for number, body in enumerate(bodies)]
+    events: list[Request] = []
+    whole: list[Request] = []
+    for number, each in enumerate(parts):
+        try:
+            body = each if isinstance(each, bytes) else codec.encode(each)
+        except (TypeError, ValueError, HalflapError):
+            if not whole:
+                log.exception("what a trigger split a request into is not JSON", part=number)
+                whole.append(request)
+        else:
+            events.append(copied(request, body, part=number))
+    return events + whole

@@ -79,6 +79,37 @@ def decode_json(data: bytes | str, *, bounded: bool = False) -> Any:
         raise NotJson(_explained(str(error), len(raw))) from error
 
 
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[][{},]', re.DOTALL)
+
+
+def cut_array(raw: bytes) -> list[bytes] | None:
+    """Return the elements of a JSON array as they stand, so that one is read without the others.
+
+    None for what is no array. An element may be anything between its commas: what reads it judges it.
+    """
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") + raw.count(b'"') > MAX_VALUES:
+        return None
+    elements: list[bytes] = []
+    raw = raw.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    depth, begun = 0, 1
+    for found in _STRUCTURE.finditer(raw) if raw[:1] == b"[" else ():
+        match found[0]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}" if depth == 1:
+                last = raw[begun : found.start()].strip(b" \t\r\n")
+                elements += [last] if last or elements else []
+                return elements if found.end() == len(raw) else None
+            case b"]" | b"}":
+                depth -= 1
+            case b"," if depth == 1:
+                elements.append(raw[begun : found.start()].strip(b" \t\r\n"))
+                begun = found.end()
+            case _:
+                pass
+    return None
+
+
 def check_size(raw: bytes, *, bounded: bool) -> None:
     """Raise `NotJson` where a JSON text is nested too deep or, with `bounded`, holds too much.
 

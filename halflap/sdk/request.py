@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from pydantic_core import core_schema
 
@@ -15,7 +15,7 @@ from halflap.errors import DefinitionError, InvalidEvent
 from halflap.model import Event, a_dict, frozen, to_datetime
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
-from halflap.sdk._json import pick
+from halflap.sdk._json import cut_array, pick
 from halflap.sdk.payload import Payload
 
 __all__ = ["Headers", "LargeRequest", "Picker", "Request", "UploadedFile", "constant", "decompress"]
@@ -134,6 +134,21 @@ class Request:
         More than 256 levels, 1,048,576 values or 250,000 arrays and objects are refused.
         """
         return self._once("json", self._json)
+
+    def elements(self) -> list[Any]:
+        """The elements of the JSON array that is the body; any other body is the only one.
+
+        Where the whole cannot be read, each is the bytes that stand for it: as what a trigger splits
+        a request into, one that is hostile or too deep fails by itself, and spoils none of the others.
+        """
+        try:
+            body = self.json()
+        except InvalidEvent:
+            cut = cut_array(json_text(self))
+            if cut is None:
+                raise
+            return cut
+        return cast("list[Any]", body) if isinstance(body, list) else [body]
 
     def _json(self) -> Any:
         try:

@@ -486,6 +486,26 @@ async def test_a_batch_is_many_events_each_with_an_identity(receive: Receive):
     assert [each.event for each in await received.events()] == ["spam_report"] * 3
 
 
+@pytest.mark.parametrize(
+    "bad",
+    ['"a\\ud800"', "9" * 600, "[" * 100_000 + "]" * 100_000, "NaN", '["],[{\\"", NaN]'],
+    ids=["half a pair", "digits", "depth", "NaN", "brackets in a text"],
+)
+@pytest.mark.parametrize("name", ["hubspot", "sendgrid"])
+async def test_a_hostile_value_in_a_batch_spoils_no_other_event(
+    receive: Receive, name: str, bad: str
+):
+    plain = HUBSPOT if name == "hubspot" else SENDGRID
+    id = "eventId" if name == "hubspot" else "sg_event_id"
+    batch = [json.dumps({**plain, id: 100 + number}) for number in range(3)]
+    batch.insert(1, json.dumps({**plain, id: 9, "x": 0}).replace('"x": 0', f'"x": {bad}'))
+    body = f" [{', '.join(batch)}]\n".encode()
+    received = await receive_from(receive, BY_NAME[name], body)
+    assert [each.body for each in received.started][1].decode() == batch[1]
+    read = [each for each in received.started if each.body.decode() != batch[1]]
+    assert [each.json()[id] for each in read] == [100, 101, 102]
+
+
 async def test_media_come_with_a_message(receive: Receive):
     form = {**TWILIO, "NumMedia": "1", "MediaUrl0": "https", "MediaContentType0": "image/png"}
     received = await receive_from(receive, BY_NAME["twilio"], urlencode(form).encode())

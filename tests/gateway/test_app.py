@@ -193,6 +193,16 @@ async def test_a_signed_url_is_the_one_that_was_sent(rest: str) -> None:
     assert start.event.path == unquote(rest).removesuffix("/")
 
 
+async def test_a_part_that_is_no_json_spoils_no_other() -> None:
+    shop = desk(split=lambda _: [{"id": 1}, {"id": float("nan")}, {"id": 3}, {"id": "\ud800"}])
+    assert (await shop.send(b"the whole"))[0] == 200
+    assert [each.event.body for each in shop.intake.starts] == [
+        b'{"id":1}',
+        b'{"id":3}',
+        b"the whole",
+    ]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
