@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
@@ -14,6 +15,7 @@ from halflap import (
     DefinitionError,
     Endpoint,
     Model,
+    Rejected,
     Reply,
     Request,
     Source,
@@ -77,21 +79,40 @@ async def list_numbers(twilio: Twilio) -> list[tuple[str, str]]:
     return [(each["phone_number"], each.get("friendly_name") or "") for each in found]
 
 
-def field_of(name: str) -> Any:
-    """Return a picker of a field of the form."""
+SHAPES = {
+    "MessageSid": re.compile(r"[SM]M[0-9a-fA-F]{32}"),
+    "From": re.compile(r"[^\s=&]{1,200}"),
+    "To": re.compile(r"[^\s=&]{1,200}"),
+}
+NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 
-    def pick(request: Request) -> str | None:
-        return request.form().get(name, [None])[0]
 
-    return pick
+def delivery(request: Request) -> str:
+    """Return the message's SID; raise `Rejected` for a form that Twilio would not make.
+
+    Names and values are signed without separators: one that was cut anew has a valid signature.
+    """
+    form = request.form()
+    for name, values in form.items():
+        if not NAME.fullmatch(name) or len(values) > 1:
+            raise Rejected(f"Twilio has no field {name[:64]!r}, or not twice.", status=400)
+    for name, shape in SHAPES.items():
+        if not shape.fullmatch(form.get(name, [""])[0]):
+            raise Rejected(f"The form's {name} is none of Twilio's.", status=400)
+    return form["MessageSid"][0]
+
+
+def sender(request: Request) -> str | None:
+    """Return who sent the message."""
+    return request.form().get("From", [None])[0]
 
 
 @component.trigger(
     title="Message received",
     verify=TwilioSignature(),
     secret="connection.auth_token",  # noqa: S106
-    dedupe=field_of("MessageSid"),
-    key=field_of("From"),
+    dedupe=delivery,
+    key=sender,
     answer=NOTHING_TO_SAY,
 )
 async def message(

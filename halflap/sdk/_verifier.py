@@ -31,6 +31,7 @@ MAX_SIGNATURES = 32
 
 _ALGORITHMS = {"sha1": 20, "sha256": 32, "sha512": 64}
 _ECDSA = "ecdsa-p256"
+_FORM = "application/x-www-form-urlencoded"
 _HOLES = ("id", "timestamp", "body", "method", "url", "plain_url", "form", "token")
 _PLAIN_IN_URL = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)  # visible ASCII without the dot that separates it
@@ -122,6 +123,16 @@ class Signature:
                 f"The signature in {self.header} matches none of the endpoint's {len(secrets)} "
                 "secrets: another secret is set at the sender, or the request was changed."
             )
+
+    def digest(self, request: Request) -> str | None:
+        """Return a digest of what is signed, where the same signed bytes may be read as several forms.
+
+        Names and values are joined without separators, so that whoever has a signed form can cut it
+        anew, and the signature still matches. None for every other request.
+        """
+        if "{form}" not in self.template or request.content_type != _FORM:
+            return None
+        return hashlib.sha256(self._signed(request, "")).hexdigest()[:32]
 
     def claims(self, request: Request, secrets: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
         """The HMAC keys that may have signed, and the digests that the request claims.
@@ -333,7 +344,7 @@ class Signature:
 
     def _form(self, request: Request) -> str:
         """The form's names and values, sorted; or nothing, where the URL vouches for the body."""
-        if request.content_type == "application/x-www-form-urlencoded":
+        if request.content_type == _FORM:
             try:
                 form = request.form()
             except InvalidEvent as error:

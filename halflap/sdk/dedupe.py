@@ -42,6 +42,7 @@ def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | 
 
     Where the signature does not cover that identity, whoever has one genuine request could send it
     again under the identity of another, and so have that one dropped: the body is then part of it.
+    A signed form that can be cut anew is known by all that is signed instead.
     """
     if declared.dedupe is None:
         return None
@@ -50,6 +51,8 @@ def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | 
         return None
     if part is not whole and key == identity(declared.dedupe, whole):
         key = f"{key}#{part.part}"
-    if isinstance(declared.verify, Signature) and not is_covered(declared, whole):
+    if isinstance(declared.verify, Signature) and (digest := declared.verify.digest(whole)):
+        key = digest if part is whole else f"{digest}#{part.part}"
+    elif isinstance(declared.verify, Signature) and not is_covered(declared, whole):
         key = f"{key}#{digest_of(part)}"
     return Dedupe(key, int(declared.dedupe_for.total_seconds() * 1e6))

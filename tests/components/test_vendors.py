@@ -28,7 +28,7 @@ from twilio.request_validator import RequestValidator
 from halflap import Ignore, Rejected, Request, Trigger
 from halflap.components import hubspot, jira, sendgrid, shopify, slack, stripe, twilio, zendesk
 from halflap.sdk.request import Headers
-from halflap.sdk.signature import SendGridSignature, Verifier
+from halflap.sdk.signature import SendGridSignature, TwilioSignature, Verifier
 from halflap.testing import Receive
 from halflap.testing.receiver import URL
 from tests.cases import for_each
@@ -191,7 +191,7 @@ SLACK = {
     "event": {"type": "app_mention", "channel": "C1", "user": "U1", "text": "hi"},
 }
 TWILIO = {
-    "MessageSid": "SM1",
+    "MessageSid": "SM" + "1" * 32,
     "From": "+15005550006",
     "To": "+15005550007",
     "Body": "Hello",
@@ -427,11 +427,14 @@ async def receive_from(
     )
 
 
+SIGNED_FORM = hashlib.sha256(
+    (URL + "".join(name + value for name, value in sorted(TWILIO.items()))).encode()
+).hexdigest()[:32]
 EXPECTED: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "stripe": (["in_1"], ["evt_1"], {"type": "invoice.paid", "livemode": False}),
     "shopify": (["7"], ["w1#"], {"topic": "orders/create", "shop": "acme.myshopify.com"}),
     "hubspot": (["55"], ["33/12/1/1767323045000/55"], {"property_value": "12.50", "portal_id": 33}),
-    "twilio": (["+15005550006"], ["SM1"], {"body": "Hello", "sender": "+15005550006"}),
+    "twilio": (["+15005550006"], [SIGNED_FORM], {"body": "Hello", "sender": "+15005550006"}),
     "zendesk": (["35"], ["z1"], {"type": "ticket.created", "subject": "zen:ticket:35"}),
     "slack": (["C1"], ["Ev1"], {"text": "hi", "user": "U1"}),
     "sendgrid": (["m1"], ["e1"], {"event": "bounce", "reason": "No such user"}),
@@ -504,6 +507,43 @@ async def test_a_hostile_value_in_a_batch_spoils_no_other_event(
     assert [each.body for each in received.started][1].decode() == batch[1]
     read = [each for each in received.started if each.body.decode() != batch[1]]
     assert [each.json()[id] for each in read] == [100, 101, 102]
+
+
+def cut_anew(**changes: str | None) -> bytes:
+    """Return the form with some fields changed, or left out."""
+    form = {**TWILIO, **changes}
+    return urlencode({name: value for name, value in form.items() if value is not None}).encode()
+
+
+SID = TWILIO["MessageSid"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        cut_anew(MessageSid=f"{SID}NumMedia0", NumMedia=None),
+        cut_anew(MessageSid=None, From=f"+15005550006MessageSid{SID}"),
+        cut_anew(Body=None, **{"BodyHelloFrom+15005550006": ""}, From=None),
+        cut_anew(Body=None, B="odyHello"),
+    ],
+    ids=["a longer id", "no id", "no name", "another event"],
+)
+async def test_a_form_of_twilio_that_was_cut_anew_is_no_other_event(receive: Receive, body: bytes):
+    assert (await receive_from(receive, BY_NAME["twilio"])).status == 200
+    signed = BY_NAME["twilio"].headers()
+    TwilioSignature().verify(
+        BY_NAME["twilio"].request({**signed}, body), (BY_NAME["twilio"].secret,), NOW
+    )
+    received = await receive(
+        BY_NAME["twilio"].trigger,
+        body,
+        headers={"Content-Type": FORM, **signed},
+        sign=False,
+        secret=BY_NAME["twilio"].secret,
+        now=NOW,
+    )
+    assert len(received.started) == 0
+    assert (received.status, received.duplicates) in ((400, 0), (200, 1))
 
 
 async def test_media_come_with_a_message(receive: Receive):
