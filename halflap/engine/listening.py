@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -84,6 +85,8 @@ DIVIDE_SECONDS = 60.0
 """Seconds until a source is asked again for its shards."""
 IN_MEMORY = 64 * 1024 * 1024
 """The bytes of messages that all listeners of a process may have read and not had accepted yet."""
+SILENT_SECONDS = 1.0
+"""Seconds for which a stream holds what it was credited; what comes later is counted as it comes."""
 STORE_SECONDS = 1.0
 ACK_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -120,23 +123,37 @@ class ListenedFlow:
 
 
 class ByteBudget:
-    """The bytes that all listeners of a process may hold."""
+    """The bytes that all listeners of a process may hold, and a half of them each customer's.
+
+    Who waits for some holds none, so that two never wait for each other.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
+        self._held = Counter[str]()
         self._freed = asyncio.Event()
 
-    async def take(self, size: int) -> None:
-        """Wait until so many bytes are free; more than there are, until nobody holds any."""
-        while self.used and self.used + size > self.most:
+    async def take(self, customer: str, size: int) -> int:
+        """Wait until a customer may hold so many bytes; return the number that it holds now.
+
+        More than a customer may hold counts as all that it may.
+        """
+        share = self.most // 2
+        size = min(size, share)
+        while self.used + size > self.most or self._held[customer] + size > share:
             self._freed.clear()
             await self._freed.wait()
         self.used += size
+        self._held[customer] += size
+        return size
 
-    def give(self, size: int) -> None:
+    def give(self, customer: str, size: int) -> None:
         """Give bytes back."""
         self.used -= size
+        self._held[customer] -= size
+        if not self._held[customer]:
+            del self._held[customer]
         self._freed.set()
 
 
@@ -493,6 +510,7 @@ class ShardStream(Listening):
         self._patience = flow.trigger.trigger.listener_spec.patience.total_seconds()
         self._limit: asyncio.Timeout | None = None
         self._credited = 0
+        self._silence: asyncio.TimerHandle | None = None
         reader.redactor = Redactor(() if connection is None else secrets_of(connection))
         # A request with an effect has a key of its own in each run: none is taken for an earlier one.
         self._step = RunningStep(f"listen/{reader.key.shard}", new_id("lst", now=host.clock()))
@@ -504,9 +522,11 @@ class ShardStream(Listening):
         """Wait until about so many bytes may be read."""
         await self._reader.note("listening")
         with self._standing_still():
+            self._give_back()
             await self._room(1)
-            await self._host.budget.take(size)
-        self._credited += size
+            await self._take(size)
+        loop = asyncio.get_running_loop()
+        self._silence = loop.call_later(SILENT_SECONDS, self._give_back)
 
     async def rest(self, seconds: float) -> None:
         """Wait, as there is nothing to read yet."""
@@ -596,12 +616,10 @@ class ShardStream(Listening):
         if len(batch.messages) > MOST_MESSAGES:
             raise DefinitionError(f"a batch has at most {MOST_MESSAGES:,} messages")
         starts, cursors = self._starts(batch.messages), self._cursors(batch)
-        size = sum(len(each.event.body) for each in starts)
-        more = max(size - self._credited, 0)
-        await self._host.budget.take(more)
-        self._credited += more
+        self._give_back()  # a customer that is full holds nothing while it waits
         if starts:
             await self._room(len(starts))
+        await self._take(sum(len(each.event.body) for each in starts))
         await self._reader.accepted(self._accepted(batch, starts, cursors))
         self._give_back()
 
@@ -688,8 +706,14 @@ class ShardStream(Listening):
                 return
             await asyncio.sleep(SOONEST_SECONDS)
 
+    async def _take(self, size: int) -> None:
+        self._credited = await self._host.budget.take(self._place.customer, size)
+
     def _give_back(self) -> None:
-        self._host.budget.give(self._credited)
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        self._host.budget.give(self._place.customer, self._credited)
         self._credited = 0
 
     async def _learnt(self, error: UpstreamError) -> UpstreamError:

@@ -135,10 +135,10 @@ class Listening:
     """Where to begin without a cursor."""
 
     async def credit(self, size: int) -> None:
-        """Wait until about `size` bytes more may be read: call it before reading.
+        """Wait until about `size` bytes may be read: call it before reading.
 
-        It waits while the customer has too much queued, or the process too much in memory. What was
-        credited is given back as the next batch is accepted.
+        It waits while the customer has too much queued, or too much in memory. What was credited before
+        is given back; so it is where a source is silent for long, and as the next batch is accepted.
         """
         raise NotImplementedError
 

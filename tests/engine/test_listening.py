@@ -31,8 +31,9 @@ from halflap import (
     Unauthorized,
     fifo,
 )
+from halflap.engine import listening
 from halflap.engine.journal import JournalEngine
-from halflap.engine.listening import Listeners
+from halflap.engine.listening import ByteBudget, Listeners
 from halflap.engine.parking import Parking
 from halflap.engine.resolver import Resolver
 from halflap.engine.throttle import Throttles
@@ -62,6 +63,7 @@ class Topic:
     secret: str = RIGHT
     hangs: int = 0
     credit: int = 0
+    silent: bool = False
     reads: int = 0
 
     def put(self, *bodies: str, shard: str = "", **more: Any) -> None:
@@ -113,6 +115,9 @@ async def _(
             if source.credit:
                 await listening.credit(source.credit)
             source.reads += 1
+            if source.silent:
+                await asyncio.sleep(0.001)
+                continue
             found = source.messages.get(listening.shard, [])[at : at + most]
             if not found:
                 await listening.rest(0.01)
@@ -164,6 +169,20 @@ async def _(listening: Listening, topic: str) -> AsyncGenerator[Batch]:
             await listening.rest(0.01)
             continue
         yield Batch(messages, cursor=moved)
+
+
+@component.trigger(methods=())
+async def streamed(request: Request, topic: str) -> Any:
+    """A record of a topic that is sent whenever there is one."""
+    return request.json()
+
+
+@streamed.listen()
+async def _(listening: Listening, topic: str) -> AsyncGenerator[Batch]:
+    await listening.credit(900)
+    TOPICS[topic].reads += 1
+    await asyncio.Event().wait()
+    yield Batch()
 
 
 class Settings(Config):
@@ -255,9 +274,9 @@ class World:
     def journal(self) -> Any:
         return self.stores[0].journal
 
-    async def open(self, **config: Any) -> None:
+    async def open(self, name: str = "Initech", **config: Any) -> None:
         catalogue = self.stores[0].catalogue
-        customer = await catalogue.customers.add("Initech")
+        customer = await catalogue.customers.add(name)
         saved = await catalogue.connections.save(
             customer.id, "broker", "broker", {"auth": {}}, {"auth.key": RIGHT}
         )
@@ -593,6 +612,61 @@ async def test_bytes_are_credited_before_they_are_read(topic: Topic):
         assert worker.listeners.budget.used <= 1_000
         await worker.stop()
         assert worker.listeners.budget.used == 0
+
+
+async def test_a_silent_source_holds_the_bytes_of_one_credit(topic: Topic):
+    TOPICS["two"].credit, TOPICS["two"].silent = 100, True
+    async with world(record(topic="one"), record(topic="two")) as here:
+        worker = here.begin()
+        await until(lambda: TOPICS["two"].reads > 20)
+        topic.put(*NUMBERS)
+        await until(lambda: topic.acknowledged and topic.acknowledged[-1] == "5")
+        assert worker.listeners.budget.used <= 100
+
+
+async def test_an_idle_stream_holds_no_bytes(topic: Topic, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listening, "SILENT_SECONDS", 0.1)
+    async with world(streamed(topic="one")) as here:
+        worker = here.begin()
+        await until(lambda: topic.reads)
+        assert worker.listeners.budget.used == 500
+        await until(lambda: worker.listeners.budget.used == 0)
+
+
+async def test_a_batch_larger_than_the_memory_of_all_is_accepted(topic: Topic):
+    topic.credit = 900
+    topic.put("x" * 2_000, "b1")
+    async with world(record(topic="one")) as here:
+        here.begin()
+        await until(lambda: topic.acknowledged == ["2"])
+
+
+async def test_a_customer_with_a_full_backlog_keeps_no_other_from_reading(topic: Topic):
+    topic.put(*["x" * 700] * 4)
+    trigger = record(topic=Settings.topic, most=2)
+    async with world(trigger, config={"topic": "one"}) as here:
+        await here.journal.set_limits(here.instance.customer, CustomerLimits(backlog=2))
+        await here.open("Hooli", topic="two")
+        worker = here.begin()
+        await until(lambda: topic.reads == 2)  # the second batch waits for room
+        TOPICS["two"].put(*["y" * 700] * 4)
+        await until(lambda: TOPICS["two"].acknowledged == ["2", "4"])
+        assert (topic.acknowledged, worker.listeners.budget.used) == (["2"], 0)
+
+
+async def test_a_customer_holds_a_half_of_the_bytes_at_most():
+    budget = ByteBudget(1_000)
+    assert await budget.take("a", 900) == 500
+    waiting = asyncio.create_task(budget.take("a", 100))
+    assert await budget.take("b", 500) == 500
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give("b", 500)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give("a", 500)
+    assert await waiting == 100
+    assert budget.used == 100
 
 
 async def test_processes_share_a_topic_and_take_what_one_that_died_read(topic: Topic):
