@@ -143,12 +143,13 @@ async def subscriptions(shopify: Shopify, url: str) -> dict[str, str]:
     """Return the app's subscriptions that call a URL: the id of each by its topic."""
     found: dict[str, str] = {}
     after: str | None = None
-    while True:
+    for _ in range(shopify.most_pages):
         page = (await shopify.graphql(LIST, after=after))["webhookSubscriptions"]
         found |= {each["topic"]: each["id"] for each in page["nodes"] if each["uri"] == url}
         if not page["pageInfo"]["hasNextPage"]:
-            return found
+            break
         after = page["pageInfo"]["endCursor"]
+    return found
 
 
 @event.subscribe

@@ -243,14 +243,15 @@ async def list_channels(slack: Slack) -> list[tuple[str, str]]:
     """List the public channels, by id and name."""
     found: list[tuple[str, str]] = []
     cursor: str | None = None
-    while True:
+    for _ in range(slack.most_pages):
         page = await slack.ask(
             "conversations.list", limit=200, exclude_archived="true", cursor=cursor
         )
         found += [(each["id"], f"#{each['name']}") for each in page["channels"]]
         cursor = within(page.get("response_metadata"), "next_cursor")
         if not cursor:
-            return found
+            break
+    return found
 
 
 Channel = Annotated[str, Source(list_channels, open=True)]

@@ -71,6 +71,8 @@ class Connection(BaseModel):
 
     Without one, a POST or PATCH that may have been carried out is not sent again.
     """
+    most_pages: ClassVar[int] = 1_000
+    """The number of pages of a list that are read at most: an app could name a next one for ever."""
     app_endpoint: ClassVar[AppEndpoint | None] = None
     """The way in which the app sends the events of all accounts to one URL, where it does so."""
     _component: ClassVar[str] = ""
@@ -377,7 +379,7 @@ class Connection(BaseModel):
         params: Mapping[str, Any] | None = None,
         items: str | Callable[[Any], Any] | None = None,
         next: Callable[[Response], str | None] | None = None,
-        most: int = 1_000,
+        most: int = most_pages,
     ) -> AsyncIterator[Any]:
         """Iterate over the items of a list that comes in pages.
 

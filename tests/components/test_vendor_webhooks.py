@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from halflap import (
     Unauthorized,
     UpstreamError,
 )
-from halflap.components import jira, sendgrid, shopify, stripe, twilio, zendesk
+from halflap.components import jira, sendgrid, shopify, slack, sns, stripe, twilio, zendesk
 from halflap.testing import Fake
 from halflap.testing.fake import Sent
 
@@ -389,3 +390,37 @@ async def test_an_error_that_shopify_answers_with_200_is_one(fake: Fake):
     for why in ("is taken", "no such field"):
         with pytest.raises(UpstreamError, match=why):
             await connection.graphql(shopify.CREATE, topic="ORDERS_CREATE", uri=URL)
+
+
+async def test_a_list_whose_pages_have_no_end_is_read_to_a_limit(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+):
+    number = itertools.count(1)
+
+    def topics(sent: Sent) -> Reply:
+        n = next(number)
+        topic = f"<Topics><member><TopicArn>t{n}</TopicArn></member></Topics>"
+        page = f"<ListTopicsResult>{topic}<NextToken>{n}</NextToken></ListTopicsResult>"
+        return Reply(200, f"<ListTopicsResponse>{page}</ListTopicsResponse>".encode())
+
+    def channels(sent: Sent) -> Any:
+        n = str(next(number))
+        found = [{"id": n, "name": n}]
+        return {"ok": True, "channels": found, "response_metadata": {"next_cursor": n}}
+
+    def hooks(sent: Sent) -> Any:
+        n = str(next(number))
+        node = {"topic": n, "id": n, "uri": URL}
+        page = {"nodes": [node], "pageInfo": {"hasNextPage": True, "endCursor": n}}
+        return {"data": {"webhookSubscriptions": page}}
+
+    fake.post("/", answers=topics)
+    fake.get("/conversations.list", answers=channels)
+    fake.post("/graphql.json", answers=hooks)
+    for kind in (sns.Sns, slack.Slack, shopify.Shopify):
+        monkeypatch.setattr(kind, "most_pages", 3)
+    aws = fake.connection(sns.Sns, region="us-east-1", endpoint_url=None)
+    assert len(await sns.list_topics(aws)) == 3
+    assert len(await slack.list_channels(fake.connection(slack.Slack))) == 3
+    shop = fake.connection(shopify.Shopify, shop="acme.myshopify.com")
+    assert len(await shopify.subscriptions(shop, URL)) == 3

@@ -89,7 +89,7 @@ class Aws(Connection):
     ) -> AsyncIterator[Any]:
         """Iterate over a list that comes in pages, named by `NextToken`."""
         token, seen = None, set[str]()
-        while True:
+        for _ in range(self.most_pages):
             result = await self.call(action, {**(values or {}), "NextToken": token})
             for each in result.iterfind(f"{{*}}{items}/{{*}}member"):
                 yield each
