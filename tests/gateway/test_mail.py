@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import trustme
 import uvloop
 
 from halflap.errors import ConfigError, StoreError
-from halflap.gateway.mail import MailLimits, MailServer
+from halflap.gateway.mail import READ_AHEAD, MailLimits, MailServer, read_data
 from halflap.model import ENDED, Execution
 from halflap.sdk import codec
 from halflap.server.host import Host, mail_server
@@ -199,12 +200,10 @@ async def test_a_transaction_has_one_recipient(tmp_path: Path) -> None:
         assert len(await inbox.ended(1)) == 1
 
 
-async def talk_in_tls() -> list[bytes]:
-    """Send a mail by STARTTLS to a server of this loop; what it handed on."""
-    ca = trustme.CA()
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    ca.issue_cert(DOMAIN).configure_cert(server)
-    ca.configure_trust(client)
+async def handed_on(
+    talk: Callable[[smtplib.SMTP], Any], tls: ssl.SSLContext | None = None
+) -> list[bytes]:
+    """Talk to a server of this loop that takes all mail; what it handed on."""
     got: list[bytes] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -215,23 +214,76 @@ async def talk_in_tls() -> list[bytes]:
     async def find(endpoint: str) -> Any:
         return SimpleNamespace(declaration=SimpleNamespace(methods=("MAIL",)))
 
-    mails = MailServer(app, find, DOMAIN, MailLimits(size=10_000), server)
+    mails = MailServer(app, find, DOMAIN, MailLimits(size=1_000_000), tls)
     port = await mails.start("127.0.0.1", 0)
 
-    def talk() -> None:
+    def go() -> None:
         with smtplib.SMTP("127.0.0.1", port, timeout=10) as peer:
-            peer._host = DOMAIN  # the name that is verified
-            peer.starttls(context=client)
-            peer.sendmail("a@test", [f"x@{DOMAIN}"], PLAIN)
+            talk(peer)
 
-    await asyncio.to_thread(talk)
+    await asyncio.to_thread(go)
     await mails.stop(1)
     return got
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_starttls_is_offered(run: Callable[..., Any]) -> None:
-    assert run(talk_in_tls()) == [PLAIN.encode()]
+    ca = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    ca.issue_cert(DOMAIN).configure_cert(server)
+    ca.configure_trust(client)
+
+    def talk(peer: smtplib.SMTP) -> None:
+        peer._host = DOMAIN  # the name that is verified
+        peer.starttls(context=client)
+        peer.sendmail("a@test", [f"x@{DOMAIN}"], PLAIN)
+
+    assert run(handed_on(talk, server)) == [PLAIN.encode()]
+
+
+async def test_a_mail_of_empty_lines_takes_no_more_memory_than_another() -> None:
+    empty = PLAIN.encode() + b"\r\n" * 400_000
+    tracemalloc.start()
+    try:
+        got = await handed_on(lambda peer: peer.sendmail("a@test", [f"x@{DOMAIN}"], empty))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got == [empty]
+    assert peak < 12 * len(empty)
+
+
+@pytest.mark.parametrize(
+    ("sent", "data"),
+    [
+        (b".\r\n", b""),
+        (b"a\r\n.\r\n", b"a\r\n"),
+        (b"..\r\n...a\r\n.\r\n", b".\r\n..a\r\n"),
+        (b".a\r\n.\r\n", b"a\r\n"),
+        (b"\r\n\r\n.\r\n", b"\r\n\r\n"),
+        (b"a.\r\n.\r\n", b"a.\r\n"),
+        *[(b"a" + end + b"b\r\n.\r\n", b"a" + end + b"b\r\n") for end in (b"\n.\n", b"\n.\r\n")],
+        *[
+            (b"a" * n + b"\r\n.\r\n", b"a" * n + b"\r\n")
+            for n in range(READ_AHEAD - 8, READ_AHEAD + 4)
+        ],
+        (b"a\r\n" * 19_999 + b".\r\n", b"a\r\n" * 19_999),
+        (b"a\r\n" * 20_001 + b".\r\n", None),
+        (b"a" * 100_000 + b"\r\n.\r\n", None),
+    ],
+    ids=lambda value: None if value is None else value[:12],
+)
+@pytest.mark.parametrize("cut", [1, 7, 65_536])
+async def test_data_ends_where_it_does(sent: bytes, data: bytes | None, cut: int) -> None:
+    reader = asyncio.StreamReader(READ_AHEAD)
+    reading = asyncio.create_task(read_data(reader, 60_000))
+    stream = sent + b"QUIT\r\n"
+    size = cut if len(stream) < 1_000 else cut + 998
+    for start in range(0, len(stream), size):
+        reader.feed_data(stream[start : start + size])
+        await asyncio.sleep(0)
+    assert await reading == data
+    assert await reader.readline() == b"QUIT\r\n"
 
 
 async def raw(port: int, sent: bytes, *, then: float = 0.3) -> bytes:
