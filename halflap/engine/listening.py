@@ -58,6 +58,7 @@ from halflap.sdk.declared import as_event, marked, said, sealed_headers, wants
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.listener import (
+    MOST_CURSOR,
     MOST_MESSAGES,
     Acknowledge,
     Batch,
@@ -734,8 +735,10 @@ class ShardStream(Listening):
 
 def check_text(cursor: str) -> None:
     """Refuse a cursor that no store holds."""
-    if "\0" in cursor or len(cursor) > 100_000:
-        raise DefinitionError("a cursor is a text of at most 100,000 characters, without NUL")
+    if "\0" in cursor or len(cursor) > MOST_CURSOR:
+        raise DefinitionError(
+            f"a cursor is a text of at most {MOST_CURSOR:,} characters, without NUL"
+        )
     try:
         cursor.encode()
     except UnicodeEncodeError as error:

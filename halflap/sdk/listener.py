@@ -19,6 +19,8 @@ Ownership = Literal["lease", "source"]
 OnExpired = Literal["earliest", "latest", "stop"]
 Acknowledge = Callable[[], Awaitable[object]]
 
+MOST_CURSOR = 100_000
+"""The most characters of a cursor."""
 MOST_MESSAGES = 10_000
 """The most messages of a batch: they are accepted in one transaction."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,13 @@ from hashlib import blake2b
 
 from halflap.errors import DefinitionError
 from halflap.sdk import codec
-from halflap.sdk.listener import Batch, Listening, Message
+from halflap.sdk.listener import MOST_CURSOR, Batch, Listening, Message
 
-MOST_SEEN = 5_000
+MOST_SEEN = 10_000
 """The most messages of an overlap that are known to be seen; older ones are known by their ids alone."""
+MARK_BYTES = 6
+MARK_LENGTH = MARK_BYTES * 4 // 3
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,9 @@ class PolledPage:
     """A page of what is new.
 
     messages: oldest first. Each has an `id`, and a `version` where a changed record keeps its id, if
-    pages overlap. cursor: what the next page is asked for with; None leaves it. more: another page is
-    there at once. skip: they are from before the beginning, so they start nothing, and are known then.
+    pages overlap. cursor: what the next page is asked for with; None leaves it; a `datetime` that is
+    yet to come becomes now. more: another page is there at once. skip: they are from before the
+    beginning, so they start nothing, and are known then.
     """
 
     messages: Sequence[Message] = ()
@@ -43,6 +48,16 @@ class Polling:
     cursor: str | None
     since: datetime | None
     start: str
+
+    def newest(self, times: Iterable[str]) -> datetime | None:
+        """Return the newest of times that are past, as the next cursor; None where there is none.
+
+        A record that is dated in the future would hide what comes before its time; texts that are no
+        times (ISO 8601) are passed over.
+        """
+        now = datetime.now(UTC)
+        read = (time_of(each) for each in times)
+        return max((each for each in read if each is not None and each <= now), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +105,28 @@ class PollCursor:
     def read(cls, text: str) -> PollCursor:
         """Read it as it was stored."""
         found = codec.decode(text.encode())
-        return cls(found["cursor"], dict.fromkeys(found["seen"]), found["began"])
+        marks = found["seen"]
+        each = (marks[at : at + MARK_LENGTH] for at in range(0, len(marks), MARK_LENGTH))
+        return cls(found["cursor"], dict.fromkeys(each), found["began"])
 
     def write(self) -> str:
-        """Return it as it is stored."""
-        stored = {"cursor": self.cursor, "seen": list(self.seen), "began": self.began}
+        """Return it as it is stored: with as many of the last marks as there is room for."""
+        stored = {"cursor": self.cursor, "seen": "", "began": self.began}
+        room = (MOST_CURSOR - len(codec.encode(stored).decode())) // MARK_LENGTH
+        stored["seen"] = "".join([*self.seen][max(len(self.seen) - max(room, 0), 0) :])
         return codec.encode(stored).decode()
 
     def question(self, start: str, overlap: timedelta) -> Polling:
         """Return what the next page is asked for with."""
         since = time_of(self.began if self.cursor is None else self.cursor)
-        return Polling(self.cursor, None if since is None else since - overlap, start)
+        if since is not None:
+            since -= min(overlap, since - EARLIEST)
+        return Polling(self.cursor, since, start)
 
     def take(self, page: PolledPage) -> list[Message]:
         """Go on to a page's cursor; return those of its messages that were not seen."""
         if isinstance(page.cursor, datetime):
-            self.cursor = page.cursor.astimezone(UTC).isoformat()
+            self.cursor = min(page.cursor.astimezone(UTC), datetime.now(UTC)).isoformat()
         elif page.cursor is not None:
             self.cursor = page.cursor
         if page.skip:
@@ -126,9 +147,7 @@ async def polled(listening: Listening, spec: PollSpec, poll: Poll) -> AsyncGener
         known = PollCursor()
         if listening.start in ("now", "latest"):
             known.began = datetime.now(UTC).isoformat()
-            yield Batch(
-                cursor=known.write()
-            )  # so that a crash before the first page misses nothing
+            yield Batch(cursor=known.write())  # a crash before the first page misses nothing
     pause = spec.every
     while True:
         found, seen = 0, list[str]()
@@ -142,7 +161,8 @@ async def polled(listening: Listening, spec: PollSpec, poll: Poll) -> AsyncGener
                 seen += [mark_of(each) for each in page.messages if each.identity is not None]
                 known.remember(seen, whole=not page.more)
             if new or page.skip or known.cursor != before:
-                yield Batch(new, cursor=known.write())
+                for batch in Batch(new, cursor=known.write()).parts():
+                    yield batch
             if not page.more:
                 break
         pause = spec.every if found else min(pause * 2, spec.at_most)
@@ -151,15 +171,16 @@ async def polled(listening: Listening, spec: PollSpec, poll: Poll) -> AsyncGener
 
 def mark_of(message: Message) -> str:
     """Return the mark by which a message of the overlap is known again: its id and version."""
-    return blake2b((message.identity or "").encode("utf-8", "replace"), digest_size=9).hexdigest()
+    text = (message.identity or "").encode("utf-8", "replace")
+    return b64encode(blake2b(text, digest_size=MARK_BYTES).digest()).decode()
 
 
 def time_of(cursor: str | None) -> datetime | None:
-    """Return a cursor as a time, in UTC where it names no zone; None where it is none."""
+    """Return a cursor as a time in UTC, which it is where it names no zone; None where it is none."""
     if cursor is None:
         return None
     try:
         found = datetime.fromisoformat(cursor)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from halflap import Message, PolledPage, Polling, Request, UpstreamError, http
+from halflap import DefinitionError, Message, PolledPage, Polling, Request, UpstreamError, http
 from halflap.components.http import triggers
 from halflap.components.http.triggers import EventParser
+from halflap.engine.listening import check_text
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.listener import MOST_MESSAGES
-from halflap.sdk.polling import PollSpec, polled
+from halflap.sdk.polling import MOST_SEEN, PollCursor, PollSpec, polled
 from halflap.sdk.request import Headers
 from halflap.sdk.response import Limits
 from halflap.testing.listeners import AcceptedLog, ListenerRun, TestedListening
@@ -40,7 +41,7 @@ class Api:
     async def put(self, bodies: Sequence[bytes]) -> None:
         for each in bodies:
             number = len(self.items)
-            at = f"2099-01-01T00:{number // 60:02}:{number % 60:02}Z"
+            at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             self.items.append({"id": number, "at": at, **json.loads(each)})
         self.changed.set()
         self.changed = asyncio.Event()
@@ -193,6 +194,80 @@ async def test_an_initial_import_has_what_was_there(path: str, api: Api, connect
     log = AcceptedLog()
     await read(http.poll(path=path, **POLLS[path], start="earliest"), connection, log, 3)
     assert numbers(log) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "zzz", "x\0y"],
+)
+async def test_an_item_of_another_age_hides_no_later_one(
+    hostile: str, api: Api, connection: http.Http
+):
+    await api.put(
+        [b'{"n": 1}', b'{"n": 2, "at": "%s"}' % hostile.replace("\0", "\\u0000").encode()]
+    )
+    trigger, log = http.poll(path="/time", **POLLS["/time"], start="earliest"), AcceptedLog()
+    await read(trigger, connection, log, 2)
+    await api.put([b'{"n": 3}'])
+    await read(trigger, connection, log, 3)
+    await api.put([b'{"n": 4}'])
+    await read(trigger, connection, log, 4)
+    assert numbers(log) == [1, 2, 3, 4]
+    cursor = PollCursor.read(log.cursors[""] or "").cursor
+    assert cursor is not None
+    assert cursor <= datetime.now(UTC).isoformat()
+    if hostile < "0002":  # it alone is the oldest that can be asked for
+        api.items[:] = api.items[1:2]
+        await read(trigger, connection, AcceptedLog(), 1)
+
+
+async def test_a_cursor_of_a_time_to_come_is_now():
+    known = PollCursor()
+    known.take(PolledPage(cursor=datetime.max.replace(tzinfo=UTC)))
+    assert (known.cursor or "") <= datetime.now(UTC).isoformat()
+    known.take(PolledPage(cursor="9999-12-31"))  # an app's own text is left as it is
+    assert known.cursor == "9999-12-31"
+
+
+async def test_a_long_list_begins_now_and_is_known(api: Api, connection: http.Http):
+    api.items += [{"id": n, "n": n} for n in range(triggers.MOST_LISTED - 1)]
+    trigger, log = http.poll(path="/whole"), AcceptedLog()
+    await read(trigger, connection, log, 0)
+    run = ListenerRun(trigger, connection, log)
+    while "read" not in (log.cursors[""] or ""):
+        await run.step()
+    check_text(log.cursors[""] or "")
+    await api.put([b'{"n": -1}'])
+    await read(trigger, connection, log, 1)
+    assert numbers(log) == [-1]
+    check_text(log.cursors[""] or "")
+    await api.put([b'{"n": -2}'])
+    with pytest.raises(DefinitionError, match="10,001 items"):
+        await read(trigger, connection, log, 2)
+    assert numbers(log) == [-1]
+    assert triggers.MOST_LISTED <= MOST_SEEN
+
+
+def test_a_cursor_has_the_marks_that_there_is_room_for():
+    known = PollCursor("é" * 60_000, dict.fromkeys(f"{n:08}" for n in range(MOST_SEEN)))
+    check_text(known.write())
+    seen = [*PollCursor.read(known.write()).seen]
+    assert seen == [f"{n:08}" for n in range(MOST_SEEN - len(seen), MOST_SEEN)]
+    assert len(seen) > 4_900
+
+
+async def test_more_than_a_batch_holds_is_polled_in_parts():
+    found = [Message(b"1", id=str(n)) for n in range(2 * MOST_MESSAGES + 5)]
+    pages = [PolledPage(found, cursor="a")]
+
+    async def poll(polling: Polling) -> PolledPage:
+        return pages.pop()
+
+    parts = polled(TestedListening(AcceptedLog(), "", "earliest"), PollSpec(), poll)
+    batches = [await anext(parts) for _ in range(3)]
+    assert [len(each.messages) for each in batches] == [MOST_MESSAGES, MOST_MESSAGES, 5]
+    assert [each.cursor is None for each in batches] == [True, True, False]
+    assert [m for each in batches for m in each.messages] == found
 
 
 async def test_a_changed_item_is_an_event_again(api: Api, connection: http.Http):

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from halflap import (
     Batch,
+    DefinitionError,
     InvalidEvent,
     Json,
     Listening,
@@ -28,6 +29,8 @@ from halflap import (
 from halflap.components.http.connection import Http, Params, Path, component
 
 MOST_PAGES = 20
+MOST_LISTED = 10_000
+"""The most items of a list that is compared as a whole."""
 RETRY_SECONDS = 3.0
 SHORTEST_RETRY = 1.0
 LONGEST_RETRY = 300.0
@@ -62,7 +65,8 @@ async def poll(
     `items` is where the list stands in the answer, `id` where an item's id stands in it.
     What is new is told in one of three ways. With `updated_at`, the time of an item's last change, the
     parameter named by `since` asks for what has changed from a time on. With `cursor`, where the answer
-    has its next cursor, `since` takes that. With neither, the whole list is read, and compared.
+    has its next cursor, `since` takes that. With neither, the whole list is read, and
+    compared; it may have 10,000 items.
     It is asked every `interval` seconds, and less often while nothing comes.
     """
     return request.json()
@@ -104,9 +108,14 @@ async def _(
     found = [each async for each in pages]
     messages = [message(each, id, updated_at) for each in found]
     if not updated_at:
+        if len(found) > MOST_LISTED:  # of more, those of before would be taken for new ones
+            raise DefinitionError(
+                f"{path} lists {len(found):,} items, more than the {MOST_LISTED:,} that can be compared: "
+                "tell it with updated_at or cursor to ask for what is new"
+            )
         return PolledPage(messages, cursor="read", skip=first)
-    times = [each.version for each in messages if each.version]
-    return PolledPage(messages, cursor=max(times, default=None))
+    times = (str(found_at(each, updated_at)) for each in found)
+    return PolledPage(messages, cursor=polling.newest(times))
 
 
 @component.trigger(methods=(), title="Long poll")
