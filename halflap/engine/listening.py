@@ -708,7 +708,8 @@ class ShardStream(Listening):
             await asyncio.sleep(SOONEST_SECONDS)
 
     async def _take(self, size: int) -> None:
-        self._credited = await self._host.budget.take(self._place.customer, size)
+        taken = await self._host.budget.take(self._place.customer, size)
+        self._credited += taken  # an author's task may have asked for credit meanwhile
 
     def _give_back(self) -> None:
         if self._silence is not None:

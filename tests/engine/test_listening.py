@@ -179,7 +179,7 @@ async def streamed(request: Request, topic: str) -> Any:
 
 @streamed.listen()
 async def _(listening: Listening, topic: str) -> AsyncGenerator[Batch]:
-    await listening.credit(900)
+    await asyncio.gather(listening.credit(100), listening.credit(100))  # an author may do so
     TOPICS[topic].reads += 1
     await asyncio.Event().wait()
     yield Batch()
@@ -629,7 +629,7 @@ async def test_an_idle_stream_holds_no_bytes(topic: Topic, monkeypatch: pytest.M
     async with world(streamed(topic="one")) as here:
         worker = here.begin()
         await until(lambda: topic.reads)
-        assert worker.listeners.budget.used == 500
+        assert worker.listeners.budget.used == 200
         await until(lambda: worker.listeners.budget.used == 0)
 
 
