@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
@@ -65,8 +65,9 @@ class PollSpec:
     """The declaration of a poll.
 
     every: the interval while something comes; at_most: the one that it grows to while nothing does. A
-    trigger's input `interval` (a `timedelta`, or seconds) takes the place of `every`. overlap: how far
-    behind the cursor it is asked again, for what the app shows late. pages: the most of one look.
+    trigger's input `interval` (a `timedelta`, or seconds) takes the place of `every`, and grows to ten
+    times itself at most. overlap: how far behind the cursor it is asked again, for what the app shows
+    late; an input `overlap` takes its place. pages: the most of one look.
     """
 
     every: timedelta = timedelta(seconds=30)
@@ -80,14 +81,25 @@ class PollSpec:
         if self.overlap < timedelta(0) or self.pages < 1:
             raise DefinitionError("a poll has an overlap of nothing or more, and at least one page")
 
-    def within(self, interval: object) -> PollSpec:
-        """Return it with the interval that a customer chose, between a second and a day."""
-        if isinstance(interval, int):
-            interval = timedelta(seconds=interval)
-        if not isinstance(interval, timedelta):
-            return self
-        every = min(max(interval, timedelta(seconds=1)), timedelta(days=1))
-        return PollSpec(every, max(every, self.at_most), self.overlap, self.pages)
+    def within(self, interval: object, overlap: object = None) -> PollSpec:
+        """Return it with what a customer chose: an interval between a second and a day, an overlap.
+
+        A chosen interval grows to ten times itself at most, while nothing comes.
+        """
+        found = self
+        if (behind := _span(overlap)) is not None:
+            found = replace(found, overlap=max(behind, timedelta(0)))
+        if (chosen := _span(interval)) is not None:
+            every = min(max(chosen, timedelta(seconds=1)), timedelta(days=1))
+            found = replace(found, every=every, at_most=max(every, min(self.at_most, every * 10)))
+        return found
+
+
+def _span(value: object) -> timedelta | None:
+    """Return a trigger's input as a time: it is one, or a number of seconds."""
+    if isinstance(value, int):
+        return timedelta(seconds=value)
+    return value if isinstance(value, timedelta) else None
 
 
 Poll = Callable[[Polling], Awaitable[PolledPage]]

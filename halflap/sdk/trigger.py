@@ -475,9 +475,8 @@ class BoundTrigger(Generic[E]):
             def poll(polling: Polling) -> Awaitable[PolledPage]:
                 return poller(**self._injected(poller, connection, {Polling: polling}))
 
-            return polled(
-                listening, self.trigger.poll_spec.within(self.inputs.get("interval")), poll
-            )
+            chosen = self.inputs.get("interval"), self.inputs.get("overlap")
+            return polled(listening, self.trigger.poll_spec.within(*chosen), poll)
         assert self.trigger.listener is not None
         given = {Listening: listening}
         return self.trigger.listener(**self._injected(self.trigger.listener, connection, given))

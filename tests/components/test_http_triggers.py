@@ -66,6 +66,14 @@ class Api:
         found = [each for each in self.items if each["at"] >= since]
         return web.json_response({"data": {"items": found}})
 
+    async def by_time_in_pages(self, request: web.Request) -> web.Response:
+        """The address of the next page stands in the answer, as nothing says it in a header."""
+        self.check(request)
+        since, at = request.query.get("since", ""), int(request.query.get("from", 0))
+        found = [each for each in self.items if each["at"] >= since]
+        after = request.path + f"?since={since}&from={at + 2}" if found[at + 2 :] else None
+        return web.json_response({"items": found[at : at + 2], "links": {"next": after}})
+
     async def by_cursor(self, request: web.Request) -> web.Response:
         self.check(request)
         at = int(request.query.get("after", 0))
@@ -113,6 +121,7 @@ async def connection(api: Api) -> AsyncIterator[http.Http]:
     app = web.Application()
     for path, handler in (
         ("/time", api.by_time),
+        ("/pages", api.by_time_in_pages),
         ("/cursor", api.by_cursor),
         ("/whole", api.whole),
         ("/waiting", api.waiting),
@@ -154,6 +163,7 @@ def numbers(log: AcceptedLog) -> list[int]:
 
 POLLS: dict[str, dict[str, Any]] = {
     "/time": {"items": "/data/items", "updated_at": "/at", "since": "since"},
+    "/pages": {"items": "/items", "updated_at": "/at", "since": "since", "next": "/links/next"},
     "/cursor": {"items": "/items", "cursor": "/next", "since": "after"},
     "/whole": {},
 }
@@ -178,7 +188,7 @@ async def read(trigger: Any, connection: Any, log: AcceptedLog, count: int) -> N
 async def test_a_poll_begins_now_and_starts_each_item_once(
     path: str, api: Api, connection: http.Http
 ):
-    await api.put([b'{"n": 0}'] if path != "/time" else [])
+    await api.put([b'{"n": 0}'] if "updated_at" not in POLLS[path] else [])
     trigger, log = http.poll(path=path, **POLLS[path]), AcceptedLog()
     await read(trigger, connection, log, 0)  # it is ended before the first item
     await api.put([b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'])
@@ -268,6 +278,33 @@ async def test_more_than_a_batch_holds_is_polled_in_parts():
     assert [len(each.messages) for each in batches] == [MOST_MESSAGES, MOST_MESSAGES, 5]
     assert [each.cursor is None for each in batches] == [True, True, False]
     assert [m for each in batches for m in each.messages] == found
+
+
+async def test_an_item_that_is_shown_late_is_an_event_within_the_overlap(
+    api: Api, connection: http.Http
+):
+    newest = datetime.now(UTC)
+    log, late = AcceptedLog(), newest - timedelta(minutes=5)
+    api.items = [{"id": 1, "n": 1, "at": newest.isoformat()}]
+    where = {**POLLS["/time"], "path": "/time", "start": "earliest"}
+    await read(http.poll(**where, overlap=600), connection, log, 1)
+    api.items.append({"id": 2, "n": 2, "at": late.isoformat()})
+    await read(http.poll(**where, overlap=600), connection, log, 2)
+    api.items.append({"id": 3, "n": 3, "at": (late - timedelta(minutes=9)).isoformat()})
+    await read(http.poll(**where, overlap=600), connection, log, 2)
+    assert numbers(log) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("interval", "every", "at_most"), [(2, 2, 20), (timedelta(minutes=1), 60, 300), (900, 900, 900)]
+)
+def test_a_chosen_interval_grows_to_ten_times_itself_at_most(
+    interval: object, every: int, at_most: int
+):
+    spec = PollSpec().within(interval, 7)
+    assert spec.every == timedelta(seconds=every)
+    assert spec.at_most == timedelta(seconds=at_most)
+    assert spec.overlap == timedelta(seconds=7)
 
 
 async def test_a_changed_item_is_an_event_again(api: Api, connection: http.Http):

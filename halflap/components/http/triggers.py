@@ -24,6 +24,7 @@ from halflap import (
     PolledPage,
     Polling,
     Request,
+    Response,
     UpstreamError,
 )
 from halflap.components.http.connection import Http, Params, Path, component
@@ -56,8 +57,10 @@ async def poll(
     updated_at: Pointer = "",
     since: str = "",
     cursor: Pointer = "",
+    next: Pointer = "",
     params: Params | None = None,
     interval: Annotated[int, Field(ge=1, le=86_400)] = 60,
+    overlap: Annotated[int, Field(ge=1, le=86_400)] = 60,
     start: Literal["now", "earliest"] = "now",
 ) -> Json:
     """An item that is new at an API, or has changed: one event each.
@@ -65,15 +68,21 @@ async def poll(
     `items` is where the list stands in the answer, `id` where an item's id stands in it.
     What is new is told in one of three ways. With `updated_at`, the time of an item's last change, the
     parameter named by `since` asks for what has changed from a time on. With `cursor`, where the answer
-    has its next cursor, `since` takes that. With neither, the whole list is read, and
-    compared; it may have 10,000 items.
-    It is asked every `interval` seconds, and less often while nothing comes.
+    has its next cursor, `since` takes that. With neither, the whole list is read, and compared; it may
+    have 10,000 items.
+    Pages follow each other by the `Link` header (`rel="next"`), or by the address that the answer has at
+    `next`. By `updated_at`, it is asked from `overlap` seconds before the newest time on; what the API
+    shows later than that is missed.
+    It is asked every `interval` seconds, and less often while nothing comes: up to ten times that, or
+    five minutes.
     """
     return request.json()
 
 
 @poll.poll(
-    overlap=timedelta(minutes=1), at_most=timedelta(minutes=5), tuning=["interval", "params"]
+    overlap=timedelta(minutes=1),
+    at_most=timedelta(minutes=5),
+    tuning=["interval", "overlap", "params"],
 )
 async def _(
     connection: Http,
@@ -84,6 +93,7 @@ async def _(
     updated_at: str,
     since: str,
     cursor: str,
+    next: str,
     params: Mapping[str, Any] | None,
 ) -> PolledPage:
     asked = dict(params or {})
@@ -93,17 +103,26 @@ async def _(
         if known and since:
             asked[since] = known
         response = await connection.request("GET", path, params=asked)
-        found, next = listed(response.json(), items), found_at(response.json(), cursor)
+        found, then = listed(response.json(), items), found_at(response.json(), cursor)
         skip = first or skips == "skip"
-        more = next is not None and str(next) != known and bool(found)
-        moved = known if next is None else str(next)
+        more = then is not None and str(then) != known and bool(found)
+        moved = known if then is None else str(then)
         marked = f"{'skip' if skip and more else 'at'}:{moved}"
         messages = [message(each, id, "") for each in found]
         return PolledPage(messages, cursor=marked, more=more, skip=skip)
     if updated_at and since and polling.since is not None:
         asked[since] = polling.since.isoformat().replace("+00:00", "Z")
+
+    def following(response: Response) -> str | None:
+        address = found_at(response.json(), next)
+        return None if address is None else str(address)
+
     pages = connection.pages(
-        path, params=asked, items=lambda body: listed(body, items), most=MOST_PAGES
+        path,
+        params=asked,
+        items=lambda body: listed(body, items),
+        next=following if next else None,
+        most=MOST_PAGES,
     )
     found = [each async for each in pages]
     messages = [message(each, id, updated_at) for each in found]
