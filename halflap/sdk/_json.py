@@ -194,6 +194,82 @@ def pick(value: Any, path: str) -> Any:
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}").fullmatch
 
 
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+_NAMED = re.compile(rb'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
+
+
+def salvage(raw: bytes, path: str) -> Any:
+    """Read JSON whose items in the list at a JSON pointer may be bad: those stay the bytes that they are.
+
+    Raises `NotJson` where the rest cannot be read, or all of it is too much.
+    """
+    if raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS or raw.count(b",") > MAX_VALUES:
+        raise NotJson(TOO_MANY_VALUES)
+    at = len(raw) - len(raw.removeprefix(b"\xef\xbb\xbf").lstrip())
+    names = [each.replace("~1", "/").replace("~0", "~") for each in path.split("/")[1:]]
+    for name in names:
+        at = _child(raw, at, name)
+    if raw[at : at + 1] != b"[":
+        raise NotJson("there is no list")
+    spans, end = _members(raw, at)
+    whole = decode_json(raw[:at] + b"[]" + raw[end:], bounded=True)
+    found: Any = whole
+    for name in names:
+        found = found[int(name) if isinstance(found, list) else name]
+    items = cast(list[Any], found)
+    for begin, stop in spans:
+        item = raw[begin:stop].strip()
+        try:
+            items.append(decode_json(item, bounded=True))
+        except NotJson:
+            items.append(item)
+    return whole
+
+
+def _child(raw: bytes, at: int, name: str) -> int:
+    """Return where the value of a name, or of an index, begins in the container that begins at `at`."""
+    spans, _ = _members(raw, at)
+    if raw[at : at + 1] == b"[":
+        if not _INDEX(name) or int(name) >= len(spans):
+            raise NotJson(f"there is no item {name}")
+        begin, stop = spans[int(name)]
+        return stop - len(raw[begin:stop].lstrip())
+    for begin, stop in reversed(spans):  # of two equal names the last one wins
+        if named := _NAMED.match(raw, begin, stop):
+            try:
+                if decode_json(named[1]) == name:
+                    return named.end()
+            except NotJson:
+                continue
+    raise NotJson(f"there is no {name}")
+
+
+def _members(raw: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
+    """Return where the members of the container at `at` begin and end, and where it ends."""
+    if raw[at : at + 1] not in (b"[", b"{"):
+        raise NotJson("it is no array or object")
+    found: list[tuple[int, int]] = []
+    depth, begin = 0, at + 1
+    for token in _TOKEN.finditer(raw, at):
+        match token[0]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}":
+                depth -= 1
+                if depth == 0:
+                    if raw[begin : token.start()].strip():
+                        found.append((begin, token.start()))
+                    return found, token.end()
+            case b"," if depth == 1:
+                found.append((begin, token.start()))
+                begin = token.end()
+            case b'"':
+                break
+            case _:
+                pass
+    raise NotJson("it ends too early")
+
+
 def on_fresh_stack(function: Callable[..., T], *args: Any) -> T:
     """Call it in a thread, where the caller's own stack left too little room."""
     with ThreadPoolExecutor(1) as fresh:

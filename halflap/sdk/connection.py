@@ -379,12 +379,14 @@ class Connection(BaseModel):
         params: Mapping[str, Any] | None = None,
         items: str | Callable[[Any], Any] | None = None,
         next: Callable[[Response], str | None] | None = None,
+        read: Callable[[Response], Awaitable[Any]] | None = None,
         most: int = most_pages,
     ) -> AsyncIterator[Any]:
         """Iterate over the items of a list that comes in pages.
 
         The next page is the `Link` header's `rel="next"`, or what `next(response)` returns. `items`
-        names the field that holds the list, or gives it, where the body is not the list itself. At most
+        names the field that holds the list, or gives it, where the body is not the list itself; `read`
+        decodes a body (see `Response.salvaged`). At most
         `most` pages are read; a page that repeats an earlier address ends the iteration.
         """
         seen: set[str] = set()
@@ -393,7 +395,9 @@ class Connection(BaseModel):
             seen.add(address)
             response = await self.request("GET", address, params=params)
             params = None
-            body: Any = response.json() if response.body else []
+            body: Any = []
+            if response.body:
+                body = response.json() if read is None else await read(response)
             found: list[Any] = (
                 items(body) if callable(items) else body.get(items) if items else body
             )

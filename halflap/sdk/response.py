@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import anyio.to_thread
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
 from halflap.model import a_dict, frozen
 from halflap.sdk import codec
+from halflap.sdk._json import salvage
 from halflap.sdk.decoding import INLINE, JSON_STARTS, decode_json
 from halflap.sdk.redact import clean
 
@@ -79,6 +82,20 @@ class Response:
             reason = f"is not JSON ({error}): {one_line(self._beginning) or 'it is empty'}"
             failure = self._unreadable(reason)
         raise failure
+
+    async def salvaged(self, items: str) -> Any:
+        """The body as JSON, where in the list at the JSON pointer `items` bad items are bytes.
+
+        From then on `json()` returns this as well.
+        """
+        try:
+            return self.json()
+        except UpstreamError:
+            if not self.whole:
+                raise
+        with suppress(codec.NotJson):  # the first error says what is wrong
+            self._read["json"] = await anyio.to_thread.run_sync(salvage, self.body, items)
+        return self.json()
 
     def _unreadable(self, reason: str) -> UpstreamError:
         return UpstreamError(

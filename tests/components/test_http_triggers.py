@@ -14,9 +14,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from halflap import DefinitionError, Message, PolledPage, Polling, Request, UpstreamError, http
+from halflap import (
+    DefinitionError,
+    InvalidEvent,
+    Message,
+    PolledPage,
+    Polling,
+    Request,
+    UpstreamError,
+    http,
+)
 from halflap.components.http import triggers
-from halflap.components.http.triggers import EventParser
+from halflap.components.http.triggers import EventParser, message
 from halflap.engine.listening import check_text
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
@@ -305,6 +314,81 @@ def test_a_chosen_interval_grows_to_ten_times_itself_at_most(
     assert spec.every == timedelta(seconds=every)
     assert spec.at_most == timedelta(seconds=at_most)
     assert spec.overlap == timedelta(seconds=7)
+
+
+HOSTILE = (
+    b'{"id": 7, "x": "\\ud800"}',
+    b'{"id": 7, "x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    b'{"id": 7, "x": ' + b"9" * 5_000 + b"}",
+    b'{"id": 7, "x": NaN, "y": ["],"]}',
+    b'"\xff"',
+)
+"""Items that cannot be read."""
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=["surrogate", "deep", "digits", "nan", "bytes"])
+@pytest.mark.parametrize("kind", ["time", "cursor", "whole", "long"])
+async def test_an_item_that_cannot_be_read_holds_up_no_other(
+    kind: str, hostile: bytes, api: Api, connection: http.Http
+):
+    good = b'{"id": 1, "n": 1, "at": "2020-01-01T00:00:00Z"}'
+    last = b'{"id": 2, "n": 2, "x": "],\\"[{", "at": "2020-01-01T00:00:00Z"}'
+    api.body = b'{"a": [], "data": {"items": [], "items": [%b , %b, %b]}, "next": 3}' % (
+        good,
+        hostile,
+        last,
+    )
+    given: dict[str, Any] = {"path": "/one", "items": "/data/items"}
+    match kind:
+        case "long":
+            trigger = http.long_poll(**given, cursor="/next", id="/id")
+        case "time":
+            trigger = http.poll(
+                **given, updated_at="/at", since="since", start="earliest", next="/last"
+            )
+        case "cursor":
+            trigger = http.poll(**given, cursor="/next", since="after", start="earliest")
+        case _:
+            trigger = http.poll(**given, start="earliest")
+    log = AcceptedLog()
+    await read(trigger, connection, log, 3)
+    assert len(log.bodies) == 3
+    assert [json.loads(log.bodies[n])["n"] for n in (0, 2)] == [1, 2]
+    assert log.bodies[1] == hostile
+    request = Request("MESSAGE", "", "", Headers(), hostile, "", datetime.now(UTC))
+    with pytest.raises(InvalidEvent):
+        await trigger.parse(request)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[1, NaN",
+        b'{"items": {}}',
+        b'{"items": [NaN]',
+        b"[" * 300_000,
+        b'["' + b'\\"' * 500_000,
+    ],
+)
+async def test_an_answer_that_is_bad_elsewhere_is_refused(
+    body: bytes, api: Api, connection: http.Http
+):
+    api.body = body
+    began = time.process_time()
+    for items in ("", "/items"):
+        with pytest.raises(UpstreamError):
+            await ListenerRun(
+                http.poll(path="/one", items=items, start="earliest"), connection, AcceptedLog()
+            ).step()
+    assert time.process_time() - began < 3
+
+
+async def test_an_id_that_no_store_holds_is_none():
+    for bad in ("a\0b", "a" * 1_000_000):
+        found = message({"id": bad}, "/id", "")
+        assert found.key is None
+        assert len(found.id or "") == 24
 
 
 async def test_a_changed_item_is_an_event_again(api: Api, connection: http.Http):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, cast
 
@@ -39,7 +37,7 @@ STEADY_SECONDS = 30.0
 """Seconds after which a connection without events was no failed one: the next follows as usual."""
 MOST_EVENT = 4 * 1024 * 1024
 MOST_ID = 1_000
-"""The most characters of an event's id; a longer one is passed over, as one with NUL is."""
+"""The most characters of an id; a longer one is passed over, as one with NUL is."""
 READ_BYTES = 64 * 1024
 PROBLEM = 1.0
 """Seconds between two requests where a long poll answers at once that there is nothing."""
@@ -103,7 +101,8 @@ async def _(
         if known and since:
             asked[since] = known
         response = await connection.request("GET", path, params=asked)
-        found, then = listed(response.json(), items), found_at(response.json(), cursor)
+        body = await response.salvaged(items)
+        found, then = listed(body, items), found_at(body, cursor)
         skip = first or skips == "skip"
         more = then is not None and str(then) != known and bool(found)
         moved = known if then is None else str(then)
@@ -121,6 +120,7 @@ async def _(
         path,
         params=asked,
         items=lambda body: listed(body, items),
+        read=lambda response: response.salvaged(items),
         next=following if next else None,
         most=MOST_PAGES,
     )
@@ -184,7 +184,8 @@ async def _(
                         raise UpstreamError(f"the answer has more than {most:,} bytes")
         except TimeoutError:
             continue
-        body = json.loads(whole, parse_float=Decimal) if whole else None
+        response = Response(answer.status, answer.headers, bytes(whole), answer.url)
+        body = await response.salvaged(items) if whole else None
         found, next = listed(body, items), found_at(body, cursor)
         known = known if next is None else str(next)
         messages = [message(each, id, "") if id else Message(each) for each in found]
@@ -392,10 +393,15 @@ def listed(body: Any, items: str) -> list[Any]:
 
 
 def message(item: Any, id: str, updated_at: str) -> Message:
-    """Return an item as a message, known by its id and its last change, or by what it says."""
-    key = found_at(item, id)
+    """Return an item as a message, known by its id and its last change, or by what it says.
+
+    One that cannot be read is its bytes: its execution fails, and holds up no other.
+    """
+    key = found_at(item, id) if id else None
     changed = found_at(item, updated_at) if updated_at else None
     digest = blake2b(Message(item).content, digest_size=12).hexdigest()
     version = digest if changed is None else str(changed)
     known = None if key is None or isinstance(key, dict | list) else str(key)
-    return Message(item, id=known or version, version=version if known else None, key=known)
+    if known is not None and ("\0" in known or len(known) > MOST_ID):  # no store holds it
+        known = None
+    return Message(item, id=known or digest, version=version if known else None, key=known)
