@@ -323,6 +323,9 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: an embedded marketplace"): lambda: made_by_hand("marketplace"),
+    ("README.md", "and Apache Kafka, Amazon SQS and IMAP as listeners"): lambda: any(
+        made_by_hand(f"components/{name}") for name in ("kafka", "aws", "sqs", "imap")
+    ),
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),
