@@ -301,7 +301,11 @@ async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits
         text = await body.input_value()
         assert '"big": 9007199254740993' in text
         await body.fill("{")
-        await expect(dialog.get_by_text("It is no JSON: Expected property name")).to_be_visible()
+        fault = dialog.get_by_text("It is no JSON: Expected property name")
+        await expect(fault).to_contain_text("(line 1 column 2)")
+        await dialog.get_by_role("button", name="Replay", exact=True).click()
+        await expect(fault).to_be_visible()
+        assert (await place.api("GET", f"/executions/{failed}"))["replays"] == []
         await body.fill(text.replace('"refuse 422 no"', '"fine"'))
         # What was typed outlives a click beside the dialog, and the session.
         await page.mouse.click(4, 4)
@@ -444,6 +448,7 @@ async def test_failures_are_dismissed_together_and_leave_another_s_list(
         await expect(theirs).to_be_visible()
         await row.click()
         await page.get_by_role("button", name="Dismiss all…").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Dismissing runs nothing")
         await page.get_by_role("dialog").get_by_role("button", name="Dismiss 1").click()
         await expect(page.get_by_role("dialog").get_by_text("1 of 1")).to_be_visible()
         await page.keyboard.press("Escape")
@@ -456,7 +461,7 @@ async def test_one_that_waits_says_for_what_and_is_cancelled(place: Place, desk:
     waiting = await place.send("Initech", number(), "wait")
     await place.until(waiting, "waiting")
     async with opened(desk, f"/executions/{waiting}") as page:
-        await expect(page.get_by_test_id("why")).to_contain_text("It waits for an answer")
+        await expect(page.get_by_test_id("why")).to_contain_text("It waits for the signal “")
         await expect(page.get_by_role("option", selected=True)).to_contain_text(
             "Wait for the approval"
         )
@@ -480,7 +485,8 @@ async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_type
         await expect(dialog).to_contain_text("waits for the signal approved")
         answer = dialog.get_by_role("textbox", name="Answer")
         await answer.fill('{"by": "Ada", "total": 9007199254740993')
-        await expect(dialog.get_by_text("It is no JSON.")).to_be_visible()
+        await expect(dialog.get_by_text("(line 1 column 40)")).to_be_visible()
+        await expect(dialog.get_by_text("JSON, as the flow expects it")).to_be_visible()
         await page.reload()  # nothing that was typed is lost
         await page.get_by_role("button", name="Answer…").click()
         await expect(answer).to_have_value('{"by": "Ada", "total": 9007199254740993')

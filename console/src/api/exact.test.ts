@@ -50,4 +50,23 @@ test("a text that is no JSON says where", () => {
   expect(faultOf('{"a": 1}')).toBeNull()
   expect(faultOf('{"a": 1,}')).toContain("line 1 column 9")
   expect(faultOf('{"a": x}')).toContain("'x'")
+  for (const [text, place] of [
+    ['{"a": x}', "line 1 column 7"],
+    ['{\n  "a": [1, {}, "\\u00e4"],\n  "b": }', "line 3 column 8"],
+    ['{"a": 1', "line 1 column 8"],
+    ["[1,\n2\n,]", "line 3 column 2"],
+    ["no", "line 1 column 1"],
+    ["{} 1", "line 1 column 4"],
+    ["", "line 1 column 1"],
+  ] as const) {
+    expect(faultOf(text)?.endsWith(`(${place})`), `${text}: ${faultOf(text)}`).toBe(true)
+  }
+  expect(faultOf("no")).not.toContain("valid JSON")
+})
+
+test("what the browser takes as JSON has no place of a fault, and the reverse", () => {
+  for (const text of ["[]", "{}", '{"a":{"b":[]}}', "-1.5e+3", " [null , true]\n", '"\\""']) {
+    expect(faultOf(text)).toBeNull()
+    expect(faultOf(`${text}]`)).toContain(`column ${(text.split("\n").at(-1) ?? "").length + 1})`)
+  }
 })

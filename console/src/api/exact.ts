@@ -55,13 +55,66 @@ function endOfValue(text: string, at: number): number {
   return text.length
 }
 
-/** Return why and where a text is no JSON, as the browser says it; null where it is JSON. */
+/** Return why and where a text is no JSON, in the browser's words and by line and column; null where it is JSON. */
 export function faultOf(text: string): string | null {
   try {
     JSON.parse(text)
     return null
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    const message = error instanceof Error ? error.message : String(error)
+    const why = message.replace(
+      /,? ?(\.\.\.)?".*" is not valid JSON$| in JSON at position .*$/s,
+      "",
+    )
+    const before = text.slice(0, placeOfFault(text)).split("\n")
+    return `${why} (line ${before.length} column ${(before.at(-1) ?? "").length + 1})`
+  }
+}
+
+const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y
+const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
+
+/** Return where a text ceases to be JSON, as not every browser says it; its length where it ends too early. */
+function placeOfFault(text: string): number {
+  const open: ("}" | "]")[] = []
+  let at = 0
+  let wanted: "value" | "name" | "next" = "value"
+  let first = false // nothing is in the innermost yet: it may end
+  const take = (pattern: RegExp) => {
+    pattern.lastIndex = at
+    const found = pattern.test(text)
+    if (found) at = pattern.lastIndex
+    return found
+  }
+  for (;;) {
+    at = skipSpace(text, at)
+    const each = text[at]
+    const last = open.at(-1)
+    if (each === last && each !== undefined && (first || wanted === "next")) {
+      open.pop()
+      at++
+      wanted = "next"
+    } else if (wanted === "next") {
+      if (each !== "," || last === undefined) return at
+      at++
+      wanted = last === "}" ? "name" : "value"
+    } else if (wanted === "name") {
+      if (!take(STRING)) return at
+      at = skipSpace(text, at)
+      if (text[at] !== ":") return at
+      at++
+      wanted = "value"
+    } else if (each === "{" || each === "[") {
+      open.push(each === "{" ? "}" : "]")
+      at++
+      first = true
+      wanted = each === "{" ? "name" : "value"
+      continue
+    } else {
+      if (!take(STRING) && !take(SCALAR)) return at
+      wanted = "next"
+    }
+    first = false
   }
 }
 

@@ -14,7 +14,7 @@ const CONTROL =
 
 type Said = { id: string; "aria-invalid"?: true; "aria-describedby"?: string }
 
-/** A labelled control, with what it means, or what is wrong with it. */
+/** A labelled control, with what is wrong with it, and what it means. */
 export function Field({
   label,
   hint,
@@ -27,23 +27,21 @@ export function Field({
   children: (control: Said) => ReactNode
 }) {
   const id = useId()
-  const note = error ?? hint
+  const notes = [error, hint].filter((each) => each != null)
   const control: Said = { id }
   if (error != null) control["aria-invalid"] = true
-  if (note != null) control["aria-describedby"] = `${id}-note`
+  if (notes.length > 0) control["aria-describedby"] = `${id}-note`
   return (
     <div className="flex flex-col gap-1">
       <label htmlFor={id} className="text-xs font-medium">
         {label}
       </label>
       {children(control)}
-      {note != null && (
-        <p
-          id={`${id}-note`}
-          className={cx("text-xs", error == null ? "text-muted-foreground" : "text-failed-text")}
-        >
-          {note}
-        </p>
+      {notes.length > 0 && (
+        <div id={`${id}-note`} className="text-xs">
+          {error != null && <p className="text-failed-text">{error}</p>}
+          {hint != null && <p className="text-muted-foreground">{hint}</p>}
+        </div>
       )}
     </div>
   )

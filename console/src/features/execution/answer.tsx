@@ -3,7 +3,6 @@ import { Trans } from "@lingui/react/macro"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { useState } from "react"
 import { answerOf, api } from "~/api/client"
-import { faultOf } from "~/api/exact"
 import type { Execution } from "~/api/execution"
 import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
@@ -11,6 +10,7 @@ import { Dialog } from "~/ui/dialog"
 import { Field, Select, Textarea } from "~/ui/field"
 import { FormError } from "~/ui/notice"
 import { toast } from "~/ui/toast"
+import { noJson } from "./replay"
 
 /** Send one of the signals that an execution waits for, with its payload. */
 export function AnswerDialog({
@@ -29,7 +29,7 @@ export function AnswerDialog({
   const [once] = useState(() => crypto.randomUUID())
   const client = useQueryClient()
   const given = text.trim()
-  const wrong = given === "" || faultOf(given) === null ? null : t`It is no JSON.`
+  const wrong = given === "" ? null : noJson(text)
   const send = useMutation({
     mutationFn: () =>
       answerOf(

@@ -67,8 +67,11 @@ export function ReplayDialog({
   const done = inDoubt && doubt === "done"
   const resultFault = done && result.trim() !== "" ? noJson(result) : null
   const resultMissing = done && result.trim() === ""
-  const wasJson = original.data != null && faultOf(original.data) === null
-  const bodyWarning = edits && wasJson && body != null ? noJson(body) : null
+  const wasJson =
+    saysJson(event?.headers ?? []) || (original.data != null && faultOf(original.data) === null)
+  const bodyFault = edits && wasJson && body != null ? noJson(body) : null
+
+  const entered = (typed !== null && typed !== original.data) || result.trim() !== ""
 
   const replay = useMutation({
     mutationFn: () => {
@@ -115,10 +118,10 @@ export function ReplayDialog({
       title={t`Replay ${execution.flow}`}
       wide={edits}
       onClose={onClose}
-      onSubmit={() => resultFault === null && replay.mutate()}
+      onSubmit={() => resultFault === null && bodyFault === null && replay.mutate()}
       footer={
         <>
-          {draft.changed && (
+          {entered && (
             <Button look="ghost" onClick={draft.drop}>{t`Discard what I entered`}</Button>
           )}
           <Button onClick={onClose}>{t`Close`}</Button>
@@ -224,7 +227,7 @@ export function ReplayDialog({
       )}
       {edits && body === undefined && original.isPending && <Loading />}
       {edits && body != null && (
-        <Field label={t`Body of the event`} error={bodyWarning}>
+        <Field label={t`Body of the event`} error={bodyFault}>
           {(control) => (
             <Textarea
               {...control}
@@ -260,7 +263,14 @@ export function ReplayDialog({
   )
 }
 
-function noJson(text: string): string | null {
+/** Return whether an event's content type says that its body is JSON. */
+export function saysJson(headers: readonly (readonly [string, string])[]): boolean {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? ""
+  return /^\s*[\w.-]+\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)
+}
+
+/** Say why and where a text is no JSON; null where it is. */
+export function noJson(text: string): string | null {
   const fault = faultOf(text)
   return fault && t`It is no JSON: ${fault}`
 }
