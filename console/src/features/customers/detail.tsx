@@ -218,7 +218,7 @@ export function Causes({ query }: { query: { customer?: string; instance?: strin
       {causes.data === undefined ? (
         <Pending of={causes} lines={2} className="p-0" />
       ) : causes.data.length === 0 ? (
-        <p className="text-muted-foreground">{t`Nothing that is not dealt with.`}</p>
+        <p className="text-muted-foreground">{t`No open failures: each was replayed or dismissed.`}</p>
       ) : (
         <ul className="flex flex-col divide-y rounded-md border">
           {causes.data.map((each) => (

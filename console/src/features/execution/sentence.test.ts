@@ -41,3 +41,12 @@ test("one that waits for its turn names the one in front of it", () => {
   expect(sentenceOf(one)).toBe(`It waits for its turn behind exe_1: ${message}.`)
   expect(whyOf(one)).toBe(`behind another one: ${message}`)
 })
+
+test("the name of a signal that is waited for stands in quotes", () => {
+  const waits = (message: string) =>
+    sentenceOf(execution({ state: "waiting", waiting: { reason: "signal", message, until: null } }))
+  expect(waits("the signal approved")).toBe("It waits for the signal “approved”.")
+  expect(waits("the signal a, the signal b and 3 more")).toBe(
+    "It waits for the signal “a”, the signal “b” and 3 more.",
+  )
+})

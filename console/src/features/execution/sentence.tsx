@@ -98,8 +98,8 @@ function waitSentence({ waiting, state }: Told): string {
     }
     case "signal":
       return until === null
-        ? t`It waits for an answer: ${message}.`
-        : t`It waits for an answer: ${message}, until ${until} at most.`
+        ? t`It waits for ${withQuotes(message)}.`
+        : t`It waits for ${withQuotes(message)}, until ${until} at most.`
     case "execution":
       return t`It waits for the execution that it called: ${message}.`
     case "sleep":
@@ -107,6 +107,15 @@ function waitSentence({ waiting, state }: Told): string {
     case "turn":
       return t`It is due, and waits for ${message}.`
   }
+}
+
+/** Put the names of signals in quotes: "the signal approved" reads as one that was. */
+function withQuotes(message: string): string {
+  const parts = message.split(", ").map((part) => {
+    const [, name, more = ""] = /^the signal (.+?)( and \d+ more)?$/.exec(part) ?? []
+    return name === undefined ? part : t`the signal “${name}”` + more
+  })
+  return parts.join(", ")
 }
 
 /** Say for how long an execution waited and ran. */

@@ -160,6 +160,11 @@ function Planned({
           />
         </div>
       )}
+      {verb === "dismiss" && (
+        <p className="text-muted-foreground">
+          {t`Dismissing runs nothing: they leave the failures, as dealt with, and what waits behind them in its order goes on. They stay among the executions as failed, as long as the retention says, where each can still be replayed.`}
+        </p>
+      )}
       <FormError error={begin.error} />
     </Dialog>
   )
@@ -202,7 +207,7 @@ function PlanSummary({ plan }: { plan: Plan }) {
       {plan.overwrites.map((each) => (
         <p key={`${each.integration} ${each.flow}`} className="text-waiting">
           <Trans>
-            Nothing compares in {each.flow}: {each.count} older events would be written over what
+            Nothing compares in “{each.flow}”: {each.count} older events would be written over what
             the app has now.
           </Trans>
         </p>
