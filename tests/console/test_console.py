@@ -359,6 +359,8 @@ async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: D
         await expect(dialog.get_by_text("5 executions are meant.")).to_be_visible()
         await dialog.get_by_role("button", name="Replay 5").click()
         await expect(dialog.get_by_text("5 of 5")).to_be_visible()
+        await expect(dialog.get_by_text("5 replayed", exact=True)).to_be_visible()
+        await expect(dialog.get_by_text("It goes on if you close this.")).to_have_count(0)
         await expect(dialog.get_by_text("succeeded").first).to_be_visible()
         await dialog.get_by_role("button", name="Close").last.click()
         await expect(row).to_have_count(0)

@@ -9,6 +9,9 @@ export type BulkFilter = {
   state?: (typeof BULK_STATES)[number]
 }
 
+/** Return how a bulk's state is shown: one that went through all has ended; what it began may have failed. */
+export const shownState = (state: Bulk["state"]) => (state === "succeeded" ? "ended" : state)
+
 const NAMES = ["customer", "instance", "integration", "flow", "cause", "key", "reason"] as const
 
 /** Return what a bulk is about, as far as a list of executions can be filtered by it. */

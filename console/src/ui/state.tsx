@@ -25,6 +25,7 @@ export type AnyState =
   | "ignored"
   | "retrying"
   | "paused"
+  | "ended"
 
 const LOOKS: Record<AnyState, { icon: LucideIcon; word: MessageDescriptor; look: string }> = {
   queued: { icon: Clock, word: msg`queued`, look: "text-queued border-border" },
@@ -33,6 +34,7 @@ const LOOKS: Record<AnyState, { icon: LucideIcon; word: MessageDescriptor; look:
   paused: { icon: Pause, word: msg`paused`, look: "text-waiting border-waiting/40" },
   retrying: { icon: RotateCw, word: msg`retrying`, look: "text-waiting border-waiting/40" },
   succeeded: { icon: Check, word: msg`succeeded`, look: "text-succeeded border-transparent" },
+  ended: { icon: Check, word: msg`ended`, look: "text-queued border-border" },
   failed: { icon: X, word: msg`failed`, look: "bg-failed text-failed-foreground border-failed" },
   cancelled: { icon: Ban, word: msg`cancelled`, look: "text-cancelled border-border line-through" },
   ignored: {
@@ -67,6 +69,7 @@ const MARKS: Record<AnyState, string> = {
   paused: "text-waiting",
   retrying: "text-waiting",
   succeeded: "text-succeeded",
+  ended: "text-queued",
   failed: "text-failed-text",
   cancelled: "text-cancelled",
   ignored: "text-ignored",

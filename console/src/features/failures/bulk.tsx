@@ -3,7 +3,7 @@ import { Plural, Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { useEffect, useState } from "react"
-import { type Bulk, bulkQuery, turnBulk } from "~/api/bulks"
+import { type Bulk, bulkQuery, shownState, turnBulk } from "~/api/bulks"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { plain } from "~/features/executions/columns"
 import { type Filter, queryOf } from "~/features/executions/filter"
@@ -292,8 +292,8 @@ function Begun({ id, title, onClose }: { id: string; title: string; onClose: () 
         <Pending of={bulk} lines={2} />
       )}
       <p className="text-muted-foreground">
+        {bulk.data?.ended_at == null && t`It goes on if you close this.`}{" "}
         <Trans>
-          It goes on if you close this.{" "}
           <Link to="/failures/bulks" search={{ open: id }} className="link">
             All bulks
           </Link>{" "}
@@ -304,18 +304,27 @@ function Begun({ id, title, onClose }: { id: string; title: string; onClose: () 
   )
 }
 
+/** Say how many a bulk has replayed, and how many of these failed again so far. */
+export function endOf({ done, started }: Pick<Bulk, "done" | "started">): string {
+  const failed = started.failed ?? 0
+  return failed === 0
+    ? t`${done.toLocaleString()} replayed`
+    : t`${done.toLocaleString()} replayed, ${failed.toLocaleString()} failed again`
+}
+
 /** How far a bulk has come, what was refused, and what became of what it started. */
 export function BulkProgress({ bulk }: { bulk: Bulk }) {
   const come = bulk.done + bulk.refused
   return (
     <div className="flex flex-col gap-3">
       <div className="flex items-center gap-2">
-        <StateBadge state={bulk.state} />
+        <StateBadge state={shownState(bulk.state)} />
         <span className="figures" aria-live="polite">
           <Trans>
             {come.toLocaleString()} of {bulk.total.toLocaleString()}
           </Trans>
         </span>
+        {bulk.do === "replay" && bulk.ended_at !== null && <span>{endOf(bulk)}</span>}
       </div>
       <Progress value={come} max={bulk.total} />
       {bulk.refused > 0 && (

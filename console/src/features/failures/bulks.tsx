@@ -1,10 +1,11 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
+import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { Layers } from "lucide-react"
 import { useMemo } from "react"
 import { answerOf, api } from "~/api/client"
-import { type Bulk, BULK_STATES, type BulkFilter, VERBS, whichOf } from "~/api/bulks"
+import { type Bulk, BULK_STATES, type BulkFilter, shownState, VERBS, whichOf } from "~/api/bulks"
 import { useRows } from "~/api/list"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { buttonClass } from "~/ui/button"
@@ -17,6 +18,7 @@ import { StateBadge, StateMark } from "~/ui/state"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { BulkProgress, BulkTurns, useBulk } from "./bulk"
+import { causesQuery } from "./page"
 
 const PAGE = 100
 const RENEW_MS = 1_000
@@ -59,8 +61,8 @@ export function BulksPage(place: ListPlace<BulkFilter>) {
             options={BULK_STATES.map((each) => [
               each,
               <span key={each} className="inline-flex items-center gap-1.5">
-                <StateMark state={each} />
-                <span aria-hidden>{each}</span>
+                <StateMark state={shownState(each)} />
+                <span aria-hidden>{shownState(each)}</span>
               </span>,
             ])}
             value={filter.state}
@@ -91,9 +93,15 @@ export function BulksPage(place: ListPlace<BulkFilter>) {
 
 function BulkDetail({ id }: { id: string }) {
   const query = useBulk(id)
+  const about = query.data && whichOf(query.data).cause
+  const causes = useQuery({
+    ...causesQuery({ dismissed: true }),
+    enabled: about !== undefined,
+  })
   if (query.data === undefined) return <Pending of={query} lines={4} />
   const bulk = query.data
   const which = whichOf(bulk)
+  const cause = causes.data?.find((each) => each.cause === which.cause)?.text
   return (
     <article className="flex flex-col gap-4 p-4">
       <h2 className="text-lg font-semibold first-letter:uppercase">{titleOf(bulk)}</h2>
@@ -123,8 +131,10 @@ function BulkDetail({ id }: { id: string }) {
           ...(bulk.ended_at === null
             ? []
             : [[t`Ended`, <Time key="ended" at={bulk.ended_at} zoned />] as const]),
-          ...Object.entries(which).map(
-            ([name, value]) => [nameOf(name), <code key={name}>{value}</code>] as const,
+          ...Object.entries(which).map(([name, value]) =>
+            name === "cause" && cause !== undefined
+              ? ([nameOf(name), cause] as const)
+              : ([nameOf(name), <code key={name}>{value}</code>] as const),
           ),
         ]}
       />
@@ -157,7 +167,7 @@ function bulkColumns(): Column<Bulk>[] {
       key: "state",
       title: t`State`,
       width: "104px",
-      cell: (row) => <StateBadge state={row.state} />,
+      cell: (row) => <StateBadge state={shownState(row.state)} />,
     },
     {
       key: "title",

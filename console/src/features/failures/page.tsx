@@ -24,7 +24,7 @@ export type FailureFilter = Pick<Filter, "customer" | "integration" | "flow" | "
 const MOST = 200
 const RENEW_MS = 2_000
 
-const causesQuery = (filter: FailureFilter) => {
+export const causesQuery = (filter: FailureFilter) => {
   const { dismissed, ...rest } = filter
   return {
     queryKey: ["causes", filter],
