@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Annotated, get_args
+from typing import Annotated, Any, cast, get_args
 
 from fastapi import Query, Response
 
@@ -63,6 +64,7 @@ from halflap.store.protocol import Filter
 from halflap.store.shards import PROCESS, ListenerShard, present
 
 MOST_HEALTHS = 200
+MOST_POSITION = 60
 
 router = router_of("/api", "instances", 404, 409)
 
@@ -399,6 +401,18 @@ async def shown(
 EDITED["instance"] = shown
 
 
+def position_of(cursor: str) -> str:
+    """Return a listener's cursor as people read it: a poll's own without what it notes beside it, cut."""
+    try:
+        noted = json.loads(cursor)
+    except ValueError:
+        noted = None
+    if isinstance(noted, dict) and "seen" in noted and "cursor" in noted:
+        asked = cast("dict[str, Any]", noted)["cursor"]
+        cursor = "the beginning" if asked is None else str(asked)
+    return cursor if len(cursor) <= MOST_POSITION else cursor[: MOST_POSITION - 1] + "…"
+
+
 def listener_view(shard: ListenerShard) -> ListenerView:
     """Return a shard as the API shows it."""
     at = shard.message_at
@@ -410,6 +424,7 @@ def listener_view(shard: ListenerShard) -> ListenerView:
         connection=shard.waits_for.removeprefix(PARKED) or None,
         owner=shard.owner,
         cursor=shard.cursor,
+        position=None if shard.cursor is None else position_of(shard.cursor),
         changed_at=rfc3339(shard.changed_at),
         last_message_at=None if at is None else rfc3339(at),
         gaps=[

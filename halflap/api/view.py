@@ -1181,6 +1181,8 @@ class ListenerView(PayloadView):
     """The process that reads it; null while none does, as it is paused or its instance is disabled."""
     cursor: Annotated[str | None, CustomerValue(None)]
     """Up to where it was read and stored."""
+    position: Annotated[str | None, CustomerValue(None)]
+    """The cursor for people: of a poll what the app was asked with, without Halflap's own notes; cut."""
     changed_at: Time
     last_message_at: Time | None
     gaps: list[GapView]

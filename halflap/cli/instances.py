@@ -166,8 +166,8 @@ def listened(listener: ListenerView) -> str:
         told.append(f"until {listener.connection} is mended")
     if listener.last_message_at:
         told.append(f"last message {ago(listener.last_message_at)}")
-    if listener.cursor is not None:
-        told.append(f"read up to {listener.cursor[:60]}")
+    if listener.position is not None:
+        told.append(f"read up to {listener.position}")
     if listener.gaps:
         last = listener.gaps[-1]
         told.append(f"gap {ago(last.at)} behind {last.cursor[:60]}: {last.reason}")

@@ -431,5 +431,17 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     assert (shown["flow"], shown["shard"], shown["state"]) == ("incoming", "", "parked")
     assert (shown["error"], shown["connection"], shown["owner"]) == ("refused", "con_1", "w1")
     assert (shown["cursor"], shown["last_message_at"]) == (None, "1970-01-01T00:00:01.000000Z")
+    assert shown["position"] is None
     [gap] = shown["gaps"]
     assert (gap["cursor"], gap["start"], gap["reason"]) == ("41", "earliest", "kept for 3 days")
+    poll = '{"cursor":"2026-11-30T01:00:00Z","seen":["a","b"],"began":null}'
+    first = '{"cursor":null,"seen":[],"began":null}'
+    for cursor, position in (
+        (poll, "2026-11-30T01:00:00Z"),
+        (first, "the beginning"),
+        ("41", "41"),
+        ("x" * 90, "x" * 59 + "…"),
+    ):
+        assert await shards.move([ShardCursor(owned.key, owned.fence, cursor, 1_000_000)])
+        [shown] = (await world.api("GET", where)).json["items"]
+        assert (shown["cursor"], shown["position"]) == (cursor, position)

@@ -5,7 +5,14 @@ import { Link } from "@tanstack/react-router"
 import { useEffect, useEffectEvent, useState } from "react"
 import { answerOf, api, exactBody, ifMatch } from "~/api/client"
 import { connectionQuery } from "~/api/connections"
-import { formQuery, healthQuery, type Instance, instanceQuery, isMoving } from "~/api/instances"
+import {
+  formQuery,
+  healthQuery,
+  type Instance,
+  instanceQuery,
+  isMoving,
+  listenersQuery,
+} from "~/api/instances"
 import { isStatus } from "~/api/problem"
 import { ConnectionBadge } from "~/features/connections/state"
 import { Causes } from "~/features/customers/detail"
@@ -44,6 +51,7 @@ export function InstanceDetailView({
   const query = useQuery(instanceQuery(id))
   useRenewal(["instances", "one", id], RENEW_MS, (news) => moved(news, "instances"))
   useRenewal(["instances", "one", id, "health"], 3_000, (news) => news.kind === "changes")
+  const listening = useQuery(listenersQuery(id)).data?.length ?? 0
   if (query.data === undefined) return <Pending of={query} />
   const { value: instance, config, etag } = query.data
   const tabs: Tab[] = [
@@ -55,8 +63,8 @@ export function InstanceDetailView({
     },
     {
       key: "endpoints",
-      label: t`Endpoints`,
-      count: Object.keys(instance.urls).length,
+      label: listening > 0 ? t`Endpoints and listeners` : t`Endpoints`,
+      count: Object.keys(instance.urls).length + listening,
       content: () => <Endpoints instance={instance} />,
     },
     { key: "history", label: t`History`, content: () => <Revisions instance={instance} /> },

@@ -47,10 +47,8 @@ function OneListener({ listener }: { listener: Listener }) {
           )}
         </span>
       </div>
-      {listener.cursor !== null && (
-        <p className="truncate text-muted-foreground" title={listener.cursor}>
-          {t`Read up to ${listener.cursor}`}
-        </p>
+      {listener.position !== null && (
+        <p className="truncate text-muted-foreground">{t`Read up to ${listener.position}`}</p>
       )}
       {listener.error !== "" && <p className="text-failed-text">{listener.error}</p>}
       {listener.gaps.map((each) => (
