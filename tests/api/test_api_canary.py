@@ -173,6 +173,9 @@ async def child(ctx: Context[Settings], event: Any) -> Any:
     return await repeat(ctx.config.parrot, {"child": event})
 '''
 
+SHOWS_SECRETS = ("get_endpoint_secrets", "get_endpoint_example", "follow")
+"""Routes that show a secret to whoever has the right to it; and the stream, which does not end."""
+
 PEM = "-----BEGIN PRIVATE KEY-----\nCANARYpemCANARYpemCANARYpem/1+2\n-----END PRIVATE KEY-----"
 SPELLED = {
     "raw": lambda s: s,
@@ -472,7 +475,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
     for part in ROUTERS:
         for route in part.router.routes:
             assert isinstance(route, APIRoute)
-            if "GET" not in route.methods or route.name in ("follow", "get_endpoint_secrets"):
+            if "GET" not in route.methods or route.name in SHOWS_SECRETS:
                 continue
             if route.path.startswith("/api/executions/{") or "{execution}" in route.path:
                 for each in executions:

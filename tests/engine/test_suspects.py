@@ -98,7 +98,7 @@ async def test_a_turn_that_is_cut_before_it_begins_is_given_back() -> None:
         async with engine_on(store) as engine:
             start = start_of()
             # `start` comes back only once the turn has begun
-            await engine._accept([start], lambda: True)
+            await engine._accept([start], (), lambda: True)
             (running,) = engine._running.values()
             assert not running.turn.begun
             running.interrupt()

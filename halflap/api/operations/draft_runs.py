@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from halflap import lowcode
 from halflap.api.operations.linting import command, read_findings
 from halflap.api.operations.turns import TurnQueue
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import VersionDescription
 from halflap.errors import ConfigError, DefinitionError
-from halflap.lowcode import NotADocument
 from halflap.lowcode.code.forking import ForkServer
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
@@ -202,7 +202,7 @@ class DraftRuns:
             case "Timeout":
                 where, reason = entry, f"loading it took longer than {self.seconds:g} s; {OUTSIDE}"
             case "NotADocument" if errors := [e for e in findings if e.severity == "error"]:
-                raise NotADocument(errors)
+                raise lowcode.NotADocument(errors)
             case "ProcessEnded":
                 where, reason = entry, f"its process ended as it was loaded: {CAUSES}; {OUTSIDE}"
             case _:
