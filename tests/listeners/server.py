@@ -84,7 +84,7 @@ def arm(options: argparse.Namespace) -> None:
         share = ListenerShards.share
 
         async def sharing(self: ListenerShards, *given: Any) -> Any:
-            return replace(await share(self, *given), lost=())
+            return replace(await share(self, *given), lost=(), surplus=())
 
         ListenerShards.share = sharing
     ShardStream.read, ShardStream._acknowledged = reading, acknowledging
