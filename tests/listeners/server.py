@@ -32,9 +32,10 @@ PROJECT = Path(__file__).parent / "project"
 
 
 class Death:
-    """Ends the process at a point, after so many times."""
+    """Ends the process at a point, after so many times; or stops it there, until it is told to go on."""
 
-    def __init__(self, told: str) -> None:
+    def __init__(self, told: str, by: signal.Signals = signal.SIGKILL) -> None:
+        self.by = by
         self.point, _, count = told.partition(":")
         self.left = int(count or 0)
 
@@ -43,12 +44,13 @@ class Death:
         if point == self.point:
             self.left -= 1
             if not self.left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.by)
 
 
 def arm(options: argparse.Namespace) -> None:
     """Have the process die where it was told, and break what the controls break."""
     death = Death(options.die)
+    stop = Death(options.stop, signal.SIGSTOP)
     start, acknowledged, read = (
         JournalEngine.start,
         ShardStream._acknowledged,
@@ -65,6 +67,7 @@ def arm(options: argparse.Namespace) -> None:
         if not cursors:
             return await start(self, starts)
         death.pass_by("read")
+        stop.pass_by("read")
         if options.cursor_first:
             if not await self.journal.shards.move(cursors):
                 raise Fenced("it was taken")
@@ -111,6 +114,7 @@ if __name__ == "__main__":
     plain_logs(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     arguments = parser()
     arguments.add_argument("--die", default="")
+    arguments.add_argument("--stop", default="")
     arguments.add_argument("--cursor-first", action="store_true")
     arguments.add_argument("--unfenced", action="store_true")
     given = arguments.parse_args()
