@@ -42,6 +42,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 Pick = Callable[[Request], str | None]
 Misfire = Literal["once", "all", "skip"]
 
+POLL_INPUTS = frozenset({"interval", "overlap"})
+"""The inputs that take the place of what a poll declares, and do not name its source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
@@ -395,7 +398,7 @@ class Trigger(Generic[P, E]):
 
         def decorate(function: F) -> F:
             check_injected(function, self, (Polling,))
-            tuned = (*tuning, *(["interval"] if "interval" in self.shape.by_name else []))
+            tuned = (*tuning, *(self.shape.by_name.keys() & POLL_INPUTS))
             declared = ListenerSpec("lease", patience, on_expired, start, tuned)
             self.poller, self.poll_spec, self.listener_spec = function, spec, declared
             return function
@@ -475,8 +478,8 @@ class BoundTrigger(Generic[E]):
             def poll(polling: Polling) -> Awaitable[PolledPage]:
                 return poller(**self._injected(poller, connection, {Polling: polling}))
 
-            chosen = self.inputs.get("interval"), self.inputs.get("overlap")
-            return polled(listening, self.trigger.poll_spec.within(*chosen), poll)
+            chosen = {name: self.inputs.get(name) for name in POLL_INPUTS}
+            return polled(listening, self.trigger.poll_spec.within(**chosen), poll)
         assert self.trigger.listener is not None
         given = {Listening: listening}
         return self.trigger.listener(**self._injected(self.trigger.listener, connection, given))

@@ -80,7 +80,7 @@ async def poll(
 @poll.poll(
     overlap=timedelta(minutes=1),
     at_most=timedelta(minutes=5),
-    tuning=["interval", "overlap", "params"],
+    tuning=["params"],
 )
 async def _(
     connection: Http,
