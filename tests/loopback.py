@@ -1,11 +1,17 @@
-"""Web apps of the tests' own, on loopback, for what is tested to call."""
+"""Web apps of the tests' own and sandboxes, on loopback, for what is tested to call."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import aiohttp
 from aiohttp import web
+
+from halflap.sdk.egress import Egress, Policy
 
 
 @asynccontextmanager
@@ -18,3 +24,26 @@ async def on_loopback(app: web.Application) -> AsyncIterator[str]:
         yield "http://{}:{}".format(*runner.addresses[0][:2])
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def sandbox_on_loopback(
+    sandbox: Any, **settings: Any
+) -> AsyncIterator[tuple[str, aiohttp.ClientSession, Egress]]:
+    """Run one of the sandboxes (its module): its URL, and clients for a test and for a connection."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
+    )
+    port = await asyncio.wait_for(ready, 10)
+    egress = Egress(Policy(allow=("127.0.0.1",)))
+    # A connection that is kept may be closed by the sandbox just as a request is sent on it.
+    connector = aiohttp.TCPConnector(force_close=True)
+    try:
+        async with aiohttp.ClientSession(connector=connector) as http:
+            yield f"http://127.0.0.1:{port}", http, egress
+    finally:
+        await egress.close()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from halflap import Connection
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
 from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.egress import Egress
 from halflap_sandbox import salesforce as sandbox
+from tests.loopback import sandbox_on_loopback
 
 
 class SalesforceApp:
@@ -75,22 +74,8 @@ class SalesforceApp:
 @asynccontextmanager
 async def salesforce_app(**settings: Any) -> AsyncIterator[SalesforceApp]:
     """Run the sandbox."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
-    )
-    port = await asyncio.wait_for(ready, 10)
-    egress = Egress(Policy(allow=("127.0.0.1",)))
-    # A connection that is kept may be closed by the sandbox just as a request is sent on it.
-    connector = aiohttp.TCPConnector(force_close=True)
-    try:
-        async with aiohttp.ClientSession(connector=connector) as http:
-            yield SalesforceApp(f"http://127.0.0.1:{port}", http, egress)
-    finally:
-        await egress.close()
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+    async with sandbox_on_loopback(sandbox, **settings) as parts:
+        yield SalesforceApp(*parts)
 
 
 @dataclass(frozen=True)

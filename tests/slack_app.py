@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,17 +11,9 @@ import aiohttp
 
 from halflap.components.slack import Slack
 from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.egress import Egress
 from halflap_sandbox import slack as sandbox
-
-
-async def found_soon(look: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what a look finds, once that is something."""
-    async with asyncio.timeout(10):
-        while True:
-            if found := await look():
-                return found
-            await asyncio.sleep(0.02)
+from tests.loopback import sandbox_on_loopback
 
 
 class SlackApp:
@@ -84,18 +74,5 @@ class SlackApp:
 @asynccontextmanager
 async def slack_app(**settings: Any) -> AsyncIterator[SlackApp]:
     """Run the sandbox."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
-    )
-    port = await asyncio.wait_for(ready, 10)
-    egress = Egress(Policy(allow=("127.0.0.1",)))
-    connector = aiohttp.TCPConnector(force_close=True)
-    try:
-        async with aiohttp.ClientSession(connector=connector) as http:
-            yield SlackApp(f"http://127.0.0.1:{port}", http, egress)
-    finally:
-        await egress.close()
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+    async with sandbox_on_loopback(sandbox, **settings) as parts:
+        yield SlackApp(*parts)

@@ -18,7 +18,8 @@ from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap_sandbox.slack.model import CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
-from tests.slack_app import SlackApp, found_soon, slack_app
+from tests.polling import until
+from tests.slack_app import SlackApp, slack_app
 from tests.world import host_on, publish
 
 CALLBACK = "https://product.example/slack"
@@ -210,7 +211,7 @@ async def test_an_event_that_is_sent_again_is_one(world: World, app: SlackApp) -
         found = await app.look("/sent")
         return found if len(found) == 3 else None
 
-    assert [each["status"] for each in await found_soon(sent_twice)] == [200] * 3
+    assert [each["status"] for each in await until(sent_twice, 10)] == [200] * 3
     assert len(await world.ended("answered", 1)) == 1
 
 
@@ -250,7 +251,7 @@ async def test_what_nobody_takes_waits_for_the_customer(world: World, app: Slack
     team = await app.team("initech")
     await app.post(f"/teams/{team['id']}/messages", {"text": "early"})
     apps = world.host.operations.oauth_apps
-    kept = await found_soon(lambda: apps.unrouted.list("slack", before=None, limit=10))
+    kept = await until(lambda: apps.unrouted.list("slack", before=None, limit=10), 10)
     assert kept[0].account == team["id"]
     await world.customer("ada", team)
     assert await apps.replay("slack", kept[0].id) == 3  # each of the flows looks at it

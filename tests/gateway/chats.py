@@ -81,7 +81,7 @@ from halflap import Config, Context, Integration, fifo
 
 
 class Settings(Config):
-    """What a customer fills in."""
+    """The settings that a customer fills in."""
 
     chat: Chat
 
@@ -98,7 +98,7 @@ async def told(ctx: Context[Settings], event: Any) -> Any:
 
 @integration.flow(trigger=own)
 async def aside(ctx: Context[Settings], event: Any) -> Any:
-    """What comes to the flow's own URL."""
+    """A request to the URL of the flow itself."""
     return event["text"]
 '''
 

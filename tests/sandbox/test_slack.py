@@ -9,7 +9,8 @@ from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
 from halflap_sandbox.slack.model import SIGNING_SECRET
-from tests.slack_app import found_soon, slack_app
+from tests.polling import until
+from tests.slack_app import slack_app
 
 VIEW = {"type": "modal", "callback_id": "deal", "title": {"type": "plain_text", "text": "x"}}
 
@@ -78,7 +79,7 @@ async def test_slacks_own_verifier_takes_what_is_sent_and_each_of_four_tries() -
         async def all_tried() -> bool:
             return len(tries) == 4
 
-        await found_soon(all_tried)
+        await until(all_tried, 10)
     await runner.cleanup()
     assert tries == ["", "1", "2", "3"]
     assert len(verified) == 6
