@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         Trigger,
     )
     from halflap.sdk.urlpath import encode_segment
+    from halflap.sdk.websocket import WebSocket
 
 _HOMES = {
     "components.github": "github",
@@ -181,6 +182,7 @@ _HOMES = {
         "BoundTrigger Declaration Endpoint FlowResult Ignore Missed Reply Subscription Trigger"
     ),
     "sdk.urlpath": "encode_segment",
+    "sdk.websocket": "WebSocket",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -296,6 +298,7 @@ __all__ = [
     "Unsigned",
     "UpstreamError",
     "Verifier",
+    "WebSocket",
     "When",
     "Writes",
     "ZendeskSignature",

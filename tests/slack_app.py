@@ -13,6 +13,7 @@ from halflap.components.slack import Slack
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress
 from halflap_sandbox import slack as sandbox
+from halflap_sandbox.slack.model import APP_TOKEN
 from tests.loopback import sandbox_on_loopback
 
 
@@ -66,7 +67,7 @@ class SlackApp:
     async def bot(self, team: dict[str, Any]) -> Slack:
         """A connection to a workspace by a bot's token."""
         auth = {"kind": "api_key", "key": await self.token(team)}
-        found = Slack.model_validate({"base_url": self.api, "auth": auth})
+        found = Slack.model_validate({"base_url": self.api, "auth": auth, "app_token": APP_TOKEN})
         found._link = Link("slack", None, self.egress, None)
         return found
 

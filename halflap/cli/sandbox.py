@@ -16,7 +16,7 @@ from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
 from halflap_sandbox import acme, salesforce, slack
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
-from halflap_sandbox.slack.model import CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
+from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 
 PORT = 8500
 SALESFORCE_PORT = 8600
@@ -175,7 +175,7 @@ def show_slack(port: int) -> None:
     address = f"http://127.0.0.1:{port}"
     click.echo(click.style("Slack", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
     click.echo(f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}")
-    click.echo(f"  signing secret {SIGNING_SECRET}")
+    click.echo(f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}")
     show_environment(SLACK_BASE_URL=f"{address}/api")
 
 

@@ -459,7 +459,8 @@ def reads_of(route: EndpointRoute | AppRoute) -> list[str] | None:
     order = None if flow.order is None else flow.order.by_key
     sender = None if flow.preprocess is None else flow.preprocess.sender
     answer = None if isinstance(declared.answer, Reply | FlowResult) else declared.answer
-    functions = (declared.handshake, declared.split, declared.dedupe, declared.key, flow.filter)
+    asked = (declared.takes, flow.filter)
+    functions = (declared.handshake, declared.split, declared.dedupe, declared.key, *asked)
     reading = [
         each
         for each in (*functions, order, sender, answer)

@@ -33,6 +33,7 @@ from halflap.sdk.urlpath import fill_path, join_path
 
 if TYPE_CHECKING:
     from halflap.sdk.app_endpoint import AppEndpoint
+    from halflap.sdk.websocket import WebSocket
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None
@@ -295,6 +296,13 @@ class Connection(BaseModel):
         return self._client().stream(
             method, self.url(path), params=params, headers=own, limits=ENDLESS
         )
+
+    async def websocket(self, url: str) -> WebSocket:
+        """Open a WebSocket at a URL that the app gave, which need not be below `base_url`.
+
+        It is guarded as requests are, and none of the connection's credentials are sent.
+        """
+        return await self._client().websocket(url)
 
     async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
         """Connect by TCP, for a protocol that is not HTTP; guarded as requests (see `Egress.dial`)."""

@@ -70,8 +70,10 @@ AnyFlow = Flow[Any, Any, Any]
 
 def apply_filter(flow: AnyFlow, request: Request) -> bool:
     """Return whether a flow takes a request; `FilterFailed` where its filter raises."""
-    control = flow.trigger.declaration.control
-    if flow.filter is None or (control is not None and pick(control, request)):
+    declared = flow.trigger.declaration
+    if declared.takes is not None and pick(declared.takes, request) is False:
+        return False
+    if flow.filter is None or (declared.control is not None and pick(declared.control, request)):
         return True
     try:
         return bool(flow.filter(request))

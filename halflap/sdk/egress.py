@@ -38,6 +38,7 @@ from halflap.sdk.response import (
     too_large,
 )
 from halflap.sdk.schema import File
+from halflap.sdk.websocket import HEARTBEAT_SECONDS, LARGEST_MESSAGE, WebSocket
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,6 +48,8 @@ __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
 
 _PUBLIC_ONLY = Policy()
 _USUAL = Limits()
+WEB = {"wss": "https", "ws": "http"}
+"""By the scheme of a WebSocket, that of the request which opens it."""
 
 
 class Download:
@@ -177,6 +180,25 @@ class Egress:
         finally:
             if answer is not None:
                 answer.close()
+
+    async def websocket(self, url: str, headers: Mapping[str, str] | None = None) -> WebSocket:
+        """Open a WebSocket at a `wss` or `ws` URL, which is judged as an `https` or `http` one."""
+        scheme, _, rest = url.partition("://")
+        destination = self._destination(f"{WEB.get(scheme.lower(), scheme)}://{rest}")
+        session, limits = self._session or self._opened(), self._limits
+        try:
+            async with asyncio.timeout(limits.total):
+                opened = await session.ws_connect(
+                    destination,
+                    headers=headers,
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=LARGEST_MESSAGE,
+                )
+        except _failures() as error:
+            broken = failure("GET", destination, limits, error)
+        else:
+            return WebSocket(opened)
+        raise broken
 
     async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
         """Connect by TCP, for a protocol that is not HTTP and has these `ports`.

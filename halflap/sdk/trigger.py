@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
@@ -136,6 +137,7 @@ class Declaration:
     subscribes: whether the trigger, with its inputs, makes its webhook at the app by itself.
     control: whether a request is of the subscription itself, such as its confirmation: `admit` answers
         it, and no flow's filter is asked about it.
+    takes: whether the trigger, with its inputs, wants an event: what it does not is not stored.
     app_endpoint: whether it is given the events that the app sends to the team's one URL.
     """
 
@@ -156,6 +158,7 @@ class Declaration:
     reads: Reads | None = None
     subscribes: bool = True
     control: Callable[[Request], bool] | None = None
+    takes: Callable[[Request], bool] | None = None
     app_endpoint: bool = False
 
 
@@ -183,6 +186,7 @@ class Trigger(Generic[P, E]):
         self.is_async = inspect.iscoroutinefunction(function)
         self._declaration = declaration
         self._declare: Callable[..., Declaration] | None = None
+        self._takes: Callable[..., bool] | None = None
         self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
         self.checker: Callable[..., Awaitable[bool]] | None = None
@@ -259,6 +263,16 @@ class Trigger(Generic[P, E]):
     def declare(self, function: F) -> F:
         """Compute the declaration from the trigger's inputs: `@webhook.declare def _(events): …`."""
         self._declare = function
+        return function
+
+    def takes(self, function: F) -> F:
+        """Return whether an event is one that the trigger's inputs ask for, before it is accepted.
+
+        A pure function of the request, which comes first, and of inputs by name. What it refuses is
+        answered as usual, and not stored.
+        """
+        self._takes = function
+        check_injected(function, self, (Request,))
         return function
 
     def subscribe(self, function: F) -> F:
@@ -420,14 +434,19 @@ class Trigger(Generic[P, E]):
         An input that refers to a config's field has the field's default. Where it has none, the
         declaration is the one that does not depend on inputs.
         """
-        if self._declare is None:
+        if self._declare is None and self._takes is None:
             return self._declaration
         defaults = {
             name: each.default for name, each in inputs.items() if isinstance(each, FieldReference)
         }
         if None in defaults.values():
             return self._declaration
-        return self._declare(**self.put(inputs, defaults))
+        known = self.put(inputs, defaults)
+        declared = self._declaration if self._declare is None else self._declare(**known)
+        if self._takes is None:
+            return declared
+        asked = {name: known[name] for name in hints_of(self._takes) if name in known}
+        return replace(declared, takes=partial(self._takes, **asked))
 
     def __repr__(self) -> str:
         return f"<trigger {self.name}>"
@@ -502,6 +521,8 @@ class BoundTrigger(Generic[E]):
 
     async def parse(self, request: Request) -> E | Ignore:
         """Run the trigger's body: the typed event, or `Ignore`."""
+        if (takes := self.declaration.takes) is not None and not takes(request):
+            return Ignore(f"{self.name} was not asked for this event")
         arguments = {**self.inputs, self.trigger.shape.skipped[0]: request}
         result = self.trigger.function(**arguments)
         if inspect.isawaitable(result):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -107,7 +107,8 @@ class TestedListening(Listening):
         await asyncio.sleep(REST_SECONDS)
 
     def beat(self) -> None:
-        """The source is alive."""
+        """The source is alive, and has nothing."""
+        self.idle.set()
 
     async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
         """Take shards."""
@@ -165,8 +166,10 @@ class ListenerCheck:
         shard: str = "",
         within: float = 30.0,
         ordered: bool = True,
+        unwrap: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self.ordered = ordered
+        self.unwrap = unwrap
         self.log = AcceptedLog()
         self.trigger = trigger
         self.connection = connection
@@ -206,15 +209,16 @@ class ListenerCheck:
 
     def compare(self, what: str) -> None:
         """Fail unless what was put was accepted once, in its order."""
-        missing = set(self.wanted) - set(self.log.bodies)
+        bodies = [self.unwrap(each) for each in self.log.bodies]
+        missing = set(self.wanted) - set(bodies)
         assert not missing, f"{what}: {len(missing)} messages were lost, {min(missing)!r} the first"
-        doubled = len(self.log.bodies) - len(set(self.log.bodies))
+        doubled = len(bodies) - len(set(bodies))
         assert not doubled, (
             f"{what}: {doubled} messages were accepted twice; move the cursor with its messages, or "
             "give each Message the id that the source delivers it with again"
         )
         if self.ordered:
-            assert self.log.bodies == self.wanted, f"{what}: the order is another one"
+            assert bodies == self.wanted, f"{what}: the order is another one"
 
     # The checks -------------------------------------------------------------------------------
 
@@ -314,14 +318,17 @@ async def check_listener(
     shard: str = "",
     within: float = 30.0,
     ordered: bool = True,
+    unwrap: Callable[[bytes], bytes] = bytes,
 ) -> AcceptedLog:
     """Check a listener against an empty source; an `AssertionError` says what it breaks.
 
     What the source can do beyond `put` (`refuse`, `expire`) is checked as well. `within` is how many
-    seconds all that was put may take to be read; `ordered` is False where the source promises no order.
+    seconds all that was put may take to be read; `ordered` is False where the source promises no order;
+    `unwrap` finds what was put in the body of a message, where the source adds to it.
     Returns what was accepted.
     """
-    check = ListenerCheck(trigger, connection, source, shard=shard, within=within, ordered=ordered)
+    how: dict[str, Any] = {"within": within, "ordered": ordered, "unwrap": unwrap}
+    check = ListenerCheck(trigger, connection, source, shard=shard, **how)
     await check.begins_before_the_first_message()
     for point in CRASH_POINTS:
         await check.survives(point)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halflap_sandbox.slack.model import APP_ID, Json, Team, World
@@ -55,13 +55,65 @@ def delete_message(_: World, team: Team, given: Mapping[str, Any]) -> Json:
 
 def list_channels(_: World, team: Team, given: Mapping[str, Any]) -> Json:
     """List channels, a page at a time."""
+    return paged("channels", list(team.channels.values()), given)
+
+
+def paged(name: str, found: Sequence[Json], given: Mapping[str, Any]) -> Json:
+    """Give a page of a list."""
     limit, begin = int(given.get("limit") or 100), int(given.get("cursor") or 0)
-    found = list(team.channels.values())
     following = str(begin + limit) if begin + limit < len(found) else ""
     return {
-        "channels": found[begin : begin + limit],
+        name: found[begin : begin + limit],
         "response_metadata": {"next_cursor": following},
     }
+
+
+def list_replies(_: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """List a message and its replies, a page at a time."""
+    channel, ts = channel_of(team, given), given.get("ts")
+    found = [
+        each
+        for (place, at), each in team.messages.items()
+        if place == channel and ts in (at, each.get("thread_ts"))
+    ]
+    if not found:
+        raise SlackError("thread_not_found")
+    return paged("messages", found, given)
+
+
+def post_ephemeral(world: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """Post a message for one person, which stands in no channel."""
+    channel_of(team, given)
+    if given.get("user") not in team.users:
+        raise SlackError("user_not_in_channel")
+    if not given.get("text") and not given.get("blocks"):
+        raise SlackError("no_text")
+    return {"message_ts": f"{int(world.settings.clock())}.000000"}
+
+
+def add_reaction(_: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """React to a message, once by each emoji."""
+    message = team.messages.get((channel_of(team, given), str(given.get("timestamp"))))
+    if message is None:
+        raise SlackError("message_not_found")
+    reactions = message.setdefault("reactions", [])
+    if any(each["name"] == given.get("name") for each in reactions):
+        raise SlackError("already_reacted")
+    reactions.append({"name": given.get("name"), "count": 1, "users": [team.bot_user]})
+    return {}
+
+
+def open_conversation(_: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """Open direct messages: the channel of one person has that person's id."""
+    users = str(given.get("users") or "").split(",")
+    if not set(users) <= team.users.keys():
+        raise SlackError("user_not_found")
+    return {"channel": {"id": users[0]}}
+
+
+def list_users(_: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """List people, a page at a time."""
+    return paged("members", list(team.users.values()), given)
 
 
 def get_user(_: World, team: Team, given: Mapping[str, Any]) -> Json:
@@ -85,6 +137,13 @@ def open_view(_: World, team: Team, given: Mapping[str, Any]) -> Json:
         raise SlackError("invalid_trigger_id")
     team.triggers.discard(str(given["trigger_id"]))
     return stored_view(team, given, secrets.token_hex(5))
+
+
+def push_view(_: World, team: Team, given: Mapping[str, Any]) -> Json:
+    """Open a modal above the one that is open."""
+    if not any(each["type"] == "modal" for each in team.views.values()):
+        raise SlackError("not_found")
+    return open_view(_, team, given)
 
 
 def update_view(_: World, team: Team, given: Mapping[str, Any]) -> Json:
@@ -134,12 +193,18 @@ def own_message(team: Team, given: Mapping[str, Any]) -> tuple[str, Json]:
 METHODS: Mapping[str, Method] = {
     "auth.test": auth_test,
     "chat.postMessage": post_message,
+    "chat.postEphemeral": post_ephemeral,
     "chat.update": update_message,
     "chat.delete": delete_message,
     "conversations.list": list_channels,
+    "conversations.open": open_conversation,
+    "conversations.replies": list_replies,
+    "reactions.add": add_reaction,
     "users.info": get_user,
+    "users.list": list_users,
     "users.lookupByEmail": lookup_user,
     "views.open": open_view,
+    "views.push": push_view,
     "views.update": update_view,
     "views.publish": publish_view,
 }

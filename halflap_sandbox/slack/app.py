@@ -72,6 +72,12 @@ class Commanded(BaseModel):
     text: str = ""
 
 
+class AppToken(BaseModel):
+    """The app-level token."""
+
+    token: str | None = None
+
+
 class Slack:
     """The routes."""
 
@@ -86,6 +92,8 @@ class Slack:
         if name == "oauth.v2.access":
             return JSONResponse(self._access(request, given))
         scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        if name == "apps.connections.open":
+            return await self._open_socket(request, sent)
         token = self.world.tokens.get(sent if scheme == "Bearer" else given.get("token", ""))
         if token is None:
             return refused("invalid_auth" if sent else "not_authed")
@@ -113,6 +121,19 @@ class Slack:
             return refused(str(error))
         lost = name.startswith("chat.") and plan.loses_answer()
         return Cut() if lost else JSONResponse({"ok": True, **done})
+
+    async def _open_socket(self, request: Request, sent: str) -> Response:
+        """Give the URL of a WebSocket; the token is the app's, not that of a bot."""
+        if sent.startswith("xoxb-"):
+            return refused("not_allowed_token_type")
+        if not sent or sent != self.world.app_token:
+            return refused("invalid_auth")
+        if self.world.urls:
+            return refused("socket_mode_not_enabled")
+        url = await self.sender.links.url(request.scope["server"][0])
+        if url is None:
+            return refused("too_many_websockets")
+        return JSONResponse({"ok": True, "url": url})
 
     def _access(self, request: Request, given: Mapping[str, Any]) -> Json:
         """Give a token for a code, or for a refresh token."""
@@ -164,8 +185,9 @@ class Slack:
         return JSONResponse(seen(self.world.add(made.name)), 201)
 
     async def set_urls(self, request: Request) -> Response:
-        """Have the app's URLs called; each is sent the challenge, once it is another."""
+        """Have the app's URLs called, which ends Socket Mode; the challenge is sent at once."""
         given = parse(request, await read_body(request, LARGEST_BODY), Urls)
+        await self.sender.links.disable()
         self.world.urls = {name: each or given.events for name, each in given}
         found = await self.sender.verify("events")
         return JSONResponse(found, 200 if found["verified"] else 422)
@@ -203,6 +225,16 @@ class Slack:
             "trigger_id": self._trigger(team),
         }
         return JSONResponse(await self.sender.command(fields))
+
+    async def refresh(self, _: Request) -> Response:
+        """Have the WebSockets replaced, as Slack does each few hours."""
+        return JSONResponse({"refreshed": await self.sender.links.refresh()})
+
+    async def set_app_token(self, request: Request) -> Response:
+        """Revoke the app-level token (`null`), or make it valid again."""
+        given = parse(request, await read_body(request, LARGEST_BODY), AppToken)
+        self.world.app_token = given.token or ""
+        return JSONResponse({"token": given.token})
 
     async def sent(self, _: Request) -> Response:
         """List what was sent to the app, the oldest first."""
@@ -271,6 +303,8 @@ def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -
         Route("/sandbox/teams/{team}/messages", slack.write, methods=["POST"]),
         Route("/sandbox/teams/{team}/interactions", slack.click, methods=["POST"]),
         Route("/sandbox/teams/{team}/commands", slack.order, methods=["POST"]),
+        Route("/sandbox/sockets", slack.refresh, methods=["POST"]),
+        Route("/sandbox/app_token", slack.set_app_token, methods=["POST"]),
         Route("/sandbox/sent", slack.sent, methods=["GET"]),
         Route("/sandbox/faults", slack.set_faults, methods=["POST"]),
     ]

@@ -17,6 +17,7 @@ CLIENT_ID = "1000.2000"
 CLIENT_SECRET = "slack-client-secret"  # noqa: S105
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"  # noqa: S105
 APP_ID = "A0HALFLAP"
+APP_TOKEN = "xapp-1-A0HALFLAP-1-sandbox"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,9 @@ class World:
 
     settings: Settings
     urls: dict[str, str] = field(default_factory=dict[str, str])
-    """Where it sends `events`, `interactions` and `commands`."""
+    """Where it sends `events`, `interactions` and `commands`; nowhere in Socket Mode."""
+    app_token: str = APP_TOKEN
+    """The token that opens WebSockets; empty once it was revoked."""
     teams: dict[str, Team] = field(default_factory=dict[str, Team])
     tokens: dict[str, Token] = field(default_factory=dict[str, Token])
     refreshes: dict[str, Team] = field(default_factory=dict[str, Team])

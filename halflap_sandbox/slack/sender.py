@@ -1,4 +1,4 @@
-"""Events go out: signed, and tried four times, as Slack does."""
+"""Events go out, signed or by Socket Mode, and are tried four times, as Slack does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import aiohttp
 from halflap_sandbox.answer import dump
 from halflap_sandbox.faults import FaultBoard
 from halflap_sandbox.slack.model import APP_ID, SIGNING_SECRET, Json, Team, World, new_id
+from halflap_sandbox.slack.socket import Links
 
 
 def sign(secret: str, at: str, body: bytes) -> str:
@@ -24,6 +25,7 @@ class Sender:
     """Sends to the app's URLs."""
 
     def __init__(self, world: World, faults: FaultBoard) -> None:
+        self.links = Links()
         self._world = world
         self._faults = faults
         self._session: aiohttp.ClientSession | None = None
@@ -51,61 +53,74 @@ class Sender:
         }
         plan = self._faults.of(team.id)
         for _ in range(0 if plan.drops() else 2 if plan.doubles() else 1):
-            task = asyncio.create_task(self._tried(id, dump(envelope)), name=f"slack event {id}")
+            task = asyncio.create_task(self._tried(id, envelope), name=f"slack event {id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return id
 
     async def interaction(self, payload: Json) -> Json:
         """Send what somebody clicked or submitted, once."""
-        form = urlencode({"payload": dump(payload).decode()})
-        return await self._post("interactions", form.encode(), FORM)
+        return await self._send("interactions", payload)
 
     async def command(self, fields: dict[str, str]) -> Json:
         """Send a slash command, once."""
-        return await self._post("commands", urlencode(fields).encode(), FORM)
+        return await self._send("commands", fields)
 
     async def verify(self, what: str) -> Json:
         """Send the challenge by which Slack learns that a URL is the app's."""
         challenge = new_id("c")
-        body = dump({"token": "deprecated", "challenge": challenge, "type": "url_verification"})
-        sent = await self._post(what, body, JSON)
+        asked = {"token": "deprecated", "challenge": challenge, "type": "url_verification"}
+        sent = await self._send(what, asked)
         return {**sent, "verified": challenge in sent["body"]}
 
     async def close(self) -> None:
         """Stop sending."""
         for each in self._tasks:
             each.cancel()
+        await self.links.close()
         if self._session is not None:
             await self._session.close()
 
-    async def _tried(self, id: str, body: bytes) -> None:
+    async def _tried(self, id: str, envelope: Json) -> None:
         reason = ""
         for number, wait in enumerate((0.0, *self._world.settings.waits)):
             await asyncio.sleep(wait)
-            retry = {"x-slack-retry-num": str(number), "x-slack-retry-reason": reason}
-            sent = await self._post("events", body, JSON | (retry if number else {}), id=id)
+            sent = await self._send("events", envelope, id, number, reason)
             if sent["status"] is not None and sent["status"] < 300:
                 return
             reason = "http_timeout" if sent["status"] is None else "http_error"
 
-    async def _post(self, what: str, body: bytes, headers: dict[str, str], id: str = "") -> Json:
+    async def _send(
+        self, what: str, payload: Json, id: str = "", number: int = 0, reason: str = ""
+    ) -> Json:
+        """Send something to the app: to its URL, or where it has none, by Socket Mode."""
+        retry = {"x-slack-retry-num": str(number), "x-slack-retry-reason": reason} if number else {}
+        note: Json = {"to": what, "id": id, "retry": retry.get("x-slack-retry-num")}
+        note |= {"status": None, "body": ""}
+        if self._world.urls:
+            note |= await self._post(what, *encoded(what, payload), retry)
+        else:
+            within = self._world.settings.delivery_timeout
+            note |= await self.links.send(ENVELOPES[what], payload, number, reason, within)
+        self._world.sent.append(note)
+        return note
+
+    async def _post(
+        self, what: str, body: bytes, kind: dict[str, str], headers: dict[str, str]
+    ) -> Json:
         at = str(int(self._world.settings.clock()))
         signed = {
             "x-slack-request-timestamp": at,
             "x-slack-signature": sign(SIGNING_SECRET, at, body),
             "user-agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
         }
-        note: Json = {"to": what, "id": id, "retry": headers.get("x-slack-retry-num"), "body": ""}
-        note["status"] = None
+        headers = kind | headers | signed
         try:
             url = self._world.urls[what]
-            async with self._open().post(url, data=body, headers=headers | signed) as response:
-                note |= {"status": response.status, "body": await response.text()}
+            async with self._open().post(url, data=body, headers=headers) as response:
+                return {"status": response.status, "body": await response.text()}
         except (aiohttp.ClientError, OSError, KeyError, TimeoutError) as error:
-            note["error"] = str(error) or type(error).__name__
-        self._world.sent.append(note)
-        return note
+            return {"error": str(error) or type(error).__name__}
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -116,3 +131,12 @@ class Sender:
 
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
+ENVELOPES = {"events": "events_api", "interactions": "interactive", "commands": "slash_commands"}
+
+
+def encoded(what: str, payload: Json) -> tuple[bytes, dict[str, str]]:
+    """Write what is posted, with the header that says how: events as JSON, all else as a form."""
+    if what == "events":
+        return dump(payload), JSON
+    form = payload if what == "commands" else {"payload": dump(payload).decode()}
+    return urlencode(form).encode(), FORM

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from halflap.model import Execution, StoredConnection
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
-from halflap_sandbox.slack.model import CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
+from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
+from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 from tests.polling import until
 from tests.slack_app import SlackApp, slack_app
 from tests.world import host_on, publish
@@ -77,6 +78,15 @@ async def test_messages_are_posted_changed_and_deleted(app: SlackApp) -> None:
     await slack.update_message(bot, posted.channel, posted.ts, "hello")
     [message] = (await app.seen(team))["messages"]
     assert (message["text"], message["blocks"]) == ("hello", [{"type": "divider"}])
+    reply = await slack.post_message(bot, "general", "and?", thread_ts=posted.ts)
+    thread = await slack.read_thread(bot, posted.channel, posted.ts)
+    assert [(each.ts, each.text) for each in thread] == [(posted.ts, "hello"), (reply.ts, "and?")]
+    assert await slack.read_thread(bot, posted.channel, posted.ts, most=1) == thread[:1]
+    for _ in range(2):  # one that is there already is fine
+        await slack.add_reaction(bot, posted.channel, posted.ts, "eyes")
+    [ada] = team["users"]
+    await slack.post_ephemeral(bot, posted.channel, ada["id"], "just you")
+    await slack.delete_message(bot, reply.channel, reply.ts)
     for _ in range(2):  # one that is gone already is fine
         await slack.delete_message(bot, posted.channel, posted.ts)
     assert (await app.seen(team))["messages"] == []
@@ -89,6 +99,8 @@ async def test_people_are_found_and_views_shown(app: SlackApp) -> None:
     assert ada is not None
     assert await slack.get_user(bot, ada.id) == ada
     assert await slack.find_user(bot, "nobody@initech.example") is None
+    assert await slack.list_users(bot) == [ada]
+    assert await slack.open_conversation(bot, [ada.id]) == ada.id
     with pytest.raises(UpstreamError, match="user_not_found"):
         await slack.get_user(bot, "U0")
     view: dict[str, Any] = {"type": "modal", "callback_id": "a"}
@@ -254,5 +266,130 @@ async def test_what_nobody_takes_waits_for_the_customer(world: World, app: Slack
     kept = await until(lambda: apps.unrouted.list("slack", before=None, limit=10), 10)
     assert kept[0].account == team["id"]
     await world.customer("ada", team)
-    assert await apps.replay("slack", kept[0].id) == 3  # each of the flows looks at it
+    assert await apps.replay("slack", kept[0].id) == 1  # of its flows, the one that asked for it
     await world.ended("answered", 1)
+
+
+# Socket Mode ----------------------------------------------------------------------------------
+
+
+class Workspace:
+    """The workspace as a listener's source: people write, and the app-level token is revoked."""
+
+    def __init__(self, app: SlackApp, team: dict[str, Any]) -> None:
+        self.app, self.team = app, team
+
+    async def put(self, bodies: Sequence[bytes]) -> None:
+        for each in bodies:
+            await self.app.post(f"/teams/{self.team['id']}/messages", {"text": each.decode()})
+
+    async def refuse(self, refuses: bool) -> None:
+        await self.app.post("/app_token", {"token": None if refuses else APP_TOKEN})
+
+
+def text_of(body: bytes) -> bytes:
+    return codec.decode(body)["event"]["text"].encode()
+
+
+async def test_socket_mode_loses_and_doubles_nothing() -> None:
+    async with slack_app(waits=(0.05,) * 400) as app:
+        team = await app.team("initech")
+        bot = await app.bot(team)
+        await bot.test()
+        source = Workspace(app, team)
+        log = await check_listener(
+            slack.socket(["message"]), bot, source, ordered=False, unwrap=text_of
+        )
+        assert log.acknowledged > 20
+        await app.post("/app_token", {"token": None})
+        with pytest.raises(Unauthorized, match="invalid_auth"):
+            await bot.test()
+
+
+async def test_a_refreshed_websocket_is_replaced_before_it_closes(app: SlackApp) -> None:
+    team = await app.team("initech")
+    source, log = Workspace(app, team), AcceptedLog()
+    run = ListenerRun(slack.socket(), await app.bot(team), log)
+    reading = asyncio.create_task(run.go_on())
+    await run.listening.idle.wait()
+    for number in range(4):
+        assert await app.post("/sockets", {}) == {"refreshed": 1}
+        await source.put([b"%d" % number])
+
+        async def arrived(number: int = number) -> bool:
+            return len(log.bodies) == number + 1
+
+        await until(arrived, 10)
+    assert {each["retry"] for each in await app.look("/sent")} == {None}  # at the first try
+    assert not reading.done()
+    reading.cancel()
+    await run.end()
+
+
+async def test_socket_mode_that_is_switched_off_says_so(app: SlackApp) -> None:
+    run = ListenerRun(slack.socket(), await app.bot(await app.team("initech")), AcceptedLog())
+    reading = asyncio.create_task(run.go_on())
+    await run.listening.idle.wait()
+    with pytest.raises(AssertionError):  # nobody answers the challenge there
+        await app.post("/urls", {"events": f"{app.url}/nowhere"})
+    with pytest.raises(UpstreamError, match="switched off"):
+        await asyncio.wait_for(reading, 10)
+    await run.end()
+
+
+SOCKET_PROJECT = """
+from halflap import Config, Context, Integration, slack
+
+
+class Settings(Config):
+    slack: slack.Slack
+
+
+integration = Integration("answers", config=Settings)
+
+
+@integration.flow(trigger=slack.socket(events=["message"], connections=2))
+async def heard(ctx: Context[Settings], event: slack.Event | slack.Interaction) -> list[str]:
+    if isinstance(event, slack.Interaction):
+        view = {"type": "modal", "callback_id": "deal"}
+        return [event.type, (await slack.open_view(ctx.config.slack, event.trigger_id, view)).id]
+    await slack.post_message(ctx.config.slack, event.channel, event.text, thread_ts=event.ts)
+    return [event.type, event.text]
+"""
+
+
+async def test_an_app_without_a_url_hears_all_by_two_websockets(
+    app: SlackApp, tmp_path: Path
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "answers.py").write_text(SOCKET_PROJECT)
+    team = await app.team("initech")
+    auth = {"kind": "api_key", "key": await app.token(team)}
+    values = {"base_url": app.api, "auth": auth, "app_token": APP_TOKEN}
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "project", "answers:integration")
+        world = World(host, app, version.hash)
+        catalogue = host.store.catalogue
+        owner = await catalogue.customers.add("ada")
+        stored = await host.operations.connections.make(
+            "slack", "slack", slack.Slack, values, customer=owner.id, test=True
+        )
+        made = await catalogue.instances.add(owner.id, "answers", "ada", version.hash)
+        await catalogue.instances.set_revision(made.id, {}, {"slack": stored.id})
+        await host.deployer.activate(made.id)
+
+        async def open_sockets() -> bool:
+            return await app.post("/sockets", {}) == {"refreshed": 2}
+
+        await until(open_sockets, 20)
+        await app.post("/faults", {"duplicate_rate": 1})
+        await app.post(f"/teams/{team['id']}/messages", {"text": "one"})
+        await app.post(f"/teams/{team['id']}/messages", {"event": {"type": "team_join"}})
+        sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
+        assert (sent["status"], sent["body"]) == (200, "")
+        found = await world.ended("heard", 2)
+        results = sorted(codec.decode(each.result or b"")[0] for each in found)
+        assert results == ["command", "message"]
+    seen = await app.seen(team)
+    assert sorted(each["text"] for each in seen["messages"]) == ["", "one", "one"]
+    assert len(seen["views"]) == 1

@@ -6,9 +6,13 @@ import pytest
 from aiohttp import web
 from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import SignatureVerifier
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from halflap_sandbox.slack.model import SIGNING_SECRET
+from halflap_sandbox.slack.model import APP_TOKEN, SIGNING_SECRET
 from tests.polling import until
 from tests.slack_app import slack_app
 
@@ -84,3 +88,44 @@ async def test_slacks_own_verifier_takes_what_is_sent_and_each_of_four_tries() -
     assert tries == ["", "1", "2", "3"]
     assert len(verified) == 6
     assert all(verified)
+
+
+# Of slack_sdk, whose client asks for loops and timeouts in an old way.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_slacks_own_socket_mode_client_hears_acknowledges_and_reconnects() -> None:
+    heard: list[tuple[str, int]] = []
+
+    async def take(client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        heard.append((request.type, request.retry_attempt or 0))
+        if len(heard) != 2:  # the second is not acknowledged, and comes again
+            payload = {"text": "done"} if request.type == "slash_commands" else None
+            answer = SocketModeResponse(envelope_id=request.envelope_id, payload=payload)
+            await client.send_socket_mode_response(answer)
+
+    async with slack_app(waits=(0.0,), delivery_timeout=0.5) as app:
+        team = await app.team("initech")
+        client = SocketModeClient(
+            app_token=APP_TOKEN, web_client=AsyncWebClient(base_url=f"{app.api}/")
+        )
+        client.socket_mode_request_listeners.append(take)
+        await client.connect()
+        sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
+        assert (sent["status"], sent["body"]) == (200, '{"text":"done"}')
+        await app.post(f"/teams/{team['id']}/messages", {"text": "hi"})
+
+        async def heard_again() -> bool:
+            return len(heard) == 3
+
+        await until(heard_again, 10)
+        assert heard == [("slash_commands", 0), ("events_api", 0), ("events_api", 1)]
+        assert await app.post("/sockets", {}) == {"refreshed": 1}
+
+        async def reconnected() -> bool:
+            clicked = {"payload": {"type": "block_actions"}}
+            sent = await app.post(f"/teams/{team['id']}/interactions", clicked)
+            return sent["status"] == 200
+
+        await until(reconnected, 15)
+        await client.close()
+        with pytest.raises(SlackApiError, match="not_allowed_token_type"):
+            await AsyncWebClient(base_url=f"{app.api}/").apps_connections_open(app_token="xoxb-1")

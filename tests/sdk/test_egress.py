@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,6 +34,7 @@ from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Limits, Policy, Response
 from halflap.sdk.schema import UNSET, File
+from tests.loopback import on_loopback
 
 NOW = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC)
 SHORT = Limits(connect=2, total=0.4, response_bytes=100_000)
@@ -1006,3 +1008,53 @@ def test_a_response_keeps_its_content_out_of_its_repr() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"Set-Cookie": "hunter2"}))
     response = Response(200, headers, b"hunter2", "http://a/?k=hunter2")
     assert "hunter2" not in repr(response)
+
+
+# ---- WebSockets
+
+
+async def test_a_websocket_is_guarded_as_a_request_is_and_sends_no_credentials():
+    seen: list[str] = []
+
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        seen.append(request.headers.get("Authorization", ""))
+        answer = web.WebSocketResponse()
+        await answer.prepare(request)
+        async for message in answer:
+            if message.data == "end":
+                await answer.close()
+            else:
+                await answer.send_str(f"{message.data}!")
+        return answer
+
+    class Account(Connection):
+        base_url: str = "https://app.example"
+
+        def headers(self) -> dict[str, str]:
+            return {"Authorization": "Bearer secret"}
+
+    app = web.Application()
+    app.router.add_get("/link", echo)
+    account = Account()
+    async with on_loopback(app) as url:
+        there = f"{url.replace('http', 'ws')}/link?ticket=secret"
+        egress = Egress(Policy(allow=("127.0.0.1",)))
+        account._link = Link("app", None, egress)
+        opened = await account.websocket(there)
+        await opened.send("hi")
+        assert await opened.receive() == b"hi!"
+        await opened.send("end")
+        assert await opened.receive() is None
+        with pytest.raises(UpstreamError, match="closed"):
+            await opened.send("again")
+        await opened.close()
+        assert seen == [""]
+        with pytest.raises(UpstreamError) as refused:
+            await account.websocket(f"{url}/no?ticket=secret")
+        assert "secret" not in str(refused.value)
+        await egress.close()
+        account._link.egress = Egress()
+        for each in (there, "wss://10.0.0.1/link", "file://x/y", "no url"):
+            with pytest.raises(EgressRefused):
+                await account.websocket(each)
+        await account._link.egress.close()
