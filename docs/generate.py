@@ -538,7 +538,8 @@ def built_in() -> list[Component]:
     first = ("http", "webhook", "schedule", "instance")
     ours = [each.name for each in iter_modules(halflap.components.__path__)]
     names = (*first, *(each for each in ours if each not in first))
-    return [import_module(f"halflap.components.{each}").component for each in names]
+    modules = [import_module(f"halflap.components.{each}") for each in names]
+    return [each.component for each in modules if hasattr(each, "component")]
 
 
 def components() -> str:

@@ -35,8 +35,8 @@ from halflap import (
     UpstreamError,
     sns,
 )
+from halflap.components.aws.signing import AwsKeys, sign
 from halflap.components.sns import _envelope
-from halflap.components.sns.signing import AwsKeys, sign
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.testing import Fake, Receive

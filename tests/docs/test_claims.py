@@ -323,8 +323,8 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: an embedded marketplace"): lambda: made_by_hand("marketplace"),
-    ("README.md", "and Apache Kafka, Amazon SQS and IMAP as listeners"): lambda: any(
-        made_by_hand(f"components/{name}") for name in ("kafka", "aws", "sqs", "imap")
+    ("README.md", "and Apache Kafka and IMAP as listeners"): lambda: any(
+        made_by_hand(f"components/{name}") for name in ("kafka", "imap")
     ),
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"

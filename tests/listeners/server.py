@@ -28,7 +28,7 @@ from halflap.store.shards import ListenerShards, ShardCursor
 from tests.faults.server import active, main, parser
 from tests.plainlog import plain_logs
 
-PROJECT = Path(__file__).parent / "project"
+HERE = Path(__file__).parent
 
 
 class Death:
@@ -83,6 +83,15 @@ def arm(options: argparse.Namespace) -> None:
         await acknowledged(self, ack)
         death.pass_by("acknowledged")
 
+    if options.ack_first:
+        accept = ShardStream._accepted
+
+        async def accepting(self: ShardStream, batch: Any, starts: Any, cursors: Any) -> None:
+            await batch.ack()
+            death.pass_by("between")
+            await accept(self, replace(batch, ack=None), starts, cursors)
+
+        ShardStream._accepted = accepting
     if options.unfenced:  # nor does it look whether others have taken what it reads
         share = ListenerShards.share
 
@@ -94,19 +103,34 @@ def arm(options: argparse.Namespace) -> None:
     JournalEngine.start = starting
 
 
+async def prepare_queue(host: Host, source: str) -> dict[str, str]:
+    """Make what reads a queue of SQS, where there is nothing; `source` is the URL of it."""
+    emulator = source.rsplit("/", 2)[0]
+    fields = {"endpoint_url": emulator, "access_key_id": "AKIDEXAMPLE", "region": "us-east-1"}
+    secrets = {"secret_access_key": "secret"}
+    return await made(host, "queue", ("sqs", "aws", fields, secrets), {"queue": source})
+
+
 async def prepare(host: Host, source: str) -> dict[str, str]:
+    """Make what reads the source, where there is nothing."""
+    fields = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
+    return await made(host, "project", ("http", "source", fields, {}), {})
+
+
+async def made(
+    host: Host, project: str, connection: tuple[str, str, Any, Any], config: dict[str, Any]
+) -> dict[str, str]:
     """Make customer, connection and instance where there are none."""
     catalogue = host.store.catalogue
     known = await catalogue.instances.list()
     if known:  # one that was killed as it was activated goes on by itself
         return await active(host, await host.deployer.settled(known[0].id))
-    bundle = pack(PROJECT, "reader:integration")
+    bundle = pack(HERE / project, "reader:integration")
     await catalogue.versions.publish("reader", bundle.hash, bundle.to_bytes(), "fault runs")
     customer = await catalogue.customers.add("Initech")
-    told: dict[str, Any] = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
-    saved = await catalogue.connections.save(customer.id, "http", "source", told, {})
+    saved = await catalogue.connections.save(customer.id, *connection)
     instance = await catalogue.instances.add(customer.id, "reader", "reader", bundle.hash)
-    await catalogue.instances.set_revision(instance.id, {}, {"source": saved.id})
+    await catalogue.instances.set_revision(instance.id, config, {connection[1]: saved.id})
     return await active(host, instance)
 
 
@@ -117,6 +141,8 @@ if __name__ == "__main__":
     arguments.add_argument("--stop", default="")
     arguments.add_argument("--cursor-first", action="store_true")
     arguments.add_argument("--unfenced", action="store_true")
+    arguments.add_argument("--ack-first", action="store_true")
+    arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
     given = arguments.parse_args()
     arm(given)
-    raise SystemExit(run_loop(main(given, prepare)))
+    raise SystemExit(run_loop(main(given, prepare_queue if given.queue else prepare)))

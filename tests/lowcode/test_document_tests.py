@@ -20,6 +20,7 @@ ROOT = EXAMPLES.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "docs/components/sns.md",
+    ROOT / "docs/components/sqs.md",
     *sorted((ROOT / "docs" / "low-code").glob("*.md")),
 ]
 DOCUMENTS = sorted(EXAMPLES.glob("*.yaml"))

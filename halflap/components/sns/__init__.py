@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -30,15 +29,15 @@ from halflap import (
     Subscription,
     UpstreamError,
 )
+from halflap.components.aws.connection import Aws, text
+from halflap.components.aws.message import TOPIC, Attributes, MessageAttribute, as_json, typed
 from halflap.components.sns._envelope import (
-    TOPIC,
     SnsEnvelope,
     delivery,
     fields_of,
     is_raw,
     require_genuine,
 )
-from halflap.components.sns.connection import Aws, text
 
 RETRIES = {
     "minDelayTarget": 5,
@@ -63,13 +62,6 @@ class Sns(Aws):
             # The keys are right, and are for less than a list of all topics.
             if "AuthorizationError" not in str(error) and "AccessDenied" not in str(error):
                 raise
-
-
-class MessageAttribute(Model):
-    """An attribute of a message: its SNS data type, and its value as text."""
-
-    type: str
-    value: str
 
 
 class Notification(Model):
@@ -129,10 +121,6 @@ Policy = Annotated[
     dict[str, Any] | None,
     Field(description="Attributes that a message must have to be sent here, as SNS matches them."),
 ]
-Attributes = Annotated[
-    dict[str, str | Decimal] | None,
-    Field(description="Attributes to send with the message: texts, and numbers."),
-]
 
 
 @component.action
@@ -157,13 +145,11 @@ async def publish(
         "MessageGroupId": group_id,
         "MessageDeduplicationId": deduplication_id,
     }
-    for number, (name, value) in enumerate((attributes or {}).items(), start=1):
+    for number, (name, kind, value) in enumerate(typed(attributes), start=1):
         place = f"MessageAttributes.entry.{number}"
         values[f"{place}.Name"] = name
-        values[f"{place}.Value.DataType"] = "String" if isinstance(value, str) else "Number"
-        values[f"{place}.Value.StringValue"] = (
-            value if isinstance(value, str) else format(Decimal(value), "f")
-        )
+        values[f"{place}.Value.DataType"] = kind
+        values[f"{place}.Value.StringValue"] = value
     result = await aws.call("Publish", values)
     return Published(
         message_id=text(result, "MessageId"), sequence_number=text(result, "SequenceNumber") or None
@@ -284,24 +270,9 @@ async def notification(
     )
 
 
-def as_json(message: Any) -> Json:
-    """Return a message as JSON, with every digit of its numbers; None where it is something else."""
-    if not isinstance(message, str):
-        return None
-    try:
-        return json.loads(message, parse_float=Decimal, parse_constant=no_number)
-    except (ValueError, RecursionError):
-        return None
-
-
 def is_control(request: Request) -> bool:
     """Return whether a message is about the subscription, and not one that was published."""
     return not is_raw(request) and fields_of(request)["Type"] != "Notification"
-
-
-def no_number(name: str) -> Any:
-    """Refuse what Python reads and JSON has not: `NaN`, `Infinity`."""
-    raise ValueError(name)
 
 
 @notification.declare

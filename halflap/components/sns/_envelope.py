@@ -19,9 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from halflap import InvalidEvent, Rejected, Request
-from halflap.components.sns.connection import Aws
+from halflap.components.aws.connection import Aws
 
-TOPIC = re.compile(r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$")
 OLDEST, NEWEST = timedelta(minutes=70), timedelta(minutes=5)
 """SNS tries for an hour, and its message has the time at which it was published."""
 

@@ -1,4 +1,4 @@
-"""Connections to an AWS account: its keys, its region, and the requests of the Query protocol."""
+"""Connections to an AWS account: its keys, its region, and requests by its Query or its JSON protocol."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from urllib.parse import urlencode
 from lxml import etree as _untyped  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 from pydantic import Field, SecretStr
 
-from halflap import Connection, RateLimited, Response, Unauthorized, UpstreamError
-from halflap.components.sns.signing import AwsKeys, sign
+from halflap import (
+    Connection,
+    RateLimited,
+    Response,
+    Unauthorized,
+    UpstreamError,
+    encode_json,
+)
+from halflap.components.aws.signing import AwsKeys, sign
 
 etree = cast(Any, _untyped)
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+JSON = {"Content-Type": "application/x-amz-json-1.0"}
 BAD_KEYS = frozenset(
     {
         "ExpiredToken",
@@ -29,7 +37,16 @@ BAD_KEYS = frozenset(
         "UnrecognizedClientException",
     }
 )
-THROTTLED = frozenset({"RequestLimitExceeded", "Throttled", "Throttling", "ThrottlingException"})
+THROTTLED = frozenset(
+    {
+        "KmsThrottled",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "Throttled",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
 MOST_TOLD = 600
 
 
@@ -38,6 +55,9 @@ class Aws(Connection):
 
     service: ClassVar[str] = ""
     api_version: ClassVar[str] = ""
+    """The version of a service that has the Query protocol."""
+    target: ClassVar[str] = ""
+    """The name of a service that has the JSON protocol."""
 
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
     """The region whose API is called: eu-central-1."""
@@ -75,14 +95,40 @@ class Aws(Connection):
         """Call an action of the Query protocol; the root of its result, or what AWS refused."""
         given = {name: value for name, value in values.items() if value is not None}
         body = urlencode({"Action": action, "Version": self.api_version, **given}).encode()
-        url = f"{self.base_url}/"
-        headers = {**FORM, **sign(self.keys, "POST", url, FORM, body, datetime.now(UTC))}
-        response = await self.request("POST", "/", headers=headers, body=body, check=False)
+        response = await self._send(FORM, body)
         root = read(response)
         if response.status >= 300:
-            raise refusal(response, root, action)
+            error = None if root is None else root.find("{*}Error")
+            raise refusal(response, text(error, "Code"), text(error, "Message"), action)
         found = None if root is None else root.find(f"{{*}}{action}Result")
         return root if found is None else found
+
+    async def call_json(self, action: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an action of the JSON protocol, of the API's `target`; its answer."""
+        given = {name: value for name, value in values.items() if value is not None}
+        headers = {**JSON, "X-Amz-Target": f"{self.target}.{action}"}
+        response = await self._send(headers, encode_json(given))
+        if response.status < 300 and not response.body:
+            return {}
+        try:
+            found: Any = response.json()
+        except UpstreamError:
+            if response.status < 300:
+                raise
+            found = None
+        told = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if response.status < 300:
+            return told
+        code = response.headers.get("x-amzn-query-error", "").partition(";")[0]
+        code = code or str(told.get("__type", "")).rpartition("#")[2]
+        words = str(told.get("message") or told.get("Message") or "")
+        raise refusal(response, code, words, action)
+
+    async def _send(self, headers: Mapping[str, str], body: bytes) -> Response:
+        """Send a signed request, and return the answer whatever its status."""
+        signed = sign(self.keys, "POST", f"{self.base_url}/", headers, body, datetime.now(UTC))
+        own = {**headers, **signed}
+        return await self.request("POST", "/", headers=own, body=body, check=False)
 
     async def listed(
         self, action: str, items: str, values: Mapping[str, str | None] | None = None
@@ -116,17 +162,21 @@ def text(element: Any, name: str) -> str:
     return "" if element is None else str(element.findtext(f"{{*}}{name}") or "").strip()
 
 
-def refusal(response: Response, root: Any, action: str) -> UpstreamError:
+def values_of(answer: Mapping[str, Any], name: str) -> list[Any]:
+    """The list of an answer of the JSON protocol; empty where it has none."""
+    found = answer.get(name)
+    return cast("list[Any]", found) if isinstance(found, list) else []
+
+
+def refusal(response: Response, code: str, words: str, action: str) -> UpstreamError:
     """The error that a refusal means, with AWS's code and words."""
-    error = None if root is None else root.find("{*}Error")
-    code, told = text(error, "Code"), text(error, "Message")[:MOST_TOLD]
     if not code:
         return response.refusal()
-    words, body = f"{code}: {told}", response.text[:2_000]
+    told, body = f"{code}: {words[:MOST_TOLD]}", response.text[:2_000]
     if code in BAD_KEYS:
-        return Unauthorized(f"AWS refused the keys ({words}); connect again", body=body)
+        return Unauthorized(f"AWS refused the keys ({told}); connect again", body=body)
     if code in THROTTLED or response.status == 429:
-        return RateLimited(f"AWS asks to slow down ({words})", body=body)
+        return RateLimited(f"AWS asks to slow down ({told})", body=body)
     return UpstreamError(
-        f"AWS refused {action} ({response.status}): {words}", status=response.status, body=body
+        f"AWS refused {action} ({response.status}): {told}", status=response.status, body=body
     )
