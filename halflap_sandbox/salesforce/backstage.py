@@ -50,6 +50,7 @@ class NewOrg(BaseModel):
     client_secret: Text | None = None
     redirect_uris: list[str] | None = None
     certificate: str | None = None
+    denied: list[Literal["Flow", "WorkflowRule", "WorkflowOutboundMessage"]] = []
     rotates: bool = False
     requires_pkce: bool = False
 
@@ -282,6 +283,7 @@ def _org_json(org: Org) -> Json:
 
 
 def _adjust(org: Org, new: NewOrg) -> None:
+    org.denied = frozenset(new.denied)
     user = next(iter(org.users.values()))
     changed = replace(
         user, username=new.username or user.username, password=new.password or user.password

@@ -54,6 +54,12 @@ class Author:
     org: Org
     user: User
 
+    def check_may_save(self, kind: str) -> None:
+        """Refuse a type of metadata that the org's users may not save. Raises Problem."""
+        if kind in self.org.denied:
+            message = f"insufficient access rights on cross-reference id: {kind}"
+            raise Problem("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message)
+
     def stamp(self, id: str) -> None:
         """Remember that a piece of metadata was made or changed now."""
         now, old = self.org.now(), self.org.stamps.get(id)

@@ -133,6 +133,7 @@ class Deployment:
         if part.problem is not None:
             return _failed(part, part.problem)
         try:
+            self.author.check_may_save(part.type)
             saved = find_kind(part.type).save(self.author, part.content, create=True, update=True)
         except Problem as problem:
             return _failed(part, problem)

@@ -120,6 +120,7 @@ def _save(*, create: bool, update: bool) -> Callable[[Asked], list[Element]]:
 
         def one(metadata: Element) -> Saved:
             kind = find_kind(metadata.type or "")
+            author.check_may_save(kind.type)
             return kind.save(author, metadata, create=create, update=update)
 
         names = [metadata.get("fullName") or "" for metadata in given]

@@ -295,7 +295,8 @@ class Org:
     `saved` are called, in order, after each record that was created, updated or deleted; all the
     changes of one request (one transaction) come in one call. `outbound_messages` and `rules` are
     held by full name (`Opportunity.Tell`), `flows` by developer name. `stamps` tells of each piece of
-    metadata, by id, who made and changed it; `deployments` holds what was deployed and retrieved.
+    metadata, by id, who made and changed it, `denied` names
+    the types that its users may not save; `deployments` holds what was deployed and retrieved.
     """
 
     def __init__(self, *, name: str, production: bool, clock: Callable[[], float]) -> None:
@@ -313,6 +314,7 @@ class Org:
         self.flows: dict[str, FlowDefinition] = {}
         self.rules: dict[str, WorkflowRule] = {}
         self.stamps: dict[str, Stamp] = {}
+        self.denied: frozenset[str] = frozenset()
         self.deployments: dict[str, object] = {}
         self.lookups: dict[tuple[str, str], dict[object, set[str]]] = {}
         self.cursors: dict[str, Any] = {}

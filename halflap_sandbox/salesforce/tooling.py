@@ -76,6 +76,7 @@ async def create(call: Call) -> Response:
         raise Refused(400, "INVALID_TYPE_FOR_OPERATION", f"{entity.name} can't be created")
     given = _given(entity, body, _full_name(body))
     kind, author = KINDS[entity.name], Author(call.org, call.user)
+    author.check_may_save(kind.type)
     saved = kind.save(author, given, create=True, update=entity.name == "Flow")
     result: Json = {"id": saved.id, "success": True, "errors": [], "warnings": [], "infos": []}
     url = f"{_base(call)}/sobjects/{entity.name}/{saved.id}"
