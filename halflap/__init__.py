@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
     from halflap.sdk.pairs import Pairs, Reads, Writes
     from halflap.sdk.payload import Payload
-    from halflap.sdk.polling import PolledPage, Polling
+    from halflap.sdk.polling import PolledPage, Polling, PollSpec, polled
     from halflap.sdk.records import Records
     from halflap.sdk.request import Request, header, pointer, query
     from halflap.sdk.routing import DeadLetter, Route
@@ -167,7 +167,7 @@ _HOMES = {
     "sdk.order": "fifo FlowOrder latest_wins parallel singleton",
     "sdk.pairs": "Pairs Reads Writes",
     "sdk.payload": "Payload",
-    "sdk.polling": "PolledPage Polling",
+    "sdk.polling": "PolledPage Polling PollSpec polled",
     "sdk.records": "Records",
     "sdk.request": "header pointer query Request",
     "sdk.routing": "DeadLetter Route",
@@ -262,6 +262,7 @@ __all__ = [
     "Overruled",
     "Pairs",
     "Payload",
+    "PollSpec",
     "PolledPage",
     "Polling",
     "RateLimited",
@@ -320,6 +321,7 @@ __all__ = [
     "latest_wins",
     "parallel",
     "pointer",
+    "polled",
     "query",
     "salesforce",
     "schedule",

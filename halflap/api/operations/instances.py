@@ -224,7 +224,9 @@ class InstanceOperations:
             )
         flows = (await self.library.integration(instance.version)).flows.items()
         asked = [name for name, flow in flows if flow.trigger.catches_up]
-        cannot = [name for name, flow in flows if flow.has_url and name not in asked]
+        reads_on = [name for name, flow in flows if flow.trigger.listens]  # from where it was
+        urls = [name for name, flow in flows if flow.has_url]
+        cannot = [name for name in urls if name not in (*asked, *reads_on)]
         return CatchUp(since, asked, cannot)
 
     async def upgrade(

@@ -1,11 +1,13 @@
 """Salesforce: records of an org, and the outbound messages that tell of their changes.
 
 `connection` is how an org is reached, `records` and `bulk` write and read, `description` tells what
-there is, `outbound` makes Salesforce call a URL, and `trigger` reads what it then sends.
+there is, `outbound` makes Salesforce call a URL, `trigger` reads what it then sends, and `changes` is the
+trigger that takes the best way and asks for what no message told.
 """
 
 from halflap.components.salesforce._answer import ApiUsage
 from halflap.components.salesforce.bulk import bulk_upsert
+from halflap.components.salesforce.changes import record_changed
 from halflap.components.salesforce.connection import (
     ClientLogin,
     KeyPair,
@@ -101,6 +103,7 @@ __all__ = [
     "list_outbound_messages",
     "outbound_message",
     "query",
+    "record_changed",
     "soql",
     "update_record",
     "upsert_record",

@@ -23,6 +23,7 @@ from halflap.components.salesforce.records import next_page
 from halflap.components.salesforce.soap import many, text
 
 MESSAGE = "WorkflowOutboundMessage"
+RULE = "WorkflowRule"
 PREFIX = "Halflap_"
 DEPLOYED_WITHIN = 540.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
@@ -45,15 +46,8 @@ async def ensure_outbound_message(
     `fields`: those to send; without, the ones that the typed record reads, or all that a person may
     change. `username`: who the message is sent as; without, the connection's user.
     """
-    name = name_of(object, url)
-    wanted = OutboundMessage(
-        id="",
-        object=object,
-        name=name,
-        url=url,
-        fields=sorted({"Id", *(fields if fields is not None else await usual_fields(sf, object))}),
-        username=username or (await get_current_user(sf)).username,
-    )
+    wanted = await message_for(sf, object, url, fields, username)
+    name = wanted.name
     same_flow = await fires(sf, wanted, on)
     if not same_flow or not await is_there(sf, wanted):
         flow = None if same_flow else RECORDING[on]
@@ -61,6 +55,48 @@ async def ensure_outbound_message(
         if flow is not None:
             await activate(sf, name)
     return wanted.model_copy(update={"id": await id_of(sf, f"{object}.{name}")})
+
+
+async def ensure_by_rule(sf: Salesforce, object: str, url: str, fields: list[str]) -> str:
+    """Have a workflow rule send a message after each save, where no flow may; return the message's id.
+
+    Salesforce makes no new kinds of automation for rules, and still runs them.
+    """
+    wanted = await message_for(sf, object, url, fields)
+    full_name = f"{object}.{wanted.name}"
+    if not await is_there(sf, wanted):
+        await deploy(sf, archive(wanted, None, sf.api_version), full_name)
+    if not await soap.read_metadata(sf, RULE, [full_name]):
+        action = {"name": wanted.name, "type": "OutboundMessage"}
+        rule = {"active": True, "formula": "TRUE", "triggerType": "onAllChanges"}
+        try:
+            await soap.create_metadata(sf, RULE, {"fullName": full_name, "actions": action, **rule})
+        except UpstreamError:
+            await soap.delete_metadata(sf, MESSAGE, full_name)  # it would tell nothing
+            raise
+    return await id_of(sf, full_name)
+
+
+async def delete_by_rule(sf: Salesforce, id: str) -> None:
+    """Delete what `ensure_by_rule` made; gone already is fine."""
+    ids = await ids_by_name(sf)
+    for full_name in [name for name, each in ids.items() if each[:15] == id[:15]]:
+        await soap.delete_metadata(sf, RULE, full_name)
+        await soap.delete_metadata(sf, MESSAGE, full_name)
+
+
+async def message_for(
+    sf: Salesforce, object: str, url: str, fields: list[str] | None, username: str | None = None
+) -> OutboundMessage:
+    """The message that is to tell a URL of an object; what is left out is looked up at the org."""
+    return OutboundMessage(
+        id="",
+        object=object,
+        name=name_of(object, url),
+        url=url,
+        fields=sorted({"Id", *(fields if fields is not None else await usual_fields(sf, object))}),
+        username=username or (await get_current_user(sf)).username,
+    )
 
 
 @component.action(repeatable=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hmac import compare_digest
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from halflap import (
     Declaration,
@@ -206,6 +206,13 @@ async def outbound_message(
     trigger makes its outbound message when an instance is activated, and removes it afterwards;
     without, a deploy flow does (`ensure_outbound_message`).
     """
+    return event_of(request, object, fields)
+
+
+def event_of(
+    request: Request, object: str | None, fields: Sequence[str] | None
+) -> dict[str, Any] | Ignore:
+    """The record of a notification, with None for a field that is sent and is empty."""
     told = request.json()
     if "sObject" not in told:
         return Ignore(NO_DATA)
@@ -272,13 +279,21 @@ async def _(
         if on == "update" and row["CreatedDate"] == row["SystemModstamp"]:
             continue
         stamp = str(row["SystemModstamp"])
-        sent = {name: sent_as(row[name]) for name in sorted(wanted) if row.get(name) is not None}
-        body = {"Id": f"{row['Id']}@{stamp}", "sObject": {"type": object, **sent}}
+        body = {"Id": f"{row['Id']}@{stamp}", "sObject": as_sent(object, row, wanted)}
         yield Missed(body, datetime.fromisoformat(stamp), is_state=True)
 
 
-def sent_as(value: Any) -> str:
+def as_sent(object: str, row: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Write a row of a query as an outbound message does: what is empty is left out."""
+    sent = {name: sent_as(row[name]) for name in sorted(fields) if row.get(name) is not None}
+    return {"type": object, **sent}
+
+
+def sent_as(value: Any) -> Any:
     """Write a value of a query as an outbound message does."""
+    if isinstance(value, dict):
+        inner = cast("dict[str, Any]", value)
+        return {name: sent_as(each) for name, each in inner.items() if each is not None}
     if isinstance(value, bool):
         return "true" if value else "false"
     return re.sub(r"(T[\d:.]+)\+0000$", r"\1Z", str(value))

@@ -1,0 +1,324 @@
+"""`record_changed`: by whichever way, and after every outage, a state starts a flow once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap import UpstreamError
+from halflap.components import salesforce
+from halflap.components.salesforce.changes import version_of
+from halflap.model import Execution, Instance
+from halflap.sdk import codec
+from halflap.server.host import Host
+from halflap.store.protocol import Filter
+from halflap.testing import Receive
+from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
+from tests.components.test_salesforce_trigger import ACK, ORG, XML, message, notification
+from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
+from tests.world import host_on, publish
+
+POLLED = salesforce.record_changed(object="Contact", fields=["Description"], by="polling")
+
+
+@dataclass
+class OrgClock:
+    """The clock of the sandbox's orgs, which a test moves."""
+
+    moved: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.moved
+
+
+@dataclass
+class People:
+    """A source of changes: people who add contacts, each with a body as its description."""
+
+    app: SalesforceApp
+    org: dict[str, Any]
+
+    async def put(self, bodies: Sequence[bytes]) -> None:
+        for each in bodies:
+            values = {"LastName": "Lumbergh", "Description": each.decode()}
+            await self.app.edit(self.org, "create", "Contact", values=values)
+
+    async def refuse(self, refuses: bool) -> None:
+        rate = {"error_rate": 1.0 if refuses else 0.0, "status": 401}
+        await self.app.post("/faults", {"org": self.org["id"], **rate})
+
+
+def description(body: bytes) -> bytes:
+    """Return the description of a record, which is what was put into the org."""
+    return json.loads(body)["sObject"]["Description"].encode()
+
+
+@asynccontextmanager
+async def org_with(
+    **settings: Any,
+) -> AsyncIterator[tuple[SalesforceApp, dict[str, Any], salesforce.Salesforce]]:
+    async with salesforce_app(**settings) as app:
+        org = await app.org("initech")
+        yield app, org, await app.client(org)
+
+
+async def test_polling_loses_and_doubles_nothing() -> None:
+    async with org_with(page=2) as (app, org, sf):
+        await People(app, org).put([b"from before the beginning"])
+        await asyncio.sleep(2.1)  # stamps have whole seconds, as the clock that the org tells
+        people = People(app, org)
+        log = await check_listener(POLLED, sf, people, ordered=False, unwrap=description)
+        assert len(log.bodies) == len(set(log.bodies)) > 20
+
+
+async def read(trigger: Any, sf: salesforce.Salesforce, log: AcceptedLog) -> list[dict[str, Any]]:
+    """Read on from where a listener is until it rests; return the new records."""
+    run, before = ListenerRun(trigger, sf, log), len(log.bodies)
+    run.listening.beat = lambda: None  # it is idle once it rests
+    reading = asyncio.create_task(run.go_on())
+    waiting = asyncio.create_task(run.listening.idle.wait())
+    async with asyncio.timeout(20):
+        await asyncio.wait([reading, waiting], return_when=asyncio.FIRST_COMPLETED)
+    for each in (reading, waiting):
+        each.cancel()
+    await asyncio.wait([reading, waiting])
+    await run.end()
+    if not reading.cancelled() and (error := reading.exception()) is not None:
+        raise error
+    return [json.loads(each)["sObject"] for each in log.bodies[before:]]
+
+
+async def test_an_initial_import_reads_all_pages_and_reads_on_from_there() -> None:
+    async with org_with(page=3) as (app, org, sf):
+        await People(app, org).put([b"%d" % number for number in range(10)])
+        trigger = salesforce.record_changed(
+            object="Contact", fields=["Description"], by="polling", start="earliest"
+        )
+        log = AcceptedLog()
+        found = await read(trigger, sf, log)
+        assert [each["Description"] for each in found] == [str(number) for number in range(10)]
+        assert await read(trigger, sf, log) == []
+        await People(app, org).put([b"new"])
+        (found,) = await read(trigger, sf, log)
+        assert (found["Description"], found["type"]) == ("new", "Contact")
+
+
+async def test_two_states_of_one_second_are_two_and_one_read_twice_is_one() -> None:
+    clock = OrgClock()
+    async with org_with(clock=clock) as (app, org, sf):
+        log = AcceptedLog()
+        await read(POLLED, sf, log)
+        made = await app.edit(
+            org, "create", "Contact", values={"LastName": "L", "Description": "1"}
+        )
+        (first,) = await read(POLLED, sf, log)
+        assert await read(POLLED, sf, log) == []
+        stamp = made["SystemModstamp"]
+        clock.moved = seconds_of(stamp) + 0.5 - time.time()  # the same second, for this org
+        changed = {"Description": "2"}
+        again = await app.edit(org, "update", "Contact", id=made["Id"], values=changed)
+        assert again["SystemModstamp"] == stamp
+        (second,) = await read(POLLED, sf, log)
+        assert (first["Description"], second["Description"]) == ("1", "2")
+        assert first["SystemModstamp"] == second["SystemModstamp"]
+
+
+def seconds_of(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+async def test_a_record_that_shows_late_is_found_behind_the_cursor() -> None:
+    clock = OrgClock()
+    async with org_with(clock=clock) as (app, org, sf):
+        log, people = AcceptedLog(), People(app, org)
+        await read(POLLED, sf, log)
+        await people.put([b"in time"])
+        assert len(await read(POLLED, sf, log)) == 1
+        clock.moved = -300  # saved five minutes ago, by a transaction that has ended now
+        await people.put([b"late"])
+        assert [each["Description"] for each in await read(POLLED, sf, log)] == ["late"]
+        clock.moved = -900  # control: later than a transaction may take
+        await people.put([b"too late"])
+        assert await read(POLLED, sf, log) == []
+
+
+async def test_deletions_are_told_where_they_are_asked_for() -> None:
+    async with org_with() as (app, org, sf):
+        known = AcceptedLog(), AcceptedLog()
+        triggers = [
+            salesforce.record_changed(object="Contact", by="polling", deletes=each)
+            for each in (True, False)
+        ]
+        for trigger, log in zip(triggers, known, strict=True):
+            await read(trigger, sf, log)
+        made = await app.edit(org, "create", "Contact", values={"LastName": "Bolton"})
+        for trigger, log in zip(triggers, known, strict=True):
+            (found,) = await read(trigger, sf, log)
+            assert (found["LastName"], "IsDeleted" in found) == ("Bolton", False)
+        await app.edit(org, "delete", "Contact", id=made["Id"])
+        (gone,) = await read(triggers[0], sf, known[0])
+        assert (gone["IsDeleted"], gone["LastName"]) == ("true", "Bolton")
+        assert await read(triggers[1], sf, known[1]) == []
+
+
+async def test_an_object_that_is_not_there_is_told_by_name() -> None:
+    async with org_with() as (_, _, sf):
+        trigger = salesforce.record_changed(object="Nothing__c", fields=["Name"], by="polling")
+        with pytest.raises(UpstreamError, match="Nothing__c"):
+            await read(trigger, sf, AcceptedLog())
+
+
+async def test_a_message_and_a_poll_of_one_state_are_one(receive: Receive) -> None:
+    trigger = salesforce.record_changed(object="Opportunity", deletes=True)
+    stamp = "2026-11-30T04:00:00.000Z"
+    fields = {"Id": "006000000000001AAA", "Name": "Ærø", "Amount": "1.0E7", "SystemModstamp": stamp}
+    got = await receive(trigger, message(notification("04l1", fields)), headers=XML, secret=ORG)
+    assert (got.status, got.text) == (200, ACK)
+    polled = {**fields, "Amount": "10000000", "type": "Opportunity"}
+    assert got.deliveries == [version_of(polled)]
+    assert got.keys == ["006000000000001AAA"]
+    (event,) = await got.events()
+    assert (event["IsDeleted"], event["StageName"], event["Amount"]) == ("false", None, "1.0E7")
+    for other in (
+        polled | {"Amount": "10000001"},
+        polled | {"Name": "Aero"},
+        polled | {"SystemModstamp": "2026-11-30T04:00:01.000Z"},
+        polled | {"Id": "006000000000002AAA"},
+    ):
+        assert version_of(other) != version_of(polled)
+
+
+@pytest.mark.parametrize("value", ["1e999999999", "1E+999999999999999999", "9" * 10_000, "-", ".e"])
+def test_odd_numbers_are_compared_as_the_text_that_they_are(value: str) -> None:
+    began = time.monotonic()
+    known = version_of({"Id": "006000000000001AAA", "Name": value})
+    assert known != version_of({"Id": "006000000000001AAA", "Name": "1"})
+    assert time.monotonic() - began < 1
+
+
+def test_polling_alone_has_no_url() -> None:
+    assert (POLLED.declaration.methods, POLLED.subscribes) == ((), False)
+    best = salesforce.record_changed(object="Contact")
+    assert (best.declaration.methods, best.subscribes, best.listens) == (("POST",), True, True)
+
+
+# An instance
+
+PROJECT = """
+from halflap import Config, Context, Integration
+from halflap.components import salesforce
+
+
+class Settings(Config):
+    salesforce: salesforce.Salesforce
+
+
+integration = Integration("deals", config=Settings)
+
+
+@integration.flow(trigger=salesforce.record_changed(object="Account", interval=5))
+async def account(ctx: Context[Settings], changed: salesforce.Account) -> str:
+    return changed.name
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "deals.py").write_text(PROJECT)
+    return folder
+
+
+async def activated(
+    host: Host, folder: Path, app: SalesforceApp, org: dict[str, Any]
+) -> tuple[Instance, str]:
+    """An active instance of the project, and the way by which it hears of changes."""
+    version = await publish(host, folder, "deals:integration")
+    catalogue = host.store.catalogue
+    customer = await catalogue.customers.add(org["name"])
+    auth = {"kind": "client_credentials", "client_id": org["client_id"]}
+    connection = await catalogue.connections.save(
+        customer.id,
+        "salesforce",
+        "salesforce",
+        {"login_url": app.url, "auth": auth},
+        {"auth.client_secret": org["client_secret"]},
+    )
+    made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
+    await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
+    return made, await activate(host, made)
+
+
+async def activate(host: Host, instance: Instance) -> str:
+    await host.deployer.activate(instance.id)
+    settled = await host.deployer.settled(instance.id)
+    assert settled.error is None, settled.error
+    (made,) = await host.store.catalogue.subscriptions.list(instance.id)
+    return made.remote_id.partition(" ")[0]
+
+
+async def names(host: Host, instance: Instance, number: int) -> list[str]:
+    """Return what a flow returned, once so many executions have ended."""
+    which = Filter(instance=instance.id, flow="account", limit=500)
+    async with asyncio.timeout(30):
+        while True:
+            found: list[Execution] = await host.store.journal.executions(which)
+            if len(found) >= number and all(each.ended_at for each in found):
+                return sorted(codec.decode(each.result or b"null") for each in found)
+            await asyncio.sleep(0.05)
+
+
+async def test_what_no_message_tells_is_polled_and_what_both_tell_runs_once(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        sf = await app.client(org)
+        instance, way = await activated(host, project, app, org)
+        assert way == "outbound_message"
+        await app.edit(org, "create", "Account", values={"Name": "told", "AnnualRevenue": "1e7"})
+        assert await names(host, instance, 1) == ["told"]
+        await app.post("/faults", {"org": org["id"], "drop_notification_rate": 1.0})
+        await app.edit(org, "create", "Account", values={"Name": "dropped"})
+        assert await names(host, instance, 2) == ["dropped", "told"]
+
+        await host.deployer.disable(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "disabled"
+        assert await automation(sf) == Automation([], [])
+        await app.edit(org, "create", "Account", values={"Name": "meanwhile"})
+        await activate(host, instance)
+        assert await names(host, instance, 3) == ["dropped", "meanwhile", "told"]
+        shards = await host.store.journal.shards.list(instance.id)
+        assert [(each.state, each.error) for each in shards] == [("listening", "")]
+
+
+@pytest.mark.parametrize(
+    ("denied", "way"),
+    [(["Flow"], "workflow_rule"), (["Flow", "WorkflowRule"], "polling")],
+)
+async def test_an_org_that_allows_less_is_heard_by_the_next_best_way(
+    tmp_path: Path, project: Path, denied: list[str], way: str
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech", denied=denied)
+        sf = await app.client(org)
+        instance, found = await activated(host, project, app, org)
+        assert found == way
+        assert len((await automation(sf)).messages) == (way == "workflow_rule")
+        await app.edit(org, "create", "Account", values={"Name": "heard"})
+        assert await names(host, instance, 1) == ["heard"]
+        delivered = await app.look("/deliveries", org=org["id"])
+        assert len(delivered) == (way == "workflow_rule")
+        await host.deployer.disable(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "disabled"
+        assert await automation(sf) == Automation([], [])
