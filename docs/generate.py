@@ -32,12 +32,21 @@ from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
 from halflap.sdk import codec
 from halflap.sdk.lint import RULES as SOURCE_RULES
+from halflap.sdk.listener import ListenerSpec
+from halflap.sdk.polling import PollSpec
 from halflap.sdk.schema import UNSET
 from halflap.server.metrics import METRICS
 from halflap.server.settings import PREFIX, Settings
+from halflap.testing.listeners import check_listener
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
+BESIDE = {
+    "What `@trigger.listen(…)` takes, and declares.": ListenerSpec,
+    "What `@trigger.poll(…)` takes beside that, and declares.": PollSpec,
+    "`from halflap.testing.listeners import check_listener`": check_listener,
+}
+"""What is no name of `halflap` itself, and is called or read of by authors all the same."""
 VALUES = {
     "UNSET": "An input that was left alone, where `None` would clear it. See `Unset`.",
     "FAILURES": "What a step raises for good, as a tuple: `except FAILURES as error:` catches it.",
@@ -606,12 +615,22 @@ def description(field: FieldInfo | None) -> str:
 
 def type_of(written: str, annotation: Any) -> str:
     """An input's type as it is written, and not the name that a component gives to it."""
-    if field_of(annotation) is not None:
-        return written.removeprefix("Annotated[").rpartition(", ")[0]
+    if written.startswith("Annotated["):
+        return before_comma(written.removeprefix("Annotated["))
     if not written.isidentifier() or isinstance(annotation, type) or annotation is Any:
         return written
     inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return inspect.formatannotation(inner).replace("typing.", "")
+
+
+def before_comma(written: str) -> str:
+    """Return what stands before the first comma that no bracket encloses."""
+    depth = 0
+    for at, letter in enumerate(written):
+        depth += (letter in "[(") - (letter in "])")
+        if letter == "," and depth == 0:
+            return written[:at]
+    return written
 
 
 # Names of Python ------------------------------------------------------------------------------
@@ -637,6 +656,11 @@ def python() -> str:
         parts.append(f"{prose(own_doc(value))}\n\n")
         if inspect.isclass(value) or name == "expr":
             parts.append(members(value if inspect.isclass(value) else type(value)))
+    parts.append("# Beside these\n\n")
+    for about, value in BESIDE.items():
+        name = value.__name__
+        parts.append(f"## `{name}`\n\n{about}\n\n{signature(name, value)}")
+        parts.append(f"{prose(own_doc(value))}\n\n")
     return "".join(parts).rstrip() + "\n"
 
 

@@ -355,13 +355,7 @@ class Trigger(Generic[P, E]):
 
         Its parameters: the connection, the `Listening`, and the trigger's inputs.
         """
-        spec = ListenerSpec(owned_by, patience, on_expired, start, tuple(tuning))
-        unknown = set(spec.tuning) - self.shape.by_name.keys()
-        if unknown:
-            raise DefinitionError(
-                f"{self.name}: tuning names {', '.join(sorted(unknown))}, which is no input of it",
-                where=self.where,
-            )
+        spec = ListenerSpec(owned_by, patience, on_expired, start, self._tuned(tuning))
 
         def decorate(function: F) -> F:
             if not inspect.isasyncgenfunction(function):
@@ -408,16 +402,25 @@ class Trigger(Generic[P, E]):
         Its parameters: the connection, the `Polling`, and the trigger's inputs. `patience` and the rest
         are as of `listen`.
         """
-        spec = PollSpec(every, at_most, overlap, pages)
+        spec, named = PollSpec(every, at_most, overlap, pages), self._tuned(tuning)
 
         def decorate(function: F) -> F:
             check_injected(function, self, (Polling,))
-            tuned = (*tuning, *(self.shape.by_name.keys() & POLL_INPUTS))
+            tuned = (*named, *(self.shape.by_name.keys() & POLL_INPUTS))
             declared = ListenerSpec("lease", patience, on_expired, start, tuned)
             self.poller, self.poll_spec, self.listener_spec = function, spec, declared
             return function
 
         return decorate if function is None else decorate(function)
+
+    def _tuned(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of inputs that tune a listener; `DefinitionError` where one is none."""
+        if unknown := set(names) - self.shape.by_name.keys():
+            raise DefinitionError(
+                f"{self.name}: tuning names {', '.join(sorted(unknown))}, which is no input of it",
+                where=self.where,
+            )
+        return tuple(names)
 
     def shards(self, function: F) -> F:
         """Return the shards of the source, of which each is read by itself: asked again now and then.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -23,6 +23,8 @@ CrashPoint = Literal["opened", "read", "accepted", "acknowledged"]
 CRASH_POINTS: tuple[CrashPoint, ...] = ("opened", "read", "accepted", "acknowledged")
 REST_SECONDS = 0.02
 """Seconds that a rest lasts here, whatever was asked for."""
+MOST_REPEATS = 100
+"""The most batches in a row, without a rest, of which nothing is new."""
 
 
 class ListenerSource(Protocol):
@@ -58,6 +60,8 @@ class AcceptedLog:
     fences: dict[str, int] = field(default_factory=dict[str, int])
     known: set[str] = field(default_factory=set[str])
     acknowledged: int = 0
+    repeats: int = 0
+    """The number of batches, since the last rest, that had nothing new."""
 
     def take(self, shard: str) -> int:
         """Give a shard to a new owner; return its fence."""
@@ -65,16 +69,34 @@ class AcceptedLog:
         return self.fences[shard]
 
     def accept(self, shard: str, held: Mapping[str, int], batch: Batch) -> bool:
-        """Accept a batch with its cursors; False where a fence is lost."""
+        """Accept a batch with its cursors; False where a fence is lost.
+
+        An `AssertionError` where the batch would be read again for ever.
+        """
         given = batch.cursor
         moved = {shard: given} if isinstance(given, str) else dict(given or {})
         for each in moved or {shard: None}:
             if each not in held or self.fences[each] != held[each]:
                 return False
-        for each in batch.messages:
+        new = [each for each in batch.messages if each.identity not in self.known]
+        stands = all(self.cursors.get(each) == cursor for each, cursor in moved.items())
+        if moved and stands and any(each.identity is None for each in new):
+            raise AssertionError(
+                f"the cursor does not advance: a batch of {len(batch.messages)} messages has the cursor "
+                f"that was there before ({given!r}), so they are read again; yield the cursor behind "
+                "the last of them, or give each Message the id that it is known by"
+            )
+        for each in new:
             if each.identity is None or each.identity not in self.known:
                 self.bodies.append(each.content)
                 self.known |= {each.identity} if each.identity is not None else set()
+        self.repeats = 0 if new or not stands else self.repeats + 1
+        if self.repeats > MOST_REPEATS:
+            raise AssertionError(
+                f"the cursor does not advance: {self.repeats} batches in a row had nothing new, and no "
+                "rest between them; move the cursor, have `ack` remove at the source what is accepted, "
+                "and call listening.rest where there is nothing new"
+            )
         self.cursors.update(moved)
         return True
 
@@ -104,6 +126,7 @@ class TestedListening(Listening):
     async def rest(self, seconds: float) -> None:
         """Rest for a moment."""
         self.idle.set()
+        self.log.repeats = 0
         await asyncio.sleep(REST_SECONDS)
 
     def beat(self) -> None:
@@ -145,8 +168,10 @@ class ListenerRun:
 
     async def go_on(self) -> None:
         """Accept all that comes, until it is cancelled or fenced."""
-        while await self.step() is not None:
-            pass
+        goes_on = True
+        while goes_on:
+            goes_on = await self.step() is not None
+            await asyncio.sleep(0)  # a generator that waits for nothing lets others run as well
 
     async def end(self) -> None:
         """End the generator."""
@@ -210,8 +235,16 @@ class ListenerCheck:
     def compare(self, what: str) -> None:
         """Fail unless what was put was accepted once, in its order."""
         bodies = [self.unwrap(each) for each in self.log.bodies]
-        missing = set(self.wanted) - set(bodies)
-        assert not missing, f"{what}: {len(missing)} messages were lost, {min(missing)!r} the first"
+        missing, others = set(self.wanted) - set(bodies), set(bodies) - set(self.wanted)
+        hint = (
+            f"; {min(others)[:200]!r} came, and was not put: where the source adds to what is put, give "
+            "check_listener unwrap="
+            if others
+            else ""
+        )
+        assert not missing, (
+            f"{what}: {len(missing)} messages were lost, {min(missing)!r} the first{hint}"
+        )
         doubled = len(bodies) - len(set(bodies))
         assert not doubled, (
             f"{what}: {doubled} messages were accepted twice; move the cursor with its messages, or "
@@ -220,17 +253,31 @@ class ListenerCheck:
         if self.ordered:
             assert bodies == self.wanted, f"{what}: the order is another one"
 
+    async def until_idle(self, run: ListenerRun, reading: asyncio.Task[None]) -> None:
+        """Wait until a generator rests, or ends."""
+        resting = asyncio.ensure_future(run.listening.idle.wait())
+        with self.limit("it never rested, though there was nothing to read: call listening.rest"):
+            try:
+                async with asyncio.timeout(self.within):
+                    await asyncio.wait([reading, resting], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                resting.cancel()
+
+    @contextlib.contextmanager
+    def limit(self, what: str) -> Generator[None]:
+        """Say what did not happen in time."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise AssertionError(f"{what} ({self.within:g} s)") from error
+
     # The checks -------------------------------------------------------------------------------
 
     async def begins_before_the_first_message(self) -> None:
         """A crash before the first message misses nothing of what came after the beginning."""
         run = self.open()
         reading = asyncio.create_task(run.go_on())
-        async with asyncio.timeout(self.within):
-            await asyncio.wait(
-                [reading, asyncio.ensure_future(run.listening.idle.wait())],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+        await self.until_idle(run, reading)
         reading.cancel()
         await asyncio.wait([reading])
         await run.end()
@@ -245,8 +292,9 @@ class ListenerCheck:
         await self.put(5)
         run = self.open()
         if dies != "opened":
-            async with asyncio.timeout(self.within):
-                await run.step(dies)
+            with self.limit("nothing came of what was put"):
+                async with asyncio.timeout(self.within):
+                    await run.step(dies)
         await run.end()
         await self.drain()
         self.compare(f"a crash once a batch is {dies}")
@@ -255,11 +303,7 @@ class ListenerCheck:
         """A former owner that reads on has nothing accepted."""
         former = self.open()
         reading = asyncio.create_task(former.go_on())
-        async with asyncio.timeout(self.within):
-            await asyncio.wait(
-                [reading, asyncio.ensure_future(former.listening.idle.wait())],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+        await self.until_idle(former, reading)
         self.open()  # takes the shard
         await self.put(3)
         await asyncio.sleep(5 * REST_SECONDS)
@@ -301,8 +345,9 @@ class ListenerCheck:
     async def _raises(self, kind: type[Exception]) -> None:
         run = self.open()
         try:
-            async with asyncio.timeout(self.within):
-                await run.go_on()
+            with self.limit(f"it did not raise {kind.__name__}"):
+                async with asyncio.timeout(self.within):
+                    await run.go_on()
         except kind:
             return
         finally:

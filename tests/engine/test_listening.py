@@ -746,6 +746,8 @@ def test_what_listens_is_an_async_generator_of_known_inputs():
             one.listen(wrong)
     with pytest.raises(DefinitionError, match="tuning"):
         one.listen(tuning=["nothing"])
+    with pytest.raises(DefinitionError, match="tuning names nothing, which is no input"):
+        one.poll(tuning=["nothing"])
     with pytest.raises(DefinitionError, match="patience"):
         one.listen(patience=timedelta(0))
 

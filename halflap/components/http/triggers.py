@@ -42,24 +42,66 @@ READ_BYTES = 64 * 1024
 PROBLEM = 1.0
 """Seconds between two requests where a long poll answers at once that there is nothing."""
 
-Pointer = Annotated[str, Field(pattern=r"^(/[^/]+)*$")]
-"""A JSON pointer: `/data/items`; empty for the whole."""
+POINTER = r"^(/[^/]+)*$"
+Items = Annotated[
+    str,
+    Field(
+        pattern=POINTER,
+        description="Where the list stands in the answer: `/data/items`; empty where it is the whole.",
+    ),
+]
+ItemId = Annotated[
+    str, Field(pattern=POINTER, description="Where an item's id stands in the item: `/id`.")
+]
+Next = Annotated[
+    str,
+    Field(
+        pattern=POINTER,
+        description="Where the address of the next page stands in the answer: `/links/next`; the "
+        "header `Link` is followed without it.",
+    ),
+]
+Since = Annotated[
+    str, Field(description="The parameter that takes the time, or the cursor, to ask from.")
+]
+Cursor = Annotated[
+    str,
+    Field(pattern=POINTER, description="Where the next cursor stands in the answer: `/next`."),
+]
 
 
 @component.trigger(methods=(), title="Poll")
 async def poll(
     request: Request,
     path: Path,
-    items: Pointer = "",
-    id: Pointer = "/id",
-    updated_at: Pointer = "",
-    since: str = "",
-    cursor: Pointer = "",
-    next: Pointer = "",
+    items: Items = "",
+    id: ItemId = "/id",
+    updated_at: Annotated[
+        str,
+        Field(
+            pattern=POINTER,
+            description="Where the time of its last change stands in an item: `/updated_at`.",
+        ),
+    ] = "",
+    since: Since = "",
+    cursor: Cursor = "",
+    next: Next = "",
     params: Params | None = None,
-    interval: Annotated[int, Field(ge=1, le=86_400)] = 60,
-    overlap: Annotated[int, Field(ge=1, le=86_400)] = 60,
-    start: Literal["now", "earliest"] = "now",
+    interval: Annotated[
+        int, Field(ge=1, le=86_400, description="Seconds between two looks, while something comes.")
+    ] = 60,
+    overlap: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Seconds behind the newest `updated_at` from which it is asked again.",
+        ),
+    ] = 60,
+    start: Annotated[
+        Literal["now", "earliest"],
+        Field(description="Where a first look begins: `earliest` imports what is there."),
+    ] = "now",
 ) -> Json:
     """An item that is new at an API, or has changed: one event each.
 
@@ -141,12 +183,21 @@ async def _(
 async def long_poll(
     request: Request,
     path: Path,
-    cursor: Pointer,
-    since: str = "cursor",
-    items: Pointer = "",
-    id: Pointer = "",
+    cursor: Cursor,
+    since: Since = "cursor",
+    items: Items = "",
+    id: Annotated[
+        str,
+        Field(
+            pattern=POINTER,
+            description="Where an item's id stands in the item, where items may come twice.",
+        ),
+    ] = "",
     params: Params | None = None,
-    seconds: Annotated[int, Field(ge=1, le=600)] = 60,
+    seconds: Annotated[
+        int,
+        Field(ge=1, le=600, description="Seconds that an answer may take until it is asked anew."),
+    ] = 60,
 ) -> Json:
     """An item of an API that answers once there is something new: one event each.
 
@@ -186,13 +237,13 @@ async def _(
             continue
         response = Response(answer.status, answer.headers, bytes(whole), answer.url)
         body = await response.salvaged(items) if whole else None
-        found, next = listed(body, items), found_at(body, cursor)
+        found, next, before = listed(body, items), found_at(body, cursor), known
         known = known if next is None else str(next)
         messages = [message(each, id, "") if id else Message(each) for each in found]
         if messages or known != listening.cursor:
             for batch in Batch(messages, cursor=known).parts():
                 yield batch
-        if not messages:
+        if not messages or known == before:  # it did not wait, or would say the same again
             await listening.rest(PROBLEM)
 
 
@@ -206,7 +257,12 @@ class ServerEvent(Model):
 
 @component.trigger(methods=(), title="Event stream")
 async def events(
-    request: Request, path: Path, types: list[str] | None = None, params: Params | None = None
+    request: Request,
+    path: Path,
+    types: Annotated[
+        list[str] | None, Field(description="The types of events that are wanted; all without it.")
+    ] = None,
+    params: Params | None = None,
 ) -> ServerEvent:
     """An event that an API streams (Server-Sent Events); of some `types`, where they are given.
 
