@@ -6,19 +6,25 @@ a flow is first seen, and moved on when the config changes the schedule. So whoe
 what was missed, and the flow's trigger says what becomes of that. Where the clock is set back, ticks
 are asked for again from there: those that have fired are duplicates. Before a tick fires, its instance
 is read again, since the notice of a change may still be on its way.
+
+A trigger that is to be asked regularly what it missed has ticks as well (a *check*): each starts
+`$catch_up` for what came about since the one before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
+from halflap.engine.deployment import CATCH_UP
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
 from halflap.engine.misfire import Ticks, due
@@ -30,6 +36,7 @@ from halflap.errors import (
     StoreError,
 )
 from halflap.model import (
+    CALL,
     Clock,
     Dedupe,
     Event,
@@ -63,13 +70,22 @@ FlowOf = Callable[[Integration[Any], Flow[Any, Any, Any], str, int], Awaitable[F
 
 @dataclass(slots=True)
 class Schedule:
-    """A scheduled flow as an active instance has it; its ticks up to `mark` are dealt with."""
+    """A scheduled flow as an active instance has it; its ticks up to `mark` are dealt with.
+
+    Where it is a check, a tick asks the flow's trigger what it missed.
+    """
 
     instance: Instance
     flow: Flow[Any, Any, Any]
     ticks: Ticks
     mark: datetime
     next: datetime | None = None
+    is_check: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name under which its last tick is noted."""
+        return f"{CATCH_UP}/{self.flow.name}" if self.is_check else self.flow.name
 
     def go_on(self, mark: datetime) -> None:
         """Set the mark, and the next tick after it."""
@@ -160,7 +176,7 @@ class Scheduler:
             return
         for each in schedules:
             if each.mark > now:
-                each.go_on(await self._noted(each.instance, each.flow.name, now, back=True))
+                each.go_on(await self._noted(each.instance, each.name, now, back=True))
 
     async def _rest(self, seconds: float) -> None:
         if self._stopping:  # who said so woke what was not at rest yet
@@ -185,6 +201,10 @@ class Scheduler:
                 log.error("schedules not read", instance=instance.id, error=error.message)
                 continue
             for name, flow in integration.flows.items():
+                if (every := flow.trigger.trigger.catches_up_every) is not None:
+                    check = await self._check(instance, flow, every)
+                    if check is not None:
+                        found[instance.id, check.name] = check
                 if flow.trigger.declaration.ticks is None and not flow.trigger.references:
                     continue
                 old = known.get((instance.id, name))
@@ -196,6 +216,18 @@ class Scheduler:
                     continue
                 if schedule is not None:
                     found[instance.id, name] = schedule
+        return found
+
+    async def _check(
+        self, instance: Instance, flow: Flow[Any, Any, Any], every: timedelta
+    ) -> Schedule | None:
+        """Return the check of a flow's trigger; each instance's comes at a time of its own."""
+        first = _EPOCH + every * (zlib.crc32(instance.id.encode()) / 2**32)
+        found = Schedule(instance, flow, partial(following, first, every), first, is_check=True)
+        mark = await self._mark(instance, found.name)
+        if mark is None:
+            return None
+        found.go_on(mark)
         return found
 
     async def _schedule(
@@ -281,6 +313,9 @@ class Scheduler:
             instance.revision,
         )
         flow = schedule.flow
+        if schedule.is_check:
+            await self._ask(schedule, replace(key, flow=CATCH_UP), until)
+            return
         misfire = flow.trigger.declaration.misfire
         fires = due(schedule.ticks, schedule.mark, until, misfire, AT_ONCE)
         mark = fires[-1] if len(fires) == AT_ONCE else until
@@ -301,6 +336,25 @@ class Scheduler:
             await self._engine.start(starts)
         await self._noted(instance, flow.name, fires[-1] if fires else mark)
         schedule.go_on(mark)
+
+    async def _ask(self, schedule: Schedule, key: FlowKey, until: datetime) -> None:
+        """Start what asks a trigger for what it missed since the check before."""
+        since, at = to_micros(schedule.mark), to_micros(until)
+        body = {"flow": schedule.flow.name, "since": since, "live_since": at}
+        event = Event(CALL, "", "", (), codec.encode(body), self._clock())
+        execution = new_id("exe", now=self._clock())
+        dedupe = Dedupe(f"{schedule.name}:{since}")
+        await self._engine.start([Start(execution, key, event, root=execution, dedupe=dedupe)])
+        await self._noted(schedule.instance, schedule.name, until)
+        schedule.go_on(until)
+
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def following(first: datetime, every: timedelta, after: datetime) -> datetime:
+    """Return the next of regular times after a time."""
+    return first + every * ((after - first) // every + 1)
 
 
 def is_as_read(before: Instance, now: Instance) -> bool:

@@ -385,6 +385,7 @@ class Connection(BaseModel):
         *,
         values: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         items: str | Callable[[Any], Any] | None = None,
         next: Callable[[Response], str | None] | None = None,
         read: Callable[[Response], Awaitable[Any]] | None = None,
@@ -401,7 +402,7 @@ class Connection(BaseModel):
         address: str | None = path if values is None else fill_path(path, values)
         while address is not None and address not in seen and len(seen) < most:
             seen.add(address)
-            response = await self.request("GET", address, params=params)
+            response = await self.request("GET", address, params=params, headers=headers)
             params = None
             body: Any = []
             if response.body:

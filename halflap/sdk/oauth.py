@@ -283,9 +283,13 @@ class JwtBearer(Tokens):
         }
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": signed_jwt(claims, self.private_key.get_secret_value()),
+            "assertion": self.signed(claims),
         }
         return await self.ask(egress, form)
+
+    def signed(self, claims: dict[str, Any]) -> str:
+        """Return claims as a JWT that the private key signed."""
+        return signed_jwt(claims, self.private_key.get_secret_value())
 
 
 def signed_jwt(claims: dict[str, Any], private_key: str) -> str:

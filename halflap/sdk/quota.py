@@ -23,15 +23,15 @@ class Rest:
 
 
 def asked_to_rest(response: Response) -> Rest | None:
-    """Return the rest that an answer requests: by 429 or 503 with `Retry-After`, or by a limit that
-    is used up.
+    """Return the rest that an answer requests: by 429, by 403 or 503 with `Retry-After`, or by a limit
+    that is used up.
 
     Reads `RateLimit` (of the IETF's draft, old and new), `RateLimit-Remaining` and `-Reset`, and
     `X-RateLimit-…`, whose reset is a number of seconds or a time. An hour at the most is believed.
     """
     headers = response.headers
     told = retry_after(headers.get("Retry-After"), response.received_at)
-    if response.status == 429 or (response.status == 503 and told is not None):
+    if response.status == 429 or (response.status in (403, 503) and told is not None):
         return Rest(told if told is not None else _reset(headers, response.received_at))
     wait = _reset(headers, response.received_at)
     return None if wait is None else Rest(wait)

@@ -129,6 +129,8 @@ class Response:
 
     def refusal(self) -> UpstreamError:
         """The error that this answer means."""
+        from halflap.sdk.quota import asked_to_rest  # which reads a Response
+
         status, body = self.status, self._beginning
         what = f"{self.method} {shown(self.url)} answered {status}"
         if status in REDIRECTS:
@@ -142,15 +144,17 @@ class Response:
             )
         if status == 401:
             return Unauthorized(f"{what}: the credentials were refused; reconnect", body=body)
-        if status == 403:
+        rest = asked_to_rest(self)
+        if status == 403 and rest is None:
             return UpstreamError(
                 f"{what}: these credentials may not do this; grant them more at the app",
                 status=status,
                 retryable=False,
                 body=body,
             )
-        wait = retry_after(self.headers.get("Retry-After"), self.received_at)
-        if status == 429 or (status == 503 and wait is not None):
+        told = retry_after(self.headers.get("Retry-After"), self.received_at)
+        if status in (403, 429) or (status == 503 and told is not None):
+            wait = told if told is not None else rest and rest.wait
             later = f"in {wait.total_seconds():.0f} s" if wait is not None else "later"
             return RateLimited(
                 f"{what}: it asks us to slow down; it is called again {later}",

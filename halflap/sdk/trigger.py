@@ -43,6 +43,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Pick = Callable[[Request], str | None]
 Misfire = Literal["once", "all", "skip"]
 
+SHORTEST_CHECK = timedelta(minutes=1)
 POLL_INPUTS = frozenset({"interval", "overlap"})
 """The inputs that take the place of what a poll declares, and do not name its source."""
 
@@ -191,6 +192,7 @@ class Trigger(Generic[P, E]):
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
         self.checker: Callable[..., Awaitable[bool]] | None = None
         self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
+        self.catches_up_every: timedelta | None = None
         self.admitter: Callable[..., Awaitable[Ignore | None]] | None = None
         self.listener: Callable[..., AsyncGenerator[Batch]] | None = None
         self.listener_spec = ListenerSpec()
@@ -300,21 +302,36 @@ class Trigger(Generic[P, E]):
         check_injected(function, self)
         return function
 
-    def catch_up(self, function: F) -> F:
+    @overload
+    def catch_up(self, function: F) -> F: ...
+    @overload
+    def catch_up(self, *, every: timedelta) -> Callable[[F], F]: ...
+    def catch_up(
+        self, function: Callable[..., Any] | None = None, *, every: timedelta | None = None
+    ) -> Any:
         """Yield what came about since a time, oldest first, as `Missed`: an async generator.
 
         It runs once an instance is active again (`instances activate --catch-up`), and is asked again
-        from the last `at` on after a crash. Its parameters: the connection, `since: datetime`, the
-        `Subscription | None`, and the trigger's inputs.
+        from the last `at` on after a crash; with `every`, it is also asked so often while the instance
+        is active, for an app that does not send again what failed. Its parameters: the connection,
+        `since: datetime`, the `Subscription | None`, and the trigger's inputs.
         """
-        if not inspect.isasyncgenfunction(function):
+        if every is not None and every < SHORTEST_CHECK:
             raise DefinitionError(
-                f"{self.name}: what catches up is an async generator; yield each Missed event",
-                where=where(function),
+                f"{self.name}: what was missed is asked for once a minute at most"
             )
-        self.catcher = function
-        check_injected(function, self, (datetime, Subscription | None))
-        return function
+
+        def decorate(function: F) -> F:
+            if not inspect.isasyncgenfunction(function):
+                raise DefinitionError(
+                    f"{self.name}: what catches up is an async generator; yield each Missed event",
+                    where=where(function),
+                )
+            check_injected(function, self, (datetime, Subscription | None))
+            self.catcher, self.catches_up_every = function, every
+            return function
+
+        return decorate if function is None else decorate(function)
 
     def admit(self, function: F) -> F:
         """Judge an accepted request by what only the app can tell, as a recorded step of the execution.

@@ -424,6 +424,7 @@ async def test_a_body_that_is_not_json_is_told_with_its_beginning(
     assert len(caught.value.body) == 2_000
 
 
+USED_UP = "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 30"
 RETRY = "Retry-After: 30"
 
 
@@ -432,7 +433,9 @@ RETRY = "Retry-After: 30"
     [
         (400, (), UpstreamError, False),
         (401, (), Unauthorized, False),
-        (403, (RETRY,), UpstreamError, False),
+        (403, (RETRY,), RateLimited, True),  # GitHub's limits
+        (403, USED_UP, RateLimited, True),
+        (403, (), UpstreamError, False),
         (404, (), UpstreamError, False),
         (408, (), UpstreamError, True),
         (409, (), UpstreamError, False),

@@ -549,6 +549,7 @@ class Instances:
                 "s.instance = ?": instance,
                 "i.integration = ?": integration,
                 "(s.instance, s.flow) > (?, ?)": after,
+                "s.flow NOT LIKE ?": "$%",
             }
         )
         sql = f"{SCHEDULED} {where} ORDER BY s.instance, s.flow LIMIT {limit:d}"
