@@ -14,13 +14,15 @@ import click
 
 from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
-from halflap_sandbox import acme, salesforce, slack
+from halflap_sandbox import acme, github, salesforce, slack
+from halflap_sandbox.github import model as github_app
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 
 PORT = 8500
 SALESFORCE_PORT = 8600
 SLACK_PORT = 8700
+GITHUB_PORT = 8800
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -105,6 +107,25 @@ def slack_command(port: int, teams: tuple[str, ...]) -> None:
     asyncio.run(serve(port, serving))
 
 
+@sandbox.command("github")
+@click.option("--port", type=int, default=GITHUB_PORT, show_default=True, help="Where to listen.")
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="NAME",
+    help="A person with a repository hello; may be given more than once. One named demo otherwise.",
+)
+def github_command(port: int, accounts: tuple[str, ...]) -> None:
+    """GitHub: issues, pull requests, files, webhooks with their deliveries, an app, faults.
+
+    Each account is a customer's. All is in memory.
+    """
+    names = checked(accounts or ("demo",), "an account")
+    serving = github.serve(port=port, accounts=names, ready=lambda bound: show_github(bound, names))
+    asyncio.run(serve(port, serving))
+
+
 def checked(names: Sequence[str], what: str) -> Sequence[str]:
     """Refuse names that are none, and one that is given twice."""
     for name in names:
@@ -177,6 +198,24 @@ def show_slack(port: int) -> None:
     click.echo(f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}")
     click.echo(f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}")
     show_environment(SLACK_BASE_URL=f"{address}/api")
+
+
+def show_github(port: int, names: Sequence[str]) -> None:
+    """Say where GitHub is, how one signs in, and what to put into `.env`."""
+    address = f"http://127.0.0.1:{port}"
+    click.echo(click.style("GitHub", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    for name in names:
+        click.echo(f"  account {name:<12}  token ghp_{name}  repository {name}/hello")
+    click.echo(
+        f"  the app: client id {github_app.CLIENT_ID}  client secret {github_app.CLIENT_SECRET}"
+        f"  webhook secret {github_app.WEBHOOK_SECRET}"
+    )
+    show_environment(
+        GITHUB_BASE_URL=address,
+        GITHUB_AUTH_KIND="api_key",
+        GITHUB_AUTH_KEY=f"ghp_{names[0]}",
+        GITHUB_REPOSITORY=f"{names[0]}/hello",
+    )
 
 
 def show_environment(**variables: str) -> None:

@@ -43,6 +43,16 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
+async def test_a_github_takes_the_token_that_it_printed():
+    process, settings = await started("github", "--account", "ada")
+    headers = {"Authorization": f"Bearer {settings['GITHUB_AUTH_KEY']}"}
+    url = f"{settings['GITHUB_BASE_URL']}/repos/{settings['GITHUB_REPOSITORY']}"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+        assert (await response.json())["full_name"] == "ada/hello"
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 async def test_a_salesforce_lets_in_whom_it_printed():
     process, settings = await started("salesforce", "--org", "globex", "--org", "initech")
     address, form = (

@@ -320,7 +320,8 @@ class Story:
             await self.publish(module)
         for each in self.both:
             repository = f"demo/{each.name.lower()}"
-            values = {"base_url": self.stage.github_url, "token": "ghp", "repository": repository}
+            auth = {"kind": "api_key", "key": "ghp"}
+            values = {"base_url": self.stage.github_url, "auth": auth, "repository": repository}
             await self.connects(each, "github_acme", "github", values)
             for module in RECEIVING:
                 await self.activate(each, module)

@@ -1,0 +1,76 @@
+"""GitHub: events of repositories, organizations and apps; issues, pull requests and files.
+
+`connection` has the ways in, `triggers` the webhooks and what they missed, `actions` what a flow does.
+"""
+
+from halflap.components.github.actions import (
+    comment,
+    create_issue,
+    create_pull_request,
+    delete_file,
+    get_file,
+    get_issue,
+    get_pull_request,
+    list_issues,
+    list_pull_requests,
+    list_repositories,
+    merge_pull_request,
+    redeliver_app_events,
+    review_pull_request,
+    update_issue,
+    update_pull_request,
+    write_file,
+)
+from halflap.components.github.connection import AppKey, AppSignIn, GitHub, component
+from halflap.components.github.models import (
+    Account,
+    Branch,
+    Comment,
+    Content,
+    Event,
+    Issue,
+    Label,
+    PullRequest,
+    Release,
+    Repository,
+    Review,
+    Written,
+)
+from halflap.components.github.triggers import app_event, event
+
+__all__ = [
+    "Account",
+    "AppKey",
+    "AppSignIn",
+    "Branch",
+    "Comment",
+    "Content",
+    "Event",
+    "GitHub",
+    "Issue",
+    "Label",
+    "PullRequest",
+    "Release",
+    "Repository",
+    "Review",
+    "Written",
+    "app_event",
+    "comment",
+    "component",
+    "create_issue",
+    "create_pull_request",
+    "delete_file",
+    "event",
+    "get_file",
+    "get_issue",
+    "get_pull_request",
+    "list_issues",
+    "list_pull_requests",
+    "list_repositories",
+    "merge_pull_request",
+    "redeliver_app_events",
+    "review_pull_request",
+    "update_issue",
+    "update_pull_request",
+    "write_file",
+]

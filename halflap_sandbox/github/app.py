@@ -1,0 +1,311 @@
+"""The app, put together: the REST API, signing in through the app, the backstage."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from halflap_sandbox.answer import Refused, not_found, parse
+from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
+from halflap_sandbox.github.api import METHODS, Call, GitHubError, Method, opened, owner_of
+from halflap_sandbox.github.model import (
+    APP_ID,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    Faults,
+    Json,
+    Repo,
+    Session,
+    Settings,
+    World,
+)
+from halflap_sandbox.github.sender import Sender
+from halflap_sandbox.server import Cut, read_body, run, suffer
+
+LARGEST_BODY = 4 * 1024 * 1024
+PAGE = 30
+
+
+class NewAccount(BaseModel):
+    """A person, or an organization and who owns it."""
+
+    login: str
+    owner: str | None = None
+    members: list[str] = []
+    repositories: list[str] = []
+    install: bool = False
+
+
+class AppHook(BaseModel):
+    """Where the app's webhook sends things."""
+
+    url: str
+
+
+class Happened(BaseModel):
+    """An event of a repository."""
+
+    event: str
+    payload: Json = {}
+
+
+class Opened(BaseModel):
+    """An issue that a person opens."""
+
+    title: str = "It breaks"
+    body: str | None = None
+
+
+class GitHub:
+    """The routes."""
+
+    def __init__(self, world: World, faults: FaultBoard, sender: Sender) -> None:
+        self.world, self.faults, self.sender = world, faults, sender
+
+    async def call(self, method: Method, status: int, request: Request) -> Response:
+        """Answer a request of the REST API."""
+        body = await read_body(request, LARGEST_BODY)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        known = scheme.lower() in ("bearer", "token")
+        session = self.world.tokens.get(token) if known else None
+        if request.url.path.startswith("/app/") and known and self._is_app(token):
+            session = Session(next(iter(self.world.accounts.values())))
+        if session is None:
+            return refused(401, "Bad credentials" if token else "Requires authentication")
+        plan = self.faults.of(owner_of(request.path_params, session))
+        try:
+            if cut := await suffer(request, plan, self.world.settings.clock()):
+                return cut
+        except Exceeded as error:
+            headers = {"retry-after": str(error.retry_after), "x-ratelimit-remaining": "0"}
+            return refused(403, "You have exceeded a secondary rate limit.", headers)
+        except Injected as error:
+            return refused(error.status, "A bad day (an injected fault).")
+        try:
+            given: Json = {**request.query_params, **(json.loads(body) if body else {})}
+            base = f"{request.url.scheme}://{request.url.netloc}"
+            places = request.path_params
+            found: Any = method(Call(self.world, self.sender, session, base, places, given))
+        except GitHubError as error:
+            return refused(error.status, str(error))
+        except ValueError:
+            return refused(400, "Problems parsing JSON")
+        if request.method != "GET" and plan.loses_answer():
+            return Cut()
+        if status == 204:
+            return Response(status_code=204)
+        if isinstance(found, list):
+            return paged(request, cast("list[Any]", found))
+        return JSONResponse(found, status)
+
+    async def authorize(self, request: Request) -> Response:
+        """Show the page on which a person signs in; `login` in the query is at once."""
+        asked = dict(request.query_params)
+        if asked.get("client_id") != CLIENT_ID or "redirect_uri" not in asked:
+            return HTMLResponse("GitHub does not know this app.", 404)
+        person = self.world.accounts.get(asked.get("login", ""))
+        if person is None:
+            people = (each for each in self.world.accounts.values() if each.kind == "User")
+            links = "".join(
+                f'<li><a href="?{urlencode({**asked, "login": each.login})}">{each.login}</a></li>'
+                for each in people
+            ).replace("&", "&amp;")
+            return HTMLResponse(f"<h1>GitHub (a sandbox)</h1><ul>{links}</ul>")
+        code = secrets.token_hex(10)
+        self.world.codes[code] = (person, asked["redirect_uri"])
+        back = urlencode({"code": code, "state": asked.get("state", "")})
+        return RedirectResponse(f"{asked['redirect_uri']}?{back}", 302)
+
+    async def access_token(self, request: Request) -> Response:
+        """Give a token for a code: as a form, unless JSON is asked for."""
+        given = dict(parse_qsl((await read_body(request, LARGEST_BODY)).decode()))
+        found = self.world.codes.pop(given.get("code", ""), None)
+        if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            answer = {"error": "incorrect_client_credentials"}
+        elif found is None or given.get("redirect_uri") != found[1]:
+            answer = {
+                "error": "bad_verification_code",
+                "error_description": "The code is incorrect.",
+            }
+        else:
+            token = f"ghu_{secrets.token_hex(18)}"
+            self.world.tokens[token] = Session(found[0], through_app=True)
+            answer = {"access_token": token, "token_type": "bearer", "scope": ""}
+        if "json" in request.headers.get("accept", ""):
+            return JSONResponse(answer)
+        return Response(urlencode(answer), media_type="application/x-www-form-urlencoded")
+
+    async def installation_token(self, request: Request) -> Response:
+        """Give the app a token of an installation, for an hour."""
+        id = request.path_params["installation"]
+        if not self._is_app(request.headers.get("authorization", "").removeprefix("Bearer ")):
+            return refused(401, "A JSON web token could not be decoded")
+        if id not in self.world.installations:
+            return refused(404, "Not Found")
+        token = f"ghs_{secrets.token_hex(18)}"
+        self.world.tokens[token] = Session(self.world.installations[id], installation=id)
+        return JSONResponse({"token": token, "expires_at": "2099-01-01T00:00:00Z"}, 201)
+
+    def _is_app(self, token: str) -> bool:
+        """Return whether a JWT is the app's: signed by its key, and good for ten minutes at most."""
+
+        def decoded(part: str) -> bytes:
+            return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+        head, _, signature = token.rpartition(".")
+        if not self.world.settings.public_key or head.count(".") != 1:
+            return False
+        key = serialization.load_pem_public_key(self.world.settings.public_key.encode())
+        assert isinstance(key, rsa.RSAPublicKey)
+        try:
+            key.verify(decoded(signature), head.encode(), padding.PKCS1v15(), hashes.SHA256())
+            claims = json.loads(decoded(head.partition(".")[2]))
+        except (InvalidSignature, ValueError):
+            return False
+        now = self.world.settings.clock()
+        mine = str(claims.get("iss")) in (CLIENT_ID, str(APP_ID))
+        return mine and claims["iat"] <= now < claims["exp"] <= now + 600
+
+    # Backstage ------------------------------------------------------------------------------
+
+    async def add_account(self, request: Request) -> Response:
+        """Add a person or an organization, with repositories, and perhaps the app installed."""
+        given = parse(request, await read_body(request, LARGEST_BODY), NewAccount)
+        kind = "Organization" if given.owner else "User"
+        made = self.world.add_account(given.login, kind, given.owner)
+        made.members |= dict.fromkeys(given.members, "member")
+        for each in given.repositories:
+            self.world.add_repo(given.login, each)
+        installation = self.world.install(given.login) if given.install else None
+        return JSONResponse({**made.json(), "installation": installation}, 201)
+
+    async def set_app_hook(self, request: Request) -> Response:
+        """Have the app's webhook called, and ping it."""
+        given = parse(request, await read_body(request, LARGEST_BODY), AppHook)
+        self.world.app_hook.url = given.url
+        self.sender.ping(self.world.app_hook, "")
+        return JSONResponse(given.model_dump())
+
+    async def happen(self, request: Request) -> Response:
+        """Send an event of a repository."""
+        given = parse(request, await read_body(request, LARGEST_BODY), Happened)
+        self.sender.event(self._repo(request), given.event, given.payload)
+        return JSONResponse({}, 202)
+
+    async def open_issue(self, request: Request) -> Response:
+        """Have the owner open an issue."""
+        given = parse(request, await read_body(request, LARGEST_BODY), Opened)
+        repo = self._repo(request)
+        base = f"{request.url.scheme}://{request.url.netloc}"
+        call = Call(self.world, self.sender, Session(repo.owner), base, {}, {})
+        return JSONResponse(opened(call, repo, given.model_dump()), 201)
+
+    async def deliveries(self, _: Request) -> Response:
+        """List every try to deliver, by webhook."""
+        hooks = [self.world.app_hook]
+        for each in (*(e.hooks for e in self.world.repos.values()), *self.world.org_hooks.values()):
+            hooks += each.values()
+        return JSONResponse([{"hook": h.id, **d.json()} for h in hooks for d in h.deliveries])
+
+    async def set_faults(self, request: Request) -> Response:
+        """Turn faults on."""
+        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), Faults))
+        return JSONResponse(self.faults.json())
+
+    def _repo(self, request: Request) -> Repo:
+        name = f"{request.path_params['owner']}/{request.path_params['repo']}"
+        if name not in self.world.repos:
+            raise not_found("repository", name)
+        return self.world.repos[name]
+
+
+def paged(request: Request, found: list[Any]) -> Response:
+    """Give a page of a list; the next one is named by the `Link` header."""
+    given = request.query_params
+    size = min(int(given.get("per_page") or PAGE), 100)
+    page = int(given.get("page") or given.get("cursor") or 1)
+    part = found[(page - 1) * size : page * size]
+    headers: dict[str, str] = {}
+    if page * size < len(found):
+        place = "cursor" if request.url.path.endswith("/deliveries") else "page"
+        following = request.url.include_query_params(**{place: page + 1})
+        headers["link"] = f'<{following}>; rel="next"'
+    return JSONResponse(part, headers=headers)
+
+
+def refused(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Refuse as GitHub does."""
+    documentation = "https://docs.github.com/rest"
+    body = {"message": message, "documentation_url": documentation, "status": str(status)}
+    return JSONResponse(body, status, headers)
+
+
+def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()) -> Starlette:
+    """Make a GitHub of its own, with these people, who have a repository `hello` each."""
+    world, faults = World(settings or Settings()), FaultBoard(Faults)
+    sender = Sender(world, faults)
+    for name in accounts:
+        world.add_account(name)
+        world.add_repo(name, "hello")
+        world.install(name)
+    github = GitHub(world, faults, sender)
+    routes = [
+        Route("/login/oauth/authorize", github.authorize, methods=["GET"]),
+        Route("/login/oauth/access_token", github.access_token, methods=["POST"]),
+        Route(
+            "/app/installations/{installation:int}/access_tokens",
+            github.installation_token,
+            methods=["POST"],
+        ),
+        Route("/sandbox/accounts", github.add_account, methods=["POST"]),
+        Route("/sandbox/app", github.set_app_hook, methods=["POST"]),
+        Route("/sandbox/deliveries", github.deliveries, methods=["GET"]),
+        Route("/sandbox/faults", github.set_faults, methods=["POST"]),
+        Route("/sandbox/repos/{owner}/{repo}/events", github.happen, methods=["POST"]),
+        Route("/sandbox/repos/{owner}/{repo}/issues", github.open_issue, methods=["POST"]),
+        *(
+            Route(path, partial(github.call, method, status), methods=[verb])
+            for verb, path, status, method in METHODS
+        ),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        yield
+        await sender.close()
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return error.answer.response()
+
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ready: Callable[[int], None] | None = None,
+    settings: Settings | None = None,
+    accounts: Sequence[str] = (),
+) -> None:
+    """Run a GitHub until cancelled; `ready` gets the port once it listens.
+
+    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
+    """
+    await run(create_app(settings, accounts=accounts), host=host, port=port, ready=ready)
