@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from halflap.components import (
+        app,
         email,
         github,
         http,
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from halflap.sdk.websocket import WebSocket
 
 _HOMES = {
+    "components.app": "app",
     "components.github": "github",
     "components.email": "email",
     "components.http": "http",
@@ -313,6 +315,7 @@ __all__ = [
     "fifo",
     "github",
     "header",
+    "app",
     "email",
     "http",
     "hubspot",

@@ -13,6 +13,7 @@ HalflapError
 │  ├─ Unauthorized          credentials refused                                → parked until mended, or failed
 │  └─ EgressRefused         an address that integrations may not call          → fails, not retried
 ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
+│  └─ Backlogged            too much of a customer is queued already           → 429 at the API; send it again
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ ExpressionError          an expression cannot be read or evaluated; .line   → failed, not retried; mend it
 ├─ InputsRefused            an action was given what it does not take             → failed, not retried; nothing was sent
@@ -174,6 +175,10 @@ class RetryLater(HalflapError):
     def __init__(self, after: timedelta, message: str | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class Backlogged(RetryLater):
+    """Too many events of the customer wait to be processed; nothing was accepted."""
 
 
 class Cancel(HalflapError):

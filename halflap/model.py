@@ -593,6 +593,19 @@ class UnroutedEvent:
 
 
 @frozen
+class EventType:
+    """A type of the events that the team's own product publishes, in one version of its schema."""
+
+    name: str
+    version: int
+    schema: Mapping[str, Any] = field(hash=False)
+    title: str
+    description: str
+    example: Any = field(hash=False)
+    changed_at: Micros
+
+
+@frozen
 class SharedEndpoint:
     """The URL of a pre-process flow for all customers: `/hooks/<id>`, the integration's own.
 
@@ -1073,6 +1086,8 @@ SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 CALL = "CALL"
 """The method of an event that another flow made: a typed event, which no trigger reads."""
+PUBLISH = "PUBLISH"
+"""The method of an event that the team's own product published; no HTTP request has it."""
 MAIL = "MAIL"
 """The method of an event that came by mail; no HTTP request has it, as the edge does not know it."""
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request
 import halflap
 from halflap.api import (
     activity,
+    app_events,
     audit,
     bulks,
     component_sets,
@@ -50,6 +51,7 @@ from halflap.store.scope import WHOLE
 ROUTERS = (
     components,
     customers,
+    app_events,
     integrations,
     forms,
     development,

@@ -284,7 +284,7 @@ async def connection_of(
 
 
 async def customer_of(request: Request, customer: str, operations: Ops) -> Customer:
-    """The customer that a route's path names, by id or name."""
+    """The customer that a route's path names: by id, by name, or as `external:` and your own id."""
     found = await operations.catalogue.customers.get(customer)
     request.scope[OBJECTS] = {"customer": found.id}
     expect("customer", found.id)

@@ -20,6 +20,7 @@ from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAt
 from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL
 from halflap.api.view import Problem, Upstream
 from halflap.errors import (
+    Backlogged,
     BlobLost,
     Cancel,
     CodeFailed,
@@ -74,6 +75,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     Thrown: (502, "The flow says that it failed"),
     TimedOut: (504, "What was waited for did not come in time"),
     RetryLater: (503, "Not ready yet"),
+    Backlogged: (429, "Too much is queued already"),
     BlobLost: (500, "A large payload is lost"),
     StoreError: (503, "The store refused or failed"),
     OvertakenVersion: (412, "Another version was published meanwhile"),

@@ -19,6 +19,7 @@ Right = Literal[
     "operate",
     "configure",
     "publish",
+    "events",
     "secrets",
     "admin",
 ]
@@ -31,6 +32,7 @@ RIGHTS: Mapping[Right, str] = MappingProxyType(
         "operate": "replay, cancel, signal, dismiss, pause, bulks, test a connection",
         "configure": "customers, instances, connections, limits, offers, upgrades",
         "publish": "versions, component sets, drafts, lint, recordings",
+        "events": "declare [your product's event types](export.md), publish its events",
         "secrets": "see the secrets of endpoints, and links that approve",
         "admin": "users, keys, tokens, the team's OAuth apps, audit, erasure, retention",
     }

@@ -110,6 +110,7 @@ SECTIONS = {
         "connections": LazyCommand("connections", "connections"),
         "oauth-apps": LazyCommand("oauth_apps", "oauth_apps"),
         "instances": LazyCommand("instances", "instances"),
+        "event-types": LazyCommand("event_types", "event_types"),
         "tokens": LazyCommand("tokens", "tokens"),
         "users": LazyCommand("users", "users"),
         "keys": LazyCommand("keys", "keys"),

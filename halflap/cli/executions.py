@@ -28,6 +28,7 @@ from halflap.api.execution_view import (
 from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import Many, bulk_options, changed_line, do_many, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
+from halflap.cli.event_types import publish_event
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, in_own_words, state, took
 from halflap.cli.pauses import whoever
@@ -561,13 +562,14 @@ async def dismiss_execution(
 
 @click.group("events", cls=CommandGroup)
 def events() -> None:
-    """Print an event: its request and its body; or send one.
+    """Print an event: its request and its body; or send or publish one.
 
     Example: halflap events last
     """
 
 
 events.add_command(send_event)
+events.add_command(publish_event)
 
 
 @events.command("last")

@@ -426,7 +426,7 @@ class Deployer:
         flows = integration.flows.items()
         shared = [name for name, flow in flows if flow.is_shared]
         await self._catalogue.shared.ensure(integration.name, shared)
-        own = [name for name, flow in flows if flow.has_url]
+        own = [name for name, flow in flows if flow.has_endpoint]
         await self._catalogue.endpoints.ensure(instance.id, own)
         await self._catalogue.endpoints.open_all(instance.id)
 

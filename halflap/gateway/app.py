@@ -7,15 +7,25 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, unquote
 
 import structlog
 
-from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError, Unrouted
+from halflap.errors import (
+    Backlogged,
+    ConfigError,
+    FilterFailed,
+    HalflapError,
+    NotFound,
+    Rejected,
+    StoreError,
+    Unrouted,
+)
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import cut
+from halflap.gateway.intake import MAX_PARTS, cut
 from halflap.gateway.large import (
     Gone,
     check_large,
@@ -51,6 +61,7 @@ from halflap.sdk.declared import (
 )
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.dedupe import dedupe_of
+from halflap.sdk.event_type import takes
 from halflap.sdk.payload import Payload
 from halflap.sdk.proof import begin
 from halflap.sdk.request import (
@@ -152,6 +163,8 @@ class Gateway:
                 route = await self._find(endpoint)
                 if route is None or scope["method"] not in route.declaration.methods:
                     return nothing_here()
+                if route.declaration.app_events is not None:
+                    return nothing_here()  # it is given what the product publishes, and no requests
                 path = f"/{rest}" if rest else ""
                 if large is not None:
                     if isinstance(route, AppRoute):
@@ -271,6 +284,32 @@ class Gateway:
         if not starts:
             return 0
         return sum(each.duplicate_of is None for each in await self._start(starts))
+
+    async def publish(
+        self, routes: Sequence[EndpointRoute], events: Sequence[tuple[str, Request]]
+    ) -> list[list[Started]]:
+        """Accept events of the team's own product, each with its type, in one transaction.
+
+        Returns for each event what it started at the flows among these routes that take its type.
+        Raises `Backlogged` where their customer has too much queued.
+        """
+        found: list[list[Start]] = []
+        for number, (type, request) in enumerate(events):
+            if number % 10 == 9:
+                await asyncio.sleep(0)
+            taking = [each for each in routes if takes(each.declaration.app_events or (), type)]
+            found.append([start for each in taking for start in await self._starts(each, request)])
+        starts = [start for each in found for start in each]
+        if len(starts) > MAX_PARTS:
+            raise ConfigError(
+                f"the events would start {len(starts):,} executions; send fewer at once"
+            )
+        if not starts:
+            return [[] for _ in events]
+        if await self._has_no_room([each.flow for each in starts]):
+            raise Backlogged(timedelta(seconds=BACKLOG_SECONDS), BACKLOG)
+        started = iter(await self._start(starts))
+        return [[next(started) for _ in each] for each in found]
 
     async def _routed(
         self, route: AppRoute, parts: Iterable[Request]

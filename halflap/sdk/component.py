@@ -125,6 +125,7 @@ class Component:
         lifecycle: Literal["deploy", "teardown"] | None = None,
         reads: Reads | None = None,
         app_endpoint: bool = False,
+        app_events: tuple[str, ...] | None = None,
     ) -> TriggerDecorator:
         """Make a trigger of a function that reads a `Request` (see `Declaration` for the rest)."""
         declaration = Declaration(
@@ -143,6 +144,7 @@ class Component:
             lifecycle=lifecycle,
             reads=reads,
             app_endpoint=app_endpoint,
+            app_events=app_events,
         )
 
         def decorate(function: Callable[..., Any]) -> Trigger[..., Any]:

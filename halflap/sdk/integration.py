@@ -137,9 +137,14 @@ class Flow(Generic[C, E, R]):
         return self.preprocess is not None and self.preprocess.shared
 
     @property
-    def has_url(self) -> bool:
-        """True if each instance has a URL for it."""
+    def has_endpoint(self) -> bool:
+        """True if each instance has an endpoint for it, which takes its events."""
         return bool(self.trigger.declaration.methods) and not self.is_shared
+
+    @property
+    def has_url(self) -> bool:
+        """True if each instance has a URL for it: an endpoint that others than Halflap send to."""
+        return self.has_endpoint and self.trigger.declaration.app_events is None
 
     def order_of(
         self, instance: str, key: str | None, read: Callable[[Pick], str | None]

@@ -19,6 +19,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk import codec
+from halflap.sdk.event_type import is_pattern
 from halflap.sdk.fit import worded
 from halflap.sdk.listener import Batch, ListenerSpec, Listening, OnExpired, Ownership
 from halflap.sdk.pairs import Reads
@@ -140,6 +141,7 @@ class Declaration:
         it, and no flow's filter is asked about it.
     takes: whether the trigger, with its inputs, wants an event: what it does not is not stored.
     app_endpoint: whether it is given the events that the app sends to the team's one URL.
+    app_events: which events of the team's own product it is given: `order.created`, `order.*`, `*`.
     """
 
     verify: Verifier | None = None
@@ -161,6 +163,15 @@ class Declaration:
     control: Callable[[Request], bool] | None = None
     takes: Callable[[Request], bool] | None = None
     app_endpoint: bool = False
+    app_events: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for each in self.app_events or ():
+            if not is_pattern(each):
+                raise DefinitionError(
+                    f"{each!r} names no events of your product; write order.created, order.* for all "
+                    "that begin with it, or * for all"
+                )
 
 
 class Trigger(Generic[P, E]):

@@ -8,7 +8,7 @@ import os
 import secrets
 import ssl
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -42,9 +42,10 @@ from halflap.gateway.link import Links
 from halflap.gateway.mail import MailLimits, MailServer
 from halflap.gateway.route import Find, Intake
 from halflap.gateway.server import Server
-from halflap.model import CustomerLimits, Rejection
+from halflap.model import CustomerLimits, Rejection, Started
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.link import PREFIX as SIGNALS
+from halflap.sdk.request import Request
 from halflap.server.address import ServerAddress, reachable
 from halflap.server.crew import Crew
 from halflap.server.metrics import Metrics
@@ -169,6 +170,7 @@ class Host:
             library=self.library,
             sandboxes=settings.sandboxes,
             redeliver=self.gateway.redeliver,
+            fan_out=self._fan_out,
         )
         if settings.oidc_issuer:
             self.operations.people.provider = Provider(
@@ -443,6 +445,12 @@ class Host:
             memory=max(LEAST_MEMORY, memory_of_machine() // 2),
             blobs="" if self.store.large is None else self.store.large.blobs.where,
         )
+
+    async def _fan_out(
+        self, customer: str, events: Sequence[tuple[str, Request]]
+    ) -> list[list[Started]]:
+        """Start the flows of a customer that take events of the team's own product."""
+        return await self.gateway.publish(await self.routes.of_customer(customer), events)
 
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():

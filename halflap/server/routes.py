@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from halflap.store.catalogue.oauth_apps import PREFIX as APP
 from halflap.store.catalogue.shared import PREFIX as SHARED
 
 MOST_ACCOUNTS = 10_000
-"""The accounts whose receivers are remembered."""
+"""The accounts and the customers whose receivers are remembered."""
 TAKING = ("active", "activating", "upgrading")
 
 
@@ -84,11 +85,14 @@ class RouteTable:
         if key in self._receivers:
             return self._receivers[key]
         found = await self._read_receivers(component, app, account)
+        self._remember(key, found, at)
+        return found
+
+    def _remember(self, key: tuple[str, str], found: Receivers, at: int) -> None:
         if at == self._catalogue.changed:
             if len(self._receivers) >= MOST_ACCOUNTS:
                 self._receivers.clear()
             self._receivers[key] = found
-        return found
 
     async def _read_receivers(self, component: str, app: AppEndpoint, account: str) -> Receivers:
         routes: list[EndpointRoute] = []
@@ -109,6 +113,22 @@ class RouteTable:
         else:
             why = f"nobody has connected {account} through the team's OAuth app; connect it"
         return Receivers((), f"{why}, then replay this")
+
+    async def of_customer(self, customer: str) -> tuple[EndpointRoute, ...]:
+        """Return the flows of a customer that are given events of the team's own product."""
+        at, key = self._forget_old(), ("", customer)
+        if key in self._receivers:
+            return self._receivers[key].routes
+        routes: list[EndpointRoute] = []
+        for endpoint in await self._catalogue.endpoints.open_of(customer):
+            with contextlib.suppress(
+                NotFound, DefinitionError
+            ):  # one that does not load stops no other
+                route = await self.find(endpoint)
+                if isinstance(route, EndpointRoute) and route.declaration.app_events is not None:
+                    routes.append(route)
+        self._remember(key, Receivers(tuple(routes)), at)
+        return tuple(routes)
 
     async def _taking(self, endpoint: str, connection: str) -> EndpointRoute | None:
         """Return the route of a flow whose trigger takes the app's events by this connection."""
@@ -167,7 +187,7 @@ class RouteTable:
         instance = await catalogue.instances.get(found.instance)
         integration = await self._library.integration(instance.version)
         flow = integration.flows.get(found.flow)
-        if flow is None or not flow.has_url:
+        if flow is None or not flow.has_endpoint:
             return None
         flow = await self._resolver.builder.flow_of(
             integration, flow, instance.id, instance.revision

@@ -42,6 +42,8 @@ The catalogue
   unrouted_events  what came at such an endpoint, and no flow was there to take: until it is replayed, a
                 week, or so many newer ones of its account or its app. `digest` is that of the
                 request, so that one that is sent again is one.
+  event_types   what the team's own product publishes: a row for each version of a type, with its JSON
+                Schema and an example (JSON). A version's schema changes only as nobody notices.
   addresses     by what an instance can be found: each plain, short value of its present config, and
                 of the connections in it (`field` is `salesforce.auth.organization_id`; the row
                 whose `value` is the connection's id is `salesforce`). Written in the transaction
@@ -629,6 +631,17 @@ CREATE TABLE unrouted_events (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX unrouted_events_by_account ON unrouted_events (component, account, id);
 CREATE INDEX unrouted_events_by_time ON unrouted_events (received_at);
+CREATE INDEX endpoints_open ON endpoints (customer) WHERE open = 1;
+CREATE TABLE event_types (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    schema TEXT NOT NULL,
+    title TEXT NOT NULL,
+    description TEXT NOT NULL,
+    example TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE outcomes (
     step INTEGER NOT NULL,
     customer TEXT NOT NULL,

@@ -469,6 +469,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "bulk": "none",
         "draft": "none",
         "node": "n1",
+        "event_type": "none",
         "component": "canary:Team",
         "flow": "go",
     }

@@ -30,6 +30,7 @@ STATUSES = {
     "Unauthorized": 502,
     "EgressRefused": 422,
     "RetryLater": 503,
+    "Backlogged": 429,
     "Cancel": 409,
     "StepFailed": 502,
     "TimedOut": 504,
@@ -55,6 +56,7 @@ TREE = [
 def test_every_error_of_the_tree_has_its_status() -> None:
     others = {
         errors.RetryLater: errors.RetryLater(timedelta(seconds=3)),
+        errors.Backlogged: errors.Backlogged(timedelta(seconds=3)),
         errors.Cancel: errors.Cancel("nothing to do"),
     }
     assert {kind.__name__ for kind in TREE} == set(STATUSES)
@@ -84,6 +86,7 @@ def test_what_an_error_knows_is_told() -> None:
         (errors.StoreFull(), "2"),
         (errors.RateLimited(retry_after=timedelta(seconds=7.4)), "7"),
         (errors.RetryLater(timedelta(milliseconds=5)), "1"),
+        (errors.Backlogged(timedelta(seconds=10)), "10"),
         (errors.RateLimited(), None),
         (errors.NotFound(), None),
     ],

@@ -164,6 +164,7 @@ async def side(world: Any, name: str) -> Side:
         "editor": "window",
         "event": "evt_1",
         "node": "n1",
+        "event_type": "order.created",
     }
     return Side(names, minted.json["token"], sent)
 

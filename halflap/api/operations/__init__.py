@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from halflap.api.operations.activity import Activity
+from halflap.api.operations.app_events import AppEvents, FanOut
 from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import ConnectionOperations, SigningIn
@@ -59,6 +60,7 @@ class Operations:
         resolver: Resolver,
         library: Library,
         redeliver: Redeliver,
+        fan_out: FanOut,
         *,
         of: Operations | None = None,
         view: StoreView | None = None,
@@ -67,8 +69,8 @@ class Operations:
     ) -> None:
         """`of` and `view` are `within`'s: whose these are, and what they see of the store.
 
-        `redeliver` hands an event of an app's endpoint to the gateway again; `sandboxes` are the
-        addresses at which sandbox apps are looked for.
+        `redeliver` hands an event of an app's endpoint to the gateway again, `fan_out` events of the
+        team's own product; `sandboxes` are the addresses at which sandbox apps are looked for.
         """
         self.principal = principal
         self.store = store
@@ -159,6 +161,12 @@ class Operations:
             resolver.builder.url,
             self.redeliver,
         )
+        self.fan_out = fan_out
+        self.app_events = (
+            AppEvents(store.catalogue, store.journal, fan_out, clock)
+            if of is None
+            else of.app_events
+        )
         egress = resolver.egress
         self.sandboxes = Sandboxes(egress, sandboxes) if of is None else of.sandboxes
 
@@ -171,6 +179,7 @@ class Operations:
             self.resolver,
             self.library,
             self.redeliver,
+            self.fan_out,
             of=self,
             view=self.store.within(principal.scope),
             principal=principal,

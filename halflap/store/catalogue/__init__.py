@@ -19,6 +19,7 @@ from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.drafts import Drafts
 from halflap.store.catalogue.endpoints import Endpoints
+from halflap.store.catalogue.event_types import EventTypeCatalogue
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.keys import AccessKeys
 from halflap.store.catalogue.notes import Counters, Rejections
@@ -64,6 +65,7 @@ class Catalogue:
         self.connections = Connections(writer, vault, clock)
         self.oauth_apps = OAuthApps(writer, vault, clock)
         self.unrouted = UnroutedEvents(writer, clock)
+        self.event_types = EventTypeCatalogue(writer, clock)
         self.instances = Instances(writer, clock)
         self.endpoints = Endpoints(writer, vault, clock)
         self.shared = SharedEndpoints(writer, vault, clock)

@@ -29,6 +29,9 @@ INSERT INTO customers (id, name, external_id, created_at) VALUES (?, ?, NULL, ?)
 ON CONFLICT (id) DO NOTHING
 """
 
+EXTERNAL = "external:"
+"""The prefix of a customer's id in the team's own product, where it stands for the customer."""
+
 
 @dataclass(frozen=True, slots=True)
 class CustomerFilter:
@@ -115,7 +118,15 @@ class Customers:
             return await self.get(DEVELOPMENT)
 
     async def get(self, customer: str) -> Customer:
-        """The customer of an id or a name (an id goes first); raises `NotFound`."""
+        """The customer of an id or a name (an id goes first); raises `NotFound`.
+
+        One that begins with `external:` has the rest as its id in the team's own product.
+        """
+        if customer.startswith(EXTERNAL):
+            found = await self.by_external_id(customer.removeprefix(EXTERNAL))
+            if found is None:
+                raise missing(customer)
+            return found
         rows = await self._writer.rows(
             f"{SELECT} WHERE id = ? OR name = ? ORDER BY id <> ? LIMIT 1",
             (customer, customer, customer),

@@ -55,6 +55,11 @@ class Endpoints:
         rows = await self._writer.rows(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,))
         return by_flow(rows)
 
+    async def open_of(self, customer: str) -> list[str]:
+        """Return the ids of a customer's open endpoints."""
+        sql = "SELECT id FROM endpoints WHERE customer = ? AND open = 1 ORDER BY instance, flow"
+        return [each[0] for each in await self._writer.rows(sql, (customer,))]
+
     async def find(self, endpoint: str) -> EndpointRecord | None:
         """The endpoint of an id, open or closed; None where there is none."""
         rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (endpoint,))

@@ -28,6 +28,7 @@ _TEXTS = {
     "settings": "value",
     "oauth_apps": "client_id callback origins",
     "unrouted_events": "reason",
+    "event_types": "schema title description example",
     "drafts": "file content keys",
     "component_sets": "names",
     "draft_edits": "label kind batch change",

@@ -46,6 +46,7 @@ NOBODYS = (
     "changes",
     "oauth_apps",
     "unrouted_events",
+    "event_types",
     "drafts",
     "component_sets",
     "draft_edits",

@@ -1,0 +1,99 @@
+"""The events of your own product: their types, and publishing them for a customer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Header, Response
+
+from halflap.api.asking import OneCustomer, Ops, exact, needs, router_of
+from halflap.api.event_view import (
+    AppEventDraft,
+    AppEventsDraft,
+    EventTypePage,
+    EventTypesDraft,
+    EventTypeView,
+    Key,
+    PublishedEvent,
+    PublishedEvents,
+)
+from halflap.api.problem import documented
+from halflap.model import EventType
+
+router = router_of("/api", "events")
+
+RepeatKey = Annotated[
+    Key | None,
+    Header(
+        alias="Idempotency-Key",
+        description="In place of `idempotency_key`, as any client sends it.",
+    ),
+]
+
+
+@router.get("/event-types", response_model=EventTypePage)
+@needs("read")
+async def list_event_types(operations: Ops) -> Response:
+    """The types of your product's events, each in its newest version, by name."""
+    found = await operations.catalogue.event_types.list()
+    return exact(EventTypePage(items=[type_view(each) for each in found], next=None))
+
+
+@router.put("/event-types", response_model=EventTypePage, responses=documented(409))
+@needs("events")
+async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> Response:
+    """Declare types, all or none; one that is declared already may be declared again.
+
+    A version's schema may get optional properties and other descriptions. A change that breaks who
+    publishes or who listens is refused (409), unless it is declared as another `version`.
+    """
+    found = await operations.app_events.declare(draft.types)
+    return exact(EventTypePage(items=[type_view(each) for each in found], next=None))
+
+
+@router.get("/event-types/{event_type}", response_model=EventTypeView, responses=documented(404))
+@needs("read")
+async def get_event_type(event_type: str, operations: Ops, version: int | None = None) -> Response:
+    """Return a type of your product's events, in its newest version or another."""
+    return exact(type_view(await operations.catalogue.event_types.get(event_type, version)))
+
+
+@router.delete("/event-types/{event_type}", status_code=204, responses=documented(404))
+@needs("events")
+async def remove_event_type(event_type: str, operations: Ops) -> Response:
+    """Remove a type with all its versions: such events are refused from now on."""
+    await operations.catalogue.event_types.remove(event_type)
+    return Response(status_code=204)
+
+
+@router.post("/customers/{customer}/events", status_code=202, responses=documented(404, 409, 429))
+@needs("events", audited="no")
+async def publish_event(
+    found: OneCustomer, draft: AppEventDraft, operations: Ops, key: RepeatKey = None
+) -> PublishedEvent:
+    """Publish an event for a customer: durable once answered.
+
+    It starts each flow of the customer's instances whose trigger takes its type. With an idempotency
+    key it may be sent again: a flow that had it is not started again.
+    """
+    if key is not None and draft.idempotency_key is None:
+        draft.idempotency_key = key
+    [published] = await operations.app_events.publish(found.id, [draft])
+    return PublishedEvent.of(published)
+
+
+@router.post(
+    "/customers/{customer}/events/batch", status_code=202, responses=documented(404, 409, 429)
+)
+@needs("events", audited="no")
+async def publish_events(
+    found: OneCustomer, draft: AppEventsDraft, operations: Ops
+) -> PublishedEvents:
+    """Publish up to 100 events for a customer, in their order: all in one transaction, or none."""
+    published = await operations.app_events.publish(found.id, draft.events)
+    return PublishedEvents(events=[PublishedEvent.of(each) for each in published])
+
+
+def type_view(type: EventType) -> EventTypeView:
+    """Return a type as it is shown."""
+    return EventTypeView.of(type, schema=type.schema)

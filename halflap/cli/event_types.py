@@ -1,0 +1,124 @@
+"""`halflap event-types` and `halflap events publish`: the events of your own product."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import click
+
+from halflap.api.event_view import EventTypePage, EventTypeView, PublishedEvent
+from halflap.cli.client import Client, path, read
+from halflap.cli.group import CommandGroup
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import speaks
+from halflap.errors import ConfigError
+from halflap.sdk import codec
+
+
+@click.group("event-types", cls=CommandGroup)
+def event_types() -> None:
+    """Manage the types of your own product's events, which start customers' flows.
+
+    Example: halflap event-types list
+    """
+
+
+@event_types.command("list")
+@speaks()
+async def list_event_types(api: Client, output: Output) -> None:
+    """List the types of your product's events.
+
+    Example: halflap event-types list
+    """
+    output.listing(
+        read(EventTypePage, await api.get("/api/event-types")).items,
+        ("type", "version", "title", "changed"),
+        lambda each: (
+            each.name,
+            str(each.version),
+            each.title or each.description.partition("\n")[0],
+            (ago(each.changed_at), "dim"),
+        ),
+        "no event types; your product declares them: docs/export.md",
+    )
+
+
+@event_types.command("show")
+@click.argument("name")
+@click.option("--version", type=int, help="Another than the newest.")
+@speaks()
+async def show_event_type(api: Client, output: Output, name: str, version: int | None) -> None:
+    """Show a type with its JSON Schema.
+
+    Example: halflap event-types show order.created
+    """
+    found = await api.get(path("event-types", name), version=version)
+    shown = read(EventTypeView, found)
+    output.answer(found, codec.encode(shown.schema_).decode())
+
+
+@event_types.command("declare")
+@click.argument("file", type=click.File("rb"))
+@speaks()
+async def declare_event_types(api: Client, output: Output, file: BinaryIO) -> None:
+    """Declare types of a JSON file: {"types": [{"name": …, "schema": …}]}.
+
+    Example: halflap event-types declare event-types.json
+    """
+    found = await api.request("PUT", "/api/event-types", json_of(file))
+    names = [f"{each.name} {each.version}" for each in read(EventTypePage, found).items]
+    output.answer(found, f"declared {', '.join(names)}")
+
+
+@event_types.command("remove")
+@click.argument("name")
+@speaks()
+async def remove_event_type(api: Client, output: Output, name: str) -> None:
+    """Remove a type with all its versions: such events are refused from then on.
+
+    Example: halflap event-types remove order.created
+    """
+    await api.delete(path("event-types", name))
+    output.answer({"removed": name}, f"removed {name}")
+
+
+@click.command("publish")
+@click.argument("customer")
+@click.argument("type")
+@click.option(
+    "--data",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Its data as JSON; {} otherwise, - is stdin.",
+)
+@click.option("--subject", metavar="ID", help="The record that it is about.")
+@click.option("--key", metavar="KEY", help="Its idempotency key: the same one is published once.")
+@speaks()
+async def publish_event(
+    api: Client,
+    output: Output,
+    customer: str,
+    type: str,
+    data: BinaryIO | None,
+    subject: str | None,
+    key: str | None,
+) -> None:
+    """Publish an event of your product for a customer, as your product does.
+
+    Example: halflap events publish acme order.created --data order.json
+    """
+    draft: dict[str, Any] = {"type": type, "data": {} if data is None else json_of(data)}
+    draft |= {name: each for name, each in (("subject", subject), ("idempotency_key", key)) if each}
+    found = await api.post(path("customers", customer, "events"), draft)
+    published = read(PublishedEvent, found)
+    started = " ".join(published.executions) or "no flow of the customer takes it"
+    again = " (published before)" if published.duplicate else ""
+    output.answer(found, f"{published.id}: {started}{again}")
+
+
+def json_of(file: BinaryIO) -> Any:
+    """Return what a file has as JSON."""
+    try:
+        return codec.decode(file.read())
+    except codec.NotJson as error:
+        raise ConfigError(f"{file.name} is not JSON: {error}") from error

@@ -1,0 +1,204 @@
+"""Event types: declared again and again, changed so that nobody notices, and refused otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
+from halflap.export import EventTypes, UpstreamError
+from halflap.sdk.event_type import breaking_changes, is_pattern, takes
+from tests.export.conftest import ON_BOTH_STORES, Product
+
+
+def schema(**changes: Any) -> dict[str, Any]:
+    fields = {"id": {"type": "string"}, "total": {"type": "string"}}
+    return {"type": "object", "properties": fields, "required": ["id"], **changes}
+
+
+ADDED = {**schema()["properties"], "note": {"type": "string", "default": ""}}
+NESTED = {"$defs": {"Line": schema()}, "type": "array", "items": {"$ref": "#/$defs/Line"}}
+
+
+@pytest.mark.parametrize(
+    ("after", "broken"),
+    [
+        (schema(), []),
+        (schema(title="Order", description="An order.", examples=[{}]), []),
+        (schema(properties=ADDED), []),
+        (schema(properties={"id": {"type": "string"}}), ["total is gone"]),
+        (schema(required=[]), ["id is required no more: who reads it may miss it"]),
+        (
+            schema(required=["id", "total"]),
+            ["total is required now: what is published without it would be refused"],
+        ),
+        (
+            schema(properties={**ADDED, "id": {"type": "integer"}}),
+            ["id.type was string and is integer"],
+        ),
+        (
+            schema(additionalProperties=False),
+            ["additionalProperties was nothing and is False"],
+        ),
+        (
+            schema(properties={**ADDED, "total": {"type": "string", "enum": ["1"]}}),
+            ["total.enum was nothing and is ['1']"],
+        ),
+    ],
+)
+def test_a_change_is_breaking_where_somebody_notices(after: Any, broken: list[str]) -> None:
+    assert breaking_changes(schema(), after) == broken
+
+
+def test_changes_are_found_behind_references_and_circles_end() -> None:
+    wider = {**NESTED, "$defs": {"Line": schema(properties=ADDED)}}
+    assert breaking_changes(NESTED, wider) == []
+    narrower = {**NESTED, "$defs": {"Line": schema(properties={"id": {"type": "string"}})}}
+    assert breaking_changes(NESTED, narrower) == ["items.total is gone"]
+    moved = {"type": "array", "items": schema()}
+    assert breaking_changes(NESTED, moved) == []
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    circle = {"$ref": "#/$defs/Node", "$defs": {"Node": node}}
+    assert breaking_changes(circle, circle) == []
+    assert breaking_changes(circle, {**circle, "$defs": {"Node": {**node, "type": "array"}}}) == [
+        "type was object and is array"
+    ]
+
+
+names = st.sampled_from(["a", "b", "c"])
+kinds = st.sampled_from(["string", "integer", "null", "boolean"])
+schemas = st.builds(
+    lambda fields, required, more: {
+        "type": "object",
+        "properties": {name: {"type": kind} for name, kind in fields.items()},
+        "required": sorted(required & fields.keys()),
+        **({} if more is None else {"additionalProperties": more}),
+    },
+    st.dictionaries(names, kinds),
+    st.sets(names),
+    st.sampled_from([None, False]),
+)
+values = st.dictionaries(names, st.sampled_from(["text", 1, None, True]))
+
+
+@given(schemas, schemas, values)
+def test_what_was_let_in_and_promised_still_is(before: Any, after: Any, value: Any) -> None:
+    if breaking_changes(before, after):
+        return
+    was, now = Draft202012Validator(before), Draft202012Validator(after)
+    fields = {name: each for name, each in value.items() if name in before["properties"]}
+    if was.is_valid(fields):
+        assert now.is_valid(fields)  # who publishes by the schema before is not refused
+    if now.is_valid(value):
+        assert was.is_valid(fields)  # who reads by the schema before finds what it promised
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        ("order.created", ["order.created"]),
+        ("order.*", ["order.created", "order.line.added"]),
+        ("*", ["order.created", "order.line.added", "orders.created", "order"]),
+        ("order", ["order"]),
+    ],
+)
+def test_a_pattern_names_types(pattern: str, taken: list[str]) -> None:
+    types = ["order.created", "order.line.added", "orders.created", "order"]
+    assert [each for each in types if takes((pattern,), each)] == taken
+    assert is_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["", "*.created", "order.", "order.**", "a b", "or*", "\n"])
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    assert not is_pattern(pattern)
+
+
+@ON_BOTH_STORES
+async def test_types_are_declared_again_and_changed_by_versions(product: Product) -> None:
+    async def declare(**changes: Any) -> Any:
+        draft = {"name": "order.sent", "schema": schema(), **changes}
+        return await product.api("PUT", "/api/event-types", {"types": [draft]})
+
+    first = (await declare(description="Sent.")).json["items"]
+    assert (await declare(description="Sent.")).json["items"] == first  # to the microsecond
+    wider = (await declare(schema=schema(properties=ADDED))).json["items"][0]
+    assert (wider["version"], wider["schema"]["properties"]) == (1, ADDED)
+    refused = await declare(schema=schema(required=[]))
+    assert refused.status == 409
+    assert "Declare this as version 2" in refused.json["detail"]
+    second = (await declare(schema=schema(required=[]), version=2)).json["items"][0]
+    assert second["version"] == 2
+    assert (
+        await declare(schema=schema(properties=ADDED))
+    ).status == 200  # an older app starts again
+    listed = (await product.api("GET", "/api/event-types")).json["items"]
+    assert [(each["name"], each["version"]) for each in listed] == [
+        ("order.created", 1),
+        ("order.paid", 1),
+        ("order.sent", 2),
+    ]
+    former = await product.api("GET", "/api/event-types/order.sent", version=1)
+    assert former.json["schema"]["required"] == ["id"]
+    await product.customer("ada")
+    for version, status in ((1, 422), (2, 202), (None, 202)):
+        answer = await product.publish("ada", type="order.sent", data={}, version=version)
+        assert answer.status == status, answer.body
+    assert (await product.api("DELETE", "/api/event-types/order.sent")).status == 204
+    assert (await product.publish("ada", type="order.sent", data={})).status == 422
+    assert (await product.api("DELETE", "/api/event-types/order.sent")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("draft", "field"),
+    [
+        ({"schema": {"type": "strange"}}, "types.0.schema"),
+        ({"schema": {"$ref": "https://example.com/schema"}}, "types.0.schema"),
+        ({"schema": {"a": "x" * 70_000}}, "types.0.schema"),
+        ({"schema": schema(), "example": {"id": 1}}, "types.0.example.id"),
+        ({"schema": schema(), "name": "order created"}, "types.0.name"),
+        ({"schema": schema(), "version": 0}, "types.0.version"),
+        ({"schema": []}, "types.0.schema"),
+    ],
+)
+async def test_what_is_no_type_is_refused_by_its_field(
+    product: Product, draft: Any, field: str
+) -> None:
+    whole = {"types": [{"name": "order.odd", **draft}]}
+    answer = await product.api("PUT", "/api/event-types", whole)
+    assert (answer.status, list(answer.json["fields"])) == (422, [field]), answer.body
+    assert (await product.api("GET", "/api/event-types/order.odd")).status == 404
+
+
+async def test_a_batch_of_types_is_declared_whole_or_not_at_all(product: Product) -> None:
+    drafts = [
+        {"name": "order.new", "schema": schema()},
+        {"name": "order.paid", "schema": schema(type="array")},
+    ]
+    assert (await product.api("PUT", "/api/event-types", {"types": drafts})).status == 409
+    assert (await product.api("GET", "/api/event-types/order.new")).status == 404
+
+
+async def test_a_product_hears_that_a_change_would_break_somebody(product: Product) -> None:
+    changed = EventTypes()
+
+    @changed.event("order.paid")
+    class OrderPaid(BaseModel):
+        """An order was paid."""
+
+        id: int
+
+    async with product.publisher() as publisher:
+        with pytest.raises(UpstreamError, match=r"id\.type was string and is integer") as refused:
+            await publisher.declare(changed)
+    assert (refused.value.status, refused.value.retryable) == (409, False)
+
+
+def test_a_type_is_declared_once() -> None:
+    types = EventTypes()
+    types.event("order.paid")(dict)
+    with pytest.raises(ValueError, match=r"order\.paid is declared twice in version 1"):
+        types.event("order.paid")(list)
