@@ -35,6 +35,7 @@ from halflap.sdk.lint import RULES as SOURCE_RULES
 from halflap.sdk.listener import ListenerSpec
 from halflap.sdk.polling import PollSpec
 from halflap.sdk.schema import UNSET
+from halflap.sdk.specification import SpecifiedAction, published
 from halflap.server.metrics import METRICS
 from halflap.server.settings import PREFIX, Settings
 from halflap.testing.listeners import check_listener
@@ -568,9 +569,23 @@ def components() -> str:
         for kind, found in (("action", component.actions), ("trigger", component.triggers)):
             for each in found.values():
                 parts.append(f"### `{each.name}`\n\nA{'n' if kind == 'action' else ''} {kind}. ")
+                if isinstance(each, SpecifiedAction):
+                    parts.append(specified(each))
+                    continue
                 parts.append(f"{prose(inspect.getdoc(each.function) or '')}\n\n")
                 parts.append(inputs(each))
     return "".join(parts).rstrip() + "\n"
+
+
+def specified(each: SpecifiedAction) -> str:
+    """The description of an action that is declared from a specification, and its inputs in short."""
+    known = [(one, published(one.annotation)) for one in each.shape.inputs]
+    first = [f"`{one.name}`" for one, schema in known if "x-more" not in schema]
+    more = [f"`{one.name}`" for one, schema in known if "x-more" in schema]
+    parts = [prose(each.description)]
+    if first:
+        parts.append(f"Inputs: {', '.join(first)}" + (f"; and {', '.join(more)}." if more else "."))
+    return "\n\n".join(parts) + "\n\n"
 
 
 def connection(kind: type[Any]) -> str:

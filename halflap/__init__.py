@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         Verifier,
         ZendeskSignature,
     )
+    from halflap.sdk.specification import Operation, Paging, Specification
     from halflap.sdk.trigger import (
         BoundTrigger,
         Declaration,
@@ -182,6 +183,7 @@ _HOMES = {
         "SlackSignature StandardWebhooks StripeSignature SvixSignature TwilioSignature "
         "TypeformSignature Unsigned Verifier ZendeskSignature"
     ),
+    "sdk.specification": "Operation Paging Specification",
     "sdk.trigger": (
         "BoundTrigger Declaration Endpoint FlowResult Ignore Missed Reply Subscription Trigger"
     ),
@@ -261,7 +263,9 @@ __all__ = [
     "Model",
     "Nondeterminism",
     "OAuth2Code",
+    "Operation",
     "Overruled",
+    "Paging",
     "Pairs",
     "Payload",
     "PollSpec",
@@ -284,6 +288,7 @@ __all__ = [
     "Signature",
     "SlackSignature",
     "Source",
+    "Specification",
     "StandardWebhooks",
     "State",
     "StepFailed",

@@ -97,6 +97,7 @@ SECTIONS = {
         "outline": LazyCommand("outline", "outline"),
         "convert": LazyCommand("convert", "convert"),
         "schema": LazyCommand("schema", "schema"),
+        "types": LazyCommand("types", "types"),
         "lsp": LazyCommand("lsp", "lsp"),
         "deploy": LazyCommand("deploy", "deploy"),
         "pull": LazyCommand("pull", "pull"),

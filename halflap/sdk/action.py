@@ -157,16 +157,14 @@ class Action(Generic[P, R]):
         """True if a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False
         """True if a call's inputs are made to fit before it is a step (see `fitted`)."""
-        self.shape: Shape = read_signature(function, connection_type=connection_type)
-        self.description = summary(function)
         self.where = where(function)
-        self.signature = inspect.signature(function)
         self.is_async = inspect.iscoroutinefunction(function)
-        parameters = self.signature.parameters.values()
-        self.parameters = tuple(each.name for each in parameters)
-        self._positional = tuple(each.name for each in parameters if each.kind in _BY_PLACE)
-        self._by_name = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
-        self._required = frozenset(each.name for each in parameters if each.default is each.empty)
+        self._connection_type = connection_type
+        self._check(lookup, batch)
+        update_wrapper(self, function)
+
+    def _check(self, lookup: Callable[..., Awaitable[Any]] | None, batch: int | None) -> None:
+        shape = self.shape
         if lookup and (unknown := set(inspect.signature(lookup).parameters) - {*self.parameters}):
             raise DefinitionError(
                 f"{self.name}: its lookup takes {', '.join(sorted(unknown))}, which the action does "
@@ -174,13 +172,50 @@ class Action(Generic[P, R]):
                 where=where(lookup),
             )
         if batch is not None:
-            check_batch(self.shape, self.name, batch, self.where)
-        if component and not self.description:
+            check_batch(shape, self.name, batch, self.where)
+        if self.component and not shape.description:
             raise DefinitionError(
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
                 where=self.where,
             )
-        update_wrapper(self, function)
+
+    # Read as it is defined; an action of a specification, as it is first needed.
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Its inputs, its connection and its output."""
+        return read_signature(self.function, connection_type=self._connection_type)
+
+    @cached_property
+    def description(self) -> str:
+        """Its first sentences, as customers read them."""
+        return summary(self.function)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature by which it is called."""
+        return inspect.signature(self.function)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, its connection's as well."""
+        return tuple(self.signature.parameters)
+
+    @cached_property
+    def _positional(self) -> tuple[str, ...]:
+        return self._of_kind(_BY_PLACE)
+
+    @cached_property
+    def _by_name(self) -> frozenset[str]:
+        return frozenset(self._of_kind(_BY_NAME))
+
+    @cached_property
+    def _required(self) -> frozenset[str]:
+        parameters = self.signature.parameters.values()
+        return frozenset(each.name for each in parameters if each.default is each.empty)
+
+    def _of_kind(self, kinds: tuple[Any, ...]) -> tuple[str, ...]:
+        return tuple(each.name for each in self.signature.parameters.values() if each.kind in kinds)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         recorder = running.recorder.get()

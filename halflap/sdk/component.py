@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from halflap.errors import DefinitionError
 from halflap.sdk.action import Action, ActionDecorator, Retry
@@ -13,6 +14,9 @@ from halflap.sdk.pairs import Reads, Writes
 from halflap.sdk.request import Request
 from halflap.sdk.signature import Verifier
 from halflap.sdk.trigger import Answer, Declaration, Pick, Reply, Trigger, TriggerDecorator
+
+if TYPE_CHECKING:
+    from halflap.sdk.specification import Operation, Specification
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +44,7 @@ class Component:
         if connection is not None:
             connection._component = name
         self.actions: dict[str, Action[..., Any]] = {}
+        self._specified: set[str] = set()
         self.triggers: dict[str, Trigger[..., Any]] = {}
 
     @overload
@@ -99,11 +104,33 @@ class Component:
                 lookup=lookup,
                 batch=batch,
             )
+            if action.short_name in self._specified:
+                self._specified.remove(action.short_name)
+                del self.actions[action.short_name]  # what is written by hand stands
             self._claim(action.short_name, action.where)
             self.actions[action.short_name] = action
             return action
 
         return decorate if function is None else decorate(function)
+
+    def operations(
+        self, specification: Specification, operations: Mapping[str, Operation]
+    ) -> dict[str, Action[..., Any]]:
+        """Make an action of each operation of a specification, by the action's name; return all of them.
+
+        An action of the same name that is written by hand, before or after, stands instead.
+        """
+        from halflap.sdk.specification import SpecifiedAction
+
+        assert self.connection is not None, "operations are called through a connection"
+        module = sys._getframe(1).f_globals.get("__name__", "")
+        for name, operation in operations.items():
+            if name not in self.actions:
+                self._specified.add(name)
+                self.actions[name] = SpecifiedAction(
+                    specification, name, operation, self.name, self.connection, module
+                )
+        return {name: self.actions[name] for name in operations}
 
     def trigger(
         self,

@@ -19,6 +19,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined, core_schema
 
 from halflap.errors import DefinitionError
@@ -305,9 +306,11 @@ class Shape:
                 }
         return schema
 
-    def output_schema(self) -> dict[str, Any]:
+    def output_schema(
+        self, generator: type[GenerateJsonSchema] = GenerateJsonSchema
+    ) -> dict[str, Any]:
         """The output as JSON Schema."""
-        return self.output_adapter.json_schema(mode="serialization")
+        return self.output_adapter.json_schema(mode="serialization", schema_generator=generator)
 
 
 def source_of(annotation: Any, metadata: Iterable[Any] = ()) -> Source | None:

@@ -30,6 +30,8 @@ class Module:
     actions: list[Function] = field(default_factory=list[Function])
     steps: list[Function] = field(default_factory=list[Function])
     triggers: list[Function] = field(default_factory=list[Function])
+    declared: set[str] = field(default_factory=set[str])
+    """The actions that are declared as operations of a specification."""
 
     @classmethod
     def read(cls, path: str, text: str) -> Module:
@@ -39,6 +41,7 @@ class Module:
         package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
         for node in ast.walk(module.tree):
             _note_imports(node, package, module.aliases)
+            module.declared |= _declared_operations(node)
         for node in module.tree.body:
             match node:
                 case ast.Assign(targets=targets):
@@ -106,6 +109,7 @@ class Survey:
             for module in found.values()
             for function in (*module.actions, *module.steps)
         }
+        own |= {f"{module.name}.{name}" for module in found.values() for name in module.declared}
         return cls(found, known | own)
 
     def canonical(self, name: str | None) -> str | None:
@@ -116,6 +120,9 @@ class Survey:
                 return name
             first, _, more = rest.partition(".")
             meant = module.aliases.get(first)
+            if meant is None and "*" in module.aliases:
+                starred = f"{module.aliases['*'].removesuffix('*')}{first}"
+                meant = starred if starred in self.actions else None
             if meant is None or meant == f"{module.name}.{first}":
                 return name
             name = f"{meant}.{more}" if more else meant
@@ -165,6 +172,16 @@ def local_names(function: Function | ast.Lambda) -> frozenset[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     return frozenset({each.arg for each in named} | (stored - shared))
+
+
+def _declared_operations(node: ast.AST) -> set[str]:
+    """The names in `component.operations(specification, {"create_customer": Operation(…)})`."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="operations"), args=[_, ast.Dict(keys=keys)]):
+            constants = [each.value for each in keys if isinstance(each, ast.Constant)]
+            return {each for each in constants if isinstance(each, str)}
+        case _:
+            return set()
 
 
 def _declared(node: ast.AST) -> list[str]:

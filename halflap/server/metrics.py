@@ -20,6 +20,7 @@ from halflap.engine.journal import JournalEngine
 from halflap.gateway.app import Gateway
 from halflap.gateway.edge import EdgeCounters
 from halflap.model import Outcome, Start
+from halflap.sdk.conformity import DEVIATIONS
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 
@@ -61,6 +62,12 @@ METRICS = (
         "halflap_executions_ended", "counter", "Executions that ended in this process.", "state"
     ),
     Metric("halflap_executions_running", "gauge", "Executions that run in this process now."),
+    Metric(
+        "halflap_answer_deviations",
+        "counter",
+        "Places at which an app's answer was not what its specification says; it is passed as it came.",
+        "action",
+    ),
     Metric("halflap_store_commits", "counter", "Transactions that this process committed."),
     Metric("halflap_store_up", "gauge", "1 where the store answered, else 0."),
     Metric("halflap_executions_live", "gauge", "Executions without an outcome, in all.", "state"),
@@ -113,6 +120,7 @@ class Metrics:
             "halflap_attempts": {"": self.engine.attempts},
             "halflap_executions_ended": self.ended,
             "halflap_executions_running": {"": self.engine.running},
+            "halflap_answer_deviations": DEVIATIONS,
             "halflap_store_commits": {"": self.store.commits},
             "process_cpu_seconds": {"": usage.ru_utime + usage.ru_stime},
             "process_start_time_seconds": {"": self.started_at},

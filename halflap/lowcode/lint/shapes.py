@@ -194,8 +194,7 @@ class _Values(GenerateJsonSchema):
 
 def output_schema(shape: Shape) -> Mapping[str, Any] | None:
     """Return the JSON Schema of a call's result as expressions see it; None where it has none."""
-    adapter = shape.output_adapter
-    return _schema(lambda: adapter.json_schema(mode="serialization", schema_generator=_Values))
+    return _schema(lambda: shape.output_schema(_Values))
 
 
 def _input_schema(given: InputField) -> Mapping[str, Any] | None:

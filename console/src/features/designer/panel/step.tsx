@@ -691,6 +691,10 @@ function CallChoice({
 
 const FEW = 8
 
+function isMore(schema: Record<string, unknown> | null): boolean {
+  return schema?.["x-more"] === true
+}
+
 /** The inputs of an action, or of a trigger, by its own schema. */
 function Inputs({ subject, order }: { subject: Subject; order: readonly string[] }) {
   const { draft } = useFields()
@@ -702,8 +706,13 @@ function Inputs({ subject, order }: { subject: Subject; order: readonly string[]
   const others = Object.keys(given).filter((each) => !names.includes(each))
   // What was filled in as the step was opened stands above; nothing moves as it is filled in.
   const [first] = useState(() => new Set(Object.keys(given)))
+  // An action that is declared from a specification says itself what comes under "More".
+  const chosen = fields.some((each) => isMore(each.schema))
   const shown = fields.filter(
-    (each) => fields.length <= FEW || each.required || first.has(each.name),
+    (each) =>
+      each.required ||
+      first.has(each.name) ||
+      (chosen ? !isMore(each.schema) : fields.length <= FEW),
   )
   const more = fields.filter((each) => !shown.includes(each))
   const inTrigger = subject.kind !== "action"

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 
-from halflap import (
-    Component,
-    Connection,
-    Endpoint,
-    Ignore,
-    Json,
-    Model,
-    Request,
-    StripeSignature,
-    Subscription,
-    pointer,
-)
+from halflap import Endpoint, Ignore, Json, Model, Request, StripeSignature, Subscription, pointer
+from halflap.components.stripe.connection import HOOKS, Stripe, component
 
-HOOKS = "/v1/webhook_endpoints"
 EVENTS = (
     "*",
     "account.updated",
@@ -59,22 +47,6 @@ WANTED = Field(min_length=1, description="What to be told of, as invoice.paid; *
 EventName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(EVENTS)})]
 
 
-class Stripe(Connection):
-    """A key of a Stripe account that may write webhook endpoints."""
-
-    idempotency_header: ClassVar[str | None] = "Idempotency-Key"
-
-    base_url: SkipJsonSchema[str] = "https://api.stripe.com"
-    api_key: SecretStr
-    """A secret or a restricted key: sk_… or rk_…"""
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
-
-    async def test(self) -> None:
-        await self.get(HOOKS, params={"limit": 1})
-
-
 class EventData(Model):
     """The object that an event is about, as it was then; what it was before, where it changed."""
 
@@ -94,9 +66,6 @@ class Event(Model):
     api_version: str | None = None
     data: EventData
     request: Json = None
-
-
-component = Component("stripe", title="Stripe", connection=Stripe)
 
 
 @component.trigger(
