@@ -10,7 +10,7 @@ import builtins
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, dataclass_transform
@@ -253,6 +253,8 @@ class AuditEntry:
     """Of the answer; 0 while there is none."""
     changes: Mapping[str, Any]
     """By field, the values that were sent, without secrets and payloads."""
+    customers: Sequence[str] = ()
+    """The ids of those of which something was changed or shown, where they are several."""
 
 
 @frozen

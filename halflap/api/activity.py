@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, get_args
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
 from halflap.api import payload
 from halflap.api.asking import (
@@ -25,6 +25,7 @@ from halflap.api.execution_view import LoggedPage, LoggedView
 from halflap.api.executions import Narrowed, searchable, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.activity import Tick
+from halflap.api.principal import CUSTOMERS
 from halflap.api.recorded import log_view
 from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView, rfc3339
 from halflap.errors import ConfigError, NotFound
@@ -45,6 +46,7 @@ Contained = Annotated[
 @for_customers
 @needs("read", audited="look")
 async def list_logs(
+    request: Request,
     operations: Ops,
     which: Narrowed,
     q: Contained = None,
@@ -71,6 +73,7 @@ async def list_logs(
         for each in lines
     ]
     shown = [each.without_payload() if each.customer in hidden else each for each in views]
+    request.scope[CUSTOMERS] = {each.customer for each in shown}
     return exact(LoggedPage(items=shown, next=next))
 
 

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, SecretStr
 
 from halflap.api import problem
-from halflap.api.principal import ACT, ANYBODY, AUDIT, OBJECTS, PRINCIPAL, Principal
+from halflap.api.principal import ACT, ANYBODY, AUDIT, CUSTOMERS, OBJECTS, PRINCIPAL, Principal
 from halflap.api.view import CustomerValue
 from halflap.errors import HalflapError
 from halflap.model import AuditEntry
@@ -150,6 +150,7 @@ class AuditedSend:
             customer=customer,
             objects={name: str(each) for name, each in objects.items() if each is not None},
             status=status,
+            customers=tuple(sorted(scope.get(CUSTOMERS, ()))),
             changes={
                 **(sent(route, scope) if isinstance(route, APIRoute) else {}),
                 **({REPLAYED: True} if REPLAYED in scope else {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, get_args
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
 from halflap.api.asking import (
     USUAL_PAGE,
@@ -25,6 +25,7 @@ from halflap.api.operations.bulks import BulkPlan
 from halflap.api.operations.people import MissingRight
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
+from halflap.api.principal import OBJECTS
 from halflap.api.recorded import moment, public_mark, summaries
 from halflap.api.stats import milliseconds
 from halflap.api.view import (
@@ -50,12 +51,12 @@ router = router_of("/api/bulks", "bulks", 404, 409)
     responses={200: {"model": PlanView, "description": "What it would do, with `dry_run`"}},
 )
 @needs("operate")
-async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
+async def begin_bulk(draft: BulkDraft, request: Request, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
     if draft.dry_run:
-        request = ReplayRequest(draft.from_, draft.version, repeat=draft.repeat, again=draft.again)
-        plan = await operations.bulks.plan(draft.do, where, request)
+        how = ReplayRequest(draft.from_, draft.version, repeat=draft.repeat, again=draft.again)
+        plan = await operations.bulks.plan(draft.do, where, how)
         return exact(await plan_view(operations, plan))
     options: dict[str, Any] = {"rate": draft.rate}
     if draft.do == "replay":
@@ -63,7 +64,8 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
         options |= {"repeat": draft.repeat, "again": draft.again}
     if draft.do == "cancel":
         options |= {"reason": draft.reason, "grace": draft.grace}
-    return exact(bulk_view(await operations.bulks.begin(draft.do, where, options)), 201)
+    id = announced(request, operations)
+    return exact(bulk_view(await operations.bulks.begin(id, draft.do, where, options)), 201)
 
 
 @router.get("")
@@ -151,9 +153,20 @@ async def cancel_bulk(bulk: str, operations: Ops) -> BulkView:
 
 @router.post("/{bulk}/back", status_code=201)
 @needs("configure")
-async def undo_bulk(bulk: str, operations: Ops) -> BulkView:
+async def undo_bulk(bulk: str, request: Request, operations: Ops) -> BulkView:
     """Move the instances of an upgrade back to the version and config that each had before it."""
-    return bulk_view(await operations.bulks.go_back(bulk))
+    id = announced(request, operations)
+    return bulk_view(await operations.bulks.go_back(bulk, id))
+
+
+def announced(request: Request, operations: Operations) -> str:
+    """Return the id of a bulk to be begun, which the entry of its request names from the beginning.
+
+    So each customer that the bulk comes to is added to that entry, however soon it does.
+    """
+    made = operations.bulks.make_id()
+    request.scope[OBJECTS] = {"made": made}
+    return made
 
 
 async def filter_of(operations: Operations, where: Where) -> Filter:

@@ -22,7 +22,7 @@ from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft
 from halflap.api.operations.following import KeepAlive, Notice, Which
 from halflap.api.payload import body as shown_body
-from halflap.api.principal import OBJECTS
+from halflap.api.principal import CUSTOMERS, OBJECTS
 from halflap.api.problem import documented
 from halflap.api.stream import MOST_STREAMS
 from halflap.api.view import Time, View, rfc3339
@@ -102,7 +102,8 @@ async def list_samples(
     for each in islice(executions.values(), MOST_EVENTS):
         if each.flow.customer not in hidden and (one := await real(operations, each)) is not None:
             found.append(one)
-    shown = (each.execution for each in found if each.execution is not None)
+    shown = [each.execution for each in found if each.execution is not None]
+    request.scope[CUSTOMERS] = {executions[each].flow.customer for each in shown}
     request.scope[OBJECTS] = {
         "customer": owner,
         **{f"execution {at}": each for at, each in enumerate(shown, start=1)},

@@ -24,7 +24,7 @@ from halflap.api.asking import (
     router_of,
     with_tag,
 )
-from halflap.api.bulks import bulk_view, named
+from halflap.api.bulks import announced, bulk_view, named
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
@@ -250,7 +250,9 @@ async def publish_version(
     },
 )
 @needs("configure")
-async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Ops) -> Response:
+async def upgrade_instances(
+    integration: str, draft: UpgradeMany, request: Request, operations: Ops
+) -> Response:
     """Move all instances that are on another version: a bulk, in stages, with a way back."""
     bulks = operations.bulks
     version = await operations.versions.get(integration, draft.version)
@@ -274,7 +276,8 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
         more["config"] = codec.encode(config).decode()
     if rule is not None:
         more |= {"pause_on": asdict(rule), "seen": {"ended": 0, "failed": 0}}
-    begun = await bulks.begin_upgrade(which, *how, canary=canary, **more)
+    id = announced(request, operations)
+    begun = await bulks.begin_upgrade(id, which, *how, canary=canary, **more)
     return exact(bulk_view(begun), 201)
 
 

@@ -195,6 +195,13 @@ class AuditView(View):
     customer: str | None
     objects: dict[str, str]
     """The ids of what it was about, by their kind; `made` is what it made."""
+    names: dict[str, str]
+    """By id, the name that what it names has now; an execution's is its flow's, and its record. What is
+    not there any more has none."""
+    customers: list[str]
+    """The ids of the customers of which it changed or showed something: so many of them."""
+    customer_count: int
+    """The number of all of them."""
     status: int
     """Of the answer; 0 where something was changed and nobody was answered (yet)."""
     changes: JsonObject
@@ -203,3 +210,17 @@ class AuditView(View):
 
 class AuditPage(ListPage[AuditView]):
     """Entries of the audit log, newest first."""
+
+
+class AuditedOperation(View):
+    """An operation of which the audit log has entries."""
+
+    operation: str
+    title: str
+    """Two or three words of what it does."""
+    text: str
+    """A sentence on what it does."""
+
+
+class AuditedOperations(ListPage[AuditedOperation]):
+    """The operations of which the audit log has entries, by their titles."""

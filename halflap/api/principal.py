@@ -38,6 +38,9 @@ PRINCIPAL = "halflap.principal"
 OBJECTS = "halflap.objects"
 """The key of the ids of what a request is about, by their kinds."""
 
+CUSTOMERS = "halflap.customers"
+"""The key of the ids of the customers of whom a request showed something, where they are several."""
+
 ACT = "halflap.act"
 """The key of what a request does, where it is audited as another act than its operation."""
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Annotated
 
 import msgspec
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
 from halflap.api import payload
 from halflap.api.asking import Ops, Whose, exact, needs, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import removed as gone
+from halflap.api.principal import CUSTOMERS
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, ListPage, View
 from halflap.errors import BlobLost, NotFound, Removed
@@ -66,6 +67,7 @@ class RecordingPage(ListPage[RecordingView]):
 @router.get("/recordings", response_model=RecordingPage)
 @needs("publish", "payloads")
 async def list_recordings(
+    request: Request,
     operations: Ops,
     integration: str,
     customer: Whose = None,
@@ -89,6 +91,8 @@ async def list_recordings(
     )
     looked_at = await operations.journal.executions(which)
     found: list[RecordingView] = []
+    shown: set[str] = set()
+    request.scope[CUSTOMERS] = shown
     hidden = await operations.hidden_payloads()
     removed = 0
     last: str | None = None
@@ -100,7 +104,9 @@ async def list_recordings(
             except (Removed, BlobLost):
                 removed += 1
             else:
-                found += [] if recorded is None else [recorded]
+                if recorded is not None:
+                    found.append(recorded)
+                    shown.add(each.flow.customer)
         if len(found) == limit:
             break
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -12,6 +12,7 @@ from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
+from halflap.api.auditing import audit_look
 from halflap.api.execution_view import SearchEnd, SearchHit, SearchProgress
 from halflap.api.executions import Narrowed, searchable, states
 from halflap.api.operations import Operations
@@ -28,6 +29,7 @@ router = router_of("/api", "executions", 404, 409)
 SEARCH_SECONDS = 30.0
 """Seconds after which a search ends, and says by what it goes on."""
 PAGE = 200
+SearchLine = SearchHit | SearchProgress | SearchEnd
 AROUND = 80
 """Characters of an excerpt on each side of what was found."""
 
@@ -41,7 +43,7 @@ class JsonLines(StreamingResponse):
 @router.get(
     "/search",
     response_class=JsonLines,
-    response_model=SearchHit | SearchProgress | SearchEnd,
+    response_model=SearchLine,
     response_description="Lines of JSON: each find, now and then how far it looked, and its end.",
 )
 @for_customers
@@ -61,8 +63,20 @@ async def search_payloads(
     which = replace(which, states=states(state), payload=needles(q))
     which = await searchable(operations, which)
     request.scope[OBJECTS] = {"customer": which.customer, "instance": which.instance}
-    found = search(operations, which, before)
-    return JsonLines(found)
+    return JsonLines(_noted(request, operations, which, search(operations, which, before)))
+
+
+async def _noted(
+    request: Request, operations: Operations, which: Filter, found: AsyncIterator[SearchLine]
+) -> AsyncGenerator[bytes]:
+    """Yield the lines of a search; before the first find of a customer, an entry for it is on disk."""
+    noted = {which.customer}
+    async for each in found:
+        if isinstance(each, SearchHit) and each.execution.customer not in noted:
+            noted.add(each.execution.customer)
+            log, customer = operations.catalogue.audit, each.execution.customer
+            await audit_look(log, request.scope, customer=customer)
+        yield line(each)
 
 
 def needles(text: str) -> tuple[bytes, ...]:
@@ -73,7 +87,7 @@ def needles(text: str) -> tuple[bytes, ...]:
 
 async def search(
     operations: Operations, which: Filter, before: str | None
-) -> AsyncGenerator[bytes]:
+) -> AsyncGenerator[SearchLine]:
     """Yield lines of what is found, page by page, until there is enough or the time is over."""
     end, count = time.monotonic() + SEARCH_SECONDS, 0
     # A page ends where so many rows were examined, not at what matches: that may be in what is hidden.
@@ -85,17 +99,17 @@ async def search(
             place = await locate(operations, each.id, which.payload)
             if place is not None:
                 [summary] = await summaries(operations, [each])
-                yield line(SearchHit.of(place, execution=summary))
+                yield SearchHit.of(place, execution=summary)
                 count += 1
             if count == which.limit:
-                yield line(SearchEnd(found=count, next=each.id))
+                yield SearchEnd(found=count, next=each.id)
                 return
         if before is None or time.monotonic() > end:
-            yield line(SearchEnd(found=count, next=before))
+            yield SearchEnd(found=count, next=before)
             return
         # It is sent, too, so that a client that has gone is noticed.
         reached = rfc3339(int(before.partition(".")[0]))
-        yield line(SearchProgress(reached=reached, next=before))
+        yield SearchProgress(reached=reached, next=before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,6 @@ def excerpt_of(
     return None
 
 
-def line(view: SearchHit | SearchProgress | SearchEnd) -> bytes:
+def line(view: SearchLine) -> bytes:
     """Return a view as a line of the answer."""
     return codec.encode(view.model_dump(by_alias=True)) + b"\n"

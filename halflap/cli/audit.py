@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from halflap.api.people_view import AuditPage, AuditView
+from halflap.cli.bulk import time_of
 from halflap.cli.client import Client, read
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import customer_option, speaks
@@ -15,6 +16,8 @@ from halflap.cli.reach import customer_option, speaks
 @click.option("--operation", help="What was done: an operation id of the API.")
 @click.option("--on", metavar="ID", help="What it was done to.")
 @customer_option
+@click.option("--since", metavar="TIME", help="Since then, as 2h, 3d, or a time.")
+@click.option("--until", metavar="TIME", help="Before then.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @speaks()
 async def audit(
@@ -24,6 +27,8 @@ async def audit(
     operation: str | None,
     on: str | None,
     customer: str | None,
+    since: str | None,
+    until: str | None,
     limit: int,
 ) -> None:
     """Show what was changed, and which secrets and payloads were looked at, by whom; newest first.
@@ -31,6 +36,7 @@ async def audit(
     Example: halflap audit --actor ada@example.com
     """
     query = {"actor": actor, "operation": operation, "on": on, "customer": customer}
+    query["since"], query["until"] = (at and time_of(at) for at in (since, until))
     page = read(AuditPage, await api.get("/api/audit", **query, limit=limit))
     output.listing(
         page.items,
@@ -39,7 +45,7 @@ async def audit(
             (ago(each.at), "dim"),
             each.label or each.actor or each.kind,
             each.operation,
-            " ".join(each.objects.values()),
+            " ".join(each.names.get(id, id) for id in each.objects.values()),
             (str(each.status or "unanswered"), "" if 0 < each.status < 400 else "yellow"),
             (described(each), "dim"),
         ),

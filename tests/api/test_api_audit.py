@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiohttp import web
 
 from halflap.errors import StoreError
 from halflap.model import A_DAY, new_id
 from halflap.store.catalogue.audit import COLUMNS, AuditLog
 from tests.api.conftest import Browser, signed_in
+from tests.api.test_api_upgrades import driven, upgraded
 
 SECRET = "whsec-nobody-may-see-this"
 
@@ -152,7 +155,8 @@ async def test_no_secret_and_no_payload_is_in_the_log(either: Any) -> None:
     await (await signed_in(either, "viewer"))(
         "POST", "/api/me/password", {"password": f"{SECRET} and more"}
     )
-    text = str(await entries(either))
+    # The record of an execution is read from the execution, as lists of executions show it.
+    text = str([{**each, "names": {}} for each in await entries(either)])
     for operation in ("replay_execution", "send_signal", "set_password"):
         assert operation in text
     for each in (SECRET, "good-key", "halflap_link_", "whsec_"):
@@ -177,6 +181,111 @@ async def test_the_log_is_read_by_actor_object_and_pages(either: Any) -> None:
             break
         before = {"before": page["next"]}
     assert pages == [each["id"] for each in await entries(either)]
+
+
+async def test_entries_name_what_they_are_about(either: Any) -> None:
+    await either.publish()
+    instance = await either.instance()
+    execution = await either.send(instance, {"id": "o-1", "amount": 5})
+    await either.ended(execution)
+    browser = await signed_in(either, "support")
+    await browser("GET", f"/api/executions/{execution}")
+    await either.api("POST", f"/api/instances/{instance['id']}/pause", {})
+    [paused] = await entries(either, operation="pause_instance")
+    [look] = await entries(either, operation="get_execution")
+    customer = instance["customer"]
+    owner = (await either.api("GET", f"/api/customers/{customer}")).json["name"]
+    assert paused["names"] == {instance["id"]: instance["name"], customer: owner}
+    assert look["names"] == {
+        execution: "incoming o-1",
+        customer: owner,
+        browser.user: "support@example.com",
+    }
+    published = (await entries(either, operation="publish_version"))[-1]
+    assert published["names"] == {published["objects"]["made"]: "orders, version 1"}
+    # What is gone keeps its id.
+    await either.api("DELETE", f"/api/users/{browser.user}")
+    [look] = await entries(either, operation="get_execution")
+    assert browser.user not in look["names"]
+    assert (look["actor"], look["label"]) == (browser.user, "support@example.com")
+    found = (await either.api("GET", "/api/audit/operations")).json["items"]
+    titles = {each["operation"]: (each["title"], each["text"]) for each in found}
+    assert titles["begin_bulk"][0] == "begin bulk"
+    assert titles["get_execution"][0] == "look at execution"
+    assert titles["pause_instance"][1].startswith("Let an instance, or one flow of it, stand still")
+    assert {each["operation"] for each in await entries(either)} <= {*titles}
+    assert "list_executions" not in titles
+
+
+async def refused(_: web.Request) -> web.Response:
+    return web.Response(status=422)
+
+
+async def test_what_is_about_several_customers_is_found_under_each(either: Any) -> None:
+    await either.publish()
+    names, customers = ("Acme", "Globex", "Initech"), dict[str, str]()
+    either.shop.order_answer = refused
+    for name in names:
+        customers[name] = await either.customer(name)
+        instance = await either.instance(customers[name])
+        if name != "Initech":
+            await either.ended(await either.send(instance, {"id": name, "amount": 5}))
+    draft = {"do": "dismiss", "where": {"state": "failed"}}
+    begun = (await either.api("POST", "/api/bulks", draft)).json
+    assert (await driven(either, begun["id"]))["done"] == 2
+    await either.publish(either.bundle(label="2"), target="")
+    await upgraded(either, {"version": "2", "customer": "Globex"})
+    found = {
+        name: [
+            each["operation"]
+            for each in await entries(either, customer=name)
+            if each["operation"] in ("begin_bulk", "upgrade_instances")
+        ]
+        for name in names
+    }
+    assert found == {
+        "Acme": ["begin_bulk"],
+        "Globex": ["upgrade_instances", "begin_bulk"],
+        "Initech": [],
+    }
+    [bulk] = await entries(either, operation="begin_bulk", customer="Acme")
+    assert bulk["customers"] == sorted([customers["Acme"], customers["Globex"]])
+    assert bulk["customer_count"] == 2
+    assert bulk["names"][customers["Globex"]] == "Globex"
+    assert await entries(either, on=begun["id"], customer="Acme") == [bulk]
+    assert await entries(either, on=begun["id"], customer="Initech") == []
+    # What is done with the bulk afterwards is about the same customers; an entry is listed once.
+    await either.api("POST", f"/api/bulks/{begun['id']}/cancel")
+    both = await entries(either, customer="Acme", on=begun["id"])
+    assert {each["operation"] for each in both} == {"cancel_bulk", "begin_bulk"}
+    # A look at the logs of all is one at those whose lines were shown.
+    browser = await signed_in(either, "support")
+    assert (await browser("GET", "/api/logs")).status == 200
+    [look] = await entries(either, operation="list_logs")
+    assert look["customer_count"] == len(look["customers"])
+
+
+async def test_a_search_over_all_is_in_the_log_of_each_customer_that_it_found(either: Any) -> None:
+    await either.publish()
+    for name, id in (("Acme", "sought-1"), ("Globex", "other")):
+        instance = await either.instance(await either.customer(name))
+        await either.ended(await either.send(instance, {"id": id, "amount": 5}))
+    browser = await signed_in(either, "support")
+    assert "sought-1" in str((await browser("GET", "/api/search", q="sought-1")).body)
+    assert len(await entries(either, operation="search_payloads", customer="Acme")) == 1
+    assert await entries(either, operation="search_payloads", customer="Globex") == []
+
+
+async def test_the_log_is_read_by_time(either: Any) -> None:
+    for n in range(3):
+        await either.customer(f"C{n}")
+        await asyncio.sleep(0.002)  # ids of one millisecond have no order
+    newest, middle, oldest = [each["at"] for each in await entries(either)]
+    assert [each["at"] for each in await entries(either, since=middle)] == [newest, middle]
+    assert [each["at"] for each in await entries(either, until=middle)] == [oldest]
+    assert [each["at"] for each in await entries(either, since=middle, until=newest)] == [middle]
+    answer = await either.api("GET", "/api/audit", since="yesterday")
+    assert (answer.status, [*answer.json["fields"]]) == (422, ["since"])
 
 
 async def test_an_answer_never_precedes_its_entry(

@@ -1,3 +1,4 @@
+import { queryOptions } from "@tanstack/react-query"
 import { answerOf, api, type Schemas } from "./client"
 import { type JsonText, parseExact } from "./exact"
 import type { Page } from "./list"
@@ -14,7 +15,15 @@ type Whose = { customer?: string; integration?: string }
 export type LogFilter = Whose & { q?: string; level?: Level; flow?: string; instance?: string }
 export type RejectionFilter = Whose & { q?: string; status?: string; instance?: string }
 export type ScheduleFilter = Whose
-export type AuditFilter = { actor?: string; operation?: string; on?: string; customer?: string }
+export type AuditFilter = {
+  actor?: string
+  operation?: string
+  on?: string
+  customer?: string
+  /** Times as they are typed. */
+  since?: string
+  until?: string
+}
 
 const PAGE = 100
 const FIELDS = new Set(["fields"])
@@ -56,11 +65,20 @@ export function loadSchedules(
   return answerOf(api.GET("/api/schedules", { params: { query }, signal }))
 }
 
+/** `filter`: with its times as the API takes them. */
 export function loadAudit(
-  filter: AuditFilter,
+  filter: Omit<AuditFilter, "since" | "until"> & { since: string | null; until: string | null },
   before: string | undefined,
   signal: AbortSignal,
 ): Promise<Page<AuditEntry>> {
   const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
   return answerOf(api.GET("/api/audit", { params: { query }, signal }))
 }
+
+/** The operations of which the audit log has entries, in words. */
+export const operationsQuery = queryOptions({
+  queryKey: ["audit", "operations"],
+  staleTime: Infinity,
+  queryFn: async ({ signal }) =>
+    (await answerOf(api.GET("/api/audit/operations", { signal }))).items,
+})

@@ -30,7 +30,7 @@ const readRejections = (search: Search): RejectionFilter =>
   texts(search, ["q", "customer", "integration", "status", "instance"])
 const readSchedules = (search: Search): ScheduleFilter => texts(search, ["customer", "integration"])
 const readAudit = (search: Search): AuditFilter =>
-  texts(search, ["actor", "operation", "on", "customer"])
+  texts(search, ["actor", "operation", "on", "customer", "since", "until"])
 
 const activityRoute = createRoute({
   getParentRoute: () => shellRoute,

@@ -4,11 +4,27 @@ import { Check, ChevronDown, LoaderCircle } from "lucide-react"
 import { useMemo } from "react"
 import { cx } from "./class"
 
-export type Option = { value: string; label: string; hint?: string }
+export type Option = {
+  value: string
+  label: string
+  hint?: string
+  /** A line below it, in which is searched, too. */
+  detail?: string
+}
+
+/** Return whether each word of a text is in an option. */
+export function has({ label, detail = "", value }: Option, text: string): boolean {
+  const all = `${label} ${detail} ${value}`.toLowerCase()
+  return text
+    .toLowerCase()
+    .split(/\s+/)
+    .every((each) => all.includes(each))
+}
 
 /** A choice of many, found by typing; with `onSearch` somebody else searches. */
 export function Combobox({
   id,
+  name,
   options,
   value,
   onChange,
@@ -21,6 +37,8 @@ export function Combobox({
   describedBy,
 }: {
   id?: string
+  /** What it is called where it has no label. */
+  name?: string
   options: readonly Option[]
   value: Option | null
   onChange: (value: Option | null) => void
@@ -46,7 +64,7 @@ export function Combobox({
       onValueChange={onChange}
       itemToStringLabel={(each: Option) => each.label}
       isItemEqualToValue={(one: Option, other: Option) => one.value === other.value}
-      {...(onSearch === undefined ? {} : { filter: null })}
+      filter={onSearch === undefined ? has : null}
       onInputValueChange={(text, { reason }) => {
         if (reason === "input-change" || reason === "input-clear") onSearch?.(text)
       }}
@@ -57,6 +75,7 @@ export function Combobox({
       <div className="relative">
         <Base.Input
           id={id}
+          aria-label={name}
           placeholder={placeholder}
           aria-invalid={invalid || undefined}
           aria-describedby={describedBy}
@@ -89,7 +108,12 @@ export function Combobox({
                     "data-[highlighted]:bg-secondary",
                   )}
                 >
-                  <span className="min-w-0 flex-1 truncate">{each.label}</span>
+                  <span className="min-w-0 flex-1">
+                    <span className="block truncate">{each.label}</span>
+                    {each.detail !== undefined && (
+                      <span className="block text-xs text-muted-foreground">{each.detail}</span>
+                    )}
+                  </span>
                   {each.hint !== undefined && (
                     <span className="shrink-0 text-xs text-muted-foreground">{each.hint}</span>
                   )}

@@ -76,6 +76,7 @@ export function CataloguePage<Row, Filter extends object>({
   columns,
   idOf,
   texts = [],
+  hints = {},
   filters,
   actions,
   none,
@@ -95,6 +96,8 @@ export function CataloguePage<Row, Filter extends object>({
   idOf: (row: Row) => string
   /** The filters that are typed: the first is the search. */
   texts?: readonly (readonly [TextName<Filter>, string])[]
+  /** How some of these are written. */
+  hints?: Partial<Record<TextName<Filter>, string>>
   filters?: ReactNode
   actions?: ReactNode
   /** What is said where nothing matches, and where there is nothing at all. */
@@ -119,6 +122,7 @@ export function CataloguePage<Row, Filter extends object>({
             <SearchBox
               key={name}
               label={label}
+              hint={hints[name]}
               icon={at === 0}
               className={at === 0 ? undefined : "sm:w-36"}
               value={value(name)}
@@ -203,12 +207,14 @@ export function ListRows<Row>({
 /** A text that filters a list as it is typed. */
 export function SearchBox({
   label,
+  hint,
   value,
   onChange,
   className,
   icon = true,
 }: {
   label: string
+  hint?: string | undefined
   value: string | undefined
   onChange: (value: string | undefined) => void
   className?: string | undefined
@@ -239,6 +245,7 @@ export function SearchBox({
         type="search"
         aria-label={label}
         placeholder={label}
+        title={hint}
         className={icon ? "pl-7" : undefined}
         value={text}
         onChange={(event) => setText(event.target.value)}

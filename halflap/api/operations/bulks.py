@@ -9,7 +9,7 @@ parent is left to the parent's replay, where that runs it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -211,16 +211,23 @@ class BulkOperations:
             changed=changed,
         )
 
-    async def begin(self, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:
+    def make_id(self) -> str:
+        """Return the id of a bulk that is about to begin."""
+        return new_id("blk", now=self.clock())
+
+    async def begin(
+        self, id: str, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]
+    ) -> Bulk:
         """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
         now = self.clock()
         which = replace(prepared(verb, where), before=new_id("exe", now=now + MS, chance=0))
         counts = await self.journal.count(which)
         wanted = {**options, "where": msgspec.to_builtins(which)}
-        return await self._add(verb, wanted, sum(counts.values()), now)
+        return await self._add(id, verb, wanted, sum(counts.values()), now)
 
     async def begin_upgrade(
         self,
+        id: str,
         which: Upgradable,
         stages: Sequence[str],
         most_failed: str,
@@ -240,17 +247,19 @@ class BulkOperations:
         wanted = {**more, "where": asdict(which), "stages": asdict(parts)}
         if canary:
             wanted["canary"] = [*canary]
-        return await self._add("upgrade", wanted, total, now)
+        return await self._add(id, "upgrade", wanted, total, now)
 
-    async def go_back(self, bulk: str) -> Bulk:
+    async def go_back(self, bulk: str, id: str) -> Bulk:
         """Begin what undoes an upgrade that has ended: each instance gets what it had before."""
         found = await self.catalogue.bulks.get(bulk)
         which = self.upgrades.back(found)
         await self.catalogue.bulks.end(bulk, "cancelled", "taken back")  # where it was paused
-        return await self.begin_upgrade(which, (), "100%", 0.0, back_of=bulk)
+        return await self.begin_upgrade(id, which, (), "100%", 0.0, back_of=bulk)
 
-    async def _add(self, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros) -> Bulk:
-        bulk = Bulk(new_id("blk", now=now), verb, wanted, "running", total, now)
+    async def _add(
+        self, id: str, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros
+    ) -> Bulk:
+        bulk = Bulk(id, verb, wanted, "running", total, now)
         await self.catalogue.bulks.add(bulk)
         self.begun.add(bulk.id)
         self.changed.set()
@@ -336,11 +345,16 @@ class BulkOperations:
         page = await self.journal.executions(which)
         if not page:
             return None
+        await self._note(bulk, (each.flow.customer for each in page))
         if bulk.verb == "replay":
             done, refusals = await self._replay(bulk, page)
         else:
             done, refusals = await self._end(bulk, page)
         return BulkStep(done, refusals, page[-1].id)
+
+    async def _note(self, bulk: Bulk, customers: Iterable[str]) -> None:
+        """Have the audit log tell of a bulk under each customer, before anything is done to it."""
+        await self.catalogue.audit.add_customers(bulk.id, customers)
 
     async def _upgrade(self, bulk: Bulk, most: int) -> BulkStep | None:
         rule, ended = PauseRule.wanted(bulk), 0
@@ -359,6 +373,7 @@ class BulkOperations:
                 return BulkStep(0, (), REST, CANARY_DONE)
             is_enough = ended >= rule.least
             return BulkStep(0, (), REST) if is_enough else BulkStep(0, (), bulk.after, rest=LOOK)
+        await self._note(bulk, (each.customer for each in instances))
         done, refusals = await self.upgrades.do(bulk, instances)
         last = instances[-1].id
         return BulkStep(done, refusals, f"{CANARY}{last}" if is_in_canary(bulk) else last)

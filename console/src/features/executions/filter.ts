@@ -116,7 +116,8 @@ function momentOf(text: string, now: number): number {
 /** Say how a time is written. */
 export const timeHint = (): string => t`such as 30s, 2h, 3d, 13:00, yesterday, or 2026-01-31 14:00`
 
-function timeIn(text: string | undefined, now?: number): string | undefined {
+/** Return a time that was typed as the API takes it; throw where it is none. */
+export function timeIn(text: string | undefined, now?: number): string | undefined {
   if (text === undefined) return undefined
   const at = timeOf(text, now)
   if (at === null) throw new NotUnderstood(t`“${text}” is no time: write one ${timeHint()}`)
