@@ -88,6 +88,8 @@ IN_MEMORY = 64 * 1024 * 1024
 """The bytes of messages that all listeners of a process may have read and not had accepted yet."""
 SILENT_SECONDS = 1.0
 """Seconds for which a stream holds what it was credited; what comes later is counted as it comes."""
+FILLED = "cursor"
+"""The place from which a gap is filled by other means."""
 STORE_SECONDS = 1.0
 ACK_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -540,6 +542,14 @@ class ShardStream(Listening):
         """Begin the patience anew."""
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+
+    async def gap(self, reason: str) -> None:
+        """Record a gap that the listener fills itself."""
+        key, reason = self._reader.key, self._reader.redactor.text(reason)
+        fence = self._reader.fences[key]
+        if not await self._host.shards.skip(key, fence, FILLED, reason, stays=True):
+            raise Fenced
+        self.beat()
 
     async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
         """Take shards that the source gives to this process."""

@@ -304,6 +304,10 @@ class Connection(BaseModel):
         """
         return await self._client().websocket(url)
 
+    async def addresses(self, url: str) -> list[str]:
+        """Return the addresses of a URL's host that may be called (see `Egress.addresses`)."""
+        return await self._client().addresses(url)
+
     async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
         """Connect by TCP, for a protocol that is not HTTP; guarded as requests (see `Egress.dial`)."""
         return await self._client().dial(host, port, ports)

@@ -200,6 +200,22 @@ class Egress:
             return WebSocket(opened)
         raise broken
 
+    async def addresses(self, url: str) -> list[str]:
+        """Return the addresses of a URL's host that may be called, for a library with sockets of its own.
+
+        It has to connect to one of these, and resolve no name. Raises `EgressRefused`, or
+        `UpstreamError` where the host has none.
+        """
+        destination = self._destination(url)
+        host, port = destination.raw_host or "", destination.port or 0
+        try:
+            found = await self._resolver.resolve(host, port)
+        except (OSError, TimeoutError) as error:
+            message = f"{host} has no address: {error}"
+        else:
+            return [each["host"] for each in found]
+        raise UpstreamError(message, in_doubt=False)
+
     async def dial(self, host: str, port: int, ports: frozenset[int]) -> socket.socket:
         """Connect by TCP, for a protocol that is not HTTP and has these `ports`.
 

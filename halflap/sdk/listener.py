@@ -152,6 +152,13 @@ class Listening:
         """Say that the source is alive though nothing comes; `patience` begins anew."""
         raise NotImplementedError
 
+    async def gap(self, reason: str) -> None:
+        """Record that the source has no longer what follows the cursor, where it is read elsewhere.
+
+        The cursor stays: read what is missing from its time on, and then go on from a place of now.
+        """
+        raise NotImplementedError
+
     async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
         """Take the shards that the source gives to this process; return their durable cursors.
 

@@ -330,8 +330,13 @@ class ListenerShards:
 
         await self._jobs.write(job)
 
-    async def skip(self, key: ShardKey, fence: int, start: str, reason: str) -> bool:
-        """Read on from `start` behind an expired cursor: note the gap; False where the fence is lost."""
+    async def skip(
+        self, key: ShardKey, fence: int, start: str, reason: str, *, stays: bool = False
+    ) -> bool:
+        """Read on from `start` behind an expired cursor: note the gap; False where the fence is lost.
+
+        Where it `stays`, the cursor does: what follows it is read by other means.
+        """
         now = self._clock()
 
         def job(connection: JobTransaction) -> bool:
@@ -344,9 +349,11 @@ class ListenerShards:
             gap = Gap(found[0] or "", start, now, reason.replace("\0", "\ufffd")[:500])
             gaps = [*read_gaps(found[1]), gap][-MOST_GAPS:]
             text = msgspec.json.encode(gaps).decode()
+            moved = () if stays else (start,)
             changed = connection.execute(
-                f"UPDATE listener_shards SET cursor = NULL, start = ?, gaps = ? WHERE {HELD}",  # noqa: S608
-                (start, text, *key.parts, fence),
+                f"UPDATE listener_shards SET {'' if stays else 'cursor = NULL, start = ?, '}gaps = ? "  # noqa: S608
+                f"WHERE {HELD}",
+                (*moved, text, *key.parts, fence),
             )
             return changed.rowcount > 0
 

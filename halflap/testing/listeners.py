@@ -59,6 +59,7 @@ class AcceptedLog:
     cursors: dict[str, str | None] = field(default_factory=dict[str, str | None])
     fences: dict[str, int] = field(default_factory=dict[str, int])
     known: set[str] = field(default_factory=set[str])
+    gaps: list[str] = field(default_factory=list[str])
     acknowledged: int = 0
     repeats: int = 0
     """The number of batches, since the last rest, that had nothing new."""
@@ -132,6 +133,10 @@ class TestedListening(Listening):
     def beat(self) -> None:
         """The source is alive, and has nothing."""
         self.idle.set()
+
+    async def gap(self, reason: str) -> None:
+        """Note a gap."""
+        self.log.gaps.append(reason)
 
     async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
         """Take shards."""

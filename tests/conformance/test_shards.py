@@ -208,6 +208,19 @@ async def test_an_expired_cursor_leaves_a_gap_that_is_shown(journal: Journal, cl
     assert (taken.cursor, taken.start) == (None, "earliest")
 
 
+async def test_a_gap_that_is_filled_otherwise_leaves_the_cursor(journal: Journal):
+    shard = await one_of(journal)
+    await accept(journal, shard, "5")
+    assert await journal.shards.skip(shard.key, shard.fence, "cursor", "too old", stays=True)
+    (stored,) = await journal.shards.list("ins_1")
+    assert (stored.cursor, stored.start) == ("5", None)
+    assert [(each.cursor, each.start, each.reason) for each in stored.gaps] == [
+        ("5", "cursor", "too old")
+    ]
+    await journal.shards.revoke("ins_1")
+    assert not await journal.shards.skip(shard.key, shard.fence, "cursor", "again", stays=True)
+
+
 async def test_the_state_of_a_shard_is_noted_by_its_owner_alone(
     journal: Journal, clock: StandingClock
 ):
