@@ -67,10 +67,19 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--certificate", type=FILE, help="A certificate in PEM: serve https with it.")
 @click.option("--private-key", type=FILE, help="Its private key, where it is in another file.")
+@click.option(
+    "--pubsub-port",
+    type=click.IntRange(1, 65_535),
+    help="Where its Pub/Sub API is to listen; nowhere otherwise.",
+)
 def salesforce_command(
-    port: int, orgs: tuple[str, ...], certificate: Path | None, private_key: Path | None
+    port: int,
+    orgs: tuple[str, ...],
+    certificate: Path | None,
+    private_key: Path | None,
+    pubsub_port: int | None,
 ) -> None:
-    """Salesforce: OAuth, REST, SOQL, bulk, metadata, flows and outbound messages, faults.
+    """Salesforce: OAuth, REST, SOQL, bulk, metadata, flows, outbound messages, events, faults.
 
     Each org is a customer's, with a user and a connected app of its own. All is in memory.
     """
@@ -78,12 +87,17 @@ def salesforce_command(
     if private_key is not None and certificate is None:
         raise ConfigError("--private-key belongs to a --certificate; give that too")
     scheme = "https" if certificate else "http"
+    more: dict[str, str] = {}
+    if pubsub_port is not None:
+        host = "localhost" if certificate else "127.0.0.1"
+        more["SALESFORCE_PUBSUB_URL"] = f"{scheme}://{host}:{pubsub_port}"
     serving = salesforce.serve(
         port=port,
+        settings=salesforce.Settings(pubsub_port=pubsub_port),
         orgs=names,
         certificate=certificate,
         private_key=private_key,
-        ready=lambda bound: show_salesforce(f"{scheme}://127.0.0.1:{bound}", names),
+        ready=lambda bound: show_salesforce(f"{scheme}://127.0.0.1:{bound}", names, more),
     )
     asyncio.run(serve(port, serving))
 
@@ -174,7 +188,7 @@ def show(port: int, workspaces: dict[str, str]) -> None:
     show_environment(ACME_BASE_URL=f"{address}/v1", ACME_API_KEY=next(iter(workspaces.values())))
 
 
-def show_salesforce(address: str, orgs: Sequence[str]) -> None:
+def show_salesforce(address: str, orgs: Sequence[str], more: dict[str, str]) -> None:
     """Say where Salesforce is, how to sign in, and what to put into `.env`."""
     click.echo(click.style("Salesforce", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
     for name in orgs:
@@ -188,6 +202,7 @@ def show_salesforce(address: str, orgs: Sequence[str]) -> None:
         SALESFORCE_AUTH_KIND="client_credentials",
         SALESFORCE_AUTH_CLIENT_ID=f"halflap-{orgs[0]}",
         SALESFORCE_AUTH_CLIENT_SECRET=f"secret-{orgs[0]}",
+        **more,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,6 +26,7 @@ from halflap_sandbox.salesforce import (
     login,
     metadata,
     oauth,
+    pubsub,
     query,
     rest,
     tooling,
@@ -46,8 +48,17 @@ _DATA = (bulk, bulk_query, query, collection, composite, tooling, rest)
 _OTHERS = (oauth, identity, metadata, login)
 
 
-def create_app(settings: Settings | None = None, *, orgs: Sequence[str] = ()) -> Starlette:
-    """Make a Salesforce of its own, with orgs of these names to begin with."""
+def create_app(
+    settings: Settings | None = None,
+    *,
+    orgs: Sequence[str] = (),
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+) -> Starlette:
+    """Make a Salesforce of its own, with orgs of these names to begin with.
+
+    A certificate is for the Pub/Sub API, which has a port of its own.
+    """
     settings = settings or Settings()
     world, faults = World(clock=settings.clock), FaultBoard(Faults)
     sender = Sender(settings, faults, world)
@@ -72,8 +83,15 @@ def create_app(settings: Settings | None = None, *, orgs: Sequence[str] = ()) ->
     routes.append(Route("/", page(backstage.PAGE), methods=["GET"]))
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        events: Any = None
+        if settings.pubsub_port is not None:
+            events, port = await pubsub.start(world, faults, settings, certificate, private_key)
+            scheme, host = ("https", "localhost") if certificate else ("http", "127.0.0.1")
+            app.state.pubsub_url = f"{scheme}://{host}:{port}"
         yield
+        if events is not None:
+            await events.stop(None)
         await bulk.close(world)
         await sender.close()
 
@@ -82,7 +100,7 @@ def create_app(settings: Settings | None = None, *, orgs: Sequence[str] = ()) ->
         lifespan=lifespan,
         exception_handlers={HTTPException: _plain_error, Refused: _refused},
     )
-    app.state.sender, app.state.world = sender, world
+    app.state.sender, app.state.world, app.state.pubsub_url = sender, world, None
     return app
 
 
@@ -214,7 +232,7 @@ async def serve(
     or not this machine's, or where a file cannot be read.
     """
     await run(
-        create_app(settings, orgs=orgs),
+        create_app(settings, orgs=orgs, certificate=certificate, private_key=private_key),
         host=host,
         port=port,
         ready=ready,

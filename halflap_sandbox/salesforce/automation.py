@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Protocol
 
+from halflap_sandbox.salesforce.event_bus import publish_changes
 from halflap_sandbox.salesforce.formula import Formula, parse
 from halflap_sandbox.salesforce.model import (
     Change,
@@ -51,7 +52,7 @@ def install(org: Org, sender: Queue) -> None:
                 if message is not None:
                     sender.enqueue(org, message, change.id)
 
-    org.saved += [note, fire]
+    org.saved += [note, fire, publish_changes]
 
 
 def messages(change: Change) -> Iterator[str]:

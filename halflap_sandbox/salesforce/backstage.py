@@ -6,6 +6,7 @@ No real Salesforce has this; it needs no session. An org is named by its id or i
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from halflap_sandbox import answer
-from halflap_sandbox.salesforce import automation, entities, records
+from halflap_sandbox.salesforce import automation, entities, event_bus, records
 from halflap_sandbox.salesforce import call as api
 from halflap_sandbox.salesforce.call import Call, Route
 from halflap_sandbox.salesforce.faults import Faults
@@ -64,6 +65,17 @@ class Edit(BaseModel):
     object: Text
     id: Text | None = None
     values: dict[str, Any] = {}
+
+
+class BusEdit(BaseModel):
+    """An edit of the event bus. A `payload` (Base64) is published as it is, under the topic's schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["publish", "expire", "cut"] = "publish"
+    topic: str = ""
+    values: dict[str, Any] = {}
+    payload: str | None = None
 
 
 def list_orgs(call: Call, sender: Sender) -> Any:
@@ -130,6 +142,27 @@ def edit_record(call: Call, sender: Sender) -> Any:
     finally:
         automation.hand.reset(mark)
     return org.tables[records.entity(org, edit.object).name][id]
+
+
+def events(call: Call, sender: Sender) -> Any:
+    """Publish an event, forget all events as time does, or cut all streams."""
+    org, given = _org(call, call.path["org"]), answer.parse(call.request, call.body, BusEdit)
+    match given.action:
+        case "expire":
+            org.bus.expire()
+        case "cut":
+            org.bus.cut()
+        case "publish" if given.payload is not None:
+            org.declare_topics()
+            schema = org.bus.topics.get(given.topic, "")
+            org.bus.publish(given.topic, b64decode(given.payload), schema)
+        case "publish":
+            event_bus.publish_platform_event(org, given.topic, given.values)
+
+
+def pubsub_address(call: Call, sender: Sender) -> Any:
+    """Tell where the Pub/Sub API is; null where it is not."""
+    return {"url": call.request.app.state.pubsub_url}
 
 
 def effects(call: Call, sender: Sender) -> Any:
@@ -347,6 +380,8 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/orgs", create_org),
     _route("DELETE", "/orgs/{org}", delete_org),
     _route("POST", "/orgs/{org}/records", edit_record),
+    _route("POST", "/orgs/{org}/events", events),
+    _route("GET", "/pubsub", pubsub_address),
     _route("GET", "/effects", effects),
     _route("GET", "/deliveries", deliveries),
     _route("GET", "/dead-letters", dead_letters),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from halflap_sandbox.salesforce.channels import ChannelMembers
 from halflap_sandbox.salesforce.component import Author, Kind, Problem, Saved, none_found
 from halflap_sandbox.salesforce.custom_fields import CustomFields
 from halflap_sandbox.salesforce.flows import FlowDefinitions, Flows, Status
@@ -15,7 +16,14 @@ from halflap_sandbox.salesforce.rules import WorkflowRules
 
 KINDS: dict[str, Kind] = {
     kind.type: kind
-    for kind in (CustomFields(), OutboundMessages(), WorkflowRules(), Flows(), FlowDefinitions())
+    for kind in (
+        CustomFields(),
+        OutboundMessages(),
+        WorkflowRules(),
+        Flows(),
+        FlowDefinitions(),
+        ChannelMembers(),
+    )
 }
 """By type, in the order in which they refer to each other: what is referred to comes first."""
 
@@ -48,7 +56,7 @@ def find_kind(type: str) -> Kind:
 def snapshot(org: Org) -> Callable[[], None]:
     """Remember an org's metadata; call the result to have it again as it was."""
     messages, rules = dict(org.outbound_messages), dict(org.rules)
-    stamps, flows = dict(org.stamps), dict(org.flows)
+    stamps, flows, members = dict(org.stamps), dict(org.flows), dict(org.bus.members)
     versions = {name: dict(flow.versions) for name, flow in flows.items()}
     statuses: list[tuple[FlowVersion, Status]] = [
         (version, version.status) for each in versions.values() for version in each.values()
@@ -57,6 +65,7 @@ def snapshot(org: Org) -> Callable[[], None]:
 
     def restore() -> None:
         org.outbound_messages, org.rules, org.stamps = messages, rules, stamps
+        org.bus.members = members
         for version, status in statuses:
             version.status = status
         for name, flow in flows.items():

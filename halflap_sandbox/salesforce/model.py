@@ -15,6 +15,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, Literal
 
+from halflap_sandbox.salesforce.event_bus import EventBus, entity_of, schema_of
+
 Value = str | bool | int | Decimal | None
 Values = dict[str, Value]
 """A record: its fields by API name, `Id` too; date-times in UTC as `2026-01-31T10:00:00.000+0000`."""
@@ -315,6 +317,7 @@ class Org:
         self.rules: dict[str, WorkflowRule] = {}
         self.stamps: dict[str, Stamp] = {}
         self.denied: frozenset[str] = frozenset()
+        self.bus = EventBus(clock)
         self.deployments: dict[str, object] = {}
         self.lookups: dict[tuple[str, str], dict[object, set[str]]] = {}
         self.cursors: dict[str, Any] = {}
@@ -323,6 +326,11 @@ class Org:
         self.daily_api_requests = 15_000
         self.saved: list[Callable[[list[Change]], None]] = []
         self.effects: deque[Effect] = deque(maxlen=100_000)
+
+    def declare_topics(self) -> None:
+        """Have the change events of each object be a topic, with the schema of now."""
+        for entity in self.entities.values():
+            self.bus.declare(f"/data/{entity_of(entity.name)}", schema_of(entity))
 
     def new_id(self, prefix: str) -> str:
         """Make an 18-character id: its prefix, the instance, a serial number, the checksum."""

@@ -17,6 +17,8 @@ class Settings:
     `batch` is how many notifications one message holds at most.
     `kept` bounds the list of deliveries that the backstage shows.
     `deploy_takes` is the seconds that a deploy or a retrieve of metadata is in progress.
+    `pubsub_port` is where the Pub/Sub API listens (0: a free port; None: nowhere), and
+    `pubsub_keepalive` the seconds after which a stream on which nothing comes says that it is alive.
     """
 
     clock: Callable[[], float] = time.time
@@ -29,3 +31,5 @@ class Settings:
     batch: int = 100
     kept: int = 10_000
     deploy_takes: float = 0.05
+    pubsub_port: int | None = None
+    pubsub_keepalive: float = 270.0

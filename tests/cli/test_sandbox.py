@@ -88,3 +88,16 @@ def test_a_certificate_has_to_fit(tmp_path):
     for arguments in (["--private-key", str(wrong)], ["--port", "0", "--certificate", str(wrong)]):
         with pytest.raises(ConfigError, match="certificate"):
             CliRunner().invoke(sandbox, ["salesforce", *arguments], catch_exceptions=False)
+
+
+async def test_a_salesforce_has_its_events_where_it_printed(unused_tcp_port: int):
+    process, settings = await started("salesforce", "--pubsub-port", str(unused_tcp_port))
+    address = f"http://127.0.0.1:{unused_tcp_port}"
+    assert settings["SALESFORCE_PUBSUB_URL"] == address
+    url = f"{settings['SALESFORCE_LOGIN_URL']}/sandbox/pubsub"
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        assert (await response.json())["url"] == address
+    _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+    writer.close()
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
