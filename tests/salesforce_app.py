@@ -24,6 +24,8 @@ class SalesforceApp:
     def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
         self.url, self.http, self.egress = url, http, egress
         self.refreshed = 0
+        self.more: dict[str, Any] = {}
+        """More fields of its connections."""
 
     async def post(self, path: str, body: Any) -> Any:
         async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
@@ -41,11 +43,21 @@ class SalesforceApp:
         body = {"action": action, "object": object, **more}
         return await self.post(f"/orgs/{org['id']}/records", body)
 
+    async def publish(self, org: dict[str, Any], topic: str, **values: Any) -> None:
+        """Publish a platform event."""
+        await self.post(f"/orgs/{org['id']}/events", {"topic": topic, "values": values})
+
+    async def bus(self, org: dict[str, Any], action: str, **more: Any) -> None:
+        """Edit an org's event bus."""
+        await self.post(f"/orgs/{org['id']}/events", {"action": action, **more})
+
     async def org(self, name: str, **more: Any) -> dict[str, Any]:
         return await self.post("/orgs", {"name": name, **more})
 
     def connection(self, auth: dict[str, Any]) -> salesforce.Salesforce:
-        sf = salesforce.Salesforce.model_validate({"login_url": self.url, "auth": auth})
+        sf = salesforce.Salesforce.model_validate(
+            {"login_url": self.url, "auth": auth, **self.more}
+        )
         return self.link(sf)
 
     def link(self, sf: salesforce.Salesforce) -> salesforce.Salesforce:
@@ -75,7 +87,10 @@ class SalesforceApp:
 async def salesforce_app(**settings: Any) -> AsyncIterator[SalesforceApp]:
     """Run the sandbox."""
     async with sandbox_on_loopback(sandbox, **settings) as parts:
-        yield SalesforceApp(*parts)
+        app = SalesforceApp(*parts)
+        if (events := (await app.look("/pubsub"))["url"]) is not None:
+            app.more["pubsub_url"] = events
+        yield app
 
 
 @dataclass(frozen=True)

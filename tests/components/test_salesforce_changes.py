@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -16,13 +17,14 @@ import pytest
 
 from halflap import UpstreamError
 from halflap.components import salesforce
-from halflap.components.salesforce.changes import version_of
+from halflap.components.salesforce.stamps import version_of
 from halflap.model import Execution, Instance
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap.testing import Receive
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
+from tests.components.test_salesforce_pubsub import Reading, select
 from tests.components.test_salesforce_trigger import ACK, ORG, XML, message, notification
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
@@ -251,7 +253,7 @@ async def activated(
         customer.id,
         "salesforce",
         "salesforce",
-        {"login_url": app.url, "auth": auth},
+        {"login_url": app.url, "auth": auth, **app.more},
         {"auth.client_secret": org["client_secret"]},
     )
     made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
@@ -322,3 +324,148 @@ async def test_an_org_that_allows_less_is_heard_by_the_next_best_way(
         await host.deployer.disable(instance.id)
         assert (await host.deployer.settled(instance.id)).state == "disabled"
         assert await automation(sf) == Automation([], [])
+
+
+# Change data capture
+
+CAPTURED = salesforce.record_changed(
+    object="Contact", fields=["Description"], by="change_events", deletes=True
+)
+
+
+@asynccontextmanager
+async def capturing_org(
+    **settings: Any,
+) -> AsyncIterator[tuple[SalesforceApp, dict[str, Any], salesforce.Salesforce]]:
+    """An org whose contacts and accounts are selected for change data capture."""
+    async with org_with(**({"pubsub_port": 0, "pubsub_keepalive": 0.2} | settings)) as (
+        app,
+        org,
+        sf,
+    ):
+        await select(sf, "Contact")
+        await select(sf, "Account")
+        yield app, org, sf
+
+
+async def test_change_events_lose_and_double_nothing() -> None:
+    async with capturing_org() as (app, org, sf):
+        await People(app, org).put([b"from before the beginning"])
+        await asyncio.sleep(2.1)  # stamps have whole seconds, as the clock that the org tells
+        people = People(app, org)
+        log = await check_listener(CAPTURED, sf, people, ordered=False, unwrap=description)
+        assert len(log.bodies) == len(set(log.bodies)) > 20
+
+
+async def test_a_gap_is_recorded_and_filled_by_stamp_with_what_was_deleted() -> None:
+    async with capturing_org() as (app, org, sf):
+        log = AcceptedLog()
+        async with Reading(CAPTURED, sf, log) as reading:
+            await reading.until(lambda: "replay" in str(log.cursors))
+            kept = await contact(app, org, "kept")
+            gone = await contact(app, org, "gone")
+            await reading.until(lambda: len(log.bodies) == 2)
+        assert log.gaps == []
+        await app.edit(org, "update", "Contact", id=kept, values={"Description": "changed"})
+        await app.edit(org, "delete", "Contact", id=gone)
+        await app.bus(org, "expire")
+        async with Reading(CAPTURED, sf, log) as reading:
+            await reading.until(lambda: len(log.bodies) == 4)
+            await contact(app, org, "live")
+            await reading.until(lambda: len(log.bodies) == 5)
+        assert len(log.gaps) == 1
+        assert "replayid.corrupted" in log.gaps[0]
+        told = [json.loads(each)["sObject"] for each in log.bodies[2:]]
+        found = {(each["Description"], each.get("IsDeleted")) for each in told}
+        assert found == {("changed", None), ("gone", "true"), ("live", None)}
+
+
+async def contact(app: SalesforceApp, org: dict[str, Any], description: str) -> str:
+    values = {"LastName": "Bolton", "Description": description}
+    return (await app.edit(org, "create", "Contact", values=values))["Id"]
+
+
+async def test_what_change_events_cannot_tell_is_read_by_stamp() -> None:
+    async with capturing_org() as (app, org, sf):
+        log = AcceptedLog()
+        async with Reading(CAPTURED, sf, log) as reading:
+            await reading.until(lambda: "replay" in str(log.cursors))
+            raw = base64.b64encode(b"\xff" * 30).decode()
+            topic = "/data/ContactChangeEvent"
+            await salesforce.soap.delete_metadata(
+                sf, "PlatformEventChannelMember", "ChangeEvents_ContactChangeEvent"
+            )
+            await contact(app, org, "untold")
+            await asyncio.sleep(0.5)
+            assert log.bodies == []  # control: nothing told of it
+            await app.bus(org, "publish", topic=topic, payload=raw)
+            await reading.until(lambda: len(log.bodies) == 1)
+        assert description(log.bodies[0]) == b"untold"
+
+
+async def test_polling_goes_on_where_change_events_were_and_the_other_way_round() -> None:
+    async with capturing_org() as (app, org, sf):
+        log = AcceptedLog()
+        polled = salesforce.record_changed(
+            object="Contact", fields=["Description"], by="polling", deletes=True
+        )
+        for number, trigger in enumerate((CAPTURED, polled, CAPTURED, polled)):
+            if number:
+                await contact(app, org, f"before {number}")
+            async with Reading(trigger, sf, log) as reading:
+                await reading.until(lambda: log.cursors)
+                await reading.until(lambda n=number: len(log.bodies) == 2 * n)
+                await contact(app, org, f"in {number}")
+                await reading.until(lambda n=number: len(log.bodies) == 2 * n + 1)
+        assert len({*map(description, log.bodies)}) == len(log.bodies) == 7
+
+
+async def test_many_records_of_one_change_are_all_read() -> None:
+    async with capturing_org(page=2) as (_, _, sf):
+        log = AcceptedLog()
+        async with Reading(CAPTURED, sf, log) as reading:
+            await reading.until(lambda: "replay" in str(log.cursors))
+            records = [
+                {"attributes": {"type": "Contact"}, "LastName": "B", "Description": "same"}
+                for _ in range(150)
+            ]
+            await sf.post(sf.data("composite", "sobjects"), json={"records": records})
+            await reading.until(lambda: len(log.bodies) == 150)
+
+
+async def test_an_org_that_selects_the_object_is_heard_by_change_events(
+    tmp_path: Path, project: Path
+) -> None:
+    settings = {"pubsub_port": 0, "pubsub_keepalive": 0.5}
+    async with salesforce_app(**settings) as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        sf = await app.client(org)
+        await select(sf, "Account")
+        instance, way = await activated(host, project, app, org)
+        assert way == "change_events"
+        assert await automation(sf) == Automation([], [])
+        await app.edit(org, "create", "Account", values={"Name": "heard"})
+        assert await names(host, instance, 1) == ["heard"]
+
+        await host.deployer.disable(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "disabled"
+        await app.edit(org, "create", "Account", values={"Name": "meanwhile"})
+        await app.bus(org, "expire")
+        assert await activate(host, instance) == "change_events"
+        assert await names(host, instance, 2) == ["heard", "meanwhile"]
+        (shard,) = await host.store.journal.shards.list(instance.id)
+        assert [each.start for each in shard.gaps] == ["cursor"]
+
+
+async def test_where_the_pubsub_api_cannot_be_reached_the_next_best_way_is_taken(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        app.more["pubsub_url"] = "http://127.0.0.1:9"  # nothing listens there
+        org = await app.org("initech")
+        await select(await app.client(org), "Account")
+        instance, way = await activated(host, project, app, org)
+        assert way == "outbound_message"
+        await app.post("/faults", {"org": org["id"], "drop_notification_rate": 1.0})
+        await app.edit(org, "create", "Account", values={"Name": "polled"})
+        assert await names(host, instance, 1) == ["polled"]

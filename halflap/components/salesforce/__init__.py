@@ -2,7 +2,7 @@
 
 `connection` is how an org is reached, `records` and `bulk` write and read, `description` tells what
 there is, `outbound` makes Salesforce call a URL, `trigger` reads what it then sends, and `changes` is the
-trigger that takes the best way and asks for what no message told.
+trigger that takes the best way and asks for what no message told, and `events` that of the Pub/Sub API.
 """
 
 from halflap.components.salesforce._answer import ApiUsage
@@ -24,6 +24,7 @@ from halflap.components.salesforce.description import (
     list_fields,
     list_objects,
 )
+from halflap.components.salesforce.events import event
 from halflap.components.salesforce.models import (
     Account,
     BulkResult,
@@ -94,6 +95,7 @@ __all__ = [
     "describe",
     "describe_fields",
     "ensure_outbound_message",
+    "event",
     "get_current_user",
     "get_limits",
     "get_record",

@@ -145,6 +145,11 @@ class Salesforce(Connection):
     """Where its users sign in: a sandbox's are at https://test.salesforce.com, or at My Domain."""
 
     api_version: str = Field("63.0", pattern=r"^[1-9][0-9]\.0$")
+    pubsub_url: SkipJsonSchema[str] = Field(
+        "https://api.pubsub.salesforce.com:7443", pattern=r"^https?://[^/?#]+/?$"
+    )
+    """Where events are subscribed to; a sandbox of `halflap sandbox` has its own."""
+
     auth: Annotated[SignIn | KeyPair | ClientLogin | SessionId, Field(discriminator="kind")]
 
     _usage: ApiUsage | None = PrivateAttr(default=None)
