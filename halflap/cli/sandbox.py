@@ -14,7 +14,7 @@ import click
 
 from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
-from halflap_sandbox import acme, github, salesforce, slack
+from halflap_sandbox import acme, github, hubspot, salesforce, slack, zendesk
 from halflap_sandbox.github import model as github_app
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
@@ -23,6 +23,8 @@ PORT = 8500
 SALESFORCE_PORT = 8600
 SLACK_PORT = 8700
 GITHUB_PORT = 8800
+HUBSPOT_PORT = 8900
+ZENDESK_PORT = 9000
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -140,6 +142,48 @@ def github_command(port: int, accounts: tuple[str, ...]) -> None:
     asyncio.run(serve(port, serving))
 
 
+@sandbox.command("hubspot")
+@click.option("--port", type=int, default=HUBSPOT_PORT, show_default=True, help="Where to listen.")
+@click.option(
+    "--portal",
+    "portals",
+    multiple=True,
+    metavar="NAME",
+    help="A portal to begin with; may be given more than once. One named demo otherwise.",
+)
+def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
+    """HubSpot: records of all types, search, associations, an app with its webhooks, faults.
+
+    Each portal is a customer's. All is in memory.
+    """
+    names = checked(portals or ("demo",), "a portal")
+    serving = hubspot.serve(
+        port=port, portals=names, ready=lambda bound: show_hubspot(bound, names)
+    )
+    asyncio.run(serve(port, serving))
+
+
+@sandbox.command("zendesk")
+@click.option("--port", type=int, default=ZENDESK_PORT, show_default=True, help="Where to listen.")
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="NAME",
+    help="An account to begin with; may be given more than once. One named demo otherwise.",
+)
+def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
+    """Zendesk: tickets, comments, people, organizations, search, the export, signed webhooks, faults.
+
+    Each account is a customer's. All is in memory.
+    """
+    names = checked(accounts or ("demo",), "an account")
+    serving = zendesk.serve(
+        port=port, accounts=names, ready=lambda bound: show_zendesk(bound, names)
+    )
+    asyncio.run(serve(port, serving))
+
+
 def checked(names: Sequence[str], what: str) -> Sequence[str]:
     """Refuse names that are none, and one that is given twice."""
     for name in names:
@@ -230,6 +274,36 @@ def show_github(port: int, names: Sequence[str]) -> None:
         GITHUB_AUTH_KIND="api_key",
         GITHUB_AUTH_KEY=f"ghp_{names[0]}",
         GITHUB_REPOSITORY=f"{names[0]}/hello",
+    )
+
+
+def show_hubspot(port: int, names: Sequence[str]) -> None:
+    """Say where HubSpot is, how one signs in, and what to put into `.env`."""
+    address = f"http://127.0.0.1:{port}"
+    click.echo(click.style("HubSpot", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    for name in names:
+        click.echo(f"  portal {name:<12}  token pat-{name}")
+    click.echo(
+        f"  the app: client id {hubspot.CLIENT_ID}  client secret {hubspot.CLIENT_SECRET}"
+        "  which signs, too"
+    )
+    show_environment(
+        HUBSPOT_BASE_URL=address, HUBSPOT_AUTH_KIND="api_key", HUBSPOT_AUTH_KEY=f"pat-{names[0]}"
+    )
+
+
+def show_zendesk(port: int, names: Sequence[str]) -> None:
+    """Say where Zendesk is, how one signs in, and what to put into `.env`."""
+    address = f"http://127.0.0.1:{port}"
+    click.echo(click.style("Zendesk", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    for name in names:
+        email = zendesk.EMAIL.format(name=name)
+        click.echo(f"  account {name:<12}  e-mail {email}  API token token-{name}")
+    show_environment(
+        ZENDESK_HOST=address,
+        ZENDESK_SUBDOMAIN=names[0],
+        ZENDESK_EMAIL=zendesk.EMAIL.format(name=names[0]),
+        ZENDESK_API_TOKEN=f"token-{names[0]}",
     )
 
 

@@ -129,6 +129,7 @@ class Connection(BaseModel):
         body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
         check: bool = True,
+        adds: bool = False,
     ) -> Response:
         """Send a request to the app and return the whole response.
 
@@ -136,7 +137,8 @@ class Connection(BaseModel):
         at home. Data goes into a path by `values`, each as one encoded segment:
         `request("GET", "/customers/{id}", values={"id": id})`. Requests with an effect carry an
         `Idempotency-Key` that is the same on every try of the step. A `Payload` is sent as it is
-        read, and never held.
+        read, and never held. `adds` says that a PUT or DELETE does more each time, as a POST does: one
+        that may have been carried out is not sent again.
         Raises `EgressRefused` where the path leads out of `base_url`, and `UpstreamError`,
         `RateLimited` or `Unauthorized`, unless `check` is False. Credentials that were refused are
         refreshed once, where the connection can.
@@ -148,7 +150,7 @@ class Connection(BaseModel):
         current = running.step.get()
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
         honours_keys = self.honoured_header() is not None
-        safe = method in REPEATABLE_METHODS or honours_keys
+        safe = (method in REPEATABLE_METHODS and not adds) or honours_keys
         gate = None if link is None else link.gate
         if current is not None:
             current.once, current.keyed = not safe, bool(key) and honours_keys
