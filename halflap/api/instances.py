@@ -53,6 +53,7 @@ from halflap.api.view import (
     Rotated,
     Rotation,
     SubscriptionCheck,
+    SubscriptionView,
     Upgrade,
     VersionName,
     pause_view,
@@ -386,10 +387,15 @@ async def shown(
     tag = await operations.catalogue.tag("instance", id)
     instance = await operations.catalogue.instances.get(id)
     [summary] = await summaries(operations, [instance])
-    retentions = operations.retentions
+    retentions, detail = operations.retentions, await operations.instances.detail(instance)
+    errors = await operations.healths.renewal_errors(detail["subscriptions"])
+    detail["subscriptions"] = [
+        SubscriptionView.of(each, renewal_error=errors.get(each.flow, ""))
+        for each in detail["subscriptions"]
+    ]
     view = InstanceView.of(
         summary,
-        **await operations.instances.detail(instance),
+        **detail,
         retention=await retentions.get(instance.id),
         kept=(await retentions.rules()).of(instance.id, instance.customer),
         catch_up=catch_up,

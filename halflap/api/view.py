@@ -1153,6 +1153,14 @@ class SubscriptionView(View):
     made_at: Time
     left_because: str = ""
     """Why it could not be taken down; it is tried again once the connection works."""
+    expires_at: Time | None = None
+    """When the app ends it by itself; it is renewed before."""
+    renew_at: Time | None = None
+    """When it is renewed, or its renewal tried again."""
+    renewal: str | None = None
+    """The execution that renewed it last, or tried to."""
+    renewal_error: str = ""
+    """Why that failed."""
 
 
 class GapView(PayloadView):

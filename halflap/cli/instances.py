@@ -14,6 +14,7 @@ from halflap.api.view import (
     ListenerView,
     RejectionView,
     Rotated,
+    SubscriptionView,
     UpgradePlan,
     VersionView,
 )
@@ -136,12 +137,7 @@ async def show_instance(
     part(output, "Secrets", secrets)
     part(output, "Config", {name: inline(each) for name, each in found.config.items()})
     part(output, "Connections", found.connections)
-    made = {
-        each.flow: f"webhook {each.remote_id}"
-        + (f", left behind: {each.left_because}" if each.left_because else "")
-        for each in found.subscriptions
-    }
-    part(output, "Made at apps", made)
+    part(output, "Made at apps", {each.flow: subscribed(each) for each in found.subscriptions})
     heard = {
         f"{each.flow} {each.shard}".strip(): listened(each)
         for each in read(list[ListenerView], listeners)
@@ -157,6 +153,18 @@ async def show_instance(
         for each in read(list[RejectionView], refused[:5]):
             said = f"{each.status} {each.reason}"
             output.line("  ", (f"{ago(each.at):<12} ", "dim"), f"{each.flow}: {said}")
+
+
+def subscribed(made: SubscriptionView) -> str:
+    """Return what a trigger made at an app, in a line."""
+    told = [f"webhook {made.remote_id}"]
+    if made.left_because:
+        told.append(f"left behind: {made.left_because}")
+    if made.expires_at:
+        told.append(f"ends {ago(made.expires_at)}, renewed {ago(made.renew_at)}")
+    if made.renewal_error:
+        told.append(f"the last renewal ({made.renewal}) failed: {made.renewal_error}")
+    return ", ".join(told)
 
 
 def listened(listener: ListenerView) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import structlog
 
 from halflap.engine.clock import ManualClock
-from halflap.engine.deployment import CATCH_UP, DEPLOY
+from halflap.engine.deployment import CATCH_UP, DEPLOY, RENEW
 from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
@@ -26,9 +26,11 @@ from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import (
     BETWEEN,
     CALL,
+    LIVE,
     SYSTEM,
     Clock,
     Event,
+    Execution,
     FlowKey,
     Instance,
     InstanceState,
@@ -288,6 +290,7 @@ class Deployer:
                         await self._leftovers.resume()
                         await self._retry_left()
                     await self._look()
+                    await self._renew()
                 except InDoubt:
                     raise
                 except StoreError as error:
@@ -314,6 +317,24 @@ class Deployer:
             if self._clock() - at > RETRY_LEFT:
                 with contextlib.suppress(ConfigError, NotFound):  # moved, or removed, meanwhile
                     await self.disable(instance, abandon=True)
+
+    async def _renew(self) -> None:
+        """Start the renewals that are due: each once, whichever processes see it."""
+        for due in await self._catalogue.subscriptions.due():
+            which = Filter(
+                instance=due.instance, flow=RENEW, states=tuple(LIVE), key=due.flow, limit=1
+            )
+            if await self._journal.executions(which):
+                await self._catalogue.subscriptions.renewing(due, None)
+                continue
+            found = await self._catalogue.instances.get(due.instance)
+            path = f"{RENEW}/{due.flow}/{due.renew_at}"
+            id = derived(found.id, path, due.renew_at)
+            body = codec.encode({"flow": due.flow, "deployment": found.deployment})
+            event = Event(CALL, "", "", (), body, self._clock())
+            key = self._key(found, RENEW)
+            await self._engine.start([Start(id, key, event, root=id, key=due.flow)])
+            await self._catalogue.subscriptions.renewing(due, id)
 
     async def _look(self) -> None:
         before = dict(self._towards)
@@ -435,14 +456,7 @@ class Deployer:
     ) -> None:
         """Start a deployment; one that repeats another replays it, so that siblings start once."""
         await self._end_others(instance, execution)
-        key = FlowKey(
-            instance.customer,
-            instance.id,
-            instance.integration,
-            flow,
-            instance.version,
-            instance.revision,
-        )
+        key = self._key(instance, flow)
         again = instance.repetition
         if again is not None and again.of != execution and flow == DEPLOY:
             if await self._is_started(execution):
@@ -463,13 +477,22 @@ class Deployer:
         event = Event("POST", "", "", (), codec.encode(body), now)
         await self._engine.start([Start(execution, key, event, root=execution)])
 
+    def _key(self, instance: Instance, flow: str) -> FlowKey:
+        """Return a flow of an instance's life, on what the instance has now."""
+        pin = instance.version, instance.revision
+        return FlowKey(instance.customer, instance.id, instance.integration, flow, *pin)
+
     async def _end_others(self, instance: Instance, execution: str) -> None:
-        """Cancel other deployments of an instance that are live, and wait until they have ended.
+        """Cancel deployments and renewals of an instance that are live, and wait until they have ended.
 
         Else one that undoes an upgrade could take down what the next one has subscribed by then.
         """
-        which = Filter(instance=instance.id, flow=DEPLOY, states=("queued", "running", "waiting"))
-        for each in await self._journal.executions(which):
+        for flow in (DEPLOY, RENEW):
+            which = Filter(instance=instance.id, flow=flow, states=tuple(LIVE))
+            await self._end_live(await self._journal.executions(which), execution)
+
+    async def _end_live(self, found: Sequence[Execution], execution: str) -> None:
+        for each in found:
             if each.id != execution:
                 await self._engine.cancel(each.id, "its instance moves again")
                 while await self._engine.outcome(each.id, within=60.0) is None:

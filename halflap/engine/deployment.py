@@ -60,6 +60,7 @@ BEGUN = "$begun"
 OURS = (MADE_BY, ACCOUNT, LEFT, BEGUN)
 
 CATCH_UP = "$catch_up"
+RENEW = "$renew"
 AT_ONCE = 500
 """The number of missed events that one step accepts."""
 
@@ -83,9 +84,11 @@ class Lifecycle:
         self._journal = journal
 
     def flow(self, name: str, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
-        """Return the flow `$deploy`, `$teardown` or `$catch_up` of an instance."""
+        """Return the flow `$deploy`, `$teardown`, `$catch_up` or `$renew` of an instance."""
         if name == CATCH_UP:
             return self._catching_up(integration, key)
+        if name == RENEW:
+            return self._renewing(integration, key)
         run = self._deploy if name == DEPLOY else self._teardown
         trigger = instance.deploy if name == DEPLOY else instance.teardown
 
@@ -125,6 +128,62 @@ class Lifecycle:
             timeout=timedelta(hours=1),
             max_age=timedelta(days=1),
         )
+
+    def _renewing(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
+        """Return the flow that renews a subscription before it expires."""
+
+        async def function(ctx: Context[Config], asked: dict[str, Any]) -> None:
+            if await self._source.deployment(key.instance) != asked["deployment"]:
+                raise Cancel("its instance moves otherwise by now")
+            name = str(asked["flow"])
+            flow = integration.flows[name]
+            trigger = flow.trigger.resolved(ctx.config)
+            if trigger.trigger.renewer is not None and await self._made(key, name) is not None:
+                try:
+                    endpoint = endpoint_of(ctx, name)
+                    connection = connection_of(ctx.config, integration, flow)
+                    await self._renew(trigger, name, key)(connection, endpoint.url, endpoint.secret)
+                    return
+                except StepFailed as error:
+                    if error.status not in GONE:
+                        raise
+            await self._subscribe_flow(ctx, integration, name, key)
+
+        return Flow(
+            function,
+            trigger=instance.routed(),
+            name=RENEW,
+            title="Renew",
+            filter=None,
+            keep=None,
+            timeout=timedelta(minutes=15),
+            max_age=timedelta(hours=1),
+        )
+
+    def _renew(
+        self, trigger: BoundTrigger[Any], flow: str, key: FlowKey
+    ) -> Action[..., Subscription]:
+        async def renew(connection: Connection, url: str, secret: SecretStr) -> Subscription:
+            made = await self._made(key, flow)
+            before = None if made is None else at_app(made)
+            if made is None or before is None:
+                raise Cancel("the app never answered as it was made")
+            after = await trigger.renew(connection, before, Endpoint(url, secret, flow))
+            ours = {name: value for name, value in made.data.items() if name in OURS}
+            await self._keep(
+                replace(
+                    made,
+                    remote_id=after.id,
+                    secret=after.secret.get_secret_value() if after.secret else None,
+                    data=dict(after.data) | ours,
+                    expires_at=expiry_of(after),
+                    left_because="",
+                )
+            )
+            return after
+
+        title = f"Renew {flow} at {trigger.trigger.component}"
+        return system_step(renew, f"renew({flow})", title)
 
     def _ask_missed(
         self, ctx: Context[Config], flow: Flow[Any, Any, Any], key: FlowKey, live_since: Micros
@@ -291,7 +350,9 @@ class Lifecycle:
             data = dict(made.data) | {MADE_BY: made_by, ACCOUNT: account}
             if left := left_by(former, account, made.id):
                 data[LEFT] = left
-            stored = StoredSubscription(key.instance, flow, made.id, signs, data, key.version)
+            stored = StoredSubscription(
+                key.instance, flow, made.id, signs, data, key.version, expires_at=expiry_of(made)
+            )
             await self._keep(stored)
             try:
                 await self._take_down_left(stored, key)
@@ -462,7 +523,14 @@ def at_app(made: StoredSubscription) -> Subscription | None:
     if not made.remote_id:
         return None
     data = {name: value for name, value in made.data.items() if name not in OURS}
-    return Subscription(made.remote_id, SecretStr(made.secret) if made.secret else None, data)
+    secret = SecretStr(made.secret) if made.secret else None
+    ends = None if made.expires_at is None else to_datetime(made.expires_at)
+    return Subscription(made.remote_id, secret, data, ends)
+
+
+def expiry_of(made: Subscription) -> Micros | None:
+    """Return when an app ends a subscription by itself."""
+    return None if made.expires_at is None else to_micros(made.expires_at)
 
 
 def maker(made: StoredSubscription) -> str:

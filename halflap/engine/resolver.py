@@ -327,7 +327,8 @@ class Resolver:
         elif made.left_because:
             await kept.leave(instance, flow, made.left_because)
         else:
-            await kept.put(instance, flow, made.remote_id, made.secret, made.data, made.version)
+            what = (made.remote_id, made.secret, made.data, made.version, made.expires_at)
+            await kept.put(instance, flow, *what)
 
 
 def here(find: Callable[Given, Awaitable[T]]) -> Callable[Given, Awaitable[T]]:

@@ -90,11 +90,20 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook at the app: its id there, and its signing secret where the app chose that."""
+    """A webhook at the app: its id there, and its signing secret where the app chose that.
+
+    expires_at: when the app ends it, where it does so by itself. It is renewed in time (see
+    `Trigger.renew`).
+    """
 
     id: str
     secret: SecretStr | None = None
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise DefinitionError("a Subscription's expires_at has a time zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,7 @@ class Trigger(Generic[P, E]):
         self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
         self.checker: Callable[..., Awaitable[bool]] | None = None
+        self.renewer: Callable[..., Awaitable[Subscription]] | None = None
         self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
         self.catches_up_every: timedelta | None = None
         self.admitter: Callable[..., Awaitable[Ignore | None]] | None = None
@@ -310,6 +320,17 @@ class Trigger(Generic[P, E]):
         Its parameters: the connection, the `Subscription`, and the trigger's inputs.
         """
         self.checker = function
+        check_injected(function, self)
+        return function
+
+    def renew(self, function: F) -> F:
+        """Prolong the webhook at the app before it expires; return its `Subscription`, with the new end.
+
+        Called some time before `expires_at`, and again until it succeeds. Its parameters: the
+        connection, the `Subscription` of before, the `Endpoint`, and the trigger's inputs. Without it,
+        and where the app has the webhook no more (404, 410), `subscribe` is called, which ensures it.
+        """
+        self.renewer = function
         check_injected(function, self)
         return function
 
@@ -576,6 +597,14 @@ class BoundTrigger(Generic[E]):
         return await self.trigger.subscriber(
             **self._injected(self.trigger.subscriber, connection, given)
         )
+
+    async def renew(
+        self, connection: Any, subscription: Subscription, endpoint: Endpoint
+    ) -> Subscription:
+        """Prolong a webhook at the app; only where its trigger can."""
+        assert self.trigger.renewer is not None
+        given = {Endpoint: endpoint, Subscription: subscription, Subscription | None: subscription}
+        return await self.trigger.renewer(**self._injected(self.trigger.renewer, connection, given))
 
     def catch_up(
         self, connection: Any, since: datetime, subscription: Subscription | None = None

@@ -50,7 +50,8 @@ The catalogue
                 that changes the config or the connection; secrets are never among them.
   subscriptions what a trigger made at an app: its id there, sealed secret, the secret before (as
                 of shared_endpoints). Removed when the app has forgotten it; `left_because` says why
-                it could not be taken down.
+                it could not be taken down. One that the app ends (`expires_at`) is renewed by the
+                execution `renewal` as it is `renew_at`, which is then when a failed one is tried again.
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   outcomes      how many executions ended how, and how many came, by time: written minute by minute
@@ -660,6 +661,10 @@ ALTER TABLE endpoints ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN former BLOB;
 ALTER TABLE subscriptions ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN left_because TEXT NOT NULL DEFAULT '';
+ALTER TABLE subscriptions ADD COLUMN expires_at INTEGER;
+ALTER TABLE subscriptions ADD COLUMN renew_at INTEGER;
+ALTER TABLE subscriptions ADD COLUMN renewal TEXT;
+CREATE INDEX subscriptions_renewing ON subscriptions (renew_at) WHERE renew_at IS NOT NULL;
 ALTER TABLE instances ADD COLUMN in_service INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN failing_since INTEGER;
 ALTER TABLE instances ADD COLUMN repeat_tries INTEGER NOT NULL DEFAULT 0;

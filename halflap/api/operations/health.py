@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +67,14 @@ class Healths:
     async def _last(self, which: Filter) -> Micros | None:
         page = await self.journal.page(which)
         return page.executions[0].ended_at if page.executions else None
+
+    async def renewal_errors(self, made: Sequence[StoredSubscription]) -> Mapping[str, str]:
+        """Return, by flow, why the last renewal of a subscription failed."""
+        renewals = {each.renewal: each.flow for each in made if each.renewal is not None}
+        if not renewals:
+            return {}
+        found = await self.journal.executions(Filter(ids=tuple(renewals), limit=len(renewals)))
+        return {renewals[each.id]: each.reason or "" for each in found if each.state == "failed"}
 
     async def check(self, instance: Instance) -> Sequence[CheckedSubscription]:
         """Ask the apps for each subscription of an instance, as its config says now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from halflap.model import Clock, Micros
@@ -16,18 +17,27 @@ from halflap.store.vault import Vault
 
 SELECT = """
 SELECT instance, flow, remote_id, secret, data, version, made_at, customer, former, former_until,
-    left_because
+    left_because, expires_at, renew_at, renewal
 FROM subscriptions
 """
 PUT = """
 INSERT INTO subscriptions (instance, customer, flow, remote_id, secret, data, version, made_at,
-    former, former_until)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    former, former_until, expires_at, renew_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow) DO UPDATE SET remote_id = excluded.remote_id,
     secret = excluded.secret, data = excluded.data, version = excluded.version,
     made_at = excluded.made_at, former = excluded.former, former_until = excluded.former_until,
-    left_because = ''
+    left_because = '', expires_at = excluded.expires_at, renew_at = excluded.renew_at
 """
+DUE = """
+SELECT subscriptions.instance, flow, expires_at, renew_at FROM subscriptions
+JOIN instances ON instances.id = subscriptions.instance
+WHERE renew_at <= ? AND instances.state = 'active' ORDER BY renew_at LIMIT 100
+"""
+SOONEST_RENEWAL: Micros = 60_000_000
+"""The time that passes at least until a subscription is renewed, or renewed once more."""
+LATEST_TRY: Micros = 6 * 3_600_000_000
+"""The time that passes at most until a renewal that failed is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,21 @@ class StoredSubscription:
     """The secret before, while it is still good; '' for the endpoint's own."""
     left_because: str = ""
     """Why it could not be taken down, where the instance was disabled all the same."""
+    expires_at: Micros | None = None
+    renew_at: Micros | None = None
+    """When it is renewed, or its renewal tried again."""
+    renewal: str | None = None
+    """The execution that renewed it, or tried to, last."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueRenewal:
+    """A subscription of an active instance that is to be renewed by now."""
+
+    instance: str
+    flow: str
+    expires_at: Micros
+    renew_at: Micros
 
 
 class Subscriptions:
@@ -66,12 +91,15 @@ class Subscriptions:
         secret: str | None,
         data: Mapping[str, object],
         version: str,
+        expires_at: Micros | None = None,
     ) -> None:
         """Keep what a flow's trigger subscribed; it replaces what was kept before.
 
-        A secret that is replaced is good for another day, for what the app has signed already.
+        A secret that is replaced is good for another day, for what the app has signed already. One that
+        expires is renewed some time before.
         """
         now = self._clock()
+        renew_at = None if expires_at is None else renewal_at(now, expires_at, f"{instance}/{flow}")
         plain = codec.encode(dict(data)).decode()
 
         def job(connection: JobTransaction) -> Refused | None:
@@ -85,7 +113,7 @@ class Subscriptions:
             if row is not None and row[2] and self._read(row).secret != secret:
                 former, until = row[3], now + OVERLAP
             values = (instance, found.customer, flow, remote_id, sealed, plain, version, now)
-            connection.execute(PUT, (*values, former, until))
+            connection.execute(PUT, (*values, former, until, expires_at, renew_at))
             return None
 
         await self._writer.change(job)
@@ -111,6 +139,25 @@ class Subscriptions:
         )
         return dict(rows)
 
+    async def due(self) -> Sequence[DueRenewal]:
+        """Return the subscriptions that are to be renewed by now, the longest due first."""
+        return [DueRenewal(*row) for row in await self._writer.rows(DUE, (self._clock(),))]
+
+    async def renewing(self, due: DueRenewal, execution: str | None) -> None:
+        """Note the execution that renews a subscription, and when that is tried again if it fails."""
+        now = self._clock()
+        left = max(due.expires_at - now, 0) // 4
+        again = now + min(max(left, SOONEST_RENEWAL), LATEST_TRY)
+
+        def job(connection: JobTransaction) -> None:
+            connection.execute(
+                "UPDATE subscriptions SET renew_at = ?, renewal = coalesce(?, renewal)"
+                " WHERE instance = ? AND flow = ? AND renew_at = ?",
+                (again, execution, due.instance, due.flow, due.renew_at),
+            )
+
+        await self._writer.change(job)
+
     async def remove(self, instance: str, flow: str) -> None:
         """Forget a flow's subscription; one that is not there is no error."""
 
@@ -133,9 +180,9 @@ class Subscriptions:
         await self._writer.change(job)
 
     def _read(self, row: Any) -> StoredSubscription:
-        instance, flow, remote_id, sealed, data, version, made_at, customer, former, until, left = (
-            row
-        )
+        instance, flow, remote_id, sealed, data, version, made_at, customer, former, until = row[
+            :10
+        ]
         about = place(customer, instance, flow)
         before = None
         if until > self._clock():
@@ -149,8 +196,18 @@ class Subscriptions:
             version,
             made_at,
             before,
-            left,
+            *row[10:],
         )
+
+
+def renewal_at(now: Micros, expires_at: Micros, name: str) -> Micros:
+    """Return when a subscription is renewed: after 60 to 75 percent of its time, by its name.
+
+    So those that were made together are not renewed together.
+    """
+    chance = int.from_bytes(blake2b(name.encode(), digest_size=2).digest(), "big")
+    passed = max(expires_at - now, 0) * (600 + chance % 150) // 1000
+    return now + max(passed, SOONEST_RENEWAL)
 
 
 def place(customer: str, instance: str, flow: str) -> tuple[str, str, str]:

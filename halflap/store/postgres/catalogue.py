@@ -20,7 +20,7 @@ _TEXTS = {
     "connections": "component fields secrets status limits",
     "instances": "state error deployment",
     "revisions": "config connections",
-    "subscriptions": "remote_id data version left_because",
+    "subscriptions": "remote_id data version left_because renewal",
     "rejections": "reason headers",
     "retentions": "kept",
     "bulks": "verb wanted state refusals after reason worker",

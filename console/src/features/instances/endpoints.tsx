@@ -1,6 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
 import { CircleCheck, CircleHelp, CircleX, KeyRound, RefreshCw, ScanSearch } from "lucide-react"
 import { useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
@@ -155,6 +156,29 @@ function Webhook({
       </div>
       {subscription.left_because !== "" && (
         <p className="text-failed-text">{subscription.left_because}</p>
+      )}
+      {subscription.expires_at != null && subscription.renew_at != null && (
+        <p className="text-muted-foreground">
+          <Trans>
+            The app ends it <Time at={subscription.expires_at} />; it is renewed{" "}
+            <Time at={subscription.renew_at} />.
+          </Trans>
+        </p>
+      )}
+      {subscription.renewal_error !== "" && subscription.renewal != null && (
+        <p className="text-failed-text">
+          <Trans>
+            Its{" "}
+            <Link
+              to="/executions/$execution"
+              params={{ execution: subscription.renewal }}
+              className="link"
+            >
+              last renewal
+            </Link>{" "}
+            failed: {subscription.renewal_error}
+          </Trans>
+        </p>
       )}
       {checked !== undefined && (
         <p role="status" className="flex items-center gap-1.5">
