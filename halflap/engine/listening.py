@@ -61,6 +61,7 @@ from halflap.sdk.listener import (
     MOST_CURSOR,
     MOST_MESSAGES,
     Acknowledge,
+    AssignedShard,
     Batch,
     CursorExpired,
     ListenerSpec,
@@ -438,17 +439,27 @@ class ShardReader:
             await asyncio.sleep(DIVIDE_SECONDS)
 
     async def _expired(self, error: CursorExpired) -> None:
-        policy, reason = self.wanted.spec.on_expired, self.redactor.text(str(error))
+        policy = await self.skip(self.key, str(error))
         if policy == "stop":
-            await self.note("stopped", f"{reason}; a person has to decide where to read on")
             await asyncio.Event().wait()
-        log.warning("a cursor has expired", flow=self.key.flow, start=policy, reason=reason)
-        fence = self.fences[self.key]
-        if not await self._host.shards.skip(self.key, fence, policy, reason):
-            raise Fenced
         if self.cursor is None:  # it expired again at once
             await self._pause(error)
         self.cursor, self.start = None, policy
+
+    async def skip(self, key: ShardKey, reason: str) -> str:
+        """Note the gap behind a shard's expired cursor; return where to read on, or `stop`."""
+        policy, reason = self.wanted.spec.on_expired, self.redactor.text(reason)
+        fence = self.fences.get(key)
+        if fence is None:
+            raise Fenced
+        if policy == "stop":
+            error = f"{reason}; a person has to decide where to read on"
+            await self._host.shards.note(key, fence, "stopped", error)
+            return policy
+        log.warning("a cursor has expired", flow=key.flow, start=policy, reason=reason)
+        if not await self._host.shards.skip(key, fence, policy, reason):
+            raise Fenced
+        return policy
 
     async def _failed(self, error: Exception) -> None:
         """Wait as an error says: until its connection is mended, or for a while, longer each time."""
@@ -501,6 +512,8 @@ class ShardStream(Listening):
         self, host: Listeners, reader: ShardReader, flow: Flow[Any, Any, Any], connection: Any
     ) -> None:
         instance = reader.wanted.instance
+        self.name = f"halflap.{instance.id}.{flow.name}"
+        self.process = host.owner
         self.shard = "" if reader.key.shard.startswith(PROCESS) else reader.key.shard
         self.cursor = reader.cursor
         self.start = reader.start or flow.trigger.start()
@@ -551,13 +564,16 @@ class ShardStream(Listening):
             raise Fenced
         self.beat()
 
-    async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
+    async def assign(self, shards: Sequence[str]) -> Mapping[str, AssignedShard]:
         """Take shards that the source gives to this process."""
         reader = self._reader
         found = await self._host.shards.assign(self._host.owner, reader.wanted.key, shards)
         reader.fences |= {each.key: each.fence for each in found.values()}
         self.beat()
-        return {shard: each.cursor for shard, each in found.items()}
+        start = self._flow.trigger.start()
+        return {
+            shard: AssignedShard(each.cursor, each.start or start) for shard, each in found.items()
+        }
 
     async def revoke(self, shards: Sequence[str]) -> None:
         """Let shards go."""
@@ -566,6 +582,11 @@ class ShardStream(Listening):
         gone = {key: fences.pop(key) for key in keys if key in fences}
         await self._host.shards.release(gone)
         self.beat()
+
+    async def expired(self, shard: str, reason: str) -> str:
+        """Note the gap behind an assigned shard's expired cursor."""
+        self.beat()
+        return await self._reader.skip(self._key(shard), reason)
 
     @contextlib.contextmanager
     def _standing_still(self) -> Generator[None]:

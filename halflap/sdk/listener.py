@@ -123,12 +123,27 @@ class ListenerSpec:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class AssignedShard:
+    """A shard that the source has given to this process: its durable cursor, and where to begin without.
+
+    `start` is the listener's own, or what its `on_expired` says where the cursor has expired.
+    """
+
+    cursor: str | None
+    start: str
+
+
 class Listening:
     """One run of a listener's generator: what it reads, from where, and how fast it may.
 
     Subclasses belong to the platform and to tests.
     """
 
+    name: str = ""
+    """The listener's name, the same in every process and at every time: for a consumer group, say."""
+    process: str = ""
+    """The name of the process, the same after it was started again."""
     shard: str = ""
     """The shard to read; "" where the source has but one, or owns them."""
     cursor: str | None = None
@@ -159,7 +174,7 @@ class Listening:
         """
         raise NotImplementedError
 
-    async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
+    async def assign(self, shards: Sequence[str]) -> Mapping[str, AssignedShard]:
         """Take the shards that the source gives to this process; return their durable cursors.
 
         From now on no other process can accept from them. Read each from its cursor, whatever the
@@ -169,6 +184,14 @@ class Listening:
 
     async def revoke(self, shards: Sequence[str]) -> None:
         """Let shards go that the source has taken from this process."""
+        raise NotImplementedError
+
+    async def expired(self, shard: str, reason: str) -> str:
+        """Note that the source has no longer what follows an assigned shard's cursor: a gap, with why.
+
+        For one shard of many, where `CursorExpired` would end the reading of all. Returns where to read
+        it on, as `on_expired` says: at the `earliest`, the `latest`, or nowhere (`stop`).
+        """
         raise NotImplementedError
 
 

@@ -36,9 +36,10 @@ ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 """
 TAKE = f"UPDATE listener_shards SET owner = ?, fence = fence + 1, changed_at = ? WHERE {HELD}"  # noqa: S608
 ASSIGN = """
-INSERT INTO listener_shards (instance, customer, flow, source, shard, changed_at, owner, fence)
-VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (instance, flow, source, shard) DO UPDATE
-    SET owner = excluded.owner, fence = listener_shards.fence + 1, changed_at = excluded.changed_at
+INSERT INTO listener_shards (instance, customer, flow, source, shard, changed_at, owner, state, fence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (instance, flow, source, shard) DO UPDATE
+    SET owner = excluded.owner, fence = listener_shards.fence + 1, changed_at = excluded.changed_at,
+        state = excluded.state, error = '', waits_for = ''
 """
 OWNED = "SELECT fence, cursor, start FROM listener_shards"
 LET_GO = f"UPDATE listener_shards SET owner = NULL WHERE {HELD}"  # noqa: S608
@@ -277,7 +278,8 @@ class ListenerShards:
         def job(connection: JobTransaction) -> dict[str, OwnedShard]:
             found: dict[str, OwnedShard] = {}
             for shard in sorted(set(shards)):
-                values = (listener.instance, listener.customer, *source, shard, now, owner)
+                state = "starting" if shard.startswith(PROCESS) else "listening"
+                values = (listener.instance, listener.customer, *source, shard, now, owner, state)
                 connection.execute(ASSIGN, values)
                 key = ShardKey(listener.instance, *source, shard)
                 row = connection.execute(f"{OWNED} WHERE {KEY}", key.parts).fetchone()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from halflap.errors import Unauthorized
-from halflap.sdk.listener import Batch, CursorExpired, Listening
+from halflap.sdk.listener import AssignedShard, Batch, CursorExpired, Listening
 from halflap.sdk.trigger import BoundTrigger
 
 CrashPoint = Literal["opened", "read", "accepted", "acknowledged"]
@@ -109,6 +109,7 @@ class TestedListening(Listening):
 
     def __init__(self, log: AcceptedLog, shard: str, start: str) -> None:
         self.log = log
+        self.name, self.process = "halflap.tested", "tested"
         self.shard = shard
         self.cursor = log.cursors.get(shard)
         self.start = start
@@ -138,10 +139,14 @@ class TestedListening(Listening):
         """Note a gap."""
         self.log.gaps.append(reason)
 
-    async def assign(self, shards: Sequence[str]) -> Mapping[str, str | None]:
+    async def assign(self, shards: Sequence[str]) -> Mapping[str, AssignedShard]:
         """Take shards."""
         self.held |= {each: self.log.take(each) for each in shards}
-        return {each: self.log.cursors.get(each) for each in shards}
+        return {each: AssignedShard(self.log.cursors.get(each), self.start) for each in shards}
+
+    async def expired(self, shard: str, reason: str) -> str:
+        """End the run, as where the listener raises it."""
+        raise CursorExpired(reason)
 
     async def revoke(self, shards: Sequence[str]) -> None:
         """Let shards go."""

@@ -329,9 +329,7 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: an embedded marketplace"): lambda: made_by_hand("marketplace"),
-    ("README.md", "and Apache Kafka and IMAP as listeners"): lambda: any(
-        made_by_hand(f"components/{name}") for name in ("kafka", "imap")
-    ),
+    ("README.md", "and IMAP as a listener"): lambda: made_by_hand("components/imap"),
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),

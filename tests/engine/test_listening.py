@@ -156,7 +156,8 @@ async def grouped(request: Request, topic: str) -> Any:
 @grouped.listen(owned_by="source")
 async def _(listening: Listening, topic: str) -> AsyncGenerator[Batch]:
     source = TOPICS[topic]
-    cursors = dict(await listening.assign(sorted(source.messages)))
+    given = await listening.assign(sorted(source.messages))
+    cursors = {shard: each.cursor for shard, each in given.items()}
     source.opened.extend(cursors.values())
     while True:
         moved, messages = dict[str, str](), list[Message]()
@@ -211,7 +212,7 @@ class Library:
 class Worker:
     """A process on a store that listens."""
 
-    def __init__(self, store: Store, library: Any, name: str) -> None:
+    def __init__(self, store: Store, library: Any, name: str, egress: Egress | None = None) -> None:
         throttles = Throttles(store.journal, wall_clock)
         self.engine = JournalEngine(store.journal, clock=wall_clock)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
@@ -221,7 +222,7 @@ class Worker:
             store.vault,
             library,
             base_url=lambda: "http://127.0.0.1",
-            egress=Egress(),
+            egress=egress or Egress(),
             throttles=throttles,
             journal=store.journal,
         )

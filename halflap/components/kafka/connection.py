@@ -1,0 +1,285 @@
+"""Connections to a Kafka cluster, and what they mean to librdkafka."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, cast
+
+import anyio.to_thread
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from halflap import (
+    ClientCredentials,
+    Component,
+    Connection,
+    DefinitionError,
+    EgressRefused,
+    Unauthorized,
+    UpstreamError,
+)
+
+ADDRESS = r"[A-Za-z0-9._-]+:[0-9]{1,5}"
+CONNECT_SECONDS = 10.0
+TOKEN_SECONDS = 30.0
+UNAUTHORIZED = frozenset(
+    {
+        "_AUTHENTICATION",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "GROUP_AUTHORIZATION_FAILED",
+        "SASL_AUTHENTICATION_FAILED",
+        "TOPIC_AUTHORIZATION_FAILED",
+    }
+)
+"""The errors of a cluster that refuses the connection, or what it asks for, by librdkafka's names."""
+
+log = logging.getLogger("halflap.kafka")
+log.addHandler(logging.NullHandler())  # what goes wrong is shown with the listener, or its step
+
+
+class SignIn(BaseModel):
+    """A way into a cluster."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    def sasl(self) -> dict[str, str]:
+        """Return librdkafka's settings of it; none where it is no SASL."""
+        return {}
+
+
+class NoSignIn(SignIn):
+    """The cluster asks nobody who they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class Certificate(SignIn):
+    """A certificate that the cluster knows (mutual TLS)."""
+
+    kind: Literal["certificate"] = "certificate"
+
+    certificate: str
+    """The certificate in PEM, with those between it and its authority."""
+
+    private_key: SecretStr
+    """Its private key in PEM, without a password."""
+
+
+class Plain(SignIn):
+    """A user and a password (SASL PLAIN), as of Confluent Cloud: an API key and its secret."""
+
+    kind: Literal["plain"] = "plain"
+    username: str
+    password: SecretStr
+
+    def sasl(self) -> dict[str, str]:
+        return credentials("PLAIN", self.username, self.password)
+
+
+class Scram(SignIn):
+    """A user and a password, which is proven and not sent (SASL SCRAM)."""
+
+    kind: Literal["scram"] = "scram"
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    username: str
+    password: SecretStr
+
+    def sasl(self) -> dict[str, str]:
+        return credentials(self.mechanism, self.username, self.password)
+
+
+def credentials(mechanism: str, username: str, password: SecretStr) -> dict[str, str]:
+    """Return librdkafka's settings of a user."""
+    return {
+        "sasl.mechanism": mechanism,
+        "sasl.username": username,
+        "sasl.password": password.get_secret_value(),
+    }
+
+
+class Kafka(Connection):
+    """A Kafka cluster, and the schema registry beside it."""
+
+    servers: str = Field(pattern=rf"^{ADDRESS}(\s*,\s*{ADDRESS})*$")
+    """Some of its brokers, each with its port: one.example.com:9092, two.example.com:9092"""
+
+    encryption: Literal["tls", "none"] = "tls"
+
+    ca: str | None = None
+    """The authority that signed the brokers' certificates, in PEM, where it is not a public one."""
+
+    auth: Annotated[
+        NoSignIn | Plain | Scram | Certificate | ClientCredentials, Field(discriminator="kind")
+    ]
+    """The way into the cluster. Client credentials are exchanged for a token (SASL OAUTHBEARER)."""
+
+    registry_url: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    """Where the schema registry is, for records in Avro: https://registry.example.com"""
+
+    registry_username: str | None = None
+    registry_password: SecretStr | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address of the schema registry, to which paths are joined."""
+        return (self.registry_url or "").rstrip("/")
+
+    def headers(self) -> dict[str, str]:
+        if self.registry_username is None:
+            return {}
+        password = self.registry_password.get_secret_value() if self.registry_password else ""
+        both = base64.b64encode(f"{self.registry_username}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {both}"}
+
+    async def test(self) -> None:
+        client = await self.client("AdminClient", {})
+        await self.judge((await anyio.to_thread.run_sync(client.metadata)).brokers)
+        if self.registry_url is not None:
+            await self.get("/subjects")
+
+    async def client(self, kind: str, more: Mapping[str, Any]) -> KafkaClient:
+        """Return one of librdkafka's clients, once an address of the cluster is known to be reachable.
+
+        librdkafka opens sockets of its own. So the addresses that are given, and those of the brokers
+        that the cluster names (`judge`), are held to the egress policy before it is let to them; what a
+        name resolves to a moment later is beyond that.
+        """
+        addresses = [each.strip().rpartition(":") for each in self.servers.split(",")]
+        failure: UpstreamError | None = None
+        reached = False
+        for host, _, port in addresses:
+            try:
+                (await self.dial(host, int(port), frozenset())).close()
+            except EgressRefused:
+                raise
+            except UpstreamError as error:
+                failure = error
+            else:
+                reached = True
+        if failure is not None and not reached:
+            raise failure
+        return KafkaClient(self, kind, more)
+
+    async def judge(self, brokers: Mapping[int, Any]) -> None:
+        """Refuse brokers that the cluster names and that may not be called; one may be down."""
+        for broker in brokers.values():
+            try:
+                (await self.dial(broker.host, broker.port, frozenset())).close()
+            except EgressRefused as error:
+                raise EgressRefused(f"a broker that the cluster names: {error.message}") from error
+            except UpstreamError:
+                continue
+
+    def settings(self) -> dict[str, Any]:
+        """Return what librdkafka has to know of the cluster."""
+        auth, found = self.auth, dict[str, Any]()
+        if isinstance(auth, ClientCredentials):
+            found["sasl.mechanism"] = "OAUTHBEARER"
+        elif isinstance(auth, Certificate):
+            found["ssl.certificate.pem"] = auth.certificate
+            found["ssl.key.pem"] = auth.private_key.get_secret_value()
+        else:
+            found |= auth.sasl()
+        if self.ca is not None:
+            found["ssl.ca.pem"] = self.ca
+        transport = "SSL" if self.encryption == "tls" else "PLAINTEXT"
+        return {
+            **found,
+            "bootstrap.servers": self.servers,
+            "security.protocol": f"SASL_{transport}" if "sasl.mechanism" in found else transport,
+            "client.id": "halflap",
+            "reconnect.backoff.max.ms": 5_000,
+            "logger": log,
+        }
+
+    async def token(self) -> tuple[str, float]:
+        """Return a token of the cluster's OAuth server and when it ends, in seconds since 1970."""
+        auth = self.auth
+        if isinstance(auth, ClientCredentials) and auth.is_stale():
+            auth = (await self.refreshed()).auth
+        if not isinstance(auth, ClientCredentials) or auth.access_token is None:
+            raise Unauthorized("the OAuth server gave no token; connect again")
+        ends = auth.expires_at or datetime.now(UTC) + timedelta(hours=1)
+        return auth.access_token.get_secret_value(), ends.timestamp()
+
+
+class KafkaClient:
+    """A client of librdkafka: it notes what goes wrong, and gets tokens from the connection."""
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        kind: str,
+        more: Mapping[str, Any],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.library = library()
+        self.error: UpstreamError | None = None
+        """The last error that concerns the whole client; librdkafka goes on by itself after most."""
+        self._kafka = kafka
+        self._loop = loop or asyncio.get_running_loop()
+        settings = {**kafka.settings(), **more, "error_cb": self._failed}
+        if settings.get("sasl.mechanism") == "OAUTHBEARER":
+            settings["oauth_cb"] = self._token
+        module = "confluent_kafka.admin" if kind == "AdminClient" else "confluent_kafka"
+        make: Callable[[dict[str, Any]], Any] = getattr(importlib.import_module(module), kind)
+        try:
+            self.inner: Any = make(settings)
+        except self.library.KafkaException as error:
+            raise DefinitionError(f"the Kafka connection is not as it has to be: {error}") from None
+
+    def beside(self, kind: str) -> KafkaClient:
+        """Return another client of the same cluster, in whatever thread."""
+        return KafkaClient(self._kafka, kind, {}, self._loop)
+
+    def metadata(self, topic: str | None = None) -> Any:
+        """Return what the cluster says of itself, and of a topic; blocks."""
+        try:
+            return self.inner.list_topics(topic, timeout=CONNECT_SECONDS)
+        except self.library.KafkaException as error:
+            self.inner.poll(0)  # why it failed is told by then
+            raise self.error or failure(error.args[0]) from None
+
+    def _failed(self, error: Any) -> None:
+        found = failure(error)
+        # The first refusal is the reason; that all brokers are away is what follows of it.
+        if not isinstance(self.error, Unauthorized):
+            self.error = found
+
+    def _token(self, _: str) -> tuple[str, float]:
+        work = asyncio.run_coroutine_threadsafe(self._kafka.token(), self._loop)
+        try:
+            return work.result(TOKEN_SECONDS)
+        except UpstreamError as error:
+            self.error = error
+            raise
+
+
+def library() -> Any:
+    """Return the package of Kafka's client."""
+    try:
+        return cast(Any, importlib.import_module("confluent_kafka"))
+    except ImportError as error:
+        raise DefinitionError(
+            f"Kafka needs confluent-kafka ({error}); install it with: pip install 'halflap[kafka]'"
+        ) from None
+
+
+def failure(error: Any, *, in_doubt: bool = False) -> UpstreamError:
+    """Return an error of librdkafka as one of ours."""
+    text = f"Kafka: {error.str()} ({error.name()})"
+    if error.name() in UNAUTHORIZED:
+        return Unauthorized(text)
+    return UpstreamError(text, retryable=error.retriable() or None, in_doubt=in_doubt)
+
+
+component = Component(
+    "kafka",
+    title="Apache Kafka",
+    description="Run a flow for each record of a topic, and publish records.",
+    connection=Kafka,
+)
