@@ -10,9 +10,11 @@ import ast
 import os
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
+from importlib.machinery import all_suffixes
 
 import halflap
 from halflap.errors import DefinitionError
@@ -22,6 +24,7 @@ Lock = tuple[tuple[str, str], ...]
 """The distributions that a bundle needs, each with its version, sorted by name."""
 Stamps = tuple[tuple[str, int], ...]
 """The folders of sys.path, each with the time of its last change."""
+_SUFFIXES = tuple(all_suffixes())
 
 
 @lru_cache(maxsize=2_000)
@@ -147,13 +150,15 @@ class _Environment:
     """The installed distributions; read once, and again when a folder of sys.path has changed."""
 
     def __init__(self) -> None:
-        self._providers = {
-            top: sorted(set(d)) for top, d in metadata.packages_distributions().items()
-        }
+        self._providers = defaultdict[str, list[metadata.Distribution]](list)
+        for distribution in metadata.distributions():
+            for top in _tops(distribution):
+                self._providers[top].append(distribution)
         # An editable install lists no modules, but a component's says where its own one is.
         for point in metadata.entry_points(group="halflap.components"):
-            if point.dist is not None:
-                self._providers.setdefault(point.module.partition(".")[0], [point.dist.name])
+            top = point.module.partition(".")[0]
+            if point.dist is not None and top not in self._providers:
+                self._providers[top].append(point.dist)
         self._shared: dict[frozenset[str], list[str]] = {}
 
     def locked(self, distribution: str) -> tuple[str, str]:
@@ -165,14 +170,29 @@ class _Environment:
         return _canonical(distribution), found
 
     def providing(self, top: str, names: frozenset[str]) -> list[str]:
-        providers = self._providers.get(top)
-        if providers is None:
+        providers = sorted({each.name for each in self._providers.get(top, ())})
+        if not providers:
             return [top] if _installed(top) is not None else []
         if len(providers) == 1:
             return providers
         if names not in self._shared:
             self._shared[names] = [d for d in providers if _holds(d, names)] or providers
         return self._shared[names]
+
+
+def _tops(distribution: metadata.Distribution) -> set[str]:
+    """Return the top-level modules of a distribution.
+
+    `metadata.packages_distributions` makes a path of each installed file, in eight times the time.
+    """
+    if declared := distribution.read_text("top_level.txt"):
+        return set(declared.split())
+    record = distribution.read_text("RECORD")
+    files = record.splitlines() if record else map(str, distribution.files or ())
+    modules = (each.partition(",")[0] for each in files)
+    return {
+        each.partition("/")[0].partition(".")[0] for each in modules if each.endswith(_SUFFIXES)
+    }
 
 
 def _holds(distribution: str, names: frozenset[str]) -> bool:
