@@ -5,10 +5,11 @@ from __future__ import annotations
 import keyword
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,7 @@ FOLDERS = {
     "integration": ("project", "integration"),
     "document": ("project", "document"),
     "component": ("component",),
+    "specified": ("component",),
 }
 """The folders of templates that each kind is made of."""
 
@@ -61,8 +63,46 @@ def new_integration(name: str, directory: Path | None, in_yaml: bool) -> None:
 @new.command("component")
 @click.argument("name")
 @directory_option
-def new_component(name: str, directory: Path | None) -> None:
-    """Begin a component: a connection, two actions and a trigger, with their tests."""
+@click.option(
+    "--openapi", "source", metavar="FILE|URL", help="Declare it from this OpenAPI document."
+)
+@click.option("--list", "lists", is_flag=True, help="List the document's operations, and end.")
+@click.option(
+    "--operations",
+    metavar="IDS",
+    help="The operations by their ids, separated by commas; * for any part, GET:/path* by paths.",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(0, 6),
+    default=2,
+    show_default=True,
+    help="The references down to which answers are typed.",
+)
+@click.option("--base-url", metavar="URL", help="The API's address, instead of the document's.")
+@click.option(
+    "--sign-in",
+    metavar="WAY",
+    help="bearer, basic, none, header:NAME or query:NAME, instead of the document's.",
+)
+@click.option(
+    "--idempotency-header", metavar="NAME", help="The header that names a repeated request."
+)
+@click.option("--licence", metavar="NAME", help="The document's licence, instead of what it says.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take what the document says.")
+def new_component(
+    name: str,
+    directory: Path | None,
+    source: str | None,
+    yes: bool,
+    lists: bool,
+    **options: Any,
+) -> None:
+    """Begin a component: a connection, two actions and a trigger, with their tests.
+
+    With --openapi, its actions are declared from a vendor's document, which is trimmed to the operations
+    chosen; what it does not say is asked for. Example: halflap new component crm --openapi crm.yaml
+    """
     if not COMPONENT.fullmatch(name):
         raise ConfigError(
             f"a component's name is lower-case words joined by underscores, such as "
@@ -71,7 +111,16 @@ def new_component(name: str, directory: Path | None) -> None:
     if name in registry.names():
         raise ConfigError(f"a component {name!r} is installed already; choose another name")
     module = checked_module(name)
-    begin("component", name, module, directory or Path(name))
+    if source is not None:
+        from halflap.cli.openapi.asking import declare_component  # it is large, and rare
+
+        made = declare_component(name, module, source, lists=lists, ask=not yes, **options)
+        if made is None:
+            return
+        begin("specified", name, module, directory or Path(name), *made)
+        step("halflap types", "write the types of its actions for editors")
+    else:
+        begin("component", name, module, directory or Path(name))
     step("halflap test", "run its tests, with no network")
     step("pip install --editable .", f"then an integration says: import {module}")
 
@@ -111,9 +160,25 @@ def copy_examples(folder: Path, *names: str) -> None:
     told(folder, list(names))
 
 
-def begin(kind: str, name: str, module: str, folder: Path) -> None:
-    """Write the files, say which, and where to go on."""
-    written = write(kind, folder, module, {"name": name, **words(name, module)})
+OF_COMPONENT = {
+    "parts": "actions, a trigger and a connection",
+    "more": "## Connection\nAn API key, from the settings of the app.",
+    "done": "  - the connection is tested before it is saved",
+    "not_done": '  - "subscribe and unsubscribe: the webhook is entered at the app by hand"',
+}
+
+
+def begin(
+    kind: str,
+    name: str,
+    module: str,
+    folder: Path,
+    files: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write the files, say which, and where to go on. `files` are instead of the kind's sources."""
+    values = {"name": name, "file": f"{module}.py", **OF_COMPONENT, **words(name, module)}
+    written = write(kind, folder, module, values | dict(more or {}), files)
     told(folder, written)
     click.echo("Next:")
     step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
@@ -148,14 +213,22 @@ def checked_module(module: str) -> str:
     return module
 
 
-def write(kind: str, folder: Path, module: str, values: dict[str, str]) -> list[str]:
+def write(
+    kind: str,
+    folder: Path,
+    module: str,
+    values: dict[str, str],
+    files_instead: Mapping[str, str] | None = None,
+) -> list[str]:
     """Fill in the templates of a kind; where a file is there already, nothing is written."""
     made: dict[str, str] = {}
     top = files("halflap") / "cli" / "templates"
     for path, template in (each for folder in FOLDERS[kind] for each in templates(top / folder)):
         name = path.removesuffix(SUFFIX).replace("NAME", module).replace("dot-", ".")
         text = template.read_text(encoding="utf-8")
-        made[name] = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+        if files_instead is None or not name.endswith(".py"):
+            made[name] = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+    made |= files_instead or {}
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder with --dir")
     there = [name for name in made if (folder / name).exists()]

@@ -289,9 +289,9 @@ class ApiDocument:
                 )
         return found
 
-    def schema(self, node: Any, at: str) -> dict[str, Any]:
-        """Return a schema without references, in plain words."""
-        return self._inline(node, at, _Inlining())
+    def schema(self, node: Any, at: str, most: int = MOST_NODES) -> dict[str, Any]:
+        """Return a schema without references, in plain words, of `most` nodes."""
+        return self._inline(node, at, _Inlining(left=most))
 
     def _inline(self, node: Any, at: str, state: _Inlining) -> dict[str, Any]:
         state.left -= 1

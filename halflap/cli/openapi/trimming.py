@@ -259,12 +259,31 @@ def as_text(document: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(rows) + "\n}\n"
 
 
+class _Read(ApiDocument):
+    """A document whose schemas are followed for what cannot be read, each once, and not put together."""
+
+    def __init__(self, document: ApiDocument) -> None:
+        super().__init__(document.data, document.name)
+        self._followed: set[str] = set()
+
+    def schema(self, node: Any, at: str, most: int = 200) -> dict[str, Any]:
+        todo = [(each, at) for each in references(node)]
+        while todo:
+            reference, where = todo.pop()
+            if reference not in self._followed:
+                target, _ = self.followed({"$ref": reference}, where)
+                self._followed.add(reference)
+                todo += [(each, reference) for each in references(target)]
+        return super().schema(node, at, most)
+
+
 def refused(document: ApiDocument, ids: Iterable[str]) -> dict[str, str]:
     """Return the operations that cannot be actions, and why, with the place."""
     found: dict[str, str] = {}
+    read = _Read(document)
     for id in ids:
         try:
-            document.operation(id)
+            read.operation(id)
         except UnsupportedSpecification as error:
             found[id] = str(error)
     return found

@@ -1,0 +1,182 @@
+"""Guess what a document does not say, or says in words: names, titles, pages of lists, sign-in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.sdk.openapi import ApiDocument, ApiInput, ApiOperation, Node, snake
+
+SIZES = (
+    *("limit", "per_page", "pagesize", "page_size", "maxresults", "max_results", "size", "count"),
+    *("$top", "top", "pagelen", "page_limit"),
+)
+TOKENS = (
+    *("cursor", "page_token", "pagetoken", "nextpagetoken", "next_token", "nexttoken", "continue"),
+    *("next_cursor", "next", "continuation_token", "starttoken", "start_cursor", "marker"),
+)
+NEXT = (*TOKENS, "next_page_token", "next_page", "endcursor", "next_marker")
+OFFSETS = ("offset", "startat", "start", "skip", "$skip", "start_position")
+NUMBERS = ("page", "page_number", "pagenumber", "pageno")
+LASTS = ("starting_after",)
+TOTALS = ("total", "total_count", "totalcount", "total_items", "totalresults", "total_entries")
+LARGEST = 100
+
+
+def action_name(document: ApiDocument, id: str, taken: Iterable[str]) -> str:
+    """Return a name for the action of an operation: of its id, else of its method and path."""
+    path, method = document.places[id]
+    words = id if " " not in id else f"{method} {re.sub(r'[{}]', '', path)}"
+    name, known, number = snake(words), set(taken), 2
+    made = name
+    while made in known:
+        made, number = f"{name}_{number}", number + 1
+    return made
+
+
+def title_for(operation: ApiOperation, name: str) -> str:
+    """Return a title: the document's summary, where it is short, else the action's name in words."""
+    summary = operation.summary.rstrip(".…")
+    if 3 <= len(summary) <= 60:
+        return summary[0].upper() + summary[1:]
+    words = name.strip("_").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def first_inputs(operation: ApiOperation, left_out: Iterable[str]) -> str:
+    """Return the optional inputs that a form shows before "More", where there are many."""
+    gone = set(left_out)
+    optional = [each for each in operation.inputs if not each.required and each.key not in gone]
+    return "" if len(operation.inputs) <= 8 else " ".join(each.name for each in optional[:5])
+
+
+def paging_for(operation: ApiOperation) -> str | None:
+    """Return how a list comes in pages, as the declaration says it; None where nothing tells."""
+    if operation.method != "GET" or operation.answer is None:
+        return None
+    items = items_of(operation.answer)
+    if items is None:
+        return None
+    keys = {each.key.lower(): each for each in operation.inputs if each.place == "query"}
+    size = next((keys[each] for each in SIZES if each in keys), None)
+    sized = "" if size is None else f", size={quoted(size.key)}, largest={largest(size)}"
+    if found := next((keys[each] for each in LASTS if each in keys), None):
+        more = "has_more" if "has_more" in (operation.answer.get("properties") or {}) else ""
+        return f"Paging.cursor({quoted(items, found.key)}, more={quoted(more)}{sized})"
+    if found := next((keys[each] for each in TOKENS if each in keys), None):
+        token = next((each for each in paths_in(operation.answer) if _last(each) in NEXT), None)
+        if token is not None:
+            return f"Paging.token({quoted(items, found.key, token)}{sized})"
+    if found := next((keys[each] for each in OFFSETS if each in keys), None):
+        paths = list(paths_in(operation.answer))
+        token = [each for each in paths if "." in each and _last(each) == found.key.lower()]
+        if token and found.schema.get("type") == "string":
+            return f"Paging.token({quoted(items, found.key, token[0])}{sized})"
+        total = next((each for each in paths if _last(each) in TOTALS), "")
+        return f"Paging.offset({quoted(items, found.key, total)}{sized})"
+    if found := next((keys[each] for each in NUMBERS if each in keys), None):
+        return f"Paging.number({quoted(items, found.key)}{sized})"
+    return f"Paging.link({quoted(items)}{sized})" if size is not None and items == "" else None
+
+
+def quoted(*texts: str) -> str:
+    """Return texts as arguments in Python."""
+    return ", ".join(map(json.dumps, texts))
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2].lower()
+
+
+def largest(size: ApiInput) -> int:
+    """Return how large a page may be."""
+    most = size.schema.get("maximum")
+    return int(most) if isinstance(most, int) and 0 < most <= 1_000 else LARGEST
+
+
+def items_of(schema: Node) -> str | None:
+    """Return the field of an answer that is the list; empty where all of it is, None where none is."""
+    if schema.get("type") == "array":
+        return ""
+    fields: Mapping[str, Node] = schema.get("properties") or {}
+    lists = [name for name, each in fields.items() if each.get("type") == "array"]
+    return lists[0] if len(lists) == 1 else next((n for n in lists if n in ("data", "items")), None)
+
+
+def paths_in(schema: Node) -> Iterable[str]:
+    """Yield the dotted paths of an answer's fields, two deep."""
+    fields: Mapping[str, Node] = schema.get("properties") or {}
+    for name, each in fields.items():
+        yield name
+        for inner in each.get("properties") or ():
+            yield f"{name}.{inner}"
+
+
+# Sign-in --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A way to sign in: its fields, and the lines of the connection's methods."""
+
+    kind: str
+    about: str
+    fields: tuple[str, ...]
+    body: tuple[str, ...]
+    query: str = ""
+    """The parameter of the query that carries the key, where one does."""
+
+
+def sign_in(kind: str, name: str = "") -> SignIn:
+    """Return a way to sign in: `bearer`, `basic`, `header` (by its name), `query` (the same), `none`."""
+    match kind:
+        case "basic":
+            body = (
+                'both = f"{self.username}:{self.password.get_secret_value()}"',
+                'return {"Authorization": "Basic " + base64.b64encode(both.encode()).decode()}',
+            )
+            fields = ("username: str", "password: SecretStr")
+            return SignIn(kind, "A user and a password", fields, body)
+        case "header":
+            body = (f"return {{{json.dumps(name)}: self.api_key.get_secret_value()}}",)
+            return SignIn(kind, "An API key", ("api_key: SecretStr",), body)
+        case "query":
+            body = ("return self.api_key.get_secret_value()",)
+            return SignIn(kind, "An API key", ("api_key: SecretStr",), body, name)
+        case "bearer":
+            body = ('return {"Authorization": f"Bearer {self.token.get_secret_value()}"}',)
+            return SignIn(kind, "A token", ("token: SecretStr",), body)
+        case _:
+            return SignIn("none", "Nobody signs in", (), ())
+
+
+def sign_in_of(document: ApiDocument) -> tuple[str, str]:
+    """Return the kind of the first way to sign in that is known, and the header's or parameter's name."""
+    components: Mapping[str, Any] = document.data.get("components") or {}
+    schemes: Mapping[str, Node] = components.get("securitySchemes") or {}
+    for each in schemes.values():
+        kind, scheme = each.get("type"), str(each.get("scheme", "")).lower()
+        if kind == "http" and scheme in ("basic", "bearer"):
+            return scheme, ""
+        if kind == "apiKey" and each.get("in") == "header":
+            name = str(each.get("name", "Authorization"))
+            return ("bearer", "") if name.lower() == "authorization" else ("header", name)
+        if kind == "apiKey" and each.get("in") == "query":
+            return "query", str(each.get("name"))
+        if kind in ("oauth2", "openIdConnect"):
+            return "bearer", ""
+    return ("none", "") if schemes else ("bearer", "")
+
+
+def address_of(document: ApiDocument) -> str:
+    """Return the address of the first server; empty where there is none that is whole."""
+    servers: list[Node] = document.data.get("servers") or []
+    url = str(servers[0].get("url", "")) if servers else ""
+    variables: Mapping[str, Node] = (servers[0].get("variables") or {}) if servers else {}
+    for name, each in variables.items():
+        url = url.replace("{" + name + "}", str(each.get("default", "")))
+    url = url.rstrip("/")
+    return f"https:{url}" if url.startswith("//") else url if url.startswith("http") else ""

@@ -1,0 +1,72 @@
+"""Read a specification from a file or an address: JSON or YAML, of OpenAPI or Swagger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from halflap.cli.openapi.swagger import converted
+from halflap.errors import ConfigError
+from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification
+
+LARGEST = 64 * 1024 * 1024
+
+
+def read_source(source: str) -> ApiDocument:
+    """Return the document at a path or an `https` address; a Swagger 2.0 one is converted."""
+    is_address = source.startswith(("https://", "http://"))
+    data = asyncio.run(download(source)) if is_address else from_file(Path(source))
+    name = source.rstrip("/").rpartition("/")[2] or source
+    found = parsed_source(data, name)
+    if str(found.get("swagger")) == "2.0":
+        found = converted(found)
+    return ApiDocument(found, name)
+
+
+def from_file(path: Path) -> bytes:
+    """Return a file's content; `ConfigError` where there is none."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}; give the path or the address of a document")
+    return path.read_bytes()
+
+
+async def download(address: str) -> bytes:
+    """Return what is at an address, `LARGEST` bytes at most."""
+    import aiohttp
+
+    try:
+        async with aiohttp.ClientSession() as session, session.get(address) as response:
+            if response.status != 200:
+                raise ConfigError(f"{address} answered {response.status}")
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(65_536):
+                body += chunk
+                if len(body) > LARGEST:
+                    raise ConfigError(f"{address} has more than {LARGEST:,} bytes")
+            return bytes(body)
+    except aiohttp.ClientError as error:
+        raise ConfigError(f"{address} cannot be read: {error}") from error
+
+
+def parsed_source(data: bytes, name: str) -> Mapping[str, Any]:
+    """Return a document of JSON or YAML as data."""
+    if data.lstrip()[:1] in (b"{", b"["):
+        try:
+            found: Any = json.loads(data)
+        except ValueError as error:
+            raise ConfigError(f"{name} is not JSON: {error}") from error
+    else:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            read: Any = YAML(typ="safe", pure=False)
+            found = read.load(data)
+        except (YAMLError, ValueError) as error:
+            raise ConfigError(f"{name} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, Mapping):
+        raise UnsupportedSpecification(f"{name} is no OpenAPI document")
+    return cast("Mapping[str, Any]", found)

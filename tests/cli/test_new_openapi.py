@@ -1,0 +1,201 @@
+"""`halflap new component --openapi`: a component declared from a document, which works as it is made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from halflap.cli import main
+from halflap.sdk.openapi import ApiDocument
+
+SWAGGER = """\
+swagger: "2.0"
+info: {title: Pet shop API, version: "1.2", license: {name: MIT}}
+host: pets.example
+basePath: /v2
+schemes: [http, https]
+consumes: [application/json]
+produces: [application/json]
+securityDefinitions:
+  key: {type: apiKey, in: query, name: api_key}
+paths:
+  /pets:
+    get:
+      operationId: findPets
+      summary: Find pets.
+      parameters:
+        - {name: tags, in: query, type: array, items: {type: string}, collectionFormat: csv}
+        - {name: limit, in: query, type: integer, maximum: 50}
+        - {name: offset, in: query, type: integer}
+      responses:
+        200: {description: "", schema: {$ref: "#/definitions/Pets"}}
+    post:
+      operationId: addPet
+      parameters:
+        - {name: pet, in: body, required: true, schema: {$ref: "#/definitions/Pet"}}
+      responses:
+        200: {description: "", schema: {$ref: "#/definitions/Pet"}}
+  /pets/{petId}/photo:
+    post:
+      operationId: addPhoto
+      parameters:
+        - {name: petId, in: path, required: true, type: string}
+        - {name: file, in: formData, required: true, type: file}
+        - {name: note, in: formData, type: string}
+      responses: {204: {description: ""}}
+  /odd:
+    get:
+      operationId: odd
+      parameters:
+        - {name: body, in: body, schema: {$ref: "elsewhere.yaml#/Odd"}}
+      responses: {}
+definitions:
+  Pets:
+    type: object
+    properties:
+      data: {type: array, items: {$ref: "#/definitions/Pet"}}
+      total: {type: integer}
+  Pet:
+    type: object
+    required: [name]
+    properties:
+      id: {type: integer}
+      name: {type: string}
+      parent: {$ref: "#/definitions/Pet"}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets.yaml").write_text(SWAGGER)
+    return tmp_path
+
+
+def made(*options: str, input: str | None = None) -> Result:
+    arguments = ["new", "component", "pets", "--openapi", "pets.yaml", *options]
+    return CliRunner().invoke(main, arguments, input=input)
+
+
+def test_a_document_becomes_a_component_whose_tests_pass(shop: Path) -> None:
+    result = made("--yes")
+    assert result.exit_code == 0, result.output
+    assert "left out: odd: #/paths/~1odd/get/" in result.output
+    assert "the reference 'elsewhere.yaml#/Odd' leads out of pets.yaml" in result.output
+    folder = shop / "pets"
+    ran = subprocess.run(
+        [sys.executable, "-m", "halflap", "types"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "wrote pets/actions.pyi\n"
+    tested = subprocess.run(
+        [sys.executable, "-m", "halflap", "test"], cwd=folder, capture_output=True, text=True
+    )
+    assert "4 passed" in tested.stdout, tested.stdout
+    linted = subprocess.run(
+        [sys.executable, "-m", "halflap", "lint"], cwd=folder, capture_output=True, text=True
+    )
+    assert linted.returncode == 0, linted.stdout
+    actions = (folder / "pets/actions.py").read_text()
+    paging = 'Paging.offset("data", "offset", "total", size="limit", largest=50)'
+    assert paging in actions
+    assert 'given={"api_key": "key"}' in actions
+    assert "TODO" not in actions
+    connection = (folder / "pets/connection.py").read_text()
+    assert 'base_url: str = "https://pets.example/v2"' in connection
+    document = json.loads((folder / "pets/openapi.json").read_text())
+    assert document["x-origin"]["licence"] == "MIT"
+    assert {
+        each["operationId"] for path in document["paths"].values() for each in path.values()
+    } == {
+        *("findPets", "addPet", "addPhoto"),
+    }
+    read = ApiDocument(document)
+    photo = read.operation("addPhoto")
+    assert (photo.media, [each.is_file for each in photo.inputs]) == (
+        "multipart/form-data",
+        [False, False, True, False],
+    )
+    tags = read.operation("findPets").inputs[0]
+    assert (tags.key, tags.explode) == ("tags", False)
+
+
+def test_what_is_there_is_listed_and_chosen_by_id_pattern_or_path(shop: Path) -> None:
+    listed = made("--list").output.splitlines()
+    assert listed[0].split() == ["findPets", "GET", "/pets"]
+    assert len(listed) == 4
+    assert not (shop / "pets").exists()
+    assert made("--yes", "--operations", "add*,GET:/pets").exit_code == 0
+    document = json.loads((shop / "pets/pets/openapi.json").read_text())
+    assert sorted(document["paths"]) == ["/pets", "/pets/{petId}/photo"]
+    unknown = made("--yes", "--operations", "findPet", "--dir", "other")
+    assert unknown.exit_code == 1
+    assert "there are findPets" in unknown.output
+
+
+def test_what_the_document_does_not_say_is_asked(shop: Path) -> None:
+    answers = ["addPet", "https://eu.pets.example", "header:X-Key", "Idempotency-Key"]
+    result = made(input="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    connection = (shop / "pets/pets/connection.py").read_text()
+    assert '{"X-Key": self.api_key.get_secret_value()}' in connection
+    assert 'idempotency_header: ClassVar[str | None] = "Idempotency-Key"' in connection
+    assert "https://eu.pets.example" in connection
+
+
+@pytest.mark.parametrize("way", ["bearer", "basic", "none"])
+def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str) -> None:
+    assert made("--yes", "--sign-in", way, "--idempotency-header", "Key").exit_code == 0
+    ran = subprocess.run(
+        [sys.executable, "-m", "halflap", "test"], cwd=shop / "pets", capture_output=True, text=True
+    )
+    assert "4 passed" in ran.stdout, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("a: [", (), "is not YAML"),
+        ("{", (), "is not JSON"),
+        ("[]", (), "is no OpenAPI document"),
+        ("hello: 1", (), "of no version"),
+        ('openapi: "2.9"', (), "is OpenAPI 2.9"),
+        ("openapi: 3.0.0\npaths: {}", (), "no operation is left"),
+        (SWAGGER, ("--sign-in", "magic"), "is no sign-in"),
+        (SWAGGER, ("--sign-in", "header"), "say the name"),
+    ],
+    ids=["yaml", "json", "list", "none", "version", "empty", "way", "header"],
+)
+def test_what_cannot_be_read_is_told(
+    shop: Path, text: str, options: tuple[str, ...], message: str
+) -> None:
+    (shop / "pets.yaml").write_text(text)
+    result = made("--yes", *options)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not (shop / "pets").exists()
+
+
+def test_a_missing_file_is_told(shop: Path) -> None:
+    result = CliRunner().invoke(main, ["new", "component", "pets", "--openapi", "no.yaml", "--yes"])
+    assert (result.exit_code, "there is no file no.yaml" in result.output) == (1, True)
+
+
+def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:
+    made("--yes")
+    types = [sys.executable, "-m", "halflap", "types"]
+    subprocess.run(types, cwd=shop / "pets", check=True, capture_output=True)
+    fine = subprocess.run([*types, "--check"], cwd=shop / "pets", capture_output=True, text=True)
+    assert fine.returncode == 0, fine.stderr
+    actions = shop / "pets/pets/actions.py"
+    actions.write_text(actions.read_text().replace('"add_pet"', '"create_pet"'))
+    behind = subprocess.run([*types, "--check"], cwd=shop / "pets", capture_output=True, text=True)
+    assert (behind.returncode, "has fallen behind" in behind.stderr) == (1, True)
