@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, SecretStr, StringConstraints
 
-from halflap.api.view import Input, Json, JsonObject, ListPage, Time, View
+from halflap.api.view import Input, Json, JsonObject, ListPage, Name, Time, View
+from halflap.model import InstanceState
 from halflap.sdk.event_type import NAME
 
 MOST_EVENTS = 100
@@ -92,3 +93,88 @@ class PublishedEvents(View):
     """Events that were published, in their order."""
 
     events: list[PublishedEvent]
+
+
+Url = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s]+[^#\s]*$")]
+Patterns = Annotated[list[Annotated[str, StringConstraints(max_length=128)]], Field(max_length=200)]
+HeaderValues = dict[str, Annotated[SecretStr, Field(max_length=2_000)]]
+
+
+class ReceiverDraft(Input):
+    """A customer's own endpoint that is to be sent webhooks."""
+
+    url: Url
+    types: Patterns = ["*"]
+    """The events that it is sent: order.created, order.* or * for all."""
+    headers: HeaderValues = {}
+    """Further headers of each message, such as Authorization. Their values are not shown again."""
+    name: Name | None = None
+    """By default, the host of the URL."""
+
+
+class ReceiverChange(Input):
+    """A change of a receiver; what is left out stays."""
+
+    url: Url | None = None
+    types: Patterns | None = None
+    headers: HeaderValues | None = None
+    """In place of all that it had; to be given again where the URL is at another host."""
+    name: Name | None = None
+
+
+class ReceiverView(View):
+    """A customer's own endpoint that is sent signed webhooks. Its executions are its deliveries."""
+
+    id: str
+    """That of the instance whose executions are its deliveries."""
+    customer: str
+    customer_name: str
+    name: str
+    url: str
+    types: list[str]
+    header_names: list[str]
+    state: InstanceState
+    enabled: bool
+    disabled_at: Time | None
+    disabled_because: str
+    failing_since: Time | None
+    """Since when it has taken nothing; null where it took the last event."""
+    former_until: Time | None
+    """Until when messages are signed with the secret before, too."""
+    created_at: Time
+
+
+class ReceiverPage(ListPage[ReceiverView]):
+    """Receivers, oldest first."""
+
+
+class ReceiverMade(ReceiverView):
+    """A receiver with its secret, which is shown this once."""
+
+    secret: str
+    """Verifies its messages, as Standard Webhooks says."""
+
+
+class SecretRotation(Input):
+    """For how long messages are signed with the secret before, too."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
+
+
+class Disabling(Input):
+    """The reason to disable a receiver."""
+
+    reason: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class SampleEvent(Input):
+    """An event to be sent as a test: the example of a type, unless `data` is given."""
+
+    type: TypeName = "webhook.test"
+    data: Json = None
+
+
+class Recovery(Input):
+    """Since when events that were not taken are delivered again."""
+
+    since: AwareDatetime

@@ -112,6 +112,7 @@ SECTIONS = {
         "oauth-apps": LazyCommand("oauth_apps", "oauth_apps"),
         "instances": LazyCommand("instances", "instances"),
         "event-types": LazyCommand("event_types", "event_types"),
+        "receivers": LazyCommand("receivers", "receivers"),
         "tokens": LazyCommand("tokens", "tokens"),
         "users": LazyCommand("users", "users"),
         "keys": LazyCommand("keys", "keys"),

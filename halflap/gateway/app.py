@@ -286,18 +286,22 @@ class Gateway:
         return sum(each.duplicate_of is None for each in await self._start(starts))
 
     async def publish(
-        self, routes: Sequence[EndpointRoute], events: Sequence[tuple[str, Request]]
+        self, routes: Sequence[EndpointRoute], events: Sequence[tuple[str | None, Request]]
     ) -> list[list[Started]]:
         """Accept events of the team's own product, each with its type, in one transaction.
 
-        Returns for each event what it started at the flows among these routes that take its type.
-        Raises `Backlogged` where their customer has too much queued.
+        Returns for each event what it started at the flows among these routes that take its type; one
+        without a type is for all of them. Raises `Backlogged` where their customer has too much queued.
         """
         found: list[list[Start]] = []
         for number, (type, request) in enumerate(events):
             if number % 10 == 9:
                 await asyncio.sleep(0)
-            taking = [each for each in routes if takes(each.declaration.app_events or (), type)]
+            taking = [
+                each
+                for each in routes
+                if type is None or takes(each.declaration.app_events or (), type)
+            ]
             found.append([start for each in taking for start in await self._starts(each, request)])
         starts = [start for each in found for start in each]
         if len(starts) > MAX_PARTS:

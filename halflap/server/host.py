@@ -447,10 +447,16 @@ class Host:
         )
 
     async def _fan_out(
-        self, customer: str, events: Sequence[tuple[str, Request]]
+        self,
+        customer: str,
+        events: Sequence[tuple[str | None, Request]],
+        instance: str | None = None,
     ) -> list[list[Started]]:
-        """Start the flows of a customer that take events of the team's own product."""
-        return await self.gateway.publish(await self.routes.of_customer(customer), events)
+        """Start the flows of a customer, or of one instance, that take the product's events."""
+        routes = await self.routes.of_customer(customer)
+        if instance is not None:
+            routes = tuple(each for each in routes if each.flow.instance == instance)
+        return await self.gateway.publish(routes, events)
 
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():

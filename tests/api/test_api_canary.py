@@ -470,6 +470,7 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
         "draft": "none",
         "node": "n1",
         "event_type": "none",
+        "receiver": "none",
         "component": "canary:Team",
         "flow": "go",
     }

@@ -134,6 +134,11 @@ async def test_whatever_is_asked_a_route_never_fails_of_itself(
                     )
 
 
+async def receiver(world: Any, customer: str) -> str:
+    url = {"url": f"{world.shop.url}/hooks"}
+    return (await world.api("POST", f"/api/customers/{customer}/receivers", url)).json["id"]
+
+
 async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
     world: Any, document: dict[str, Any]
 ) -> None:
@@ -153,6 +158,7 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
         "{draft}": (await world.api("POST", "/api/drafts", {"integration": "new"})).json["id"],
         "{editor}": "window",
         "{node}": "n1",
+        "{receiver}": await receiver(world, instance["customer"]),
     }
     reached = 0
     for path, method, operation in routes(document):

@@ -35,6 +35,7 @@ DRAFTS: dict[str, dict[str, Any]] = {
     "upgrade_instances": {"json": {"version": "2"}},
     "publish_version": {"body": b"{bundle}", "overwrite": True},
     "replay_execution": {"json": {"from": "start", "repeat": True}},
+    "add_receiver": {"json": {"url": "https://hooks.example/orders", "name": "hooks"}},
     "mint_token": {"json": {"customer": "Initech"}},
     "add_user": {"json": {"email": "twice@example.com"}},
     "make_link": {"json": {"email": "twice@example.com"}},
@@ -64,7 +65,12 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
     assert set(makes) == set(DRAFTS)
     draft = await either.api("POST", "/api/drafts", {"integration": "fresh"})
     revision = draft.headers["etag"]
-    names = {"execution": execution, "integration": "orders", "draft": draft.json["id"]}
+    names = {
+        "customer": "Initech",
+        "execution": execution,
+        "integration": "orders",
+        "draft": draft.json["id"],
+    }
 
     async def counts() -> list[int]:
         found = [(await either.api("GET", f"/api/{each}", limit=1_000)).json for each in COUNTED]

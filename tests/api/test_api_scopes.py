@@ -50,6 +50,7 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
         ({}, {"customer": "{customer}", "integration": "orders", "field": "label"}),
     ],
     "list_instances": [({"customer": "{customer}"}, ...)],
+    "list_receivers": [({"customer": "{customer}"}, ...)],
     "add_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
     "list_causes": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "list_executions": [
@@ -139,6 +140,9 @@ async def side(world: Any, name: str) -> Side:
     await world.state(sent[2], "waiting")
     minted = await world.api("POST", "/api/tokens", {"customer": name, "access": "secrets"})
     assert minted.status == 201, minted.body
+    url = {"url": f"{world.shop.url}/hooks"}
+    receiver = await world.api("POST", f"/api/customers/{customer}/receivers", url)
+    assert receiver.status == 201, receiver.body
     _, _, endpoint = instance["urls"]["incoming"].rpartition("/")
     refused = await world.api("GET", f"/hooks/{endpoint}", token=None)
     assert refused.status == 404 or refused.status == 405
@@ -165,6 +169,7 @@ async def side(world: Any, name: str) -> Side:
         "event": "evt_1",
         "node": "n1",
         "event_type": "order.created",
+        "receiver": receiver.json["id"],
     }
     return Side(names, minted.json["token"], sent)
 
@@ -245,7 +250,7 @@ def assert_alike(
 async def test_of_its_own_customer_all_is_found(two: Two) -> None:
     """The control: with what is one's own, the same requests are answered."""
     wrong = {"forget_pair", "list_pairs"}  # `orders` has no pairs, and says so
-    last = {"remove_instance", "remove_connection", "disable_instance"}
+    last = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
     found = [each for each in two.routes() if needed_by(each[2].endpoint).for_customers]
     for method, name, route in sorted(found, key=lambda each: each[1] in last):
         if "{" in route.path and name not in wrong:
@@ -272,8 +277,10 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
         return [each["id"] for each in found["items"]]
 
     assert set(await ids("executions", flow="incoming")) == set(two.mine.sent[:2])
-    assert await ids("instances") == [two.mine.names["instance"]]
-    assert await ids("connections") == [two.mine.names["connection"]]
+    assert await ids("instances") == [two.mine.names["instance"], two.mine.names["receiver"]]
+    connection, _ = await ids("connections")
+    assert connection == two.mine.names["connection"]
+    assert await ids("receivers") == [two.mine.names["receiver"]]
     assert await ids("executions", key="Mine-0") == [two.mine.sent[0]]
     searched = await api("GET", "/api/executions", token=token, key="Others-0")
     assert searched.json == {"items": [], "next": None, "total": None}
@@ -496,7 +503,7 @@ async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> No
     """Every route of the OpenAPI document, by every kind of token, with one's own id and another's."""
     document = two.world.host.api.openapi()["paths"]
     tokens = {access: await minted(two, access) for access in ACCESSES}
-    last = {"remove_instance", "remove_connection", "disable_instance"}
+    last = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
     for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):
         described = document[route.path][method.lower()]
         for access, token in tokens.items():

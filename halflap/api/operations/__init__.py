@@ -28,6 +28,7 @@ from halflap.api.operations.offers import OfferOperations
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.people import People
+from halflap.api.operations.receivers import ReceiverOperations
 from halflap.api.operations.sandboxes import Sandboxes
 from halflap.api.operations.shared import SharedEndpointOperations
 from halflap.api.operations.sources import Sources
@@ -166,6 +167,16 @@ class Operations:
             AppEvents(store.catalogue, store.journal, fan_out, clock)
             if of is None
             else of.app_events
+        )
+        self.receivers = ReceiverOperations(
+            catalogue,
+            store.catalogue,
+            journal,
+            self.instances,
+            deployer,
+            self.app_events,
+            self.bulks if of is None else of.bulks,
+            clock,
         )
         egress = resolver.egress
         self.sandboxes = Sandboxes(egress, sandboxes) if of is None else of.sandboxes

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import PUBLISH, Clock, EventType, Started, new_id, to_datetime
@@ -27,8 +27,21 @@ DIGEST = "halflap-digest"
 """The header that has a digest of what was published, by which another event of the same key is known."""
 SHOWN = 3
 
-FanOut = Callable[[str, Sequence[tuple[str, Request]]], Awaitable[list[list[Started]]]]
-"""Starts the flows of a customer that take events, each with its type, in one transaction."""
+
+class FanOut(Protocol):
+    """Starts the flows of a customer that take events, each with its type, in one transaction.
+
+    An event without a type is for all flows: of one `instance`, where it is named.
+    """
+
+    def __call__(
+        self,
+        customer: str,
+        events: Sequence[tuple[str | None, Request]],
+        instance: str | None = None,
+    ) -> Awaitable[list[list[Started]]]: ...
+
+
 Check = Callable[[Any], dict[str, str]]
 """Returns what of an event's data does not fit, by its path."""
 
@@ -89,7 +102,7 @@ class AppEvents:
             faults = check(each.data)
             wrong |= {f"{place}{path}": why for path, why in faults.items()}
             if not faults:
-                events.append((type, *self._request(customer, type, each)))
+                events.append((type, *self._request(customer, type.name, type.version, each)))
         if wrong:
             first = next(iter(wrong.items()))
             raise ConfigError(f"the event does not fit: {first[0]}: {first[1]}", fields=wrong)
@@ -115,17 +128,36 @@ class AppEvents:
             id, type.name, type.version, executions, bool(started) and again == list(executions)
         )
 
-    def _request(self, customer: str, type: EventType, draft: AppEventDraft) -> tuple[Request, str]:
+    async def test(self, customer: str, instance: str, type: str, data: Any) -> AcceptedEvent:
+        """Publish a test event to one instance, whatever it takes: by default a type's example."""
+        from halflap.api.event_view import AppEventDraft
+
+        version = 1
+        try:
+            found = await self.catalogue.event_types.get(type)
+            version, data = found.version, found.example if data is None else data
+        except NotFound:
+            data = {"test": True} if data is None else data
+        draft = AppEventDraft(type=type, data=data)
+        request, id = self._request(customer, type, version, draft)
+        [started] = await self.fan_out(customer, [(None, request)], instance)
+        if not started:
+            raise Conflict("it is not active; activate it")
+        return AcceptedEvent(id, type, version, tuple(each.execution for each in started), False)
+
+    def _request(
+        self, customer: str, type: str, version: int, draft: AppEventDraft
+    ) -> tuple[Request, str]:
         """Return an event as its flows read it, and its id."""
         now = self.clock()
         key = draft.idempotency_key
         id = new_id("evt", now=now) if key is None else f"evt_{digest_of_key(customer, key)}"
         at = draft.timestamp
-        named = [type.name, type.version, draft.subject, at and at.astimezone(UTC), draft.data]
+        named = [type, version, draft.subject, at and at.astimezone(UTC), draft.data]
         said = {
             "id": id,
-            "type": type.name,
-            "version": type.version,
+            "type": type,
+            "version": version,
             "timestamp": (at or to_datetime(now)).astimezone(UTC),
             **({} if draft.subject is None else {"subject": draft.subject}),
             "data": draft.data,

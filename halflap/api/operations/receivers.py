@@ -1,0 +1,310 @@
+"""Operations on receivers: a customer's own endpoints for signed webhooks of the product's events.
+
+A receiver is an instance of the built-in integration `halflap-webhooks` with a connection of its own;
+whether it is disabled stands in the instance's state, where its deliveries read and write it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from halflap.api.operations.app_events import AppEvents
+from halflap.api.operations.bulks import BulkOperations
+from halflap.api.operations.instances import InstanceOperations
+from halflap.engine.bundle import Bundle, seal
+from halflap.engine.deployer import Deployer
+from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.model import (
+    Bulk,
+    Clock,
+    ExecutionState,
+    Instance,
+    Micros,
+    StateWrite,
+    StoredConnection,
+    to_datetime,
+)
+from halflap.sdk import codec
+from halflap.sdk.event_type import is_pattern
+from halflap.sdk.origin import origin
+from halflap.sdk.secret import check_headers, put_together, take_apart
+from halflap.sdk.signature import new_secret
+from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import InstanceFilter
+from halflap.store.protocol import Filter, Journal
+
+INTEGRATION = "halflap-webhooks"
+"""The name of the built-in integration."""
+FIELD, COMPONENT = "receiver", "webhook"
+FLOW = "deliver"
+HEALTH = "health"
+MOST_RECEIVERS = 50
+"""The most receivers of a customer."""
+SETTLES_WITHIN = 30.0
+LOST: tuple[ExecutionState, ...] = ("failed", "cancelled")
+"""The states of deliveries that the receiver did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverState:
+    """A receiver as it is: its instance, its connection, and what its deliveries know of it."""
+
+    instance: Instance
+    connection: StoredConnection
+    header_names: tuple[str, ...]
+    types: tuple[str, ...]
+    health: Mapping[str, Any]
+
+    @property
+    def address(self) -> str:
+        """The URL that it is sent to."""
+        return str(self.connection.fields["address"])
+
+    @property
+    def former_until(self) -> datetime | None:
+        """Until when the secret before signs too."""
+        text = self.connection.fields.get("former_until")
+        return None if text is None else datetime.fromisoformat(str(text))
+
+
+@dataclass(slots=True)
+class ReceiverOperations:
+    """Makes, changes, tests, enables, recovers and removes receivers."""
+
+    catalogue: Catalogue
+    team: Catalogue
+    """The catalogue in no scope, in which the integration is published."""
+    journal: Journal
+    instances: InstanceOperations
+    deployer: Deployer
+    app_events: AppEvents
+    bulks: BulkOperations
+    clock: Clock
+
+    async def add(
+        self,
+        customer: str,
+        address: str,
+        types: Sequence[str],
+        headers: Mapping[str, str],
+        name: str | None,
+    ) -> tuple[ReceiverState, str]:
+        """Make a receiver of a customer (by id), and return its secret, which is shown this once."""
+        check_types(types)
+        own = InstanceFilter(customer=customer, integration=INTEGRATION)
+        there = await self.catalogue.instances.list(own, limit=MOST_RECEIVERS)
+        if len(there) == MOST_RECEIVERS:
+            raise Conflict(f"the customer has {MOST_RECEIVERS} receivers, and may have no more")
+        names = {each.name for each in there}
+        chosen = name or free_name(urlsplit(address).hostname or address, names)
+        if await self.catalogue.instances.by_name(customer, chosen) is not None:
+            raise ConfigError(
+                f"the customer has something named {chosen!r} already", fields={"name": "is taken"}
+            )
+        secret = new_secret()
+        values = {"address": address, "secret": secret, "extra_headers": dict(headers)}
+        fields, secrets = taken_apart(values)
+        connection = await self.catalogue.connections.save(
+            customer, COMPONENT, connection_name(chosen), fields, secrets
+        )
+        version = await self._version()
+        instance = await self.catalogue.instances.add(customer, INTEGRATION, chosen, version)
+        await self.catalogue.instances.set_revision(
+            instance.id, {"types": list(types)}, {FIELD: connection.id}
+        )
+        await self.deployer.activate(instance.id)
+        await self.deployer.settled(instance.id, SETTLES_WITHIN)
+        return await self.get(instance.id), secret
+
+    async def list(
+        self, customer: str | None, *, after: str | None, limit: int
+    ) -> list[ReceiverState]:
+        """Return receivers, of a customer or all, oldest first."""
+        which = InstanceFilter(customer=customer, integration=INTEGRATION)
+        found = await self.catalogue.instances.list(which, after=after, limit=limit)
+        return list(await asyncio.gather(*map(self._read, found)))
+
+    async def get(self, id: str) -> ReceiverState:
+        """Return a receiver by the id of its instance; raises `NotFound`."""
+        try:
+            instance = await self.catalogue.instances.get(id)
+        except NotFound as error:
+            raise missing(id) from error
+        if instance.integration != INTEGRATION:
+            raise missing(id)
+        return await self._read(instance)
+
+    async def change(
+        self,
+        found: ReceiverState,
+        *,
+        address: str | None,
+        types: Sequence[str] | None,
+        headers: Mapping[str, str] | None,
+        name: str | None,
+    ) -> ReceiverState:
+        """Change a receiver; what is None stays. Headers are given again where the host is another."""
+        if types is not None:
+            check_types(types)
+        if address is not None or headers is not None:
+            moved = address is not None and origin(address) != origin(found.address)
+            if moved and headers is None and found.header_names:
+                raise ConfigError(
+                    "the headers were given for another host; give them again, or none",
+                    fields={"headers": "are to be given again"},
+                )
+            values = await self._values(found)
+            if address is not None:
+                values["address"] = address
+            if headers is not None:
+                values["extra_headers"] = dict(headers)
+            await self._save(found, values)
+        config = {} if types is None else {"types": list(types)}
+        if config or name is not None:
+            await self.instances.change(found.instance, name, config, {})
+        return await self.get(found.instance.id)
+
+    async def rotate(self, found: ReceiverState, overlap: Micros) -> tuple[str, ReceiverState]:
+        """Give a receiver another secret; messages are signed with the one before, too, for a while."""
+        values, secret = await self._values(found), new_secret()
+        until = to_datetime(self.clock() + overlap).isoformat()
+        former = values["secret"] if overlap else None
+        await self._save(
+            found, {**values, "secret": secret, "former_secret": former, "former_until": until}
+        )
+        return secret, await self.get(found.instance.id)
+
+    async def disable(self, found: ReceiverState, reason: str) -> ReceiverState:
+        """Have nothing sent until the receiver is enabled; deliveries end as cancelled meanwhile."""
+        at = to_datetime(self.clock()).isoformat()
+        return await self._note(found, {**found.health, "disabled": at, "reason": reason})
+
+    async def enable(self, found: ReceiverState) -> ReceiverState:
+        """Send to a receiver again; what was not taken meanwhile is sent by `recover`."""
+        return await self._note(found, {})
+
+    async def recover(self, found: ReceiverState, since: Micros) -> Bulk:
+        """Deliver again, in the background, each event since a time that the receiver did not take."""
+        where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
+        options = {"rate": None, "from": "start", "version": None, "repeat": True, "again": False}
+        return await self.bulks.begin("replay", where, options)
+
+    async def remove(self, found: ReceiverState) -> None:
+        """Remove a receiver with its connection; what waits for it is cancelled."""
+        id = found.instance.id
+        await self.disable(found, "it is removed")
+        where = Filter(instance=id, flow=FLOW)
+        await self.bulks.begin("cancel", where, {"rate": None, "reason": "its receiver is removed"})
+        await self.deployer.disable(id)
+        await self.deployer.settled(id, SETTLES_WITHIN)
+        await self.team.instances.remove(id)
+        await self.team.connections.remove(found.connection.id)
+
+    async def _note(self, found: ReceiverState, health: Mapping[str, Any]) -> ReceiverState:
+        scope = f"instance:{found.instance.id}"
+        await self.journal.write_state([StateWrite(scope, HEALTH, codec.encode(dict(health)))])
+        return replace(found, health=health)
+
+    async def _read(self, instance: Instance) -> ReceiverState:
+        config, links = await self.catalogue.instances.revision(instance.id, instance.revision)
+        connection = await self.catalogue.connections.get(links[FIELD])
+        state = await self.journal.read_state(f"instance:{instance.id}", HEALTH)
+        names = [
+            each.removeprefix("extra_headers.")
+            for each in connection.secret_names
+            if each.startswith("extra_headers.")
+        ]
+        return ReceiverState(
+            instance,
+            connection,
+            tuple(sorted(names)),
+            tuple(config["types"]),
+            {} if state is None else codec.decode(state),
+        )
+
+    async def _values(self, found: ReceiverState) -> dict[str, Any]:
+        """Return the fields of a receiver's connection, secrets in the clear."""
+        kept = await self.catalogue.connections.open_secrets(found.connection.id)
+        headers = {name: kept[f"extra_headers.{name}"] for name in found.header_names}
+        plain = {name: each for name, each in found.connection.fields.items() if each is not None}
+        named = {name: each for name, each in kept.items() if "." not in name}
+        return {**plain, **named, "extra_headers": headers}
+
+    async def _save(self, found: ReceiverState, values: Mapping[str, Any]) -> None:
+        fields, secrets = taken_apart(values)
+        stored = found.connection
+        await self.catalogue.connections.save(
+            stored.customer,
+            COMPONENT,
+            stored.name,
+            fields,
+            secrets,
+            id=stored.id,
+            expect_generation=stored.generation,
+        )
+
+    async def _version(self) -> str:
+        """Return the version of the integration that this Halflap has, published where it is not yet."""
+        made = built_in()
+        note = "built into Halflap"
+        await self.team.versions.publish(INTEGRATION, made.hash, made.to_bytes(), note)
+        return made.hash
+
+
+def built_in() -> Bundle:
+    """Return the bundle of the built-in integration."""
+    from halflap.components import webhook
+
+    source = Path(webhook.__file__).with_name("receivers.py").read_bytes()
+    return seal("webhooks:integration", {"webhooks.py": source})
+
+
+def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a receiver's plain fields and its secrets; `ConfigError` names each wrong field."""
+    from halflap.components.webhook import Receiver
+
+    given = {name: each for name, each in values.items() if each is not None}
+    try:
+        receiver = put_together(Receiver, given, {})
+        check_headers(receiver)
+        return take_apart(receiver)
+    except ConfigError as error:
+        shown = {"address": "url", "extra_headers": "headers"}
+        fields = {
+            shown.get(name.partition(".")[0], name): why for name, why in error.fields.items()
+        }
+        raise ConfigError(
+            f"the receiver is not valid: {'; '.join(fields.values())}", fields=fields
+        ) from error
+
+
+def check_types(types: Sequence[str]) -> None:
+    """Refuse what names no event types."""
+    for each in types:
+        if not is_pattern(each):
+            raise ConfigError(
+                f"{each[:100]!r} names no event types; write order.created, order.* or *",
+                fields={"types": f"{each[:100]!r} names no event types"},
+            )
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """Return a name that is not taken."""
+    names = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, 1_000))
+    return next(each for each in names if each not in taken)
+
+
+def connection_name(receiver: str) -> str:
+    """Return the name of a receiver's connection."""
+    return f"{receiver} (webhooks)"
+
+
+def missing(id: str) -> NotFound:
+    """Return the error for a receiver that is not there."""
+    return NotFound(f"there is no receiver {id!r}")

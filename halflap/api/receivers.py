@@ -1,0 +1,210 @@
+"""Receivers: customers' own endpoints, which are sent your product's events as signed webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from pydantic import SecretStr
+
+from halflap.api.asking import (
+    USUAL_PAGE,
+    After,
+    OneCustomer,
+    Ops,
+    PageSize,
+    for_customers,
+    last_id,
+    needs,
+    router_of,
+)
+from halflap.api.bulks import bulk_view
+from halflap.api.event_view import (
+    Disabling,
+    PublishedEvent,
+    ReceiverChange,
+    ReceiverDraft,
+    ReceiverMade,
+    ReceiverPage,
+    ReceiverView,
+    Recovery,
+    SampleEvent,
+    SecretRotation,
+)
+from halflap.api.execution_view import BulkView
+from halflap.api.operations import Operations
+from halflap.api.operations.receivers import ReceiverState
+from halflap.api.principal import OBJECTS
+from halflap.api.problem import documented
+from halflap.model import to_micros
+
+router = router_of("/api", "receivers", 404)
+
+
+async def receiver_of(request: Request, receiver: str, operations: Ops) -> ReceiverState:
+    """The receiver that a route's path names, by id."""
+    found = await operations.receivers.get(receiver)
+    request.scope[OBJECTS] = {"instance": found.instance.id, "customer": found.instance.customer}
+    return found
+
+
+OneReceiver = Annotated[ReceiverState, Depends(receiver_of)]
+
+
+@router.get("/receivers")
+@for_customers
+@needs("read")
+async def list_receivers(
+    operations: Ops,
+    customer: str | None = None,
+    after: After = None,
+    limit: PageSize = USUAL_PAGE,
+) -> ReceiverPage:
+    """Receivers, of a customer or of all, oldest first."""
+    owner = customer and (await operations.catalogue.customers.get(customer)).id
+    found = await operations.receivers.list(owner or None, after=after, limit=limit)
+    names = await names_of(operations, found)
+    next = last_id([each.instance for each in found], limit)
+    return ReceiverPage(items=[receiver_view(each, names) for each in found], next=next)
+
+
+@router.post("/customers/{customer}/receivers", status_code=201, responses=documented(404, 409))
+@for_customers
+@needs("configure")
+async def add_receiver(found: OneCustomer, draft: ReceiverDraft, operations: Ops) -> ReceiverMade:
+    """Add a receiver of a customer; the answer has its secret, this once."""
+    made, secret = await operations.receivers.add(
+        found.id, draft.url, draft.types, plain(draft.headers), draft.name
+    )
+    names = {found.id: found.name}
+    return ReceiverMade(**receiver_view(made, names).model_dump(), secret=secret)
+
+
+@router.get("/receivers/{receiver}")
+@for_customers
+@needs("read")
+async def get_receiver(found: OneReceiver, operations: Ops) -> ReceiverView:
+    """Return a receiver."""
+    return await view_of(operations, found)
+
+
+@router.patch("/receivers/{receiver}", responses=documented(409))
+@for_customers
+@needs("configure")
+async def change_receiver(
+    found: OneReceiver, change: ReceiverChange, operations: Ops
+) -> ReceiverView:
+    """Change a receiver: what is left out stays."""
+    changed = await operations.receivers.change(
+        found,
+        address=change.url,
+        types=change.types,
+        headers=None if change.headers is None else plain(change.headers),
+        name=change.name,
+    )
+    return await view_of(operations, changed)
+
+
+@router.delete("/receivers/{receiver}", status_code=204)
+@for_customers
+@needs("configure")
+async def remove_receiver(found: OneReceiver, operations: Ops) -> Response:
+    """Remove a receiver: what waits to be delivered is cancelled, what was delivered can be looked at."""
+    await operations.receivers.remove(found)
+    return Response(status_code=204)
+
+
+@router.post("/receivers/{receiver}/secret", response_model=ReceiverMade)
+@for_customers
+@needs("configure")
+async def rotate_receiver_secret(
+    found: OneReceiver, operations: Ops, draft: SecretRotation | None = None
+) -> ReceiverMade:
+    """Give a receiver another secret; for a while messages are signed with both."""
+    overlap = (draft or SecretRotation()).overlap_seconds * 1_000_000
+    secret, changed = await operations.receivers.rotate(found, overlap)
+    view = await view_of(operations, changed)
+    return ReceiverMade(**view.model_dump(), secret=secret)
+
+
+@router.post("/receivers/{receiver}/disable")
+@for_customers
+@needs("configure")
+async def disable_receiver(
+    found: OneReceiver, operations: Ops, draft: Disabling | None = None
+) -> ReceiverView:
+    """Send nothing until it is enabled; events meanwhile are kept, to be delivered by `recover`."""
+    reason = (draft.reason if draft else "") or f"by {operations.acting('hand')}"
+    return await view_of(operations, await operations.receivers.disable(found, reason))
+
+
+@router.post("/receivers/{receiver}/enable")
+@for_customers
+@needs("configure")
+async def enable_receiver(found: OneReceiver, operations: Ops) -> ReceiverView:
+    """Send to a receiver again; what it did not take is delivered by `recover`."""
+    return await view_of(operations, await operations.receivers.enable(found))
+
+
+@router.post("/receivers/{receiver}/test", status_code=202)
+@for_customers
+@needs("operate")
+async def send_test_event(
+    found: OneReceiver, operations: Ops, draft: SampleEvent | None = None
+) -> PublishedEvent:
+    """Send a test event to this receiver alone: the example of a type, or what is given."""
+    draft = draft or SampleEvent()
+    return PublishedEvent.of(
+        await operations.app_events.test(
+            found.instance.customer, found.instance.id, draft.type, draft.data
+        )
+    )
+
+
+@router.post("/receivers/{receiver}/recover", response_model=BulkView, responses=documented(409))
+@for_customers
+@needs("operate")
+async def recover_receiver(found: OneReceiver, draft: Recovery, operations: Ops) -> BulkView:
+    """Deliver again, in the background, each event since a time that the receiver did not take."""
+    bulk = await operations.receivers.recover(found, to_micros(draft.since))
+    return bulk_view(bulk)
+
+
+async def names_of(operations: Operations, found: Sequence[ReceiverState]) -> Mapping[str, str]:
+    """Return the names of receivers' customers, by id."""
+    return await operations.catalogue.customers.names({each.instance.customer for each in found})
+
+
+async def view_of(operations: Operations, found: ReceiverState) -> ReceiverView:
+    """Return a receiver as it is shown."""
+    return receiver_view(found, await names_of(operations, [found]))
+
+
+def receiver_view(found: ReceiverState, names: Mapping[str, str]) -> ReceiverView:
+    """Return a receiver as it is shown, with its customer's name among these."""
+    instance, health = found.instance, found.health
+    until = found.former_until
+    return ReceiverView.of(
+        instance,
+        customer_name=names.get(instance.customer, ""),
+        url=found.address,
+        types=list(found.types),
+        header_names=list(found.header_names),
+        enabled="disabled" not in health,
+        disabled_at=noted(health.get("disabled")),
+        disabled_because=health.get("reason", ""),
+        failing_since=noted(health.get("failing")),
+        former_until=None if until is None else to_micros(until),
+    )
+
+
+def noted(text: Any) -> int | None:
+    """Return a time that a delivery noted, as the API has it."""
+    return None if text is None else to_micros(datetime.fromisoformat(text))
+
+
+def plain(headers: Mapping[str, SecretStr]) -> dict[str, str]:
+    """Return headers in the clear."""
+    return {name: each.get_secret_value() for name, each in headers.items()}

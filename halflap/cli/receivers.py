@@ -1,0 +1,177 @@
+"""`halflap receivers`: customers' own endpoints, which are sent your product's events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from halflap.api.event_view import PublishedEvent, ReceiverMade, ReceiverView
+from halflap.api.execution_view import BulkView
+from halflap.cli import ask
+from halflap.cli.amount import Lasting
+from halflap.cli.bulk import time_of
+from halflap.cli.client import Client, path, read
+from halflap.cli.group import CommandGroup
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import speaks, sure, yes_option
+
+
+@click.group("receivers", cls=CommandGroup)
+def receivers() -> None:
+    """Manage receivers: customers' own endpoints, which are sent your product's events, signed.
+
+    Example: halflap receivers list --customer acme
+    """
+
+
+@receivers.command("list")
+@click.option("--customer", metavar="NAME", help="Only those of a customer.")
+@speaks()
+async def list_receivers(api: Client, output: Output, customer: str | None) -> None:
+    """List receivers.
+
+    Example: halflap receivers list
+    """
+    output.listing(
+        read(list[ReceiverView], await api.list("/api/receivers", customer=customer)),
+        ("id", "customer", "url", "events", "state"),
+        lambda each: (each.id, each.customer_name, each.url, ", ".join(each.types), state(each)),
+        "none yet; the first: " + output.command("halflap receivers add CUSTOMER URL"),
+    )
+
+
+@receivers.command("add")
+@click.argument("customer")
+@click.argument("url")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="order.created, order.* or *.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME=SOURCE",
+    help="A further header of each message: NAME=env:VARIABLE, NAME=@FILE or NAME=- (stdin).",
+)
+@click.option("--name", help="By default, the URL's host.")
+@speaks()
+async def add_receiver(
+    api: Client,
+    output: Output,
+    customer: str,
+    url: str,
+    types: tuple[str, ...],
+    headers: tuple[str, ...],
+    name: str | None,
+) -> None:
+    """Add a receiver of a customer, and print its secret, which is shown this once.
+
+    Example: halflap receivers add acme https://acme.example/hooks --type 'order.*'
+    """
+    draft: dict[str, Any] = {
+        "url": url,
+        "types": list(types) or ["*"],
+        "headers": ask.secrets(headers),
+    }
+    if name is not None:
+        draft["name"] = name
+    found = await api.post(path("customers", customer, "receivers"), draft)
+    made = read(ReceiverMade, found)
+    output.answer(found, f"{made.id}; its secret, shown this once: {made.secret}")
+
+
+@receivers.command("rotate")
+@click.argument("receiver")
+@click.option(
+    "--overlap",
+    type=Lasting(),
+    default="24h",
+    metavar="WHILE",
+    help="For how long messages are signed with both; 24h by default.",
+)
+@speaks()
+async def rotate_secret(api: Client, output: Output, receiver: str, overlap: int) -> None:
+    """Give a receiver another secret, and print it, this once.
+
+    Example: halflap receivers rotate ins_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 3d
+    """
+    at = path("receivers", receiver, "secret")
+    found = await api.post(at, {"overlap_seconds": overlap})
+    output.answer(found, f"its secret, shown this once: {read(ReceiverMade, found).secret}")
+
+
+@receivers.command("disable")
+@click.argument("receiver")
+@click.option("--reason", default="", help="Why, for whoever looks.")
+@speaks()
+async def disable_receiver(api: Client, output: Output, receiver: str, reason: str) -> None:
+    """Send nothing to a receiver until it is enabled; events meanwhile can be recovered.
+
+    Example: halflap receivers disable ins_01jdq5m4x2f8t9v0c3k7n6b1wa --reason "asked by mail"
+    """
+    found = await api.post(path("receivers", receiver, "disable"), {"reason": reason})
+    output.answer(found, state(read(ReceiverView, found)))
+
+
+@receivers.command("enable")
+@click.argument("receiver")
+@speaks()
+async def enable_receiver(api: Client, output: Output, receiver: str) -> None:
+    """Send to a receiver again.
+
+    Example: halflap receivers enable ins_01jdq5m4x2f8t9v0c3k7n6b1wa
+    """
+    found = await api.post(path("receivers", receiver, "enable"))
+    output.answer(found, state(read(ReceiverView, found)))
+
+
+@receivers.command("test")
+@click.argument("receiver")
+@click.option("--type", "type", default="webhook.test", help="Whose example is sent.")
+@speaks()
+async def send_test_event(api: Client, output: Output, receiver: str, type: str) -> None:
+    """Send a test event to a receiver alone.
+
+    Example: halflap receivers test ins_01jdq5m4x2f8t9v0c3k7n6b1wa --type order.created
+    """
+    found = await api.post(path("receivers", receiver, "test"), {"type": type})
+    output.answer(found, f"sent by {' '.join(read(PublishedEvent, found).executions)}")
+
+
+@receivers.command("recover")
+@click.argument("receiver")
+@click.option(
+    "--since", required=True, metavar="TIME", help="Published since then: 2h, 3d, or a time."
+)
+@speaks()
+async def recover_receiver(api: Client, output: Output, receiver: str, since: str) -> None:
+    """Deliver again, in the background, what a receiver has not taken.
+
+    Example: halflap receivers recover ins_01jdq5m4x2f8t9v0c3k7n6b1wa --since 3d
+    """
+    at = path("receivers", receiver, "recover")
+    found = await api.post(at, {"since": time_of(since)})
+    bulk = read(BulkView, found)
+    output.answer(found, f"{bulk.total} again, by {bulk.id}: halflap bulks show {bulk.id}")
+
+
+@receivers.command("remove")
+@click.argument("receiver")
+@yes_option
+@speaks()
+async def remove_receiver(api: Client, output: Output, receiver: str, yes: bool) -> None:
+    """Remove a receiver; what waits to be delivered is cancelled.
+
+    Example: halflap receivers remove ins_01jdq5m4x2f8t9v0c3k7n6b1wa
+    """
+    sure(yes, f"Remove {receiver}, and cancel what waits for it?")
+    await api.delete(path("receivers", receiver))
+    output.answer({"removed": receiver}, f"removed {receiver}")
+
+
+def state(each: ReceiverView) -> str:
+    """Return how a receiver is, in words."""
+    if not each.enabled:
+        return f"disabled: {each.disabled_because}"
+    if each.failing_since is not None:
+        return f"failing, {ago(each.failing_since)}"
+    return "enabled" if each.state == "active" else each.state

@@ -1,0 +1,371 @@
+"""Receivers: customers' own endpoints, which are sent the product's events as signed webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from tests.api.conftest import Client
+from tests.export.conftest import ON_BOTH_STORES, Product
+from tests.loopback import on_loopback
+from tests.polling import until
+
+
+@dataclass
+class Endpoint:
+    """A customer's endpoint: it keeps what it is sent, and answers as it is told."""
+
+    url: str = ""
+    status: int = 204
+    hangs: bool = False
+    seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.seen.append(({name.lower(): each for name, each in request.headers.items()}, body))
+        if self.hangs:
+            await asyncio.sleep(60)
+        return web.Response(status=self.status, text="as it is told")
+
+    async def events(self, count: int) -> list[Any]:
+        """Return what it was sent, once there is so much."""
+        await until(lambda: len(self.seen) >= count, what=lambda: self.seen)
+        return self.seen
+
+
+@asynccontextmanager
+async def endpoint() -> AsyncIterator[Endpoint]:
+    """An endpoint on loopback."""
+    made = Endpoint()
+    server = web.Application()
+    server.add_routes([web.post("/hooks", made.take)])
+    async with on_loopback(server) as url:
+        made.url = f"{url}/hooks"
+        yield made
+
+
+async def added(product: Product, customer: str, url: str, **draft: Any) -> Any:
+    """A receiver of a customer, with its secret."""
+    answer = await product.api(
+        "POST", f"/api/customers/{customer}/receivers", {"url": url, **draft}
+    )
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+async def shown(product: Product, receiver: Any) -> Any:
+    return (await product.api("GET", f"/api/receivers/{receiver['id']}")).json
+
+
+async def deliveries(product: Product, receiver: Any, **which: Any) -> list[Any]:
+    found = await product.api(
+        "GET", "/api/executions", instance=receiver["id"], flow="deliver", **which
+    )
+    return found.json["items"]
+
+
+@ON_BOTH_STORES
+async def test_an_event_is_sent_signed_with_the_customers_headers(product: Product) -> None:
+    await product.customer("ada")
+    await product.customer("bob")
+    async with endpoint() as hooks, endpoint() as others:
+        headers = {"Authorization": "Bearer abc", "X-Shop": "7"}
+        made = await added(product, "ada", hooks.url, types=["order.created"], headers=headers)
+        assert (made["state"], made["enabled"]) == ("active", True)
+        assert made["header_names"] == ["Authorization", "X-Shop"]
+        await added(product, "ada", others.url, types=["invoice.*"])
+        await added(product, "bob", others.url)
+        data = {"id": "o-1", "total": "22.10"}
+        answer = await product.publish("ada", data=data, timestamp="2026-11-30T12:00:00+01:00")
+        assert len(answer.json["executions"]) == 1
+        [(sent, body)] = await hooks.events(1)
+        verified = Webhook(made["secret"]).verify(body, sent)
+        assert verified == {
+            "type": "order.created",
+            "timestamp": "2026-11-30T11:00:00Z",
+            "data": data,
+        }
+        assert sent["webhook-id"] == answer.json["id"]
+        assert (sent["authorization"], sent["x-shop"]) == ("Bearer abc", "7")
+        await product.publish("ada", type="order.paid", data={"id": "o-1"})
+        [execution] = await deliveries(product, made)
+        await product.results(instance=made["id"])
+        assert (len(hooks.seen), others.seen) == (1, [])
+    for answer in (
+        await product.api("GET", "/api/receivers", customer="ada"),
+        await product.api("GET", f"/api/executions/{execution['id']}"),
+        await product.api("GET", "/api/audit"),
+    ):
+        assert answer.status == 200
+        for secret in (made["secret"], "Bearer abc"):
+            assert secret.encode() not in answer.body
+
+
+@ON_BOTH_STORES
+async def test_a_rotated_secret_signs_beside_the_one_before_for_a_while(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url, headers={"X-Shop": "7"})
+        path = f"/api/receivers/{made['id']}/secret"
+        rotated = (await product.api("POST", path, {"overlap_seconds": 3600})).json
+        assert rotated["secret"] != made["secret"]
+        assert rotated["former_until"] is not None
+        await product.publish("ada", data={"id": "o-1", "total": "1"})
+        [(sent, body)] = await hooks.events(1)
+        for secret in (made["secret"], rotated["secret"]):
+            Webhook(secret).verify(body, sent)
+        assert sent["x-shop"] == "7"
+        last = (await product.api("POST", path, {"overlap_seconds": 0})).json
+        await product.publish("ada", data={"id": "o-2", "total": "1"})
+        sent, body = (await hooks.events(2))[1]
+        Webhook(last["secret"]).verify(body, sent)
+        assert len(sent["webhook-signature"].split()) == 1
+
+
+@ON_BOTH_STORES
+async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
+    product: Product,
+) -> None:
+    await product.customer("ada")
+    began = datetime.now(UTC)
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        hooks.status = 410
+        first = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        await product.host.engine.outcome(first.json["executions"][0], 10)
+        state = await shown(product, made)
+        assert (state["enabled"], state["disabled_because"]) == (
+            False,
+            "it answered that it is gone (410)",
+        )
+        assert state["disabled_at"] >= began.isoformat()[:19]
+        second = await product.publish("ada", data={"id": "o-2", "total": "1"})
+        await product.host.engine.outcome(second.json["executions"][0], 10)
+        assert len(hooks.seen) == 1
+        states = {each["state"] for each in await deliveries(product, made)}
+        assert states == {"failed", "cancelled"}
+        hooks.status = 200
+        enabled = await product.api("POST", f"/api/receivers/{made['id']}/enable")
+        assert enabled.json["enabled"] is True
+        recovery = await product.api(
+            "POST", f"/api/receivers/{made['id']}/recover", {"since": began.isoformat()}
+        )
+        assert (recovery.status, recovery.json["total"]) == (200, 2), recovery.body
+        seen = await hooks.events(3)
+        ids = [first.json["id"], second.json["id"]]
+        assert sorted(sent["webhook-id"] for sent, _ in seen) == sorted([ids[0], *ids])
+        assert (await shown(product, made))["failing_since"] is None
+
+
+async def test_a_delivery_is_sent_again_by_itself(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        await added(product, "ada", hooks.url)
+        answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        [execution] = answer.json["executions"]
+        await hooks.events(1)
+        await product.host.engine.outcome(execution, 10)
+        again = await product.api(
+            "POST", f"/api/executions/{execution}/replay", {"from": "start", "repeat": True}
+        )
+        assert again.status == 201, again.body
+        first, second = await hooks.events(2)
+        assert first[0]["webhook-id"] == second[0]["webhook-id"]
+        assert first[1] == second[1]
+
+
+async def test_each_try_is_shown_with_its_answer(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        hooks.status = 500
+        answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        [execution] = answer.json["executions"]
+        await hooks.events(1)
+        assert (await until(lambda: shown(product, made)))["url"] == hooks.url
+
+        async def failing() -> Any:
+            return (await shown(product, made))["failing_since"]
+
+        await until(failing)
+        hooks.status = 200
+        await hooks.events(2)  # 5 seconds later
+        await product.host.engine.outcome(execution, 10)
+        steps = (await product.api("GET", f"/api/executions/{execution}")).json["steps"]
+        tries = [each for each in steps if each["title"].startswith("Try")]
+        assert [each["title"] for each in tries] == ["Try 1", "Try 2"]
+        assert tries[0]["failure"]["status"] == 500
+        assert "as it is told" in str(tries[0])
+        assert tries[1]["result"]["status"] == 200
+        assert (await shown(product, made))["failing_since"] is None
+
+
+@ON_BOTH_STORES
+async def test_a_hanging_receiver_keeps_no_other_from_its_events(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hanging, endpoint() as quick:
+        hanging.hangs = True
+        stuck = await added(product, "ada", hanging.url)
+        await added(product, "ada", quick.url)
+        loop = asyncio.get_running_loop()
+        path = "/api/customers/external:t-ada/events/batch"
+        for number in range(6):  # far more than one receiver is sent at a time
+            events = [
+                {"type": "order.created", "data": {"id": f"o-{number}-{n}", "total": "1"}}
+                for n in range(50)
+            ]
+            assert (await product.api("POST", path, {"events": events})).status == 202
+        await quick.events(300)
+        began = loop.time()
+        await product.publish("ada", data={"id": "o-last", "total": "1"})
+        await quick.events(301)
+        assert loop.time() - began < 2
+        assert len(hanging.seen) <= 60
+        waiting = await deliveries(product, stuck, state="queued,waiting,running")
+        assert waiting
+        hanging.hangs = False
+
+
+@ON_BOTH_STORES
+async def test_a_receiver_is_removed_with_what_waits_for_it(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        hooks.status = 500
+        answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        await hooks.events(1)
+        removed = await product.api("DELETE", f"/api/receivers/{made['id']}")
+        assert removed.status == 204, removed.body
+        assert (await product.api("GET", f"/api/receivers/{made['id']}")).status == 404
+        assert (await product.api("GET", "/api/connections", customer="ada")).json["items"] == []
+        outcome = await product.host.engine.outcome(answer.json["executions"][0], 10)
+        assert outcome is not None
+        assert outcome.state == "cancelled"
+        assert (await product.publish("ada", data={"id": "o-2", "total": "1"})).json[
+            "executions"
+        ] == []
+
+
+async def test_a_receiver_is_changed_and_its_headers_go_to_no_other_host(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks, endpoint() as other:
+        made = await added(product, "ada", hooks.url, headers={"X-Key": "secret-value"})
+        path = f"/api/receivers/{made['id']}"
+        refused = await product.api("PATCH", path, {"url": other.url})
+        assert (refused.status, list(refused.json["fields"])) == (422, ["headers"])
+        changed = await product.api(
+            "PATCH", path, {"url": other.url, "headers": {}, "types": ["order.paid"], "name": "b"}
+        )
+        assert changed.status == 200, changed.body
+        found = changed.json
+        assert (found["url"], found["types"], found["header_names"], found["name"]) == (
+            other.url,
+            ["order.paid"],
+            [],
+            "b",
+        )
+        answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        assert answer.json["executions"] == []
+        await product.publish("ada", type="order.paid", data={"id": "o-1"})
+        [(sent, body)] = await other.events(1)
+        Webhook(made["secret"]).verify(body, sent)
+        assert "x-key" not in sent
+
+
+async def test_a_test_event_goes_to_one_receiver_alone(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks, endpoint() as other:
+        made = await added(product, "ada", hooks.url, types=["order.paid"])
+        await added(product, "ada", other.url)
+        path = f"/api/receivers/{made['id']}/test"
+        assert (await product.api("POST", path)).status == 202
+        answer = await product.api("POST", path, {"type": "order.created"})
+        assert answer.status == 202, answer.body
+        seen = await hooks.events(2)
+        told = [Webhook(made["secret"]).verify(body, sent) for sent, body in seen]
+        by_type = {each["type"]: each["data"] for each in told}
+        assert by_type == {
+            "webhook.test": {"test": True},
+            "order.created": {"id": "o-1", "total": "22.10"},
+        }
+        assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "field"),
+    [
+        ({"url": "ftp://example.com"}, "url"),
+        ({"url": "https://"}, "url"),
+        ({"url": "https://example.com", "types": ["or*"]}, "types"),
+        ({"url": "https://example.com", "headers": {"webhook-id": "1"}}, "headers"),
+        ({"url": "https://example.com", "headers": {"Host": "1"}}, "headers"),
+        ({"url": "https://example.com", "headers": {"X Y": "1"}}, "headers"),
+        ({"url": "https://example.com", "headers": {"X-Y": "a\r\nb"}}, "headers"),
+    ],
+)
+async def test_what_is_no_receiver_is_refused_by_its_field(
+    product: Product, draft: Any, field: str
+) -> None:
+    await product.customer("ada")
+    answer = await product.api("POST", "/api/customers/ada/receivers", draft)
+    assert (answer.status, [name.split(".")[0] for name in answer.json["fields"]]) == (
+        422,
+        [field],
+    ), answer.body
+    assert (await product.api("GET", "/api/receivers")).json["items"] == []
+
+
+async def test_a_receiver_at_a_private_address_is_sent_nothing(product: Product) -> None:
+    await product.customer("ada")
+    made = await added(product, "ada", "http://169.254.169.254/latest")
+    answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
+    outcome = await product.host.engine.outcome(answer.json["executions"][0], 10)
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert "169.254.169.254" in outcome.failure.message
+    assert len(await deliveries(product, made, state="failed")) == 1
+
+
+@ON_BOTH_STORES
+async def test_a_customers_token_manages_its_own_receivers_alone(product: Product) -> None:
+    for name in ("ada", "bob"):
+        await product.customer(name)
+    async with endpoint() as hooks:
+        bobs = await added(product, "bob", hooks.url)
+        minted = await product.api("POST", "/api/tokens", {"customer": "ada", "access": "manage"})
+        ada = Client(product.host, minted.json["token"])
+        made = await ada("POST", "/api/customers/ada/receivers", {"url": hooks.url})
+        assert made.status == 201, made.body
+        listed = (await ada("GET", "/api/receivers")).json["items"]
+        assert [each["id"] for each in listed] == [made.json["id"]]
+        path = f"/api/receivers/{made.json['id']}"
+        for verb in ("secret", "disable", "enable", "test"):
+            assert (await ada("POST", f"{path}/{verb}")).status in (200, 202), verb
+        since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+        assert (await ada("POST", f"{path}/recover", since)).status == 200
+        assert (await ada("PATCH", path, {"types": ["order.paid"]})).status == 200
+        await hooks.events(1)
+        assert len(await deliveries(product, made.json)) == 1
+        other = f"/api/receivers/{bobs['id']}"
+        for method, at, draft in (
+            ("GET", other, ...),
+            ("PATCH", other, {"types": []}),
+            ("DELETE", other, ...),
+            ("POST", f"{other}/secret", ...),
+            ("POST", f"{other}/disable", ...),
+            ("POST", f"{other}/enable", ...),
+            ("POST", f"{other}/test", ...),
+            ("POST", f"{other}/recover", since),
+            ("POST", "/api/customers/bob/receivers", {"url": hooks.url}),
+        ):
+            assert (await ada(method, at, draft)).status == 404, (method, at)
+        assert (await ada("DELETE", path)).status == 204
+        assert (await shown(product, bobs))["enabled"] is True
