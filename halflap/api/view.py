@@ -1151,6 +1151,8 @@ class SubscriptionView(View):
     remote_id: str
     version: str
     made_at: Time
+    note: str = ""
+    """The text about it that its trigger has for people, such as the way by which it hears of changes."""
     left_because: str = ""
     """Why it could not be taken down; it is tried again once the connection works."""
     expires_at: Time | None = None

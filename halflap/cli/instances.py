@@ -157,7 +157,7 @@ async def show_instance(
 
 def subscribed(made: SubscriptionView) -> str:
     """Return what a trigger made at an app, in a line."""
-    told = [f"webhook {made.remote_id}"]
+    told = [f"webhook {made.remote_id}", *([made.note] if made.note else [])]
     if made.left_because:
         told.append(f"left behind: {made.left_because}")
     if made.expires_at:

@@ -94,6 +94,7 @@ class Subscription:
 
     expires_at: when the app ends it, where it does so by itself. It is renewed in time (see
     `Trigger.renew`).
+    data: stored with it; a text in `data["note"]` is shown to people.
     """
 
     id: str

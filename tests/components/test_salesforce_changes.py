@@ -242,7 +242,7 @@ def project(tmp_path: Path) -> Path:
 
 
 async def activated(
-    host: Host, folder: Path, app: SalesforceApp, org: dict[str, Any]
+    host: Host, folder: Path, app: SalesforceApp, org: dict[str, Any], *, noted: bool = True
 ) -> tuple[Instance, str]:
     """An active instance of the project, and the way by which it hears of changes."""
     version = await publish(host, folder, "deals:integration")
@@ -258,15 +258,16 @@ async def activated(
     )
     made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
     await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
-    return made, await activate(host, made)
+    return made, await activate(host, made, noted=noted)
 
 
-async def activate(host: Host, instance: Instance) -> str:
+async def activate(host: Host, instance: Instance, *, noted: bool = True) -> str:
     await host.deployer.activate(instance.id)
     settled = await host.deployer.settled(instance.id)
     assert settled.error is None, settled.error
     (made,) = await host.store.catalogue.subscriptions.list(instance.id)
-    return made.remote_id.partition(" ")[0]
+    assert made.note.startswith("by ") == noted
+    return made.data.get("way", "")
 
 
 async def names(host: Host, instance: Instance, number: int) -> list[str]:
@@ -469,3 +470,38 @@ async def test_where_the_pubsub_api_cannot_be_reached_the_next_best_way_is_taken
         await app.post("/faults", {"org": org["id"], "drop_notification_rate": 1.0})
         await app.edit(org, "create", "Account", values={"Name": "polled"})
         assert await names(host, instance, 1) == ["polled"]
+
+
+async def test_a_flow_that_heard_by_outbound_messages_goes_over_and_back_without_a_gap(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        sf = await app.client(org)
+        changed = (project / "deals.py").read_text()
+        old = changed.replace("record_changed", "outbound_message").replace(", interval=5", "")
+        (project / "deals.py").write_text(old)
+        instance, _ = await activated(host, project, app, org, noted=False)
+        first = await automation(sf)
+        versions = {"old": await publish(host, project, "deals:integration")}
+        (project / "deals.py").write_text(changed)
+        versions["new"] = await publish(host, project, "deals:integration")
+        for number, name in enumerate(("new", "old"), 1):
+            await host.deployer.upgrade(instance.id, versions[name].hash)
+            settled = await host.deployer.settled(instance.id)
+            assert settled.error is None, settled.error
+            there = await automation(sf)
+            assert [each.id for each in there.messages] == [first.messages[0].id]
+            assert ("SystemModstamp" in there.messages[0].fields) == (name == "new")
+            assert there.flows == first.flows
+            await app.edit(org, "create", "Account", values={"Name": str(number)})
+            assert await names(host, instance, number) == [str(n) for n in range(1, number + 1)]
+        await host.deployer.disable(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "disabled"
+        assert await automation(sf) == Automation([], [])
+
+
+async def test_an_object_that_is_not_selected_is_told_where_change_events_are_asked_for() -> None:
+    async with org_with(pubsub_port=0) as (_, _, sf):
+        with pytest.raises(UpstreamError, match="Setup → Change Data Capture"):
+            await read(CAPTURED, sf, AcceptedLog())

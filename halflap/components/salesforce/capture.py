@@ -32,23 +32,29 @@ OVERFLOW = "GAP_OVERFLOW"
 """The kind of a change event in whose place were too many: which records, it does not tell."""
 
 
+async def is_selected(sf: Salesforce, object: str) -> bool | None:
+    """Return whether an org publishes an object's changes; None where the user may not look."""
+    try:
+        listed = await soap.list_metadata(sf, MEMBER)
+        names = [soap.text(each, "fullName") for each in listed]
+        members = await soap.read_metadata(sf, MEMBER, names)
+    except UpstreamError as error:
+        if not is_final(error):
+            raise
+        return None
+    selected = {
+        (soap.text(each, "eventChannel"), soap.text(each, "selectedEntity")) for each in members
+    }
+    return (CHANNEL, entity_of(object)) in selected
+
+
 async def has_change_events(sf: Salesforce, object: str) -> bool:
     """Return whether an object's changes are published, and can be subscribed to now."""
     try:
         libraries()
-        listed = await soap.list_metadata(sf, MEMBER)
-        names = [soap.text(each, "fullName") for each in listed]
-        selected = [
-            (soap.text(each, "eventChannel"), soap.text(each, "selectedEntity"))
-            for each in await soap.read_metadata(sf, MEMBER, names)
-        ]
     except DefinitionError:
         return False
-    except UpstreamError as error:
-        if not is_final(error):
-            raise
-        return False
-    if (CHANNEL, entity_of(object)) not in selected:
+    if not await is_selected(sf, object):
         return False
     try:
         async with PubSub(sf) as api:

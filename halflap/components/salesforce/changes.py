@@ -26,12 +26,18 @@ from halflap import (
     UpstreamError,
     polled,
 )
-from halflap.components.salesforce.capture import Capture, has_change_events, is_final
+from halflap.components.salesforce.capture import (
+    Capture,
+    has_change_events,
+    is_final,
+    is_selected,
+    topic_of,
+)
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import Object
 from halflap.components.salesforce.outbound import (
-    delete_by_rule,
     delete_outbound_message,
+    delete_rule,
     ensure_by_rule,
     ensure_outbound_message,
     ids_by_name,
@@ -95,41 +101,56 @@ def _(
 
 @record_changed.subscribe
 async def _(
-    sf: Salesforce, endpoint: Endpoint, object: str, fields: list[str] | None, by: By
+    sf: Salesforce,
+    endpoint: Endpoint,
+    former: Subscription | None,
+    object: str,
+    fields: list[str] | None,
+    by: By,
 ) -> Subscription:
     if by == "best" and await has_change_events(sf, object):
-        return Subscription(EVENTS)
+        return Subscription(topic_of(object), data=way(EVENTS, "by change events"))
     sent = sorted({STAMP, *(fields if fields is not None else await usual_fields(sf, object))})
-    because = ""
     try:
         made = await ensure_outbound_message(sf, object, endpoint.url, sent)
-        return Subscription(f"{MESSAGE} {made.id}")
+        if former is not None and former.data.get("way") == RULE:
+            await delete_rule(sf, object, endpoint.url)  # a flow is allowed by now
+        note = "by an outbound message that a flow sends"
+        return Subscription(made.id, data=way(MESSAGE, note))
     except UpstreamError as error:
         if not is_final(error):
             raise
-        because = str(error)
     try:
-        return Subscription(f"{RULE} {await ensure_by_rule(sf, object, endpoint.url, sent)}")
+        id = await ensure_by_rule(sf, object, endpoint.url, sent)
+        note = "by an outbound message that a workflow rule sends"
+        return Subscription(id, data=way(RULE, note))
     except UpstreamError as error:
         if by != "best" or not is_final(error):
             raise
-    return Subscription(POLLED, data={"because": because[:500]})
+        return Subscription(POLLED, data=way(POLLED, f"by polling, as {error}"))
+
+
+def way(name: str, note: str) -> dict[str, str]:
+    """Return what is stored with a subscription: the way, and a note for people."""
+    return {"way": name, "note": note[:500]}
 
 
 @record_changed.unsubscribe
 async def _(sf: Salesforce, subscription: Subscription) -> None:
-    way, _, id = subscription.id.partition(" ")
-    if way == MESSAGE:
-        await delete_outbound_message(sf, id)
-    elif way == RULE:
-        await delete_by_rule(sf, id)
+    if subscription.data.get("way") in (MESSAGE, RULE):
+        await delete_outbound_message(sf, subscription.id)
 
 
 @record_changed.exists
-async def _(sf: Salesforce, subscription: Subscription) -> bool:
-    _, _, id = subscription.id.partition(" ")
-    ids = (await ids_by_name(sf)).values() if id else ()
-    return not id or any(each[:15] == id[:15] for each in ids)
+async def _(sf: Salesforce, subscription: Subscription, object: str) -> bool:
+    match subscription.data.get("way"):
+        case "change_events":
+            return await has_change_events(sf, object)
+        case "polling":
+            return True
+        case _:
+            ids = (await ids_by_name(sf)).values()
+            return any(each[:15] == subscription.id[:15] for each in ids)
 
 
 @record_changed.listen(tuning=["fields", "deletes", "by", "interval"])
@@ -144,6 +165,11 @@ async def _(
 ) -> AsyncGenerator[Batch]:
     named = fields if fields is not None else await usual_fields(sf, object)
     rows = ChangedRecords(sf, object, sorted({"Id", STAMP, *named}), deletes)
+    if by == EVENTS and await is_selected(sf, object) is False:
+        raise UpstreamError(
+            f"the Salesforce org publishes no changes of {object}; select it in Setup → Change Data "
+            "Capture, or leave `by` out"
+        )
     now = asyncio.get_running_loop().time
     while True:
         is_captured = by == EVENTS or (by == "best" and await has_change_events(sf, object))

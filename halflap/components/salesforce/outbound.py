@@ -77,12 +77,9 @@ async def ensure_by_rule(sf: Salesforce, object: str, url: str, fields: list[str
     return await id_of(sf, full_name)
 
 
-async def delete_by_rule(sf: Salesforce, id: str) -> None:
-    """Delete what `ensure_by_rule` made; gone already is fine."""
-    ids = await ids_by_name(sf)
-    for full_name in [name for name, each in ids.items() if each[:15] == id[:15]]:
-        await soap.delete_metadata(sf, RULE, full_name)
-        await soap.delete_metadata(sf, MESSAGE, full_name)
+async def delete_rule(sf: Salesforce, object: str, url: str) -> None:
+    """Delete the rule that `ensure_by_rule` made; gone already is fine."""
+    await soap.delete_metadata(sf, RULE, f"{object}.{name_of(object, url)}")
 
 
 async def message_for(
@@ -140,7 +137,7 @@ async def list_outbound_messages(sf: Salesforce) -> list[OutboundMessage]:
 
 @component.action(timeout=timedelta(minutes=10), repeatable=True)
 async def delete_outbound_message(sf: Salesforce, id: str) -> None:
-    """Delete an outbound message and the flow of ours that fires it; gone already is fine.
+    """Delete an outbound message and the flow or the rule of ours that fires it; gone already is fine.
 
     In this order, each step only where it is still to be done: the flow is deactivated, its versions
     are deleted, then the message. What another made is never touched: a flow of somebody's own that
@@ -153,6 +150,7 @@ async def delete_outbound_message(sf: Salesforce, id: str) -> None:
     name = full_name.partition(".")[2]
     if name.startswith(PREFIX):
         await delete_flow(sf, name)
+        await soap.delete_metadata(sf, RULE, full_name)
     await soap.delete_metadata(sf, MESSAGE, full_name)
 
 

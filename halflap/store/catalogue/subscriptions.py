@@ -64,6 +64,11 @@ class StoredSubscription:
     renewal: str | None = None
     """The execution that renewed it, or tried to, last."""
 
+    @property
+    def note(self) -> str:
+        """The text about it that its trigger has for people."""
+        return str(self.data.get("note", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class DueRenewal:

@@ -154,6 +154,7 @@ function Webhook({
           </Trans>
         </span>
       </div>
+      {subscription.note !== "" && <p className="text-muted-foreground">{subscription.note}</p>}
       {subscription.left_because !== "" && (
         <p className="text-failed-text">{subscription.left_because}</p>
       )}
