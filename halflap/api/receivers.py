@@ -20,7 +20,7 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.bulks import bulk_view
+from halflap.api.bulks import announced, bulk_view
 from halflap.api.event_view import (
     Disabling,
     PublishedEvent,
@@ -46,8 +46,20 @@ router = router_of("/api", "receivers", 404)
 async def receiver_of(request: Request, receiver: str, operations: Ops) -> ReceiverState:
     """The receiver that a route's path names, by id."""
     found = await operations.receivers.get(receiver)
-    request.scope[OBJECTS] = {"instance": found.instance.id, "customer": found.instance.customer}
+    request.scope[OBJECTS] = objects_of(found)
     return found
+
+
+def objects_of(found: ReceiverState) -> dict[str, str]:
+    """Return the ids by which the audit log names a receiver."""
+    return {"instance": found.instance.id, "customer": found.instance.customer}
+
+
+def bulk_of(request: Request, found: ReceiverState, operations: Operations) -> str:
+    """Return the id of a bulk to be begun for a receiver, which the audit log names beside it."""
+    id = announced(request, operations)
+    request.scope[OBJECTS] |= objects_of(found)
+    return id
 
 
 OneReceiver = Annotated[ReceiverState, Depends(receiver_of)]
@@ -110,9 +122,9 @@ async def change_receiver(
 @router.delete("/receivers/{receiver}", status_code=204)
 @for_customers
 @needs("configure")
-async def remove_receiver(found: OneReceiver, operations: Ops) -> Response:
+async def remove_receiver(found: OneReceiver, request: Request, operations: Ops) -> Response:
     """Remove a receiver: what waits to be delivered is cancelled, what was delivered can be looked at."""
-    await operations.receivers.remove(found)
+    await operations.receivers.remove(bulk_of(request, found, operations), found)
     return Response(status_code=204)
 
 
@@ -166,9 +178,12 @@ async def send_test_event(
 @router.post("/receivers/{receiver}/recover", response_model=BulkView, responses=documented(409))
 @for_customers
 @needs("operate")
-async def recover_receiver(found: OneReceiver, draft: Recovery, operations: Ops) -> BulkView:
+async def recover_receiver(
+    found: OneReceiver, draft: Recovery, request: Request, operations: Ops
+) -> BulkView:
     """Deliver again, in the background, each event since a time that the receiver did not take."""
-    bulk = await operations.receivers.recover(found, to_micros(draft.since))
+    id = bulk_of(request, found, operations)
+    bulk = await operations.receivers.recover(id, found, to_micros(draft.since))
     return bulk_view(bulk)
 
 

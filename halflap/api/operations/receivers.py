@@ -189,18 +189,19 @@ class ReceiverOperations:
         """Send to a receiver again; what was not taken meanwhile is sent by `recover`."""
         return await self._note(found, {})
 
-    async def recover(self, found: ReceiverState, since: Micros) -> Bulk:
-        """Deliver again, in the background, each event since a time that the receiver did not take."""
+    async def recover(self, bulk: str, found: ReceiverState, since: Micros) -> Bulk:
+        """Deliver again, by a bulk of this id, each event since a time that was not taken."""
         where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
         options = {"rate": None, "from": "start", "version": None, "repeat": True, "again": False}
-        return await self.bulks.begin("replay", where, options)
+        return await self.bulks.begin(bulk, "replay", where, options)
 
-    async def remove(self, found: ReceiverState) -> None:
-        """Remove a receiver with its connection; what waits for it is cancelled."""
+    async def remove(self, bulk: str, found: ReceiverState) -> None:
+        """Remove a receiver with its connection; a bulk of this id cancels what waits for it."""
         id = found.instance.id
         await self.disable(found, "it is removed")
         where = Filter(instance=id, flow=FLOW)
-        await self.bulks.begin("cancel", where, {"rate": None, "reason": "its receiver is removed"})
+        options = {"rate": None, "reason": "its receiver is removed"}
+        await self.bulks.begin(bulk, "cancel", where, options)
         await self.deployer.disable(id)
         await self.deployer.settled(id, SETTLES_WITHIN)
         await self.team.instances.remove(id)
