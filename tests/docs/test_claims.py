@@ -329,7 +329,6 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: an embedded marketplace"): lambda: made_by_hand("marketplace"),
-    ("README.md", "and IMAP as a listener"): lambda: made_by_hand("components/imap"),
     ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),

@@ -25,6 +25,7 @@ from halflap.gateway.server import run_loop
 from halflap.model import Start
 from halflap.server.host import Host
 from halflap.store.shards import ListenerShards, ShardCursor
+from tests.dovecot import PASSWORD
 from tests.faults.server import active, main, parser
 from tests.plainlog import plain_logs
 
@@ -111,6 +112,19 @@ async def prepare_queue(host: Host, source: str) -> dict[str, str]:
     return await made(host, "queue", ("sqs", "aws", fields, secrets), {"queue": source})
 
 
+async def prepare_mailbox(host: Host, source: str) -> dict[str, str]:
+    """Make what reads a mailbox, where there is nothing; `source` is the port of its server."""
+    fields = {
+        "host": "127.0.0.1",
+        "port": int(source),
+        "security": "none",
+        "username": "ada",
+        "auth": {"kind": "password"},
+    }
+    secrets = {"auth.password": PASSWORD}
+    return await made(host, "mailbox", ("imap", "box", fields, secrets), {})
+
+
 async def prepare(host: Host, source: str) -> dict[str, str]:
     """Make what reads the source, where there is nothing."""
     fields = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
@@ -143,6 +157,8 @@ if __name__ == "__main__":
     arguments.add_argument("--unfenced", action="store_true")
     arguments.add_argument("--ack-first", action="store_true")
     arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
+    arguments.add_argument("--mailbox", action="store_true", help="read a mailbox")
     given = arguments.parse_args()
     arm(given)
-    raise SystemExit(run_loop(main(given, prepare_queue if given.queue else prepare)))
+    prepares = prepare_queue if given.queue else prepare_mailbox if given.mailbox else prepare
+    raise SystemExit(run_loop(main(given, prepares)))

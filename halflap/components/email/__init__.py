@@ -6,12 +6,12 @@ worker.
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 
 import anyio.to_thread
 
 from halflap import Component, DefinitionError, File, Request, Unsigned
+from halflap.components.email.identity import identity_of
 from halflap.components.email.message import Mail, MailAddress, read_mail, read_posted
 from halflap.components.email.sending import Address, Mailbox, SentMail, written
 
@@ -63,16 +63,8 @@ async def send(
 
 
 def delivery(request: Request) -> str | None:
-    """Return the identity of a mail: its id, and a digest of what stands behind its headers.
-
-    Servers on the way add headers; what was sent stays. Somebody else's mail of the same id is another.
-    """
-    head, _, body = request.body.partition(b"\r\n\r\n")
-    digest = hashlib.sha256(body).hexdigest()[:32]
-    for line in head.split(b"\r\n"):
-        if line[:11].lower() == b"message-id:":
-            return f"{line[11:].strip().decode('ascii', 'replace')[:200]}#{digest}"
-    return f"#{digest}" if body else None
+    """Return the identity of a mail."""
+    return identity_of(request.body)
 
 
 @component.trigger(

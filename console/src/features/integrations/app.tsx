@@ -32,6 +32,8 @@ const ICONS: Record<string, LucideIcon> = {
   sendgrid: Mail,
   shopify: ShoppingBag,
   slack: Hash,
+  email: Mail,
+  imap: Mail,
   sns: Megaphone,
   sqs: Inbox,
   stripe: CreditCard,
