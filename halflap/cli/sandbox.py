@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import signal
 import ssl
 from collections.abc import Coroutine, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
-from halflap_sandbox import acme, github, hubspot, salesforce, slack, zendesk
+from halflap_sandbox import acme, github, hubspot, salesforce, slack, specified, zendesk
 from halflap_sandbox.github import model as github_app
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
@@ -25,6 +27,7 @@ SLACK_PORT = 8700
 GITHUB_PORT = 8800
 HUBSPOT_PORT = 8900
 ZENDESK_PORT = 9000
+STRIPE_PORT = 9100
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -182,6 +185,32 @@ def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
         port=port, accounts=names, ready=lambda bound: show_zendesk(bound, names)
     )
     asyncio.run(serve(port, serving))
+
+
+@sandbox.command("stripe")
+@click.option("--port", type=int, default=STRIPE_PORT, show_default=True, help="Where to listen.")
+def stripe_command(port: int) -> None:
+    """Stripe, as its OpenAPI document describes it: what is made is found, listed and changed; faults.
+
+    Requests are held to the document strictly. All is in memory.
+    """
+    serve_vendor(specified.STRIPE, port, STRIPE_API_KEY="sk_test_halflap")
+
+
+def serve_vendor(dialect: specified.Dialect, port: int, **environment: str) -> None:
+    """Run a sandbox that is made of the documents of a component."""
+    folder = files("halflap.components") / dialect.name
+    found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=str)
+    documents = [json.loads(each.read_bytes()) for each in found]
+
+    def show_vendor(bound: int) -> None:
+        address = f"http://127.0.0.1:{bound}"
+        title = dialect.name.capitalize()
+        click.echo(click.style(title, bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+        base = {name: each.replace("ADDRESS", address) for name, each in environment.items()}
+        show_environment(**{f"{dialect.name.upper()}_BASE_URL": address} | base)
+
+    asyncio.run(serve(port, specified.serve(dialect, documents, port=port, ready=show_vendor)))
 
 
 def checked(names: Sequence[str], what: str) -> Sequence[str]:

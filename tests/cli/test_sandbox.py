@@ -43,6 +43,16 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
+async def test_a_stripe_takes_the_key_that_it_printed():
+    process, settings = await started("stripe")
+    headers = {"Authorization": f"Bearer {settings['STRIPE_API_KEY']}"}
+    url = f"{settings['STRIPE_BASE_URL']}/v1/customers"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+        assert (response.status, (await response.json())["data"]) == (200, [])
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 async def test_a_github_takes_the_token_that_it_printed():
     process, settings = await started("github", "--account", "ada")
     headers = {"Authorization": f"Bearer {settings['GITHUB_AUTH_KEY']}"}
