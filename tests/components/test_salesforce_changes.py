@@ -434,6 +434,14 @@ async def test_many_records_of_one_change_are_all_read() -> None:
             await reading.until(lambda: len(log.bodies) == 150)
 
 
+async def told_where_the_stream_is(host: Host, instance: Instance) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if "replay" in str(await host.store.journal.shards.list(instance.id)):
+                return
+            await asyncio.sleep(0.05)
+
+
 async def test_an_org_that_selects_the_object_is_heard_by_change_events(
     tmp_path: Path, project: Path
 ) -> None:
@@ -447,7 +455,7 @@ async def test_an_org_that_selects_the_object_is_heard_by_change_events(
         assert await automation(sf) == Automation([], [])
         await app.edit(org, "create", "Account", values={"Name": "heard"})
         assert await names(host, instance, 1) == ["heard"]
-
+        await told_where_the_stream_is(host, instance)
         await host.deployer.disable(instance.id)
         assert (await host.deployer.settled(instance.id)).state == "disabled"
         await app.edit(org, "create", "Account", values={"Name": "meanwhile"})

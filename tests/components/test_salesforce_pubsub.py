@@ -408,3 +408,103 @@ async def test_nothing_of_it_is_imported_before_it_is_used() -> None:
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
+
+
+# A hostile server
+
+
+@asynccontextmanager
+async def hostile(answers: Any) -> AsyncIterator[salesforce.Salesforce]:
+    """A connection to a server whose streams give these raw answers."""
+    import grpc
+    import grpc.aio
+
+    async def subscribe(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        async for each in answers(requests):
+            yield each
+
+    handler = grpc.stream_stream_rpc_method_handler(subscribe)
+    handlers = {"Subscribe": handler}
+    server = grpc.aio.server(options=[("grpc.max_send_message_length", -1)])
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("eventbus.v1.PubSub", handlers),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    egress = Egress(Policy(allow=("127.0.0.1",)))
+    auth = {"kind": "session_id", "instance_url": "https://north.example", "session_id": "00Dx!y"}
+    sf = salesforce.Salesforce.model_validate(
+        {"pubsub_url": f"http://127.0.0.1:{port}", "auth": auth}
+    )
+    sf._link = Link("salesforce", None, egress, None)
+    try:
+        yield sf
+    finally:
+        await server.stop(None)
+        await egress.close()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xff\xff", b"\x0a\xff\xff\xff\x7f", b"x" * (17 * 1024 * 1024)]
+)
+async def test_answers_that_are_none_fail_and_are_not_accepted(raw: bytes) -> None:
+    async def answers(_: Any) -> AsyncIterator[bytes]:
+        yield raw
+        await asyncio.sleep(60)
+
+    async with hostile(answers) as sf, Reading(SHIPPED, sf) as reading:
+        error = await reading.failure()
+        assert isinstance(error, UpstreamError), error
+        assert reading.run.log.bodies == []
+
+
+async def test_a_server_that_is_silent_is_left_and_asked_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pubsub, "SILENT_SECONDS", 0.3)
+
+    async def answers(_: Any) -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    async with hostile(answers) as sf, Reading(SHIPPED, sf) as reading:
+        error = await reading.failure()
+        assert isinstance(error, UpstreamError)
+        assert "silent" in str(error)
+
+
+async def test_streams_that_end_at_once_are_opened_at_leisure() -> None:
+    opened: list[float] = []
+
+    async def answers(_: Any) -> AsyncIterator[bytes]:
+        opened.append(asyncio.get_running_loop().time())
+        return
+        yield b""
+
+    async with hostile(answers) as sf, Reading(SHIPPED, sf) as reading:
+        await reading.until(lambda: len(opened) >= 20)
+        assert reading.run.listening.idle.is_set()  # it rested between them
+        assert reading.run.log.cursors == {}
+
+
+async def test_events_without_end_are_read_as_they_are_accepted() -> None:
+    """Nothing is read before what came is accepted, however much is sent."""
+    one = pubsub.messages()
+    event = one.ConsumerEvent(
+        event=one.ProducerEvent(id="a", schema_id="s", payload=b"\0" * 100_000), replay_id=b"1"
+    )
+    sent: list[int] = []
+
+    async def answers(_: Any) -> AsyncIterator[bytes]:
+        while True:
+            sent.append(1)
+            yield one.FetchResponse(
+                events=[event] * 10, pending_num_requested=9
+            ).SerializeToString()
+
+    async with hostile(answers) as sf:
+        run = ListenerRun(SHIPPED, sf, AcceptedLog())
+        with pytest.raises(UpstreamError):  # the server has no such method as GetSchema
+            await run.step()
+        await run.end()
+        assert len(sent) < 20  # some are on their way, a megabyte each

@@ -153,11 +153,12 @@ class Capture:
             return Place(None, None)
         response = await self.rows.sf.request("GET", self.rows.sf.data("limits"))
         # A second less, as the org tells its time in whole ones.
-        return Place(None, datetime.now(UTC) - behind(response) - timedelta(seconds=1))
+        began = datetime.now(UTC) - behind(response) - timedelta(seconds=1)
+        return Place(began, began)
 
     async def _from(self, place: Place, api: PubSub) -> AsyncGenerator[Batch]:
         is_open, opened = place.replay is not None, datetime.now(UTC)
-        if not is_open and (place.time is not None or place.began is None):
+        if not is_open:
             async for batch in self._missed(place):
                 yield batch
         following = api.follow(self.listening, topic_of(self.rows.object), place.replay)

@@ -86,6 +86,7 @@ class Fetched:
 
 def libraries() -> tuple[Any, Any]:
     """Return grpc and fastavro; `DefinitionError` where they are not installed."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it notes each stream's end on stderr
     try:
         grpc, fastavro, *_ = map(import_module, MODULES)
     except ImportError as error:
@@ -159,7 +160,10 @@ class PubSub:
         )
         for last in (False, True):
             try:
-                return await call(request, metadata=self._metadata(), timeout=CALL_SECONDS)
+                found = await call(request, metadata=self._metadata(), timeout=CALL_SECONDS)
+                if found is None:
+                    raise unreadable(method)
+                return found
             except grpc.RpcError as error:
                 if last or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                     refused(error, method)
@@ -226,6 +230,8 @@ class PubSub:
                         response = await call.read()
                     if response is grpc.aio.EOF:
                         break
+                    if response is None:
+                        raise unreadable(f"Subscribe to {topic}")
                     is_renewed = False
                     events = [await self.decoded(each) for each in response.events]
                     if events:
@@ -259,6 +265,11 @@ def target_of(addresses: Sequence[str], port: int) -> str:
     if fours:
         return "ipv4:" + ",".join(f"{each}:{port}" for each in fours)
     return "ipv6:" + ",".join(f"[{each}]:{port}" for each in addresses)
+
+
+def unreadable(what: str) -> UpstreamError:
+    """The error of an answer that is none: gRPC gives None in its place."""
+    return UpstreamError(f"Salesforce's Pub/Sub API answered {what} by what cannot be read")
 
 
 def refused(error: Any, what: str) -> NoReturn:
