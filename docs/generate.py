@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -39,6 +40,7 @@ from halflap.sdk.specification import SpecifiedAction, published
 from halflap.server.metrics import METRICS
 from halflap.server.settings import PREFIX, Settings
 from halflap.testing.listeners import check_listener
+from halflap.testing.quality import Quality, check_component, check_webhook, load_quality
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
@@ -46,6 +48,8 @@ BESIDE = {
     "What `@trigger.listen(…)` takes, and declares.": ListenerSpec,
     "What `@trigger.poll(…)` takes beside that, and declares.": PollSpec,
     "`from halflap.testing.listeners import check_listener`": check_listener,
+    "`from halflap.testing.quality import check_component`": check_component,
+    "`from halflap.testing.quality import check_webhook`": check_webhook,
 }
 """What is no name of `halflap` itself, and is called or read of by authors all the same."""
 VALUES = {
@@ -62,6 +66,7 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings(),
         "reference/metrics.md": metrics(),
         "reference/components.md": components(),
+        "components/index.md": catalogue(),
         "reference/lint.md": lint_rules(),
         "reference/functions.md": functions(),
         "reference/python.md": python(),
@@ -575,6 +580,46 @@ def components() -> str:
                 parts.append(f"{prose(inspect.getdoc(each.function) or '')}\n\n")
                 parts.append(inputs(each))
     return "".join(parts).rstrip() + "\n"
+
+
+def catalogue() -> str:
+    """The catalogue of the components: what each does, and what it was proven by."""
+    said = load_quality(Path(halflap.components.__path__[0]) / "quality.yaml")
+    pages = {each.stem for each in (HERE / "components").glob("*.md")}
+    rows: list[str] = []
+    for component in built_in():
+        quality = Quality.model_validate(said[component.name])
+        page = f"{component.name}.md" if component.name in pages else "../reference/components.md"
+        hears = ", ".join(f"`{each}`" for each in component.triggers) or "–"
+        proven = "; ".join(quality.proven) or "–"
+        missing = "; ".join(quality.missing) or "–"
+        cells = (
+            f"{icon(component.title)} [{component.title}]({page})",
+            str(len(component.actions) or "–"),
+            hears,
+            cell(quality.keys or "–"),
+            cell(proven),
+            cell(missing),
+        )
+        rows.append(f"| {' | '.join(cells)} |\n")
+    return (
+        f"{NOTE}# Catalogue\n\nWhat each component does, and what it was proven by. Where one speaks "
+        "HTTP, each of its actions was called against a server that refuses, limits, hangs and repeats "
+        "([what it is proven by](../author-guide/components.md#what-it-is-proven-by)).\n\n"
+        "| component | actions | triggers | repeated requests | proven by | not there |\n"
+        f"| --- | --- | --- | --- | --- | --- |\n{''.join(rows)}"
+    )
+
+
+def icon(title: str) -> str:
+    """A component's icon: its initial on a colour of its own."""
+    hue = zlib.crc32(title.encode()) % 360
+    return (
+        '<svg width="20" height="20" viewBox="0 0 24 24" role="img" aria-hidden="true">'
+        f'<rect width="24" height="24" rx="5" fill="hsl({hue} 45% 38%)"/>'
+        '<text x="12" y="16.5" font-family="sans-serif" font-size="12" text-anchor="middle" '
+        f'fill="#fff">{title[0].upper()}</text></svg>'
+    )
 
 
 def specified(each: SpecifiedAction) -> str:

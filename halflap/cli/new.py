@@ -163,8 +163,9 @@ def copy_examples(folder: Path, *names: str) -> None:
 OF_COMPONENT = {
     "parts": "actions, a trigger and a connection",
     "more": "## Connection\nAn API key, from the settings of the app.",
-    "done": "  - the connection is tested before it is saved",
-    "not_done": '  - "subscribe and unsubscribe: the webhook is entered at the app by hand"',
+    "keys": "none; what may have been done is not done again",
+    "proven": "  - nothing but its own tests yet",
+    "missing": '  - "subscribe and unsubscribe: the webhook is entered at the app by hand"',
 }
 
 

@@ -73,6 +73,10 @@ def sample(annotation: Any, name: str) -> Any:
         return arguments[0]
     if origin in (Union, types.UnionType):
         return None if type(None) in arguments else sample(arguments[0], name)
+    if origin is list:
+        return [sample(arguments[0], name)]
+    if origin is dict:
+        return {"a": sample(arguments[1], name)}
     if not isinstance(annotation, type):
         return None
     if issubclass(annotation, BaseModel):

@@ -18,6 +18,7 @@ from halflap.model import Instance, StoredConnection, to_micros
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from halflap.testing.quality import check_webhook
 from halflap_sandbox.github.model import CLIENT_ID, CLIENT_SECRET, WEBHOOK_SECRET
 from tests.github_app import GitHubApp, github_app
 from tests.loopback import on_loopback
@@ -155,6 +156,19 @@ async def settled(app: GitHubApp, count: int) -> bool:
     """Return whether so many deliveries were made, and each was answered."""
     found = await app.deliveries()
     return len(found) == count and all(each["status_code"] for each in found)
+
+
+async def test_a_webhook_is_made_once_kept_and_removed(app: GitHubApp) -> None:
+    await app.account("ada")
+    ada = app.person("ada")
+    stranger = {"config": {"url": "https://others.example/hook"}, "events": ["push"]}
+    await ada.post("/repos/ada/hello/hooks", json=stranger)
+
+    async def there() -> set[str]:
+        return {str(each["id"]) for each in await ada.get("/repos/ada/hello/hooks")}
+
+    changed = github.event(["push"])
+    await check_webhook(github.event(["issues"]), ada, there, changed=changed)
 
 
 # An app that customers install ----------------------------------------------------------------

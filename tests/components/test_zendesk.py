@@ -24,6 +24,7 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress
 from halflap.sdk.request import Headers
 from halflap.testing.listeners import check_listener
+from halflap.testing.quality import check_webhook
 from halflap_sandbox import zendesk as sandbox
 from halflap_sandbox.zendesk import EMAIL
 from tests.loopback import on_loopback, sandbox_on_loopback
@@ -216,3 +217,9 @@ async def test_a_webhook_is_made_signed_and_removed(app: Accounts) -> None:
         await trigger.unsubscribe(initech, made)
         assert not await trigger.exists(initech, made)
         assert await trigger.exists(initech, other)
+
+        async def there() -> set[str]:
+            return {each["id"] for each in (await initech.get(zendesk.HOOKS))["webhooks"]}
+
+        changed = zendesk.event(["user.created"])
+        await check_webhook(trigger, initech, there, changed=changed)

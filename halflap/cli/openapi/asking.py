@@ -70,8 +70,9 @@ def declare_component(
         "file": module,
         "parts": "actions that are declared from an OpenAPI document, and a connection",
         "more": f"The document is from {source}; its licence: {answers.licence}.",
-        "done": "  - the actions are the document's operations",
-        "not_done": '  - "triggers: the document describes none"',
+        "keys": answers.idempotency_header or "none; what may have been done is not done again",
+        "proven": "  - the actions are the document's operations",
+        "missing": '  - "triggers: the document describes none"',
     }
 
 
