@@ -752,7 +752,8 @@ class Replay:
     """The way in which an execution replays another one; stored with it, for its lineage.
 
     `start`: all of it, or from the step that failed. `version`: `same`, `current`, or as it was
-    named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
+    named. `edited`: with another event; `edited_by`: who edited it, in this replay or in one before that
+    this one takes the event of. `bulk`: the bulk that it is part of. `at`: the time at which
     the scope of the root began, where the root is kept. `roots`: the roots of children that version
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
     `children`: by their roots, those that did not end well. `before`: the root of what is run again,
@@ -778,6 +779,12 @@ class Replay:
     event_at: Micros = 0
     chain: str = ""
     link: int = 0
+    edited_by: str = ""
+
+    @property
+    def has_edited_event(self) -> bool:
+        """Return whether a person wrote its event, in this replay or in one before."""
+        return self.edited or self.edited_by != ""
 
     @property
     def goes_on(self) -> bool:

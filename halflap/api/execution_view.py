@@ -78,6 +78,8 @@ class CauseView(View):
     """The error's class, where it was raised, the HTTP status, the message without ids. With hidden
     payloads, without the message: causes that differ in it alone are one then, and its `instance_count`
     and `customer_count` those of the largest, at least."""
+    message: Annotated[str, CustomerValue("")]
+    """The whole message of the newest of them, ids and all; empty with hidden payloads."""
     count: int
     first_at: Time
     """When the first of them failed: before the period, too; of a replay, when what it replays did."""
@@ -143,6 +145,8 @@ class ExecutionSummary(PayloadView):
     parent: str | None
     """The execution that started it."""
     replay_of: str | None
+    edited_by: str | None
+    """The label of who edited its event, for it or for a replay before; null where it is as it came."""
     duplicates: int
     waiting_for: str
     waiting: WaitView | None
@@ -376,6 +380,8 @@ class RelatedView(View):
     """The version that was asked for: `same`, `current`, or its name."""
     edited: bool
     """True if its event differs from that of the execution that it replays."""
+    edited_by: str | None
+    """The label of who edited its event, for it or for a replay before; null where it is as it came."""
     done: dict[str, str] = {}
     """The steps that were said to be done, by path, with who said so."""
     bulk: str | None

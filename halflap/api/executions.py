@@ -489,7 +489,7 @@ async def replay_execution(
 ) -> Replayed:
     """Run it again: whole or from the failed step; on this version or another; with its event edited."""
     draft = draft or ReplayDraft()
-    edit = None if draft.event is None else edit_of(draft.event)
+    edit = None if draft.event is None else edit_of(draft.event, operations.principal.label)
     said = draft.done
     request = ReplayRequest(
         draft.from_,

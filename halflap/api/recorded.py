@@ -25,7 +25,7 @@ from halflap.api.execution_view import (
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import NO_NOTES, StepNotes
 from halflap.api.operations.order import rule
-from halflap.api.operations.replay import EventEdit
+from halflap.api.operations.replay import UNKNOWN_EDITOR, EventEdit
 from halflap.api.principal import HiddenPayloads
 from halflap.api.view import Json, VersionName, rfc3339
 from halflap.errors import ConfigError
@@ -76,6 +76,7 @@ async def summaries(
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
             waiting=waits.get(each.id),
+            edited_by=editor(each),
             payload_hidden=each.flow.customer in hidden,
             **(
                 {"reason": public_reason(each), "cause": each.cause and public_mark(each.cause)}
@@ -85,6 +86,12 @@ async def summaries(
         )
         for each in executions
     ]
+
+
+def editor(execution: Execution) -> str | None:
+    """Return who edited an execution's event; None where it is as it came."""
+    how = execution.replay
+    return how.edited_by or UNKNOWN_EDITOR if how is not None and how.has_edited_event else None
 
 
 def public_reason(execution: Execution | Outcome) -> str:
@@ -128,7 +135,9 @@ def public_groups(groups: Sequence[CauseGroup], hidden: Collection[str]) -> Sequ
         if each.example in hidden and each.failure is not None:
             cause = public_cause(each.failure)
             group = replace(
-                each, cause=public_mark(each.cause), failure=replace(each.failure, cause=cause)
+                each,
+                cause=public_mark(each.cause),
+                failure=replace(each.failure, cause=cause, message=""),
             )
         other = found.get(group.cause)
         found[group.cause] = group if other is None else _joined(group, other)
@@ -153,6 +162,7 @@ def _cause_view(group: CauseGroup, names: Mapping[str, tuple[str | None, str | N
     return CauseView.of(
         group,
         text=cause_text(group.failure) if group.cause and group.failure else text,
+        message=group.failure.message if group.failure else "",
         instances=[
             CauseInstance(id=each, name=name, customer_name=customer)
             for each in group.instances
@@ -171,13 +181,14 @@ def related_view(execution: Execution, hidden: HiddenPayloads) -> RelatedView:
         from_=how and how.start,
         on=how and how.version,
         edited=how is not None and how.edited,
+        edited_by=editor(execution),
         done={} if how is None else how.done,
         bulk=how and how.bulk,
     )
 
 
-def edit_of(draft: EventDraft) -> EventEdit:
-    """Return a change of an event, as bytes."""
+def edit_of(draft: EventDraft, by: str) -> EventEdit:
+    """Return a change of an event by somebody, as bytes."""
     body = None if draft.body is None else draft.body.encode()
     if body is not None and draft.encoding == "base64":
         try:
@@ -186,7 +197,7 @@ def edit_of(draft: EventDraft) -> EventEdit:
             raise ConfigError(
                 "the event's body is no base64", fields={"event.body": "is no base64"}
             ) from error
-    return EventEdit(body, draft.headers)
+    return EventEdit(body, draft.headers, by)
 
 
 def moment(field: str, text: str | None) -> Micros | None:

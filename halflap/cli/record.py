@@ -93,6 +93,7 @@ def execution_lines(
             "continues": found.continues,
             "continued by": found.continued_by,
             "replay of": found.replay_of,
+            "event": f"edited by {found.edited_by}" if found.edited_by else "",
             "replayed as": ", ".join(found.replays),
             "dismissed": "it is no dead letter" if found.dismissed and not found.replays else "",
             "duplicates": f"{found.duplicates} came and were not run" if found.duplicates else "",
@@ -279,7 +280,7 @@ def again(each: RelatedView) -> str:
     if each.from_ is None:
         return ""
     how = "  from the failed step" if each.from_ == "failed" else "  from the start"
-    event = ", with an edited event" if each.edited else ""
+    event = f", with an event that {each.edited_by} edited" if each.edited else ""
     event += "".join(f", {step} done as {by or 'a person'} said" for step, by in each.done.items())
     bulk = f", by {each.bulk}" if each.bulk else ""
     return (

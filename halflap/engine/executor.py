@@ -233,7 +233,8 @@ class Executor:
         if mark is not None and not apply_filter_again(flow, request, mark):
             return Outcome("ignored", FILTERED)
         trigger = flow.trigger
-        edited = start.replay is not None and start.replay.edited  # its sender signed another one
+        how = start.replay
+        edited = how is not None and how.has_edited_event  # its sender signed another one
         if work.doorkeeper is not None and request.method != CALL and not edited:
             running.recorder.set(recorder)
             refused = await admission(trigger, request)(work.doorkeeper)

@@ -205,6 +205,16 @@ async def test_lineage_links_ancestors_and_descendants_and_says_how(
         (ids[0], "failed", "current", False),
         (ids[1], "start", "same", True),
     ]
+    # A replay of that one has the edited event, too: each says so, wherever it is listed.
+    fourth = await world.api("POST", f"/api/executions/{ids[2]}/replay", {"from": "start"})
+    shown = await world.ended(fourth.json["execution"])
+    assert [e["edited"] for e in shown["lineage"]] == [False, False, True, False]
+    editors = [None, None, "HALFLAP_TOKEN", "HALFLAP_TOKEN"]
+    assert [e["edited_by"] for e in shown["lineage"]] == editors
+    listed = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
+    assert {e["id"]: e["edited_by"] for e in listed} == dict(
+        zip([*ids, shown["id"]], editors, strict=True)
+    )
 
 
 async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: Any) -> None:

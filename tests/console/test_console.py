@@ -329,8 +329,26 @@ async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits
         await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
         await page.unroute("**/executions/*/body")
         assert held, "nothing was held back"
-        await page.get_by_role("option", name="webhook.request").click()
+        # It does not look like the customer's own: in its head, in its steps, in lists.
+        edit = "Event edited by local for this replay"
+        await expect(page.get_by_text(edit)).to_be_visible()
+        trigger = page.get_by_role("option", name="webhook.request")
+        await expect(trigger.get_by_title("event edited by local")).to_be_visible()
+        await page.get_by_role("button", name="what differs from the event that came").click()
         await expect(page.get_by_label("Body", exact=True)).to_contain_text("9007199254740993")
+        difference = page.get_by_role("group", name="Difference")
+        rows = difference.get_by_role("row")
+        await expect(rows.filter(has_text='-  "wish": "refuse 422 no"')).to_be_visible()
+        await expect(rows.filter(has_text='+  "wish": "fine"')).to_be_visible()
+        await at_rest(page)
+        await page.get_by_role("link", name="Open the event as it came").click()
+        await page.wait_for_url(f"**/executions/{failed}?*")
+        await expect(page.get_by_label("Body", exact=True)).to_contain_text("refuse 422 no")
+        await expect(page.get_by_text(edit)).to_have_count(0)
+        await visit(page, f"/executions?key={order}")
+        rows = page.get_by_role("grid", name="Executions").get_by_role("row")
+        await expect(rows).to_have_count(3)
+        await expect(rows.filter(has_text="edited event")).to_have_count(1)
     assert place.shop.orders[-1]["number"] == order
 
 
@@ -661,6 +679,32 @@ async def test_on_a_phone_the_page_that_is_open_is_in_sight_in_the_navigation(de
         await visit(page, "/executions")
         await expect(pages.get_by_role("link", name="Executions")).to_be_in_viewport(ratio=0.9)
         await expect(pages.get_by_role("link", name="Activity")).not_to_be_in_viewport()
+
+
+async def test_a_narrow_window_leaves_no_column_out_and_no_cause_is_cut(
+    place: Place, desk: Desk
+) -> None:
+    order = number()
+    cause = "the total is missing, the date too, and no address was given to which it may be sent"
+    failed = await place.send("Initech", order, f"refuse 422 {cause}")
+    await place.until(failed, "failed")
+    async with opened(
+        desk, f"/executions?key={order}", viewport={"width": 800, "height": 700}
+    ) as page:
+        row = page.get_by_role("grid").get_by_role("row").nth(1)
+        for each in ("failed", "order", "Initech", f"Record {order}", "Why 422 Create the order"):
+            await expect(row).to_contain_text(each)
+        await at_rest(page)
+        await visit(page, "/failures")
+        whole = page.get_by_role("grid").get_by_role("gridcell").filter(has_text=cause)
+        await expect(whole).to_be_visible()
+        wide, shown = await whole.evaluate("each => [each.scrollWidth, each.clientWidth]")
+        assert wide <= shown
+        await page.set_viewport_size({"width": 1280, "height": 700})
+        await expect(page.get_by_role("columnheader", name="Where")).to_be_visible()
+        await whole.click()
+        sheet = page.get_by_role("complementary", name="Cause")
+        await expect(sheet.get_by_text("The newest, whole:")).to_be_visible()
 
 
 async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: Desk) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from halflap import Component, Connection, DefinitionError, Ignore, Request
+from halflap.api.operations.replay import EventEdit, ReplayRequest
 from halflap.model import ENDED, Execution
 from halflap.sdk import codec
 from halflap.server.host import Host
@@ -95,7 +96,9 @@ async def visited(host: Host, folder: Path, url: str, name: str) -> Execution:
     version = await publish(host, folder, "visits:integration")
     catalogue = host.store.catalogue
     customer = await catalogue.customers.add("Initech")
-    made = await catalogue.connections.save(customer.id, "door", "door", {"base_url": url}, {})
+    made = await catalogue.connections.save(
+        customer.id, "visits:Door", "door", {"base_url": url}, {}
+    )
     instance = await catalogue.instances.add(customer.id, "visits", "visits", version.hash)
     await catalogue.instances.set_revision(instance.id, {}, {"door": made.id})
     await host.deployer.activate(instance.id)
@@ -145,6 +148,28 @@ async def test_who_is_not_admitted_never_reaches_the_flow(
         names = [each.name for each in await host.store.journal.steps(ended.id)]
         assert "admit" in names
         assert "door.visit" not in names
+
+
+async def test_an_event_that_a_person_edited_is_asked_for_in_no_later_replay(
+    tmp_path: Path,
+) -> None:
+    async with door((200, "welcome")) as (url, asked), host_on(tmp_path / "store") as (host, _):
+        ended = await visited(host, tmp_path / "project", url, "Ada")
+        executions = host.operations.executions
+        for request in (
+            ReplayRequest("start", "same", EventEdit(b'{"name": "Grace"}', by="ada")),
+            ReplayRequest("start", "same"),
+        ):
+            started = await executions.replay(ended, request)
+            outcome = await host.engine.outcome(started.execution, within=10)
+            assert outcome is not None
+            assert codec.decode(outcome.result or b"") == "hello Grace"
+            replayed = await host.store.journal.execution(started.execution)
+            assert replayed is not None
+            assert replayed.replay is not None
+            assert replayed.replay.edited_by == "ada"
+            ended = replayed
+        assert asked == ["Ada"]
 
 
 def test_what_admit_takes_is_checked_when_it_is_declared() -> None:

@@ -75,6 +75,15 @@ def test_the_place_is_a_part_of_a_cause_and_its_text_reads() -> None:
     assert text != describe_cause(failure, "acme.delete_account")
 
 
+def test_a_signal_that_did_not_come_is_a_cause_by_its_name() -> None:
+    causes = [
+        describe_cause(Failure("TimedOut", f"no signal {name!r} came in time"), "wait")
+        for name in ("approved", "shipped", "paid-4711", "paid-4712")
+    ]
+    assert causes[0] == "TimedOut at wait: no signal 'approved' came in time"
+    assert len(set(causes)) == 3  # a signal for each record is one cause
+
+
 def test_only_what_failed_has_a_mark_and_an_unmarked_failure_gets_one() -> None:
     failure = Failure("A", "gone 7", status=410)
     assert mark_of(Outcome("ignored", "x", failure=failure)) == NO_FAILURE

@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual"
-import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react"
+import { type KeyboardEvent, type ReactNode, useEffect, useRef, useSyncExternalStore } from "react"
 import { cx } from "./class"
 
 export type Column<Row> = {
@@ -11,20 +11,52 @@ export type Column<Row> = {
   className?: string
   /** Aligned at the end, as numbers and times are. */
   end?: boolean
-  /** Left out where the table is narrow; with `most`, unless it is very wide. */
+  /**
+   * Left out where the table is narrow, as beside an open sheet; with `most`, unless it is very wide. In
+   * a narrow window it stands with its title in a second line of the row.
+   */
   wide?: true | "most"
+  /** Its text is shown whole: it wraps, and its row is as high as it needs. */
+  wraps?: true
 }
 
-function cellClass<Row>({ wide, end }: Column<Row>): string {
+function cellClass<Row>({ wide, end }: Column<Row>, stacked: boolean): string {
   return cx(
-    "truncate",
-    wide === true && "hidden @3xl:block",
-    wide === "most" && "hidden @5xl:block",
+    !stacked && wide === true && "hidden @3xl:block",
+    !stacked && wide === "most" && "hidden @5xl:block",
     end === true && "text-right",
   )
 }
 
 const HEIGHT = 36
+const STACKED_HEIGHT = 56
+/** Windows in which no table has the width for all columns. */
+const NARROW = "(max-width: 967px)"
+
+/** Whether rows have two lines: by the window alone, so that none moves as a sheet opens beside them. */
+function useStacked(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      const query = window.matchMedia(NARROW)
+      query.addEventListener("change", changed)
+      return () => query.removeEventListener("change", changed)
+    },
+    () => window.matchMedia(NARROW).matches,
+  )
+}
+
+/** Return the share of the width that a column takes, 0 where its width is fixed. */
+function shareOf<Row>({ width }: Column<Row>): number {
+  return Number(/([\d.]+)fr/.exec(width)?.[1] ?? 0)
+}
+
+/** Return the cells of the columns that a narrow row has no place for: those that have something. */
+export function restOf<Row>(row: Row, columns: readonly Column<Row>[]): [Column<Row>, ReactNode][] {
+  return columns
+    .filter((each) => each.wide !== undefined)
+    .map((each): [Column<Row>, ReactNode] => [each, each.cell(row)])
+    .filter(([, shown]) => shown !== null && shown !== undefined && shown !== false && shown !== "")
+}
 const NEAR_END = 20
 
 /**
@@ -53,10 +85,13 @@ export function Table<Row>({
 }) {
   const scroller = useRef<HTMLDivElement>(null)
   const first = useRef<string | undefined>(undefined)
+  const stacked = useStacked()
+  const height = stacked ? STACKED_HEIGHT : HEIGHT
+  const wraps = columns.some((each) => each.wraps === true)
   const rowsNow = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => HEIGHT,
+    estimateSize: () => height,
     overscan: 12,
     getItemKey: (at) => idOf(rows[at] as Row),
   })
@@ -68,8 +103,12 @@ export function Table<Row>({
     first.current = rows[0] === undefined ? undefined : idOf(rows[0])
     if (box === null || before === undefined || before === first.current) return
     const moved = rows.findIndex((each) => idOf(each) === before)
-    if (moved > 0 && box.scrollTop > 0) box.scrollTop += moved * HEIGHT
-  }, [rows, idOf])
+    if (moved > 0 && box.scrollTop > 0) box.scrollTop += moved * height
+  }, [rows, idOf, height])
+
+  // The heights of before were of other rows.
+  const { measure } = rowsNow
+  useEffect(() => measure(), [measure, stacked])
 
   const items = rowsNow.getVirtualItems()
   const last = items.at(-1)?.index ?? 0
@@ -114,8 +153,11 @@ export function Table<Row>({
     "--middle": tracks(columns.filter((each) => each.wide !== "most")),
     "--tracks": tracks(columns),
   }
-  const grid =
-    "grid grid-cols-(--narrow) items-center gap-3 px-4 @3xl:grid-cols-(--middle) @5xl:grid-cols-(--tracks)"
+  const grid = cx(
+    "grid grid-cols-(--narrow) items-center gap-x-3 px-4",
+    !stacked && "@3xl:grid-cols-(--middle) @5xl:grid-cols-(--tracks)",
+  )
+  const inLine = stacked ? narrow : columns
   const tabbed = rows.findIndex((each) => idOf(each) === selected)
   return (
     <div
@@ -128,8 +170,12 @@ export function Table<Row>({
     >
       <div role="rowgroup" className="sticky top-0 z-10 border-b bg-background">
         <div role="row" aria-rowindex={1} className={cx(grid, "h-8 text-xs text-muted-foreground")}>
-          {columns.map((each) => (
-            <span role="columnheader" key={each.key} className={cellClass(each)}>
+          {inLine.map((each) => (
+            <span
+              role="columnheader"
+              key={each.key}
+              className={cx("truncate", cellClass(each, stacked))}
+            >
               {each.title}
             </span>
           ))}
@@ -143,6 +189,7 @@ export function Table<Row>({
             <div
               role="row"
               key={item.key}
+              ref={wraps ? rowsNow.measureElement : undefined}
               data-index={item.index}
               aria-rowindex={item.index + 2}
               aria-selected={id === selected}
@@ -152,22 +199,48 @@ export function Table<Row>({
                 const link = (event.target as Element).closest("a, button")
                 if (link === null && window.getSelection()?.isCollapsed !== false) onOpen(row)
               }}
-              style={{ height: HEIGHT, transform: `translateY(${item.start}px)` }}
+              style={{
+                [wraps ? "minHeight" : "height"]: height,
+                transform: `translateY(${item.start}px)`,
+              }}
               className={cx(
                 grid,
+                stacked && "content-center py-1.5",
                 "absolute inset-x-0 top-0 cursor-default border-b border-border/60 hover:bg-muted focus-visible:-outline-offset-2",
                 id === selected && "bg-accent hover:bg-accent",
               )}
             >
-              {columns.map((each) => (
+              {inLine.map((each) => (
                 <div
                   role="gridcell"
                   key={each.key}
-                  className={cx("min-w-0", cellClass(each), each.className)}
+                  className={cx(
+                    "min-w-0",
+                    each.wraps === true ? "py-1.5 wrap-anywhere" : "truncate",
+                    cellClass(each, stacked),
+                    each.className,
+                  )}
                 >
                   {each.cell(row)}
                 </div>
               ))}
+              {stacked && (
+                <div
+                  role="presentation"
+                  className="col-span-full flex min-w-0 gap-x-3 text-xs text-muted-foreground"
+                >
+                  {restOf(row, columns).map(([each, shown]) => (
+                    <div
+                      role="gridcell"
+                      key={each.key}
+                      style={{ flexShrink: shareOf(each) ** 3 }}
+                      className="min-w-0 truncate"
+                    >
+                      {each.title} <span className="text-foreground">{shown}</span>
+                    </div>
+                  ))}
+                </div>
+              )}
             </div>
           )
         })}

@@ -43,12 +43,17 @@ CURRENT = "current"
 LEFT_TO_PARENT = "its parent is replayed too, and runs it again"
 
 
+UNKNOWN_EDITOR = "somebody"
+"""The editor of an event that was edited before editors were recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventEdit:
-    """A change of an event: its body, headers by name (None removes one)."""
+    """A change of an event: its body, headers by name (None removes one), by whom."""
 
     body: bytes | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,16 @@ class LeftOut:
 
     why: str
     removed: bool = False
+
+
+def editor_of(execution: Execution, request: ReplayRequest) -> str:
+    """Return who edited the event of a replay, or of what it runs again; empty where it is as it came."""
+    if request.edit is not None:
+        return request.edit.by
+    before = execution.replay
+    if before is None or not before.has_edited_event:
+        return ""
+    return before.edited_by or UNKNOWN_EDITOR
 
 
 def decide_replay(
@@ -240,6 +255,7 @@ def decide_replay(
             start=start,
             version=request.version or CURRENT,
             edited=request.edit is not None,
+            edited_by=editor_of(execution, request),
             bulk=request.bulk,
             at=at,
             roots=inherited_roots(execution, material.descendants) if keeps_root else {},

@@ -10,7 +10,7 @@ exception of an author's code has its line, `ValueError at book, orders.py:41: b
 marked by that without its message, lest each value be a cause of its own.
 
 Of an app's JSON the sentences are kept, with their keys: `quantity: at least #`. Of other values in
-quotes only a name in the author's code is, as in `KeyError: 'total'`.
+quotes only a name in the author's code is, as in `KeyError: 'total'` and `no signal 'approved' came`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from halflap import errors
+from halflap.errors import TimedOut
 from halflap.model import Failure, Outcome, is_builtin_error
 
 LONGEST_MESSAGE = 160
@@ -71,7 +72,8 @@ def describe_cause(failure: Failure, place: str = "") -> str:
     status = f" ({failure.status})" if failure.status is not None else ""
     is_ours = failure.status is not None or hasattr(errors, failure.kind)
     line = "" if is_ours or not re.fullmatch(_LINE, failure.where) else f", {failure.where}"
-    message = normalise_message(failure.message, of_python=is_builtin_error(failure.kind))
+    of_author = is_builtin_error(failure.kind) or failure.kind == TimedOut.__name__
+    message = normalise_message(failure.message, of_python=of_author)
     return f"{failure.kind}{where}{status}{line}" + (f": {message}" if message else "")
 
 

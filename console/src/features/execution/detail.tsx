@@ -13,6 +13,7 @@ import { StateBadge } from "~/ui/state"
 import { Tabs } from "~/ui/tabs"
 import { Since, Time } from "~/ui/time"
 import { Actions } from "./actions"
+import { editedBy, EditedMark } from "./edited"
 import { Facts } from "./facts"
 import { Lineage } from "./lineage"
 import { Logs } from "./logs"
@@ -112,6 +113,7 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
           <div className="flex flex-wrap items-center gap-2">
             <StateBadge state={state} dim={execution.dismissed} />
             <h1 className="min-w-0 text-lg font-semibold break-words">{flow}</h1>
+            {execution.edited_by !== null && <EditedMark by={execution.edited_by} />}
             {execution.key !== null && (
               <Part title={t`Record`}>
                 <Link to="/executions" search={{ key: execution.key }} className="link break-all">
@@ -165,6 +167,19 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
           </>
         )}
       </p>
+      {execution.edited_by !== null && (
+        <p className="text-waiting">
+          <span className="inline-block first-letter:uppercase">{editedBy(execution)}</span>
+          {": "}
+          <button
+            type="button"
+            className="link"
+            onClick={() => onPlace({ view: "steps", step: "trigger" })}
+          >
+            {t`what differs from the event that came`}
+          </button>
+        </p>
+      )}
       {state === "failed" && failure !== null && isOfItsCode(failure) && (
         <section aria-label={t`Fault in the flow’s code`} className="flex flex-col gap-2">
           <p className="break-all text-muted-foreground">

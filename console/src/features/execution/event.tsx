@@ -2,6 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import type { Execution } from "~/api/execution"
 import { Time } from "~/ui/time"
+import { EventEdit } from "./event-edit"
 import { HiddenPayload, Value } from "./value"
 
 /** The raw event of an execution: its request, its headers, its body. */
@@ -28,6 +29,7 @@ export function EventPanel({ execution }: { execution: Execution }) {
           <Time at={event.received_at} />
         </span>
       </div>
+      {execution.edited_by !== null && <EventEdit execution={execution} />}
       {event.headers.length > 0 && (
         <details>
           <summary className="cursor-pointer text-muted-foreground">

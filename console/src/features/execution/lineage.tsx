@@ -51,7 +51,7 @@ export function Lineage({ execution }: { execution: Execution }) {
                   : each.from === "failed"
                     ? t`from the failed step`
                     : t`from the start`}
-                {each.edited && `, ${t`with an edited event`}`}
+                {each.edited && `, ${t`with an event that ${each.edited_by ?? ""} edited`}`}
               </span>
               {each.reason !== "" && <span className="min-w-0 truncate">{each.reason}</span>}
             </li>

@@ -19,6 +19,7 @@ import { ErrorNotice, Loading, Notice } from "~/ui/notice"
 import { StateMark } from "~/ui/state"
 import { length } from "~/ui/time"
 import type { PlaceProps } from "./detail"
+import { EditedMark } from "./edited"
 import { EventPanel } from "./event"
 import { StepPanel } from "./step"
 import { type Line, linesOf, sourceOf, spanOf } from "./tree"
@@ -59,7 +60,13 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
     onPlace({ view: place.view, step: line.steps.at(-1)?.path ?? line.key })
   return (
     <div className="-mx-4 -mt-4 flex flex-col">
-      <Lines lines={lines} steps={steps} selected={selected} onOpen={open} />
+      <Lines
+        lines={lines}
+        steps={steps}
+        selected={selected}
+        editedBy={execution.edited_by}
+        onOpen={open}
+      />
       {laid?.stopped != null && laid.at === null && (
         <p className="px-4 pt-3 text-muted-foreground">
           <Trans>It could not be followed further: {laid.stopped}</Trans>
@@ -127,11 +134,13 @@ function Lines({
   lines,
   steps,
   selected,
+  editedBy,
   onOpen,
 }: {
   lines: Line[]
   steps: Step[]
   selected: Line
+  editedBy: string | null
   onOpen: (line: Line) => void
 }) {
   const scroller = useRef<HTMLDivElement>(null)
@@ -186,7 +195,7 @@ function Lines({
                 line.taken === false && "text-muted-foreground",
               )}
             >
-              <LineText line={line} />
+              <LineText line={line} editedBy={line.kind === "trigger" ? editedBy : null} />
               <Bars line={line} span={span} />
             </div>
           )
@@ -208,7 +217,7 @@ function chosen(lines: Line[], execution: Execution): Line | undefined {
   )
 }
 
-function LineText({ line }: { line: Line }) {
+function LineText({ line, editedBy }: { line: Line; editedBy: string | null }) {
   return (
     <div className="flex min-w-0 items-center gap-2" style={{ paddingLeft: line.depth * 16 }}>
       {line.state === null && line.taken === null ? (
@@ -237,6 +246,7 @@ function LineText({ line }: { line: Line }) {
       )}
       {line.here && <span className="text-xs text-waiting">{t`here`}</span>}
       <Source steps={line.steps} />
+      {editedBy !== null && <EditedMark by={editedBy} />}
       <span className="min-w-0 truncate text-muted-foreground">{resultOf(line)}</span>
     </div>
   )

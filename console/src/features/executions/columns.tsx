@@ -1,6 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Link } from "@tanstack/react-router"
 import type { Summary } from "~/api/execution"
+import { EditedMark } from "~/features/execution/edited"
 import { StateBadge } from "~/ui/state"
 import type { Column } from "~/ui/table"
 import { length, Since, Time, zone } from "~/ui/time"
@@ -47,15 +48,18 @@ export function columns(): Column<Summary>[] {
       title: t`Flow`,
       width: "minmax(110px, 0.9fr)",
       cell: (row) => (
-        <Link
-          to="/executions/$execution"
-          params={{ execution: row.id }}
-          tabIndex={-1}
-          className="font-medium hover:underline"
-          title={`${row.integration} · ${row.flow}`}
-        >
-          {row.flow}
-        </Link>
+        <>
+          {row.edited_by !== null && <EditedMark by={row.edited_by} small />}{" "}
+          <Link
+            to="/executions/$execution"
+            params={{ execution: row.id }}
+            tabIndex={-1}
+            className="font-medium hover:underline"
+            title={`${row.integration} · ${row.flow}`}
+          >
+            {row.flow}
+          </Link>
+        </>
       ),
     },
     {
@@ -74,7 +78,7 @@ export function columns(): Column<Summary>[] {
       width: "minmax(70px, 0.6fr)",
       wide: true,
       className: "font-mono text-xs",
-      cell: (row) => <span title={row.key ?? undefined}>{row.key}</span>,
+      cell: (row) => row.key !== null && <span title={row.key}>{row.key}</span>,
     },
     {
       key: "why",
@@ -82,7 +86,10 @@ export function columns(): Column<Summary>[] {
       width: "minmax(120px, 1.8fr)",
       wide: true,
       className: "text-muted-foreground",
-      cell: (row) => <span title={plain(row.reason) || whyOf(row)}>{whyOf(row)}</span>,
+      cell: (row) => {
+        const why = whyOf(row)
+        return why !== "" && <span title={plain(row.reason) || why}>{why}</span>
+      },
     },
     {
       key: "took",

@@ -156,7 +156,8 @@ function causeColumns(): Column<Cause>[] {
       key: "text",
       title: t`Cause`,
       width: "minmax(140px, 2.2fr)",
-      cell: (row) => <span title={row.text}>{row.text}</span>,
+      wraps: true,
+      cell: (row) => row.text,
     },
     {
       key: "flows",
@@ -267,7 +268,12 @@ function CauseDetail({
   return (
     <div className="flex flex-col gap-4 p-4">
       <div className="flex flex-col gap-1">
-        <h2 className="text-base font-semibold break-words">{cause.text}</h2>
+        <h2 className="text-base font-semibold wrap-anywhere">{cause.text}</h2>
+        {cause.message !== "" && !cause.text.includes(cause.message) && (
+          <p className="whitespace-pre-wrap wrap-anywhere">
+            <span className="text-muted-foreground">{t`The newest, whole:`}</span> {cause.message}
+          </p>
+        )}
         <p className="text-muted-foreground">
           <Plural value={cause.count} one="# execution" other="# executions" />
           {" · "}
