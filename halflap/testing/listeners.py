@@ -171,6 +171,7 @@ class ListenerRun:
             return batch
         if not self.log.accept(self.listening.shard, self.listening.held, batch):
             return None
+        self.listening.cursor = self.log.cursors.get(self.listening.shard)
         if dies != "accepted" and batch.ack is not None:
             await batch.ack()
             self.log.acknowledged += 1

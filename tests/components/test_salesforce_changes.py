@@ -9,15 +9,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halflap import UpstreamError
+from halflap import DefinitionError, UpstreamError
 from halflap.components import salesforce
-from halflap.components.salesforce.stamps import version_of
+from halflap.components.salesforce import stamps
+from halflap.components.salesforce.stamps import ChangedRecords, version_of
 from halflap.model import Execution, Instance
 from halflap.sdk import codec
 from halflap.server.host import Host
@@ -513,3 +514,45 @@ async def test_an_object_that_is_not_selected_is_told_where_change_events_are_as
     async with org_with(pubsub_port=0) as (_, _, sf):
         with pytest.raises(UpstreamError, match="Setup → Change Data Capture"):
             await read(CAPTURED, sf, AcceptedLog())
+
+
+async def test_a_query_that_is_too_long_is_asked_in_parts_or_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with capturing_org() as (app, org, sf):
+        ids = [await contact(app, org, str(number)) for number in range(5)]
+        rows = ChangedRecords(sf, "Contact", ["Id", "SystemModstamp", "Description"], deletes=False)
+        changes = dict.fromkeys(ids, datetime.now(UTC))
+        requests: list[int] = []
+        for most in (14_000, 14_000, 200):  # the first tells the use until then
+            monkeypatch.setattr(stamps, "MOST_QUERY", most)
+            before = sf.usage.used if sf.usage else 0
+            found = await rows.current(changes)
+            assert sorted(map(description, (each.content for each in found))) == [
+                str(number).encode() for number in range(5)
+            ]
+            assert sf.usage is not None
+            requests.append(sf.usage.used - before)
+        assert requests[2] > requests[1] == 1
+        monkeypatch.setattr(stamps, "MOST_QUERY", 50)
+        with pytest.raises(DefinitionError, match="too many for a query"):
+            await rows.page(None)
+
+
+async def test_what_is_polled_goes_over_to_change_events_once_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(salesforce.changes, "RECONSIDERED", 0.0)
+    trigger = salesforce.record_changed(object="Contact", fields=["Description"])
+    async with org_with(pubsub_port=0, pubsub_keepalive=0.2) as (app, org, sf):
+        log = AcceptedLog()
+        async with Reading(trigger, sf, log) as reading:
+            await reading.until(lambda: log.cursors)
+            await contact(app, org, "polled")
+            await reading.until(lambda: len(log.bodies) == 1)
+            assert "replay" not in str(log.cursors)
+            await select(sf, "Contact")
+            await contact(app, org, "looked again")
+            await reading.until(lambda: "replay" in str(log.cursors))
+            await contact(app, org, "captured")
+            await reading.until(lambda: len(log.bodies) == 3)

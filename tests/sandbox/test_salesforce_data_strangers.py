@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ def _work(instance: str, folder: Path) -> None:
         assert elm["Owner"]["Name"] == "Ada Admin"
         assert sf.Account.delete(elm["Id"]) == 204
         assert sf.query("SELECT COUNT() FROM Account", include_deleted=True)["totalSize"] == 4
+        since = datetime(2020, 1, 1, tzinfo=UTC)
+        polled = format_soql(
+            "SELECT Id, IsDeleted, SystemModstamp FROM Account WHERE SystemModstamp >= {} "
+            "ORDER BY SystemModstamp, Id",
+            since,
+        )
+        seen = sf.query_all(polled, include_deleted=True)["records"]
+        assert [each["Id"] for each in seen if each["IsDeleted"]] == [elm["Id"]]
+        assert len(seen) == 4
         assert {each["name"] for each in sf.describe()["sobjects"]} > {"Account", "Opportunity"}
         fields = {each["name"]: each for each in sf.Opportunity.describe()["fields"]}
         assert fields["CloseDate"]["nillable"] is False

@@ -36,7 +36,8 @@ async def is_selected(sf: Salesforce, object: str) -> bool | None:
     """Return whether an org publishes an object's changes; None where the user may not look."""
     try:
         listed = await soap.list_metadata(sf, MEMBER)
-        names = [soap.text(each, "fullName") for each in listed]
+        every = [soap.text(each, "fullName") for each in listed]
+        names = [each for each in every if each.startswith(CHANNEL)]
         members = await soap.read_metadata(sf, MEMBER, names)
     except UpstreamError as error:
         if not is_final(error):

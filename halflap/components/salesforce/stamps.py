@@ -10,8 +10,9 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote_plus
 
-from halflap import Message, PolledPage, Polling, Response, encode_json
+from halflap import DefinitionError, Message, PolledPage, Polling, Response, encode_json
 from halflap.components.salesforce.connection import Salesforce
 from halflap.components.salesforce.quoting import soql
 from halflap.components.salesforce.records import next_page
@@ -24,6 +25,10 @@ LATE = timedelta(minutes=10)
 """The time behind the cursor that is read again: a transaction takes so long at most, and its records
 show their stamp only once it is committed."""
 MOST_IDS = 200
+MOST_QUERY = 14_000
+"""The most characters of a query as it stands in a URL, of which Salesforce takes 16,384."""
+ID_CHARACTERS = 30
+"""The most characters of an id in it: quoted, escaped, with a comma."""
 
 
 def version_of(record: Mapping[str, Any]) -> str:
@@ -70,6 +75,11 @@ class ChangedRecords:
 
     async def asked(self, query: str) -> Response:
         """Ask for rows; deleted ones too, where they are told."""
+        if len(quote_plus(query)) > MOST_QUERY:
+            raise DefinitionError(
+                f"the fields of {self.object} are too many for a query of Salesforce: name those to read "
+                "(`fields`)"
+            )
         path = self.sf.data("queryAll" if self.deletes else "query")
         return await self.sf.request("GET", path, params={"q": query})
 
@@ -91,8 +101,10 @@ class ChangedRecords:
         """
         ids = [*changes]
         rows: dict[str, Mapping[str, Any]] = {}
-        for at in range(0, len(ids), MOST_IDS):
-            where = soql(" WHERE Id IN {}", ids[at : at + MOST_IDS])
+        room = (MOST_QUERY - len(quote_plus(self.selection))) // ID_CHARACTERS - 1
+        most = max(1, min(MOST_IDS, room))
+        for at in range(0, len(ids), most):
+            where = soql(" WHERE Id IN {}", ids[at : at + most])
             response = await self.asked(f"{self.selection}{where}")
             while True:
                 rows |= {str(each["Id"])[:15]: each for each in response.json()["records"]}
