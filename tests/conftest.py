@@ -30,7 +30,7 @@ WAITING = tuple(
     for each in (
         *("faults", "server", "house", "bench", "gateway/test_large.py"),
         *("cli/test_migration.py", "cli/test_dev.py", "store/test_postgres_database.py"),
-        *("components/test_kafka.py", "listeners"),
+        *("components/test_kafka.py", "components/test_kafka_values.py", "listeners"),
     )
 )
 """Where tests are that take ten seconds and more, most of them waiting for processes of their own."""

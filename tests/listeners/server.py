@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from halflap.components.kafka import member
 from halflap.engine.bundle import pack
 from halflap.engine.journal import JournalEngine
 from halflap.engine.listening import ShardStream
@@ -125,6 +126,13 @@ async def prepare_mailbox(host: Host, source: str) -> dict[str, str]:
     return await made(host, "mailbox", ("imap", "box", fields, secrets), {})
 
 
+async def prepare_topic(host: Host, source: str) -> dict[str, str]:
+    """Make what reads a topic, where there is nothing; `source` is a broker of it."""
+    member.SETTINGS["session.timeout.ms"] = 6_000  # what brokers permit at least
+    fields = {"servers": source, "encryption": "none", "auth": {"kind": "none"}}
+    return await made(host, "topic", ("kafka", "cluster", fields, {}), {})
+
+
 async def prepare(host: Host, source: str) -> dict[str, str]:
     """Make what reads the source, where there is nothing."""
     fields = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
@@ -158,7 +166,8 @@ if __name__ == "__main__":
     arguments.add_argument("--ack-first", action="store_true")
     arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
     arguments.add_argument("--mailbox", action="store_true", help="read a mailbox")
+    arguments.add_argument("--topic", action="store_true", help="read a topic of Kafka")
     given = arguments.parse_args()
     arm(given)
     prepares = prepare_queue if given.queue else prepare_mailbox if given.mailbox else prepare
-    raise SystemExit(run_loop(main(given, prepares)))
+    raise SystemExit(run_loop(main(given, prepare_topic if given.topic else prepares)))

@@ -9,15 +9,16 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio.to_thread
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from halflap import DefinitionError, Json, Model, UpstreamError, encode_json
+from halflap import CloudEvent, DefinitionError, Json, Model, UpstreamError, encode_json
 from halflap.components.kafka.connection import Kafka, KafkaClient, component, failure
 from halflap.components.kafka.reading import Topic
-from halflap.components.kafka.record import time_of
+from halflap.components.kafka.record import Format, time_of
+from halflap.components.kafka.registry import write_avro
 
 DELIVERY_SECONDS = 20.0
 MOST_PRODUCERS = 16
@@ -66,21 +67,68 @@ async def publish(
     key: str | None = None,
     headers: dict[str, str] | None = None,
     partition: Annotated[int | None, Field(ge=0)] = None,
-    format: Literal["json", "text", "bytes"] = "json",
+    format: Format = "json",
+    subject: Annotated[
+        str | None,
+        Field(
+            description="Avro: the subject whose newest schema is used, where it is not TOPIC-value."
+        ),
+    ] = None,
 ) -> Published:
     """Publish a record to a topic.
 
     It is stored by all replicas that are in sync, and once, whatever is repeated on the way. Without a
     value it is a tombstone, which deletes its key from a compacted topic. `format` is what becomes of the
-    value: JSON, text as it is, or the bytes that stand for it in base64. Where the cluster did not say
-    what became of a record, it is not published again.
+    value: JSON, Avro by a schema of the registry, text as it is, or the bytes that stand for it in
+    base64. Where the cluster did not say what became of a record, it is not published again.
     """
     if value is None and key is None:
         raise DefinitionError(
             "kafka.publish: a record has a value, or a key whose value it deletes"
         )
-    content = None if value is None else content_of(value, format)
+    content: bytes | None = None
+    if format == "avro" and value is not None:
+        content = await write_avro(kafka, subject or f"{topic}-value", value)
+    elif value is not None:
+        content = content_of(value, format)
     return await published(kafka, topic, content, key, headers or {}, partition)
+
+
+@component.action(title="Publish a CloudEvent")
+async def publish_cloud_event(
+    kafka: Kafka,
+    topic: Topic,
+    type: str,
+    source: Annotated[str, Field(min_length=1, description="Where it happened, as /orders.")],
+    data: Any = None,
+    id: str | None = None,
+    subject: str | None = None,
+    time: AwareDatetime | None = None,
+    datacontenttype: str | None = None,
+    dataschema: str | None = None,
+    extensions: dict[str, str | int | bool] | None = None,
+    key: str | None = None,
+) -> Published:
+    """Publish an event as CloudEvents 1.0 describes it: its attributes in headers, its data as the value.
+
+    Without an `id` it has one for each step, the same on every try. Without a `key` it has that of the
+    extension `partitionkey`.
+    """
+    event = CloudEvent(
+        id=id or kafka.upcoming_key(),
+        source=source,
+        type=type,
+        subject=subject,
+        time=time,
+        datacontenttype=datacontenttype,
+        dataschema=dataschema,
+        data=data,
+        extensions=extensions or {},
+    )
+    headers, body = event.binary(prefix="ce_")
+    if key is None and "partitionkey" in event.extensions:
+        key = str(event.extensions["partitionkey"])
+    return await published(kafka, topic, body, key, headers, None)
 
 
 def content_of(value: Json, form: str) -> bytes:

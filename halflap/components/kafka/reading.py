@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from pydantic import Field
 
-from halflap import Batch, Listening, Message, Request, header
+from halflap import Batch, CloudEvent, Listening, Message, Request, header
 from halflap.components.kafka.connection import Kafka, component
 from halflap.components.kafka.member import Fetched, Member
 from halflap.components.kafka.record import (
@@ -19,7 +19,15 @@ from halflap.components.kafka.record import (
     by_partition,
     message_of,
     read_batch,
+    read_event,
     read_record,
+)
+from halflap.components.kafka.registry import (
+    Undecodable,
+    is_framed,
+    read_avro,
+    schema_id,
+    schema_of,
 )
 
 Values = Sequence[tuple[Any, bytes | None, str]]
@@ -125,6 +133,40 @@ async def _(
             yield batch
 
 
+@component.trigger(methods=(), title="CloudEvent", key=header("kafka-key"))
+async def cloud_events(
+    request: Request,
+    topic: Topic,
+    key: KeyOf = "key",
+    start: Start = "now",
+    group: Group = None,
+    static: Static = False,
+) -> CloudEvent:
+    """An event as CloudEvents 1.0 describes it, which a record carries in binary or structured mode.
+
+    A record that carries none is an execution that fails.
+    """
+    return read_event(request)
+
+
+@cloud_events.listen(owned_by="source", tuning=["key", "static"])
+async def _(
+    connection: Kafka,
+    listening: Listening,
+    topic: str,
+    key: KeyOf,
+    group: str | None,
+    static: bool,
+) -> AsyncGenerator[Batch]:
+    def messages(values: Values) -> list[Message]:
+        return [message_of(each, key, value, unread) for each, value, unread in values]
+
+    reader = Member(connection, listening, topic, group=group, static=static, most=AT_ONCE)
+    async with reader as member:
+        async for batch in read(member, listening, connection, "bytes", messages):
+            yield batch
+
+
 async def read(
     member: Member,
     listening: Listening,
@@ -148,5 +190,32 @@ async def read(
 
 
 async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
-    """Return records with their values as they are stored."""
-    return [(each, each.value(), "") for each in fetched.records]
+    """Return records with their values as they are stored: Avro as JSON, where it can be read."""
+    if form != "avro":
+        return [(each, each.value(), "") for each in fetched.records]
+    known: dict[int, Any] = {}
+    for each in fetched.records:
+        value = each.value()
+        if value is not None and is_framed(value) and (id := schema_id(value)) not in known:
+            try:
+                known[id] = await schema_of(connection, id)
+            except Undecodable as error:
+                known[id] = error
+    return await anyio.to_thread.run_sync(
+        lambda: [(each, *read_value(each.value(), known)) for each in fetched.records]
+    )
+
+
+def read_value(value: bytes | None, known: Mapping[int, Any]) -> tuple[bytes | None, str]:
+    """Return a value in Avro as JSON; one that cannot be read as it is, and why."""
+    if value is None:
+        return None, ""
+    if not is_framed(value):
+        return value, "it does not begin with a schema's id, as a registry's Avro does"
+    schema = known[schema_id(value)]
+    if isinstance(schema, Undecodable):
+        return value, str(schema)
+    try:
+        return read_avro(value, schema), ""
+    except Undecodable as error:
+        return value, str(error)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from halflap import InvalidEvent, Json, Message, Model, Request, encode_json
+from halflap import CloudEvent, InvalidEvent, Json, Message, Model, Request, encode_json
 
 Format = Literal["json", "avro", "text", "bytes"]
 KeyOf = Literal["key", "partition"]
@@ -122,6 +122,14 @@ def read_record(request: Request, form: Format) -> Record:
     own = {name: each for name, each in headers.raw if name.lower() not in OURS}
     value = None if "tombstone" in place else request.body
     return record_of(request, place, own, value, form)
+
+
+def read_event(request: Request) -> CloudEvent:
+    """Return the event of CloudEvents that a record carries."""
+    found = CloudEvent.read(request.headers, request.body, prefix="ce_")
+    if len(found) != 1:
+        raise InvalidEvent("A record carries one CloudEvent, and not a batch of them.")
+    return found[0]
 
 
 def read_batch(request: Request, form: Format) -> list[Record]:

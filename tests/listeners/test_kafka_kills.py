@@ -1,0 +1,158 @@
+"""Whatever a topic has becomes one execution each: servers killed at every step, and brokers.
+
+Brokers and servers are processes of their own, and the checker reads the store past our code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import KafkaBroker, broker
+from tests.cluster import emptied_url
+from tests.faults import checker
+from tests.faults.process import ServerProcess
+from tests.listeners.test_kills import POINTS
+from tests.polling import until
+
+HERE = Path(__file__).parent
+PARTITIONS = 4
+NUMBERS = range(200)
+
+
+@asynccontextmanager
+async def server(
+    folder: Path, at: KafkaBroker, *flags: str, store: str = "", log: str = "server"
+) -> AsyncIterator[ServerProcess]:
+    """A server that reads the topic; it may end before it says that it is there."""
+    process = ServerProcess(
+        folder,
+        at.servers,
+        "--topic",
+        *flags,
+        store=store,
+        script=HERE / "server.py",
+        log=folder.parent / log,
+    )
+    try:
+        try:
+            await process.start()
+        except AssertionError:
+            await process.ended()
+        yield process
+    finally:
+        await process.clean_up()
+
+
+def put(at: KafkaBroker, numbers: Iterable[int]) -> None:
+    for place in range(PARTITIONS):
+        mine = [b"%d" % n for n in numbers if n % PARTITIONS == place]
+        at.put("log", mine, partition=place)
+
+
+def accepted(place: Path | str) -> Counter[int]:
+    """The numbers that became executions which ended, and how often each did."""
+    rows = checker.executions(place, "log").values()
+    return Counter(int(row.result) for row in rows if row.result)
+
+
+async def complete(place: Path | str, wanted: Iterable[int]) -> Counter[int]:
+    """Return what was accepted, once all of it is there and nothing is live."""
+    await until(lambda: accepted(place).keys() >= set(wanted), 90)
+    await until(lambda: not checker.live(place, "log"), 60)
+    return accepted(place)
+
+
+def gaps(folder: Path) -> list[str]:
+    rows = checker._read(folder, lambda c: c.execute("SELECT gaps FROM listener_shards").fetchall())
+    return [each["reason"] for row in rows for each in json.loads(row[0])]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_server_that_is_killed_at_a_step_loses_and_doubles_nothing(
+    point: str, tmp_path: Path
+):
+    folder, wanted = tmp_path / "data", list(NUMBERS)
+    with broker("tansu", tmp_path / "broker") as at:
+        at.make_topic("log", PARTITIONS)
+        put(at, NUMBERS)
+        for time in (1, 1 if point == "opened" else 3):
+            async with server(folder, at, "--die", f"{point}:{time}") as dying:
+                async with asyncio.timeout(60):
+                    while dying.process.returncode is None:
+                        more = range(len(wanted), len(wanted) + 20)
+                        await asyncio.to_thread(put, at, more)
+                        wanted += more
+                        await asyncio.wait(
+                            [asyncio.ensure_future(dying.process.wait())], timeout=0.3
+                        )
+                assert dying.process.returncode == -9
+        async with server(folder, at):
+            assert await complete(folder, wanted) == Counter(wanted)
+        assert gaps(folder) == []
+
+
+async def test_killed_servers_of_many_lose_and_double_nothing(tmp_path: Path):
+    """Two members on one store: one is killed while both read, and started anew; then the other."""
+    url = emptied_url()
+    with broker("tansu", tmp_path / "broker") as at:
+        at.make_topic("log", PARTITIONS)
+        flags = ("--lease", "3")
+        wanted = Counter(NUMBERS)
+        put(at, NUMBERS)
+        async with server(tmp_path / "one", at, *flags, store=url, log="one.log") as first:
+            await complete(url, NUMBERS)
+            async with server(tmp_path / "two", at, *flags, store=url, log="two.log") as second:
+                for begin, dying in ((1_000, second), (2_000, first)):
+                    more = range(begin, begin + 400)
+                    writing = asyncio.create_task(asyncio.to_thread(put, at, more))
+                    await until(lambda begin=begin: max(accepted(url)) >= begin, 60)
+                    await dying.kill()
+                    await writing
+                    wanted.update(more)
+                    if dying is second:
+                        await second.start()
+                assert await complete(url, wanted) == wanted
+
+
+@pytest.mark.parametrize("kind", ["noida", "tansu"])
+async def test_a_broker_that_is_killed_loses_none_of_what_it_has(kind: Any, tmp_path: Path):
+    """noida-db forgets what it acknowledged a moment before, and Tansu all: that is a gap that is shown.
+
+    What is there afterwards is read. What was read before, and is there still, may be read again then.
+    """
+    folder = tmp_path / "data"
+    with broker(kind, tmp_path / "broker") as at:
+        at.make_topic("log", PARTITIONS)
+        put(at, NUMBERS)
+        async with server(folder, at):
+            assert await complete(folder, NUMBERS) == Counter(NUMBERS)
+            at.end()
+            at.start()
+            if kind == "tansu":
+                at.make_topic("log", PARTITIONS)
+            put(at, range(1_000, 1_020))
+            await until(lambda: accepted(folder).keys() >= set(range(1_000, 1_020)), 120)
+        if kind == "tansu":
+            assert len(gaps(folder)) == PARTITIONS
+            assert max(accepted(folder).values()) == 1
+
+
+async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path):
+    folder = tmp_path / "data"
+    with broker("tansu", tmp_path / "broker") as at:
+        at.make_topic("log", PARTITIONS)
+        put(at, NUMBERS)
+        async with server(folder, at, "--cursor-first", "--die", "between:1") as dying:
+            assert await dying.ended() == -9
+        async with server(folder, at):
+            put(at, range(1_000, 1_004))
+            await until(lambda: accepted(folder).keys() >= set(range(1_000, 1_004)), 90)
+        assert len(accepted(folder)) < len(NUMBERS) + 4
