@@ -335,7 +335,7 @@ class Steps:
             raise
         except Exception as caught:
             step = self._begun.get(path)
-            in_doubt = step is not None and step.in_doubt and not spec.settles_doubts
+            in_doubt = may_be_done(caught, step) and not spec.settles_doubts
             undone = surely_undone(caught, step)
             repeated = known is not None and step is not None and step.keyed
             learnt = await self._learnt(caught, path)
@@ -484,6 +484,17 @@ class Steps:
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
         message = self._redactor.text(str(message))
         return [line_of(self.turn.now(), level, message, fields, step, self.seal)]
+
+
+def may_be_done(caught: Exception, step: RunningStep | None) -> bool:
+    """Return whether a try that failed may have been carried out, and must not be repeated for that.
+
+    An app may say so by an answer of its own: then its component raises an error that is in doubt.
+    """
+    if step is None:
+        return False
+    told = isinstance(caught, UpstreamError) and caught.status is not None and caught.in_doubt
+    return step.in_doubt or (told and step.once)
 
 
 def surely_undone(caught: Exception, step: RunningStep | None) -> bool:

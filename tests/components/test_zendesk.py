@@ -177,7 +177,7 @@ class Writer:
 async def test_the_export_is_followed_without_a_gap(app: Accounts) -> None:
     initech = await app.account("initech")
     log = await check_listener(
-        zendesk.changed(),
+        zendesk.changed_ticket(),
         initech,
         Writer(app),
         unwrap=lambda body: codec.decode(body)["subject"].encode(),

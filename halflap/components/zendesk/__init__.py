@@ -28,7 +28,7 @@ from halflap.components.zendesk.models import (
     Ticket,
     User,
 )
-from halflap.components.zendesk.triggers import HOOKS, Event, changed, event
+from halflap.components.zendesk.triggers import HOOKS, Event, changed_ticket, changed_user, event
 
 __all__ = [
     "HOOKS",
@@ -41,7 +41,8 @@ __all__ = [
     "User",
     "Zendesk",
     "add_comment",
-    "changed",
+    "changed_ticket",
+    "changed_user",
     "component",
     "create_ticket",
     "event",

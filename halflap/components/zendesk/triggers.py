@@ -144,24 +144,47 @@ LATEST = timedelta(seconds=61)
 """An export begins so long ago at the latest: Zendesk refuses what is less than a minute old."""
 
 
-@component.trigger(methods=(), title="Changed, by the export", key=pointer("/id"))
-async def changed(
+INTERVAL = Field(ge=10, le=86_400, description="Seconds between two questions.")
+
+
+@component.trigger(methods=(), title="Ticket changed, by the export", key=pointer("/id"))
+async def changed_ticket(
     request: Request,
-    kind: Literal["tickets", "users"] = "tickets",
-    interval: Annotated[int, Field(ge=10, le=86_400)] = 60,
+    interval: Annotated[int, INTERVAL] = 60,
     start: Literal["now", "earliest"] = "now",
-) -> Ticket | User:
-    """A ticket or a person was made or changed, as Zendesk's incremental export tells: no webhook.
+) -> Ticket:
+    """A ticket was made or changed, as Zendesk's incremental export tells: no webhook is needed.
 
-    It is asked for every `interval` seconds, and less often while nothing comes; Zendesk allows ten
-    questions a minute. With `start` at earliest, all that there is is imported first.
+    It is asked less often while nothing comes; Zendesk allows ten questions a minute. With `start` at
+    earliest, all tickets are imported first.
     """
-    body = request.json()
-    return Ticket.model_validate(body) if "subject" in body else User.model_validate(body)
+    return Ticket.model_validate(request.json())
 
 
-@changed.poll(at_most=timedelta(minutes=10))
-async def _(zendesk: Zendesk, polling: Polling, kind: str) -> PolledPage:
+@changed_ticket.poll(at_most=timedelta(minutes=10))
+async def _(zendesk: Zendesk, polling: Polling) -> PolledPage:
+    return await exported(zendesk, polling, "tickets")
+
+
+@component.trigger(methods=(), title="Person changed, by the export", key=pointer("/id"))
+async def changed_user(
+    request: Request,
+    interval: Annotated[int, INTERVAL] = 60,
+    start: Literal["now", "earliest"] = "now",
+) -> User:
+    """A person was made or changed, as Zendesk's incremental export tells: no webhook is needed.
+
+    With `start` at earliest, all people are imported first.
+    """
+    return User.model_validate(request.json())
+
+
+@changed_user.poll(at_most=timedelta(minutes=10))
+async def _(zendesk: Zendesk, polling: Polling) -> PolledPage:
+    return await exported(zendesk, polling, "users")
+
+
+async def exported(zendesk: Zendesk, polling: Polling, kind: str) -> PolledPage:
     """Read a page of the export: by time at first, and by the cursor that Zendesk gave from then on."""
     since = polling.since if polling.cursor is None else None
     params: dict[str, Any] = {"cursor": polling.cursor, "per_page": 1000}

@@ -1,0 +1,85 @@
+"""The one-way examples, in Python and in YAML, between the sandbox apps: each record arrives once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.server.host import Host
+from tests.components.test_zendesk import accounts
+from tests.polling import until
+from tests.slack_app import slack_app
+from tests.world import acme_app, host_on, publish
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+async def activate(
+    host: Host, folder: Path, example: str, config: dict[str, Any], **connections: dict[str, Any]
+) -> None:
+    """Publish an example, and activate it for a customer with these connections."""
+    folder.mkdir()
+    for each in ("acme.py", example):
+        shutil.copy(EXAMPLES / each, folder)
+    entry = example if example.endswith(".yaml") else f"{example.removesuffix('.py')}:integration"
+    version = await publish(host, folder, entry)
+    catalogue = host.store.catalogue
+    customer = (await catalogue.customers.add("Initech")).id
+    integration = await host.library.integration(version.hash)
+    ids: dict[str, str] = {}
+    for name, values in connections.items():
+        kind = integration.config.model_fields[name].annotation
+        made = await host.operations.connections.make(
+            name, name, kind, values, customer=customer, test=True
+        )
+        ids[name] = made.id
+    instance = await catalogue.instances.add(customer, integration.name, "Initech", version.hash)
+    await catalogue.instances.set_revision(instance.id, config, ids)
+    await host.deployer.activate(instance.id)
+    settled = await host.deployer.settled(instance.id)
+    assert settled.state == "active", settled.error
+
+
+@pytest.mark.parametrize("example", ["zendesk_acme.py", "zendesk_acme.yaml"])
+async def test_tickets_that_are_there_are_imported_as_activities(
+    example: str, tmp_path: Path
+) -> None:
+    async with acme_app() as acme, accounts() as app, host_on(tmp_path / "store") as (host, _):
+        key, initech = await acme.workspace("Initech"), await app.account("initech")
+        ticket = {"comment": {"body": "Smoke"}}
+        await app.post("/accounts/initech/tickets", {"subject": "Before", **ticket})
+        signed = {"email": initech.email, "api_token": "token-initech"}
+        reached = {"subdomain": "initech", "host": app.url, **signed}
+        connections = {"acme": {"base_url": f"{acme.url}/v1", "api_key": key}, "zendesk": reached}
+        await activate(host, tmp_path / "project", example, {}, **connections)
+
+        async def activities(count: int) -> list[str] | None:
+            found = [each["title"] for each in await acme.get("/v1/activities", key)]
+            return found if len(found) >= count else None
+
+        [before] = await until(lambda: activities(1), 20)
+        assert before.endswith(" Before")
+
+
+@pytest.mark.parametrize("example", ["acme_slack.py", "acme_slack.yaml"])
+async def test_what_is_won_is_told_in_the_channel_once(example: str, tmp_path: Path) -> None:
+    async with acme_app() as acme, slack_app() as app, host_on(tmp_path / "store") as (host, _):
+        key, team = await acme.workspace("Initech"), await app.team("initech")
+        auth = {"kind": "api_key", "key": await app.token(team)}
+        connections = {
+            "acme": {"base_url": f"{acme.url}/v1", "api_key": key},
+            "slack": {"base_url": app.api, "auth": auth},
+        }
+        await activate(host, tmp_path / "project", example, {}, **connections)
+        made = await acme.post("/v1/opportunities", {"name": "Big", "stage": "new"}, key)
+        for change in ({"seats": 10, "price": 22.10}, {"stage": "Closed Won"}):
+            await acme.patch(f"/v1/opportunities/{made['id']}", change, key)
+
+        async def told() -> list[str] | None:
+            return [each["text"] for each in (await app.seen(team))["messages"]] or None
+
+        [text] = await until(told, 20)
+        assert text.startswith("Big is won: 221")
