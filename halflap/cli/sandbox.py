@@ -28,6 +28,8 @@ GITHUB_PORT = 8800
 HUBSPOT_PORT = 8900
 ZENDESK_PORT = 9000
 STRIPE_PORT = 9100
+TWILIO_PORT = 9200
+JIRA_PORT = 9300
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -195,6 +197,36 @@ def stripe_command(port: int) -> None:
     Requests are held to the document strictly. All is in memory.
     """
     serve_vendor(specified.STRIPE, port, STRIPE_API_KEY="sk_test_halflap")
+
+
+@sandbox.command("twilio")
+@click.option("--port", type=int, default=TWILIO_PORT, show_default=True, help="Where to listen.")
+def twilio_command(port: int) -> None:
+    """Twilio, as its OpenAPI documents describe it: messages, calls and look-ups; faults.
+
+    Requests are held to the documents strictly. Nothing is sent. All is in memory.
+    """
+    twilio = specified.TWILIO
+    serve_vendor(
+        twilio,
+        port,
+        TWILIO_BASE_URL="ADDRESS/2010-04-01",
+        TWILIO_LOOKUPS_URL="ADDRESS",
+        TWILIO_ACCOUNT_SID=twilio.sid,
+        TWILIO_AUTH_TOKEN=twilio.token,
+    )
+
+
+@sandbox.command("jira")
+@click.option("--port", type=int, default=JIRA_PORT, show_default=True, help="Where to listen.")
+def jira_command(port: int) -> None:
+    """Jira, as its OpenAPI document describes it: issues, comments, transitions, people; faults.
+
+    Requests are held to the document strictly. It begins with a project, ACME. All is in memory.
+    """
+    jira = specified.JIRA
+    email = jira.user["emailAddress"]
+    serve_vendor(jira, port, JIRA_EMAIL=email, JIRA_API_TOKEN=jira.token)
 
 
 def serve_vendor(dialect: specified.Dialect, port: int, **environment: str) -> None:

@@ -125,6 +125,7 @@ class Component:
         assert self.connection is not None, "operations are called through a connection"
         module = sys._getframe(1).f_globals.get("__name__", "")
         for name, operation in operations.items():
+            specification.declared.append(operation)
             if name not in self.actions:
                 self._specified.add(name)
                 self.actions[name] = SpecifiedAction(

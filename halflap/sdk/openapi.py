@@ -148,7 +148,7 @@ class ApiDocument:
             id,
             method.upper(),
             path,
-            first_sentence(node.get("summary") or node.get("description") or ""),
+            ended(first_sentence(node.get("summary") or node.get("description") or "")),
             tuple(_named([*inputs, *body], names or {})),
             media,
             whole,
@@ -224,7 +224,7 @@ class ApiDocument:
         if schema.get("type") != "object" or not (fields or media in (FORM, MULTIPART)):
             return media, True, [ApiInput("body", "", "body", required, schema)]
         encoding: dict[str, Any] = content[media].get("encoding") or {}
-        needs = schema.get("required", ()) if required else ()
+        needs = schema.get("required", ())  # an optional body with such fields is rarely meant so
         made = [
             _field(key, key in needs, each, encoding.get(key) or {})
             for key, each in (fields or {}).items()
@@ -463,6 +463,11 @@ def _described(made: dict[str, Any]) -> dict[str, Any]:
 def escaped(name: str) -> str:
     """Return a name as it stands in a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def ended(sentence: str) -> str:
+    """Return a sentence with its full stop."""
+    return f"{sentence}." if sentence and sentence[-1] not in ".!?…" else sentence
 
 
 def first_sentence(text: str, most: int = 200) -> str:

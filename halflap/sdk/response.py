@@ -121,6 +121,10 @@ class Response:
         # No charset has more than 4 bytes a character, but for a few that switch between sets.
         return clean(self._text(self.body[: 8 * KEPT])[: 2 * KEPT])[:KEPT]
 
+    def with_query(self, **parameters: str) -> str:
+        """Return its address with other values of some parameters: that of a list's next page."""
+        return str(URL(self.url).update_query(parameters))
+
     def raise_for_status(self) -> None:
         """Raise what a status of 400 and up, or a redirect that was not followed, means."""
         if self.status < 400 and self.status not in REDIRECTS:

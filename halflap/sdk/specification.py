@@ -69,7 +69,7 @@ class Paging:
         def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
             if not found or (more and not body.get(more)):
                 return None
-            return asked(answer, parameter, found[-1][last])
+            return answer.with_query(**{parameter: str(found[-1][last])})
 
         return cls(items, parameter, following, **size)
 
@@ -79,7 +79,7 @@ class Paging:
 
         def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
             value = at(body, token)
-            return asked(answer, parameter, value) if value else None
+            return answer.with_query(**{parameter: str(value)}) if value else None
 
         return cls(items, parameter, following, **size)
 
@@ -91,7 +91,7 @@ class Paging:
             before = int(URL(answer.url).query.get(parameter) or 0) + len(found)
             whole = at(body, total) if total else None
             is_last = not found or (isinstance(whole, int | Decimal) and before >= whole)
-            return None if is_last else asked(answer, parameter, before)
+            return None if is_last else answer.with_query(**{parameter: str(before)})
 
         return cls(items, parameter, following, **size)
 
@@ -101,7 +101,7 @@ class Paging:
 
         def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
             page = int(URL(answer.url).query.get(parameter) or first)
-            return asked(answer, parameter, page + 1) if found else None
+            return answer.with_query(**{parameter: str(page + 1)}) if found else None
 
         return cls(items, parameter, following, **size)
 
@@ -116,11 +116,6 @@ class Paging:
             return urljoin(answer.url, address) if address else None
 
         return cls(items, "", following, **size)
-
-
-def asked(answer: Response, parameter: str, value: Any) -> str:
-    """Return an answer's address with another value of a parameter."""
-    return str(URL(answer.url).update_query({parameter: str(value)}))
 
 
 def at(body: Any, path: str) -> Any:
@@ -171,6 +166,8 @@ class Specification:
         self.path = path
         self.given, self.names = given or {}, names or {}
         self.hidden, self.prefix, self.base, self.check = hidden, prefix, base, check
+
+        self.declared: list[Operation] = []
 
     @cached_property
     def document(self) -> ApiDocument:

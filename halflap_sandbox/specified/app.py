@@ -162,7 +162,7 @@ class Vendor:
         status, schema, kind = self.document.answer(call)
         parent, _, of = collection.rpartition("/")
         thing = self.world.find(parent, of)
-        if thing is not None and (thing.kind == kind or schema is None):
+        if thing is not None and (kind in (thing.kind, "") or schema is None):
             self._change(thing, given["fields"])
             self.dialect.verb(self.world, thing, bare.rpartition("/")[2], given["fields"])
             return status, None if schema is None else self._shaped(schema, kind, thing.values)
@@ -264,7 +264,9 @@ def create_app(
     """Make a sandbox of its own of a vendor's documents."""
     world = VendorWorld(clock)
     dialect.begin(world)
-    vendor = Vendor(VendorDocument(*documents), dialect, world)
+    document = VendorDocument(*documents, dialect.added)
+    document.is_lenient = dialect.is_lenient
+    vendor = Vendor(document, dialect, world)
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)

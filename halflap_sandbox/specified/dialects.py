@@ -12,6 +12,8 @@ from starlette.requests import Request
 from halflap_sandbox.specified.document import Json, as_object
 from halflap_sandbox.specified.world import Thing, VendorWorld
 
+TEXT: Json = {"type": "string"}
+OPEN: Json = {"type": "object", "properties": {}, "additionalProperties": True}
 Special = Callable[[VendorWorld, str, Json], Json]
 
 
@@ -38,6 +40,10 @@ class Dialect:
     lists: Sequence[str] = ("data",)
     """The fields of an answer that are its list."""
     idempotency_header: str | None = None
+    is_lenient = False
+    """True for one that takes numbers for texts, and choices in any case, as its document does not."""
+    added: Json = {"paths": {}}
+    """Operations that are newer than the document, as a document of their own."""
     special: Mapping[str, Special] = {}
     """Operations that are more than to make, find, list, change and remove."""
 
@@ -288,6 +294,7 @@ class Jira(Dialect):
     """Jira: keys of issues by project, offsets, transitions, search by a little JQL."""
 
     name = "jira"
+    is_lenient = True
     lists = ("values", "issues", "comments", "transitions")
     user: Mapping[str, Any] = {
         "accountId": "5b10a2844c20165700ede21g",
@@ -353,6 +360,12 @@ class Jira(Dialect):
     def page(self, things: list[Thing], params: Json, request: Request) -> tuple[list[Thing], Json]:
         if request.url.path.endswith("/transitions"):
             return [Thing(i, "", {"id": i, "name": name}) for i, name in self.steps.items()], {}
+        if request.url.path.endswith("/field"):
+            known = {"summary": "Summary", "status": "Status", "customfield_10000": "Colour"}
+            return [
+                Thing(id, "", {"id": id, "key": id, "name": name, "custom": "_" in id})
+                for id, name in known.items()
+            ], {}
         if request.url.path.endswith("/user/search"):
             return [Thing("", "User", dict(self.user))], {}
         start, size = params.get("startAt", 0), params.get("maxResults", 50)
@@ -363,7 +376,9 @@ class Jira(Dialect):
     @staticmethod
     def search(world: VendorWorld, path: str, given: Json) -> Json:
         """Search issues by `project = ACME`, `status = "Done"` and `key = ACME-1`, joined by AND."""
-        terms = re.findall(r"""(\w+)\s*=\s*(?:"([^"]*)"|([\w-]+))""", given.get("jql") or "")
+        terms = re.findall(r"""(\w+)\s*=\s*(?:"([^"]*)"|([\w-]+))""", given["jql"])
+        if not terms:
+            raise VendorError(400, "an unbounded query is not answered", place="jql")
 
         def value(thing: Thing, name: str) -> Any:
             if name == "key":
@@ -373,11 +388,30 @@ class Jira(Dialect):
 
         things = list(world.collection("/rest/api/3/issue").values())
         found = [e for e in things if all(value(e, name) == (a or b) for name, a, b in terms)]
-        start, size = given.get("startAt", 0), given.get("maxResults", 50)
+        start, size = int(given.get("nextPageToken", "0")), given.get("maxResults", 50)
         page = [dict(each.values) for each in found[start : start + size]]
-        return {"startAt": start, "maxResults": size, "total": len(found), "issues": page}
+        is_last = start + size >= len(found)
+        made: Json = {"issues": page, "isLast": is_last}
+        return made if is_last else {**made, "nextPageToken": str(start + size)}
 
-    special: Mapping[str, Special] = {"searchForIssuesUsingJql": search}
+    added: Json = {
+        "paths": {
+            "/rest/api/3/search/jql": {
+                "get": {
+                    "operationId": "searchAndReconsileIssuesUsingJql",
+                    "parameters": [
+                        {"name": "jql", "in": "query", "required": True, "schema": TEXT},
+                        {"name": "nextPageToken", "in": "query", "schema": TEXT},
+                        {"name": "maxResults", "in": "query", "schema": {"type": "integer"}},
+                        {"name": "fields", "in": "query", "schema": TEXT},
+                        {"name": "expand", "in": "query", "schema": TEXT},
+                    ],
+                    "responses": {"200": {"content": {"application/json": {"schema": OPEN}}}},
+                }
+            }
+        }
+    }
+    special: Mapping[str, Special] = {"searchAndReconsileIssuesUsingJql": search}
 
 
 JIRA = Jira()

@@ -44,6 +44,7 @@ class VendorDocument:
     def __init__(self, *documents: Node) -> None:
         self._schemas: Json = {}
         self.calls: list[Call] = []
+        self.is_lenient = False
         for document in documents:
             self._schemas |= document.get("components", {}).get("schemas", {})
             for path, methods in document["paths"].items():
@@ -122,7 +123,10 @@ class VendorDocument:
         if kinds and not any(self._is(value, each) for each in kinds):
             yield at, f"is not {' or '.join(kinds)}"
             return
-        if "enum" in schema and value not in schema["enum"]:
+        known = (
+            self.is_lenient and isinstance(value, str) and value.lower() in schema.get("enum", ())
+        )
+        if "enum" in schema and value not in schema["enum"] and not known:
             yield at, f"is none of {', '.join(map(str, schema['enum'][:20]))}"
         yield from self._bounds(value, schema, at)
         if (many := as_list(value)) is not None and "items" in schema:
@@ -159,6 +163,8 @@ class VendorDocument:
     def _is(self, value: Any, kind: str) -> bool:
         if isinstance(value, bool):
             return kind == "boolean"
+        if kind == "string" and self.is_lenient and isinstance(value, int):
+            return True
         return isinstance(value, TYPES.get(kind, (object,)))
 
     def typed(self, value: Any, schema: Node) -> Any:

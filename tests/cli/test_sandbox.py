@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import re
 import signal
 from pathlib import Path
@@ -43,12 +44,28 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_a_stripe_takes_the_key_that_it_printed():
-    process, settings = await started("stripe")
-    headers = {"Authorization": f"Bearer {settings['STRIPE_API_KEY']}"}
-    url = f"{settings['STRIPE_BASE_URL']}/v1/customers"
+@pytest.mark.parametrize(
+    ("app", "path", "user", "password"),
+    [
+        ("stripe", "STRIPE_BASE_URL/v1/customers", "STRIPE_API_KEY", ""),
+        (
+            "twilio",
+            "TWILIO_LOOKUPS_URL/v2/PhoneNumbers/+1",
+            "TWILIO_ACCOUNT_SID",
+            "TWILIO_AUTH_TOKEN",
+        ),
+        ("jira", "JIRA_BASE_URL/rest/api/3/myself", "JIRA_EMAIL", "JIRA_API_TOKEN"),
+    ],
+    ids=["stripe", "twilio", "jira"],
+)
+async def test_a_sandbox_of_a_document_takes_what_it_printed(app, path, user, password):
+    process, settings = await started(app)
+    variable, _, rest = path.partition("/")
+    both = f"{settings[user]}:{settings.get(password, '')}".encode()
+    headers = {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
+    url = f"{settings[variable]}/{rest}"
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
-        assert (response.status, (await response.json())["data"]) == (200, [])
+        assert response.status == 200, await response.text()
     process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(process.wait(), 10) == 0
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from halflap import (
-    Component,
-    Connection,
     Endpoint,
     Ignore,
     JiraSignature,
@@ -20,6 +17,7 @@ from halflap import (
     header,
     pointer,
 )
+from halflap.components.jira.connection import Jira, component
 
 HOOKS = "/rest/webhooks/1.0/webhook"
 EVENTS = (
@@ -59,22 +57,6 @@ JQL = Field(description="Of issues, only those that this JQL finds, as project =
 EventName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(EVENTS)})]
 
 
-class Jira(Connection):
-    """The API token of an administrator of a Jira site."""
-
-    base_url: str = Field(pattern=r"^https?://[^/?#]+$")
-    """The site: https://acme.atlassian.net"""
-    email: str
-    api_token: SecretStr
-
-    def headers(self) -> dict[str, str]:
-        both = f"{self.email}:{self.api_token.get_secret_value()}"
-        return {"Authorization": "Basic " + base64.b64encode(both.encode()).decode()}
-
-    async def test(self) -> None:
-        await self.get("/rest/api/3/myself")
-
-
 class Event(Model):
     """An event: `jira:issue_updated`, say; `payload` is all that Jira tells."""
 
@@ -86,9 +68,6 @@ class Event(Model):
     user: Json = None
     changelog: Json = None
     payload: dict[str, Json]
-
-
-component = Component("jira", title="Jira", connection=Jira)
 
 
 @component.trigger(

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from typing import Annotated, Any
-
-from pydantic import Field, SecretStr
-from pydantic.json_schema import SkipJsonSchema
+from typing import Annotated
 
 from halflap import (
-    Component,
-    Connection,
     DefinitionError,
     Endpoint,
     Model,
@@ -22,34 +16,9 @@ from halflap import (
     Subscription,
     TwilioSignature,
 )
+from halflap.components.twilio.connection import Twilio, component
 
 NOTHING_TO_SAY = Reply(200, "<Response/>", {"Content-Type": "text/xml; charset=utf-8"})
-
-
-class Twilio(Connection):
-    """A Twilio account."""
-
-    base_url: SkipJsonSchema[str] = "https://api.twilio.com/2010-04-01"
-    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    """The account's SID: AC…"""
-    auth_token: SecretStr
-    """The account's auth token, by which Twilio signs, too."""
-
-    def headers(self) -> dict[str, str]:
-        both = f"{self.account_sid}:{self.auth_token.get_secret_value()}"
-        return {"Authorization": "Basic " + base64.b64encode(both.encode()).decode()}
-
-    async def test(self) -> None:
-        await self.get(f"/Accounts/{self.account_sid}.json")
-
-    async def numbers(self, **params: str) -> list[dict[str, Any]]:
-        """Return the account's phone numbers."""
-        found = await self.get(self.numbers_path(".json"), params={"PageSize": "1000", **params})
-        return found["incoming_phone_numbers"]
-
-    def numbers_path(self, ending: str) -> str:
-        """The path of the account's phone numbers, or of one."""
-        return f"/Accounts/{self.account_sid}/IncomingPhoneNumbers{ending}"
 
 
 class Media(Model):
@@ -67,9 +36,6 @@ class Message(Model):
     to: str
     body: str
     media: list[Media]
-
-
-component = Component("twilio", title="Twilio", connection=Twilio)
 
 
 @component.action
