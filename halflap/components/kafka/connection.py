@@ -6,8 +6,11 @@ import asyncio
 import base64
 import importlib
 import logging
+import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 import anyio.to_thread
@@ -162,7 +165,9 @@ class Kafka(Connection):
                 reached = True
         if failure is not None and not reached:
             raise failure
-        return KafkaClient(self, kind, more)
+        # It may ask the loop for a token before it is made.
+        make = partial(KafkaClient, self, kind, more, asyncio.get_running_loop())
+        return await anyio.to_thread.run_sync(make)
 
     async def judge(self, brokers: Mapping[int, Any]) -> None:
         """Refuse brokers that the cluster names and that may not be called; one may be down."""
@@ -215,13 +220,14 @@ class KafkaClient:
         kafka: Kafka,
         kind: str,
         more: Mapping[str, Any],
-        loop: asyncio.AbstractEventLoop | None = None,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.library = library()
         self.error: UpstreamError | None = None
         """The last error that concerns the whole client; librdkafka goes on by itself after most."""
         self._kafka = kafka
-        self._loop = loop or asyncio.get_running_loop()
+        self._loop = loop
+        self._context = copy_context()
         settings = {**kafka.settings(), **more, "error_cb": self._failed}
         if settings.get("sasl.mechanism") == "OAUTHBEARER":
             settings["oauth_cb"] = self._token
@@ -230,6 +236,8 @@ class KafkaClient:
         try:
             self.inner: Any = make(settings)
         except self.library.KafkaException as error:
+            if self.error is not None:  # no token was got
+                raise self.error from None
             raise DefinitionError(f"the Kafka connection is not as it has to be: {error}") from None
 
     def beside(self, kind: str) -> KafkaClient:
@@ -238,11 +246,14 @@ class KafkaClient:
 
     def metadata(self, topic: str | None = None) -> Any:
         """Return what the cluster says of itself, and of a topic; blocks."""
-        try:
-            return self.inner.list_topics(topic, timeout=CONNECT_SECONDS)
-        except self.library.KafkaException as error:
-            self.inner.poll(0)  # why it failed is told by then
-            raise self.error or failure(error.args[0]) from None
+        ends = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                return self.inner.list_topics(topic, timeout=1.0)
+            except self.library.KafkaException as error:
+                self.inner.poll(0)  # why it failed is told by then
+                if isinstance(self.error, Unauthorized) or time.monotonic() > ends:
+                    raise self.error or failure(error.args[0]) from None
 
     def _failed(self, error: Any) -> None:
         found = failure(error)
@@ -251,7 +262,9 @@ class KafkaClient:
             self.error = found
 
     def _token(self, _: str) -> tuple[str, float]:
-        work = asyncio.run_coroutine_threadsafe(self._kafka.token(), self._loop)
+        # librdkafka asks in a thread of its own; the connection is to be used as by who opened this.
+        begin = self._context.copy().run
+        work = begin(asyncio.run_coroutine_threadsafe, self._kafka.token(), self._loop)
         try:
             return work.result(TOKEN_SECONDS)
         except UpstreamError as error:
