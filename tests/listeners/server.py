@@ -7,6 +7,7 @@ read yet), `read` (before a batch is accepted), `accepted` (before it is acknowl
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -133,6 +134,14 @@ async def prepare_topic(host: Host, source: str) -> dict[str, str]:
     return await made(host, "topic", ("kafka", "cluster", fields, {}), {})
 
 
+async def prepare_org(host: Host, source: str) -> dict[str, str]:
+    """Make what reads an org, where there is nothing; `source` is how to get in, as JSON."""
+    known = json.loads(source)
+    secrets = {"auth.client_secret": known.pop("client_secret")}
+    auth = {"kind": "client_credentials", "client_id": known.pop("client_id")}
+    return await made(host, "org", ("salesforce", "org", {**known, "auth": auth}, secrets), {})
+
+
 async def prepare(host: Host, source: str) -> dict[str, str]:
     """Make what reads the source, where there is nothing."""
     fields = {"base_url": source, "probe": "/log/a?after=0&limit=1"}
@@ -167,7 +176,10 @@ if __name__ == "__main__":
     arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
     arguments.add_argument("--mailbox", action="store_true", help="read a mailbox")
     arguments.add_argument("--topic", action="store_true", help="read a topic of Kafka")
+    arguments.add_argument("--org", action="store_true", help="read a Salesforce org")
     given = arguments.parse_args()
     arm(given)
-    prepares = prepare_queue if given.queue else prepare_mailbox if given.mailbox else prepare
-    raise SystemExit(run_loop(main(given, prepare_topic if given.topic else prepares)))
+    kinds = {"queue": prepare_queue, "mailbox": prepare_mailbox, "topic": prepare_topic}
+    kinds["org"] = prepare_org
+    prepares = next((each for name, each in kinds.items() if getattr(given, name)), prepare)
+    raise SystemExit(run_loop(main(given, prepares)))
