@@ -113,6 +113,7 @@ SECTIONS = {
         "instances": LazyCommand("instances", "instances"),
         "event-types": LazyCommand("event_types", "event_types"),
         "receivers": LazyCommand("receivers", "receivers"),
+        "outbox": LazyCommand("outbox", "outbox"),
         "tokens": LazyCommand("tokens", "tokens"),
         "users": LazyCommand("users", "users"),
         "keys": LazyCommand("keys", "keys"),

@@ -377,7 +377,8 @@ class Calls:
             mend = rewritten(self.findings.source, place, meant[1]) if meant and named else None
             self.findings.add(rules.UNFIT, place, text, mend=mend)
             return
-        if declared.ticks or declared.lifecycle or not declared.methods:
+        has_no_url = declared.ticks or declared.lifecycle or declared.app_events is not None
+        if has_no_url or not declared.methods:
             return
         signed = declared.verify.id_header if isinstance(declared.verify, Signature) else ""
         if (
