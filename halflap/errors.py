@@ -82,13 +82,17 @@ class ConfigError(HalflapError):
 class Rejected(HalflapError):
     """The request was rejected before it was accepted; nothing was kept.
 
-    `status` is the HTTP status to answer with (400 to 499). The reason is recorded for support
-    and never told to the sender.
+    `status` is the HTTP status to answer with (400 to 499). The reason is recorded for support, and
+    not told to the sender; with `tells` it is: where it says what is wrong with the request, and
+    nothing of a secret.
     """
 
-    def __init__(self, message: str | None = None, *, status: int = 401) -> None:
+    def __init__(
+        self, message: str | None = None, *, status: int = 401, tells: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.tells = tells
 
 
 class InvalidEvent(HalflapError):

@@ -42,6 +42,7 @@ from halflap.api.view import (
     InstancePage,
     InstanceSummary,
     InstanceView,
+    ListenerDecision,
     ListenerPage,
     ListenerView,
     PairPage,
@@ -59,6 +60,7 @@ from halflap.api.view import (
     pause_view,
     rfc3339,
 )
+from halflap.errors import ConfigError, Conflict
 from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention, to_datetime
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
@@ -184,6 +186,23 @@ async def list_listeners(found: OneInstance, operations: Ops) -> Response:
     page = ListenerPage(items=[listener_view(each) for each in shards], next=None)
     hidden = found.customer in await operations.hidden_payloads()
     return exact(page.without_payload() if hidden else page)
+
+
+@router.post("/instances/{instance}/listeners/{flow}", response_model=ListenerPage)
+@for_customers
+@needs("operate")
+async def decide_listener(
+    found: OneInstance, flow: str, draft: ListenerDecision, operations: Ops
+) -> Response:
+    """Have a stopped listener read on from where a person decides; `conflict` where it is not stopped."""
+    if draft.cursor is not None and draft.start != "cursor":
+        raise ConfigError("a cursor is given together with start: cursor")
+    start = "" if draft.start == "cursor" else draft.start
+    shards = operations.journal.shards
+    if not await shards.decide(found.id, flow, draft.shard, start, draft.cursor):
+        which = f" {draft.shard}" if draft.shard else ""
+        raise Conflict(f"no listener {flow}{which} of {found.name} waits for a person's decision")
+    return await list_listeners(found, operations)
 
 
 @router.delete("/instances/{instance}", status_code=204)

@@ -1198,6 +1198,16 @@ class ListenerView(PayloadView):
     gaps: list[GapView]
 
 
+class ListenerDecision(Input):
+    """The place from which a stopped listener reads on."""
+
+    start: Literal["earliest", "latest", "cursor"]
+    """`earliest`: with what the source still has; `latest`: with what comes from now on; `cursor`: at
+    the given one, or, where none is given, at that where it stopped."""
+    cursor: Annotated[str | None, Field(min_length=1, max_length=100_000)] = None
+    shard: str = ""
+
+
 class ListenerPage(ListPage[ListenerView]):
     """The listeners of an instance, by flow and shard, all of them: there is no next page."""
 
@@ -1245,6 +1255,8 @@ class InstanceView(InstanceSummary, PayloadView):
     config: Annotated[Json, CustomerValue({})]
     connections: dict[str, str]
     urls: dict[str, str]
+    addresses: dict[str, str] = {}
+    """The mail addresses of the flows that take mail: their URLs take no requests."""
     subscriptions: list[SubscriptionView]
     retention: RetentionView
     """Its own retention."""

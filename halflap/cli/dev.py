@@ -33,6 +33,7 @@ from halflap.model import Outcome, Rejection, Start, Started
 from halflap.server.address import remove_address
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from halflap.store.shards import ShardKey, ShardState
 from halflap.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -102,6 +103,7 @@ class DevHost(Host):
     def __init__(self, settings: Settings, store: Store, **options: Any) -> None:
         self.screen: Screen | None = None
         self.feed: Feed | None = None
+        self._failing = set[ShardKey]()
         super().__init__(settings, store, **options)
         self._server.on_refusal = self._refused
 
@@ -128,6 +130,18 @@ class DevHost(Host):
     def _refused(self, refusal: RequestRefusal) -> None:
         if self.screen is not None:
             self.screen.refused(refusal.status, refusal.detail)
+
+    def listened(self, shard: ShardKey, state: ShardState, error: str) -> None:
+        """Show how a listener is, where it fails, and as it works again."""
+        if self.screen is None or self.feed is None:
+            return
+        label = self.feed.label(shard.instance, shard.flow)
+        if error:
+            self.screen.problem(f"{label}: the listener is {state}", error)
+            self._failing.add(shard)
+        elif shard in self._failing and state == "listening":
+            self._failing.discard(shard)
+            self.screen.note(f"{label}: the listener works again")
 
     def _noted(self, instance: str, flow: str, what: str) -> None:
         self.store.catalogue.counters.count(instance, flow, what)
@@ -157,6 +171,8 @@ async def run(
         feed = host.feed = Feed(host.store.journal, screen)
         host.screen = screen
         stack.callback(host.engine.follow(feed.heard))
+        if host.listeners is not None:
+            host.listeners.tell = host.listened
         workbench = Workbench(host, project, screen, feed)
         showing = asyncio.create_task(feed.run(), name="feed")
         working = asyncio.create_task(work(start, project, workbench, screen), name="work")

@@ -133,7 +133,8 @@ async def show_instance(
             "deployment": found.deployment,
         }
     )
-    part(output, "URLs", found.urls)
+    part(output, "URLs", {k: v for k, v in found.urls.items() if k not in found.addresses})
+    part(output, "Mail addresses", found.addresses)
     part(output, "Secrets", secrets)
     part(output, "Config", {name: inline(each) for name, each in found.config.items()})
     part(output, "Connections", found.connections)
@@ -598,6 +599,44 @@ async def resume_instance(
     Example: halflap instances resume Initech/warehouse
     """
     await go_on(api, output, "instances", found, flow)
+
+
+@instances.command("read-on")
+@instance_options
+@click.option("--flow", required=True, metavar="NAME", help="The flow whose listener has stopped.")
+@click.option(
+    "--shard", default="", metavar="NAME", help="The part of its source, where it has several."
+)
+@click.option(
+    "--from",
+    "start",
+    required=True,
+    type=click.Choice(["earliest", "latest", "cursor"]),
+    help="What the source still has, what comes from now on, or where it stopped.",
+)
+@click.option("--cursor", metavar="TEXT", help="With --from cursor, another one than it has.")
+@speaks(find=find)
+async def read_on(
+    api: Client,
+    output: Output,
+    found: InstanceView,
+    flow: str,
+    shard: str,
+    start: str,
+    cursor: str | None,
+) -> None:
+    """Decide from where a stopped listener reads on: the source no longer has what it wants.
+
+    Example: halflap instances read-on Initech/orders --flow changed --from earliest
+    """
+    told = {"start": start, "shard": shard, "cursor": cursor}
+    answer = await api.post(path("instances", found.id, "listeners", flow), json=told)
+    heard = read(list[ListenerView], answer["items"])
+    if output.json:
+        output.emit(answer["items"])
+        return
+    shown = {f"{each.flow} {each.shard}".strip(): listened(each) for each in heard}
+    part(output, "Listens to", shown)
 
 
 @instances.command("pairs")

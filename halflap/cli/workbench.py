@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +22,11 @@ from halflap.engine.bundle import pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
 from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.describing import store_components
-from halflap.model import Instance, Version, owner_of
+from halflap.model import MAIL, Instance, Version, owner_of
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.lint import Finding
+from halflap.sdk.schema import File
 from halflap.sdk.secret import put_together, take_apart
 from halflap.sdk.signature import Signature, Unsigned
 from halflap.server.host import Host
@@ -368,7 +370,8 @@ class Workbench:
             url = urls.get(name)
             where = place(flow.where)
             line = sending(flow, url, sample, integration.name if several else "")
-            self._screen.flow(name, where, url, line, self._about(flow))
+            shown = url and (resolver.mail_address(flow, url) or url)
+            self._screen.flow(name, where, shown, line, self._about(flow))
         self._screen.line("")
 
     def _about(self, flow: Flow[Any, Any, Any]) -> str:
@@ -396,7 +399,7 @@ def sending(flow: Flow[Any, Any, Any], url: str | None, sample: bool, of: str) -
     `of` is the integration, where the project has several.
     """
     declared = flow.trigger.declaration
-    if url is None:
+    if url is None or MAIL in declared.methods:
         return None
     if declared.verify is not None and not isinstance(declared.verify, Unsigned):
         if not isinstance(declared.verify, Signature) or declared.verify.header.startswith("/"):
@@ -406,8 +409,11 @@ def sending(flow: Flow[Any, Any, Any], url: str | None, sample: bool, of: str) -
     if "POST" not in declared.methods:
         method = declared.methods[0]
         return f"curl -i {url}" if method == "GET" else f"curl -i -X {method} {url}"
-    body = "@sample.json" if sample else "'{}'"
-    return f"curl -i {url} -H 'content-type: application/json' -d {body}"
+    kind, data = "application/json", "{}"
+    if isinstance(example := flow.trigger.trigger.example, File):
+        kind, data = example.content_type, example.data.decode()
+    body = "@sample.json" if sample else shlex.quote(data)
+    return f"curl -i {url} -H 'content-type: {kind}' -d {body}"
 
 
 def place(where: str) -> str:

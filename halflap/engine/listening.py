@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -91,6 +91,8 @@ SILENT_SECONDS = 1.0
 """Seconds for which a stream holds what it was credited; what comes later is counted as it comes."""
 FILLED = "cursor"
 """The place from which a gap is filled by other means."""
+DECIDED_SECONDS = 3.0
+"""Seconds until a stopped listener looks whether a person has decided."""
 STORE_SECONDS = 1.0
 ACK_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -193,6 +195,8 @@ class Listeners:
         self.budget = ByteBudget(in_memory)
         self.messages = 0
         """The number of messages that were accepted by this process."""
+        self.tell: Callable[[ShardKey, ShardState, str], object] = tell_nobody
+        """Called as a shard's state or error changes."""
         self._lease = lease
         self._wanted: dict[tuple[str, str], ListenedFlow] = {}
         self._readers: dict[ShardKey, ShardReader] = {}
@@ -360,6 +364,10 @@ class Listeners:
         return flow.trigger.resolved(config).source(account), account
 
 
+def tell_nobody(shard: ShardKey, state: ShardState, error: str) -> None:
+    """Take no notice of how a listener is."""
+
+
 class ShardReader:
     """Runs a listener's generator for one shard, again and again, until it is stopped."""
 
@@ -376,11 +384,14 @@ class ShardReader:
         """True once credentials were refreshed, and nothing was accepted with the new ones yet."""
         self._host = host
         self._failures = 0
+        self._deciding = set[asyncio.Task[None]]()
         self._state: tuple[ShardState, str, str] | None = None
         self._task = asyncio.create_task(self._run(), name=f"listener {shard.key.flow}")
 
     async def stop(self) -> None:
         """End once what is being accepted is accepted and acknowledged."""
+        for each in self._deciding:
+            each.cancel()
         self._task.cancel()
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
 
@@ -441,7 +452,8 @@ class ShardReader:
     async def _expired(self, error: CursorExpired) -> None:
         policy = await self.skip(self.key, str(error))
         if policy == "stop":
-            await asyncio.Event().wait()
+            await self._until_decided(self.key)
+            raise Fenced
         if self.cursor is None:  # it expired again at once
             await self._pause(error)
         self.cursor, self.start = None, policy
@@ -455,11 +467,31 @@ class ShardReader:
         if policy == "stop":
             error = f"{reason}; a person has to decide where to read on"
             await self._host.shards.note(key, fence, "stopped", error)
+            self._host.tell(key, "stopped", error)
+            if key != self.key:  # of a source that divides itself: others are read on meanwhile
+                task = asyncio.create_task(self._reopened(key), name="listener is decided")
+                self._deciding.add(task)
+                task.add_done_callback(self._deciding.discard)
             return policy
         log.warning("a cursor has expired", flow=key.flow, start=policy, reason=reason)
         if not await self._host.shards.skip(key, fence, policy, reason):
             raise Fenced
         return policy
+
+    async def _until_decided(self, key: ShardKey) -> None:
+        """Wait until a person has decided where a stopped shard is read on: it has another fence then."""
+        while key in self.fences:
+            try:
+                if not await self._host.shards.owns(key, self.fences[key]):
+                    return
+            except StoreError as error:
+                log.warning("a decision waits for the store", flow=key.flow, error=error.message)
+            await asyncio.sleep(DECIDED_SECONDS)
+
+    async def _reopened(self, key: ShardKey) -> None:
+        await self._until_decided(key)
+        if key in self.fences:
+            self._task.cancel()
 
     async def _failed(self, error: Exception) -> None:
         """Wait as an error says: until its connection is mended, or for a while, longer each time."""
@@ -490,6 +522,7 @@ class ShardReader:
             fence = self.fences[self.key]
             await self._host.shards.note(self.key, fence, state, error, waits_for)
             self._state = state, error, waits_for
+            self._host.tell(self.key, state, error)
 
     async def accepted(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what must not be cut in the middle: it is ended before the reader is."""

@@ -19,6 +19,7 @@ from halflap.engine.library import Library
 from halflap.engine.throttle import Throttles
 from halflap.errors import DefinitionError, HalflapError, NotFound, Unrouted
 from halflap.model import (
+    MAIL,
     Event,
     Execution,
     FlowKey,
@@ -60,7 +61,10 @@ class Resolver:
         egress: Egress,
         throttles: Throttles,
         journal: Journal,
+        mail_domain: str = "",
     ) -> None:
+        """`mail_domain` stands behind the `@` of flows' addresses; empty where no mail is taken."""
+        self.mail_domain = mail_domain
         self._throttles = throttles
         self.builder = WorkBuilder(
             self,
@@ -164,6 +168,12 @@ class Resolver:
         """Return the URLs of an instance's flows."""
         endpoints = await self._catalogue.endpoints.of_instance(instance)
         return {flow: self.builder.url(each.id) for flow, each in endpoints.items()}
+
+    def mail_address(self, flow: Flow[Any, Any, Any], url: str) -> str | None:
+        """Return the address to which mails for a flow are sent; None where it takes none here."""
+        if MAIL not in flow.trigger.declaration.methods or not self.mail_domain:
+            return None
+        return f"{url.rpartition('/')[2]}@{self.mail_domain}"
 
     async def shared_urls(self, integration: str) -> dict[str, str]:
         """Return the URLs of an integration's shared pre-process flows."""

@@ -185,7 +185,7 @@ class Gateway:
             if route is not None:
                 self.events["rejected"] += 1
                 self._note(route, error, scope)
-            detail = error.message if error.status == 413 else ""
+            detail = error.message if error.tells or error.status == 413 else ""
             return problem(error.status, detail=detail)
         except StoreError as error:
             log.error("not accepted: the store failed", endpoint=endpoint, error=str(error))

@@ -155,7 +155,11 @@ class Component:
         app_endpoint: bool = False,
         app_events: tuple[str, ...] | None = None,
     ) -> TriggerDecorator:
-        """Make a trigger of a function that reads a `Request` (see `Declaration` for the rest)."""
+        """Make a trigger of a function that reads a `Request` (see `Declaration` for the rest).
+
+        example: a request's body as a `File`, with its content type: `halflap dev` and the console show
+        how to send it.
+        """
         declaration = Declaration(
             verify=verify,
             secret=secret,

@@ -111,6 +111,7 @@ class Host:
             egress=self.egress,
             throttles=self.throttles,
             journal=store.journal,
+            mail_domain=settings.mail_domain,
         )
         self.executor = Executor(self.resolver.work, reader=store.payloads)
         self.probation = Probation(self.engine, self.resolver, self._begin) if probation else None

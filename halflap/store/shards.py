@@ -49,6 +49,11 @@ NOTE = f"""
 UPDATE listener_shards SET state = ?, error = ?, waits_for = ?, changed_at = ?
 WHERE {HELD} AND (state <> ? OR error <> ? OR waits_for <> ?)
 """  # noqa: S608
+DECIDE = f"""
+UPDATE listener_shards SET cursor = ?, start = ?, gaps = ?, state = 'starting', error = '', owner = NULL,
+    fence = fence + 1, changed_at = ?
+WHERE {KEY}
+"""  # noqa: S608
 LIST = """
 SELECT instance, flow, source, shard, fence, owner, cursor, start, state, error, waits_for, message_at,
     changed_at, gaps
@@ -358,6 +363,46 @@ class ListenerShards:
                 (*moved, text, *key.parts, fence),
             )
             return changed.rowcount > 0
+
+        return await self._jobs.write(job)
+
+    async def owns(self, key: ShardKey, fence: int) -> bool:
+        """Return whether a fence is still the one of a shard."""
+        found = await self._jobs.read(lambda c: c.execute(FENCE, key.parts).fetchone())
+        return found is not None and found[0] == fence
+
+    async def decide(
+        self, instance: str, flow: str, shard: str, start: str, cursor: str | None
+    ) -> bool:
+        """Have a stopped shard read on: from a `start`, or a cursor; False where it is not stopped.
+
+        Without either, it is opened again at the cursor that it has. Where it does not read on from
+        that, a gap is noted.
+        """
+        now = self._clock()
+
+        def job(connection: JobTransaction) -> bool:
+            rows = connection.execute(
+                "SELECT source, cursor, gaps, error FROM listener_shards WHERE instance = ? AND flow = ?"
+                " AND shard = ? AND state = 'stopped' ORDER BY source",
+                (instance, flow, shard),
+            ).fetchall()
+            for source, before, gaps, error in rows:
+                noted = read_gaps(gaps)
+                if start or cursor is not None:
+                    place = cursor if cursor is not None else start
+                    noted = (*noted, Gap(before or "", place[:200], now, error[:500]))[-MOST_GAPS:]
+                connection.execute(
+                    DECIDE,
+                    (
+                        None if start else before if cursor is None else cursor,
+                        start or None,
+                        msgspec.json.encode(noted).decode(),
+                        now,
+                        *(instance, flow, source, shard),
+                    ),
+                )
+            return bool(rows)
 
         return await self._jobs.write(job)
 

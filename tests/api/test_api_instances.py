@@ -445,3 +445,13 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
         assert await shards.move([ShardCursor(owned.key, owned.fence, cursor, 1_000_000)])
         [shown] = (await world.api("GET", where)).json["items"]
         assert (shown["cursor"], shown["position"]) == (cursor, position)
+
+    decide = f"{where}/incoming"
+    early = await world.api("POST", decide, {"start": "latest"})
+    assert (early.status, "waits for a person" in early.json["detail"]) == (409, True)
+    await shards.note(owned.key, owned.fence, "stopped", "kept for 3 days")
+    wrong = await world.api("POST", decide, {"start": "latest", "cursor": "7"})
+    assert wrong.status == 422
+    [shown] = (await world.api("POST", decide, {"start": "cursor", "cursor": "7"})).json["items"]
+    assert (shown["state"], shown["cursor"], shown["owner"]) == ("starting", "7", None)
+    assert [each["start"] for each in shown["gaps"]] == ["earliest", "7"]

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from click.testing import CliRunner
 
 from halflap.cli.client import Client
@@ -404,3 +406,64 @@ async def test_what_blocks_and_what_is_too_large_is_told(project: Path) -> None:
             text.replace("    if order.total == 0", "    time.sleep(1)\n    if order.total == 0")
         )
         await dev.shows(r"order_sync\.py:\d+:\d+: HF\d+: .*time\.sleep", at)
+
+
+SOURCES = """
+from typing import Any
+
+from halflap import Config, Context, Integration, email, http, webhook
+
+
+class Settings(Config):
+    api: http.Http
+
+
+integration = Integration("sources", config=Settings)
+
+
+@integration.flow(trigger=http.poll(path="/items", interval=1))
+async def polled(ctx: Context[Settings], event: Any) -> None:
+    pass
+
+
+@integration.flow(trigger=email.received)
+async def mailed(ctx: Context[Settings], event: email.Mail) -> None:
+    pass
+
+
+@integration.flow(trigger=webhook.cloud_event())  # halflap: ignore[HF009]
+async def happened(ctx: Context[Settings], event: Any) -> None:
+    pass
+"""
+
+
+async def test_sources_are_shown_with_what_they_need_and_where_they_fail(tmp_path: Path) -> None:
+    """A listener that fails, an address instead of a URL, and a CloudEvent instead of `{}`."""
+    answers = iter([500, 500])
+
+    async def items(request: web.Request) -> web.Response:
+        return web.json_response([], status=next(answers, 200))
+
+    app = web.Application()
+    app.router.add_get("/items", items)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    (tmp_path / "sources.py").write_text(SOURCES)
+    (tmp_path / ".env").write_text(f"API_BASE_URL={url}\nHALFLAP_MAIL_DOMAIN=in.example\n")
+    async with dev_in(tmp_path) as dev:
+        await dev.shows(r"hk_\w+@in\.example\n")
+        line = (await dev.shows(r"(curl -i \S+ -H 'content-type: application/cloudevents.*)\n"))[1]
+        assert '"specversion":"1.0"' in line
+        _, _, to, _, kind, _, body = shlex.split(line)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(
+                to, data=body.encode(), headers={"Content-Type": kind.partition(": ")[2]}
+            ) as answer,
+        ):
+            assert answer.status == 200
+        await dev.shows(r"polled: the listener is retrying\n.*answered 500")
+        await dev.shows(r"polled: the listener works again")
+    await runner.cleanup()

@@ -275,6 +275,19 @@ def test_a_cursor_has_the_marks_that_there_is_room_for():
     assert len(seen) > 4_900
 
 
+async def test_more_pages_than_a_look_reads_are_read_in_the_next(api: Api, connection: http.Http):
+    await api.put([b'{"n": %d}' % n for n in range(150)])  # two on a page
+    where, log = {**POLLS["/pages"], "path": "/pages", "start": "earliest"}, AcceptedLog()
+    await read(http.poll(**where), connection, log, 150)
+    assert numbers(log) == [*range(150)]
+    api.items.reverse()
+    with pytest.raises(DefinitionError, match="not the oldest first"):
+        await read(http.poll(**where), connection, AcceptedLog(), 150)
+    given = {"path": "/pages", "items": "/items", "next": "/links/next"}
+    with pytest.raises(DefinitionError, match="more than the 20 pages"):
+        await read(http.poll(**given), connection, AcceptedLog(), 150)
+
+
 async def test_more_than_a_batch_holds_is_polled_in_parts():
     found = [Message(b"1", id=str(n)) for n in range(2 * MOST_MESSAGES + 5)]
     pages = [PolledPage(found, cursor="a")]

@@ -220,6 +220,16 @@ async def test_what_is_no_event_is_refused_for_good(receive: Receive):
         received = await receive(webhook.cloud_event(), body, headers=headers)
         assert (received.status, len(received.started)) == (status, 0), headers
         assert received.reason
+        assert received.json["detail"] == received.reason  # a sender can mend it
+
+
+async def test_what_is_shown_to_be_sent_is_taken(receive: Receive):
+    example = webhook.cloud_event.example
+    received = await receive(
+        webhook.cloud_event(), example.data, headers={"Content-Type": example.content_type}
+    )
+    [event] = await received.events()
+    assert (received.status, event.type) == (200, "example.happened")
 
 
 async def test_a_sender_that_asks_before_is_given_consent(receive: Receive):

@@ -142,6 +142,15 @@ assert record.listener is not None
 sharded.listen(start="earliest")(record.listener)
 
 
+@component.trigger(methods=())
+async def strict(request: Request, topic: str, most: int = 2) -> Any:
+    """A record of a topic, of which none may be left out unasked."""
+    return request.json()
+
+
+strict.listen(start="earliest", on_expired="stop")(record.listener)
+
+
 @sharded.shards
 async def _(connection: Broker, topic: str) -> Sequence[str]:
     return [each for each in TOPICS[topic].messages if each]
@@ -544,6 +553,50 @@ async def test_an_expired_cursor_leaves_a_gap_and_reads_on_as_declared(topic: To
         assert topic.starts[-1] == "earliest"
         stored = await here.shard()
         assert [(each.cursor, each.reason) for each in stored.gaps] == [("5", "kept for 3 days")]
+
+
+@pytest.mark.parametrize(
+    ("start", "cursor", "opened", "gaps"),
+    [
+        ("earliest", None, [None, "5", None], [("5", "earliest")]),
+        ("latest", None, [None, "5", None], [("5", "latest")]),
+        ("", "1", [None, "5", "1"], [("5", "1")]),
+        ("", None, [None, "5", "5"], []),
+    ],
+)
+async def test_a_stopped_listener_reads_on_as_a_person_decides(
+    start: str,
+    cursor: str | None,
+    opened: list[str | None],
+    gaps: list[tuple[str, str]],
+    topic: Topic,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(listening, "DECIDED_SECONDS", 0.01)
+    topic.put(*NUMBERS)
+    async with world(strict(topic="one")) as here:
+        worker = here.begin()
+        await until(lambda: topic.acknowledged and topic.acknowledged[-1] == "5")
+        shards, whose = here.journal.shards, (here.instance.id, "flow", "")
+        assert not await shards.decide(*whose, start, cursor)  # it is not stopped
+        await worker.stop()
+        topic.failures = [CursorExpired("kept for 3 days")]
+        here.begin()
+
+        async def stopped() -> bool:
+            return (await here.shard()).state == "stopped"
+
+        await until(stopped)
+        assert "a person has to decide" in (await here.shard()).error
+        assert await shards.decide(*whose, start, cursor)
+        await until(lambda: len(topic.opened) == 3)
+        assert topic.opened == opened
+        assert topic.starts[-1] == (start or "earliest")
+        await until(lambda: topic.readers[""] == 1)
+        topic.put("n1")
+        stored = await here.shard()
+        assert [(each.cursor, each.start) for each in stored.gaps] == gaps
+        assert (stored.state, stored.error) != ("stopped", "")
 
 
 async def test_a_paused_flow_is_not_read(topic: Topic):

@@ -12,6 +12,7 @@ import anyio.to_thread
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.sdk.record import adapter_of
+from halflap.sdk.schema import File
 from halflap.sdk.signature import sender_headers
 
 
@@ -31,8 +32,14 @@ def example_request(
     """Return a request with an event, signed as the flow's trigger verifies it."""
     declared = flow.trigger.declaration
     method = "POST" if "POST" in declared.methods else declared.methods[0]
+    example = flow.trigger.trigger.example
     body = b"" if method == "GET" else codec.encode({} if event is None else event)
+    if isinstance(example, File):
+        body = example.data
     headers = sender_headers(declared.verify, body, secret, now, method=method, url=url)
+    if isinstance(example, File):
+        headers = {n: v for n, v in headers.items() if n.lower() != "content-type"}
+        headers["content-type"] = example.content_type
     return ExampleRequest(method, url, headers, body.decode())
 
 

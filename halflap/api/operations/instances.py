@@ -57,7 +57,8 @@ class InstanceOperations:
         return {
             "config": config,
             "connections": connections,
-            "urls": await self._urls(instance),
+            "urls": (urls := await self._urls(instance)),
+            "addresses": await self._addresses(instance, urls),
             "subscriptions": await catalogue.subscriptions.list(instance.id),
             "counters": await catalogue.counters.of(instance.id),
         }
@@ -70,6 +71,19 @@ class InstanceOperations:
         except HalflapError:
             return urls
         return {name: url for name, url in urls.items() if name in flows and flows[name].has_url}
+
+    async def _addresses(self, instance: Instance, urls: Mapping[str, str]) -> dict[str, str]:
+        """Return the mail addresses of the flows that take mail."""
+        try:
+            flows = (await self.library.integration(instance.version)).flows
+        except HalflapError:
+            return {}
+        found = {
+            name: self.resolver.mail_address(flows[name], url)
+            for name, url in urls.items()
+            if name in flows
+        }
+        return {name: each for name, each in found.items() if each is not None}
 
     async def development(self, integration: str) -> Instance | None:
         """Return the development instance of an integration."""
@@ -296,10 +310,16 @@ class InstanceOperations:
         return await self.deployer.upgrade(instance.id, former.version, revision, by=by)
 
     async def secrets(self, instance: Instance) -> dict[str, str]:
-        """The secret of each of an instance's endpoints, by flow: what its senders sign with."""
+        """The secret of each of an instance's endpoints, by flow: what its senders sign with.
+
+        It is the subscription's, where the app has chosen one; else our own.
+        """
         endpoints = await self.catalogue.endpoints.of_instance(instance.id)
+        made = await self.catalogue.subscriptions.list(instance.id)
+        chosen = {each.flow: each.secret for each in made if each.secret}
         return {
-            flow: await self.catalogue.endpoints.secret(each.id) for flow, each in endpoints.items()
+            flow: chosen.get(flow) or await self.catalogue.endpoints.secret(each.id)
+            for flow, each in endpoints.items()
         }
 
     async def example(self, instance: Instance, flow: str, now: datetime) -> ExampleRequest:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -158,25 +159,52 @@ async def _(
         address = found_at(response.json(), next)
         return None if address is None else str(address)
 
+    count = 0
+
+    async def salvaged(response: Response) -> Any:
+        nonlocal count
+        count += 1
+        return await response.salvaged(items)
+
     pages = connection.pages(
         path,
         params=asked,
         items=lambda body: listed(body, items),
-        read=lambda response: response.salvaged(items),
+        read=salvaged,
         next=following if next else None,
-        most=MOST_PAGES,
+        most=MOST_PAGES + 1,
     )
     found = [each async for each in pages]
+    is_cut = count > MOST_PAGES
     messages = [message(each, id, updated_at) for each in found]
     if not updated_at:
-        if len(found) > MOST_LISTED:  # of more, those of before would be taken for new ones
+        if (
+            is_cut or len(found) > MOST_LISTED
+        ):  # of more, those of before would be taken for new ones
+            most = f"{MOST_PAGES} pages" if is_cut else f"{MOST_LISTED:,} that can be compared"
             raise DefinitionError(
-                f"{path} lists {len(found):,} items, more than the {MOST_LISTED:,} that can be compared: "
+                f"{path} lists {len(found):,} items, more than the {most}: "
                 "tell it with updated_at or cursor to ask for what is new"
             )
         return PolledPage(messages, cursor="read", skip=first)
-    times = (str(found_at(each, updated_at)) for each in found)
-    return PolledPage(messages, cursor=polling.newest(times))
+    times = [str(found_at(each, updated_at)) for each in found]
+    newest = polling.newest(times)
+    if is_cut and not goes_on(polling, times):
+        raise DefinitionError(
+            f"{path} has more than {MOST_PAGES} pages of what changed since "
+            f"{asked.get(since, 'the beginning')}, and not the oldest first, so the rest cannot be asked "
+            f"for: have the API sort by {updated_at.removeprefix('/')}, ascending (params), or give more "
+            "on a page"
+        )
+    return PolledPage(messages, cursor=newest, more=is_cut)
+
+
+def goes_on(polling: Polling, times: Sequence[str]) -> bool:
+    """Return whether asking from the newest of some times on gives what follows them."""
+    known = [each for each in (polling.newest([text]) for text in times) if each is not None]
+    if not known or (polling.since is not None and known[-1] <= polling.since):
+        return False
+    return all(before <= after for before, after in pairwise(known))
 
 
 @component.trigger(methods=(), title="Long poll")

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, InstanceOf
 
-from halflap import CloudEvent, Declaration, InvalidEvent, Rejected, Reply, Request, Signature
+from halflap import (
+    CloudEvent,
+    Declaration,
+    File,
+    InvalidEvent,
+    Rejected,
+    Reply,
+    Request,
+    Signature,
+)
 from halflap.components.webhook.connection import Receiver, component
 from halflap.components.webhook.receiving import SIGNATURE, Layout, layout
 from halflap.components.webhook.sending import SCHEDULE, Sent
@@ -25,7 +34,14 @@ EXTENSIONS = Field(description="Further attributes, as traceparent; names of a-z
 MODE = Field(description="The attributes stand in headers (binary), or in the body (structured).")
 
 
-@component.trigger(title="CloudEvent", methods=("POST", "OPTIONS"))
+EXAMPLE = File(
+    b'{"specversion":"1.0","id":"1","source":"/example","type":"example.happened","data":{}}',
+    "event.json",
+    "application/cloudevents+json",
+)
+
+
+@component.trigger(title="CloudEvent", methods=("POST", "OPTIONS"), example=EXAMPLE)
 async def cloud_event(
     request: Request,
     signature: Annotated[InstanceOf[Signature] | Layout | None, SIGNATURE] = None,
@@ -87,7 +103,9 @@ def parts(request: Request) -> Any:
     kind = request.content_type
     if kind.startswith("application/cloudevents") and kind not in READABLE:
         raise Rejected(
-            f"Of the formats of CloudEvents JSON is read alone, and not {kind}.", status=415
+            f"Of the formats of CloudEvents JSON is read alone, and not {kind}.",
+            status=415,
+            tells=True,
         )
     twice = [
         each
@@ -95,11 +113,11 @@ def parts(request: Request) -> Any:
         if each.startswith("ce-") and len(request.headers.getall(each)) > 1
     ]
     if twice:
-        raise Rejected(f"The header {twice[0]} stands twice.", status=400)
+        raise Rejected(f"The header {twice[0]} stands twice.", status=400, tells=True)
     try:
         events = CloudEvent.read(request.headers, request.body)
     except InvalidEvent as error:
-        raise Rejected(error.message, status=400) from error
+        raise Rejected(error.message, status=400, tells=True) from error
     return [each.structured()[1] for each in events] if kind == BATCH else None
 
 

@@ -69,11 +69,17 @@ export function Endpoints({ instance }: { instance: Instance }) {
                   </Button>
                 )}
               </div>
-              <Copied text={url} label={t`URL of ${flow}`} />
+              {instance.addresses[flow] === undefined ? (
+                <Copied text={url} label={t`URL of ${flow}`} />
+              ) : (
+                <Copied text={instance.addresses[flow]} label={t`Mail address of ${flow}`} />
+              )}
               {secrets.data?.[flow] !== undefined && (
                 <Copied text={secrets.data[flow]} label={t`Secret of ${flow}`} />
               )}
-              <CurlLine instance={instance.id} flow={flow} />
+              {instance.addresses[flow] === undefined && (
+                <CurlLine instance={instance.id} flow={flow} />
+              )}
             </li>
           ))}
         </ul>

@@ -1,10 +1,12 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
-import { useQuery } from "@tanstack/react-query"
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { Ban, CircleCheck, CirclePause, Hourglass, type LucideIcon, RotateCw } from "lucide-react"
-import type { Schemas } from "~/api/client"
+import { answerOf, api, type Schemas } from "~/api/client"
 import { listenersQuery } from "~/api/instances"
+import { useSession } from "~/features/session/context"
 import { Badge, type Tone } from "~/ui/badge"
+import { Button } from "~/ui/button"
 import { Section } from "~/ui/facts"
 import { FormError } from "~/ui/notice"
 import { Time } from "~/ui/time"
@@ -19,7 +21,11 @@ export function Listeners({ instance }: { instance: string }) {
     <Section title={t`Listeners`}>
       <ul className="flex flex-col divide-y rounded-md border empty:hidden">
         {data?.map((each) => (
-          <OneListener key={`${each.flow} ${each.shard} ${each.owner ?? ""}`} listener={each} />
+          <OneListener
+            key={`${each.flow} ${each.shard} ${each.owner ?? ""}`}
+            listener={each}
+            instance={instance}
+          />
         ))}
       </ul>
       <FormError error={error} />
@@ -27,7 +33,8 @@ export function Listeners({ instance }: { instance: string }) {
   )
 }
 
-function OneListener({ listener }: { listener: Listener }) {
+function OneListener({ listener, instance }: { listener: Listener; instance: string }) {
+  const { can } = useSession()
   const { tone, icon, word, title } = looksOf(listener)
   return (
     <li className="flex flex-col gap-0.5 px-3 py-2">
@@ -51,6 +58,9 @@ function OneListener({ listener }: { listener: Listener }) {
         <p className="truncate text-muted-foreground">{t`Read up to ${listener.position}`}</p>
       )}
       {listener.error !== "" && <p className="text-failed-text">{listener.error}</p>}
+      {listener.state === "stopped" && can("operate") && (
+        <Decide listener={listener} instance={instance} />
+      )}
       {listener.gaps.map((each) => (
         <p key={each.at} className="text-waiting">
           <Trans>
@@ -60,6 +70,37 @@ function OneListener({ listener }: { listener: Listener }) {
         </p>
       ))}
     </li>
+  )
+}
+
+/** From where a stopped listener reads on, for a person to decide. */
+function Decide({ listener, instance }: { listener: Listener; instance: string }) {
+  const client = useQueryClient()
+  const decide = useMutation({
+    mutationFn: (start: "earliest" | "latest" | "cursor") =>
+      answerOf(
+        api.POST("/api/instances/{instance}/listeners/{flow}", {
+          params: { path: { instance, flow: listener.flow } },
+          body: { start, shard: listener.shard },
+        }),
+      ),
+    onSettled: () => client.invalidateQueries({ queryKey: ["instances", "one", instance] }),
+  })
+  const busy = decide.isPending
+  return (
+    <div role="group" aria-label={t`Read on`} className="flex flex-wrap items-center gap-2 py-1">
+      <span>{t`Read on:`}</span>
+      <Button busy={busy} onClick={() => decide.mutate("earliest")}>
+        {t`with all that is still there`}
+      </Button>
+      <Button busy={busy} onClick={() => decide.mutate("latest")}>
+        {t`with what comes from now on`}
+      </Button>
+      <Button busy={busy} onClick={() => decide.mutate("cursor")}>
+        {t`where it stopped, once more`}
+      </Button>
+      <FormError error={decide.error} />
+    </div>
   )
 }
 
