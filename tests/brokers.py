@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 Kind = Literal["tansu", "noida"]
@@ -96,6 +96,16 @@ class KafkaBroker:
             producer.poll(0)
         assert not producer.flush(SECONDS)
         return offsets
+
+    def take(self, topic: str) -> list[bytes]:
+        """Return the values that a topic of one partition has, from its beginning."""
+        consumer = Consumer(self.client(**{"group.id": "taker", "enable.partition.eof": True}))
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found: list[bytes] = []
+        while (record := consumer.poll(SECONDS)) is not None and record.error() is None:
+            found.append(record.value())
+        consumer.close()
+        return found
 
 
 def program_of(package: str, name: str) -> str:

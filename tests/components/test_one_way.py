@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.server.host import Host
+from tests.brokers import broker
 from tests.components.test_zendesk import accounts
 from tests.polling import until
 from tests.slack_app import slack_app
@@ -83,3 +86,29 @@ async def test_what_is_won_is_told_in_the_channel_once(example: str, tmp_path: P
 
         [text] = await until(told, 20)
         assert text.startswith("Big is won: 221")
+
+
+@pytest.mark.parametrize("example", ["kafka_acme.py", "kafka_acme.yaml"])
+async def test_customers_of_a_topic_are_accounts_and_another_topic_is_told(
+    example: str, tmp_path: Path
+) -> None:
+    with broker("noida", tmp_path / "broker") as at:
+        for topic in ("customers", "accounts"):
+            await asyncio.to_thread(at.make_topic, topic)
+        async with acme_app() as acme, host_on(tmp_path / "store") as (host, _):
+            key = await acme.workspace("Initech")
+            cluster = {"servers": at.servers, "encryption": "none", "auth": {"kind": "none"}}
+            connections = {"acme": {"base_url": f"{acme.url}/v1", "api_key": key}, "kafka": cluster}
+            await activate(host, tmp_path / "project", example, {}, **connections)
+            values = [b'{"name": "Initech"}', b'{"name": "Initech Inc"}', None]
+            await asyncio.to_thread(at.put, "customers", values, key=b"c1")
+
+            def told() -> list[bytes] | None:
+                found = at.take("accounts")
+                return found if len(found) > 1 else None
+
+            created, changed = await until(lambda: asyncio.to_thread(told), 30)
+            assert created == changed
+            assert json.loads(created)["customer"] == "c1"
+            [account] = await acme.get("/v1/accounts", key)
+            assert (account["external_id"], account["name"]) == ("c1", "Initech Inc")

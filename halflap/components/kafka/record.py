@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -170,7 +169,10 @@ def value_of(request: Request, value: bytes, form: Format, place: Mapping[str, A
         if form == "text":
             return value.decode()
         body = body_of(value)
-        return (request if body is request.body else replace(request, body=body)).json()
+        if body is request.body:
+            return request.json()
+        at = request.received_at
+        return Request(request.method, "", "", request.headers, body, "", at).json()
     except (InvalidEvent, UnicodeDecodeError) as error:
         where = f"{place.get('topic')}[{place.get('partition')}]@{place.get('offset')}"
         why = place.get("unread") or str(error)
