@@ -182,7 +182,10 @@ class Slack:
     async def add_team(self, request: Request) -> Response:
         """Add a workspace."""
         made = parse(request, await read_body(request, LARGEST_BODY), NewTeam)
-        return JSONResponse(seen(self.world.add(made.name)), 201)
+        team = self.world.add(made.name)
+        return JSONResponse(
+            {**seen(team), "bot_token": self.world.grant(team)["access_token"]}, 201
+        )
 
     async def set_urls(self, request: Request) -> Response:
         """Have the app's URLs called, which ends Socket Mode; the challenge is sent at once."""

@@ -21,7 +21,7 @@ from halflap.cli.client import Client, HttpLine, local
 from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.server.settings import Settings
-from halflap_sandbox import acme, salesforce
+from halflap_sandbox import acme, salesforce, slack, zendesk
 
 HOST = "127.0.0.1"
 DATA = "/services/data/v63.0"
@@ -232,6 +232,8 @@ class Stage:
     acme: Acme
     github: GitHub
     github_url: str
+    zendesk: SandboxApp
+    slack: SandboxApp
     server: DemoServer
     http: aiohttp.ClientSession
     api: Client
@@ -245,6 +247,8 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         running(salesforce.serve) as salesforce_url,
         running(acme.serve) as acme_url,
+        running(zendesk.serve) as zendesk_url,
+        running(slack.serve) as slack_url,
         contextlib.AsyncExitStack() as stack,
     ):
         runner = web.AppRunner(github.app, access_log=None)
@@ -256,7 +260,8 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
         stack.push_async_callback(line.close)
         apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
         github_url = f"http://{HOST}:{runner.addresses[0][1]}"
-        yield Stage(*apps, github, github_url, server, http, Client(line))
+        more = SandboxApp(zendesk_url, http), SandboxApp(slack_url, http)
+        yield Stage(*apps, github, github_url, *more, server, http, Client(line))
 
 
 @asynccontextmanager

@@ -31,11 +31,13 @@ from halflap.errors import HalflapError
 from halflap.model import ENDED
 from halflap.sdk import codec
 from halflap.sdk.signature import GitHubSignature
+from halflap_sandbox.slack.model import APP_TOKEN
 
 TWO_WAY = "salesforce_acme"
 FLOWS = {"account", "opportunity", "opportunity_amount", "contact", "acme_contact"}
 """The flows of the two-way integration that records set off."""
 RECEIVING = ("github_acme", "warehouse")
+LISTENING = ("zendesk_acme", "slack_acme", "acme_slack")
 DEAL = {"StageName": "Prospecting", "CloseDate": "2026-12-31"}
 PRICE = Decimal("18.50")
 EDITS = 10
@@ -125,7 +127,8 @@ class Story:
 
     async def run(self) -> None:
         """Play the acts in their order."""
-        for act in (self.meet, self.work, self.crash, self.upgrade, self.switch_off, self.receive):
+        first = (self.meet, self.work, self.crash, self.upgrade, self.switch_off)
+        for act in (*first, self.receive, self.listen):
             await act()
 
     async def meet(self) -> None:
@@ -343,10 +346,61 @@ class Story:
         )
         self.check(repos == ["globex"] and gone, claim, *repos)
 
+    async def listen(self) -> None:
+        """Read what calls nobody: Zendesk's export, and Slack's WebSockets, which need no URL."""
+        one, zendesk, slack = self.both[1], self.stage.zendesk, self.stage.slack
+        self.act(f"{one.name} reads what calls nobody: Zendesk's export, and Slack by WebSockets")
+        ticket = {"subject": "It smokes", "comment": {"body": "A lot."}}
+        signed = await zendesk.call("POST", "/sandbox/accounts", json={"name": "globex"})
+        await zendesk.call("POST", "/sandbox/accounts/globex/tickets", json=ticket)
+        account = {"subdomain": "globex", "email": signed["email"], "api_token": signed["token"]}
+        team = await slack.call("POST", "/sandbox/teams", json={"name": "globex"})
+        bot = {"kind": "api_key", "key": team["bot_token"]}
+        reached = {"base_url": f"{slack.url}/api", "auth": bot, "app_token": APP_TOKEN}
+        for module in LISTENING:
+            await self.publish(module)
+        await self.connects(one, "zendesk_acme", "zendesk", {"host": zendesk.url, **account})
+        await self.connects(one, "slack_acme", "slack", reached)
+        for module in LISTENING:
+            await self.activate(one, module)
+
+        async def said() -> bool:
+            return "It smokes" in await self.titles(one)
+
+        self.check(await eventually(said), "a ticket that was there is an activity in Acme")
+        path = f"/sandbox/teams/{team['id']}/messages"
+        sent = await slack.call("POST", path, json={"text": "Who is on it?"})
+
+        async def heard() -> bool:
+            return "Who is on it?" in await self.titles(one)
+
+        held = await eventually(heard)
+        self.check(
+            held, "a message of Slack is one, too, though no URL is public", sent["event_id"]
+        )
+        deal = {"name": "Piccadilly", "stage": "new"}
+        made = await self.acme.call("POST", "/v1/opportunities", one.key, json=deal)
+        won = {"stage": "Closed Won", "seats": 10, "price": str(PRICE)}
+        await self.acme.call("PATCH", f"/v1/opportunities/{made['id']}", one.key, json=won)
+
+        async def told() -> bool:
+            [found] = [
+                e for e in await slack.call("GET", "/sandbox/teams") if e["id"] == team["id"]
+            ]
+            return "Piccadilly is won: 185.00" in [each["text"] for each in found["messages"]]
+
+        self.check(await eventually(told), "an opportunity that is won in Acme is told in Slack")
+
         async def idle() -> bool:
             return not (await self.executions("queued,running"))["items"]
 
         self.check(await eventually(idle, within=60), "nothing is left running")
+
+    async def titles(self, one: DemoCustomer) -> str:
+        """Return the titles of a customer's activities at Acme."""
+        return "\n".join(
+            each["title"] for each in await self.acme.records("/v1/activities", one.key)
+        )
 
     async def send_github(self, one: DemoCustomer, hook: Any, events: list[Any]) -> None:
         """Send GitHub's events to a customer, each twice."""
