@@ -23,7 +23,7 @@ MARKUP = (
     " \u202eRTL \u2066iso 👩‍👩‍👧‍👦 e\u0301\u0301 {name, plural, one {#} other {#}}"
 )
 WIDE = "W" * 200
-HUGE = f"{MARKUP} {'W' * 10_000}"
+HUGE = f"{MARKUP} {'W' * 2_000}"
 BOTH = (MARKUP, WIDE)
 NAMES = (re.sub(r"[/\\]", "", MARKUP)[:120], WIDE[:120])
 APP = f'''
@@ -52,6 +52,7 @@ TOO_WIDE = """() => {
     .map((box) => [box.tagName, box.ariaLabel, box.className, box.scrollWidth, box.clientWidth].join(" "))
 }"""
 WITHIN = ":is(#main, [role=dialog])"
+PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FOREIGN = f"{WITHIN} :is(script, iframe, object, base, meta, img:not(.cm-widgetBuffer), math)"
 
 
@@ -90,6 +91,15 @@ async def look(page: Page, found: dict[str, str]) -> None:
     await expect(page.locator(FOREIGN)).to_have_count(0)
     for each in await page.evaluate(TOO_WIDE):
         found.setdefault(each[:300], page.url)
+
+
+async def look_twice(page: Page, found: dict[str, str]) -> None:
+    """Look in the window as it is, and in the other one, which the next page is then loaded in."""
+    await look(page, found)
+    [other] = {1280, 390} - {(page.viewport_size or {})["width"]}
+    await page.set_viewport_size({"width": other, "height": 900})
+    await page.evaluate(PAINTED)
+    await look(page, found)
 
 
 @asynccontextmanager
@@ -146,27 +156,25 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
         "/activity/logs",
     ]
     paths += [f"/customers/{each}" for each in customers]
-    for width in (1280, 390):
-        async with shown(desk, paths[0], width) as page:
-            for path in paths:
-                await visit(page, path)
-                await page.wait_for_load_state("networkidle")
-                await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
-                await look(page, found)
+    async with shown(desk, paths[0], 1280) as page:
+        for path in paths:
+            await visit(page, path)
+            await page.wait_for_load_state("networkidle")
+            await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
+            await look_twice(page, found)
 
     # The labels of a config, as a customer's wizard shows them.
     version = (await place.api("GET", f"/integrations/{name}"))["versions"][0]["hash"]
     wizard = f"/customers/{customers[0]}/activate?integration={name}&version={version}"
-    for width in (1280, 390):
-        async with shown(desk, wizard, width) as page:
-            for label in BOTH:
-                await expect(page.get_by_text(label[:80]).first).to_be_attached()
-            await page.get_by_role("textbox").first.fill(HUGE)
-            await look(page, found)
-            for _ in range(2):
-                await page.get_by_role("button", name="Next").click()
-            await expect(page.get_by_role("heading", name="Review", exact=True)).to_be_visible()
-            await look(page, found)
+    async with shown(desk, wizard, 390) as page:
+        for label in BOTH:
+            await expect(page.get_by_text(label[:80]).first).to_be_attached()
+        await page.get_by_role("textbox").first.fill(HUGE)
+        await look_twice(page, found)
+        for _ in range(2):
+            await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_role("heading", name="Review", exact=True)).to_be_visible()
+        await look_twice(page, found)
     assert found == {}
 
     # Of a long note of a version its first lines are shown, and all of it when it is wanted.
