@@ -85,7 +85,7 @@ class Hands:
     async def choose(self, what: str) -> None:
         box = self.page.get_by_role("combobox", name="Insert a step")
         await expect(box).to_be_focused()
-        await self.page.keyboard.type(what)
+        await self.page.keyboard.insert_text(what)
         await expect(self.page.get_by_role("option").first).to_contain_text(what.split(".")[-1])
         await press(self.page, "Enter")
         await expect(box).to_be_hidden()
@@ -108,8 +108,10 @@ class Hands:
         await box.click()
         await press(self.page, "Control+a")
         plain, slash, path = text.partition("/")
-        await self.page.keyboard.type(plain + slash + path)
+        await self.page.keyboard.insert_text(plain)
         if slash:
+            await self.page.keyboard.type(slash)
+            await self.page.keyboard.insert_text(path)
             offered = self.page.get_by_role("option", name=re.compile(f"^{re.escape(path)}"))
             await expect(offered.first).to_be_visible()
             await self.page.wait_for_timeout(150)  # what appeared this moment is not taken
@@ -133,7 +135,7 @@ class Hands:
     async def formula(self, label: str, text: str) -> None:
         """Write a formula, which `fx` opens."""
         await self.panel.get_by_role("button", name=f"fx: write {label} as a formula").click()
-        await self.page.keyboard.type(text)
+        await self.page.keyboard.insert_text(text)
         await press(self.page, "Escape")
 
 

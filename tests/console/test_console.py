@@ -736,9 +736,9 @@ async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: D
         await page.keyboard.press("Escape")
         sheet = page.get_by_role("complementary", name="Execution")
         for each in sent[:: len(WRAPS)]:
-            await visit(page, "/executions")
-            await expect(sheet).to_have_count(0)
             await visit(page, f"/executions?open={each}")
+            full = sheet.get_by_role("link", name="Open in full")
+            await expect(full).to_have_attribute("href", f"/console/executions/{each}")
             await expect(sheet.get_by_test_id("why")).to_contain_text("failed:")
             await sheet.get_by_role("option", name="webhook.request").click()
             await expect(sheet.get_by_label("Body", exact=True)).to_contain_text("wish")
