@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
@@ -11,6 +12,7 @@ from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
 from halflap.sdk.action import Action
+from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
 from halflap.sdk.trigger import Trigger
 
@@ -36,6 +38,12 @@ def component_view(name: str, team: bool = False) -> ComponentView:
         return ComponentView(
             name=name, title=name, description="", actions=[], triggers=[], error=error.message
         )
+    return loaded_view(found, team)
+
+
+@lru_cache(1_000)
+def loaded_view(found: Component, team: bool) -> ComponentView:
+    """Return a component that loaded; its schemas are made once, as no request can change them."""
     kind = found.connection
     return ComponentView.of(
         found,
