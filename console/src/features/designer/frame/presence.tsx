@@ -6,7 +6,7 @@ import type { DraftHandle } from "../draft/handle"
 
 const SIGN_MS = 15_000
 const SOON_MS = 250
-const COLOURS = ["bg-running", "bg-succeeded", "bg-waiting", "bg-failed-text", "bg-primary"]
+const COLOURS = ["bg-running", "bg-succeeded", "bg-waiting", "bg-failed-text", "bg-foreground"]
 
 /** Somebody's first letters, in a colour of their own. */
 export function Avatar({ label, small = false }: { label: string; small?: boolean }) {
