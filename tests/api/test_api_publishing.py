@@ -14,6 +14,7 @@ import pytest
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack
 from tests.api.conftest import signed_in
+from tests.zygote import PYTHON
 
 HELLO = '''
 """Says hello."""
@@ -96,9 +97,12 @@ bundle = Bundle.from_bytes(Path({str(tmp_path / "bundle")!r}).read_bytes())
 print("loading", flush=True)
 load_integration(bundle, Path({str(tmp_path / "cache")!r}))
 """
-    with pytest.raises(subprocess.TimeoutExpired) as hung:
-        subprocess.run([sys.executable, "-c", script], timeout=5, stdout=subprocess.PIPE)
-    assert hung.value.stdout == b"loading\n"
+    with subprocess.Popen([PYTHON, "-c", script], stdout=subprocess.PIPE) as loading:
+        assert loading.stdout is not None
+        assert loading.stdout.readline() == b"loading\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            loading.wait(timeout=1)
+        loading.kill()
 
 
 @pytest.mark.parametrize(("more", "because", "where"), REFUSED.values(), ids=REFUSED)

@@ -9,7 +9,7 @@ import pytest
 
 from halflap.errors import StoreError
 from halflap.store.catalogue.answers import StoredAnswers
-from tests.api.conftest import signed_in
+from tests.api.conftest import document_of, signed_in
 
 DRAFTS: dict[str, dict[str, Any]] = {
     "add_customer": {"json": {"name": "Twice"}},
@@ -55,7 +55,7 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
     instance = await either.instance()
     execution = await either.send(instance, b'{"id": "1", "amount": 1}')
     await either.ended(execution)
-    document = (await either.api("GET", "/api/openapi.json")).json
+    document = document_of(either)
     makes = {
         each["operationId"]: (path, each)
         for path, methods in document["paths"].items()

@@ -15,7 +15,7 @@ from halflap.api import stream
 from halflap.api.app import ROUTERS
 from halflap.api.asking import needed_by
 from halflap.api.rights import ACCESSES, ROLES
-from tests.api.conftest import signed_in
+from tests.api.conftest import document_of, signed_in
 
 ORDER = {"id": "o-1", "amount": 5}
 BODIES: dict[str, Any] = {
@@ -201,7 +201,7 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
         "endpoint": f"hk_{'0' * 26}",
     }
     told: list[str] = []
-    document = two.world.host.api.openapi()["paths"].items()
+    document = document_of(two.world)["paths"].items()
     there = {(method.upper(), path) for path, methods in document for method in methods}
     assert {(m, route.path) for m, _, route in two.routes()} == there - {("GET", "/api/health")}
     for method, name, route in two.routes():
@@ -501,7 +501,7 @@ async def minted(two: Two, access: str, customer: str = "Mine") -> str:
 @ON_ONE_STORE
 async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
     """Every route of the OpenAPI document, by every kind of token, with one's own id and another's."""
-    document = two.world.host.api.openapi()["paths"]
+    document = document_of(two.world)["paths"]
     tokens = {access: await minted(two, access) for access in ACCESSES}
     last = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
     for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):
@@ -522,7 +522,7 @@ async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> No
 
 async def test_every_route_is_answered_by_the_role_of_the_user(world: Any) -> None:
     """Every route of the OpenAPI document, by every role; refused ones before anything is looked at."""
-    document = world.host.api.openapi()["paths"]
+    document = document_of(world)["paths"]
     routes = [
         (method.upper(), path, described)
         for path, methods in document.items()
