@@ -23,6 +23,8 @@ METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 VERSION = re.compile(r"3\.[01](\.|$)")
 DEEPEST = 12
 """The depth to which references are followed in one schema."""
+DEEPEST_NESTING = 60
+"""The depth to which a schema nests; what lies deeper may be anything."""
 MOST_NODES = 20_000
 """The number of nodes that one schema has at most; what comes after is cut."""
 FORM = "application/x-www-form-urlencoded"
@@ -84,6 +86,7 @@ class _Inlining:
 
     open: list[str] = field(default_factory=list[str])
     left: int = MOST_NODES
+    depth: int = 0
 
 
 class ApiDocument:
@@ -295,9 +298,16 @@ class ApiDocument:
 
     def _inline(self, node: Any, at: str, state: _Inlining) -> dict[str, Any]:
         state.left -= 1
-        if node is True or node is False or not isinstance(node, Mapping) or state.left <= 0:
+        is_object = isinstance(node, Mapping)
+        if not is_object or state.left <= 0 or state.depth >= DEEPEST_NESTING:
             return {}
-        known = cast(Node, node)
+        state.depth += 1
+        try:
+            return self._inlined(cast(Node, node), at, state)
+        finally:
+            state.depth -= 1
+
+    def _inlined(self, known: Node, at: str, state: _Inlining) -> dict[str, Any]:
         reference = known.get("$ref")
         if not isinstance(reference, str):
             return self._plain(known, at, state)

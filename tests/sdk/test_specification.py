@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -427,6 +429,14 @@ def test_a_schema_that_leads_to_itself_is_cut() -> None:
     assert list(deviations(deep, found)) == []
 
 
+def test_a_schema_that_nests_without_end_is_cut() -> None:
+    deep: Json = TEXT
+    for _ in range(600):
+        deep = {"type": "array", "items": deep}
+    found = ApiDocument(document({})).schema(deep, "#")
+    assert 50 < json.dumps(found).count("items") < 100
+
+
 def wide() -> Json:
     """Schemas of which each has ten of the next: 10^8 in all."""
     made: Json = {"S8": TEXT}
@@ -580,6 +590,19 @@ def test_the_document_is_read_as_it_is_needed(tmp_path: Path) -> None:
     assert made["do"].title == "Do it"
     with pytest.raises(DefinitionError, match=r"not-there\.json"):
         _ = made["do"].shape
+
+
+def test_a_component_is_loaded_without_its_document() -> None:
+    read = (
+        "from halflap import stripe\n"
+        "assert len(stripe.component.actions) > 30\n"
+        "assert 'document' not in vars(stripe.SPECIFICATION)\n"
+        "stripe.create_customer.shape\n"
+        "assert 'document' in vars(stripe.SPECIFICATION)\n"
+    )
+    subprocess.run([sys.executable, "-c", read], check=True)
+    plain = "import sys, halflap.sdk.component; assert 'halflap.sdk.openapi' not in sys.modules"
+    subprocess.run([sys.executable, "-c", plain], check=True)
 
 
 def test_a_survey_of_sources_knows_the_declared_actions() -> None:
