@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Query
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.view import CallView, ComponentView
@@ -24,13 +26,18 @@ router = router_of("/api/components", "components")
 @router.get("")
 @for_customers
 @needs("read")
-async def list_components(operations: Ops) -> list[ComponentView]:
+async def list_components(
+    operations: Ops,
+    schemas: Annotated[
+        bool, Query(description="False leaves out what actions and triggers take and give.")
+    ] = True,
+) -> list[ComponentView]:
     """The installed components, by name."""
     team = await operations.oauth_apps.components()
-    return [component_view(name, name in team) for name in registry.names()]
+    return [component_view(name, name in team, schemas=schemas) for name in registry.names()]
 
 
-def component_view(name: str, team: bool = False) -> ComponentView:
+def component_view(name: str, team: bool = False, *, schemas: bool = True) -> ComponentView:
     """A component, or why it does not load."""
     try:
         found = registry.component(name)
@@ -38,28 +45,30 @@ def component_view(name: str, team: bool = False) -> ComponentView:
         return ComponentView(
             name=name, title=name, description="", actions=[], triggers=[], error=error.message
         )
-    return loaded_view(found, team)
+    return loaded_view(found, team, schemas)
 
 
 @lru_cache(1_000)
-def loaded_view(found: Component, team: bool) -> ComponentView:
+def loaded_view(found: Component, team: bool, schemas: bool) -> ComponentView:
     """Return a component that loaded; its schemas are made once, as no request can change them."""
     kind = found.connection
     return ComponentView.of(
         found,
-        actions=[call_view(each, pure=each.pure) for each in found.actions.values()],
-        triggers=[call_view(each, pure=False) for each in found.triggers.values()],
+        actions=[
+            call_view(each, pure=each.pure, schemas=schemas) for each in found.actions.values()
+        ],
+        triggers=[call_view(each, pure=False, schemas=schemas) for each in found.triggers.values()],
         connection=None if kind is None else form(kind, team=team),
     )
 
 
-def call_view(call: Action[..., Any] | Trigger[..., Any], *, pure: bool) -> CallView:
+def call_view(call: Action[..., Any] | Trigger[..., Any], *, pure: bool, schemas: bool) -> CallView:
     """An action or a trigger."""
     return CallView.of(
         call,
-        description=call.shape.description,
-        inputs=schema(call.shape.json_schema),
-        output=schema(call.shape.output_schema),
+        description=call.description,
+        inputs=schema(call.shape.json_schema) if schemas else {},
+        output=schema(call.shape.output_schema) if schemas else {},
         pure=pure,
     )
 

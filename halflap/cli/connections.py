@@ -246,7 +246,7 @@ async def remove_connection(
 
 async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str, Any]]:
     """The type of connection that is meant, as the API takes it, and its form."""
-    installed = read(list[ComponentView], await api.get("/api/components"))
+    installed = read(list[ComponentView], await api.get("/api/components", schemas=False))
     for each in installed:
         if each.name == named and each.connection is not None:
             return {"component": named}, each.connection

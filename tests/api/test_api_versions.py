@@ -151,6 +151,13 @@ async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
     assert get["description"]
     assert "path" in get["inputs"]["properties"] or "url" in get["inputs"]["properties"]
     assert listed["http"]["connection"]["properties"]["token"]["anyOf"][0]["writeOnly"] is True
+    refund = next(e for e in listed["stripe"]["actions"] if e["name"] == "stripe.create_refund")
+    assert refund["inputs"]["properties"]["reason"]["enum"][0] == "duplicate"
+    assert refund["output"]["properties"]["id"] == {"type": "string"}
+    short = (await world.api("GET", "/api/components?schemas=false")).json
+    assert [each["name"] for each in short] == list(listed)
+    actions = next(each["actions"] for each in short if each["name"] == "stripe")
+    assert all(each["title"] and each["inputs"] == each["output"] == {} for each in actions)
 
 
 async def test_a_versions_outline_is_read_from_what_was_published(world: Any) -> None:
