@@ -154,7 +154,7 @@ async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
     refund = next(e for e in listed["stripe"]["actions"] if e["name"] == "stripe.create_refund")
     assert refund["inputs"]["properties"]["reason"]["enum"][0] == "duplicate"
     assert refund["output"]["properties"]["id"] == {"type": "string"}
-    short = (await world.api("GET", "/api/components?schemas=false")).json
+    short = (await world.api("GET", "/api/components", schemas="false")).json
     assert [each["name"] for each in short] == list(listed)
     actions = next(each["actions"] for each in short if each["name"] == "stripe")
     assert all(each["title"] and each["inputs"] == each["output"] == {} for each in actions)
