@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Header, Response
 
-from halflap.api.asking import OneCustomer, Ops, exact, needs, router_of
+from halflap.api.asking import OneCustomer, Ops, exact, for_customers, needs, router_of
 from halflap.api.event_view import (
     AppEventDraft,
     AppEventsDraft,
@@ -17,8 +17,11 @@ from halflap.api.event_view import (
     PublishedEvent,
     PublishedEvents,
 )
+from halflap.api.operations.event_document import openapi_of
 from halflap.api.problem import documented
+from halflap.api.view import JsonObject
 from halflap.model import EventType
+from halflap.sdk import codec
 
 router = router_of("/api", "events")
 
@@ -49,6 +52,15 @@ async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> Respon
     """
     found = await operations.app_events.declare(draft.types)
     return exact(EventTypePage(items=[type_view(each) for each in found], next=None))
+
+
+@router.get("/event-types/openapi.json", response_model=JsonObject)
+@for_customers
+@needs("read")
+async def get_webhooks_document(operations: Ops) -> Response:
+    """Return the OpenAPI 3.1 document of the webhooks that receivers are sent."""
+    found = await operations.app_events.catalogue.event_types.list()
+    return Response(codec.encode(openapi_of(found)), media_type="application/json")
 
 
 @router.get("/event-types/{event_type}", response_model=EventTypeView, responses=documented(404))

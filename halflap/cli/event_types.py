@@ -57,6 +57,17 @@ async def show_event_type(api: Client, output: Output, name: str, version: int |
     output.answer(found, codec.encode(shown.schema_).decode())
 
 
+@event_types.command("openapi")
+@speaks()
+async def print_webhooks_document(api: Client, output: Output) -> None:
+    """Print the OpenAPI document of the webhooks that your customers' receivers are sent.
+
+    Example: halflap event-types openapi
+    """
+    found = await api.get("/api/event-types/openapi.json")
+    output.answer(found, codec.encode(found).decode())
+
+
 @event_types.command("declare")
 @click.argument("file", type=click.File("rb"))
 @speaks()

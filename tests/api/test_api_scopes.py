@@ -79,9 +79,12 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
         ({"topics": "steps:{execution}"}, ...),
     ],
 }
-NOBODYS = {"list_components", "list_offers", "end_authorization", "get_me", "get_form"}
+NOBODYS = {
+    *("list_components", "list_offers", "end_authorization", "get_me", "get_form"),
+    "get_webhooks_document",
+}
 """Routes of customers that name nothing of a customer's: what is ended is named by a secret, a form by
-what is offered to all.
+what is offered to all, a document by what all receivers may be sent.
 """
 
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel
 
 from halflap.export import EventTypes, UpstreamError
 from halflap.sdk.event_type import breaking_changes, is_pattern, takes
+from tests.api.conftest import Client
 from tests.export.conftest import ON_BOTH_STORES, Product
 
 
@@ -195,6 +197,29 @@ async def test_a_product_hears_that_a_change_would_break_somebody(product: Produ
         with pytest.raises(UpstreamError, match=r"id\.type was string and is integer") as refused:
             await publisher.declare(changed)
     assert (refused.value.status, refused.value.retryable) == (409, False)
+
+
+async def test_the_document_of_the_webhooks_is_an_openapi_document(product: Product) -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    tree = {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
+    drafts = [
+        {"name": "order.tree", "schema": tree, "example": {"next": {"next": {}}}},
+        {"name": "order.own", "schema": {"anyOf": [{"type": "null"}, {"items": {"$ref": "#"}}]}},
+    ]
+    assert (await product.api("PUT", "/api/event-types", {"types": drafts})).status == 200
+    await product.customer("ada")
+    minted = await product.api("POST", "/api/tokens", {"customer": "ada", "access": "read"})
+    customer = Client(product.host, minted.json["token"])
+    document = (await customer("GET", "/api/event-types/openapi.json")).json
+    validate(document, cls=OpenAPIV31SpecValidator)
+    assert set(document["webhooks"]) == {"order.created", "order.own", "order.paid", "order.tree"}
+    content = document["webhooks"]["order.tree"]["post"]["requestBody"]["content"]
+    schema = {**document, **content["application/json"]["schema"]}
+    body = content["application/json"]["example"]
+    assert Draft202012Validator(schema).is_valid(body)
+    wrong = {**body, "data": {"next": "a text"}}
+    assert not Draft202012Validator(schema).is_valid(wrong)
+    assert not Draft202012Validator(schema).is_valid({**body, "type": "order.paid"})
 
 
 def test_a_type_is_declared_once() -> None:
