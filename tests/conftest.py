@@ -31,7 +31,7 @@ WAITING = tuple(
         *("faults", "server", "house", "bench", "gateway/test_large.py"),
         *("cli/test_migration.py", "cli/test_dev.py", "store/test_postgres_database.py"),
         *("components/test_kafka.py", "components/test_kafka_values.py", "listeners"),
-        "components/test_kafka_sign_in.py",
+        *("components/test_kafka_faults.py", "components/test_kafka_sign_in.py"),
         "export/test_outbox.py",
     )
 )

@@ -164,6 +164,16 @@ async def test_many_records_of_a_partition_are_one_event(noida: KafkaBroker, top
     assert {each.key for each in messages} == {"0"}
 
 
+async def test_a_partition_that_is_added_later_is_read_from_its_beginning(noida: KafkaBroker):
+    noida.make_topic("grown", 2)
+    for place in (0, 1):
+        noida.put("grown", [b"%d" % place], partition=place)
+    log = AcceptedLog(cursors={member.BEGUN: "1"})  # as it began, there was one
+    [message] = await read(kafka.records(topic="grown"), connected(noida), log, 1)
+    assert message.content == b"1"
+    assert log.cursors == {member.BEGUN: "1", "0": "1", "1": "1"}
+
+
 async def test_the_group_is_told_what_was_accepted(noida: KafkaBroker, topic: str):
     noida.put(topic, [b"1", b"2", b"3"])
     trigger = kafka.records(topic=topic, start="earliest", group="seen-by-people")

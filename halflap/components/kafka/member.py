@@ -34,6 +34,27 @@ CALL_SECONDS = 60.0
 STOP_SECONDS = 4.0
 CHECK_SECONDS = 300.0
 """Seconds after which it is looked again which brokers the cluster names."""
+TRANSIENT = frozenset(
+    {
+        "_MAX_POLL_EXCEEDED",
+        "_TIMED_OUT",
+        "_TRANSPORT",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "COORDINATOR_NOT_AVAILABLE",
+        "ILLEGAL_GENERATION",
+        "KAFKA_STORAGE_ERROR",
+        "LEADER_NOT_AVAILABLE",
+        "NETWORK_EXCEPTION",
+        "NOT_COORDINATOR",
+        "NOT_LEADER_FOR_PARTITION",
+        "OFFSET_NOT_AVAILABLE",
+        "REBALANCE_IN_PROGRESS",
+        "REPLICA_NOT_AVAILABLE",
+        "REQUEST_TIMED_OUT",
+        "UNKNOWN_MEMBER_ID",
+    }
+)
+"""The errors of a partition or a group after which librdkafka tries again by itself."""
 BEGUN = "partitions"
 """The shard whose cursor is the number of partitions as the listener began, where it began with new
 records: a partition that came later is read from its beginning."""
@@ -228,7 +249,7 @@ class Member:
                 self._next[partition] = at
                 place = self._client.library.TopicPartition(self._topic, partition, at)
                 consumer.seek(place)
-        elif error.name() != "_MAX_POLL_EXCEEDED":
+        elif error.name() not in TRANSIENT:
             raise failure(error)
 
     def _gone(self, consumer: Any, partition: int, offset: int) -> str:
