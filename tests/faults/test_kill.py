@@ -23,7 +23,7 @@ SENDERS = 16
 ROOM = 32
 EACH, EACH_IN_SOAK = 100, 300
 """Events that a life acknowledges at least; each of the senders has had several by then."""
-LONGEST = 0.7
+LONGEST = 0.35
 IN_FLIGHT = ROOM + CHILDREN * MOST_TOGETHER
 """Executions that one server may have under way: its own room, and those on probation."""
 
