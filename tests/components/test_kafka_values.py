@@ -16,6 +16,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from halflap import DefinitionError, InvalidEvent, Unauthorized, kafka
 from halflap.components.kafka.publishing import producers
+from halflap.components.kafka.record import time_of
 from halflap.components.kafka.registry import schemas
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
@@ -255,3 +256,11 @@ async def test_cloud_events_go_out_and_come_in(at: KafkaBroker, tmp_path: Path):
     assert (second.id, second.data) == ("e2", {"n": 2})
     with pytest.raises(InvalidEvent, match="no CloudEvent"):
         await event_of(trigger, messages[2])
+
+
+def test_a_time_that_no_calendar_has_is_none() -> None:
+    class Late:
+        def timestamp(self) -> tuple[int, int]:
+            return 1, 253_402_300_800_000
+
+    assert time_of(Late()) is None

@@ -10,6 +10,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from halflap import Batch, CloudEvent, Listening, Message, Request, header
+from halflap.components.avro import Undecodable
 from halflap.components.kafka.connection import Kafka, component
 from halflap.components.kafka.member import Fetched, Member
 from halflap.components.kafka.record import (
@@ -22,13 +23,7 @@ from halflap.components.kafka.record import (
     read_event,
     read_record,
 )
-from halflap.components.kafka.registry import (
-    Undecodable,
-    is_framed,
-    read_avro,
-    schema_id,
-    schema_of,
-)
+from halflap.components.kafka.registry import is_framed, read_avro, schema_id, schema_of
 
 Values = Sequence[tuple[Any, bytes | None, str]]
 """Records, each with its value as it is stored, and why it could not be decoded."""

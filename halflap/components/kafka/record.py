@@ -49,9 +49,12 @@ def text_of(data: bytes | str | None) -> str:
 
 
 def time_of(record: Any) -> datetime | None:
-    """Return a record's time, of its producer or of the broker."""
+    """Return a record's time, of its producer or of the broker; None where there is no such time."""
     _, at = record.timestamp()
-    return datetime.fromtimestamp(at / 1_000, UTC) if at > 0 else None
+    try:
+        return datetime.fromtimestamp(at / 1_000, UTC) if at > 0 else None
+    except (ValueError, OverflowError, OSError):  # a producer may write any number
+        return None
 
 
 def own_headers(record: Any) -> list[tuple[str, str]]:

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from halflap import DefinitionError, encode_json
+from halflap.components import avro
+from halflap.components.avro import Schema, Undecodable
 from halflap.components.kafka.connection import Kafka
 
+EXTRA = "kafka"
 MAGIC = 0
 HEAD = 5
 """The bytes before a value: a zero, and the id of its schema."""
 MOST_SCHEMAS = 1_000
 MOST_REFERENCES = 100
 
-schemas: OrderedDict[tuple[str, int], Any] = OrderedDict()
+schemas: OrderedDict[tuple[str, int], Schema] = OrderedDict()
 """The schemas that were asked for, by registry and id: what an id stands for never changes."""
-
-
-class Undecodable(Exception):
-    """Raised for a value that is no Avro of a schema that the registry has."""
-
-
-def library() -> Any:
-    """Return the package that reads and writes Avro."""
-    try:
-        import fastavro
-    except ImportError as error:
-        raise DefinitionError(
-            f"Avro needs fastavro ({error}); install it with: pip install 'halflap[kafka]'"
-        ) from None
-    return cast(Any, fastavro)
 
 
 def is_framed(value: bytes) -> bool:
@@ -50,7 +34,7 @@ def schema_id(value: bytes) -> int:
     return int.from_bytes(value[1:HEAD], "big")
 
 
-async def schema_of(kafka: Kafka, id: int) -> Any:
+async def schema_of(kafka: Kafka, id: int) -> Schema:
     """Return the parsed schema of an id; `Undecodable` where the registry has none, or no Avro."""
     place = kafka.base_url, id
     if place not in schemas:
@@ -64,17 +48,14 @@ async def schema_of(kafka: Kafka, id: int) -> Any:
     return schemas[place]
 
 
-async def parsed(kafka: Kafka, found: Mapping[str, Any]) -> Any:
+async def parsed(kafka: Kafka, found: Mapping[str, Any]) -> Schema:
     """Return a schema as the registry has it, with what it refers to, ready to read by."""
     kind = found.get("schemaType", "AVRO")
     if kind != "AVRO":
         raise Undecodable(f"its schema is {kind}, and not Avro")
     named: dict[str, Any] = {}
     await referred(kafka, found.get("references") or (), named, set())
-    try:
-        return parse(found["schema"], named)
-    except Exception as error:  # a library's many kinds
-        raise Undecodable(f"its schema cannot be read: {error}") from error
+    return parse(found["schema"], named)
 
 
 async def referred(
@@ -94,46 +75,22 @@ async def referred(
         parse(found["schema"], named)
 
 
-def parse(text: str, named: dict[str, Any]) -> Any:
+def parse(text: str, named: dict[str, Any]) -> Schema:
     """Return a parsed schema; what it names is added to `named`."""
-    return library().parse_schema(json.loads(text), named_schemas=named)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"its schema cannot be read: {error}") from error
+    return avro.parse(document, named, EXTRA)
 
 
-def read_avro(value: bytes, schema: Any) -> bytes:
+def read_avro(value: bytes, schema: Schema) -> bytes:
     """Return a value in Avro as JSON, with every digit of its numbers; bytes are base64 there."""
-    stream = io.BytesIO(value)
-    stream.seek(HEAD)
+    found = avro.read(value, schema, HEAD)
     try:
-        found = library().schemaless_reader(stream, schema, None)
-        rest = len(value) - stream.tell()
-    except Exception as error:  # a library's many kinds, and none of ours
-        raise Undecodable(f"it does not fit its schema: {error or type(error).__name__}") from error
-    if rest:
-        raise Undecodable(f"{rest} bytes follow what its schema says")
-    try:
-        return encode_json(plain(found))
+        return encode_json(found)
     except ValueError as error:
         raise Undecodable(f"it has no JSON: {error}") from error
-
-
-def plain(value: Any) -> Any:
-    """Return what Avro's library reads as JSON has it."""
-    match value:
-        case dict():
-            fields = cast("dict[str, Any]", value)
-            return {name: plain(each) for name, each in fields.items()}
-        case list():
-            return [plain(each) for each in cast("list[Any]", value)]
-        case bytes():
-            return base64.b64encode(value).decode()
-        case datetime() | date() | time():
-            return value.isoformat().replace("+00:00", "Z")
-        case uuid.UUID():
-            return str(value)
-        case Decimal() | float() | int() | str() | None:
-            return value
-        case _:  # a duration, say
-            return str(value)
 
 
 async def write_avro(kafka: Kafka, subject: str, value: Any) -> bytes:
@@ -146,7 +103,7 @@ async def write_avro(kafka: Kafka, subject: str, value: Any) -> bytes:
         if place not in schemas:
             schemas[place] = await parsed(kafka, found)
         stream = io.BytesIO()
-        library().schemaless_writer(stream, schemas[place], value)
+        avro.library(EXTRA).schemaless_writer(stream, schemas[place].parsed, value)
     except Undecodable as error:
         raise DefinitionError(f"kafka.publish: {subject}: {error}") from error
     except Exception as error:  # a library's many kinds

@@ -7,10 +7,8 @@ is given the addresses that the policy for outgoing requests has judged, and dia
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
-from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -29,6 +27,8 @@ from halflap import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.components import avro
+from halflap.components.avro import Schema, Undecodable
 from halflap.components.salesforce._pubsub_messages import (
     CUSTOM,
     EARLIEST,
@@ -48,6 +48,8 @@ SILENT_SECONDS = 285.0
 CALL_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 MOST_SCHEMAS = 100
+MOST_BITMAP = 1_000
+EXTRA = "salesforce"
 BITMAPS = ("changedFields", "nulledFields", "diffFields")
 HEADER = "ChangeEventHeader"
 MODULES = ("grpc", "fastavro", "grpc.aio", "google.protobuf")
@@ -84,14 +86,14 @@ class Fetched:
     """The place behind them."""
 
 
-def libraries() -> tuple[Any, Any]:
-    """Return grpc and fastavro; `DefinitionError` where they are not installed."""
+def libraries() -> Any:
+    """Return grpc, with all that it needs beside it; `DefinitionError` where they are not installed."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it notes each stream's end on stderr
     try:
-        grpc, fastavro, *_ = map(import_module, MODULES)
+        grpc, *_ = map(import_module, MODULES)
     except ImportError as error:
         raise DefinitionError(MISSING) from error
-    return grpc, fastavro
+    return grpc
 
 
 def serialized(message: Any) -> bytes:
@@ -104,11 +106,13 @@ class PubSub:
     """The Pub/Sub API as an org's user; an async context."""
 
     sf: Salesforce
-    schemas: dict[str, Any] = field(default_factory=dict[str, Any])
+    schemas: dict[str, Schema | Undecodable] = field(
+        default_factory=dict[str, "Schema | Undecodable"]
+    )
     _channel: Any = None
 
     async def __aenter__(self) -> Self:
-        grpc, _ = libraries()
+        grpc = libraries()
         if not self.sf.token:
             self.sf = await self.sf.refreshed()
         parts = urlsplit(self.sf.pubsub_url)
@@ -152,7 +156,7 @@ class PubSub:
 
     async def _call(self, method: str, answer: str, request: Any) -> Any:
         """Call a method; a session that ended is renewed once."""
-        grpc, _ = libraries()
+        grpc = libraries()
         call = self._channel.unary_unary(
             f"/{SERVICE}/{method}",
             request_serializer=serialized,
@@ -174,16 +178,17 @@ class PubSub:
         """Return a topic: whether it `can_subscribe`, and its `schema_id`."""
         return await self._call("GetTopic", "TopicInfo", messages().TopicRequest(topic_name=name))
 
-    async def schema(self, id: str) -> Any:
+    async def schema(self, id: str) -> Schema | Undecodable:
         """Return an Avro schema, parsed; each is asked for once."""
         if id not in self.schemas:
             asked = messages().SchemaRequest(schema_id=id)
             info = await self._call("GetSchema", "SchemaInfo", asked)
-            _, fastavro = libraries()
             try:
-                parsed = fastavro.parse_schema(json.loads(info.schema_json))
-            except Exception as error:  # whatever it is, its events are not lost
-                parsed = ValueError(f"its schema cannot be read: {error}"[:300])
+                parsed = avro.parse(json.loads(info.schema_json), {}, EXTRA)
+            except Undecodable as error:  # its events are not lost
+                parsed = error
+            except (ValueError, RecursionError) as error:
+                parsed = Undecodable(f"its schema cannot be read: {error}"[:300])
             while len(self.schemas) >= MOST_SCHEMAS:
                 self.schemas.pop(next(iter(self.schemas)))
             self.schemas[id] = parsed
@@ -195,7 +200,7 @@ class PubSub:
         schema = await self.schema(event.schema_id)
         value, problem = None, ""
         try:
-            value = decode(schema, event.payload)
+            value = await anyio.to_thread.run_sync(decode, schema, event.payload)
         except Exception as error:  # what a payload can be is up to the sender
             problem = f"{type(error).__name__}: {error}"[:300]
         return PubSubEvent(one.replay_id, event.id, event.schema_id, event.payload, value, problem)
@@ -209,7 +214,7 @@ class PubSub:
         Salesforce ends is opened again. `CursorExpired` where the place is no longer kept.
         """
         is_renewed, size = False, BUDGET // MOST_REQUESTED
-        grpc, _ = libraries()
+        grpc = libraries()
         while True:
             call = self._channel.stream_stream(
                 f"/{SERVICE}/Subscribe",
@@ -274,7 +279,7 @@ def unreadable(what: str) -> UpstreamError:
 
 def refused(error: Any, what: str) -> NoReturn:
     """Raise what gRPC's error means."""
-    grpc, _ = libraries()
+    grpc = libraries()
     code, codes = error.code(), grpc.StatusCode
     trailers = {str(key): str(value) for key, value in error.trailing_metadata() or ()}
     own = trailers.get("error-code", "")
@@ -290,31 +295,20 @@ def refused(error: Any, what: str) -> NoReturn:
     raise UpstreamError(message, status=status.get(code), in_doubt=False) from error
 
 
-def decode(schema: Any, payload: bytes) -> Mapping[str, Any]:
+def decode(schema: Schema | Undecodable, payload: bytes) -> Mapping[str, Any]:
     """Decode a payload; of a change event, the bitmaps are the names of fields."""
-    if isinstance(schema, ValueError):
+    if isinstance(schema, Undecodable):
         raise schema
-    _, fastavro = libraries()
-    source = io.BytesIO(payload)
-    found = fastavro.schemaless_reader(source, schema)
-    if not isinstance(found, dict) or source.tell() != len(payload):
-        raise ValueError("it is not the record that its schema says")
-    value = plain(cast("dict[str, Any]", found))
-    if isinstance(value.get(HEADER), dict):
-        header: dict[str, Any] = value[HEADER]
+    value = avro.read(payload, schema)
+    if not isinstance(value, dict):
+        raise Undecodable("it is not the record that its schema says")
+    found = cast("dict[str, Any]", value)
+    if isinstance(found.get(HEADER), dict):
+        header: dict[str, Any] = found[HEADER]
         for name in BITMAPS:
             if isinstance(header.get(name), list):
-                header[name] = fields_of_bitmap(schema["fields"], header[name])
-    return value
-
-
-def plain(value: Any) -> Any:
-    """Return a value with bytes as Base64, which JSON can hold."""
-    if isinstance(value, dict):
-        return {name: plain(each) for name, each in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [plain(each) for each in cast("list[Any]", value)]
-    return b64encode(value).decode() if isinstance(value, bytes) else value
+                header[name] = fields_of_bitmap(schema.parsed["fields"], header[name])
+    return found
 
 
 def fields_of_bitmap(fields: Sequence[Any], bitmaps: Sequence[str]) -> list[str]:
@@ -335,6 +329,8 @@ def fields_of_bitmap(fields: Sequence[Any], bitmaps: Sequence[str]) -> list[str]
 
 def bits(bitmap: str) -> list[int]:
     """Return the places of the bits that are set, the lowest first."""
+    if len(bitmap) > MOST_BITMAP:
+        raise Undecodable(f"a bitmap has more than {MOST_BITMAP} characters")
     number = int(bitmap, 16)
     return [at for at in range(number.bit_length()) if number >> at & 1]
 
