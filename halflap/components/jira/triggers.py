@@ -81,6 +81,11 @@ async def event(
     jql: Annotated[str | None, JQL] = None,
 ) -> Event | Ignore:
     """Something happened in Jira."""
+    return read_event(request, events)
+
+
+def read_event(request: Request, events: list[str]) -> Event | Ignore:
+    """Return the event of a request, of those that are wanted."""
     payload: dict[str, Any] = request.json()
     name = payload.get("webhookEvent", "")
     if name not in events:
