@@ -12,6 +12,7 @@ import pytest
 from halflap import Component, DefinitionError, Request
 from halflap.engine import deployer, deployment
 from halflap.engine.deployment import CATCH_UP
+from halflap.engine.scheduler import following
 from halflap.model import ENDED, Execution, Instance, Micros, to_micros
 from halflap.sdk import codec
 from halflap.server.host import Host
@@ -252,3 +253,25 @@ def test_what_catches_up_is_an_async_generator_of_known_parameters() -> None:
         @changed.catch_up
         async def _(since: datetime) -> None:
             pass
+
+
+def test_a_check_comes_once_a_minute_at_most() -> None:
+    feed = Component("feed")
+
+    @feed.trigger()
+    async def changed(request: Request) -> str:
+        """A record changed."""
+        return request.text
+
+    with pytest.raises(DefinitionError, match="once a minute"):
+        changed.catch_up(every=timedelta(seconds=59))
+
+
+def test_checks_of_many_instances_are_spread() -> None:
+    every, now = timedelta(hours=1), BEGAN + timedelta(days=3, minutes=7)
+    for phase in (0.0, 0.3, 0.999):
+        first = BEGAN + every * phase
+        tick = following(first, every, now)
+        assert now < tick <= now + every
+        assert (tick - first) % every == timedelta(0)
+        assert following(first, every, tick) == tick + every
