@@ -108,6 +108,7 @@ async def test_a_flow_sends_stripes_forms_with_its_keys_and_pages(run: Run, fake
         "address[city]": "Graz",
         "metadata[id]": "7",
     }
+    assert first.headers["Stripe-Version"] == "2022-11-15"
     assert first.idempotency_key
     assert first.idempotency_key != second.idempotency_key
     assert [each.params for each in lists] == [

@@ -10,6 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from halflap import Component, Connection
 
 HOOKS = "/v1/webhook_endpoints"
+API_VERSION = "2022-11-15"
+"""The version of the API that the document is of: an account may have another one by default."""
 
 
 class Stripe(Connection):
@@ -22,7 +24,10 @@ class Stripe(Connection):
     """A secret or a restricted key: sk_… or rk_…"""
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+        return {
+            "Authorization": f"Bearer {self.api_key.get_secret_value()}",
+            "Stripe-Version": API_VERSION,
+        }
 
     async def test(self) -> None:
         await self.get(HOOKS, params={"limit": 1})
