@@ -218,6 +218,21 @@ async def test_addresses_that_may_not_be_called_are_refused(noida: KafkaBroker, 
         await at.judge(metadata.brokers)
 
 
+async def test_brokers_that_the_cluster_names_later_are_judged_too(
+    noida: KafkaBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(member, "CHECK_SECONDS", 0.5)
+    noida.put(topic, [b"1"])
+    run = ListenerRun(kafka.records(topic=topic, start="earliest"), connected(noida), AcceptedLog())
+    async with asyncio.timeout(30):
+        await run.step()
+        # As if a broker of now were at an address that may not be called.
+        monkeypatch.setattr(Egress, "dial", Egress().dial)
+        with pytest.raises(EgressRefused, match="a broker that the cluster names"):
+            await run.step()
+    await run.end()
+
+
 async def test_a_published_record_is_stored(noida: KafkaBroker, topic: str):
     at = connected(noida)
     told = await kafka.publish(at, topic, {"n": 1}, key="k", headers={"trace": "t1"})

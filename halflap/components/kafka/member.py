@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from halflap import Listening
+from halflap import Listening, UpstreamError
 from halflap.components.kafka.connection import Kafka, KafkaClient, failure
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ REVOKED_SECONDS = 5.0
 CALL_SECONDS = 60.0
 STOP_SECONDS = 4.0
 CHECK_SECONDS = 300.0
-"""Seconds after which it is looked again which brokers the cluster names."""
+"""Seconds after which it is looked again which brokers the cluster names, and which topic it is."""
 TRANSIENT = frozenset(
     {
         "_MAX_POLL_EXCEEDED",
@@ -161,8 +162,7 @@ class Member:
     def _run(self) -> None:
         consumer = self._client.inner
         try:
-            metadata = self._client.metadata(self._topic)
-            self._call(self._kafka.judge(metadata.brokers))
+            checked = self._look()
             consumer.subscribe(
                 [self._topic],
                 on_assign=self._assigned,
@@ -175,12 +175,24 @@ class Member:
                 else:
                     self._stand(consumer)
                 self._commit(consumer)
+                if time.monotonic() > checked + CHECK_SECONDS:
+                    checked = self._look()
         except BaseException as error:  # it ends the generator, which is opened again
             self._hand(error)
         finally:
             self._stopping = True
             self._commit(consumer)
             consumer.close()
+
+    def _look(self) -> float:
+        """Judge the brokers that the cluster names now, and have the topic be the one that is read."""
+        metadata = self._client.metadata(self._topic)
+        self._call(self._kafka.judge(metadata.brokers))
+        if self._id and self._topic_id() not in ("", self._id):
+            raise UpstreamError(
+                f"the topic {self._topic} was deleted and made anew", in_doubt=False
+            )
+        return time.monotonic()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Have the loop do something, and wait for it."""
