@@ -54,7 +54,7 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk.connection import Connection
-from halflap.sdk.declared import as_event, marked, said, sealed_headers, wants
+from halflap.sdk.declared import as_event, bounded, marked, said, sealed_headers, wants
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.listener import (
@@ -744,7 +744,7 @@ class ShardStream(Listening):
                 continue
             secret = [pair for pair in headers.raw if pair[0].lower() in SEALED_HEADERS]
             event = as_event(request, self._flow, now, sealed_headers(headers, secret, self._seal))
-            key = each.key if each.key is not None else said(declared.key, request)
+            key = said(declared.key, request) if each.key is None else bounded(each.key)
             ttl = int(declared.dedupe_for.total_seconds() * 1e6)
             found.append(
                 Start(

@@ -6,7 +6,6 @@ A step is known by its scope, its name and its occurrence there: `gather[42]/acm
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import ChainMap
 from collections.abc import MutableMapping
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from weakref import ReferenceType, ref
 
 from halflap.errors import DefinitionError
 from halflap.model import EARLIER, LogLine, Micros, a_dict, a_list, a_set
+from halflap.sdk.declared import bounded
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
@@ -98,7 +98,4 @@ def escaped(key: str) -> str:
     """A key as it may stand in a path; a long one is cut, and told apart by a digest."""
     for each in "%/[]#":
         key = key.replace(each, f"%{ord(each):02X}")
-    if len(key) <= LONGEST_KEY:
-        return key
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{key[: LONGEST_KEY - 17]}~{digest}"
+    return bounded(key, LONGEST_KEY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -24,6 +25,9 @@ from halflap.sdk.trigger import first_line
 log = structlog.get_logger("halflap.gateway")
 
 T = TypeVar("T")
+
+MOST_KEY = 500
+"""The most characters of a key that is kept, whatever a sender writes."""
 
 
 def pick(function: Callable[[Request], T], request: Request) -> T | None:
@@ -41,10 +45,18 @@ def pick(function: Callable[[Request], T], request: Request) -> T | None:
         return None
 
 
+def bounded(key: str, most: int = MOST_KEY) -> str:
+    """Return a key that an index can hold: a longer one is cut, and told apart by a digest."""
+    if len(key) <= most:
+        return key
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{key[: most - 17]}~{digest}"
+
+
 def said(function: Callable[[Request], Any] | None, request: Request) -> str | None:
     """Return a declared function's result as text: an id may well be a number."""
     found = pick(function, request) if function is not None else None
-    return None if found is None else str(found)
+    return None if found is None else bounded(str(found))
 
 
 def identity(function: Callable[[Request], Any] | None, request: Request) -> str | None:

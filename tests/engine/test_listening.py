@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -439,6 +440,19 @@ async def test_a_body_that_cannot_be_read_is_accepted_as_it_came(topic: Topic):
         await until(lambda: topic.acknowledged == ["1"])
         [found] = await here.journal.executions(Filter())
         assert (await here.journal.event(found.id)).body == b"\xff{"
+
+
+async def test_a_key_longer_than_an_index_holds_stops_no_source(topic: Topic):
+    letters = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
+    for key in (letters, letters + "a", letters + "b"):
+        topic.put("a", key=key)
+    async with world(record(topic="one"), shared=1) as here:
+        here.begin()
+        await until(lambda: topic.acknowledged[-1:] == ["3"])
+        found = await here.journal.executions(Filter())
+    keys = {each.key for each in found}
+    assert len(keys) == 3
+    assert {len(each or "") for each in keys} == {500}
 
 
 async def test_one_authors_bug_is_shown_and_hurts_no_other_listener(topic: Topic):
