@@ -595,7 +595,7 @@ def catalogue() -> str:
         missing = "; ".join(quality.missing) or "–"
         cells = (
             f"{icon(component.title)} [{component.title}]({page})",
-            str(len(component.actions) or "–"),
+            f"{len(component.actions) or '–'}",
             hears,
             cell(quality.keys or "–"),
             cell(proven),
