@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -199,3 +200,67 @@ def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:
     actions.write_text(actions.read_text().replace('"add_pet"', '"create_pet"'))
     behind = subprocess.run([*types, "--check"], cwd=shop / "pets", capture_output=True, text=True)
     assert (behind.returncode, "has fallen behind" in behind.stderr) == (1, True)
+
+
+CALL = "__import__('os').system('true')"
+HOSTILE = {
+    "openapi": "3.0.3",
+    "info": {"title": f'Shop """ + {CALL} + """ \\x22\\x22\\x22\n', "version": '1"'},
+    "servers": [{"url": f'https://x"; {CALL}; y="'}],
+    "components": {
+        "securitySchemes": {
+            "key": {"type": "apiKey", "in": "query", "name": f'k": {CALL} or "x", "z'}
+        }
+    },
+    "paths": {
+        f'/a", {CALL} or "': {
+            "get": {
+                "operationId": f'list", {CALL}, "',
+                "summary": f'List", {CALL}, "',
+                "parameters": [
+                    {"name": f'limit", {CALL} or "', "in": "query", "schema": {"type": "integer"}},
+                    {
+                        "name": "kind",
+                        "in": "query",
+                        "required": True,
+                        "schema": {"enum": [f'true", {CALL}, "']},
+                    },
+                ],
+                "responses": {
+                    "200": {
+                        "description": "",
+                        "content": {
+                            "application/json": {
+                                "schema": {
+                                    "type": "object",
+                                    "properties": {
+                                        f'data", {CALL}, "': {
+                                            "type": "array",
+                                            "items": {"type": "string"},
+                                        }
+                                    },
+                                }
+                            }
+                        },
+                    }
+                },
+            }
+        }
+    },
+}
+
+
+def test_what_a_document_says_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hostile.json").write_text(json.dumps(HOSTILE))
+    made = CliRunner().invoke(
+        main, ["new", "component", "shop", "--openapi", "hostile.json", "--yes"]
+    )
+    assert made.exit_code == 0, made.output
+    files = [*tmp_path.rglob("*.py"), *tmp_path.rglob("*.pyi")]
+    assert len(files) >= 4
+    for each in files:
+        calls = [
+            node for node in ast.walk(ast.parse(each.read_text())) if isinstance(node, ast.Call)
+        ]
+        assert not [one for one in calls if getattr(one.func, "id", "") == "__import__"], each

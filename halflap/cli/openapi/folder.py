@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from halflap.cli.openapi.guess import (
     SignIn,
     action_name,
     first_inputs,
+    in_docstring,
     paging_for,
+    quoted,
     title_for,
 )
 from halflap.cli.openapi.trimming import Depths, Trimming, as_text
@@ -37,7 +38,7 @@ class {cls}(Connection):
 {idempotency}    base_url: str{address}
 {fields}{methods}
 
-component = Component("{name}", title="{title}", connection={cls})
+component = Component("{name}", title={quoted_title}, connection={cls})
 '''
 ACTIONS = '''\
 """Actions of {title}, declared from its OpenAPI document."""
@@ -84,7 +85,7 @@ def test_the_document_has_the_form_of_each_action(name):
 CALL = """
 
 async def test_{action}_is_sent_as_the_document_says(fake):
-    route = fake.on("{method}", "{path}", answers={answer})
+    route = fake.on("{method}", {path}, answers={answer})
     await ACTIONS["{action}"](fake.connection({module}.{cls}{made}), **{inputs})
     assert len(route.requests) == 1
 """
@@ -192,11 +193,13 @@ def declare(document: ApiDocument, answers: ComponentAnswers) -> list[Declared]:
 
 
 def words(answers: ComponentAnswers) -> dict[str, str]:
-    """Return the words that the texts are filled with."""
+    """Return the words that the texts are filled with; what the document says is no code in them."""
+    title = in_docstring(answers.title)
     return {
         "name": answers.name,
         "module": answers.module,
-        "title": answers.title.replace('"', "'"),
+        "title": title,
+        "quoted_title": quoted(title),
         "cls": answers.cls,
     }
 
@@ -209,7 +212,9 @@ def connection_text(answers: ComponentAnswers) -> str:
     secret = any("SecretStr" in each for each in way.fields)
     blocks = ["\n".join(standard), "from pydantic import SecretStr" if secret else ""]
     imports = "".join(f"{block}\n\n" for block in blocks if block)
-    head = f'    idempotency_header: ClassVar[str | None] = "{answers.idempotency_header}"\n\n'
+    head = (
+        f"    idempotency_header: ClassVar[str | None] = {quoted(answers.idempotency_header)}\n\n"
+    )
     signature = PROPERTY if way.kind == "query" else METHOD
     methods = signature + "".join(f"        {each}\n" for each in way.body) if way.body else ""
     return CONNECTION.format(
@@ -217,7 +222,7 @@ def connection_text(answers: ComponentAnswers) -> str:
         imports=imports,
         about=way.about,
         idempotency=head if answers.idempotency_header else "",
-        address=f' = "{answers.address}"' if answers.address else "",
+        address=f" = {quoted(answers.address)}" if answers.address else "",
         fields="".join(f"    {each}\n" for each in way.fields),
         methods=methods,
     )
@@ -227,9 +232,9 @@ def actions_text(answers: ComponentAnswers, declared: Sequence[Declared]) -> str
     """Return the module with the declaration."""
     rows: list[str] = []
     for each in declared:
-        parts = [json.dumps(each.operation.id), json.dumps(each.title, ensure_ascii=False)]
+        parts = [quoted(each.operation.id), quoted(each.title)]
         if each.first:
-            parts.append(json.dumps(each.first))
+            parts.append(quoted(each.first))
         if each.paging:
             parts.append(f"pages={each.paging}")
         row = f'        "{each.action}": Operation({", ".join(parts)}),'
@@ -241,7 +246,7 @@ def actions_text(answers: ComponentAnswers, declared: Sequence[Declared]) -> str
     return ACTIONS.format(
         **words(answers),
         paging="Paging, " if any(each.paging for each in declared) else "",
-        options=f', given={{"{key}": "key"}}' if key else "",
+        options=f', given={{{quoted(key)}: "key"}}' if key else "",
         rows="\n".join(rows),
     )
 
@@ -264,9 +269,9 @@ def test_text(answers: ComponentAnswers, declared: Sequence[Declared]) -> str:
         **words(answers),
         action=first.action,
         method=operation.method,
-        path=operation.path,
+        path=quoted(operation.path),
         answer="[]" if kind == "array" else "{}",
-        inputs=json.dumps(inputs).replace("true", "True").replace("false", "False"),
+        inputs=repr(inputs),
         made="" if answers.address else ', base_url="https://app.example"',
     )
     return TEST.format(module=answers.module, call=call)

@@ -83,8 +83,13 @@ def paging_for(operation: ApiOperation) -> str | None:
 
 
 def quoted(*texts: str) -> str:
-    """Return texts as arguments in Python."""
-    return ", ".join(map(json.dumps, texts))
+    """Return texts as arguments in Python, whatever is in them."""
+    return ", ".join(json.dumps(each, ensure_ascii=not each.isprintable()) for each in texts)
+
+
+def in_docstring(text: str) -> str:
+    """Return a text as it may stand in a docstring: in one line, and with nothing that ends it."""
+    return " ".join("".join(" " if each in '"\\' else each for each in text).split())
 
 
 def _last(path: str) -> str:
@@ -141,7 +146,7 @@ def sign_in(kind: str, name: str = "") -> SignIn:
             fields = ("username: str", "password: SecretStr")
             return SignIn(kind, "A user and a password", fields, body)
         case "header":
-            body = (f"return {{{json.dumps(name)}: self.api_key.get_secret_value()}}",)
+            body = (f"return {{{quoted(name)}: self.api_key.get_secret_value()}}",)
             return SignIn(kind, "An API key", ("api_key: SecretStr",), body)
         case "query":
             body = ("return self.api_key.get_secret_value()",)

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from halflap.cli.openapi.guess import in_docstring
 from halflap.errors import ConfigError
 from halflap.sdk.component import Component
 from halflap.sdk.openapi import Node
@@ -55,7 +56,7 @@ def stub_of(module: str) -> tuple[Path, str]:
     names = [name for name in ("UNSET", "File", "Unset") if re.search(rf"\b{name}\b", used)]
     documents = dict.fromkeys(action.specification.path.name for _, action in found)
     head = HEAD.format(
-        title=f"Actions of {component.title}",
+        title=f"Actions of {in_docstring(component.title)}",
         module=module,
         documents=", ".join(documents),
         home=component.connection.__module__,
