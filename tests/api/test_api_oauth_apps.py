@@ -145,7 +145,8 @@ async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(
     assert (await sold.api("PUT", "/api/oauth-apps/cloud:Cloud", fewer)).json["has_secret"]
     assert (await sold.api("PUT", "/api/oauth-apps/no:Such", draft)).status == 404
     declared = await sold.api("PUT", "/api/oauth-apps/salesforce", draft)
-    assert declared.json["origins"] == ["https://login.salesforce.com"]
+    origins = ["https://login.salesforce.com", "https://api.pubsub.salesforce.com:7443"]
+    assert declared.json["origins"] == origins
     for method in ("GET", "PUT", "DELETE"):
         path = "/api/oauth-apps" + ("" if method == "GET" else "/cloud:Cloud")
         body = (draft,) if method == "PUT" else ()
