@@ -170,6 +170,18 @@ class OAuth2Code(Tokens):
         }
         return await self.ask(egress, form)
 
+    def check_origin(self, url: str, field: str = "auth.token_url") -> None:
+        """Raise `ConfigError` where an address is none of the team's OAuth app, by which one signs in.
+
+        For what is asked whose account was signed in to: elsewhere, anybody could answer.
+        """
+        if self.team is not None and not allowed_origin(url, self.team.origins):
+            raise ConfigError(
+                f"{origin(url) or 'this address'} is none of the origins of your team's OAuth app for "
+                f"{self.team.component}; its client is not sent there",
+                fields={field: "is at an origin that the team's OAuth app does not name"},
+            )
+
     def _client(self, url: str) -> dict[str, str]:
         """The client that an address is told of: the connection's own, else the team's."""
         if self.client_id:
@@ -182,14 +194,7 @@ class OAuth2Code(Tokens):
                 "app: halflap oauth-apps set",
                 fields={"auth.client_id": "is missing"},
             )
-        if not allowed_origin(url, self._team.origins):
-            raise ConfigError(
-                f"{origin(url) or 'this address'} is none of the origins of your team's OAuth app for "
-                f"{self._team.component}; its client is not sent there",
-                fields={
-                    "auth.token_url": "is at an origin that the team's OAuth app does not name"
-                },
-            )
+        self.check_origin(url)
         secret = self._team.secret
         return {"client_id": self._team.client_id, **({"client_secret": secret} if secret else {})}
 

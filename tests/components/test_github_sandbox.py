@@ -209,7 +209,7 @@ class World:
         self.host, self.app, self.version = host, app, version
 
     async def connect(
-        self, customer: str, login: str, repository: str, account: str = ""
+        self, customer: str, login: str, repository: str, account: str = "", api: str = ""
     ) -> StoredConnection:
         """A customer's connection, signed in to in the browser by a person."""
         connections = self.host.operations.connections
@@ -218,7 +218,7 @@ class World:
             "kind": "oauth2_code",
             "authorize_url": f"{self.app.url}/login/oauth/authorize",
             "token_url": f"{self.app.url}/login/oauth/access_token",
-            "api_url": self.app.url,
+            "api_url": api or self.app.url,
             "account": account,
         }
         values = {"base_url": self.app.url, "auth": auth, "repository": repository}
@@ -289,6 +289,13 @@ async def test_who_does_not_own_an_installation_does_not_get_its_events(
     for account in ("", "initech"):
         with pytest.raises(ConfigError, match="not installed in"):
             await world.connect(f"Eve {account}", "eve", "initech/hello", account)
+
+
+async def test_whose_installation_it_is_only_github_says(world: World, app: GitHubApp) -> None:
+    await app.account("eve", install=True)
+    liar = app.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(ConfigError, match="none of the origins"):
+        await world.connect("Eve", "eve", "eve/hello", api=liar)
 
 
 async def test_what_failed_is_asked_for_again_while_the_instance_is_active(

@@ -203,14 +203,16 @@ async def created(ctx: Context[Settings], change: hubspot.Change) -> list[str]:
 """
 
 
-async def connected(host: Host, app: Portals, name: str, portal: int) -> StoredConnection:
+async def connected(
+    host: Host, app: Portals, name: str, portal: int, api: str = ""
+) -> StoredConnection:
     """A customer's connection: made, and the app installed in a portal in the browser."""
     connections = host.operations.connections
     owner = await host.store.catalogue.customers.add(name)
     urls = {
         "authorize_url": f"{app.url}/oauth/authorize",
         "token_url": f"{app.url}/oauth/v1/token",
-        "api_url": app.url,
+        "api_url": api or app.url,
     }
     values = {"base_url": app.url, "auth": {"kind": "oauth2_code", **urls}}
     stored = await connections.make(
@@ -256,6 +258,9 @@ async def test_one_app_serves_all_portals(app: Portals, tmp_path: Path) -> None:
         assert results == sorted(
             [name, f"{kind}.creation"] for name in ids for kind in ("contact", "deal")
         )
+        liar = app.url.replace("127.0.0.1", "localhost")
+        with pytest.raises(ConfigError, match="none of the origins"):
+            await connected(host, app, "Eve", ids["Globex"], liar)
     assert {each["status"] for each in await app.sent()} == {200}
     auth = {"kind": "oauth2_code", "portal_id": "1", "access_token": "pat-initech"}
     other = hubspot.HubSpot.model_validate({"base_url": app.url, "auth": auth})

@@ -56,6 +56,7 @@ class AppSignIn(OAuth2Code):
         Who may see an installation need not own what it sees: only the person that it is of, or an
         owner of the organization, connects it.
         """
+        self.check_origin(self.api_url, "auth.api_url")
         fresh = await super().exchange(egress, code, begun)
         found = await fresh.installation(egress)
         return fresh.model_copy(update={"installation_id": found})

@@ -43,6 +43,7 @@ class HubSpotSignIn(OAuth2Code):
 
     async def exchange(self, egress: Any, code: str, begun: Any) -> Self:
         """End the sign-in; the answer with the tokens does not name the portal, so it is asked for."""
+        self.check_origin(self.api_url, "auth.api_url")
         fresh = await super().exchange(egress, code, begun)
         url = f"{self.api_url}/account-info/v3/details"
         response = await egress.request("GET", url, headers=fresh.headers())
