@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trustme
 
 from halflap import (
     DefinitionError,
@@ -374,6 +376,14 @@ HOSTILE: dict[str, tuple[Answers, str]] = {
         instead("UID FETCH", b"* 1 FETCH (UID 5 X ", *[b"{0}\r\n"] * 200),
         "at once",
     ),
+    "literals that are too much together": (
+        instead("UID FETCH", b"* 1 FETCH (UID 5 X ", *[b"{60000}\r\n" + b"x" * 60_000] * 3),
+        "at once",
+    ),
+    "a mail that is larger than was said": (
+        instead("UID FETCH 5 (UID BODY", b"* 1 FETCH (UID 5 BODY[] {1000000}\r\n"),
+        "at once",
+    ),
     "no answer": (hangs, "does not answer"),
     "goodbye": (instead("UID SEARCH", b"* BYE\r\n"), "does not answer|ended"),
     "no numbers": (
@@ -396,6 +406,49 @@ async def test_a_hostile_server_is_an_error_in_time_and_memory(
             async with asyncio.timeout(20):
                 await run.go_on()
         await run.end()
+
+
+async def test_what_is_sent_before_tls_begins_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), sending.trust()
+    authority.issue_cert("localhost").configure_cert(theirs)
+    authority.configure_trust(ours)
+    monkeypatch.setattr(sending, "trust", lambda: ours)
+    monkeypatch.setattr(session, "SECONDS", 1.0)
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        await reader.readline()
+        forged = (b"h%d OK [UIDVALIDITY 666] forged\r\n" % each for each in range(2, 6))
+        writer.write(b"h1 OK begin\r\n" + b"".join(forged))
+        await writer.drain()
+        await writer.start_tls(theirs)
+        while line := await reader.readline():
+            heard.append(line)
+
+    running = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = running.sockets[0].getsockname()[1]
+    with pytest.raises(UpstreamError, match="does not answer"):
+        await box(port, host="localhost", security="starttls").test()
+    running.close()
+    assert heard[0] == b"h2 CAPABILITY\r\n"
+
+
+async def test_a_server_that_always_says_there_is_something_is_asked_calmly() -> None:
+    asked, idling = list[str](), list[str]()
+
+    def answers(tag: str, text: str) -> Sequence[bytes]:
+        asked.append(text)
+        if text == "IDLE":
+            idling.append(tag)
+            return [b"+ idling\r\n", b"* 1 EXISTS\r\n"]
+        return honest(idling[-1] if tag == "DONE" else tag, text)
+
+    async with scripted(answers) as port:
+        with reading(box(port), AcceptedLog(), start="earliest"):
+            await asyncio.sleep(1.0)
+    assert len(asked) < 300  # without a pause: thousands
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ AT_ONCE = 50
 """The most mails of a batch."""
 BATCH_BYTES = 2_000_000
 MOST_HEADERS = 256 * 1024
+INEXACT = 64 * 1024
+"""The bytes by which a small mail may be larger than its server says; of a large one, twice as large."""
+PAUSE_SECONDS = 0.1
+"""The pause after a look that found nothing, however often the server says that there is something."""
 IDLE_SECONDS = 600.0
 """Seconds until IDLE is renewed: servers may end it after 29 minutes, and routers forget it earlier."""
 OVERLAP = timedelta(days=1)
@@ -85,7 +89,7 @@ class FolderReader:
             elif self._cursor.marked < self._cursor.uid:
                 await self._mark_again()
         while True:
-            top = await self._session.top()
+            top, before = await self._session.top(), self._cursor.uid
             async for batch in self._new(top, since):
                 yield batch
             since = ""
@@ -93,6 +97,8 @@ class FolderReader:
                 self._cursor = replace(self._cursor, day=today())
                 yield Batch(cursor=self._cursor.write())
             await self._wait()
+            if self._cursor.uid == before:
+                await self._listening.rest(PAUSE_SECONDS)
 
     async def _renumbered(self, validity: int) -> str:
         """Record that the mails have other numbers; return by what those since then are searched."""
@@ -117,7 +123,7 @@ class FolderReader:
                     if uid in facts:
                         mail = facts[uid]
                         messages.append(await self._fetched(mail))
-                        size += min(mail.size, self._most)
+                        size += len(messages[-1].content)
                     if messages and (size > BATCH_BYTES or uid == part[-1]):
                         yield self._batch(messages, uid)
                         messages, size = [], 0
@@ -147,10 +153,9 @@ class FolderReader:
     async def _fetched(self, mail: FetchedMail) -> Message:
         """Fetch a mail; of one that is too large, the headers."""
         is_large = mail.size > self._most
-        await self._listening.credit(min(max(mail.size, 1), self._most))
-        items, most = (
-            ("BODY.PEEK[HEADER]", MOST_HEADERS) if is_large else ("BODY.PEEK[]", self._most)
-        )
+        most = MOST_HEADERS if is_large else min(2 * mail.size + INEXACT, self._most)
+        await self._listening.credit(most)
+        items = "BODY.PEEK[HEADER]" if is_large else "BODY.PEEK[]"
         found = (await self._session.fetch([mail.uid], items, most)).get(mail.uid)
         content = (found.content if found is not None else None) or b""
         at = mail.received_at or datetime.now(UTC)

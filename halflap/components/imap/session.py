@@ -68,6 +68,8 @@ class ImapSession:
         self._made: socket.socket | None = None
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
+        self._plain: asyncio.StreamWriter | None = None
+        """The writer before TLS began; kept, since it closes the connection as it goes."""
         self._number = 0
         self.capabilities = frozenset[str]()
 
@@ -112,9 +114,24 @@ class ImapSession:
             await self.command("STARTTLS")
             with self._told():
                 async with asyncio.timeout(SECONDS):
-                    await self._writer.start_tls(sending.trust(), server_hostname=box.host)
+                    await self._encrypt()
         await self._sign_in()
         await self._ask_capabilities()
+
+    async def _encrypt(self) -> None:
+        """Begin TLS, with a reader of its own: what came before it is no answer of the server."""
+        assert self._writer is not None
+        self._plain = self._writer
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=LONGEST_LINE)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport = await loop.start_tls(
+            self._plain.transport, protocol, sending.trust(), server_hostname=self._box.host
+        )
+        if transport is None:
+            raise UpstreamError(f"{self._box.host} ended the connection as TLS began")
+        protocol.connection_made(transport)
+        self._reader = reader
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _sign_in(self) -> None:
         box = self._box
@@ -171,7 +188,7 @@ class ImapSession:
     async def command(
         self, text: str, *, most: int = 0, more: bytes = b"", seconds: float = 0.0
     ) -> list[ImapLine]:
-        """Send a command; return the lines of its answer, with literals of at most `most` bytes each.
+        """Send a command; return the lines of its answer, with literals of at most `most` bytes a line.
 
         `more` follows where the server asks for it. `RefusedCommand` where it says NO or BAD.
         """
@@ -243,15 +260,16 @@ class ImapSession:
         await self._writer.drain()
 
     async def _line(self, most: int = 0) -> ImapLine:
-        text, literals = b"", list[bytes]()
+        text, literals, taken = b"", list[bytes](), 0
         while True:
             text += await self._reader.readuntil(b"\n")
             if (found := LITERAL.search(text)) is None:
                 return ImapLine(text.rstrip(b"\r\n"), literals)
             size = int(found[1])
-            if size > most or len(literals) > 100:
+            taken += size
+            if taken > most or len(literals) > 100:
                 raise UpstreamError(
-                    f"{self._box.host} sends {size:,} bytes at once, more than is read"
+                    f"{self._box.host} sends {taken:,} bytes at once, more than is read"
                 )
             literals.append(await self._reader.readexactly(size))
             text = text[: found.start()] + b"{}"
