@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from halflap import ApiKey, ConfigError, RateLimited, Unauthorized, UpstreamError
 from halflap.components import slack
+from halflap.components.slack.socket import Links
 from halflap.model import Execution, StoredConnection
 from halflap.sdk import codec
 from halflap.server.host import Host
@@ -393,3 +395,33 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
     seen = await app.seen(team)
     assert sorted(each["text"] for each in seen["messages"]) == ["", "one", "one"]
     assert len(seen["views"]) == 1
+
+
+async def test_a_peer_that_only_says_disconnect_has_two_connections_at_most() -> None:
+    class Peer:
+        opened = 0
+
+        async def socket_url(self) -> str:
+            return "wss://app.example"
+
+        async def websocket(self, url: str) -> Any:
+            self.opened += 1
+            return self
+
+        async def receive(self) -> bytes:
+            await asyncio.sleep(0.001)
+            return b'{"type": "disconnect", "reason": "refresh_requested"}'
+
+        async def close(self) -> None:
+            pass
+
+    peer: Any = Peer()
+    links = Links(peer)
+    await links.open()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.5):
+            while True:
+                for _, envelope in await links.read():
+                    await links.replace(envelope["reason"])
+    await links.close()
+    assert peer.opened == 2

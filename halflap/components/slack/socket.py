@@ -29,6 +29,9 @@ Envelope = dict[str, Any]
 
 READ_BYTES = 64 * 1024
 BEAT_SECONDS = 20.0
+MOST_OPEN = 2
+SOONEST_SECONDS = 1.0
+"""The time after which the next WebSocket is opened at the earliest."""
 CARRIED = ("events_api", "interactive", "slash_commands")
 """The kinds of envelopes that carry something that happened."""
 
@@ -95,9 +98,11 @@ class Links:
     def __init__(self, slack: Slack) -> None:
         self._slack = slack
         self._reading: dict[asyncio.Task[bytes | None], WebSocket] = {}
+        self._opened_at = 0.0
 
     async def open(self) -> None:
         """Open a WebSocket."""
+        self._opened_at = asyncio.get_running_loop().time()
         self._read(await self._slack.websocket(await self._slack.socket_url()))
 
     async def read(self) -> list[tuple[WebSocket, Envelope]]:
@@ -124,7 +129,10 @@ class Links:
                 "Socket Mode is switched off for the app; switch it on in its settings at Slack",
                 in_doubt=False,
             )
-        await self.open()
+        if len(self._reading) < MOST_OPEN:  # else its successor is there already
+            age = asyncio.get_running_loop().time() - self._opened_at
+            await asyncio.sleep(SOONEST_SECONDS - age)
+            await self.open()
 
     async def close(self) -> None:
         """Close all; what was not acknowledged, Slack sends again."""
