@@ -24,6 +24,7 @@ import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 import { EraseCustomer, RemoveCustomer } from "./erase"
 import { limitControls, retentionControls } from "./limits"
+import { Receivers } from "./receivers"
 import { Tokens } from "./tokens"
 
 const RENEW_MS = 2_000
@@ -63,6 +64,13 @@ export function CustomerDetailView({
       content: () => <Connections customer={customer} />,
     },
   ]
+  if (!customer.development) {
+    tabs.push({
+      key: "webhooks",
+      label: t`Webhooks`,
+      content: () => <Receivers customer={customer} />,
+    })
+  }
   if (can("admin")) {
     tabs.push({ key: "tokens", label: t`Tokens`, content: () => <Tokens customer={customer} /> })
   }

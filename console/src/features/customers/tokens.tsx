@@ -2,7 +2,7 @@ import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { Plus } from "lucide-react"
-import { useMemo, useState } from "react"
+import { type ReactNode, useMemo, useState } from "react"
 import { answerOf, api, type Schemas } from "~/api/client"
 import { type CustomerDetail, tokensQuery } from "~/api/customers"
 import { FormDialog } from "~/features/forms/dialog"
@@ -100,7 +100,11 @@ export function Tokens({ customer }: { customer: CustomerDetail }) {
         </ul>
       )}
       {making && <NewToken customer={customer} onClose={() => setMaking(false)} onMade={setMade} />}
-      {made !== null && <Told token={made.token} onClose={() => setMade(null)} />}
+      {made !== null && (
+        <ShownOnce title={t`The token`} secret={made.token} onClose={() => setMade(null)}>
+          {t`It is shown this once: only its hash is stored.`}
+        </ShownOnce>
+      )}
     </div>
   )
 }
@@ -135,10 +139,21 @@ function NewToken({
   )
 }
 
-function Told({ token, onClose }: { token: string; onClose: () => void }) {
+/** A secret that was just made, and is not shown again. */
+export function ShownOnce({
+  title,
+  secret,
+  children,
+  onClose,
+}: {
+  title: string
+  secret: string
+  children: ReactNode
+  onClose: () => void
+}) {
   return (
     <Dialog
-      title={t`The token`}
+      title={title}
       onClose={onClose}
       onSubmit={onClose}
       footer={
@@ -147,14 +162,12 @@ function Told({ token, onClose }: { token: string; onClose: () => void }) {
         </Button>
       }
     >
-      <p>
-        <Trans>It is shown this once: only its hash is stored.</Trans>
-      </p>
+      <p>{children}</p>
       <div className="flex items-center gap-2 rounded-md border bg-muted px-3 py-2">
-        <code className="min-w-0 break-all" aria-label={t`Token`}>
-          {token}
+        <code className="min-w-0 break-all" aria-label={title}>
+          {secret}
         </code>
-        <CopyButton text={token} name={t`Copy the token`} />
+        <CopyButton text={secret} name={t`Copy it`} />
       </div>
     </Dialog>
   )
