@@ -1,12 +1,13 @@
 """Read a topic of Kafka with servers that are killed: what is lost or doubled, and records a second.
 
-    python -m bench.experiments.kafka [--records 100000] [--each 10000] [--kills 5]
+    python -m bench.experiments.kafka [--records 100000] [--each 10000] [--kills 5] [--idle 20]
 
 A broker (Tansu, in memory) gets so many records on four partitions. A bare consumer reads them, decodes
 their JSON and does nothing else; another one stores each in SQLite, with its offsets in the same
 transaction, and waits for the disk, as whoever wants to lose nothing has to. Then a server runs a flow
 for each 1,000 of them at most, to the end of all executions; then again, while it is killed (SIGKILL)
-and started anew so many times. Last, `each` records of another topic run a flow each.
+and started anew so many times. Then `each` records of another topic run a flow each; last, so many
+listeners read topics in which nothing comes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sqlite3
 import sys
 import tempfile
@@ -25,9 +27,14 @@ from pathlib import Path
 import structlog
 from confluent_kafka import Consumer, TopicPartition
 
+from bench.process import rss_mib
+from halflap import kafka
 from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
+from halflap.sdk.connection import egress
+from halflap.sdk.egress import Egress, Policy
 from halflap.server.host import Host
+from halflap.testing.listeners import AcceptedLog, ListenerRun
 from tests.brokers import KafkaBroker, broker
 from tests.faults import checker
 from tests.faults.process import ServerProcess
@@ -38,6 +45,7 @@ from tests.polling import until
 INTEGRATIONS = Path(__file__).parents[1] / "integrations"
 PARTITIONS = 4
 AT_ONCE = 1_000
+IDLE_SECONDS = 10.0
 SECONDS = 3_600.0
 """Seconds until a measurement is given up."""
 
@@ -122,6 +130,40 @@ def told(what: str, count: int, seconds: float, numbers: Counter[int] | None = N
     print(line, flush=True)
 
 
+async def measure_idle(at: KafkaBroker, count: int) -> str:
+    """Return what listeners cost, each with a client of its own, while nothing comes."""
+    client = egress.set(Egress(Policy(("127.0.0.1",))))
+    cluster = kafka.Kafka(servers=at.servers, encryption="none", auth=kafka.NoSignIn())
+    for number in range(count + 1):
+        await asyncio.to_thread(at.make_topic, f"idle{number}")
+
+    def opened(number: int) -> tuple[ListenerRun, asyncio.Task[None]]:
+        trigger = kafka.records(topic=f"idle{number}", start="earliest", group=f"idle{number}")
+        run = ListenerRun(trigger, cluster, AcceptedLog())
+        return run, asyncio.create_task(run.go_on())
+
+    def used() -> tuple[int, float]:
+        return len(os.listdir("/proc/self/task")), rss_mib(os.getpid())
+
+    first = opened(count)
+    await asyncio.sleep(IDLE_SECONDS)
+    threads, memory = used()
+    runs = [opened(number) for number in range(count)]
+    await asyncio.sleep(2 * IDLE_SECONDS)
+    more, now = used()
+    cpu = time.process_time()
+    await asyncio.sleep(IDLE_SECONDS)
+    share = (time.process_time() - cpu) / IDLE_SECONDS / (count + 1)
+    for run, task in (first, *runs):
+        task.cancel()
+        await run.end()
+    egress.reset(client)
+    return (
+        f"{count} idle listeners, each: {(more - threads) / count:.0f} threads, "
+        f"{(now - memory) / count:.1f} MiB, {share:.2%} of a core"
+    )
+
+
 async def measure(options: argparse.Namespace) -> None:
     """Measure, and print."""
     count, each = options.records, options.each
@@ -136,6 +178,7 @@ async def measure(options: argparse.Namespace) -> None:
         found = await run(place / "killed", at, "many", count, options.kills)
         told(f"many at once, {options.kills} kills", count, *found)
         told("one at a time", each, *await run(place / "each", at, "each", each, 0))
+        print(await measure_idle(at, options.idle))
 
 
 def prepares(name: str) -> Callable[[Host, str], Awaitable[dict[str, str]]]:
@@ -169,4 +212,5 @@ if __name__ == "__main__":
     arguments.add_argument("--records", type=int, default=100_000)
     arguments.add_argument("--each", type=int, default=10_000)
     arguments.add_argument("--kills", type=int, default=5)
+    arguments.add_argument("--idle", type=int, default=20)
     asyncio.run(measure(arguments.parse_args()))
