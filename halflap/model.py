@@ -701,6 +701,10 @@ class Dedupe:
 
     key: str
     ttl: Micros = 7 * 86_400 * 1_000_000
+    contents: str = ""
+    """The digest of an event that was published: its customer has no other one with the key. Where one
+    was accepted with other contents within `ttl`, nothing of the call is.
+    """
 
 
 @frozen
@@ -1096,6 +1100,8 @@ SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 CALL = "CALL"
 """The method of an event that another flow made: a typed event, which no trigger reads."""
 PUBLISH = "PUBLISH"
+CONTENTS = "halflap-digest"
+"""The header of an event that was published with an idempotency key: a digest of its contents."""
 """The method of an event that the team's own product published; no HTTP request has it."""
 MAIL = "MAIL"
 """The method of an event that came by mail; no HTTP request has it, as the edge does not know it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from halflap.model import Dedupe
+from halflap.model import CONTENTS, Dedupe
 from halflap.sdk.declared import identity
 from halflap.sdk.request import Headers, Request, copied
 from halflap.sdk.signature import Signature
@@ -55,4 +55,5 @@ def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | 
         key = digest if part is whole else f"{digest}#{part.part}"
     elif isinstance(declared.verify, Signature) and not is_covered(declared, whole):
         key = f"{key}#{digest_of(part)}"
-    return Dedupe(key, int(declared.dedupe_for.total_seconds() * 1e6))
+    contents = whole.headers.get(CONTENTS, "") if declared.app_events is not None else ""
+    return Dedupe(key, int(declared.dedupe_for.total_seconds() * 1e6), contents)

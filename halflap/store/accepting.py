@@ -16,7 +16,7 @@ from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease, Outdated
 from halflap.store.recording import add, unheld
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
-from halflap.store.rules.duplicate import duplicate_of
+from halflap.store.rules.duplicate import another_event, duplicate_of
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
@@ -57,6 +57,8 @@ ON CONFLICT (instance, flow, key) DO UPDATE
     SET execution = excluded.execution, expires_at = excluded.expires_at
     WHERE dedupe.expires_at <= ?
 """
+# In the place of an instance stands the customer, in that of an execution the digest of the contents.
+TAKE_CONTENTS = f"{INSERT_DEDUPE} OR dedupe.execution = excluded.execution"
 
 
 @frozen
@@ -67,6 +69,7 @@ class StartRows:
     execution: tuple[object, ...]
     event: tuple[object, ...]
     dedupe: tuple[object, ...] | None
+    published: tuple[object, ...] | None = None
 
 
 def entry(start: Start, now: Micros) -> StartRows:
@@ -116,6 +119,9 @@ def entry(start: Start, now: Micros) -> StartRows:
         None
         if start.dedupe is None
         else (flow.instance, flow.flow, key, start.execution, now + start.dedupe.ttl),
+        None
+        if start.dedupe is None or not start.dedupe.contents
+        else (flow.customer, "", key, start.dedupe.contents, now + start.dedupe.ttl),
     )
 
 
@@ -131,6 +137,7 @@ def accept(
 
     What is limited is claimed later, where its limits are looked at; `all_limited` says that all are.
     """
+    refuse_other_contents(connection, entries, now)
     answers: list[Accepted] = []
     for each in entries:
         start = each.start
@@ -189,6 +196,15 @@ def holders(connection: sqlite3.Connection, entry: StartRows, now: Micros) -> It
         if values is not None:
             found = connection.execute(sql, (*values, start.execution)).fetchone()
             yield None if found is None else found[0]
+
+
+def refuse_other_contents(
+    connection: sqlite3.Connection, entries: Sequence[StartRows], now: Micros
+) -> None:
+    """Raise `Conflict` where the key of an event that was published is that of other contents."""
+    for values in dict.fromkeys(each.published for each in entries if each.published is not None):
+        if not connection.execute(TAKE_CONTENTS, (*values, now)).rowcount:
+            raise another_event()
 
 
 def refuse_outdated(connection: sqlite3.Connection, start: Start) -> None:

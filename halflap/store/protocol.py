@@ -307,7 +307,8 @@ class Journal(Protocol):
         Nothing where that is not wanted any more as its transaction begins: the answer is empty.
 
         What has limits on running is not claimed here. Raises `Outdated` where a start was `decided`
-        by what is not so any more; then none of them is there.
+        by what is not so any more, and `Conflict` where the key of an event that was published is
+        that of other contents; then none of them is there.
         """
         ...
 

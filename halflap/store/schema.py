@@ -144,7 +144,8 @@ The journal
                 a page of their own.
   logs          lines that an author's code wrote.
   attempts      attempts that did not end the execution: when, how, why.
-  dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
+  dedupe        (flow, key hash) → execution, until it expires. Its unique index decides. Of an event that
+                was published with a key, also (customer, '', key hash) → digest of its contents.
   state         `ctx.state`, key by key, with what two-way keeps of records and pairs. Goes with its
                 instance or its customer.
   orders        who waits for whom: one row per live execution that has an order, until its end.

@@ -76,6 +76,55 @@ async def test_an_event_with_a_known_key_is_the_same_one(product: Product) -> No
 
 
 @ON_BOTH_STORES
+async def test_nothing_is_started_where_a_key_has_other_contents(product: Product) -> None:
+    customer = await product.customer("ada")
+    await product.instance(customer)
+    assert (await product.publish("ada", data=order(), idempotency_key="k")).status == 202
+
+    def event(id: str, key: str) -> dict[str, Any]:
+        return {"type": "order.created", "data": order(id), "idempotency_key": key}
+
+    path = "/api/customers/external:t-ada/events/batch"
+    for events in (
+        [event("o-2", "k2"), event("o-9", "k")],
+        [event("o-5", "k5"), event("o-6", "k5")],
+    ):
+        assert (await product.api("POST", path, {"events": events})).status == 409
+    draft = {"customer": customer, "integration": "orders", "name": "since"}
+    since = await product.activate((await product.api("POST", "/api/instances", draft)).json)
+    assert (await product.publish("ada", data=order("o-9"), idempotency_key="k")).status == 409
+    assert len(await product.results()) == 2
+    assert await product.results(instance=since["id"]) == []
+    again = await product.publish("ada", data=order(), idempotency_key="k")
+    assert (again.status, again.json["duplicate"]) == (202, False)
+    assert len(await product.results()) == 4
+    assert len(await product.results(instance=since["id"])) == 2
+
+
+@ON_BOTH_STORES
+async def test_of_many_contents_at_once_with_one_key_one_is_started(product: Product) -> None:
+    await product.instance(await product.customer("ada"))
+    answers = await asyncio.gather(
+        *(product.publish("ada", data=order(f"o-{n % 5}"), idempotency_key="k") for n in range(20))
+    )
+    assert sorted(each.status for each in answers) == [202] * 4 + [409] * 16
+    assert len(await product.results()) == 2
+
+
+async def test_an_event_stays_the_same_one_once_its_type_has_another_version(
+    product: Product,
+) -> None:
+    await product.instance(await product.customer("ada"))
+    first = await product.publish("ada", data=order(), idempotency_key="k")
+    newer = {"name": "order.created", "version": 2, "schema": {"type": "object"}}
+    declared = await product.api("PUT", "/api/event-types", {"types": [newer]})
+    assert declared.status == 200
+    again = await product.publish("ada", data=order(), idempotency_key="k")
+    assert (again.status, again.json["duplicate"]) == (202, True), again.body
+    assert again.json["executions"] == first.json["executions"]
+
+
+@ON_BOTH_STORES
 async def test_many_at_once_with_one_key_are_one(product: Product) -> None:
     await product.instance(await product.customer("ada"))
     answers = await asyncio.gather(

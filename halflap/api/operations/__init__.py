@@ -164,9 +164,7 @@ class Operations:
         )
         self.fan_out = fan_out
         self.app_events = (
-            AppEvents(store.catalogue, store.journal, fan_out, clock)
-            if of is None
-            else of.app_events
+            AppEvents(store.catalogue, fan_out, clock) if of is None else of.app_events
         )
         self.receivers = ReceiverOperations(
             catalogue,

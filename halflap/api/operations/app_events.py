@@ -9,12 +9,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import PUBLISH, Clock, EventType, Started, new_id, to_datetime
+from halflap.model import CONTENTS, PUBLISH, Clock, EventType, Started, new_id, to_datetime
 from halflap.sdk import codec
 from halflap.sdk.dedupe import digest_of_body
 from halflap.sdk.request import Headers, Request
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Journal
 
 if TYPE_CHECKING:
     from halflap.api.event_view import AppEventDraft, EventTypeDraft
@@ -23,8 +22,6 @@ LARGEST_DATA = 256 * 1024
 """The most bytes of an event's data."""
 LARGEST_SCHEMA = 64 * 1024
 """The most bytes of a type's schema, and of its example."""
-DIGEST = "halflap-digest"
-"""The header that has a digest of what was published, by which another event of the same key is known."""
 SHOWN = 3
 
 
@@ -62,7 +59,6 @@ class AppEvents:
     """Declares event types, and publishes events for customers."""
 
     catalogue: Catalogue
-    journal: Journal
     fan_out: FanOut
     clock: Clock
     known: dict[tuple[str, int | None], tuple[EventType, Check]] = field(
@@ -88,7 +84,7 @@ class AppEvents:
         """Publish events for a customer (by id), all or none; durable on return.
 
         An event whose idempotency key is known is the same as before: flows that had it are not given
-        it again. Raises `Conflict` where it has other contents.
+        it again. Raises `Conflict` where it has other contents; then nothing is stored.
         """
         wrong: dict[str, str] = {}
         events: list[tuple[EventType, Request, str]] = []
@@ -108,25 +104,9 @@ class AppEvents:
             raise ConfigError(f"the event does not fit: {first[0]}: {first[1]}", fields=wrong)
         started = await self.fan_out(customer, [(type.name, each) for type, each, _ in events])
         return [
-            await self._published(type, request, id, found)
-            for (type, request, id), found in zip(events, started, strict=True)
+            accepted_event(id, type, found)
+            for (type, _, id), found in zip(events, started, strict=True)
         ]
-
-    async def _published(
-        self, type: EventType, request: Request, id: str, started: Sequence[Started]
-    ) -> AcceptedEvent:
-        again = [each.duplicate_of for each in started if each.duplicate_of is not None]
-        for each in again[:1]:
-            event = await self.journal.event(each)
-            before = None if event is None else Headers(event.headers).get(DIGEST)
-            if before is not None and before != request.headers[DIGEST]:
-                raise Conflict(
-                    "another event was published with this idempotency key; give each event its own"
-                )
-        executions = tuple(each.duplicate_of or each.execution for each in started)
-        return AcceptedEvent(
-            id, type.name, type.version, executions, bool(started) and again == list(executions)
-        )
 
     async def test(self, customer: str, instance: str, type: str, data: Any) -> AcceptedEvent:
         """Publish a test event to one instance, whatever it takes: by default a type's example."""
@@ -153,7 +133,7 @@ class AppEvents:
         key = draft.idempotency_key
         id = new_id("evt", now=now) if key is None else f"evt_{digest_of_key(customer, key)}"
         at = draft.timestamp
-        named = [type, version, draft.subject, at and at.astimezone(UTC), draft.data]
+        named = [type, draft.version, draft.subject, at and at.astimezone(UTC), draft.data]
         said = {
             "id": id,
             "type": type,
@@ -162,10 +142,9 @@ class AppEvents:
             **({} if draft.subject is None else {"subject": draft.subject}),
             "data": draft.data,
         }
-        headers = [
-            ("content-type", "application/json"),
-            (DIGEST, digest_of_body(codec.encode(named, sort=True))),
-        ]
+        headers = [("content-type", "application/json")]
+        if key is not None:
+            headers.append((CONTENTS, digest_of_body(codec.encode(named, sort=True))))
         request = Request(
             method=PUBLISH,
             path="",
@@ -189,6 +168,13 @@ class AppEvents:
             if at == self.catalogue.changed:
                 self.known[name, version] = found
         return found
+
+
+def accepted_event(id: str, type: EventType, started: Sequence[Started]) -> AcceptedEvent:
+    """Return an event that was published, with what it started."""
+    executions = tuple(each.duplicate_of or each.execution for each in started)
+    again = bool(started) and all(each.duplicate_of is not None for each in started)
+    return AcceptedEvent(id, type.name, type.version, executions, again)
 
 
 def digest_of_key(customer: str, key: str) -> str:

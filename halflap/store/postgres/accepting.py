@@ -23,7 +23,7 @@ from halflap.store.recording import unheld
 from halflap.store.retention import DAY
 from halflap.store.rules.admission import Standing
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
-from halflap.store.rules.duplicate import duplicate_of
+from halflap.store.rules.duplicate import another_event, duplicate_of
 from halflap.store.rules.order import rule_of
 from halflap.store.shards import ShardCursor, ShardKey
 
@@ -35,7 +35,9 @@ INSERT INTO dedupe AS d SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[]
     %s::bigint[])
 ON CONFLICT (instance, flow, key) DO UPDATE SET
     execution = CASE WHEN d.expires_at <= %s THEN excluded.execution ELSE d.execution END,
-    expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at ELSE d.expires_at END
+    expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at
+        WHEN d.flow = '' AND d.execution = excluded.execution
+        THEN greatest(d.expires_at, excluded.expires_at) ELSE d.expires_at END
 RETURNING instance, flow, key, execution
 """
 CLOSED = f"""
@@ -136,6 +138,8 @@ class PostgresStartRows:
     key: bytes | None
     head: bytes
     dedupe: DedupeKey | None
+    published: DedupeKey | None
+    """Has the customer in place of an instance, and the digest of the contents for an execution."""
     expires_at: Micros
     order: ordering.Name | None
     copied: tuple[rows.StepRow, ...]
@@ -151,14 +155,17 @@ def entry(start: Start, now: Micros) -> PostgresStartRows:
     except UnicodeEncodeError as error:
         raise unheld(start.execution, error) from error
     hashed: DedupeKey | None = None
+    published: DedupeKey | None = None
     if dedupe is not None:
         spelt = dedupe.key.encode("utf-8", "surrogatepass")
         hashed = (flow.instance, flow.flow, blake2b(spelt, digest_size=16).digest())
+        published = (flow.customer, "", hashed[2]) if dedupe.contents else None
     return PostgresStartRows(
         start,
         key,
         head,
         hashed,
+        published,
         now + (dedupe.ttl if dedupe is not None else 0),
         within,
         tuple(rows.step(each) for each in start.copied),
@@ -233,10 +240,12 @@ class Accepting:
         await share(connection, locks.gates)
         if any(each.cursors for each in self._items):
             await self._move_cursors(connection)
-        by_key: dict[DedupeKey, PostgresStartRows] = {}
+        by_key: dict[DedupeKey, tuple[str, Micros]] = {}
         for each in self._entries:
             if each.dedupe is not None:
-                by_key.setdefault(each.dedupe, each)
+                by_key.setdefault(each.dedupe, (each.start.execution, each.expires_at))
+            if each.published is not None:
+                by_key.setdefault(each.published, (contents_of(each), each.expires_at))
         if by_key:
             keys = sorted(by_key)
             taken = [by_key[key] for key in keys]
@@ -246,8 +255,8 @@ class Accepting:
                     Texts(key[0] for key in keys),
                     Texts(key[1] for key in keys),
                     Blobs(key[2] for key in keys),
-                    Texts(each.start.execution for each in taken),
-                    Numbers(each.expires_at for each in taken),
+                    Texts(each[0] for each in taken),
+                    Numbers(each[1] for each in taken),
                     self._now,
                     self._now,
                 ),
@@ -298,6 +307,9 @@ class Accepting:
     async def write(self, connection: Connection) -> list[Acceptance]:
         """Decide, and insert; fills in the answers."""
         firsts = await self.firsts()
+        for each in self._entries:
+            if each.published is not None and firsts[each.published] != contents_of(each):
+                raise another_event()
         closed = set[tuple[str, int]](await self._closed.fetchall())
         crashed = set[str]()
         if self._crashed is not None:
@@ -456,6 +468,11 @@ class Accepting:
             row.entry.start.replay_of == replayed and admission.outcome(id) is not None
             for id, row in inserts.items()
         )
+
+
+def contents_of(entry: PostgresStartRows) -> str:
+    """Return the digest of the contents that an event was published with."""
+    return "" if entry.start.dedupe is None else entry.start.dedupe.contents
 
 
 def keys_of(cursors: Sequence[ShardCursor]) -> tuple[Texts, ...]:
