@@ -39,6 +39,8 @@ from halflap.api.view import (
     InstanceChange,
     InstanceDraft,
     InstanceHealth,
+    InstanceListener,
+    InstanceListenerPage,
     InstancePage,
     InstanceSummary,
     InstanceView,
@@ -64,7 +66,7 @@ from halflap.errors import ConfigError, Conflict
 from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention, to_datetime
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
-from halflap.store.shards import PROCESS, ListenerShard, present
+from halflap.store.shards import PROCESS, ListenerShard, ShardState, present
 
 MOST_HEALTHS = 200
 MOST_POSITION = 60
@@ -203,6 +205,38 @@ async def decide_listener(
         which = f" {draft.shard}" if draft.shard else ""
         raise Conflict(f"no listener {flow}{which} of {found.name} waits for a person's decision")
     return await list_listeners(found, operations)
+
+
+@router.get("/listeners", response_model=InstanceListenerPage)
+@needs("read")
+async def list_all_listeners(
+    operations: Ops,
+    state: Annotated[str, Query(description="One state, or several by commas.")] = "parked,stopped",
+    after: After = None,
+    limit: PageSize = USUAL_PAGE,
+) -> Response:
+    """List the listeners of all instances that stand still, or are in other states, and why."""
+    states = chosen(state, get_args(ShardState))
+    place = ["", "", "", ""] if after is None else after.split(" ", 3)
+    if len(place) != 4:
+        raise ConfigError(f"{after!r} is no `next` of a page", fields={"after": "is none"})
+    found = await operations.journal.shards.page(states, place, limit)
+    next = " ".join(found[-1].key.parts) if len(found) == limit else None
+    owners = await operations.catalogue.instances.some(each.key.instance for each in found)
+    names = await operations.catalogue.customers.names(each.customer for each in owners.values())
+    hidden = await operations.hidden_payloads()
+    items: list[InstanceListener] = []
+    for each in found:
+        owner = owners.get(each.key.instance)
+        view = InstanceListener.of(
+            listener_view(each),
+            instance=each.key.instance,
+            instance_name=owner and owner.name,
+            customer=owner and owner.customer,
+            customer_name=owner and names.get(owner.customer),
+        )
+        items.append(view.without_payload() if owner and owner.customer in hidden else view)
+    return exact(InstanceListenerPage(items=items, next=next))
 
 
 @router.delete("/instances/{instance}", status_code=204)

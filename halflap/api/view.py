@@ -1212,6 +1212,19 @@ class ListenerPage(ListPage[ListenerView]):
     """The listeners of an instance, by flow and shard, all of them: there is no next page."""
 
 
+class InstanceListener(ListenerView):
+    """A listener with the instance whose flow it is."""
+
+    instance: str
+    instance_name: str | None
+    customer: str | None
+    customer_name: str | None
+
+
+class InstanceListenerPage(ListPage[InstanceListener]):
+    """Listeners of all instances, by instance, flow and shard."""
+
+
 class Rotation(Input):
     """For how long the former secret stays good."""
 

@@ -54,10 +54,16 @@ UPDATE listener_shards SET cursor = ?, start = ?, gaps = ?, state = 'starting', 
     fence = fence + 1, changed_at = ?
 WHERE {KEY}
 """  # noqa: S608
-LIST = """
+SELECT = """
 SELECT instance, flow, source, shard, fence, owner, cursor, start, state, error, waits_for, message_at,
     changed_at, gaps
-FROM listener_shards WHERE instance = ? ORDER BY flow, source, shard
+FROM listener_shards
+"""
+LIST = f"{SELECT} WHERE instance = ? ORDER BY flow, source, shard"
+PAGE = f"""
+{SELECT} WHERE owner IS NOT NULL AND state IN ({{states}})
+    AND (instance, flow, source, shard) > (?, ?, ?, ?)
+ORDER BY instance, flow, source, shard LIMIT ?
 """
 DEPARTED = """
 DELETE FROM listener_shards WHERE substr(shard, 1, 1) = ?
@@ -409,11 +415,16 @@ class ListenerShards:
     async def list(self, instance: str) -> list[ListenerShard]:
         """Return an instance's shards."""
         rows = await self._jobs.read(lambda c: c.execute(LIST, (instance,)).fetchall())
-        found: list[ListenerShard] = []
-        for row in rows:
-            values: tuple[Any, ...] = (ShardKey(*row[:4]), *row[4:13], read_gaps(row[13]))
-            found.append(ListenerShard(*values))
-        return found
+        return [read_shard(each) for each in rows]
+
+    async def page(
+        self, states: Sequence[str], after: Sequence[str], limit: int
+    ) -> list[ListenerShard]:
+        """Return so many shards in some states that a process reads, behind one, of all instances."""
+        sql = PAGE.format(states=", ".join("?" * len(states)))
+        values = (*states, *after, limit)
+        rows = await self._jobs.read(lambda c: c.execute(sql, values).fetchall())
+        return [read_shard(each) for each in rows]
 
     async def count(self) -> dict[str, int]:
         """Return the number of shards in each state, of all instances."""
@@ -431,6 +442,12 @@ class ListenerShards:
             connection.execute("DELETE FROM listener_shards WHERE instance = ?", (instance,))
 
         await self._jobs.write(job)
+
+
+def read_shard(row: Sequence[Any]) -> ListenerShard:
+    """Return the shard of a row of `SELECT`."""
+    values: tuple[Any, ...] = (ShardKey(*row[:4]), *row[4:13], read_gaps(row[13]))
+    return ListenerShard(*values)
 
 
 def move(connection: JobTransaction, cursors: Sequence[ShardCursor]) -> bool:

@@ -434,6 +434,16 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     assert shown["position"] is None
     [gap] = shown["gaps"]
     assert (gap["cursor"], gap["start"], gap["reason"]) == ("41", "earliest", "kept for 3 days")
+    [halted] = (await world.api("GET", "/api/listeners")).json["items"]
+    assert {each: halted[each] for each in shown} == shown
+    assert (halted["instance"], halted["instance_name"]) == (instance, customer["name"])
+    assert halted["customer_name"] == "Initech"
+    page = (await world.api("GET", "/api/listeners", state="parked", limit=1)).json
+    behind = await world.api("GET", "/api/listeners", after=page["next"])
+    assert (len(page["items"]), behind.json["items"]) == (1, [])
+    assert (await world.api("GET", "/api/listeners", state="listening")).json["items"] == []
+    for wrong in ({"state": "asleep"}, {"after": "x"}):
+        assert (await world.api("GET", "/api/listeners", **wrong)).status == 422
     poll = '{"cursor":"2026-11-30T01:00:00Z","seen":["a","b"],"began":null}'
     first = '{"cursor":null,"seen":[],"began":null}'
     for cursor, position in (

@@ -16,6 +16,7 @@ from halflap.api.operations.executions import Executions
 from halflap.api.operations.oidc import Provider, ProviderSettings
 from halflap.model import Rejection
 from halflap.server.host import Host
+from halflap.store.shards import ListenerKey
 from tests.console.desk import Desk, at_rest, opened, visit
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.looks import style
@@ -705,6 +706,35 @@ async def test_a_narrow_window_leaves_no_column_out_and_no_cause_is_cut(
         await whole.click()
         sheet = page.get_by_role("complementary", name="Cause")
         await expect(sheet.get_by_text("The newest, whole:")).to_be_visible()
+
+
+async def test_a_listener_that_stands_still_is_marked_where_instances_are_looked_at(
+    place: Place, desk: Desk
+) -> None:
+    [instance] = (await place.api("GET", "/instances", customer="Umbrella"))["items"]
+    shards = place.host.store.journal.shards
+    key = ListenerKey(instance["id"], instance["customer"], "order", "s1")
+    (owned,) = (await shards.share("w1", [key], (), 600_000_000)).taken
+    why = "401: the token was revoked"
+    await shards.note(owned.key, owned.fence, "parked", why, "connection:con_1")
+    async with opened(desk, "/overview") as page:
+        halted = page.get_by_role("region", name="Listeners that stand still")
+        await expect(halted).to_contain_text("1 listener stands still")
+        await expect(halted).to_contain_text(why)
+        await expect(halted.get_by_role("link", name="Mend its connection")).to_be_visible()
+        await at_rest(page)
+        await visit(page, "/instances?customer=Umbrella")
+        row = page.get_by_role("grid", name="Instances").get_by_role("row").nth(1)
+        mark = row.get_by_role("link", name="listener parked")
+        await expect(mark).to_have_attribute("title", f"order: {why}")
+        await at_rest(page)
+        await mark.click()
+        await page.wait_for_url("**/instances/ins_*?view=endpoints")
+        await expect(page.get_by_text(why)).to_be_visible()
+        await shards.note(owned.key, owned.fence, "listening")
+        await visit(page, "/overview")
+        await expect(halted).to_have_count(0)
+    await shards.forget(instance["id"])
 
 
 async def test_hostile_texts_are_shown_as_texts_everywhere(place: Place, desk: Desk) -> None:

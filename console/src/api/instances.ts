@@ -79,6 +79,16 @@ export const listenersQuery = (instance: string) =>
     },
   })
 
+/** The listeners of all instances that stand still: parked or stopped. */
+export const haltedQuery = queryOptions({
+  queryKey: ["listeners", "halted"],
+  refetchInterval: 10_000,
+  queryFn: async ({ signal }) => {
+    const query = { limit: 1_000 }
+    return (await answerOf(api.GET("/api/listeners", { params: { query }, signal }))).items
+  },
+})
+
 export const healthsQuery = (instances: string[]) =>
   queryOptions({
     queryKey: ["instances", "healths", instances],

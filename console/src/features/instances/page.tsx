@@ -4,7 +4,9 @@ import { useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { Boxes, Maximize2 } from "lucide-react"
 import { useMemo } from "react"
+import type { Schemas } from "~/api/client"
 import {
+  haltedQuery,
   healthsQuery,
   type InstanceFilter,
   type InstanceState,
@@ -19,6 +21,7 @@ import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { InstanceDetailView } from "./detail"
+import { HaltedListeners } from "./listeners"
 import { DevelopmentBadge, InstanceBadge, useStateWord } from "./state"
 
 const RENEW_MS = 2_000
@@ -39,7 +42,11 @@ export function InstancesPage(place: ListPlace<InstanceFilter>) {
   const healths = useQuery(healthsQuery(first))
   useRenewal(["instances", "list"], RENEW_MS, (news) => moved(news, "instances"))
   useRenewal(["instances", "healths"], HEALTH_MS, (news) => news.kind === "changes")
-  const columns = useMemo(() => instanceColumns(healths.data), [healths.data])
+  const halted = useQuery(haltedQuery)
+  const columns = useMemo(
+    () => instanceColumns(healths.data, halted.data ?? []),
+    [healths.data, halted.data],
+  )
   return (
     <CataloguePage
       title={t`Instances`}
@@ -94,7 +101,10 @@ export function InstancesPage(place: ListPlace<InstanceFilter>) {
 
 type Healths = Map<string, { failed: number | null; backlog: number; last_ok: string | null }>
 
-function instanceColumns(healths: Healths | undefined): Column<InstanceSummary>[] {
+function instanceColumns(
+  healths: Healths | undefined,
+  halted: readonly Schemas["InstanceListener"][],
+): Column<InstanceSummary>[] {
   return [
     {
       key: "state",
@@ -107,15 +117,21 @@ function instanceColumns(healths: Healths | undefined): Column<InstanceSummary>[
       title: t`Name`,
       width: "minmax(120px, 1.1fr)",
       cell: (row) => (
-        <Link
-          to="/instances/$instance"
-          params={{ instance: row.id }}
-          tabIndex={-1}
-          className="font-medium hover:underline"
-          title={row.name}
-        >
-          {row.name}
-        </Link>
+        <>
+          <HaltedListeners
+            instance={row.id}
+            halted={halted.filter(({ instance }) => instance === row.id)}
+          />{" "}
+          <Link
+            to="/instances/$instance"
+            params={{ instance: row.id }}
+            tabIndex={-1}
+            className="font-medium hover:underline"
+            title={row.name}
+          >
+            {row.name}
+          </Link>
+        </>
       ),
     },
     {

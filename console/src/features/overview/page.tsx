@@ -7,6 +7,7 @@ import { type ReactNode, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import type { ExecutionState } from "~/api/execution"
 import type { Filter } from "~/features/executions/filter"
+import { Halted } from "~/features/instances/listeners"
 import { useRenewal } from "~/features/session/renewal"
 import { cx } from "~/ui/class"
 import { SearchBox, Toggles } from "~/ui/list-page"
@@ -84,6 +85,7 @@ export function OverviewPage({
             onChange={(period) => onFilter({ ...filter, period })}
           />
         </div>
+        <Halted />
         {stats.data === undefined ? (
           <Pending of={stats} />
         ) : (
