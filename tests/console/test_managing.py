@@ -156,10 +156,16 @@ async def test_two_tabs_of_the_wizard_make_one_instance_and_lose_nothing(
         async with opened(desk, address, beside=first) as second:
             second.set_default_timeout(SLOW)
             await filled(second)
+            # Nobody passes with an account that nobody has signed in to: what to do is said at it.
+            refused = second.get_by_text("Nobody has signed in to this account yet")
+            await second.get_by_role("button", name="Next").click()
+            await expect(refused).to_be_visible()
+            await expect(second.get_by_label("Salesforce", exact=True)).to_be_visible()
             # One signs in at the app, and the other one has it.
             await sign_in(first, org, "Connect")
             for page in (first, second):
                 await expect(page.get_by_text("not signed in")).to_have_count(0)
+                await expect(refused).to_have_count(0)
                 await expect(page.get_by_text("working", exact=True)).to_be_visible()
                 for _ in range(2):
                     await page.get_by_role("button", name="Next").click()
@@ -243,6 +249,45 @@ async def test_an_instance_is_paused_disabled_and_its_config_told_at_its_fields(
         await expect(sheet.get_by_label("URL of order", exact=True)).to_contain_text("/hooks/")
         await sheet.get_by_role("button", name="Show the secrets").click()
         await expect(sheet.get_by_label("Secret of order", exact=True)).to_be_visible()
+
+
+async def test_an_instance_gets_another_account(desk: Desk) -> None:
+    place = desk.place
+    [instance] = (await place.api("GET", "/instances", customer="Umbrella"))["items"]
+    another = {
+        "customer": instance["customer"],
+        "integration": "orders",
+        "field": "shop",
+        "name": "the new shop",
+        "values": {"base_url": place.shop.url},
+        "test": False,
+    }
+    made = await place.api("POST", "/connections", another)
+    async with opened(desk, f"/instances?open={instance['id']}") as page:
+        page.set_default_timeout(SLOW)
+        sheet = page.get_by_role("complementary", name="Instance")
+        await sheet.get_by_role("button", name="Change account…").click()
+        dialog = page.get_by_role("dialog", name="Change the account")
+        save = dialog.get_by_role("button", name="Change the account")
+        await expect(save).to_be_disabled()
+        await dialog.get_by_label("Shop", exact=True).select_option(label="the new shop")
+        assert await barriers(page) == []
+        # What a dialog above it saves is no answer to this one.
+        await dialog.get_by_role("button", name="Connect").click()
+        above = page.get_by_role("dialog").last
+        await above.get_by_role("button", name="Save the connection").click()
+        await expect(above.get_by_text("Fill this in.").first).to_be_visible()
+        await above.get_by_role("button", name="Close").last.click()
+        await expect(save).to_be_enabled()
+        await save.click()
+        await expect(dialog).to_have_count(0)
+        await expect(sheet.get_by_role("link", name="the new shop")).to_be_visible()
+
+    async def settled() -> Any:
+        now = await place.api("GET", f"/instances/{instance['id']}")
+        return now["state"] == "active" and now
+
+    assert (await until(settled))["connections"] == {"shop": made["id"]}
 
 
 async def test_an_edit_that_another_one_made_stale_is_shown_with_both_values(desk: Desk) -> None:

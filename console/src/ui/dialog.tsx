@@ -25,7 +25,8 @@ export function Dialog({
 }) {
   const submit = (event: SubmitEvent) => {
     event.preventDefault()
-    onSubmit?.()
+    // A form of a dialog above this one is its child in React's tree, though not on the page.
+    if (event.target === event.currentTarget) onSubmit?.()
   }
   const body = useRef<HTMLDivElement>(null)
   const buttons = useRef<HTMLElement>(null)

@@ -27,6 +27,7 @@ import { FormError, Notice, Pending } from "~/ui/notice"
 import { type Tab, Tabs } from "~/ui/tabs"
 import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
+import { ChangeAccount } from "./account"
 import { InstanceActions } from "./actions"
 import { useConfig } from "./config"
 import { Endpoints } from "./endpoints"
@@ -226,7 +227,7 @@ function Overview({ instance }: { instance: Instance }) {
         ) : (
           <ul className="flex flex-col divide-y rounded-md border">
             {Object.entries(instance.connections).map(([field, id]) => (
-              <ConnectionRow key={field} field={field} id={id} />
+              <ConnectionRow key={field} field={field} id={id} instance={instance} />
             ))}
           </ul>
         )}
@@ -240,7 +241,9 @@ function Overview({ instance }: { instance: Instance }) {
   )
 }
 
-function ConnectionRow({ field, id }: { field: string; id: string }) {
+function ConnectionRow({ field, id, instance }: { field: string; id: string; instance: Instance }) {
+  const { can } = useSession()
+  const [changing, setChanging] = useState(false)
   const query = useQuery(connectionQuery(id))
   const connection = query.data?.value
   return (
@@ -260,6 +263,12 @@ function ConnectionRow({ field, id }: { field: string; id: string }) {
         <span className="text-waiting">
           <Plural value={connection.parked} one="# waits" other="# wait" />
         </span>
+      )}
+      {can("configure") && !isMoving(instance.state) && (
+        <Button look="ghost" onClick={() => setChanging(true)}>{t`Change account…`}</Button>
+      )}
+      {changing && (
+        <ChangeAccount instance={instance} field={field} onClose={() => setChanging(false)} />
       )}
     </li>
   )

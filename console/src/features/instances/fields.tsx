@@ -4,6 +4,7 @@ import { ConnectionField } from "~/features/connections/slot"
 import { ChoicesContext } from "~/features/forms/choices"
 import { ControlField, wrongWords } from "~/features/forms/fields"
 import { typedIn } from "~/features/forms/schema"
+import { notSignedIn } from "./account"
 import { type ConfigState, listerOf, takesConnection } from "./config"
 
 /** One page of a config, filled in for a customer: its connections are made in their place. */
@@ -11,10 +12,13 @@ export function ConfigPage({
   page,
   place,
   config,
+  unsigned,
 }: {
   page: Form["pages"][number]
   place: { integration: string; version: string; customer: string }
   config: ConfigState
+  /** The fields whose accounts are told to be without a sign-in. */
+  unsigned?: ReadonlySet<string>
 }) {
   const { form } = config
   const choices = useMemo(
@@ -32,6 +36,7 @@ export function ConfigPage({
           if (takesConnection(field)) {
             const wrong = form.wrong.get(field.name)
             const error =
+              (unsigned?.has(field.name) === true ? notSignedIn() : undefined) ??
               form.said.get(field.name) ??
               (wrong !== undefined && form.shown(field.name) ? wrongWords(wrong) : null)
             return (

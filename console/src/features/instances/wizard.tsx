@@ -3,7 +3,7 @@ import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { ArrowLeft, ArrowRight, Check, Circle, LoaderCircle, X, Zap } from "lucide-react"
-import { type ReactNode, useEffect, useMemo, useRef } from "react"
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react"
 import { answerOf, api, exactBody, type Schemas } from "~/api/client"
 import { type CustomerDetail, customerQuery } from "~/api/customers"
 import { stepsQuery } from "~/api/execution"
@@ -19,6 +19,7 @@ import { Button, buttonClass } from "~/ui/button"
 import { cx } from "~/ui/class"
 import { type Fact, FactList, Section } from "~/ui/facts"
 import { FormError, Notice, Pending } from "~/ui/notice"
+import { useUnsigned } from "./account"
 import { useConfig } from "./config"
 import { ConfigPage } from "./fields"
 import { InstanceBadge } from "./state"
@@ -224,9 +225,13 @@ function Pages({
   const isReview = at === form.pages.length
   const current = form.pages[at]
   const wrong = config.wrongPages()
+  const unsigned = useUnsigned(config.connections())
+  const [tried, setTried] = useState(false)
+  const waits = form.pages.findIndex((each) => each.fields.some(({ name }) => unsigned.has(name)))
   const next = () => {
     const isWrong = config.form.check() ? false : wrong.includes(at)
-    if (!isWrong) go(at + 1)
+    if (waits === at) setTried(true)
+    else if (!isWrong) go(at + 1)
   }
   const place = { integration, version: version, customer: customer.id }
   const titles = [...form.pages.map((each) => each.title), t`Review`]
@@ -239,7 +244,10 @@ function Pages({
         onSubmit={(event) => {
           event.preventDefault()
           if (!isReview) next()
-          else if (wrong[0] !== undefined && !config.form.check()) go(wrong[0])
+          else if (waits >= 0) {
+            setTried(true)
+            go(waits)
+          } else if (wrong[0] !== undefined && !config.form.check()) go(wrong[0])
           else if (named.check()) run.mutate()
         }}
       >
@@ -250,7 +258,12 @@ function Pages({
           <p className="text-muted-foreground">{form.title}</p>
         </div>
         {current !== undefined ? (
-          <ConfigPage page={current} place={place} config={config} />
+          <ConfigPage
+            page={current}
+            place={place}
+            config={config}
+            {...(tried ? { unsigned } : {})}
+          />
         ) : (
           <Review form={form} config={config}>
             <div className="max-w-xl">
