@@ -18,10 +18,20 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.execution_view import BulkDraft, BulkPage, BulkView, GroupView, PlanView, Where
+from halflap.api.connections import traffic_of
+from halflap.api.execution_view import (
+    BulkDraft,
+    BulkPage,
+    BulkView,
+    GroupView,
+    PlanView,
+    UnmendedView,
+    Where,
+)
 from halflap.api.executions import searchable, states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import BulkPlan
+from halflap.api.operations.connections import needs_sign_in
 from halflap.api.operations.people import MissingRight
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
@@ -37,7 +47,7 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import Conflict
-from halflap.model import Bulk, BulkState, BulkVerb, Instance
+from halflap.model import Bulk, BulkState, BulkVerb, Instance, Throttled
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
@@ -79,21 +89,29 @@ async def list_bulks(
     ] = None,
     do: Annotated[str, Query(description="What is done, one or several by commas.")] = "",
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
+    started: Annotated[
+        bool, Query(description="Count what became of replays, too, as of one bulk.")
+    ] = False,
 ) -> BulkPage:
     """List the bulks, newest first."""
     verbs, states = chosen(do, get_args(BulkVerb), "do"), chosen(state, get_args(BulkState))
     found = await operations.catalogue.bulks.list(before, limit, upgrades_of, verbs, states)
-    return BulkPage(items=[bulk_view(each) for each in found], next=last_id(found, limit))
+    views = [await with_started(operations, e) if started else bulk_view(e) for e in found]
+    return BulkPage(items=views, next=last_id(found, limit))
 
 
 @router.get("/{bulk}")
 @needs("read")
 async def get_bulk(bulk: str, operations: Ops) -> BulkView:
     """Return a bulk, with its progress, and what became of what it started."""
-    found = await operations.catalogue.bulks.get(bulk)
-    replays = found.verb == "replay" and found.state != "running"
-    started = dict(await operations.bulks.started(found)) if replays else {}
-    return bulk_view(found).model_copy(update={"started": started})
+    return await with_started(operations, await operations.catalogue.bulks.get(bulk))
+
+
+async def with_started(operations: Operations, bulk: Bulk) -> BulkView:
+    """A bulk as it is shown, with what became of the replays that it started, once it has stopped."""
+    replays = bulk.verb == "replay" and bulk.state != "running"
+    started = dict(await operations.bulks.started(bulk)) if replays else {}
+    return bulk_view(bulk).model_copy(update={"started": started})
 
 
 @router.get("/{bulk}/rollout")
@@ -205,7 +223,46 @@ async def plan_view(operations: Operations, plan: BulkPlan) -> PlanView:
             for each in plan.groups
         ],
         samples=await summaries(operations, plan.samples),
+        unmended=await unmended(operations, plan) if plan.verb == "replay" else [],
     )
+
+
+async def unmended(operations: Operations, plan: BulkPlan) -> list[UnmendedView]:
+    """Return the connections of the instances that are meant which do not work now."""
+    catalogue, journal, now = operations.catalogue, operations.journal, operations.store.clock()
+    instances = await catalogue.instances.some(each.instance for each in plan.groups)
+    used: dict[str, set[str]] = {}
+    for each in instances.values():
+        _, links = await catalogue.instances.revision(each.id, each.revision)
+        for connection in links.values():
+            used.setdefault(connection, set()).add(each.id)
+    stored = await catalogue.connections.some(used)
+    names = await catalogue.customers.names(each.customer or "" for each in stored.values())
+    resting, parked = await journal.resting(), await journal.parked()
+    found: list[UnmendedView] = []
+    for id, each in stored.items():
+        traffic = traffic_of(resting.get(id, Throttled()), now)
+        if needs_sign_in(each):
+            why = "not_signed_in"
+        elif each.status == "unauthorized":
+            why = "unauthorized"
+        elif traffic["away"]:
+            why = "away"
+        else:
+            continue
+        ends = [e.ended_at for e in plan.samples if e.flow.instance in used[id] and e.ended_at]
+        found.append(
+            UnmendedView(
+                connection=id,
+                name=each.name,
+                customer_name=names.get(each.customer or ""),
+                why=why,
+                since=None if why != "away" else rfc3339(traffic["away_since"]),
+                parked=parked.get(id, 0),
+                failed_at=rfc3339(max(ends)) if ends else None,
+            )
+        )
+    return found
 
 
 async def named(operations: Operations, instances: Sequence[Instance]) -> dict[str, NamedInstance]:

@@ -701,6 +701,23 @@ class OverwritingView(View):
     last_at: Time
 
 
+class UnmendedView(View):
+    """A connection of the instances that are meant which does not work now."""
+
+    connection: str
+    name: str
+    customer_name: str | None
+    """Null for the team's own."""
+    why: Literal["unauthorized", "not_signed_in", "away"]
+    """The app refused its credentials; nobody has signed in; its app does not answer."""
+    since: Time | None
+    """Since when its app does not answer."""
+    parked: int
+    """The number of executions that wait for it."""
+    failed_at: Time | None
+    """When the newest of the samples that use it failed."""
+
+
 class PlanView(View):
     """A plan of a bulk: the largest groups, and a few of the executions."""
 
@@ -716,6 +733,8 @@ class PlanView(View):
     """The flows of these in which nothing compares what they write with what the app has since."""
     changed: int = 0
     """The number of these that go on with another version or config than that of their finished steps."""
+    unmended: list[UnmendedView] = []
+    """Of replays, the connections of the groups' instances that do not work now: the same would come."""
 
 
 class RefusalView(View):
@@ -745,7 +764,7 @@ class BulkView(View):
     made_at: Time
     ended_at: Time | None
     started: dict[ExecutionState, int] = {}
-    """Of a bulk of replays that has ended, where one is asked for: how many of these, by their states."""
+    """Of a bulk of replays that has ended: how many of these, by their states; lists need `started`."""
 
 
 class BulkPage(ListPage[BulkView]):

@@ -21,6 +21,7 @@ from tests.console.desk import Desk, at_rest, opened, visit
 from tests.console.hostile import TEXTS, WRAPS
 from tests.console.looks import style
 from tests.console.place import Place
+from tests.polling import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -404,6 +405,57 @@ async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: D
         await page.get_by_role("link", name="Open in full").click()
         await page.get_by_role("navigation", name="Way back").get_by_role("link").click()
         await expect(page.get_by_role("button", name="Remove the filter Bulk")).to_be_visible()
+
+
+async def test_a_replay_of_all_warns_of_what_is_not_mended_and_says_what_failed_again(
+    place: Place, desk: Desk
+) -> None:
+    cause = "no stock is left of the goods"
+    failed = await place.send("Globex", number(), f"refuse 422 {cause}")
+    await place.until(failed, "failed")
+    [listed] = (await place.api("GET", "/instances", customer="Globex"))["items"]
+    instance = await place.api("GET", f"/instances/{listed['id']}")
+    [connection] = instance["connections"].values()
+    connections = place.host.store.catalogue.connections
+    draft = {"do": "replay", "where": {"customer": "Globex"}, "dry_run": True}
+    assert (await place.api("POST", "/bulks", draft))["unmended"] == []  # a control
+    stored = await connections.get(connection)
+    await connections.set_status(connection, "unauthorized")
+    was_kind, place.shop.kind = place.shop.kind, False
+    async with opened(desk, "/failures?customer=Globex") as page:
+        row = page.get_by_role("grid", name="Causes").get_by_role("row").filter(has_text=cause)
+        await row.click()
+        await page.get_by_role("button", name="Replay all…").click()
+        dialog = page.get_by_role("dialog")
+        warning = dialog.get_by_role("region", name="Connections that are not mended")
+        await expect(warning).to_contain_text("the app refused its credentials")
+        await expect(warning).to_contain_text("last failure")
+        await expect(warning.get_by_role("link", name=stored.name)).to_be_visible()
+        await at_rest(page)
+        await dialog.get_by_role("button", name="Close").last.click()
+        await connections.set_status(connection, "working")
+        await page.get_by_role("button", name="Replay all…").click()
+        await expect(dialog.get_by_text("1 execution is meant.")).to_be_visible()
+        await expect(warning).to_have_count(0)
+        await dialog.get_by_role("button", name="Replay 1").click()
+        await expect(dialog.get_by_text("1 of 1")).to_be_visible()
+        await dialog.get_by_role("button", name="Close").last.click()
+        await page.goto("/console/failures/bulks")
+        grid = page.get_by_role("grid", name="Bulks")
+        await expect(grid.get_by_role("columnheader", name="Failed again")).to_be_visible()
+        [bulk] = (await place.api("GET", "/bulks", do="replay", limit="1"))["items"]
+        first = grid.get_by_role("row").nth(1)
+
+        async def counted() -> bool:
+            found = await place.api("GET", "/bulks", do="replay", limit="1", started="true")
+            return found["items"][0]["started"] == {"failed": 1}
+
+        await until(counted)
+        await page.reload()
+        again = first.locator(f'a[href*="{bulk["id"]}"]')
+        await expect(again).to_have_text("1")
+        await at_rest(page)
+    place.shop.kind = was_kind
 
 
 async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, desk: Desk) -> None:

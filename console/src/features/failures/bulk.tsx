@@ -15,6 +15,7 @@ import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading, Pending } from "~/ui/notice"
 import { Progress } from "~/ui/progress"
 import { type AnyState, StateBadge } from "~/ui/state"
+import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 
 export type Verb = "replay" | "dismiss"
@@ -199,6 +200,7 @@ function PlanSummary({ plan }: { plan: Plan }) {
           ))}
         </ul>
       )}
+      <Unmended found={plan.unmended} />
       {plan.left_out.map((each) => (
         <p key={each.why} className="text-waiting">
           {each.count.toLocaleString()}: {each.why}
@@ -217,6 +219,54 @@ function PlanSummary({ plan }: { plan: Plan }) {
           <Trans>{plan.changed} of them go on with another version or config.</Trans>
         </p>
       )}
+    </section>
+  )
+}
+
+/** Warns of connections that do not work now, since the replays would come to the same. */
+function Unmended({ found }: { found: Plan["unmended"] }) {
+  if (found.length === 0) return null
+  const why = {
+    unauthorized: t`the app refused its credentials, and it was not connected again since`,
+    not_signed_in: t`nobody has signed in to it`,
+    away: t`its app does not answer`,
+  }
+  return (
+    <section
+      aria-label={t`Connections that are not mended`}
+      className="flex flex-col gap-1 rounded-md border border-waiting/40 p-3"
+    >
+      <h3 className="font-medium text-waiting">
+        {t`Not mended yet: what needs these connections would fail or wait again`}
+      </h3>
+      <ul className="flex max-h-40 flex-col gap-1 overflow-auto">
+        {found.map((each) => (
+          <li key={each.connection} className="wrap-anywhere">
+            <Link to="/connections" search={{ open: each.connection }} className="link underline">
+              {each.name}
+            </Link>{" "}
+            {each.customer_name !== null && <>({each.customer_name}) </>}
+            {why[each.why]}
+            {each.since !== null && (
+              <Trans>
+                {" "}
+                since <Time at={each.since} />
+              </Trans>
+            )}
+            {each.failed_at !== null && (
+              <Trans>
+                ; last failure <Time at={each.failed_at} />
+              </Trans>
+            )}
+            {each.parked > 0 && (
+              <>
+                {"; "}
+                <Plural value={each.parked} one="# execution waits" other="# executions wait" />
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
     </section>
   )
 }

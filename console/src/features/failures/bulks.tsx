@@ -35,7 +35,12 @@ const words = (): Record<Bulk["do"], string> => ({
 export function BulksPage(place: ListPlace<BulkFilter>) {
   const { filter, onFilter } = place
   const list = useRows(["bulks", filter], (before, signal) => {
-    const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
+    const query = {
+      ...filter,
+      started: true,
+      limit: PAGE,
+      ...(before === undefined ? {} : { before }),
+    }
     return answerOf(api.GET("/api/bulks", { params: { query }, signal }))
   })
   useRenewal(["bulks"], RENEW_MS, (news) => moved(news, "bulks"))
@@ -198,6 +203,25 @@ function bulkColumns(): Column<Bulk>[] {
       className: "figures",
       cell: (row) =>
         row.refused > 0 && <span className="text-waiting">{row.refused.toLocaleString()}</span>,
+    },
+    {
+      key: "failed",
+      title: t`Failed again`,
+      width: "88px",
+      wide: true,
+      end: true,
+      className: "figures",
+      cell: (row) =>
+        (row.started.failed ?? 0) > 0 && (
+          <Link
+            to="/executions"
+            search={{ bulk: row.id, state: ["failed"] }}
+            tabIndex={-1}
+            className="text-failed-text hover:underline"
+          >
+            {(row.started.failed ?? 0).toLocaleString()}
+          </Link>
+        ),
     },
     {
       key: "begun",
