@@ -181,7 +181,10 @@ async def send_test_event(
 async def recover_receiver(
     found: OneReceiver, draft: Recovery, request: Request, operations: Ops
 ) -> BulkView:
-    """Deliver again, in the background, each event since a time that the receiver did not take."""
+    """Deliver again, in the background, each event since a time that the receiver did not take.
+
+    Not what was delivered since, or is on its way; while another recovery goes on, it is refused (409).
+    """
     id = bulk_of(request, found, operations)
     bulk = await operations.receivers.recover(id, found, to_micros(draft.since))
     return bulk_view(bulk)

@@ -165,6 +165,47 @@ async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
         assert (await shown(product, made))["failing_since"] is None
 
 
+@ON_BOTH_STORES
+async def test_what_was_missed_is_sent_once_however_often_it_is_recovered(product: Product) -> None:
+    await product.customer("ada")
+    since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        path = f"/api/receivers/{made['id']}"
+
+        async def recover() -> int:
+            answers = await asyncio.gather(
+                *(product.api("POST", f"{path}/recover", since) for _ in range(4))
+            )
+            for each in answers:
+                if each.status == 200:
+                    await bulk_ended(product, each.json["id"])
+            await product.results(instance=made["id"])
+            assert {each.status for each in answers} <= {200, 409}
+            return sum(each.status == 200 for each in answers)
+
+        assert (await product.api("POST", f"{path}/disable")).status == 200
+        missed = [
+            (await product.publish("ada", data={"id": f"o-{n}", "total": "1"})).json["id"]
+            for n in range(3)
+        ]
+        await product.results(instance=made["id"])
+        await recover()  # it is still disabled: the replays end as cancelled, too
+        assert (await product.api("POST", f"{path}/enable")).status == 200
+        assert await recover() >= 1
+        assert await recover() >= 1
+        assert sorted(sent["webhook-id"] for sent, _ in hooks.seen) == sorted(missed)
+
+
+async def bulk_ended(product: Product, id: str) -> None:
+    """Wait until a bulk has ended."""
+
+    async def ended() -> bool:
+        return (await product.api("GET", f"/api/bulks/{id}")).json["state"] != "running"
+
+    await until(ended)
+
+
 async def test_a_delivery_is_sent_again_by_itself(product: Product) -> None:
     await product.customer("ada")
     async with endpoint() as hooks:

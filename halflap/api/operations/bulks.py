@@ -413,6 +413,7 @@ class BulkOperations:
             bulk=bulk.id,
             repeat=bool(wanted.get("repeat")),
             again=bool(wanted.get("again")),
+            latest=bool(wanted.get("latest")),
         )
         choice = _Choice(self.executions, where_of(bulk), request, bulk)
         starts: list[Start] = []

@@ -73,6 +73,7 @@ class Family:
             material,
             mended_by=max(mended, default=None),
             failed_again=again,
+            replayed_by=max((each.id for each in later), default=None),
             moot_by=await moot_by(self.journal, execution),
         )
 

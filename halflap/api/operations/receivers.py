@@ -190,10 +190,22 @@ class ReceiverOperations:
         return await self._note(found, {})
 
     async def recover(self, bulk: str, found: ReceiverState, since: Micros) -> Bulk:
-        """Deliver again, by a bulk of this id, each event since a time that was not taken."""
+        """Deliver again, by a bulk of this id, each event since a time that was not taken.
+
+        An event that was delivered since, or is on its way, is left out. Raises `Conflict` while another
+        bulk does so.
+        """
         where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
         options = {"rate": None, "from": "start", "version": None, "repeat": True, "again": False}
-        return await self.bulks.begin(bulk, "replay", where, options)
+        options["latest"] = True
+        bulks = self.bulks.catalogue.bulks
+        async with bulks.beginning(found.instance.id):
+            other = await bulks.replaying(found.instance.id)
+            if other is not None:
+                raise Conflict(
+                    f"{other.id} delivers to it again already; wait until that has ended, or cancel it"
+                )
+            return await self.bulks.begin(bulk, "replay", where, options)
 
     async def remove(self, bulk: str, found: ReceiverState) -> None:
         """Remove a receiver with its connection; a bulk of this id cancels what waits for it."""

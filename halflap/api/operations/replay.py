@@ -84,6 +84,8 @@ class ReplayRequest:
     """Do again what may have been done, also where another version does it elsewhere."""
     again: bool = False
     """Also what failed, and was replayed since; and where newer events of its order have run."""
+    latest: bool = False
+    """Nothing that was replayed since, whatever became of that: its latest replay stands for it."""
     done: SaidDone | None = None
     """Go on behind the step in doubt, which a person found done."""
 
@@ -108,8 +110,8 @@ class ReplayMaterial:
     started, and those that these started; `children` are those that did not end well at first, by
     their roots, with those that its originals started. Of its replays, `live` has not ended,
     `mended_by` succeeded, `failed_again` is the latest one that did not succeed, where it came to an
-    effect. `moot_by` is a replay of what started it, which was told that its call is done. `was_cut`:
-    an attempt of it was, by a crash or a stop.
+    effect, `replayed_by` the latest one. `moot_by` is a replay of what started it, which was told that
+    its call is done. `was_cut`: an attempt of it was, by a crash or a stop.
     """
 
     event: Event | None
@@ -119,6 +121,7 @@ class ReplayMaterial:
     live: Execution | None = None
     mended_by: str | None = None
     failed_again: str | None = None
+    replayed_by: str | None = None
     moot_by: str | None = None
     was_cut: bool = False
 
@@ -168,6 +171,8 @@ def decide_replay(
             f"{material.live.id} replays it already, and {verb_of(material.live)}; wait until that "
             "has ended, or cancel it"
         )
+    if request.latest and material.replayed_by is not None:
+        return LeftOut(f"{material.replayed_by} replayed it since, and stands for it")
     if execution.state == "failed" and material.mended_by is not None and not request.again:
         return LeftOut(
             f"{material.mended_by} replays it, and succeeded; to run it once more all the same, say "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ RESUME = """
 UPDATE bulks SET state = 'running', reason = '', worker = '', lease_until = 0, wanted = ?
 WHERE id = ? AND state = 'paused'
 """
+
+LIVE = ("running", "paused")
 
 _refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
 
@@ -95,6 +98,22 @@ class Bulks:
         )
         rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
+
+    def beginning(self, instance: str) -> AbstractAsyncContextManager[None]:
+        """Have the beginning of replays of an instance to oneself."""
+        return self._writer.holding(f"replays of {instance}")
+
+    async def replaying(self, instance: str) -> Bulk | None:
+        """Return a bulk that replays executions of an instance, and has not ended."""
+        part = containing(f'"instance":"{instance}"')
+        where, values = conditions(
+            {
+                "wanted LIKE ? ESCAPE '!'": part,
+                f"verb = 'replay' AND state IN ({marks(LIVE)})": LIVE,
+            }
+        )
+        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT 1", values)
+        return read(rows[0]) if rows else None
 
     async def running(self) -> Sequence[Bulk]:
         """Return the bulks that are driven now, oldest first."""
