@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, StringConstraints
 
 from halflap.api.view import Input, Json, JsonObject, ListPage, Name, Time, View
 from halflap.model import InstanceState
@@ -16,6 +17,17 @@ MOST_TYPES = 500
 """The most types that one request declares."""
 
 TypeName = Annotated[str, StringConstraints(max_length=128, pattern=f"^{NAME}$")]
+
+
+def in_utc(at: datetime) -> datetime:
+    """Return a time in UTC; refuse one that is none there."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 Key = Annotated[str, StringConstraints(max_length=255, pattern=r"^[!-~]+$")]
 
 
@@ -64,7 +76,7 @@ class AppEventDraft(Input):
     data: Json
     subject: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """The record that it is about: its executions are found by it, and in order by it."""
-    timestamp: AwareDatetime | None = None
+    timestamp: Moment | None = None
     """When it happened; now by default."""
     idempotency_key: Key | None = None
     """Of your choosing: the same event with it again within 7 days is the same one."""
@@ -95,7 +107,9 @@ class PublishedEvents(View):
     events: list[PublishedEvent]
 
 
-Url = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s]+[^#\s]*$")]
+Url = Annotated[
+    str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s@\\]+([/?][^#\s]*)?$")
+]
 Patterns = Annotated[list[Annotated[str, StringConstraints(max_length=128)]], Field(max_length=200)]
 HeaderValues = dict[str, Annotated[SecretStr, Field(max_length=2_000)]]
 
@@ -131,6 +145,7 @@ class ReceiverView(View):
     customer_name: str
     name: str
     url: str
+    """Without `payloads` its scheme and host alone, as paths and queries have tokens."""
     types: list[str]
     header_names: list[str]
     state: InstanceState
@@ -168,13 +183,12 @@ class Disabling(Input):
 
 
 class SampleEvent(Input):
-    """An event to be sent as a test: the example of a type, unless `data` is given."""
+    """An event to be sent as a test: the declared example of a type, and nothing else."""
 
     type: TypeName = "webhook.test"
-    data: Json = None
 
 
 class Recovery(Input):
     """Since when events that were not taken are delivered again."""
 
-    since: AwareDatetime
+    since: Moment

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from pydantic import SecretStr
 
 from halflap.api.asking import (
@@ -36,7 +37,7 @@ from halflap.api.event_view import (
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
 from halflap.api.operations.receivers import ReceiverState
-from halflap.api.principal import OBJECTS
+from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.problem import documented
 from halflap.model import to_micros
 
@@ -77,9 +78,9 @@ async def list_receivers(
     """Receivers, of a customer or of all, oldest first."""
     owner = customer and (await operations.catalogue.customers.get(customer)).id
     found = await operations.receivers.list(owner or None, after=after, limit=limit)
-    names = await names_of(operations, found)
+    names, hidden = await names_of(operations, found), await operations.hidden_payloads()
     next = last_id([each.instance for each in found], limit)
-    return ReceiverPage(items=[receiver_view(each, names) for each in found], next=next)
+    return ReceiverPage(items=[receiver_view(each, names, hidden) for each in found], next=next)
 
 
 @router.post("/customers/{customer}/receivers", status_code=201, responses=documented(404, 409))
@@ -90,8 +91,7 @@ async def add_receiver(found: OneCustomer, draft: ReceiverDraft, operations: Ops
     made, secret = await operations.receivers.add(
         found.id, draft.url, draft.types, plain(draft.headers), draft.name
     )
-    names = {found.id: found.name}
-    return ReceiverMade(**receiver_view(made, names).model_dump(), secret=secret)
+    return ReceiverMade(**(await view_of(operations, made)).model_dump(), secret=secret)
 
 
 @router.get("/receivers/{receiver}")
@@ -134,7 +134,13 @@ async def remove_receiver(found: OneReceiver, request: Request, operations: Ops)
 async def rotate_receiver_secret(
     found: OneReceiver, operations: Ops, draft: SecretRotation | None = None
 ) -> ReceiverMade:
-    """Give a receiver another secret; for a while messages are signed with both."""
+    """Give a receiver another secret; for a while messages are signed with both.
+
+    It takes the right `secrets`, or a token of the receiver's own customer.
+    """
+    principal = operations.principal
+    if principal.kind != "customer" and "secrets" not in principal.rights:
+        raise HTTPException(403, "This needs the right 'secrets', which you do not have.")
     overlap = (draft or SecretRotation()).overlap_seconds * 1_000_000
     secret, changed = await operations.receivers.rotate(found, overlap)
     view = await view_of(operations, changed)
@@ -166,12 +172,10 @@ async def enable_receiver(found: OneReceiver, operations: Ops) -> ReceiverView:
 async def send_test_event(
     found: OneReceiver, operations: Ops, draft: SampleEvent | None = None
 ) -> PublishedEvent:
-    """Send a test event to this receiver alone: the example of a type, or what is given."""
+    """Send a test event to this receiver alone: the declared example of a type."""
     draft = draft or SampleEvent()
     return PublishedEvent.of(
-        await operations.app_events.test(
-            found.instance.customer, found.instance.id, draft.type, draft.data
-        )
+        await operations.app_events.test(found.instance.customer, found.instance.id, draft.type)
     )
 
 
@@ -197,17 +201,23 @@ async def names_of(operations: Operations, found: Sequence[ReceiverState]) -> Ma
 
 async def view_of(operations: Operations, found: ReceiverState) -> ReceiverView:
     """Return a receiver as it is shown."""
-    return receiver_view(found, await names_of(operations, [found]))
+    names, hidden = await names_of(operations, [found]), await operations.hidden_payloads()
+    return receiver_view(found, names, hidden)
 
 
-def receiver_view(found: ReceiverState, names: Mapping[str, str]) -> ReceiverView:
-    """Return a receiver as it is shown, with its customer's name among these."""
+def receiver_view(
+    found: ReceiverState, names: Mapping[str, str], hidden: HiddenPayloads
+) -> ReceiverView:
+    """Return a receiver as it is shown, with its customer's name among these.
+
+    Where that customer's payloads are hidden, of the URL its host alone.
+    """
     instance, health = found.instance, found.health
     until = found.former_until
     return ReceiverView.of(
         instance,
         customer_name=names.get(instance.customer, ""),
-        url=found.address,
+        url=host_of(found.address) if instance.customer in hidden else found.address,
         types=list(found.types),
         header_names=list(found.header_names),
         enabled="disabled" not in health,
@@ -216,6 +226,12 @@ def receiver_view(found: ReceiverState, names: Mapping[str, str]) -> ReceiverVie
         failing_since=noted(health.get("failing")),
         former_until=None if until is None else to_micros(until),
     )
+
+
+def host_of(address: str) -> str:
+    """Return the scheme, the host and the port of a URL."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def noted(text: Any) -> int | None:

@@ -174,6 +174,8 @@ async def test_a_filter_is_the_flows_own(product: Product) -> None:
         ({"data": order(), "version": 9}, "type"),
         ({"data": order(), "type": "no type"}, "type"),
         ({"data": order(), "timestamp": "2026-01-01T00:00:00"}, "timestamp"),
+        ({"data": order(), "timestamp": "0001-01-01T00:00:00+23:59"}, "timestamp"),
+        ({"data": order(), "timestamp": "9999-12-31T23:59:59-23:59"}, "timestamp"),
         ({"data": order(), "idempotency_key": "k" * 300}, "idempotency_key"),
         ({"data": order(), "more": 1}, "more"),
     ],

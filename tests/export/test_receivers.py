@@ -345,6 +345,10 @@ async def test_a_test_event_goes_to_one_receiver_alone(product: Product) -> None
     [
         ({"url": "ftp://example.com"}, "url"),
         ({"url": "https://"}, "url"),
+        ({"url": "https://user:word@example.com/"}, "url"),
+        ({"url": "https://example.com:80@10.0.0.1/"}, "url"),
+        ({"url": "https://example.com\\\\@10.0.0.1/"}, "url"),
+        ({"url": "https://example.com:99999/"}, "url"),
         ({"url": "https://example.com", "types": ["or*"]}, "types"),
         ({"url": "https://example.com", "headers": {"webhook-id": "1"}}, "headers"),
         ({"url": "https://example.com", "headers": {"Host": "1"}}, "headers"),
@@ -410,3 +414,68 @@ async def test_a_customers_token_manages_its_own_receivers_alone(product: Produc
             assert (await ada(method, at, draft)).status == 404, (method, at)
         assert (await ada("DELETE", path)).status == 204
         assert (await shown(product, bobs))["enabled"] is True
+
+
+async def test_a_url_is_shown_whole_to_who_may_see_payloads_alone(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", f"{hooks.url}?token=q-secret")
+        viewer = await with_rights(product, "read")
+        for path in ("/api/receivers", f"/api/receivers/{made['id']}"):
+            answer = await viewer("GET", path)
+            assert answer.status == 200
+            assert b"hooks" not in answer.body
+            assert b"q-secret" not in answer.body
+        assert (await viewer("GET", path)).json["url"] == hooks.url.removesuffix("/hooks")
+        seeing = await with_rights(product, "read", "payloads")
+        assert (await seeing("GET", path)).json["url"] == made["url"]
+
+
+async def test_a_test_event_has_no_other_data_than_a_types_example(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        support = await with_rights(product, "read", "operate")
+        path = f"/api/receivers/{made['id']}/test"
+        forged = {"type": "order.created", "data": {"id": "o-666", "total": "1"}}
+        assert (await support("POST", path, forged)).status == 422
+        assert (await support("POST", path, {"type": "order.unknown"})).status == 404
+        assert (await support("POST", path, {"type": "order.created"})).status == 202
+        [(_, body)] = await hooks.events(1)
+        assert b"22.10" in body
+
+
+async def test_a_secret_is_rotated_by_who_may_see_secrets_or_its_customer(
+    product: Product,
+) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        path = f"/api/receivers/{made['id']}/secret"
+        configures = await with_rights(product, "read", "configure")
+        assert (await configures("POST", path)).status == 403
+        sees = await with_rights(product, "read", "configure", "secrets")
+        assert (await sees("POST", path)).json["secret"] != made["secret"]
+
+
+@ON_BOTH_STORES
+async def test_many_added_at_once_are_no_more_than_a_customer_may_have(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halflap.api.operations.receivers.MOST_RECEIVERS", 3)
+    await product.customer("ada")
+    answers = await asyncio.gather(
+        *(
+            product.api("POST", "/api/customers/ada/receivers", {"url": "https://example.com"})
+            for _ in range(8)
+        )
+    )
+    assert sorted(each.status for each in answers) == [201] * 3 + [409] * 5
+    assert len({each.json["name"] for each in answers if each.status == 201}) == 3
+
+
+async def with_rights(product: Product, *rights: str) -> Client:
+    """A program with these rights."""
+    made = await product.api("POST", "/api/keys", {"name": "-".join(rights), "rights": [*rights]})
+    assert made.status == 201, made.body
+    return Client(product.host, made.json["key"])

@@ -97,6 +97,22 @@ class ReceiverOperations:
     ) -> tuple[ReceiverState, str]:
         """Make a receiver of a customer (by id), and return its secret, which is shown this once."""
         check_types(types)
+        secret = new_secret()
+        async with self.team.holding(f"receivers of {customer}"):
+            instance = await self._add(customer, address, types, headers, name, secret)
+        await self.deployer.activate(instance.id)
+        await self.deployer.settled(instance.id, SETTLES_WITHIN)
+        return await self.get(instance.id), secret
+
+    async def _add(
+        self,
+        customer: str,
+        address: str,
+        types: Sequence[str],
+        headers: Mapping[str, str],
+        name: str | None,
+        secret: str,
+    ) -> Instance:
         own = InstanceFilter(customer=customer, integration=INTEGRATION)
         there = await self.catalogue.instances.list(own, limit=MOST_RECEIVERS)
         if len(there) == MOST_RECEIVERS:
@@ -107,7 +123,6 @@ class ReceiverOperations:
             raise ConfigError(
                 f"the customer has something named {chosen!r} already", fields={"name": "is taken"}
             )
-        secret = new_secret()
         values = {"address": address, "secret": secret, "extra_headers": dict(headers)}
         fields, secrets = taken_apart(values)
         connection = await self.catalogue.connections.save(
@@ -118,9 +133,7 @@ class ReceiverOperations:
         await self.catalogue.instances.set_revision(
             instance.id, {"types": list(types)}, {FIELD: connection.id}
         )
-        await self.deployer.activate(instance.id)
-        await self.deployer.settled(instance.id, SETTLES_WITHIN)
-        return await self.get(instance.id), secret
+        return instance
 
     async def list(
         self, customer: str | None, *, after: str | None, limit: int
@@ -198,9 +211,8 @@ class ReceiverOperations:
         where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
         options = {"rate": None, "from": "start", "version": None, "repeat": True, "again": False}
         options["latest"] = True
-        bulks = self.bulks.catalogue.bulks
-        async with bulks.beginning(found.instance.id):
-            other = await bulks.replaying(found.instance.id)
+        async with self.team.holding(f"recovery of {found.instance.id}"):
+            other = await self.team.bulks.replaying(found.instance.id)
             if other is not None:
                 raise Conflict(
                     f"{other.id} delivers to it again already; wait until that has ended, or cancel it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, Field, SecretStr, field_validator
 
@@ -53,6 +54,20 @@ class Receiver(Connection):
                     "is no secret of Standard Webhooks: whsec_ or whsk_, and then base64"
                 ) from error
         return secret
+
+    @field_validator("address")
+    @classmethod
+    def _has_a_host(cls, address: str) -> str:
+        try:
+            parts = urlsplit(address)
+            is_plain = bool(parts.hostname) and parts.port != 0 and parts.username is None
+        except ValueError:
+            is_plain = False
+        if not is_plain or "\\" in address:
+            raise ValueError(
+                "is to be https://HOST/PATH, without a user; send credentials in headers"
+            )
+        return address
 
     @field_validator("extra_headers")
     @classmethod

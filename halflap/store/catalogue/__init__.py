@@ -83,6 +83,10 @@ class Catalogue:
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 
+    def holding(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Have a name to oneself among all processes, in whatever scope they are."""
+        return self._writer.holding(name)
+
     def within(self, scope: CustomerScope) -> Catalogue:
         """This catalogue for whoever is in a scope: what is out of it is not there."""
         found = Catalogue(self._writer.within(scope), self._vault, self._clock)

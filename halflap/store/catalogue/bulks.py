@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -98,10 +97,6 @@ class Bulks:
         )
         rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
-
-    def beginning(self, instance: str) -> AbstractAsyncContextManager[None]:
-        """Have the beginning of replays of an instance to oneself."""
-        return self._writer.holding(f"replays of {instance}")
 
     async def replaying(self, instance: str) -> Bulk | None:
         """Return a bulk that replays executions of an instance, and has not ended."""
