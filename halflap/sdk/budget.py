@@ -1,4 +1,4 @@
-"""A bound on the work of lint: spent step by step, so that it ends wherever it has come to."""
+"""A bound on the work of lint, or of a check: spent step by step, so that it ends wherever it is."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ DESCRIBES = frozenset(
 )
 """The members of a schema that neither refuse a value nor promise anything of one."""
 
+MOST_COMPARED = 20_000
+"""The most members of schemas that are compared, those behind references as often as they are named."""
+
 Schema = Mapping[str, Any]
 
 
@@ -40,12 +43,24 @@ def breaking_changes(before: Schema, after: Schema) -> list[str]:
 
     Optional properties may be added, and whatever describes may change; all else is breaking.
     """
-    return list(_changes(before, after, before, after, "", frozenset()))
+    if before == after:
+        return []
+    left = [MOST_COMPARED]
+    changes = list(_changes(before, after, before, after, "", frozenset(), left))
+    return changes if left[0] >= 0 else [*changes, "the schema is too large to be compared"]
 
 
 def _changes(
-    before: Any, after: Any, old: Schema, new: Schema, at: str, seen: frozenset[tuple[str, str]]
+    before: Any,
+    after: Any,
+    old: Schema,
+    new: Schema,
+    at: str,
+    seen: frozenset[tuple[str, str]],
+    left: list[int],
 ) -> Iterator[str]:
+    if left[0] < 0:
+        return
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         if before != after:
             yield f"{at or 'the schema'} is another one"
@@ -57,23 +72,30 @@ def _changes(
             return
         seen |= {pair}
     was, now = _resolved(first, old), _resolved(second, new)
-    yield from _properties(was, now, old, new, at, seen)
+    left[0] -= 1 + len(was) + len(now)
+    yield from _properties(was, now, old, new, at, seen, left)
     for key in sorted(was.keys() | now.keys()):
         if key in DESCRIBES or key in ("properties", "required", "$defs", "definitions"):
             continue
         place = f"{at}.{key}" if at else key
         one, other = was.get(key), now.get(key)
         if key in ("items", "additionalProperties") and one is not None and other is not None:
-            yield from _changes(one, other, old, new, place, seen)
+            yield from _changes(one, other, old, new, place, seen, left)
         elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and _are_alike(one, other):
             for number, each in enumerate(zip(cast(Any, one), cast(Any, other), strict=True)):
-                yield from _changes(*each, old, new, f"{place}[{number}]", seen)
+                yield from _changes(*each, old, new, f"{place}[{number}]", seen, left)
         elif one != other:
             yield f"{place} was {_shown(one)} and is {_shown(other)}"
 
 
 def _properties(
-    was: Schema, now: Schema, old: Schema, new: Schema, at: str, seen: frozenset[tuple[str, str]]
+    was: Schema,
+    now: Schema,
+    old: Schema,
+    new: Schema,
+    at: str,
+    seen: frozenset[tuple[str, str]],
+    left: list[int],
 ) -> Iterator[str]:
     fields, others = was.get("properties", {}), now.get("properties", {})
     needed, needs = set(was.get("required", ())), set(now.get("required", ()))
@@ -86,7 +108,7 @@ def _properties(
         elif name in needed - needs:
             yield f"{place} is required no more: who reads it may miss it"
         elif name in fields and name in others:
-            yield from _changes(fields[name], others[name], old, new, place, seen)
+            yield from _changes(fields[name], others[name], old, new, place, seen, left)
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel
 
+from halflap.api.operations.event_schema import data_faults, schema_fault
 from halflap.export import EventTypes, UpstreamError
 from halflap.sdk.event_type import breaking_changes, is_pattern, takes
 from tests.api.conftest import Client
@@ -24,6 +27,57 @@ def schema(**changes: Any) -> dict[str, Any]:
 
 ADDED = {**schema()["properties"], "note": {"type": "string", "default": ""}}
 NESTED = {"$defs": {"Line": schema()}, "type": "array", "items": {"$ref": "#/$defs/Line"}}
+
+
+def multiplying(depth: int) -> dict[str, Any]:
+    """A schema of about a kilobyte that is applied 2 ** depth times to one value."""
+    defs = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(depth)}
+    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{depth}": {"type": "object"}}}
+
+
+DOUBLING = {
+    "$schema": Draft202012Validator.META_SCHEMA["$id"],
+    "allOf": [{"properties": {"a": {"$ref": "#"}}}] * 2,
+}
+"""A schema that is applied 2 ** n times to what is n levels deep."""
+
+
+def nested(depth: int) -> Any:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+def test_schemas_are_compared_no_further_than_is_bounded() -> None:
+    before = {"properties": {"a": multiplying(40)["$defs"]["d0"]}, **multiplying(40)}
+    began = time.thread_time()
+    changed = breaking_changes(before, {**before, "title": "x", "$comment": "y"})
+    assert changed == ["the schema is too large to be compared"]
+    assert time.thread_time() - began < 5
+    assert breaking_changes(before, before) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "fits"),
+    [
+        ({"uniqueItems": True}, [{"a": n} for n in range(20_000)], True),
+        ({"uniqueItems": True}, [{"a": [1]}, {"a": [1.0]}], False),
+        ({"uniqueItems": True}, [1, True, "1", None, [1]], True),
+        ({"pattern": r"^(\w+\s?)*$"}, "a" * 5_000 + "!", False),
+        ({"pattern": r"^(\w+\s?)*$"}, "a b", True),
+        ({"patternProperties": {"^(a+)+$": {"type": "null"}}}, {"a" * 5_000 + "!": 1}, True),
+        ({"patternProperties": {"^a+$": {"type": "null"}}}, {"aa": 1}, False),
+        ({"patternProperties": {"^a$": {}}, "additionalProperties": False}, {"a": 1}, True),
+        ({"patternProperties": {"^a$": {}}, "additionalProperties": False}, {"b": 1}, False),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "null"}}, {"b": 1}, False),
+        (DOUBLING, nested(200), False),
+        ({"additionalProperties": {"$ref": "#"}}, nested(250), False),
+    ],
+)
+async def test_data_is_checked_in_bounded_time(schema: Any, data: Any, fits: bool) -> None:
+    assert schema_fault(schema) == ""
+    began = time.thread_time()
+    found = await data_faults(schema, data, asyncio.Semaphore(1))
+    assert time.thread_time() - began < 0.5  # of the thread that serves
+    assert (not found) is fits, found
 
 
 @pytest.mark.parametrize(
@@ -160,6 +214,18 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
         ({"schema": {"type": "strange"}}, "types.0.schema"),
         ({"schema": {"$ref": "https://example.com/schema"}}, "types.0.schema"),
         ({"schema": {"a": "x" * 70_000}}, "types.0.schema"),
+        ({"schema": {"$ref": "#/$defs/nope"}}, "types.0.schema"),
+        ({"schema": {"$ref": "#anchor"}}, "types.0.schema"),
+        ({"schema": {"$ref": "#"}}, "types.0.schema"),
+        ({"schema": {"$ref": "#/x", "x": {"type": "null"}}}, "types.0.schema"),
+        (
+            {"schema": {"items": {"$schema": "https://json-schema.org/draft/2020-12/schema"}}},
+            "types.0.schema",
+        ),
+        ({"schema": {"allOf": [{"not": {"$ref": "#"}}]}}, "types.0.schema"),
+        ({"schema": {"pattern": "(?=a)b"}}, "types.0.schema"),
+        ({"schema": multiplying(30), "example": {}}, "types.0.schema"),
+        ({"schema": DOUBLING, "example": nested(40)}, "types.0.example"),
         ({"schema": schema(), "example": {"id": 1}}, "types.0.example.id"),
         ({"schema": schema(), "name": "order created"}, "types.0.name"),
         ({"schema": schema(), "version": 0}, "types.0.version"),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
+import anyio.to_thread
+
+from halflap.api.operations.event_schema import (
+    LARGEST_SCHEMA,
+    data_faults,
+    faults_of_data,
+    schema_fault,
+)
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import CONTENTS, PUBLISH, Clock, EventType, Started, new_id, to_datetime
 from halflap.sdk import codec
@@ -18,11 +27,8 @@ from halflap.store.catalogue import Catalogue
 if TYPE_CHECKING:
     from halflap.api.event_view import AppEventDraft, EventTypeDraft
 
-LARGEST_DATA = 256 * 1024
-"""The most bytes of an event's data."""
-LARGEST_SCHEMA = 64 * 1024
-"""The most bytes of a type's schema, and of its example."""
-SHOWN = 3
+MOST_CHECKS = 2
+"""The most threads that check schemas and data at a time, beside which the server goes on."""
 TEST, TEST_DATA = "webhook.test", {"test": True}
 """The type of a test event that is no example of another one, and its data."""
 
@@ -39,10 +45,6 @@ class FanOut(Protocol):
         events: Sequence[tuple[str | None, Request]],
         instance: str | None = None,
     ) -> Awaitable[list[list[Started]]]: ...
-
-
-Check = Callable[[Any], dict[str, str]]
-"""Returns what of an event's data does not fit, by its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +65,19 @@ class AppEvents:
     catalogue: Catalogue
     fan_out: FanOut
     clock: Clock
-    known: dict[tuple[str, int | None], tuple[EventType, Check]] = field(
-        default_factory=dict[tuple[str, int | None], tuple[EventType, Check]]
+    known: dict[tuple[str, int | None], EventType] = field(
+        default_factory=dict[tuple[str, int | None], EventType]
     )
     known_at: int = -1
+    checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_CHECKS))
 
     async def declare(self, drafts: Sequence[EventTypeDraft]) -> list[EventType]:
         """Declare types, all or none; `ConfigError` where a schema is none."""
-        wrong: dict[str, str] = {}
-        types: dict[tuple[str, int], EventType] = {}
-        for number, each in enumerate(drafts):
-            place = f"types.{number}"
-            if (each.name, each.version) in types:
-                wrong[place] = f"declares {each.name} in version {each.version} again"
-            wrong |= {f"{place}.{name}": why for name, why in faults_of(each).items()}
-            types[each.name, each.version] = as_type(each)
+        async with self.checking:
+            wrong = await anyio.to_thread.run_sync(faults_of, drafts)
         if wrong:
             raise ConfigError("an event type is not declared as it has to be", fields=wrong)
-        return await self.catalogue.event_types.put(list(types.values()))
+        return await self.catalogue.event_types.put([as_type(each) for each in drafts])
 
     async def publish(self, customer: str, drafts: Sequence[AppEventDraft]) -> list[AcceptedEvent]:
         """Publish events for a customer (by id), all or none; durable on return.
@@ -93,11 +90,11 @@ class AppEvents:
         for number, each in enumerate(drafts):
             place = f"events.{number}." if len(drafts) > 1 else ""
             try:
-                type, check = await self._type(each.type, each.version)
+                type = await self._type(each.type, each.version)
             except NotFound as error:
                 wrong[f"{place}type"] = error.message
                 continue
-            faults = check(each.data)
+            faults = await data_faults(type.schema, each.data, self.checking)
             wrong |= {f"{place}{path}": why for path, why in faults.items()}
             if not faults:
                 events.append((type, *self._request(customer, type.name, type.version, each)))
@@ -156,15 +153,14 @@ class AppEvents:
         )
         return request, id
 
-    async def _type(self, name: str, version: int | None) -> tuple[EventType, Check]:
+    async def _type(self, name: str, version: int | None) -> EventType:
         at = self.catalogue.changed
         if self.known_at != at:
             self.known.clear()
             self.known_at = at
         found = self.known.get((name, version))
         if found is None:
-            type = await self.catalogue.event_types.get(name, version)
-            found = type, check_of(type)
+            found = await self.catalogue.event_types.get(name, version)
             if at == self.catalogue.changed:
                 self.known[name, version] = found
         return found
@@ -182,65 +178,28 @@ def digest_of_key(customer: str, key: str) -> str:
     return blake2b(f"{customer}\0{key}".encode(), digest_size=16).hexdigest()
 
 
-def faults_of(draft: EventTypeDraft) -> dict[str, str]:
-    """Return what is wrong with a type, by its field."""
-    from jsonschema import Draft202012Validator, SchemaError
-
-    if len(codec.encode(draft.schema_)) > LARGEST_SCHEMA:
-        return {"schema": f"has more than {LARGEST_SCHEMA:,} bytes"}
-    if len(codec.encode(draft.example)) > LARGEST_SCHEMA:
-        return {"example": f"has more than {LARGEST_SCHEMA:,} bytes"}
-    if any(not ref.startswith("#") for ref in references(draft.schema_)):
-        return {"schema": "refers to another document; put what it refers to under $defs"}
-    try:
-        Draft202012Validator.check_schema(draft.schema_)
-    except SchemaError as error:
-        return {"schema": f"is no JSON Schema: {error.json_path}: {error.message[:300]}"}
-    if draft.example is None:
-        return {}
-    return {
-        f"example{path.removeprefix('data')}": why
-        for path, why in check_of(as_type(draft))(draft.example).items()
-    }
+def faults_of(drafts: Sequence[EventTypeDraft]) -> dict[str, str]:
+    """Return what is wrong with types, by their fields."""
+    wrong: dict[str, str] = {}
+    seen: set[tuple[str, int]] = set()
+    for number, each in enumerate(drafts):
+        place = f"types.{number}"
+        if (each.name, each.version) in seen:
+            wrong[place] = f"declares {each.name} in version {each.version} again"
+        seen.add((each.name, each.version))
+        if fault := schema_fault(each.schema_):
+            wrong[f"{place}.schema"] = fault
+        elif len(codec.encode(each.example)) > LARGEST_SCHEMA:
+            wrong[f"{place}.example"] = f"has more than {LARGEST_SCHEMA:,} bytes"
+        elif each.example is not None:
+            wrong |= {
+                f"{place}.example{path.removeprefix('data')}": why
+                for path, why in faults_of_data(each.schema_, each.example).items()
+            }
+    return wrong
 
 
 def as_type(draft: EventTypeDraft) -> EventType:
     """Return a type as it is declared."""
     said = (draft.schema_, draft.title, draft.description, draft.example)
     return EventType(draft.name, draft.version, *said, changed_at=0)
-
-
-def references(schema: Any) -> list[str]:
-    """Return what a schema refers to, at any depth."""
-    found: list[str] = []
-    rest: list[Any] = [schema]
-    while rest:
-        each = rest.pop()
-        if isinstance(each, dict):
-            members = cast("dict[str, Any]", each)
-            found += [str(members[ref]) for ref in ("$ref", "$dynamicRef") if ref in members]
-            rest += members.values()
-        elif isinstance(each, list):
-            rest += cast("list[Any]", each)
-    return found
-
-
-def check_of(type: EventType) -> Check:
-    """Return what checks the data of an event of a type."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    validator: Any = Draft202012Validator(type.schema, registry=Registry())
-
-    def check(data: Any) -> dict[str, str]:
-        if len(codec.encode(data)) > LARGEST_DATA:
-            return {"data": f"has more than {LARGEST_DATA:,} bytes"}
-        found: dict[str, str] = {}
-        for error in validator.iter_errors(data):
-            place = "".join(f".{each}" for each in error.absolute_path)
-            found[f"data{place}"] = error.message[:300]
-            if len(found) == SHOWN:
-                break
-        return found
-
-    return check
