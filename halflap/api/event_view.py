@@ -107,9 +107,7 @@ class PublishedEvents(View):
     events: list[PublishedEvent]
 
 
-Url = Annotated[
-    str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s@\\]+([/?][^#\s]*)?$")
-]
+Url = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s]+[^#\s]*$")]
 Patterns = Annotated[list[Annotated[str, StringConstraints(max_length=128)]], Field(max_length=200)]
 HeaderValues = dict[str, Annotated[SecretStr, Field(max_length=2_000)]]
 

@@ -365,6 +365,8 @@ async def test_what_is_no_receiver_is_refused_by_its_field(
         422,
         [field],
     ), answer.body
+    if "@" in draft["url"]:
+        assert "send credentials in headers" in answer.json["fields"]["url"]
     assert (await product.api("GET", "/api/receivers")).json["items"] == []
 
 

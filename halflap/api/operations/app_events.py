@@ -88,6 +88,8 @@ class AppEvents:
         wrong: dict[str, str] = {}
         events: list[tuple[EventType, Request, str]] = []
         for number, each in enumerate(drafts):
+            if number % 10 == 9:
+                await asyncio.sleep(0)
             place = f"events.{number}." if len(drafts) > 1 else ""
             try:
                 type = await self._type(each.type, each.version)
