@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from halflap.model import new_id
 from tests.api.conftest import Client
 from tests.export.conftest import ON_BOTH_STORES, Product
 from tests.loopback import on_loopback
@@ -195,6 +196,26 @@ async def test_what_was_missed_is_sent_once_however_often_it_is_recovered(produc
         assert await recover() >= 1
         assert await recover() >= 1
         assert sorted(sent["webhook-id"] for sent, _ in hooks.seen) == sorted(missed)
+
+
+@ON_BOTH_STORES
+async def test_a_recovery_is_refused_while_another_one_goes_on(product: Product) -> None:
+    await product.customer("ada")
+    since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+    made, other = [await added(product, "ada", "https://example.com") for _ in range(2)]
+    path = f"/api/receivers/{made['id']}/recover"
+    first = (await product.api("POST", path, since)).json
+    await bulk_ended(product, first["id"])
+    bulks = product.host.store.catalogue.bulks
+    ended = await bulks.get(first["id"])
+    going = replace(ended, id=new_id("blk"), state="paused")
+    await bulks.add(going)
+    refused = await product.api("POST", path, since)
+    assert (refused.status, going.id in refused.json["detail"]) == (409, True)
+    answer = await product.api("POST", f"/api/receivers/{other['id']}/recover", since)
+    assert answer.status == 200
+    await bulks.end(going.id, "cancelled", "by hand")
+    assert (await product.api("POST", path, since)).status == 200
 
 
 async def bulk_ended(product: Product, id: str) -> None:
