@@ -551,7 +551,8 @@ class Journal(Protocol):
     async def erase(self, instance: str, limit: int) -> int:
         """Remove up to `limit` executions of an instance with all that is kept of them, live too.
 
-        Also as many of its dedupe keys; returns how many rows of either went.
+        Also as many of its dedupe keys; returns how many rows of either went. Given a customer's id,
+        the keys of events that were published for it.
         """
         ...
 

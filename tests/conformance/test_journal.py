@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from halflap.errors import NotFound, Rejected
+from halflap.errors import Conflict, NotFound, Rejected
 from halflap.model import (
     MISSING,
     Dedupe,
@@ -186,6 +186,24 @@ async def test_a_dedupe_key_holds_within_its_flow_only(journal: Journal):
     ]
     answers = await journal.accept(starts, claim=0, lease=LEASE)
     assert [each.duplicate_of for each in answers] == [None] * 6
+
+
+@ON_EVERY_STORE
+async def test_a_customers_key_has_one_events_contents_until_it_is_erased(journal: Journal):
+    def published(contents: str, customer: str = "cus_a", name: str = "orders") -> Start:
+        return start(flow(customer, name=name), dedupe=Dedupe("k", contents=contents))
+
+    await journal.accept([published("x")], claim=0, lease=LEASE)
+    again, later = published("x"), published("x", name="returns")
+    answers = await journal.accept([again, later], claim=0, lease=LEASE)
+    assert [each.duplicate_of is None for each in answers] == [False, True]
+    await journal.accept([published("y", "cus_b")], claim=0, lease=LEASE)
+    for others in ([published("y", name="new")], [start(), published("y", name="new")]):
+        with pytest.raises(Conflict):
+            await journal.accept(others, claim=0, lease=LEASE)
+        assert await journal.execution(others[0].execution) is None
+    assert await journal.erase("cus_a", 10) == 1
+    await journal.accept([published("y", name="new")], claim=0, lease=LEASE)
 
 
 @ON_EVERY_STORE

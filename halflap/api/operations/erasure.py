@@ -102,6 +102,8 @@ class Erasure:
             await journal.shards.forget(each)
             while await journal.erase(each, AT_ONCE):
                 yield
+        while await journal.erase(customer, AT_ONCE):  # the keys of events that were published
+            yield
         while await self._store.payloads.erase_blobs(customer, AT_ONCE):
             yield
         for each in instances:
