@@ -33,7 +33,7 @@ RIGHTS: Mapping[Right, str] = MappingProxyType(
         "configure": "customers, instances, connections, limits, offers, upgrades",
         "publish": "versions, component sets, drafts, lint, recordings",
         "events": "declare [your product's event types](export.md), publish its events",
-        "secrets": "see the secrets of endpoints, and links that approve",
+        "secrets": "see the secrets of endpoints, rotate those of receivers, see links that approve",
         "admin": "users, keys, tokens, the team's OAuth apps, audit, erasure, retention",
     }
 )
