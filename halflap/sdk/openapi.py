@@ -37,7 +37,7 @@ BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"
 
 
 class UnsupportedSpecification(DefinitionError):
-    """A document has something at a place (`where`) that is not supported, and cannot be left out."""
+    """A document has at a place (`where`) what cannot be used, and cannot be left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ export const usableQuery = (customer: string, component: string) =>
 export const componentsQuery = queryOptions({
   queryKey: ["components"],
   staleTime: 300_000,
-  queryFn: ({ signal }) => answerOf(api.GET("/api/components", { params: { query: { schemas: false } }, signal })),
+  queryFn: ({ signal }) =>
+    answerOf(api.GET("/api/components", { params: { query: { schemas: false } }, signal })),
 })
 
 export function testConnection(connection: string): Promise<Connection> {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -80,6 +81,17 @@ class WrittenModule:
 
     def type_of(self, kind: type[Any], component: str) -> str | None:
         """A class of a component, as it is named in Python; None where it cannot be imported."""
+        generic: Mapping[str, Any] = getattr(kind, "__pydantic_generic_metadata__", {})
+        if (origin := generic.get("origin")) is not None:
+            arguments = [
+                self.names.use("Any") if each is Any else self.type_of(each, component)
+                for each in generic["args"]
+            ]
+            made = self.type_of(origin, component)
+            known = [each for each in (made, *arguments) if each is not None]
+            if len(known) <= len(arguments):
+                return None
+            return f"{made}[{', '.join(known[1:])}]"
         name = kind.__name__
         if getattr(import_module("halflap"), name, None) is kind:
             return self.names.use(name)

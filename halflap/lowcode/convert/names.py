@@ -12,6 +12,7 @@ from halflap.sdk.syntax import parse
 
 STANDARD = {
     "Annotated": "typing",
+    "Any": "typing",
     "Literal": "typing",
     "Decimal": "decimal",
     "date": "datetime",
