@@ -19,6 +19,8 @@ from halflap.errors import ConfigError, HalflapError
 from halflap.model import MOST_DAYS, Retention
 
 PREFIX = "HALFLAP_"
+OF_PUBLISHERS = frozenset({"HALFLAP_URL", "HALFLAP_EVENTS_KEY"})
+"""Variables of the product's own processes, which may share an environment with the server."""
 REMOTE = re.compile(r"HALFLAP_(SERVER|TOKEN)_([A-Z][A-Z0-9_]*)")
 T = TypeVar("T")
 
@@ -300,6 +302,8 @@ class Settings:
                     f"{variable} was replaced: set HALFLAP_RETENTION_PAYLOAD_DAYS, which is for "
                     "events, steps' inputs and results, log fields and large payloads together"
                 )
+            if variable in OF_PUBLISHERS:
+                continue
             if name not in known:
                 raise ConfigError(
                     f"{variable} is no setting of Halflap; there are: "

@@ -80,3 +80,10 @@ def test_every_setting_says_what_it_is_and_every_default_is_allowed() -> None:
         if isinstance(each.default, int | float):
             assert each.metadata["least"] <= each.default <= each.metadata["most"]
     assert Settings.read({}) == Settings()
+
+
+def test_variables_of_the_product_beside_it_are_no_mistakes() -> None:
+    shared = {"HALFLAP_URL": "https://halflap.example", "HALFLAP_EVENTS_KEY": "k"}
+    assert Settings.read(shared) == Settings.read({})
+    with pytest.raises(ConfigError, match="HALFLAP_EVENT_KEY is no setting"):
+        Settings.read({"HALFLAP_EVENT_KEY": "k"})
