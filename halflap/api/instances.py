@@ -30,6 +30,7 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
+from halflap.api.operations.receivers import INTEGRATION as RECEIVERS
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
@@ -350,6 +351,11 @@ async def disable_instance(
     ] = False,
 ) -> Response:
     """Close its URLs, let running executions end, and take down what it made at apps."""
+    if found.integration == RECEIVERS:
+        raise Conflict(
+            "this is a receiver, for which a disabled instance would keep no events: disable it as one: "
+            f"halflap receivers disable {found.id}, or POST /api/receivers/{found.id}/disable"
+        )
     moved = await operations.deployer.disable(found.id, abandon=abandon)
     return await settled(operations, moved, wait)
 

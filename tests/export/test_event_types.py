@@ -183,6 +183,7 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     assert (await declare(description="Sent.")).json["items"] == first  # to the microsecond
     wider = (await declare(schema=schema(properties=ADDED))).json["items"][0]
     assert (wider["version"], wider["schema"]["properties"]) == (1, ADDED)
+    assert (await declare(description="Sent.")).json["items"] == [wider]  # a former release starts
     refused = await declare(schema=schema(required=[]))
     assert refused.status == 409
     assert "Declare this as version 2" in refused.json["detail"]

@@ -342,6 +342,23 @@ async def test_a_receiver_is_changed_and_its_headers_go_to_no_other_host(product
         assert "x-key" not in sent
 
 
+async def test_a_receiver_is_not_disabled_where_its_events_would_be_lost(product: Product) -> None:
+    customer = await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        answer = await product.api("POST", f"/api/instances/{made['id']}/disable")
+        assert answer.status == 409
+        assert f"halflap receivers disable {made['id']}" in answer.json["detail"]
+        await product.host.deployer.disable(made["id"])  # by a former version, say
+        await product.host.deployer.settled(made["id"], 10)
+        assert (await product.api("POST", f"/api/receivers/{made['id']}/enable")).status == 200
+        await product.host.deployer.settled(made["id"], 10)
+        await product.publish("ada", data={"id": "o-1", "total": "1"})
+        [(sent, body)] = await hooks.events(1)
+        Webhook(made["secret"]).verify(body, sent)
+    assert customer
+
+
 async def test_a_test_event_goes_to_one_receiver_alone(product: Product) -> None:
     await product.customer("ada")
     async with endpoint() as hooks, endpoint() as other:

@@ -200,6 +200,8 @@ class ReceiverOperations:
 
     async def enable(self, found: ReceiverState) -> ReceiverState:
         """Send to a receiver again; what was not taken meanwhile is sent by `recover`."""
+        if found.instance.state in ("configured", "disabled", "failed"):
+            await self.instances.activate(found.instance)
         return await self._note(found, {})
 
     async def recover(self, bulk: str, found: ReceiverState, since: Micros) -> Bulk:
