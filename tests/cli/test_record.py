@@ -101,6 +101,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "payload_removed": False,
         "paused": [],
         "lineage": [],
+        "edited_by": None,
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})

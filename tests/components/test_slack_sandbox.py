@@ -397,7 +397,7 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
     assert len(seen["views"]) == 1
 
 
-async def test_a_peer_that_only_says_disconnect_has_two_connections_at_most() -> None:
+async def test_a_peer_that_only_says_disconnect_has_four_connections_at_most() -> None:
     class Peer:
         opened = 0
 
@@ -424,4 +424,4 @@ async def test_a_peer_that_only_says_disconnect_has_two_connections_at_most() ->
                 for _, envelope in await links.read():
                     await links.replace(envelope["reason"])
     await links.close()
-    assert peer.opened == 2
+    assert peer.opened == 4

@@ -518,7 +518,7 @@ async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, 
         who = entry.get_by_role("definition").filter(has_text="local")
         await who.get_by_role("button", name="all entries about it").click()
         await page.wait_for_url("**/audit?actor=usr_*")
-        await expect(page.get_by_role("grid", name="Audit")).to_contain_text("sign in")
+        await expect(page.get_by_role("grid", name="Audit")).to_contain_text("look at logs")
 
 
 async def test_failures_are_dismissed_together_and_leave_another_s_list(

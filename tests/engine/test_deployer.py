@@ -358,7 +358,8 @@ async def test_a_move_is_not_ended_by_one_who_read_of_the_former(
         really, instances.due = instances.due, due  # type: ignore[method-assign]
         if process == "this":
             await host.deployer.resume()
-            await asyncio.wait([host.deployer._moves[ours.id]])
+            if (moving := host.deployer._moves.get(ours.id)) is not None:
+                await asyncio.wait([moving])
         else:
             beginning, making = deployer(host, moves=False), deployer(host)
             begun = await beginning.activate(ours.id)

@@ -13,6 +13,7 @@ import pytest
 
 from halflap.engine.bundle import pack
 from halflap.errors import StoreError, StoreFull
+from halflap.sdk.conformity import DEVIATIONS
 from halflap.server.host import Host
 from halflap.server.metrics import METRICS
 from halflap.server.settings import Settings
@@ -202,6 +203,7 @@ async def test_every_metric_in_the_table_has_a_sample_and_no_other_is_told(up: U
         return (await up.metrics())["halflap_dead_letters"] == 1
 
     await until(failed)
+    DEVIATIONS["shop.list"] += 1
     names = {each.partition("{")[0] for each in await up.metrics()}
     assert names == {each.sample for each in METRICS}
 

@@ -24,7 +24,7 @@ export function Tabs({
   if (now === undefined) return null
   return (
     <Base.Root value={now.key} onValueChange={(key: string) => onSelect(key)} className="min-w-0">
-      <Base.List aria-label={label} className="flex gap-4 overflow-x-auto border-b px-4">
+      <Base.List aria-label={label} className="flex flex-wrap gap-x-4 border-b px-4">
         {tabs.map((each) => (
           <Base.Tab
             key={each.key}

@@ -29,9 +29,8 @@ Envelope = dict[str, Any]
 
 READ_BYTES = 64 * 1024
 BEAT_SECONDS = 20.0
-MOST_OPEN = 2
-SOONEST_SECONDS = 1.0
-"""The time after which the next WebSocket is opened at the earliest."""
+MOST_OPEN = 4
+"""The WebSockets of one listener: one, its successor, and what Slack has yet to close."""
 CARRIED = ("events_api", "interactive", "slash_commands")
 """The kinds of envelopes that carry something that happened."""
 
@@ -98,11 +97,9 @@ class Links:
     def __init__(self, slack: Slack) -> None:
         self._slack = slack
         self._reading: dict[asyncio.Task[bytes | None], WebSocket] = {}
-        self._opened_at = 0.0
 
     async def open(self) -> None:
         """Open a WebSocket."""
-        self._opened_at = asyncio.get_running_loop().time()
         self._read(await self._slack.websocket(await self._slack.socket_url()))
 
     async def read(self) -> list[tuple[WebSocket, Envelope]]:
@@ -129,9 +126,7 @@ class Links:
                 "Socket Mode is switched off for the app; switch it on in its settings at Slack",
                 in_doubt=False,
             )
-        if len(self._reading) < MOST_OPEN:  # else its successor is there already
-            age = asyncio.get_running_loop().time() - self._opened_at
-            await asyncio.sleep(SOONEST_SECONDS - age)
+        if len(self._reading) < MOST_OPEN:
             await self.open()
 
     async def close(self) -> None:

@@ -181,10 +181,10 @@ class Worker:
 def marked(mark: bytes) -> list[int]:
     """Return the processes with a variable in their environment, where the system lists them."""
     found: list[int] = []
-    for each in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in each.read_bytes().split(b"\0"):
-                found.append(int(each.parent.name))
+    for name in filter(str.isdigit, os.listdir("/proc") if Path("/proc").is_dir() else ()):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                found.append(int(name))
     return found
 
 
