@@ -245,6 +245,8 @@ async def test_a_published_record_is_stored(noida: KafkaBroker, topic: str):
     found = await read(kafka.records(topic=topic, start="earliest"), at, AcceptedLog(), 23)
     assert found[0].content == b'{"n":1}'
     assert ("trace", "t1") in found[0].headers
+    keys = [dict(each.headers)["idempotency-key"] for each in found]
+    assert len(set(keys)) == len(keys)
     assert sorted(each.content.decode() for each in found[1:21]) == sorted(
         f"é{n}" for n in range(20)
     )

@@ -80,7 +80,8 @@ async def publish(
     It is stored by all replicas that are in sync, and once, whatever is repeated on the way. Without a
     value it is a tombstone, which deletes its key from a compacted topic. `format` is what becomes of the
     value: JSON, Avro by a schema of the registry, text as it is, or the bytes that stand for it in
-    base64. Where the cluster did not say what became of a record, it is not published again.
+    base64. Where the cluster did not say what became of a record, it is not published again. A step that
+    a crash repeats publishes it again, with the same header `idempotency-key`.
     """
     if value is None and key is None:
         raise DefinitionError(
@@ -91,7 +92,8 @@ async def publish(
         content = await write_avro(kafka, subject or f"{topic}-value", value)
     elif value is not None:
         content = content_of(value, format)
-    return await published(kafka, topic, content, key, headers or {}, partition)
+    own = {"idempotency-key": kafka.upcoming_key(), **(headers or {})}
+    return await published(kafka, topic, content, key, own, partition)
 
 
 @component.action(title="Publish a CloudEvent")
