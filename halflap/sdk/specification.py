@@ -22,7 +22,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 from yarl import URL
 
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, UpstreamError
 from halflap.model import a_dict
 from halflap.sdk import running
 from halflap.sdk.action import Action
@@ -388,6 +388,7 @@ class SpecifiedAction(Action[..., Any]):
                 paging.size: [str(min(most, paging.largest))],
             }
         path, seen = self._path, set[str]()
+        before: list[Any] = []
         while True:
             response = await self._answered(connection, path, page)
             response.raise_for_status()
@@ -395,6 +396,13 @@ class SpecifiedAction(Action[..., Any]):
             self._compare(body)
             found = at(body, paging.items) if paging.items else body
             items: list[Any] = cast("list[Any]", found) if isinstance(found, list) else []
+            if items and items == before and isinstance(items[0], dict):
+                raise UpstreamError(
+                    f"{self.name}: the app answers the same page again; its `Paging` is declared in a "
+                    "way that it does not know",
+                    in_doubt=False,
+                )
+            before = items
             for each in items[:most]:
                 yield each
             most -= len(items)

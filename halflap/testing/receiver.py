@@ -114,6 +114,11 @@ class Receive:
         """
         target = as_flow(flow)
         declared = target.trigger.declaration
+        if not declared.methods:
+            raise DefinitionError(
+                f"{target.name} is not called by a URL: run(flow, body, headers=…) tests it, and "
+                "check_listener its listener"
+            )
         secret = secret or endpoint_secret(target.name).get_secret_value()
         at = now or to_datetime(MADE_AT)
         usual = "application/x-www-form-urlencoded" if form is not None else "application/json"

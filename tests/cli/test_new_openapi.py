@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from halflap.cli import main
+from halflap.cli.openapi.guess import paging_for
+from halflap.cli.openapi.trimming import Depths, Trimming
 from halflap.sdk.openapi import ApiDocument
 
 SWAGGER = """\
@@ -264,3 +266,73 @@ def test_what_a_document_says_is_no_code(tmp_path: Path, monkeypatch: pytest.Mon
             node for node in ast.walk(ast.parse(each.read_text())) if isinstance(node, ast.Call)
         ]
         assert not [one for one in calls if getattr(one.func, "id", "") == "__import__"], each
+
+
+def list_of(page: str, **fields: object) -> ApiDocument:
+    thing = {"type": "object", "properties": {"id": {"type": "string"}}}
+    more = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "of": {"$ref": "#/components/schemas/Deep"}},
+    }
+    return ApiDocument(
+        {
+            "openapi": "3.0.3",
+            "info": {"title": "Things", "version": "1"},
+            "paths": {
+                "/things": {
+                    "get": {
+                        "operationId": "listThings",
+                        "parameters": [
+                            {"name": "page", "in": "query", "schema": {"type": page}},
+                            {"name": "limit", "in": "query", "schema": {"type": "integer"}},
+                        ],
+                        "responses": {
+                            "200": {
+                                "description": "",
+                                "content": {
+                                    "application/json": {
+                                        "schema": {
+                                            "type": "object",
+                                            "properties": {
+                                                "data": {
+                                                    "type": "array",
+                                                    "items": {"$ref": "#/components/schemas/Full"},
+                                                },
+                                                **fields,
+                                            },
+                                        }
+                                    }
+                                },
+                            }
+                        },
+                    }
+                }
+            },
+            "components": {
+                "schemas": {
+                    "Base": thing,
+                    "Mini": {"allOf": [{"$ref": "#/components/schemas/Base"}, more]},
+                    "Full": {"allOf": [{"$ref": "#/components/schemas/Mini"}, more]},
+                    "Deep": {
+                        "type": "object",
+                        "properties": {"on": {"$ref": "#/components/schemas/Full"}},
+                    },
+                }
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize(("page", "kind"), [("string", "token"), ("integer", "number")])
+def test_a_page_that_is_a_text_beside_the_next_one_is_a_token(page: str, kind: str) -> None:
+    document = list_of(page, next={"type": "string"})
+    declared = paging_for(document.operation("listThings")) or ""
+    assert declared.startswith(f'Paging.{kind}("data", "page"')
+
+
+def test_what_a_schema_extends_costs_no_depth() -> None:
+    document = list_of("integer")
+    trimmed = Trimming(document, Depths(answer=1)).trimmed(["listThings"], {})
+    answered = ApiDocument(trimmed).operation("listThings").answer
+    assert answered is not None
+    assert {"id", "name"} <= set(answered["properties"]["data"]["items"]["properties"])

@@ -119,6 +119,8 @@ async def test_a_rotated_secret_signs_beside_the_one_before_for_a_while(product:
         rotated = (await product.api("POST", path, {"overlap_seconds": 3600})).json
         assert rotated["secret"] != made["secret"]
         assert rotated["former_until"] is not None
+        again = await product.api("POST", path, {"overlap_seconds": 3600})
+        assert again.status == 409, again.body  # it would void the secret that is still good
         await product.publish("ada", data={"id": "o-1", "total": "1"})
         [(sent, body)] = await hooks.events(1)
         for secret in (made["secret"], rotated["secret"]):

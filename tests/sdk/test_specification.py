@@ -402,11 +402,19 @@ async def test_a_list_is_read_page_by_page_up_to_a_bound(
     assert [each["id"] async for each in action.each(shop)] == list("0123456")
 
 
-async def test_a_list_whose_pages_repeat_ends(declare: Declare, fake: Fake, shop: Shop) -> None:
+@table(
+    "paging",
+    token=Paging.token("items", "token", "token"),
+    number=Paging.number("items", "page"),
+)
+async def test_a_list_whose_pages_repeat_is_an_error(
+    declare: Declare, fake: Fake, shop: Shop, paging: Paging
+) -> None:
     fake.get("/things", answers={"items": [{"id": "1"}], "token": "same"})
-    paging = Paging.token("items", "token", "token")
     action = declare({"responses": answer({})}, said=Operation("do", "List", pages=paging))
-    assert len(await action(shop)) == 2
+    with pytest.raises(UpstreamError, match="same page again"):
+        await action(shop)
+    assert len(fake.requests) == 2
 
 
 # Documents ------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from halflap import (
     StandardWebhooks,
     fifo,
     header,
+    imap,
     pointer,
 )
 from halflap.sdk import codec
@@ -158,3 +159,8 @@ async def test_a_layout_that_signs_inside_the_body_is_signed_by_the_test(receive
     with pytest.raises(DefinitionError, match="sign it there"):
         await receive(mail, {})
     assert (await receive(mail, {}, sign=False)).status == 401
+
+
+async def test_what_no_url_calls_is_tested_in_another_way(receive: Receive) -> None:
+    with pytest.raises(DefinitionError, match=r"not called by a URL: run\(flow"):
+        await receive(imap.message(folder="INBOX"), b"From: a")

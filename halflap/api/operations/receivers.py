@@ -186,6 +186,12 @@ class ReceiverOperations:
     async def rotate(self, found: ReceiverState, overlap: Micros) -> tuple[str, ReceiverState]:
         """Give a receiver another secret; messages are signed with the one before, too, for a while."""
         values, secret = await self._values(found), new_secret()
+        before = values.get("former_until")
+        if overlap and before and datetime.fromisoformat(before) > to_datetime(self.clock()):
+            raise Conflict(
+                f"the secret was rotated already, and the one before is good until {before}: another "
+                "rotation would void it; wait, or rotate without an overlap, which voids both"
+            )
         until = to_datetime(self.clock() + overlap).isoformat()
         former = values["secret"] if overlap else None
         await self._save(

@@ -78,6 +78,9 @@ def paging_for(operation: ApiOperation) -> str | None:
         total = next((each for each in paths if _last(each) in TOTALS), "")
         return f"Paging.offset({quoted(items, found.key, total)}{sized})"
     if found := next((keys[each] for each in NUMBERS if each in keys), None):
+        token = next((each for each in paths_in(operation.answer) if _last(each) in NEXT), None)
+        if token is not None and found.schema.get("type") == "string":
+            return f"Paging.token({quoted(items, found.key, token)}{sized})"
         return f"Paging.number({quoted(items, found.key)}{sized})"
     return f"Paging.link({quoted(items)}{sized})" if size is not None and items == "" else None
 

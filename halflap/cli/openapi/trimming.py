@@ -168,7 +168,10 @@ class Trimming:
             if EXPANDABLE in known:
                 options = [each for each in options if "$ref" not in each] or options
             if options:
-                made[name] = [self.schema(each, depth, f"{at}/{name}") for each in options]
+                made[name] = [
+                    self.schema(each, depth + is_base(name, each), f"{at}/{name}")
+                    for each in options
+                ]
         if isinstance(known.get("properties"), Mapping):
             made["properties"] = {
                 name: self.schema(each, depth, f"{at}/properties/{escaped(name)}")
@@ -287,3 +290,8 @@ def refused(document: ApiDocument, ids: Iterable[str]) -> dict[str, str]:
         except UnsupportedSpecification as error:
             found[id] = str(error)
     return found
+
+
+def is_base(name: str, option: Any) -> bool:
+    """Return whether an option is what a schema extends, whose fields are the schema's own."""
+    return name == "allOf" and isinstance(option, Mapping) and "$ref" in option
