@@ -128,7 +128,7 @@ async def remove_receiver(found: OneReceiver, request: Request, operations: Ops)
     return Response(status_code=204)
 
 
-@router.post("/receivers/{receiver}/secret", response_model=ReceiverMade)
+@router.post("/receivers/{receiver}/secret", response_model=ReceiverMade, responses=documented(409))
 @for_customers
 @needs("configure")
 async def rotate_receiver_secret(
