@@ -67,6 +67,7 @@ async def visit(page: Page, path: str) -> None:
 async def at_rest(page: Page) -> None:
     """Check that axe finds nothing serious; and in the dark theme no colour, all that differs there."""
     await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    await page.locator("html:not(.dark)").wait_for(state="attached")
     found = await barriers(page)
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     await page.locator("html.dark").wait_for(state="attached")
