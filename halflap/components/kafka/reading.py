@@ -86,12 +86,9 @@ async def _(
     group: str | None,
     static: bool,
 ) -> AsyncGenerator[Batch]:
-    def messages(values: Values) -> list[Message]:
-        return [message_of(each, key, value, unread) for each, value, unread in values]
-
     reader = Member(connection, listening, topic, group=group, static=static, most=AT_ONCE)
     async with reader as member:
-        async for batch in read(member, listening, connection, format, messages):
+        async for batch in read(member, listening, connection, format, partial(each_record, key)):
             yield batch
 
 
@@ -153,13 +150,15 @@ async def _(
     group: str | None,
     static: bool,
 ) -> AsyncGenerator[Batch]:
-    def messages(values: Values) -> list[Message]:
-        return [message_of(each, key, value, unread) for each, value, unread in values]
-
     reader = Member(connection, listening, topic, group=group, static=static, most=AT_ONCE)
     async with reader as member:
-        async for batch in read(member, listening, connection, "bytes", messages):
+        async for batch in read(member, listening, connection, "bytes", partial(each_record, key)):
             yield batch
+
+
+def each_record(key: KeyOf, values: Values) -> list[Message]:
+    """Return one message for each record."""
+    return [message_of(each, key, value, unread) for each, value, unread in values]
 
 
 async def read(
