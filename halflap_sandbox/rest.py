@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import Refused, parse
+from halflap_sandbox.answer import parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Faults, Injected
-from halflap_sandbox.server import Cut, read_body, suffer
+from halflap_sandbox.server import Cut, application, read_body, suffer
 
 Json = dict[str, Any]
 Refuse = Callable[[int, str], Any]
@@ -75,18 +74,8 @@ class RestApp:
 
     def app(self, routes: list[Route], sender: Webhooks) -> Starlette:
         """Put the app together."""
-
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-            yield
-            await sender.close()
-
-        async def refuse(_: Request, error: Exception) -> Response:
-            assert isinstance(error, Refused)
-            return error.answer.response()
-
         routes = [*routes, Route("/sandbox/faults", self.set_faults, methods=["POST"])]
-        return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+        return application(routes, sender.close)
 
 
 class Webhooks:

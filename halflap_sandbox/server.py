@@ -10,8 +10,8 @@ import base64
 import hashlib
 import re
 import socket
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from halflap_sandbox.answer import Refused
 from halflap_sandbox.faults import FaultPlan
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -54,6 +56,24 @@ class CuttableProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[typeddict-item]
+
+
+def application(
+    routes: Sequence[BaseRoute], close: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> Starlette:
+    """Put a sandbox together: its routes, how it refuses, and what is closed as it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        yield
+        if close is not None:
+            await close()
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return error.answer.response()
+
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
 
 
 async def read_body(request: Request, largest: int) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
@@ -20,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import Refused, not_found, parse
+from halflap_sandbox.answer import not_found, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
 from halflap_sandbox.github.api import METHODS, Call, GitHubError, Method, opened, owner_of
 from halflap_sandbox.github.model import (
@@ -35,7 +34,7 @@ from halflap_sandbox.github.model import (
     World,
 )
 from halflap_sandbox.github.sender import Sender
-from halflap_sandbox.server import Cut, read_body, run, suffer
+from halflap_sandbox.server import Cut, application, read_body, run, suffer
 
 LARGEST_BODY = 4 * 1024 * 1024
 PAGE = 30
@@ -283,17 +282,7 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
             for verb, path, status, method in METHODS
         ),
     ]
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        yield
-        await sender.close()
-
-    async def refuse(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error.answer.response()
-
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+    return application(routes, sender.close)
 
 
 async def serve(

@@ -6,8 +6,7 @@ import base64
 import html
 import json
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import Refused, not_found, parse
+from halflap_sandbox.answer import not_found, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
-from halflap_sandbox.server import Cut, read_body, run, suffer
+from halflap_sandbox.server import Cut, application, read_body, run, suffer
 from halflap_sandbox.slack.api import METHODS, SlackError
 from halflap_sandbox.slack.model import (
     CLIENT_ID,
@@ -311,17 +310,7 @@ def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -
         Route("/sandbox/sent", slack.sent, methods=["GET"]),
         Route("/sandbox/faults", slack.set_faults, methods=["POST"]),
     ]
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        yield
-        await sender.close()
-
-    async def refuse(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error.answer.response()
-
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+    app = application(routes, sender.close)
     app.state.world = world
     return app
 

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import Refused, parse
+from halflap_sandbox.answer import parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
-from halflap_sandbox.server import Cut, read_body, run, suffer
+from halflap_sandbox.server import Cut, application, read_body, run, suffer
 from halflap_sandbox.specified.dialects import Dialect, VendorError
 from halflap_sandbox.specified.document import Call, Json, Node, VendorDocument, as_object, nested
 from halflap_sandbox.specified.world import Thing, VendorFaults, VendorWorld
@@ -268,17 +268,13 @@ def create_app(
     document.is_lenient = dialect.is_lenient
     vendor = Vendor(document, dialect, world)
 
-    async def refuse(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error.answer.response()
-
     methods = ["GET", *EFFECTS]
     routes = [
         Route("/sandbox/faults", vendor.set_faults, methods=["POST"]),
         Route("/sandbox/requests", vendor.seen, methods=["GET"]),
         Route("/{path:path}", vendor.call, methods=methods),
     ]
-    app = Starlette(routes=routes, exception_handlers={Refused: refuse})
+    app = application(routes)
     app.state.world = world
     return app
 
