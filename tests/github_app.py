@@ -8,16 +8,14 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from halflap.components.github import GitHub
 from halflap.sdk.connection import Connection, Link
-from halflap.sdk.egress import Egress
 from halflap_sandbox import github as sandbox
 from halflap_sandbox.github.model import APP_ID
-from tests.loopback import sandbox_on_loopback
+from tests.loopback import LoopbackSandbox, sandbox_on_loopback
 
 
 @cache
@@ -42,24 +40,15 @@ async def refreshed(connection: Connection) -> Connection:
     return found
 
 
-class GitHubApp:
+class GitHubApp(LoopbackSandbox):
     """The sandbox on loopback."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json()
 
     async def account(self, login: str, **more: Any) -> dict[str, Any]:
         """Add a person, or an organization, with a repository `hello`."""
         return await self.post("/accounts", {"login": login, "repositories": ["hello"], **more})
 
     async def deliveries(self) -> list[dict[str, Any]]:
-        async with self.http.get(f"{self.url}/sandbox/deliveries") as response:
-            return await response.json()
+        return await self.look("/deliveries")
 
     async def signed_in(self, url: str, login: str) -> tuple[str, str]:
         """Sign in as a person, as the browser does; the state and the code."""

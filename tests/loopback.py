@@ -26,6 +26,25 @@ async def on_loopback(app: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+class LoopbackSandbox:
+    """A sandbox on loopback, with clients for a test and for a connection."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
+        self.url, self.http, self.egress = url, http, egress
+
+    async def post(self, path: str, body: Any) -> Any:
+        """Ask the backstage to do something."""
+        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
+            assert response.status < 300, await response.text()
+            return await response.json()
+
+    async def look(self, path: str) -> Any:
+        """Look at something in the backstage."""
+        async with self.http.get(f"{self.url}/sandbox{path}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+
 @asynccontextmanager
 async def sandbox_on_loopback(
     sandbox: Any, **settings: Any

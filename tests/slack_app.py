@@ -7,35 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
-
 from halflap.components.slack import Slack
 from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress
 from halflap_sandbox import slack as sandbox
 from halflap_sandbox.slack.model import APP_TOKEN
-from tests.loopback import sandbox_on_loopback
+from tests.loopback import LoopbackSandbox, sandbox_on_loopback
 
 
-class SlackApp:
+class SlackApp(LoopbackSandbox):
     """The sandbox on loopback."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
 
     @property
     def api(self) -> str:
         return f"{self.url}/api"
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json()
-
-    async def look(self, path: str) -> Any:
-        async with self.http.get(f"{self.url}/sandbox{path}") as response:
-            assert response.status == 200, await response.text()
-            return await response.json()
 
     async def team(self, name: str) -> dict[str, Any]:
         return await self.post("/teams", {"name": name})

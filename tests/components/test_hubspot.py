@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import pytest
 from hubspot import HubSpot as Stranger
 from hubspot.crm.contacts import ApiException, PublicObjectSearchRequest
@@ -21,31 +20,21 @@ from halflap.components import hubspot
 from halflap.model import StoredConnection
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap.testing.listeners import check_listener
 from halflap_sandbox import hubspot as sandbox
 from halflap_sandbox.hubspot import CLIENT_ID, CLIENT_SECRET
-from tests.loopback import sandbox_on_loopback
+from tests.loopback import LoopbackSandbox, sandbox_on_loopback
 from tests.polling import until
 from tests.world import host_on, publish
 
 
-class Portals:
+class Portals(LoopbackSandbox):
     """The sandbox on loopback."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json()
-
     async def sent(self) -> list[dict[str, Any]]:
-        async with self.http.get(f"{self.url}/sandbox/sent") as response:
-            return await response.json()
+        return await self.look("/sent")
 
     async def portal(self, name: str) -> tuple[int, hubspot.HubSpot]:
         """Add a portal; its id, and a connection by a private app's token."""

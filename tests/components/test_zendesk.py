@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 import requests
 from aiohttp import web
@@ -21,26 +20,17 @@ from halflap import Endpoint, RateLimited, Request, Unauthorized, UpstreamError,
 from halflap.components import zendesk
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress
 from halflap.sdk.request import Headers
 from halflap.testing.listeners import check_listener
 from halflap.testing.quality import check_webhook
 from halflap_sandbox import zendesk as sandbox
 from halflap_sandbox.zendesk import EMAIL
-from tests.loopback import on_loopback, sandbox_on_loopback
+from tests.loopback import LoopbackSandbox, on_loopback, sandbox_on_loopback
 from tests.polling import until
 
 
-class Accounts:
+class Accounts(LoopbackSandbox):
     """The sandbox on loopback."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json()
 
     async def account(self, name: str) -> zendesk.Zendesk:
         """Add an account; a connection to it."""
