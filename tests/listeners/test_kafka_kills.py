@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,18 @@ from tests.brokers import KafkaBroker, broker
 from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
-from tests.listeners.test_kills import POINTS
+from tests.listeners.reader import POINTS, accepted, reader
 from tests.polling import until
 
-HERE = Path(__file__).parent
 PARTITIONS = 4
 NUMBERS = range(200)
 
 
-@asynccontextmanager
-async def server(
+def server(
     folder: Path, at: KafkaBroker, *flags: str, store: str = "", log: str = "server"
-) -> AsyncIterator[ServerProcess]:
-    """A server that reads the topic; it may end before it says that it is there."""
-    process = ServerProcess(
-        folder,
-        at.servers,
-        "--topic",
-        *flags,
-        store=store,
-        script=HERE / "server.py",
-        log=folder.parent / log,
-    )
-    try:
-        try:
-            await process.start()
-        except AssertionError:
-            await process.ended()
-        yield process
-    finally:
-        await process.clean_up()
+) -> AbstractAsyncContextManager[ServerProcess]:
+    log_file = folder.parent / log
+    return reader(folder, at.servers, "--topic", *flags, store=store, log=log_file)
 
 
 def put(at: KafkaBroker, numbers: Iterable[int]) -> None:
@@ -57,17 +39,11 @@ def put(at: KafkaBroker, numbers: Iterable[int]) -> None:
         at.put("log", mine, partition=place)
 
 
-def accepted(place: Path | str) -> Counter[int]:
-    """The numbers that became executions which ended, and how often each did."""
-    rows = checker.executions(place, "log").values()
-    return Counter(int(row.result) for row in rows if row.result)
-
-
 async def complete(place: Path | str, wanted: Iterable[int]) -> Counter[int]:
     """Return what was accepted, once all of it is there and nothing is live."""
-    await until(lambda: accepted(place).keys() >= set(wanted), 90)
+    await until(lambda: accepted(place, "log").keys() >= set(wanted), 90)
     await until(lambda: not checker.live(place, "log"), 60)
-    return accepted(place)
+    return accepted(place, "log")
 
 
 def gaps(folder: Path) -> list[str]:
@@ -113,7 +89,7 @@ async def test_killed_servers_of_many_lose_and_double_nothing(tmp_path: Path):
                 for begin, dying in ((1_000, second), (2_000, first)):
                     more = range(begin, begin + 400)
                     writing = asyncio.create_task(asyncio.to_thread(put, at, more))
-                    await until(lambda begin=begin: max(accepted(url)) >= begin, 60)
+                    await until(lambda begin=begin: max(accepted(url, "log")) >= begin, 60)
                     await dying.kill()
                     await writing
                     wanted.update(more)
@@ -139,10 +115,10 @@ async def test_a_broker_that_is_killed_loses_none_of_what_it_has(kind: Any, tmp_
             if kind == "tansu":
                 at.make_topic("log", PARTITIONS)
             put(at, range(1_000, 1_020))
-            await until(lambda: accepted(folder).keys() >= set(range(1_000, 1_020)), 120)
+            await until(lambda: accepted(folder, "log").keys() >= set(range(1_000, 1_020)), 120)
         if kind == "tansu":
             assert len(gaps(folder)) == PARTITIONS
-            assert max(accepted(folder).values()) == 1
+            assert max(accepted(folder, "log").values()) == 1
 
 
 async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path):
@@ -154,5 +130,5 @@ async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path):
             assert await dying.ended() == -9
         async with server(folder, at):
             put(at, range(1_000, 1_004))
-            await until(lambda: accepted(folder).keys() >= set(range(1_000, 1_004)), 90)
-        assert len(accepted(folder)) < len(NUMBERS) + 4
+            await until(lambda: accepted(folder, "log").keys() >= set(range(1_000, 1_004)), 90)
+        assert len(accepted(folder, "log")) < len(NUMBERS) + 4

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from halflap.store.store import Store
 from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
+from tests.listeners.reader import POINTS, accepted, reader
 from tests.polling import until
 
 HERE = Path(__file__).parent
 NUMBERS = 60
 SHARDS = "abc"
+FLOWS = ("log", "queue")
 LOG = {shard: [1_000 * place + n for n in range(NUMBERS)] for place, shard in enumerate(SHARDS)}
 QUEUE = [10_000 + n for n in range(NUMBERS)]
 ALL = Counter([*QUEUE, *(n for numbers in LOG.values() for n in numbers)])
@@ -66,33 +68,14 @@ async def feed() -> AsyncIterator[Feed]:
     await process.wait()
 
 
-def accepted(place: Path | str) -> Counter[int]:
-    """The numbers that became executions which ended, and how often each did."""
-    rows = [row for flow in ("log", "queue") for row in checker.executions(place, flow).values()]
-    assert all(row.state == "succeeded" for row in rows if row.state not in checker.LIVE)
-    return Counter(int(row.result) for row in rows if row.result)
-
-
 def is_quiet(place: Path | str) -> bool:
-    return not any(checker.live(place, flow) for flow in ("log", "queue"))
+    return not any(checker.live(place, flow) for flow in FLOWS)
 
 
-@asynccontextmanager
-async def server(
+def server(
     folder: Path, feed: Feed, *flags: str, store: str = "", log: str = "server"
-) -> AsyncIterator[ServerProcess]:
-    """A server that is started, and may end by itself before it says that it is there."""
-    process = ServerProcess(
-        folder, feed.url, *flags, store=store, script=HERE / "server.py", log=folder.parent / log
-    )
-    try:
-        try:
-            await process.start()
-        except AssertionError:  # it died before its instance was active
-            await process.ended()
-        yield process
-    finally:
-        await process.clean_up()
+) -> AbstractAsyncContextManager[ServerProcess]:
+    return reader(folder, feed.url, *flags, store=store, log=folder.parent / log)
 
 
 async def complete(place: Path | str, feed: Feed, within: float = 60.0) -> Counter[int]:
@@ -100,14 +83,11 @@ async def complete(place: Path | str, feed: Feed, within: float = 60.0) -> Count
 
     async def is_over() -> bool:
         left = (await feed.state())["left"]
-        return not left and set(accepted(place)) >= set(ALL)
+        return not left and set(accepted(place, *FLOWS)) >= set(ALL)
 
     await until(is_over, within)
     await until(lambda: is_quiet(place), within)
-    return accepted(place)
-
-
-POINTS = ("opened", "read", "accepted", "acknowledged")
+    return accepted(place, *FLOWS)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -139,9 +119,9 @@ async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
         wanted = ALL + Counter(n for numbers in more.values() for n in numbers)
         async with server(tmp_path / "two", feed, "--lease", "3", store=url, log="two.log"):
             await first.kill()
-            await until(lambda: set(accepted(url)) >= set(wanted), 60)
+            await until(lambda: set(accepted(url, *FLOWS)) >= set(wanted), 60)
             await until(lambda: is_quiet(url), 60)
-            assert accepted(url) == wanted
+            assert accepted(url, *FLOWS) == wanted
 
 
 async def test_order_is_that_of_the_log(tmp_path: Path, feed: Feed):
@@ -161,9 +141,9 @@ async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path, fee
         assert await dying.ended() == -9
     async with server(folder, feed) as alive:
         await feed.tell("/put", log={shard: [900_000] for shard in SHARDS})
-        await until(lambda: accepted(folder)[900_000] == 3, 60)
+        await until(lambda: accepted(folder, *FLOWS)[900_000] == 3, 60)
         await alive.stop()
-    assert len(set(accepted(folder))) < 1 + sum(map(len, LOG.values()))
+    assert len(set(accepted(folder, *FLOWS))) < 1 + sum(map(len, LOG.values()))
 
 
 @pytest.mark.parametrize("flags", [(), ("--unfenced",)])
@@ -184,14 +164,14 @@ async def test_a_former_owner_doubles_nothing_but_without_a_fence(
             await until(lambda: is_stopped(first.process.pid), 30)
             async with server(tmp_path / "two", feed, *given, store=url, log="two.log"):
                 await until(lambda: shard_owners(connection, alive=True) == 4, 30)
-                await until(lambda: len(accepted(url)) >= 20, 30)
+                await until(lambda: len(accepted(url, *FLOWS)) >= 20, 30)
                 first.process.send_signal(signal.SIGCONT)
                 if flags:
-                    await until(lambda: max(accepted(url).values()) > 1, 30)
+                    await until(lambda: max(accepted(url, *FLOWS).values()) > 1, 30)
                     return
                 await asyncio.sleep(4.0)  # longer than its patience, and its first pause
                 await until(lambda: is_quiet(url), 30)
-                assert max(accepted(url).values()) == 1
+                assert max(accepted(url, *FLOWS).values()) == 1
 
 
 def is_stopped(pid: int) -> bool:
@@ -219,7 +199,7 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     await feed.tell("/behave", hangs=2)
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder)) == 60, 60)
+        await until(lambda: len(accepted(folder, *FLOWS)) == 60, 60)
         await feed.tell("/behave", refuses=True)
         await until(lambda: states(folder) >= {"parked"}, 30)
         await feed.tell("/put", log={shard: numbers[20:] for shard, numbers in LOG.items()})
@@ -230,8 +210,8 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     # Mended: the connection is saved again, as a person would.
     await mend(folder)
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder)) == 180, 60)
-        assert max(accepted(folder).values()) == 1
+        await until(lambda: len(accepted(folder, *FLOWS)) == 180, 60)
+        assert max(accepted(folder, *FLOWS).values()) == 1
 
 
 def states(folder: Path) -> set[str]:
@@ -261,7 +241,7 @@ async def test_an_expired_cursor_goes_on_and_says_so(tmp_path: Path, feed: Feed)
     await feed.tell("/put", log={"a": list(range(100))})
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder)) == 100, 60)
+        await until(lambda: len(accepted(folder, *FLOWS)) == 100, 60)
     await feed.tell("/put", log={"a": list(range(100, 110))})
     await feed.tell("/behave", expire=["a"])
     async with server(folder, feed):

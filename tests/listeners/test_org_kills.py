@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from tests.components.test_salesforce_pubsub import select
-from tests.faults import checker
 from tests.faults.process import ServerProcess
-from tests.listeners.test_kills import HERE
+from tests.listeners.reader import accepted, reader
 from tests.polling import until
 from tests.salesforce_app import SalesforceApp, salesforce_app
 
@@ -58,22 +57,8 @@ async def org() -> AsyncIterator[Org]:
         yield found
 
 
-@asynccontextmanager
-async def reader(folder: Path, org: Org, *flags: str) -> AsyncIterator[ServerProcess]:
-    process = ServerProcess(folder, org.source, "--org", *flags, script=HERE / "server.py")
-    try:
-        try:
-            await process.start()
-        except AssertionError:  # it died before its instance was active
-            await process.ended()
-        yield process
-    finally:
-        await process.clean_up()
-
-
-def accepted(folder: Path, flow: str) -> Counter[int]:
-    rows = checker.executions(folder, flow).values()
-    return Counter(int(row.result) for row in rows if row.result)
+def reading(folder: Path, org: Org, *flags: str) -> AbstractAsyncContextManager[ServerProcess]:
+    return reader(folder, org.source, "--org", *flags)
 
 
 async def complete(folder: Path, org: Org, seconds: float = 60) -> None:
@@ -87,10 +72,10 @@ async def test_killed_readers_of_an_org_lose_and_double_nothing(
 ) -> None:
     folder = tmp_path / "data"
     for time in (1, 2, 4):
-        async with reader(folder, org, "--die", f"{point}:{time}") as dying:
+        async with reading(folder, org, "--die", f"{point}:{time}") as dying:
             await org.tell()
             assert await dying.ended() == -9
-    async with reader(folder, org):
+    async with reading(folder, org):
         await org.tell()
         await complete(folder, org)
     for flow in FLOWS:
@@ -101,14 +86,14 @@ async def test_a_reader_whose_places_are_no_longer_kept_fills_the_gap_once(
     tmp_path: Path, org: Org
 ) -> None:
     folder = tmp_path / "data"
-    async with reader(folder, org):
+    async with reading(folder, org):
         await complete(folder, org)
     await org.tell()
     lost = {*range(org.told - 10, org.told)}
     await org.app.bus(org.org, "expire")
-    async with reader(folder, org, "--die", "accepted:1") as dying:
+    async with reading(folder, org, "--die", "accepted:1") as dying:
         assert await dying.ended() == -9
-    async with reader(folder, org):
+    async with reading(folder, org):
         await org.tell()
         await until(lambda: len(accepted(folder, "contact")) == org.told, 60)
         await until(lambda: len(accepted(folder, "shipped")) == org.told - 10, 60)
@@ -123,10 +108,10 @@ async def test_control_a_reader_that_moves_the_cursor_first_loses_events(
     folder = tmp_path / "data"
     for time in (1, 2, 3, 4):
         flags = ("--cursor-first", "--die", f"between:{time}")
-        async with reader(folder, org, *flags) as dying:
+        async with reading(folder, org, *flags) as dying:
             await org.tell()
             assert await dying.ended() == -9
-    async with reader(folder, org):
+    async with reading(folder, org):
         await org.tell(1)  # the last of them comes; those that were lost do not
         await until(lambda: org.told - 1 in accepted(folder, "shipped"), 60)
     assert len(accepted(folder, "shipped")) < org.told

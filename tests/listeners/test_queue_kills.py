@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults import checker
 from tests.faults.process import ServerProcess
-from tests.listeners.test_kills import HERE, POINTS
+from tests.listeners.reader import POINTS, accepted, reader
 from tests.moto_server import client, moto_server
 from tests.polling import until
 
@@ -46,40 +45,28 @@ class FilledQueue:
         return sum(int(each) for each in found["Attributes"].values())
 
 
-@asynccontextmanager
-async def reader(folder: Path, queue: FilledQueue, *flags: str) -> AsyncIterator[ServerProcess]:
-    process = ServerProcess(folder, queue.url, "--queue", *flags, script=HERE / "server.py")
-    try:
-        try:
-            await process.start()
-        except AssertionError:  # it died before its instance was active
-            await process.ended()
-        yield process
-    finally:
-        await process.clean_up()
-
-
-def accepted(folder: Path) -> Counter[int]:
-    rows = checker.executions(folder, "queue").values()
-    return Counter(int(row.result) for row in rows if row.result)
+def reading(
+    folder: Path, queue: FilledQueue, *flags: str
+) -> AbstractAsyncContextManager[ServerProcess]:
+    return reader(folder, queue.url, "--queue", *flags)
 
 
 async def test_killed_readers_of_a_queue_lose_and_double_nothing(tmp_path: Path, moto: str):
     queue, folder = FilledQueue(moto), tmp_path / "data"
     for point in POINTS:
-        async with reader(folder, queue, "--die", f"{point}:1") as dying:
+        async with reading(folder, queue, "--die", f"{point}:1") as dying:
             assert await dying.ended() == -9
-    async with reader(folder, queue):
+    async with reading(folder, queue):
         await until(lambda: not queue.left(), 60)
-        await until(lambda: len(accepted(folder)) == NUMBERS, 60)
-    assert accepted(folder) == Counter(range(NUMBERS))
+        await until(lambda: len(accepted(folder, "queue")) == NUMBERS, 60)
+    assert accepted(folder, "queue") == Counter(range(NUMBERS))
 
 
 async def test_the_control_that_deletes_first_loses(tmp_path: Path, moto: str):
     queue, folder = FilledQueue(moto), tmp_path / "data"
-    async with reader(folder, queue, "--ack-first", "--die", "between:1") as dying:
+    async with reading(folder, queue, "--ack-first", "--die", "between:1") as dying:
         assert await dying.ended() == -9
-    async with reader(folder, queue):
+    async with reading(folder, queue):
         await until(lambda: not queue.left(), 60)
-        await until(lambda: len(accepted(folder)) == NUMBERS - 10, 60)
-    assert len(accepted(folder)) == NUMBERS - 10
+        await until(lambda: len(accepted(folder, "queue")) == NUMBERS - 10, 60)
+    assert len(accepted(folder, "queue")) == NUMBERS - 10
