@@ -8,9 +8,10 @@ import json
 import re
 import signal
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -30,7 +31,21 @@ ZENDESK_PORT = 9000
 STRIPE_PORT = 9100
 TWILIO_PORT = 9200
 JIRA_PORT = 9300
+F = TypeVar("F", bound=Callable[..., Any])
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def port_option(port: int) -> Callable[[F], F]:
+    """Add the option that says where a sandbox listens."""
+    return click.option(
+        "--port", type=int, default=port, show_default=True, help="Where to listen."
+    )
+
+
+def names_option(flag: str, names: str, what: str) -> Callable[[F], F]:
+    """Add the option that names the accounts with which a sandbox begins."""
+    told = f"{what}; may be given more than once. One named demo otherwise."
+    return click.option(flag, names, multiple=True, metavar="NAME", help=told)
 
 
 @click.group("sandbox", cls=CommandGroup)
@@ -39,20 +54,14 @@ def sandbox() -> None:
 
 
 @sandbox.command("acme")
-@click.option("--port", type=int, default=PORT, show_default=True, help="Where to listen.")
-@click.option(
-    "--workspace",
-    "workspaces",
-    multiple=True,
-    metavar="NAME",
-    help="A workspace to begin with; may be given more than once. One named demo otherwise.",
-)
+@port_option(PORT)
+@names_option("--workspace", "workspaces", "A workspace to begin with")
 def acme_command(port: int, workspaces: tuple[str, ...]) -> None:
     """Acme, a sample SaaS app: accounts, opportunities, stock, signed webhooks, faults.
 
     Each workspace is a customer's, with an API key of its own. All is in memory.
     """
-    names = checked(workspaces or ("demo",), "a workspace")
+    names = checked(workspaces, "a workspace")
     keys = {name: api_key(name) for name in names}
     serving = acme.serve(port=port, workspaces=keys, ready=lambda bound: show(bound, keys))
     asyncio.run(serve(port, serving))
@@ -62,16 +71,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @sandbox.command("salesforce")
-@click.option(
-    "--port", type=int, default=SALESFORCE_PORT, show_default=True, help="Where to listen."
-)
-@click.option(
-    "--org",
-    "orgs",
-    multiple=True,
-    metavar="NAME",
-    help="An org to begin with; may be given more than once. One named demo otherwise.",
-)
+@port_option(SALESFORCE_PORT)
+@names_option("--org", "orgs", "An org to begin with")
 @click.option("--certificate", type=FILE, help="A certificate in PEM: serve https with it.")
 @click.option("--private-key", type=FILE, help="Its private key, where it is in another file.")
 @click.option(
@@ -90,7 +91,7 @@ def salesforce_command(
 
     Each org is a customer's, with a user and a connected app of its own. All is in memory.
     """
-    names = checked(orgs or ("demo",), "an org")
+    names = checked(orgs, "an org")
     if private_key is not None and certificate is None:
         raise ConfigError("--private-key belongs to a --certificate; give that too")
     scheme = "https" if certificate else "http"
@@ -110,58 +111,40 @@ def salesforce_command(
 
 
 @sandbox.command("slack")
-@click.option("--port", type=int, default=SLACK_PORT, show_default=True, help="Where to listen.")
-@click.option(
-    "--team",
-    "teams",
-    multiple=True,
-    metavar="NAME",
-    help="A workspace to begin with; may be given more than once. One named demo otherwise.",
-)
+@port_option(SLACK_PORT)
+@names_option("--team", "teams", "A workspace to begin with")
 def slack_command(port: int, teams: tuple[str, ...]) -> None:
     """Slack: the installation of an app, a bot's Web API, signed events, faults.
 
     Each workspace is a customer's. All is in memory.
     """
-    names = checked(teams or ("demo",), "a workspace")
+    names = checked(teams, "a workspace")
     serving = slack.serve(port=port, teams=names, ready=show_slack)
     asyncio.run(serve(port, serving))
 
 
 @sandbox.command("github")
-@click.option("--port", type=int, default=GITHUB_PORT, show_default=True, help="Where to listen.")
-@click.option(
-    "--account",
-    "accounts",
-    multiple=True,
-    metavar="NAME",
-    help="A person with a repository hello; may be given more than once. One named demo otherwise.",
-)
+@port_option(GITHUB_PORT)
+@names_option("--account", "accounts", "A person with a repository hello")
 def github_command(port: int, accounts: tuple[str, ...]) -> None:
     """GitHub: issues, pull requests, files, webhooks with their deliveries, an app, faults.
 
     Each account is a customer's. All is in memory.
     """
-    names = checked(accounts or ("demo",), "an account")
+    names = checked(accounts, "an account")
     serving = github.serve(port=port, accounts=names, ready=lambda bound: show_github(bound, names))
     asyncio.run(serve(port, serving))
 
 
 @sandbox.command("hubspot")
-@click.option("--port", type=int, default=HUBSPOT_PORT, show_default=True, help="Where to listen.")
-@click.option(
-    "--portal",
-    "portals",
-    multiple=True,
-    metavar="NAME",
-    help="A portal to begin with; may be given more than once. One named demo otherwise.",
-)
+@port_option(HUBSPOT_PORT)
+@names_option("--portal", "portals", "A portal to begin with")
 def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
     """HubSpot: records of all types, search, associations, an app with its webhooks, faults.
 
     Each portal is a customer's. All is in memory.
     """
-    names = checked(portals or ("demo",), "a portal")
+    names = checked(portals, "a portal")
     serving = hubspot.serve(
         port=port, portals=names, ready=lambda bound: show_hubspot(bound, names)
     )
@@ -169,20 +152,14 @@ def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
 
 
 @sandbox.command("zendesk")
-@click.option("--port", type=int, default=ZENDESK_PORT, show_default=True, help="Where to listen.")
-@click.option(
-    "--account",
-    "accounts",
-    multiple=True,
-    metavar="NAME",
-    help="An account to begin with; may be given more than once. One named demo otherwise.",
-)
+@port_option(ZENDESK_PORT)
+@names_option("--account", "accounts", "An account to begin with")
 def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
     """Zendesk: tickets, comments, people, organizations, search, the export, signed webhooks, faults.
 
     Each account is a customer's. All is in memory.
     """
-    names = checked(accounts or ("demo",), "an account")
+    names = checked(accounts, "an account")
     serving = zendesk.serve(
         port=port, accounts=names, ready=lambda bound: show_zendesk(bound, names)
     )
@@ -190,7 +167,7 @@ def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
 
 
 @sandbox.command("stripe")
-@click.option("--port", type=int, default=STRIPE_PORT, show_default=True, help="Where to listen.")
+@port_option(STRIPE_PORT)
 def stripe_command(port: int) -> None:
     """Stripe, as its OpenAPI document describes it: what is made is found, listed and changed; faults.
 
@@ -200,7 +177,7 @@ def stripe_command(port: int) -> None:
 
 
 @sandbox.command("twilio")
-@click.option("--port", type=int, default=TWILIO_PORT, show_default=True, help="Where to listen.")
+@port_option(TWILIO_PORT)
 def twilio_command(port: int) -> None:
     """Twilio, as its OpenAPI documents describe it: messages, calls and look-ups; faults.
 
@@ -218,7 +195,7 @@ def twilio_command(port: int) -> None:
 
 
 @sandbox.command("jira")
-@click.option("--port", type=int, default=JIRA_PORT, show_default=True, help="Where to listen.")
+@port_option(JIRA_PORT)
 def jira_command(port: int) -> None:
     """Jira, as its OpenAPI document describes it: issues, comments, transitions, people; faults.
 
@@ -238,15 +215,16 @@ def serve_vendor(dialect: specified.Dialect, port: int, **environment: str) -> N
     def show_vendor(bound: int) -> None:
         address = f"http://127.0.0.1:{bound}"
         title = dialect.name.capitalize()
-        click.echo(click.style(title, bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+        show_title(title, address)
         base = {name: each.replace("ADDRESS", address) for name, each in environment.items()}
         show_environment(**{f"{dialect.name.upper()}_BASE_URL": address} | base)
 
     asyncio.run(serve(port, specified.serve(dialect, documents, port=port, ready=show_vendor)))
 
 
-def checked(names: Sequence[str], what: str) -> Sequence[str]:
-    """Refuse names that are none, and one that is given twice."""
+def checked(given: Sequence[str], what: str) -> Sequence[str]:
+    """Return the names that were given, or `demo`; refuse those that are none, and one that is twice."""
+    names = given or ("demo",)
     for name in names:
         if not NAME.fullmatch(name):
             raise ConfigError(
@@ -287,7 +265,7 @@ async def serve(port: int, app: Coroutine[None, None, None]) -> None:
 def show(port: int, workspaces: dict[str, str]) -> None:
     """Say where Acme is and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
-    click.echo(click.style("Acme", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("Acme", address)
     for name, key in workspaces.items():
         click.echo(f"  workspace {name:<12}  API key {key}")
     show_environment(ACME_BASE_URL=f"{address}/v1", ACME_API_KEY=next(iter(workspaces.values())))
@@ -295,7 +273,7 @@ def show(port: int, workspaces: dict[str, str]) -> None:
 
 def show_salesforce(address: str, orgs: Sequence[str], more: dict[str, str]) -> None:
     """Say where Salesforce is, how to sign in, and what to put into `.env`."""
-    click.echo(click.style("Salesforce", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("Salesforce", address)
     for name in orgs:
         click.echo(
             f"  org {name:<12}  user admin@{name}.example  password {PASSWORD}"
@@ -314,7 +292,7 @@ def show_salesforce(address: str, orgs: Sequence[str], more: dict[str, str]) -> 
 def show_slack(port: int) -> None:
     """Say where Slack is, how its app signs in, and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
-    click.echo(click.style("Slack", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("Slack", address)
     click.echo(f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}")
     click.echo(f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}")
     show_environment(SLACK_BASE_URL=f"{address}/api")
@@ -323,7 +301,7 @@ def show_slack(port: int) -> None:
 def show_github(port: int, names: Sequence[str]) -> None:
     """Say where GitHub is, how one signs in, and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
-    click.echo(click.style("GitHub", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("GitHub", address)
     for name in names:
         click.echo(f"  account {name:<12}  token ghp_{name}  repository {name}/hello")
     click.echo(
@@ -341,7 +319,7 @@ def show_github(port: int, names: Sequence[str]) -> None:
 def show_hubspot(port: int, names: Sequence[str]) -> None:
     """Say where HubSpot is, how one signs in, and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
-    click.echo(click.style("HubSpot", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("HubSpot", address)
     for name in names:
         click.echo(f"  portal {name:<12}  token pat-{name}")
     click.echo(
@@ -356,7 +334,7 @@ def show_hubspot(port: int, names: Sequence[str]) -> None:
 def show_zendesk(port: int, names: Sequence[str]) -> None:
     """Say where Zendesk is, how one signs in, and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
-    click.echo(click.style("Zendesk", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    show_title("Zendesk", address)
     for name in names:
         email = zendesk.EMAIL.format(name=name)
         click.echo(f"  account {name:<12}  e-mail {email}  API token token-{name}")
@@ -366,6 +344,11 @@ def show_zendesk(port: int, names: Sequence[str]) -> None:
         ZENDESK_EMAIL=zendesk.EMAIL.format(name=names[0]),
         ZENDESK_API_TOKEN=f"token-{names[0]}",
     )
+
+
+def show_title(title: str, address: str) -> None:
+    """Say what runs, and where."""
+    click.echo(click.style(title, bold=True) + f"  {click.style(address + '/', fg='cyan')}")
 
 
 def show_environment(**variables: str) -> None:
