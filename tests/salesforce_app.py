@@ -12,8 +12,10 @@ import aiohttp
 from halflap import Connection
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
+from halflap.model import Instance
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress
+from halflap.server.host import Host
 from halflap_sandbox import salesforce as sandbox
 from tests.loopback import sandbox_on_loopback
 
@@ -37,6 +39,22 @@ class SalesforceApp:
         async with self.http.get(f"{self.url}/sandbox{path}", params=params) as response:
             assert response.status == 200, await response.text()
             return await response.json()
+
+    async def instance(self, host: Host, version: str, org: dict[str, Any]) -> Instance:
+        """Add an instance of a version of `deals`, for a customer whose org this is; not active yet."""
+        catalogue = host.store.catalogue
+        customer = await catalogue.customers.add(org["name"])
+        auth = {"kind": "client_credentials", "client_id": org["client_id"]}
+        connection = await catalogue.connections.save(
+            customer.id,
+            "salesforce",
+            "salesforce",
+            {"login_url": self.url, "auth": auth, **self.more},
+            {"auth.client_secret": org["client_secret"]},
+        )
+        made = await catalogue.instances.add(customer.id, "deals", org["name"], version)
+        await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
+        return await catalogue.instances.get(made.id)
 
     async def edit(self, org: dict[str, Any], action: str, object: str, **more: Any) -> Any:
         """Edit a record as a person does."""

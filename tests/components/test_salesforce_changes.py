@@ -247,18 +247,7 @@ async def activated(
 ) -> tuple[Instance, str]:
     """An active instance of the project, and the way by which it hears of changes."""
     version = await publish(host, folder, "deals:integration")
-    catalogue = host.store.catalogue
-    customer = await catalogue.customers.add(org["name"])
-    auth = {"kind": "client_credentials", "client_id": org["client_id"]}
-    connection = await catalogue.connections.save(
-        customer.id,
-        "salesforce",
-        "salesforce",
-        {"login_url": app.url, "auth": auth, **app.more},
-        {"auth.client_secret": org["client_secret"]},
-    )
-    made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
-    await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
+    made = await app.instance(host, version.hash, org)
     return made, await activate(host, made, noted=noted)
 
 

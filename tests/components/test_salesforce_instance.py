@@ -65,19 +65,7 @@ async def instance_of(
 ) -> Instance:
     """An instance of the project, with a connection to an org, that is not active yet."""
     version = await publish(host, folder, "deals:integration")
-    catalogue = host.store.catalogue
-    customer = await catalogue.customers.add(org["name"])
-    auth = {"kind": "client_credentials", "client_id": org["client_id"]}
-    connection = await catalogue.connections.save(
-        customer.id,
-        "salesforce",
-        "salesforce",
-        {"login_url": app.url, "auth": auth},
-        {"auth.client_secret": org["client_secret"]},
-    )
-    made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
-    await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
-    return await catalogue.instances.get(made.id)
+    return await app.instance(host, version.hash, org)
 
 
 @pytest.fixture

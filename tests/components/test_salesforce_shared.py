@@ -69,18 +69,7 @@ async def teardown(ctx: Context[Settings], _: Deployment) -> None:
 
 async def active(host: Host, version: str, app: SalesforceApp, org: dict[str, Any]) -> Instance:
     """An active instance of a customer whose org this is."""
-    catalogue = host.store.catalogue
-    customer = await catalogue.customers.add(org["name"])
-    auth = {"kind": "client_credentials", "client_id": org["client_id"]}
-    connection = await catalogue.connections.save(
-        customer.id,
-        "salesforce",
-        "salesforce",
-        {"login_url": app.url, "auth": auth},
-        {"auth.client_secret": org["client_secret"]},
-    )
-    made = await catalogue.instances.add(customer.id, "deals", "deals", version)
-    await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
+    made = await app.instance(host, version, org)
     await host.deployer.activate(made.id)
     settled = await host.deployer.settled(made.id)
     assert settled.error is None
