@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.server.host import Host
+from halflap_sandbox.slack.model import APP_TOKEN
 from tests.brokers import broker
 from tests.components.test_zendesk import accounts
 from tests.polling import until
@@ -65,6 +66,30 @@ async def test_tickets_that_are_there_are_imported_as_activities(
 
         [before] = await until(lambda: activities(1), 20)
         assert before.endswith(" Before")
+
+
+@pytest.mark.parametrize("example", ["slack_acme.py", "slack_acme.yaml"])
+async def test_what_people_write_in_slack_is_an_activity(example: str, tmp_path: Path) -> None:
+    async with acme_app() as acme, slack_app() as app, host_on(tmp_path / "store") as (host, _):
+        key, team = await acme.workspace("Initech"), await app.team("initech")
+        auth = {"kind": "api_key", "key": await app.token(team)}
+        connections = {
+            "acme": {"base_url": f"{acme.url}/v1", "api_key": key},
+            "slack": {"base_url": app.api, "auth": auth, "app_token": APP_TOKEN},
+        }
+        await activate(host, tmp_path / "project", example, {}, **connections)
+
+        async def listens() -> bool:
+            return await app.post("/sockets", {}) == {"refreshed": 1}
+
+        await until(listens, 20)
+        sent = await app.post(f"/teams/{team['id']}/messages", {"text": "Who is on it?"})
+
+        async def activities() -> Any:
+            return await acme.get("/v1/activities", key)
+
+        [made] = await until(activities, 20)
+        assert (made["title"], made["external_id"]) == ("Who is on it?", sent["event_id"])
 
 
 @pytest.mark.parametrize("example", ["acme_slack.py", "acme_slack.yaml"])

@@ -307,6 +307,12 @@ def test_every_built_in_action_and_trigger_is_documented() -> None:
     assert not [each for each in parts if f"`{each}`" not in CODE_OF_ALL]
 
 
+def test_every_example_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+\.(?:py|yaml))`", (DOCS / "examples.md").read_text("utf-8")))
+    there = {each.name for each in (ROOT / "examples").iterdir() if each.suffix in (".py", ".yaml")}
+    assert listed == there
+
+
 def test_every_dependency_is_argued_for() -> None:
     import tomllib
 
