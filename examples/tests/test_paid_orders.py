@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import paid_orders
+from pydantic import SecretStr
 
-from halflap import Action, Connection, jira, stripe, twilio
+from halflap import Action, ApiKey, Connection, jira, stripe, twilio
 from halflap.testing import Run
 from halflap_sandbox import specified
 from tests.vendor_app import vendor_app
@@ -27,7 +28,9 @@ async def test_a_paid_checkout_is_a_task_and_a_message(run: Run) -> None:
         vendor_app(specified.JIRA) as issues,
         vendor_app(specified.TWILIO) as phones,
     ):
-        shop = payments.connection(stripe.Stripe, base_url=payments.url, api_key="sk_test_1")
+        shop = payments.connection(
+            stripe.Stripe, base_url=payments.url, auth=ApiKey(key=SecretStr("sk_test_1"))
+        )
         site = issues.connection(
             jira.Jira, base_url=issues.url, email="ada@example.com", api_token=specified.JIRA.token
         )

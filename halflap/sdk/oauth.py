@@ -115,6 +115,8 @@ class OAuth2Code(Tokens):
     """More parameters of the authorization request that the app wants (`prompt`, `access_type`)."""
     scope_separator: ClassVar[str] = " "
     """The sign between scopes; a few apps want a comma."""
+    pkce: ClassVar[bool] = True
+    """False for an app that refuses the parameters of PKCE, though it should ignore them."""
 
     _team: OAuthApp | None = PrivateAttr(default=None)
 
@@ -132,14 +134,12 @@ class OAuth2Code(Tokens):
         """Begin: where to send the browser, and what to keep until it comes back."""
         verifier = secrets.token_urlsafe(48)
         state = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(verifier.encode()).digest()
         parameters = {
             "response_type": "code",
             "client_id": self._client(self.authorize_url)["client_id"],
             "redirect_uri": redirect_uri,
             "state": state,
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
+            **self._challenge(verifier),
             **({"scope": self.scope_separator.join(self.scopes)} if self.scopes else {}),
             **self.extra,
         }
@@ -147,13 +147,20 @@ class OAuth2Code(Tokens):
         url = f"{self.authorize_url}{joint}{urlencode(parameters)}"
         return Authorization(url=url, state=state, verifier=verifier, redirect_uri=redirect_uri)
 
+    def _challenge(self, verifier: str) -> dict[str, str]:
+        if not self.pkce:
+            return {}
+        digest = hashlib.sha256(verifier.encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return {"code_challenge": challenge, "code_challenge_method": "S256"}
+
     async def exchange(self, egress: Egress, code: str, begun: Authorization) -> Self:
         """End: the code that the browser brought back, for tokens."""
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": begun.redirect_uri,
-            "code_verifier": begun.verifier,
+            **({"code_verifier": begun.verifier} if self.pkce else {}),
             **self._client(self.token_url),
         }
         return await self.ask(egress, form)

@@ -68,7 +68,7 @@ CONNECTIONS: dict[str, Callable[[], Connection]] = {
     "slack": lambda: slack.Slack(auth=KEY),
     "sns": lambda: sns.Sns(**AWS),
     "sqs": lambda: sqs.Sqs(**AWS),
-    "stripe": lambda: stripe.Stripe(api_key=SecretStr("sk_secret_0123")),
+    "stripe": lambda: stripe.Stripe(auth=KEY),
     "twilio": lambda: twilio.Twilio(
         account_sid="AC" + "0" * 32, auth_token=SecretStr("secret-auth-0123")
     ),

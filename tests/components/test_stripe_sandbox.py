@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import stripe as sdk
+from pydantic import SecretStr
 
-from halflap import RateLimited, Unauthorized, UpstreamError
+from halflap import ApiKey, RateLimited, Unauthorized, UpstreamError
 from halflap.components import stripe
 from halflap.sdk.conformity import DEVIATIONS
 from halflap_sandbox.specified import STRIPE
@@ -27,7 +28,7 @@ async def app() -> AsyncIterator[VendorApp]:
 
 @pytest.fixture
 def connection(app: VendorApp) -> stripe.Stripe:
-    return app.connection(stripe.Stripe, base_url=app.url, api_key=KEY)
+    return app.connection(stripe.Stripe, base_url=app.url, auth=ApiKey(key=SecretStr(KEY)))
 
 
 async def test_a_customer_is_billed_from_the_invoice_to_the_refund(
@@ -147,7 +148,7 @@ async def test_faults_are_the_errors_that_they_mean(
     await app.faults(fail_next=1, status=500)
     with pytest.raises(UpstreamError, match="answered 500"):
         await stripe.get_balance(connection)
-    wrong = app.connection(stripe.Stripe, base_url=app.url, api_key="nobody")
+    wrong = app.connection(stripe.Stripe, base_url=app.url, auth=ApiKey(key=SecretStr("nobody")))
     with pytest.raises(Unauthorized):
         await stripe.get_balance(wrong)
 

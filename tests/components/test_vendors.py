@@ -212,6 +212,13 @@ SHOPIFY_TOLD = {
 VENDORS = [
     Vendor("stripe", stripe.event(["invoice.paid"]), by_stripe, told(STRIPE), "Stripe-Signature"),
     Vendor(
+        "stripe connect",
+        stripe.account_event(["invoice.paid"]),
+        by_stripe,
+        told({**STRIPE, "account": "acct_1"}),
+        "Stripe-Signature",
+    ),
+    Vendor(
         "shopify",
         shopify.event(["orders/create"]),
         by_shopify,
@@ -432,6 +439,7 @@ SIGNED_FORM = hashlib.sha256(
 ).hexdigest()[:32]
 EXPECTED: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "stripe": (["in_1"], ["evt_1"], {"type": "invoice.paid", "livemode": False}),
+    "stripe connect": (["in_1"], ["evt_1"], {"type": "invoice.paid", "account": "acct_1"}),
     "shopify": (["7"], ["w1#"], {"topic": "orders/create", "shop": "acme.myshopify.com"}),
     "hubspot": (["55"], ["33/12/1/1767323045000/55"], {"property_value": "12.50", "portal_id": 33}),
     "twilio": (["+15005550006"], [SIGNED_FORM], {"body": "Hello", "sender": "+15005550006"}),
@@ -460,7 +468,6 @@ async def test_an_event_has_its_record_its_delivery_and_its_fields(receive: Rece
 
 async def test_what_was_not_asked_for_is_ignored(receive: Receive):
     for name, trigger in (
-        ("stripe", stripe.event(["charge.failed"])),
         ("sendgrid", sendgrid.event(["open"])),
         ("jira", jira.event(["comment_created"])),
     ):
@@ -470,6 +477,8 @@ async def test_what_was_not_asked_for_is_ignored(receive: Receive):
     for name, trigger in (
         ("zendesk", zendesk.event(["ticket.merged"])),
         ("hubspot", hubspot.change(["deal.creation"])),
+        ("stripe", stripe.event(["charge.failed"])),
+        ("stripe connect", stripe.account_event(["charge.failed"])),
     ):  # these say so before it is stored
         received = await receive_from(receive, BY_NAME[name], trigger=trigger)
         assert (received.status, list(received.started)) == (200, []), name

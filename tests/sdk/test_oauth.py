@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import SecretStr
 
+from halflap.components import stripe
 from halflap.errors import ConfigError, RateLimited, Unauthorized, UpstreamError
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+from halflap.sdk.request import Headers, Request
 from tests.loopback import on_loopback
 from tests.world import host_on, publish
 
@@ -37,6 +39,7 @@ class Provider:
     access: str = "access-0"
     refusal: tuple[int, dict[str, Any]] | None = None
     slow: float = 0.0
+    more: dict[str, str] = field(default_factory=dict[str, str])
 
     async def token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
@@ -49,9 +52,8 @@ class Provider:
             return web.json_response({"error": "invalid_grant"}, status=400)
         number = len(self.asked)
         self.access, self.refresh = f"access-{number}", f"refresh-{number}"
-        return web.json_response(
-            {"access_token": self.access, "refresh_token": self.refresh, "expires_in": 3600}
-        )
+        tokens = {"access_token": self.access, "refresh_token": self.refresh, "expires_in": 3600}
+        return web.json_response({**tokens, **self.more})
 
     async def thing(self, request: web.Request) -> web.Response:
         allowed = request.headers.get("Authorization") == f"Bearer {self.access}"
@@ -114,6 +116,25 @@ async def test_an_authorization_binds_the_browser_by_state_and_pkce(
     assert signed_in.headers() == {"Authorization": "Bearer access-1"}
     assert not signed_in.is_stale()
     assert auth.headers() == {}
+
+
+async def test_an_app_that_refuses_pkce_is_not_sent_it(provider: Provider, egress: Egress) -> None:
+    auth = stripe.StripeSignIn(
+        token_url=f"{provider.url}/token", client_id="ca_1", client_secret=SecretStr("sk_1")
+    )
+    provider.more = {"stripe_user_id": "acct_1"}
+    begun = auth.authorization("http://127.0.0.1:9/callback")
+    assert begun.url.startswith("https://connect.stripe.com/oauth/authorize?")
+    asked = parse_qs(urlsplit(begun.url).query)
+    assert sorted(asked) == ["client_id", "redirect_uri", "response_type", "scope", "state"]
+    signed_in = await auth.exchange(egress, "the-code", begun)
+    assert "code_verifier" not in provider.asked[0]
+    assert signed_in.stripe_user_id == "acct_1"
+    endpoint = stripe.Stripe.app_endpoint
+    assert endpoint is not None
+    event = b'{"id":"evt_1","account":"acct_1"}'
+    request = Request("POST", "", "", Headers(()), event, "", datetime.now(UTC))
+    assert endpoint.account(request) == getattr(signed_in, endpoint.field.removeprefix("auth."))
 
 
 async def test_a_refresh_replaces_both_tokens(provider: Provider, egress: Egress) -> None:

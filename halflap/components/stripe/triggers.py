@@ -1,4 +1,4 @@
-"""Stripe: events of an account, by a webhook endpoint that the trigger makes."""
+"""Stripe: events of an account, by a webhook endpoint that the trigger makes, or by the platform's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, WithJsonSchema
 
-from halflap import Endpoint, Ignore, Json, Model, Request, StripeSignature, Subscription, pointer
+from halflap import Endpoint, Json, Model, Request, StripeSignature, Subscription, pointer
 from halflap.components.stripe.connection import HOOKS, Stripe, component
 
 EVENTS = (
@@ -68,6 +68,11 @@ class Event(Model):
     request: Json = None
 
 
+def is_wanted(request: Request, events: list[str] | None) -> bool:
+    """Return whether an event was asked for."""
+    return events is None or "*" in events or request.json().get("type") in events
+
+
 @component.trigger(
     verify=StripeSignature(),
     secret="subscription",  # noqa: S106
@@ -77,16 +82,44 @@ class Event(Model):
 async def event(
     request: Request,
     events: Annotated[list[EventName], WANTED],
-) -> Event | Ignore:
+) -> Event:
     """Something happened in a Stripe account.
 
     Stripe sends events in no order, and each with the object as it was: read it anew where the newest
     state matters.
     """
-    happened = Event.model_validate(request.json())
-    if "*" not in events and happened.type not in events:
-        return Ignore(f"{happened.type} was not asked for")
-    return happened
+    return Event.model_validate(request.json())
+
+
+@event.takes
+def _(request: Request, events: list[str]) -> bool:
+    return is_wanted(request, events)
+
+
+@component.trigger(
+    title="Event of a connected account",
+    verify=StripeSignature(),
+    dedupe=pointer("/id"),
+    key=pointer("/data/object/id"),
+    app_endpoint=True,
+)
+async def account_event(
+    request: Request,
+    events: Annotated[
+        list[EventName] | None, Field(description="What the flow wants; all by default.")
+    ] = None,
+) -> Event:
+    """Something happened in an account that is connected to your team's platform (Stripe Connect).
+
+    The platform has one webhook endpoint for the events of connected accounts: each goes to the flows
+    of the customers that connected its account. `account` says whose event it is.
+    """
+    return Event.model_validate(request.json())
+
+
+@account_event.takes
+def _(request: Request, events: list[str] | None) -> bool:
+    return is_wanted(request, events)
 
 
 @event.subscribe
