@@ -5,6 +5,7 @@ A store is a directory with its file, or the URL of a PostgreSQL database.
 
 from __future__ import annotations
 
+import atexit
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -39,9 +40,24 @@ def _read(directory: Path, job: Callable[[sqlite3.Connection], T]) -> T:
         return job(connection)
 
 
+_connections: dict[str, psycopg.Connection[Any]] = {}
+"""A connection to each database, as a poll by one of its own costs more than what it asks."""
+
+
+@atexit.register
+def _close() -> None:
+    for each in _connections.values():
+        each.close()
+
+
 def _rows(url: str, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-    with psycopg.connect(url, connect_timeout=10) as connection:
-        return connection.execute(sql.encode(), values).fetchall()
+    if known := _connections.get(url):
+        try:
+            return known.execute(sql.encode(), values).fetchall()
+        except psycopg.OperationalError:  # the server was ended since
+            known.close()
+    _connections[url] = psycopg.connect(url, autocommit=True, connect_timeout=10)
+    return _connections[url].execute(sql.encode(), values).fetchall()
 
 
 def executions(place: Place, flow: str = "numbered") -> dict[str, Row]:

@@ -27,6 +27,12 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield Store(database.url, ", PostgreSQL")
 
 
+SOAKED_ON_POSTGRESQL = pytest.mark.parametrize(
+    "store", ["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.soak)], indirect=True
+)
+"""For what gateways and workers of their own prove on PostgreSQL in each commit (`test_many`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """Where a run's store is: a URL, or nothing for a file; and what its figures are called by."""

@@ -12,7 +12,7 @@ from halflap import SlackSignature
 from halflap.store.protocol import Filter
 from halflap.store.store import Store as OpenStore
 from halflap.store.vault import Vault
-from tests.faults.conftest import Store
+from tests.faults.conftest import SOAKED_ON_POSTGRESQL, Store
 from tests.faults.fanning import CUSTOMERS
 from tests.faults.process import ServerProcess, server_on
 from tests.faults.server import KEYS
@@ -48,6 +48,7 @@ async def taken(server: ServerProcess) -> Counter[str]:
     return Counter(each.flow.instance for each in found)
 
 
+@SOAKED_ON_POSTGRESQL
 async def test_what_was_accepted_before_the_kill_is_there_once_when_it_is_sent_again(
     tmp_path: Path, store: Store
 ) -> None:

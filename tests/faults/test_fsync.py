@@ -70,7 +70,7 @@ async def fail_at(path: Path, sink: Sink, note: Note, run: str, moments: Sequenc
 async def test_after_a_failed_fsync_the_server_acknowledges_nothing_and_ends(
     tmp_path: Path, sink: Sink, note: Note
 ):
-    await fail_at(tmp_path, sink, note, "failed fsync", [9, 30])
+    await fail_at(tmp_path, sink, note, "failed fsync", [15])
 
 
 async def test_a_control_that_does_not_wait_for_the_disk_goes_on_acknowledging(

@@ -12,7 +12,7 @@ import pytest
 
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
 from tests.conftest import Note
-from tests.faults.conftest import Store
+from tests.faults.conftest import SOAKED_ON_POSTGRESQL, Store
 from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
@@ -21,9 +21,9 @@ from tests.polling import until
 
 SENDERS = 16
 ROOM = 32
-EACH, EACH_IN_SOAK = 100, 300
+EACH, EACH_IN_SOAK = 60, 300
 """Events that a life acknowledges at least; each of the senders has had several by then."""
-LONGEST = 0.35
+LONGEST = 0.25
 IN_FLIGHT = ROOM + CHILDREN * MOST_TOGETHER
 """Executions that one server may have under way: its own room, and those on probation."""
 
@@ -66,13 +66,14 @@ async def kill_loop(
     note(f"{run}{store.name}", faults=server.kills, **figures(history, sink), seed=SEED)
 
 
+@SOAKED_ON_POSTGRESQL
 async def test_what_was_acknowledged_survives_kill_9_of_the_server(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    kills = 3 if store.url else 5
-    await kill_loop(tmp_path / "store", store, sink, note, "kill -9", kills=kills)
+    await kill_loop(tmp_path / "store", store, sink, note, "kill -9", kills=4)
 
 
+@SOAKED_ON_POSTGRESQL
 async def test_a_control_that_acknowledges_before_the_commit_loses(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):

@@ -21,7 +21,7 @@ from tests.faults.verdict import SEED, all_ended, lost
 from tests.polling import until
 
 SENDERS = 8
-KILLS = 4
+KILLS = 2
 EACH = 40
 
 
@@ -83,16 +83,18 @@ class Mailer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def killed(directory: Path, sink: Sink, *flags: str) -> tuple[History, ServerProcess]:
+async def killed(
+    directory: Path, sink: Sink, *flags: str, kills: int = KILLS, each: int = EACH
+) -> tuple[History, ServerProcess]:
     port, chance = free_port(), random.Random(SEED)
     flags = ("--mail-port", str(port), *flags)
     async with server_on(directory, sink.url, *flags) as server:
         mailer = Mailer(server, port)
         async with mailer.sending():
-            while server.kills < KILLS:
-                enough = len(mailer.history.acknowledged) + EACH
+            while server.kills < kills:
+                enough = len(mailer.history.acknowledged) + each
                 await until(lambda: len(mailer.history.acknowledged) >= enough, 60)  # noqa: B023
-                await asyncio.sleep(chance.uniform(0, 0.3))
+                await asyncio.sleep(chance.uniform(0, 0.2))
                 await server.kill()
                 await server.start()
         await all_ended(server)
@@ -112,7 +114,7 @@ async def test_mail_that_was_answered_250_survives_kill_9(
 async def test_a_control_that_answers_250_before_the_commit_loses(
     tmp_path: Path, sink: Sink
 ) -> None:
-    history, _ = await killed(tmp_path / "store", sink, "--ack-early")
+    history, _ = await killed(tmp_path / "store", sink, "--ack-early", kills=6, each=8)
     assert lost(history, sink) > 0
 
 
@@ -129,7 +131,7 @@ async def test_a_full_disk_keeps_the_mail_with_its_sender(
             history = mailer.history
             ballast.write_bytes(bytes(80 << 20))
             async with asyncio.timeout(60):
-                while len(history.refused) < 20:
+                while len(history.refused) < 10:
                     await mailer.send_one(200_000)
             assert set(history.refused.values()) == {451}
             ballast.unlink()

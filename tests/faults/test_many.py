@@ -16,6 +16,7 @@ import pytest
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
 from halflap.sdk import codec
 from tests.conftest import Note
+from tests.faults import checker
 from tests.faults.process import ROOT
 from tests.faults.senders import Line
 from tests.faults.sink import Sink
@@ -27,6 +28,7 @@ PLAIN = PROJECT.replace('await http.get(ctx.config.sink, "/deploying")', "pass")
 QUIET = PLAIN.partition("@integration.flow(trigger=schedule")[0]
 FAULTY = str(ROOT / "tests" / "faulty.py")
 SENDERS = 4
+TICKS = 6
 LEASE = {"HALFLAP_LEASE_SECONDS": "3", "HALFLAP_ROOM": "16"}
 
 
@@ -122,16 +124,16 @@ async def test_gateways_and_workers_are_replaced_under_load_and_nobody_notices(
     await world.activate(gateways[0])
     balancer = Balancer(world, gateways)
     async with balancer.sending():
-        await balancer.more(40)
+        await balancer.more(20)
         for each in (*gateways, *workers):
             if each in gateways:
                 balancer.open.remove(each)
             assert await each.stop() == 0, each.said()
-            await balancer.more(20)
+            await balancer.more(10)
             await each.start()
             if each in gateways:
                 balancer.open.append(each)
-            await balancer.more(40)
+            await balancer.more(20)
     states = await ended(world)
     assert balancer.acknowledged <= sink.arrived
     assert not balancer.refused
@@ -148,7 +150,7 @@ async def kill_loop(world: Many, gateways: list[Proc], workers: list[Proc], kill
     balancer = Balancer(world, gateways)
     async with balancer.sending():
         for number in range(kills):
-            await balancer.more(30)
+            await balancer.more(15)
             await asyncio.sleep(chance.uniform(0, 0.5))
             one = chance.choice(gateways if number % 2 else workers)
             if one in gateways:
@@ -157,7 +159,7 @@ async def kill_loop(world: Many, gateways: list[Proc], workers: list[Proc], kill
             await one.start()
             if one in gateways:
                 balancer.open.append(one)
-        await balancer.more(30)
+        await balancer.more(15)
     return balancer
 
 
@@ -166,7 +168,7 @@ async def test_what_a_gateway_acknowledged_survives_kill_9_of_gateways_and_worke
 ) -> None:
     gateways = [await world.run("gateway") for _ in range(2)]
     workers = [await world.run("worker", **LEASE) for _ in range(2)]
-    kills = 6
+    kills = 4
     balancer = await kill_loop(world, gateways, workers, kills)
     states = await ended(world)
     lost = balancer.acknowledged - sink.arrived
@@ -194,9 +196,9 @@ async def test_a_control_whose_gateways_acknowledge_first_loses(
     balancer = Balancer(world, gateways)
     async with await psycopg.AsyncConnection.connect(world.store_url) as connection:
         async with balancer.sending():
-            await balancer.more(50)
+            await balancer.more(20)
             await connection.execute("LOCK TABLE executions IN SHARE MODE")
-            await balancer.more(50)
+            await balancer.more(20)
             for each in gateways:
                 await each.kill()
         await connection.rollback()
@@ -252,25 +254,23 @@ async def test_what_ends_its_process_is_found_by_two_workers_and_set_aside(
     assert all(each.runs for each in workers)
 
 
-async def ticks_under_kills(folder: Path, sink: Sink, *faults: str) -> Counter[int]:
-    """Kill one of three workers after another, and see how often each second has ticked."""
+async def ticks_under_kills(folder: Path, sink: Sink, kills: int, *faults: str) -> Counter[int]:
+    """Kill one of the workers after another, and see how often each second has ticked."""
     async with many(folder, sink.url) as world:
         await world.publish(PLAIN)
         gateway = await world.run("gateway")
         before = (FAULTY, ",".join(faults)) if faults else ()
-        workers = [await world.run("worker", before=before, **LEASE) for _ in range(3)]
+        workers = [await world.run("worker", before=before, **LEASE) for _ in range(2)]
         await world.activate(gateway)
         chance = random.Random(SEED)
-        for _ in range(5):
+        for _ in range(kills):
             one = chance.choice(workers)
             await asyncio.sleep(chance.uniform(0.2, 1.5))
             await one.kill()
             await one.start()
 
-        async def ten_seconds_ticked() -> bool:
-            return len(await fired(world)) >= 10
-
-        await until(ten_seconds_ticked, 30)
+        url = world.store_url
+        await until(lambda: len(checker.executions(url, "ticking")) >= TICKS, 30)
         for each in workers:
             await each.stop()
         return await fired(world)
@@ -279,20 +279,20 @@ async def ticks_under_kills(folder: Path, sink: Sink, *faults: str) -> Counter[i
 async def test_schedules_tick_once_a_second_though_workers_are_killed(
     tmp_path: Path, sink: Sink, note: Note
 ) -> None:
-    ticks = await ticks_under_kills(tmp_path, sink)
+    ticks = await ticks_under_kills(tmp_path, sink, 3)
     times = sorted(ticks)
-    note("ticks, kill -9", faults=5, executions=ticks.total(), repeated=ticks.total() - len(ticks))
+    note("ticks, kill -9", faults=3, executions=ticks.total(), repeated=ticks.total() - len(ticks))
     assert set(ticks.values()) == {1}
-    assert len(times) >= 10
+    assert len(times) >= TICKS
     assert times == list(range(times[0], times[-1] + 1))
 
 
 async def test_a_control_whose_workers_all_lead_and_know_no_keys_ticks_more_than_once(
     tmp_path: Path, sink: Sink, note: Note
 ) -> None:
-    ticks = await ticks_under_kills(tmp_path, sink, "leading", "keyless")
+    ticks = await ticks_under_kills(tmp_path, sink, 1, "leading", "keyless")
     doubled = ticks.total() - len(ticks)
-    note("ticks, kill -9, control", faults=5, executions=ticks.total(), repeated=doubled)
+    note("ticks, kill -9, control", faults=1, executions=ticks.total(), repeated=doubled)
     assert doubled > 0
 
 

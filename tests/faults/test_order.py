@@ -42,7 +42,7 @@ from tests.conftest import Note
 from tests.journals import opened
 
 WORKERS = 4
-FEW = {"file": 30, "postgresql": 15}
+FEW = {"file": 30, "postgresql": 10}
 """Events of a key; one costs twenty times as much on PostgreSQL."""
 MANY = 840
 STORES = {"file": "SQLite", "postgresql": "PostgreSQL"}
@@ -302,11 +302,10 @@ async def test_no_rule_is_broken_by_workers_that_die(
         await tried.check()
 
 
-@pytest.mark.parametrize("kind", ["file", "postgresql"])
-async def test_the_control_without_rules_breaks_them(tmp_path: Path, kind: str) -> None:
+async def test_the_control_without_rules_breaks_them(tmp_path: Path) -> None:
     broken = set[str]()
     for seed in range(5):  # chance may spare a rule, but not for long
-        async with trial(kind, tmp_path / f"{seed}", seed=seed, each=10, ordered=False) as tried:
+        async with trial("file", tmp_path / f"{seed}", seed=seed, each=10, ordered=False) as tried:
             await tried.run()
             broken |= {each.split()[0] for each in tried.wrong}
         if broken == RULES.keys():

@@ -27,7 +27,7 @@ from tests.faults.verdict import SEED, all_ended, check, figures
 from tests.polling import until
 
 SENDERS = 8
-PAUSE = 0.01
+PAUSE = 0.02
 """Seconds that a sender rests: this disk is a program, which takes a processor for what is written."""
 SOON = 100
 """Events before a store first moves its log into the file, which syncs it, whatever commits do."""
@@ -55,9 +55,9 @@ async def cut_again_and_again(path: Path, sink: Sink, note: Note, run: str, cuts
     ):
         token = (server.directory / "token").read_text()
         assert token
-        async with history.sending(server.urls["numbered"], SENDERS):
+        async with history.sending(server.urls["numbered"], SENDERS, PAUSE):
             for number in range(cuts):
-                moment, keep = chance.uniform(0.2, 1.2), (0.0, 0.5, 0.9)[number % 3]
+                moment, keep = chance.uniform(0.1, 0.6), (0.0, 0.5, 0.9)[number % 3]
                 await asyncio.sleep(moment)
                 await cut(server, disk, keep, chance)
                 print(f"cut {number + 1} after {moment:.3f} s, {len(history.acknowledged)} acked")
@@ -70,7 +70,7 @@ async def cut_again_and_again(path: Path, sink: Sink, note: Note, run: str, cuts
 
 
 async def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path, sink: Sink, note: Note):
-    await cut_again_and_again(tmp_path, sink, note, "power cut", 6)
+    await cut_again_and_again(tmp_path, sink, note, "power cut", 3)
 
 
 async def test_a_control_that_commits_without_fsync_loses(tmp_path: Path, sink: Sink, note: Note):
@@ -147,8 +147,8 @@ async def test_a_control_whose_postgresql_commits_without_fsync_loses(
         flows = tmp_path / "server"
         async with server_on(flows, sink.url, store=database.url) as server:
             await disk.settle()
-            async with history.sending(server.urls["numbered"], SENDERS):
-                await until(lambda: len(history.acknowledged) > 200, 60)
+            async with history.sending(server.urls["numbered"], SENDERS, PAUSE):
+                await until(lambda: len(history.acknowledged) > 50, 60)
                 await disk.cut(0.0, 0)
                 await database.kill()
                 await server.kill()

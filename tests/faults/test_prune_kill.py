@@ -25,7 +25,7 @@ ALL = {"row", "event", "steps", "values", "logs", "fields"}
 PAYLOAD = {"event", "values", "fields"}
 DONE = Outcome("succeeded")
 COUNT = 12
-MOST_KILLS = 14
+MOST_KILLS = 7
 
 # What is filled in: when it ended, in which instance, and what has to be left at last.
 OLD, AGED, OWNED, FRESH = (30, "ins_1"), (8, "ins_1"), (8, "ins_own"), (2, "ins_1")

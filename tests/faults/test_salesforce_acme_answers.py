@@ -39,8 +39,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 """The faults of a request. Only after the last of them has a person to run the move again."""
 
 
-SAMPLED = pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.soak)])
-"""Of the requests of a move, every sixth goes wrong, and other ones in each test; all in the soak."""
+SAMPLED = pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.soak)])
+"""Of the requests of a move, every twelfth goes wrong, and other ones in each test; all in the soak."""
 
 
 def from_now(at: int) -> list[int]:

@@ -196,14 +196,14 @@ def figures(office: Office, directory: Path) -> dict[str, Any]:
 
 
 async def test_both_apps_end_equal_though_everything_fails(tmp_path: Path, note: Note) -> None:
-    office, server = await storm(tmp_path, edits=300, kills=3, records=12, within=120)
+    office, server = await storm(tmp_path, edits=150, kills=2, records=12, within=120)
     note("two-way", faults=server.kills, **figures(office, server.directory))
     check(office, server.directory)
 
 
 async def test_a_control_that_knows_no_echo_goes_on_writing(tmp_path: Path, note: Note) -> None:
     async with served(tmp_path, "--forgetful", records=12) as (office, server):
-        await edited(office, server, 60, 0)
+        await edited(office, server, 40, 0)
         await until(lambda: office.writes() > office.edits * WRITES * 2, 60, office.writes)
         note("two-way, control", faults=0, **figures(office, server.directory))
         assert len(office.idle()) > office.edits * IDLE
