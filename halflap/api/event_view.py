@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, StringConstraints
 
-from halflap.api.view import Input, Json, JsonObject, ListPage, Name, Time, View
+from halflap.api.view import CustomerValue, Input, Json, JsonObject, ListPage, Name, Time, View
 from halflap.model import InstanceState
 from halflap.sdk.event_type import NAME
 
@@ -115,7 +115,7 @@ HeaderValues = dict[str, Annotated[SecretStr, Field(max_length=2_000)]]
 class ReceiverDraft(Input):
     """A customer's own endpoint that is to be sent webhooks."""
 
-    url: Url
+    url: Annotated[Url, CustomerValue()]
     types: Patterns = ["*"]
     """The events that it is sent: order.created, order.* or * for all."""
     headers: HeaderValues = {}
@@ -127,7 +127,7 @@ class ReceiverDraft(Input):
 class ReceiverChange(Input):
     """A change of a receiver; what is left out stays."""
 
-    url: Url | None = None
+    url: Annotated[Url | None, CustomerValue()] = None
     types: Patterns | None = None
     headers: HeaderValues | None = None
     """In place of all that it had; to be given again where the URL is at another host."""

@@ -140,7 +140,7 @@ class Publisher:
     ) -> None:
         """`url` is the server's, `key` one of its keys with the right `events`."""
         self._protocol = Protocol(url, key, events)
-        self._seconds = timeout.total_seconds()
+        self.timeout = timeout
         self._tls = tls
         self._local = threading.local()
 
@@ -163,10 +163,12 @@ class Publisher:
         """Publish an event for a customer, by its id in your own product; durable on return."""
         return self.publish_all(customer, [self._protocol.event(event, key, subject, at)])[0]
 
-    def publish_all(self, customer: str, events: Sequence[ProductEvent]) -> list[Publication]:
-        """Publish events for a customer in their order, a hundred a request."""
+    def publish_all(
+        self, customer: str, events: Sequence[ProductEvent], *, tries: int = TRIES
+    ) -> list[Publication]:
+        """Publish events for a customer in their order, a hundred a request, each sent so often."""
         calls = self._protocol.publish(customer, events)
-        return [each for call in calls for each in published(self._send(call))]
+        return [each for call in calls for each in published(self._send(call, tries))]
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -183,18 +185,18 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _send(self, call: ApiCall) -> bytes:
-        for tries in range(TRIES):
+    def _send(self, call: ApiCall, most: int = TRIES) -> bytes:
+        for tries in range(most):
             after: str | None = None
             try:
                 status, after, body = self._ask(call)
                 return checked(status, body)
             except UpstreamError as error:
-                if not error.retryable or tries == TRIES - 1:
+                if not error.retryable or tries == most - 1:
                     raise
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                if tries == TRIES - 1:
+                if tries == most - 1:
                     raise unanswered(call, error) from error
             time.sleep(wait_of(tries, after))
         raise AssertionError("unreachable")
@@ -207,10 +209,12 @@ class Publisher:
             where = (parts.hostname, parts.port)
             if parts.scheme == "https":
                 connection = http.client.HTTPSConnection(
-                    *where, timeout=self._seconds, context=self._tls
+                    *where, timeout=self.timeout.total_seconds(), context=self._tls
                 )
             else:
-                connection = http.client.HTTPConnection(*where, timeout=self._seconds)
+                connection = http.client.HTTPConnection(
+                    *where, timeout=self.timeout.total_seconds()
+                )
             self._local.connection = connection
         path = f"{self._protocol.prefix}{call.path}"
         connection.request(call.method, path, call.body, self._protocol.headers)
@@ -232,7 +236,7 @@ class AsyncPublisher:
     ) -> None:
         """`url` is the server's, `key` one of its keys with the right `events`."""
         self._protocol = Protocol(url, key, events)
-        self._seconds = timeout.total_seconds()
+        self.timeout = timeout
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -257,10 +261,12 @@ class AsyncPublisher:
             0
         ]
 
-    async def publish_all(self, customer: str, events: Sequence[ProductEvent]) -> list[Publication]:
-        """Publish events for a customer in their order, a hundred a request."""
+    async def publish_all(
+        self, customer: str, events: Sequence[ProductEvent], *, tries: int = TRIES
+    ) -> list[Publication]:
+        """Publish events for a customer in their order, a hundred a request, each sent so often."""
         calls = self._protocol.publish(customer, events)
-        return [each for call in calls for each in published(await self._send(call))]
+        return [each for call in calls for each in published(await self._send(call, tries))]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -276,16 +282,16 @@ class AsyncPublisher:
     ) -> None:
         await self.close()
 
-    async def _send(self, call: ApiCall) -> bytes:
+    async def _send(self, call: ApiCall, most: int = TRIES) -> bytes:
         import aiohttp
 
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._seconds)
+            timeout = aiohttp.ClientTimeout(total=self.timeout.total_seconds())
             self._session = aiohttp.ClientSession(timeout=timeout, headers=self._protocol.headers)
         how: dict[str, Any] = {"data": call.body, "allow_redirects": False}
         if self._tls is not None:
             how["ssl"] = self._tls
-        for tries in range(TRIES):
+        for tries in range(most):
             after: str | None = None
             try:
                 url = f"{self._protocol.url}{call.path}"
@@ -293,10 +299,10 @@ class AsyncPublisher:
                     after = answer.headers.get("Retry-After")
                     return checked(answer.status, await answer.read())
             except UpstreamError as error:
-                if not error.retryable or tries == TRIES - 1:
+                if not error.retryable or tries == most - 1:
                     raise
             except (OSError, TimeoutError, aiohttp.ClientError) as error:
-                if tries == TRIES - 1:
+                if tries == most - 1:
                     raise unanswered(call, error) from error
             await asyncio.sleep(wait_of(tries, after))
         raise AssertionError("unreachable")

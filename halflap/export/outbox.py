@@ -2,8 +2,8 @@
 
 `Outbox.insert` is a statement for any session or connection, sync or async. A relay sends what is
 committed: each customer's events in the order in which they were written, each until the server has it.
-Any number of relays may run: one holds a customer by a lease on its first row, and what two of them send
-is one event by its key.
+Any number of relays may run: one holds a customer by a lease on its first row, renewed where a request
+could outlast it, and what two of them send is one event by its key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Update,
     delete,
     exists,
     func,
@@ -40,13 +41,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from halflap.errors import UpstreamError
+from halflap.export.client import LONGEST_WAIT as LONGEST_PAUSE
 from halflap.export.client import MOST_EVENTS, AsyncPublisher, Publisher
 from halflap.export.event_type import EventTypes, ProductEvent
 
 log = logging.getLogger("halflap.export")
 
-LEASE_SECONDS = 120.0
-"""For so long a relay has a customer to itself: longer than all tries of a request take."""
+TRIES = 2
+"""The tries of a request: a connection may have ended while it was idle. Else the relay waits itself."""
+LEASE_MARGIN = 5.0
+"""Seconds for which a relay has a customer to itself beyond those that its tries may take."""
 LOOK_SECONDS = 0.5
 """Seconds between two looks of a relay that found nothing."""
 MOST_CUSTOMERS = 20
@@ -149,13 +153,20 @@ class ClaimedBatch:
     ids: tuple[int, ...]
     events: tuple[ProductEvent, ...]
     tries: int
+    until: float
+    """The end of the lease, by which the relay knows it as its own."""
 
 
 class Courier:
     """The relay's work at the database: claims what is due, and settles what became of it."""
 
-    def __init__(self, outbox: Outbox, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, outbox: Outbox, seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`seconds` are those that an answer may take: the lease is longer than all tries."""
         self.table = outbox.table
+        self._seconds = TRIES * seconds + (TRIES - 1) * LONGEST_PAUSE
+        self._lease = self._seconds + LEASE_MARGIN
         self._clock = clock
 
     def claim(self, connection: Connection) -> list[ClaimedBatch]:
@@ -169,13 +180,31 @@ class Courier:
         first = select(table.id, table.customer).where(*due, is_first).order_by(table.id)
         first = first.limit(MOST_CUSTOMERS).with_for_update(skip_locked=True, of=self.table)
         found: list[ClaimedBatch] = []
+        until = now + self._lease
         for id, customer in connection.execute(first).all():
             taken = update(self.table).where(table.id == id, *due)
-            if connection.execute(taken.values(claimed_until=now + LEASE_SECONDS)).rowcount:
-                found.append(self._batch(connection, customer))
+            if connection.execute(taken.values(claimed_until=until)).rowcount:
+                found.append(self._batch(connection, customer, until))
         return found
 
-    def _batch(self, connection: Connection, customer: str) -> ClaimedBatch:
+    def is_short(self, batch: ClaimedBatch) -> bool:
+        """Return whether a lease may end before a request that is sent now does."""
+        return self._clock() + self._seconds > batch.until
+
+    def renew(self, connection: Connection, batch: ClaimedBatch) -> ClaimedBatch | None:
+        """Begin a lease anew; None where another relay has its events by now."""
+        until = self._clock() + self._lease
+        renewed = connection.execute(self._held(batch).values(claimed_until=until)).rowcount
+        return replace(batch, until=until) if renewed else None
+
+    def _held(self, batch: ClaimedBatch) -> Update:
+        """Return the update of a batch's first row, as long as its lease is the batch's own."""
+        table = self.table.c
+        return update(self.table).where(
+            table.id == batch.ids[0], table.claimed_until == batch.until
+        )
+
+    def _batch(self, connection: Connection, customer: str, until: float) -> ClaimedBatch:
         table = self.table.c
         of = select(self.table).where(table.customer == customer, table.set_aside == 0)
         rows = connection.execute(of.order_by(table.id).limit(MOST_EVENTS)).mappings().all()
@@ -186,6 +215,7 @@ class Courier:
             tuple(row["id"] for row in rows),
             tuple(event_of(row) for row in rows),
             rows[0]["tries"] if rows else 0,
+            until,
         )
 
     def sent(self, connection: Connection, batch: ClaimedBatch) -> None:
@@ -206,8 +236,7 @@ class Courier:
         }
         what = "is set aside" if values["set_aside"] else "waits"
         log.warning("an event of %s %s: %s", batch.customer, what, error.message)
-        first = update(self.table).where(self.table.c.id == batch.ids[0])
-        connection.execute(first.values(values))
+        connection.execute(self._held(batch).values(values))
 
 
 def event_of(row: Any) -> ProductEvent:
@@ -222,7 +251,7 @@ class OutboxRelay:
     def __init__(self, outbox: Outbox, engine: Engine, publisher: Publisher) -> None:
         self._engine = engine
         self._publisher = publisher
-        self._courier = Courier(outbox)
+        self._courier = Courier(outbox, publisher.timeout.total_seconds())
         self._stopping = threading.Event()
 
     def send(self) -> int:
@@ -233,8 +262,14 @@ class OutboxRelay:
 
     def _send(self, batch: ClaimedBatch) -> int:
         failure: UpstreamError | None = None
+        if self._courier.is_short(batch):
+            with self._engine.begin() as connection:
+                renewed = self._courier.renew(connection, batch)
+            if renewed is None:
+                return 0
+            batch = renewed
         try:
-            self._publisher.publish_all(batch.customer, batch.events)
+            self._publisher.publish_all(batch.customer, batch.events, tries=TRIES)
         except UpstreamError as error:
             failure = error
         with self._engine.begin() as connection:
@@ -266,7 +301,7 @@ class AsyncOutboxRelay:
     def __init__(self, outbox: Outbox, engine: AsyncEngine, publisher: AsyncPublisher) -> None:
         self._engine = engine
         self._publisher = publisher
-        self._courier = Courier(outbox)
+        self._courier = Courier(outbox, publisher.timeout.total_seconds())
 
     async def send(self) -> int:
         """Send what is due once; returns how many events the server has now."""
@@ -276,8 +311,14 @@ class AsyncOutboxRelay:
 
     async def _send(self, batch: ClaimedBatch) -> int:
         failure: UpstreamError | None = None
+        if self._courier.is_short(batch):
+            async with self._engine.begin() as connection:
+                renewed = await connection.run_sync(self._courier.renew, batch)
+            if renewed is None:
+                return 0
+            batch = renewed
         try:
-            await self._publisher.publish_all(batch.customer, batch.events)
+            await self._publisher.publish_all(batch.customer, batch.events, tries=TRIES)
         except UpstreamError as error:
             failure = error
         async with self._engine.begin() as connection:

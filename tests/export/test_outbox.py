@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from halflap.errors import UpstreamError
 from halflap.export import AsyncPublisher, ProductEvent
+from halflap.export.client import SECONDS
 from halflap.export.outbox import (
-    LEASE_SECONDS,
     MOST_REFUSALS,
     AsyncOutboxRelay,
     Courier,
@@ -102,8 +103,9 @@ class Server:
         self.refusals = list(refusals)
         self.seen: list[tuple[str, list[str]]] = []
         self.poison = ""
+        self.timeout = timedelta(seconds=SECONDS)
 
-    def publish_all(self, customer: str, events: Any) -> list[Any]:
+    def publish_all(self, customer: str, events: Any, tries: int) -> list[Any]:
         if self.refusals and (refusal := self.refusals.pop(0)) is not None:
             raise refusal
         if any(each.key == self.poison for each in events):
@@ -125,7 +127,7 @@ def write(engine: Engine, *keys: str, customer: str = "a") -> None:
 def relay_of(engine: Engine, server: Any, clock: Any = None) -> OutboxRelay:
     relay = OutboxRelay(shop.outbox, engine, server)
     if clock is not None:
-        relay._courier = Courier(shop.outbox, clock)
+        relay._courier = Courier(shop.outbox, SECONDS, clock)
     return relay
 
 
@@ -239,13 +241,14 @@ def test_a_customer_that_is_not_known_yet_waits_and_keeps_no_other_from_its_even
 def test_what_another_relay_has_is_left_alone_until_its_lease_ends(engine: Engine) -> None:
     write(engine, "k1", "k2")
     now = [1000.0]
-    first, second = (Courier(shop.outbox, lambda: now[0]) for _ in range(2))
+    first, second = (Courier(shop.outbox, SECONDS, lambda: now[0]) for _ in range(2))
     with engine.begin() as connection:
         [batch] = first.claim(connection)
     with engine.begin() as connection:
         assert second.claim(connection) == []
     write(engine, "k3")
-    now[0] += LEASE_SECONDS + 1  # the first one died, it seems
+    assert batch.until - now[0] <= 45
+    now[0] = batch.until  # the first one died, it seems
     with engine.begin() as connection:
         [again] = second.claim(connection)
     assert [each.key for each in again.events] == ["k1", "k2", "k3"]
@@ -253,8 +256,37 @@ def test_what_another_relay_has_is_left_alone_until_its_lease_ends(engine: Engin
         second.sent(connection, again)
     write(engine, "k4")
     with engine.begin() as connection:
+        [fourth] = second.claim(connection)
+    with engine.begin() as connection:
         first.sent(connection, batch)  # it comes back, and removes nothing that is new
         assert shop.outbox.waiting(connection) == 1
+        first.failed(connection, batch, UpstreamError("away"))  # nor does it let go of the other's
+        assert first.claim(connection) == []
+        assert second.renew(connection, fourth) is not None
+
+
+def test_a_lease_is_renewed_where_those_before_it_took_long(engine: Engine) -> None:
+    now = [1000.0]
+    other = Courier(shop.outbox, SECONDS, lambda: now[0])
+    for customer in "abc":
+        write(engine, f"{customer}1", customer=customer)
+
+    class Slow(Server):
+        def publish_all(self, customer: str, events: Any, tries: int) -> list[Any]:
+            now[0] += (
+                2 * SECONDS
+            )  # all that its tries may take, twice of which is more than a lease
+            with engine.begin() as connection:
+                stolen.extend(
+                    each.customer for each in other.claim(connection) if each.customer == "c"
+                )
+            return super().publish_all(customer, events, tries)
+
+    stolen: list[str] = []
+    server = Slow()
+    assert relay_of(engine, server, lambda: now[0]).send() == 2
+    assert stolen == ["c"]  # which it waited for too long to send, and leaves to who has it now
+    assert [whose for whose, _ in server.seen] == ["a", "b"]
 
 
 async def test_several_relays_send_each_event_once_and_in_order(engine: Engine) -> None:

@@ -76,6 +76,33 @@ async def test_an_event_with_a_known_key_is_the_same_one(product: Product) -> No
 
 
 @ON_BOTH_STORES
+async def test_an_event_that_nobody_took_is_taken_once_by_a_listener_that_came_since(
+    product: Product,
+) -> None:
+    ada = await product.customer("ada")
+    event = {"data": order(), "idempotency_key": "k"}
+    first = await product.publish("ada", **event)
+    assert (first.json["executions"], first.json["duplicate"]) == ([], False)
+    await product.instance(ada)
+    again = await product.publish("ada", **event)
+    assert (again.json["id"], again.json["duplicate"]) == (first.json["id"], False)
+    assert len(again.json["executions"]) == 2
+    url = {"url": "http://127.0.0.1:9999/hooks"}
+    assert (await product.api("POST", "/api/customers/ada/receivers", url)).status == 201
+    third = await product.publish("ada", **event)  # for the receiver alone
+    assert set(again.json["executions"]) < set(third.json["executions"])
+    assert (len(third.json["executions"]), third.json["duplicate"]) == (3, False)
+    for _ in range(3):
+        repeated = await product.publish("ada", **event)
+        assert (repeated.json["executions"], repeated.json["duplicate"]) == (
+            third.json["executions"],
+            True,
+        )
+    assert len(await product.results(flow="created")) == 1
+    assert len(await product.results(flow="anything")) == 1
+
+
+@ON_BOTH_STORES
 async def test_nothing_is_started_where_a_key_has_other_contents(product: Product) -> None:
     customer = await product.customer("ada")
     await product.instance(customer)

@@ -409,15 +409,100 @@ async def test_what_is_no_receiver_is_refused_by_its_field(
     assert (await product.api("GET", "/api/receivers")).json["items"] == []
 
 
-async def test_a_receiver_at_a_private_address_is_sent_nothing(product: Product) -> None:
+PRIVATE = (
+    "http://169.254.169.254/latest",
+    "http://10.0.0.8:8080",
+    "http://[::1]/x",
+    "http://inside.example",
+)
+
+
+async def test_a_url_at_a_private_address_is_refused_as_it_is_written(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lookup(host: str, port: int) -> list[str]:
+        if host == "inside.example":
+            return ["10.0.0.9"]
+        raise OSError(f"{host} has no address")
+
+    monkeypatch.setattr(product.host.egress._resolver, "_lookup", lookup)
     await product.customer("ada")
-    made = await added(product, "ada", "http://169.254.169.254/latest")
+    made = await added(product, "ada", "https://hooks.invalid/orders")  # it has no address yet
+    for url in PRIVATE:
+        for method, path in (
+            ("POST", "/api/customers/ada/receivers"),
+            ("PATCH", f"/api/receivers/{made['id']}"),
+        ):
+            answer = await product.api(method, path, {"url": url})
+            assert answer.status == 422, answer.body
+            assert list(answer.json["fields"]) == ["url"]
+            assert "may not be called" in answer.json["fields"]["url"]
+    listed = (await product.api("GET", "/api/receivers")).json["items"]
+    assert [each["url"] for each in listed] == ["https://hooks.invalid/orders"]
+
+
+async def test_a_receiver_whose_address_is_private_later_is_sent_nothing(product: Product) -> None:
+    await product.customer("ada")
+    made = await added(product, "ada", "http://hooks.invalid/latest")
+    stored = await product.host.store.catalogue.connections.list(made["customer"])
+    fields = {
+        **stored[0].fields,
+        "address": "http://169.254.169.254/latest",
+    }  # as its name resolves now
+    await product.host.store.catalogue.connections.save(
+        made["customer"],
+        "webhook",
+        stored[0].name,
+        fields,
+        {"secret": made["secret"]},
+        id=stored[0].id,
+    )
     answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
     outcome = await product.host.engine.outcome(answer.json["executions"][0], 10)
     assert outcome is not None
     assert outcome.failure is not None
     assert "169.254.169.254" in outcome.failure.message
     assert len(await deliveries(product, made, state="failed")) == 1
+
+
+@ON_BOTH_STORES
+async def test_erasing_a_customer_takes_its_receivers_their_secrets_and_deliveries(
+    product: Product,
+) -> None:
+    ada = await product.customer("ada")
+    await product.customer("bob")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", f"{hooks.url}?{CANARY}", headers={f"X-{CANARY}": "a"})
+        bobs = await added(product, "bob", hooks.url)
+        event = {"data": {"id": "o-1", "total": "1"}, "idempotency_key": "k"}
+        await product.publish("ada", subject=CANARY, **event)
+        await product.publish("bob", **event)
+        await hooks.events(2)
+        assert product.host.settings.store or files_with_canary(product)  # the control
+        path = f"/api/customers/{ada}/erasure"
+        refused = await product.api("POST", path, {})
+        assert refused.status == 409
+        assert f"halflap receivers remove {made['id']}" in refused.json["detail"]
+        assert (await product.api("DELETE", f"/api/receivers/{made['id']}")).status == 204
+        erased = await product.api("POST", path, {})
+        assert (erased.status, erased.json["left"]) == (200, 0), erased.body
+        assert await deliveries(product, made) == []
+        assert [
+            each["id"] for each in (await product.api("GET", "/api/receivers")).json["items"]
+        ] == [bobs["id"]]
+        assert len((await product.api("GET", "/api/connections")).json["items"]) == 1
+        assert files_with_canary(product) == []
+        assert len(await deliveries(product, bobs)) == 1
+        assert (await product.publish("bob", **event)).json["duplicate"] is True
+
+
+CANARY = "canary-4711"
+
+
+def files_with_canary(product: Product) -> list[str]:
+    """The files of the store in which the canary can be found."""
+    files = [each for each in product.host.settings.dir.rglob("*") if each.is_file()]
+    return [each.name for each in files if CANARY.encode() in each.read_bytes()]
 
 
 @ON_BOTH_STORES

@@ -166,6 +166,7 @@ class Operations:
         self.app_events = (
             AppEvents(store.catalogue, fan_out, clock) if of is None else of.app_events
         )
+        egress = resolver.egress
         self.receivers = ReceiverOperations(
             catalogue,
             store.catalogue,
@@ -174,9 +175,9 @@ class Operations:
             deployer,
             self.app_events,
             self.bulks if of is None else of.bulks,
+            egress,
             clock,
         )
-        egress = resolver.egress
         self.sandboxes = Sandboxes(egress, sandboxes) if of is None else of.sandboxes
 
     def within(self, principal: Principal) -> Operations:

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from halflap.api.operations.receivers import INTEGRATION as RECEIVERS
 from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
-from halflap.model import DEVELOPMENT, REMOVABLE, Clock
+from halflap.model import DEVELOPMENT, REMOVABLE, Clock, Instance
 from halflap.store import erasing
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
@@ -46,12 +47,7 @@ class Erasure:
         """Return what erasing a customer would remove."""
         catalogue, journal = self._store.catalogue, self._store.journal
         instances = await catalogue.instances.list(InstanceFilter(customer))
-        before = [
-            f"halflap instances disable {each.id}  ({each.name} is {each.state}; --abandon, where its "
-            "app no longer lets it in)"
-            for each in instances
-            if each.state not in REMOVABLE
-        ]
+        before = [first_step(each) for each in instances if each.state not in REMOVABLE]
         if customer == DEVELOPMENT:  # by now nobody does it by accident
             before += [
                 f"halflap instances remove {each.id}  (drafts of {each.integration} run with it)"
@@ -129,3 +125,13 @@ class Erasure:
         except NotFound:
             return False
         return True
+
+
+def first_step(instance: Instance) -> str:
+    """Return what has to be done with an instance before its customer can be erased."""
+    if instance.integration == RECEIVERS:
+        return f"halflap receivers remove {instance.id}  (it sends webhooks to {instance.name})"
+    return (
+        f"halflap instances disable {instance.id}  ({instance.name} is {instance.state}; --abandon, "
+        "where its app no longer lets it in)"
+    )

@@ -7,6 +7,7 @@ whether it is disabled stands in the instance's state, where its deliveries read
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,7 +20,7 @@ from halflap.api.operations.bulks import BulkOperations
 from halflap.api.operations.instances import InstanceOperations
 from halflap.engine.bundle import Bundle, seal
 from halflap.engine.deployer import Deployer
-from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.errors import ConfigError, Conflict, EgressRefused, NotFound, UpstreamError
 from halflap.model import (
     Bulk,
     Clock,
@@ -31,6 +32,7 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk import codec
+from halflap.sdk.egress import Egress
 from halflap.sdk.event_type import is_pattern
 from halflap.sdk.origin import origin
 from halflap.sdk.secret import check_headers, put_together, take_apart
@@ -47,6 +49,8 @@ HEALTH = "health"
 MOST_RECEIVERS = 50
 """The most receivers of a customer."""
 SETTLES_WITHIN = 30.0
+RESOLVES_WITHIN = 3.0
+"""Seconds in which the name of a receiver's host is looked up; later, only as it is sent something."""
 LOST: tuple[ExecutionState, ...] = ("failed", "cancelled")
 """The states of deliveries that the receiver did not take."""
 
@@ -85,6 +89,7 @@ class ReceiverOperations:
     deployer: Deployer
     app_events: AppEvents
     bulks: BulkOperations
+    egress: Egress
     clock: Clock
 
     async def add(
@@ -98,8 +103,11 @@ class ReceiverOperations:
         """Make a receiver of a customer (by id), and return its secret, which is shown this once."""
         check_types(types)
         secret = new_secret()
+        values = {"address": address, "secret": secret, "extra_headers": dict(headers)}
+        parts = taken_apart(values)
+        await self._judge(address)
         async with self.team.holding(f"receivers of {customer}"):
-            instance = await self._add(customer, address, types, headers, name, secret)
+            instance = await self._add(customer, address, types, name, *parts)
         await self.deployer.activate(instance.id)
         await self.deployer.settled(instance.id, SETTLES_WITHIN)
         return await self.get(instance.id), secret
@@ -109,9 +117,9 @@ class ReceiverOperations:
         customer: str,
         address: str,
         types: Sequence[str],
-        headers: Mapping[str, str],
         name: str | None,
-        secret: str,
+        fields: Mapping[str, Any],
+        secrets: Mapping[str, str],
     ) -> Instance:
         own = InstanceFilter(customer=customer, integration=INTEGRATION)
         there = await self.catalogue.instances.list(own, limit=MOST_RECEIVERS)
@@ -123,8 +131,6 @@ class ReceiverOperations:
             raise ConfigError(
                 f"the customer has something named {chosen!r} already", fields={"name": "is taken"}
             )
-        values = {"address": address, "secret": secret, "extra_headers": dict(headers)}
-        fields, secrets = taken_apart(values)
         connection = await self.catalogue.connections.save(
             customer, COMPONENT, connection_name(chosen), fields, secrets
         )
@@ -177,7 +183,10 @@ class ReceiverOperations:
                 values["address"] = address
             if headers is not None:
                 values["extra_headers"] = dict(headers)
-            await self._save(found, values)
+            fields, secrets = taken_apart(values)
+            if address is not None:
+                await self._judge(address)
+            await self._save(found, fields, secrets)
         config = {} if types is None else {"types": list(types)}
         if config or name is not None:
             await self.instances.change(found.instance, name, config, {})
@@ -194,9 +203,8 @@ class ReceiverOperations:
             )
         until = to_datetime(self.clock() + overlap).isoformat()
         former = values["secret"] if overlap else None
-        await self._save(
-            found, {**values, "secret": secret, "former_secret": former, "former_until": until}
-        )
+        changed = {**values, "secret": secret, "former_secret": former, "former_until": until}
+        await self._save(found, *taken_apart(changed))
         return secret, await self.get(found.instance.id)
 
     async def disable(self, found: ReceiverState, reason: str) -> ReceiverState:
@@ -239,6 +247,17 @@ class ReceiverOperations:
         await self.team.instances.remove(id)
         await self.team.connections.remove(found.connection.id)
 
+    async def _judge(self, address: str) -> None:
+        """Refuse a URL to which nothing may be sent now; each delivery is judged, too."""
+        with contextlib.suppress(UpstreamError, TimeoutError):  # it may have an address later
+            try:
+                async with asyncio.timeout(RESOLVES_WITHIN):
+                    await self.egress.addresses(address)
+            except EgressRefused as error:
+                raise ConfigError(
+                    f"the receiver is not valid: {error.message}", fields={"url": error.message}
+                ) from error
+
     async def _note(self, found: ReceiverState, health: Mapping[str, Any]) -> ReceiverState:
         scope = f"instance:{found.instance.id}"
         await self.journal.write_state([StateWrite(scope, HEALTH, codec.encode(dict(health)))])
@@ -269,8 +288,9 @@ class ReceiverOperations:
         named = {name: each for name, each in kept.items() if "." not in name}
         return {**plain, **named, "extra_headers": headers}
 
-    async def _save(self, found: ReceiverState, values: Mapping[str, Any]) -> None:
-        fields, secrets = taken_apart(values)
+    async def _save(
+        self, found: ReceiverState, fields: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> None:
         stored = found.connection
         await self.catalogue.connections.save(
             stored.customer,
