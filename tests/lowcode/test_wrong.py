@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from halflap.lowcode.lint import foreign_calls
-from halflap.lowcode.lint.foreign_calls import FUNCTIONS, METHODS
+from halflap.lowcode.lint import habits
 from halflap.sdk.lint import Finding
 from tests.lowcode.wrong import cases, linted
 
@@ -93,16 +92,10 @@ def test_each_mended_expression_gives_what_its_writer_meant() -> None:
     assert wrong == {}
 
 
-def test_each_foreign_function_is_in_a_case_that_is_evaluated() -> None:
-    given = (str(each.given["expression"]) for each in cases() if "gives" in each.given)
-    called = re.compile(r"\w+(?=\()|(?<=\| )\w+")
-    names = {
-        foreign_calls.plain(name)
-        for each in given
-        for name in called.findall(each.replace("«", ""))
-    }
-    assert FUNCTIONS.keys() - names == set()
-    assert {name for name, form in METHODS.items() if form is not None} - names == set()
+def test_each_foreign_function_is_written_as_one_of_jsonata() -> None:
+    for name, function in habits.DIRECT.items():
+        found = habits.find(f"{name}(event.a)", {"event"})
+        assert f"write ${function}" in (found.message if found else ""), name
 
 
 def test_each_quick_fix_mends_what_it_is_offered_for() -> None:

@@ -10,7 +10,6 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.fixes import quoted_expression
-from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, SourceText
@@ -54,14 +53,12 @@ def leaves(
             yield each, place
 
 
-def read_one(
-    text: str, path: Path, names: Collection[str], findings: Findings, kind: Kind = unknown
-) -> Read | None:
+def read_one(text: str, path: Path, names: Collection[str], findings: Findings) -> Read | None:
     """Return the expression of a text that begins with `=`; what cannot be read is a finding."""
     try:
         return Read(parsed(text, findings.source), path)
     except ExpressionError as error:
-        _unread(error, text, path, names, findings, kind)
+        _unread(error, text, path, names, findings)
         return None
 
 
@@ -78,7 +75,6 @@ def _unread(
     path: Path,
     names: Collection[str],
     findings: Findings,
-    kind: Kind,
 ) -> None:
     source = findings.source
     rest = _after(source, path, text)
@@ -90,7 +86,7 @@ def _unread(
         said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
         findings.add(CUT, path, said, mend=quoted_expression)
         return
-    habit = findings.habit(text[1:].strip("\n"), names, kind)
+    habit = findings.habit(text[1:].strip("\n"), names)
     if habit is None:
         findings.add(UNPARSED, path, f"{error.said} ({error.code})", at=error.offset)
         return

@@ -7,17 +7,15 @@ is one; that it may be missing, and so null, goes without saying.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halflap.errors import ExpressionError
-from halflap.lowcode.expressions import Expression, tree
+from halflap.lowcode.expressions import tree
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.reads import fields_at
 from halflap.lowcode.expressions.signature import TYPES
 from halflap.lowcode.fixes import closest
-from halflap.lowcode.lint.picture import translated
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
     NUMBER,
@@ -59,10 +57,6 @@ class InferenceProblem:
     instead: tuple[int, str] | None = None
     """A number of characters from its place, and the text that replaces them."""
     code: str = UNFIT
-    side: str = ""
-    """The side of an operator, left or right, that is a text instead of a number."""
-    time: str = ""
-    """The format of that text, where it is a time: date, or date-time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,16 +273,11 @@ class Inference:
                     break
                 if not _may_be(told, "number", "integer", "null"):
                     said = f"what stands {side} of {operator} is {words(told)}, not a number"
-                    time, text = _time(told), _is_text(told)
-                    if time and all(map(_is_text, sides)):
-                        said += (
-                            "; days between are $floor(($toMillis(…) - $toMillis(…)) / 86400000)"
-                        )
-                        self.problems.append(InferenceProblem(node.at, said))
-                        break
-                    said += "; use $number()" if text and not time else ""
-                    side = side if text else ""
-                    self.problems.append(InferenceProblem(node.at, said, side=side, time=time))
+                    if _is_time(told):
+                        said += "; a time is a text, whose milliseconds are $toMillis(…)"
+                    elif _is_text(told):
+                        said += "; use $number()"
+                    self.problems.append(InferenceProblem(node.at, said))
             return NUMBER
         if operator in _ORDER:
             self._ordered(node, operator, *sides)
@@ -323,8 +312,7 @@ class Inference:
         if one is not None and other is not None and one != other:
             said = f"{words(left)} and {words(right)} cannot be compared by {operator}"
             said += "; use $number() or $string()"
-            side = "left" if one == "string" else "right"
-            self.problems.append(InferenceProblem(node.at, said, side=side))
+            self.problems.append(InferenceProblem(node.at, said))
 
     def _block(self, node: tree.Parenthesized, env: Env) -> Schema | None:
         found: Schema | None = None
@@ -416,10 +404,9 @@ class Inference:
         if name not in _PICTURES or len(given) <= _PICTURES[name]:
             return
         match given[_PICTURES[name]]:
-            case tree.Literal(at, str(text)) if "[" not in text and (meant := translated(text)):
-                said = f'a time is written by parts in brackets: write "{meant}"'
-                instead = (len(text) + 2, f'"{meant}"')
-                self.problems.append(InferenceProblem(at, said, instead))
+            case tree.Literal(at, str(text)) if "[" not in text:
+                said = "a time is written by parts in brackets, as in [Y0001]-[M01]-[D01]"
+                self.problems.append(InferenceProblem(at, said))
             case _:
                 pass
 
@@ -428,20 +415,6 @@ class Inference:
         parameters = function.node.parameters
         bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))
         return self.of(function.node.body, function.env.with_(bound))
-
-
-def kind_among(names: Names) -> Callable[[str], str]:
-    """Return a function of an operand's text: its type, or the format of a time; "" if not known."""
-
-    def kind(operand: str) -> str:
-        try:
-            schema = Inference(names).of(Expression.parse(operand).tree)
-        except ExpressionError:
-            return ""
-        known = (types_of(schema) or frozenset()) - {"null"}
-        return _time(schema) or (next(iter(known)) if len(known) == 1 else "")
-
-    return kind
 
 
 _PICTURES = {"fromMillis": 1, "toMillis": 1, "now": 0}
@@ -486,12 +459,8 @@ def _is_text(schema: Schema | None) -> bool:
     return known is not None and known <= {"string", "null"}
 
 
-def _time(schema: Schema | None) -> str:
-    """Return the format of a time; "" of another value."""
-    formats = {
-        each.get("format") for each in forms_of(schema or {}) if "string" in (types_of(each) or ())
-    }
-    return next((each for each in ("date", "date-time") if formats == {each}), "")
+def _is_time(schema: Schema | None) -> bool:
+    return {each.get("format") for each in forms_of(schema or {})} & {"date", "date-time"} != set()
 
 
 def _scalar(schema: Schema | None) -> str | None:

@@ -17,7 +17,7 @@ from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.expressions import Read, Reads, leaves, read_one
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside, kind_among
+from halflap.lowcode.lint.infer import FUNCTION, Inference, InferenceProblem, Inside
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import TEXT, Names, Schema, ScopedName, missing, record, within
@@ -147,7 +147,7 @@ class TemplateReader:
                 if not self._is_bare(leaf, place, names, takes if place == path else "value"):
                     check_literal(leaf, place, names, self.findings)
                 continue
-            each = read_one(leaf, place, names, self.findings, kind_among(names))
+            each = read_one(leaf, place, names, self.findings)
             if each is None:
                 continue
             inference = Inference(names)
@@ -221,19 +221,13 @@ class TemplateReader:
         elif problem.instead is not None:
             length, new = problem.instead
             meant = text[: problem.at] + new + text[problem.at + length :]
-        elif problem.time:
-            meant = habits.reckoned(text, problem.at, problem.side, problem.time)
-            said += "; a time is a text, to which milliseconds are added"
-            said += "" if meant is None else f": write ={meant}"
         elif (habit := self._foreign(read, names)) is not None and habit.meant is not None:
             meant, choice, said = habit.meant, habit.choice, f"{said}: write ={habit.meant}"
-        elif problem.side:
-            meant = habits.reckoned(text, problem.at, problem.side)
         mend = self.findings.expression(read.path, meant, choice)
         self._report(problem.code, read, problem.at, said, mend)
 
     def _foreign(self, read: Read, names: Names) -> habits.Habit | None:
-        return self.findings.habit(read.expression.text, names, kind_among(names))
+        return self.findings.habit(read.expression.text, names)
 
     def _foreign_found(self, code: str, read: Read, habit: habits.Habit) -> None:
         mend = self.findings.expression(read.path, habit.meant, habit.choice)

@@ -7,7 +7,6 @@ from itertools import islice
 
 from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of, rewritten
 from halflap.lowcode.lint import habits
-from halflap.lowcode.lint.masked import Kind, unknown
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, SourceText
 from halflap.lowcode.template import place_in
@@ -390,9 +389,9 @@ class Findings:
             return None
         return rewritten(self.source, path, f"={meant}", choice=choice)
 
-    def habit(self, text: str, names: Collection[str], kind: Kind = unknown) -> habits.Habit | None:
+    def habit(self, text: str, names: Collection[str]) -> habits.Habit | None:
         """Return what an expression writes as another language does, of the first so many."""
-        return habits.find(text, names, kind) if len(self.found) < MOST_TRANSLATED else None
+        return habits.find(text, names) if len(self.found) < MOST_TRANSLATED else None
 
     @property
     def errors(self) -> bool:
