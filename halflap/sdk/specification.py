@@ -20,7 +20,6 @@ from urllib.parse import urljoin
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
-from yarl import URL
 
 from halflap.errors import DefinitionError, UpstreamError
 from halflap.model import a_dict
@@ -28,7 +27,7 @@ from halflap.sdk import running
 from halflap.sdk.action import Action
 from halflap.sdk.conformity import DEVIATIONS, deviations, first_deviation
 from halflap.sdk.connection import Connection, linked_next, parsed
-from halflap.sdk.openapi import ApiDocument, ApiInput, ApiOperation, Node
+from halflap.sdk.openapi import FORM, MULTIPART, ApiDocument, ApiInput, ApiOperation, Node
 from halflap.sdk.parameter import plain, takes_null, written
 from halflap.sdk.response import METHODS_WITH_EFFECT, Response
 from halflap.sdk.schema import UNSET, File, InputField, Shape, Unset
@@ -42,8 +41,14 @@ NOTED = 3
 COUNTED = 100
 
 
-Following = Callable[[Response, Any, list[Any], str], str | None]
-"""The address of the page after an answer, of its body, its items, and the parameter that asks for it."""
+@dataclass(frozen=True, slots=True)
+class AnsweredPage:
+    """A page of a list, and what its parameter was (`asked`); None for the first one."""
+
+    answer: Response
+    body: Any
+    items: list[Any]
+    asked: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,17 @@ class Paging:
     """The pages in which a list comes. `items` is the field of the list; empty, where the body is it.
 
     By `cursor` (of the last item), `token` (of the body), `offset`, `number` or `link`. size: the
-    parameter for the size of a page, `largest` at most.
+    parameter for the size of a page, `largest` at most; `parameter` and `size` are of the query, or
+    fields of the body. following: the parameter's value for the page after one, or without a parameter
+    its address; None at the end. fields: where an answer has what that reads.
     """
 
     items: str
     parameter: str = ""
-    following: Following | None = None
+    following: Callable[[AnsweredPage], Any] | None = None
     size: str = ""
     largest: int = 100
+    fields: Mapping[str, str] = field(default_factory=a_dict)
 
     @classmethod
     def cursor(
@@ -66,42 +74,42 @@ class Paging:
     ) -> Paging:
         """The next page is asked for by a field of the last item (`last`), while `more` is true."""
 
-        def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
-            if not found or (more and not body.get(more)):
+        def following(page: AnsweredPage) -> Any:
+            if not page.items or (more and not at(page.body, more)):
                 return None
-            return answer.with_query(**{parameter: str(found[-1][last])})
+            return page.items[-1][last]
 
-        return cls(items, parameter, following, **size)
+        fields = {"n": last} | ({"more": more} if more else {})
+        return cls(items, parameter, following, fields=fields, **size)
 
     @classmethod
     def token(cls, items: str, parameter: str, token: str, **size: Any) -> Paging:
         """The next page is asked for by a `token` of the body, until there is none."""
 
-        def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
-            value = at(body, token)
-            return answer.with_query(**{parameter: str(value)}) if value else None
+        def following(page: AnsweredPage) -> Any:
+            return at(page.body, token) or None
 
-        return cls(items, parameter, following, **size)
+        return cls(items, parameter, following, fields={"next": token}, **size)
 
     @classmethod
     def offset(cls, items: str, parameter: str, total: str = "", **size: Any) -> Paging:
         """The next page is asked for by the number of items before it, until `total` or an empty page."""
 
-        def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
-            before = int(URL(answer.url).query.get(parameter) or 0) + len(found)
-            whole = at(body, total) if total else None
-            is_last = not found or (isinstance(whole, int | Decimal) and before >= whole)
-            return None if is_last else answer.with_query(**{parameter: str(before)})
+        def following(page: AnsweredPage) -> Any:
+            before = int(page.asked or 0) + len(page.items)
+            whole = at(page.body, total) if total else None
+            is_last = not page.items or (isinstance(whole, int | Decimal) and before >= whole)
+            return None if is_last else before
 
-        return cls(items, parameter, following, **size)
+        return cls(items, parameter, following, fields={"total": total} if total else {}, **size)
 
     @classmethod
     def number(cls, items: str, parameter: str, first: int = 1, **size: Any) -> Paging:
         """The next page is asked for by its number, until one is empty."""
 
-        def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
-            page = int(URL(answer.url).query.get(parameter) or first)
-            return answer.with_query(**{parameter: str(page + 1)}) if found else None
+        def following(page: AnsweredPage) -> Any:
+            number = first if page.asked is None else int(page.asked)
+            return number + 1 if page.items else None
 
         return cls(items, parameter, following, **size)
 
@@ -109,13 +117,13 @@ class Paging:
     def link(cls, items: str, link: str = "", **size: Any) -> Paging:
         """The next page's address is in the body at `link`, or in the header `Link`."""
 
-        def following(answer: Response, body: Any, found: list[Any], parameter: str) -> str | None:
+        def following(page: AnsweredPage) -> Any:
             if not link:
-                return linked_next(answer)
-            address = at(body, link)
-            return urljoin(answer.url, address) if address else None
+                return linked_next(page.answer)
+            address = at(page.body, link)
+            return urljoin(page.answer.url, address) if address else None
 
-        return cls(items, "", following, **size)
+        return cls(items, "", following, fields={"url": link}, **size)
 
 
 def at(body: Any, path: str) -> Any:
@@ -381,16 +389,13 @@ class SpecifiedAction(Action[..., Any]):
     ) -> AsyncIterator[Any]:
         """Iterate over the items of a list, `most` at most, page by page."""
         connection = self._based(connection)
-        page = self._request(connection, inputs)
+        request = self._request(connection, inputs)
         if paging.size:
-            page["params"] = {
-                **(page["params"] or {}),
-                paging.size: [str(min(most, paging.largest))],
-            }
-        path, seen = self._path, set[str]()
+            self._put(request, paging.size, min(most, paging.largest))
+        path, asked, seen = self._path, None, set[str]()
         before: list[Any] = []
         while True:
-            response = await self._answered(connection, path, page)
+            response = await self._answered(connection, path, request)
             response.raise_for_status()
             body = response.json()
             self._compare(body)
@@ -406,17 +411,30 @@ class SpecifiedAction(Action[..., Any]):
             for each in items[:most]:
                 yield each
             most -= len(items)
-            ask = paging.following
-            address = None if ask is None else ask(response, body, items, paging.parameter)
+            following = paging.following
+            asked = following(AnsweredPage(response, body, items, asked)) if following else None
             if (
-                address is None
+                asked is None
                 or most <= 0
-                or address in seen
+                or str(asked) in seen
                 or len(seen) >= connection.most_pages
             ):
                 return
-            seen.add(address)
-            path, page = address, {"headers": page["headers"]}
+            seen.add(str(asked))
+            if paging.parameter:
+                self._put(request, paging.parameter, asked)
+            else:
+                path, request = asked, {"headers": request["headers"]}
+
+    def _put(self, request: dict[str, Any], key: str, value: Any) -> None:
+        """Put the value of a parameter into a request: into its body, where it is a field of that."""
+        is_field = any(each.key == key and each.place == "body" for each in self.operation.inputs)
+        if not is_field:
+            request["params"] = {**(request["params"] or {}), key: [str(value)]}
+        elif self.operation.media in (FORM, MULTIPART):
+            request["form"] = {**(request.get("form") or {}), key: [str(value)]}
+        else:
+            request["json"] = {**(request.get("json") or {}), key: value}
 
     async def each(self, connection: Any, **inputs: Any) -> AsyncIterator[Any]:
         """Iterate over all items of a list, page by page as they are needed; within an action of yours.

@@ -8,17 +8,11 @@ nothing and repeats what it was sent; its errors have to say what the platform a
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from ruamel.yaml import YAML
@@ -28,18 +22,28 @@ from halflap.errors import HalflapError, RateLimited, Unauthorized, UpstreamErro
 from halflap.sdk.action import Action
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection, Link
-from halflap.sdk.egress import Egress, Policy, Response
 from halflap.sdk.redact import Redactor
 from halflap.sdk.response import METHODS_WITH_EFFECT
 from halflap.sdk.running import RunningStep
 from halflap.sdk.secret import secrets_of
-from halflap.sdk.specification import SpecifiedAction
-from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription
+from halflap.sdk.specification import MOST, SpecifiedAction
+from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription, Trigger
+from halflap.testing.app_server import (
+    MOST_ASKED,
+    FaultyServer,
+    HookApi,
+    HookServer,
+    ListPages,
+    ServedPages,
+    ServerFault,
+    ToServer,
+    faulty_server,
+    numbers_in,
+)
 from halflap.testing.sample import sample, sample_connection
 
 WAIT = timedelta(seconds=17)
 """The wait that a limit asks for."""
-HURRY_SECONDS = 0.1
 LEAST_SECRET = 6
 """The characters of a value that is looked for; a shorter one may stand anywhere."""
 
@@ -59,11 +63,12 @@ class Quality(BaseModel):
     speaks: http, or what else its actions speak, for which this suite knows no server; nothing where it
     calls no app. refused: how the app refuses credentials; null where it asks for none.
     keys: the header by which the app knows a repeated request; else what is done about doubts.
-    pages: by action, the test that lists are read to their end. webhooks: by trigger, the test that
-    one is made once, kept and removed, and others' left alone.
+    pages: by action, how its app answers lists. webhooks: by trigger that makes its webhook, the API by
+    which it does.
     proven: the strangers that have proven it. missing: what is not there.
     inputs: by action, those with which it calls the app, where made-up ones would not. apart: by action
-    that the suite cannot call, the test of it. unsigned: by trigger, why it verifies nothing.
+    or trigger that the suite cannot play the app for, the test of it. unsigned: by trigger, why it
+    verifies nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,8 +76,8 @@ class Quality(BaseModel):
     speaks: str = "http"
     refused: AppRefusal | None = AppRefusal()
     keys: str = ""
-    pages: dict[str, str] = {}
-    webhooks: dict[str, str] = {}
+    pages: dict[str, ListPages] = {}
+    webhooks: dict[str, HookApi] = {}
     proven: list[str] = []
     missing: list[str] = []
     inputs: dict[str, dict[str, Any]] = {}
@@ -96,7 +101,7 @@ def check_said(component: Component, quality: Quality) -> list[str]:
         each.short_name
         for each in component.actions.values()
         if each.short_name.startswith(("list_", "search"))
-        and not isinstance(each, SpecifiedAction)  # whose paging is declared, and one for all
+        and not isinstance(each, SpecifiedAction)  # whose pages are declared
     }
     makes = {each.short_name for each in component.triggers.values() if each.subscriber is not None}
     if component.actions and component.connection is not None and quality.speaks:
@@ -104,112 +109,21 @@ def check_said(component: Component, quality: Quality) -> list[str]:
         found += [f"{name}: `proven` says nothing"] * (not quality.proven)
     if quality.speaks == "http":
         found += [
-            f"{name}.{each}: `pages` names no test of it" for each in lists - {*quality.pages}
+            f"{name}.{each}: `pages` does not say how it is answered"
+            for each in sorted(lists - {*quality.pages, *quality.apart})
         ]
     found += [
-        f"{name}.{each}: `webhooks` names no test of it" for each in makes - {*quality.webhooks}
+        f"{name}.{each}: `webhooks` does not say how one is made"
+        for each in sorted(makes - {*quality.webhooks, *quality.apart})
     ]
-    unknown = {*quality.pages, *quality.inputs, *quality.apart} - {*component.actions}
+    unknown = {*quality.pages, *quality.inputs} - {*component.actions}
     unknown |= {*quality.webhooks, *quality.unsigned} - {*component.triggers}
+    unknown |= {*quality.apart} - {*component.actions} - {*component.triggers}
     found += [f"{name}: there is no {each}" for each in sorted(unknown)]
     header = component.connection.idempotency_header if component.connection else None
     if header is not None and quality.keys != header:
         found.append(f"{name}: `keys` is not {header}, which its connection names")
     return found
-
-
-# A server with faults -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFault:
-    """The answer to every request: with a status, or none at all (0)."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: Any = None
-
-
-@dataclass(slots=True)
-class ServedRequest:
-    """A request that the server got."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: str
-
-
-@dataclass(slots=True)
-class FaultyServer:
-    """A server on loopback that answers every request alike, and tells back what it was sent."""
-
-    port: int = 0
-    fault: ServerFault = ServerFault(200)
-    asked: list[ServedRequest] = field(default_factory=list[ServedRequest])
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, and close the connection."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            try:
-                await self._answer(reader, writer)
-            finally:
-                writer.close()
-                await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *rest = head.strip().split("\r\n")
-        headers = {n.lower(): v.strip() for n, _, v in (each.partition(":") for each in rest)}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        method, path, _ = line.split(" ")
-        self.asked.append(ServedRequest(method, path, headers, body.decode("utf-8", "replace")))
-        fault = self.fault
-        if not fault.status:
-            await reader.read()  # until the client gives up
-            return
-        told = fault.body if fault.body is not None else {"sent": [line, headers]}
-        content = told.encode() if isinstance(told, str) else json.dumps(told).encode()
-        kind = "text/xml" if isinstance(told, str) else "application/json"
-        sent = {"Content-Type": kind, **fault.headers, "Content-Length": len(content)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-        opening = f"HTTP/1.1 {fault.status} X\r\n{lines}Connection: close\r\n\r\n"
-        writer.write(opening.encode() + content)
-        await writer.drain()
-
-
-@asynccontextmanager
-async def faulty_server() -> AsyncGenerator[FaultyServer]:
-    """Run the server."""
-    found, serving = FaultyServer(), set[asyncio.Task[None]]()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.ensure_future(found.serve(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
-        yield found
-    finally:
-        server.close()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-
-class ToServer(Egress):
-    """Sends every request to the server, wherever it is for."""
-
-    def __init__(self, server: FaultyServer) -> None:
-        super().__init__(Policy(allow=("127.0.0.1",)))
-        self._server = server
-
-    async def request(self, method: str, url: str, **more: Any) -> Response:
-        """Send a request."""
-        if (limits := more.get("limits")) is not None and not self._server.fault.status:
-            more["limits"] = replace(limits, total=HURRY_SECONDS)
-        parts = urlsplit(url)
-        query = f"?{parts.query}" if parts.query else ""
-        there = f"http://127.0.0.1:{self._server.port}{parts.path or '/'}{query}"
-        return await super().request(method, there, **more)
 
 
 # The suite ------------------------------------------------------------------------------------
@@ -245,23 +159,36 @@ class Suite:
                 continue
             for what, fault in faults.items():
                 self.server.fault = fault
-                self.judge(action, what, await self.call(action))
+                self.judge(action.name, what, await self.call(action))
             await self.same_key_again(action)
+            await self.check_pages(action)
+        for name, api in self.quality.webhooks.items():
+            if (trigger := self.component.triggers.get(name)) is not None:
+                await self.check_hooks(name, trigger, api, faults)
         for secret in self.secrets:
             if secret in repr(self.connection) or secret in str(self.connection):
                 self.say("the connection shows a secret as text")
 
     async def call(self, action: Action[..., Any], root: str = "check") -> BaseException | None:
         """Call an action, and return its error; say where it leaks a secret."""
+        return (
+            await self.watch(action.name, lambda: action.invoke(**self.arguments(action)), root)
+        )[1]
+
+    async def watch(
+        self, name: str, call: Callable[[], Awaitable[Any]], root: str = "check"
+    ) -> tuple[Any, BaseException | None]:
+        """Call the app, as a step, and return the result or the error; say where it leaks a secret."""
         redactor = Redactor(secrets_of(self.connection))
-        running, logged, entries = RunningStep(action.name, root), LogLines(), list[Any]()
+        running, logged, entries = RunningStep(name, root), LogLines(), list[Any]()
         running.sent = redactor.add_sent
+        result: Any = None
         error: BaseException | None = None
         self.server.asked.clear()
         logging.getLogger().addHandler(logged)
         try:
             with running, capture_logs() as entries:
-                await action.invoke(**self.arguments(action))
+                result = await call()
         except Exception as raised:
             error = raised
         finally:
@@ -273,8 +200,8 @@ class Suite:
         }
         for place, text in places.items():
             if any(each in text for each in self.secrets):
-                self.say(f"{action.name}: {place} holds a secret")
-        return error
+                self.say(f"{name}: {place} holds a secret")
+        return result, error
 
     def arguments(self, action: Action[..., Any]) -> dict[str, Any]:
         """Return inputs with which an action can be called: those of quality.yaml, and made-up ones."""
@@ -288,13 +215,13 @@ class Suite:
         assert shape.connection is not None
         return {shape.connection: self.connection, **given}
 
-    def judge(self, action: Action[..., Any], what: str, error: BaseException | None) -> None:
-        """Say where an action does not fail as it should."""
+    def judge(self, name: str, what: str, error: BaseException | None) -> None:
+        """Say where an action, or a webhook's making, does not fail as it should."""
         if not self.server.asked:
             if what == "no answer" and isinstance(error, UpstreamError):
                 return  # it gave up before the server, under load, had read the request
             why = f" ({error!r})" if error is not None else ""
-            self.say(f"{action.name}: it called nothing{why}; name its inputs in quality.yaml")
+            self.say(f"{name}: it called nothing{why}; name its inputs in quality.yaml")
             return
         wanted: type[HalflapError] = UpstreamError
         wait: timedelta | None = None
@@ -302,7 +229,7 @@ class Suite:
             wanted = Unauthorized
         elif what == "a limit":
             wanted, wait = RateLimited, WAIT
-        told = f"{action.name}: {what} is {type(error).__name__}"
+        told = f"{name}: {what} is {type(error).__name__}"
         if not isinstance(error, wanted):
             self.say(f"{told} ({error}), and not {wanted.__name__}")
         elif wait is not None and getattr(error, "retry_after", None) != wait:
@@ -323,6 +250,77 @@ class Suite:
             keys.append([each.headers.get(header.lower()) for each in effects])
         if None in keys[0] or keys[0] != keys[1] or (keys[0] and keys[0] == keys[2]):
             self.say(f"{action.name}: {header} is not the same on each try, and on none else")
+
+    async def check_pages(self, action: Action[..., Any]) -> None:
+        """Check that a list is read to its end, that a page that repeats ends it, and one that fails."""
+        pages = self.quality.pages.get(action.short_name)
+        if pages is None and isinstance(action, SpecifiedAction) and action.declared.pages:
+            pages = ListPages.of(action.declared.pages)
+        if pages is None:
+            return
+        arguments, takes_most = self.arguments(action), MOST in action.signature.parameters
+        served = ServedPages(pages, self.server)
+
+        async def read(most: int = len(pages.numbers), **how: Any) -> tuple[Any, Any]:
+            served.begin(**how)
+            self.server.play = served.answer
+            given = arguments | ({MOST: most} if takes_most else {})
+            try:
+                return await self.watch(action.name, lambda: action.invoke(**given))
+            finally:
+                self.server.play = None
+
+        result, error = await read()
+        found = numbers_in(result)
+        if error is not None or found != pages.numbers:
+            why = error or f"{len(found)} of {len(pages.numbers)} items, or not in their order"
+            self.say(f"{action.name}: its pages are not read to their end: {why}")
+            return
+        if served.strays:
+            self.say(
+                f"{action.name}: a page is asked for by something else than the one before said"
+            )
+        if takes_most and numbers_in((await read(1))[0]) != pages.numbers[:1]:
+            self.say(
+                f"{action.name}: with `most` at 1 it returns something else than the first item"
+            )
+        if pages.is_one:
+            return
+        await read(10_000, repeats=True)
+        if served.count >= MOST_ASKED:
+            self.say(f"{action.name}: a page that comes again is read without end")
+        result, error = await read(fails=2)
+        if not isinstance(error, UpstreamError):
+            self.say(
+                f"{action.name}: a page that fails is {type(error).__name__}, and not an error"
+            )
+
+    async def check_hooks(
+        self,
+        name: str,
+        trigger: Trigger[..., Any],
+        api: HookApi,
+        faults: Mapping[str, ServerFault],
+    ) -> None:
+        """Check that a trigger makes its webhook once, and fails as an action does."""
+        bound, known = trigger(**api.inputs), HookServer(api, self.server)
+        changed = trigger(**api.changed) if api.changed is not None else None
+        endpoint = Endpoint(CHECKED_URL, CHECKED_SECRET, "checked")
+        for what, fault in faults.items():
+            self.server.fault = fault
+            call = await self.watch(
+                trigger.name, lambda: bound.subscribe(self.connection, endpoint)
+            )
+            self.judge(trigger.name, what, call[1])
+        self.server.play = known.answer
+        try:
+            for newer in (None, changed):
+                check = check_webhook(bound, self.connection, lambda: known.hooks, changed=newer)
+                await check
+        except (AssertionError, HalflapError, KeyError) as error:
+            self.say(f"{trigger.name}: {error}")
+        finally:
+            self.server.play = None
 
     def say(self, what: str) -> None:
         """Note what is wrong."""
@@ -368,6 +366,8 @@ async def check_component(
 
 # Webhooks -------------------------------------------------------------------------------------
 
+CHECKED_URL = "https://halflap.example/hooks/ep_check"
+CHECKED_SECRET = SecretStr("whsec_Y2hlY2stY2hlY2s=")
 Ids = Callable[[], Awaitable[Collection[str]] | Collection[str]]
 
 
@@ -377,7 +377,7 @@ async def check_webhook(
     hooks: Ids,
     *,
     changed: BoundTrigger[Any] | None = None,
-    url: str = "https://halflap.example/hooks/ep_check",
+    url: str = CHECKED_URL,
 ) -> Subscription:
     """Check that a trigger makes its webhook once, keeps it, removes it, and leaves others alone.
 
@@ -389,12 +389,13 @@ async def check_webhook(
         found = hooks()
         return set(await found if isinstance(found, Awaitable) else found)
 
-    endpoint = Endpoint(url, SecretStr("whsec_Y2hlY2stY2hlY2s="), "checked")
+    endpoint = Endpoint(url, CHECKED_SECRET, "checked")
     others = await there()
     assert others, "put a stranger's webhook at the app first, which has to be left alone"
     made = await trigger.subscribe(connection, endpoint)
     ours = await there() - others
     assert ours, "no webhook was made"
+    assert others <= await there(), "others' webhooks were removed"
     again = await trigger.subscribe(connection, endpoint, made)
     assert await there() - others == ours, "made again, it is not the same webhook"
     assert (again.id, again.secret) == (made.id, made.secret), "made again, it says another one"

@@ -268,24 +268,28 @@ def test_what_a_document_says_is_no_code(tmp_path: Path, monkeypatch: pytest.Mon
         assert not [one for one in calls if getattr(one.func, "id", "") == "__import__"], each
 
 
-def list_of(page: str, **fields: object) -> ApiDocument:
+def list_of(page: str, in_body: bool = False, **fields: object) -> ApiDocument:
     thing = {"type": "object", "properties": {"id": {"type": "string"}}}
     more = {
         "type": "object",
         "properties": {"name": {"type": "string"}, "of": {"$ref": "#/components/schemas/Deep"}},
     }
+    asked = {"page": {"type": page}, "limit": {"type": "integer"}}
+    sent: dict[str, object] = {
+        "parameters": [{"name": n, "in": "query", "schema": s} for n, s in asked.items()]
+    }
+    if in_body:
+        content = {"application/json": {"schema": {"type": "object", "properties": asked}}}
+        sent = {"requestBody": {"content": content}}
     return ApiDocument(
         {
             "openapi": "3.0.3",
             "info": {"title": "Things", "version": "1"},
             "paths": {
                 "/things": {
-                    "get": {
+                    "post" if in_body else "get": {
                         "operationId": "listThings",
-                        "parameters": [
-                            {"name": "page", "in": "query", "schema": {"type": page}},
-                            {"name": "limit", "in": "query", "schema": {"type": "integer"}},
-                        ],
+                        **sent,
                         "responses": {
                             "200": {
                                 "description": "",
@@ -323,9 +327,12 @@ def list_of(page: str, **fields: object) -> ApiDocument:
     )
 
 
+@pytest.mark.parametrize("in_body", [False, True])
 @pytest.mark.parametrize(("page", "kind"), [("string", "token"), ("integer", "number")])
-def test_a_page_that_is_a_text_beside_the_next_one_is_a_token(page: str, kind: str) -> None:
-    document = list_of(page, next={"type": "string"})
+def test_a_page_that_is_a_text_beside_the_next_one_is_a_token(
+    page: str, kind: str, in_body: bool
+) -> None:
+    document = list_of(page, in_body, next={"type": "string"})
     declared = paging_for(document.operation("listThings")) or ""
     assert declared.startswith(f'Paging.{kind}("data", "page"')
 

@@ -114,7 +114,7 @@ def test_each_component_says_what_it_is_proven_by() -> None:
 def test_what_is_named_as_proof_is_a_test() -> None:
     for name in SAID:
         quality = said(name)
-        for proof in (*quality.pages.values(), *quality.webhooks.values(), *quality.apart.values()):
+        for proof in quality.apart.values():
             path, _, test = proof.partition("::")
             assert f"def {test}(" in (ROOT / path).read_text("utf-8"), f"{name}: {proof}"
 
@@ -168,12 +168,12 @@ async def nothing(app: Careless, items: list[str]) -> None:
 async def test_a_component_that_breaks_it_is_told_where() -> None:
     connection = Careless(password=SecretStr("hunter2hunter2"))
     with pytest.raises(AssertionError) as found:
-        await check_component(careless, {"webhooks": {"gone": "x"}}, connection)
+        await check_component(careless, {"webhooks": {"gone": {"path": "/hooks"}}}, connection)
     lines = str(found.value).splitlines()
     for expected in (
         "careless: `keys` says nothing",
         "careless: `proven` says nothing",
-        "careless.list_all: `pages` names no test of it",
+        "careless.list_all: `pages` does not say how it is answered",
         "careless: there is no gone",
         "careless: `keys` is not X-Key, which its connection names",
         "careless.list_all: a log holds a secret",
@@ -219,3 +219,124 @@ async def test_a_webhook_that_is_made_twice_is_told() -> None:
     connection = Careless(password=SecretStr("hunter2hunter2"))
     with pytest.raises(AssertionError, match="not the same webhook"):
         await check_webhook(happened(), connection, HOOKS.there)
+
+
+# Lists and webhooks that go wrong ---------------------------------------------------------------
+
+
+class Lists(Connection):
+    base_url: str = "https://app.example"
+    password: SecretStr = SecretStr("hunter2hunter2")
+
+    def headers(self) -> dict[str, str]:
+        return {"X-Password": self.password.get_secret_value()}
+
+
+lists = Component("lists", connection=Lists)
+
+
+@lists.action
+async def list_first(app: Lists) -> list[Any]:
+    """Read the first page alone."""
+    return (await app.get("/items"))["items"]
+
+
+async def every(app: Lists, most: int, check: bool) -> list[Any]:
+    found, token = list[Any](), ""
+    while True:
+        page = await app.request("GET", "/items", params={"after": token}, check=check)
+        if page.status != 200:
+            break
+        found += page.json()["items"]
+        token = page.json().get("next")
+        if token is None:
+            break
+    return found
+
+
+@lists.action
+async def list_endless(app: Lists, most: int = 100) -> list[Any]:
+    """Read a page that comes again without end, and more than is asked for."""
+    return await every(app, most, check=True)
+
+
+@lists.action
+async def list_swallowed(app: Lists) -> list[Any]:
+    """Take a page that fails for the end."""
+    return await every(app, 0, check=False)
+
+
+@lists.action
+async def list_raw(app: Lists) -> list[Any]:
+    """Ask for the next page by a token that is not encoded."""
+    found: list[Any] = []
+    path: str | None = "/items"
+    while path is not None:
+        page = await app.get(path)
+        found += page["items"]
+        path = f"/items?after={page['next'].replace('&', '.')}" if "next" in page else None
+    return found
+
+
+@lists.trigger(verify=Unsigned("a test"))
+async def noted(request: Request) -> str:
+    """Something was noted."""
+    return request.text
+
+
+@noted.subscribe
+async def _(app: Lists, endpoint: Endpoint) -> Subscription:
+    for each in (await app.get("/hooks"))["items"]:  # others' as well
+        await app.delete("/hooks/{id}", values={"id": each["id"]})
+    return Subscription((await app.post("/hooks", json={"url": endpoint.url}))["id"])
+
+
+@noted.unsubscribe
+async def _(app: Lists, subscription: Subscription) -> None:
+    await app.delete("/hooks/{id}", values={"id": subscription.id})
+
+
+@lists.trigger(verify=Unsigned("a test"))
+async def first_noted(request: Request) -> str:
+    """Something was noted; the webhooks are looked for on the first page alone."""
+    return request.text
+
+
+@first_noted.subscribe
+async def _(app: Lists, endpoint: Endpoint) -> Subscription:
+    for each in (await app.get("/hooks"))["items"]:
+        if each["url"] == endpoint.url:
+            return Subscription(each["id"])
+    return Subscription((await app.post("/hooks", json={"url": endpoint.url}))["id"])
+
+
+@first_noted.unsubscribe
+async def _(app: Lists, subscription: Subscription) -> None:
+    await app.delete("/hooks/{id}", values={"id": subscription.id})
+
+
+PAGE = {"items": "{items}", "next": "{next}"}
+
+
+async def test_lists_and_webhooks_that_go_wrong_are_told() -> None:
+    names = ("list_first", "list_endless", "list_swallowed", "list_raw")
+    hooks = {"path": "/hooks", "page": PAGE}
+    told = {
+        "keys": "none",
+        "proven": ["nothing"],
+        "pages": {name: {"page": PAGE} for name in names},
+        "webhooks": {"noted": hooks, "first_noted": hooks},
+    }
+    with pytest.raises(AssertionError) as found:
+        await check_component(lists, told, Lists())
+    lines = str(found.value).splitlines()
+    for expected in (
+        "lists.list_first: its pages are not read to their end: 2 of 6 items, or not in their order",
+        "lists.list_endless: a page that comes again is read without end",
+        "lists.list_endless: with `most` at 1 it returns something else than the first item",
+        "lists.list_swallowed: a page that fails is NoneType, and not an error",
+        "lists.list_raw: a page is asked for by something else than the one before said",
+        "lists.noted: others' webhooks were removed",
+        "lists.first_noted: made again, it is not the same webhook",
+    ):
+        assert expected in lines, (expected, lines)

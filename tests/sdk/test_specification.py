@@ -403,6 +403,33 @@ async def test_a_list_is_read_page_by_page_up_to_a_bound(
 
 
 @table(
+    "media, paging",
+    token=("application/json", Paging.token("items", "token", "token", **SIZE)),
+    offset=("application/json", Paging.offset("items", "start", "total", **SIZE)),
+    form=("application/x-www-form-urlencoded", Paging.number("items", "page", **SIZE)),
+)
+async def test_a_page_is_asked_for_by_a_field_of_the_body(
+    declare: Declare, fake: Fake, shop: Shop, media: str, paging: Paging
+) -> None:
+    def respond(sent: Any) -> Any:
+        asked = {"q": "a", "size": 3} | (dict(sent.form) if "form" in media else sent.json)
+        assert (asked["q"], int(asked["size"]), sent.params) == ("a", 3, {})
+        start = int(asked.get("token") or asked.get("start", 0))
+        start = (int(asked["page"]) - 1) * 3 if "page" in asked else start
+        page: Json = {"items": [{"id": n} for n in range(7)][start : start + 3], "total": 7}
+        return page | ({"token": str(start + 3)} if start < 6 else {})
+
+    fake.post("/things", answers=respond)
+    number = {"type": "integer"}
+    fields = {"q": TEXT, "token": TEXT, "page": TEXT, "start": number, "size": number}
+    operation = {"requestBody": body({"type": "object", "properties": fields}, media)}
+    operation["responses"] = answer({"type": "object", "properties": {"items": LIST}})
+    action = declare(operation, method="post", said=Operation("do", "Find", pages=paging))
+    assert [each["id"] for each in await action(shop, q="a")] == [*range(7)]
+    assert paging.parameter not in action.shape.by_name
+
+
+@table(
     "paging",
     token=Paging.token("items", "token", "token"),
     number=Paging.number("items", "page"),

@@ -55,12 +55,13 @@ def first_inputs(operation: ApiOperation, left_out: Iterable[str]) -> str:
 
 def paging_for(operation: ApiOperation) -> str | None:
     """Return how a list comes in pages, as the declaration says it; None where nothing tells."""
-    if operation.method != "GET" or operation.answer is None:
+    if operation.method not in ("GET", "POST") or operation.answer is None:
         return None
     items = items_of(operation.answer)
     if items is None:
         return None
-    keys = {each.key.lower(): each for each in operation.inputs if each.place == "query"}
+    place = "query" if operation.method == "GET" else "body"
+    keys = {each.key.lower(): each for each in operation.inputs if each.place == place}
     size = next((keys[each] for each in SIZES if each in keys), None)
     sized = "" if size is None else f", size={quoted(size.key)}, largest={largest(size)}"
     if found := next((keys[each] for each in LASTS if each in keys), None):
@@ -82,7 +83,8 @@ def paging_for(operation: ApiOperation) -> str | None:
         if token is not None and found.schema.get("type") == "string":
             return f"Paging.token({quoted(items, found.key, token)}{sized})"
         return f"Paging.number({quoted(items, found.key)}{sized})"
-    return f"Paging.link({quoted(items)}{sized})" if size is not None and items == "" else None
+    linked = place == "query" and size is not None and items == ""
+    return f"Paging.link({quoted(items)}{sized})" if linked else None
 
 
 def quoted(*texts: str) -> str:

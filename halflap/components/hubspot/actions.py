@@ -147,13 +147,14 @@ async def search_records(
         "limit": min(most, AT_ONCE),
     }
     found: list[Record] = []
-    after: str | None = None
-    while len(found) < min(most, MOST_FOUND):
-        page = await hubspot.post(path_of(object, "/search"), json={**body, "after": after or "0"})
+    after, seen = "0", set[str]()
+    while len(found) < min(most, MOST_FOUND) and after not in seen:
+        seen.add(after)
+        page = await hubspot.post(path_of(object, "/search"), json={**body, "after": after})
         found += [Record.model_validate(each) for each in page["results"]]
-        after = next_of(page, "after")
-        if after is None:
+        if (following := next_of(page, "after")) is None:
             break
+        after = following
     return found[:most]
 
 

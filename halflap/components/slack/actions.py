@@ -17,13 +17,15 @@ THREAD = Field(description="The ts of the message that is answered in its thread
 async def listed(slack: Slack, method: str, name: str, **given: Any) -> AsyncGenerator[Any]:
     """Yield the items of a list, which comes in pages."""
     cursor: str | None = None
+    seen: set[str | None] = {None, ""}
     for _ in range(slack.most_pages):
         page = await slack.ask(method, limit=200, cursor=cursor, **given)
         for each in page[name]:
             yield each
         cursor = within(page.get("response_metadata"), "next_cursor")
-        if not cursor:
+        if cursor in seen:
             break
+        seen.add(cursor)
 
 
 @component.action

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import urljoin
 
 from pydantic import Field, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
-from halflap import Component, Connection
+from halflap import Component, Connection, Response
 
 
 class Twilio(Connection):
@@ -30,8 +31,14 @@ class Twilio(Connection):
 
     async def numbers(self, **params: str) -> list[dict[str, Any]]:
         """Return the account's phone numbers."""
-        found = await self.get(self.numbers_path(".json"), params={"PageSize": "1000", **params})
-        return found["incoming_phone_numbers"]
+        path, params = self.numbers_path(".json"), {"PageSize": "1000", **params}
+
+        def following(page: Response) -> str | None:
+            address = page.json().get("next_page_uri")
+            return address and urljoin(page.url, address)
+
+        found = self.pages(path, params=params, items="incoming_phone_numbers", next=following)
+        return [each async for each in found]
 
     def numbers_path(self, ending: str) -> str:
         """The path of the account's phone numbers, or of one."""
