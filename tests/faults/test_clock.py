@@ -193,6 +193,7 @@ async def test_what_a_workers_host_takes_the_time_to_be_is_nothing_to_anybody(
     assert ticks.total() == len(ticks)
 
 
+@pytest.mark.soak
 async def test_a_control_that_goes_by_its_hosts_clock_takes_others_leases(
     tmp_path: Path, sink: Sink, clock: WallClock, note: Note
 ) -> None:

@@ -185,6 +185,7 @@ async def send(history: History, url: str, *, acknowledged: int = 0, refused: in
 REFUSED = "PANIC:  could not fdatasync file"
 
 
+@pytest.mark.soak
 async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
     tmp_path: Path, database: Cluster, sink: Sink, note: Note
 ):
@@ -207,6 +208,7 @@ async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
     note("failed fsync, PostgreSQL", faults=refused, **figures(history, sink))
 
 
+@pytest.mark.soak
 async def test_a_control_that_does_not_wait_for_the_disk_does_not_notice(
     tmp_path: Path, sink: Sink, note: Note
 ):

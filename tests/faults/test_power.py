@@ -133,12 +133,7 @@ async def cut_databases(path: Path, sink: Sink, note: Note, run: str, cuts: int)
         note(run, faults=cuts, **figures(history, sink), seed=SEED)
 
 
-async def test_what_was_acknowledged_survives_power_cuts_of_postgresql(
-    tmp_path: Path, sink: Sink, note: Note
-):
-    await cut_databases(tmp_path, sink, note, "power cut, PostgreSQL", 3)
-
-
+@pytest.mark.soak
 async def test_a_control_whose_postgresql_commits_without_fsync_loses(
     tmp_path: Path, sink: Sink, note: Note
 ):

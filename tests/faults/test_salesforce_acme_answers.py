@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -78,6 +78,8 @@ class Ward:
     at: str
     status: int = 503
     again: int = 0
+    counts: ClassVar[dict[tuple[str, str], list[int]]] = {}
+    """The requests of each move to an app: those that may fail, and those whose answer may be lost."""
 
     @property
     def moves(self) -> list[Move]:
@@ -135,12 +137,13 @@ class Ward:
 
     async def counted(self) -> list[int]:
         """Count the requests that each move makes where nothing goes wrong."""
-        life = await self.born(FAR)
-        counts = list[int]()
+        if counts := self.counts.get((self.app, self.at)):
+            return counts
+        life, counts = await self.born(FAR), list[int]()
         for move in self.moves:
             counts.append(FAR - await self.moved(life, move))
             assert await self.apps.held(life.place) == await self.wanted(life, move)
-        return counts
+        return self.counts.setdefault((self.app, self.at), counts)
 
     async def all_of(self, lives: Sequence[Life], move: Move) -> int:
         """Let all lives make a move; how many of them met their fault."""
