@@ -406,9 +406,11 @@ class SimulatedJournalMachine(JournalMachine):
     kind = "simulated"
 
 
+FEW = settings().max_examples // 4
+"""Examples where each costs much; as many more in the soak."""
 TestJournalMachine = JournalMachine.TestCase
 TestJournalMachine.settings = settings(stateful_step_count=30)
 TestPostgresJournalMachine = PostgresJournalMachine.TestCase
-TestPostgresJournalMachine.settings = settings(max_examples=10, stateful_step_count=25)
+TestPostgresJournalMachine.settings = settings(max_examples=FEW, stateful_step_count=25)
 TestSimulatedJournalMachine = SimulatedJournalMachine.TestCase
-TestSimulatedJournalMachine.settings = settings(max_examples=10, stateful_step_count=30)
+TestSimulatedJournalMachine.settings = settings(max_examples=FEW, stateful_step_count=30)

@@ -333,11 +333,13 @@ class SimulatedOrderMachine(OrderMachine):
     kind = "simulated"
 
 
+FEW = settings().max_examples // 4
+"""Examples where each costs much; as many more in the soak."""
 TestOrderMachine = OrderMachine.TestCase
 TestOrderMachine.settings = settings(stateful_step_count=40)
 TestPostgresOrderMachine = PostgresOrderMachine.TestCase
-TestPostgresOrderMachine.settings = settings(max_examples=10, stateful_step_count=30)
+TestPostgresOrderMachine.settings = settings(max_examples=FEW, stateful_step_count=30)
 TestSimulatedOrderMachine = SimulatedOrderMachine.TestCase
-TestSimulatedOrderMachine.settings = settings(max_examples=10, stateful_step_count=30)
+TestSimulatedOrderMachine.settings = settings(max_examples=FEW, stateful_step_count=30)
 TestLongOrderMachine = pytest.mark.soak(LongOrderMachine.TestCase)
 TestLongOrderMachine.settings = settings(max_examples=1_000, stateful_step_count=40)

@@ -94,8 +94,8 @@ async def follow(
 @pytest.mark.parametrize(
     ("kind", "examples"),
     [
-        ("memory", 20),
-        ("postgresql", 5),
+        ("memory", 10),
+        ("postgresql", 3),
         pytest.param("memory", 500, marks=pytest.mark.soak),
         pytest.param("postgresql", 50, marks=pytest.mark.soak),
     ],

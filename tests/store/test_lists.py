@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import re
 import sqlite3
 from dataclasses import fields
@@ -97,11 +99,19 @@ def test_each_filter_is_offered() -> None:
     assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
 
 
+@functools.cache
+def empty() -> sqlite3.Connection:
+    """An empty store in memory, for whoever only asks for plans."""
+    connection = sqlite3.connect(":memory:")
+    migrate.migrate(connection, schema.MIGRATIONS)
+    atexit.register(connection.close)
+    return connection
+
+
 @for_each("name", sorted(OFFERED))
 @for_each("after", [None, (40, "exe_1")])
 def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after: Any) -> None:
-    connection = sqlite3.connect(":memory:")
-    migrate.migrate(connection, schema.MIGRATIONS)
+    connection = empty()
     which = Filter(**{name: OFFERED[name]})
     for lane in plan_lanes(which):
         source, values = reading.lane_sql(lane, which, after)
@@ -119,8 +129,7 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
 @for_each("bound", ["since", "until"])
 @for_each("after", [None, (40, "exe_1")])
 def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) -> None:
-    connection = sqlite3.connect(":memory:")
-    migrate.migrate(connection, schema.MIGRATIONS)
+    connection = empty()
     which = Filter(**PERIODS[name], **{bound: 5})
     for lane in plan_lanes(which):
         source, values = reading.lane_sql(lane, which, after)
@@ -132,8 +141,7 @@ def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) 
 
 @pytest.mark.parametrize("states", [("queued",), ("queued", "waiting", "running")])
 def test_sqlite_finds_what_is_live_without_its_history(states: Any) -> None:
-    connection = sqlite3.connect(":memory:")
-    migrate.migrate(connection, schema.MIGRATIONS)
+    connection = empty()
     for which in (Filter(states=states), Filter(states=states, since=5, until=50)):
         [lane] = plan_lanes(which)
         source, values = reading.lane_sql(lane, which, None)

@@ -69,13 +69,13 @@ class HoldGate:
 
     async def hold(self, connection: Connection) -> bool:
         """Hold the next part of those back; True while there may be more."""
-        return await self._part(connection, HOLD) == HELD_AT_ONCE
+        return await self._part(connection, HOLD, HELD_AT_ONCE) == HELD_AT_ONCE
 
     async def let_go(self, connection: Connection) -> bool:
         """Let the next part go; True while there may be more."""
         if await self._moves_otherwise(connection):
             return False
-        return await self._part(connection, LET_GO) == HELD_AT_ONCE
+        return await self._part(connection, LET_GO, HELD_AT_ONCE) == HELD_AT_ONCE
 
     async def open(self, connection: Connection, locks: Locks) -> None:
         """Open it, and let go whoever came meanwhile."""
@@ -91,7 +91,7 @@ class HoldGate:
         row = await (await connection.execute(MOVES_OTHERWISE, values)).fetchone()
         return row is not None and bool(row[0])
 
-    async def _part(self, connection: Connection, sql: str, most: int | None = HELD_AT_ONCE) -> int:
+    async def _part(self, connection: Connection, sql: str, most: int | None) -> int:
         kind = "customer" if self.name.startswith(("cus_", "$")) else "instance"
         meant = MEANT["flow" if "/" in self.name else kind]
         return await changed(connection, sql.format(meant=meant), self._values(most))
