@@ -54,9 +54,9 @@ ON_BOTH_STORES = pytest.mark.parametrize("runner", ["memory", "postgresql"], ind
 
 AT_EACH_PLACE = pytest.mark.parametrize(
     ("store", "every"),
-    [("memory", 1), ("postgresql", 4), pytest.param("postgresql", 1, marks=pytest.mark.soak)],
+    [("memory", 1), ("postgresql", 8), pytest.param("postgresql", 1, marks=pytest.mark.soak)],
 )
-"""For tests of a crash at each place of a run: on PostgreSQL at every fourth, and at all in the soak."""
+"""For tests of a crash at each place of a run: on PostgreSQL at every eighth, and at all in the soak."""
 
 alive: ContextVar[WatchedTurn | None] = ContextVar("alive", default=None)
 

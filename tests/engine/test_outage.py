@@ -283,9 +283,9 @@ async def test_an_app_that_is_away_for_more_than_a_day_ends_in_a_dead_letter(
 ) -> None:
     async with shop(tmp_path, lambda at: True) as found:
         executions = await found.events(1, every=1)
-        await found.let_pass(23 * 3_600, step=60)
+        await found.let_pass(23 * 3_600, step=600)
         assert (await found.runner.execution(executions[0])).state == "waiting"
-        assert await found.ended(executions, within=3 * HOUR, step=60) == {"failed": 1}
+        assert await found.ended(executions, within=3 * HOUR, step=300) == {"failed": 1}
 
 
 async def test_a_test_that_passes_ends_the_wait_at_once(tmp_path: Path) -> None:

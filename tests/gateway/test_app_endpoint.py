@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -249,17 +248,13 @@ async def test_a_thousand_receivers_get_an_event_in_one_transaction(chats: Chats
         await catalogue.instances.set_revision(made.id, {}, {"chat": saved.id})
         await catalogue.endpoints.ensure(made.id, ["told", "aside"])
         await catalogue.endpoints.open_all(made.id)
-    seconds: list[float] = []
-    for _ in range(3):
-        event, began = chats.message("T1"), time.perf_counter()
+    event = chats.message("T1")
+    for _ in range(2):  # the second time, each of them has it already
         assert (await chats.post(event)).status == 200
-        seconds.append(round(time.perf_counter() - began, 2))
-    assert (await chats.post(event)).status == 200
-    print(f"a thousand receivers: {seconds} s")
     rows = await store.database.read(
         lambda c: c.execute("SELECT count(*) FROM executions WHERE flow = 'told'").fetchone()
     )
-    assert rows[0] == 3_000
+    assert rows[0] == 1_000
 
 
 # Declared -------------------------------------------------------------------------------------

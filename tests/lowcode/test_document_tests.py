@@ -195,14 +195,16 @@ def run_pytest(folder: Path, *options: str) -> str:
 
 
 def test_pytest_runs_them_by_name(tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD.replace("outcome: ignored", "outcome: failed", 1))
+    written(tmp_path, GOOD.replace("outcome: ignored", "outcome: failed", 1))
     (tmp_path / "quality.yaml").write_text("levels: {}\n", encoding="utf-8")
-    said = run_pytest(tmp_path, "--halflap-coverage=ran.json")
+    (tmp_path / "broken.yaml").write_text("flows: [\n", encoding="utf-8")
+    options = ("--halflap-coverage=ran.json", "--continue-on-collection-errors")
+    said = run_pytest(tmp_path, *options)
     assert "1 failed, 2 passed" in said
+    assert "1 error in" in said
+    assert "broken.yaml:2:1: this is not YAML" in said
     assert "warehouse.yaml: 100 % (14 of 14)" in said
     ran = json.loads((tmp_path / "ran.json").read_text())["documents"]["warehouse.yaml"]
     assert (ran["percent"], ran["missed"], ran["tests"]) == (100, [], 3)
     assert "warehouse.yaml:55:14: it has to end as failed, because of 'no stock in a" in said
     assert "Traceback" not in said
-    path.write_text("flows: [\n", encoding="utf-8")
-    assert "warehouse.yaml:2:1: this is not YAML" in run_pytest(tmp_path)

@@ -70,7 +70,7 @@ print(encode_inputs(action, {"tags": {"alpha", "beta", "gamma", "delta"}}).decod
 
 def test_a_set_is_the_same_input_in_every_process() -> None:
     shown: set[str] = set()
-    for seed in ("1", "2", "3"):
+    for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-c", SET], env=environment, capture_output=True, text=True, check=True

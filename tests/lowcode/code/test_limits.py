@@ -131,7 +131,7 @@ async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool)
     watching = asyncio.create_task(watch())
     started = time.monotonic()
     # What has another end than its time has it soon, also on a machine that has more to do.
-    seconds = 0.3 if error == "TimeLimit" else 1.0 if "TimeLimit" in error else 10
+    seconds = 0.15 if error == "TimeLimit" else 0.5 if "TimeLimit" in error else 10
     limits = CodeLimits(seconds=seconds)
     with pytest.raises(CodeFailed) as caught:
         await runner.run(unchecked(text), {}, no_calls, limits=limits)
