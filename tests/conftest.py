@@ -18,6 +18,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.nursery import open_nursery
 from tests.plainlog import plain_logs
 from tests.zygote import PYTHON
 
@@ -82,6 +83,15 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     """Name a case of a long text by its beginning: some have a million characters."""
     long = isinstance(val, str | bytes) and len(val) > 100
     return f"{val[:60]!r} of {len(val)}" if long else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Have the workers of a run forked from a process that has imported the tests."""
+    if sys.platform == "linux":
+        python = open_nursery([str(each) for each in config.invocation_params.args])
+        for each in specs:
+            each.python = python
 
 
 @pytest.hookimpl(trylast=True)

@@ -92,21 +92,22 @@ PYTHON = [page for page in PAGES if blocks(page, "python")]
 TESTS = [(page, name) for page in PYTHON for name in named_tests(page)]
 
 
-@pytest.fixture
-def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A page's Python, run from top to bottom in one namespace."""
+@pytest.fixture(scope="module")
+def module(request: pytest.FixtureRequest) -> Iterator[types.ModuleType]:
+    """A page's Python, run from top to bottom in one namespace: once for all tests of the page."""
     page: Path = request.param
-    monkeypatch.setattr(sys, "path", [str(ROOT / "examples"), *sys.path])
     made = types.ModuleType("page_" + re.sub(r"\W", "_", name_of(page)))
-    monkeypatch.setitem(sys.modules, made.__name__, made)
-    monkeypatch.setitem(sys.modules, "acme", None)  # so that the examples' own is imported,
-    monkeypatch.delitem(sys.modules, "acme")  # and forgotten afterwards
-    for block in blocks(page, "python"):
-        source = "\n" * (block.line - 1) + block.text
-        code = compile(source, str(page), "exec", dont_inherit=True)
-        if block.runs:
-            exec(code, made.__dict__)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(ROOT / "examples"), *sys.path])
+        patch.setitem(sys.modules, made.__name__, made)
+        patch.setitem(sys.modules, "acme", None)  # so that the examples' own is imported,
+        patch.delitem(sys.modules, "acme")  # and forgotten afterwards
+        for block in blocks(page, "python"):
+            source = "\n" * (block.line - 1) + block.text
+            code = compile(source, str(page), "exec", dont_inherit=True)
+            if block.runs:
+                exec(code, made.__dict__)
+        yield made
 
 
 UNTESTED = [page for page in PYTHON if not named_tests(page)]

@@ -1,0 +1,123 @@
+"""Forks the workers of a parallel run from a process that has imported the tests: a nursery.
+
+Six workers that import everything for themselves take most of a minute of CPU before the first test. The
+nursery imports the modules that are to be collected, once; `launch` is what xdist starts as the Python of
+a worker: it hands its pipes over, and waits until the worker has ended. Where there is no nursery,
+or it ended early, it becomes the Python that was wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+ARRIVED = b"1"
+
+
+def launch(address: str, words: list[str]) -> None:
+    """Have a worker forked on these standard streams; return once it has ended."""
+    way = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        way.connect(address)
+        socket.send_fds(way, [ARRIVED], [0, 1, 2])
+        if way.recv(1) == ARRIVED:
+            way.recv(1)
+            return
+    except OSError:
+        pass
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+def open_nursery(arguments: list[str]) -> str:
+    """Start a nursery that lives as long as this process; return the command of a worker's Python."""
+    import atexit
+    import shlex
+    import shutil
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp(prefix="halflap-nursery-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    address = str(folder / "way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.bind(address)
+        door.listen(64)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.nursery", str(door.fileno()), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[door.fileno()],
+            cwd=Path(__file__).parents[1],
+        )
+    assert process.stdin is not None
+    atexit.register(process.stdin.close)  # at which it ends
+    process.returncode = 0  # nothing waits for it
+    return shlex.join([sys.executable, "-I", "-S", __file__, address])
+
+
+def nurse(door: socket.socket) -> None:
+    """Fork a worker for each that comes; returns in the worker, and ends with the standard input."""
+    import select
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for them here
+    while True:
+        ready, _, _ = select.select([door, 0], [], [])
+        if 0 in ready:
+            os._exit(0)
+        way, _ = door.accept()
+        _, given, _, _ = socket.recv_fds(way, 1, 3)
+        if os.fork():
+            way.close()
+            for each in given:
+                os.close(each)
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        door.close()
+        for number, each in enumerate(given):
+            os.dup2(each, number)
+            os.close(each)
+        way.send(ARRIVED)
+        way.detach()  # it is closed by the worker's end, which tells whoever waits
+        return
+
+
+def obey() -> None:
+    """Run what xdist sends to a new Python, whose standard streams these are."""
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.argv = ["-c"]
+    exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
+
+
+def main(number: int, arguments: list[str]) -> None:
+    """Import what is to be collected, and be the nursery; then, in a worker, do as it is told."""
+    import gc
+
+    import pytest
+
+    class Imports:
+        """A plugin that makes no tests of what it imports."""
+
+        def pytest_pycollect_makeitem(self) -> list[pytest.Item]:
+            return []
+
+    gc.disable()
+    pytest.main([*arguments, "-n0", "--collect-only"], [Imports()])
+    from hypothesis.internal.conjecture import providers
+
+    providers._get_local_constants()  # which takes most of a second in each process
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    nurse(socket.socket(fileno=number))
+    obey()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2 and sys.argv[1].startswith("/"):
+        launch(sys.argv[1], sys.argv[2:])
+    else:
+        main(int(sys.argv[1]), sys.argv[2:])
