@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import Query
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
@@ -34,7 +35,12 @@ async def list_components(
 ) -> list[ComponentView]:
     """The installed components, by name."""
     team = await operations.oauth_apps.components()
-    return [component_view(name, name in team, schemas=schemas) for name in registry.names()]
+
+    def views() -> list[ComponentView]:
+        return [component_view(name, name in team, schemas=schemas) for name in registry.names()]
+
+    # Of hundreds of operations of vendors' documents, the schemas take a while, once for a process.
+    return await anyio.to_thread.run_sync(views) if schemas else views()
 
 
 def component_view(name: str, team: bool = False, *, schemas: bool = True) -> ComponentView:

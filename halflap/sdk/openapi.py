@@ -33,7 +33,10 @@ QUERY_STYLES = ("form", "spaceDelimited", "pipeDelimited", "deepObject")
 OURS = frozenset({"accept", "content-type", "authorization"})
 """Headers that the specification of OpenAPI says are no parameters."""
 DESCRIBES = ("title", "description", "format", "example", "default", "enum", "pattern")
-BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "multipleOf")
+BOUNDS = (
+    *("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "multipleOf"),
+)
 
 
 class UnsupportedSpecification(DefinitionError):
@@ -67,6 +70,7 @@ class ApiOperation:
     """An operation of a document. `media` is of its body; `whole` is True if one input is all of that.
 
     answer: the schema of the body of a success; None where there is none. is_file: the answer is one.
+    alternatives: the fields of the body of which some are needed, as a schema's `x-alternatives`.
     """
 
     id: str
@@ -78,6 +82,7 @@ class ApiOperation:
     whole: bool
     answer: Node | None
     is_file: bool
+    alternatives: Node | None = None
 
 
 @dataclass(slots=True)
@@ -137,6 +142,11 @@ class ApiDocument:
         path, method = self.places[id]
         return self.data["paths"][path][method], f"#/paths/{escaped(path)}/{method}"
 
+    def summary(self, id: str) -> str:
+        """Return an operation's first sentence; none of its schemas is read for that."""
+        node, _ = self.node(id)
+        return ended(first_sentence(node.get("summary") or node.get("description") or ""))
+
     def operation(self, id: str, names: Mapping[str, str] | None = None) -> ApiOperation:
         """Return an operation; `names` gives inputs other names, by the document's.
 
@@ -145,18 +155,19 @@ class ApiDocument:
         node, at = self.node(id)
         path, method = self.places[id]
         inputs = [*self._parameters(path, node, at)]
-        media, whole, body = self._body(node, at)
+        media, whole, body, alternatives = self._body(node, at)
         answer, is_file = self._answer(node, at)
         return ApiOperation(
             id,
             method.upper(),
             path,
-            ended(first_sentence(node.get("summary") or node.get("description") or "")),
+            self.summary(id),
             tuple(_named([*inputs, *body], names or {})),
             media,
             whole,
             answer,
             is_file,
+            alternatives,
         )
 
     # Parameters and bodies --------------------------------------------------------------------
@@ -205,27 +216,29 @@ class ApiDocument:
             bool(content),
         )
 
-    def _body(self, node: Node, at: str) -> tuple[str | None, bool, list[ApiInput]]:
+    def _body(self, node: Node, at: str) -> tuple[str | None, bool, list[ApiInput], Node | None]:
+        nothing = None, False, list[ApiInput](), None
         if "requestBody" not in node:
-            return None, False, []
+            return nothing
         body, where = self.followed(node["requestBody"], f"{at}/requestBody")
         content: dict[str, Any] = body.get("content") or {}
         if not content:
-            return None, False, []
+            return nothing
         media = min(content, key=media_rank)
         where = f"{where}/content/{escaped(media)}"
         required = bool(body.get("required"))
         if media_rank(media) == UNREAD:
             if required:
                 raise UnsupportedSpecification(f"a body of {media} is not written", where=where)
-            return None, False, []
+            return nothing
         schema = self.schema(content[media].get("schema") or {}, where)
         if media_rank(media) == OPAQUE:
             blob = {"format": "binary", "description": f"A file of {media}."}
-            return media, True, [ApiInput("file", "", "body", required, blob)]
+            return media, True, [ApiInput("file", "", "body", required, blob)], None
+        schema = _with_options(schema)
         fields: dict[str, Any] | None = schema.get("properties")
         if schema.get("type") != "object" or not (fields or media in (FORM, MULTIPART)):
-            return media, True, [ApiInput("body", "", "body", required, schema)]
+            return media, True, [ApiInput("body", "", "body", required, schema)], None
         encoding: dict[str, Any] = content[media].get("encoding") or {}
         needs = schema.get("required", ())  # an optional body with such fields is rarely meant so
         made = [
@@ -238,7 +251,7 @@ class ApiDocument:
             about = "Fields that the document does not name."
             kind: Node = {"type": "object", "additionalProperties": others, "description": about}
             made.append(ApiInput("other_fields", "*", "body", False, kind))
-        return media, False, made
+        return media, False, made, schema.get("x-alternatives")
 
     def _answer(self, node: Node, at: str) -> tuple[Node | None, bool]:
         responses: dict[str, Any] = node.get("responses", {})
@@ -340,7 +353,10 @@ class ApiDocument:
         if isinstance(node.get("allOf"), list):
             made = self._merged(made, node, at, state)
         options: list[Any] = node.get("anyOf") or node.get("oneOf") or []
-        if options:
+        if options and all(map(_is_need, options)):
+            ways = [each["required"] for each in options]
+            made["x-alternatives"] = {"of": ways, "exactly": not node.get("anyOf")}
+        elif options:
             found = [self._inline(each, f"{at}/anyOf/{n}", state) for n, each in enumerate(options)]
             made = found[0] | made if len(found) == 1 else {**made, "anyOf": found}
         kinds: Any = node.get("type")
@@ -394,6 +410,32 @@ class ApiDocument:
         if needed:
             made["required"] = needed
         return made
+
+
+def _is_need(option: Any) -> bool:
+    """Return whether an option only says which fields are needed."""
+    known = cast(Node, option) if isinstance(option, Mapping) else dict[str, Any]()
+    is_need = known.keys() <= {"required", "title", "description", "type"}
+    return is_need and bool(known.get("required"))
+
+
+def _with_options(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a body with the fields of its options, where it has others beside them."""
+    fields: dict[str, Any] = schema.get("properties") or {}
+    options: list[Node] = schema.get("anyOf") or []
+    if not fields or not options or not all(each.get("properties") for each in options):
+        return schema
+    more: dict[str, list[Any]] = {}
+    for each in options:
+        for name, one in each["properties"].items():
+            if name not in fields and one not in more.setdefault(name, []):
+                more[name].append(one)
+    made = {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in more.items()}
+    needed: list[str] = schema.get("required") or []
+    ways = [[name for name in each.get("required", ()) if name not in needed] for each in options]
+    whole = {**schema, "properties": {**fields, **made}}
+    del whole["anyOf"]
+    return whole | ({"x-alternatives": {"of": ways, "exactly": False}} if all(ways) else {})
 
 
 JSON, OPAQUE, UNREAD = 0, 3, 9

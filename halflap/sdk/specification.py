@@ -21,11 +21,11 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from halflap.errors import DefinitionError, UpstreamError
+from halflap.errors import DefinitionError, InputsRefused, UpstreamError
 from halflap.model import a_dict
 from halflap.sdk import running
 from halflap.sdk.action import Action
-from halflap.sdk.conformity import DEVIATIONS, deviations, first_deviation
+from halflap.sdk.conformity import DEVIATIONS, deviations, first_fault, unmet
 from halflap.sdk.connection import Connection, linked_next, parsed
 from halflap.sdk.openapi import FORM, MULTIPART, ApiDocument, ApiInput, ApiOperation, Node
 from halflap.sdk.parameter import plain, takes_null, written
@@ -276,7 +276,9 @@ class SpecifiedAction(Action[..., Any]):
     @cached_property
     def description(self) -> str:
         """Its first sentence, as customers read it."""
-        return self.declared.description or self.operation.summary or f"{self.title}."
+        if self.declared.description:
+            return self.declared.description
+        return self.specification.document.summary(self.declared.id) or f"{self.title}."
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -356,6 +358,13 @@ class SpecifiedAction(Action[..., Any]):
     def _request(self, connection: Connection, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a request, with what the connection fills in."""
         given = {each: value for each, value in inputs.items() if each != MOST}
+        if (ways := self.operation.alternatives) is not None:
+            body = {each.key: each.name for each in self.operation.inputs if each.place == "body"}
+            sent = [
+                key for key, name in body.items() if given.get(name, UNSET) not in (UNSET, None)
+            ]
+            if (fault := unmet(ways, sent, body)) is not None:
+                raise InputsRefused(f"{self.name} {fault}")
         for each in self.operation.inputs:
             if (name := self.specification.given.get(each.key)) is not None:
                 given[each.name] = getattr(connection, name)
@@ -533,7 +542,7 @@ class FromDocument:
         if self.optional and (value is UNSET or (value is None and not takes_null(self.schema))):
             return value
         value = plain(value, self.schema)
-        wrong = first_deviation(value, self.schema)
+        wrong = first_fault(value, self.schema)
         if wrong is not None:
             raise PydanticCustomError("specification", "{wrong}", {"wrong": str(wrong)})
         return value

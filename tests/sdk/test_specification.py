@@ -28,6 +28,7 @@ from halflap import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.errors import InputsRefused
 from halflap.sdk.conformity import DEVIATIONS, deviations
 from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification, snake
 from halflap.sdk.specification import SpecifiedAction
@@ -627,6 +628,14 @@ def test_the_document_is_read_as_it_is_needed(tmp_path: Path) -> None:
         _ = made["do"].shape
 
 
+def test_what_an_action_is_for_is_told_without_its_schemas(declare: Declare) -> None:
+    broken = {"summary": "Do it all", "responses": answer({"$ref": "elsewhere.json#/A"})}
+    action = declare(broken)
+    assert action.description == "Do it all."
+    with pytest.raises(UnsupportedSpecification):
+        _ = action.shape
+
+
 def test_a_component_is_loaded_without_its_document() -> None:
     read = (
         "from halflap import stripe\n"
@@ -649,3 +658,119 @@ def test_a_survey_of_sources_knows_the_declared_actions() -> None:
     survey = Survey.of(iter(modules))
     assert survey.canonical("acme.create") in survey.actions
     assert survey.canonical("acme.other") not in survey.actions
+
+
+# The rules of inputs --------------------------------------------------------------------------
+
+
+@table(
+    "schema, fits, not_fitting, message",
+    least=({"type": "integer", "minimum": 3}, 3, 2, "be 3 at least (minimum)"),
+    most=({"type": "number", "maximum": 3}, Decimal("3.0"), 3.5, "be 3 at most (maximum)"),
+    above=({"type": "integer", "exclusiveMinimum": 3}, 4, 3, "be more than 3 (exclusiveMinimum)"),
+    below=(
+        {"type": "integer", "maximum": 3, "exclusiveMaximum": True},
+        2,
+        3,
+        "be less than 3 (exclusiveMaximum)",
+    ),
+    multiple=({"type": "number", "multipleOf": 0.1}, 0.3, 0.35, "be a multiple of 0.1"),
+    shortest=({**TEXT, "minLength": 2}, "ab", "a", "have at least 2 characters (minLength)"),
+    longest=({**TEXT, "maxLength": 2}, "äö", "abc", "have at most 2 characters (maxLength)"),
+    pattern=({**TEXT, "pattern": "^[A-Z]{2}$"}, "DE", "de", "match ^[A-Z]{2}$ (pattern)"),
+    mail=({**TEXT, "format": "email"}, "a@b", "a b@c", "be an address of mail (format email)"),
+    uri=({**TEXT, "format": "uri"}, "https://a.example/b", "/b", "be a whole address"),
+    time=({**TEXT, "format": "date-time"}, "2026-01-31T12:00:00Z", "noon", "be a time as"),
+    date=({**TEXT, "format": "date"}, "2026-01-31", "2026-02-31", "be a date as"),
+    uuid=({**TEXT, "format": "uuid"}, "6f1b0c1e-8f0a-4c3e-9d7e-0123456789ab", "6f", "be a UUID"),
+    bits=({"type": "integer", "format": "int32"}, 2**31 - 1, 2**31, "be a number of 32 bits"),
+    fewest=({**LIST, "minItems": 1}, ["a"], [], "have at least 1 items (minItems)"),
+    twice=({**LIST, "uniqueItems": True}, ["a", "b"], ["a", "a"], "the same item twice"),
+    fields=({"type": "object", "maxProperties": 1}, {"a": 1}, {"a": 1, "b": 2}, "at most 1 fields"),
+    within=({**LIST, "items": {**TEXT, "minLength": 2}}, ["ab"], ["ab", "c"], "/1: has to have"),
+    options=(
+        {"oneOf": [{**TEXT, "maxLength": 2}, {"type": "integer", "minimum": 10}]},
+        10,
+        9,
+        "be 10 at least (minimum)",
+    ),
+    nullable=({**TEXT, "maxLength": 2, "nullable": True}, None, "abc", "at most 2 characters"),
+    choices=(
+        {"enum": ["active", "past_due", "canceled", *map(str, range(20))]},
+        "active",
+        "cancelled",
+        "be one of: canceled, ",
+    ),
+    needs=(
+        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b", "c"]}]},
+        {"b": 1, "c": 2},
+        {"b": 1},
+        "needs a, or b and c",
+    ),
+    needs_one=(
+        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {"a": 1},
+        {"a": 1, "b": 2},
+        "takes only one of these: a, or b",
+    ),
+)
+def test_an_input_is_held_to_every_rule_of_its_schema(
+    declare: Declare, schema: Json, fits: Any, not_fitting: Any, message: str
+) -> None:
+    fields = {"x": schema}
+    action = declare({"requestBody": body({"type": "object", "properties": fields})}, method="post")
+    adapter = action.shape.by_name["x"].adapter
+    adapter.validate_python(fits)
+    with pytest.raises(ValidationError) as raised:
+        adapter.validate_python(not_fitting)
+    assert message in str(raised.value)
+    assert [*deviations(fits, action.shape.by_name["x"].annotation.__metadata__[-1].schema)] == []
+
+
+async def test_a_pattern_that_is_not_read_is_left_to_the_app(declare: Declare) -> None:
+    for pattern in ("(?=a)", "(a+)+$", "["):
+        fields = {"x": {**TEXT, "pattern": pattern}}
+        one = declare(
+            {"requestBody": body({"type": "object", "properties": fields})}, method="post"
+        )
+        one.shape.by_name["x"].adapter.validate_python("a" * 50_000)
+
+
+@table("exactly, words", one=("oneOf", "takes only one of these"), some=("anyOf", None))
+async def test_fields_of_which_some_are_needed_are_checked_before_anything_is_sent(
+    declare: Declare, fake: Fake, shop: Shop, exactly: str, words: str | None
+) -> None:
+    fields = {"email": TEXT, "customerId": TEXT, "note": TEXT}
+    needs = [{"required": ["email"]}, {"required": ["customerId"]}]
+    schema = {"type": "object", "properties": fields, exactly: needs}
+    fake.post("/things", answers={})
+    action = declare({"requestBody": body(schema)}, method="post")
+    with pytest.raises(InputsRefused, match="needs email, or customer_id"):
+        await action(shop, note="a")
+    assert not fake.requests
+    await action(shop, email="a")
+    both = action(shop, email="a", customer_id="b")
+    if words is None:
+        await both
+    else:
+        with pytest.raises(InputsRefused, match=words):
+            await both
+
+
+async def test_the_fields_of_a_bodys_options_are_inputs(
+    declare: Declare, fake: Fake, shop: Shop
+) -> None:
+    card = {"type": "object", "required": ["card"], "properties": {"card": TEXT}}
+    bank = {
+        "type": "object",
+        "required": ["iban"],
+        "properties": {"iban": {**TEXT, "minLength": 5}},
+    }
+    schema = {"type": "object", "properties": {"name": TEXT}, "oneOf": [card, bank]}
+    route = fake.post("/things", answers={})
+    action = declare({"requestBody": body(schema)}, method="post")
+    assert {*action.shape.by_name} == {"name", "card", "iban"}
+    await action(shop, iban="DE123")
+    assert route.requests[0].json == {"iban": "DE123"}
+    with pytest.raises(InputsRefused, match="needs card, or iban"):
+        await action(shop, name="a")

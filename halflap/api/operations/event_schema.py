@@ -19,7 +19,7 @@ from halflap.sdk import codec
 from halflap.sdk.budget import Budget, OverBudget, spend
 
 if TYPE_CHECKING:
-    from halflap.lowcode.expressions.linear import Pattern
+    from halflap.sdk.linear import Pattern
 
 LARGEST_DATA = 256 * 1024
 """The most bytes of an event's data."""
@@ -179,7 +179,7 @@ def comparable(value: Any) -> Any:
 @lru_cache(maxsize=1_000)
 def linear(pattern: str) -> Pattern:
     """Return a pattern of RE2; raises `UnreadablePattern`, which is a `ValueError`."""
-    from halflap.lowcode.expressions.linear import compiled
+    from halflap.sdk.linear import compiled
 
     return compiled(pattern, memory=PATTERN_BYTES)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from halflap.sdk.openapi import (
+    BOUNDS,
     ApiDocument,
     Node,
     UnsupportedSpecification,
@@ -27,14 +28,10 @@ KEPT = (*("type", "format", "enum", "const", "nullable", "required", "readOnly",
 OF_INPUTS = (
     *(
         "default",
-        "minLength",
-        "maxLength",
-        "minimum",
-        "maximum",
-        "minItems",
-        "maxItems",
+        "pattern",
         "deprecated",
     ),
+    *BOUNDS,
 )
 """The words of an input's schema that are kept as well, with its description."""
 LEAF_BYTES = 2_000

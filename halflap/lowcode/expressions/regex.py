@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import VariableFrame
-from halflap.lowcode.expressions.linear import UnreadablePattern, compiled
 from halflap.lowcode.expressions.value import UNDEFINED, Function, Native
+from halflap.sdk.linear import UnreadablePattern, compiled
 
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _MEMORY = 2 * 1024 * 1024

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any, Never
 
 from halflap.lowcode.expressions.error import fail
-from halflap.lowcode.expressions.linear import compiled
 from halflap.lowcode.expressions.value import UNDEFINED, Function
+from halflap.sdk.linear import compiled
 
 _PLURALS = {
     "a": "arrays",

@@ -17,9 +17,9 @@ from halflap.lowcode.expressions.frame import VariableFrame
 from halflap.lowcode.expressions.library import integers
 from halflap.lowcode.expressions.library.declared import function, of_value
 from halflap.lowcode.expressions.library.integers import MAX_PICTURE, Picture
-from halflap.lowcode.expressions.linear import compiled
 from halflap.lowcode.expressions.number import Number
 from halflap.lowcode.expressions.value import UNDEFINED
+from halflap.sdk.linear import compiled
 
 _DEFAULTS = {
     "Y": "1", "M": "1", "D": "1", "d": "1", "F": "n", "W": "1", "w": "1", "X": "1", "x": "1",
