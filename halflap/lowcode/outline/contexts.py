@@ -82,7 +82,7 @@ def sibling(call: ast.Call, survey: Survey, scope: FunctionScope) -> str:
         case ast.Constant(value=str(name)):
             return name
         case _:
-            name = survey.canonical(scope.module.meaning(first, scope.own))
+            name = survey.canonical(scope.meaning(first))
             if name is None:
                 return ast.unparse(first)
             within, _, function = name.rpartition(".")
@@ -100,7 +100,7 @@ def _pairs(node: ast.expr | None, survey: Survey, scope: FunctionScope) -> str:
     """The name of pairs: what `integration.pairs("…")` was given, or the variable's."""
     if node is None:
         return ""
-    module, rest = survey.split(survey.canonical(scope.module.meaning(node, scope.own)))
+    module, rest = survey.split(survey.canonical(scope.meaning(node)))
     for each in () if module is None else module.tree.body:
         match each:
             case ast.Assign(

@@ -1,23 +1,21 @@
 """Reads the steps of a Python flow from its text, in the order in which they may happen.
 
-It follows names to actions, `ctx`, `@step`s and functions of the project that hold steps. What it
-cannot follow and may hold a step is an `UnknownNode`; what holds none is left out.
+It follows names to actions, `ctx`, `@step`s and functions of the project that hold steps; values are
+not followed. What may hold a step and is none of these is `unknown`; what holds none is left out.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.code.literal import cleaned, place_in
 from halflap.lowcode.outline.calls import (
-    Conditional,
     FunctionScope,
     Helper,
-    Listed,
-    Meaning,
     Meanings,
     OfContext,
     OutlineAction,
@@ -29,7 +27,6 @@ from halflap.lowcode.outline.calls import (
     parameters,
     text_of,
 )
-from halflap.lowcode.outline.comments import first_sentence
 from halflap.lowcode.outline.contexts import awaited as is_awaited
 from halflap.lowcode.outline.contexts import of_context, sibling
 from halflap.lowcode.outline.nodes import NodeBlock, OutlineNode, Span, block, made, within
@@ -37,7 +34,12 @@ from halflap.sdk.survey import Function, Module
 
 MOST_NODES = 5_000
 """Beyond so many nodes of a flow, functions are shown without their steps."""
+LONGEST = 200
+"""The most characters of a comment that is a title."""
 
+_COMMENT = re.compile(r"\s*[^\s#][^#]*\s#\s*([^#\"]+)")
+_DIRECTIVE = re.compile(r"(?i)(noqa|type:|pyright:|mypy:|ruff:|pragma|halflap:|fmt:|pylint:|nosec)")
+_ENDINGS = {"Ignore": "ignore", "DeadLetter": "dead_letter"}
 Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
 
@@ -51,407 +53,276 @@ class FlowReader:
 
     def flow(self, module: Module, function: Function) -> list[OutlineNode]:
         """The steps of a flow's function."""
-        scope = FunctionScope(module).inner(function)
-        for at, each in enumerate((*function.args.posonlyargs, *function.args.args)):
-            if at == 0 or is_context(each):
-                scope.names[each.arg] = OfContext()
+        scope = FunctionScope(module).inner(function, is_flow=True)
         body = function.body
         if isinstance(last := body[-1], ast.Return) and is_nothing(last.value):
             body = body[:-1]  # the end of a flow needs no node that says so
-        return pruned(self.block(body, scope))
+        return pruned(self._block(body, scope))
 
     # Statements -------------------------------------------------------------------------------
 
-    def block(self, body: Iterable[ast.stmt], scope: FunctionScope) -> list[OutlineNode]:
+    def _block(self, body: Iterable[ast.stmt], scope: FunctionScope) -> list[OutlineNode]:
         return [node for each in body for node in self._statement(each, scope)]
 
     def _statement(self, node: ast.stmt, scope: FunctionScope) -> list[OutlineNode]:
         match node:
-            case ast.Expr(value=value):
-                return self.value(value, scope)
-            case ast.Assign(targets=targets, value=value):
-                return self.assign(targets, value, scope)
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                return self.assign([target], value, scope)
-            case ast.AugAssign(target=target, value=value):
-                nodes = self.value(value, scope)
-                scope.bind(target, None)
-                return nodes
+            case ast.Assign(targets=[ast.Name(id=name), *_], value=value):
+                return self._value(value, scope, name)
+            case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                return self._value(value, scope, name)
             case ast.Return(value=value):
                 return self._return(node, value, scope)
             case ast.Raise(exc=error):
-                text = "raise" if error is None else ast.unparse(error)
-                thrown = self.made("throw", node, scope, {"throw": text.removeprefix("raise ")})
-                return [*self.value(error, scope), thrown]
-            case ast.If():
-                return self._if(node, scope)
-            case ast.For() | ast.AsyncFor():
-                return self._for(node, scope)
-            case ast.While():
-                return self._while(node, scope)
+                text = "" if error is None else ast.unparse(error)
+                return [
+                    *self._value(error, scope),
+                    self._made("throw", node, scope, {"throw": text}),
+                ]
+            case ast.If(test=test):
+                blocks = self._blocks(scope, then=node.body, orelse=node.orelse)
+                fields = {"if": ast.unparse(test)}
+                return [*self._value(test, scope), self._made("if", node, scope, fields, *blocks)]
+            case ast.For(iter=items) | ast.AsyncFor(iter=items):
+                before = self._value(items, scope)
+                if isinstance(node, ast.AsyncFor) and not before:
+                    text = f"async for … in {ast.unparse(items)}"
+                    before = [self._made("unknown", node, scope, {"unknown": text})]
+                fields = {"for": ast.unparse(node.target), "in": ast.unparse(items)}
+                loop = self._made("for", node, scope, fields, *self._blocks(scope, do=node.body))
+                return [*before, loop, *self._block(node.orelse, scope)]
+            case ast.While(test=test):
+                steps = [*self._value(test, scope), *self._block(node.body, scope)]
+                loop = self._made(
+                    "while", node, scope, {"while": ast.unparse(test)}, block("do", steps)
+                )
+                return [loop, *self._block(node.orelse, scope)]
             case ast.Try() | ast.TryStar():
-                return self._try(node, scope)
+                return [self._try(node, scope)]
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
-                nodes = [each for item in items for each in self.value(item.context_expr, scope)]
-                scope.forget(*(item.optional_vars for item in items if item.optional_vars))
-                return [*nodes, *self.block(body, scope)]
+                before = [each for item in items for each in self._value(item.context_expr, scope)]
+                return [*before, *self._block(body, scope)]
             case ast.Match():
                 return self._match(node, scope)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                scope.names[node.name] = self._defined(node, scope)
+            case ast.Break() | ast.Continue():
+                return [self._made(type(node).__name__.lower(), node, scope, {})]
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 return []
-            case ast.Break():
-                return [self.made("break", node, scope, {})]
-            case ast.Continue():
-                return [self.made("continue", node, scope, {})]
             case _:
                 values = (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr))
-                return [found for each in values for found in self.value(each, scope)]
+                return [found for each in values for found in self._value(each, scope)]
 
-    def assign(
-        self, targets: Sequence[ast.expr], value: ast.expr, scope: FunctionScope
-    ) -> list[OutlineNode]:
-        name = next((each.id for each in targets if isinstance(each, ast.Name)), None)
-        nodes = self.value(value, scope, name)
-        meaning = self._meanings.of(value, scope)
-        if isinstance(value, ast.Await):
-            meaning = self._started(value.value, scope)
-        elif isinstance(value, ast.Call) and meaning is None and nodes:
-            meaning = Listed()
-        for each in targets:
-            scope.bind(each, meaning)
-        return nodes
-
-    def _started(self, called: ast.expr, scope: FunctionScope) -> Meaning:
-        """Return the meaning of `await ctx.start(…)`."""
-        match called:
-            case ast.Call(func=function) if self._meanings.of(function, scope) == OfContext(
-                ("start",)
-            ):
-                return OutlineChild(sibling(called, self._meanings.survey, scope))
-            case _:
-                return None
-
-    def _defined(self, node: Function, scope: FunctionScope) -> Meaning:
-        """A function that is defined within one."""
-        for each in node.decorator_list:
-            named = each.func if isinstance(each, ast.Call) else each
-            if scope.module.meaning(named, scope.own) == "halflap.step":
-                return self._meanings.local_step(node)
-        return Helper(node, scope)
+    def _blocks(
+        self, scope: FunctionScope, orelse: Sequence[ast.stmt] = (), **bodies: Sequence[ast.stmt]
+    ) -> list[NodeBlock]:
+        bodies |= {"else": orelse} if "do" not in bodies else {}
+        return [block(name, self._block(body, scope)) for name, body in bodies.items()]
 
     def _return(
         self, node: ast.stmt, value: ast.expr | None, scope: FunctionScope
     ) -> list[OutlineNode]:
         if isinstance(value, ast.IfExp):
-            one = self._return(node, value.body, scope)
-            other = self._return(node, value.orelse, scope)
-            return [
-                *self.value(value.test, scope),
-                self.either(node, value.test, one, other, scope),
-            ]
-        nodes = self.value(value, scope)
-        place = self.at(node, scope)
+            ways = (("then", value.body), ("else", value.orelse))
+            blocks = [block(name, self._return(node, each, scope)) for name, each in ways]
+            either = self._made("if", node, scope, {"if": ast.unparse(value.test)}, *blocks)
+            return [*self._value(value.test, scope), either]
+        nodes = self._value(value, scope)
         if self._within:
-            return [*nodes, made("return", place, {})]
+            return [*nodes, self._made("return", node, scope, {})]
         if any(each.kind == "route" for each in nodes):
             return nodes
-        return [*nodes, made("stop", place, {"stop": self._ending(value, scope)})]
+        return [*nodes, self._made("stop", node, scope, {"stop": self._ending(value, scope)})]
 
     def _ending(self, value: ast.expr | None, scope: FunctionScope) -> Any:
         if value is None or is_nothing(value):
             return True
         if isinstance(value, ast.Call):
-            named = scope.module.meaning(value.func, scope.own) or ""
+            named = (scope.meaning(value.func) or "").removeprefix("halflap.")
             first = argument(value, 0, "reason")
-            match named.removeprefix("halflap."):
-                case "Ignore":
-                    return {"ignore": "" if first is None else text_of(first)}
-                case "DeadLetter":
-                    return {"dead_letter": "" if first is None else text_of(first)}
-                case "Reply":
-                    return {"reply": inputs_of(value, ("status", "body", "headers")) or {}}
-                case _:
-                    pass
+            if named in _ENDINGS:
+                return {_ENDINGS[named]: "" if first is None else text_of(first)}
+            if named == "Reply":
+                return {"reply": inputs_of(value, ("status", "body", "headers")) or {}}
         return {"answer": ast.unparse(value)}
 
-    def _if(self, node: ast.If, scope: FunctionScope) -> list[OutlineNode]:
-        before = self.value(node.test, scope)
-        one, other = scope.copy(), scope.copy()
-        then, otherwise = self.block(node.body, one), self.block(node.orelse, other)
-        branches = ((node.body, one), (node.orelse, other))
-        scope.meet(*(each for body, each in branches if not leaves(body)))
-        return [*before, self.either(node, node.test, then, otherwise, scope, title=True)]
-
-    def _for(self, node: ast.For | ast.AsyncFor, scope: FunctionScope) -> list[OutlineNode]:
-        before = self.value(node.iter, scope)
-        if isinstance(node, ast.AsyncFor) and not before:
-            before = self.awaited(
-                node.iter, scope, shown=f"async for … in {ast.unparse(node.iter)}"
+    def _try(self, node: ast.Try | ast.TryStar, scope: FunctionScope) -> OutlineNode:
+        catches = [
+            NodeBlock(
+                path=("catch", "any" if each.type is None else ast.unparse(each.type)),
+                place=self._at(each, scope),
+                title=title_at(each, scope.module),
+                nodes=self._block(each.body, scope),
             )
-        scope.forget(node.target, *node.body)
-        steps = self.block(node.body, scope)
-        fields = {"for": ast.unparse(node.target), "in": ast.unparse(node.iter)}
-        loop = self.made("for", node, scope, fields, block("do", steps), head=node.iter)
-        return [*before, loop, *self.block(node.orelse, scope)]
-
-    def _while(self, node: ast.While, scope: FunctionScope) -> list[OutlineNode]:
-        scope.forget(*node.body)
-        asked = self.value(node.test, scope)
-        body = block("do", [*asked, *self.block(node.body, scope)])
-        fields = {"while": ast.unparse(node.test)}
-        loop = self.made("while", node, scope, fields, body, head=node.test)
-        return [loop, *self.block(node.orelse, scope)]
-
-    def _try(self, node: ast.Try | ast.TryStar, scope: FunctionScope) -> list[OutlineNode]:
-        steps = self.block(node.body, scope)
-        scope.forget(*node.body)
-        catches: list[NodeBlock] = []
-        for each in node.handlers:
-            branch = scope.copy()
-            if each.name is not None:
-                branch.names.pop(each.name, None)
-            catches.append(
-                NodeBlock(
-                    path=("catch", "any" if each.type is None else ast.unparse(each.type)),
-                    place=self.at(each, scope),
-                    title=self.title(each, each.type or each, scope),
-                    nodes=self.block(each.body, branch),
-                )
-            )
-        otherwise = self.block(node.orelse, scope)
-        scope.forget(*node.handlers, *node.orelse)
-        last = block("finally", self.block(node.finalbody, scope))
-        blocks = block("try", steps), *catches, block("else", otherwise), last
-        return [self.made("try", node, scope, {}, *blocks, head=node)]
+            for each in node.handlers
+        ]
+        tried = block("try", self._block(node.body, scope))
+        others = self._blocks(scope, **{"else": node.orelse, "finally": node.finalbody})
+        return self._made("try", node, scope, {}, tried, *catches, *others)
 
     def _match(self, node: ast.Match, scope: FunctionScope) -> list[OutlineNode]:
-        before = self.value(node.subject, scope)
         cases: list[NodeBlock] = []
         default: list[OutlineNode] = []
-        branches: list[FunctionScope] = []
         for each in node.cases:
-            branch = scope.copy()
-            branch.forget(each.pattern)
-            steps = [*self.value(each.guard, branch), *self.block(each.body, branch)]
-            if not leaves(each.body):
-                branches.append(branch)
+            steps = [*self._value(each.guard, scope), *self._block(each.body, scope)]
             if ast.unparse(each.pattern) == "_" and each.guard is None:
                 default = steps
                 continue
             guard = "" if each.guard is None else f" if {ast.unparse(each.guard)}"
-            place = self.at(each.pattern, scope, until=each.body[-1])
             cases.append(
                 NodeBlock(
                     path=("cases", ast.unparse(each.pattern) + guard),
-                    place=place,
-                    title=self._meanings.comments(scope.module).title(place.line),
+                    place=self._at(each.pattern, scope, until=each.body[-1]),
+                    title=title_at(each.pattern, scope.module),
                     nodes=steps,
                 )
             )
-        scope.meet(*branches, scope.copy())
-        fields, blocks = {"switch": ast.unparse(node.subject)}, [*cases, block("default", default)]
-        return [*before, self.made("switch", node, scope, fields, *blocks, head=node.subject)]
+        fields = {"switch": ast.unparse(node.subject)}
+        switch = self._made("switch", node, scope, fields, *cases, block("default", default))
+        return [*self._value(node.subject, scope), switch]
 
     # Expressions ------------------------------------------------------------------------------
 
-    def value(
+    def _value(
         self, node: ast.expr | None, scope: FunctionScope, id: str | None = None
     ) -> list[OutlineNode]:
         """The steps within an expression, in the order in which Python evaluates it."""
-        if node is None or not calls(node):
-            return []
         match node:
+            case None | ast.Lambda():
+                return []
+            case ast.Await(value=ast.Call() as call):
+                return self._called(OutlineCall(call, scope, id, awaited=True))
             case ast.Await(value=value):
-                return self.awaited(value, scope, id)
+                made = scope.names.get(value.id) if isinstance(value, ast.Name) else None
+                is_shown = isinstance(made, ast.Call) and self._holds_steps(made.func, scope)
+                unknown = (
+                    [] if is_shown else [self._unknown(value, scope, f"await {ast.unparse(value)}")]
+                )
+                return [*self._value(value, scope), *unknown]
             case ast.Call():
                 return self._called(OutlineCall(node, scope, id))
             case ast.IfExp(test=test, body=body, orelse=other):
-                one, two = self.value(body, scope, id), self.value(other, scope, id)
-                return [*self.value(test, scope), self.either(node, test, one, two, scope)]
-            case ast.BoolOp(op=op, values=[first, *rest]):
-                return self._in_turn(node, op, first, rest, scope)
+                blocks = (
+                    block("then", self._value(body, scope, id)),
+                    block("else", self._value(other, scope, id)),
+                )
+                either = self._made("if", node, scope, {"if": ast.unparse(test)}, *blocks)
+                return [*self._value(test, scope), either]
+            case ast.BoolOp(op=op, values=[first, *rest]):  # what stands later may not be needed
+                later = block("then", [each for one in rest for each in self._value(one, scope)])
+                test = first if isinstance(op, ast.And) else ast.UnaryOp(ast.Not(), first)
+                fields = {"if": ast.unparse(test)}
+                return [*self._value(first, scope), self._made("if", node, scope, fields, later)]
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._comprehension(node, scope, id)
-            case ast.Lambda():
-                return []
             case ast.NamedExpr(target=target, value=value):
-                return self.assign([target], value, scope)
+                return self._value(value, scope, target.id)
             case _:
                 found: list[OutlineNode] = []
                 for each in ast.iter_child_nodes(node):
                     inner = each.value if isinstance(each, ast.keyword) else each
                     if isinstance(inner, ast.expr):
-                        found += self.value(inner, scope)
+                        found += self._value(inner, scope)
                 return found
-
-    def _in_turn(
-        self,
-        node: ast.expr,
-        op: ast.boolop,
-        first: ast.expr,
-        rest: list[ast.expr],
-        scope: FunctionScope,
-    ) -> list[OutlineNode]:
-        """`and` and `or`: what stands later happens only where it is needed."""
-        before = self.value(first, scope)
-        if not rest:
-            return before
-        later = self._in_turn(node, op, rest[0], rest[1:], scope)
-        test = first if isinstance(op, ast.And) else ast.UnaryOp(ast.Not(), first)
-        return [*before, self.either(node, test, later, [], scope)]
 
     def _comprehension(
         self, node: Comprehension, scope: FunctionScope, id: str | None
     ) -> list[OutlineNode]:
-        scope = scope.copy()
         first, *more = node.generators
-        before = self.value(first.iter, scope)
-        for each in node.generators:
-            scope.own |= {n.id for n in ast.walk(each.target) if isinstance(n, ast.Name)}
-            scope.bind(each.target, None)
         results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        steps = [found for each in results for found in self.value(each, scope)]
-        for each in reversed([first, *more]):
-            tests = [found for test in each.ifs for found in self.value(test, scope)]
-            inner = [] if each is first else self.value(each.iter, scope)
-            name = id if each is first else None
-            where = " and ".join(ast.unparse(test) for test in each.ifs) or None
-            fields = {"for": ast.unparse(each.target), "in": ast.unparse(each.iter), "where": where}
-            steps = [
-                *inner,
-                self.made(
-                    "for", node, scope, fields, block("do", [*tests, *steps]), head=node, id=name
-                ),
-            ]
-        return [*before, *steps]
-
-    def awaited(
-        self, node: ast.expr, scope: FunctionScope, id: str | None = None, shown: str | None = None
-    ) -> list[OutlineNode]:
-        """The steps of what is awaited; `shown` is how it is shown where it cannot be followed."""
-        if isinstance(node, ast.Call):
-            return self._called(OutlineCall(node, scope, id, True, shown))
-        if isinstance(node, ast.IfExp):
-            one, two = self.awaited(node.body, scope, id), self.awaited(node.orelse, scope, id)
-            test = self.value(node.test, scope)
-            return [*test, self.either(node, node.test, one, two, scope)]
-        before = self.value(node, scope)
-        if isinstance(self._meanings.of(node, scope), Listed):
-            return before
-        return [*before, self._unknown(node, scope, shown or f"await {ast.unparse(node)}")]
+        inner = [*first.ifs, *(one for each in more for one in (each.iter, *each.ifs)), *results]
+        steps = [found for each in inner for found in self._value(each, scope)]
+        where = " and ".join(ast.unparse(test) for test in first.ifs) or None
+        fields = {"for": ast.unparse(first.target), "in": ast.unparse(first.iter), "where": where}
+        loop = self._made("for", node, scope, fields, block("do", steps), id=id)
+        return [*self._value(first.iter, scope), loop]
 
     def _called(self, called: OutlineCall) -> list[OutlineNode]:
-        call, scope = called.node, called.scope
+        call, scope, id = called.node, called.scope, called.id
         meaning = self._meanings.of(call.func, scope)
         given = [*call.args, *(each.value for each in call.keywords)]
-        if meaning is None and self._meanings.of(call, scope) is not None:
-            # An action under another title, or one with some of its inputs.
-            return [node for each in given for node in self.value(each, scope)]
-        before = [] if meaning is not None else self.value(call.func, scope)
-        before += [node for each in given for node in self.value(each, scope)]
-        if isinstance(meaning, OfContext):
-            return [*before, *self._of_context(called, meaning)]
-        if meaning is None:
-            return [*before, *self._other(called, given)]
-        return [*before, *self._meant(called, meaning)]
-
-    def _meant(self, called: OutlineCall, meaning: Meaning) -> list[OutlineNode]:
-        """A call of what is known."""
-        call, scope, id = called.node, called.scope, called.id
-        place = self.at(call, scope)
+        before = [] if meaning is not None else self._value(call.func, scope)
+        before += [node for each in given for node in self._value(each, scope)]
+        place = self._at(call, scope)
         match meaning:
             case OutlineAction(name=name, title=title, retry=retry, parameters=names):
-                kind = "code" if meaning.is_local else "action"
+                kind = "action" if "." in name else "code"
                 fields = {kind: name, "with": inputs_of(call, names), "retry": retry}
-                return [made(kind, place, fields, title=title, id=id)]
+                found = made(kind, place, fields, title=title, id=id)
             case Sandboxed():
-                return [self._code(call, meaning, place, id)]
+                found = self._code(call, meaning, place, id)
             case Helper(node=function):
-                group = self._group(called, meaning)
+                found = self._group(called, meaning)
                 plain = isinstance(function, ast.FunctionDef) and not called.awaited
-                return [] if plain and not holds_step([group]) else [group]
-            case OutlineChild(flow=flow):
-                return [made("result", place, {"result": flow}, id=id)]
-            case Conditional(test=test, one=one, other=other):
-                first, second = self._meant(called, one), self._meant(called, other)
-                return [self.either(call, test, first, second, scope)]
-            case _:
-                return [self._unknown(call, scope)]
+                found = None if plain and not holds_step([found]) else found
+            case OutlineChild(call=started):
+                flow = sibling(started, self._meanings.survey, scope)
+                found = made("result", place, {"result": flow}, id=id)
+            case OfContext(path=("gather",)):
+                found = self._gather(called)
+            case OfContext(path=path):
+                found = of_context(called, path, place, self._meanings.survey)
+                found = found or (self._unknown_call(called) if called.awaited else None)
+            case None:
+                found = self._other(called, given)
+        return before if found is None else [*before, found]
 
     def _code(self, call: ast.Call, code: Sandboxed, place: Span, id: str | None) -> OutlineNode:
         """A code step, with the actions that its text calls; of an unknown text, all that it may."""
-        found = [
-            (each, meaning)
-            for each in code.actions
-            if isinstance(meaning := self._meanings.of(each, code.scope), OutlineAction)
-        ]
-        named = {meaning.name: meaning for _, meaning in found}
+        found = [(each, self._meanings.of(each, code.scope)) for each in code.items("actions")]
+        named = {one.name: one.title for _, one in found if isinstance(one, OutlineAction)}
         file, steps = code.scope.module.path, list[OutlineNode]()
         if (uses := uses_of(code)) is None:
             for node, action in found:
-                at = self.at(node, code.scope)
-                steps.append(made("action", at, {"action": action.name}, title=action.title))
+                if isinstance(action, OutlineAction):
+                    at, fields = self._at(node, code.scope), {"action": action.name}
+                    steps.append(made("action", at, fields, title=action.title))
         for use in uses or ():
             at = Span(file=file, line=use.line, column=use.column, end_line=use.line)
-            title = named[use.name].title if use.name in named else use.action
+            title = named.get(use.name, use.action)
             steps.append(made("action", at, {"action": use.name}, title=title))
-        fields = {
-            "code": None if code.text is None else text_of(code.text),
-            "with": inputs_of(call, ("ctx",)),
-        }
+        text = None if code.text is None else text_of(code.text)
+        fields = {"code": text, "with": inputs_of(call, ("ctx",))}
         return made("code", place, fields, [block("code", steps)], title=code.title, id=id)
 
-    def _other(self, called: OutlineCall, given: list[ast.expr]) -> list[OutlineNode]:
+    def _other(self, called: OutlineCall, given: list[ast.expr]) -> OutlineNode | None:
         """A call of what is not known: it may hold steps where it is awaited, or handed some."""
         call, scope = called.node, called.scope
-        name = scope.module.meaning(call.func, scope.own) or ""
-        if name in ("halflap.Route", "halflap.sdk.routing.Route"):
-            return [self._route(call, scope)]
-        if called.awaited or any(self._holds_steps(each, scope) for each in given):
-            text = f"await {ast.unparse(call)}" if called.awaited else None
-            return [self._unknown(call, scope, called.shown or text)]
-        return []
+        if scope.meaning(call.func) in ("halflap.Route", "halflap.sdk.routing.Route"):
+            whose = [x for x in call.keywords if x.arg in ("customer", "config", "instance")]
+            fields = {str(each.arg): ast.unparse(each.value) for each in whose}
+            flow = sibling(call, self._meanings.survey, scope)
+            return self._made("route", call, scope, {"flow": flow} | fields)
+        if self._meanings.of(call, scope) is not None:
+            return None  # an action under another title, or a code step that is made
+        handed = any(self._holds_steps(each, scope) for each in given)
+        return self._unknown_call(called) if called.awaited or handed else None
 
     def _holds_steps(self, node: ast.expr, scope: FunctionScope) -> bool:
         """Return whether what is handed over can be called, and holds steps then."""
         match self._meanings.of(node, scope):
-            case OutlineAction() | Conditional():
+            case OutlineAction():
                 return True
             case Helper() as helper:
-                steps = self._helper_steps(helper, {})
+                steps = self._helper_steps(helper)
                 return steps is None or holds_step(steps)
             case OfContext(path=path):
                 return is_awaited(path)
             case _:
                 return False
 
-    def _of_context(self, called: OutlineCall, meaning: OfContext) -> list[OutlineNode]:
-        if meaning.path == ("gather",):
-            return [self._gather(called)]
-        call, scope = called.node, called.scope
-        node = of_context(called, meaning.path, self.at(call, scope), self._meanings.survey)
-        if node is not None:
-            return [node]
-        text = f"await {ast.unparse(call)}"
-        return [self._unknown(call, scope, text)] if called.awaited else []
-
     def _gather(self, called: OutlineCall) -> OutlineNode:
         """`ctx.gather(items, do)`: a loop whose items go side by side."""
         call, scope = called.node, called.scope
         items, do = argument(call, 0, "items"), argument(call, 1, "do")
         limit, settles = argument(call, 9, "limit"), argument(call, 9, "settle")
-        item = "item"
-        steps: list[OutlineNode]
-        match None if do is None else self._meanings.of(do, scope):
-            case Helper() as helper if (named := parameters(helper.node)) and do is not None:
-                item, found = named[0], self._helper_steps(helper, {})
-                steps = [self._unknown(do, scope)] if found is None else found
-            case OutlineAction() | Conditional() as one if do is not None:
-                each = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
-                steps = self._meant(OutlineCall(each, scope, awaited=True), one)
-            case _:
-                steps = [self._unknown(do or call, scope)]
+        item, meaning = "item", None if do is None else self._meanings.of(do, scope)
+        if isinstance(meaning, Helper) and (named := parameters(meaning.node)):
+            item, found = named[0], self._helper_steps(meaning)
+            steps = [self._unknown(do or call, scope)] if found is None else found
+        elif isinstance(meaning, OutlineAction) and do is not None:
+            each = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
+            steps = self._called(OutlineCall(each, scope, awaited=True))
+        else:
+            steps = [self._unknown(do or call, scope)]
         goes_on = settles is not None and ast.unparse(settles) != "False"
         fields = {
             "for": item,
@@ -459,110 +330,72 @@ class FlowReader:
             "parallel": "10" if limit is None else ast.unparse(limit),
             "on_failure": "continue" if goes_on else None,
         }
-        return self.made("for", call, scope, fields, block("do", steps), head=call, id=called.id)
-
-    def either(
-        self,
-        node: ast.AST,
-        test: ast.expr,
-        then: list[OutlineNode],
-        otherwise: list[OutlineNode],
-        scope: FunctionScope,
-        *,
-        title: bool = False,
-    ) -> OutlineNode:
-        """One thing or another, by a condition; with `title`, the comment on its line is one."""
-        blocks = block("then", then), block("else", otherwise)
-        head = test if title else None
-        return self.made("if", node, scope, {"if": ast.unparse(test)}, *blocks, head=head)
+        return self._made("for", call, scope, fields, block("do", steps), id=called.id)
 
     # Functions of the author's own ------------------------------------------------------------
 
     def _group(self, called: OutlineCall, helper: Helper) -> OutlineNode:
-        call, scope = called.node, called.scope
-        given = bound(helper.node, call)
-        names = {name: self._meanings.of(each, scope) for name, each in given}
-        steps = self._helper_steps(helper, names)
-        function = helper.node
-        told = None if isinstance(function, ast.Lambda) else ast.get_docstring(function)
+        function, steps = helper.node, self._helper_steps(helper)
+        name, told = "lambda", None
+        if not isinstance(function, ast.Lambda):
+            name, told = function.name, first_sentence(ast.get_docstring(function))
         fields = {
-            "group": helper.name,
-            "with": inputs_of(call, parameters(function)),
+            "group": name,
+            "with": inputs_of(called.node, parameters(function)),
             "folded": True if steps is None else None,
         }
-        title = first_sentence(told) or None
-        inside = [block("steps", steps or [])]
-        return made("group", self.at(call, scope), fields, inside, title=title, id=called.id)
+        at, inside = self._at(called.node, called.scope), [block("steps", steps or [])]
+        return made("group", at, fields, inside, title=told or None, id=called.id)
 
-    def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[OutlineNode] | None:
+    def _helper_steps(self, helper: Helper) -> list[OutlineNode] | None:
         """A function's steps; None where they are left out, since it calls itself or is too much."""
-        if helper.node in self._within or self._count > MOST_NODES:
+        function, scope = helper.node, helper.scope.inner(helper.node)
+        if function in self._within or self._count > MOST_NODES:
             return None
-        self._within.append(helper.node)
+        self._within.append(function)
         try:
-            return self._body(helper, names)
+            if isinstance(function, ast.Lambda):
+                return self._value(function.body, scope)
+            *body, last = function.body
+            if isinstance(last, ast.Return):  # the end of a function needs no node that says so
+                return [*self._block(body, scope), *self._value(last.value, scope)]
+            return self._block(function.body, scope)
         finally:
             self._within.pop()
 
-    def _body(self, helper: Helper, names: dict[str, Meaning]) -> list[OutlineNode]:
-        function, scope = helper.node, helper.scope.inner(helper.node)
-        scope.names |= names
-        if isinstance(function, ast.Lambda):
-            made = self._meanings.of(function.body, scope)
-            return self.value(function.body, scope) if made is None else []
-        for each in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]:
-            if is_context(each):
-                scope.names[each.arg] = OfContext()
-        body = function.body
-        last = body[-1]
-        if isinstance(last, ast.Return):  # the end of a function needs no node that says so
-            ended = self.block(body[:-1], scope)
-            return [*ended, *self.value(last.value, scope)]
-        return self.block(body, scope)
-
     # Nodes ------------------------------------------------------------------------------------
 
-    def _route(self, call: ast.Call, scope: FunctionScope) -> OutlineNode:
-        whose = [each for each in call.keywords if each.arg in ("customer", "config", "instance")]
-        fields = {str(each.arg): ast.unparse(each.value) for each in whose}
-        flow = sibling(call, self._meanings.survey, scope)
-        return self.made("route", call, scope, {"flow": flow} | fields)
-
     def _unknown(self, node: ast.AST, scope: FunctionScope, text: str | None = None) -> OutlineNode:
-        return self.made("unknown", node, scope, {"unknown": text or ast.unparse(node)})
+        return self._made("unknown", node, scope, {"unknown": text or ast.unparse(node)})
 
-    def made(
+    def _unknown_call(self, called: OutlineCall) -> OutlineNode:
+        text = ast.unparse(called.node)
+        return self._unknown(called.node, called.scope, f"await {text}" if called.awaited else text)
+
+    def _made(
         self,
         kind: str,
         node: ast.AST,
         scope: FunctionScope,
         fields: Mapping[str, Any | None],
         *blocks: NodeBlock,
-        head: ast.AST | None = None,
         id: str | None = None,
     ) -> OutlineNode:
-        """Return a node; of a branch or a loop, up to where its `head` ends, a comment is its title."""
-        title = None if head is None else self.title(node, head, scope)
-        return made(kind, self.at(node, scope), fields, blocks, title=title, id=id)
+        """Return a node; of a branch or a loop, the comment on its first line is its title."""
+        title = title_at(node, scope.module) if blocks else None
+        return made(kind, self._at(node, scope), fields, blocks, title=title, id=id)
 
-    def at(self, node: ast.AST, scope: FunctionScope, until: ast.AST | None = None) -> Span:
+    def _at(self, node: ast.AST, scope: FunctionScope, until: ast.AST | None = None) -> Span:
         """Where a node stands."""
         self._count += 1
         return place_of(node, scope.module, until)
-
-    def title(self, node: ast.AST, head: ast.AST, scope: FunctionScope) -> str | None:
-        """The comment on the line of a branch or a loop."""
-        first, last = getattr(node, "lineno", 0), getattr(head, "end_lineno", 0)
-        if head is node:
-            last = first
-        return self._meanings.comments(scope.module).title(first, last)
 
 
 def uses_of(code: Sandboxed) -> Sequence[Use] | None:
     """The actions that a text calls, with their places; None where it is not written out."""
     if not isinstance(code.text, ast.Constant) or not isinstance(code.text.value, str):
         return None
-    inputs = [text_of(each) for each in code.inputs]
+    inputs = [text_of(each) for each in code.items("inputs")]
     text, lines = code.text.value, code.scope.module.lines
     source = cleaned(text)
     try:
@@ -585,30 +418,22 @@ def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Spa
     )
 
 
-def is_context(argument: ast.arg) -> bool:
-    """Return whether a parameter is a `Context`, by its annotation."""
-    return argument.annotation is not None and "Context" in ast.unparse(argument.annotation)
+def title_at(node: ast.AST, module: Module) -> str | None:
+    """Return the comment at the end of a line, which is the title of a branch or a loop there."""
+    line: int = getattr(node, "lineno", 1)
+    found = _COMMENT.match(module.lines[line - 1]) if line <= len(module.lines) else None
+    text = "" if found is None else found[1].strip()
+    return None if not text or _DIRECTIVE.match(text) else text[:LONGEST]
 
 
-def bound(function: Function | ast.Lambda, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """A call's arguments by the names that they have in the function."""
-    yield from zip(parameters(function), call.args, strict=False)
-    yield from ((each.arg, each.value) for each in call.keywords if each.arg is not None)
-
-
-def calls(node: ast.AST) -> bool:
-    """Return whether anything is called or awaited in an expression."""
-    return any(isinstance(each, ast.Call | ast.Await) for each in ast.walk(node))
+def first_sentence(text: str | None) -> str:
+    """A docstring's first paragraph, on one line."""
+    return " ".join((text or "").strip().split("\n\n")[0].split())
 
 
 def is_nothing(value: ast.expr | None) -> bool:
     """Return whether a flow returns nothing."""
     return value is None or (isinstance(value, ast.Constant) and value.value is None)
-
-
-def leaves(body: Sequence[ast.stmt]) -> bool:
-    """Return whether what follows some statements is not reached from them."""
-    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise | ast.Break | ast.Continue)
 
 
 LIGHT = frozenset({"break", "continue", "return", "log"})

@@ -14,9 +14,9 @@ from halflap.lowcode.outline.calls import (
     flow_name,
     inputs_of,
     text_of,
+    variables,
 )
-from halflap.lowcode.outline.comments import first_sentence
-from halflap.lowcode.outline.flow import FlowReader, place_of
+from halflap.lowcode.outline.flow import FlowReader, first_sentence, place_of
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
 from halflap.sdk.survey import Function, Module, Survey
@@ -71,7 +71,7 @@ class _Integration:
     def _named(self) -> tuple[str, str, str]:
         """Return the integration's name, title and description."""
         owner, rest = self._survey.split(self._name)
-        made = None if owner is None else self._meanings.variables(owner).get(rest)
+        made = None if owner is None else variables(owner).get(rest)
         if not isinstance(made, ast.Call):
             return rest, titled(rest), ""
         options = {each.arg: text_of(each.value) for each in made.keywords}
