@@ -113,7 +113,6 @@ def under(condition: str, then: str = USE, otherwise: str = "- log: x") -> str:
         ("- try:\n" + inside(K) + "  catch: [{log: x}]\n" + USE, "its step is in a `try`"),
         ("- try:\n" + inside(K) + "  catch:\n" + inside(USE), "its step is in a `try`"),
         ("- {id: o, call: other}\n- log: =o", "the flow other may end without an answer"),
-        ("- {id: o, code: 'if e: return \"a\"', with: {e: =event.x}}\n- log: =o", "may return None"),
         ("- {id: o, wait: ask, timeout: 1h, on_timeout: continue}\n- log: =o", "nobody may answer"),
         ("- set: {o: null}\n- log: =o", "it is set to null"),
         (O + "- set: {x: =o.id}\n- log: =x", "it is set to what `o` gives"),
@@ -190,7 +189,7 @@ def test_what_a_condition_does_not_ask_for_may_be_null_under_it(condition: str) 
         "- try:\n" + inside(K) + "  catch: [{throw: x}]\n" + USE,
         "- if: =event.x\n  then:\n" + inside(K) + "  else:\n" + inside(K) + USE,
         "- if: =event.x\n  then:\n" + inside(K) + "  else: [{stop: true}]\n" + USE,
-        "- {id: c, code: 'return a == 1', with: {a: =event.x}}\n- switch: =c\n  cases:\n"
+        "- switch: '=event.x = 1'\n  cases:\n"
         "    true:\n" + inside(K, 6) + "    false:\n" + inside(K, 6) + USE,
         "- set: {o: null}\n- set: {o: a}\n- log: =o",
         O + "- if: =o = null\n  then: [{stop: true}]\n- set: {x: =o.id}\n- log: =x",

@@ -1,4 +1,4 @@
-"""The types of results that no schema declares: of other flows, code, state, answers and links."""
+"""The types of results that no schema declares: of other flows, answers and links."""
 
 from __future__ import annotations
 
@@ -64,12 +64,6 @@ flows:
       - if: =event.free
         then: [{stop: {reply: {status: 204}}}]
       - stop: {answer: a}
-  writes:
-    trigger: webhook.request
-    steps:
-      - {state: put, key: "1", value: a, scope: instance}
-      - {state: put, key: =event.x, value: a, scope: integration}
-      - {state: put, key: its own, value: a}
   main:
     trigger: webhook.request
     with: {signature: github}
@@ -96,18 +90,7 @@ def known(steps: str, name: str = "it") -> Schema | None:
         ("- {id: it, call: chain}", "an object with paid or an object with paid, by"),
         ("- {id: it, call: odd}", ""),
         ("- {id: one, call: maybe}\n- {id: it, call: maybe}", '"free" or null'),
-        ("- {id: it, call: writes}", "null"),
         ("- {id: it, state: get, key: k}", ""),
-        ("- {state: put, key: k, value: 1}\n- {id: it, state: get, key: k}", "1"),
-        ("- {state: put, key: k, value: 1}\n- {id: it, state: get, key: k, default: x}", '1 or "x"'),
-        ("- {id: it, state: get, key: k, default: 0}\n- {state: put, key: k, value: =it + 1}",
-         "a number or 0"),
-        ("- {id: it, state: get, key: k, default: 0}\n- {state: put, key: k, value: =it}", ""),
-        ("- {id: it, state: get, key: 1, scope: instance}", '"a"'),
-        ("- {id: it, state: get, key: 1}", ""),
-        ("- {id: it, state: get, key: z, scope: integration}", '"a"'),
-        ("- {id: it, state: get, key: its own}", ""),
-        ("- {state: put, key: k, value: 1}\n- {id: it, state: get, key: '==k'}", ""),
         ("- {id: it, state: put, key: z, value: {a: 1}}", "an object with a"),
         ("- {id: it, state: delete, key: z}", "null"),
         ("- {id: it, links: ask, choices: [yes, no]}", "an object with yes, no"),
@@ -120,53 +103,6 @@ def known(steps: str, name: str = "it") -> Schema | None:
 )  # fmt: skip
 def test_what_a_step_gives_is_said_in_words(steps: str, said: str) -> None:
     assert words(known(steps)) == said
-
-
-@for_each(
-    ("code", "said"),
-    [
-        ("return 1", "1"),
-        ("return", "null"),
-        ("x = 1", "null"),
-        ("if a: return 'x'\nreturn ['y']", '"x" or a list of "y"'),
-        ("if a: return 'x'", '"x" or null'),
-        ("if a:\n    return 'x'\nelse:\n    raise ValueError('no')", '"x"'),
-        ("try:\n    return 1\nexcept ValueError:\n    pass", "1 or null"),
-        ("try:\n    return 1\nexcept ValueError:\n    return 2", "1 or 2"),
-        ("try:\n    return 1\nexcept ValueError:\n    return 2\nexcept:\n    a", "1 or 2 or null"),
-        ("try:\n    a\nexcept ValueError:\n    return 1\nelse:\n    return 2", "1 or 2"),
-        ("try:\n    a\nexcept ValueError:\n    return 1", "1 or null"),
-        ("try:\n    a\nfinally:\n    return 3", "3"),
-        ("return {1: 'a', 'n': a}", "an object with n"),
-        ("return {1: 'a', 'n': 2}['n']", ""),
-        ("return {'n': a, 'm': 2}['m']", "2"),
-        ("return {'n': len(a), **a, 's': f'{a}'}", "an object with s"),
-        ("return {**a, 'n': len(a)}['n']", ""),
-        ("return {'n': len(a), 'b': not a}", "an object with n, b"),
-        ("lines = []\nfor x in a:\n    lines.append(x)\nreturn {'lines': lines}['lines']", "a list"),
-        ("total = 0\nfor x in a:\n    total += x\nreturn total", "a number"),
-        ("total = 0\nfor x in a:\n    total += 1\nreturn total", "a whole number"),
-        ("text = ''\ntext += a\nreturn text", "a text"),
-        ("x = 1\nx = 'a'\nreturn x", "a whole number or a text"),
-        ("from decimal import Decimal\ntotal = Decimal(0)\nreturn total * 2", "a number"),
-        ("from decimal import Decimal\nx, y = 1, 2\nreturn x", ""),
-        ("for x in [1]:\n    pass\nreturn x", ""),
-        ("def f():\n    return 'x'\nreturn f()", ""),
-        ("def str(x):\n    return 1\nreturn str(a)", ""),
-        ("class A:\n    pass\nreturn A() == 1", ""),
-        ("return a", ""),
-        ("return b", "an object"),
-        ("return await acme.get_account(id='a')", "an object with id, external_id, name or null"),
-        ("return a or 'none'", ""),
-        ("return ', '.join(a)", ""),
-        ("return 'n: ' + str(a)", "a text"),
-        ("return sorted(a)", "a list"),
-    ],
-)  # fmt: skip
-def test_what_code_returns_is_known_where_its_text_is_certain(code: str, said: str) -> None:
-    text = indent(code, "    ")
-    step = f"- id: it\n  code: |\n{text}\n  with: {{a: =event.x, b: {{c: =event.y}}}}\n"
-    assert words(known(step)) == said
 
 
 def test_a_result_that_cannot_fit_is_an_error_and_its_fields_are_known() -> None:
@@ -190,7 +126,6 @@ def test_a_result_that_cannot_fit_is_an_error_and_its_fields_are_known() -> None
     ("steps", "offered"),
     [
         ("- {id: paid, call: pay}\n- log: =paid.", ["paid", "by"]),
-        ("- {id: sums, code: 'return {\"a\": 1}'}\n- log: =sums.", ["a"]),
         ("- {links: ask, choices: [yes]}\n- {id: said, wait: ask}\n- log: =said.", ["choice"]),
         ("- {id: urls_, links: ask, choices: [yes, no]}\n- log: =urls_.", ["yes", "no"]),
     ],
@@ -211,21 +146,9 @@ def test_flows_that_call_each_other_in_a_long_chain_are_linted() -> None:
 
 # Never wrong ----------------------------------------------------------------------------------
 
-CODES = [
-    "return {'n': 1, 't': str(a)}",
-    "if a:\n    return [a]\nreturn None",
-    "total = 0\nfor each in [1, 2]:\n    total += each\nreturn {'total': total, 'a': a}",
-    "if isinstance(a, str):\n    return a + '!'\nreturn {'id': 'x', 'quantity': len(str(a))}",
-    "text = 'x'\ntext += f'{a}'\nreturn text",
-    "return a or 'none'",
-    "return {**{'id': a}, 'name': 'n'}",
-    "return [not a, a == 1, 2 / 1]",
-    "if a:\n    raise ValueError('no')",
-]
-
 
 class Results(Documents):
-    """Documents with code, and flows that end in several ways and call each other."""
+    """Documents with flows that end in several ways and call each other."""
 
     def document(self) -> dict[str, Any]:
         made = super().document()
@@ -251,12 +174,6 @@ class Results(Documents):
             made["id"] = f"r{self.ids}"
             self.names.append(made["id"])
         return made
-
-    def step(self, depth: int) -> dict[str, Any]:
-        if self.chance.random() < 0.2:
-            code = {"code": self.chance.choice(CODES), "with": {"a": self.value()}}
-            return self.named(code, likely=1)
-        return super().step(depth)
 
 
 def logging(steps: list[Any]) -> list[Any]:

@@ -336,6 +336,9 @@ class Calls:
             for each in error.problems:
                 self.findings.add_at(rules.CODE, each.line, each.column, each.message)
             return
+        if step.id is not None and not re.search(r"\b(return|raise)\b", step.code):
+            said = f"this code returns nothing, so {step.id!r} is always null; end it by `return …`"
+            self.findings.add(rules.CODE, (*path, "code"), said)
         for name in sorted(step.inputs.keys() - code.names):
             said = f"the code does not read its input {name!r}; remove it"
             self.findings.add(rules.UNUSED, (*path, "with", name), said, key=True)

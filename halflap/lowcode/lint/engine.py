@@ -24,10 +24,10 @@ from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import leaves, read_all, splits
 from halflap.lowcode.lint.flow import FlowLint, endless, waits_of
 from halflap.lowcode.lint.reader import Notes, TemplateReader, names_of_flow
-from halflap.lowcode.lint.results import Results, WalkFindings
+from halflap.lowcode.lint.results import Results
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany
-from halflap.lowcode.lint.scope import Names
+from halflap.lowcode.lint.scope import Names, Schema
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
@@ -324,14 +324,14 @@ class _Linter:
             reader = TemplateReader(self._findings, self._read, notes=notes)
             check_preprocess(self._document, name, calls, reader, self._common)
 
-    def _told_by(self, name: str) -> WalkFindings:
+    def _told_by(self, name: str) -> list[Schema | None]:
         """Go through one flow for what others read of it; what is wrong with it is told elsewhere."""
         flow: FlowLint | None = None
         with suppress(TooMany):
             calls = self._calls(Findings(self._source))
             flow = FlowLint(self._document, name, calls, set(), self._results, self._common)
             flow.check()
-        return WalkFindings() if flow is None else flow.told
+        return [] if flow is None else flow.answers
 
     def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
         for page, members in self._document.config.items():

@@ -38,12 +38,9 @@ from halflap.lowcode.lint.reader import (
 )
 from halflap.lowcode.lint.results import (
     Results,
-    WalkFindings,
     answer_of_links,
-    cell_of,
     or_null,
 )
-from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import (
     NULL,
@@ -235,7 +232,7 @@ class FlowLint:
         common: Layered[ScopedName],
         notes: Notes | None = None,
     ) -> None:
-        self.told = WalkFindings()
+        self.answers: list[Schema | None] = []
         self._results = results
         self._common = common
         self._document = document
@@ -272,7 +269,7 @@ class FlowLint:
             )
             self._findings.add(rules.ENDLESS, (*place, "continue_with"), said, key=True)
         if not self.steps(flow.steps, (*path, "steps"), state).ends:
-            self.told.answers.append(NULL)
+            self.answers.append(NULL)
         unread = [each for each in self._reader.unread if each[0] not in self._reader.read]
         for given, report in unread:  # else it is a word that happens to be a name, too
             report()
@@ -563,22 +560,9 @@ class FlowLint:
 
     def code(self, step: doc.CodeStepModel, path: Path, state: FlowState) -> None:
         """`code`."""
-        inputs = {str(at[-1]): given for at, given in self.plain(step, path, state).items()}
+        self.plain(step, path, state)
         self._calls.code(step, path)
-        given = None if step.id is None else returned(step.code, inputs, self._given_by)
-        if given == NULL and "return" not in step.code:
-            said = f"this code returns nothing, so {step.id!r} is always null; end it by `return …`"
-            self._findings.add(rules.CODE, (*path, "code"), said)
-        if step.on_failure == "ignore":
-            self._result(step, path, state, or_null(given), IGNORED)
-        else:
-            self._result(
-                step, path, state, given, "" if given is None else "its code may return None"
-            )
-
-    def _given_by(self, action: str) -> Schema | None:
-        shape, _ = self._calls.look("action", action)
-        return None if shape is None else shape.output
+        self._result(step, path, state, absent=IGNORED if step.on_failure == "ignore" else "")
 
     def call(self, step: doc.CallStep, path: Path, state: FlowState) -> None:
         """`call`."""
@@ -656,15 +640,7 @@ class FlowLint:
     def state(self, step: doc.StateStep, path: Path, state: FlowState) -> None:
         """`state`."""
         found = self.plain(step, path, state)
-        value, default = found.get(("value",), NULL), found.get(("default",), NULL)
-        match step.state:
-            case "get":
-                given = self._results.state(self._name, step, default) if step.id else None
-            case "put":
-                self.told.puts.setdefault(cell_of(self._name, step), []).append(value)
-                given = value
-            case "delete":
-                given = NULL
+        given = {"get": None, "put": found.get(("value",), NULL), "delete": NULL}[step.state]
         self._result(step, path, state, given)
 
     def paired(self, step: doc.PairedStep, path: Path, state: FlowState) -> None:
@@ -686,7 +662,7 @@ class FlowLint:
     def stop(self, step: doc.StopStep, path: Path, state: FlowState) -> None:
         """`stop`."""
         if isinstance(step.stop, bool):
-            self.told.answers.append(NULL)
+            self.answers.append(NULL)
         else:
             place = (*path, "stop")
             if len(step.stop.model_fields_set) > 1:
@@ -700,7 +676,7 @@ class FlowLint:
                 self._findings.add(rules.NO_ANSWER, (*place, "reply"), said, key=True)
             answer = self.plain(step, path, state).get(("stop", "answer"), NULL)
             given = NULL if step.stop.ignore is not None else answer
-            self.told.answers.append(given if step.stop.reply is None else None)
+            self.answers.append(given if step.stop.reply is None else None)
 
     def _is_answered(self) -> bool:
         """Return whether the sender may get what the flow returns; no of a trigger that could say so."""

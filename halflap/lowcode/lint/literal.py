@@ -20,32 +20,28 @@ from halflap.lowcode.lint.rules import (
     READS_LIKE_EXPRESSION,
     Findings,
 )
-from halflap.lowcode.lint.scope import Names, missing
+from halflap.lowcode.lint.scope import Names
 from halflap.lowcode.source import Path, value_at
 
 CONDITIONS = frozenset(("if", "where", "filter", "in", "switch", "when"))
 """Fields of steps and flows in which a text is never meant: it is true, or one item."""
-_INNER = r"(?P<inner{}>[^{{}}%]{{1,200}}?)"
-BRACES = re.compile(
+_DOTTED = r"[A-Za-z_]\w*(?:\.\w+)+"
+_INNER = r"\s*(?P<{}>[^{{}}%]{{1,200}}?)\s*"
+MARKS = re.compile(
     "|".join(
-        form.replace("INNER", _INNER.format(at))
-        for at, form in enumerate(
-            (
-                r"\$?\{\{\{?\s*INNER\s*\}?\}\}",
-                r"<%=\s*INNER\s*%>",
-                r"\{%\s*INNER\s*%\}",
-                r"[$#]\{INNER\}",
-            )
+        (
+            rf"\$?\{{\{{\{{?{_INNER.format('braces')}\}}?\}}\}}",
+            rf"<%={_INNER.format('angles')}%>",
+            rf"\{{%{_INNER.format('percents')}%\}}",
+            rf"[$#]\{{{_INNER.format('shell')}\}}",
+            rf"\{{(?P<single>{_DOTTED})\}}|%(?P<percent>{_DOTTED})%",
+            r"(?<![=!<>:~])=(?P<equals>[A-Za-z_]\w*(?:\.\w+|\[[^\]\s]*\])+)",
         )
     )
 )
-"""Marks that other tools replace by a value."""
-LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
-"""The same, where it may be meant as a text; so only where it names what is in scope."""
-EMBEDDED = re.compile(r"(?<![=!<>:~])=(?P<inner>(?P<root>[A-Za-z_]\w*)(?:\.\w+|\[[^\]\s]*\])+)")
-NAMED = re.compile(
-    r"(?<![\w.@$\\=-])(?P<inner>(?P<root>[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)+)(?![\w(@-]|\.\w)"
-)
+"""Marks that other tools replace by a value, and an expression that stands in a text."""
+DOUBTFUL = frozenset(("shell", "single", "percent", "equals"))
+"""Marks that may be meant as a text; so only where they name what is in scope."""
 PATH = re.compile(r"\s*(?P<root>[A-Za-z_]\w*)\s*(?:$|[.\[=!<>&+*?-])")
 JSON_PATH = re.compile(r"\s*\$(?P<path>(?:\.[A-Za-z_]\w*)+)\s*")
 FUNCTION = re.compile(r"\s*\$(?P<name>\w+)\(")
@@ -106,20 +102,16 @@ def _holder(path: Path, names: Names) -> str:
 def _text(text: str, path: Path, names: Names, findings: Findings) -> None:
     if len(findings.found) >= MOST_TRANSLATED and reads_like(text, names) is None:
         return
-    if (parts := _braces(text, names)) is not None:
-        found = BRACES.search(text) or LOOSE.search(text)
-        what = (
-            f"{shown(found[0] if found else text)} is sent as it stands: braces mean nothing here"
-        )
-        message, meant = _composed(what, text, parts, path, names)
-    elif (parts := _embedded(text, names)) is not None:
-        what = f"{shown(text)} is sent as it stands: = begins an expression only at the text's beginning"
-        message, meant = _composed(what, text, parts, path, names)
+    found = _marked(text, names)
+    if found is not None:
+        parts, first = found
+        why = "braces mean nothing here"
+        if first.lastgroup == "equals":
+            why = "= begins an expression only at the text's beginning"
+        what = shown(text if first.lastgroup == "equals" else first[0])
+        message, meant = _composed(f"{what} is sent as it stands: {why}", parts, path, names)
     elif (meant := reads_like(text, names)) is not None:
         message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
-    elif (parts := _named(text, names)) is not None:
-        what = f"{shown(text)} is sent as it stands: {parts[1]} is no value there"
-        message, meant = _composed(what, text, parts, path, names)
     else:
         return
     mend = findings.expression(path, meant and meant.strip())
@@ -127,7 +119,7 @@ def _text(text: str, path: Path, names: Names, findings: Findings) -> None:
 
 
 def _composed(
-    what: str, text: str, parts: list[str], path: Path, names: Collection[str]
+    what: str, parts: list[str], path: Path, names: Collection[str]
 ) -> tuple[str, str | None]:
     """Return what is wrong with a text of parts, texts and expressions in turn, and what is meant."""
     meant = _parsed(habits.joined(parts))
@@ -135,85 +127,37 @@ def _composed(
         meant = None  # something of another tool is left in it
     if any(each.startswith("secrets.") for each in parts[1::2]):
         return f"{what}; a secret belongs into a connection, which the customer fills in", None
-    if path[-1:] == ("path",) and "with" in path and text.startswith("/") and len(parts) > 1:
-        return f"{what}; {_placed(parts)}", None
+    if path[-1:] == ("path",) and "with" in path and parts[0].startswith("/"):
+        place = "a path has places: /customers/{id}, with `values: {id: =event.id}`"
+        return f"{what}; {place}", None
     if meant is None:
-        return (
-            f"{what}; write an expression, which begins with =, in the place of the whole text",
-            None,
-        )
+        instead = "write an expression, which begins with =, in the place of the whole text"
+        return f"{what}; {instead}", None
     return f"{what}; write ={meant}", meant
 
 
-def _placed(parts: list[str]) -> str:
-    """Return how the path of a request is written, with places for its values."""
-    values: dict[str, str] = {}
-    for at, each in enumerate(parts[1::2]):
-        name = next(iter(re.findall(r"[A-Za-z_]\w*", each)[::-1]), "value")
-        values[f"{name}_{at + 1}" if name in values else name] = each
-    places = [*(f"{{{name}}}" for name in values), ""]
-    shape = "".join(text + place for text, place in zip(parts[::2], places, strict=True))
-    given = ", ".join(f"{name}: {_plain(f'={each}')}" for name, each in values.items())
-    return f"write {shape}, with `values: {{{given}}}`"
-
-
-def _plain(text: str) -> str:
-    return f"'{text}'" if re.search(r"[\[\]{},]|: ", text) else text
-
-
-def _embedded(text: str, names: Collection[str]) -> list[str] | None:
-    """Return a text's parts, as of one with braces; None where no expression stands in its middle."""
-    parts, at = list[str](), 0
-    for each in EMBEDDED.finditer(text):
-        if each["root"] in names and not SUFFIXES.fullmatch(each["inner"]):
-            kept = each.start() and text[each.start() - 1].isalnum()  # `?id=event.id`
-            parts += [text[at : each.start() + bool(kept)], each["inner"]]
-            at = each.end()
-    return [*parts, text[at:]] if parts else None
-
-
-def _named(text: str, names: Names) -> list[str] | None:
-    """Return a text's parts, as of one with braces; None where it names no value in its middle."""
-    parts, at = list[str](), 0
-    for each in NAMED.finditer(text):
-        root, *fields = each["inner"].split(".")
-        known, before = names.get(root), text[each.start() - 1 : each.start()]
-        if known is None or (before == "/" and not re.match(r"/(?!/)", text)):
+def _marked(text: str, names: Collection[str]) -> tuple[list[str], re.Match[str]] | None:
+    """Return a text's parts, texts and expressions in turn, and the first mark; None without one."""
+    parts, at, first = list[str](), 0, None
+    for each in MARKS.finditer(text):
+        kind = str(each.lastgroup)
+        inner = each[kind].strip()
+        root = re.match(r"\w+", inner)
+        if kind in DOUBTFUL and (
+            root is None or root[0] not in names or SUFFIXES.fullmatch(inner) is not None
+        ):
             continue
-        is_sentence = fields[0][0].isupper() and root != "event"  # a space is forgotten
-        if is_sentence or re.fullmatch(_SUFFIX, fields[-1]) or missing(known.schema, fields):
-            continue
-        parts += [text[at : each.start()], each["inner"]]
-        at = each.end()
-    return [*parts, text[at:]] if parts else None
-
-
-def _braces(text: str, names: Collection[str]) -> list[str] | None:
-    """Return a text's parts, texts and expressions in turn; None where it has no braces."""
-    strict = list(BRACES.finditer(text))
-    found = strict or [each for each in LOOSE.finditer(text) if _inner(each).split(".")[0] in names]
-    if not found:
-        return None
-    parts, at = list[str](), 0
-    for each in found:
-        inner = _inner(each)
-        if each[0][0] in "$#" and each[0][1] == "{" and each[0][2] != "{":
-            root = re.match(r"\w+", inner)
-            if root is None or root[0] not in names:
-                return None  # a shell's, of another program
-        parts += [text[at : each.start()], habits.meant(inner, names) or inner]
-        at = each.end()
-    return [*parts, text[at:]]
-
-
-def _inner(found: re.Match[str]) -> str:
-    return next(each for each in found.groups() if each is not None).strip()
+        kept = (
+            kind == "equals" and each.start() and text[each.start() - 1].isalnum()
+        )  # `?id=event.id`
+        parts += [text[at : each.start() + bool(kept)], habits.meant(inner, names) or inner]
+        at, first = each.end(), first or each
+    return None if first is None else ([*parts, text[at:]], first)
 
 
 def _meant(text: str, names: Collection[str]) -> str | None:
-    parts = _braces(text, names)
-    if parts is not None:
-        return _parsed(habits.joined(parts))
+    if (found := _marked(text, names)) is not None:
+        return _parsed(habits.joined(found[0]))
     return habits.meant(text.strip(), names)
 
 

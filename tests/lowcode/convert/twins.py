@@ -110,8 +110,9 @@ def seen(result: Result) -> dict[str, Any]:
 
 def said(message: str) -> str:
     """A message without the place in the document, and what is named by it."""
-    at_step = _AT_STEP.fullmatch(message)
-    message = message if at_step is None else at_step[1] + (f" {at_step[2]})" if at_step[2] else "")
+    if (at_step := _AT_STEP.fullmatch(message)) is not None:
+        passed_by, told, why = at_step.groups("")
+        message = passed_by + told + (f" {why})" if why else "")
     return _ASKED.sub("", _LINES.sub("", _PLACE.sub("", message)))
 
 
@@ -122,8 +123,14 @@ def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 ID = re.compile(r"exe_[0-9a-z]+", re.IGNORECASE)
 _PLACE = re.compile(r"(\w+\.(yaml|py)|<code>):\d+(:\d+)?: ")
-_AT_STEP = re.compile(r"[^:]+: (.*?)(?: (\(.*); | \()\w+\.yaml:\d+(?::\d+)?\)", re.DOTALL)
-"""A message of a step of a document: its title and field before it, its place behind it."""
+_AT_STEP = re.compile(
+    r"(.* (?:an item failed|failed, and is ignored): )?"
+    r"[^:]+: (.*?)(?: (\(.*); | \()\w+\.yaml:\d+(?::\d+)?\)",
+    re.DOTALL,
+)
+"""A message of a step of a document: its title and field before it, its place behind it; within the
+log line of what has passed the failure by.
+"""
 _LINES = re.compile(r"(?<=in line )\d+|(?<=in lines )[\d, ]+")
 _ASKED = re.compile(
     r".*(?= is (null|true|false|the (?:text|number) .*|an? \w+.*), and has to be )", re.DOTALL
