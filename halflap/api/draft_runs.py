@@ -402,6 +402,7 @@ async def asked_of(operations: Operations, opened: OpenedDraft) -> dict[str, Any
         "file": stored.file,
         "text": stored.content,
         "files": others,
+        "declared": (await operations.drafts.declared(stored)).decode(),
     }
 
 

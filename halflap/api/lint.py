@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request
 
 from halflap.api.asking import Ops, body_of, needs, router_of
+from halflap.api.operations.linting import declared_for
 from halflap.api.problem import documented
 from halflap.api.stream import left
 from halflap.api.view import FindingView, JsonObject
@@ -54,7 +55,9 @@ async def lint_document(
         own = await operations.versions.components(found.hash)
     content = await body_of(request, LARGEST)
     caller = (operations.principal.id, request.client and request.client.host)
-    linting = operations.linting.lint(content, "", own, caller)
+    text = content.decode(errors="replace")
+    declared = await declared_for(text, operations.catalogue)
+    linting = operations.linting.lint(content, "", own, caller, declared)
     findings = await unless_gone(request.receive, linting) or []
     return [FindingView.of(each, instead=INSTEAD[each.code]) for each in findings]
 

@@ -27,6 +27,7 @@ from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of, shown_event
 from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
 from halflap.lowcode.kinds.run import Steps
+from halflap.lowcode.lint.declared import DeclaredEvents
 from halflap.lowcode.lint.shapes import Shapes, output_schema
 from halflap.lowcode.rows import RowStep, RowTracer, StepRun, failure_of_step, row_of_step
 from halflap.lowcode.source import Path, mapping_of, value_at
@@ -443,7 +444,8 @@ def event_of(
         if parts:
             return make_request(given["event"], received_at=None, **parts), MISSING
         return request_with(flow, given["event"], {}, clock), MISSING
-    schema = event_schema(opened, flow.name)
+    declared = DeclaredEvents.read(given.get("declared", "null").encode())
+    schema = event_schema(opened, flow.name, declared)
     request = request_with(flow, None, {}, clock)
     event = shown_event(opened.source.data, ("flows", flow.name))
     if flow.trigger.declaration.ticks is not None or (schema is None and event is None):
@@ -451,12 +453,11 @@ def event_of(
     return request, sample_of(schema) if event is None else event
 
 
-def event_schema(opened: OpenedText, flow: str) -> Any:
+def event_schema(opened: OpenedText, flow: str, declared: DeclaredEvents | None = None) -> Any:
     """Return the schema of a flow's event; None where it is not known."""
     source = opened.source
-    names = analyse(source.text, source.file, Shapes(opened.components)).names_at(
-        ("flows", flow, "steps", 0)
-    )
+    shapes = Shapes(opened.components, declared=declared)
+    names = analyse(source.text, source.file, shapes).names_at(("flows", flow, "steps", 0))
     known = names.get("event")
     return None if known is None else known.schema
 

@@ -290,7 +290,7 @@ async def test_a_client_that_disconnects_ends_the_work() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": [], "client": None, "path": "/api/lint"}
     request = Request(scope, receive)
-    operations = SimpleNamespace(linting=linting, principal=ROOT)
+    operations = SimpleNamespace(linting=linting, principal=ROOT, catalogue=None)
     work = asyncio.create_task(lint_document_of(request, cast(Any, operations)))
     await at_work(linting)
     left.set()

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.api.operations.kinds import PRIVATE
-from halflap.api.operations.linting import Linting
+from halflap.api.operations.linting import Linting, declared_for
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.operations.versions import VersionOperations
 from halflap.api.principal import Principal
@@ -88,6 +88,8 @@ class OpenedDraft:
     stored: StoredDraft
     state: DraftState
     findings: Sequence[Finding] | None = None
+    declared: bytes = b""
+    """The event types by which its findings were found."""
     _flows: list[FlowOutline] | None = None
 
 
@@ -224,20 +226,27 @@ class DraftOperations:
 
     async def findings(self, opened: OpenedDraft) -> Sequence[Finding]:
         """Return what lint says of a draft, beside its components."""
-        if opened.findings is None:
-            stored, content = opened.stored, opened.stored.content.encode()
+        stored, declared = opened.stored, await self.declared(opened.stored)
+        if opened.findings is None or opened.declared != declared:
             own, caller = await self.components(stored), self.principal.id
-            found = await self.linting.lint(content, stored.file, own, caller)
+            content = stored.content.encode()
+            found = await self.linting.lint(content, stored.file, own, caller, declared)
             if opened.stored is not stored:  # other components were pinned meanwhile
                 return found
-            opened.findings = found
+            opened.findings, opened.declared = found, declared
         return opened.findings
 
     async def ask(self, opened: OpenedDraft, query: Query, **given: object) -> Any:
         """Return the answer to a query about a draft, which a process with limits gives."""
         stored = opened.stored
-        own, caller = await self.components(stored), self.principal.id
-        return await self.linting.ask(query, stored.content, stored.file, own, given, caller)
+        own, declared = await self.components(stored), await self.declared(stored)
+        return await self.linting.ask(
+            query, stored.content, stored.file, own, declared, given, self.principal.id
+        )
+
+    async def declared(self, stored: StoredDraft) -> bytes:
+        """Return the event types of the product that a draft may name, as lint reads them."""
+        return await declared_for(stored.content, self.versions.catalogue)
 
     async def diff(self, opened: OpenedDraft, against: str) -> DraftDifference:
         """Compare a version's document with a draft: the `newest`, its `base`, or another one."""

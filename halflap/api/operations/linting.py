@@ -17,6 +17,7 @@ from halflap.sdk import codec
 if TYPE_CHECKING:
     from halflap.lowcode.assist.queries import Query
     from halflap.sdk.lint import Finding
+    from halflap.store.catalogue import Catalogue
 
 AT_ONCE = 2
 """The number of documents that are linted side by side; others wait, so that flows keep their
@@ -42,6 +43,19 @@ def command(module: str, main: str = "main") -> tuple[str, ...]:
 
 
 LINT = "halflap.lowcode.lint.worker"
+UNKNOWN_EVENTS = b"null"
+
+
+async def declared_for(text: str, catalogue: Catalogue) -> bytes:
+    """Return the event types of the product as lint reads them, for a text that may name some."""
+    if "app.event" not in text:
+        return UNKNOWN_EVENTS
+    parts = ("schema", "title", "version", "example")
+    found = {
+        e.name: {each: getattr(e, each) for each in parts}
+        for e in await catalogue.event_types.list()
+    }
+    return codec.encode(found)
 
 
 @dataclass(slots=True)
@@ -58,16 +72,18 @@ class Linting:
         file: str,
         own: bytes = b"{}",
         caller: Hashable = None,
+        declared: bytes = UNKNOWN_EVENTS,
     ) -> list[Finding]:
         """Return what is wrong with a document, in order of place.
 
-        `own` describes the components of its own, as they were described when they were published.
+        `own` describes the components of its own, as they were described when they were published;
+        `declared` are event types of the product, as `declared_for` gives them.
         Callers have their turns in rotation; one that leaves (its
         task is cancelled) ends its worker's process and frees its place.
         """
         from halflap.lowcode.lint import over_budget
 
-        request = pack("lint", content.decode("latin-1"), file, own.decode())
+        request = pack("lint", content.decode("latin-1"), file, own.decode(), declared.decode())
         kind, *found = await self._answer(request, caller)
         match kind:
             case "found":
@@ -80,14 +96,21 @@ class Linting:
                 return [over_budget(file, "lint ran out of memory")]
 
     async def ask(
-        self, query: Query, text: str, file: str, own: bytes, given: object, caller: Hashable = None
+        self,
+        query: Query,
+        text: str,
+        file: str,
+        own: bytes,
+        declared: bytes,
+        given: object,
+        caller: Hashable = None,
     ) -> Any:
         """Return the answer to a designer's query about a text, beside components that `own` describes.
 
         Raises `DefinitionError` where there is none, or none in time.
         """
         plain = codec.encode(given).decode()
-        request = pack("ask", query, text, file, own.decode(), plain)
+        request = pack("ask", query, text, file, own.decode(), declared.decode(), plain)
         kind, *found = await self._answer(request, caller)
         match kind:
             case "answered":

@@ -17,6 +17,7 @@ from halflap.lowcode.assist.offers import CompletionList, TextCursor
 from halflap.lowcode.assist.renaming import Named, places
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.kinds import KINDS
+from halflap.lowcode.lint.declared import NAMED_BY
 from halflap.lowcode.lint.scope import Schema, json_type
 from halflap.lowcode.lint.shapes import CallShape, Shapes
 from halflap.lowcode.lint.words import words
@@ -147,7 +148,14 @@ def _form(text: str, file: str, shapes: Shapes, path: Any) -> dict[str, Any] | N
     holder = mapping_of(value_at(analysis.source.data, path))
     called = called_in(analysis, holder)
     name = next((str(holder[key]) for key in ("action", "trigger") if key in holder), "")
-    return None if called is None else {**_call(name, called), "fields": _fields(called)}
+    if called is None:
+        return None
+    found, declared = _fields(called), shapes.declared
+    if declared is not None:
+        for each in found:
+            if each["name"] == NAMED_BY.get(name):
+                each["schema"] = declared.choices(each["schema"], mapping_of(holder.get("with")))
+    return {**_call(name, called), "fields": found}
 
 
 def _fields(called: CallShape) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from halflap.lowcode.fixes import (
 )
 from halflap.lowcode.kinds.code import CodeStepModel, code_place
 from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.declared import DeclaredEvents
 from halflap.lowcode.lint.expressions import Reads, leaves
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.literal import reads_like
@@ -79,6 +80,11 @@ class Calls:
         self._shapes = shapes
         self.findings = findings
         self._connections = connections
+
+    @property
+    def declared(self) -> DeclaredEvents | None:
+        """The event types of the team's product, where they are known."""
+        return self._shapes.declared
 
     def look(self, kind: Kind, name: str) -> tuple[CallShape | None, str | None]:
         """The action or trigger of a name, where it is known; or why there is none."""

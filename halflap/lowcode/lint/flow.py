@@ -93,7 +93,10 @@ def check_trigger(
     """Check what starts a flow, and its filter; gives the schema of its events."""
     config = {"config": common["config"]}
     trigger = calls.find("trigger", flow.trigger, (*path, "trigger"))
-    event = examples.event(str(path[1]), flow, None if trigger is None else trigger.output)
+    own, declared = None if trigger is None else trigger.output, calls.declared
+    if declared is not None:
+        own = declared.event(flow.trigger, flow.inputs, own)
+    event = examples.event(str(path[1]), flow, own)
     request = REQUEST.inner(config)
     if flow.trigger == AS_SENT:
         request["event"] = ScopedName(schema=event)
@@ -110,6 +113,8 @@ def check_trigger(
     if trigger is None:
         return event
     calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
+    if declared is not None:
+        declared.check(flow.trigger, flow.inputs, path, reader.findings)
     if len(reader.findings.found) == before and not any(references.values()):
         calls.verified(flow.trigger, trigger, flow.inputs, path)
     if len(reader.findings.found) == before and flow.trigger == AS_SENT:

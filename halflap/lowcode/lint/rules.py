@@ -57,6 +57,7 @@ ONE_OR_MANY = "HF141"
 UNSEEN = "HF142"
 NO_CHOICE = "HF143"
 OUTER = "HF144"
+UNDECLARED = "HF145"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -252,6 +253,13 @@ RULES: tuple[Rule, ...] = (
         "a name in scope that is read in a filter without a `$`: `event.lines[n < config.limit]`",
         "there a name is a field of each item, and null where it has none",
         "`$config.limit`; or `# halflap: ignore[HF144]` where the items have such a field",
+        "warning",
+    ),
+    Rule(
+        UNDECLARED,
+        "a type of events of your own product that it does not declare; looked for where a server lints",
+        "no such event comes, so the flow never starts",
+        "a type that the message lists; or declare it (`docs/export.md`)",
         "warning",
     ),
     Rule(

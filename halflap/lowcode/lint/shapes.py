@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -24,6 +24,9 @@ from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
 from halflap.sdk.schema import InputField, Shape, is_secret, without_unset
 from halflap.sdk.trigger import Trigger
+
+if TYPE_CHECKING:
+    from halflap.lowcode.lint.declared import DeclaredEvents
 
 _DEFINES = re.compile(r"\s*(async )?def ")
 
@@ -113,8 +116,12 @@ class Shapes:
     """Finds components by name: a project's own as they are described, others by their objects."""
 
     def __init__(
-        self, components: Components | None = None, own: Mapping[str, ComponentShape] | None = None
+        self,
+        components: Components | None = None,
+        own: Mapping[str, ComponentShape] | None = None,
+        declared: DeclaredEvents | None = None,
     ) -> None:
+        self.declared = declared
         self.components = components or Components()
         self._own = own or {}
         self._known: dict[str, ComponentShape] = {}

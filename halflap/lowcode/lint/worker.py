@@ -1,9 +1,9 @@
 """A process that lints documents, within a limit of memory; `Pool` starts and ends it.
 
-A request is a packed `["lint", text, file, own]` and its answer a packed list of findings; or
-`["ask", query, text, file, own, given]`, of a designer, and its answer JSON. What the
+A request is a packed `["lint", text, file, own, declared]` and its answer a packed list of findings; or
+`["ask", query, text, file, own, declared, given]`, of a designer, and its answer JSON. What the
 document names is not imported: installed components are loaded once, before the first request, and
-its `own` are described, as they were stored.
+its `own` are described, as they were stored; `declared` are event types of the product, or null.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
-from halflap.lowcode.lint import Shapes, lint_text, read_shapes
+from halflap.lowcode.lint import DeclaredEvents, Shapes, lint_text, read_shapes
 from halflap.sdk import codec, registry
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.lint import Finding
@@ -30,12 +30,14 @@ MEMORY = 1 << 30
 """Bytes of a worker; the worst documents of 1 MiB take about 450 MB."""
 
 
-def lint_document(content: str | bytes, file: str, own: str = "{}") -> list[Finding]:
+def lint_document(
+    content: str | bytes, file: str, own: str = "{}", declared: str = "null"
+) -> list[Finding]:
     """Lint a document beside installed components, and those that `own` describes."""
     for name in registry.names():
         with suppress(DefinitionError):
             registry.component(name)
-    return lint_text(content, file, Shapes(own=read_shapes(own.encode())), Budget())
+    return lint_text(content, file, _shapes(own, declared), Budget())
 
 
 def main() -> None:
@@ -53,9 +55,9 @@ def main() -> None:
                 connection.sendall(_asked(*message[1:]))
 
 
-def _answer(content: str, file: str, own: str) -> bytes:
+def _answer(content: str, file: str, own: str, declared: str) -> bytes:
     try:
-        found = lint_document(content.encode("latin-1"), file, own)
+        found = lint_document(content.encode("latin-1"), file, own, declared)
     except MemoryError:
         return pack("memory")
     return pack("found", rows_of(found))
@@ -70,15 +72,16 @@ def rows_of(found: Sequence[Finding]) -> list[Sequence[Any]]:
 
 
 @lru_cache(maxsize=2)
-def _shapes(own: str) -> Shapes:
-    return Shapes(own=read_shapes(own.encode()))
+def _shapes(own: str, declared: str) -> Shapes:
+    events = DeclaredEvents.read(declared.encode())
+    return Shapes(own=read_shapes(own.encode()), declared=events)
 
 
-def _asked(query: Query, text: str, file: str, own: str, given: str) -> bytes:
+def _asked(query: Query, text: str, file: str, own: str, declared: str, given: str) -> bytes:
     from halflap.lowcode.assist.queries import answer
 
     try:
-        found = answer(query, text, file, _shapes(own), codec.decode(given.encode()))
+        found = answer(query, text, file, _shapes(own, declared), codec.decode(given.encode()))
         return pack("answered", codec.encode(found).decode())
     except MemoryError:
         return pack("memory")
