@@ -18,8 +18,9 @@ TYPED := halflap halflap_sandbox tests/typing examples pyproject.toml package-lo
 
 .PHONY: demo test check types style browser compiled console system bench soak docs setup setup-node wheel lock clean
 
-demo: .venv/ready $(if $(KEEP),console)  ## two customers, real payloads, a kill -9; KEEP=1 leaves it running, with the console
+demo: .venv/ready $(if $(KEEP),console)  ## two customers, a kill -9, each kind of source; KEEP=1 leaves it running, with the console
 	$(BIN)/halflap demo
+	$(if $(KEEP),,$(BIN)/python -m tests.sources)
 
 test: system setup  ## everything that must be green
 	@$(MAKE) --no-print-directory -j3 check compiled

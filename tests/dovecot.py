@@ -100,12 +100,20 @@ class Dovecot:
             each.unlink() if each.is_file() else shutil.rmtree(each)
 
 
+MISSING = "dovecot is not here, or this is not root (apt-get install dovecot-imapd)"
+
+
+def dovecot_program() -> str | None:
+    """Return the program, where it is here and may be run."""
+    program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")
+    return program if os.geteuid() == 0 else None
+
+
 @contextlib.contextmanager
 def dovecot(*, idles: bool = True) -> Iterator[Dovecot]:
     """Run it; skip where it is not there, or may not be run."""
-    program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")
-    if program is None or os.geteuid() != 0:
-        pytest.skip("dovecot is not here, or this is not root (apt-get install dovecot-imapd)")
+    if (program := dovecot_program()) is None:
+        pytest.skip(MISSING)
     folder = Path(tempfile.mkdtemp(prefix="halflap-dovecot-", dir="/tmp"))
     folder.chmod(0o755)
     authority = trustme.CA()

@@ -191,12 +191,14 @@ async def execute(
     signals: what is sent while it waits, oldest first, and when. alone: where it continues with
     another event, that is not run; else the result is that of the whole chain.
     """
+    resolve = instance.resolve(flow, work.flow)
+    await resolve(start.flow)  # a server waits until a config fits; a test is told
     database = memory_file(clock)
     journal = SqliteJournal(database, clock)
     engine = JournalEngine(journal, clock=clock)
     await keep(journal, kept)
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
-    executor = Executor(instance.resolve(flow, work.flow), chance, work.perform, reader=large.kept)
+    executor = Executor(resolve, chance, work.perform, reader=large.kept)
 
     continued: set[str] = set()
 

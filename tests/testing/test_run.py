@@ -484,3 +484,19 @@ async def test_a_filter_that_raises_fails_the_run_without_a_step(run: Run) -> No
     assert result.reason == "the filter of flow raised KeyError: 'open'"
     assert (await run(flow, {"open": True})).result == "ran"
     assert (await run(flow, {"open": False})).state == "ignored"
+
+
+class Listens(Config):
+    at: str
+
+
+async def test_a_config_that_a_trigger_cannot_have_is_told(run: Run):
+    local = Integration("listens", config=Listens)
+
+    @local.flow(trigger=schedule.cron(Listens.at))
+    async def ticks(ctx: Context[Listens], tick: schedule.Tick) -> None:
+        """Tick."""
+
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(DefinitionError, match="cron"):
+        await run(ticks, schedule.Tick(at=at, local=at), config={"at": "never"})

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from halflap_sandbox import acme, salesforce, slack, zendesk
 
 HOST = "127.0.0.1"
 DATA = "/services/data/v63.0"
+PATIENT = slack.Settings(waits=(0.5,) * 60)
+"""Slack tries again soon where the server has no WebSocket yet."""
 
 
 class Checks:
@@ -53,9 +56,9 @@ class Checks:
         details = "  ".join(map(str, (*seen, f"{took:,.0f} ms") if timed else seen))
         click.echo(f"  {mark} {claim}  {click.style(details, dim=True)}".rstrip())
 
-    def close(self) -> int:
+    def close(self, name: str = "demo") -> int:
         """Print the last line, and return the exit code."""
-        click.echo(f"\ndemo: {self.passed} of {self.total} checks passed")
+        click.echo(f"\n{name}: {self.passed} of {self.total} checks passed")
         return 0 if self.passed == self.total else 1
 
 
@@ -174,8 +177,10 @@ class GitHub:
 class DemoServer:
     """`halflap serve` as a process of its own, so that it can be killed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
+        """`settings` are further ones of its environment, without `HALFLAP_`."""
         self.directory = directory
+        self.settings = settings
         self.store = directory / "store"
         self.log = directory / "server.log"
         self.url = ""
@@ -190,7 +195,7 @@ class DemoServer:
     async def start(self) -> HttpLine:
         """Start it and wait until it answers; on the same port again after the first time."""
         port = self.url.rpartition(":")[2] or "0"
-        ours = {"DIR": str(self.store), "PORT": port, "EGRESS_ALLOW": HOST}
+        ours = {"DIR": str(self.store), "PORT": port, "EGRESS_ALLOW": HOST, **self.settings}
         environment = {name: text for name, text in os.environ.items() if "HALFLAP_" not in name}
         environment |= {f"HALFLAP_{name}": text for name, text in ours.items()}
         command = [sys.executable, "-m", "halflap", "serve", "--no-supervisor"]
@@ -248,7 +253,7 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
         running(salesforce.serve) as salesforce_url,
         running(acme.serve) as acme_url,
         running(zendesk.serve) as zendesk_url,
-        running(slack.serve) as slack_url,
+        running(partial(slack.serve, settings=PATIENT)) as slack_url,
         contextlib.AsyncExitStack() as stack,
     ):
         runner = web.AppRunner(github.app, access_log=None)
