@@ -539,7 +539,7 @@ async def test_many_keys_keep_their_rule_through_crashes_and_retries(
     engine, chance = bench.engine(), random.Random(5)
     starts = [
         start_of(order=Order("order:ins_1:orders", str(n % 4), width, while_waiting="go_on"))
-        for n in range(120)
+        for n in range(48)
     ]
     active: dict[str, set[str]] = {}
     begun: dict[str, list[str]] = {}
@@ -570,8 +570,8 @@ async def test_many_keys_keep_their_rule_through_crashes_and_retries(
 
     moves = asyncio.create_task(moving())
     async with running(engine, handler):
-        for first in range(0, 120, 20):
-            await engine.start(starts[first : first + 20])
+        for first in range(0, 48, 12):
+            await engine.start(starts[first : first + 12])
         for each in starts:
             assert await outcome_of(engine, each) == DONE
     moves.cancel()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent as TheirEvent
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap import CloudEvent, InvalidEvent
@@ -278,7 +278,6 @@ texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
 @given(texts, texts, texts, st.none() | texts, st.recursive(st.none() | st.text(), st.lists))
-@settings(max_examples=50)
 def test_any_event_travels_in_every_mode(
     id: str, source: str, type: str, subject: str | None, data: Any
 ) -> None:
@@ -291,7 +290,6 @@ NAMES = st.text() | st.sampled_from(["ce-id", "ce-time", "ce-source", "ce-type",
 
 
 @given(st.dictionaries(NAMES, st.text()), st.binary())
-@settings(max_examples=100)
 def test_nothing_but_an_invalid_event_escapes(sent: dict[str, str], body: bytes) -> None:
     with suppress(InvalidEvent):
         CloudEvent.read(sent | {"ce-specversion": "1.0"}, body)

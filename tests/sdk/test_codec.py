@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr
 
@@ -51,7 +51,6 @@ def test_a_float_is_written_with_the_digits_that_identify_it(value: float) -> No
 
 
 @given(st.binary() | st.text())
-@settings(max_examples=300)
 def test_any_bytes_are_json_or_refused(data: bytes | str) -> None:
     with contextlib.suppress(NotJson):
         decode(data)

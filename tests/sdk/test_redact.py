@@ -208,8 +208,8 @@ def test_the_search_finds_what_one_for_each_spelling_finds(data: st.DataObject) 
         assert redactor.finds(raw) == naively_in(redactor, raw)
 
 
-@for_each("shift", range(16))
-@for_each("length", [6, 7, 14, 15, 16, 40, 1000])
+@for_each("shift", range(0, 16, 3))
+@for_each("length", [6, 7, 15, 16, 1000])
 def test_a_secret_is_found_at_every_place_of_every_piece(length: int, shift: int) -> None:
     secret = "".join(random.Random(length).choices("abcdefghijklm", k=length))
     redactor = Redactor([secret])
