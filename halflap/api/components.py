@@ -39,8 +39,8 @@ async def list_components(
     def views() -> list[ComponentView]:
         return [component_view(name, name in team, schemas=schemas) for name in registry.names()]
 
-    # Of hundreds of operations of vendors' documents, the schemas take a while, once for a process.
-    return await anyio.to_thread.run_sync(views) if schemas else views()
+    # Once for a process they are imported, and the schemas of hundreds of operations are made.
+    return await anyio.to_thread.run_sync(views)
 
 
 def component_view(name: str, team: bool = False, *, schemas: bool = True) -> ComponentView:

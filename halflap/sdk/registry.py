@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -60,6 +61,13 @@ def component(name: str) -> Component:
     if found.name != name:
         raise DefinitionError(f"{entry.value} is named {found.name!r}, its entry point {name!r}")
     return found
+
+
+def load_all() -> None:
+    """Import all installed components that load: once, and for a second, so not on an event loop."""
+    for each in names():
+        with suppress(DefinitionError):
+            component(each)
 
 
 def action(name: str) -> Action[..., Any]:

@@ -83,9 +83,7 @@ def main(*, networked: bool = False) -> None:
 
 def prepare() -> None:
     """Import what runs may need of what is installed, and make what is the same for all of them."""
-    for name in registry.names():
-        with suppress(HalflapError):
-            registry.component(name)
+    registry.load_all()
     decode_here()
     lock_of(["halflap"])
     lowcode.build(lowcode.read(SMALLEST, "smallest.yaml"), lowcode.Components())

@@ -148,7 +148,7 @@ async def test_what_ends_its_process_is_set_aside_and_nobody_else_is_hurt(
     events = {f"innocent{n}": "" for n in range(4)} | {each: each for each in POISON}
     events |= {"raise": "raise", "memory": "memory"}
     ids, hook = await prepare(tmp_path, sink, events)
-    limits = {"watchdog_seconds": 1.0, "memory": 4 * 1024**3}
+    limits = {"watchdog_seconds": 2.0, "memory": 4 * 1024**3}
     async with served(tmp_path / "store", **limits) as server:
         await server.started(2)  # the poison has ended the first
         late = await server.ended(await server.post(hook, {"name": "late", "how": ""}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,8 @@ from halflap.store.catalogue import Catalogue
 
 PRIVATE = re.compile(r"^_halflap_[0-9a-f]+\.")
 """The prefix of the name of a version's module in this process."""
+OURS = __name__.partition(".")[0]
+"""The package of the built-in components, each of which is imported with its type."""
 
 Kind = type[Connection]
 
@@ -140,10 +144,8 @@ def name_of(kind: Kind) -> str:
     """Return the stored name of a type: its component's where that is installed, else
     `module:Class`.
     """
-    for each in components():
-        if each.connection is kind:
-            return each.name
-    return f"{PRIVATE.sub('', kind.__module__)}:{kind.__qualname__}"
+    owner = component_of(kind)
+    return owner.name if owner else f"{PRIVATE.sub('', kind.__module__)}:{kind.__qualname__}"
 
 
 def is_of(stored: StoredConnection, path: str) -> bool:
@@ -153,22 +155,31 @@ def is_of(stored: StoredConnection, path: str) -> bool:
     """
     if ":" in stored.component:
         return PRIVATE.sub("", path) == stored.component.replace(":", ".")
-    kinds = (each.connection for each in components() if each.name == stored.component)
-    return any(kind and path == f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    try:
+        kind = installed(stored.component)
+    except (DefinitionError, NotFound):  # it does not load here, or is not installed
+        return False
+    return path == f"{kind.__module__}.{kind.__qualname__}"
 
 
 def title_of(kind: Kind) -> str:
     """Return what people call the app of a connection type."""
-    installed = next((each.title for each in components() if each.connection is kind), None)
-    return installed or (kind._component or kind.__name__).replace("_", " ").capitalize()
+    owner = component_of(kind)
+    return (
+        owner.title if owner else (kind._component or kind.__name__).replace("_", " ").capitalize()
+    )
 
 
-def components() -> list[Component]:
-    """The installed components that load."""
-    found: list[Component] = []
-    for name in registry.names():
-        try:
-            found.append(registry.component(name))
-        except DefinitionError:
-            continue
-    return found
+def component_of(kind: Kind) -> Component | None:
+    """Return the installed component whose connection a type is.
+
+    None is imported that cannot be it: all of them would block the event loop for a second.
+    """
+    package = kind.__module__.partition(".")[0]
+    for name, module in sorted(registry.modules().items()):
+        shares = module.partition(".")[0] == package != OURS
+        if module in sys.modules or shares:
+            with suppress(DefinitionError):
+                if (found := registry.component(name)).connection is kind:
+                    return found
+    return None

@@ -16,7 +16,7 @@ from dataclasses import astuple
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from halflap.errors import DefinitionError, HalflapError
+from halflap.errors import HalflapError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.lowcode.lint import DeclaredEvents, Shapes, lint_text, read_shapes
 from halflap.sdk import codec, registry
@@ -34,9 +34,7 @@ def lint_document(
     content: str | bytes, file: str, own: str = "{}", declared: str = "null"
 ) -> list[Finding]:
     """Lint a document beside installed components, and those that `own` describes."""
-    for name in registry.names():
-        with suppress(DefinitionError):
-            registry.component(name)
+    registry.load_all()
     return lint_text(content, file, _shapes(own, declared), Budget())
 
 
