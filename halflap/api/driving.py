@@ -116,6 +116,9 @@ class BulkDriver:
                 return None
         step = await self._step(bulk)
         if step is None:
+            # What a former worker still did as its lease ran out came after `bulk` was counted.
+            whole = await self._bulks.taken(bulk)
+            await self._catalogue.bulks.go_on(whole, self._worker, LEASE)
             await self._catalogue.bulks.end(bulk.id, "succeeded")
             return None
         now = replace(

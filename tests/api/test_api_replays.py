@@ -457,6 +457,25 @@ async def test_what_a_bulk_did_before_it_died_is_not_done_again(
         assert counts == [2] * 4
 
 
+async def test_what_a_former_worker_does_late_is_counted_in_the_end(
+    world: Any, instance: Any
+) -> None:
+    """A page that was under way as its worker's lease ran out is committed after the next one took."""
+    ids = await failed(world, instance, 4)
+    catalogue, operations = world.host.store.catalogue, world.host.operations
+    where = {"where": {"state": "failed", "flow": "incoming"}, "from": "start"}
+    id = (await world.api("POST", "/api/bulks", where)).json["id"]
+    driver = BulkDriver(catalogue, operations.bulks)
+    assert await catalogue.bulks.take(id, driver._worker, 60_000_000)
+    seen = await operations.bulks.taken(await catalogue.bulks.get(id))
+    late = await operations.bulks.step(seen, 100)
+    assert late is not None
+    assert (seen.done, late.done) == (0, len(ids))
+    assert await driver._page(seen) is None
+    ended = await catalogue.bulks.get(id)
+    assert (ended.state, ended.done, ended.refused) == ("succeeded", len(ids), 0)
+
+
 # Keys, and families ----------------------------------------------------------------------------
 
 FAMILY = (
