@@ -134,6 +134,13 @@ async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
 _at_rest: list[Connection] = []
 
 
+@atexit.register
+def let_go() -> None:
+    """Close what was left for a next journal: no loop runs by now that could await it."""
+    for each in _at_rest:
+        each.pgconn.finish()
+
+
 async def reconnect(url: str) -> Connection:
     """Connect by a connection that a journal before has left, where there is one."""
     while _at_rest:

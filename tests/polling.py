@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 DEADLINE = 60.0
+"""Seconds within which everything comes true, on a machine that is busy with much else, too.
+
+The one patience of all tests: one that fails sooner says how loaded the machine is.
+"""
 FIRST, LAST = 0.002, 0.05
 """Seconds between looks: ever longer ones, since what is not there yet takes a while."""
 
@@ -31,3 +35,15 @@ async def until(
                 pause = min(pause * 1.5, LAST)
     except TimeoutError as error:
         raise AssertionError(what() or f"it did not come true in {seconds:g} s") from error
+
+
+async def stays(look: Callable[[], Any], seconds: float) -> None:
+    """Look for a while whether something stays true, where nothing tells that nothing more comes."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        found = look()
+        if isinstance(found, Awaitable):
+            found = await found
+        assert found, "it did not stay so"
+        await asyncio.sleep(LAST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from playwright.async_api import Browser, expect
 
 from tests.console.desk import Desk, at_rest, barriers, opened, press
 from tests.console.place import ORDERS, Place
+from tests.polling import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -210,14 +210,22 @@ async def test_many_are_upgraded_with_one_answer_and_a_rule(desk: Desk, tmp_path
             if each["wanted"].get("pause_on")
         ]
         assert bulk["wanted"]["pause_on"] == {"share": "50%", "least": 1}
-        # The canary's execution succeeds: it goes on by itself.
+
+        async def now() -> Any:
+            return await place.api("GET", f"/bulks/{bulk['id']}")
+
+        async def has_begun() -> bool:
+            return (await now())["done"] == 1
+
+        async def over() -> Any:
+            found = await now()
+            return found if found["state"] != "running" else None
+
+        # The canary's execution, of the new version, succeeds: it goes on by itself.
+        await until(has_begun)
         names = (await place.api("GET", f"/bulks/{bulk['id']}/rollout"))["canary"]
         await place.until(await place.send(names[0]["customer_name"], "7"), "succeeded")
-        async with asyncio.timeout(40):
-            at = f"/bulks/{bulk['id']}"
-            while (await place.api("GET", at))["state"] == "running":  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        ended = await place.api("GET", f"/bulks/{bulk['id']}")
+        ended = await until(over)
         assert (ended["state"], ended["done"]) == ("succeeded", len(own))
     now = {each: config.get("region") for each, config in (await configs_of(place)).items()}
     assert now == own | dict.fromkeys(lacking, "north")

@@ -110,6 +110,8 @@ async def test_a_broker_that_is_killed_loses_none_of_what_it_has(kind: Any, tmp_
         put(at, NUMBERS)
         async with server(folder, at):
             assert await complete(folder, NUMBERS) == Counter(NUMBERS)
+            if kind == "noida":
+                await until(lambda: at.keeps("log"))
             at.end()
             at.start()
             if kind == "tansu":

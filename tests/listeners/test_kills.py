@@ -25,7 +25,7 @@ from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
 from tests.listeners.reader import POINTS, accepted, reader
-from tests.polling import until
+from tests.polling import stays, until
 
 HERE = Path(__file__).parent
 NUMBERS = 60
@@ -50,6 +50,10 @@ class Feed:
     async def state(self) -> dict[str, int]:
         async with self._http.get(self.url + "/state") as answer:
             return await answer.json()
+
+    async def reads(self) -> int:
+        """Return how often the log was read."""
+        return (await self.state())["reads"]
 
     async def put_all(self) -> None:
         await self.tell("/put", log=LOG, queue=QUEUE)
@@ -201,11 +205,14 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     async with server(folder, feed):
         await until(lambda: len(accepted(folder, *FLOWS)) == 60, 60)
         await feed.tell("/behave", refuses=True)
-        await until(lambda: states(folder) >= {"parked"}, 30)
+        await until(lambda: parked(folder) == set(SHARDS))  # each by an answer of its own
         await feed.tell("/put", log={shard: numbers[20:] for shard, numbers in LOG.items()})
-        reads = (await feed.state())["reads"]
-        await asyncio.sleep(1.0)
-        assert (await feed.state())["reads"] == reads  # nobody asks while they are parked
+        reads = await feed.reads()
+
+        async def unread() -> bool:
+            return await feed.reads() == reads
+
+        await stays(unread, 1.0)  # nobody asks while they are parked
         await feed.tell("/behave", refuses=False)
     # Mended: the connection is saved again, as a person would.
     await mend(folder)
@@ -214,14 +221,10 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
         assert max(accepted(folder, *FLOWS).values()) == 1
 
 
-def states(folder: Path) -> set[str]:
-    return {
-        row[0]
-        for row in checker._read(
-            folder,
-            lambda c: c.execute("SELECT state FROM listener_shards WHERE flow = 'log'").fetchall(),
-        )
-    }
+def parked(folder: Path) -> set[str]:
+    """Return the shards of the log that wait for their connection to be mended."""
+    sql = "SELECT shard FROM listener_shards WHERE flow = 'log' AND state = 'parked'"
+    return {row[0] for row in checker._read(folder, lambda c: c.execute(sql).fetchall())}
 
 
 async def mend(folder: Path) -> None:
