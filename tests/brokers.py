@@ -19,8 +19,9 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.polling import DEADLINE
+
 Kind = Literal["tansu", "noida"]
-SECONDS = 20.0
 QUIET = {"log_level": 0}
 
 
@@ -52,7 +53,7 @@ class KafkaBroker:
     def start(self) -> None:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
-        ends = time.monotonic() + SECONDS
+        ends = time.monotonic() + DEADLINE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 0.5).close()
@@ -65,7 +66,7 @@ class KafkaBroker:
     def end(self, by: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(by)
-            self.process.wait(SECONDS)
+            self.process.wait(DEADLINE)
             self.process = None
 
     def client(self, **more: Any) -> dict[str, Any]:
@@ -74,12 +75,12 @@ class KafkaBroker:
     def make_topic(self, name: str, partitions: int = 1) -> None:
         admin = AdminClient(self.client())
         for each in admin.create_topics([NewTopic(name, partitions, 1)]).values():
-            each.result(SECONDS)
+            each.result(DEADLINE)
 
     def delete_topic(self, name: str) -> None:
         admin = AdminClient(self.client())
         for each in admin.delete_topics([name]).values():
-            each.result(SECONDS)
+            each.result(DEADLINE)
 
     def keeps(self, topic: str) -> bool:
         """Return whether a topic outlasts a kill: noida-db writes its topics down once a second."""
@@ -99,7 +100,7 @@ class KafkaBroker:
         for each in values:
             producer.produce(topic, each, on_delivery=stored, **more)
             producer.poll(0)
-        assert not producer.flush(SECONDS)
+        assert not producer.flush(DEADLINE)
         return offsets
 
     def take(self, topic: str) -> list[bytes]:
@@ -107,7 +108,7 @@ class KafkaBroker:
         consumer = Consumer(self.client(**{"group.id": "taker", "enable.partition.eof": True}))
         consumer.assign([TopicPartition(topic, 0, 0)])
         found: list[bytes] = []
-        while (record := consumer.poll(SECONDS)) is not None and record.error() is None:
+        while (record := consumer.poll(DEADLINE)) is not None and record.error() is None:
             found.append(record.value())
         consumer.close()
         return found

@@ -23,9 +23,9 @@ from bench.cluster import find_programs, initialise, other_user
 from halflap.store.postgres.guard import ROLE, have_role
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
+from tests.polling import DEADLINE
 
 GIVEN = "TEST_POSTGRESQL"
-STARTS_WITHIN = 30.0
 QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 _numbers = itertools.count(1)
 
@@ -135,7 +135,7 @@ def template() -> Path:
 
 
 def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + STARTS_WITHIN
+    end = time.monotonic() + DEADLINE
     while True:
         try:
             psycopg.connect(url).close()

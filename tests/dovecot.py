@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.polling import DEADLINE
+
 PASSWORD = 'geheim "1"'
 CONFIG = """
 dovecot_config_version = 2.4.1
@@ -139,7 +141,7 @@ def dovecot(*, idles: bool = True) -> Iterator[Dovecot]:
             stderr=errors,
         )
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + DEADLINE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()

@@ -25,6 +25,7 @@ from aiohttp import web
 from halflap import sns
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
+from tests.polling import DEADLINE
 
 REQUIREMENTS = (
     *("localstack-core[runtime]==4.14.0", "cryptography==45.0.7", "pyopenssl==25.3.0"),
@@ -90,7 +91,7 @@ async def emulator() -> AsyncIterator[str]:
         if running.returncode is None:
             running.terminate()
             try:
-                await asyncio.wait_for(running.wait(), 20)
+                await asyncio.wait_for(running.wait(), DEADLINE)
             except TimeoutError:
                 running.kill()
                 await running.wait()
@@ -127,7 +128,7 @@ class Sink:
         return web.Response()
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             return await self.came.get()
 
 

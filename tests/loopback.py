@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from halflap.sdk.egress import Egress, Policy
+from tests.polling import DEADLINE
 
 
 @asynccontextmanager
@@ -54,7 +55,7 @@ async def sandbox_on_loopback(
     serving = asyncio.create_task(
         sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
     )
-    port = await asyncio.wait_for(ready, 10)
+    port = await asyncio.wait_for(ready, DEADLINE)
     egress = Egress(Policy(allow=("127.0.0.1",)))
     # A connection that is kept may be closed by the sandbox just as a request is sent on it.
     connector = aiohttp.TCPConnector(force_close=True)

@@ -22,7 +22,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.process import ROOT
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.zygote import PYTHON
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -140,7 +140,7 @@ class Proc:
                 env=self.environment,
             )
         assert self._process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             line = await self._process.stdout.readline()
         assert line, self.said()[-3000:]
         self.told = json.loads(line)
@@ -152,7 +152,7 @@ class Proc:
         """Send a signal and wait until it is gone."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(DEADLINE):
             return await self.process.wait()
 
     async def kill(self) -> None:
@@ -260,7 +260,7 @@ class Many:
     async def execution(self, at: Proc, execution: str) -> Any:
         return await self.call(at, "GET", f"/api/executions/{execution}")
 
-    async def ended(self, at: Proc, execution: str, seconds: float = 30) -> Any:
+    async def ended(self, at: Proc, execution: str, seconds: float = DEADLINE) -> Any:
         """An execution, once it has an outcome."""
 
         async def look() -> Any:

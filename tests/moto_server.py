@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import boto3
 
+from tests.polling import DEADLINE
+
 
 @contextmanager
 def moto_server() -> Iterator[str]:
@@ -24,7 +26,7 @@ def moto_server() -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + DEADLINE
         while True:
             try:
                 urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5).close()

@@ -24,11 +24,10 @@ from halflap.api import driving
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.server.supervisor import exit_code, supervise
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.zygote import PYTHON
 
 TOKEN = "the-token-of-these-tests"
-DEADLINE = 60.0
 
 
 def block() -> None:
@@ -163,7 +162,7 @@ async def served(directory: Path, **given: Any) -> AsyncIterator[Served]:
         finally:
             if process.returncode is None:
                 process.terminate()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE):
                 await process.wait()
             await reading
 

@@ -19,6 +19,7 @@ from halflap.server.settings import Settings
 from halflap.store.store import Store
 from halflap_sandbox import acme
 from tests.journals import new_store
+from tests.polling import DEADLINE
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -132,7 +133,7 @@ async def host_on(
             await sweep_away(host, serving)
         else:
             await host.stop(1.0)
-            await asyncio.wait_for(serving, 10)
+            await asyncio.wait_for(serving, DEADLINE)
 
 
 async def sweep_away(host: Host, serving: asyncio.Task[Any]) -> None:

@@ -21,9 +21,9 @@ from halflap.server.settings import Settings
 from tests.cluster import emptied_url
 from tests.journals import new_store
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 
 TOKEN = "the-token-of-these-tests"
-DEADLINE = 10.0
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 SHOP = '''

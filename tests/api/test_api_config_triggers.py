@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import SHOP, World
+from tests.polling import DEADLINE
 
 SHOP_BY_REGION = (
     SHOP.replace("order_changed(request: Request)", "order_changed(request: Request, region: str)")
@@ -106,7 +107,7 @@ def draft(customer: str, **config: Any) -> dict[str, Any]:
 
 
 async def settled(world: World, id: str) -> dict[str, Any]:
-    found = await world.host.deployer.settled(id, within=9)
+    found = await world.host.deployer.settled(id, within=DEADLINE)
     assert found.state == "active", found.error
     return (await world.api("GET", f"/api/instances/{id}")).json
 

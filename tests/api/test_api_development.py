@@ -13,9 +13,10 @@ from starlette.requests import ClientDisconnect
 from halflap.engine.bundle import pack_components
 from halflap.model import DEVELOPMENT
 from halflap.sdk import codec
-from tests.api.conftest import DEADLINE, signed_in
+from tests.api.conftest import signed_in
 from tests.api.test_api_draft_runs import run
 from tests.api.test_api_drafts import begun, edit
+from tests.polling import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("runs")
 

@@ -24,8 +24,9 @@ from halflap.lowcode.code.forking import MARK, NO_MARK, ForkServer, can_fork
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
-from tests.api.conftest import DEADLINE, signed_in
+from tests.api.conftest import signed_in
 from tests.api.test_api_drafts import begun, edit
+from tests.polling import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -329,7 +330,7 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
 
     async def send(_: Any) -> None: ...
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await RunEvents(runs)({}, receive, send)
     assert ended.is_set()
 
@@ -586,7 +587,7 @@ async def test_a_run_s_process_ends_itself_and_has_temporary_files_in_its_folder
     pool = Pool(1, command(WORKER))
     worker = pool.take()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             await worker.ready()
             await worker.send(pack("run", codec.encode(given).decode()))
             with pytest.raises(Lost):
@@ -680,7 +681,7 @@ async def test_a_fork_server_that_ended_is_replaced_and_takes_its_children_along
         codec.decode((await ran(runs, parts_of(LOOKING, {"id": "a"})))["result"].encode())[1]
     )
     stuck = asyncio.create_task(ran(runs, parts_of(STUCK, {"id": "a"})))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         while not (pids := runs.fresh.pids):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         os.kill(server, signal.SIGKILL)
@@ -735,7 +736,7 @@ async def test_a_slow_reader_keeps_no_turn(runs: DraftRuns) -> None:
 
     slow = asyncio.create_task(mine.run("run", given, "slow", never))
     await asyncio.sleep(0)  # it has the only turn
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(DEADLINE):
         await mine.run("run", given, "other", tell)
         assert told[-1] == "end"
         assert not slow.done()
@@ -942,7 +943,7 @@ async def test_who_listens_hears_nothing_of_who_became_private(world: Any) -> No
     rights = ["read", "publish", "payloads"]
     key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
     hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while not (await world.api("GET", "/api/audit", operation="listen")).json["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200

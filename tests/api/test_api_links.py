@@ -8,6 +8,7 @@ import pytest
 
 from halflap.sdk.link import SignalLink, read_link, spelt, write_link
 from tests.api.conftest import ORDERS
+from tests.polling import DEADLINE
 
 APPROVALS = (
     ORDERS
@@ -39,7 +40,7 @@ async def instance(world: Any) -> Any:
 
 async def links(world: Any, id: str, line: int = 0) -> dict[str, str]:
     """The links that the flow logged, as paths."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             logged = (await world.api("GET", f"/api/executions/{id}/logs")).json["items"]
             if len(logged) > line:

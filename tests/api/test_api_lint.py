@@ -21,6 +21,7 @@ from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.worker import lint_document
 from tests.api.conftest import ORDERS, Answer
+from tests.polling import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("forked")
 
@@ -237,7 +238,7 @@ async def test_the_server_itself_imports_runs_and_fetches_nothing(world: Any) ->
 
 async def at_work(linting: Linting, count: int = 1) -> None:
     """Wait until so many documents are being linted."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while len(linting.workers._busy) != count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

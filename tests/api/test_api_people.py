@@ -16,6 +16,7 @@ from halflap.server.host import Host
 from halflap.store.catalogue import sessions
 from halflap.store.rules.sign_in import FREE, LONGEST, wait_after
 from tests.api.conftest import Browser, Client, signed_in
+from tests.polling import DEADLINE
 
 NOBODYS = passwords.NOBODYS
 PASSWORD = "correct horse battery staple"
@@ -373,7 +374,7 @@ async def test_a_flood_of_strangers_is_refused_and_who_is_known_comes_in(
             asyncio.create_task(at(either, f"10.0.1.{n}").sign_in(email="a@b.c", password="x"))
             for n in range(2)
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 if people.passwords.is_flooded:
                     break
@@ -427,7 +428,7 @@ async def test_a_changed_user_is_signed_out_at_once(
             assert await heard.event() == ": following"
             changed = await either.api("PATCH", f"/api/users/{browser.user}", change)
             assert changed.status == 200
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 assert await heard.chunks.get() == b""
         assert (await browser("GET", "/api/me")).status == 401
 

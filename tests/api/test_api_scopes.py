@@ -16,6 +16,7 @@ from halflap.api.app import ROUTERS
 from halflap.api.asking import needed_by
 from halflap.api.rights import ACCESSES, ROLES
 from tests.api.conftest import document_of, signed_in
+from tests.polling import DEADLINE
 
 ORDER = {"id": "o-1", "amount": 5}
 BODIES: dict[str, Any] = {
@@ -445,7 +446,7 @@ async def test_who_follows_is_sent_off_once_its_token_is_revoked(
     async with client.stream("/api/stream", topics="executions") as heard:
         assert await heard.event() == ": following"
         await two.world.api("DELETE", f"/api/tokens/{minted['id']}")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             assert await heard.chunks.get() == b""  # its last byte
 
 
@@ -463,7 +464,7 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     assert (refused.status, refused.kind) == (401, "TokenRefused")
     short = {"external_id": None, "customer": "Mine", "lasts_seconds": 1}
     expiring = (await api("POST", "/api/tokens", short)).json["token"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while (await api("GET", "/api/instances", token=expiring)).status != 401:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert len((await api("GET", "/api/tokens", customer="Mine")).json["items"]) == 1

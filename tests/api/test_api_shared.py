@@ -18,9 +18,10 @@ from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.api.conftest import DEADLINE, TOKEN, Answer, Client
+from tests.api.conftest import TOKEN, Answer, Client
 from tests.cluster import emptied_url
 from tests.journals import new_store
+from tests.polling import DEADLINE
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TEAMS = '''

@@ -10,6 +10,7 @@ from halflap.api.operations.following import Following, KeepAlive, Which
 from halflap.engine.audience import Audience
 from halflap.engine.relay import Relay, read_progress, written_progress
 from halflap.model import Change, FlowKey, LogLine, Progress
+from tests.polling import DEADLINE
 
 
 async def test_each_change_of_an_execution_is_told_as_it_happens(world: Any, instance: Any) -> None:
@@ -210,7 +211,7 @@ async def test_a_reader_that_is_too_slow_is_dropped_and_told_so(world: Any, inst
     assert await anext(changes) is KeepAlive.HEARTBEAT
     await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
 
-    async with asyncio.timeout(9):
+    async with asyncio.timeout(DEADLINE):
         heard = [each async for each in changes]
     following.stop()
 

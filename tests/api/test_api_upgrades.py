@@ -16,6 +16,7 @@ from halflap.model import Instance
 from halflap.store.catalogue.instances import InstanceFilter
 from tests.api.conftest import signed_in
 from tests.api.test_api_lists import counted
+from tests.polling import DEADLINE
 
 UPGRADE = "/api/integrations/orders/upgrade"
 PLAIN = '''
@@ -58,19 +59,19 @@ async def upgraded(world: Any, draft: dict[str, Any]) -> Any:
     return await driven(world, begun.json["id"])
 
 
-async def driven(world: Any, bulk: str, within: float = 20.0) -> Any:
+async def driven(world: Any, bulk: str) -> Any:
     """Drive bulks until one has ended."""
     driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
     driving = asyncio.create_task(driver.run())
     try:
-        return await ended(world, bulk, within)
+        return await ended(world, bulk)
     finally:
         driver.stop()
         await driving
 
 
-async def ended(world: Any, bulk: str, within: float = 20.0) -> Any:
-    async with asyncio.timeout(within):
+async def ended(world: Any, bulk: str) -> Any:
+    async with asyncio.timeout(DEADLINE):
         while True:
             found = (await world.api("GET", f"/api/bulks/{bulk}")).json
             if found["state"] != "running":
@@ -125,7 +126,7 @@ async def test_a_hundred_instances_move_in_stages_through_restarts(world: Any) -
     while stops:  # it ends with its process, and the next one goes on
         driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
         driving = asyncio.create_task(driver.run())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 with counted() as statements:
                     found = (await world.api("GET", f"/api/bulks/{bulk}")).json
@@ -551,7 +552,7 @@ async def test_a_canary_pauses_by_its_own_rule_and_goes_on_by_itself(
             for _ in range(count):
                 await either.ended(await either.send(shown, {}))
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while (await either.api("GET", f"/api/bulks/{bulk}")).json["done"] < 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await sent(1)  # too few to say anything

@@ -5,6 +5,7 @@ import asyncio
 from bench.load import steady
 from bench.workload import WORKLOADS
 from halflap.cli.load import OK, LoadClient
+from tests.polling import DEADLINE
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
@@ -27,7 +28,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> Non
         for number in range(3):
             assert (await client.post(b"{}"))[0] == 200
             assert opened == number + 1
-            await asyncio.wait_for(closed.wait(), 10)
+            await asyncio.wait_for(closed.wait(), DEADLINE)
             closed.clear()
             for _ in range(10):  # the loop reads that end
                 await asyncio.sleep(0)

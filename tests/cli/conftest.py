@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subpro
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             line = await process.stdout.readline()
             if not line:
                 assert process.stderr is not None
@@ -39,7 +40,7 @@ async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subpro
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await process.wait()
 
 

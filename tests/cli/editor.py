@@ -11,9 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
-
-DEADLINE = 20.0
 
 
 class Editor:

@@ -15,6 +15,7 @@ from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Remote, Settings
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 
 
 async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):
@@ -41,13 +42,13 @@ async def test_a_supervised_server_is_started_again_and_found(tmp_path, served):
         assert said["pid"] != process.pid
         os.kill(said["pid"], signal.SIGKILL)
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             again = json.loads(await process.stdout.readline())
         assert again["pid"] != said["pid"]
         async with Client.connect(settings) as api:
             assert api.where == again["url"]
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             assert await process.wait() == 0
     assert not (tmp_path / "server.json").exists()
 

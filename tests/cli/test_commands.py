@@ -25,6 +25,7 @@ from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
 from tests.paired import FILES
+from tests.polling import DEADLINE
 
 ORDERS = '''
 """Orders."""
@@ -723,7 +724,7 @@ async def test_what_happened_is_shown_and_run_again(project, served):
             for body in ({"id": 1}, {"id": -1}):
                 async with http.post(added["urls"]["incoming"], json=body) as answer:
                     assert answer.status == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while (last := await typed("executions", "show", "last"))["state"] != "failed":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         shown = await asyncio.to_thread(ok, "executions", "show", "last")

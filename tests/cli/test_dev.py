@@ -24,6 +24,7 @@ from halflap.cli.test import run_tests
 from halflap.engine.bundle import pack
 from halflap.server.address import ServerAddress
 from tests.built import build_console
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 DEV = """
@@ -78,7 +79,7 @@ class Dev:
     async def shows(self, pattern: str, after: int = 0) -> re.Match[str]:
         """Wait until a pattern is shown."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + 20
+        end = loop.time() + DEADLINE
         while (found := re.search(pattern, self.shown[after:])) is None:
             assert self.process.returncode is None, self.shown
             assert loop.time() < end, f"{pattern!r} is not shown, but:\n{self.shown}"
@@ -102,7 +103,7 @@ async def dev_in(folder: Path) -> AsyncIterator[Dev]:
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE):
             await process.wait()
         await reading
 
@@ -147,7 +148,7 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
             process = await asyncio.create_subprocess_exec(
                 *command, *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
             )
-            said, _ = await asyncio.wait_for(process.communicate(), 60)
+            said, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
             assert process.returncode == 0, said
             assert b"200" in said
         await dev.shows(r"standard +│ came  id=.?77")
@@ -155,7 +156,7 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
         process = await asyncio.create_subprocess_exec(
             *command, *["events", "send", "nothing"], cwd=tmp_path, stderr=asyncio.subprocess.PIPE
         )
-        _, said = await asyncio.wait_for(process.communicate(), 60)
+        _, said = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert b"no URL for a flow 'nothing'; it has: github, standard" in said
 
 
@@ -329,7 +330,7 @@ async def test_a_file_that_is_saved_while_the_project_opens_is_noticed(tmp_path:
 
     workbench: Any = Slow()
     working = asyncio.create_task(work(tmp_path, Project.read(tmp_path), workbench, Screen()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await noticed.wait()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -348,7 +349,7 @@ async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(pr
             env={"PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await asyncio.wait_for(recording.communicate(), 20)
+        said, _ = await asyncio.wait_for(recording.communicate(), DEADLINE)
     assert b"tests/fixtures/first.json" in said
     fixture = json.loads((project / "tests" / "fixtures" / "first.json").read_text())
     assert fixture["flow"] == "order_received"

@@ -16,7 +16,7 @@ from tests.faults.process import ROOT
 from tests.faults.senders import History
 from tests.faults.sink import Sink, serving_sink
 from tests.many import PROJECT, Many, many
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.zygote import PYTHON
 
 NEWER = (str(ROOT / "tests" / "newer.py"),)
@@ -47,7 +47,7 @@ async def command(world: Many, *arguments: str, newer: bool = True) -> tuple[int
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         said, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, said.decode()
@@ -72,7 +72,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
     await world.activate(old[0])
     history, later = History(), History(first=1_000_000)
     async with history.sending(world.hook(old[0], "numbered"), 3, 0.05):
-        await until(lambda: arrived(sink, 20), 60)
+        await until(lambda: arrived(sink, 20))
         assert await there(world) == (False, True)
         new = [
             await world.run("gateway", "new-gateway", NEWER),
@@ -88,7 +88,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
         ]
         so_far = len(sink.arrived)
         async with later.sending(world.hook(new[0], "numbered"), 3, 0.05):
-            await until(lambda: arrived(sink, so_far + 100), 60)
+            await until(lambda: arrived(sink, so_far + 100))
             code, said = await command(world, "store", "migrate", "--finish")
             assert code == 1, said
             assert "older code" in said
@@ -100,7 +100,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
             assert not history.refused
             assert await old[1].stop() == 0
             so_far = len(sink.arrived)
-            await until(lambda: arrived(sink, so_far + 50), 60)
+            await until(lambda: arrived(sink, so_far + 50))
     assert await old[0].stop() == 0
     code, said = await command(world, "store", "migrate", "--finish")
     assert code == 0, said
@@ -109,7 +109,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
     assert code == 1
     assert "newer than this Halflap" in said
     sent = history.acknowledged | later.acknowledged
-    await until(lambda: all_of(sink, sent), 60)
+    await until(lambda: all_of(sink, sent))
     assert not later.refused
     assert len(history.acknowledged) > 50
 
@@ -122,7 +122,7 @@ async def test_a_control_whose_migration_takes_first_what_old_code_needs_has_eve
     await world.activate(gateway)
     history = History()
     async with history.sending(world.hook(gateway, "numbered"), 3, 0.05):
-        await until(lambda: enough(history.acknowledged, 20), 60)
+        await until(lambda: enough(history.acknowledged, 20))
         assert not history.refused
         advanced = await asyncio.create_subprocess_exec(
             *(PYTHON, *HASTY, "store", "migrate"),
@@ -131,9 +131,9 @@ async def test_a_control_whose_migration_takes_first_what_old_code_needs_has_eve
             env=world.environment(),
             stdout=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             assert await advanced.wait() == 0
-        await until(lambda: enough(history.refused, 1), 60)
+        await until(lambda: enough(history.refused, 1))
     assert set(history.refused.values()) <= {500, 503}
 
 
@@ -151,7 +151,7 @@ async def test_a_process_that_was_away_while_its_code_became_too_old_ends_itself
     finally:
         os.kill(old.pid, signal.SIGCONT)
     assert code == 0, said
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         assert await old.process.wait() != 0
     assert "install the Halflap that the other processes run" in old.said()
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from halflap.cli.sandbox import sandbox
 from halflap.errors import ConfigError
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 RUN = "from halflap.cli.sandbox import sandbox; sandbox()"
@@ -24,7 +25,7 @@ async def started(*arguments):
     )
     assert process.stdout is not None
     shown = ""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(DEADLINE):
         while "Ctrl-C" not in shown:
             line = await process.stdout.readline()
             assert line, f"it ended: {shown}"
@@ -41,7 +42,7 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     ):
         assert (await response.json())["name"] == "bolts"
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ async def test_a_sandbox_of_a_document_takes_what_it_printed(app, path, user, pa
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
         assert response.status == 200, await response.text()
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 async def test_a_github_takes_the_token_that_it_printed():
@@ -77,7 +78,7 @@ async def test_a_github_takes_the_token_that_it_printed():
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
         assert (await response.json())["full_name"] == "ada/hello"
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 async def test_a_salesforce_lets_in_whom_it_printed():
@@ -99,7 +100,7 @@ async def test_a_salesforce_lets_in_whom_it_printed():
         async with http.get(f"{address}/sandbox/orgs") as response:
             assert [each["name"] for each in await response.json()] == ["globex", "initech"]
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 @pytest.mark.parametrize("names", [["No Name"], ["a", "a"]])
@@ -127,4 +128,4 @@ async def test_a_salesforce_has_its_events_where_it_printed(unused_tcp_port: int
     _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
     writer.close()
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0

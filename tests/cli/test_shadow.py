@@ -19,7 +19,7 @@ from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from halflap.store.retention import DAY
 from tests.cli.test_commands import ok, plain, run
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 SOURCE = '''
 """Orders."""
@@ -155,7 +155,7 @@ async def happened(directory: Path, bodies: Sequence[Any] = EVENTS) -> None:
         execution = new_id("exe", now=began + number * 1_000)
         event = Event("POST", "", "", headers, body, 1)
         await host.engine.start([Start(execution, key, event, execution, key=each["id"])])
-        assert await host.engine.outcome(execution, 10) is not None
+        assert await host.engine.outcome(execution, DEADLINE) is not None
     await host.stop(1)
     await running
 

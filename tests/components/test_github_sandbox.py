@@ -136,13 +136,13 @@ async def test_what_a_receiver_missed_is_sent_again_under_its_id(app: GitHubApp)
         assert await trigger.exists(ada, made)
         receiver.status = 503
         await github.create_issue(ada, "While it is down")
-        await until(lambda: settled(app, 2), 10)
+        await until(lambda: settled(app, 2))
         receiver.status = 200
         await github.create_issue(ada, "While it is up")
-        await until(lambda: settled(app, 3), 10)
+        await until(lambda: settled(app, 3))
         for _ in range(2):  # what has arrived is not sent again
             assert [each async for each in trigger.catch_up(ada, began, made)] == []
-            await until(lambda: settled(app, 4), 10)
+            await until(lambda: settled(app, 4))
         [down] = [id for name, id, status in receiver.heard if status == 503]
         assert [id for *_, id, status in receiver.heard if status == 200].count(down) == 1
         await trigger.unsubscribe(ada, made)
@@ -190,10 +190,10 @@ async def test_the_apps_key_acts_as_an_installation_and_asks_for_what_was_missed
         receiver.status = 500
         for login in ("ada", "bob"):
             await app.post(f"/repos/{login}/hello/issues", {})
-        await until(lambda: settled(app, 3), 10)
+        await until(lambda: settled(app, 3))
         receiver.status = 200
         assert await github.redeliver_app_events(bot, began) == 1
-        await until(lambda: settled(app, 4), 10)
+        await until(lambda: settled(app, 4))
         assert await github.redeliver_app_events(bot, began) == 0
     with pytest.raises(ConfigError, match="with its key"):
         await github.redeliver_app_events(app.person("ada"), began)
@@ -245,7 +245,7 @@ class World:
             rows = await self.host.store.journal.executions(Filter(flow=flow, limit=100))
             return rows if len(rows) >= number and all(each.ended_at for each in rows) else None
 
-        return [codec.decode(each.result or b"null") for each in await until(found, 20)]
+        return [codec.decode(each.result or b"null") for each in await until(found)]
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ async def test_what_failed_is_asked_for_again_while_the_instance_is_active(
         found = [e for e in await app.deliveries() if e["hook"] == hook["id"]]
         return [each["status_code"] for each in found] == [200, 404]
 
-    await until(failed, 10)
+    await until(failed)
     await app.person("ada").patch(
         f"/repos/ada/hello/hooks/{hook['id']}", json={"config": {"url": hook["config"]["url"]}}
     )

@@ -84,7 +84,7 @@ async def read(trigger: Any, connection: Any, log: AcceptedLog, count: int) -> N
     """Read until so many messages are accepted, and for a moment more."""
     run = ListenerRun(trigger, connection, log)
     reading = asyncio.create_task(run.go_on())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while len(log.bodies) < count and not reading.done():
             await asyncio.wait([reading], timeout=0.01)
     await asyncio.wait([reading], timeout=0.2)

@@ -242,7 +242,7 @@ async def test_one_app_serves_all_portals(app: Portals, tmp_path: Path) -> None:
             rows = await host.store.journal.executions(Filter(flow="created", limit=100))
             return rows if len(rows) >= 4 and all(each.ended_at for each in rows) else None
 
-        rows = await until(ended, 20)
+        rows = await until(ended)
         results = sorted(codec.decode(each.result or b"")[:2] for each in rows)
         assert results == sorted(
             [name, f"{kind}.creation"] for name in ids for kind in ("contact", "deal")

@@ -34,7 +34,7 @@ from halflap.sdk.request import Headers, Request
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from tests.dovecot import PASSWORD, Dovecot, dovecot
 from tests.mails import CORPUS
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ async def test_mails_are_marked_once_they_are_accepted(
         found = [re.search(r"FLAGS \((.*?)\)", each) for each in server.flags(user)]
         return [each[1].replace(r"\Recent", "").strip() for each in found if each]
 
-    await until(lambda: flags() == left, 10, flags)
+    await until(lambda: flags() == left, what=flags)
     if inputs.get("then") == "move":
         assert len(server.flags(user, "Done")) == 2
     assert len(log.bodies) == 2
@@ -403,7 +403,7 @@ async def test_a_hostile_server_is_an_error_in_time_and_memory(
     async with scripted(answers) as port:
         run = ListenerRun(imap.message(start="earliest"), box(port), AcceptedLog())
         with pytest.raises(UpstreamError, match=told):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE):
                 await run.go_on()
         await run.end()
 
@@ -471,7 +471,7 @@ async def test_wrong_numbers_are_passed_by_and_end(wrong: bytes) -> None:
     async with scripted(answers) as port:
         log = AcceptedLog()
         with reading(box(port), log, start="earliest") as run:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await run.listening.idle.wait()
             assert log.bodies == []
             assert FolderCursor.read(log.cursors[""] or "").uid == 5

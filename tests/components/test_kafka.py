@@ -38,6 +38,7 @@ from halflap.testing.listeners import AcceptedLog, ListenerCheck, ListenerRun, c
 from tests.brokers import KafkaBroker, broker
 from tests.cluster import emptied_url
 from tests.engine.test_listening import KEYS, Worker, World, until
+from tests.polling import DEADLINE
 
 LOOPBACK = Policy(("127.0.0.1",))
 
@@ -106,7 +107,7 @@ async def read(trigger: Any, at: kafka.Kafka, log: AcceptedLog, count: int) -> l
     """Accept messages until there are so many; return them."""
     run, found = ListenerRun(trigger, at, log), list[Any]()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             while len(found) < count:
                 batch = await run.step()
                 assert batch is not None
@@ -192,7 +193,7 @@ async def test_the_group_is_told_what_was_accepted(noida: KafkaBroker, topic: st
 async def test_a_topic_that_is_not_there_is_an_error_that_says_so(noida: KafkaBroker):
     run = ListenerRun(kafka.records(topic="nothing-here"), connected(noida), AcceptedLog())
     with pytest.raises(UpstreamError, match="UNKNOWN_TOPIC_OR_PART"):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             await run.step()
     await run.end()
 
@@ -229,7 +230,7 @@ async def test_brokers_that_the_cluster_names_later_are_judged_too(
     monkeypatch.setattr(member, "CHECK_SECONDS", 0.5)
     noida.put(topic, [b"1"])
     run = ListenerRun(kafka.records(topic=topic, start="earliest"), connected(noida), AcceptedLog())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         await run.step()
         # As if a broker of now were at an address that may not be called.
         monkeypatch.setattr(Egress, "dial", Egress().dial)
@@ -356,16 +357,16 @@ async def test_two_processes_share_the_partitions_of_a_topic(tansu: KafkaBroker)
 
         here.begin(0)
         put(numbers[:100])
-        await until(lambda: is_read(here, 100), 40)
+        await until(lambda: is_read(here, 100))
         second = here.begin(1)
         put(numbers[100:200])
-        await until(lambda: owners(here), 40)
+        await until(lambda: owners(here))
         put(numbers[200:300])
-        await until(lambda: is_read(here, 300), 40)
+        await until(lambda: is_read(here, 300))
         await second.stop()
         here.workers.remove(second)
         put(numbers[300:])
-        await until(lambda: is_read(here, 400), 40)
+        await until(lambda: is_read(here, 400))
         found = await here.bodies()
         assert sorted(found) == numbers
         for place in range(4):
@@ -389,14 +390,14 @@ async def test_a_topic_that_was_made_anew_is_a_gap(tansu: KafkaBroker):
     tansu.put("orders", [b"1", b"2", b"3"])
     async with world(tansu, kafka.records(topic="orders", start="earliest")) as here:
         worker = here.begin()
-        await until(lambda: is_read(here, 3), 40)
+        await until(lambda: is_read(here, 3))
         await worker.stop()
         here.workers.remove(worker)
         tansu.delete_topic("orders")
         tansu.make_topic("orders")
         tansu.put("orders", [b"11", b"12", b"13", b"14"])
         here.begin()
-        await until(lambda: is_read(here, 7), 40)
+        await until(lambda: is_read(here, 7))
         assert await here.bodies() == [1, 2, 3, 11, 12, 13, 14]
         shard = await here.shard("0")
         assert [each.reason for each in shard.gaps] == [
@@ -412,18 +413,18 @@ async def test_a_cursor_behind_the_end_is_a_gap_where_topics_have_no_ids(noida: 
     noida.put(name, [b"1", b"2", b"3"])
     async with world(noida, kafka.records(topic=name, start="earliest")) as here:
         worker = here.begin()
-        await until(lambda: is_read(here, 3), 40)
+        await until(lambda: is_read(here, 3))
         await worker.stop()
         here.workers.remove(worker)
         noida.delete_topic(name)
         noida.make_topic(name)
         noida.put(name, [b"11"])
         here.begin()
-        await until(lambda: is_read(here, 4), 40)
+        await until(lambda: is_read(here, 4))
         [gap] = (await here.shard("0")).gaps
         assert gap.reason == f"{name}[0] ends at 1, before 3: it was made anew"
         noida.put(name, [b"12"])
-        await until(lambda: is_read(here, 5), 40)
+        await until(lambda: is_read(here, 5))
 
 
 async def test_a_full_backlog_has_the_topic_wait(
@@ -443,5 +444,5 @@ async def test_a_full_backlog_has_the_topic_wait(
         assert await here.bodies() == []
         noida.put(topic, [b"%d" % n for n in range(50, 60)])
         full = False
-        await until(lambda: is_read(here, 60), 40)
+        await until(lambda: is_read(here, 60))
         assert await here.bodies() == list(range(60))

@@ -25,7 +25,7 @@ from tests.kafka_mock import (
     MockCluster,
     mock_cluster,
 )
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 NOT_LEADER, TIMED_OUT, TOO_FEW_REPLICAS = 6, 7, 19
 ILLEGAL_GENERATION, UNKNOWN_MEMBER, REBALANCING = 22, 25, 27
@@ -96,7 +96,7 @@ async def test_faults_of_the_group_and_of_fetches_lose_and_double_nothing(cluste
         async with asyncio.timeout(90):
             for begin in range(0, 120, 20):
                 await asyncio.to_thread(put, cluster, range(begin, begin + 20))
-                await until(lambda end=begin + 20: len(log.bodies) >= end or reading.done(), 60)
+                await until(lambda end=begin + 20: len(log.bodies) >= end or reading.done())
                 assert not reading.done(), reading.exception()
                 match begin:
                     case 0:
@@ -124,8 +124,8 @@ async def test_a_broker_that_goes_away_is_said_and_read_on_from_the_cursor(clust
     await asyncio.to_thread(put, cluster, range(5))
     run = ListenerRun(trigger, connected(cluster), log)
     reading = asyncio.create_task(run.go_on())
-    await until(lambda: len(log.bodies) == 5, 60)
-    async with asyncio.timeout(60):
+    await until(lambda: len(log.bodies) == 5)
+    async with asyncio.timeout(DEADLINE):
         cluster.tell("down")
         await asyncio.wait([reading])
     assert isinstance(reading.exception(), UpstreamError)

@@ -64,7 +64,7 @@ async def test_tickets_that_are_there_are_imported_as_activities(
             found = [each["title"] for each in await acme.get("/v1/activities", key)]
             return found if len(found) >= count else None
 
-        [before] = await until(lambda: activities(1), 20)
+        [before] = await until(lambda: activities(1))
         assert before.endswith(" Before")
 
 
@@ -109,7 +109,7 @@ async def test_what_is_won_is_told_in_the_channel_once(example: str, tmp_path: P
         async def told() -> list[str] | None:
             return [each["text"] for each in (await app.seen(team))["messages"]] or None
 
-        [text] = await until(told, 20)
+        [text] = await until(told)
         assert text.startswith("Big is won: 221")
 
 
@@ -132,7 +132,7 @@ async def test_customers_of_a_topic_are_accounts_and_another_topic_is_told(
                 found = at.take("accounts")
                 return found if len(found) > 1 else None
 
-            created, changed = await until(lambda: asyncio.to_thread(told), 30)
+            created, changed = await until(lambda: asyncio.to_thread(told))
             assert created == changed
             assert json.loads(created)["customer"] == "c1"
             [account] = await acme.get("/v1/accounts", key)

@@ -27,6 +27,7 @@ from halflap.testing import Receive
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from tests.components.test_salesforce_pubsub import Reading, select
 from tests.components.test_salesforce_trigger import ACK, ORG, XML, message, notification
+from tests.polling import DEADLINE
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
 
@@ -89,7 +90,7 @@ async def read(trigger: Any, sf: salesforce.Salesforce, log: AcceptedLog) -> lis
     run.listening.beat = lambda: None  # it is idle once it rests
     reading = asyncio.create_task(run.go_on())
     waiting = asyncio.create_task(run.listening.idle.wait())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         await asyncio.wait([reading, waiting], return_when=asyncio.FIRST_COMPLETED)
     for each in (reading, waiting):
         each.cancel()
@@ -263,7 +264,7 @@ async def activate(host: Host, instance: Instance, *, noted: bool = True) -> str
 async def names(host: Host, instance: Instance, number: int) -> list[str]:
     """Return what a flow returned, once so many executions have ended."""
     which = Filter(instance=instance.id, flow="account", limit=500)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while True:
             found: list[Execution] = await host.store.journal.executions(which)
             if len(found) >= number and all(each.ended_at for each in found):
@@ -425,7 +426,7 @@ async def test_many_records_of_one_change_are_all_read() -> None:
 
 
 async def told_where_the_stream_is(host: Host, instance: Instance) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             if "replay" in str(await host.store.journal.shards.list(instance.id)):
                 return

@@ -13,6 +13,7 @@ from halflap.model import Execution, Instance
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from tests.polling import DEADLINE
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
 
@@ -78,7 +79,7 @@ def project(tmp_path: Path) -> Path:
 
 async def ended(host: Host, instance: Instance, flow: str, number: int) -> list[Execution]:
     """A flow's executions, once there are so many and all have ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             which = Filter(instance=instance.id, flow=flow, limit=500)
             found = await host.store.journal.executions(which)
@@ -161,7 +162,7 @@ async def test_a_message_of_another_org_does_not_reach_an_instance(
 
 
 async def first_delivery(app: SalesforceApp, org: dict[str, Any]) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             if tried := await app.look("/deliveries", org=org["id"]):
                 return tried[0]
@@ -214,7 +215,7 @@ async def test_what_a_flow_writes_comes_to_rest_though_salesforce_trims_it(
 
 async def settled(host: Host, instance: Instance, flow: str, number: int) -> list[Execution]:
     """A flow's executions, once there are so many and the newest is an echo."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             found = await ended(host, instance, flow, number)
             if found[0].state == "ignored":

@@ -36,6 +36,7 @@ from halflap.sdk.request import Headers
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from halflap_sandbox import salesforce as sandbox
 from halflap_sandbox.salesforce.event_bus import publish_platform_event
+from tests.polling import DEADLINE
 from tests.salesforce_app import SalesforceApp, salesforce_app
 
 ORDERS = "/event/Order_Shipped__e"
@@ -99,7 +100,7 @@ class Reading:
 
     async def until(self, wanted: Any) -> None:
         """Wait until something holds, or the listener fails."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE):
             while not wanted():
                 done, _ = await asyncio.wait([self.task], timeout=0.02)
                 if done:
@@ -107,7 +108,7 @@ class Reading:
                     raise AssertionError("it ended")
 
     async def failure(self) -> BaseException | None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE):
             await asyncio.wait([self.task])
         return self.task.exception()
 

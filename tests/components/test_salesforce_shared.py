@@ -11,6 +11,7 @@ from halflap.model import Execution, Instance, owner_of
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from tests.polling import DEADLINE
 from tests.salesforce_app import SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
 
@@ -78,7 +79,7 @@ async def active(host: Host, version: str, app: SalesforceApp, org: dict[str, An
 
 async def ended(host: Host, number: int, **which: Any) -> list[Execution]:
     """Executions, once there are so many and all have ended."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while True:
             found = await host.store.journal.executions(Filter(**which, limit=500))
             if len(found) >= number and all(each.ended_at for each in found):

@@ -21,7 +21,7 @@ from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.slack_app import SlackApp, slack_app
 from tests.world import host_on, publish
 
@@ -180,7 +180,7 @@ class World:
         return stored
 
     async def ended(self, flow: str, number: int) -> list[Execution]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 found = await self.host.store.journal.executions(Filter(flow=flow, limit=100))
                 taken = [each for each in found if each.state == "succeeded"]
@@ -225,7 +225,7 @@ async def test_an_event_that_is_sent_again_is_one(world: World, app: SlackApp) -
         found = await app.look("/sent")
         return found if len(found) == 3 else None
 
-    assert [each["status"] for each in await until(sent_twice, 10)] == [200] * 3
+    assert [each["status"] for each in await until(sent_twice)] == [200] * 3
     assert len(await world.ended("answered", 1)) == 1
 
 
@@ -265,7 +265,7 @@ async def test_what_nobody_takes_waits_for_the_customer(world: World, app: Slack
     team = await app.team("initech")
     await app.post(f"/teams/{team['id']}/messages", {"text": "early"})
     apps = world.host.operations.oauth_apps
-    kept = await until(lambda: apps.unrouted.list("slack", before=None, limit=10), 10)
+    kept = await until(lambda: apps.unrouted.list("slack", before=None, limit=10))
     assert kept[0].account == team["id"]
     await world.customer("ada", team)
     assert await apps.replay("slack", kept[0].id) == 1  # of its flows, the one that asked for it
@@ -321,7 +321,7 @@ async def test_a_refreshed_websocket_is_replaced_before_it_closes(app: SlackApp)
         async def arrived(number: int = number) -> bool:
             return len(log.bodies) == number + 1
 
-        await until(arrived, 10)
+        await until(arrived)
     assert {each["retry"] for each in await app.look("/sent")} == {None}  # at the first try
     assert not reading.done()
     reading.cancel()
@@ -335,7 +335,7 @@ async def test_socket_mode_that_is_switched_off_says_so(app: SlackApp) -> None:
     with pytest.raises(AssertionError):  # nobody answers the challenge there
         await app.post("/urls", {"events": f"{app.url}/nowhere"})
     with pytest.raises(UpstreamError, match="switched off"):
-        await asyncio.wait_for(reading, 10)
+        await asyncio.wait_for(reading, DEADLINE)
     await run.end()
 
 
@@ -383,7 +383,7 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
         async def open_sockets() -> bool:
             return await app.post("/sockets", {}) == {"refreshed": 2}
 
-        await until(open_sockets, 20)
+        await until(open_sockets)
         await app.post("/faults", {"duplicate_rate": 1})
         await app.post(f"/teams/{team['id']}/messages", {"text": "one"})
         await app.post(f"/teams/{team['id']}/messages", {"event": {"type": "team_join"}})

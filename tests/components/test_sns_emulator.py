@@ -17,6 +17,7 @@ from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from tests.components.test_salesforce_instance import ended
 from tests.localstack import account, emulator, topic_named
+from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
 pytestmark = pytest.mark.soak
@@ -71,7 +72,7 @@ async def is_pending(aws: sns.Sns, arn: str) -> bool:
 
 async def confirmed(aws: sns.Sns, topic: str) -> sns.TopicSubscription:
     """The one subscription of a topic, once it is confirmed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while True:
             found = await sns.list_subscriptions(aws, topic)
             if len(found) == 1 and not await is_pending(aws, found[0].arn):

@@ -20,7 +20,7 @@ from halflap.testing import Fake
 from halflap.testing.fake import Sent
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from tests.moto_server import client, moto_server
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 _names = itertools.count(1)
 KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"}
@@ -82,7 +82,7 @@ async def received(aws: sqs.Sqs, trigger: Any, count: int) -> list[Any]:
     """The events of the first messages."""
     run = ListenerRun(trigger, aws, AcceptedLog())
     messages: list[Any] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while len(messages) < count:
             batch = await run.step()
             assert batch is not None
@@ -246,7 +246,7 @@ async def test_what_waits_for_room_stays_invisible(fake: Fake, connected: sqs.Sq
     run = ListenerRun(sqs.message(queue=URL, visibility=2), connected, log)
     batch = await run.step("read")  # it is not accepted yet: the customer has too much queued
     assert batch is not None
-    await until(lambda: queue.actions().count("ChangeMessageVisibilityBatch") >= 3, 20)
+    await until(lambda: queue.actions().count("ChangeMessageVisibilityBatch") >= 3)
     assert all(
         each["VisibilityTimeout"] == 2
         for action, asked in queue.asked

@@ -197,7 +197,7 @@ async def test_a_webhook_is_made_signed_and_removed(app: Accounts) -> None:
         async def arrived() -> bool:
             return len(heard) == 2  # the first try failed
 
-        await until(arrived, 10)
+        await until(arrived)
         assert made.secret is not None
         for each in heard:
             ZendeskSignature().verify(each, [made.secret.get_secret_value()], each.received_at)

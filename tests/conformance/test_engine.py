@@ -35,9 +35,8 @@ from halflap.model import (
 )
 from halflap.store.protocol import Attempt, Filter, Journal
 from tests.journals import opened
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
-DEADLINE = 10.0
 DONE = Outcome("succeeded", result=b'"done"')
 
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, StorageState, async_playwright, expect
 
 from tests.built import build_console
-from tests.console.desk import Desk
+from tests.console.desk import PAGE_DEADLINE, Desk
 from tests.console.place import STORY, Place, running
 from tests.twoapps import Apps, both_apps
 
@@ -26,8 +26,7 @@ FLAGS = (
     "--disable-sync",
     "--font-render-hinting=none",
 )
-# As long as a click waits (`opened`): a machine that is busy is no failure.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=PAGE_DEADLINE)
 
 
 @pytest.fixture(scope="session")

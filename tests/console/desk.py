@@ -11,7 +11,10 @@ from typing import Any
 from playwright.async_api import Browser, Page, StorageState
 
 from tests.console.place import Place
+from tests.polling import DEADLINE
 
+PAGE_DEADLINE = DEADLINE * 1_000
+"""Milliseconds that a click waits, and what is expected of a page."""
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 WATCH = """
 window.wrong = []
@@ -49,7 +52,7 @@ async def opened(
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     await page.add_init_script(WATCH)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PAGE_DEADLINE)
     await page.goto(f"/console{path}")
     yield page
     wrong += await page.evaluate("window.wrong")

@@ -23,9 +23,9 @@ from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 
 TOKEN = "the-token-of-these-tests"
-DEADLINE = 60.0
 
 ORDERS = """
 name: orders

@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 NAME = "drawn-together"
 AMOUNT = "$round(event.seats * event.price * (1 - config.discount / 100), 2)"
-SLOW = 30_000
 
 
 class Hands:

@@ -58,7 +58,7 @@ async def choose(page: Page, words: str) -> None:
     box = page.get_by_role("combobox", name="Insert a step")
     await expect(box).to_be_focused()
     await page.keyboard.type(words)
-    await expect(page.get_by_role("option").first).to_be_visible(timeout=20_000)
+    await expect(page.get_by_role("option").first).to_be_visible()
     await press(page, "Enter")
     await expect(box).to_be_hidden()
     await saved(page)

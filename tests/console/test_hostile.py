@@ -232,7 +232,7 @@ async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
             await page.get_by_label("Event, as JSON").fill(json.dumps(event))
             await page.get_by_role("button", name="Run the test").click()
             bar = page.get_by_role("region", name="The test")
-            await expect(bar).to_contain_text("owned(1)", timeout=60_000)
+            await expect(bar).to_contain_text("owned(1)")
             await look(page, found)
             for _ in event["texts"][1:]:
                 await page.get_by_role("button", name="Item: the next").first.click()
@@ -252,7 +252,7 @@ async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
             await page.get_by_role("button", name="Test with another event…").click()
             await page.get_by_label("Event, as JSON").fill(json.dumps({**event, "fails": True}))
             await page.get_by_role("button", name="Run the test").click()
-            await expect(bar).to_contain_text("failed", timeout=60_000)
+            await expect(bar).to_contain_text("failed")
             await expect(bar).to_contain_text("onerror")
             await look(page, found)
     assert found == {}

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, Route, StorageState, expect
 from tests.console.desk import Desk, opened, visit
 from tests.console.looks import FOLDER, differences, look_of, style
 from tests.console.place import STORY, Place
+from tests.polling import DEADLINE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -77,7 +78,7 @@ async def shown(page: Page, name: str, ids: dict[str, str]) -> list[str]:
     await page.mouse.move(2, 2)
     within = "body" if name == "overview" else "main"  # the frame is the same around every page
     look = await look_of(page, within)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while True:
             await page.wait_for_timeout(200)
             if look == (look := await look_of(page, within)):  # all that comes late is there

@@ -18,8 +18,6 @@ from tests.twoapps import Apps, project
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
-SLOW = 30_000
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def published(place: Place, tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -56,7 +54,6 @@ async def test_from_nothing_to_an_event_that_flows_and_a_connection_that_is_mend
     org = await apps.salesforce.org("Hooli", redirect_uris=[redirect])
     key = await apps.acme.workspace("Hooli")
     async with opened(desk, "/customers") as page:
-        page.set_default_timeout(SLOW)
         await page.get_by_role("button", name="New customer").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_label("Name", exact=True)).to_be_focused()
@@ -151,10 +148,8 @@ async def test_two_tabs_of_the_wizard_make_one_instance_and_lose_nothing(
         await expect(page.get_by_text("not signed in")).to_be_visible()
 
     async with opened(desk, address) as first:
-        first.set_default_timeout(SLOW)
         await filled(first)
         async with opened(desk, address, beside=first) as second:
-            second.set_default_timeout(SLOW)
             await filled(second)
             # Nobody passes with an account that nobody has signed in to: what to do is said at it.
             refused = second.get_by_text("Nobody has signed in to this account yet")
@@ -182,7 +177,7 @@ async def test_two_tabs_of_the_wizard_make_one_instance_and_lose_nothing(
             await second.get_by_role("button", name="Activate", exact=True).click()
             dialog = second.get_by_role("dialog", name="Activate salesforce-acme")
             await dialog.get_by_role("button", name="Activate", exact=True).click()
-            await expect(second.get_by_text("active", exact=True).first).to_be_visible(timeout=SLOW)
+            await expect(second.get_by_text("active", exact=True).first).to_be_visible()
     [made] = (await place.api("GET", "/instances", customer=customer))["items"]
     assert made["state"] == "active"
 
@@ -210,14 +205,13 @@ async def mended(
     await apps.acme.patch(f"/v1/opportunities/{opportunity['id']}", change, key)
 
     async with opened(desk, "/connections?status=unauthorized") as page:
-        page.set_default_timeout(SLOW)
         row = page.get_by_role("grid").get_by_role("row").filter(has_text="Hooli")
-        await expect(row).to_be_visible(timeout=SLOW)
+        await expect(row).to_be_visible()
         await row.click()
         sheet = page.get_by_role("complementary", name="Connection")
-        await expect(sheet.get_by_text("1 execution waits for it.")).to_be_visible(timeout=SLOW)
+        await expect(sheet.get_by_text("1 execution waits for it.")).to_be_visible()
         await sign_in(page, org, "Reconnect")
-        await expect(sheet.get_by_text("working", exact=True)).to_be_visible(timeout=SLOW)
+        await expect(sheet.get_by_text("working", exact=True)).to_be_visible()
 
     async def done() -> Any:
         query = {"instance": instance["id"], "flow": "opportunity_amount", "state": "succeeded"}
@@ -229,7 +223,6 @@ async def mended(
 async def test_an_instance_is_paused_disabled_and_its_config_told_at_its_fields(desk: Desk) -> None:
     [instance] = (await desk.place.api("GET", "/instances", customer="Globex"))["items"]
     async with opened(desk, f"/instances?open={instance['id']}") as page:
-        page.set_default_timeout(SLOW)
         sheet = page.get_by_role("complementary", name="Instance")
         await sheet.get_by_role("button", name="More actions").click()
         await page.get_by_role("menuitem", name="Pause…").click()
@@ -264,7 +257,6 @@ async def test_an_instance_gets_another_account(desk: Desk) -> None:
     }
     made = await place.api("POST", "/connections", another)
     async with opened(desk, f"/instances?open={instance['id']}") as page:
-        page.set_default_timeout(SLOW)
         sheet = page.get_by_role("complementary", name="Instance")
         await sheet.get_by_role("button", name="Change account…").click()
         dialog = page.get_by_role("dialog", name="Change the account")
@@ -293,7 +285,6 @@ async def test_an_instance_gets_another_account(desk: Desk) -> None:
 async def test_an_edit_that_another_one_made_stale_is_shown_with_both_values(desk: Desk) -> None:
     [customer] = (await desk.place.api("GET", "/customers", q="Umbrella"))["items"]
     async with opened(desk, f"/customers?open={customer['id']}") as page:
-        page.set_default_timeout(SLOW)
         await page.get_by_role("button", name="Edit the limits").click()
         dialog = page.get_by_role("dialog")
         once = dialog.get_by_label(re.compile("At once .optional"))

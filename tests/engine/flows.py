@@ -44,8 +44,8 @@ from halflap.sdk.request import Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore
 from tests.journals import opened
+from tests.polling import DEADLINE
 
-DEADLINE = 10.0
 RETRY = Retry(attempts=3, jitter=0)
 FlowFunction = Callable[[Context[Any], Any], Awaitable[Any]]
 

@@ -21,6 +21,7 @@ from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from tests.engine.test_deployer import FIRST, app, expected, moved_and_killed, project
+from tests.polling import DEADLINE
 from tests.world import AcmeApp, configured, host_on, publish
 
 __all__ = ["app"]
@@ -97,7 +98,7 @@ class Shop:
 
     async def until(self, is_so: Callable[[Instance], bool], step: float = 5.0) -> Instance:
         """Move the clock until the instance is as wanted."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             while not is_so(found := await self.now()):
                 await asyncio.sleep(0.01)
                 if is_idle(self.host):
@@ -128,7 +129,7 @@ class Shop:
         return found
 
     async def ended(self, execution: str) -> Execution:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while (found := await self.found(execution)).ended_at is None:
                 await asyncio.sleep(0.01)
                 if is_idle(self.host):
@@ -167,7 +168,7 @@ async def shop_on(directory: Path, app: AcmeApp, folder: Path) -> AsyncIterator[
     finally:
         await app.post("/sandbox/faults", {"fail_next": 0})
         await host.stop(1.0)
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, DEADLINE)
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ async def test_what_is_to_be_put_back_is_found_though_it_was_read_as_the_move_en
     monkeypatch.setattr(shop.host.store.catalogue.instances, "due", slow)
     monkeypatch.setattr(deployer, "LOOK_SECONDS", 60.0)
     await shop.host.deployer.upgrade(shop.instance, shop.versions[1].hash)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while not is_restored(await shop.now()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -509,7 +510,7 @@ async def test_a_failed_upgrade_that_is_killed_at_a_write_ends_as_before(
         crashes += died
         async with host_on(directory, port=port) as (host, _):
             instances = host.store.catalogue.instances
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE):
                 while not is_restored(found := await instances.get(ours.id)):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert found.version == first.hash

@@ -17,6 +17,7 @@ from halflap.model import ENDED, Execution
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
 DOOR = '''
@@ -107,7 +108,7 @@ async def visited(host: Host, folder: Path, url: str, name: str) -> Execution:
     body = {"json": {"name": name}}
     async with aiohttp.ClientSession() as http, http.post(urls["greet"], **body) as answer:
         assert answer.status == 200  # accepted before anybody is asked
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(DEADLINE):
         while True:
             found = await host.store.journal.executions(Filter(instance=instance.id, flow="greet"))
             if found and found[0].state in ENDED:
@@ -161,7 +162,7 @@ async def test_an_event_that_a_person_edited_is_asked_for_in_no_later_replay(
             ReplayRequest("start", "same"),
         ):
             started = await executions.replay(ended, request)
-            outcome = await host.engine.outcome(started.execution, within=10)
+            outcome = await host.engine.outcome(started.execution, within=DEADLINE)
             assert outcome is not None
             assert codec.decode(outcome.result or b"") == "hello Grace"
             replayed = await host.store.journal.execution(started.execution)

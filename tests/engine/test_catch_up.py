@@ -19,6 +19,7 @@ from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from tests.engine.test_activation import app
 from tests.engine.test_deployer import death
+from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
 __all__ = ["app"]
@@ -87,7 +88,7 @@ async def made(host: Host, folder: Path) -> Instance:
 
 async def settled(host: Host, instance: str, flow: str, count: int) -> list[Execution]:
     """Return a flow's executions once there are so many and all have ended."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while True:
             which = Filter(instance=instance, flow=flow, limit=200)
             found = await host.store.journal.executions(which)
@@ -169,7 +170,7 @@ async def test_a_catch_up_that_is_killed_goes_on(
         dying = asyncio.create_task(mortal.dead.wait())
         await asyncio.wait([begun, dying], return_when=asyncio.FIRST_COMPLETED)
         await death(mortal, host, ours.id)
-        await asyncio.wait([dying], timeout=10)
+        await asyncio.wait([dying], timeout=DEADLINE)
         assert mortal.dead.is_set()
         begun.cancel()
         await asyncio.gather(begun, return_exceptions=True)

@@ -20,6 +20,7 @@ from halflap.sdk.trigger import Ignore
 from halflap.store.protocol import Filter
 from tests.engine.flows import AT_EACH_PLACE, ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import waits
+from tests.polling import DEADLINE
 from tests.replays import descendants, replay
 
 
@@ -195,7 +196,7 @@ async def test_a_parent_fans_out_to_hundreds_of_children(runner: Runner) -> None
 
     runner.app.flow(square)
     parent = await runner.start(runner.app.flow(flow))
-    outcome = await runner.engine.outcome(parent, 60)
+    outcome = await runner.engine.outcome(parent, DEADLINE)
     assert outcome is not None
     assert outcome.result == str(sum(n * n for n in range(300))).encode()
     assert len(children_of(runner, parent)) == 300
@@ -276,7 +277,7 @@ async def crashed_at(
         parent = await runner.start(family(runner))
         outcome = await runner.finish(parent)
         history = [(each.path, each.status) for each in await runner.history(parent)]
-        found = [await runner.engine.outcome(e, 5) for e in children_of(runner, parent)]
+        found = [await runner.engine.outcome(e, DEADLINE) for e in children_of(runner, parent)]
         return runner, outcome, sorted(history), found
 
 

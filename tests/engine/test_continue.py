@@ -22,9 +22,9 @@ from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.store.protocol import Filter
-from tests.engine.flows import AT_EACH_PLACE, DEADLINE, ON_BOTH_STORES, Runner, runner_on
+from tests.engine.flows import AT_EACH_PLACE, ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import waits
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.replays import replay
 
 PAGES, EACH = 3, 2

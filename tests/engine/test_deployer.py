@@ -14,6 +14,7 @@ from halflap.engine.deployer import Deployer
 from halflap.errors import StoreFull
 from halflap.model import Instance
 from halflap.server.host import Host
+from tests.polling import DEADLINE
 from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
 
 FIRST = """
@@ -277,7 +278,7 @@ async def test_events_wait_while_an_instance_is_activated_and_then_run(
         assert found is not None
         assert found.state == "queued"
         assert (await host.deployer.settled(ours.id)).state == "active"
-        outcome = await host.engine.outcome(execution, 10)
+        outcome = await host.engine.outcome(execution, DEADLINE)
         assert outcome is not None
         assert outcome.state == "succeeded"
 
@@ -296,7 +297,7 @@ async def test_a_change_while_the_deploy_flow_imports_is_not_lost(
             found = await app.get("/v1/activities", key)
             return sorted((each["kind"], each["title"]) for each in found)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while len(await logged()) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert await logged() == [("bolts", "5"), ("nuts", "2")]
@@ -394,7 +395,7 @@ async def taken(host: Host, instance: str) -> bool:
 
 
 async def eventually_open(host: Host, instance: str) -> dict[str, str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             endpoints = await host.store.catalogue.endpoints.of_instance(instance)
             if endpoints and all(each.open for each in endpoints.values()):

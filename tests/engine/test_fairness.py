@@ -20,6 +20,7 @@ from halflap.model import CustomerLimits, Dedupe, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim
 from tests.conformance.test_journal import flow, start
 from tests.journals import opened
+from tests.polling import DEADLINE
 
 DONE = Ended(Outcome("succeeded"))
 
@@ -48,7 +49,7 @@ class Office:
         self.changed.set()
 
     async def until(self, counter: Counter[str], customer: str, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             while counter[customer] != count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -12,6 +12,7 @@ from halflap.engine.leftover import AT_ONCE, REMOVING, Leftovers
 from halflap.errors import ConfigError, InDoubt
 from halflap.model import StateWrite
 from halflap.store.store import Store
+from tests.polling import DEADLINE
 from tests.world import Mortal
 
 MANY = AT_ONCE * 2 + 5
@@ -51,7 +52,7 @@ async def test_a_removal_that_is_killed_at_any_write_is_made_whole_or_not_at_all
     before = await held(store)
     mortal = Mortal(store, at, after=after)
     removing = asyncio.create_task(Leftovers(store.catalogue, store.journal).remove_instance(mine))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await mortal.dead.wait()
     mortal.bury()
     with contextlib.suppress(InDoubt):

@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -45,6 +45,7 @@ from halflap.store.shards import ListenerShard
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
+from tests.polling import until
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 LEASE = 1_500_000
@@ -313,16 +314,6 @@ class World:
     async def shard(self, shard: str = "") -> ListenerShard:
         found = await self.journal.shards.list(self.instance.id)
         return next(each for each in found if each.key.shard == shard)
-
-
-async def until(true: Callable[[], Any], within: float = 20.0) -> None:
-    """Wait until something is true."""
-    async with asyncio.timeout(within):
-        while True:
-            found = true()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

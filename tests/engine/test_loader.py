@@ -24,6 +24,7 @@ from halflap.engine import loader as room
 from halflap.engine.bundle import Bundle, _hash, pack, seal
 from halflap.engine.loader import Loaded, load, unload
 from halflap.errors import DefinitionError
+from tests.polling import DEADLINE
 
 ROOT = Path(halflap.__file__).parent.parent
 
@@ -231,7 +232,7 @@ def test_threads_that_load_the_same_version_share_it(tmp_path: Path) -> None:
     gate = threading.Barrier(4)
 
     def one() -> Loaded:
-        gate.wait(timeout=10)
+        gate.wait(timeout=DEADLINE)
         return load(made, tmp_path)
 
     with ThreadPoolExecutor(4) as pool:
@@ -355,7 +356,7 @@ def test_processes_that_unpack_the_same_version_do_not_disturb_each_other(tmp_pa
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    assert [child.communicate(timeout=30)[0] for child in children] == ["7\n"] * 2
+    assert [child.communicate(timeout=DEADLINE)[0] for child in children] == ["7\n"] * 2
     assert [path.name for path in cache.iterdir()] == [made.hash]
 
 

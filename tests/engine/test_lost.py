@@ -7,6 +7,7 @@ from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.model import Event, FlowKey, Outcome, Start, new_id
 from halflap.store.store import Store
+from tests.polling import DEADLINE
 
 
 def start(body: bytes) -> Start:
@@ -30,8 +31,8 @@ async def test_a_lost_event_fails_its_execution_and_the_engine_goes_on(tmp_path:
     engine = JournalEngine(store.journal, clock=store.clock)
     running = asyncio.create_task(engine.run(handler))
 
-    lost = await engine.outcome(hurt.execution, 10)
-    other = await engine.outcome(fine.execution, 10)
+    lost = await engine.outcome(hurt.execution, DEADLINE)
+    other = await engine.outcome(fine.execution, DEADLINE)
 
     await engine.stop(1)
     await running

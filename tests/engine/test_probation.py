@@ -15,7 +15,7 @@ from halflap.model import Event, FlowKey, Start, new_id
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.loopback import on_loopback
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.served import Served, served
 from tests.world import publish
 
@@ -249,7 +249,7 @@ async def test_a_child_hears_of_a_cancellation(tmp_path: Path, sink: Sink) -> No
 
         await until(told)
         sink.hold.set()
-        outcome = await host.engine.outcome(ids["innocent"], 20)
+        outcome = await host.engine.outcome(ids["innocent"], DEADLINE)
     assert outcome is not None
     assert (outcome.state, outcome.reason) == ("cancelled", "not wanted")
     assert "/innocent/second" not in sink.effects
@@ -265,7 +265,7 @@ async def test_what_a_child_runs_is_cut_where_it_does_not_end(tmp_path: Path, si
         for each in ids.values():
             assert await host.engine.cancel(each, "not wanted", grace=0)
         for each in ids.values():
-            outcome = await host.engine.outcome(each, 30)
+            outcome = await host.engine.outcome(each, DEADLINE)
             assert outcome is not None
             assert (outcome.state, outcome.reason) == ("cancelled", "not wanted")
         sink.hold.set()
@@ -275,7 +275,7 @@ async def test_what_a_child_runs_is_cut_where_it_does_not_end(tmp_path: Path, si
 async def test_what_a_child_logs_and_records_is_in_the_journal(tmp_path: Path, sink: Sink) -> None:
     ids, _ = await prepare(tmp_path, sink, {"innocent": ""})
     async with serving(tmp_path) as host:
-        outcome = await host.engine.outcome(ids["innocent"], 20)
+        outcome = await host.engine.outcome(ids["innocent"], DEADLINE)
         assert outcome is not None
         assert outcome.state == "succeeded"
         journal = host.store.journal
@@ -294,7 +294,7 @@ async def test_a_stopping_server_waits_for_no_suspect(tmp_path: Path, sink: Sink
         assert host.engine.running_ids() == []
     sink.hold.set()
     async with serving(tmp_path) as host:  # one that was stopped in good order resumes
-        outcome = await host.engine.outcome(ids["innocent"], 20)
+        outcome = await host.engine.outcome(ids["innocent"], DEADLINE)
     assert outcome is not None
     assert outcome.state == "succeeded"
     assert len(set(sink.effects["/innocent/first"])) == 1

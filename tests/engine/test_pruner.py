@@ -40,7 +40,7 @@ async def test_nothing_is_pruned_while_another_process_prunes() -> None:
         pruner = Pruner(two.journal, two.catalogue, two.clock, alone=alone)
         task = asyncio.create_task(pruner.run())
         times = len(asked)
-        await until(lambda: later(len(asked) > times), 10)
+        await until(lambda: later(len(asked) > times))
         pruner.stop()
         await task
 

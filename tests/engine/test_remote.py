@@ -51,6 +51,7 @@ from halflap.model import (
 )
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.store import Store
+from tests.polling import DEADLINE
 
 FLOW = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
 EVENT = Event("POST", "", "", (), b"", 1)
@@ -177,7 +178,7 @@ async def test_a_child_that_ends_holds_nothing_and_waits_for_nothing() -> None:
         second = asyncio.create_task(desk.hold(kept.id, kept.id))
         while not clerk._answering:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             await clerk.close()
             async with store.catalogue.connections.refreshing(kept.id):
                 pass

@@ -23,7 +23,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
 from tests.faults.server import KEYS
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.world import Mortal, publish, sweep_away
 
 DAY = 86_400.0
@@ -134,7 +134,7 @@ class World:
             done = len(renewals) >= count and all(each.state in ENDED for each in renewals)
             return renewals if done else []
 
-        return await until(found, 20)
+        return await until(found)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ async def world(
             await sweep_away(host, serving)
         else:
             await host.stop(1.0)
-            await asyncio.wait_for(serving, 10)
+            await asyncio.wait_for(serving, DEADLINE)
 
 
 async def activated(host: Host, directory: Path, url: str, renews: bool) -> Instance:
@@ -290,7 +290,7 @@ async def test_a_renewal_survives_the_process(
     clock.advance(23 * DAY)
     async with world(tmp_path / "store", app, dies_at=dies_at) as here:
         assert here.mortal is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await here.mortal.dead.wait()
     async with world(tmp_path / "store", app) as here:
         [renewal] = await here.ended(1)

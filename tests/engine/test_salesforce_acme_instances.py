@@ -14,6 +14,7 @@ import pytest
 from halflap.model import Execution, Instance, Version
 from halflap.server.host import Host, token_of
 from halflap.store.protocol import Filter
+from tests.polling import DEADLINE
 from tests.twoapps import (
     NOTHING,
     Apps,
@@ -86,7 +87,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
     """Look until it is good, and give what was seen."""
-    deadline = asyncio.get_running_loop().time() + 15
+    deadline = asyncio.get_running_loop().time() + DEADLINE
     while not good(seen := await look()):
         assert asyncio.get_running_loop().time() < deadline, f"this was seen: {seen}"
         await asyncio.sleep(0.02)

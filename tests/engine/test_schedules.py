@@ -23,6 +23,7 @@ from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
+from tests.polling import DEADLINE
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 START = datetime(2026, 1, 1, 10, 0, 30, tzinfo=UTC)
@@ -105,7 +106,7 @@ class Office:
 
     async def leader(self) -> int:
         """Return the number of the leading scheduler, once one leads and has looked at what there is."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 for number, each in enumerate(self.schedulers):
                     each.nudge()
@@ -132,7 +133,7 @@ class Office:
         """Wait until the leader, unless deaf, knows all changes, and has dealt with all due ticks."""
         for _ in range(2):  # it looks again once it has fired
             self.clock.now += 1
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE):
                 while not await self._has_looked(deaf):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
@@ -217,7 +218,7 @@ async def test_a_tick_that_is_a_moment_late_was_not_missed() -> None:
 async def test_more_than_are_fired_at_once_are_all_fired(kind: str) -> None:
     async with office(kind, schedule.every(minutes=1, misfire="all")) as made:
         made.clock.move(timedelta(hours=4))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             while len(await made.fired()) < 240:
                 await made.settled()
         assert set((await made.fired()).values()) == {1}
@@ -421,7 +422,7 @@ async def test_what_a_disabled_instance_did_not_fire_was_not_missed(kind: str) -
 
 
 async def until_marked(made: Office, instance: Instance) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while await made.stores[0].catalogue.instances.last_tick(instance.id, "flow") is None:
             for each in made.schedulers:
                 each.nudge()
@@ -453,7 +454,7 @@ async def test_an_engine_that_refuses_a_tick_gets_it_again(
     monkeypatch.setattr(JournalEngine, "start", full)
     async with office("memory", schedule.every(minutes=1)) as made:
         made.clock.move(timedelta(minutes=1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while not await made.fired():
                 made.schedulers[0].nudge()
                 await asyncio.sleep(0.005)
@@ -465,7 +466,7 @@ async def test_a_server_looks_at_once_when_the_catalogue_changes() -> None:
         catalogue, scheduler = made.stores[0].catalogue, made.schedulers[0]
         catalogue.on_change(scheduler.nudge)
         await made.configure({})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while scheduler.seen != catalogue.changed:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
@@ -475,7 +476,7 @@ async def test_one_that_is_stopped_ends_at_once(monkeypatch: pytest.MonkeyPatch)
     async with office("memory", schedule.every(minutes=1)) as made:
         made.begin(made.stores[0])  # one that does not lead
         await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             for scheduler, task in zip(made.schedulers, made.tasks, strict=True):
                 scheduler.stop()
                 await task

@@ -10,6 +10,7 @@ from halflap.engine.probation import Probation, SuspectGroup
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id, wall_clock
 from halflap.store.store import Store
+from tests.polling import DEADLINE
 
 SECOND: Micros = 1_000_000
 FLOW = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
@@ -52,7 +53,7 @@ async def engine_on(store: Store) -> AsyncIterator[JournalEngine]:
     """An engine that runs, and has looked for suspects once."""
     engine = JournalEngine(store.journal, clock=store.clock)
     running = asyncio.create_task(engine.run(done))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while engine._suspects:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     try:
@@ -77,7 +78,7 @@ async def test_a_suspect_of_a_held_instance_runs_once_that_is_released() -> None
         await store.journal.hold(FLOW.instance)
         async with engine_on(store) as engine:
             await engine.release(FLOW.instance)
-            assert await engine.outcome(execution, 10) == Outcome("succeeded")
+            assert await engine.outcome(execution, DEADLINE) == Outcome("succeeded")
 
     await on_store(do)
 
@@ -88,7 +89,7 @@ async def test_a_suspect_runs_though_its_end_was_noted_by_a_clock_that_was_ahead
         execution = await suspect(store)
         clock.ahead = 0
         async with engine_on(store) as engine:
-            assert await engine.outcome(execution, 10) == Outcome("succeeded")
+            assert await engine.outcome(execution, DEADLINE) == Outcome("succeeded")
 
     await on_store(do)
 
@@ -102,7 +103,7 @@ async def test_a_turn_that_is_cut_before_it_begins_is_given_back() -> None:
             (running,) = engine._running.values()
             assert not running.turn.begun
             running.interrupt()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await engine.stop(10)
             found = await store.journal.attempts(start.execution)
             assert [each.how for each in found] == ["drained"]
@@ -139,7 +140,7 @@ async def test_a_turn_that_ends_while_more_are_claimed_makes_room_for_its_custom
         room = Room(turns=2, share=0.5)
         engine = JournalEngine(journal, clock=clock, room=room)  # pyright: ignore[reportArgumentType]
         running = asyncio.create_task(engine.run(handle))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await journal.asked.wait()
             first, second = start_of(), start_of()
             await engine.start([first])
@@ -149,11 +150,11 @@ async def test_a_turn_that_ends_while_more_are_claimed_makes_room_for_its_custom
             engine.nudge()
             await journal.asked.wait()  # by now its customer's share is counted: it is full
             going.set()
-            assert await engine.outcome(first.execution, 10) is not None
+            assert await engine.outcome(first.execution, DEADLINE) is not None
             while engine.running:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
             journal.wait.set()
-            assert await engine.outcome(second.execution, 10) is not None
+            assert await engine.outcome(second.execution, DEADLINE) is not None
             await engine.stop(0)
             await running
 
@@ -182,9 +183,9 @@ async def test_suspects_drain_in_full_groups() -> None:
         engine = JournalEngine(store.journal, clock=store.clock, suspects=False)
         probation = CountingProbation(engine, together=10, children=2)
         running = [asyncio.create_task(engine.run(done)), asyncio.create_task(probation.run())]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             for each in executions:
-                assert await engine.outcome(each, 20) == Outcome("succeeded")
+                assert await engine.outcome(each, DEADLINE) == Outcome("succeeded")
         await probation.close()
         await engine.stop(0)
         await asyncio.gather(*running)

@@ -18,6 +18,7 @@ from halflap.model import ConnectionLimits, Micros
 from halflap.sdk.gate import Blocked
 from halflap.store.protocol import Journal
 from tests.journals import opened
+from tests.polling import DEADLINE
 from tests.sdk.test_quota import answer
 
 SECOND: Micros = 1_000_000
@@ -156,7 +157,7 @@ async def test_who_is_cancelled_as_it_gets_its_place_gives_it_back(clock: Manual
     throttle.leave()
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await throttle.enter()
 
 
@@ -177,7 +178,7 @@ async def test_workers_share_a_rate(clock: ManualClock, journal: Journal):
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     assert not done
     clock.advance(0.25)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await waiting
 
 
@@ -187,7 +188,7 @@ async def test_a_rest_is_learnt_by_other_workers_and_after_a_restart(
     mine, others = Throttles(journal, clock), Throttles(journal, clock)
     known = others.of("con_1")
     mine.of("con_1").heard(answer(429, Retry_After="60"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         while not await journal.resting():  # noqa: ASYNC110
             await asyncio.sleep(0)
     await others.look()

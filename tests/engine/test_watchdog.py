@@ -15,6 +15,7 @@ from halflap.sdk.context import Context
 from halflap.sdk.request import Request
 from tests.engine.flows import runner_on
 from tests.gateway.test_app import desk
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 pytestmark = pytest.mark.usefixtures("unfiltered_logs")
@@ -87,7 +88,7 @@ def test_how_a_process_ended_is_said_in_words() -> None:
 
 def block_until_logged(logs: list[Any]) -> None:
     """Block the loop until that was logged; a machine under load blocks it for moments, too."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + DEADLINE
     while not of_flows(logs) and time.monotonic() < until:
         pass
 

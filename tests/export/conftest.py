@@ -18,9 +18,10 @@ from halflap.errors import StoreError
 from halflap.export import AsyncPublisher, EventTypes
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.api.conftest import DEADLINE, KEYS, TOKEN, Client
+from tests.api.conftest import KEYS, TOKEN, Client
 from tests.cluster import emptied_url
 from tests.journals import new_store
+from tests.polling import DEADLINE
 
 ORDERS = '''
 """Orders: what happens in the product."""

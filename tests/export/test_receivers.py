@@ -17,7 +17,7 @@ from halflap.model import new_id
 from tests.api.conftest import Client
 from tests.export.conftest import ON_BOTH_STORES, Product
 from tests.loopback import on_loopback
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 
 @dataclass
@@ -143,7 +143,7 @@ async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
         made = await added(product, "ada", hooks.url)
         hooks.status = 410
         first = await product.publish("ada", data={"id": "o-1", "total": "1"})
-        await product.host.engine.outcome(first.json["executions"][0], 10)
+        await product.host.engine.outcome(first.json["executions"][0], DEADLINE)
         state = await shown(product, made)
         assert (state["enabled"], state["disabled_because"]) == (
             False,
@@ -151,7 +151,7 @@ async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
         )
         assert state["disabled_at"] >= began.isoformat()[:19]
         second = await product.publish("ada", data={"id": "o-2", "total": "1"})
-        await product.host.engine.outcome(second.json["executions"][0], 10)
+        await product.host.engine.outcome(second.json["executions"][0], DEADLINE)
         assert len(hooks.seen) == 1
         states = {each["state"] for each in await deliveries(product, made)}
         assert states == {"failed", "cancelled"}
@@ -236,7 +236,7 @@ async def test_a_delivery_is_sent_again_by_itself(product: Product) -> None:
         answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
         [execution] = answer.json["executions"]
         await hooks.events(1)
-        await product.host.engine.outcome(execution, 10)
+        await product.host.engine.outcome(execution, DEADLINE)
         again = await product.api(
             "POST", f"/api/executions/{execution}/replay", {"from": "start", "repeat": True}
         )
@@ -262,7 +262,7 @@ async def test_each_try_is_shown_with_its_answer(product: Product) -> None:
         await until(failing)
         hooks.status = 200
         await hooks.events(2)  # 5 seconds later
-        await product.host.engine.outcome(execution, 10)
+        await product.host.engine.outcome(execution, DEADLINE)
         steps = (await product.api("GET", f"/api/executions/{execution}")).json["steps"]
         tries = [each for each in steps if each["title"].startswith("Try")]
         assert [each["title"] for each in tries] == ["Try 1", "Try 2"]
@@ -310,7 +310,7 @@ async def test_a_receiver_is_removed_with_what_waits_for_it(product: Product) ->
         assert removed.status == 204, removed.body
         assert (await product.api("GET", f"/api/receivers/{made['id']}")).status == 404
         assert (await product.api("GET", "/api/connections", customer="ada")).json["items"] == []
-        outcome = await product.host.engine.outcome(answer.json["executions"][0], 10)
+        outcome = await product.host.engine.outcome(answer.json["executions"][0], DEADLINE)
         assert outcome is not None
         assert outcome.state == "cancelled"
         assert (await product.publish("ada", data={"id": "o-2", "total": "1"})).json[
@@ -352,9 +352,9 @@ async def test_a_receiver_is_not_disabled_where_its_events_would_be_lost(product
         assert answer.status == 409
         assert f"halflap receivers disable {made['id']}" in answer.json["detail"]
         await product.host.deployer.disable(made["id"])  # by a former version, say
-        await product.host.deployer.settled(made["id"], 10)
+        await product.host.deployer.settled(made["id"], DEADLINE)
         assert (await product.api("POST", f"/api/receivers/{made['id']}/enable")).status == 200
-        await product.host.deployer.settled(made["id"], 10)
+        await product.host.deployer.settled(made["id"], DEADLINE)
         await product.publish("ada", data={"id": "o-1", "total": "1"})
         [(sent, body)] = await hooks.events(1)
         Webhook(made["secret"]).verify(body, sent)
@@ -458,7 +458,7 @@ async def test_a_receiver_whose_address_is_private_later_is_sent_nothing(product
         id=stored[0].id,
     )
     answer = await product.publish("ada", data={"id": "o-1", "total": "1"})
-    outcome = await product.host.engine.outcome(answer.json["executions"][0], 10)
+    outcome = await product.host.engine.outcome(answer.json["executions"][0], DEADLINE)
     assert outcome is not None
     assert outcome.failure is not None
     assert "169.254.169.254" in outcome.failure.message

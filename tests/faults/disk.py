@@ -65,7 +65,7 @@ async def lossy_disk(path: Path, user: str | None = None) -> AsyncGenerator[Loss
     )
     try:
         await until(
-            lambda: process.returncode is not None or os.path.ismount(path), 20, lambda: "no mount"
+            lambda: process.returncode is not None or os.path.ismount(path), what=lambda: "no mount"
         )
         assert process.returncode is None, "the file system was not mounted"
         yield LossyDisk(path, process)

@@ -19,6 +19,7 @@ from halflap_sandbox.salesforce import automation
 from halflap_sandbox.salesforce.app import create_app as create_salesforce
 from halflap_sandbox.salesforce.model import Change, Org
 from halflap_sandbox.server import run
+from tests.polling import DEADLINE
 
 KEEP = 1_000_000
 BACKOFF = (0.1, 0.2, 0.5, 1.0)
@@ -287,7 +288,7 @@ async def listening(app: Any) -> AsyncGenerator[str]:
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(run(app, ready=ready.set_result))
     try:
-        yield f"http://127.0.0.1:{await asyncio.wait_for(ready, 10)}"
+        yield f"http://127.0.0.1:{await asyncio.wait_for(ready, DEADLINE)}"
     finally:
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

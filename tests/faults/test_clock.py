@@ -80,7 +80,7 @@ async def jumped(
             clock.set(ahead)
             await asyncio.sleep(STEADY)
     last = datetime.now(UTC) + most
-    await until(lambda: not ends or checker.live(world.place, None) == 0, 60)
+    await until(lambda: not ends or checker.live(world.place, None) == 0)
     await asyncio.sleep(3)  # a scheduler on a loaded machine may come late
     times.sure = list(between(after, last - timedelta(seconds=2)))
     times.possible = list(between(before, datetime.now(UTC) + most))

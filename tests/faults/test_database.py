@@ -64,12 +64,12 @@ async def failing(
     async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
         for number in range(faults):
             before = len(history.acknowledged)
-            await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
+            await until(lambda seen=before: len(history.acknowledged) > seen + 20)
             await asyncio.sleep(chance.uniform(0.0, 0.5))
             await fail(chance)
             print(f"fault {number + 1}, {len(history.acknowledged)} acked")
         before = len(history.acknowledged)
-        await until(lambda: len(history.acknowledged) > before + 20, 60)
+        await until(lambda: len(history.acknowledged) > before + 20)
     assert set(history.refused.values()) <= {503}
     assert all(each.isdigit() for each in history.retry_after), history.retry_after
     assert server.pid == pid
@@ -103,7 +103,7 @@ async def test_a_control_that_acknowledges_before_the_commit_loses(
             await until(lambda: len(history.acknowledged) > 50, 30)
             await database.kill()
             before = len(history.acknowledged)
-            await until(lambda: len(history.acknowledged) > before + 20, 30)
+            await until(lambda: len(history.acknowledged) > before + 20)
             await server.kill()
         await database.start()
         kept = checker.executions(database.url).keys()
@@ -196,9 +196,9 @@ async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
             before = database.log.read_text().count(REFUSED)
             await failing_from(database, moment)
             async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
-                await until(lambda seen=before: database.log.read_text().count(REFUSED) > seen, 60)
+                await until(lambda seen=before: database.log.read_text().count(REFUSED) > seen)
                 acknowledged = len(history.acknowledged)
-                await until(lambda seen=acknowledged: len(history.acknowledged) > seen, 60)
+                await until(lambda seen=acknowledged: len(history.acknowledged) > seen)
         refused = database.log.read_text().count(REFUSED)
         await database.stop()
         database.before = []

@@ -16,7 +16,7 @@ from tests.faults.process import server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import lost
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 MEGABYTES, BALLAST = 96, 80
 BODY = 40_000
@@ -38,7 +38,7 @@ async def send(history: History, url: str, *, acknowledged: int = 0, refused: in
             await history.send_one(line, BODY)
         line.close()
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(sender())
 

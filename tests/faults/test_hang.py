@@ -26,7 +26,7 @@ from tests.faults.cluster import cluster
 from tests.faults.sink import Sink
 from tests.faults.test_store_away import PROJECT
 from tests.many import KEYS
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 TOKEN = "the-token-of-these-tests"
 SENDERS = 5
@@ -145,7 +145,7 @@ async def serving(folder: Path, sink: Sink, store: str) -> AsyncIterator[World]:
     async with aiohttp.ClientSession() as http:
         world = World(host, hook, http)
         yield world
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         await host.stop(5)
         await running
 

@@ -46,7 +46,7 @@ async def killed_again_and_again(
     async with history.sending(server.urls["numbered"], SENDERS):
         while server.kills < kills or time.monotonic() < end:
             enough = len(history.acknowledged) + each
-            await until(lambda: len(history.acknowledged) >= enough, 60)  # noqa: B023
+            await until(lambda: len(history.acknowledged) >= enough)  # noqa: B023
             moment = chance.uniform(0, LONGEST)
             await asyncio.sleep(moment)
             await server.kill()

@@ -18,7 +18,7 @@ from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, all_ended, lost
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 SENDERS = 8
 KILLS = 2
@@ -36,7 +36,7 @@ def send_mail(port: int, address: str, number: int, padding: int) -> int:
     body = f"Subject: {number}\r\nMessage-ID: <{number}@test>\r\n\r\n" + "x" * 70 + "\r\n"
     body += ("y" * 70 + "\r\n") * (padding // 72)
     try:
-        with smtplib.SMTP("127.0.0.1", port, timeout=15) as peer:
+        with smtplib.SMTP("127.0.0.1", port, timeout=DEADLINE) as peer:
             peer.sendmail("a@test", [address], body)
     except smtplib.SMTPResponseException as error:
         return error.smtp_code
@@ -136,10 +136,10 @@ async def test_a_full_disk_keeps_the_mail_with_its_sender(
             assert set(history.refused.values()) == {451}
             ballast.unlink()
             before = len(history.acknowledged)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(DEADLINE):
                 while len(history.acknowledged) < before + 10:
                     await mailer.send_one(1_000)
-            await until(lambda: lost(history, sink) == 0, 30)
+            await until(lambda: lost(history, sink) == 0)
             assert checker.problems(store) == []
             note("mail, full disk", faults=len(history.refused), lost=0)
             with suppress(ProcessLookupError):

@@ -88,7 +88,7 @@ class Balancer:
     async def more(self, count: int) -> None:
         """Wait until so many more are acknowledged."""
         enough = len(self.acknowledged) + count
-        await until(lambda: len(self.acknowledged) >= enough, 60)
+        await until(lambda: len(self.acknowledged) >= enough)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_a_worker_that_is_started_again_gets_its_own_back_at_once(
     await worker.stop()
     await worker.start()
     execution = await world.send(gateway, "slow", 1)
-    await until(lambda: sum(sink.deliveries.get(1, Counter()).values()) == 1, 30)
+    await until(lambda: sum(sink.deliveries.get(1, Counter()).values()) == 1)
     await worker.kill()
     other = await world.run("worker", "other", PAUSE="0", HALFLAP_LEASE_SECONDS="3000")
     assert (await world.execution(gateway, execution))["state"] == "running"
@@ -233,7 +233,7 @@ async def test_what_ends_its_process_is_found_by_two_workers_and_set_aside(
     async def one_died() -> bool:
         return not all(each.runs for each in workers)
 
-    await until(one_died, 30)
+    await until(one_died)
     for each in workers:
         if not each.runs:
             await each.start()

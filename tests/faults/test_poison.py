@@ -34,8 +34,8 @@ async def test_what_ends_its_process_is_set_aside_and_the_rest_goes_on(
         await send_poison(server)
         await server.start()
         async with history.sending(server.urls["numbered"], 2, pause=0.1):
-            await until(lambda: checker.live(place, "poison") == 0, 60)
-        await until(lambda: lost(history, sink) == 0, 20)
+            await until(lambda: checker.live(place, "poison") == 0)
+        await until(lambda: lost(history, sink) == 0)
         assert server.process.returncode is None
         (row,) = checker.executions(place, "poison").values()
         assert row.state == "failed"

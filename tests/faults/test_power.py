@@ -124,7 +124,7 @@ async def cut_databases(path: Path, sink: Sink, note: Note, run: str, cuts: int)
             async with history.sending(server.urls["numbered"], SENDERS, PAUSE):
                 for number in range(cuts):
                     before = len(history.acknowledged)
-                    await until(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
+                    await until(lambda seen=before: len(history.acknowledged) > seen + 20)
                     keep = (0.0, 0.5, 0.9)[number % 3]
                     await cut_database(database, disk, keep, chance.randrange(10**6))
                     print(f"cut {number + 1}, {len(history.acknowledged)} acked")

@@ -17,6 +17,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.pruning import KEYS, opened
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 NOW: Micros = 20_700 * DAY + DAY // 2
@@ -123,7 +124,7 @@ async def killed(place: str, after: float | None, *flags: str) -> bool:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         assert await process.stdout.readline() == b"begins\n"
         try:
             async with asyncio.timeout(after):

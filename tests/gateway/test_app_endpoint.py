@@ -14,6 +14,7 @@ from halflap.model import CustomerLimits
 from halflap.store.catalogue import unrouted
 from tests.api.test_api_shared import teams_on
 from tests.gateway.chats import Chats, fields_of
+from tests.polling import DEADLINE
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_an_event_starts_the_flows_of_everybody_who_holds_the_account(chat
     assert await chats.started([*mine, other]) == [1, 1, 1, 0]
     assert await chats.unrouted() == []
     [one] = await chats.executions(instance=mine[2].id)
-    await chats.host.engine.outcome(one["id"], within=20)
+    await chats.host.engine.outcome(one["id"], within=DEADLINE)
     found = (await chats.api("GET", f"/api/executions/{one['id']}")).json
     assert (found["state"], found["result"]) == ("succeeded", ["bob", "hi"]), found
 

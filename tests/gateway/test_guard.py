@@ -14,7 +14,7 @@ from halflap.errors import HalflapError
 from halflap.gateway.guard import EdgeLimits
 from halflap.gateway.server import Server, run_loop
 from tests.cases import for_each
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 H = b"Host: hooks.test\r\n"
 POST = b"POST /hooks/1 HTTP/1.1\r\n" + H
@@ -241,7 +241,7 @@ async def serving(
         yield server
     finally:
         await server.stop(0)
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, DEADLINE)
 
 
 @dataclass
@@ -257,14 +257,14 @@ class Client:
                 await asyncio.sleep(0)
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:-2])
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
         return int(head[0].split()[1]), headers, body
 
     async def closed(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             with suppress(ConnectionError):
                 assert await self.reader.read() == b""
         return True
@@ -711,7 +711,7 @@ async def test_stopping_finishes_what_runs_closes_what_idles_and_refuses_what_is
         app.gate.set()
         status, headers, body = await busy.answer()
         assert (status, headers["connection"], body) == (200, "close", b"ok")
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, DEADLINE)
 
 
 @pytest.mark.filterwarnings("default")
@@ -720,7 +720,7 @@ async def test_stopping_without_grace_cancels_what_runs(caplog: pytest.LogCaptur
     async with serving(app) as server, connected(server) as client:
         await client.send(get())
         await until(lambda: app.called)
-        await asyncio.wait_for(server.stop(0), 5)
+        await asyncio.wait_for(server.stop(0), DEADLINE)
         status, headers, body = await client.answer()
         assert (status, headers["content-type"]) == (500, "application/problem+json")
         assert json.loads(body)["status"] == 500

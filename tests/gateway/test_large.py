@@ -18,7 +18,7 @@ from halflap import StandardWebhooks
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests import served
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.served import TOKEN, Served
 from tests.world import publish
 from tests.zygote import PYTHON
@@ -159,7 +159,7 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
             yield World(server, folder / "store", hooks, secret, sink)
         finally:
             process.terminate()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE):
                 await process.wait()
             await reading
     await runner.cleanup()

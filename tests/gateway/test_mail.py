@@ -24,6 +24,7 @@ from halflap.sdk import codec
 from halflap.server.host import Host, mail_server
 from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
+from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
 PROJECT = """
@@ -70,7 +71,7 @@ class Inbox:
         """Talk to the server as Python's own client."""
 
         def go() -> Any:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as peer:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=DEADLINE) as peer:
                 return talk(peer)
 
         return await asyncio.to_thread(go)
@@ -87,7 +88,7 @@ class Inbox:
         return 250
 
     async def ended(self, number: int, flow: str = "inbox") -> list[Execution]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 found = await self.host.store.journal.executions(Filter(flow=flow))
                 if len(found) >= number and all(each.state in ENDED for each in found):
@@ -218,7 +219,7 @@ async def handed_on(
     port = await mails.start("127.0.0.1", 0)
 
     def go() -> None:
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as peer:
+        with smtplib.SMTP("127.0.0.1", port, timeout=DEADLINE) as peer:
             talk(peer)
 
     await asyncio.to_thread(go)
@@ -292,7 +293,7 @@ async def raw(port: int, sent: bytes, *, then: float = 0.3) -> bytes:
     writer.write(sent)
     got = b""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 try:
                     async with asyncio.timeout(then):
@@ -335,7 +336,7 @@ async def test_hostile_peers_get_no_mail_in_and_stop_nobody(tmp_path: Path) -> N
         greeting = await refused.readline()
         assert greeting.startswith(b"421 4.7.0")
         writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             for reader, _ in held:
                 while await reader.read(1_000):
                     pass

@@ -1,8 +1,9 @@
 """Check what a machine can check of the conventions for words and prose: `python -m tests.house.prose`.
 
-Four rules: a docstring opens with a verb or a noun phrase, in the packages and in the tests, the
+Five rules: a docstring opens with a verb or a noun phrase, in the packages and in the tests, the
 benchmark and the examples; a class name is unique in the package; a room imports no private name of
-another room; a commit subject has at most 60 characters. Where old code still breaks a rule, `LIMITS`
+another room; a commit subject has at most 60 characters; a test waits for `tests.polling.DEADLINE`, as a
+shorter deadline says how loaded the machine is. Where old code still breaks a rule, `LIMITS`
 has the number of places that are left. It may only fall.
 """
 
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.polling import DEADLINE
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("halflap", "halflap_sandbox")
 BESIDE = ("tests", "bench", "examples")
@@ -31,7 +34,12 @@ LIMITS = {
     "class name": 0,
     "private import": 0,
     "commit subject": 0,
+    "deadline": 0,
 }
+MOMENT = 2.0
+"""Up to so many seconds a test waits for what does not come."""
+VIRTUAL = "tests/simulation/"
+"""A folder whose clock is its own."""
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -71,6 +79,26 @@ def check_docstrings(path: str, tree: ast.Module) -> Iterator[Offence]:
                         f"a docstring opens with {found[0]!r}; open it with a verb or the noun"
                     )
                     yield Offence("docstring opener", f"{path}:{each.lineno}", message)
+
+
+def check_deadlines(path: str, tree: ast.Module) -> Iterator[Offence]:
+    """Find deadlines of a test's own that are shorter than the shared one."""
+    if path.startswith(VIRTUAL):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("asyncio"), "timeout"), [limit]):
+                pass
+            case ast.Call(ast.Attribute(ast.Name("asyncio"), "wait_for"), [_, limit]):
+                pass
+            case ast.Call(ast.Name("until"), [_, limit, *_]):
+                pass
+            case _:
+                continue
+        seconds = limit.value if isinstance(limit, ast.Constant) else None
+        if isinstance(seconds, int | float) and MOMENT < seconds < DEADLINE:
+            message = f"a test waits {seconds:g} s at most; use tests.polling.DEADLINE"
+            yield Offence("deadline", f"{path}:{node.lineno}", message)
 
 
 def check_private_imports(path: str, tree: ast.Module) -> Iterator[Offence]:
@@ -118,11 +146,14 @@ def check_subjects() -> Iterator[Offence]:
 
 
 def offences() -> list[Offence]:
-    """Return all offences against the four rules, by place."""
+    """Return all offences against the five rules, by place."""
     trees = list(sources(PACKAGES))
-    documented = (*trees, *sources(BESIDE))
+    beside = list(sources(BESIDE))
+    documented = (*trees, *beside)
     found = [each for path, tree in documented for each in check_docstrings(path, tree)]
     found += [each for path, tree in trees for each in check_private_imports(path, tree)]
+    tests = [each for each in beside if each[0].startswith("tests/")]
+    found += [each for path, tree in tests for each in check_deadlines(path, tree)]
     return [*found, *check_class_names(trees), *check_subjects()]
 
 

@@ -45,6 +45,15 @@ def test_private_names_of_another_room_are_found() -> None:
     assert found == ["halflap/store/x.py:1"]
 
 
+def test_deadlines_that_a_busy_machine_misses_are_found() -> None:
+    tree = ast.parse(
+        "asyncio.timeout(10)\nasyncio.wait_for(it, 5)\nuntil(it, 20)\n"
+        "asyncio.timeout(0.1)\nasyncio.timeout(DEADLINE)\nuntil(it)\nuntil(it, 300)\nsend(it, 5)"
+    )
+    found = [each.place for each in prose.check_deadlines("tests/x.py", tree)]
+    assert found == ["tests/x.py:1", "tests/x.py:2", "tests/x.py:3"]
+
+
 def test_a_class_name_that_is_taken_is_found() -> None:
     trees = [(path, ast.parse("class Answer: ...")) for path in ("halflap/a.py", "halflap/b.py")]
     found = list(prose.check_class_names(trees))

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.built import build_console
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +109,7 @@ def test_the_demo_passes_every_check_and_stays_for_a_look_at_the_console(
         assert "#link=" in made.stdout, made.stderr
     finally:
         demo.send_signal(signal.SIGINT)
-        code = demo.wait(timeout=60)
+        code = demo.wait(timeout=DEADLINE)
     assert code == 0, log.read_text()
 
 
@@ -142,14 +143,14 @@ def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
         [str(halflap), "dev", "--port", "0"], cwd=project, env=env, stdout=log, stderr=log
     )
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + DEADLINE
         while "/hooks/" not in (said := Path(log.name).read_text()):
             assert dev.poll() is None, said
             assert time.monotonic() < end, said
             time.sleep(0.05)
     finally:
         dev.send_signal(signal.SIGINT)
-        code = dev.wait(timeout=30)
+        code = dev.wait(timeout=DEADLINE)
         log.close()
     assert code in (0, 130)
     assert os.listdir(project / "tests")

@@ -20,7 +20,7 @@ from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
 from tests.listeners.reader import POINTS, accepted, reader
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 PARTITIONS = 4
 NUMBERS = range(200)
@@ -42,7 +42,7 @@ def put(at: KafkaBroker, numbers: Iterable[int]) -> None:
 async def complete(place: Path | str, wanted: Iterable[int]) -> Counter[int]:
     """Return what was accepted, once all of it is there and nothing is live."""
     await until(lambda: accepted(place, "log").keys() >= set(wanted), 90)
-    await until(lambda: not checker.live(place, "log"), 60)
+    await until(lambda: not checker.live(place, "log"))
     return accepted(place, "log")
 
 
@@ -61,7 +61,7 @@ async def test_a_server_that_is_killed_at_a_step_loses_and_doubles_nothing(
         put(at, NUMBERS)
         for time in (1, 1 if point == "opened" else 3):
             async with server(folder, at, "--die", f"{point}:{time}") as dying:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(DEADLINE):
                     while dying.process.returncode is None:
                         more = range(len(wanted), len(wanted) + 20)
                         await asyncio.to_thread(put, at, more)
@@ -89,7 +89,7 @@ async def test_killed_servers_of_many_lose_and_double_nothing(tmp_path: Path):
                 for begin, dying in ((1_000, second), (2_000, first)):
                     more = range(begin, begin + 400)
                     writing = asyncio.create_task(asyncio.to_thread(put, at, more))
-                    await until(lambda begin=begin: max(accepted(url, "log")) >= begin, 60)
+                    await until(lambda begin=begin: max(accepted(url, "log")) >= begin)
                     await dying.kill()
                     await writing
                     wanted.update(more)

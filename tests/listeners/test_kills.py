@@ -25,7 +25,7 @@ from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
 from tests.listeners.reader import POINTS, accepted, reader
-from tests.polling import stays, until
+from tests.polling import DEADLINE, stays, until
 
 HERE = Path(__file__).parent
 NUMBERS = 60
@@ -82,7 +82,7 @@ def server(
     return reader(folder, feed.url, *flags, store=store, log=folder.parent / log)
 
 
-async def complete(place: Path | str, feed: Feed, within: float = 60.0) -> Counter[int]:
+async def complete(place: Path | str, feed: Feed, within: float = DEADLINE) -> Counter[int]:
     """Return what was accepted, once the source is empty and nothing is live."""
 
     async def is_over() -> bool:
@@ -123,8 +123,8 @@ async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
         wanted = ALL + Counter(n for numbers in more.values() for n in numbers)
         async with server(tmp_path / "two", feed, "--lease", "3", store=url, log="two.log"):
             await first.kill()
-            await until(lambda: set(accepted(url, *FLOWS)) >= set(wanted), 60)
-            await until(lambda: is_quiet(url), 60)
+            await until(lambda: set(accepted(url, *FLOWS)) >= set(wanted))
+            await until(lambda: is_quiet(url))
             assert accepted(url, *FLOWS) == wanted
 
 
@@ -145,7 +145,7 @@ async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path, fee
         assert await dying.ended() == -9
     async with server(folder, feed) as alive:
         await feed.tell("/put", log={shard: [900_000] for shard in SHARDS})
-        await until(lambda: accepted(folder, *FLOWS)[900_000] == 3, 60)
+        await until(lambda: accepted(folder, *FLOWS)[900_000] == 3)
         await alive.stop()
     assert len(set(accepted(folder, *FLOWS))) < 1 + sum(map(len, LOG.values()))
 
@@ -163,18 +163,18 @@ async def test_a_former_owner_doubles_nothing_but_without_a_fence(
     stops = (*given, "--stop", "read:1")
     with psycopg.connect(url, autocommit=True) as connection:
         async with server(tmp_path / "one", feed, *stops, store=url, log="one.log") as first:
-            await until(lambda: shard_owners(connection) == 4, 30)
+            await until(lambda: shard_owners(connection) == 4)
             await feed.tell("/put", log={"a": [n + 7_000 for n in range(20)]})
-            await until(lambda: is_stopped(first.process.pid), 30)
+            await until(lambda: is_stopped(first.process.pid))
             async with server(tmp_path / "two", feed, *given, store=url, log="two.log"):
-                await until(lambda: shard_owners(connection, alive=True) == 4, 30)
-                await until(lambda: len(accepted(url, *FLOWS)) >= 20, 30)
+                await until(lambda: shard_owners(connection, alive=True) == 4)
+                await until(lambda: len(accepted(url, *FLOWS)) >= 20)
                 first.process.send_signal(signal.SIGCONT)
                 if flags:
-                    await until(lambda: max(accepted(url, *FLOWS).values()) > 1, 30)
+                    await until(lambda: max(accepted(url, *FLOWS).values()) > 1)
                     return
                 await asyncio.sleep(4.0)  # longer than its patience, and its first pause
-                await until(lambda: is_quiet(url), 30)
+                await until(lambda: is_quiet(url))
                 assert max(accepted(url, *FLOWS).values()) == 1
 
 
@@ -203,7 +203,7 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     await feed.tell("/behave", hangs=2)
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder, *FLOWS)) == 60, 60)
+        await until(lambda: len(accepted(folder, *FLOWS)) == 60)
         await feed.tell("/behave", refuses=True)
         await until(lambda: parked(folder) == set(SHARDS))  # each by an answer of its own
         await feed.tell("/put", log={shard: numbers[20:] for shard, numbers in LOG.items()})
@@ -217,7 +217,7 @@ async def test_faults_of_the_source_lose_and_double_nothing(tmp_path: Path, feed
     # Mended: the connection is saved again, as a person would.
     await mend(folder)
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder, *FLOWS)) == 180, 60)
+        await until(lambda: len(accepted(folder, *FLOWS)) == 180)
         assert max(accepted(folder, *FLOWS).values()) == 1
 
 
@@ -244,11 +244,11 @@ async def test_an_expired_cursor_goes_on_and_says_so(tmp_path: Path, feed: Feed)
     await feed.tell("/put", log={"a": list(range(100))})
     folder = tmp_path / "data"
     async with server(folder, feed):
-        await until(lambda: len(accepted(folder, *FLOWS)) == 100, 60)
+        await until(lambda: len(accepted(folder, *FLOWS)) == 100)
     await feed.tell("/put", log={"a": list(range(100, 110))})
     await feed.tell("/behave", expire=["a"])
     async with server(folder, feed):
-        await until(lambda: gaps(folder) == ["the log was cut"], 30)
+        await until(lambda: gaps(folder) == ["the log was cut"])
 
 
 def gaps(folder: Path) -> list[str]:

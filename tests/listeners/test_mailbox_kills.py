@@ -41,8 +41,8 @@ async def test_killed_readers_of_a_mailbox_lose_and_double_nothing(tmp_path: Pat
         async with reading(folder, box, "--die", f"{point}:1") as dying:
             assert await dying.ended() == -9
     async with reading(folder, box):
-        await until(lambda: len(accepted(folder, "mails")) == NUMBERS, 60)
-        await until(lambda: seen(box) == NUMBERS, 30, lambda: seen(box))
+        await until(lambda: len(accepted(folder, "mails")) == NUMBERS)
+        await until(lambda: seen(box) == NUMBERS, what=lambda: seen(box))
     assert accepted(folder, "mails") == Counter(range(NUMBERS))
 
 
@@ -52,5 +52,5 @@ async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path, box
         assert await dying.ended() == -9
     async with reading(folder, box):
         box.append("ada", [b"Subject: 999\r\n\r\nx\r\n"])
-        await until(lambda: accepted(folder, "mails")[999] == 1, 60)
+        await until(lambda: accepted(folder, "mails")[999] == 1)
     assert len(accepted(folder, "mails")) < NUMBERS

@@ -18,7 +18,7 @@ import pytest
 from tests.components.test_salesforce_pubsub import select
 from tests.faults.process import ServerProcess
 from tests.listeners.reader import accepted, reader
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.salesforce_app import SalesforceApp, salesforce_app
 
 FLOWS = ("contact", "shipped")
@@ -61,7 +61,7 @@ def reading(folder: Path, org: Org, *flags: str) -> AbstractAsyncContextManager[
     return reader(folder, org.source, "--org", *flags)
 
 
-async def complete(folder: Path, org: Org, seconds: float = 60) -> None:
+async def complete(folder: Path, org: Org, seconds: float = DEADLINE) -> None:
     for flow in FLOWS:
         await until(lambda f=flow: len(accepted(folder, f)) == org.told, seconds)
 
@@ -95,8 +95,8 @@ async def test_a_reader_whose_places_are_no_longer_kept_fills_the_gap_once(
         assert await dying.ended() == -9
     async with reading(folder, org):
         await org.tell()
-        await until(lambda: len(accepted(folder, "contact")) == org.told, 60)
-        await until(lambda: len(accepted(folder, "shipped")) == org.told - 10, 60)
+        await until(lambda: len(accepted(folder, "contact")) == org.told)
+        await until(lambda: len(accepted(folder, "shipped")) == org.told - 10)
     assert accepted(folder, "contact") == Counter(range(org.told))
     # What Salesforce keeps no longer, no stamp tells: such events are a recorded gap, and nothing else.
     assert accepted(folder, "shipped") == Counter({*range(org.told)} - lost)
@@ -113,5 +113,5 @@ async def test_control_a_reader_that_moves_the_cursor_first_loses_events(
             assert await dying.ended() == -9
     async with reading(folder, org):
         await org.tell(1)  # the last of them comes; those that were lost do not
-        await until(lambda: org.told - 1 in accepted(folder, "shipped"), 60)
+        await until(lambda: org.told - 1 in accepted(folder, "shipped"))
     assert len(accepted(folder, "shipped")) < org.told

@@ -57,8 +57,8 @@ async def test_killed_readers_of_a_queue_lose_and_double_nothing(tmp_path: Path,
         async with reading(folder, queue, "--die", f"{point}:1") as dying:
             assert await dying.ended() == -9
     async with reading(folder, queue):
-        await until(lambda: not queue.left(), 60)
-        await until(lambda: len(accepted(folder, "queue")) == NUMBERS, 60)
+        await until(lambda: not queue.left())
+        await until(lambda: len(accepted(folder, "queue")) == NUMBERS)
     assert accepted(folder, "queue") == Counter(range(NUMBERS))
 
 
@@ -67,6 +67,6 @@ async def test_the_control_that_deletes_first_loses(tmp_path: Path, moto: str):
     async with reading(folder, queue, "--ack-first", "--die", "between:1") as dying:
         assert await dying.ended() == -9
     async with reading(folder, queue):
-        await until(lambda: not queue.left(), 60)
-        await until(lambda: len(accepted(folder, "queue")) == NUMBERS - 10, 60)
+        await until(lambda: not queue.left())
+        await until(lambda: len(accepted(folder, "queue")) == NUMBERS - 10)
     assert len(accepted(folder, "queue")) == NUMBERS - 10

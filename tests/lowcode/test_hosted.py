@@ -17,6 +17,7 @@ from halflap.engine.integration import load_integration
 from halflap.errors import DefinitionError
 from halflap.testing.document import open_document
 from tests.lowcode.documents import EXAMPLES
+from tests.polling import DEADLINE
 from tests.world import acme_app, configured, host_on, publish
 
 EVENT = {
@@ -108,7 +109,7 @@ async def test_an_event_is_worked_off_by_its_flow_and_becomes_a_test(
         async with app.http.post(url, json=EVENT) as answered:
             assert answered.status < 300
             execution = answered.headers["halflap-execution"]
-        outcome = await host.engine.outcome(execution, 10)
+        outcome = await host.engine.outcome(execution, DEADLINE)
         assert outcome is not None
         assert outcome.state == "succeeded"
         steps = [each.name for each in await host.store.journal.steps(execution)]
@@ -160,7 +161,7 @@ async def test_a_throw_is_known_as_such_and_what_it_read_by_its_name(tmp_path: P
         url = (await host.resolver.urls(instance.id))["stock"]
         async with app.http.post(url, json={"id": "x"}) as answered:
             execution = answered.headers["halflap-execution"]
-        outcome = await host.engine.outcome(execution, 10)
+        outcome = await host.engine.outcome(execution, DEADLINE)
         assert outcome is not None
         assert outcome.state == "failed"
         found = await host.store.journal.execution(execution)

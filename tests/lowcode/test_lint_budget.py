@@ -17,6 +17,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.sdk import budget as budgets
 from halflap.sdk.budget import Budget, OverBudget
+from tests.polling import DEADLINE
 
 HEAD = """\
 name: heavy
@@ -110,7 +111,7 @@ async def test_an_editors_change_ends_the_lint_of_the_former_text(
     assert await asyncio.to_thread(began.wait, 20)
     texts["file:///a.yaml"] = LONG
     server.lint_later("file:///a.yaml", 0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         await told.wait()
     assert ended == [HEAVY]
     assert [each[1] for each in shown] == [[]]

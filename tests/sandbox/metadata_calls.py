@@ -21,9 +21,9 @@ from halflap_sandbox.salesforce.entities import new_org
 from halflap_sandbox.salesforce.markup import Element, parse
 from halflap_sandbox.salesforce.model import Org, World
 from halflap_sandbox.server import run
+from tests.polling import DEADLINE
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
-DEADLINE = 10.0
 
 
 @asynccontextmanager

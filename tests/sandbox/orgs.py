@@ -18,6 +18,7 @@ import aiohttp
 from halflap_sandbox.salesforce import Settings, create_app
 from halflap_sandbox.salesforce.model import Org, User, World
 from halflap_sandbox.server import run
+from tests.polling import DEADLINE
 
 DATA = "/services/data/v63.0"
 STRANGERS = Path(__file__).parent / "strangers"
@@ -35,7 +36,7 @@ async def run_node(script: str, *arguments: str) -> Any:
         env={"PATH": os.environ["PATH"]},
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 50)
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
     finally:
         if process.returncode is None:
             process.kill()

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from halflap_sandbox.salesforce import Settings, serve
 from tests.console.conftest import CHROMIUM
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 ACK = (
     '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><notificationsResponse '
@@ -227,7 +227,7 @@ async def test_the_page_of_a_salesforce_shows_records_inertly_and_edits_them(sta
         await amount.fill("20.5")
         await amount.press("Enter")
         await page.get_by_label("Stage").first.wait_for()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             path = f"/sandbox/effects?org=acme&record={made['Id']}"
             while len(written := await stage.see(path)) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

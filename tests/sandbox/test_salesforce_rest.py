@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from halflap_sandbox.salesforce import Settings
 from halflap_sandbox.salesforce.model import Change
+from tests.polling import DEADLINE
 from tests.sandbox.orgs import DATA, Salesforce, salesforce
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -281,7 +282,7 @@ async def job(client: Client, csv: str, **asked: str) -> dict[str, Any]:
     assert status == 400
     _, closed, _ = await client.ask("PATCH", path, {"state": "UploadComplete"})
     assert closed["state"] == "UploadComplete"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while (shown := await client.see(path))["state"] not in ("JobComplete", "Failed"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return shown

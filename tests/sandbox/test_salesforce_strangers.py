@@ -15,6 +15,7 @@ from simple_salesforce.login import SalesforceLogin
 
 from halflap_sandbox.salesforce import create_app
 from halflap_sandbox.salesforce.model import Org
+from tests.polling import DEADLINE
 from tests.sandbox.metadata_calls import package, serving, zipped
 from tests.sandbox.orgs import run_node
 
@@ -120,7 +121,7 @@ def _by_zeep(org: Org, base: str, folder: Path) -> None:
 
 def _poll(client: Salesforce, id: str | None) -> Any:
     assert id
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE
     while (state := client.checkDeployStatus(id))["state"] in ("Pending", "InProgress"):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -83,7 +83,7 @@ async def test_slacks_own_verifier_takes_what_is_sent_and_each_of_four_tries() -
         async def all_tried() -> bool:
             return len(tries) == 4
 
-        await until(all_tried, 10)
+        await until(all_tried)
     await runner.cleanup()
     assert tries == ["", "1", "2", "3"]
     assert len(verified) == 6
@@ -116,7 +116,7 @@ async def test_slacks_own_socket_mode_client_hears_acknowledges_and_reconnects()
         async def heard_again() -> bool:
             return len(heard) == 3
 
-        await until(heard_again, 10)
+        await until(heard_again)
         assert heard == [("slash_commands", 0), ("events_api", 0), ("events_api", 1)]
         assert await app.post("/sockets", {}) == {"refreshed": 1}
 
@@ -125,7 +125,7 @@ async def test_slacks_own_socket_mode_client_hears_acknowledges_and_reconnects()
             sent = await app.post(f"/teams/{team['id']}/interactions", clicked)
             return sent["status"] == 200
 
-        await until(reconnected, 15)
+        await until(reconnected)
         await client.close()
         with pytest.raises(SlackApiError, match="not_allowed_token_type"):
             await AsyncWebClient(base_url=f"{app.api}/").apps_connections_open(app_token="xoxb-1")

@@ -18,6 +18,7 @@ from halflap.errors import InvalidEvent
 from halflap.sdk import _json, codec, decoding
 from halflap.sdk.decoding import INLINE, Decoder, _assembled, decode_json, predecode
 from halflap.sdk.request import Headers, Request, pointer, readings
+from tests.polling import DEADLINE
 
 texts = st.text(st.sampled_from('ab[]{},":\\é\n')) | st.text(
     st.characters(exclude_categories=["Cs"])
@@ -297,7 +298,7 @@ async def test_a_large_value_is_freed_in_pieces_after_its_request(
     held = sys.getrefcount(last)
     del request
     assert sys.getrefcount(last) == held - 1  # its list is gone, its piece is there
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while pieces:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert sys.getrefcount(last) == held - 2

@@ -35,6 +35,7 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Limits, Policy, Response
 from halflap.sdk.schema import UNSET, File
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 
 NOW = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC)
 SHORT = Limits(connect=2, total=0.4, response_bytes=100_000)
@@ -338,7 +339,7 @@ async def test_a_request_that_is_cancelled_takes_its_connection_with_it(
 
     server.answer = keep_waiting
     asking = asyncio.ensure_future(egress.request("POST", server.url, json={}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await arrived.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -26,6 +26,7 @@ from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
 from halflap.sdk.request import Headers, Request
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
 
@@ -368,7 +369,7 @@ async def test_fifty_executions_with_an_expired_token_refresh_it_once(
                     return answer.headers["halflap-execution"]
 
             sent = await asyncio.gather(*(send() for _ in range(50)))
-        outcomes = [await host.engine.outcome(each, 20) for each in sent]
+        outcomes = [await host.engine.outcome(each, DEADLINE) for each in sent]
         assert [each.state for each in outcomes if each] == ["succeeded"] * 50
         assert len(provider.asked) == 1
         kept = await catalogue.connections.open_secrets(connection.id)

@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.faults.process import ROOT
 from tests.loopback import on_loopback
 from tests.many import Many, many
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.zygote import PYTHON
 
 SOON = 1.0
@@ -80,7 +80,7 @@ async def test_a_part_of_many_refuses(
         env={"PYTHONPATH": str(ROOT), **given},
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         _, heard = await process.communicate()
     assert process.returncode == 1
     assert all(each in heard.decode() for each in said), heard.decode()
@@ -140,14 +140,14 @@ async def test_one_gateway_follows_what_workers_do_and_other_gateways_accept(wor
                     heard.append(json.loads(line[6:]))
 
         reading = asyncio.create_task(read())
-        await until(lambda: heard_of(world, second, heard), 20)
+        await until(lambda: heard_of(world, second, heard))
         sent = await world.send(second, "numbered", 5)
 
         async def all_of_it() -> bool:
             states = [each["state"] for each in heard if each["execution"] == sent]
             return states == ["queued", "running", "succeeded"]
 
-        await until(all_of_it, 20)
+        await until(all_of_it)
         reading.cancel()
 
 
@@ -160,7 +160,7 @@ async def test_a_gateway_tells_of_the_steps_that_a_worker_records(world: Many) -
     await world.call(gateway, "POST", f"{held}/pause", {})
     sent = await world.send(gateway, "numbered", 1)
     path = f"{gateway.url}/api/stream?topics=steps:{sent}"
-    async with world.http.get(path, headers=headers) as stream, asyncio.timeout(30):
+    async with world.http.get(path, headers=headers) as stream, asyncio.timeout(DEADLINE):
         await stream.content.readline()
         await asyncio.sleep(0.5)  # for the worker to hear that its steps are watched
         await world.call(gateway, "POST", f"{held}/resume", {})
@@ -197,7 +197,7 @@ async def test_cancelling_at_a_gateway_reaches_the_worker_that_runs_it(
     async def begun() -> bool:
         return ("/begun", 3) in sink.arrived
 
-    await until(begun, 20)
+    await until(begun)
     assert (await world.execution(gateway, execution))["state"] == "running"
     await world.call(gateway, "POST", f"/api/executions/{execution}/cancel", {"reason": "no more"})
     found = await world.ended(gateway, execution, 8)  # before a lease would have been renewed
@@ -213,7 +213,7 @@ async def test_a_move_goes_on_when_the_gateway_that_began_it_and_the_worker_die(
     first = await world.run("worker", HALFLAP_LEASE_SECONDS="2")
     sink.may_deploy.clear()
     await world.activate(gateway, wait=0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         await sink.deploys.wait()
     await gateway.kill()
     await first.kill()
@@ -226,7 +226,7 @@ async def test_a_move_goes_on_when_the_gateway_that_began_it_and_the_worker_die(
         assert found["state"] in ("activating", "active"), found
         return found["state"] == "active"
 
-    await until(active, 40)
+    await until(active)
     await world.call(other, "POST", f"/api/instances/{world.instance}/disable?wait=30")
     found = await world.call(other, "GET", f"/api/instances/{world.instance}")
     assert found["state"] == "disabled", found
@@ -243,10 +243,10 @@ async def test_only_a_dead_workers_executions_go_to_others_once_its_lease_has_ru
     assert await helper.stop() == 0
     dying = await world.run("worker", PAUSE="600", **lease)
     lost = await world.send(gateway, "slow", 1)
-    await until(lambda: has(sink, ("/begun", 1)), 20)
+    await until(lambda: has(sink, ("/begun", 1)))
     living = await world.run("worker", PAUSE="8", **lease)
     kept = await world.send(gateway, "slow", 2)
-    await until(lambda: has(sink, ("/begun", 2)), 20)
+    await until(lambda: has(sink, ("/begun", 2)))
     await dying.kill()
     found = await world.ended(gateway, lost, 60)
     assert found["state"] == "succeeded"

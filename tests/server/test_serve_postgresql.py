@@ -16,6 +16,7 @@ from halflap.errors import ConfigError
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.cluster import fresh_url
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ async def serve(folder: Path, environment: dict[str, str]) -> asyncio.subprocess
 async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> None:
     process = await serve(tmp_path, environment(url))
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         line = await process.stdout.readline()
     if not line:
         pytest.fail((await process.communicate())[1].decode())
@@ -57,7 +58,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
         assert api.runs
         await api.post("/api/customers", {"name": "Ada"})
     process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         _, said = await process.communicate()
     assert process.returncode == 0, said.decode()
     assert b"error" not in said, said.decode()
@@ -69,7 +70,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
 
 async def test_a_server_without_keys_says_how_to_make_one(tmp_path: Path, url: str) -> None:
     process = await serve(tmp_path, environment(url) | {"HALFLAP_KEYS": ""})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         _, said = await process.communicate()
     assert process.returncode == 1
     assert b"HALFLAP_KEYS" in said

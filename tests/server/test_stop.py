@@ -11,7 +11,7 @@ import pytest
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,10 +41,10 @@ async def test_sigterm_ends_a_server_well_at_every_moment_of_its_start(
 ) -> None:
     for moment in (0.0, 0.2, 0.4, 0.7, 1.0):
         process = await start(tmp_path, *more)
-        await until(lambda pid=process.pid: hears(pid), 20)
+        await until(lambda pid=process.pid: hears(pid))
         await asyncio.sleep(moment)  # the moment itself, not a wait for something
         process.terminate()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE):
             _, said = await process.communicate()
         assert process.returncode == 0, (moment, said.decode())
         assert b"error" not in said, (moment, said.decode())
@@ -60,14 +60,14 @@ async def test_a_host_may_be_stopped_at_every_step_of_its_start(tmp_path: Path) 
         for _ in range(steps):
             await asyncio.sleep(0)
         before = list(ports)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await asyncio.gather(host.stop(), host.stop(0))
             await serving
         assert ports == before, "it said that it listens after it was asked to stop"
     host = await Host.open(Settings(dir=tmp_path, port=0))
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         assert await ready
         await host.stop()
         await host.stop()

@@ -13,14 +13,15 @@ from halflap.engine.watchdog import FILE
 from halflap.errors import ConfigError, InDoubt, StoreLocked
 from halflap.server.supervisor import AGAIN, CANNOT_START, exit_code
 from halflap.store.store import Store
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.served import served
 
 SUPERVISED = """
 import sys
 from halflap.server.settings import Settings
 from halflap.server.supervisor import supervise
-sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1.0), lambda: None))
+settings = Settings(drain_seconds=float(sys.argv[2]))
+sys.exit(supervise([sys.executable, "-c", sys.argv[1]], settings, lambda: None))
 """
 
 
@@ -35,16 +36,17 @@ subprocess.Popen = asked
 """
 
 
-async def supervised(program: str, before: str = "") -> asyncio.subprocess.Process:
-    """A supervisor over a server that is this program."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", before + SUPERVISED, program, stdout=asyncio.subprocess.PIPE
-    )
+async def supervised(
+    program: str, before: str = "", drain: float = 1.0
+) -> asyncio.subprocess.Process:
+    """A supervisor over a server that is this program, with so many seconds to drain."""
+    command = (sys.executable, "-c", before + SUPERVISED, program, str(drain))
+    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
 
 async def line_of(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         return (await process.stdout.readline()).decode().strip()
 
 
@@ -132,10 +134,10 @@ notes = pathlib.Path({str(notes)!r})
 if not notes.exists():
     notes.touch()
     os._exit({AGAIN})
-time.sleep(60)
+time.sleep(600)
 """
-    process = await supervised(program, ASKED_AS_IT_STARTS_AGAIN)
-    async with asyncio.timeout(8):  # less than its patience
+    process = await supervised(program, ASKED_AS_IT_STARTS_AGAIN, drain=2 * DEADLINE)
+    async with asyncio.timeout(DEADLINE):  # less than its patience
         assert await process.wait() == 0
 
 
@@ -165,7 +167,7 @@ async def test_the_server_ends_when_its_supervisor_is_killed() -> None:
     async def gone() -> bool:
         return not is_there(pid)
 
-    await until(gone, 10)
+    await until(gone)
 
 
 async def test_a_blocked_server_is_ended_by_its_watchdog_and_started_again(

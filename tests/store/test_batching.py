@@ -12,6 +12,7 @@ from halflap.model import Dedupe, Event, FlowKey, Start, new_id
 from halflap.store.postgres.batching import ENOUGH, WRITERS, Gathering
 from halflap.store.postgres.journal import LARGE, PostgresJournal
 from tests.journals import in_postgres
+from tests.polling import DEADLINE
 
 
 class Table:
@@ -40,7 +41,7 @@ class Table:
             each.set()
 
     async def until(self, batches: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while len(self.begun) < batches:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
@@ -79,7 +80,7 @@ async def test_what_comes_as_a_writer_ends_is_written_too() -> None:
         followed: list[asyncio.Future[int]] = []
         future.add_done_callback(lambda _, f=followed, n=number: f.extend(table.post(-1 - n + 500)))
         await future
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while not followed:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             await followed[0]

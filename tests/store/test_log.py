@@ -13,10 +13,10 @@ import pytest
 
 from halflap.store import _log
 from halflap.store.sqlite import SqliteDatabase
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 20.0
 
 
 def create(connection: sqlite3.Connection) -> None:

@@ -21,10 +21,9 @@ from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url, fresh_url
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 VAULT = Vault.from_keys({"k1": bytes(32)}, "k1")
-DEADLINE = 10.0
 
 
 @pytest.fixture

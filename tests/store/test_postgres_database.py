@@ -23,7 +23,7 @@ from halflap.store.vault import Vault
 from tests.cluster import fresh_url
 from tests.faults.cluster import Wire, cluster
 from tests.many import KEYS
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 FLOW = FlowKey("cus_1", "ins_1", "sync", "in", "f" * 64, 1)
 VAULT = Vault.from_text(KEYS)
@@ -142,7 +142,7 @@ async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
 
     await until(is_committed)
     role.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         await asyncio.wait([role])
     assert role.cancelled()
     way.delay = 0.0

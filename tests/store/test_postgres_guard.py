@@ -24,6 +24,7 @@ from halflap.store.scope import SEEN, CustomerScope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url, server, started, url_of_user
+from tests.polling import DEADLINE
 
 VAULT = Vault.from_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 WHO = (
@@ -200,7 +201,7 @@ async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
             "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)'"
             " AND query NOT LIKE '%pg_stat_activity%' AND state = 'active'"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while not look(url, running):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         under_way.cancel()

@@ -16,6 +16,7 @@ from halflap.store.postgres import migrate as module
 from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.migrate import migrate
 from tests.cluster import fresh_url
+from tests.polling import DEADLINE
 
 FIRST = Migration(1, "first", "CREATE TABLE things (id bigint);")
 SECOND = Migration(2, "second", "ALTER TABLE things ADD COLUMN name text;")
@@ -64,7 +65,7 @@ async def held_up(url: str, holder: Connection) -> float:
     waited = await asyncio.to_thread(longest, url, 3.0)
     assert not migrating.done()
     holder.rollback()
-    assert await asyncio.wait_for(migrating, 20) == [(2, "before"), (2, "after")]
+    assert await asyncio.wait_for(migrating, DEADLINE) == [(2, "before"), (2, "after")]
     return waited
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from halflap.errors import InDoubt, StoreError, StoreFull, StoreLocked
 from halflap.store.sqlite import SqliteDatabase
+from tests.polling import DEADLINE
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 20.0
 
 
 @pytest.fixture

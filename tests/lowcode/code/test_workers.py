@@ -20,6 +20,7 @@ from halflap.lowcode.code import Code, CodeCall, CodeLimits, CodeRunner, Pool
 from halflap.lowcode.code.worker import wire
 from halflap.sdk import codec
 from tests.coding import PLACE, children, no_calls, run, status, unchecked
+from tests.polling import DEADLINE
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -42,7 +43,7 @@ def test_numbers_are_bounded_as_in_the_journal() -> None:
 
 async def ended(*pids: int) -> None:
     """Wait until these processes are at their end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while any(status(pid, "State") not in ("", "Z", "X") for pid in pids):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -114,7 +115,7 @@ async def test_control_in_the_servers_process_it_stops_all() -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while await process.stdout.readline() != b"running\n":
                 pass
         lines = process.stdout
@@ -297,7 +298,7 @@ async def test_a_server_that_is_killed_leaves_no_worker_behind() -> None:
         sys.executable, "-c", script, stdout=subprocess.PIPE
     )
     assert server.stdout is not None
-    assert await asyncio.wait_for(server.stdout.readline(), 20) == b"waits\n"
+    assert await asyncio.wait_for(server.stdout.readline(), DEADLINE) == b"waits\n"
     left = [*children(server.pid)]
     left += [each for pid in left for each in children(pid)]
     assert len(left) >= 4  # three, each with its sandbox; one may be at its limit
@@ -462,7 +463,7 @@ async def test_a_run_that_waits_long_holds_up_nobody() -> None:
             for _ in range(3)
         ]
         await reached.wait()
-        assert await asyncio.wait_for(run(runner, "return 1"), 10) == 1
+        assert await asyncio.wait_for(run(runner, "return 1"), DEADLINE) == 1
         go_on.set()
         assert await asyncio.gather(*waiting) == [[[0, 1.5], [1, 1.5], "no clock"]] * 3
         assert sorted(printed) == ["after"] * 3 + ["before"] * 3
