@@ -19,6 +19,7 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 
 Kind = Literal["tansu", "noida"]
@@ -31,9 +32,7 @@ class KafkaBroker:
     def __init__(self, kind: Kind, folder: Path, advertised: int = 0) -> None:
         self.kind = kind
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.advertised = advertised or self.port
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 
 PASSWORD = 'geheim "1"'
@@ -159,10 +160,3 @@ def dovecot(*, idles: bool = True) -> Iterator[Dovecot]:
             running.kill()
             running.wait()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

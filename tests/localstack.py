@@ -11,7 +11,6 @@ import asyncio
 import functools
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from aiohttp import web
 from halflap import sns
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 
 REQUIREMENTS = (
@@ -54,9 +54,7 @@ def interpreter() -> Path:
 @asynccontextmanager
 async def emulator() -> AsyncIterator[str]:
     """Run LocalStack; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"127.0.0.1:{port}"
     environment = {
         **os.environ,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +15,18 @@ from aiohttp import web
 
 from halflap.sdk.egress import Egress, Policy
 from tests.polling import DEADLINE
+
+PORTS = range(10_000, 32_768)
+"""Ports below those that the kernel gives to clients, and to servers that take any."""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that stays free while a server of ours is down."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @asynccontextmanager

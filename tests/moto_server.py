@@ -1,6 +1,5 @@
 """Moto's server in a process of its own, which keeps its queues while ours are killed."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,15 +9,14 @@ from contextlib import contextmanager
 
 import boto3
 
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 
 
 @contextmanager
 def moto_server() -> Iterator[str]:
     """Run it; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     running = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from halflap.server.settings import Settings
 from halflap.store.store import Store
 from halflap_sandbox import acme
 from tests.journals import new_store
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -115,6 +116,7 @@ async def host_on(
     """A serving host; with `dies_at`, its process dies at that write and is swept away."""
     if not directory.exists():
         await new_store(directory)
+    port = port or free_port()  # the same after a restart, which no other may have taken meanwhile
     settings = Settings(dir=directory, port=port, egress_allow=("127.0.0.1",), drain_seconds=2.0)
     host = await Host.open(settings, probation=False)  # a child for every death would take minutes
     mortal = Mortal(host.store, dies_at, after=after) if dies_at else None

@@ -228,6 +228,10 @@ class Slack:
         }
         return JSONResponse(await self.sender.command(fields))
 
+    async def count_sockets(self, _: Request) -> Response:
+        """Show how many WebSockets are open, without those that are about to be closed."""
+        return JSONResponse({"open": self.sender.links.open})
+
     async def refresh(self, _: Request) -> Response:
         """Have the WebSockets replaced, as Slack does each few hours."""
         return JSONResponse({"refreshed": await self.sender.links.refresh()})
@@ -305,6 +309,7 @@ def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -
         Route("/sandbox/teams/{team}/messages", slack.write, methods=["POST"]),
         Route("/sandbox/teams/{team}/interactions", slack.click, methods=["POST"]),
         Route("/sandbox/teams/{team}/commands", slack.order, methods=["POST"]),
+        Route("/sandbox/sockets", slack.count_sockets, methods=["GET"]),
         Route("/sandbox/sockets", slack.refresh, methods=["POST"]),
         Route("/sandbox/app_token", slack.set_app_token, methods=["POST"]),
         Route("/sandbox/sent", slack.sent, methods=["GET"]),

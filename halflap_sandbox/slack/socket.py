@@ -21,6 +21,8 @@ from halflap_sandbox.slack.model import APP_ID, Json, new_id
 MOST_LINKS = 10
 LASTS = 18_000
 """The seconds that Slack says a WebSocket lasts; here it lasts until it is refreshed."""
+CLOSED_WITHIN = 10.0
+"""The seconds that a WebSocket which is refreshed stays open at most, for its successor to be opened."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,10 +39,16 @@ class Links:
 
     def __init__(self) -> None:
         self._links: list[Link] = []
+        self._changed = asyncio.Event()
         self._turn = itertools.count()
         self._tickets: set[str] = set()
         self._runner: web.AppRunner | None = None
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        """The number of WebSockets that stay open."""
+        return len([each for each in self._links if not each.refreshed])
 
     async def url(self, host: str) -> str | None:
         """Give the URL of a WebSocket, which is good once; None where there are too many."""
@@ -80,14 +88,15 @@ class Links:
             return {"status": None, "error": str(error) or type(error).__name__}
         finally:
             link.awaited.pop(id, None)
+            self._changed.set()
 
     async def refresh(self) -> int:
-        """Say that the WebSockets are about to be closed, and close them a little later."""
+        """Say that the WebSockets are about to be closed, and close them once they are replaced."""
         leaving = [each for each in self._links if not each.refreshed]
         for link in leaving:
             link.refreshed = True
             await self._disconnect(link, "refresh_requested")
-        closing = asyncio.create_task(self._close(leaving, 0.3), name="slack sockets close")
+        closing = asyncio.create_task(self._replaced(leaving), name="slack sockets close")
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         return len(leaving)
@@ -106,8 +115,15 @@ class Links:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _close(self, links: list[Link], after: float = 0) -> None:
-        await asyncio.sleep(after)
+    async def _replaced(self, links: list[Link]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSED_WITHIN):
+                while self.open < len(links) or any(each.awaited for each in links):
+                    self._changed.clear()
+                    await self._changed.wait()
+        await self._close(links)
+
+    async def _close(self, links: list[Link]) -> None:
         for each in links:
             with suppress(ConnectionError):
                 await each.socket.close(drain=False)
@@ -125,6 +141,7 @@ class Links:
         await socket.prepare(request)
         link = Link(socket)
         self._links.append(link)
+        self._changed.set()
         hello = {
             "type": "hello",
             "num_connections": len(self._links),

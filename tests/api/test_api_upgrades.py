@@ -59,19 +59,19 @@ async def upgraded(world: Any, draft: dict[str, Any]) -> Any:
     return await driven(world, begun.json["id"])
 
 
-async def driven(world: Any, bulk: str) -> Any:
+async def driven(world: Any, bulk: str, within: float = DEADLINE) -> Any:
     """Drive bulks until one has ended."""
     driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
     driving = asyncio.create_task(driver.run())
     try:
-        return await ended(world, bulk)
+        return await ended(world, bulk, within)
     finally:
         driver.stop()
         await driving
 
 
-async def ended(world: Any, bulk: str) -> Any:
-    async with asyncio.timeout(DEADLINE):
+async def ended(world: Any, bulk: str, within: float = DEADLINE) -> Any:
+    async with asyncio.timeout(within):
         while True:
             found = (await world.api("GET", f"/api/bulks/{bulk}")).json
             if found["state"] != "running":

@@ -35,6 +35,7 @@ from halflap.sdk.response import Limits
 from halflap.testing.listeners import AcceptedLog, ListenerRun, TestedListening
 from tests.http_api import Api
 from tests.loopback import on_loopback
+from tests.polling import DEADLINE
 
 
 @pytest.fixture

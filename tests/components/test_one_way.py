@@ -82,13 +82,13 @@ async def test_what_people_write_in_slack_is_an_activity(example: str, tmp_path:
         async def listens() -> bool:
             return await app.post("/sockets", {}) == {"refreshed": 1}
 
-        await until(listens, 20)
+        await until(listens)
         sent = await app.post(f"/teams/{team['id']}/messages", {"text": "Who is on it?"})
 
         async def activities() -> Any:
             return await acme.get("/v1/activities", key)
 
-        [made] = await until(activities, 20)
+        [made] = await until(activities)
         assert (made["title"], made["external_id"]) == ("Who is on it?", sent["event_id"])
 
 

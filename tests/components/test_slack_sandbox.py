@@ -381,7 +381,7 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
         await host.deployer.activate(made.id)
 
         async def open_sockets() -> bool:
-            return await app.post("/sockets", {}) == {"refreshed": 2}
+            return await app.look("/sockets") == {"open": 2}
 
         await until(open_sockets)
         await app.post("/faults", {"duplicate_rate": 1})

@@ -45,7 +45,7 @@ from halflap.store.shards import ListenerShard
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
-from tests.polling import until
+from tests.polling import stays, until
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 LEASE = 1_500_000
@@ -517,8 +517,7 @@ async def test_refused_credentials_park_the_listener_until_the_connection_is_men
         assert (await here.shard()).waits_for == f"connection:{here.connection}"
         assert (await connections.get(here.connection)).status == "unauthorized"
         opened = len(topic.opened)
-        await asyncio.sleep(0.1)
-        assert len(topic.opened) == opened  # it waits, and asks nobody
+        await stays(lambda: len(topic.opened) == opened, 0.1)  # it waits, and asks nobody
         topic.put("a1")
         secret = {"auth.key": RIGHT}
         await connections.save(customer, "broker", "broker", {"auth": {}}, secret, id=id)
@@ -651,8 +650,8 @@ async def test_a_full_backlog_has_the_source_wait(topic: Topic):
         await here.journal.set_limits(here.instance.customer, CustomerLimits(backlog=2))
         worker = here.begin()
         await until(lambda: topic.acknowledged == ["1", "2"])
-        await asyncio.sleep(0.2)
-        assert (topic.acknowledged, topic.reads) == (["1", "2"], 3)
+        await until(lambda: topic.reads == 3)
+        await stays(lambda: (topic.acknowledged, topic.reads) == (["1", "2"], 3), 0.2)
         await here.journal.set_limits(here.instance.customer, CustomerLimits(backlog=0))
         worker.engine.backlog.forget(here.instance.customer)
         await until(lambda: len(topic.acknowledged) == 5)

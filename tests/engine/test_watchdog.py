@@ -68,8 +68,8 @@ async def test_code_that_keeps_the_interpreters_lock_is_ended_too(tmp_path: Path
 
 
 async def test_a_loop_that_goes_on_is_left_alone(tmp_path: Path) -> None:
-    with Watchdog(0.3, list, tmp_path):
-        for _ in range(10):
+    with Watchdog(1.5, list, tmp_path):
+        for _ in range(20):
             await asyncio.sleep(0.1)  # longer, together, than it may be blocked
     assert (tmp_path / FILE).read_text() == ""
 

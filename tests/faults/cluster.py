@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
@@ -19,6 +18,7 @@ import psycopg
 
 from bench.cluster import find_programs, other_user
 from tests.cluster import make_data
+from tests.loopback import free_port
 from tests.polling import until
 
 STARTED = 60.0
@@ -166,13 +166,6 @@ async def cluster(
         await running.clean_up()
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Wire:

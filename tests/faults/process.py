@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.loopback import free_port
 from tests.zygote import PYTHON, ROOT
 
 SCRIPT = Path(__file__).parent / "server.py"
@@ -44,7 +45,7 @@ class ServerProcess:
         self.flags = list(flags)
         self.before = list(before)
         self.log = log or directory.with_suffix(".log")
-        self.port = 0
+        self.port = free_port()
         self.urls: dict[str, str] = {}
         self.kills = 0
         self._process: asyncio.subprocess.Process | None = None

@@ -100,7 +100,7 @@ async def test_a_control_that_acknowledges_before_the_commit_loses(
         tmp_path / "server", sink.url, "--ack-early", store=database.url
     ) as server:
         async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
-            await until(lambda: len(history.acknowledged) > 50, 30)
+            await until(lambda: len(history.acknowledged) > 50)
             await database.kill()
             before = len(history.acknowledged)
             await until(lambda: len(history.acknowledged) > before + 20)
@@ -218,7 +218,7 @@ async def test_a_control_that_does_not_wait_for_the_disk_does_not_notice(
         async with server_on(tmp_path / "server", sink.url, store=database.url) as server:
             await failing_from(database, 10)
             async with history.sending(server.urls["numbered"], SENDERS, pause=PAUSE):
-                await until(lambda: len(history.acknowledged) > 100, 60)
+                await until(lambda: len(history.acknowledged) > 100)
         assert REFUSED not in database.log.read_text()
     note("failed fsync, PostgreSQL, control", faults=0, acknowledged=len(history.acknowledged))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import smtplib
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,17 +17,12 @@ from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, all_ended, lost
+from tests.loopback import free_port
 from tests.polling import DEADLINE, until
 
 SENDERS = 8
 KILLS = 2
 EACH = 40
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def send_mail(port: int, address: str, number: int, padding: int) -> int:
@@ -93,7 +87,7 @@ async def killed(
         async with mailer.sending():
             while server.kills < kills:
                 enough = len(mailer.history.acknowledged) + each
-                await until(lambda: len(mailer.history.acknowledged) >= enough, 60)  # noqa: B023
+                await until(lambda: len(mailer.history.acknowledged) >= enough)  # noqa: B023
                 await asyncio.sleep(chance.uniform(0, 0.2))
                 await server.kill()
                 await server.start()
@@ -130,7 +124,7 @@ async def test_a_full_disk_keeps_the_mail_with_its_sender(
             mailer, history = Mailer(server, port), History()
             history = mailer.history
             ballast.write_bytes(bytes(80 << 20))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(DEADLINE):
                 while len(history.refused) < 10:
                     await mailer.send_one(200_000)
             assert set(history.refused.values()) == {451}

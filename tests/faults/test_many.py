@@ -261,7 +261,7 @@ async def ticks_under_kills(folder: Path, sink: Sink, kills: int, *faults: str) 
             await one.start()
 
         url = world.store_url
-        await until(lambda: len(checker.executions(url, "ticking")) >= TICKS, 30)
+        await until(lambda: len(checker.executions(url, "ticking")) >= TICKS)
         for each in workers:
             await each.stop()
         return await fired(world)

@@ -143,7 +143,7 @@ async def test_a_control_whose_postgresql_commits_without_fsync_loses(
         async with server_on(flows, sink.url, store=database.url) as server:
             await disk.settle()
             async with history.sending(server.urls["numbered"], SENDERS, PAUSE):
-                await until(lambda: len(history.acknowledged) > 50, 60)
+                await until(lambda: len(history.acknowledged) > 50)
                 await disk.cut(0.0, 0)
                 await database.kill()
                 await server.kill()

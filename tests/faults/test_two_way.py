@@ -204,7 +204,7 @@ async def test_both_apps_end_equal_though_everything_fails(tmp_path: Path, note:
 async def test_a_control_that_knows_no_echo_goes_on_writing(tmp_path: Path, note: Note) -> None:
     async with served(tmp_path, "--forgetful", records=12) as (office, server):
         await edited(office, server, 40, 0)
-        await until(lambda: office.writes() > office.edits * WRITES * 2, 60, office.writes)
+        await until(lambda: office.writes() > office.edits * WRITES * 2, what=office.writes)
         note("two-way, control", faults=0, **figures(office, server.directory))
         assert len(office.idle()) > office.edits * IDLE
 

@@ -22,6 +22,7 @@ from grpc_tools import protoc
 
 from halflap_sandbox.salesforce import Settings, pubsub
 from halflap_sandbox.salesforce.model import Org
+from tests.polling import until
 from tests.sandbox.orgs import Salesforce, salesforce
 
 PROTO = Path(__file__).parent / "strangers" / "pubsub_api.proto"
@@ -106,7 +107,7 @@ async def test_no_more_comes_than_was_asked_for(generated: Any) -> None:
         one.publish(ORDERS, Number__c="0")
         call = one.stub.Subscribe(metadata=one.metadata)
         await call.write(one.fetch(ORDERS, 2))
-        await asyncio.sleep(0.1)  # from now on: LATEST
+        await until(lambda: one.org.bus.subscribers)  # from now on: LATEST
         for number in range(1, 6):
             one.publish(ORDERS, Number__c=str(number))
         found: list[str] = []

@@ -162,7 +162,6 @@ async def test_a_gateway_tells_of_the_steps_that_a_worker_records(world: Many) -
     path = f"{gateway.url}/api/stream?topics=steps:{sent}"
     async with world.http.get(path, headers=headers) as stream, asyncio.timeout(DEADLINE):
         await stream.content.readline()
-        await asyncio.sleep(0.5)  # for the worker to hear that its steps are watched
         await world.call(gateway, "POST", f"{held}/resume", {})
         steps = dict[str, str]()
         state = ""
