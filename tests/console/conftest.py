@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, StorageState, async_playwright, expect
 
 from tests.built import build_console
+from tests.conftest import start_zygote
 from tests.console.desk import PAGE_DEADLINE, Desk
 from tests.console.place import STORY, Place, running
 from tests.twoapps import Apps, both_apps
+from tests.zygote import PYTHON
 
 CHROMIUM = shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 """Where there is one, the browser without windows, which takes a quarter less of a processor."""
@@ -33,6 +36,15 @@ expect.set_options(timeout=PAGE_DEADLINE)
 def built() -> Path:
     """The folder of the built console."""
     return build_console()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks() -> Iterator[None]:
+    """Fork the processes that lint and run drafts: each takes a second to import what it needs."""
+    start_zygote()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", PYTHON)
+        yield
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 BASES = (
     "<script>owned(1)</script>",
     "<img src=x onerror=owned(2)>",
@@ -47,3 +49,24 @@ BASES = (
 WRAPS = ("{}", '"{}', "'>{}", "-->{}<!--", "</textarea></title></script>{}")
 TEXTS = tuple(wrap.replace("{}", base) for base in BASES for wrap in WRAPS)
 assert len(TEXTS) == 200
+
+FEW = (
+    "<script>owned(1)</script>",
+    "</textarea></title></script><script>owned(1)</script>",
+    "\"'><img src=x onerror=owned(2)>",
+    "--><base href=//evil.example/><!--",
+    "javascript:owned(12)",
+    "{{constructor.constructor('owned(14)')()}} ${owned(15)} <%= owned(17) %>",
+    "{0} {name, plural, one {owned} other {#}}",
+    "__proto__",
+    "null",
+    "\u202eRTL override\u202c zero\u200bwidth\ufeff e\u0301\u0301",
+    "\x1b[31mred\x1b[0m line\nbreak\ttab\rreturn",
+    "x" * 3_000,
+    "../../../../?next=//evil.example#link=abc",
+    "%3Cscript%3Eowned(18)%3C/script%3E &lt;script&gt;owned(19)&lt;/script&gt;",
+)
+"""One of each way in which a text could be taken for something else; the soak has all in all wraps."""
+EACH_HOSTILE = pytest.mark.parametrize(
+    "texts", [FEW, pytest.param(TEXTS, marks=pytest.mark.soak)], ids=["few", "all"]
+)

@@ -12,12 +12,11 @@ from playwright.async_api import Page, expect
 from halflap.lowcode import Draft
 from halflap.lowcode.rewrite.write import inline
 from tests.console.desk import Desk, at_rest, opened, press
-from tests.console.hostile import TEXTS, WRAPS
+from tests.console.hostile import EACH_HOSTILE, TEXTS
 from tests.console.place import Place
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
-SOME = [each[:200] for each in TEXTS[:: len(WRAPS)]]
 BEFORE = """\
 name: filled
 config:
@@ -263,9 +262,9 @@ async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
         await at_rest(page)
 
 
-async def sign_in_draft(place: Place, draft: str, node: str) -> None:
+async def sign_in_draft(place: Place, draft: str, node: str, names: list[str]) -> None:
     """Have programs with hostile names look at a draft."""
-    for at, each in enumerate(SOME):
+    for at, each in enumerate(names):
         made = await place.api("POST", "/keys", {"name": each, "rights": ["read", "publish"]})
         headers = {"authorization": f"Bearer {made['key']}"}
         url = f"{place.url}/api/drafts/{draft}/editors/{at:08}-0000-4000-8000-000000000000"
@@ -273,12 +272,15 @@ async def sign_in_draft(place: Place, draft: str, node: str) -> None:
             assert got.status == 200, await got.text()
 
 
-async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: Desk) -> None:
-    place = desk.place
-    held = {f"v{at}": each for at, each in enumerate(TEXTS)} | {"named": dict.fromkeys(SOME, 1)}
-    flow = [{"title": each[:200], "log": each} for each in TEXTS]
-    flow += [{"action": each} for each in SOME]
-    tests = [{"name": each, "flow": "order", "event": {each[:200]: each}} for each in TEXTS]
+@EACH_HOSTILE
+async def test_hostile_values_are_texts_wherever_the_designer_shows_them(
+    desk: Desk, texts: tuple[str, ...]
+) -> None:
+    place, some = desk.place, [each[:200] for each in texts[:: max(len(texts) // 40, 1)]]
+    held = {f"v{at}": each for at, each in enumerate(texts)} | {"named": dict.fromkeys(some, 1)}
+    flow = [{"title": each[:200], "log": each} for each in texts]
+    flow += [{"action": each} for each in some]
+    tests = [{"name": each, "flow": "order", "event": {each[:200]: each}} for each in texts]
     text = BEFORE.replace("- log: done", f"- set: {inline(held)}\n      - log: =$string(event)")
     other = "".join(f"      - {inline(each)}\n" for each in flow)
     text = text.replace(
@@ -287,9 +289,9 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: D
     text += "".join(f"  - {inline(each)}\n" for each in tests)
     made = await place.api("POST", "/drafts", {"integration": "filled", "text": text})
     draft, steps = made["id"], made["flows"][0]["steps"]
-    pinned = {"value": {each: each for each in TEXTS}}
+    pinned = {"value": {each: each for each in texts}}
     await place.api("PUT", f"/drafts/{draft}/pins/{steps[0]['key']}", pinned)
-    await sign_in_draft(place, draft, steps[0]["key"])
+    await sign_in_draft(place, draft, steps[0]["key"], some)
     view: Any = {"width": 1440, "height": 1000}
     async with opened(desk, f"/drafts/{draft}?drawer=yaml", viewport=view) as page:
         foreign = page.locator(
@@ -300,14 +302,14 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: D
         await tree.get_by_role("treeitem", name="Set variables").click()
         panel = page.get_by_role("complementary", name="What is selected")
         first = panel.get_by_role("textbox", name="v0", exact=True)
-        await expect(first).to_have_text(TEXTS[0])
+        await expect(first).to_have_text(texts[0])
         await expect(panel.locator("input[aria-label*='name of']")).to_have_count(
-            len(TEXTS) + len(SOME) + 1
+            len(texts) + len(some) + 1
         )
         await first.click()
         await press(page, "End")
         await page.keyboard.type("!")
-        await until_text(page, place, draft, f"v0: {TEXTS[0]}!")
+        await until_text(page, place, draft, f"v0: {texts[0]}!")
         await expect(foreign).to_have_count(0)
 
         # The data with its samples, in the drawer and to pick from; what the step gives of them.
@@ -322,7 +324,7 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: D
 
         # Why a test cannot be run, and what is pinned.
         await page.get_by_role("button", name="Test", exact=True).click()
-        event = json.dumps(dict.fromkeys(TEXTS, TEXTS[0]) | {"kind": "paid"})
+        event = json.dumps(dict.fromkeys(texts, texts[0]) | {"kind": "paid"})
         await page.get_by_label("Event, as JSON").fill(event)
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
@@ -345,9 +347,9 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(desk: D
         await expect(foreign).to_have_count(0)
         await page.get_by_role("button", name="Tests", exact=True).click()
         await expect(below.get_by_role("list", name="Tests").get_by_role("listitem")).to_have_count(
-            len(TEXTS) + 1
+            len(texts) + 1
         )
         await expect(foreign).to_have_count(0)
     now = await text_of(place, draft)
     kept = Draft.read(now, "x").value(("flows", "order", "steps", 3, "set"))
-    assert kept == held | {"v0": f"{TEXTS[0]}!"}
+    assert kept == held | {"v0": f"{texts[0]}!"}

@@ -14,7 +14,7 @@ from playwright.async_api import Page, expect
 
 from halflap.lowcode.rewrite.write import inline
 from tests.console.desk import Desk, opened, press, visit
-from tests.console.hostile import TEXTS, WRAPS
+from tests.console.hostile import EACH_HOSTILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -191,8 +191,19 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
     assert found == {}
 
 
+async def look_in_both(page: Page, found: dict[str, str]) -> None:
+    """Look in the wide window, in a narrow one, and come back to the wide one."""
+    await look(page, found)
+    for width in (390, 1440):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.evaluate(PAINTED)
+        if width == 390:
+            await look(page, found)
+
+
+@EACH_HOSTILE
 async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
-    desk: Desk, tmp_path: Path
+    desk: Desk, tmp_path: Path, texts: tuple[str, ...]
 ) -> None:
     place, name, found = desk.place, "hostile-runs", dict[str, str]()
     await place.deploy_components(tmp_path / "app", "own", hostile=APP)
@@ -209,52 +220,53 @@ async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
     text = f"name: {name}\nflows: {inline({'one': flow})}\n"
     begin = {"integration": name, "text": text, "components": "own"}
     draft = (await place.api("POST", "/drafts", begin))["id"]
-    event = {"markup": MARKUP, "huge": HUGE, "texts": list(TEXTS[:: len(WRAPS)]), "fails": False}
+    event = {
+        "markup": MARKUP,
+        "huge": HUGE,
+        "texts": list(texts[:: max(len(texts) // 40, 1)]),
+        "fails": False,
+    }
     plain = MARKUP[:40]
-    for width in (1440, 390):
-        async with shown(desk, f"/drafts/{draft}", width) as page:
-            # What is inserted, by titles and descriptions of the draft's own components.
-            await page.locator("[data-step]").first.focus()
-            await press(page, "a")
-            await page.get_by_role("combobox", name="Insert a step").fill("hostile")
-            options = page.get_by_role("option")
-            await expect(options.filter(has_text=plain).first).to_be_visible()
-            await expect(options.filter(has_text=WIDE).first).to_be_visible()
-            await look(page, found)
-            await press(page, "Escape")
-            await page.get_by_role("button", name="own 1", exact=True).click()
-            await page.get_by_role("dialog", name="Components").wait_for()
-            await look(page, found)
-            await press(page, "Escape")
+    async with shown(desk, f"/drafts/{draft}", 1440) as page:
+        # What is inserted, by titles and descriptions of the draft's own components.
+        await page.locator("[data-step]").first.focus()
+        await press(page, "a")
+        await page.get_by_role("combobox", name="Insert a step").fill("hostile")
+        options = page.get_by_role("option")
+        await expect(options.filter(has_text=plain).first).to_be_visible()
+        await expect(options.filter(has_text=WIDE).first).to_be_visible()
+        await look_in_both(page, found)
+        await press(page, "Escape")
+        await page.get_by_role("button", name="own 1", exact=True).click()
+        await page.get_by_role("dialog", name="Components").wait_for()
+        await look_in_both(page, found)
+        await press(page, "Escape")
 
-            # What steps give and fail with: in rows, on cards, as the answer, and beside.
-            await page.get_by_role("button", name="Test", exact=True).click()
-            await page.get_by_label("Event, as JSON").fill(json.dumps(event))
-            await page.get_by_role("button", name="Run the test").click()
-            bar = page.get_by_role("region", name="The test")
-            await expect(bar).to_contain_text("owned(1)")
+        # What steps give and fail with: in rows, on cards, as the answer, and beside.
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_label("Event, as JSON").fill(json.dumps(event))
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar).to_contain_text("owned(1)")
+        await look_in_both(page, found)
+        for _ in event["texts"][1:]:
+            await page.get_by_role("button", name="Item: the next").first.click()
             await look(page, found)
-            for _ in event["texts"][1:]:
-                await page.get_by_role("button", name="Item: the next").first.click()
-                await look(page, found)
-            await (
-                page.locator("[data-card]")
-                .filter(has_text=plain)
-                .first.locator("[data-step]")
-                .click()
-            )
-            panel = page.get_by_role("complementary", name="What is selected")
-            await expect(panel).to_contain_text(plain)
-            await look(page, found)
-            await panel.get_by_role("tab", name="Result").click()
-            await expect(panel.get_by_role("tabpanel", name="Result")).to_contain_text(plain)
-            await look(page, found)
-            await page.get_by_role("button", name="Test with another event…").click()
-            await page.get_by_label("Event, as JSON").fill(json.dumps({**event, "fails": True}))
-            await page.get_by_role("button", name="Run the test").click()
-            await expect(bar).to_contain_text("failed")
-            await expect(bar).to_contain_text("onerror")
-            await look(page, found)
+        await (
+            page.locator("[data-card]").filter(has_text=plain).first.locator("[data-step]").click()
+        )
+        panel = page.get_by_role("complementary", name="What is selected")
+        await expect(panel).to_contain_text(plain)
+        await look_in_both(page, found)
+        await panel.get_by_role("tab", name="Result").click()
+        await expect(panel.get_by_role("tabpanel", name="Result")).to_contain_text(plain)
+        await look_in_both(page, found)
+        await page.get_by_role("button", name="Test with another event…").click()
+        await page.get_by_label("Event, as JSON").fill(json.dumps({**event, "fails": True}))
+        await page.get_by_role("button", name="Run the test").click()
+        await expect(bar).to_contain_text("failed")
+        await expect(bar).to_contain_text("onerror")
+        await look_in_both(page, found)
     assert found == {}
 
 
