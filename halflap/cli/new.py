@@ -83,7 +83,7 @@ def new_integration(name: str, directory: Path | None, in_yaml: bool) -> None:
 @click.option(
     "--sign-in",
     metavar="WAY",
-    help="bearer, basic, none, header:NAME or query:NAME, instead of the document's.",
+    help="bearer, basic, oauth2, none, header:NAME or query:NAME, instead of the document's.",
 )
 @click.option(
     "--idempotency-header", metavar="NAME", help="The header that names a repeated request."

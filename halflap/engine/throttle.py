@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import structlog
 
 from halflap.engine.circuit import AWAY_STATUSES, Circuit
-from halflap.errors import DefinitionError, RateLimited, StoreError, UpstreamError
+from halflap.errors import DefinitionError, InputsRefused, RateLimited, StoreError, UpstreamError
 from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
@@ -144,7 +144,7 @@ class Throttle:
         elif response.status < 400:
             self._rests = 0
 
-    def failed(self, error: UpstreamError | DefinitionError) -> None:
+    def failed(self, error: UpstreamError | DefinitionError | InputsRefused) -> None:
         """Learn from a request without a whole answer."""
         if not isinstance(error, UpstreamError) or not error.retryable:
             self.circuit.release()

@@ -21,7 +21,13 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 
-from halflap.errors import STATUSES_IN_DOUBT, DefinitionError, Unauthorized, UpstreamError
+from halflap.errors import (
+    STATUSES_IN_DOUBT,
+    DefinitionError,
+    InputsRefused,
+    Unauthorized,
+    UpstreamError,
+)
 from halflap.model import new_id
 from halflap.sdk import running
 from halflap.sdk.egress import Download, Egress, Limits, Response
@@ -167,7 +173,7 @@ class Connection(BaseModel):
                 headers,
                 {"json": json, "form": form, "body": body, "files": files},
             )
-        except (DefinitionError, UpstreamError) as error:
+        except (DefinitionError, InputsRefused, UpstreamError) as error:
             if gate is not None:
                 gate.failed(error)
             if link is not None and type(error) is UpstreamError and not error.retryable:
@@ -237,7 +243,7 @@ class Connection(BaseModel):
                 own.update(fresh.headers())
                 noted(own)
                 response = await client.request(method, fresh.url(path), headers=own, **arguments)
-        except (DefinitionError, UpstreamError) as error:
+        except (DefinitionError, InputsRefused, UpstreamError) as error:
             if current is not None and not (isinstance(error, UpstreamError) and error.in_doubt):
                 current.in_doubt = False
                 current.effects -= bool(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from halflap.errors import DefinitionError, RateLimited, Unauthorized, UpstreamError
+from halflap.errors import DefinitionError, InputsRefused, RateLimited, Unauthorized, UpstreamError
 
 if TYPE_CHECKING:
     from halflap.sdk.response import Response
@@ -62,7 +62,7 @@ class Gate(Protocol):
         """Learn from an answer's status and headers."""
         ...
 
-    def failed(self, error: UpstreamError | DefinitionError) -> None:
+    def failed(self, error: UpstreamError | DefinitionError | InputsRefused) -> None:
         """Learn from a request without a whole answer, or that could not be sent."""
         ...
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from multidict import CIMultiDict
 from pydantic import Secret, SecretBytes, SecretStr
 
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, InputsRefused
 from halflap.sdk import codec
 from halflap.sdk.pacing import in_pieces
 from halflap.sdk.payload import Payload
@@ -182,9 +182,8 @@ def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
             raise DefinitionError(problem, where="headers")
         text = value if type(value) is str else text_of(value, f"headers.{name}")
         if not _HEADER_VALUE.match(text):
-            raise DefinitionError(
-                "the value has line breaks or control characters; strip them",
-                where=f"headers.{name}",
+            raise InputsRefused(
+                f"the value of the header {name} has line breaks or control characters; strip them"
             )
         checked.add(name, text)
     return checked

@@ -163,6 +163,11 @@ def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str)
     assert "4 passed" in ran.stdout, ran.stdout
 
 
+TENFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+BOMB = "\n".join(["a0: &a0 [x]", *TENFOLD])
+MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k: v}")
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -172,10 +177,16 @@ def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str)
         ("hello: 1", (), "of no version"),
         ('openapi: "2.9"', (), "is OpenAPI 2.9"),
         ("openapi: 3.0.0\npaths: {}", (), "no operation is left"),
+        (BOMB, (), "more than 5,000,000 values"),
+        (MERGED, (), "more than 5,000,000 values"),
+        ("a: &a [*a]", (), "the alias *a leads back"),
+        ("[" * 100_000, (), "is nested too deeply"),
+        ("a: " + "[" * 100_000, (), "nested more than 200 deep"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", (), "is nested too deeply"),
         (SWAGGER, ("--sign-in", "magic"), "is no sign-in"),
         (SWAGGER, ("--sign-in", "header"), "say the name"),
     ],
-    ids=["yaml", "json", "list", "none", "version", "empty", "way", "header"],
+    ids=lambda each: "case",
 )
 def test_what_cannot_be_read_is_told(
     shop: Path, text: str, options: tuple[str, ...], message: str
@@ -190,6 +201,57 @@ def test_what_cannot_be_read_is_told(
 def test_a_missing_file_is_told(shop: Path) -> None:
     result = CliRunner().invoke(main, ["new", "component", "pets", "--openapi", "no.yaml", "--yes"])
     assert (result.exit_code, "there is no file no.yaml" in result.output) == (1, True)
+
+
+OAUTH = {
+    "authorizationCode": {
+        "authorizationUrl": "/oauth/authorize",
+        "tokenUrl": "https://login.pets.example/token",
+        "scopes": {"pets:read": "", "pets:write": "", "admin": ""},
+    },
+    "clientCredentials": {"tokenUrl": "https://login.pets.example/token", "scopes": {}},
+}
+
+
+@pytest.mark.parametrize(
+    ("flows", "classes"),
+    [
+        (["authorizationCode"], ["SignIn"]),
+        (["clientCredentials"], ["Client"]),
+        (["authorizationCode", "clientCredentials"], ["SignIn", "Client"]),
+    ],
+    ids=["code", "client", "both"],
+)
+def test_oauth2_of_the_document_is_the_connections_sign_in(
+    shop: Path, flows: list[str], classes: list[str]
+) -> None:
+    document = list_of("integer").data
+    paths = document["paths"]["/things"]["get"]
+    paths["security"] = [{"oauth": ["pets:write", "pets:read"]}]
+    schemes = {"oauth": {"type": "oauth2", "flows": {each: OAUTH[each] for each in flows}}}
+    document["components"]["securitySchemes"] = schemes
+    document = {**document, "servers": [{"url": "https://pets.example/v2"}]}
+    (shop / "pets.yaml").write_text(json.dumps(document))
+    result = made("--yes")
+    assert result.exit_code == 0, result.output
+    folder = shop / "pets"
+    assert (folder / "pets/py.typed").is_file()
+    connection = (folder / "pets/connection.py").read_text()
+    assert [each for each in ("SignIn", "Client") if f"class Pets{each}(" in connection] == classes
+    if "SignIn" in classes:
+        assert '"https://pets.example/oauth/authorize"' in connection
+        assert 'scopes: tuple[str, ...] = ("pets:read", "pets:write",)' in connection
+    ran = subprocess.run(
+        [sys.executable, "-m", "halflap", "test"], cwd=folder, capture_output=True, text=True
+    )
+    assert "2 passed" in ran.stdout, ran.stdout + connection
+    fields = "import pets, json; print(json.dumps(pets.Pets.model_json_schema()))"
+    shown = subprocess.run(
+        [sys.executable, "-c", fields], cwd=folder, capture_output=True, text=True, check=True
+    )
+    form = json.loads(shown.stdout)
+    assert "auth" in form["required"]
+    assert not [each for each in form["$defs"].values() if "token_url" in each["properties"]]
 
 
 def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:

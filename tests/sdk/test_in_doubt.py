@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from halflap import Connection, DefinitionError, Limits, UpstreamError
 from halflap.engine.doing import surely_undone
+from halflap.errors import InputsRefused
 from halflap.sdk import running
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
@@ -130,7 +131,7 @@ async def test_what_was_never_sent_is_not_in_doubt(
     step = RunningStep("app.do", "root")
     token = running.step.set(step)
     try:
-        with pytest.raises((DefinitionError, UpstreamError)) as caught:
+        with pytest.raises((DefinitionError, InputsRefused, UpstreamError)) as caught:
             await connection.request("POST", path, **more)
     finally:
         running.step.reset(token)

@@ -18,22 +18,26 @@ from pydantic import ValidationError
 from halflap import (
     UNSET,
     Component,
+    Config,
     Connection,
+    Context,
     DefinitionError,
     File,
+    Integration,
     Operation,
     Paging,
     RateLimited,
     Specification,
     Unauthorized,
     UpstreamError,
+    webhook,
 )
 from halflap.errors import InputsRefused
 from halflap.sdk.conformity import DEVIATIONS, deviations
 from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification, snake
 from halflap.sdk.specification import SpecifiedAction
 from halflap.sdk.survey import Module, Survey
-from halflap.testing import Fake
+from halflap.testing import Fake, Run
 
 Json = dict[str, Any]
 TEXT: Json = {"type": "string"}
@@ -96,6 +100,10 @@ def declare(tmp_path: Path) -> Declare:
         return found
 
     return declare
+
+
+class Settings(Config):
+    shop: Shop
 
 
 @pytest.fixture
@@ -734,6 +742,24 @@ async def test_a_pattern_that_is_not_read_is_left_to_the_app(declare: Declare) -
             {"requestBody": body({"type": "object", "properties": fields})}, method="post"
         )
         one.shape.by_name["x"].adapter.validate_python("a" * 50_000)
+
+
+async def test_a_header_with_a_line_break_is_refused_before_anything_is_sent(
+    declare: Declare, fake: Fake, shop: Shop, run: Run
+) -> None:
+    action = declare({"parameters": [parameter("X-Trace", "header")]})
+    fake.get("/things", answers={})
+    integration = Integration("traces", config=Settings)
+
+    @integration.flow(trigger=webhook.request(signature=None))
+    async def flow(ctx: Context[Settings], event: Json) -> None:
+        await action(ctx.config.shop, x_trace=event["trace"])
+
+    failed = await run(flow, {"trace": "a\r\nX-Admin: 1"}, fake=fake)
+    assert failed.state == "failed"
+    assert "the value of the header X-Trace has line breaks" in str(failed.error)
+    assert not fake.requests
+    assert (await run(flow, {"trace": "a"}, fake=fake)).state == "succeeded"
 
 
 @table("exactly, words", one=("oneOf", "takes only one of these"), some=("anyOf", None))

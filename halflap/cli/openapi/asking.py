@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from halflap.cli.openapi.folder import ComponentAnswers, files_of
-from halflap.cli.openapi.guess import SignIn, address_of, sign_in, sign_in_of
+from halflap.cli.openapi.guess import OAuthGrant, SignIn, address_of, grants_of, sign_in, sign_in_of
 from halflap.cli.openapi.source import read_source
 from halflap.cli.openapi.trimming import Depths, refused
 from halflap.errors import ConfigError
@@ -59,7 +59,7 @@ def declare_component(
         "".join(each.capitalize() for each in name.split("_")),
         chosen,
         address,
-        way_of(way),
+        way_of(way, grants_of(document, chosen, address)),
         header or "",
         said or "not said",
         source,
@@ -76,14 +76,20 @@ def declare_component(
     }
 
 
-def way_of(text: str) -> SignIn:
+def way_of(text: str, grants: tuple[OAuthGrant, ...]) -> SignIn:
     """Return the way to sign in that is written as `bearer` or `header:X-Key`."""
     kind, _, parameter = text.partition(":")
-    if kind not in ("bearer", "basic", "none", "header", "query"):
-        raise ConfigError(f"{text!r} is no sign-in: bearer, basic, none, header:NAME or query:NAME")
+    if kind not in ("bearer", "basic", "none", "header", "query", "oauth2"):
+        raise ConfigError(
+            f"{text!r} is no sign-in: bearer, basic, oauth2, none, header:NAME or query:NAME"
+        )
+    if kind == "oauth2" and not grants:
+        raise ConfigError(
+            "the document names no OAuth 2 with its addresses; take bearer, and mend it"
+        )
     if kind in ("header", "query") and not parameter:
         raise ConfigError(f"say the name: --sign-in {kind}:X-Api-Key")
-    return sign_in(kind, parameter)
+    return sign_in(kind, parameter, grants)
 
 
 def choose(document: ApiDocument, given: str | None, ask: bool) -> Sequence[str]:

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any, cast
 
 from halflap.cli.openapi.guess import (
+    OAuthGrant,
     SignIn,
     action_name,
     first_inputs,
@@ -29,9 +30,9 @@ CONNECTION = '''\
 
 from __future__ import annotations
 
-{imports}from halflap import Component, Connection
+{imports}from halflap import {names}
 
-
+{grants}
 class {cls}(Connection):
     """{about} of {title}."""
 
@@ -89,6 +90,13 @@ async def test_{action}_is_sent_as_the_document_says(fake):
     await ACTIONS["{action}"](fake.connection({module}.{cls}{made}), **{inputs})
     assert len(route.requests) == 1
 """
+GRANT = '''
+class {own}({cls}):
+    """{about}"""
+
+{lines}
+
+'''
 NOTE = """\
 openapi.json is a part, trimmed, of the document at {url} (version {version}).
 Its licence: {licence}
@@ -155,6 +163,7 @@ def files_of(document: ApiDocument, answers: ComponentAnswers) -> dict[str, str]
     return {
         f"{module}/openapi.json": text,
         f"{module}/LICENSE-openapi": NOTE.format(**origin),
+        f"{module}/py.typed": "",
         f"{module}/connection.py": connection_text(answers),
         f"{module}/actions.py": actions_text(answers, declared),
         f"{module}/__init__.py": PACKAGE.format(**words(answers)),
@@ -206,25 +215,54 @@ def words(answers: ComponentAnswers) -> dict[str, str]:
 
 def connection_text(answers: ComponentAnswers) -> str:
     """Return the module with the connection."""
-    way = answers.sign_in
+    way, grants = answers.sign_in, answers.sign_in.grants
+    union, known = len(grants) > 1, words(answers)
     standard = ["import base64"] if way.kind == "basic" else []
-    standard += ["from typing import ClassVar"] if answers.idempotency_header else []
-    secret = any("SecretStr" in each for each in way.fields)
-    blocks = ["\n".join(standard), "from pydantic import SecretStr" if secret else ""]
-    imports = "".join(f"{block}\n\n" for block in blocks if block)
+    typing = ["Annotated"] * union + ["ClassVar"] * bool(answers.idempotency_header)
+    standard += [f"from typing import {', '.join(typing)}"] if typing else []
+    pydantic = ["Field"] * union + ["SecretStr"] * any("SecretStr" in each for each in way.fields)
+    others = [f"from pydantic import {', '.join(pydantic)}"] if pydantic else []
+    others += ["from pydantic.json_schema import SkipJsonSchema"] if grants else []
+    imports = "".join(f"{block}\n\n" for block in ("\n".join(standard), "\n".join(others)) if block)
     head = (
         f"    idempotency_header: ClassVar[str | None] = {quoted(answers.idempotency_header)}\n\n"
     )
     signature = PROPERTY if way.kind == "query" else METHOD
     methods = signature + "".join(f"        {each}\n" for each in way.body) if way.body else ""
+    own = [own_class(answers, each) for each in grants]
+    auth = " | ".join(own)
+    fields = [f'auth: Annotated[{auth}, Field(discriminator="kind")]' if union else f"auth: {auth}"]
     return CONNECTION.format(
-        **words(answers),
+        **known,
         imports=imports,
+        names=", ".join(sorted({"Component", "Connection", *(each.cls for each in grants)})),
+        grants="".join(grant_text(answers, each) for each in grants),
         about=way.about,
         idempotency=head if answers.idempotency_header else "",
         address=f" = {quoted(answers.address)}" if answers.address else "",
-        fields="".join(f"    {each}\n" for each in way.fields),
+        fields="".join(f"    {each}\n" for each in (fields if grants else way.fields)),
         methods=methods,
+    )
+
+
+def own_class(answers: ComponentAnswers, grant: OAuthGrant) -> str:
+    """Return the name of a class that signs in."""
+    return f"{answers.cls}{'SignIn' if grant.authorize_url else 'Client'}"
+
+
+def grant_text(answers: ComponentAnswers, grant: OAuthGrant) -> str:
+    """Return the class of a way to sign in. Its addresses are the document's: no form asks for them."""
+    urls = {"authorize_url": grant.authorize_url, "token_url": grant.token_url}
+    lines = [
+        f"    {name}: SkipJsonSchema[str] = {quoted(url)}" for name, url in urls.items() if url
+    ]
+    scopes = "".join(f"{quoted(each)}, " for each in grant.scopes)
+    lines += [f"    scopes: tuple[str, ...] = ({scopes.rstrip()})"] if scopes else []
+    return GRANT.format(
+        own=own_class(answers, grant),
+        cls=grant.cls,
+        about=grant.about.format(title=words(answers)["title"]),
+        lines="\n".join(lines),
     )
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from halflap.sdk.openapi import ApiDocument, ApiInput, ApiOperation, Node, snake
 
@@ -134,15 +135,44 @@ class SignIn:
 
     kind: str
     about: str
-    fields: tuple[str, ...]
-    body: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
     query: str = ""
     """The parameter of the query that carries the key, where one does."""
+    grants: tuple[OAuthGrant, ...] = ()
 
 
-def sign_in(kind: str, name: str = "") -> SignIn:
-    """Return a way to sign in: `bearer`, `basic`, `header` (by its name), `query` (the same), `none`."""
+@dataclass(frozen=True, slots=True)
+class OAuthGrant:
+    """A way of OAuth 2 to get tokens, and the addresses and scopes that the document names for it."""
+
+    kind: str
+    cls: str
+    about: str
+    token_url: str
+    authorize_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+GRANTS = {
+    "authorizationCode": ("oauth2_code", "OAuth2Code", "Sign in at {title} in a browser."),
+    "clientCredentials": (
+        "client_credentials",
+        "ClientCredentials",
+        "A client that {title} trusts.",
+    ),
+}
+"""By the flow of a document: the kind, the class that signs in so, and what that is."""
+
+
+def sign_in(kind: str, name: str = "", grants: tuple[OAuthGrant, ...] = ()) -> SignIn:
+    """Return a way to sign in: `bearer`, `basic`, `header` (by its name), `query` (the same), `none`.
+
+    `oauth2` has the document's `grants`.
+    """
     match kind:
+        case "oauth2":
+            return SignIn(kind, "An account", grants=grants)
         case "basic":
             body = (
                 'both = f"{self.username}:{self.password.get_secret_value()}"',
@@ -160,13 +190,12 @@ def sign_in(kind: str, name: str = "") -> SignIn:
             body = ('return {"Authorization": f"Bearer {self.token.get_secret_value()}"}',)
             return SignIn(kind, "A token", ("token: SecretStr",), body)
         case _:
-            return SignIn("none", "Nobody signs in", (), ())
+            return SignIn("none", "Nobody signs in")
 
 
 def sign_in_of(document: ApiDocument) -> tuple[str, str]:
     """Return the kind of the first way to sign in that is known, and the header's or parameter's name."""
-    components: Mapping[str, Any] = document.data.get("components") or {}
-    schemes: Mapping[str, Node] = components.get("securitySchemes") or {}
+    schemes = schemes_of(document)
     for each in schemes.values():
         kind, scheme = each.get("type"), str(each.get("scheme", "")).lower()
         if kind == "http" and scheme in ("basic", "bearer"):
@@ -176,9 +205,57 @@ def sign_in_of(document: ApiDocument) -> tuple[str, str]:
             return ("bearer", "") if name.lower() == "authorization" else ("header", name)
         if kind == "apiKey" and each.get("in") == "query":
             return "query", str(each.get("name"))
+        if kind == "oauth2" and grants_of(document, ()):
+            return "oauth2", ""
         if kind in ("oauth2", "openIdConnect"):
             return "bearer", ""
     return ("none", "") if schemes else ("bearer", "")
+
+
+def schemes_of(document: ApiDocument) -> Mapping[str, Node]:
+    """Return the ways to sign in that a document names."""
+    components: Mapping[str, Any] = document.data.get("components") or {}
+    return components.get("securitySchemes") or {}
+
+
+def grants_of(
+    document: ApiDocument, ids: Iterable[str], address: str = ""
+) -> tuple[OAuthGrant, ...]:
+    """Return the ways of OAuth 2 that a document names, with the scopes that some operations need."""
+    found: dict[str, OAuthGrant] = {}
+    base = address or address_of(document)
+    for name, scheme in schemes_of(document).items():
+        flows: Mapping[str, Node] = (
+            (scheme.get("flows") or {}) if scheme.get("type") == "oauth2" else {}
+        )
+        needed = scopes_of(document, ids, name)
+        for flow, (kind, cls, about) in GRANTS.items():
+            one = flows.get(flow) or {}
+            known: Mapping[str, Any] = one.get("scopes") or {}
+            token = whole_address(base, one.get("tokenUrl"))
+            authorize = whole_address(base, one.get("authorizationUrl"))
+            if token and (authorize or flow == "clientCredentials") and kind not in found:
+                scopes = tuple(each for each in known if each in needed)
+                authorize = authorize if flow == "authorizationCode" else ""
+                found[kind] = OAuthGrant(kind, cls, about, token, authorize, scopes)
+    return tuple(found.values())
+
+
+def scopes_of(document: ApiDocument, ids: Iterable[str], scheme: str) -> set[str]:
+    """Return the scopes that operations need of a way to sign in."""
+    whole: list[Node] = document.data.get("security") or []
+    found: set[str] = set()
+    for id in ids:
+        node, _ = document.node(id)
+        ways: list[Node] = node.get("security", whole)
+        found |= {str(each) for way in ways for each in way.get(scheme) or ()}
+    return found
+
+
+def whole_address(base: str, url: Any) -> str:
+    """Return an address of a document as a whole one; empty where it is none."""
+    found = urljoin(f"{base}/", str(url or "")) if url else ""
+    return found if found.startswith(("https://", "http://")) else ""
 
 
 def address_of(document: ApiDocument) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,9 @@ from halflap.errors import ConfigError
 from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification
 
 LARGEST = 64 * 1024 * 1024
+DEEPEST = 200
+MOST_VALUES = 5_000_000
+"""The most values of a document of YAML, what stands behind aliases counted each time."""
 
 
 def read_source(source: str) -> ApiDocument:
@@ -30,6 +33,8 @@ def from_file(path: Path) -> bytes:
     """Return a file's content; `ConfigError` where there is none."""
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; give the path or the address of a document")
+    if path.stat().st_size > LARGEST:
+        raise ConfigError(f"{path} has more than {LARGEST:,} bytes")
     return path.read_bytes()
 
 
@@ -58,15 +63,48 @@ def parsed_source(data: bytes, name: str) -> Mapping[str, Any]:
             found: Any = json.loads(data)
         except ValueError as error:
             raise ConfigError(f"{name} is not JSON: {error}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{name} is nested too deeply") from error
     else:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
         try:
             read: Any = YAML(typ="safe", pure=False)
+            check_size(read.parse(data), name)
             found = read.load(data)
         except (YAMLError, ValueError) as error:
             raise ConfigError(f"{name} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(found, Mapping):
         raise UnsupportedSpecification(f"{name} is no OpenAPI document")
     return cast("Mapping[str, Any]", found)
+
+
+def check_size(events: Iterable[Any], name: str) -> None:
+    """Raise `ConfigError` for YAML that nests too deeply, or whose aliases stand for too many values."""
+    sizes: dict[str, int] = {}  # by anchor; that of one that is still open is not known
+    open_nodes: list[tuple[str | None, int]] = []
+    count = 0
+    for event in events:
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            if event.anchor not in sizes:
+                raise ConfigError(
+                    f"{name}: the alias *{event.anchor} leads back to what it stands in"
+                )
+            count += sizes[event.anchor]
+        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
+            open_nodes.append((event.anchor, count))
+            count += 1
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = count - before
+        elif kind == "ScalarEvent":
+            count += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        if count > MOST_VALUES:
+            raise ConfigError(f"{name} has more than {MOST_VALUES:,} values, aliases counted")
+        if len(open_nodes) > DEEPEST:
+            raise ConfigError(f"{name} is nested more than {DEEPEST} deep")

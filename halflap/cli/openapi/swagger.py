@@ -40,11 +40,24 @@ def converted(document: Mapping[str, Any]) -> Json:
         },
         "responses": {n: _response(each, gives) for n, each in data.get("responses", {}).items()},
         "securitySchemes": {
-            name: {"type": "http", "scheme": "basic"} if each.get("type") == "basic" else each
-            for name, each in data.get("securityDefinitions", {}).items()
+            name: _sign_in(each) for name, each in data.get("securityDefinitions", {}).items()
         },
     }
     return made
+
+
+FLOWS = {"accessCode": "authorizationCode", "application": "clientCredentials"}
+
+
+def _sign_in(scheme: Json) -> Json:
+    """Return a way to sign in as OpenAPI 3 has it."""
+    if scheme.get("type") == "basic":
+        return {"type": "http", "scheme": "basic"}
+    if scheme.get("type") != "oauth2":
+        return scheme
+    flow = str(scheme.get("flow"))
+    kept = {n: scheme[n] for n in ("authorizationUrl", "tokenUrl", "scopes") if n in scheme}
+    return {"type": "oauth2", "flows": {FLOWS.get(flow, flow): kept}}
 
 
 def moved(node: Any) -> Any:

@@ -29,7 +29,6 @@ class StripeSignIn(OAuth2Code):
 
     granted: ClassVar[frozenset[str]] = OAuth2Code.granted | {"stripe_user_id"}
     pkce: ClassVar[bool] = False
-
     authorize_url: SkipJsonSchema[str] = "https://connect.stripe.com/oauth/authorize"
     token_url: SkipJsonSchema[str] = "https://connect.stripe.com/oauth/token"  # noqa: S105
     scopes: tuple[str, ...] = ("read_write",)
@@ -58,10 +57,8 @@ class Stripe(Connection):
         if not (known := getattr(self.auth, "stripe_user_id", "")):
             await self.get(HOOKS, params={"limit": 1})
         elif (found := (await self.get("/v1/account"))["id"]) != known:
-            raise ConfigError(
-                f"the token is of account {found}, and not of {known}; connect again",
-                fields={"auth": "is another account's"},
-            )
+            told = f"the token is of account {found}, and not of {known}; connect again"
+            raise ConfigError(told, fields={"auth": "is another account's"})
 
 
 component = Component("stripe", title="Stripe", connection=Stripe)
