@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from halflap.sdk.action import Action, Retry, step
     from halflap.sdk.app_endpoint import AppEndpoint
     from halflap.sdk.cloudevents import CloudEvent
-    from halflap.sdk.codec import encode_json
+    from halflap.sdk.codec import decode_json, encode_json
     from halflap.sdk.component import Component
     from halflap.sdk.condition import When
     from halflap.sdk.connection import Connection
@@ -161,7 +161,7 @@ _HOMES = {
     "model": "Retention",
     "sdk.action": "Action Retry step",
     "sdk.cloudevents": "CloudEvent",
-    "sdk.codec": "encode_json",
+    "sdk.codec": "decode_json encode_json",
     "sdk.app_endpoint": "AppEndpoint",
     "sdk.component": "Component",
     "sdk.condition": "When",
@@ -318,6 +318,7 @@ __all__ = [
     "ZendeskSignature",
     "at",
     "code",
+    "decode_json",
     "encode_json",
     "encode_segment",
     "expr",

@@ -8,12 +8,19 @@ class Settings(Config):
 
 
 many = Integration("many", config=Settings)
+static = Integration("static", config=Settings)
 each = Integration("each", config=Settings)
 
 
-@many.flow(trigger=kafka.batches(topic="numbers", most=1_000, start="earliest"))
+@many.flow(trigger=kafka.batches(topic="numbers", start="earliest"))
 async def read_many(ctx: Context[Settings], event: list[kafka.Record]) -> list[int]:
     """Return the numbers of many records."""
+    return [record.value["n"] for record in event]
+
+
+@static.flow(trigger=kafka.batches(topic="numbers", start="earliest", static=True))
+async def read_static(ctx: Context[Settings], event: list[kafka.Record]) -> list[int]:
+    """Return the numbers of many records, as a member that keeps its partitions."""
     return [record.value["n"] for record in event]
 
 

@@ -37,7 +37,7 @@ from halflap.sdk._json import decode_json as decode
 from halflap.sdk.schema import UNSET, File
 
 __all__ = ["MAX_CONTAINERS", "MAX_DEPTH", "MAX_DIGITS", "MAX_VALUES", "NotJson", "decode", "encode"]
-__all__ += ["encode_json"]
+__all__ += ["decode_json", "encode_json"]
 
 
 def encode(value: Any, *, sort: bool = False) -> bytes:
@@ -76,6 +76,15 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
 def encode_json(value: Any) -> bytes:
     """Return a value as JSON, with every digit of its numbers: what a body that is signed is made of."""
     return encode(value)
+
+
+def decode_json(text: bytes | str) -> Any:
+    """Return the value of a JSON text from outside, with every digit of its numbers.
+
+    `ValueError` says why it is none; more than 256 levels, 1,048,576 values or 250,000 arrays and
+    objects are refused.
+    """
+    return decode(text, bounded=True)
 
 
 _LEAVES = frozenset({str, int, bool, type(None)})

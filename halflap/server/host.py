@@ -55,9 +55,9 @@ from halflap.server.role import SERVE, Role
 from halflap.server.routes import RouteTable
 from halflap.server.settings import Settings
 from halflap.store.identity import Identity, named
-from halflap.store.once import make_folder, write_once
+from halflap.store.once import write_once
 from halflap.store.pulse import Pulse
-from halflap.store.store import KEY, Store
+from halflap.store.store import KEY, Store, make_directory
 from halflap.store.vault import Vault
 
 if TYPE_CHECKING:
@@ -233,10 +233,10 @@ class Host:
         """
         role.check(settings)
         vault = Vault.from_text(settings.keys) if settings.keys else None
-        if settings.store:  # the rest of what a server keeps is in its directory all the same
-            await anyio.to_thread.run_sync(make_folder, settings.dir)
+        if role.runs or settings.store:  # a server keeps more in its directory than the store
+            await anyio.to_thread.run_sync(make_directory, settings.dir)
         identity = Identity(role.name)
-        if role.runs and settings.store:
+        if role.runs:
             identity = await anyio.to_thread.run_sync(named, role.name, settings.dir)
         store = await Store.open(
             settings.place,

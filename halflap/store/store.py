@@ -142,7 +142,7 @@ class Store:
         if vault is None:
             vault = await anyio.to_thread.run_sync(_prepare, directory)
         else:
-            await anyio.to_thread.run_sync(_make, directory)
+            await anyio.to_thread.run_sync(make_directory, directory)
         clock = clock or wall_clock
         file = await File.open(directory / FILE, clock=clock, synchronous=synchronous)
         return await cls._in_file(file, vault, clock, identity)
@@ -263,7 +263,7 @@ def template() -> sqlite3.Connection:
 
 
 def _prepare(directory: Path) -> Vault:
-    _make(directory)
+    make_directory(directory)
     key = directory / KEY
     # The key is made before the file, so a file without its key has lost it. A new one in its
     # place would open none of its secrets, and hide that until the first of them is needed.
@@ -294,7 +294,8 @@ def refuse_moved(directory: Path) -> None:
         )
 
 
-def _make(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make a store's directory; `StoreError` where that cannot be."""
     try:
         make_folder(directory)
     except OSError as error:

@@ -19,13 +19,14 @@ from halflap import (
     EgressRefused,
     Integration,
     InvalidEvent,
+    Message,
     Request,
     UpstreamError,
     fifo,
     kafka,
 )
 from halflap.components.kafka import connection as connecting
-from halflap.components.kafka import member
+from halflap.components.kafka import member, reading
 from halflap.components.kafka.publishing import producers
 from halflap.engine import backlog
 from halflap.sdk.connection import egress
@@ -158,16 +159,44 @@ async def test_what_cannot_be_read_is_accepted_and_fails(noida: KafkaBroker, top
     assert (await event_of(raw, bad)).value == "//4gbm8ganNvbg=="
 
 
-async def test_many_records_of_a_partition_are_one_event(noida: KafkaBroker, topic: str):
+async def test_many_records_of_a_partition_are_one_event(
+    noida: KafkaBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reading, "BATCHED_AT_ONCE", 15)
     noida.put(topic, [b'{"n": %d}' % n for n in range(25)] + [None], key=b"k")
     trigger = kafka.batches(topic=topic, most=10, start="earliest")
-    messages = await read(trigger, connected(noida), AcceptedLog(), 3)
-    events = [await event_of(trigger, each) for each in messages]
+    run, events = ListenerRun(trigger, connected(noida), AcceptedLog()), list[list[kafka.Record]]()
+    async with asyncio.timeout(30):
+        while sum(map(len, events)) < 26:
+            batch = await run.step()
+            assert batch is not None
+            read_now = [await event_of(trigger, each) for each in batch.messages]
+            assert sum(map(len, read_now)) <= 15
+            assert {each.key for each in batch.messages} == {"0"}
+            events += read_now
+    await run.end()
     assert [each.offset for event in events for each in event] == list(range(26))
-    assert max(map(len, events)) <= 11  # one is polled for, then as many as there are
+    assert max(map(len, events)) <= 10
     assert events[-1][-1].value is None
     assert events[0][0].value == {"n": 0}
-    assert {each.key for each in messages} == {"0"}
+    assert events[0][0].topic == topic
+
+
+async def test_an_event_of_many_that_was_stored_by_an_older_version_is_read_alike():
+    """It names topic and partition for each record, and its headers, be they none."""
+    place = {"topic": "log", "partition": "3", "timestamp": "2026-01-02T03:04:05+00:00"}
+    old = [
+        {**place, "offset": "7", "key": "k", "headers": [["trace", "t1"]], "value": '{"n": 1}'},
+        {**place, "offset": "8", "headers": [], "value_base64": "AAAAAAV7Im4iOiAyfQ=="},
+        {**place, "offset": "9", "headers": [], "tombstone": "true"},
+    ]
+    found = await event_of(kafka.batches(topic="log"), Message(old))
+    assert [(each.partition, each.offset, each.value) for each in found] == [
+        (3, 7, {"n": 1}),
+        (3, 8, {"n": 2}),
+        (3, 9, None),
+    ]
+    assert found[0].headers == {"trace": "t1"}
 
 
 async def test_a_partition_that_is_added_later_is_read_from_its_beginning(noida: KafkaBroker):

@@ -96,13 +96,15 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
         mail_port=options.mail_port,
         mail_domain="in.example",
     )
+    settings.dir.mkdir(exist_ok=True)
+    identity = named("serve", settings.dir)  # so that a restart gets its own back at once
     if options.store:
-        settings.dir.mkdir(exist_ok=True)
-        identity = named("serve", settings.dir)  # so that a restart gets its own back at once
         store = await Store.open(options.store, vault=Vault.from_text(KEYS), identity=identity)
     else:
-        over = 1 << 30  # the checker reads rows, not blobs
-        store = await Store.open(settings.dir, synchronous=options.synchronous, over=over)
+        synchronous, over = options.synchronous, 1 << 30  # the checker reads rows, not blobs
+        store = await Store.open(
+            settings.dir, synchronous=synchronous, over=over, identity=identity
+        )
     host = Host(settings, store, probation=not options.trusting)
     if options.ack_early:
         broken: Any = host.gateway

@@ -134,6 +134,12 @@ async def prepare_topic(host: Host, source: str) -> dict[str, str]:
     return await made(host, "topic", ("kafka", "cluster", fields, {}), {})
 
 
+async def prepare_static(host: Host, source: str) -> dict[str, str]:
+    """Make what reads a topic as a static member, where there is nothing."""
+    fields = {"servers": source, "encryption": "none", "auth": {"kind": "none"}}
+    return await made(host, "topic", ("kafka", "cluster", fields, {}), {}, "reader:static")
+
+
 async def prepare_org(host: Host, source: str) -> dict[str, str]:
     """Make what reads an org, where there is nothing; `source` is how to get in, as JSON."""
     known = json.loads(source)
@@ -149,14 +155,18 @@ async def prepare(host: Host, source: str) -> dict[str, str]:
 
 
 async def made(
-    host: Host, project: str, connection: tuple[str, str, Any, Any], config: dict[str, Any]
+    host: Host,
+    project: str,
+    connection: tuple[str, str, Any, Any],
+    config: dict[str, Any],
+    entry: str = "reader:integration",
 ) -> dict[str, str]:
     """Make customer, connection and instance where there are none."""
     catalogue = host.store.catalogue
     known = await catalogue.instances.list()
     if known:  # one that was killed as it was activated goes on by itself
         return await active(host, await host.deployer.settled(known[0].id))
-    bundle = pack(HERE / project, "reader:integration")
+    bundle = pack(HERE / project, entry)
     await catalogue.versions.publish("reader", bundle.hash, bundle.to_bytes(), "fault runs")
     customer = await catalogue.customers.add("Initech")
     saved = await catalogue.connections.save(customer.id, *connection)
@@ -176,10 +186,11 @@ if __name__ == "__main__":
     arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
     arguments.add_argument("--mailbox", action="store_true", help="read a mailbox")
     arguments.add_argument("--topic", action="store_true", help="read a topic of Kafka")
+    arguments.add_argument("--static", action="store_true", help="read it as a static member")
     arguments.add_argument("--org", action="store_true", help="read a Salesforce org")
     given = arguments.parse_args()
     arm(given)
     kinds = {"queue": prepare_queue, "mailbox": prepare_mailbox, "topic": prepare_topic}
-    kinds["org"] = prepare_org
+    kinds |= {"static": prepare_static, "org": prepare_org}
     prepares = next((each for name, each in kinds.items() if getattr(given, name)), prepare)
     raise SystemExit(run_loop(main(given, prepares)))

@@ -39,11 +39,11 @@ def put(at: KafkaBroker, numbers: Iterable[int]) -> None:
         at.put("log", mine, partition=place)
 
 
-async def complete(place: Path | str, wanted: Iterable[int]) -> Counter[int]:
+async def complete(place: Path | str, wanted: Iterable[int], flow: str = "log") -> Counter[int]:
     """Return what was accepted, once all of it is there and nothing is live."""
-    await until(lambda: accepted(place, "log").keys() >= set(wanted), 90)
-    await until(lambda: not checker.live(place, "log"))
-    return accepted(place, "log")
+    await until(lambda: accepted(place, flow).keys() >= set(wanted), 90)
+    await until(lambda: not checker.live(place, flow))
+    return accepted(place, flow)
 
 
 def gaps(folder: Path) -> list[str]:
@@ -121,6 +121,23 @@ async def test_a_broker_that_is_killed_loses_none_of_what_it_has(kind: Any, tmp_
         if kind == "tansu":
             assert len(gaps(folder)) == PARTITIONS
             assert max(accepted(folder, "log").values()) == 1
+
+
+async def test_a_static_member_that_is_killed_gets_its_partitions_back_at_once(tmp_path: Path):
+    """noida-db never lets a dead member's partitions go: one with another name would get none."""
+    folder, more = tmp_path / "data", range(1_000, 1_040)
+    with broker("noida", tmp_path / "broker") as at:
+        at.make_topic("log", PARTITIONS)
+        put(at, NUMBERS)
+        reading = reader(folder, at.servers, "--static", log=tmp_path / "log")
+        async with reading as member:
+            assert await complete(folder, NUMBERS, "log_static") == Counter(NUMBERS)
+            await member.kill()
+            put(at, more)
+            await member.start()
+            wanted = [*NUMBERS, *more]
+            assert await complete(folder, wanted, "log_static") == Counter(wanted)
+        assert gaps(folder) == []
 
 
 async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,3 +90,21 @@ async def test_a_host_that_cannot_be_put_together_lets_go_of_its_store(tmp_path:
         await Host.open(Settings(dir=tmp_path))
     (tmp_path / "token").rmdir()
     await (await Store.open(tmp_path)).close()
+
+
+NAME = """
+import asyncio, sys
+from pathlib import Path
+from halflap.server.host import Host
+from halflap.server.settings import Settings
+print(asyncio.run(Host.open(Settings(dir=Path(sys.argv[1]), port=0))).store.worker, flush=True)
+"""
+
+
+def test_a_server_that_is_started_again_has_the_name_of_the_one_before(tmp_path: Path) -> None:
+    """By it a listener goes on with its shards at once, without waiting for a lease to run out."""
+    folder = str(tmp_path / "data")
+    command = (sys.executable, "-W", "ignore", "-c", NAME, folder)
+    names = [subprocess.check_output(command, cwd=ROOT) for _ in range(2)]
+    assert names[0]
+    assert names[0] == names[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from halflap import Json, Model
+from halflap import Json, Model, decode_json
 
 TOPIC = re.compile(r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$")
 
@@ -41,11 +40,6 @@ def as_json(message: Any) -> Json:
     if not isinstance(message, str):
         return None
     try:
-        return json.loads(message, parse_float=Decimal, parse_constant=no_number)
-    except (ValueError, RecursionError):
+        return decode_json(message)
+    except ValueError:
         return None
-
-
-def no_number(name: str) -> Any:
-    """Refuse what Python reads and JSON has not: `NaN`, `Infinity`."""
-    raise ValueError(name)

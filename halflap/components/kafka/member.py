@@ -68,7 +68,7 @@ SETTINGS = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",  # the journal's cursors say where to read; what they lack is a gap
     "queued.max.messages.kbytes": 8_192,
-    "queued.min.messages": 5_000,
+    "queued.min.messages": 20_000,
     "fetch.max.bytes": 4 * 1024 * 1024,
     "fetch.queue.backoff.ms": 50,
     "topic.metadata.refresh.interval.ms": 60_000,
@@ -217,20 +217,20 @@ class Member:
         if not found and (first := consumer.poll(POLL_SECONDS)) is not None:
             found.append(first)
         if found:
-            found += consumer.consume(self._most, 0)
+            found += consumer.consume(max(self._most - len(found), 1), 0)
         self._check(consumer)
-        fetched = Fetched(cursors=self._new)
+        fetched, moved = Fetched(cursors=self._new), dict[int, int]()
         for each in found:
             if (error := each.error()) is not None:
                 self._failed(consumer, each.partition(), error)
                 continue
-            place = each.partition()
+            place, offset = each.partition(), each.offset()
             # Of a partition that was given away, or read anew, another reads what is here.
-            if each.offset() >= self._next.get(place, each.offset() + 1):
-                self._next[place] = each.offset() + 1
+            if offset >= self._next.get(place, offset + 1):
+                moved[place] = self._next[place] = offset + 1
                 fetched.records.append(each)
-        for place in {each.partition() for each in fetched.records}:
-            fetched.cursors[str(place)] = write_cursor(self._next[place], self._id)
+        for place, offset in moved.items():
+            fetched.cursors[str(place)] = write_cursor(offset, self._id)
         self._new = {}
         if fetched.cursors:
             self._hand(fetched)

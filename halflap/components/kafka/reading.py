@@ -16,6 +16,7 @@ from halflap.components.kafka.member import Fetched, Member
 from halflap.components.kafka.record import (
     Format,
     KeyOf,
+    ReadRecord,
     Record,
     by_partition,
     message_of,
@@ -25,12 +26,13 @@ from halflap.components.kafka.record import (
 )
 from halflap.components.kafka.registry import is_framed, read_avro, schema_id, schema_of
 
-Values = Sequence[tuple[Any, bytes | None, str]]
-"""Records, each with its value as it is stored, and why it could not be decoded."""
+Values = Sequence[ReadRecord]
 
 CREDIT_BYTES = 1024 * 1024
 IDLE_SECONDS = 1.0
 AT_ONCE = 1_000
+BATCHED_AT_ONCE = 10_000
+"""Records that are accepted in one transaction, each as an execution or in batches."""
 MOST_AT_ONCE = 5_000
 
 Topic = Annotated[
@@ -119,9 +121,9 @@ async def _(
     group: str | None,
     static: bool,
 ) -> AsyncGenerator[Batch]:
-    reader = Member(connection, listening, topic, group=group, static=static, most=most)
+    reader = Member(connection, listening, topic, group=group, static=static, most=BATCHED_AT_ONCE)
     async with reader as member:
-        async for batch in read(member, listening, connection, format, by_partition):
+        async for batch in read(member, listening, connection, format, partial(by_partition, most)):
             yield batch
 
 

@@ -9,14 +9,29 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any, Literal
 
-from halflap import CloudEvent, InvalidEvent, Json, Message, Model, Request, encode_json
+from pydantic import TypeAdapter
+
+from halflap import (
+    CloudEvent,
+    InvalidEvent,
+    Json,
+    Message,
+    Model,
+    Request,
+    decode_json,
+    encode_json,
+)
 
 Format = Literal["json", "avro", "text", "bytes"]
 KeyOf = Literal["key", "partition"]
+ReadRecord = tuple[Any, bytes | None, str]
+"""A record, its value as it is stored, and why that could not be decoded."""
 
 PLACE = ("topic", "partition", "offset", "timestamp", "key", "tombstone", "unread")
+NOWHERE = {"topic": "", "partition": 0, "offset": 0}
 OURS = frozenset(f"kafka-{name}" for name in PLACE)
 """The headers that we add; a record's own of these names are left out."""
 
@@ -50,11 +65,23 @@ def text_of(data: bytes | str | None) -> str:
 
 def time_of(record: Any) -> datetime | None:
     """Return a record's time, of its producer or of the broker; None where there is no such time."""
-    _, at = record.timestamp()
+    return at_time(record.timestamp()[1])
+
+
+@lru_cache(1_024)  # of many that are read at once, most are of the same milliseconds
+def at_time(millis: int) -> datetime | None:
+    """Return the time of a record's milliseconds, of which a producer may write any number."""
     try:
-        return datetime.fromtimestamp(at / 1_000, UTC) if at > 0 else None
-    except (ValueError, OverflowError, OSError):  # a producer may write any number
+        return datetime.fromtimestamp(millis / 1_000, UTC) if millis > 0 else None
+    except (ValueError, OverflowError, OSError):
         return None
+
+
+@lru_cache(1_024)
+def time_text(millis: int) -> str:
+    """Return the time of a record's milliseconds as text; empty where it is none."""
+    at = at_time(millis)
+    return "" if at is None else at.isoformat()
 
 
 def own_headers(record: Any) -> list[tuple[str, str]]:
@@ -98,15 +125,26 @@ def message_of(record: Any, order_by: KeyOf, value: bytes | None, unread: str = 
     )
 
 
-def batch_of(records: Sequence[tuple[Any, bytes | None, str]]) -> Message:
-    """Return one message of many records of a partition, each with its decoded value."""
+def batch_of(records: Sequence[ReadRecord]) -> Message:
+    """Return one message of many records of a partition, each with its decoded value.
+
+    Topic and partition are in the message's headers; of the rest, a record has what is not empty.
+    """
     documents: list[dict[str, Any]] = []
     for record, value, unread in records:
-        key = None if record.key() is None else text_of(record.key())
-        document: dict[str, Any] = {**place_of(record, key), "headers": own_headers(record)}
+        document: dict[str, Any] = {"offset": record.offset()}
+        at, key, headers = record.timestamp()[1], record.key(), record.headers()
+        if at > 0 and (time := time_text(at)):
+            document["timestamp"] = time
+        if key is not None:
+            document["key"] = text_of(key)
+        if headers:
+            document["headers"] = own_headers(record)
         if unread:
             document["unread"] = unread
-        if value is not None:
+        if value is None:
+            document["tombstone"] = "true"
+        else:
             try:
                 document["value"] = value.decode()
             except UnicodeDecodeError:
@@ -122,8 +160,8 @@ def read_record(request: Request, form: Format) -> Record:
     headers = request.headers
     place = {name: headers[f"kafka-{name}"] for name in PLACE if f"kafka-{name}" in headers}
     own = {name: each for name, each in headers.raw if name.lower() not in OURS}
-    value = None if "tombstone" in place else request.body
-    return record_of(request, place, own, value, form)
+    value = None if "tombstone" in place else value_of(request, request.body, form, place)
+    return Record.model_validate({**NOWHERE, **place, "headers": own, "value": value})
 
 
 def read_event(request: Request) -> CloudEvent:
@@ -136,32 +174,27 @@ def read_event(request: Request) -> CloudEvent:
 
 def read_batch(request: Request, form: Format) -> list[Record]:
     """Return the records of an event of many."""
-    found: list[Record] = []
+    headers = request.headers
+    shared: dict[str, Any] = {**NOWHERE, "headers": {}}
+    shared |= {name: headers[f"kafka-{name}"] for name in PLACE if f"kafka-{name}" in headers}
+    documents: list[dict[str, Any]] = []
     for each in request.json():
-        value = each.get("value")
-        data = base64.b64decode(each.get("value_base64", "")) if value is None else value.encode()
-        data = None if "tombstone" in each else data
-        found.append(record_of(request, each, dict(each["headers"]), data, form))
-    return found
+        document: dict[str, Any] = {**shared, **each}
+        if "value" in each:
+            document["value"] = value_of(request, each["value"].encode(), form, document)
+        elif "value_base64" in each:
+            value = base64.b64decode(each["value_base64"])
+            document["value"] = value_of(request, value, form, document)
+        if "headers" in each:
+            document["headers"] = dict(document["headers"])
+        documents.append(document)
+    return many_records().validate_python(documents)
 
 
-def record_of(
-    request: Request,
-    place: Mapping[str, Any],
-    headers: Mapping[str, str],
-    value: bytes | None,
-    form: Format,
-) -> Record:
-    """Return a record as flows have it."""
-    return Record(
-        topic=place.get("topic", ""),
-        partition=int(place.get("partition", 0)),
-        offset=int(place.get("offset", 0)),
-        timestamp=place.get("timestamp"),
-        key=place.get("key"),
-        headers=dict(headers),
-        value=None if value is None else value_of(request, value, form, place),
-    )
+@cache
+def many_records() -> TypeAdapter[list[Record]]:
+    """Return what reads a list of records: at once, in half the time of one after the other."""
+    return TypeAdapter(list[Record])
 
 
 def value_of(request: Request, value: bytes, form: Format, place: Mapping[str, Any]) -> Json:
@@ -172,11 +205,8 @@ def value_of(request: Request, value: bytes, form: Format, place: Mapping[str, A
         if form == "text":
             return value.decode()
         body = body_of(value)
-        if body is request.body:
-            return request.json()
-        at = request.received_at
-        return Request(request.method, "", "", request.headers, body, "", at).json()
-    except (InvalidEvent, UnicodeDecodeError) as error:
+        return request.json() if body is request.body else decode_json(body)
+    except (InvalidEvent, ValueError) as error:
         where = f"{place.get('topic')}[{place.get('partition')}]@{place.get('offset')}"
         why = place.get("unread") or str(error)
         raise InvalidEvent(f"the value of {where} is not {form}: {why}") from error
@@ -187,9 +217,13 @@ def body_of(value: bytes) -> bytes:
     return value[5:] if value[:1] == b"\0" and len(value) > 5 else value
 
 
-def by_partition(records: Iterable[tuple[Any, bytes | None, str]]) -> list[Message]:
-    """Return one message for each partition."""
-    found: dict[int, list[tuple[Any, bytes | None, str]]] = {}
+def by_partition(most: int, records: Iterable[ReadRecord]) -> list[Message]:
+    """Return the messages of each partition, each of at most so many records."""
+    found: dict[int, list[ReadRecord]] = {}
     for each in records:
         found.setdefault(each[0].partition(), []).append(each)
-    return [batch_of(each) for each in found.values()]
+    return [
+        batch_of(each[begin : begin + most])
+        for each in found.values()
+        for begin in range(0, len(each), most)
+    ]

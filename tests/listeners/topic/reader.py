@@ -14,3 +14,12 @@ integration = Integration("reader", config=Settings, title="Fault runs on Kafka"
 async def log(ctx: Context[Settings], event: kafka.Record) -> int:
     """Return the number."""
     return event.value
+
+
+static = Integration("reader", config=Settings, title="Fault runs on Kafka, by static members")
+
+
+@static.flow(trigger=kafka.records(topic="log", start="earliest", static=True))
+async def log_static(ctx: Context[Settings], event: kafka.Record) -> int:
+    """Return the number."""
+    return event.value
