@@ -166,7 +166,7 @@ async def test_many_records_of_a_partition_are_one_event(
     noida.put(topic, [b'{"n": %d}' % n for n in range(25)] + [None], key=b"k")
     trigger = kafka.batches(topic=topic, most=10, start="earliest")
     run, events = ListenerRun(trigger, connected(noida), AcceptedLog()), list[list[kafka.Record]]()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while sum(map(len, events)) < 26:
             batch = await run.step()
             assert batch is not None
