@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.cluster import fresh_url
 from tests.faults.clock import WallClock
-from tests.faults.cluster import cluster
 from tests.faults.sink import Sink, serving_sink
 
 
@@ -18,13 +18,11 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """A store on either: for PostgreSQL, a server that is as durable as in production."""
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store on either, whose database stays up: what fails is the server on it."""
     if request.param == "SQLite":
-        yield Store("", "")
-        return
-    async with cluster() as database:
-        yield Store(database.url, ", PostgreSQL")
+        return Store("", "")
+    return Store(fresh_url(), ", PostgreSQL")
 
 
 SOAKED_ON_POSTGRESQL = pytest.mark.parametrize(

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Note
 from tests.faults import checker
-from tests.faults.conftest import SOAKED_ON_POSTGRESQL, Store
+from tests.faults.conftest import Store
 from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
 from tests.faults.verdict import lost
 from tests.polling import until
+
+pytestmark = pytest.mark.soak
+"""Commits have `engine/test_probation.py`, poisoned in four ways, and two workers of `test_many.py`."""
 
 
 async def send_poison(server: ServerProcess) -> None:
@@ -24,7 +29,6 @@ async def send_poison(server: ServerProcess) -> None:
     await server.ended()
 
 
-@SOAKED_ON_POSTGRESQL
 async def test_what_ends_its_process_is_set_aside_and_the_rest_goes_on(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):

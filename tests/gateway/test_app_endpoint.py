@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -243,12 +244,16 @@ async def test_a_thousand_receivers_get_an_event_in_one_transaction(chats: Chats
     store, catalogue = chats.host.store, chats.host.store.catalogue
     saved = await catalogue.connections.by_name(first.customer, "T1-left")
     assert saved is not None
-    for number in range(999):
+    connection = saved.id
+
+    async def one_more(number: int) -> None:
         name = f"more {number}"
         made = await catalogue.instances.add(first.customer, "left", name, chats.hashes["left"])
-        await catalogue.instances.set_revision(made.id, {}, {"chat": saved.id})
+        await catalogue.instances.set_revision(made.id, {}, {"chat": connection})
         await catalogue.endpoints.ensure(made.id, ["told", "aside"])
         await catalogue.endpoints.open_all(made.id)
+
+    await asyncio.gather(*map(one_more, range(999)))
     event = chats.message("T1")
     for _ in range(2):  # the second time, each of them has it already
         assert (await chats.post(event)).status == 200

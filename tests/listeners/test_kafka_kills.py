@@ -51,16 +51,17 @@ def gaps(folder: Path) -> list[str]:
     return [each["reason"] for row in rows for each in json.loads(row[0])]
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_server_that_is_killed_at_a_step_loses_and_doubles_nothing(
-    point: str, tmp_path: Path
+@pytest.mark.parametrize("time", [2, pytest.param(3, marks=pytest.mark.soak)])
+async def test_a_server_that_is_killed_at_each_step_loses_and_doubles_nothing(
+    time: int, tmp_path: Path
 ):
     folder, wanted = tmp_path / "data", list(NUMBERS)
     with broker("tansu", tmp_path / "broker") as at:
         at.make_topic("log", PARTITIONS)
         put(at, NUMBERS)
-        for time in (1, 1 if point == "opened" else 3):
-            async with server(folder, at, "--die", f"{point}:{time}") as dying:
+        for point in POINTS:
+            at_point = 1 if point == "opened" else time
+            async with server(folder, at, "--die", f"{point}:{at_point}") as dying:
                 async with asyncio.timeout(DEADLINE):
                     while dying.process.returncode is None:
                         more = range(len(wanted), len(wanted) + 20)

@@ -11,7 +11,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -94,17 +94,21 @@ async def complete(place: Path | str, feed: Feed, within: float = DEADLINE) -> C
     return accepted(place, *FLOWS)
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_server_that_is_killed_at_a_step_loses_and_doubles_nothing(
-    point: str, tmp_path: Path, feed: Feed
+@pytest.mark.parametrize("times", [(1, 2), pytest.param((1, 2, 3), marks=pytest.mark.soak)])
+async def test_a_server_that_is_killed_at_each_step_loses_doubles_and_disorders_nothing(
+    times: Sequence[int], tmp_path: Path, feed: Feed
 ):
     await feed.put_all()
     folder = tmp_path / "data"
-    for time in (1, 2, 3):
-        async with server(folder, feed, "--die", f"{point}:{time}") as dying:
-            assert await dying.ended() == -9
+    for time in times:
+        for point in POINTS:
+            async with server(folder, feed, "--die", f"{point}:{time}") as dying:
+                assert await dying.ended() == -9
     async with server(folder, feed):
         assert await complete(folder, feed) == ALL
+    found = sorted(checker.executions(folder, "log").items())
+    for numbers in LOG.values():
+        assert [int(r.result) for _, r in found if int(r.result) in set(numbers)] == numbers
 
 
 async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
@@ -126,16 +130,6 @@ async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
             await until(lambda: set(accepted(url, *FLOWS)) >= set(wanted))
             await until(lambda: is_quiet(url))
             assert accepted(url, *FLOWS) == wanted
-
-
-async def test_order_is_that_of_the_log(tmp_path: Path, feed: Feed):
-    await feed.put_all()
-    folder = tmp_path / "data"
-    async with server(folder, feed):
-        await complete(folder, feed)
-    found = sorted(checker.executions(folder, "log").items())
-    for numbers in LOG.values():
-        assert [int(r.result) for _, r in found if int(r.result) in set(numbers)] == numbers
 
 
 async def test_the_control_that_moves_the_cursor_first_loses(tmp_path: Path, feed: Feed):

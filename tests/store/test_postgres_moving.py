@@ -228,7 +228,10 @@ async def test_no_server_opens_the_file_from_then_on(
         await moved(tmp_path, url)
     (tmp_path / MOVED).rename(tmp_path / FILE)
     store = await Store.open(tmp_path)  # as it says: the way back
+    await store.journal.accept([start("cus_late")], claim=0, lease=LEASE)
     await store.close()
+    with pytest.raises(StoreError, match="there is a store already"):  # it has gone on since
+        await moved(tmp_path, url)
 
 
 async def test_a_store_that_a_server_has_open_is_not_moved(
@@ -251,23 +254,19 @@ async def test_a_database_with_another_store_is_left_alone(
     await (await Store.open(tmp_path)).close()  # the file is as it was
 
 
-async def test_rows_that_are_not_copied_are_noticed(
+async def test_what_is_not_copied_or_has_no_place_is_noticed(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
+    url = ordinary_url()
     with sqlite3.connect(tmp_path / FILE) as file:  # a step of no execution: nothing takes it along
         file.execute("UPDATE steps SET execution = -1 WHERE rowid = 1")
     with pytest.raises(StoreError, match=r"steps: .* rows are in the file, and .* were copied"):
-        await moved(tmp_path, ordinary_url())
+        await moved(tmp_path, url)
     await (await Store.open(tmp_path)).close()
-
-
-async def test_a_table_or_column_that_postgresql_lacks_is_noticed(
-    tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
-):
     with sqlite3.connect(tmp_path / FILE) as file:
         file.execute("ALTER TABLE executions ADD COLUMN colour TEXT")
     with pytest.raises(StoreError, match="PostgreSQL's table has no colour; nothing was moved"):
-        await moved(tmp_path, ordinary_url())
+        await moved(tmp_path, url)
 
 
 async def test_a_move_that_is_killed_is_gone_on_with(
@@ -292,19 +291,6 @@ async def test_a_move_that_is_killed_is_gone_on_with(
     assert not (tmp_path / MOVING).exists()
     async with opened(tmp_path, url) as store:
         assert await told(store, executions) == before
-
-
-async def test_a_file_that_went_on_after_its_move_is_not_taken_for_moved(
-    tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
-):
-    url = ordinary_url()
-    await moved(tmp_path, url)
-    (tmp_path / MOVED).rename(tmp_path / FILE)
-    store = await Store.open(tmp_path)
-    await store.journal.accept([start("cus_late")], claim=0, lease=LEASE)
-    await store.close()
-    with pytest.raises(StoreError, match="there is a store already"):
-        await moved(tmp_path, url)
 
 
 async def test_executions_without_payload_move_as_they_are(tmp_path: Path):
