@@ -81,8 +81,8 @@ def _culprit(error: Unreadable, lines: list[str]) -> tuple[int, str]:
             found = _LINE.match(lines[at])
             return at, _closing(found["value"] if found is not None else "")
         if begun is not None and ("flow" in context or "quoted" in context):
-            text = "\n".join([lines[begun.line][begun.column :], *lines[begun.line + 1 :]])
-            return begun.line, _closing(text)
+            line, column = int(begun.line), int(begun.column)
+            return line, _closing("\n".join([lines[line][column:], *lines[line + 1 :]]))
         if begun is not None and "simple key" in context:
             at = begun.line
         elif "mapping values are not allowed" in str(told.problem):

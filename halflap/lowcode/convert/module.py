@@ -13,7 +13,7 @@ from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Term, kind_of
 from halflap.lowcode.document import FlowPart, OrderPart, PreprocessPart, RoutePart, Triggered
 from halflap.lowcode.kinds.walk import every, referred
-from halflap.lowcode.python import call, display, indented, laid_out, text
+from halflap.lowcode.python import call, display, indented, spaced, text
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, SourceText
@@ -34,11 +34,11 @@ def to_python(source: SourceText, components: Components) -> str:
         parts += _flow(scope, name, flow)
     for name, part in document.preprocess.items():
         parts.append(_preprocess(scope, name, part))
-    body = "\n\n\n".join("\n".join(laid_out(each)) for each in parts)
+    body = "\n\n\n".join("\n".join(spaced(each)) for each in parts)
     title = document.title or document.name.replace("-", " ").capitalize()
     about = f"{title}: {document.description}" if document.description else title
     about = about if about.endswith((".", "!", "?")) else f"{about}."
-    head = [*laid_out(module.comments()), *_docstring(about, 0), "", *module.names.lines(body)]
+    head = [*module.comments(), *_docstring(about, 0), "", *module.names.lines(body)]
     gap = "\n\n" if document.config else "\n"
     return "\n".join(head) + gap + body + "\n"
 

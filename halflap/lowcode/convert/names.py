@@ -91,9 +91,6 @@ class ImportedNames:
         for module, names in sorted(by_module.items()):
             at = 0 if module in STANDARD.values() else 2 if module.startswith("halflap") else 1
             line = f"from {module} import {', '.join(names)}"
-            if len(line) > 100:
-                line = "\n    ".join([f"from {module} import (", *(f"{each}," for each in names)])
-                line += "\n)"
             blocks[at].append(line)
         ordered = (sorted(each, key=lambda line: line.startswith("from")) for each in blocks)
         return [line for block in ordered if block for line in (*block, "")]

@@ -20,7 +20,7 @@ from halflap.lowcode.kinds.step import (
     ResultStepModel,
     Template,
 )
-from halflap.lowcode.python import call, indented, laid_out, text
+from halflap.lowcode.python import call, indented, text
 from halflap.lowcode.source import Path, SourceText
 
 
@@ -79,7 +79,7 @@ class CodeStepModel(ResultStepModel):
         body, function = cleaned(self.code), at.use("code")
         if "\n" not in body:
             return f"{function}({', '.join([text(body), *named])})"
-        options = laid_out(f"    {each}," for each in named)
+        options = [f"    {each}," for each in named]
         return "\n".join([f"{function}(", *indented(quoted(body)), *options, ")"])
 
 
