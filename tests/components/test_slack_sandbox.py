@@ -379,6 +379,13 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
         made = await catalogue.instances.add(owner.id, "answers", "ada", version.hash)
         await catalogue.instances.set_revision(made.id, {}, {"slack": stored.id})
         await host.deployer.activate(made.id)
+        await host.deployer.settled(made.id)
+
+        async def ordered() -> bool:  # what listened until then is opened anew
+            sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
+            return (sent["status"], sent["body"]) == (200, "")
+
+        await until(ordered)
 
         async def open_sockets() -> bool:
             return await app.look("/sockets") == {"open": 2}
@@ -387,8 +394,6 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
         await app.post("/faults", {"duplicate_rate": 1})
         await app.post(f"/teams/{team['id']}/messages", {"text": "one"})
         await app.post(f"/teams/{team['id']}/messages", {"event": {"type": "team_join"}})
-        sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
-        assert (sent["status"], sent["body"]) == (200, "")
         found = await world.ended("heard", 2)
         results = sorted(codec.decode(each.result or b"")[0] for each in found)
         assert results == ["command", "message"]
