@@ -207,3 +207,27 @@ async def test_a_close_does_not_wait_for_ever_for_what_is_under_way(
     assert [each["event"] for each in lines] == (
         ["the store is closed with work under way"] if ended else []
     )
+
+
+async def test_a_connection_that_is_made_as_the_store_closes_is_closed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.05)
+    database = await PostgresDatabase.open(fresh_url())
+    await database._discard(database._seats[-1])
+    begun, go_on, made = asyncio.Event(), asyncio.Event(), list[Connection]()
+
+    async def slowly(url: str) -> Connection:
+        begun.set()
+        await go_on.wait()
+        made.append(await connect(url))
+        return made[0]
+
+    monkeypatch.setattr(module, "connect", slowly)
+    running = asyncio.create_task(database.run(lambda c: c.execute("SELECT 1")))
+    await begun.wait()
+    await database.close()
+    go_on.set()
+    with pytest.raises(StoreError, match="is closed"):
+        await running
+    assert made[0].closed

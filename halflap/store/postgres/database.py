@@ -322,10 +322,12 @@ class PostgresDatabase:
                     self._free.append(seat)
 
     async def _connected(self, seat: _Seat) -> Connection:
-        if self._closed:
-            raise StoreError(f"{self.name}: the store is closed; open it again to use it.")
-        if seat.connection is None or seat.connection.closed:
+        if not self._closed and (seat.connection is None or seat.connection.closed):
             seat.connection = await connect(self.url)
+            if self._closed:  # nobody else would close what came too late
+                await self._discard(seat)
+        if self._closed or seat.connection is None:
+            raise StoreError(f"{self.name}: the store is closed; open it again to use it.")
         return seat.connection
 
     async def _roll_back(self, seat: _Seat) -> None:
