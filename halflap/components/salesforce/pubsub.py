@@ -47,6 +47,8 @@ SILENT_SECONDS = 285.0
 """A stream is alive while Salesforce says so, at least every 270 seconds."""
 CALL_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
+ENDED = "Internal error from Core"
+"""The words of gRPC for a request on a stream that had ended: it no longer says how."""
 MOST_SCHEMAS = 100
 MOST_BITMAP = 1_000
 EXTRA = "salesforce"
@@ -248,10 +250,11 @@ class PubSub:
                     if not events:
                         listening.beat()
             except grpc.RpcError as error:
-                if is_renewed or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
-                    refused(error, f"Subscribe to {topic}")
-                self.sf, is_renewed = await self.sf.refreshed(), True
-                continue
+                if error.details() != ENDED:
+                    if is_renewed or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                        refused(error, f"Subscribe to {topic}")
+                    self.sf, is_renewed = await self.sf.refreshed(), True
+                    continue
             except asyncio.InvalidStateError:
                 pass  # it ended while there was no credit
             except TimeoutError as error:
