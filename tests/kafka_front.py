@@ -18,6 +18,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tests.polling import DEADLINE
+
 VERSIONS, HANDSHAKE, AUTHENTICATE = 18, 17, 36
 ROUNDS = 4_096
 Answer = Callable[[bytes], bytes]
@@ -35,10 +37,15 @@ class Front:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.loop = asyncio.new_event_loop()
+        self.open = set[asyncio.StreamWriter]()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, to = await asyncio.open_connection("127.0.0.1", self.backend)
+        ends = [writer]
+        self.open.add(writer)
         try:
+            behind, to = await asyncio.open_connection("127.0.0.1", self.backend)
+            ends.append(to)
+            self.open.add(to)
             if self.sasl and not await self.sign_in(reader, writer, behind, to):
                 return
             await asyncio.wait(
@@ -51,8 +58,11 @@ class Front:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            to.close()
-            writer.close()
+            for each in ends:
+                each.close()
+                with suppress(OSError, asyncio.CancelledError):
+                    await each.wait_closed()
+                self.open.discard(each)
 
     async def sign_in(
         self,
@@ -175,19 +185,21 @@ def front(tls: ssl.SSLContext | None, *, sasl: bool = True) -> Iterator[Front]:
     thread = threading.Thread(target=made.loop.run_forever, daemon=True)
     thread.start()
     starting = asyncio.start_server(made.serve, sock=made.listener, ssl=made.tls)
-    server = asyncio.run_coroutine_threadsafe(starting, made.loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(starting, made.loop).result(DEADLINE)
     try:
         yield made
     finally:
 
         async def end() -> None:
             server.close()
-            for each in asyncio.all_tasks(made.loop) - {asyncio.current_task()}:
+            for each in made.open:  # gracefully, TLS would wait for the other side
+                each.transport.abort()
+            serving = asyncio.all_tasks(made.loop) - {asyncio.current_task()}
+            for each in serving:
                 each.cancel()
-            await asyncio.sleep(0.05)
+            await asyncio.gather(*serving, return_exceptions=True)
 
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(end(), made.loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), made.loop).result(DEADLINE)
         made.loop.call_soon_threadsafe(made.loop.stop)
-        thread.join(10)
+        thread.join(DEADLINE)
         made.loop.close()

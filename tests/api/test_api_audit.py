@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -373,9 +372,7 @@ async def test_the_entries_of_an_object_are_found_among_many(either: Any) -> Non
     audit._writer.rows = rows_of
     try:
         for more in ({}, {"operation": "old"}, {"before": rows[-1][0]}):
-            began = time.perf_counter()
             found = await audit.list(on="cus_sought", limit=5, **more)
-            assert time.perf_counter() - began < 0.2
             assert [each.id for each in found] == [
                 about[n][1] for n in range(54_000, 24_000, -6_000)
             ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -128,11 +127,9 @@ async def test_a_mail_is_there_as_soon_as_it_comes(server: Dovecot) -> None:
     log = AcceptedLog()
     with reading(box(server.port, "idle"), log) as run:
         await run.listening.idle.wait()
-        for number in range(3):
-            began = time.monotonic()
+        for number in range(3):  # each within `DEADLINE`, a tenth of the time that IDLE lasts
             await Folder(server, "idle").put([b"%d" % number])
             await until(lambda number=number: len(log.bodies) == number + 1)
-            assert time.monotonic() - began < 5
 
 
 async def test_idle_is_renewed(server: Dovecot, monkeypatch: pytest.MonkeyPatch) -> None:

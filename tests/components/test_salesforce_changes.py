@@ -203,10 +203,10 @@ async def test_a_message_and_a_poll_of_one_state_are_one(receive: Receive) -> No
 
 @pytest.mark.parametrize("value", ["1e999999999", "1E+999999999999999999", "9" * 10_000, "-", ".e"])
 def test_odd_numbers_are_compared_as_the_text_that_they_are(value: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     known = version_of({"Id": "006000000000001AAA", "Name": value})
     assert known != version_of({"Id": "006000000000001AAA", "Name": "1"})
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_polling_alone_has_no_url() -> None:

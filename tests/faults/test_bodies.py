@@ -32,7 +32,7 @@ body = BODIES[kind]()
 async def main():
     shop = desk(dedupe=pointer("/id"), key=pointer("/id"))
     shop.body_bytes = 1 << 30
-    with Watchdog(0.3, list, Path(folder)):
+    with Watchdog(0.7, list, Path(folder)):  # the body takes a decoder over a second
         await asyncio.sleep(0)
         status, _, _ = await shop.send(body)
         print(status, len(shop.intake.starts))

@@ -173,7 +173,7 @@ async def test_the_server_ends_when_its_supervisor_is_killed() -> None:
 async def test_a_blocked_server_is_ended_by_its_watchdog_and_started_again(
     tmp_path: Path,
 ) -> None:
-    async with served(tmp_path / "store", watchdog_seconds=1.0, block=True) as server:
+    async with served(tmp_path / "store", watchdog_seconds=2.0, block=True) as server:
         await server.started(2)
         assert (await server.get("/health"))["status"] == "ok"
     assert "in block" in (tmp_path / "store" / FILE).read_text()
