@@ -47,8 +47,6 @@ SILENT_SECONDS = 285.0
 """A stream is alive while Salesforce says so, at least every 270 seconds."""
 CALL_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
-ENDED = "Internal error from Core"
-"""The words of gRPC for a request on a stream that had ended: it no longer says how."""
 MOST_SCHEMAS = 100
 MOST_BITMAP = 1_000
 EXTRA = "salesforce"
@@ -250,7 +248,7 @@ class PubSub:
                     if not events:
                         listening.beat()
             except grpc.RpcError as error:
-                if error.details() != ENDED:
+                if not has_ended(error):
                     if is_renewed or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                         refused(error, f"Subscribe to {topic}")
                     self.sf, is_renewed = await self.sf.refreshed(), True
@@ -278,6 +276,11 @@ def target_of(addresses: Sequence[str], port: int) -> str:
 def unreadable(what: str) -> UpstreamError:
     """The error of an answer that is none: gRPC gives None in its place."""
     return UpstreamError(f"Salesforce's Pub/Sub API answered {what} by what cannot be read")
+
+
+def has_ended(error: Any) -> bool:
+    """Return whether a request met a stream that had ended; gRPC no longer says how."""
+    return error.details() == "Internal error from Core"
 
 
 def refused(error: Any, what: str) -> NoReturn:
