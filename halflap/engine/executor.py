@@ -56,7 +56,7 @@ from halflap.sdk.decoding import predecode
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
-from halflap.sdk.pairs import plain_fields, read_of
+from halflap.sdk.pairs import read_of, with_current
 from halflap.sdk.payload import PayloadReader
 from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, recall_value, record_value
 from halflap.sdk.redact import Redactor
@@ -250,7 +250,7 @@ class Executor:
         if request.method == CALL and (flow.pairs is None or not recorder.compares_calls):
             reads = None
         record = None if reads is None else read_of(reads, trigger.trigger.component, told)
-        if record is not None:
+        if reads is not None and record is not None:
             recorder.two_way.partner, recorder.two_way.ask = work.partner, work.ask
             news = await recorder.check(record)
             if news.how == "loop":
@@ -258,7 +258,7 @@ class Executor:
             if news.how != "run":
                 return Outcome("ignored", f"{news.how}: {news.reason}")
             if news.current is not None:
-                event = fitted(flow, {**plain_fields(told), **news.current})
+                event = fitted(flow, with_current(reads, told, news.current))
         running.recorder.set(recorder)
         home = start.flow.customer if start.flow.is_shared else start.flow.instance
         ctx: Context[Any] = Context(

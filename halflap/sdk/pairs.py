@@ -31,11 +31,14 @@ class Writes:
     its result (the action makes the record).
     fields: the inputs that are written, by the app's names; one that is an object stands for its
     members.
+    within: the field of the result that is an object with the record's fields, as `properties`;
+    without it, they are the result's own.
     """
 
     kind: str
     record: str = "id"
     fields: tuple[str, ...] = ()
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,15 @@ class Reads:
     record: the event's field that holds the record's id.
     fields: the event's fields that are compared; without them, all but `record`, the kind's and
     those to `ignore` (who changed it, and when).
+    within: the field of the event that is an object with the record's fields, as `properties`;
+    without it, they are the event's own.
     """
 
     kind: str
     record: str = "id"
     fields: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,32 @@ def read_of(reads: Reads, component: str, event: Any) -> RecordState | None:
     id = told.get(reads.record)
     if id is None or id == "":
         return None
+    own = fields_within(told, reads)
     names = reads.fields
     if not names:
-        besides = {reads.record, *reads.ignore, *IN_BRACES.findall(reads.kind)}
-        names = tuple(name for name in told if name not in besides)
-    fields = {name: told.get(name) for name in names}
+        besides = {*reads.ignore, *beside_fields(reads)}
+        names = tuple(name for name in own if name not in besides)
+    fields = {name: own.get(name) for name in names}
     return RecordState(component, kind_of(reads.kind, told), str(id), fields)
+
+
+def with_current(reads: Reads, event: Any, current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event whose record has the values that its app has now."""
+    told = plain_fields(event)
+    fresh = {**fields_within(told, reads), **current}
+    return {**told, reads.within: fresh} if reads.within else fresh
+
+
+def fields_within(told: Mapping[str, Any], declared: Reads | Writes) -> dict[str, Any]:
+    """Return the fields of a record, where they lie in an event or in a result."""
+    return plain_fields(told.get(declared.within) if declared.within else told)
+
+
+def beside_fields(declared: Reads | Writes) -> set[str]:
+    """Return the names beside a record's fields that are none of them: its id's, its kind's."""
+    if declared.within:
+        return set()
+    return {declared.record, *IN_BRACES.findall(declared.kind)}
 
 
 def written_by(writes: Writes, component: str, inputs: Mapping[str, Any]) -> RecordState:
@@ -114,8 +140,9 @@ def saved_as(asked: RecordState, writes: Writes, result: bytes | None) -> Record
         return asked
     said = cast(dict[str, Any], told)
     id = asked.id or str(said.get(writes.record) or "")
-    besides = {writes.record, *IN_BRACES.findall(writes.kind)}
-    fields = {name: value for name, value in said.items() if name not in besides}
+    besides = beside_fields(writes)
+    own = fields_within(said, writes)
+    fields = {name: value for name, value in own.items() if name not in besides}
     return RecordState(asked.component, asked.kind, id, {**asked.fields, **fields})
 
 

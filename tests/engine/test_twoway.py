@@ -15,13 +15,13 @@ from halflap.engine import echo
 from halflap.engine.echo import MAKING_LASTS, MOST_HOPS, parsed
 from halflap.model import Execution
 from halflap.sdk.gate import Away
-from tests.engine.twins import Twins, drained, outcomes, twins_on
+from tests.engine.twins import Twins, drained, outcomes, own, twins_on
 from tests.polling import until
 
 
-@pytest.fixture
-async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
-    async with twins_on("memory", tmp_path) as made:
+@pytest.fixture(params=["flat", "nested"])
+async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
+    async with twins_on("memory", tmp_path, nested=request.param == "nested") as made:
         yield made
 
 
@@ -145,7 +145,7 @@ async def test_an_edit_of_a_new_record_that_is_faster_than_its_id_arrives(
 
     async def flow(ctx: Context[Any], thing: Any) -> None:
         create = twins.components["right"].actions["create"]
-        await create(ctx.config.right, name=thing["name"])
+        await create(ctx.config.right, name=own(thing)["name"])
 
     twins.integration.flows["left_to_right"].function = flow
     early: list[str] = []
@@ -354,7 +354,7 @@ async def test_two_integrations_that_answer_each_other_are_stopped(twins: Twins)
     def counts(here: str, there: str) -> Any:
         async def flow(ctx: Context[Any], thing: Any) -> None:
             update = twins.components[there].actions["update"]
-            await update(getattr(ctx.config, there), f"{there}_1", amount=thing["amount"] + 1)
+            await update(getattr(ctx.config, there), f"{there}_1", amount=own(thing)["amount"] + 1)
 
         flow.__name__ = f"count_{there}"
         trigger: Any = twins.components[here].triggers["changed"]

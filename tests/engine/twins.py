@@ -64,10 +64,12 @@ class Place:
     """An app: its records, what it tells of them, and what goes wrong there.
 
     lose, refuse: how many answers get lost after the work, how many calls fail before it. mute: it
-    says nothing of what it saved. forgetful: it knows no idempotency keys.
+    says nothing of what it saved. forgetful: it knows no idempotency keys. nested: its events and
+    answers have a record's fields within a field of their own.
     """
 
     name: str
+    nested: bool = False
     mute: bool = False
     forgetful: bool = False
     lose: int = 0
@@ -113,7 +115,18 @@ class Place:
         if self.lose > 0:
             self.lose -= 1
             raise UpstreamError("the answer got lost")
-        return {"id": id} if self.mute else {"id": id, **self.records[id]}
+        return self.shown({"id": id} if self.mute else {"id": id, **self.records[id]})
+
+    def shown(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record as the app's events and answers show it."""
+        if not self.nested:
+            return dict(record)
+        return {"id": record["id"], "own": {n: record[n] for n in record if n != "id"}}
+
+
+def own(thing: Any) -> Any:
+    """Return the fields of an event's record."""
+    return thing.get("own", thing)
 
 
 def component_of(place: Place) -> tuple[Component, type[Connection]]:
@@ -126,7 +139,8 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
             return place.records.get(id)
 
     component = Component(place.name, connection=Account)
-    declared = Writes("thing", fields=FIELDS)
+    within = "own" if place.nested else ""
+    declared = Writes("thing", fields=FIELDS, within=within)
 
     @component.action(writes=declared, retry=QUICK)
     async def create(
@@ -145,10 +159,10 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
         """Change a thing."""
         return await place.change(id, given(name=name, amount=amount))
 
-    @component.trigger(key=pointer("/id"), reads=Reads("thing", fields=FIELDS))
+    @component.trigger(key=pointer("/id"), reads=Reads("thing", fields=FIELDS, within=within))
     async def changed(request: Request) -> Any:
         """A thing was made or changed."""
-        return request.json()
+        return place.shown(request.json())
 
     return component, Account
 
@@ -159,6 +173,7 @@ class Twins(Runner):
     left: Place
     right: Place
     integration: Integration[Any]
+    nested = False
 
     @property
     def live(self) -> bool:
@@ -170,6 +185,7 @@ class Twins(Runner):
     def build(self, master: str | None = "left", **options: Any) -> None:
         """Make the apps, and the integration that keeps them equal."""
         self.sent, self.ended_ids, self.looked = set[str](), set[str](), 0
+        options = {"nested": self.nested, **options}
         self.left, self.right = Place("left", **options), Place("right", **options)
         left, left_account = component_of(self.left)
         right, right_account = component_of(self.right)
@@ -193,7 +209,7 @@ class Twins(Runner):
 
         async def flow(ctx: Context[Any], thing: Any) -> None:
             other = await ctx.paired(self.pairs, **{here: thing["id"]})
-            account, fields = getattr(ctx.config, there), {n: thing[n] for n in FIELDS}
+            account, fields = getattr(ctx.config, there), {n: own(thing)[n] for n in FIELDS}
             if other is None:
                 await actions["create"](account, **fields)
             else:
@@ -283,11 +299,12 @@ class Twins(Runner):
 
 
 @asynccontextmanager
-async def twins_on(kind: str, path: Path) -> AsyncGenerator[Twins]:
+async def twins_on(kind: str, path: Path, *, nested: bool = False) -> AsyncGenerator[Twins]:
     """Twins over a store of that kind."""
     async with runner_on(kind, path) as runner:
         runner.__class__ = Twins
         assert isinstance(runner, Twins)
+        runner.nested = nested
         runner.executor = Executor(runner.work, random.Random(1))
         runner.build()
         yield runner

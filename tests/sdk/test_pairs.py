@@ -21,7 +21,7 @@ from halflap import (
     Writes,
     pointer,
 )
-from halflap.sdk.pairs import read_of, same, saved_as, without, written_by
+from halflap.sdk.pairs import read_of, same, saved_as, with_current, without, written_by
 from tests.cases import for_each
 
 
@@ -149,6 +149,29 @@ def test_what_is_ignored_and_what_makes_the_kind_is_not_compared() -> None:
     found = read_of(reads, "left", {"type": "Thing", "Id": "t1", "Stamp": "now", "Name": "A"})
     assert found is not None
     assert (found.name, found.fields) == ("left/Thing/t1", {"Name": "A"})
+
+
+def test_a_record_may_lie_within_an_event_and_a_result() -> None:
+    reads = Reads("{object}", within="properties", ignore=("stamp",))
+    event = {"object": "contacts", "id": "7", "properties": {"email": "a@x", "stamp": "now"}}
+    found = read_of(reads, "left", event)
+    assert found is not None
+    assert (found.name, found.fields) == ("left/contacts/7", {"email": "a@x"})
+    fresh = with_current(reads, event, {"email": "b@x"})
+    assert fresh == {**event, "properties": {"email": "b@x", "stamp": "now"}}
+    assert with_current(Reads("thing"), {"id": 7, "name": "A"}, {"name": "B"}) == {
+        "id": 7,
+        "name": "B",
+    }
+    writes = Writes("{object}", fields=("properties",), within="properties")
+    inputs = {"object": "contacts", "id": "7", "properties": {"email": "B@x"}}
+    saved = saved_as(
+        written_by(writes, "left", inputs), writes, b'{"id":"7","properties":{"email":"b@x"}}'
+    )
+    assert (saved.name, saved.fields) == ("left/contacts/7", {"email": "b@x"})
+    nothing = read_of(reads, "left", {"id": "7", "object": "contacts", "properties": None})
+    assert nothing is not None
+    assert nothing.fields == {}
 
 
 def test_a_field_that_an_event_omits_is_empty() -> None:

@@ -20,12 +20,13 @@ from halflap.components.hubspot.actions import (
     upsert_records,
 )
 from halflap.components.hubspot.connection import HubSpot, HubSpotSignIn, component
-from halflap.components.hubspot.models import Association, Change, Condition, Record
+from halflap.components.hubspot.models import Association, Change, ChangedRecord, Condition, Record
 from halflap.components.hubspot.triggers import change, changed_record
 
 __all__ = [
     "Association",
     "Change",
+    "ChangedRecord",
     "Condition",
     "HubSpot",
     "HubSpotSignIn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -72,7 +73,7 @@ Wanted = Annotated[
     list[str] | None,
     Field(description="The properties to read; without them, HubSpot's usual ones."),
 ]
-WRITES = Writes(kind="{object}", record="id", fields=("properties",))
+WRITES = Writes(kind="{object}", fields=("properties",), within="properties")
 
 
 def chosen(properties: list[str] | None) -> dict[str, str]:
@@ -169,14 +170,15 @@ def filter_of(condition: Condition) -> dict[str, Any]:
     return {"propertyName": condition.property, "operator": condition.operator, **sent}
 
 
-@component.action
+@component.action(writes=WRITES)
 async def create_record(hubspot: HubSpot, object: Object, properties: Properties) -> Record:
     """Create a record.
 
     Where the answer is lost, a second try makes a second one; with a unique property,
     `upsert_record` does not.
     """
-    made = await hubspot.post(path_of(object), json={"properties": properties})
+    sent = {name: value for name, value in properties.items() if value is not None}
+    made = await hubspot.post(path_of(object), json={"properties": sent})
     return Record.model_validate(made)
 
 
@@ -185,14 +187,17 @@ async def update_record(
     hubspot: HubSpot, object: Object, id: str, properties: Properties
 ) -> Record:
     """Change properties of a record; None clears one."""
-    cleared = {name: "" if value is None else value for name, value in properties.items()}
-    made = await hubspot.patch(
-        path_of(object, "/{id}"), values={"id": id}, json={"properties": cleared}
-    )
+    sent = {"properties": cleared(properties)}
+    made = await hubspot.patch(path_of(object, "/{id}"), values={"id": id}, json=sent)
     return Record.model_validate(made)
 
 
-@component.action(repeatable=True)
+def cleared(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties as HubSpot takes them: an empty text clears one."""
+    return {name: "" if value is None else value for name, value in properties.items()}
+
+
+@component.action(repeatable=True, writes=WRITES)
 async def upsert_record(
     hubspot: HubSpot, object: Object, by: str, value: str, properties: Properties
 ) -> Record:
@@ -217,7 +222,9 @@ async def upserted(
     hubspot: HubSpot, object: str, by: str, records: dict[str, dict[str, Any]]
 ) -> list[Record]:
     """Create or change up to a hundred records."""
-    inputs = [{"id": id, "idProperty": by, "properties": each} for id, each in records.items()]
+    inputs = [
+        {"id": id, "idProperty": by, "properties": cleared(each)} for id, each in records.items()
+    ]
     response = await hubspot.request(
         "POST", path_of(object, "/batch/upsert"), json={"inputs": inputs}
     )

@@ -20,6 +20,12 @@ class Record(Model):
     archived: bool = False
 
 
+class ChangedRecord(Record):
+    """A record that was made or changed, and its type."""
+
+    object: str = ""
+
+
 class Association(Model):
     """A record that another one is associated with, and what as."""
 

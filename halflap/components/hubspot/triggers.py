@@ -12,12 +12,13 @@ from halflap import (
     Message,
     PolledPage,
     Polling,
+    Reads,
     Request,
     pointer,
 )
 from halflap.components.hubspot.actions import AT_ONCE, Object, Wanted, filter_of, next_of, path_of
 from halflap.components.hubspot.connection import HubSpot, component
-from halflap.components.hubspot.models import Change, Condition, Record
+from halflap.components.hubspot.models import Change, ChangedRecord, Condition
 
 KINDS = ("contact", "company", "deal", "ticket", "product", "line_item")
 CHANGES = ("creation", "deletion", "merge", "restore", "propertyChange", "associationChange")
@@ -70,20 +71,27 @@ def _(request: Request, events: list[str] | None) -> bool:
     return events is None or request.json().get("subscriptionType") in events
 
 
-@component.trigger(methods=(), title="Record found changed", key=pointer("/id"))
+READS = Reads(
+    kind="{object}",
+    within="properties",
+    ignore=("createdate", "hs_lastmodifieddate", "hs_object_id", "lastmodifieddate"),
+)
+
+
+@component.trigger(methods=(), title="Record found changed", key=pointer("/id"), reads=READS)
 async def changed_record(
     request: Request,
     object: Object,
     properties: Wanted = None,
     interval: Annotated[int, Field(ge=10, le=86_400)] = 60,
     start: Literal["now", "earliest"] = "now",
-) -> Record:
+) -> ChangedRecord:
     """A record was made or changed, as HubSpot's search finds: for a token, which has no webhooks.
 
     It is asked for every `interval` seconds, and less often while nothing comes. A record that changes
     twice in between is one event; an archived one is none.
     """
-    return Record.model_validate(request.json())
+    return ChangedRecord.model_validate({**request.json(), "object": object})
 
 
 @changed_record.poll(
