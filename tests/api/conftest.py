@@ -569,6 +569,11 @@ def document_of(world: World) -> dict[str, Any]:
     return _documents[0]
 
 
+@pytest.fixture(autouse=True)
+def forks(forked: None) -> None:
+    """Fork the processes that lint, describe components and run drafts."""
+
+
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
     app = Shop()

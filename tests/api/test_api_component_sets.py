@@ -13,8 +13,6 @@ from halflap.engine.bundle import Bundle
 from halflap.errors import DefinitionError
 from tests.api.conftest import SHOP, signed_in
 
-pytestmark = pytest.mark.usefixtures("forked")
-
 TEXT = """\
 name: bought
 config:

@@ -16,8 +16,6 @@ from halflap.sdk import budget
 from halflap.store.catalogue.versions import OvertakenVersion
 from tests.api.conftest import Browser, signed_in
 
-pytestmark = pytest.mark.usefixtures("forked")
-
 TEXT = """\
 name: tried
 flows:

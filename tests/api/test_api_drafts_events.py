@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.api.test_api_draft_runs import run
 from tests.api.test_api_drafts import begun
 from tests.api.test_api_drafts_queries import ask
-
-pytestmark = pytest.mark.usefixtures("forked")
 
 TEXT = """\
 name: tried

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from halflap.lowcode.assist.queries import sample_of
 from tests.api.conftest import signed_in
 from tests.api.test_api_drafts import ONE, begun
-
-pytestmark = pytest.mark.usefixtures("forked")
 
 TEXT = """\
 name: tried

@@ -23,8 +23,6 @@ from halflap.lowcode.lint.worker import lint_document
 from tests.api.conftest import ORDERS, Answer
 from tests.polling import DEADLINE
 
-pytestmark = pytest.mark.usefixtures("forked")
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = """\
 name: tried

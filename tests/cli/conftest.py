@@ -48,3 +48,8 @@ async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subpro
 def serve_fixture() -> Serve:
     """Runs `halflap serve` on a directory: `async with served(folder) as (process, said)`."""
     return served
+
+
+@pytest.fixture(autouse=True)
+def forks(forked: None) -> None:
+    """Fork what commands start: a nested pytest, a server, the processes that lint."""

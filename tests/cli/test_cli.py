@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-import sys
 from importlib import import_module
 
 import click
@@ -19,7 +18,7 @@ from halflap.errors import (
     UpstreamError,
 )
 from tests.cases import for_each
-from tests.zygote import PYTHON
+from tests.zygote import EXECUTABLE, PYTHON
 
 ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
 
@@ -64,7 +63,7 @@ def test_help_lists_every_command_and_loads_none():
         "try: main(['--help'], prog_name='halflap')\n"
         "finally: print([each for each in sys.modules if each.startswith('halflap.cli.')])"
     )
-    shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    shown = subprocess.run([EXECUTABLE, "-c", said], capture_output=True, text=True, check=True)
     for name in ENTRIES:
         assert f"\n  {name} " in shown.stdout
     assert shown.stdout.rstrip().endswith("['halflap.cli.errors', 'halflap.cli.group']")
@@ -81,7 +80,7 @@ def test_a_supervisor_loads_almost_nothing_and_a_server_no_documents_and_no_rout
         "unused |= {'halflap.api.view', 'halflap.sdk.lint', 'halflap.lowcode.lint', 'ruamel.yaml'}\n"
         "print(unused & sys.modules.keys())"
     )
-    shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    shown = subprocess.run([EXECUTABLE, "-c", said], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines() == ["set()", "set()"]
 
 
@@ -186,7 +185,7 @@ def test_a_reader_that_has_enough_is_no_error():
         "raise SystemExit(told(run))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [EXECUTABLE, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

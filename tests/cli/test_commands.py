@@ -409,7 +409,6 @@ def test_what_a_person_published_to_an_own_store_is_not_deployed_over(project):
     assert "-# Ada's" in said.stdout
 
 
-@pytest.mark.usefixtures("forked")
 def test_deploy_sends_the_components_of_a_project_alone(project):
     (project / "store").mkdir()
     (project / "store" / "__init__.py").write_text(

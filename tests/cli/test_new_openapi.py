@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from halflap.cli import main
 from halflap.cli.openapi.guess import paging_for
 from halflap.cli.openapi.trimming import Depths, Trimming
 from halflap.sdk.openapi import ApiDocument
+from tests.zygote import PYTHON
 
 SWAGGER = """\
 swagger: "2.0"
@@ -85,27 +85,22 @@ def made(*options: str, input: str | None = None) -> Result:
     return CliRunner().invoke(main, arguments, input=input)
 
 
+def ran(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder."""
+    command = [PYTHON, "-m", "halflap", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_a_document_becomes_a_component_whose_tests_pass(shop: Path) -> None:
     result = made("--yes")
     assert result.exit_code == 0, result.output
     assert "left out: odd: #/paths/~1odd/get/" in result.output
     assert "the reference 'elsewhere.yaml#/Odd' leads out of pets.yaml" in result.output
     folder = shop / "pets"
-    ran = subprocess.run(
-        [sys.executable, "-m", "halflap", "types"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == "wrote pets/actions.pyi\n"
-    tested = subprocess.run(
-        [sys.executable, "-m", "halflap", "test"], cwd=folder, capture_output=True, text=True
-    )
+    assert ran(folder, "types").stdout == "wrote pets/actions.pyi\n"
+    tested = ran(folder, "test")
     assert "4 passed" in tested.stdout, tested.stdout
-    linted = subprocess.run(
-        [sys.executable, "-m", "halflap", "lint"], cwd=folder, capture_output=True, text=True
-    )
+    linted = ran(folder, "lint")
     assert linted.returncode == 0, linted.stdout
     actions = (folder / "pets/actions.py").read_text()
     paging = 'Paging.offset("data", "offset", "total", size="limit", largest=50)'
@@ -157,10 +152,8 @@ def test_what_the_document_does_not_say_is_asked(shop: Path) -> None:
 @pytest.mark.parametrize("way", ["bearer", "basic", "none"])
 def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str) -> None:
     assert made("--yes", "--sign-in", way, "--idempotency-header", "Key").exit_code == 0
-    ran = subprocess.run(
-        [sys.executable, "-m", "halflap", "test"], cwd=shop / "pets", capture_output=True, text=True
-    )
-    assert "4 passed" in ran.stdout, ran.stdout
+    tested = ran(shop / "pets", "test")
+    assert "4 passed" in tested.stdout, tested.stdout
 
 
 TENFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
@@ -256,13 +249,12 @@ def test_oauth2_of_the_document_is_the_connections_sign_in(
 
 def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:
     made("--yes")
-    types = [sys.executable, "-m", "halflap", "types"]
-    subprocess.run(types, cwd=shop / "pets", check=True, capture_output=True)
-    fine = subprocess.run([*types, "--check"], cwd=shop / "pets", capture_output=True, text=True)
+    assert ran(shop / "pets", "types").returncode == 0
+    fine = ran(shop / "pets", "types", "--check")
     assert fine.returncode == 0, fine.stderr
     actions = shop / "pets/pets/actions.py"
     actions.write_text(actions.read_text().replace('"add_pet"', '"create_pet"'))
-    behind = subprocess.run([*types, "--check"], cwd=shop / "pets", capture_output=True, text=True)
+    behind = ran(shop / "pets", "types", "--check")
     assert (behind.returncode, "has fallen behind" in behind.stderr) == (1, True)
 
 
