@@ -537,6 +537,11 @@ async def lived(
         structlog.configure(**before)
 
 
+@pytest.fixture(autouse=True)
+def forks() -> None:
+    """Have real processes, as what they leave behind is searched."""
+
+
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
 async def test_no_secret_is_stored_logged_or_answered(
     kind: str,

@@ -61,6 +61,11 @@ flows:
 ONE = ["flows", "one", "steps"]
 
 
+@pytest.fixture(autouse=True)
+def forks() -> None:
+    """Have real processes, as what they are made of is looked at."""
+
+
 async def run(who: Any, draft: Any, what: str = "test", **wanted: Any) -> tuple[list[Any], Any]:
     """Run a draft; its rows, and its end."""
     answer = await who("POST", f"/api/drafts/{draft['id']}/{what}", wanted)

@@ -47,7 +47,7 @@ def forks() -> Iterator[None]:
         yield
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     """A server with the console, whose customers have had no orders yet."""
     async with running(tmp_path_factory.mktemp("place")) as made:
@@ -56,7 +56,7 @@ async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         yield made
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def session(place: Place, browser: Browser) -> StorageState:
     """The cookies of an owner who has signed in."""
     context = await browser.new_context()
@@ -68,7 +68,7 @@ async def session(place: Place, browser: Browser) -> StorageState:
     return found
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Headless Chromium."""
     async with async_playwright() as playwright:
@@ -85,7 +85,7 @@ def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
     return Desk(browser, place, session)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def apps() -> AsyncIterator[Apps]:
     """Both sandbox apps, in which nobody has an account yet."""
     async with both_apps() as running_apps:

@@ -21,7 +21,7 @@ from tests.polling import until
 from tests.twoapps import Apps
 from tests.world import EXAMPLES
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 NAME = "drawn-together"
 AMOUNT = "$round(event.seats * event.price * (1 - config.discount / 100), 2)"

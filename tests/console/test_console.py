@@ -23,7 +23,7 @@ from tests.console.looks import style
 from tests.console.place import Place
 from tests.polling import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 
 @pytest.fixture(autouse=True)

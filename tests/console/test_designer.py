@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Locator, Page, Route, expect
 from tests.console.desk import Desk, at_rest, opened, press, visit
 from tests.console.place import Place
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 MADE = """\
     steps:

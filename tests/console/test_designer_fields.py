@@ -15,7 +15,7 @@ from tests.console.desk import Desk, at_rest, opened, press
 from tests.console.hostile import EACH_HOSTILE, TEXTS
 from tests.console.place import Place
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 BEFORE = """\
 name: filled

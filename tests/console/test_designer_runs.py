@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from tests.console.desk import Desk, at_rest, opened, press
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 TRIED = """\
 name: {name}

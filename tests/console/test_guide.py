@@ -17,12 +17,12 @@ from tests.console.place import TOKEN, Place, running
 from tests.twoapps import Apps
 from tests.zygote import PYTHON
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def place(
     built: Path, apps: Apps, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:

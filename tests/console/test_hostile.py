@@ -16,7 +16,7 @@ from halflap.lowcode.rewrite.write import inline
 from tests.console.desk import Desk, opened, press, visit
 from tests.console.hostile import EACH_HOSTILE
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 MARKUP = (
     r"<img src=x onerror=owned(1)><script>owned(2)</script></0><1/> {0} {{owned(3)}} ${owned(4)} \x41"

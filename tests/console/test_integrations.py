@@ -13,7 +13,7 @@ from tests.console.desk import Desk, at_rest, barriers, opened, press
 from tests.console.place import ORDERS, Place
 from tests.polling import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 TITLED = ORDERS.replace("title: Find the customer", "title: Look the customer up")
 BROKEN = TITLED.replace("path: /orders\n", "path: /sales\n")

@@ -17,7 +17,7 @@ from tests.console.looks import FOLDER, differences, look_of, style
 from tests.console.place import STORY, Place
 from tests.polling import DEADLINE
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 VIEW: Any = {"width": 1280, "height": 800}
 ENDS = {"wait": "waiting", "fine": "succeeded", "free": "ignored"}
@@ -48,7 +48,7 @@ PAGES: dict[str, tuple[str, Ready]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ids(place: Place) -> dict[str, str]:
     """Executions of every kind, each known by what it ends as."""
     failed = ""

@@ -16,10 +16,10 @@ from tests.console.place import TOKEN, Place
 from tests.polling import until
 from tests.twoapps import Apps, project
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def published(place: Place, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The version of the article's integration."""
     folder = project(tmp_path_factory.mktemp("article") / "project")

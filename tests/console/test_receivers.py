@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.console.desk import Desk, barriers, opened
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 
 async def test_a_receiver_is_added_with_a_secret_that_is_shown_once(desk: Desk) -> None:

@@ -132,6 +132,7 @@ def test_commands_but_test_need_no_pytest(halflap: Path, tmp_path: Path) -> None
     assert "halflap dev" in shadowed.stderr
 
 
+@pytest.mark.soak  # a commit does this from the clone, and starts the demo from the wheel
 def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
     env = bare(tmp_path)
     new = [str(halflap), "new", "integration", "first-steps"]
