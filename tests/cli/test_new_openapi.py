@@ -234,13 +234,11 @@ def test_oauth2_of_the_document_is_the_connections_sign_in(
     if "SignIn" in classes:
         assert '"https://pets.example/oauth/authorize"' in connection
         assert 'scopes: tuple[str, ...] = ("pets:read", "pets:write",)' in connection
-    ran = subprocess.run(
-        [sys.executable, "-m", "halflap", "test"], cwd=folder, capture_output=True, text=True
-    )
-    assert "2 passed" in ran.stdout, ran.stdout + connection
+    tested = ran(folder, "test")
+    assert "2 passed" in tested.stdout, tested.stdout + connection
     fields = "import pets, json; print(json.dumps(pets.Pets.model_json_schema()))"
     shown = subprocess.run(
-        [sys.executable, "-c", fields], cwd=folder, capture_output=True, text=True, check=True
+        [PYTHON, "-c", fields], cwd=folder, capture_output=True, text=True, check=True
     )
     form = json.loads(shown.stdout)
     assert "auth" in form["required"]
