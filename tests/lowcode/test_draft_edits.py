@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
-from halflap.lowcode.rewrite.edits import difference, offset_of, step_paths
-from halflap.lowcode.source import Path
+from halflap.lowcode.rewrite.edits import DraftChange, difference, offset_of, step_paths
+from halflap.lowcode.rewrite.keys import kept_keys
+from halflap.lowcode.source import Path, SourceText
 from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 
@@ -82,6 +83,14 @@ def plain(step: Any) -> Any:
     return {key: each for key, each in step.items() if not isinstance(each, dict | list)}
 
 
+def moved(before: SourceText, draft: Draft, change: DraftChange) -> dict[Path, Path]:
+    """Return where each step of a document stands after a change, by where it stood."""
+    keys = {path: number for number, path in enumerate(step_paths(before.data), 1)}
+    found = kept_keys(before, keys, draft.source, change.patches)
+    there = {number: path for path, number in found.items()}
+    return {path: there[number] for path, number in keys.items() if number in there}
+
+
 @sampled(16, 80)
 def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace(seeds: range) -> None:
     made = refused = 0
@@ -89,8 +98,7 @@ def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace(seeds: range) -> 
         chance = Random(seed)
         draft = Draft.read(drawn(chance).text, "drawn.yaml")
         for _ in range(4):
-            before, data, was = draft.source.text, draft.source.data, draft.revision
-            paths = set(step_paths(data))
+            source, before, was = draft.source, draft.source.text, draft.revision
             try:
                 edits = [drawn_edit(chance, draft)]
                 change = edited(draft, *edits, revision=was)
@@ -101,16 +109,12 @@ def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace(seeds: range) -> 
             made += 1
             assert patched(before, change.patches) == draft.source.text
             assert change.revision == draft.revision == was + 1
-            after = set(step_paths(draft.source.data))
-            moved = dict(change.moved)
-            for path in paths:
-                now = moved.get(path, path)
-                if now is None:
-                    continue
-                assert now in after
-                if edits[0]["op"] != "set":
-                    one, other = value_at(data, path), value_at(draft.source.data, now)
-                    assert plain(one) == plain(other), (edits, path, now)
+            if edits[0]["op"] in ("insert", "duplicate", "move"):
+                now = moved(source, draft, change)
+                assert set(now) == set(step_paths(source.data)), edits
+                for path, there in now.items():
+                    one, other = value_at(source.data, path), value_at(draft.source.data, there)
+                    assert plain(one) == plain(other), (edits, path, there)
             again = draft.apply(change.undo, change.revision)
             assert draft.source.text == before
             draft.apply(again.undo)
@@ -150,6 +154,7 @@ def test_a_copy_of_a_step_has_names_of_its_own_and_reads_them() -> None:
 
 def test_steps_are_wrapped_with_their_comments() -> None:
     draft = Draft.read(TEXT, "tried.yaml")
+    before = draft.source
     wrap = {"op": "wrap", "path": [*STEPS, 0], "count": 2, "into": ["cases", "a"]}
     change = edited(draft, {**wrap, "value": {"switch": "=event.kind"}})
     assert draft.source.text.split("steps:\n")[1].startswith(
@@ -160,8 +165,9 @@ def test_steps_are_wrapped_with_their_comments() -> None:
         "            - {id: one, action: acme.list_stock}   # beside it\n"
     )
     inside = (*STEPS, 0, "cases", "a")
-    assert dict(change.moved)[(*STEPS, 1, "then", 0)] == (*inside, 1, "then", 0)
-    assert dict(change.moved)[(*STEPS, 2)] == (*STEPS, 1)
+    now = moved(before, draft, change)
+    assert now[(*STEPS, 1, "then", 0)] == (*inside, 1, "then", 0)
+    assert now[(*STEPS, 2)] == (*STEPS, 1)
 
 
 def test_steps_are_pasted_with_their_comments_and_names_of_their_own() -> None:
@@ -174,7 +180,7 @@ def test_steps_are_pasted_with_their_comments_and_names_of_their_own() -> None:
             # within
             - log: "two words"
     """
-    inside = [*STEPS, 1, "then"]
+    inside, before = [*STEPS, 1, "then"], draft.source
     change = edited(draft, {"op": "paste", "path": inside, "at": 1, "text": copied})
     assert (
         """\
@@ -189,7 +195,7 @@ def test_steps_are_pasted_with_their_comments_and_names_of_their_own() -> None:
 """
         in draft.source.text
     )
-    assert dict(change.moved) == {(*inside, 1): (*inside, 3)}
+    assert moved(before, draft, change)[(*inside, 1)] == (*inside, 3)
     draft.apply(change.undo)
     assert draft.source.text == TEXT
     # A single step, one as JSON, and into a list that is not written yet.

@@ -71,7 +71,6 @@ CLOCKS = frozenset({"now", "utcnow", "today"})
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-VIEWS = {"keys": "list", "values": "list", "items": "list"}
 
 
 def check(

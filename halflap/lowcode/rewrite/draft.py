@@ -21,7 +21,6 @@ from halflap.lowcode.rewrite.edits import (
     InsertItem,
     MoveItem,
     PasteItems,
-    Relocate,
     RenameField,
     RenameFlow,
     RenameName,
@@ -33,11 +32,7 @@ from halflap.lowcode.rewrite.edits import (
     WrapItems,
     difference,
     offset_of,
-    relocated,
     step_paths,
-    with_item,
-    with_moved,
-    without_item,
 )
 from halflap.lowcode.rewrite.layout import COMMENT, Layout
 from halflap.lowcode.rewrite.names import (
@@ -112,12 +107,11 @@ class Draft:
         before, number = self._here.source, self.revision
         patches: list[ReplaceText] = []
         undo: list[ReplaceText] = []
-        changes: list[Relocate] = []
         try:
             for each in edits:
                 spend(EVERY)  # each reads the text anew
                 text = self._here.source.text
-                changes += self._made(each)
+                self._make(each)
                 if text != self._here.source.text:
                     patch, inverse = difference(text, self._here.source.text)
                     patches.append(patch)
@@ -127,58 +121,40 @@ class Draft:
             self.revision = number
             raise
         self.revision = number + 1
-        moved = relocated(step_paths(before.data), changes)
-        return DraftChange(self.revision, tuple(patches), tuple(undo), tuple(moved))
+        return DraftChange(self.revision, tuple(patches), tuple(undo))
 
-    def _made(self, edit: DraftEdit) -> list[Relocate]:
-        """Make one edit; how the addresses of steps change by it."""
+    def _make(self, edit: DraftEdit) -> None:
+        """Make one edit."""
         match edit:
             case SetValue(path=path, value=value, after=after):
                 self.set(path, value, after=after)
-                return []
             case InsertItem(path=path, at=at, value=value):
-                at = min(at, len(self._items(path)))
-                self.insert(path, at, value)
-                return [with_item(path, at)]
+                self.insert(path, min(at, len(self._items(path))), value)
             case DeleteValue(path=path):
                 self.delete(path)
-                return [without_item(path)]
             case MoveItem(path=path, to=to, at=at):
                 self._place(path)
-                at = min(at, len(self._items(to)))
-                self.move(path, to, at)
-                return [with_moved(path, to, at)]
+                self.move(path, to, min(at, len(self._items(to))))
             case WrapItems(path=path, count=count, value=value, into=into):
-                return self._wrap(path, count, value, into)
+                self._wrap(path, count, value, into)
             case DuplicateItem(path=path):
-                holder, at = path[:-1], self._place(path) + 1
-                self.insert(holder, at, self._copied(path))
-                return [with_item(holder, at)]
+                self.insert(path[:-1], self._place(path) + 1, self._copied(path))
             case PasteItems(path=path, at=at, text=text):
                 at = min(at, len(self._items(path)))
-                pasted = self._pasted(path, text)
-                for n, (value, lines) in enumerate(pasted):
+                for n, (value, lines) in enumerate(self._pasted(path, text)):
                     self._whole(partial(self._insert, path, at + n, value, lines))
-                return [with_item(path, at)] * len(pasted)
             case RenameName(flow=flow, name=name, to=new):
                 self.rename(flow, name, new)
-                return []
             case RenameField(name=name, to=new):
                 self.rename_field(name, new)
-                return []
             case RenamePage(name=name, to=new):
                 self.rename_page(name, new)
-                return []
             case ReorderMember(path=path, before=before):
                 self.reorder(path, before)
-                return []
             case RenameFlow(name=name, to=new):
                 self.rename_flow(name, new)
-                old: Path = ("flows", name)
-                return [lambda each: ("flows", new, *each[2:]) if each[:2] == old else each]
             case ReplaceText(start=start, end=end, text=text):
                 self._retype(start, end, text)
-                return []
 
     def _items(self, path: Path) -> Sequence[Any]:
         """The items of a list; none where it is not written yet."""
@@ -194,7 +170,7 @@ class Draft:
             raise self._here.refused("this is no step, nor another item of a list", path)
         return path[-1]
 
-    def _wrap(self, path: Path, count: int, value: Any, into: Path) -> list[Relocate]:
+    def _wrap(self, path: Path, count: int, value: Any, into: Path) -> None:
         holder, at = path[:-1], self._place(path)
         if at + count > len(self._items(holder)):
             raise self._here.refused(f"there are no {count} items from here on", path)
@@ -206,12 +182,8 @@ class Draft:
             block = block.setdefault(name, {})
         inside = len(block.setdefault(into[-1], []))
         self.insert(holder, at, made)
-        changes: list[Relocate] = [with_item(holder, at)]
         for each in range(count):
-            given = (*holder, at + 1), (*holder, at, *into), inside + each
-            self.move(*given)
-            changes.append(with_moved(*given))
-        return changes
+            self.move((*holder, at + 1), (*holder, at, *into), inside + each)
 
     def _copied(self, path: Path) -> Any:
         """A copy of a step, whose results have names that its flow has not."""

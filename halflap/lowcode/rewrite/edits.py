@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from halflap.errors import Conflict
 from halflap.lowcode.kinds.raw import blocks_in
-from halflap.lowcode.rewrite import model
 from halflap.lowcode.source import Path, mapping_of
 
 Address = tuple[str | bool | int, ...]
@@ -177,17 +176,12 @@ class DraftChange:
     """The result of a batch of edits of a document.
 
     patches: the text's changes, each to be made after the one before it. undo: the edits that take
-    all of it back. moved: of each step that has another address now, the old and the new one, which
-    is `None` where it is gone.
+    all of it back.
     """
 
     revision: int
     patches: tuple[ReplaceText, ...]
     undo: tuple[ReplaceText, ...]
-    moved: tuple[tuple[Path, Path | None], ...]
-
-
-Relocate = Callable[[Path], Path | None]
 
 
 def difference(before: str, after: str) -> tuple[ReplaceText, ReplaceText]:
@@ -223,59 +217,6 @@ def offset_of(text: str, position: tuple[int, int]) -> int | None:
     end = text.find("\n", start)
     found = start + column - 1
     return found if found <= (len(text) if end < 0 else end) else None
-
-
-def without_item(path: Path) -> Relocate:
-    """Return how addresses change where an item is deleted."""
-    *holder, at = path
-
-    def relocate(each: Path) -> Path | None:
-        if each[: len(path)] == path:
-            return None
-        there = each[len(holder)] if len(each) > len(holder) else None
-        behind = isinstance(at, int) and isinstance(there, int) and there > at
-        if not behind or each[: len(holder)] != tuple(holder):
-            return each
-        return (*holder, cast(int, there) - 1, *each[len(path) :])
-
-    return relocate
-
-
-def with_item(path: Path, at: int) -> Relocate:
-    """Return how addresses change where an item is inserted into a list."""
-
-    def relocate(each: Path) -> Path:
-        there = each[len(path)] if len(each) > len(path) else None
-        if each[: len(path)] != path or not isinstance(there, int) or there < at:
-            return each
-        return (*path, there + 1, *each[len(path) + 1 :])
-
-    return relocate
-
-
-def with_moved(path: Path, to: Path, at: int) -> Relocate:
-    """Return how addresses change where an item is moved."""
-    to, at = model.shifted(path, to, at)
-    taken, put = without_item(path), with_item(to, at)
-
-    def relocate(each: Path) -> Path | None:
-        if each[: len(path)] == path:
-            return (*to, at, *each[len(path) :])
-        left = taken(each)
-        return None if left is None else put(left)
-
-    return relocate
-
-
-def relocated(paths: Iterable[Path], changes: Iterable[Relocate]) -> Iterator[tuple[Path, Any]]:
-    """Yield the addresses that changes leave otherwise, with what they are then."""
-    made = list(changes)
-    for path in paths:
-        now: Path | None = path
-        for each in made:
-            now = None if now is None else each(now)
-        if now != path:
-            yield path, now
 
 
 def step_paths(data: Any) -> Iterator[Path]:

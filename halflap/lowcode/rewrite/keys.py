@@ -23,15 +23,6 @@ def numbered(source: SourceText, keys: Keys, next: int) -> tuple[dict[Path, int]
     return made, next
 
 
-def moved_keys(keys: Keys, moved: Iterable[tuple[Path, Path | None]]) -> dict[Path, int]:
-    """Return keys by the addresses that their steps have now."""
-    found = dict(keys)
-    pairs = list(moved)
-    for old, _ in pairs:
-        found.pop(old, None)
-    return found | {new: keys[old] for old, new in pairs if new is not None and old in keys}
-
-
 def kept_keys(
     before: SourceText, keys: Keys, after: SourceText, patches: Iterable[ReplaceText]
 ) -> dict[Path, int]:

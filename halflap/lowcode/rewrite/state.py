@@ -16,7 +16,7 @@ from halflap.lowcode.rewrite.edits import (
     difference,
     step_paths,
 )
-from halflap.lowcode.rewrite.keys import kept_keys, moved_keys, numbered
+from halflap.lowcode.rewrite.keys import kept_keys, numbered
 from halflap.lowcode.rewrite.merge import patched
 from halflap.lowcode.rewrite.text import UnwritableEdit
 from halflap.lowcode.source import (
@@ -92,7 +92,7 @@ class DraftState:
         draft = self.draft.copy()
         change = draft.apply(edits)
         check_text(draft.source.text)
-        kept = moved_keys(self.keys, change.moved)
+        kept = kept_keys(self.source, self.keys, draft.source, change.patches)
         found = draft.source, draft, None
         return self._next(found, kept, change.patches, change.undo, renames(edits))
 
