@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Header, Response
@@ -14,14 +15,20 @@ from halflap.api.event_view import (
     EventTypesDraft,
     EventTypeView,
     Key,
+    ListenersView,
+    ListeningFlowView,
+    ListeningReceiverView,
     PublishedEvent,
     PublishedEvents,
 )
+from halflap.api.operations import Operations
 from halflap.api.operations.event_document import openapi_of
+from halflap.api.operations.event_listeners import listeners_of
 from halflap.api.problem import documented
 from halflap.api.view import JsonObject
 from halflap.model import EventType
 from halflap.sdk import codec
+from halflap.store.catalogue.notes import PRODUCT
 
 router = router_of("/api", "events")
 
@@ -39,7 +46,7 @@ RepeatKey = Annotated[
 async def list_event_types(operations: Ops) -> Response:
     """The types of your product's events, each in its newest version, by name."""
     found = await operations.catalogue.event_types.list()
-    return exact(EventTypePage(items=[type_view(each) for each in found], next=None))
+    return exact(EventTypePage(items=await type_views(operations, found), next=None))
 
 
 @router.put("/event-types", response_model=EventTypePage, responses=documented(409))
@@ -51,7 +58,7 @@ async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> Respon
     publishes or who listens is refused (409), unless it is declared as another `version`.
     """
     found = await operations.app_events.declare(draft.types)
-    return exact(EventTypePage(items=[type_view(each) for each in found], next=None))
+    return exact(EventTypePage(items=await type_views(operations, found), next=None))
 
 
 @router.get("/event-types/openapi.json", response_model=JsonObject)
@@ -67,7 +74,29 @@ async def get_webhooks_document(operations: Ops) -> Response:
 @needs("read")
 async def get_event_type(event_type: str, operations: Ops, version: int | None = None) -> Response:
     """Return a type of your product's events, in its newest version or another."""
-    return exact(type_view(await operations.catalogue.event_types.get(event_type, version)))
+    found = await operations.catalogue.event_types.get(event_type, version)
+    return exact((await type_views(operations, [found]))[0])
+
+
+@router.get("/event-types/{event_type}/listeners", responses=documented(404))
+@needs("read")
+async def list_event_listeners(event_type: str, operations: Ops) -> ListenersView:
+    """Return the listeners of a type: flows of versions in use, and the receivers of customers."""
+    catalogue = operations.catalogue
+    await catalogue.event_types.get(event_type)
+    found = await listeners_of(event_type, catalogue, operations.library)
+    owners = {each.customer for each, _ in found.receivers}
+    names = await catalogue.customers.names(owners)
+    return ListenersView(
+        flows=[ListeningFlowView.of(each) for each in found.flows],
+        receivers=[
+            ListeningReceiverView.of(
+                each, customer_name=names.get(each.customer, ""), types=list(types)
+            )
+            for each, types in found.receivers
+        ],
+        receiver_count=found.receiver_count,
+    )
 
 
 @router.delete("/event-types/{event_type}", status_code=204, responses=documented(404))
@@ -106,6 +135,15 @@ async def publish_events(
     return PublishedEvents(events=[PublishedEvent.of(each) for each in published])
 
 
-def type_view(type: EventType) -> EventTypeView:
-    """Return a type as it is shown."""
-    return EventTypeView.of(type, schema=type.schema)
+async def type_views(operations: Operations, types: Sequence[EventType]) -> list[EventTypeView]:
+    """Return types as they are shown, each with how many of its events were published."""
+    counts = await operations.store.catalogue.counters.of(PRODUCT)
+    return [
+        EventTypeView.of(
+            each,
+            schema=each.schema,
+            published=counts.get(each.name, {}).get("published", 0),
+            published_at=counts.get(each.name, {}).get("published_at"),
+        )
+        for each in types
+    ]

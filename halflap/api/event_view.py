@@ -61,10 +61,45 @@ class EventTypeView(View):
     description: str
     example: Json
     changed_at: Time
+    published: int
+    """The events that were published, of all versions; those of the last seconds may be missing."""
+    published_at: Time | None
+    """When the last one was published."""
 
 
 class EventTypePage(ListPage[EventTypeView]):
     """Types of your product's events, each in its newest version, by name."""
+
+
+class ListeningFlowView(View):
+    """A flow of a version in use that takes events of a type."""
+
+    integration: str
+    title: str
+    version: str
+    flow: str
+    instances: int
+    """The number of instances that have it open."""
+    by_config: bool
+    """Each instance's config says which types it takes."""
+
+
+class ListeningReceiverView(View):
+    """A receiver that is sent events of a type."""
+
+    id: str
+    name: str
+    customer: str
+    customer_name: str
+    types: list[str]
+
+
+class ListenersView(View):
+    """The listeners of a type: flows, and the oldest receivers of how many there are."""
+
+    flows: list[ListeningFlowView]
+    receivers: list[ListeningReceiverView]
+    receiver_count: int
 
 
 class AppEventDraft(Input):
@@ -184,6 +219,21 @@ class SampleEvent(Input):
     """An event to be sent as a test: the declared example of a type, and nothing else."""
 
     type: TypeName = "webhook.test"
+
+
+class RecoveryPlan(View):
+    """A plan of what is delivered again since a time."""
+
+    missed: int
+    """The deliveries that were not taken."""
+    sent: int
+    """Of these, those that are sent: others were taken since, or are on their way."""
+    is_exact: bool
+    """False where `sent` is an estimate, as there are too many to look at each."""
+    waiting: int
+    """Further ones that wait for their next try, and are sent by themselves then."""
+    next_try_at: Time | None
+    """When the first of these is tried again."""
 
 
 class Recovery(Input):

@@ -24,6 +24,7 @@ from halflap.api.asking import (
 from halflap.api.bulks import announced, bulk_view
 from halflap.api.event_view import (
     Disabling,
+    Moment,
     PublishedEvent,
     ReceiverChange,
     ReceiverDraft,
@@ -31,6 +32,7 @@ from halflap.api.event_view import (
     ReceiverPage,
     ReceiverView,
     Recovery,
+    RecoveryPlan,
     SampleEvent,
     SecretRotation,
 )
@@ -39,6 +41,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.receivers import ReceiverState
 from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.problem import documented
+from halflap.api.view import rfc3339
 from halflap.model import to_micros
 
 router = router_of("/api", "receivers", 404)
@@ -176,6 +179,24 @@ async def send_test_event(
     draft = draft or SampleEvent()
     return PublishedEvent.of(
         await operations.app_events.test(found.instance.customer, found.instance.id, draft.type)
+    )
+
+
+@router.get("/receivers/{receiver}/recovery")
+@for_customers
+@needs("read")
+async def plan_receiver_recovery(
+    found: OneReceiver, operations: Ops, since: Moment | None = None
+) -> RecoveryPlan:
+    """Return what `recover` would send, since a time or of all, and what waits for its next try."""
+    at = 0 if since is None else to_micros(since)
+    plan, waiting, due = await operations.receivers.plan_recovery(found, at)
+    return RecoveryPlan(
+        missed=plan.total,
+        sent=plan.total - sum(each.count for each in plan.left_out),
+        is_exact=plan.examined == plan.total,
+        waiting=waiting,
+        next_try_at=None if due is None else rfc3339(due),
     )
 
 

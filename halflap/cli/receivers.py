@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from halflap.api.event_view import PublishedEvent, ReceiverMade, ReceiverView
+from halflap.api.event_view import PublishedEvent, ReceiverMade, ReceiverView, RecoveryPlan
 from halflap.api.execution_view import BulkView
 from halflap.cli import ask
 from halflap.cli.amount import Lasting
@@ -148,10 +148,14 @@ async def recover_receiver(api: Client, output: Output, receiver: str, since: st
 
     Example: halflap receivers recover ins_01jdq5m4x2f8t9v0c3k7n6b1wa --since 3d
     """
-    at = path("receivers", receiver, "recover")
-    found = await api.post(at, {"since": time_of(since)})
+    begun = {"since": time_of(since)}
+    plan = read(RecoveryPlan, await api.get(path("receivers", receiver, "recovery"), **begun))
+    found = await api.post(path("receivers", receiver, "recover"), begun)
     bulk = read(BulkView, found)
-    output.answer(found, f"{bulk.total} again, by {bulk.id}: halflap bulks show {bulk.id}")
+    text = f"{plan.sent} again, by {bulk.id}: halflap bulks show {bulk.id}"
+    if plan.waiting:
+        text += f"\n{plan.waiting} more wait for their next try, and are sent by themselves then"
+    output.answer(found, text)
 
 
 @receivers.command("remove")

@@ -1,33 +1,100 @@
-"""The receivers of a customer in the console: added, their secret shown once, disabled and enabled."""
+"""The receivers of a customer in the console: added, changed, tested, disabled, enabled and recovered."""
 
 from __future__ import annotations
 
 import pytest
+from aiohttp import web
 from playwright.async_api import expect
 
 from tests.console.desk import Desk, barriers, opened
+from tests.loopback import on_loopback
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 
-async def test_a_receiver_is_added_with_a_secret_that_is_shown_once(desk: Desk) -> None:
-    found = await desk.place.api("POST", "/customers", {"name": "Hooked"})
-    async with opened(desk, f"/customers/{found['id']}?view=webhooks") as page:
+async def test_a_receiver_is_added_changed_disabled_and_recovered(desk: Desk) -> None:
+    answers = [500]
+    seen: list[str | None] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("X-Shop"))
+        return web.Response(status=answers[0], text="no thanks")
+
+    server = web.Application()
+    server.add_routes([web.post("/orders", take), web.post("/others", take)])
+    place = desk.place
+    types = [
+        {"name": f"order.{each}", "schema": {}, "example": {"id": 1}} for each in ("made", "paid")
+    ]
+    await place.api("PUT", "/event-types", {"types": types})
+    found = await place.api("POST", "/customers", {"name": "Hooked"})
+    webhooks = f"/customers/{found['id']}?view=webhooks"
+    async with on_loopback(server) as url, opened(desk, webhooks) as page:
         await page.get_by_role("button", name="New receiver").click()
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_label("URL").fill("https://hooks.example/orders")
-        await dialog.get_by_label("Events").fill("order.created, order.*")
+        await dialog.get_by_label("URL").fill("http://10.0.0.1/orders")
+        await dialog.get_by_role("button", name="Add the receiver").click()
+        await expect(dialog).to_contain_text("10.0.0.1 may not be called")
+        await dialog.get_by_label("URL").fill(f"{url}/orders")
+        await dialog.get_by_label("all events").uncheck()
+        await dialog.get_by_label("order.made").check()
+        await dialog.get_by_role("button", name="Add a pair").click()
+        await dialog.get_by_label("Headers 1: from").fill("X-Shop")
+        await dialog.get_by_label("Headers 1: to").fill("canary-7")
+        assert await barriers(page) == []
         await dialog.get_by_role("button", name="Add the receiver").click()
         secret = page.get_by_role("dialog", name="The secret")
         await expect(secret.get_by_text("whsec_")).to_be_visible()
         await secret.get_by_role("button", name="I have copied it").click()
-        row = page.get_by_role("listitem").filter(has_text="https://hooks.example/orders")
-        await expect(row).to_contain_text("order.created, order.*")
+        row = page.get_by_role("listitem").filter(has_text=url)
+        await expect(row).to_contain_text("order.made · X-Shop")
         assert "whsec_" not in await page.content()
-        await row.get_by_role("button", name="Disable").click()
+        assert "canary-7" not in await page.content()
+
+        await row.get_by_role("button", name="More for").click()
+        await page.get_by_role("menuitem", name="Edit…").click()
+        await dialog.get_by_label("URL").fill(f"{url}/others")
+        await dialog.get_by_label("order.paid").check()
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(row).to_contain_text("order.made, order.paid · X-Shop")
+
+        await row.get_by_role("button", name="Send a test").click()
+        await dialog.get_by_label("Event").select_option("order.paid")
+        await dialog.get_by_role("button", name="Send it").click()
+        await dialog.get_by_role("button", name="Tries").click()
+        await expect(dialog).to_contain_text("answered 500: no thanks")
+        await dialog.get_by_role("button", name="Close").last.click()
+
+        await row.get_by_role("button", name="More for").click()
+        await page.get_by_role("menuitem", name="Disable").click()
         await expect(row).to_contain_text("disabled: by")
-        await expect(row.get_by_role("button", name="Send a test")).to_be_disabled()
-        assert await barriers(page) == []
+        event = {"type": "order.made", "data": {}}
+        await place.api("POST", f"/customers/{found['id']}/events", event)
         await row.get_by_role("button", name="Enable").click()
         await expect(row).not_to_contain_text("disabled")
-        await expect(row.get_by_role("link", name="Deliveries")).to_be_visible()
+        answers[0] = 204
+        await row.get_by_role("button", name="Recover…").click()
+        await expect(dialog).to_contain_text("1 event is sent again")
+        await expect(dialog).to_contain_text("1 waits for its next try")
+        assert await barriers(page) == []
+        await dialog.get_by_role("button", name="Send 1 again").click()
+        await row.get_by_role("button", name="Deliveries").click()
+        await expect(dialog.get_by_text("succeeded")).to_be_visible()
+        assert set(seen) == {"canary-7"}
+
+
+async def test_the_instance_of_a_disabled_receiver_does_not_say_that_it_is_active(
+    desk: Desk,
+) -> None:
+    found = await desk.place.api("POST", "/customers", {"name": "Off"})
+    url = {"url": "https://hooks.example/orders"}
+    made = await desk.place.api("POST", f"/customers/{found['id']}/receivers", url)
+    await desk.place.api(
+        "POST", f"/receivers/{made['id']}/disable", {"reason": "asked for by mail"}
+    )
+    async with opened(desk, f"/instances/{made['id']}") as page:
+        header = page.get_by_role("article").locator("header").first
+        await expect(header).to_contain_text("disabled: asked for by mail")
+        await expect(header).not_to_contain_text("active")
+        await header.get_by_role("link", name="Manage it").click()
+        await expect(page.get_by_text("https://hooks.example/orders")).to_be_visible()

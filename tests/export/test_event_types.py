@@ -266,6 +266,38 @@ async def test_a_product_hears_that_a_change_would_break_somebody(product: Produ
     assert (refused.value.status, refused.value.retryable) == (409, False)
 
 
+@ON_BOTH_STORES
+async def test_a_type_says_who_takes_it_and_how_many_were_published(product: Product) -> None:
+    for name in ("ada", "bob"):
+        await product.instance(await product.customer(name))
+        url = {
+            "url": f"http://127.0.0.1:9999/{name}",
+            "types": ["order.paid" if name == "bob" else "*"],
+        }
+        assert (await product.api("POST", f"/api/customers/{name}/receivers", url)).status == 201
+    found = (await product.api("GET", "/api/event-types/order.created/listeners")).json
+    assert [(each["flow"], each["instances"], each["by_config"]) for each in found["flows"]] == [
+        ("anything", 2, False),
+        ("created", 2, False),
+    ]
+    assert [each["customer_name"] for each in found["receivers"]] == ["ada"]
+    found = (await product.api("GET", "/api/event-types/order.paid/listeners")).json
+    assert [each["flow"] for each in found["flows"]] == ["anything"]
+    assert (found["receiver_count"], found["receivers"][1]["types"]) == (2, ["order.paid"])
+    assert (await product.api("GET", "/api/event-types/order.gone/listeners")).status == 404
+    before = (await product.api("GET", "/api/event-types/order.created")).json
+    assert (before["published"], before["published_at"]) == (0, None)
+    for _ in range(2):
+        await product.publish("ada", data={"id": "o-1", "total": "1"}, idempotency_key="k")
+    await product.publish("bob", data={"id": "o-1", "total": "1"})
+    after = (await product.api("GET", "/api/event-types/order.created")).json
+    assert (after["published"], after["published_at"] is not None) == (2, True)
+    assert (await product.api("DELETE", "/api/event-types/order.created")).status == 204
+    async with product.publisher() as publisher:
+        await publisher.declare()
+    assert (await product.api("GET", "/api/event-types/order.created")).json["published"] == 0
+
+
 async def test_the_document_of_the_webhooks_is_an_openapi_document(product: Product) -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
     tree = {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}

@@ -506,6 +506,44 @@ def files_with_canary(product: Product) -> list[str]:
 
 
 @ON_BOTH_STORES
+async def test_a_recovery_says_before_what_it_sends_and_what_waits_by_itself(
+    product: Product,
+) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        hooks.status = 500
+        event = await product.publish("ada", data={"id": "o-1", "total": "1"})
+        await hooks.events(1)  # it waits for its next try
+        await until(lambda: waiting_in(product, event.json["executions"][0]))
+        path = f"/api/receivers/{made['id']}"
+        await product.api("POST", f"{path}/disable")
+        for number in (2, 3):
+            cut = await product.publish("ada", data={"id": f"o-{number}", "total": "1"})
+            await product.host.engine.outcome(cut.json["executions"][0], 10)
+        await product.api("POST", f"{path}/enable")
+        since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        plan = (await product.api("GET", f"{path}/recovery", since=since)).json
+        assert (plan["missed"], plan["sent"], plan["is_exact"], plan["waiting"]) == (2, 2, True, 1)
+        assert plan["next_try_at"] is not None
+        hooks.status = 200
+        begun = await product.api("POST", f"{path}/recover", {"since": since})
+        assert begun.json["total"] == plan["sent"]
+        await hooks.events(4)
+
+        async def is_done() -> bool:
+            plan = (await product.api("GET", f"{path}/recovery", since=since)).json
+            return (plan["missed"], plan["sent"], plan["waiting"]) == (2, 0, 0)
+
+        await until(is_done)
+
+
+async def waiting_in(product: Product, execution: str) -> bool:
+    shown = await product.api("GET", f"/api/executions/{execution}")
+    return shown.json["state"] == "waiting"
+
+
+@ON_BOTH_STORES
 async def test_a_customers_token_manages_its_own_receivers_alone(product: Product) -> None:
     for name in ("ada", "bob"):
         await product.customer(name)
@@ -535,6 +573,7 @@ async def test_a_customers_token_manages_its_own_receivers_alone(product: Produc
             ("POST", f"{other}/enable", ...),
             ("POST", f"{other}/test", ...),
             ("POST", f"{other}/recover", since),
+            ("GET", f"{other}/recovery?since=2026-11-30T00:00:00Z", ...),
             ("POST", "/api/customers/bob/receivers", {"url": hooks.url}),
         ):
             assert (await ada(method, at, draft)).status == 404, (method, at)

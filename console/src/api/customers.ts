@@ -31,14 +31,6 @@ export const customerQuery = (customer: string) =>
       taggedOf(api.GET("/api/customers/{customer}", { params: { path: { customer } }, signal })),
   })
 
-export const receiversQuery = (customer: string) =>
-  queryOptions({
-    queryKey: ["customers", "one", customer, "receivers"],
-    queryFn: async ({ signal }) =>
-      (await answerOf(api.GET("/api/receivers", { params: { query: { customer } }, signal })))
-        .items,
-  })
-
 export const tokensQuery = (customer: string) =>
   queryOptions({
     queryKey: ["customers", "one", customer, "tokens"],

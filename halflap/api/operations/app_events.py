@@ -104,10 +104,15 @@ class AppEvents:
             first = next(iter(wrong.items()))
             raise ConfigError(f"the event does not fit: {first[0]}: {first[1]}", fields=wrong)
         started = await self.fan_out(customer, [(type.name, each) for type, each, _ in events])
-        return [
+        accepted = [
             accepted_event(id, type, found)
             for (type, _, id), found in zip(events, started, strict=True)
         ]
+        now = self.clock()
+        for each in accepted:
+            if not each.duplicate:
+                self.catalogue.counters.published(each.type, now)
+        return accepted
 
     async def test(self, customer: str, instance: str, type: str) -> AcceptedEvent:
         """Publish a type's example to one instance, whatever it takes; raises `NotFound`."""

@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from halflap.api.operations.app_events import AppEvents
-from halflap.api.operations.bulks import BulkOperations
+from halflap.api.operations.bulks import BulkOperations, BulkPlan
 from halflap.api.operations.instances import InstanceOperations
+from halflap.api.operations.replay import ReplayRequest
 from halflap.engine.bundle import Bundle, seal
 from halflap.engine.deployer import Deployer
 from halflap.errors import ConfigError, Conflict, EgressRefused, NotFound, UpstreamError
@@ -51,6 +52,9 @@ MOST_RECEIVERS = 50
 SETTLES_WITHIN = 30.0
 RESOLVES_WITHIN = 3.0
 """Seconds in which the name of a receiver's host is looked up; later, only as it is sent something."""
+WAITING: tuple[ExecutionState, ...] = ("queued", "waiting")
+MOST_WAITING = 200
+"""The most deliveries that are looked at to say when the next one is tried."""
 LOST: tuple[ExecutionState, ...] = ("failed", "cancelled")
 """The states of deliveries that the receiver did not take."""
 
@@ -217,6 +221,21 @@ class ReceiverOperations:
         if found.instance.state in ("configured", "disabled", "failed"):
             await self.instances.activate(found.instance)
         return await self._note(found, {})
+
+    async def plan_recovery(
+        self, found: ReceiverState, since: Micros
+    ) -> tuple[BulkPlan, int, Micros | None]:
+        """Return what `recover` would do; how much waits for its next try by itself, and until when."""
+        where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
+        plan = await self.bulks.plan(
+            "replay", where, ReplayRequest("start", repeat=True, latest=True)
+        )
+        live = Filter(instance=found.instance.id, flow=FLOW, states=WAITING, limit=MOST_WAITING)
+        waiting = await self.journal.count(live)
+        due = [
+            each.due_at for each in await self.journal.executions(live) if each.due_at is not None
+        ]
+        return plan, sum(waiting.values()), min(due, default=None)
 
     async def recover(self, bulk: str, found: ReceiverState, since: Micros) -> Bulk:
         """Deliver again, by a bulk of this id, each event since a time that was not taken.

@@ -60,6 +60,14 @@ class Endpoints:
         sql = "SELECT id FROM endpoints WHERE customer = ? AND open = 1 ORDER BY instance, flow"
         return [each[0] for each in await self._writer.rows(sql, (customer,))]
 
+    async def open_by_flow(self) -> list[tuple[str, str, str, int]]:
+        """Return the flows with open endpoints: integration, version, flow, and how many there are."""
+        sql = (
+            "SELECT i.integration, i.version, e.flow, count(*) FROM endpoints AS e JOIN instances AS i"
+            " ON i.id = e.instance WHERE e.open = 1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        return [(*row,) for row in await self._writer.rows(sql)]
+
     async def find(self, endpoint: str) -> EndpointRecord | None:
         """The endpoint of an id, open or closed; None where there is none."""
         rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (endpoint,))

@@ -98,6 +98,7 @@ class EventTypeCatalogue:
 
         def job(connection: JobTransaction) -> Refused | None:
             gone = connection.execute("DELETE FROM event_types WHERE name = ?", (name,)).rowcount
+            connection.execute("DELETE FROM counters WHERE instance = '' AND flow = ?", (name,))
             return None if gone else NotFound(f"there is no event type {name!r}")
 
         await self._writer.change(job)

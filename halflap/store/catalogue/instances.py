@@ -370,6 +370,15 @@ class Instances:
             return {}, {}
         raise NotFound(f"instance {instance} has no revision {number} of its config")
 
+    async def configs(self, integration: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return so many instances of an integration (ids), oldest first, each with its config of now."""
+        rows = await self._writer.rows(
+            "SELECT i.id, r.config FROM instances AS i JOIN revisions AS r ON r.instance = i.id"
+            " AND r.number = i.revision WHERE i.integration = ? ORDER BY i.id LIMIT ?",
+            (integration, limit),
+        )
+        return [(id, codec.decode(config)) for id, config in rows]
+
     async def revised_at(self, instance: str, number: int) -> Micros:
         """Return when a revision of an instance's config was made; raises `NotFound`."""
         sql = "SELECT made_at FROM revisions WHERE instance = ? AND number = ?"

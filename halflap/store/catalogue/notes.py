@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from halflap.model import Rejection
+from halflap.model import Micros, Rejection
 from halflap.store.catalogue.writer import Wanted, conditions, containing
 from halflap.store.job import Database, Jobs, JobTransaction
 from halflap.store.scope import CustomerScope
@@ -141,13 +141,18 @@ class Rejections:
         return job
 
 
+PRODUCT = ""
+"""In the place of an instance, the team's own product, whose event types stand in that of flows."""
+
+
 class Counters:
-    """Counters of requests to each flow that are counted and not stored."""
+    """Counters of requests to each flow that are counted and not stored, and of the product's events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._jobs: Jobs = database
         self._gathered: Counter[tuple[str, str, str]] = Counter()
+        self._latest: dict[str, int] = {}
         self._flight = _Flight(database, self._take)
 
     def within(self, scope: CustomerScope) -> Counters:
@@ -160,6 +165,11 @@ class Counters:
         """Count something (`filtered`, `handshake`), without waiting."""
         self._gathered[instance, flow, what] += n
         self._flight.go()
+
+    def published(self, type: str, at: Micros) -> None:
+        """Count an event of the product, and note when it was published, without waiting."""
+        self._latest[type] = max(at, self._latest.get(type, 0))
+        self.count(PRODUCT, type, "published")
 
     async def of(self, instance: str) -> dict[str, dict[str, int]]:
         """An instance's counts: `{flow: {what: count}}`."""
@@ -183,6 +193,8 @@ class Counters:
         if not self._gathered:
             return None
         gathered, self._gathered = self._gathered, Counter()
+        latest, self._latest = self._latest, {}
+        times = [(PRODUCT, type, "published_at", at) for type, at in sorted(latest.items())]
         # Sorted, so that two processes lock these rows in one order.
         rows = [(*key, n) for key, n in sorted(gathered.items())]
 
@@ -192,6 +204,12 @@ class Counters:
                 " DO UPDATE SET count = counters.count + excluded.count",
                 rows,
             )
+            if times:
+                connection.executemany(
+                    "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT (instance, flow, what) DO"
+                    " UPDATE SET count = excluded.count WHERE counters.count < excluded.count",
+                    times,
+                )
 
         return job
 

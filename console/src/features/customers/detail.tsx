@@ -12,6 +12,7 @@ import { ConnectionBadge } from "~/features/connections/state"
 import { NewConnection } from "~/features/connections/new"
 import { FormDialog } from "~/features/forms/dialog"
 import { DevelopmentBadge, InstanceBadge } from "~/features/instances/state"
+import { Receivers } from "~/features/receivers/list"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -24,7 +25,6 @@ import { Time } from "~/ui/time"
 import { toast } from "~/ui/toast"
 import { EraseCustomer, RemoveCustomer } from "./erase"
 import { limitControls, retentionControls } from "./limits"
-import { Receivers } from "./receivers"
 import { Tokens } from "./tokens"
 
 const RENEW_MS = 2_000
@@ -68,7 +68,11 @@ export function CustomerDetailView({
     tabs.push({
       key: "webhooks",
       label: t`Webhooks`,
-      content: () => <Receivers customer={customer} />,
+      content: () => (
+        <Receivers customer={customer}>
+          <Trans>The customer's own endpoints, which are sent your product's events, signed.</Trans>
+        </Receivers>
+      ),
     })
   }
   if (can("admin")) {

@@ -98,11 +98,14 @@ export function EraseCustomer({ customer, onClose, onGone }: Props) {
   )
 }
 
+const REMOVE = /^halflap receivers remove (ins_\w+) {2}\(it sends webhooks to (.+)\)$/
 const DISABLE = /^halflap instances disable (ins_\w+) {2}\((.+) is (\w+);/
 
 /** What has to be done before: an instance that is to be disabled is a link to it. */
 function Before({ text }: { text: string }) {
+  const [, receiver, host] = REMOVE.exec(text) ?? []
   const [, instance, name, state] = DISABLE.exec(text) ?? []
+  if (receiver !== undefined) return <Trans>remove its receiver {host}, under Webhooks</Trans>
   if (instance === undefined) return text
   return (
     <Trans>

@@ -14,10 +14,12 @@ import {
   listenersQuery,
 } from "~/api/instances"
 import { isStatus } from "~/api/problem"
+import { type Receiver, receiverQuery } from "~/api/receivers"
 import { ConnectionBadge } from "~/features/connections/state"
 import { Causes } from "~/features/customers/detail"
 import { Stale, useSending } from "~/features/forms/dialog"
 import { parseMembers } from "~/features/forms/json"
+import { Health } from "~/features/receivers/list"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
@@ -35,6 +37,7 @@ import { ConfigPage } from "./fields"
 import { Revisions } from "./revisions"
 import { DevelopmentBadge, InstanceBadge } from "./state"
 
+const RECEIVERS = "halflap-webhooks"
 const RENEW_MS = 1_000
 
 /** An instance: how it is, what it needs, its config, its endpoints, its former configs. */
@@ -53,6 +56,8 @@ export function InstanceDetailView({
   useRenewal(["instances", "one", id], RENEW_MS, (news) => moved(news, "instances"))
   useRenewal(["instances", "one", id, "health"], 3_000, (news) => news.kind === "changes")
   const listening = useQuery(listenersQuery(id)).data?.length ?? 0
+  const isReceiver = query.data?.value.integration === RECEIVERS
+  const receiver = useQuery({ ...receiverQuery(id), enabled: isReceiver }).data
   if (query.data === undefined) return <Pending of={query} />
   const { value: instance, config, etag } = query.data
   const tabs: Tab[] = [
@@ -77,7 +82,11 @@ export function InstanceDetailView({
           <div className="min-w-0">
             <h2 className="flex flex-wrap items-center gap-2 text-lg font-semibold">
               <span className="min-w-0 break-words">{instance.name}</span>
-              <InstanceBadge state={instance.state} paused={instance.paused.length > 0} />
+              {receiver?.enabled === false ? (
+                <InstanceBadge state="disabled" />
+              ) : (
+                <InstanceBadge state={instance.state} paused={instance.paused.length > 0} />
+              )}
               {instance.development && <DevelopmentBadge />}
             </h2>
             <p className="flex flex-wrap items-center gap-x-2 text-muted-foreground">
@@ -102,9 +111,27 @@ export function InstanceDetailView({
           />
         </div>
         <Trouble instance={instance} />
+        {receiver !== undefined && <OfReceiver receiver={receiver} />}
       </header>
       <Tabs label={t`Parts`} tabs={tabs} selected={view} onSelect={onView} />
     </article>
+  )
+}
+
+/** An instance that is a receiver of webhooks: how it is, and where it is managed. */
+function OfReceiver({ receiver }: { receiver: Receiver }) {
+  return (
+    <div>
+      <Health receiver={receiver} />
+      <Link
+        to="/customers/$customer"
+        params={{ customer: receiver.customer }}
+        search={{ view: "webhooks" }}
+        className="link"
+      >
+        {t`Manage it among the customer’s webhooks`}
+      </Link>
+    </div>
   )
 }
 
