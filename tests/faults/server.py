@@ -25,6 +25,7 @@ from halflap.model import Instance, Start, Started
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.identity import named
+from halflap.store.once import make_folder
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.plainlog import plain_logs
@@ -96,7 +97,7 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
         mail_port=options.mail_port,
         mail_domain="in.example",
     )
-    settings.dir.mkdir(exist_ok=True)
+    make_folder(settings.dir)
     identity = named("serve", settings.dir)  # so that a restart gets its own back at once
     if options.store:
         store = await Store.open(options.store, vault=Vault.from_text(KEYS), identity=identity)

@@ -130,7 +130,7 @@ async def opened(place: Path | str) -> Store:
 async def pruned(store: Store) -> None:
     retentions: Retentions = store.catalogue.retentions
     for _ in range(200):
-        if not await store.journal.prune(await retentions.rules(), 3):
+        if not await store.journal.prune(await retentions.rules(), 7):
             return
     raise AssertionError("there is always more to prune")
 
