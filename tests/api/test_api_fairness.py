@@ -12,7 +12,7 @@ from aiohttp import web
 
 from halflap.server.settings import Settings
 from tests.api.conftest import TOKEN, Shop, world_on
-from tests.polling import until
+from tests.polling import stays, until
 
 ROOM = 20
 
@@ -57,8 +57,7 @@ async def test_all_of_one_customer_is_done_while_anothers_app_hangs(
         for number in range(10):
             await world.send(b, {"id": f"b{number}", "amount": 1})
         if share == 1.0:  # the hanging customer has all the room: the other one must wait here
-            await asyncio.sleep(0.5)
-            assert (hanging["a"], done["b"]) == (ROOM, 0)
+            await stays(lambda: (hanging["a"], done["b"]) == (ROOM, 0), 0.5)
             let_go.set()
         await reached(done, "b", 10)
         if share < 1.0:

@@ -11,6 +11,7 @@ from halflap.api import search
 from halflap.api.operations.executions import Executions
 from halflap.api.search import excerpt_of, needles
 from halflap.sdk import codec
+from tests.polling import stays
 
 
 async def searched(world: Any, q: str, **query: Any) -> tuple[list[Any], Any]:
@@ -121,8 +122,7 @@ async def test_a_search_ends_with_its_request(world: Any, monkeypatch: pytest.Mo
         while pages < 5:
             await found.chunks.get()
     seen = pages
-    await asyncio.sleep(0.05)
-    assert pages == seen
+    await stays(lambda: pages == seen, 0.05)
 
 
 async def test_a_text_that_is_short_is_refused(world: Any) -> None:

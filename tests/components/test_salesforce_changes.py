@@ -27,7 +27,7 @@ from halflap.testing import Receive
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from tests.components.test_salesforce_pubsub import Reading, select
 from tests.components.test_salesforce_trigger import ACK, ORG, XML, message, notification
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, stays
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
 
@@ -388,8 +388,7 @@ async def test_what_change_events_cannot_tell_is_read_by_stamp() -> None:
                 sf, "PlatformEventChannelMember", "ChangeEvents_ContactChangeEvent"
             )
             await contact(app, org, "untold")
-            await asyncio.sleep(0.5)
-            assert log.bodies == []  # control: nothing told of it
+            await stays(lambda: not log.bodies, 0.5)  # control: nothing told of it
             await app.bus(org, "publish", topic=topic, payload=raw)
             await reading.until(lambda: len(log.bodies) == 1)
         assert description(log.bodies[0]) == b"untold"

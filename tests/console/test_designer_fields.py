@@ -7,13 +7,14 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from halflap.lowcode import Draft
 from halflap.lowcode.rewrite.write import inline
 from tests.console.desk import Desk, at_rest, opened, press
 from tests.console.hostile import EACH_HOSTILE, TEXTS
 from tests.console.place import Place
+from tests.polling import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
@@ -45,14 +46,16 @@ async def text_of(place: Place, draft: str) -> str:
     return (await place.api("GET", f"/drafts/{draft}"))["text"]
 
 
-async def until_text(page: Page, place: Place, draft: str, *parts: str) -> str:
+async def until_text(place: Place, draft: str, *parts: str) -> str:
     """Wait until the draft's text has parts; return it."""
-    for _ in range(300):
+    text = ""
+
+    async def look() -> str:
+        nonlocal text
         text = await text_of(place, draft)
-        if all(each in text for each in parts):
-            return text
-        await page.wait_for_timeout(100)
-    raise AssertionError(f"{parts} is not in\n{text}")
+        return text if all(each in text for each in parts) else ""
+
+    return await until(look, what=lambda: f"{parts} is not in\n{text}")
 
 
 async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) -> None:
@@ -67,9 +70,9 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await panel.get_by_label("Name", exact=True).fill("bought")
         await press(page, "Tab")
         await page.keyboard.type("All", delay=80)
-        await until_text(page, place, draft, "  bought:\n", "flow: bought")
+        await until_text(place, draft, "  bought:\n", "flow: bought")
         await page.keyboard.type(" that came")
-        await until_text(page, place, draft, "title: All that came\n")
+        await until_text(place, draft, "title: All that came\n")
         await expect(panel.get_by_label("Title", exact=True)).to_be_focused()
 
         # A text with a value in it: `/` offers the data, Enter takes what is found.
@@ -85,7 +88,7 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await expect(panel.get_by_text("/customers/of 4711")).to_be_visible()
         await page.keyboard.type("!")
         wanted = '"/customers/of " & event.number & "!"'
-        text = await until_text(page, place, draft, wanted)
+        text = await until_text(place, draft, wanted)
         assert "      # who ordered?\n" in text
         assert "# all of them" in text
 
@@ -98,11 +101,11 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await press(page, "Escape")
         await expect(path).to_be_focused()
         await page.keyboard.type("ll")
-        await until_text(page, place, draft, "path: /null}")
+        await until_text(place, draft, "path: /null}")
         await press(page, "Control+a")
         await page.keyboard.type("/accounts")
         await press(page, "Tab")
-        await until_text(page, place, draft, "path: /accounts}")
+        await until_text(place, draft, "path: /accounts}")
         await panel.get_by_label("Title", exact=True).fill("t" * 201)
         await expect(panel.get_by_text("this has 201")).to_be_visible()
         await expect(panel.get_by_label("Title", exact=True)).to_have_value("t" * 201)
@@ -112,7 +115,7 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         # A name that others read is renamed with them.
         await panel.get_by_label("Name of the result").fill("buyer")
         await press(page, "Enter")
-        await until_text(page, place, draft, "- id: buyer")
+        await until_text(place, draft, "- id: buyer")
 
         # A condition by rows.
         await steps.get_by_role("treeitem", name="Branch").click()
@@ -123,7 +126,7 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await press(page, "Enter")
         await panel.get_by_label("Operator 2").select_option("is more than")
         await panel.get_by_label("Value 2", exact=True).fill("10.50")
-        await until_text(page, place, draft, 'if: =event.kind = "paid" and event.total > 10.50\n')
+        await until_text(place, draft, 'if: =event.kind = "paid" and event.total > 10.50\n')
         await expect(panel.locator("[data-live=value]")).to_have_text("→ true")
 
         # A row becomes a group of two; what joins the others stays as it is.
@@ -136,14 +139,14 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         group = panel.get_by_role("group", name="Rows 2 to 3")
         await expect(group).to_be_visible()
         either = "(event.total > 10.50 or event.number != null)"
-        await until_text(page, place, draft, f"if: ={paid} and {either}\n")
+        await until_text(place, draft, f"if: ={paid} and {either}\n")
         await panel.get_by_role("combobox", name="Rows 1 to 3").select_option("Any of these holds")
-        await until_text(page, place, draft, f"if: ={paid} or {either}\n")
+        await until_text(place, draft, f"if: ={paid} or {either}\n")
         await group.get_by_role("combobox", name="Rows 2 to 3").select_option("All of these hold")
         both = "(event.total > 10.50 and event.number != null)"
-        await until_text(page, place, draft, f"if: ={paid} or {both}\n")
+        await until_text(place, draft, f"if: ={paid} or {both}\n")
         await group.get_by_role("button", name="Remove 3", exact=True).click()
-        await until_text(page, place, draft, f"if: ={paid} or event.total > 10.50\n")
+        await until_text(place, draft, f"if: ={paid} or event.total > 10.50\n")
         await expect(group).to_have_count(0)
 
         # A mapping by a table, with numbers and texts as what they are.
@@ -156,14 +159,14 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await page.wait_for_timeout(150)  # what appeared this moment is not taken by mistake
         await press(page, "Enter")
         await page.keyboard.type(' & "-" & $uppercase(event.kind)')
-        await until_text(page, place, draft, 'json: =event.number & "-" & $uppercase(event.kind)')
+        await until_text(place, draft, 'json: =event.number & "-" & $uppercase(event.kind)')
         await expect(body.locator("[data-live=value]")).to_have_text("→ 4711-PAID")
         params = panel.locator("[data-field$='\"headers\"]']")
         await params.get_by_label("Headers: a new name", exact=True).fill("x-total")
         await press(page, "Enter")
         await params.get_by_role("textbox", name="x-total", exact=True).click()
         await page.keyboard.type("5")
-        await until_text(page, place, draft, "headers: {x-total: ")
+        await until_text(place, draft, "headers: {x-total: ")
 
         # What is wrong stands at its field, and its fix mends it.
         await steps.get_by_role("treeitem", name="Log").click()
@@ -176,7 +179,7 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await expect(fix).to_be_enabled()
         await at_rest(page)
         await fix.click()
-        await until_text(page, place, draft, "- log: =event.number\n")
+        await until_text(place, draft, "- log: =event.number\n")
         await expect(log.locator(".pill")).to_be_visible()
 
         # The YAML follows, and is followed.
@@ -186,13 +189,11 @@ async def test_a_step_is_filled_in_by_data_rows_tables_and_formulas(desk: Desk) 
         await yaml.get_by_text("- log:").click()
         await press(page, "End")
         await page.keyboard.type(" # told")
-        await until_text(page, place, draft, "- log: =event.number # told\n")
+        await until_text(place, draft, "- log: =event.number # told\n")
         await press(page, "Home")
         await page.keyboard.type("- log: first")
         await press(page, "Enter")
-        await until_text(
-            page, place, draft, "      - log: first\n      - log: =event.number # told\n"
-        )
+        await until_text(place, draft, "      - log: first\n      - log: =event.number # told\n")
         await expect(steps.get_by_role("treeitem", name="Log")).to_have_count(2)
         await press(page, "Escape", "Tab")
         await expect(yaml).not_to_be_focused()
@@ -217,19 +218,19 @@ async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
         await expect(default).to_have_attribute("inputmode", "decimal")
         await page.get_by_label("Title", exact=True).nth(1).fill(TEXTS[0])
         await default.fill("12345678901234567890")
-        await until_text(page, place, draft, "default: 12345678901234567890", "type: integer")
+        await until_text(place, draft, "default: 12345678901234567890", "type: integer")
         preview = page.get_by_role("region", name="Preview")
         await expect(preview.get_by_text(TEXTS[0])).to_be_visible()
         await page.get_by_label("Name of the field").fill("region")
         await press(page, "Enter")
-        await until_text(page, place, draft, "region: {")
+        await until_text(place, draft, "region: {")
 
         # A field that another one shows: the preview has it where the other one has the value.
         await page.get_by_label("A field on Connect", exact=True).fill("note")
         await press(page, "Enter")
         await page.get_by_label("Shown only when").select_option("region")
         await page.get_by_label("Where region is").fill("7")
-        await until_text(page, place, draft, "note: {when: {region: 7}}")
+        await until_text(place, draft, "note: {when: {region: 7}}")
         await preview.get_by_role("button", name="1. Connect").click()
         await expect(preview.get_by_label("Note")).to_have_count(0)
         await preview.get_by_role("button", name="2. Options").click()
@@ -237,28 +238,27 @@ async def test_a_config_is_edited_beside_its_preview(desk: Desk) -> None:
         await preview.get_by_role("button", name="1. Connect").click()
         await expect(preview.get_by_label("Note")).to_be_visible()
         await page.get_by_role("button", name="Do not ask for region").click()
-        await until_text(page, place, draft, "note: {}")
+        await until_text(place, draft, "note: {}")
 
         # A page is renamed in its place.
         await page.get_by_role("button", name="Rename the page Options").click()
         await press(page, "Control+a")
         await page.keyboard.type("Choices: all")
         await press(page, "Enter")
-        await until_text(page, place, draft, '"Choices: all":')
+        await until_text(place, draft, '"Choices: all":')
         await expect(preview.get_by_role("button", name="2. Choices: all")).to_be_visible()
         await page.get_by_role("button", name="Rename the page Choices: all").click()
         await press(page, "Control+a")
         await page.keyboard.type("Options")
         await press(page, "Enter")
-        await until_text(page, place, draft, "  Options:")
+        await until_text(place, draft, "  Options:")
         await page.get_by_role("button", name="Move Options up").click()
-        text = await until_text(page, place, draft, "Options:")
-        for _ in range(50):
-            if text.index("Options:") < text.index("Connect:"):
-                break
+
+        async def moved() -> bool:
             text = await text_of(place, draft)
-            await page.wait_for_timeout(100)
-        assert text.index("Options:") < text.index("Connect:")
+            return text.index("Options:") < text.index("Connect:")
+
+        await until(moved)
         await at_rest(page)
 
 
@@ -309,7 +309,7 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(
         await first.click()
         await press(page, "End")
         await page.keyboard.type("!")
-        await until_text(page, place, draft, f"v0: {texts[0]}!")
+        await until_text(place, draft, f"v0: {texts[0]}!")
         await expect(foreign).to_have_count(0)
 
         # The data with its samples, in the drawer and to pick from; what the step gives of them.

@@ -23,7 +23,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
 from tests.faults.server import KEYS
-from tests.polling import DEADLINE, until
+from tests.polling import DEADLINE, stays, until
 from tests.world import Mortal, publish, sweep_away
 
 DAY = 86_400.0
@@ -128,6 +128,9 @@ class World:
         which = Filter(instance=self.instance, flow=RENEW)
         return await self.host.store.journal.executions(which)
 
+    async def has_renewed_nothing(self) -> bool:
+        return await self.renewals() == []
+
     async def ended(self, count: int) -> list[Execution]:
         async def found() -> list[Execution]:
             renewals = await self.renewals()
@@ -220,8 +223,7 @@ async def test_a_subscription_is_renewed_before_it_ends_again_and_again(
         assert first.renew_at is not None
         assert 18 * DAY <= (first.renew_at - clock()) / 1e6 < 23 * DAY
         clock.advance(17 * DAY)
-        await asyncio.sleep(0.3)
-        assert await here.renewals() == []
+        await stays(here.has_renewed_nothing, 0.3)
         for count in (1, 2, 3):
             clock.advance(((await here.made()).renew_at - clock()) / 1e6)  # type: ignore[operator]
             found = await here.ended(count)
@@ -276,8 +278,7 @@ async def test_an_instance_that_is_disabled_renews_nothing(
         await here.host.deployer.disable(here.instance)
         await here.host.deployer.settled(here.instance)
         clock.advance(40 * DAY)
-        await asyncio.sleep(0.3)
-        assert await here.renewals() == []
+        await stays(here.has_renewed_nothing, 0.3)
         assert here.app.hooks == {}
 
 
@@ -314,8 +315,8 @@ async def test_the_control_that_notes_before_it_starts_loses_a_renewal(
         await until(lambda: noted(here))
     monkeypatch.undo()
     async with world(tmp_path / "store", app) as here:
-        await asyncio.sleep(0.5)
-        assert (await here.renewals(), app[0].renewed) == ([], [])
+        await stays(here.has_renewed_nothing, 0.5)
+        assert app[0].renewed == []
 
 
 async def noted(here: World) -> bool:

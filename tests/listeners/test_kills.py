@@ -167,7 +167,8 @@ async def test_a_former_owner_doubles_nothing_but_without_a_fence(
                 if flags:
                     await until(lambda: max(accepted(url, *FLOWS).values()) > 1)
                     return
-                await asyncio.sleep(4.0)  # longer than its patience, and its first pause
+                # Longer than its patience, and its first pause.
+                await stays(lambda: max(accepted(url, *FLOWS).values()) == 1, 4.0)
                 await until(lambda: is_quiet(url))
                 assert max(accepted(url, *FLOWS).values()) == 1
 
