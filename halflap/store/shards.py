@@ -348,7 +348,8 @@ class ListenerShards:
     ) -> bool:
         """Read on from `start` behind an expired cursor: note the gap; False where the fence is lost.
 
-        Where it `stays`, the cursor does: what follows it is read by other means.
+        Where it `stays`, the cursor does: what follows it is read by other means. A listener that is
+        opened again before it has read on finds it expired once more; that is one gap.
         """
         now = self._clock()
 
@@ -360,7 +361,9 @@ class ListenerShards:
             if found is None:
                 return False
             gap = Gap(found[0] or "", start, now, reason.replace("\0", "\ufffd")[:500])
-            gaps = [*read_gaps(found[1]), gap][-MOST_GAPS:]
+            gaps = read_gaps(found[1])
+            if not (stays and gaps and (gaps[-1].cursor, gaps[-1].start) == (gap.cursor, start)):
+                gaps = [*gaps, gap][-MOST_GAPS:]
             text = msgspec.json.encode(gaps).decode()
             moved = () if stays else (start,)
             changed = connection.execute(

@@ -221,6 +221,19 @@ async def test_a_gap_that_is_filled_otherwise_leaves_the_cursor(journal: Journal
     assert not await journal.shards.skip(shard.key, shard.fence, "cursor", "again", stays=True)
 
 
+async def test_a_gap_that_is_found_again_before_anything_is_read_is_one(journal: Journal):
+    shard = await one_of(journal)
+    await accept(journal, shard, "5")
+    assert await journal.shards.skip(shard.key, shard.fence, "cursor", "too old", stays=True)
+    await journal.shards.revoke("ins_1")
+    again = await one_of(journal)
+    assert await journal.shards.skip(again.key, again.fence, "cursor", "too old", stays=True)
+    await accept(journal, again, "6")
+    assert await journal.shards.skip(again.key, again.fence, "cursor", "too old", stays=True)
+    (stored,) = await journal.shards.list("ins_1")
+    assert [each.cursor for each in stored.gaps] == ["5", "6"]
+
+
 async def test_the_state_of_a_shard_is_noted_by_its_owner_alone(
     journal: Journal, clock: StandingClock
 ):
