@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
-from halflap.lowcode.kinds import kind_of
-from halflap.lowcode.kinds.raw import blocks_in
-from halflap.lowcode.source import Path, Place, mapping_of
+from halflap.lowcode.outline.nodes import FlowOutline, OutlineNode
+from halflap.lowcode.source import Place, SourceText, mapping_of
 
 SymbolKind = Literal["field", "flow", "step", "test"]
 
@@ -23,21 +22,18 @@ class Symbol:
     kind: SymbolKind
     detail: str
     place: Place
-    end: int
+    end: int = 0
     inner: tuple[Symbol, ...] = ()
 
 
 def symbols(analysis: Analysis) -> list[Symbol]:
     """The parts of a document, each with those in it."""
-    data = analysis.source.data
-    if not isinstance(data, dict):
-        return []
-    members = cast("dict[str, Any]", data)
+    source = analysis.source
+    data = mapping_of(source.data)
     found = [
-        *_Outline(analysis).fields(members.get("config")),
-        *_Outline(analysis).flows("preprocess", members.get("preprocess")),
-        *_Outline(analysis).flows("flows", members.get("flows")),
-        *_Outline(analysis).tests(members.get("tests")),
+        *_fields(source, data.get("config")),
+        *map(_flow, analysis.outline().flows),
+        *_tests(source, data.get("tests")),
     ]
     found.sort(key=lambda each: (each.place.line, each.place.column))
     return _ended(found, len(lines_of(analysis.text)))
@@ -53,52 +49,31 @@ def _ended(found: list[Symbol], last: int) -> list[Symbol]:
     return ended
 
 
-class _Outline:
-    def __init__(self, analysis: Analysis) -> None:
-        self._source = analysis.source
+def _fields(source: SourceText, pages: Any) -> Iterator[Symbol]:
+    for page, members in mapping_of(pages).items():
+        for name, field in mapping_of(members).items():
+            detail = mapping_of(field)
+            told = detail.get("connection") or detail.get("type") or "text"
+            yield Symbol(str(name), "field", str(told), source.key(("config", page, name)))
 
-    def _symbol(
-        self,
-        name: Any,
-        kind: SymbolKind,
-        detail: Any,
-        path: Path,
-        inner: Iterator[Symbol] | None = None,
-    ) -> Symbol:
-        place = self._source.key(path)
-        shown = str(name or kind)
-        told = "" if detail is None else str(detail)
-        return Symbol(shown, kind, told, place, place.line, tuple(inner or ()))
 
-    def fields(self, pages: Any) -> Iterator[Symbol]:
-        for page, members in mapping_of(pages).items():
-            for name, field in mapping_of(members).items():
-                detail = mapping_of(field)
-                told = detail.get("connection") or detail.get("type") or "text"
-                yield self._symbol(name, "field", told, ("config", page, name))
+def _tests(source: SourceText, tests: Any) -> Iterator[Symbol]:
+    for at, test in enumerate(cast("list[Any]", tests) if isinstance(tests, list) else ()):
+        members = mapping_of(test)
+        name, flow = members.get("name") or "test", members.get("flow") or ""
+        yield Symbol(str(name), "test", str(flow), source.key(("tests", at)))
 
-    def flows(self, key: str, flows: Any) -> Iterator[Symbol]:
-        for name, flow in mapping_of(flows).items():
-            members = mapping_of(flow)
-            path: Path = (key, name)
-            inner = self.steps(members.get("steps"), (*path, "steps"))
-            yield self._symbol(name, "flow", members.get("trigger"), path, inner)
 
-    def steps(self, steps: Any, path: Path) -> Iterator[Symbol]:
-        for at, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
-            kind = kind_of(step)
-            if kind is None:
-                continue
-            members = mapping_of(step)
-            said = members[kind] if isinstance(members[kind], str) else ""
-            place: Path = (*path, at)
-            name = members.get("title") or (f"{kind} {said}".strip() if len(said) < 60 else kind)
-            inner = (
-                one for at, each in blocks_in(members) for one in self.steps(each, (*place, *at))
-            )
-            yield self._symbol(name, "step", members.get("id"), place, inner)
+def _flow(flow: FlowOutline) -> Symbol:
+    place = Place(flow.place.line, flow.place.column)
+    return Symbol(flow.name or "flow", "flow", flow.trigger, place, inner=tuple(_steps(flow.steps)))
 
-    def tests(self, tests: Any) -> Iterator[Symbol]:
-        for at, test in enumerate(cast("list[Any]", tests) if isinstance(tests, list) else ()):
-            members = mapping_of(test)
-            yield self._symbol(members.get("name"), "test", members.get("flow"), ("tests", at))
+
+def _steps(nodes: Iterable[OutlineNode]) -> Iterator[Symbol]:
+    for node in nodes:
+        if node.kind not in ("unknown", "route"):
+            said = node.text(node.kind)
+            name = node.title or (f"{node.kind} {said}".strip() if len(said) < 60 else node.kind)
+            inner = (each for block in node.blocks for each in _steps(block.nodes))
+            place = Place(node.place.line, node.place.column)
+            yield Symbol(name, "step", node.id or "", place, inner=tuple(inner))
