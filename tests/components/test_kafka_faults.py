@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from halflap import UpstreamError, kafka
-from halflap.components.kafka import member, publishing
+from halflap import InvalidEvent, Request, UpstreamError, kafka
+from halflap.components.kafka import member, publishing, record
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.request import Headers
 from halflap.testing.listeners import AcceptedLog, ListenerRun
 from tests.components.test_kafka import read
 from tests.kafka_mock import (
@@ -42,6 +44,7 @@ def cluster() -> Any:
 async def allowed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setitem(member.SETTINGS, "session.timeout.ms", 6_000)
     monkeypatch.setitem(member.SETTINGS, "auto.commit.interval.ms", 100)
+    monkeypatch.setattr(member, "CALL_SECONDS", 12.0)  # the mock says nothing of a topic's id
     client = Egress(Policy(("127.0.0.1",)))
     egress.set(client)
     yield
@@ -134,3 +137,74 @@ async def test_a_broker_that_goes_away_is_said_and_read_on_from_the_cursor(clust
     await asyncio.to_thread(put, cluster, range(5, 8))
     await read(trigger, connected(cluster), log, 3)
     assert log.bodies == [b"%d" % each for each in range(8)]
+
+
+def put_batch(cluster: MockCluster, values: list[bytes], codec: str) -> None:
+    """Publish values in one batch, compressed by a codec."""
+    most = {"message.max.bytes": 100_000_000, "batch.size": 100_000_000, "linger.ms": 500}
+    address = {"bootstrap.servers": cluster.servers, "log_level": 0}
+    producer = Producer({**address, **most, "compression.type": codec})
+    for each in values:
+        producer.produce("orders", each)
+    assert not producer.flush(DEADLINE)
+
+
+async def event_of(trigger: Any, message: Any) -> Any:
+    headers = Headers(message.headers)
+    at = datetime.now(UTC)
+    return await trigger.parse(Request("MESSAGE", "", "", headers, message.content, "", at))
+
+
+@pytest.mark.parametrize(
+    ("many", "form"), [(1, "json"), (300, "json"), (5, "text"), (5, "bytes"), (5, "avro")]
+)
+async def test_a_batch_that_becomes_too_large_is_passed_over_and_fails_visibly(
+    many: int, form: Any, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """librdkafka refuses what zstd makes larger than it may receive, each time that it is asked."""
+    monkeypatch.setitem(member.SETTINGS, "receive.message.max.bytes", 5_000_000)
+    before, after = b'"before"', b'"after"'
+    await asyncio.to_thread(put_batch, cluster, [before], "none")
+    await asyncio.to_thread(put_batch, cluster, [bytes(8_000_000)] + [b"1"] * (many - 1), "zstd")
+    await asyncio.to_thread(put_batch, cluster, [after, after], "zstd")
+    trigger = kafka.records(topic="orders", start="earliest", format=form)
+    log = AcceptedLog()
+    messages = await read(trigger, connected(cluster), log, 4)
+    assert [each.content for each in messages] == [before, b"", after, after]
+    assert log.cursors["0"] == str(1 + many + 2)
+    bomb = messages[1]
+    with pytest.raises(InvalidEvent, match=rf"orders\[0\]@1 .*before offset {1 + many} is passed"):
+        await event_of(trigger, bomb)
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_a_record_that_is_too_large_is_passed_over_and_fails_visibly(
+    codec: str, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(record, "MOST_BYTES", 1_000_000)
+    values = [b"1", bytes(3_000_000), b"2"]
+    await asyncio.to_thread(put_batch, cluster, values, codec)
+    single = kafka.records(topic="orders", start="earliest", format="text")
+    many = kafka.batches(topic="orders", start="earliest", format="text")
+    messages = await read(single, connected(cluster), AcceptedLog(), 3)
+    assert [each.content for each in messages] == [b"1", b"", b"2"]
+    [batch] = await read(many, connected(cluster), AcceptedLog(), 1)
+    for trigger, each in ((single, messages[1]), (many, batch)):
+        with pytest.raises(InvalidEvent, match="it has 3,000,000 bytes, more than 1,000,000"):
+            await event_of(trigger, each)
+
+
+async def test_the_headers_and_the_key_of_a_record_count_as_its_size(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(record, "MOST_BYTES", 1_000)
+    producer = Producer({"bootstrap.servers": cluster.servers, "log_level": 0})
+    producer.produce("orders", b"1", headers=[("large", bytes(2_000))])
+    producer.produce("orders", b"2", key=bytes(20_000))
+    producer.produce("orders", b"3", key=b"k")
+    assert not producer.flush(DEADLINE)
+    trigger = kafka.records(topic="orders", start="earliest")
+    messages = await read(trigger, connected(cluster), AcceptedLog(), 3)
+    assert [each.content for each in messages] == [b"", b"", b"3"]
+    assert sum(len(value) for each in messages for _, value in each.headers) < 1_000
+    assert (await event_of(trigger, messages[2])).key == "k"

@@ -264,3 +264,18 @@ def test_a_time_that_no_calendar_has_is_none() -> None:
             return 1, 253_402_300_800_000
 
     assert time_of(Late()) is None
+
+
+async def test_a_schema_that_one_may_read_is_not_given_to_another(
+    at: KafkaBroker, registry: tuple[Registry, str]
+):
+    found, url = registry
+    at.make_topic("shared")
+    at.put("shared", [await asyncio.to_thread(written, url, "shared", BIG)])
+    trigger = kafka.records(topic="shared", format="avro", start="earliest")
+    assert len(await read(trigger, connected(at, url), AcceptedLog(), 1)) == 1
+    asked = len(found.asked)
+    assert len(await read(trigger, connected(at, url), AcceptedLog(), 1)) == 1
+    assert len(found.asked) == asked  # the same one is not asked again
+    with pytest.raises(Unauthorized):
+        await read(trigger, connected(at, url, "wrong"), AcceptedLog(), 1)

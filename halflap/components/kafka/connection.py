@@ -25,7 +25,13 @@ from halflap import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.components.kafka.peer import NOT_TAKEN, advice, find_peer
 
+UNREACHED = ("_ALL_BROKERS_DOWN", "_SSL", "_TRANSPORT")
+UNVERIFIED = (
+    "the brokers' certificate is not of an authority that is trusted here, or of another name: give "
+    "their authority as ca, and name the brokers as their certificate does"
+)
 ADDRESS = r"[A-Za-z0-9._-]+:[0-9]{1,5}"
 CONNECT_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
@@ -111,6 +117,8 @@ class Kafka(Connection):
     """Some of its brokers, each with its port: one.example.com:9092, two.example.com:9092"""
 
     encryption: Literal["tls", "none"] = "tls"
+    """`tls` for hosted clusters (Confluent Cloud: port 9092; Amazon MSK: 9094, 9096 or 9098) and all that
+    others' networks lead to; `none` for one in your own network that has no TLS."""
 
     ca: str | None = None
     """The authority that signed the brokers' certificates, in PEM, where it is not a public one."""
@@ -139,8 +147,7 @@ class Kafka(Connection):
         return {"Authorization": f"Basic {both}"}
 
     async def test(self) -> None:
-        client = await self.client("AdminClient", {})
-        await self.judge((await anyio.to_thread.run_sync(client.metadata)).brokers)
+        await self.reached(await self.client("AdminClient", {}))
         if self.registry_url is not None:
             await self.get("/subjects")
 
@@ -168,6 +175,43 @@ class Kafka(Connection):
         # It may ask the loop for a token before it is made.
         make = partial(KafkaClient, self, kind, more, asyncio.get_running_loop())
         return await anyio.to_thread.run_sync(make)
+
+    async def reached(self, client: KafkaClient) -> None:
+        """Return once the cluster has answered a client, and its brokers may be called."""
+        try:
+            metadata = await anyio.to_thread.run_sync(client.metadata)
+        except UpstreamError as error:
+            raise await self.explained(error) from error
+        await self.judge(metadata.brokers)
+
+    async def explained(self, error: UpstreamError) -> UpstreamError:
+        """Return an error with what to change, where a broker's handshake shows that."""
+        if isinstance(error, Unauthorized) or not any(each in error.message for each in UNREACHED):
+            return error
+        if "certificate verify failed" in error.message:
+            hint = UNVERIFIED
+        else:
+            hint = await self._advice()
+        if not hint:
+            return error
+        if hint == NOT_TAKEN:
+            return Unauthorized(f"{error.message}: {hint}")
+        message = f"{error.message}: {hint}"
+        return UpstreamError(message, retryable=error.retryable, in_doubt=error.in_doubt)
+
+    async def _advice(self) -> str:
+        host, _, port = self.servers.split(",")[0].strip().rpartition(":")
+        try:
+            connected = await self.dial(host, int(port), frozenset())
+        except UpstreamError:
+            return ""
+        peer = await anyio.to_thread.run_sync(find_peer, connected, host)
+        return advice(
+            peer,
+            encrypts=self.encryption == "tls",
+            certified=isinstance(self.auth, Certificate),
+            anonymous=isinstance(self.auth, NoSignIn),
+        )
 
     async def judge(self, brokers: Mapping[int, Any]) -> None:
         """Refuse brokers that the cluster names and that may not be called; one may be down."""
@@ -240,9 +284,9 @@ class KafkaClient:
                 raise self.error from None
             raise DefinitionError(f"the Kafka connection is not as it has to be: {error}") from None
 
-    def beside(self, kind: str) -> KafkaClient:
+    def beside(self, kind: str, more: Mapping[str, Any] | None = None) -> KafkaClient:
         """Return another client of the same cluster, in whatever thread."""
-        return KafkaClient(self._kafka, kind, {}, self._loop)
+        return KafkaClient(self._kafka, kind, more or {}, self._loop)
 
     def metadata(self, topic: str | None = None) -> Any:
         """Return what the cluster says of itself, and of a topic; blocks."""

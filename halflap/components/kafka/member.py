@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from halflap import Listening, UpstreamError
 from halflap.components.kafka.connection import Kafka, KafkaClient, failure
+from halflap.components.kafka.record import PassedRecord
 
 T = TypeVar("T")
 
@@ -56,6 +57,10 @@ TRANSIENT = frozenset(
     }
 )
 """The errors of a partition or a group after which librdkafka tries again by itself."""
+UNREADABLE = frozenset({"_BAD_COMPRESSION", "_NOT_IMPLEMENTED"})
+"""The errors of a batch that no client of this kind reads, however often it is asked for."""
+BOUNDS = ("fetch.max.bytes", "receive.message.max.bytes")
+PROBE = {"enable.auto.commit": False, "auto.offset.reset": "error", "fetch.error.backoff.ms": 0}
 BEGUN = "partitions"
 """The shard whose cursor is the number of partitions as the listener began, where it began with new
 records: a partition that came later is read from its beginning."""
@@ -70,6 +75,7 @@ SETTINGS = {
     "queued.max.messages.kbytes": 8_192,
     "queued.min.messages": 20_000,
     "fetch.max.bytes": 4 * 1024 * 1024,
+    "receive.message.max.bytes": 100_000_000,  # also of what a batch of zstd may become
     "fetch.queue.backoff.ms": 50,
     "topic.metadata.refresh.interval.ms": 60_000,
 }
@@ -111,6 +117,7 @@ class Member:
         self._durable: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._new: dict[str, str] = {}
+        self._unreadable: dict[int, int] = {}
         self._held: list[Any] = []
         self._is_paused = False
         self.is_assigned = False
@@ -142,6 +149,8 @@ class Member:
         except TimeoutError:
             return None
         self._ready.clear()
+        if isinstance(self._error, UpstreamError):
+            raise await self._kafka.explained(self._error)
         if self._error is not None:
             raise self._error
         found, self._fetched = self._fetched, None
@@ -222,7 +231,9 @@ class Member:
         fetched, moved = Fetched(cursors=self._new), dict[int, int]()
         for each in found:
             if (error := each.error()) is not None:
-                self._failed(consumer, each.partition(), error)
+                if (passed := self._failed(consumer, each, error)) is not None:
+                    moved[passed.partition()] = self._next[passed.partition()]
+                    fetched.records.append(passed)
                 continue
             place, offset = each.partition(), each.offset()
             # Of a partition that was given away, or read anew, another reads what is here.
@@ -252,8 +263,14 @@ class Member:
                 raise error
             self._client.metadata(self._topic)
 
-    def _failed(self, consumer: Any, partition: int, error: Any) -> None:
-        """Raise a partition's error; where the offset is gone, note the gap and read on."""
+    def _failed(self, consumer: Any, record: Any, error: Any) -> PassedRecord | None:
+        """Raise a partition's error; where the offset is gone, note the gap and read on.
+
+        A batch that cannot be read at all is passed over: what is returned stands for it.
+        """
+        partition = record.partition()
+        if error.name() in UNREADABLE:
+            return self._passed(consumer, record, error)
         if error.name() == "_AUTO_OFFSET_RESET":
             offset = self._next.get(partition)
             if offset is not None:
@@ -263,6 +280,44 @@ class Member:
                 consumer.seek(place)
         elif error.name() not in TRANSIENT:
             raise failure(error)
+        return None
+
+    def _passed(self, consumer: Any, record: Any, error: Any) -> PassedRecord | None:
+        """Pass over a batch that cannot be read, and return what stands for it."""
+        partition, begin = record.partition(), record.offset()
+        if partition not in self._next or self._unreadable.get(partition) == begin:
+            return None  # it was given away, or told twice
+        end = self._end_of_batch(partition, begin)
+        self._next[partition], self._unreadable[partition] = end, begin
+        consumer.seek(self._client.library.TopicPartition(self._topic, partition, end))
+        why = f"{error.str()}; the batch of records before offset {end} is passed over"
+        return PassedRecord(record, why)
+
+    def _end_of_batch(self, partition: int, begin: int) -> int:
+        """Return the offset behind a batch that cannot be read, by looking from where it can be."""
+        make, topic = self._client.library.TopicPartition, self._topic
+        same = {name: self._settings[name] for name in ("group.id", *BOUNDS)}
+        probe = self._client.beside("Consumer", PROBE | same)
+
+        def is_within(offset: int) -> bool:
+            probe.inner.assign([make(topic, partition, offset)])
+            found = probe.inner.poll(CALL_SECONDS / 4)
+            if found is None:
+                raise UpstreamError(f"{topic}[{partition}]@{offset} was not read", in_doubt=False)
+            return found.error() is not None and found.offset() == begin
+
+        try:
+            _, high = self._ends(probe.inner, partition)
+            last, step = begin, 1
+            while last + step < high and is_within(last + step):
+                last, step = last + step, step * 2
+            end = min(last + step, high)
+            while last + 1 < end:
+                middle = (last + end) // 2
+                last, end = (middle, end) if is_within(middle) else (last, middle)
+        finally:
+            probe.inner.close()
+        return end
 
     def _gone(self, consumer: Any, partition: int, offset: int) -> str:
         low, high = self._ends(consumer, partition)

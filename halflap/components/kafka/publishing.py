@@ -14,7 +14,15 @@ from typing import Annotated, Any
 import anyio.to_thread
 from pydantic import AwareDatetime, Field
 
-from halflap import CloudEvent, DefinitionError, Json, Model, UpstreamError, encode_json
+from halflap import (
+    ClientCredentials,
+    CloudEvent,
+    DefinitionError,
+    Json,
+    Model,
+    UpstreamError,
+    encode_json,
+)
 from halflap.components.kafka.connection import Kafka, KafkaClient, component, failure
 from halflap.components.kafka.reading import Topic
 from halflap.components.kafka.record import Format, time_of
@@ -199,12 +207,17 @@ producers: OrderedDict[tuple[int, bytes], KafkaClient] = OrderedDict()
 async def producer_of(kafka: Kafka) -> KafkaClient:
     """Return this process's producer for a cluster; it connects once for many records."""
     settings = {name: each for name, each in kafka.settings().items() if name != "logger"}
+    if isinstance(
+        kafka.auth, ClientCredentials
+    ):  # librdkafka's settings do not tell whose token it is
+        auth = kafka.auth
+        secret = auth.client_secret.get_secret_value()
+        settings["token"] = [auth.token_url, auth.client_id, secret, *auth.scopes]
     place = id(asyncio.get_running_loop()), encode_json(settings)
     found = producers.get(place)
     if found is None or found.error is not None:
         found = await kafka.client("Producer", SETTINGS)
-        metadata = await anyio.to_thread.run_sync(found.metadata)
-        await kafka.judge(metadata.brokers)
+        await kafka.reached(found)
         producers[place] = found
         while len(producers) > MOST_PRODUCERS:
             producers.popitem(last=False)

@@ -16,6 +16,7 @@ from halflap.components.kafka.member import Fetched, Member
 from halflap.components.kafka.record import (
     Format,
     KeyOf,
+    PassedRecord,
     ReadRecord,
     Record,
     by_partition,
@@ -23,6 +24,7 @@ from halflap.components.kafka.record import (
     read_batch,
     read_event,
     read_record,
+    within_bounds,
 )
 from halflap.components.kafka.registry import is_framed, read_avro, schema_id, schema_of
 
@@ -187,10 +189,11 @@ async def read(
 
 async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
     """Return records with their values as they are stored: Avro as JSON, where it can be read."""
+    records = [within_bounds(each) for each in fetched.records]
     if form != "avro":
-        return [(each, each.value(), "") for each in fetched.records]
+        return [(each, each.value(), getattr(each, "unread", "")) for each in records]
     known: dict[int, Any] = {}
-    for each in fetched.records:
+    for each in records:
         value = each.value()
         if value is not None and is_framed(value) and (id := schema_id(value)) not in known:
             try:
@@ -198,12 +201,15 @@ async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
             except Undecodable as error:
                 known[id] = error
     return await anyio.to_thread.run_sync(
-        lambda: [(each, *read_value(each.value(), known)) for each in fetched.records]
+        lambda: [(each, *read_value(each, known)) for each in records]
     )
 
 
-def read_value(value: bytes | None, known: Mapping[int, Any]) -> tuple[bytes | None, str]:
+def read_value(record: Any, known: Mapping[int, Any]) -> tuple[bytes | None, str]:
     """Return a value in Avro as JSON; one that cannot be read as it is, and why."""
+    value = record.value()
+    if isinstance(record, PassedRecord):
+        return value, record.unread
     if value is None:
         return None, ""
     if not is_framed(value):

@@ -36,6 +36,56 @@ OURS = frozenset(f"kafka-{name}" for name in PLACE)
 """The headers that we add; a record's own of these names are left out."""
 
 
+MOST_BYTES = 32 * 1024 * 1024
+"""The bytes of a record's value and headers that are stored: a customer's share of the memory."""
+MOST_KEY = 10_000
+
+
+class PassedRecord:
+    """A record, or a batch of them, that is not read: its place is stored, and why."""
+
+    def __init__(self, record: Any, unread: str, key: bytes | None = None, millis: int = 0) -> None:
+        self._place = record.topic(), record.partition(), record.offset()
+        self._key, self._millis = key, millis
+        self.unread = unread
+
+    def topic(self) -> str:
+        return self._place[0]
+
+    def partition(self) -> int:
+        return self._place[1]
+
+    def offset(self) -> int:
+        return self._place[2]
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self._millis
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def headers(self) -> None:
+        return None
+
+    def value(self) -> bytes:
+        return b""
+
+
+def within_bounds(record: Any) -> Any:
+    """Return a record, or what stands for one that is too large."""
+    if isinstance(record, PassedRecord):
+        return record
+    size, headers = len(record), record.headers()
+    if headers:
+        size += sum(len(name) + len(value or b"") for name, value in headers)
+    key = record.key()
+    if size <= MOST_BYTES and (key is None or len(key) <= MOST_BYTES):
+        return record
+    why = f"it has {size:,} bytes, more than {MOST_BYTES:,}: none of them are stored"
+    key = key if key is not None and len(key) <= MOST_KEY else None
+    return PassedRecord(record, why, key, record.timestamp()[1])
+
+
 class Record(Model):
     """A record of a topic.
 
@@ -157,15 +207,32 @@ def batch_of(records: Sequence[ReadRecord]) -> Message:
 
 def read_record(request: Request, form: Format) -> Record:
     """Return the record of an event; `InvalidEvent` where its value is not of its format."""
-    headers = request.headers
-    place = {name: headers[f"kafka-{name}"] for name in PLACE if f"kafka-{name}" in headers}
+    headers, place = request.headers, place_in(request)
     own = {name: each for name, each in headers.raw if name.lower() not in OURS}
     value = None if "tombstone" in place else value_of(request, request.body, form, place)
     return Record.model_validate({**NOWHERE, **place, "headers": own, "value": value})
 
 
+def place_in(request: Request) -> dict[str, str]:
+    """Return what our headers say, by their names without the prefix."""
+    headers = request.headers
+    return {name: headers[f"kafka-{name}"] for name in PLACE if f"kafka-{name}" in headers}
+
+
+def refuse_unread(value: bytes, place: Mapping[str, Any]) -> None:
+    """Raise `InvalidEvent` for a record of which nothing is stored."""
+    if "unread" in place and not value:
+        raise InvalidEvent(f"the value of {text_of_place(place)} was not read: {place['unread']}")
+
+
+def text_of_place(place: Mapping[str, Any]) -> str:
+    """Return where a record stands, for people."""
+    return f"{place.get('topic')}[{place.get('partition')}]@{place.get('offset')}"
+
+
 def read_event(request: Request) -> CloudEvent:
     """Return the event of CloudEvents that a record carries."""
+    refuse_unread(request.body, place_in(request))
     found = CloudEvent.read(request.headers, request.body, prefix="ce_")
     if len(found) != 1:
         raise InvalidEvent("A record carries one CloudEvent, and not a batch of them.")
@@ -174,9 +241,7 @@ def read_event(request: Request) -> CloudEvent:
 
 def read_batch(request: Request, form: Format) -> list[Record]:
     """Return the records of an event of many."""
-    headers = request.headers
-    shared: dict[str, Any] = {**NOWHERE, "headers": {}}
-    shared |= {name: headers[f"kafka-{name}"] for name in PLACE if f"kafka-{name}" in headers}
+    shared: dict[str, Any] = {**NOWHERE, **place_in(request), "headers": {}}
     documents: list[dict[str, Any]] = []
     for each in request.json():
         document: dict[str, Any] = {**shared, **each}
@@ -199,6 +264,7 @@ def many_records() -> TypeAdapter[list[Record]]:
 
 def value_of(request: Request, value: bytes, form: Format, place: Mapping[str, Any]) -> Json:
     """Return a value as its format says; Avro was decoded as it was read, and is JSON here."""
+    refuse_unread(value, place)
     if form == "bytes":
         return base64.b64encode(value).decode()
     try:
@@ -207,7 +273,7 @@ def value_of(request: Request, value: bytes, form: Format, place: Mapping[str, A
         body = body_of(value)
         return request.json() if body is request.body else decode_json(body)
     except (InvalidEvent, ValueError) as error:
-        where = f"{place.get('topic')}[{place.get('partition')}]@{place.get('offset')}"
+        where = text_of_place(place)
         why = place.get("unread") or str(error)
         raise InvalidEvent(f"the value of {where} is not {form}: {why}") from error
 

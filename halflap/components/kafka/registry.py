@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import OrderedDict
@@ -20,8 +21,11 @@ HEAD = 5
 MOST_SCHEMAS = 1_000
 MOST_REFERENCES = 100
 
-schemas: OrderedDict[tuple[str, int], Schema] = OrderedDict()
-"""The schemas that were asked for, by registry and id: what an id stands for never changes."""
+schemas: OrderedDict[tuple[str, str, int], Schema] = OrderedDict()
+"""The schemas that were asked for, by registry, credentials and id: what an id stands for never changes.
+
+One that may not read a schema is not given what another may.
+"""
 
 
 def is_framed(value: bytes) -> bool:
@@ -34,9 +38,15 @@ def schema_id(value: bytes) -> int:
     return int.from_bytes(value[1:HEAD], "big")
 
 
+def place_of(kafka: Kafka, id: int) -> tuple[str, str, int]:
+    """Return the key of a schema: credentials are known by a digest."""
+    credentials = kafka.headers().get("Authorization", "")
+    return kafka.base_url, hashlib.sha256(credentials.encode()).hexdigest(), id
+
+
 async def schema_of(kafka: Kafka, id: int) -> Schema:
     """Return the parsed schema of an id; `Undecodable` where the registry has none, or no Avro."""
-    place = kafka.base_url, id
+    place = place_of(kafka, id)
     if place not in schemas:
         found = await kafka.find("/schemas/ids/{id}", values={"id": id})
         if found is None:
@@ -98,7 +108,7 @@ async def write_avro(kafka: Kafka, subject: str, value: Any) -> bytes:
     found = await kafka.find("/subjects/{subject}/versions/latest", values={"subject": subject})
     if found is None:
         raise DefinitionError(f"the registry has no subject {subject}: register its schema first")
-    place = kafka.base_url, int(found["id"])
+    place = place_of(kafka, int(found["id"]))
     try:
         if place not in schemas:
             schemas[place] = await parsed(kafka, found)
@@ -108,4 +118,4 @@ async def write_avro(kafka: Kafka, subject: str, value: Any) -> bytes:
         raise DefinitionError(f"kafka.publish: {subject}: {error}") from error
     except Exception as error:  # a library's many kinds
         raise DefinitionError(f"the value does not fit the schema of {subject}: {error}") from error
-    return bytes([MAGIC]) + place[1].to_bytes(4, "big") + stream.getvalue()
+    return bytes([MAGIC]) + place[2].to_bytes(4, "big") + stream.getvalue()
