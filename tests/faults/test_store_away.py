@@ -40,7 +40,11 @@ integration = Integration("away", config=Settings)
 async def numbered(ctx: Context[Settings], event: Numbered) -> None:
     await http.post(ctx.config.sink, "/", json={"n": event.n})
 """
-SETTINGS: dict[str, Any] = {"keys": KEYS, "public_url": "http://hooks.example.com"}
+SETTINGS: dict[str, Any] = {
+    "keys": KEYS,
+    "public_url": "http://hooks.example.com",
+    "lease_seconds": 5,  # what ran as the store went away is claimed again so much later
+}
 
 
 async def activated(server: Served, world: Many) -> str:
