@@ -22,7 +22,7 @@ def test_a_line_that_cannot_be_read_costs_no_other_its_value_or_place() -> None:
     for name, text in TEXTS:
         lines, exact = text.split("\n"), read(text, name)
         at = len(lines) - 1
-        for typed in ("oops", "  - oops: [", "@", 'x: "', "a: b: c"):
+        for typed in ("oops", "  - oops: [", "@", 'x: "', "a: b: c", "a: {\x85\u2028", "\x85'"):
             loose = read_loosely("\n".join([*lines[:at], typed]), name)
             above = {path for path, place in exact.keys.items() if place.line < at}
             assert {path: loose.keys.get(path) for path in above} == {

@@ -30,6 +30,7 @@ _LINE = re.compile(
     r"""(?P<value>.*)"""
 )
 _WORD = re.compile(r"\s*(?:-\s+)*[\w-]+\s*")
+_ODD_ENDS = re.compile("[\x85\u2028\u2029]")
 _PAIRS = {"[": "]", "{": "}"}
 
 
@@ -40,9 +41,16 @@ def lines_of(text: str) -> list[str]:
 
 def read_loosely(text: str, file: str = "") -> SourceText:
     """A document's values, as far as they can be told."""
-    lines = lines_of(text[:MOST_BYTES].removeprefix("\ufeff"))
-    found = _mended(lines, file) or read("", file)
-    return replace(found, text=text)
+    try:
+        return read(text, file)
+    except Unreadable:
+        found = _mended(_lines_of(text), file) or read("", file)
+        return replace(found, text=text)
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines of a text, in which nothing else ends a line for YAML."""
+    return lines_of(_ODD_ENDS.sub(" ", text[:MOST_BYTES].removeprefix("\ufeff")))
 
 
 def _mended(lines: list[str], file: str, last: int | None = None) -> SourceText | None:
@@ -81,10 +89,10 @@ def _culprit(error: Unreadable, lines: list[str]) -> tuple[int, str]:
             found = _LINE.match(lines[at])
             return at, _closing(found["value"] if found is not None else "")
         if begun is not None and ("flow" in context or "quoted" in context):
-            line, column = int(begun.line), int(begun.column)
+            line, column = min(int(begun.line), len(lines) - 1), int(begun.column)
             return line, _closing("\n".join([lines[line][column:], *lines[line + 1 :]]))
         if begun is not None and "simple key" in context:
-            at = begun.line
+            at = min(int(begun.line), len(lines) - 1)
         elif "mapping values are not allowed" in str(told.problem):
             before = next((n for n in range(at - 1, -1, -1) if lines[n].strip()), at)
             at = before if _WORD.fullmatch(lines[before]) else at
@@ -138,7 +146,7 @@ def _closing(text: str) -> str:
 
 def locate(text: str, line: int, column: int) -> TextCursor:
     """Where a cursor stands, line and column from 0."""
-    lines = lines_of(text[:MOST_BYTES].removeprefix("\ufeff"))[: line + 1]
+    lines = _lines_of(text)[: line + 1]
     lines += [""] * (line + 1 - len(lines))
     lines[-1] = here = lines[-1][:column]
     nowhere = TextCursor((), "value", "", len(here))
