@@ -43,6 +43,8 @@ class Front:
         ends = [writer]
         self.open.add(writer)
         try:
+            if self.tls is not None:  # here, so that one whose handshake is under way is known, too
+                await writer.start_tls(self.tls)
             behind, to = await asyncio.open_connection("127.0.0.1", self.backend)
             ends.append(to)
             self.open.add(to)
@@ -184,7 +186,7 @@ def front(tls: ssl.SSLContext | None, *, sasl: bool = True) -> Iterator[Front]:
     made = Front(tls, sasl)
     thread = threading.Thread(target=made.loop.run_forever, daemon=True)
     thread.start()
-    starting = asyncio.start_server(made.serve, sock=made.listener, ssl=made.tls)
+    starting = asyncio.start_server(made.serve, sock=made.listener)
     server = asyncio.run_coroutine_threadsafe(starting, made.loop).result(DEADLINE)
     try:
         yield made

@@ -65,13 +65,14 @@ async def office(
     ca.issue_cert(NAME).configure_cert(server)
     ca.configure_trust(client)
     made = Office()
+    sessions: list[SMTP] = []
 
     def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         good = (data.login, data.password) == (b"ada", b"secret")
         return AuthResult(success=good, handled=good)
 
     def connected() -> SMTP:
-        return SMTP(
+        session = SMTP(
             made,
             hostname=NAME,
             tls_context=server if kind == "starttls" else None,
@@ -79,6 +80,8 @@ async def office(
             authenticator=check if login else None,
             auth_require_tls=False,
         )
+        sessions.append(session)
+        return session
 
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(
@@ -89,6 +92,9 @@ async def office(
         yield made, client
     finally:
         listener.close()
+        for each in sessions:
+            if each.transport is not None:
+                each.transport.abort()
 
 
 def box(made: Office, kind: str = "none", *allow: str, **more: Any) -> email.Mailbox:

@@ -413,10 +413,12 @@ async def test_what_is_sent_before_tls_begins_is_no_answer(monkeypatch: pytest.M
     monkeypatch.setattr(sending, "trust", lambda: ours)
     monkeypatch.setattr(session, "SECONDS", 1.0)
     heard: list[bytes] = []
+    ends: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK hello\r\n")
         await reader.readline()
+        ends.append(writer)
         forged = (b"h%d OK [UIDVALIDITY 666] forged\r\n" % each for each in range(2, 6))
         writer.write(b"h1 OK begin\r\n" + b"".join(forged))
         await writer.drain()
@@ -429,6 +431,7 @@ async def test_what_is_sent_before_tls_begins_is_no_answer(monkeypatch: pytest.M
     with pytest.raises(UpstreamError, match="does not answer"):
         await box(port, host="localhost", security="starttls").test()
     running.close()
+    ends[0].transport.abort()
     assert heard[0] == b"h2 CAPABILITY\r\n"
 
 
