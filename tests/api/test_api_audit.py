@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -279,10 +278,21 @@ async def test_a_search_over_all_is_in_the_log_of_each_customer_that_it_found(ei
     assert await entries(either, operation="search_payloads", customer="Globex") == []
 
 
+def test_entries_of_one_moment_are_in_the_order_in_which_they_were_made() -> None:
+    now = [
+        1_700_000_000_000_000 + each for each in (0, 0, 0, 1, 7, 7, 999, 999, 1_000) for _ in "ab"
+    ]
+    log = AuditLog(cast(Any, None), iter(now).__next__)
+    said: dict[str, Any] = dict.fromkeys(("kind", "actor", "label", "address", "operation"), "a")
+    said |= {"customer": None, "objects": {}, "status": 0, "changes": {}}
+    made = [log.entry(**said).id for _ in now]
+    assert made == sorted(made)
+    assert len({*made}) == len(made)
+
+
 async def test_the_log_is_read_by_time(either: Any) -> None:
     for n in range(3):
         await either.customer(f"C{n}")
-        await asyncio.sleep(0.002)  # ids of one millisecond have no order
     newest, middle, oldest = [each["at"] for each in await entries(either)]
     assert [each["at"] for each in await entries(either, since=middle)] == [newest, middle]
     assert [each["at"] for each in await entries(either, until=middle)] == [oldest]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import A_DAY, AuditEntry, Clock, Micros, new_id
+from halflap.model import A_DAY, AuditEntry, Clock, Micros, new_id, random_bits
 from halflap.store.act import Act, Statement
 from halflap.store.catalogue.writer import CatalogueWriter, Wanted, conditions, marks
 from halflap.store.job import JobTransaction
@@ -62,6 +62,11 @@ DELETE FROM {table} WHERE {of} IN
 """
 
 
+def ordered_bits(micros: int, count: int, chance: int) -> int:
+    """Return bits for an id that sorts by the microsecond, and by a count within it."""
+    return micros << 62 | min(count, 0xFFFF) << 46 | chance & 0x3FFF_FFFF_FFFF
+
+
 class AuditLog:
     """Adds to the audit log, reads it, and removes what was kept for `days`."""
 
@@ -69,11 +74,16 @@ class AuditLog:
         self._writer = writer
         self._clock = clock
         self.days = DAYS
+        self._last: tuple[Micros, int] = (0, 0)
 
     def entry(self, **values: Any) -> AuditEntry:
-        """Return an entry of now."""
+        """Return an entry of now; ids sort as this process returned them, also within a microsecond."""
+        at, count = self._last
         now = self._clock()
-        return AuditEntry(id=new_id("aud", now=now), at=now, **values)
+        count = count + 1 if now == at else 0
+        self._last = now, count
+        chance = ordered_bits(now % A_MS, count, random_bits())
+        return AuditEntry(id=new_id("aud", now=now, chance=chance), at=now, **values)
 
     def begin(self, entry: Callable[[], AuditEntry]) -> Act:
         """Return the act of a request whose entry, as far as it is known, is written with its change."""
