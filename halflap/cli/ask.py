@@ -150,6 +150,9 @@ class SchemaForm:
                     values[name] = answer
             elif each.required:
                 lacking.append(each)
+        for name in schema.get("x-unasked") or ():
+            if prefix + name in given:
+                values[name] = given.pop(prefix + name)
         return values
 
     def _way(

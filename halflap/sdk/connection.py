@@ -34,7 +34,7 @@ from halflap.sdk.egress import Download, Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
-from halflap.sdk.schema import File
+from halflap.sdk.schema import File, tell_unasked
 from halflap.sdk.urlpath import fill_path, join_path
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Connection(BaseModel):
     app's paths begin.
     """
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra=tell_unasked
+    )
 
     limits: ClassVar[Limits] = Limits()
     idempotency_header: ClassVar[str | None] = None

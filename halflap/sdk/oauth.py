@@ -27,6 +27,7 @@ from halflap.sdk import codec
 from halflap.sdk.egress import Egress, Response
 from halflap.sdk.origin import origin
 from halflap.sdk.redact import LONGEST, clean
+from halflap.sdk.schema import tell_unasked
 
 EARLY = timedelta(seconds=60)
 
@@ -34,7 +35,9 @@ EARLY = timedelta(seconds=60)
 class Auth(BaseModel):
     """A way into an app."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra=tell_unasked
+    )
 
     def headers(self) -> dict[str, str]:
         """The headers that show who we are."""

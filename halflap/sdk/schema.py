@@ -498,3 +498,15 @@ def is_secret(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         return is_secret(get_args(annotation)[0])
     return annotation is SecretStr or SecretStr in get_args(annotation)
+
+
+def tell_unasked(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+    """Name in a form's schema the addresses that it does not ask for, but takes: of a sandbox, say."""
+    shown = {*schema.get("properties", ()), *getattr(kind, "granted", ())}
+    hidden = [
+        name
+        for name, field in kind.model_fields.items()
+        if name.endswith("_url") and field.annotation is str and name not in shown
+    ]
+    if hidden:
+        schema["x-unasked"] = hidden

@@ -26,6 +26,8 @@ from halflap.sdk import codec
 from halflap.store.store import Store
 from tests.paired import FILES
 from tests.polling import DEADLINE
+from tests.salesforce_app import salesforce_app
+from tests.slack_app import slack_app
 
 ORDERS = '''
 """Orders."""
@@ -221,6 +223,32 @@ def test_a_move_without_a_server_runs_nothing_else(project):
     ok("instances", "activate", "Acme/orders")
     [bulk] = [plain("bulks", "list")]
     assert (bulk["state"], bulk["done"]) == ("running", 0)
+
+
+async def test_a_connection_goes_to_a_sandbox_by_addresses_that_no_form_asks_for(project):
+    await asyncio.to_thread(ok, "deploy")
+    async with slack_app() as app, salesforce_app() as sf:
+        team, org = await app.team("shop"), await sf.org("shop")
+        bot = {"K": await app.token(team), "S": org["client_secret"]}
+        bot["HALFLAP_EGRESS_ALLOW"] = "127.0.0.1"
+        slack = ("connections", "add", "slack", "--field", f"base_url={app.api}")
+        slack += ("--field", "auth.kind=api_key", "--secret", "auth.key=env:K")
+        await asyncio.to_thread(ok, *slack, **bot)  # which tests it
+        found = await asyncio.to_thread(plain, "connections", "show", "slack")
+        assert found["fields"]["base_url"] == app.api
+        wrong = await asyncio.to_thread(run, *slack, "--name", "b", "--field", "bas_url=x", **bot)
+        assert "there is no field 'bas_url'" in wrong.output
+        addresses = {"login_url": sf.url, "pubsub_url": "https://events.example:8601"}
+        fields = {
+            **addresses,
+            "auth.kind": "client_credentials",
+            "auth.client_id": org["client_id"],
+        }
+        given = [part for each in fields.items() for part in ("--field", "{}={}".format(*each))]
+        added = ("connections", "add", "salesforce", *given, "--secret", "auth.client_secret=env:S")
+        await asyncio.to_thread(ok, *added, **bot)
+        shown = (await asyncio.to_thread(plain, "connections", "show", "salesforce"))["fields"]
+        assert {name: shown[name] for name in addresses} == addresses
 
 
 def test_a_config_is_deployed_where_no_server_runs(project):
