@@ -302,9 +302,14 @@ async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -
 async def rotate_endpoint_secret(
     found: OneInstance, flow: str, operations: Ops, draft: Rotation | None = None
 ) -> Rotated:
-    """Give a flow's URL another secret; what was signed with the former is taken for a while."""
-    grace = (draft or Rotation()).grace_seconds
-    secret, told = await operations.instances.rotate(found, flow, grace * 1_000_000)
+    """Give a flow's URL another secret; what was signed with the former is taken for a while.
+
+    It is made, or the sender's own: a public key, say, of Standard Webhooks (`whpk_…`).
+    """
+    wanted = draft or Rotation()
+    grace = wanted.grace_seconds
+    given = None if wanted.secret is None else wanted.secret.get_secret_value()
+    secret, told = await operations.instances.rotate(found, flow, grace * 1_000_000, given)
     until = rfc3339(operations.store.clock() + grace * 1_000_000)
     return Rotated(flow=flow, secret=secret, former_until=until, redeploys=told)
 

@@ -1226,7 +1226,10 @@ class InstanceListenerPage(ListPage[InstanceListener]):
 
 
 class Rotation(Input):
-    """For how long the former secret stays good."""
+    """For how long the former secret stays good, and the new one, where the sender has chosen it."""
+
+    secret: SecretStr | None = None
+    """The sender's own secret, or its public key (`whpk_…`); None: a new one is made."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
 

@@ -189,19 +189,26 @@ def listened(listener: ListenerView) -> str:
 @click.option(
     "--grace", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 7d; 24h by default."
 )
+@click.option(
+    "--secret",
+    "given",
+    metavar="SOURCE",
+    help="The sender's own secret, or its public key (whpk_…): @FILE, env:NAME, or - for stdin.",
+)
 @speaks(find=find)
 async def rotate_secret(
-    api: Client, output: Output, found: InstanceView, flow: str, grace: int
+    api: Client, output: Output, found: InstanceView, flow: str, grace: int, given: str | None
 ) -> None:
     """Give the URL of a flow another secret. What was signed with the former is taken for a while.
 
     Where the trigger makes its own webhook, the instance is deployed again, so that the app is told.
-    Otherwise set the new secret at the sender before --grace is over.
+    Otherwise set the new secret at the sender before --grace is over, or take the sender's: --secret.
 
     Example: halflap instances rotate Initech/warehouse incoming
     """
     at = path("instances", found.id, "secrets", flow)
-    made = read(Rotated, await api.post(at, {"grace_seconds": grace}))
+    secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
+    made = read(Rotated, await api.post(at, {"grace_seconds": grace, "secret": secret}))
     if output.emitted(made):
         return
     output.line((made.secret, "bold"))

@@ -256,9 +256,9 @@ class Deployer:
             )
         return await self._go(moved, lambda: self._disable(moved, drain))
 
-    async def rotate(self, endpoint: str, grace: Micros) -> str:
+    async def rotate(self, endpoint: str, grace: Micros, given: str | None = None) -> str:
         """Give an endpoint another secret, and return it; no customer's scope may write it."""
-        return await self._catalogue.endpoints.rotate(endpoint, grace)
+        return await self._catalogue.endpoints.rotate(endpoint, grace, given)
 
     async def retry_left(self, connection: str) -> None:
         """Take down what instances of a connection left behind, as it is good again."""

@@ -1,8 +1,10 @@
 """Secrets of endpoints and subscriptions that change, and instances that leave an app behind."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNED = """
 \"\"\"Signed: an app that chooses what it signs with, and a URL that a sender signs for.\"\"\"
@@ -12,6 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from halflap import BearerToken, Config, Context, Endpoint, Integration, Request, Subscription
+from halflap import StandardWebhooks
 from shop import Shop, component
 
 
@@ -40,6 +43,12 @@ async def by_hand(request: Request) -> Any:
     return request.json()
 
 
+@component.trigger(verify=StandardWebhooks())
+async def standard(request: Request) -> Any:
+    \"\"\"Signed as Standard Webhooks says.\"\"\"
+    return request.json()
+
+
 class Settings(Config):
     shop: Shop
 
@@ -50,6 +59,11 @@ integration = Integration("signed", config=Settings)
 @integration.flow(trigger=signed)
 async def chosen(ctx: Context[Settings], event: Any) -> None:
     \"\"\"What the app signs.\"\"\"
+
+
+@integration.flow(trigger=standard)
+async def keyed(ctx: Context[Settings], event: Any) -> None:
+    \"\"\"What a sender signs with its own key.\"\"\"
 
 
 @integration.flow(trigger=by_hand)
@@ -107,6 +121,37 @@ async def test_a_rotated_secret_is_good_for_a_grace_period(signed: Any) -> None:
     assert [await taken(signed, "given", each) for each in (new, gone.json["secret"])] == [401, 200]
     unknown = await signed.api("POST", f"{signed.path}/secrets/none", {})
     assert unknown.status == 404
+
+
+async def test_a_senders_public_key_is_the_secret_of_an_instances_own_url(signed: Any) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = "whpk_" + b64encode(key.public_key().public_bytes_raw()).decode()
+    path = f"{signed.path}/secrets/keyed"
+
+    async def send(key: Ed25519PrivateKey) -> int:
+        at, body = str(signed.host.store.clock() // 1_000_000), b'{"n": 1}'
+        sign = b64encode(key.sign(b".".join([b"msg_1", at.encode(), body]))).decode()
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": at,
+            "webhook-signature": f"v1a,{sign}",
+        }
+        _, _, hook = signed.urls["keyed"].partition("/hooks/")
+        sent = await signed.api("POST", f"/hooks/{hook}", body=body, headers=headers, token=None)
+        return sent.status
+
+    assert await send(key) == 401
+    told = await signed.api("POST", path, {"secret": public, "grace_seconds": 0})
+    assert (told.status, told.json["secret"]) == (200, public)
+    assert [await send(each) for each in (key, Ed25519PrivateKey.generate())] == [200, 401]
+    example = await signed.api("GET", f"{signed.path}/endpoints/keyed/example")
+    assert (example.status, "private key" in example.json["detail"]) == (422, True)
+    wrong = {"whsk_" + "A" * 43 + "=": "private key", "whpk_AA==": "32 bytes", "": "characters"}
+    for secret, why in wrong.items():
+        refused = await signed.api("POST", path, {"secret": secret})
+        assert (refused.status, why in refused.json["detail"]) == (422, True), refused.body
+    chosen = await signed.api("POST", f"{signed.path}/secrets/chosen", {"secret": "mine"})
+    assert (chosen.status, "makes its webhook itself" in chosen.json["detail"]) == (422, True)
 
 
 async def test_an_app_is_told_of_a_rotated_secret(signed: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio.to_thread
 
+from halflap.errors import ConfigError
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.sdk.record import adapter_of
@@ -36,6 +37,10 @@ def example_request(
     body = b"" if method == "GET" else codec.encode({} if event is None else event)
     if isinstance(example, File):
         body = example.data
+    if secret.startswith("whpk_"):
+        raise ConfigError(
+            "the sender signs with a private key that it alone has: no request can be made up"
+        )
     headers = sender_headers(declared.verify, body, secret, now, method=method, url=url)
     if isinstance(example, File):
         headers = {n: v for n, v in headers.items() if n.lower() != "content-type"}

@@ -11,6 +11,7 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.examples import ExampleRequest, example_request, made_up_event
 from halflap.api.operations.offers import OfferOperations
+from halflap.api.operations.shared import check_given
 from halflap.engine.deployer import Deployer
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
@@ -339,10 +340,13 @@ class InstanceOperations:
         secrets = await self.secrets(instance)
         return example_request(named, urls[flow], secrets.get(flow, ""), event, now)
 
-    async def rotate(self, instance: Instance, flow: str, grace: Micros) -> tuple[str, bool]:
+    async def rotate(
+        self, instance: Instance, flow: str, grace: Micros, given: str | None = None
+    ) -> tuple[str, bool]:
         """Give a flow's endpoint another secret: return it, and whether the app is told by itself.
 
-        It is where the flow's trigger subscribes: the instance is deployed again.
+        It is where the flow's trigger subscribes: the instance is deployed again. `given` is the
+        sender's own; without it, one is made.
         """
         endpoint = (await self.catalogue.endpoints.of_instance(instance.id)).get(flow)
         if endpoint is None:
@@ -351,7 +355,9 @@ class InstanceOperations:
         told = (
             instance.state == "active" and definition is not None and definition.trigger.subscribes
         )
-        secret = await self.deployer.rotate(endpoint.id, grace)
+        if given is not None:
+            check_given(given, told)
+        secret = await self.deployer.rotate(endpoint.id, grace, given)
         if told:
             await self.deployer.activate(instance.id)
         return secret, told

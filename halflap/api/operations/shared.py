@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,10 +61,8 @@ class SharedEndpointOperations:
 
     async def set_secret(self, shown: Shown, secret: str | None) -> str:
         """Give an endpoint the app's own secret, or a new one of ours."""
-        if secret is not None and not 0 < len(secret) <= LONGEST_SECRET:
-            raise ConfigError(
-                f"a secret has 1 to {LONGEST_SECRET} characters", fields={"secret": "is no secret"}
-            )
+        if secret is not None:
+            check_given(secret)
         return await self.catalogue.shared.set_secret(shown.endpoint.id, secret)
 
     async def pick(self, shown: Shown, named: str | None) -> Shown:
@@ -73,3 +72,26 @@ class SharedEndpointOperations:
             hash = (await finding.version(self.catalogue, integration, named)).hash
         await self.catalogue.shared.pick(shown.endpoint.id, hash)
         return await self.get(integration, shown.endpoint.flow)
+
+
+def check_given(secret: str, subscribes: bool = False) -> None:
+    """Raise `ConfigError` for what no sender can sign with, so that it is not found out by its events."""
+    why = ""
+    if subscribes:
+        why = "the trigger makes its webhook itself, with a secret that is made; leave `secret` out"
+    elif not 0 < len(secret) <= LONGEST_SECRET:
+        why = f"a secret has 1 to {LONGEST_SECRET} characters"
+    elif secret.startswith("whsk_"):
+        why = "this is the sender's private key, which it alone has; give its public one: whpk_…"
+    elif secret.startswith("whpk_") and not is_public_key(secret):
+        why = "a public key is whpk_ and 32 bytes in base64"
+    if why:
+        raise ConfigError(why, fields={"secret": "is no secret"})
+
+
+def is_public_key(secret: str) -> bool:
+    """Return whether a text is a public key of Standard Webhooks."""
+    try:
+        return len(base64.b64decode(secret.removeprefix("whpk_"), validate=True)) == 32
+    except ValueError:
+        return False

@@ -88,9 +88,9 @@ class Endpoints:
         sealed = [secret, former] if former is not None and until > self._clock() else [secret]
         return tuple(self._vault.open(each, place(customer, endpoint)) for each in sealed)
 
-    async def rotate(self, endpoint: str, grace: Micros = OVERLAP) -> str:
+    async def rotate(self, endpoint: str, grace: Micros = OVERLAP, given: str | None = None) -> str:
         """Give an endpoint another secret; return it. The one before is good for the grace period."""
-        chosen = new_secret()
+        chosen = given or new_secret()
         until = self._clock() + grace
 
         def job(connection: JobTransaction) -> str | Refused:
