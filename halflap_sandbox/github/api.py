@@ -318,6 +318,14 @@ def pushed(call: Call, files: Mapping[str, bytes]) -> Json:
     return commit
 
 
+def get_branch(call: Call) -> Json:
+    """Return a branch, with the sha of its files."""
+    name = call.places["branch"]
+    if (files := call.repo.branches.get(name)) is None:
+        raise GitHubError(404, "Branch not found")
+    return {"name": name, "commit": {"sha": tree_sha(files)}, "protected": False}
+
+
 def create_ref(call: Call) -> Json:
     """Make a branch, of the files that main has."""
     ref, _ = call.required("ref", "sha")
@@ -477,6 +485,7 @@ METHODS: list[tuple[str, str, int, Method]] = [
     ("PATCH", f"{REPO}/pulls/{{number}}", 200, update_pull),
     ("POST", f"{REPO}/pulls/{{number}}/reviews", 200, review_pull),
     ("PUT", f"{REPO}/pulls/{{number}}/merge", 200, merge_pull),
+    ("GET", f"{REPO}/branches/{{branch:path}}", 200, get_branch),
     ("POST", f"{REPO}/git/refs", 201, create_ref),
     ("GET", f"{REPO}/contents/{{path:path}}", 200, get_content),
     ("PUT", f"{REPO}/contents/{{path:path}}", 200, put_content),

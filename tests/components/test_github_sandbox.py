@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import github as pygithub
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
@@ -88,6 +90,56 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
     assert (merged.text, merged.sha) == ("größe\n", written.sha)
     await github.delete_file(ada, merged.path, merged.sha, "Away with it")
     assert await github.get_file(ada, "docs/a b.md") is None
+
+
+def work_as_a_stranger(url: str) -> None:
+    """Use the sandbox as a program does that PyGithub is made for."""
+
+    def client(auth: Any) -> pygithub.Github:
+        quiet = {"seconds_between_requests": None, "seconds_between_writes": None, "retry": None}
+        return pygithub.Github(base_url=url, auth=auth, **quiet)
+
+    with client(pygithub.Auth.Token("ghp_ada")) as ada:
+        assert ada.get_user().login == "ada"
+        repository = ada.get_repo("ada/hello")
+        assert [each.full_name for each in ada.get_user().get_repos()] == ["ada/hello"]
+        made = [repository.create_issue(f"Issue {n}", "Body", labels=["bug"]) for n in range(35)]
+        open_issues = repository.get_issues(state="open", labels=["bug"])
+        assert [each.number for each in open_issues] == [each.number for each in reversed(made)]
+        issue = repository.get_issue(made[0].number)
+        issue.create_comment("Seen")
+        issue.edit(state="closed", title="Done")
+        assert [each.body for each in issue.get_comments()] == ["Seen"]
+        assert (issue.state, repository.get_issue(issue.number).title) == ("closed", "Done")
+        head = repository.get_branch("main").commit.sha
+        repository.create_git_ref("refs/heads/fix", head)
+        repository.create_file("docs/a.md", "Say it", "größe\n", branch="fix")
+        found = repository.get_contents("docs/a.md", ref="fix")
+        assert not isinstance(found, list)
+        assert found.decoded_content.decode() == "größe\n"
+        repository.update_file(found.path, "Again", "größer\n", found.sha, branch="fix")
+        pull = repository.create_pull(base="main", head="fix", title="Fix", body="")
+        pull.create_review(body="Fine", event="APPROVE")
+        assert pull.merge(sha=pull.head.sha).merged
+        assert repository.get_pull(pull.number).merged
+        hook = repository.create_hook("web", {"url": "https://x.example/hook"}, ["issues"], True)
+        hook.edit("web", hook.config, ["push"], active=False)
+        [kept] = repository.get_hooks()
+        assert (kept.id, kept.events, kept.active) == (hook.id, ["push"], False)
+        kept.delete()
+        assert not list(repository.get_hooks())
+        with pytest.raises(pygithub.UnknownObjectException):
+            ada.get_repo("ada/none")
+    with (
+        client(pygithub.Auth.Token("ghp_eve")) as eve,
+        pytest.raises(pygithub.BadCredentialsException),
+    ):
+        _ = eve.get_user().login
+
+
+async def test_a_strangers_client_works_with_the_sandbox(app: GitHubApp) -> None:
+    await app.account("ada")
+    await to_thread(work_as_a_stranger, app.url)
 
 
 async def test_errors_say_what_to_do(app: GitHubApp) -> None:
