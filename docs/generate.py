@@ -16,10 +16,11 @@ from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from types import ModuleType
-from typing import Annotated, Any, cast, get_args, get_origin
+from types import ModuleType, UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import click
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import halflap
@@ -571,6 +572,7 @@ def components() -> str:
         parts.append(f"{component.description or summary(module)}\n\n")
         if component.connection is not None:
             parts.append(connection(component.connection))
+        shown: dict[type[BaseModel], str] = {}
         for kind, found in (("action", component.actions), ("trigger", component.triggers)):
             for each in found.values():
                 parts.append(f"### `{each.name}`\n\nA{'n' if kind == 'action' else ''} {kind}. ")
@@ -579,6 +581,8 @@ def components() -> str:
                     continue
                 parts.append(f"{prose(inspect.getdoc(each.function) or '')}\n\n")
                 parts.append(inputs(each))
+                if kind == "trigger":
+                    parts.append(payloads(each.shape.output, shown))
     return "".join(parts).rstrip() + "\n"
 
 
@@ -660,6 +664,50 @@ def inputs(each: Any) -> str:
     head = "| input | type | default |" + (" what it is |" if what else "")
     line = "| --- " * (4 if what else 3) + "|"
     return f"{head}\n{line}\n{''.join(rows)}\n" if rows else ""
+
+
+def payloads(output: Any, shown: dict[type[BaseModel], str]) -> str:
+    """The fields of what a trigger's flow is given, where that is a model; once for a component."""
+    parts: list[str] = []
+    for model in models_in(output):
+        if model in shown:
+            parts.append(f"Its event may be {shown[model]}, as above.\n\n")
+            continue
+        shown[model] = f"`{model.__name__}`"
+        parts.append(f"The event `{model.__name__}`: {prose(inspect.getdoc(model) or '')}\n\n")
+        rows = [*fields_of(model)]
+        what = any(about for *_, about in rows)
+        parts.append("| field | type |" + (" what it is |" if what else ""))
+        parts.append("\n" + "| --- " * (3 if what else 2) + "|\n")
+        for name, kind, about in rows:
+            parts.append(f"| `{name}` | `{kind}` |{f' {about} |' if what else ''}\n")
+        parts.append("\n")
+    return "".join(parts)
+
+
+def fields_of(model: type[BaseModel], above: str = "", depth: int = 2) -> Iterator[Cells]:
+    """The fields of a model, and those of the models in it."""
+    for name, field in model.model_fields.items():
+        kind = re.sub(r"[A-Za-z_][\w.]*\.(?=\w)", "", inspect.formatannotation(field.annotation))
+        yield (
+            f"{above}{name}",
+            cell(kind.replace("NoneType", "None")),
+            cell(field.description or ""),
+        )
+        for inner in models_in(field.annotation) if depth else ():
+            yield from fields_of(inner, f"{above}{name}.", depth - 1)
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation names, itself or in a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated):
+        for each in get_args(annotation):
+            yield from models_in(each)
+
+
+Cells = tuple[str, str, str]
 
 
 def field_of(annotation: Any) -> FieldInfo | None:
