@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, cast
@@ -9,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
+from halflap.sdk.conformity import SHOWN, nearest
 from halflap.sdk.schema import UNSET, InputField
 
 Schema = Mapping[str, Any]
@@ -81,10 +83,10 @@ def wrong_part(error: ValidationError, value: Any) -> tuple[tuple[str | int, ...
     placed = [(path_in(value, each), cast("Mapping[str, Any]", each)) for each in found]
     deepest = max((path for path, _ in placed), key=len)
     here = [each for path, each in placed if path == deepest]
-    said = list(dict.fromkeys(worded(each) for each in here if each["type"] not in _VAGUE))
+    part = _at(value, deepest)
+    said = list(dict.fromkeys(worded(each, part) for each in here if each["type"] not in _VAGUE))
     message = " or ".join([*said[:1], *(each.removeprefix("has to be ") for each in said[1:])])
     message = message or worded(here[0])
-    part = _at(value, deepest)
     if any(each["type"] == "string_type" for each in here) and type(part) in (int, Decimal, bool):
         shown = str(part).lower() if type(part) is bool else str(part)
         message += f'; quote it, "{shown}", or write =$string(…)'
@@ -154,9 +156,22 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
-def worded(error: Mapping[str, Any]) -> str:
-    """Return a fault of validation in plain words: `has to be a whole number`."""
+MANY = 8
+"""The number of choices above which those that are most like a value come first, and others are cut."""
+_CHOICE = re.compile(r"'((?:[^'\\]|\\.)*)'")
+
+
+def worded(error: Mapping[str, Any], value: Any = None) -> str:
+    """Return a fault of validation in plain words: `has to be a whole number`.
+
+    Of many choices those that are most like the `value` come first.
+    """
     kind = str(error["type"])
+    if kind in ("literal_error", "enum") and isinstance(value, str):
+        choices: list[str] = _CHOICE.findall(str(error["msg"]))
+        if len(choices) > MANY:
+            known = ", ".join(f"'{each}'" for each in nearest(value, choices)[:SHOWN])
+            return f"has to be one of: {known}" + (", …" if len(choices) > SHOWN else "")
     if kind in _BOUNDS:
         return _BOUNDS[kind].format_map(error.get("ctx") or {})
     if kind in ("value_error", "assertion_error"):

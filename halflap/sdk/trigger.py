@@ -713,7 +713,7 @@ def first_line(error: Exception) -> str:
     errors = getattr(error, "errors", None)
     if not isinstance(error, ValidationError) or errors is None:
         return str(error)
-    first = errors(include_url=False, include_input=False)[0]
+    first = errors(include_url=False)[0]
     place = ".".join(str(each) for each in first["loc"])
-    message = worded(cast("Mapping[str, Any]", first))
+    message = worded(cast("Mapping[str, Any]", first), first.get("input"))
     return f"{place}: {message}" if place else message

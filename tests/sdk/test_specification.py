@@ -32,11 +32,14 @@ from halflap import (
     UpstreamError,
     webhook,
 )
+from halflap.components.hubspot import Condition
 from halflap.errors import InputsRefused
 from halflap.sdk.conformity import DEVIATIONS, deviations
+from halflap.sdk.fit import misfit
 from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification, snake
 from halflap.sdk.specification import SpecifiedAction
 from halflap.sdk.survey import Module, Survey
+from halflap.sdk.trigger import first_line
 from halflap.testing import Fake, Run
 
 Json = dict[str, Any]
@@ -800,3 +803,14 @@ async def test_the_fields_of_a_bodys_options_are_inputs(
     assert route.requests[0].json == {"iban": "DE123"}
     with pytest.raises(InputsRefused, match="needs card, or iban"):
         await action(shop, name="a")
+
+
+def test_of_many_choices_of_a_model_the_nearest_come_first() -> None:
+    given = {"property": "a", "operator": "CONTAIN_TOKEN"}
+    with pytest.raises(ValidationError) as raised:
+        Condition.model_validate(given)
+    for message in (misfit(raised.value, given), first_line(raised.value)):
+        assert message.startswith(
+            "operator: has to be one of: 'CONTAINS_TOKEN', 'NOT_CONTAINS_TOKEN'"
+        )
+        assert message.endswith(", …")
