@@ -108,7 +108,7 @@ def interaction_of(body: dict[str, Any], team: str | None) -> Interaction:
     )
 
 
-@component.trigger(
+signed = component.trigger(
     verify=SlackSignature(),
     secret="connection.signing_secret",  # noqa: S106
     handshake=challenge,
@@ -116,6 +116,9 @@ def interaction_of(body: dict[str, Any], team: str | None) -> Interaction:
     key=place,
     app_endpoint=True,
 )
+
+
+@signed
 async def event(
     request: Request,
     events: Annotated[list[EventName], WANTED],
@@ -134,14 +137,7 @@ def _(request: Request, events: list[str], bots: bool) -> bool:
     return is_wanted(body_of(request), events, bots)
 
 
-@component.trigger(
-    verify=SlackSignature(),
-    secret="connection.signing_secret",  # noqa: S106
-    handshake=challenge,
-    dedupe=delivery,
-    key=place,
-    app_endpoint=True,
-)
+@signed
 async def interaction(
     request: Request, type: Literal["any", "action", "view", "command"] = "any"
 ) -> Interaction:
