@@ -189,6 +189,7 @@ def create_pull(call: Call) -> Json:
         "user": call.session.account.json(),
         "head": {"ref": head, "sha": tree_sha(repo.branches[head])},
         "base": {"ref": base, "sha": tree_sha(repo.branches[base])},
+        "url": f"{call.base}/repos/{repo.full_name}/pulls/{number}",
         "html_url": f"https://github.com/{repo.full_name}/pull/{number}",
     }
     repo.pulls[number] = pull
