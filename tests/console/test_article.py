@@ -16,7 +16,6 @@ from playwright.async_api import Locator, Page, expect
 from halflap.components import salesforce
 from tests.console.desk import Desk, at_rest, opened, press, visit
 from tests.console.place import Place
-from tests.console.test_managing import sign_in
 from tests.polling import until
 from tests.twoapps import Apps
 from tests.world import EXAMPLES
@@ -296,34 +295,27 @@ async def published(page: Page) -> None:
     await expect(page.get_by_text("draft, from version 1", exact=True)).to_be_visible()
 
 
-async def activated(page: Page, place: Place, apps: Apps) -> tuple[dict[str, Any], str]:
-    """Activate it for a new customer by the wizard; return their org, and their key of Acme."""
-    redirect = f"{place.url}/console/connected"
-    org = await apps.salesforce.org("Hooli", redirect_uris=[redirect])
-    key = await apps.acme.workspace("Hooli")
-    customer = await place.api("POST", "/customers", {"name": "Hooli Drawn"})
-    await visit(page, f"/customers/{customer['id']}/activate")
-    dialog = page.get_by_role("dialog")
-    await page.get_by_role("button", name=re.compile("Salesforce and Acme")).click()
-    await page.get_by_role("button", name="Connect Salesforce…").click()
-    await dialog.get_by_label(re.compile("Login URL")).fill(apps.salesforce.url)
-    await dialog.get_by_label(re.compile("Client ID")).fill(org["client_id"])
-    await dialog.get_by_label(re.compile("Client secret")).fill(org["client_secret"])
-    await dialog.get_by_role("button", name="Save the connection").click()
-    await expect(page.get_by_text("not signed in")).to_be_visible()
-    await sign_in(page, org, "Connect")
-    await expect(page.get_by_text("working", exact=True)).to_have_count(1)
-    await page.get_by_role("button", name="Connect Acme…").click()
-    await dialog.get_by_label(re.compile("Base URL")).fill(f"{apps.acme.url}/v1")
-    await dialog.get_by_label("API key").fill(key)
-    await dialog.get_by_role("button", name="Save the connection").click()
-    await expect(page.get_by_text("working", exact=True)).to_have_count(2)
-    await page.get_by_role("button", name="Next").click()
-    await page.get_by_label(re.compile("Discount")).fill("10")
-    await page.get_by_role("button", name="Next").click()
-    await page.get_by_role("button", name="Activate", exact=True).click()
-    await page.get_by_role("link", name="Show its URLs").click()
-    await expect(page.get_by_label("URL of opportunity", exact=True)).to_contain_text("/hooks/")
+async def activated(place: Place, apps: Apps) -> tuple[dict[str, Any], str]:
+    """Activate it for a new customer; return their org, and their key of Acme."""
+    org, key = await apps.salesforce.org("Hooli"), await apps.acme.workspace("Hooli")
+    credentials = {name: org[name] for name in ("client_id", "client_secret")}
+    values = {
+        "salesforce": {
+            "login_url": apps.salesforce.url,
+            "auth": {"kind": "client_credentials", **credentials},
+        },
+        "acme": {"base_url": f"{apps.acme.url}/v1", "api_key": key},
+    }
+    wanted = {"customer": (await place.api("POST", "/customers", {"name": "Hooli Drawn"}))["id"]}
+    wanted["integration"] = NAME
+    for field, each in values.items():
+        made = {**wanted, "field": field, "name": field, "values": each, "test": True}
+        await place.api("POST", "/connections", made)
+    made = {**wanted, "name": NAME, "config": {"discount": 10}}
+    made["connections"] = {field: field for field in values}
+    instance = await place.api("POST", "/instances", made)
+    active = await place.api("POST", f"/instances/{instance['id']}/activate", wait="30")
+    assert active["state"] == "active", active
     return org, key
 
 
@@ -398,7 +390,7 @@ async def test_the_article_s_flows_are_built_from_nothing_and_run_between_both_a
             await expect(page.get_by_role("button", name="No findings")).to_be_visible()
         await at_rest(page)
         await published(page)
-        org, key = await activated(page, place, apps)
+        org, key = await activated(place, apps)
         await deal_flows(page, apps, org, key, back=flows == 5)
         if flows == 5:
             await accounts_flow(apps, org, key)
