@@ -45,7 +45,11 @@ MODULES = (
     *("halflap.components.schedule", "aiohttp", "anyio._backends._asyncio", "email.policy"),
     *("halflap.components.salesforce", "halflap.api.app", "halflap.cli.dev", "halflap.cli.client"),
     *("uvicorn.lifespan.off", "uvloop", "encodings.idna"),
-    *("sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "halflap.export.outbox"),
+    *(
+        "sqlalchemy.dialects.sqlite",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "halflap.export.outbox",
+    ),
 )
 """The modules that a server imports, and the flows of the tests."""
 BEGIN = """
