@@ -180,6 +180,21 @@ async def test_mails_are_marked_once_they_are_accepted(
             await read(made, AcceptedLog(), 1, **wrong)
 
 
+async def test_a_folder_to_move_to_that_is_not_there_is_said_before_a_mail_is_accepted(
+    server: Dovecot,
+) -> None:
+    made, log = box(server.port, "nowhere"), AcceptedLog()
+    server.append("nowhere", [mail_of(b"1", 1)])
+    inputs = {"start": "earliest", "then": "move", "move_to": "Nöwhere"}
+    with pytest.raises(DefinitionError, match="cannot be moved to Nöwhere: make that folder"):
+        await read(made, log, 1, **inputs)
+    assert (log.bodies, log.cursors) == ([], {})
+    with server.signed_in("nowhere") as there:
+        there.create("N&APY-where")
+    await read(made, log, 1, **inputs)
+    assert server.flags("nowhere", "N&APY-where") or log.bodies
+
+
 async def test_mails_that_are_numbered_anew_are_a_gap_that_is_filled(server: Dovecot) -> None:
     source, made, log = Folder(server, "anew"), box(server.port, "anew"), AcceptedLog()
     await source.put([b"1", b"2", b"3"])

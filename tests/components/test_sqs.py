@@ -162,6 +162,23 @@ async def test_a_fifo_queue_gives_group_and_the_senders_id(moto: str, aws: sqs.S
         await received(aws, plain, 1)
 
 
+async def test_a_message_of_a_standard_queue_that_a_crash_sends_twice_can_be_one_event(
+    moto: str, aws: sqs.Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(moto)
+    monkeypatch.setattr(sqs.Sqs, "upcoming_key", lambda _: "step-1")
+    for _ in range(2):  # SQS itself knows no two messages of a standard queue for one
+        await sqs.send(aws, queue.url, "1", attributes={"kind": "order"})
+        await sqs.send_batch(aws, queue.url, [sqs.OutgoingMessage(body="2")])
+    trigger = sqs.message(queue=queue.url, wait=0, dedupe_by="idempotency_key")
+    found = await received(aws, trigger, 4)
+    assert sorted(each.id or "" for each in found) == ["step-1", "step-1", "step-1-0", "step-1-0"]
+    full = {f"a{number}": "x" for number in range(10)}
+    await sqs.send(aws, queue.url, "3", attributes=full)  # SQS takes no eleventh
+    [last] = await received(aws, trigger, 1)
+    assert last.id not in ("step-1", None)
+
+
 async def test_what_is_sent_is_what_a_stranger_receives(moto: str, aws: sqs.Sqs) -> None:
     queue = Queue(moto)
     assert queue.url in {each.value for each in await sqs.list_queues(aws)}

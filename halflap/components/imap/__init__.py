@@ -125,6 +125,8 @@ async def _(
     if (then == "move") != (move_to is not None):
         raise DefinitionError("imap.message: `then: move` and `move_to` belong together")
     async with ImapSession(box) as session:
+        if move_to is not None:  # before a mail is accepted that could not be moved
+            await session.require(move_to)
         reader = FolderReader(session, listening, folder, then, move_to, interval, most_bytes)
         async for batch in reader.batches():
             yield batch

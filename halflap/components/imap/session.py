@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from halflap import OAuth2Code, Unauthorized, UpstreamError
+from halflap import DefinitionError, OAuth2Code, Unauthorized, UpstreamError
 from halflap.components.email import sending
 
 if TYPE_CHECKING:
@@ -306,6 +306,16 @@ class ImapSession:
                 raw = line.literals[0] if told[2] == b"{}" and line.literals else unquoted(told[2])
                 found.append(from_utf7(raw.decode("ascii", "replace")))
         return sorted(found)
+
+    async def require(self, folder: str) -> None:
+        """Raise `DefinitionError` where there is no folder to move mails to."""
+        try:
+            await self.command(f"STATUS {quoted(to_utf7(folder))} (UIDVALIDITY)")
+        except RefusedCommand as error:
+            raise DefinitionError(
+                f"imap.message: mails cannot be moved to {folder}: make that folder, or name another as "
+                f"move_to ({error.message})"
+            ) from error
 
     async def select(self, folder: str, *, writes: bool) -> SelectedFolder:
         """Select a folder; a flag or a move wants one that may be written."""

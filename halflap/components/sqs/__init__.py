@@ -30,13 +30,15 @@ from halflap import (
 from halflap.components.aws.connection import Aws, values_of
 from halflap.components.aws.message import Attributes, MessageAttribute, typed
 from halflap.components.sqs.lease import AT_ONCE, MessageLease
-from halflap.components.sqs.received import event_of, group_of, message_of
+from halflap.components.sqs.received import IDEMPOTENCY_KEY, event_of, group_of, message_of
 
 RECEIVED_BYTES = 1024 * 1024
 """The bytes that one answer is expected to have."""
 MOST_ANSWERS = 8
 """The most answers that are asked for at once, while all of them are full."""
 MOST_LISTED = 1_000
+MOST_ATTRIBUTES = 10
+"""The most attributes of a message that SQS takes."""
 TRIES = 3
 
 
@@ -152,6 +154,12 @@ DeduplicationId = Annotated[
 ]
 
 
+def keyed(attributes: Mapping[str, str | Decimal] | None, key: str) -> Mapping[str, str | Decimal]:
+    """Return attributes with the key of a message, where SQS takes one more."""
+    given = attributes or {}
+    return {IDEMPOTENCY_KEY: key, **given} if len(given) < MOST_ATTRIBUTES else given
+
+
 def entry(
     body: str,
     attributes: Mapping[str, str | Decimal] | None,
@@ -183,9 +191,13 @@ async def send(
     """Send a message to a queue.
 
     A FIFO queue wants a `group_id`, and takes no `delay`. Without a `deduplication_id` it gets the key of
-    this step, which is the same on every try. Where an answer is lost, the message is not sent again.
+    this step, which is the same on every try; in a standard queue the message has that as its attribute
+    `idempotency-key`, where there is room for one more. Where an answer is lost, the message is not
+    sent again; a step that a crash repeats sends it twice to a standard queue, with the same key.
     """
-    if queue.endswith(".fifo") and deduplication_id is None:
+    if not queue.endswith(".fifo"):
+        attributes = keyed(attributes, aws.upcoming_key())
+    elif deduplication_id is None:
         deduplication_id = aws.upcoming_key()
     sent = await aws.call_json(
         "SendMessage",
@@ -214,7 +226,8 @@ async def send_batch(aws: Sqs, queue: Queue, messages: list[OutgoingMessage]) ->
         dedup = each.deduplication_id
         if is_fifo and dedup is None:
             dedup = f"{key}-{number}"
-        entries[str(number)] = entry(each.body, each.attributes, each.group_id, dedup)
+        attributes = each.attributes if is_fifo else keyed(each.attributes, f"{key}-{number}")
+        entries[str(number)] = entry(each.body, attributes, each.group_id, dedup)
     names = list(entries)
     for first in range(0, len(names), AT_ONCE):
         left = names[first : first + AT_ONCE]
@@ -258,10 +271,11 @@ async def message(
         Field(description="Whether a message that a topic of SNS sent is the one published there."),
     ] = True,
     dedupe_by: Annotated[
-        Literal["message_id", "deduplication_id"],
+        Literal["message_id", "deduplication_id", "idempotency_key"],
         Field(
-            description="By what a message is known again for 15 days: SQS's id of it, or, of a FIFO "
-            "queue, the id that its sender gave it."
+            description="By what a message is known again for 15 days: SQS's id of it; of a FIFO queue, "
+            "the id that its sender gave it; of a standard queue, the attribute idempotency-key, by "
+            "which one that was sent twice by `sqs.send` is one event."
         ),
     ] = "message_id",
     visibility: Annotated[

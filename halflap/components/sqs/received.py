@@ -10,6 +10,8 @@ from typing import Any, cast
 from halflap import InvalidEvent, Message, Request
 from halflap.components.aws.message import TOPIC, as_json
 
+IDEMPOTENCY_KEY = "idempotency-key"
+"""The attribute by which a message of a standard queue is known that a crash has sent twice."""
 FACTS = "sqs-facts"
 """The header that has what SQS, and SNS, say of a message beside its body, as JSON."""
 
@@ -33,6 +35,8 @@ def message_of(received: Mapping[str, Any], unwrap: bool, dedupe_by: str) -> Mes
         id = facts["message_id"] = published["MessageId"]
         facts["topic"], facts["subject"] = published["TopicArn"], published.get("Subject")
         facts["attributes"] = attributes_of(published.get("MessageAttributes"), "Type", "Value")
+    if dedupe_by == "idempotency_key" and (key := facts["attributes"].get(IDEMPOTENCY_KEY)):
+        id = key["value"]
     if dedupe_by == "deduplication_id":
         id = f"{group or ''}/{system.get('MessageDeduplicationId') or id}"
     headers = (("content-type", "text/plain; charset=utf-8"), (FACTS, json.dumps(facts)))
