@@ -99,7 +99,7 @@ def test_a_document_becomes_a_component_whose_tests_pass(shop: Path) -> None:
     folder = shop / "pets"
     assert ran(folder, "types").stdout == "wrote pets/actions.pyi\n"
     tested = ran(folder, "test")
-    assert "4 passed" in tested.stdout, tested.stdout
+    assert "5 passed" in tested.stdout, tested.stdout
     linted = ran(folder, "lint")
     assert linted.returncode == 0, linted.stdout
     actions = (folder / "pets/actions.py").read_text()
@@ -153,7 +153,7 @@ def test_what_the_document_does_not_say_is_asked(shop: Path) -> None:
 def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str) -> None:
     assert made("--yes", "--sign-in", way, "--idempotency-header", "Key").exit_code == 0
     tested = ran(shop / "pets", "test")
-    assert "4 passed" in tested.stdout, tested.stdout
+    assert "5 passed" in tested.stdout, tested.stdout
 
 
 TENFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
@@ -235,7 +235,7 @@ def test_oauth2_of_the_document_is_the_connections_sign_in(
         assert '"https://pets.example/oauth/authorize"' in connection
         assert 'scopes: tuple[str, ...] = ("pets:read", "pets:write",)' in connection
     tested = ran(folder, "test")
-    assert "2 passed" in tested.stdout, tested.stdout + connection
+    assert "3 passed" in tested.stdout, tested.stdout + connection
     fields = "import pets, json; print(json.dumps(pets.Pets.model_json_schema()))"
     shown = subprocess.run(
         [PYTHON, "-c", fields], cwd=folder, capture_output=True, text=True, check=True

@@ -71,10 +71,13 @@ from {module}.connection import {cls}, component
 __all__ = ["{cls}", "component"]
 '''
 TEST = """\
+from pathlib import Path
+
 import pytest
 
 import {module}
 from {module}.actions import ACTIONS
+from halflap.testing.quality import check_component, load_quality
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -82,6 +85,11 @@ def test_the_document_has_the_form_of_each_action(name):
     action = ACTIONS[name]
     assert action.shape.json_schema()["type"] == "object"
     assert action.description
+
+
+async def test_it_fails_and_reads_lists_as_the_platform_expects():
+    quality = load_quality(Path(__file__).parents[1] / "quality.yaml")
+    await check_component({module}.component, quality)
 {call}"""
 CALL = """
 
@@ -296,12 +304,13 @@ def test_text(answers: ComponentAnswers, declared: Sequence[Declared]) -> str:
     )
     if first is None:
         return TEST.format(module=answers.module, call="")
+    operation = first.operation
+    needed: list[str] = operation.alternatives["of"][0] if operation.alternatives else []
     inputs = {
         each.name: sample(each.schema)
-        for each in first.operation.inputs
-        if each.required and each.key != answers.sign_in.query
+        for each in operation.inputs
+        if (each.required or each.key in needed) and each.key != answers.sign_in.query
     }
-    operation = first.operation
     kind = (operation.answer or {}).get("type")
     call = CALL.format(
         **words(answers),
