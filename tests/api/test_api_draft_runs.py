@@ -533,7 +533,7 @@ ORPHAN = "while os.getppid() == parent: time.sleep(0.01)"
 GOING = {
     "leaves its group, and its child too": (LEAVE, "os.setpgid(0, 0)", ""),
     "has a child with a session": ("", "os.setsid()", ""),
-    "ends before its child": ("", ORPHAN, "if os.getpid() == parent: os._exit(0)"),
+    "ends before its child": ("", ORPHAN, "if os.getpid() == parent: os.read(0, 1); os._exit(0)"),
 }
 
 
@@ -551,6 +551,7 @@ async def test_no_process_of_a_run_outlives_it(
     try:
         async with asyncio.timeout(DEADLINE):
             await worker.ready()
+            await worker.send(b".")  # by now it is held, and may end
             number = int(unpack(await worker.receive(1 << 10))[1])
             assert is_running(number)
             worker.kill()
