@@ -6,6 +6,7 @@ import { activityRoutes } from "~/routes/activity"
 import { connectedRoute, connectionsRoute } from "~/routes/connections"
 import { activateRoute, customerRoute, customersRoute } from "~/routes/customers"
 import { draftRoute, draftsRoute } from "~/routes/designer"
+import { eventTypesRoute } from "~/routes/event-types"
 import { executionRoute, executionsRoute } from "~/routes/executions"
 import { bulksRoute, failuresRoute } from "~/routes/failures"
 import { instanceRoute, instancesRoute } from "~/routes/instances"
@@ -60,6 +61,7 @@ export const router = createRouter({
       integrationRoute,
       draftsRoute,
       draftRoute,
+      eventTypesRoute,
       ...activityRoutes,
       accountRoute,
       missingRoute,

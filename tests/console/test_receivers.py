@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from aiohttp import web
 from playwright.async_api import expect
@@ -98,3 +100,32 @@ async def test_the_instance_of_a_disabled_receiver_does_not_say_that_it_is_activ
         await expect(header).not_to_contain_text("active")
         await header.get_by_role("link", name="Manage it").click()
         await expect(page.get_by_text("https://hooks.example/orders")).to_be_visible()
+
+
+async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> None:
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    declared = {
+        "name": "bill.sent",
+        "title": "A bill was sent",
+        "schema": schema,
+        "example": {"total": 7},
+    }
+    await desk.place.api("PUT", "/event-types", {"types": [declared]})
+    found = await desk.place.api("POST", "/customers", {"name": "Billed"})
+    url = {"url": "https://hooks.example/bills", "types": ["bill.*"]}
+    await desk.place.api("POST", f"/customers/{found['id']}/receivers", url)
+    await desk.place.api(
+        "POST", f"/customers/{found['id']}/events", {"type": "bill.sent", "data": {"total": 1}}
+    )
+    async with opened(desk, "/overview") as page:
+        await page.get_by_role("link", name="Event types").click()
+        row = page.get_by_role("listitem").filter(has_text="bill.sent").first
+        await row.get_by_role("button", name="bill.sent").click()
+        await expect(row).to_contain_text("1 event")
+        await expect(row.get_by_label("the example", exact=True)).to_contain_text('"total": 7')
+        await expect(row.get_by_role("link", name="Billed")).to_be_visible()
+        assert await barriers(page) == []
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="OpenAPI document").click()
+        document = json.loads((await (await download.value).path()).read_text())
+        assert "bill.sent" in document["webhooks"]

@@ -103,6 +103,7 @@ function useItems(text: string): Item[] {
       ["/instances", t`Instances`],
       ["/customers", t`Customers`],
       ["/connections", t`Connections`],
+      ["/event-types", t`Event types`],
       ["/activity/logs", t`Logs`],
       ["/activity/rejections", t`Rejected requests`],
       ["/activity/schedules", t`Schedules`],

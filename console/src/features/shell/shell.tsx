@@ -9,6 +9,7 @@ import {
   CircleX,
   CloudOff,
   LogOut,
+  Megaphone,
   Monitor,
   Moon,
   Plug,
@@ -83,6 +84,7 @@ export function Shell({ onSignOut, children }: { onSignOut: () => void; children
           <Page to="/customers" icon={<Building2 aria-hidden />} title={t`Customers`} />
           <Page to="/integrations" icon={<Blocks aria-hidden />} title={t`Integrations`} />
           <Page to="/connections" icon={<Plug aria-hidden />} title={t`Connections`} />
+          <Page to="/event-types" icon={<Megaphone aria-hidden />} title={t`Event types`} />
           <Page
             to="/activity/logs"
             group="/activity"
@@ -124,6 +126,7 @@ function Page({
     | "/customers"
     | "/integrations"
     | "/connections"
+    | "/event-types"
     | "/activity/logs"
   /** The beginning of the addresses of its pages. */
   group?: string
