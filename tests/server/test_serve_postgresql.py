@@ -34,9 +34,11 @@ def environment(url: str) -> dict[str, str]:
     return given | {"HALFLAP_STORE": url, "HALFLAP_KEYS": KEYS}
 
 
-async def serve(folder: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
+async def serve(
+    folder: Path, environment: dict[str, str], python: str = PYTHON
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0", "--json"),
+        *(python, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0", "--json"),
         cwd=folder,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
@@ -45,7 +47,7 @@ async def serve(folder: Path, environment: dict[str, str]) -> asyncio.subprocess
 
 
 async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> None:
-    process = await serve(tmp_path, environment(url))
+    process = await serve(tmp_path, environment(url), sys.executable)
     assert process.stdout is not None
     async with asyncio.timeout(DEADLINE):
         line = await process.stdout.readline()
