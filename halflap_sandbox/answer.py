@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Account = TypeVar("Account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,18 @@ class Refused(Exception):
 def not_found(what: str, id: str) -> Refused:
     """Say that there is no such thing."""
     return Refused(404, "not_found", f"There is no {what} {id!r}.")
+
+
+def account_of(app: str, name: str, **values: Any) -> dict[str, Any]:
+    """Return an account of a sandbox, with the values of a connection to it."""
+    return {"app": app, "account": name, "values": values}
+
+
+def first(accounts: Iterable[Account]) -> Account:
+    """Return the first account; refuse where there is none."""
+    for each in accounts:
+        return each
+    raise not_found("account", "")
 
 
 def invalid(fields: Mapping[str, str]) -> Refused:

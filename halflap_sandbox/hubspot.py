@@ -27,7 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from halflap_sandbox import faults
-from halflap_sandbox.answer import dump, not_found, parse
+from halflap_sandbox.answer import account_of, dump, first, not_found, parse
 from halflap_sandbox.rest import LARGEST_BODY, ApiError, Json, RestApp, Webhooks, moment
 from halflap_sandbox.server import read_body, run
 
@@ -389,6 +389,12 @@ class HubSpot:
 
     # Backstage --------------------------------------------------------------------------------
 
+    async def account(self, request: Request) -> Response:
+        """Tell what a connection to the first portal is made of."""
+        name = first(self.world.portals.values()).name
+        url, auth = str(request.base_url).rstrip("/"), {"kind": "api_key", "key": f"pat-{name}"}
+        return JSONResponse(account_of("hubspot", name, base_url=url, auth=auth))
+
     async def add_portal(self, request: Request) -> Response:
         """Add a portal."""
         given = parse(request, await read_body(request, LARGEST_BODY), NewPortal)
@@ -530,6 +536,7 @@ def create_app(settings: Settings | None = None, *, portals: Sequence[str] = ())
         app.route(f"{associations}/default/{{to}}/{{to_id}}", "PUT", app.associate),
         app.route(f"{associations}/{{to}}", "GET", app.associated),
         app.route(f"{associations}/{{to}}/{{to_id}}", "DELETE", app.dissociate),
+        Route("/sandbox/account", app.account, methods=["GET"]),
         Route("/sandbox/portals", app.add_portal, methods=["POST"]),
         Route("/sandbox/portals/{portal}/{kind}", app.edit, methods=["POST"]),
         Route("/sandbox/app", app.set_url, methods=["POST"]),

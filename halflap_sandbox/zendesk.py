@@ -27,7 +27,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from halflap_sandbox import faults
-from halflap_sandbox.answer import dump, not_found, parse
+from halflap_sandbox.answer import account_of, dump, first, not_found, parse
 from halflap_sandbox.rest import LARGEST_BODY, ApiError, Json, RestApp, Webhooks, moment
 from halflap_sandbox.server import read_body, run
 
@@ -388,6 +388,13 @@ class Zendesk:
 
     # Backstage --------------------------------------------------------------------------------
 
+    async def account(self, request: Request) -> Response:
+        """Tell what a connection to the first account is made of."""
+        name = first(self.world.accounts)
+        values = {"subdomain": name, "email": EMAIL.format(name=name), "api_token": f"token-{name}"}
+        host = str(request.base_url).rstrip("/")
+        return JSONResponse(account_of("zendesk", name, host=host, **values))
+
     async def add_account(self, request: Request) -> Response:
         """Add an account."""
         name = parse(request, await read_body(request, LARGEST_BODY), NewAccount).name
@@ -529,6 +536,7 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
                 app.route(f"/incremental/{kind}/cursor.json", "GET", partial(app.export, kind)),
             )
         ),
+        Route("/sandbox/account", app.account, methods=["GET"]),
         Route("/sandbox/accounts", app.add_account, methods=["POST"]),
         Route("/sandbox/accounts/{account}/tickets", app.write, methods=["POST"]),
         Route("/sandbox/sent", app.sent, methods=["GET"]),

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from halflap.api.asking import Ops, needs, router_of
 from halflap.api.operations.sandboxes import SandboxName, SandboxState
-from halflap.api.view import View
+from halflap.api.view import JsonObject, View
 
 router = router_of("/api/sandboxes", "components")
 
 
 class SandboxView(View):
-    """A sandbox app, and what a connection to it is made of."""
+    """A sandbox app, and the values of a connection to it."""
 
     app: SandboxName
     state: SandboxState
     """`refused`: integrations may not call the address at which it is looked for."""
     url: str
     account: str
-    """The workspace, or org, that the fields are of."""
-    fields: Mapping[str, str] | None
+    """The workspace, org or whatever the app calls it, that a connection is to."""
+    values: JsonObject | None
+    """The values of a connection to it, as `POST /api/connections` takes them."""
     message: str
     """Why the address may not be called, and what to do."""
 

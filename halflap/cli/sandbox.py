@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,7 +173,7 @@ def stripe_command(port: int) -> None:
 
     Requests are held to the document strictly. All is in memory.
     """
-    serve_vendor(specified.STRIPE, port, STRIPE_API_KEY="sk_test_halflap")
+    serve_vendor(specified.STRIPE, port)
 
 
 @sandbox.command("twilio")
@@ -183,15 +183,7 @@ def twilio_command(port: int) -> None:
 
     Requests are held to the documents strictly. Nothing is sent. All is in memory.
     """
-    twilio = specified.TWILIO
-    serve_vendor(
-        twilio,
-        port,
-        TWILIO_BASE_URL="ADDRESS/2010-04-01",
-        TWILIO_LOOKUPS_URL="ADDRESS",
-        TWILIO_ACCOUNT_SID=twilio.sid,
-        TWILIO_AUTH_TOKEN=twilio.token,
-    )
+    serve_vendor(specified.TWILIO, port)
 
 
 @sandbox.command("jira")
@@ -201,12 +193,10 @@ def jira_command(port: int) -> None:
 
     Requests are held to the document strictly. It begins with a project, ACME. All is in memory.
     """
-    jira = specified.JIRA
-    email = jira.user["emailAddress"]
-    serve_vendor(jira, port, JIRA_EMAIL=email, JIRA_API_TOKEN=jira.token)
+    serve_vendor(specified.JIRA, port)
 
 
-def serve_vendor(dialect: specified.Dialect, port: int, **environment: str) -> None:
+def serve_vendor(dialect: specified.Dialect, port: int) -> None:
     """Run a sandbox that is made of the documents of a component."""
     folder = files("halflap.components") / dialect.name
     found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=str)
@@ -216,10 +206,18 @@ def serve_vendor(dialect: specified.Dialect, port: int, **environment: str) -> N
         address = f"http://127.0.0.1:{bound}"
         title = dialect.name.capitalize()
         show_title(title, address)
-        base = {name: each.replace("ADDRESS", address) for name, each in environment.items()}
-        show_environment(**{f"{dialect.name.upper()}_BASE_URL": address} | base)
+        show_environment(**environment_of(dialect.name, dialect.values(address)))
 
     asyncio.run(serve(port, specified.serve(dialect, documents, port=port, ready=show_vendor)))
+
+
+def environment_of(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of a connection as variables of the environment."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        place = f"{prefix}_{name}".upper()
+        found |= {place: value} if isinstance(value, str) else environment_of(place, value)
+    return found
 
 
 def checked(given: Sequence[str], what: str) -> Sequence[str]:

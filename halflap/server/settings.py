@@ -83,9 +83,9 @@ class Settings:
         "each with a port where only that one is meant, with commas between.",
     )
     sandboxes: tuple[str, ...] = setting(
-        ("http://127.0.0.1:8500", "http://127.0.0.1:8600"),
-        "Where the console's first steps look for the [sandbox apps](../sandbox.md), with commas "
-        "between; nothing, and they look nowhere.",
+        tuple(f"http://127.0.0.1:{port}" for port in range(8500, 9400, 100)),
+        "Where the console looks for the [sandbox apps](../sandbox.md), with commas between; nothing, "
+        "and it looks nowhere.",
     )
     room: int = setting(500, "How many executions run at once.", least=1, most=100_000)
     lease_seconds: float = setting(

@@ -46,6 +46,7 @@ def create_app(
     routes += [
         Route(f"/sandbox{path}", _backstage(handler), methods=[method])
         for method, path, handler in (
+            ("GET", "/account", back.account),
             ("GET", "/workspaces", back.list_workspaces),
             ("POST", "/workspaces", back.create_workspace),
             ("PATCH", "/workspaces/{id}", back.update_workspace),

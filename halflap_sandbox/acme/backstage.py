@@ -13,7 +13,15 @@ from starlette.requests import Request
 from halflap_sandbox.acme.faults import Faults
 from halflap_sandbox.acme.model import Opportunity, Webhook, Workspace, World
 from halflap_sandbox.acme.webhooks import Deliverer
-from halflap_sandbox.answer import Answer, Refused, answer, not_found, parse
+from halflap_sandbox.answer import (
+    Answer,
+    Refused,
+    account_of,
+    answer,
+    first,
+    not_found,
+    parse,
+)
 from halflap_sandbox.faults import FaultBoard
 
 SHOWN = 10
@@ -45,6 +53,12 @@ class Backstage:
         self._world = world
         self._faults = faults
         self._deliverer = deliverer
+
+    def account(self, request: Request, body: bytes) -> Answer:
+        """Tell what a connection to the first workspace is made of."""
+        found = first(self._world.workspaces.values())
+        values = {"base_url": f"{request.base_url}v1", "api_key": found.api_key}
+        return answer(account_of("acme", found.name, **values))
 
     def list_workspaces(self, request: Request, body: bytes) -> Answer:
         """List the workspaces."""

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import not_found, parse
+from halflap_sandbox.answer import account_of, first, not_found, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
 from halflap_sandbox.github.api import METHODS, Call, GitHubError, Method, opened, owner_of
 from halflap_sandbox.github.model import (
@@ -221,6 +221,14 @@ class GitHub:
             hooks += each.values()
         return JSONResponse([{"hook": h.id, **d.json()} for h in hooks for d in h.deliveries])
 
+    async def account(self, request: Request) -> Response:
+        """Tell what a connection of the first person, and to their first repository, is made of."""
+        repo = first(each for each in self.world.repos.values() if each.owner.kind == "User")
+        url, login = str(request.base_url).rstrip("/"), repo.owner.login
+        auth = {"kind": "api_key", "key": f"ghp_{login}"}
+        found = account_of("github", login, base_url=url, auth=auth, repository=repo.full_name)
+        return JSONResponse(found)
+
     async def set_faults(self, request: Request) -> Response:
         """Turn faults on."""
         self.faults.set(parse(request, await read_body(request, LARGEST_BODY), Faults))
@@ -271,6 +279,7 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
             github.installation_token,
             methods=["POST"],
         ),
+        Route("/sandbox/account", github.account, methods=["GET"]),
         Route("/sandbox/accounts", github.add_account, methods=["POST"]),
         Route("/sandbox/app", github.set_app_hook, methods=["POST"]),
         Route("/sandbox/deliveries", github.deliveries, methods=["GET"]),

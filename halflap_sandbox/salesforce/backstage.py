@@ -78,6 +78,14 @@ class BusEdit(BaseModel):
     payload: str | None = None
 
 
+def account(call: Call, sender: Sender) -> Any:
+    """Tell what a connection to the first org is made of."""
+    org = _org_json(answer.first(call.world.orgs.values()))
+    auth = {"kind": "client_credentials"} | {n: org[n] for n in ("client_id", "client_secret")}
+    url = str(call.request.base_url).rstrip("/")
+    return answer.account_of("salesforce", org["name"], login_url=url, auth=auth)
+
+
 def list_orgs(call: Call, sender: Sender) -> Any:
     """List the orgs."""
     return [_org_json(each) for each in call.world.orgs.values()]
@@ -376,6 +384,7 @@ def _route(method: str, path: str, work: Callable[[Call, Sender], Any]) -> Route
 
 
 ROUTES: tuple[Route, ...] = (
+    _route("GET", "/account", account),
     _route("GET", "/orgs", list_orgs),
     _route("POST", "/orgs", create_org),
     _route("DELETE", "/orgs/{org}", delete_org),

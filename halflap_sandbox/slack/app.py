@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import not_found, parse
+from halflap_sandbox.answer import account_of, first, not_found, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
 from halflap_sandbox.server import Cut, application, read_body, run, suffer
 from halflap_sandbox.slack.api import METHODS, SlackError
 from halflap_sandbox.slack.model import (
+    APP_TOKEN,
     CLIENT_ID,
     CLIENT_SECRET,
     Faults,
@@ -82,6 +83,7 @@ class Slack:
 
     def __init__(self, world: World, faults: FaultBoard, sender: Sender) -> None:
         self.world, self.faults, self.sender = world, faults, sender
+        self._shown_tokens: dict[str, str] = {}
 
     async def call(self, request: Request) -> Response:
         """Answer a method of the Web API: 200, and `ok` says whether it was done."""
@@ -173,6 +175,15 @@ class Slack:
         return HTMLResponse(f"<h1>Slack (a sandbox)</h1><ul>{links}</ul>")
 
     # Backstage ------------------------------------------------------------------------------
+
+    async def account(self, request: Request) -> Response:
+        """Tell what a connection to the first workspace is made of; its bot's token is given once."""
+        team = first(self.world.teams.values())
+        if team.id not in self._shown_tokens:
+            self._shown_tokens[team.id] = self.world.grant(team)["access_token"]
+        auth = {"kind": "api_key", "key": self._shown_tokens[team.id]}
+        values = {"base_url": f"{request.base_url}api", "auth": auth, "app_token": APP_TOKEN}
+        return JSONResponse(account_of("slack", team.name, **values))
 
     async def list_teams(self, _: Request) -> Response:
         """List the workspaces."""
@@ -303,6 +314,7 @@ def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -
     routes = [
         Route("/api/{method}", slack.call, methods=["GET", "POST"]),
         Route("/oauth/v2/authorize", slack.authorize, methods=["GET"]),
+        Route("/sandbox/account", slack.account, methods=["GET"]),
         Route("/sandbox/teams", slack.list_teams, methods=["GET"]),
         Route("/sandbox/teams", slack.add_team, methods=["POST"]),
         Route("/sandbox/urls", slack.set_urls, methods=["POST"]),

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import parse
+from halflap_sandbox.answer import account_of, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
 from halflap_sandbox.server import Cut, application, read_body, run, suffer
 from halflap_sandbox.specified.dialects import Dialect, VendorError
@@ -253,6 +253,11 @@ class Vendor:
         self.faults.set(parse(request, await read_body(request, LARGEST_BODY), VendorFaults))
         return JSONResponse(self.faults.json())
 
+    async def account(self, request: Request) -> Response:
+        """Tell what a connection is made of."""
+        values = self.dialect.values(str(request.base_url).rstrip("/"))
+        return JSONResponse(account_of(self.dialect.name, "demo", **values))
+
     async def seen(self, _: Request) -> Response:
         """Show the requests that came, the oldest first."""
         return JSONResponse(self.world.requests)
@@ -270,6 +275,7 @@ def create_app(
 
     methods = ["GET", *EFFECTS]
     routes = [
+        Route("/sandbox/account", vendor.account, methods=["GET"]),
         Route("/sandbox/faults", vendor.set_faults, methods=["POST"]),
         Route("/sandbox/requests", vendor.seen, methods=["GET"]),
         Route("/{path:path}", vendor.call, methods=methods),

@@ -54,6 +54,10 @@ class Dialect:
         """Return the account that the credentials are of; None for wrong ones."""
         raise NotImplementedError
 
+    def values(self, url: str) -> Json:
+        """Return the values of a connection to the sandbox at an address."""
+        raise NotImplementedError
+
     def error(self, error: VendorError) -> Any:
         """Return the body of an error."""
         raise NotImplementedError
@@ -105,11 +109,34 @@ def basic(request: Request) -> tuple[str, str]:
     return user, password
 
 
+def probed(path: str, id: str, param: str) -> Json:
+    """Return the operation by which a connection is tested, which the document was not cut to."""
+    place = "path" if f"{{{param}}}" in path else "query"
+    parameter: Json = {"name": param, "in": place, "required": place == "path", "schema": {}}
+    answers = {"200": {"content": {"application/json": {"schema": OPEN}}}}
+    return {
+        "paths": {
+            path: {"get": {"operationId": id, "parameters": [parameter], "responses": answers}}
+        }
+    }
+
+
+def no_hooks(world: VendorWorld, path: str, given: Json) -> Json:
+    """List Stripe's webhook endpoints: it has none here."""
+    return {"object": "list", "data": [], "has_more": False}
+
+
+def own_account(world: VendorWorld, path: str, given: Json) -> Json:
+    """Show Twilio's account."""
+    return {"sid": path.rpartition("/")[2].removesuffix(".json"), "status": "active"}
+
+
 class Stripe(Dialect):
     """Stripe: prefixed ids, cursors, idempotency keys, and the states of payments and invoices."""
 
     name = "stripe"
     idempotency_header = "idempotency-key"
+    added = probed("/v1/webhook_endpoints", "GetWebhookEndpoints", "limit")
     prefixes: Mapping[str, str] = {
         "customer": "cus", "payment_intent": "pi", "invoice": "in", "invoiceitem": "ii",
         "subscription": "sub", "product": "prod", "price": "price", "refund": "re",
@@ -137,6 +164,9 @@ class Stripe(Dialect):
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = basic(request)[0] if scheme.lower() == "basic" else key
         return "stripe" if re.match(r"(sk|rk)_test_\w+", key) else None
+
+    def values(self, url: str) -> Json:
+        return {"base_url": url, "auth": {"kind": "api_key", "key": "sk_test_halflap"}}
 
     def error(self, error: VendorError) -> Any:
         kind = {429: "rate_limit_error", 401: "authentication_error"}.get(error.status)
@@ -218,7 +248,10 @@ class Stripe(Dialect):
         made: Json = {"object": "search_result", "data": page, "has_more": more, "url": path}
         return made | {"next_page": str(start + size) if more else None}
 
-    special: Mapping[str, Special] = {"GetCustomersSearch": search}
+    special: Mapping[str, Special] = {
+        "GetCustomersSearch": search,
+        "GetWebhookEndpoints": no_hooks,
+    }
 
     def single(self, world: VendorWorld, path: str) -> Json:
         return {"object": "balance", "livemode": False, "available": [], "pending": []}
@@ -235,9 +268,14 @@ class Twilio(Dialect):
     prefixes: Mapping[str, str] = {"Messages": "SM", "Calls": "CA"}
     sid = "AC" + "0" * 32
     token = "twilio-auth-token"  # noqa: S105
+    added = probed("/2010-04-01/Accounts/{Sid}.json", "FetchAccount", "Sid")
 
     def account(self, request: Request) -> str | None:
         return self.sid if basic(request) == (self.sid, self.token) else None
+
+    def values(self, url: str) -> Json:
+        signed = {"account_sid": self.sid, "auth_token": self.token}
+        return {"base_url": f"{url}/2010-04-01", "lookups_url": url, **signed}
 
     def error(self, error: VendorError) -> Any:
         codes = {401: 20003, 404: 20404, 429: 20429}
@@ -284,7 +322,7 @@ class Twilio(Dialect):
         made: Json = {"phone_number": number, "valid": fine, "url": path}
         return made | {"validation_errors": [] if fine else ["INVALID_LENGTH"]}
 
-    special: Mapping[str, Special] = {"FetchPhoneNumber": look_up}
+    special: Mapping[str, Special] = {"FetchAccount": own_account, "FetchPhoneNumber": look_up}
 
 
 TWILIO = Twilio()
@@ -309,6 +347,9 @@ class Jira(Dialect):
     def account(self, request: Request) -> str | None:
         user, token = basic(request)
         return "jira" if user == self.user["emailAddress"] and token == self.token else None
+
+    def values(self, url: str) -> Json:
+        return {"base_url": url, "email": self.user["emailAddress"], "api_token": self.token}
 
     def error(self, error: VendorError) -> Any:
         fields = {error.place: str(error)} if error.place else {}

@@ -1,22 +1,71 @@
-"""First steps find the sandbox apps as a flow would reach them."""
+"""Sandbox apps are found as a flow would reach them, each with what a connection to it is made of."""
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib.resources import files
+from typing import Any
 
-import aiohttp
 import pytest
 
-from halflap.api.operations.sandboxes import Sandboxes
+from halflap.api.operations.sandboxes import APPS, Sandboxes
+from halflap.cli.demo.stage import running
+from halflap.components import github, hubspot, jira, salesforce, slack, stripe, twilio, zendesk
+from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
+from halflap_sandbox import acme as acme_sandbox
+from halflap_sandbox import github as github_sandbox
+from halflap_sandbox import hubspot as hubspot_sandbox
+from halflap_sandbox import salesforce as salesforce_sandbox
+from halflap_sandbox import slack as slack_sandbox
+from halflap_sandbox import specified
+from halflap_sandbox import zendesk as zendesk_sandbox
 from tests.twoapps import Apps, both_apps
+
+Serve = Callable[..., Coroutine[Any, Any, None]]
+
+
+def vendor(dialect: specified.Dialect) -> Serve:
+    """Return what serves a sandbox of a vendor's documents."""
+    folder = files("halflap.components") / dialect.name
+    found = sorted(each for each in folder.iterdir() if each.name.endswith(".json"))
+    documents = [json.loads(each.read_bytes()) for each in found]
+
+    async def serve(host: str, port: int, ready: Callable[[int], None]) -> None:
+        await specified.serve(dialect, documents, host=host, port=port, ready=ready)
+
+    return serve
+
+
+SERVERS: dict[str, Serve] = {
+    "acme": partial(acme_sandbox.serve, workspaces={"demo": "the-key"}),
+    "salesforce": partial(salesforce_sandbox.serve, orgs=["demo"]),
+    "slack": partial(slack_sandbox.serve, teams=["demo"]),
+    "github": partial(github_sandbox.serve, accounts=["demo"]),
+    "hubspot": partial(hubspot_sandbox.serve, portals=["demo"]),
+    "zendesk": partial(zendesk_sandbox.serve, accounts=["demo"]),
+    **{each.name: vendor(each) for each in (specified.STRIPE, specified.TWILIO, specified.JIRA)},
+}
+CONNECTIONS: dict[str, type[Connection]] = {
+    "github": github.GitHub,
+    "hubspot": hubspot.HubSpot,
+    "jira": jira.Jira,
+    "salesforce": salesforce.Salesforce,
+    "slack": slack.Slack,
+    "stripe": stripe.Stripe,
+    "twilio": twilio.Twilio,
+    "zendesk": zendesk.Zendesk,
+}
 
 
 @pytest.fixture
 async def apps() -> AsyncIterator[Apps]:
-    async with both_apps() as running:
-        yield running
+    async with both_apps() as found:
+        yield found
 
 
 @pytest.fixture
@@ -26,44 +75,44 @@ async def egress() -> AsyncIterator[Egress]:
     await made.close()
 
 
-async def states(sandboxes: Sandboxes) -> dict[str, str]:
-    return {each.app: each.state for each in await sandboxes.found()}
+async def states(egress: Egress, *addresses: str) -> dict[str, str]:
+    found = await Sandboxes(egress, addresses).found()
+    return {each.app: each.state for each in found if each.state != "away"}
 
 
-async def test_both_are_found_in_any_order_with_what_a_connection_is_made_of(
-    apps: Apps, egress: Egress
+async def test_all_are_found_in_any_order_and_a_connection_of_their_values_works(
+    egress: Egress,
 ) -> None:
-    addresses = (apps.salesforce.url + "/", apps.acme.url)
-    for_both = Sandboxes(egress, addresses)
-    org = await apps.salesforce.org("initech")
-    key = await apps.acme.workspace("initech")
-    acme, salesforce = await for_both.found()
-    assert (acme.app, acme.state, acme.url, acme.account) == (
-        *("acme", "running", apps.acme.url, "initech"),
-    )
-    assert acme.fields == {"base_url": f"{apps.acme.url}/v1", "api_key": key}
-    assert salesforce.fields == {
-        "login_url": apps.salesforce.url,
-        "auth": "Client login",
-        "client_id": org["client_id"],
-        "client_secret": org["client_secret"],
-    }
-    # The fields are what the app takes.
-    async with aiohttp.ClientSession() as http:
-        headers = {"Authorization": f"Bearer {acme.fields['api_key']}"}
-        async with http.get(f"{acme.fields['base_url']}/me", headers=headers) as answer:
-            assert answer.status == 200
+    assert set(SERVERS) == set(APPS)
+    async with AsyncExitStack() as stack:
+        urls = {n: await stack.enter_async_context(running(s)) for n, s in SERVERS.items()}
+        addresses: Sequence[str] = [f"{each}/" for each in reversed(urls.values())]
+        found = await Sandboxes(egress, addresses).found()
+        assert [each.app for each in found] == [*APPS]
+        for each in found:
+            assert (each.state, each.url, each.account) == ("running", urls[each.app], "demo")
+            if each.app in CONNECTIONS:
+                made = CONNECTIONS[each.app].model_validate(each.values)
+                made._link = Link(each.app, egress=egress)
+                if isinstance(made, salesforce.Salesforce):
+                    auth: Any = made.auth
+                    made = made.model_copy(update={"auth": await auth.refresh(egress)})
+                    made._link = Link(each.app, egress=egress)
+                await made.test()
+        assert found == await Sandboxes(egress, addresses).found()  # no new token each time
+        acme = found[APPS.index("acme")]
+        assert acme.values == {"base_url": f"{urls['acme']}/v1", "api_key": "the-key"}
 
 
 async def test_what_is_away_empty_or_another_program_is_not_found(
     apps: Apps, egress: Egress
 ) -> None:
-    assert await states(Sandboxes(egress)) == {"acme": "away", "salesforce": "away"}
+    assert await states(egress) == {}
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    some = Sandboxes(egress, (f"http://127.0.0.1:{port}", apps.acme.url, apps.salesforce.url))
     await apps.acme.workspace("initech")
-    assert await states(some) == {"acme": "running", "salesforce": "away"}
+    some = (f"http://127.0.0.1:{port}", apps.acme.url, apps.salesforce.url, f"{apps.acme.url}/v1")
+    assert await states(egress, *some) == {"acme": "running"}
 
 
 async def test_an_address_that_flows_may_not_call_is_told(apps: Apps) -> None:
@@ -71,5 +120,5 @@ async def test_an_address_that_flows_may_not_call_is_told(apps: Apps) -> None:
     public = Egress()
     found = await Sandboxes(public, (apps.acme.url,)).found()
     await public.close()
-    assert [each.state for each in found] == ["refused", "refused"]
+    assert {each.state for each in found} == {"refused"}
     assert "HALFLAP_EGRESS_ALLOW" in found[0].message

@@ -48,7 +48,7 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
 @pytest.mark.parametrize(
     ("app", "path", "user", "password"),
     [
-        ("stripe", "STRIPE_BASE_URL/v1/customers", "STRIPE_API_KEY", ""),
+        ("stripe", "STRIPE_BASE_URL/v1/customers", "STRIPE_AUTH_KEY", ""),
         (
             "twilio",
             "TWILIO_LOOKUPS_URL/v2/PhoneNumbers/+1",

@@ -106,14 +106,17 @@ async def test_a_guide_leads_from_nothing_to_an_event_that_flowed(
         acme = {name: await copied(page, "Acme", name) for name in ("Base URL", "API key")}
         await guide.get_by_role("link", name="Activate for Initech").click()
         await page.get_by_role("button", name=re.compile("Salesforce")).click()
-        for app, fields in (("Salesforce", salesforce), ("Acme", acme)):
-            await page.get_by_role("button", name=f"Connect {app}…").click()
-            if app == "Salesforce":
-                await dialog.get_by_role("radio", name=way).click()
-            for name, value in fields.items():
-                await dialog.get_by_label(re.compile(f"^{name}")).fill(value)
-            await dialog.get_by_role("button", name="Save the connection").click()
-            await expect(dialog).to_be_hidden()
+        await page.get_by_role("button", name="Connect Salesforce…").click()
+        await dialog.get_by_role("radio", name=way).click()
+        for name, value in salesforce.items():
+            await dialog.get_by_label(re.compile(f"^{name}")).fill(value)
+        await dialog.get_by_role("button", name="Save the connection").click()
+        await expect(dialog).to_be_hidden()
+        await page.get_by_role("button", name="Connect Acme…").click()
+        await expect(dialog).to_contain_text(f"A sandbox of Acme runs at {apps.acme.url}.")
+        assert await barriers(page) == []
+        await dialog.get_by_role("button", name="Use its account demo").click()
+        await expect(dialog).to_be_hidden()
         await expect(page.get_by_text("working", exact=True)).to_have_count(2)
         await page.get_by_role("button", name="Next").click()
         await page.get_by_role("button", name="Next").click()

@@ -48,6 +48,14 @@ export const componentsQuery = queryOptions({
     answerOf(api.GET("/api/components", { params: { query: { schemas: false } }, signal })),
 })
 
+export type Sandbox = Schemas["SandboxView"]
+
+/** The sandbox apps that this server knows of, with the values of a connection to those that run. */
+export const sandboxesQuery = queryOptions({
+  queryKey: ["sandboxes"],
+  queryFn: ({ signal }) => answerOf(api.GET("/api/sandboxes", { signal })),
+})
+
 export function testConnection(connection: string): Promise<Connection> {
   return answerOf(
     api.POST("/api/connections/{connection}/test", { params: { path: { connection } } }),

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from halflap.errors import EgressRefused, HalflapError
 from halflap.sdk.egress import Egress, Limits
 
-SandboxName = Literal["acme", "salesforce"]
+SandboxName = Literal[
+    "acme", "salesforce", "slack", "github", "hubspot", "zendesk", "stripe", "twilio", "jira"
+]
 SandboxState = Literal["running", "away", "refused"]
 
+APPS: tuple[SandboxName, ...] = get_args(SandboxName)
 SECONDS = 2.0
 LARGEST = 1024 * 1024
-
-
-def acme_fields(url: str, workspace: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a connection to a workspace of Acme is made of."""
-    return {"base_url": f"{url}/v1", "api_key": str(workspace["api_key"])}
-
-
-def salesforce_fields(url: str, org: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a connection to an org of Salesforce is made of, with client credentials."""
-    names = ("client_id", "client_secret")
-    return {"login_url": url, "auth": "Client login", **{name: str(org[name]) for name in names}}
-
-
-Fields = Callable[[str, Mapping[str, Any]], dict[str, str]]
-APPS: dict[SandboxName, tuple[str, Fields]] = {
-    "acme": ("/sandbox/workspaces", acme_fields),
-    "salesforce": ("/sandbox/orgs", salesforce_fields),
-}
-"""By app, the list of who has an account there, and the fields of a connection to the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +28,9 @@ class FoundSandbox:
     state: SandboxState
     url: str = ""
     account: str = ""
-    """The workspace, or org, that the fields are of."""
-    fields: Mapping[str, str] | None = None
+    """The workspace, org or whatever the app calls it, that a connection is to."""
+    values: Mapping[str, Any] | None = None
+    """The values of a connection to it, as one is made of."""
     message: str = ""
 
 
@@ -57,26 +42,30 @@ class Sandboxes:
     addresses: Sequence[str] = ()
 
     async def found(self) -> list[FoundSandbox]:
-        """Return both apps, each as it was found at the first address that has it."""
-        return list(await asyncio.gather(*(self._found(app) for app in APPS)))
+        """Return all apps, each as it was found at the first address that has it."""
+        looks = await asyncio.gather(*(self._at(each) for each in self.addresses))
+        refused = next((each for each in looks if isinstance(each, EgressRefused)), None)
+        running = {each.app: each for each in reversed(looks) if isinstance(each, FoundSandbox)}
+        return [running.get(app) or missing(app, refused) for app in APPS]
 
-    async def _found(self, app: SandboxName) -> FoundSandbox:
-        tries = await asyncio.gather(*(self._at(app, each) for each in self.addresses))
-        rank: tuple[SandboxState, ...] = ("running", "refused", "away")
-        away = FoundSandbox(app, "away")
-        return min((*tries, away), key=lambda each: rank.index(each.state))
-
-    async def _at(self, app: SandboxName, address: str) -> FoundSandbox:
-        path, fields = APPS[app]
+    async def _at(self, address: str) -> FoundSandbox | EgressRefused | None:
         address = address.rstrip("/")
         limits = Limits(connect=SECONDS, total=SECONDS, response_bytes=LARGEST)
         try:
-            got = await self.egress.request("GET", address + path, limits=limits)
-            account: Any = got.json()[0] if got.status == 200 else {}
-            return FoundSandbox(
-                app, "running", address, str(account["name"]), fields(address, account)
-            )
+            got = await self.egress.request("GET", f"{address}/sandbox/account", limits=limits)
+            told: Any = got.json() if got.status == 200 else {}
+            if told["app"] not in APPS:
+                return None
+            account, values = str(told["account"]), dict(told["values"])
+            return FoundSandbox(told["app"], "running", address, account, values)
         except EgressRefused as error:
-            return FoundSandbox(app, "refused", address, message=error.message)
+            return error
         except (HalflapError, ValueError, LookupError, TypeError):
-            return FoundSandbox(app, "away")  # nothing is there, or another program
+            return None  # nothing is there, or another program
+
+
+def missing(app: SandboxName, refused: EgressRefused | None) -> FoundSandbox:
+    """Return an app that was not found; where an address may not be called, that may be why."""
+    if refused is None:
+        return FoundSandbox(app, "away")
+    return FoundSandbox(app, "refused", message=refused.message)

@@ -7,6 +7,7 @@ import type { Slot } from "~/api/instances"
 import { FormDialog } from "~/features/forms/dialog"
 import { type Control, controlsOf, type Schema } from "~/features/forms/schema"
 import { Choice } from "~/ui/field"
+import { SandboxOffer } from "./sandbox"
 
 const NAME = "$name"
 
@@ -98,7 +99,13 @@ export function MakeConnection({
         return named(answerOf(api.POST("/api/connections", exactBody(body))), controls)
       }}
       onDone={(made) => onMade(made as Connection)}
-    />
+    >
+      <SandboxOffer
+        wanted={wanted}
+        send={{ ...type, customer, name, test: true }}
+        onMade={onMade}
+      />
+    </FormDialog>
   )
 }
 

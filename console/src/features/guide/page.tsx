@@ -4,6 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query"
 import { Link, useNavigate } from "@tanstack/react-router"
 import { Check, Circle, ExternalLink, Plus, RefreshCw, Zap } from "lucide-react"
 import { type ReactNode, useEffect, useState } from "react"
+import type { Sandbox } from "~/api/connections"
 import { NewCustomer } from "~/features/customers/new"
 import { BeginDialog } from "~/features/designer/frame/drafts"
 import { InstanceBadge } from "~/features/instances/state"
@@ -14,7 +15,7 @@ import { CopyButton } from "~/ui/copy"
 import { FactList } from "~/ui/facts"
 import { Pending } from "~/ui/notice"
 import { StateBadge } from "~/ui/state"
-import { doneOf, type Facts, factsQuery, type Sandbox, type Step, STEPS } from "./steps"
+import { doneOf, type Facts, factsQuery, type Step, STEPS } from "./steps"
 import { setProgress } from "./store"
 
 const RENEW_MS = 500
@@ -249,8 +250,17 @@ function CustomerStep({ facts }: { facts: Facts }) {
   )
 }
 
+/** Return what is filled in, by name, also within another field: its kind stands for that. */
+function fieldsOf(values: Sandbox["values"]): [string, string][] {
+  return Object.entries(values ?? {}).flatMap(([name, value]): [string, string][] => {
+    if (typeof value === "string") return [[name, value]]
+    if (typeof value !== "object" || value === null) return []
+    return [[name, t`Client login`], ...fieldsOf({ ...value, kind: null })]
+  })
+}
+
 function InstanceStep({ facts: { customer, instance, sandboxes } }: { facts: Facts }) {
-  const some = instance?.state === "active" ? [] : sandboxes.filter((each) => each.fields !== null)
+  const some = instance?.state === "active" ? [] : sandboxes.filter((each) => each.values !== null)
   const labels: Record<string, string> = {
     base_url: t`Base URL`,
     api_key: t`API key`,
@@ -271,7 +281,7 @@ function InstanceStep({ facts: { customer, instance, sandboxes } }: { facts: Fac
             <span className="font-normal text-muted-foreground"> · {each.account}</span>
           </h3>
           <FactList
-            facts={Object.entries(each.fields ?? {}).map(([name, value]) => [
+            facts={fieldsOf(each.values).map(([name, value]) => [
               labels[name] ?? name,
               <span key={name} className="inline-flex max-w-full items-center">
                 <code className="truncate">{value}</code>

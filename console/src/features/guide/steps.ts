@@ -1,12 +1,14 @@
-import { answerOf, api, type Schemas } from "~/api/client"
+import { answerOf, api } from "~/api/client"
+import type { Sandbox } from "~/api/connections"
 import { loadCustomers } from "~/api/customers"
 import type { Summary } from "~/api/execution"
 import { loadInstances, type InstanceSummary } from "~/api/instances"
 
-export type Sandbox = Schemas["SandboxView"]
-
 export const STEPS = ["sandboxes", "integration", "customer", "instance", "event", "end"] as const
 export type Step = (typeof STEPS)[number]
+
+/** The apps of the integration that first steps lead to. */
+const GUIDED: ReadonlySet<string> = new Set(["acme", "salesforce"])
 
 /** What there is at the server, as far as first steps go. */
 export type Facts = {
@@ -51,7 +53,7 @@ export const factsQuery = {
       answerOf(api.GET("/api/executions", few(20))),
     ])
     return {
-      sandboxes,
+      sandboxes: sandboxes.filter((each) => GUIDED.has(each.app)),
       integrations: integrations.items.map((each) => each.title),
       customer: customers.items[0],
       instance: active.items[0] ?? others.items[0],
