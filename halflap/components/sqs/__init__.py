@@ -154,7 +154,7 @@ DeduplicationId = Annotated[
 ]
 
 
-def keyed(attributes: Mapping[str, str | Decimal] | None, key: str) -> Mapping[str, str | Decimal]:
+def keyed(attributes: dict[str, str | Decimal] | None, key: str) -> dict[str, str | Decimal]:
     """Return attributes with the key of a message, where SQS takes one more."""
     given = attributes or {}
     return {IDEMPOTENCY_KEY: key, **given} if len(given) < MOST_ATTRIBUTES else given
