@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import process_time
 
 from halflap.lowcode.lint import habits
 from halflap.sdk.lint import Finding
@@ -96,6 +97,19 @@ def test_each_foreign_function_is_written_as_one_of_jsonata() -> None:
     for name, function in habits.DIRECT.items():
         found = habits.find(f"{name}(event.a)", {"event"})
         assert f"write ${function}" in (found.message if found else ""), name
+
+
+def test_what_is_long_and_hopeless_is_given_up_soon() -> None:
+    for text in (
+        "a." * 190 + "b!(",
+        "!" + "a.b" * 130,
+        "{{" + " " * 390,
+        "x => " * 79,
+        "not " * 99,
+    ):
+        began = process_time()
+        habits.find(text, {"event"})
+        assert process_time() - began < 2, text[:20]
 
 
 def test_each_quick_fix_mends_what_it_is_offered_for() -> None:

@@ -42,7 +42,11 @@ class Habit:
     choice: str = ""
 
 
-_PATH = r"(?<![\w.$`])\$?[A-Za-z_][\w.`\0]*(?:\([^()]*\))?(?:\[[^\[\]]*\])?(?:\.[\w.`\0]+)*"
+_TAIL = r"(?:\.[\w.`\0]+)?"
+_PATH = (
+    r"(?<![\w.$`])\$?[A-Za-z_][\w.`\0]*"
+    rf"(?:\([^()]*\){_TAIL})?(?:\[[^\[\]]*\]{_TAIL})?"
+)
 _HEAD = r"(?<![\w.`$\])])"
 _NULL = r"(?:null|none|nil|undefined)\b"
 _EMPTY = 'what is empty is compared: write event.a = null or event.a = ""'
@@ -82,7 +86,7 @@ SPELLINGS: tuple[Spelling, ...] = tuple(
         (r"(?P<call>\b[A-Za-z]\w*\([^();]*);", r"\g<call>,", "arguments are separated by a comma"),
         (r"[“”]", '"', 'write straight quotes, "'),
         (r"[‘’]", "'", "write straight quotes, '"),
-        (r"^\s*\{\s*\{\s*(?P<inner>.+?)\s*\}\s*\}\s*$", r"\g<inner>", "braces mean nothing here"),
+        (r"^\s*\{\s*\{(?P<inner>.+)\}\s*\}\s*$", r"\g<inner>", "braces mean nothing here"),
     )
 )  # fmt: skip
 """Words and operators of other languages, which JSONata does not read."""
@@ -331,7 +335,7 @@ def find(text: str, names: Collection[str]) -> Habit | None:
     if not edits:
         return None
     first = min(edits, key=lambda each: each.at)
-    meant = current if edits[-1].meant is not None and reads(current, names) else None
+    meant = current.strip() if edits[-1].meant is not None and reads(current, names) else None
     choice = next((each.choice for each in edits if each.choice), "")
     said = first.message
     if meant is not None and meant not in said:
