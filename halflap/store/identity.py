@@ -7,6 +7,7 @@ kernel's lock on a file there says that the one before has ended, however it end
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any, cast
 from halflap.model import new_id
 
 FILE = "worker"
+MOST_BYTES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +39,31 @@ class Identity:
 
 
 def named(role: str, directory: Path) -> Identity:
-    """A process of the directory's name; of a new one, where another process has that now."""
-    descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    """A process of the directory's name; of a new one, where another process has that now.
+
+    Where the disk is full or the directory cannot be written, the store says so, and not this.
+    """
+    try:
+        descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return Identity(role)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:  # another process has it, or the file system knows no locks
         os.close(descriptor)
         return Identity(role)
     # Never closed: the kernel lets go of the lock when this process ends.
-    file = os.fdopen(os.dup(descriptor), "r+", encoding="utf-8")
-    with file:
-        left = _read(file.read())
-        made = Identity(role)
-        taken = Identity(role, left.get("worker", made.worker), left.get("process", ""), made.id)
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps({"worker": taken.worker, "process": taken.id}))
-        file.flush()
-        os.fsync(file.fileno())
+    left, made = _read(os.pread(descriptor, MOST_BYTES, 0)), Identity(role)
+    taken = Identity(role, left.get("worker", made.worker), left.get("process", ""), made.id)
+    text = json.dumps({"worker": taken.worker, "process": taken.id}).encode()
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
+        os.fsync(descriptor)
     return taken
 
 
-def _read(text: str) -> dict[str, str]:
+def _read(text: bytes) -> dict[str, str]:
     try:
         left: Any = json.loads(text)
     except ValueError:  # new, or cut off by a crash
