@@ -13,6 +13,7 @@ import { instanceRoute, instancesRoute } from "~/routes/instances"
 import { integrationRoute, integrationsRoute } from "~/routes/integrations"
 import { noteList } from "~/features/shell/way-back"
 import { guideRoute, indexRoute, overviewRoute } from "~/routes/overview"
+import { portalRoute } from "~/routes/portal"
 import { rootRoute } from "~/routes/root"
 import { searchRoute } from "~/routes/search"
 import { missingRoute, shellRoute } from "~/routes/shell"
@@ -41,6 +42,7 @@ export const router = createRouter({
   basepath: "/console",
   routeTree: rootRoute.addChildren([
     signInRoute,
+    portalRoute,
     connectedRoute,
     shellRoute.addChildren([
       indexRoute,

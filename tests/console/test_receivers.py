@@ -6,7 +6,7 @@ import json
 
 import pytest
 from aiohttp import web
-from playwright.async_api import expect
+from playwright.async_api import StorageState, expect
 
 from tests.console.desk import Desk, barriers, opened
 from tests.loopback import on_loopback
@@ -129,3 +129,36 @@ async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> No
             await page.get_by_role("link", name="OpenAPI document").click()
         document = json.loads((await (await download.value).path()).read_text())
         assert "bill.sent" in document["webhooks"]
+
+
+async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk: Desk) -> None:
+    place = desk.place
+    own, other = [
+        await place.api("POST", "/customers", {"name": each}) for each in ("Own", "Other")
+    ]
+    url = {"url": "https://others.example/hooks"}
+    await place.api("POST", f"/customers/{other['id']}/receivers", url)
+    draft = {"customer": own["id"], "access": "manage", "lasts_seconds": 900}
+    token = (await place.api("POST", "/tokens", draft))["token"]
+    nobody: StorageState = {"cookies": [], "origins": []}
+    async with opened(desk, f"/portal/webhooks#token={token}", storage_state=nobody) as page:
+        await page.get_by_role("button", name="New receiver").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("URL").fill("https://own.example/hooks")
+        await dialog.get_by_role("button", name="Add the receiver").click()
+        secret = page.get_by_role("dialog", name="The secret")
+        await expect(secret.get_by_text("whsec_")).to_be_visible()
+        await secret.get_by_role("button", name="I have copied it").click()
+        row = page.get_by_role("listitem").filter(has_text="https://own.example/hooks")
+        await row.get_by_role("button", name="More for").click()
+        await page.get_by_role("menuitem", name="New secret…").click()
+        await dialog.get_by_role("button", name="Make a new secret").click()
+        await secret.get_by_role("button", name="I have copied it").click()
+        await expect(row).to_contain_text("the secret before signs, too")
+        assert "others.example" not in await page.content()
+        assert token not in page.url
+        assert await barriers(page) == []
+    async with opened(
+        desk, "/portal/webhooks#token=halflap_tok_wrong", storage_state=nobody
+    ) as page:
+        await expect(page.get_by_text("This link is not good any more")).to_be_visible()

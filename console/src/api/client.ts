@@ -7,11 +7,17 @@ export type Schemas = components["schemas"]
 const SAFE = new Set(["GET", "HEAD"])
 
 let csrf: string | null = null
+let bearer: string | null = null
 const signedOut = new Set<() => void>()
 
 /** Set the token that proves that a change comes from this page, as the session has it. */
 export function setCsrf(token: string | null): void {
   csrf = token
+}
+
+/** Act by a customer's token from now on, and by no session. */
+export function setBearer(token: string | null): void {
+  bearer = token
 }
 
 /** Call a function whenever the server says that the session is over; return how to stop that. */
@@ -22,7 +28,8 @@ export function onSignedOut(listener: () => void): () => void {
 
 const session: Middleware = {
   onRequest({ request }) {
-    if (csrf !== null && !SAFE.has(request.method)) request.headers.set("X-CSRF-Token", csrf)
+    if (bearer !== null) request.headers.set("Authorization", `Bearer ${bearer}`)
+    else if (csrf !== null && !SAFE.has(request.method)) request.headers.set("X-CSRF-Token", csrf)
     return request
   },
   async onResponse({ response, request }) {

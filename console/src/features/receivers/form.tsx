@@ -125,7 +125,13 @@ export function ReceiverForm({
   }
   return (
     <FormDialog
-      title={receiver === null ? t`New receiver of ${customer.name}` : t`Edit ${receiver.name}`}
+      title={
+        receiver !== null
+          ? t`Edit ${receiver.name}`
+          : customer.name === ""
+            ? t`New receiver`
+            : t`New receiver of ${customer.name}`
+      }
       controls={controls}
       {...(receiver === null
         ? {}

@@ -15,6 +15,7 @@ export type Brought = Credentials | { refusal: string }
 /** Take out of the address what signs in, since it would stay in the history. */
 export function takeBrought(): Brought | null {
   const { hash, pathname, search } = window.location
+  if (pathname.endsWith("/portal/webhooks")) return null // which has a token of its own
   const query = new URLSearchParams(search)
   const [code, refusal] = [query.get("code"), query.get("error")]
   const provided = pathname.endsWith("/sign-in") && (code ?? refusal) !== null
