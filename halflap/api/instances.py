@@ -30,7 +30,7 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
-from halflap.api.operations.receivers import INTEGRATION as RECEIVERS
+from halflap.api.operations.instances import RECEIVERS
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,

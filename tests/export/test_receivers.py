@@ -14,6 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from halflap.model import new_id
+from halflap.store.catalogue.connections import ConnectionFilter
 from tests.api.conftest import Client
 from tests.export.conftest import ON_BOTH_STORES, Product
 from tests.loopback import on_loopback
@@ -579,6 +580,63 @@ async def test_a_customers_token_manages_its_own_receivers_alone(product: Produc
             assert (await ada(method, at, draft)).status == 404, (method, at)
         assert (await ada("DELETE", path)).status == 204
         assert (await shown(product, bobs))["enabled"] is True
+
+
+@ON_BOTH_STORES
+async def test_a_receiver_keeps_the_connection_that_was_made_for_it(product: Product) -> None:
+    id = await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        second = await added(product, "ada", hooks.url)
+        values = {"address": f"{hooks.url}?token=team", "secret": made["secret"]}
+        teams = await product.api(
+            "POST",
+            "/api/connections",
+            {"name": "team-hook", "component": "webhook", "values": values, "test": False},
+        )
+        assert teams.status == 201, teams.body
+        minted = await product.api("POST", "/api/tokens", {"customer": "ada", "access": "manage"})
+        ada = Client(product.host, minted.json["token"])
+        own = {
+            each["name"]: each["id"]
+            for each in (await ada("GET", "/api/connections")).json["items"]
+        }
+        path = f"/api/instances/{made['id']}"
+        [kept] = (await ada("GET", path)).json["connections"].values()
+        [other] = set(own.values()) - {kept}
+        for who in (ada, product.api):
+            for named in ("team-hook", teams.json["id"], other):
+                links = {"connections": {"receiver": named}}
+                for method, at, draft in (
+                    ("PATCH", path, links),
+                    ("PUT", f"{path}/config", {"config": {"types": ["*"]}, **links}),
+                ):
+                    refused = await who(method, at, draft)
+                    assert (refused.status, "receiver" in refused.json["fields"]) == (422, True)
+        draft = {"customer": id, "integration": "halflap-webhooks", "name": "x", **links}
+        refused = await product.api("POST", "/api/instances", draft)
+        assert "halflap receivers add" in refused.json["detail"], refused.body
+        same = {"config": {"types": ["order.paid"]}, "connections": {"receiver": kept}}
+        assert (await ada("PUT", f"{path}/config", same)).status == 200
+        assert (await shown(product, made))["types"] == ["order.paid"]
+        for each in (made, second):
+            assert (await ada("DELETE", f"/api/receivers/{each['id']}")).status == 204
+        left = (await product.api("GET", "/api/connections")).json["items"]
+        assert [each["id"] for each in left] == [teams.json["id"]]
+
+
+async def test_removing_a_receiver_leaves_a_connection_that_is_not_its_customers(
+    product: Product,
+) -> None:
+    await product.customer("ada")
+    async with endpoint() as hooks:
+        made = await added(product, "ada", hooks.url)
+        catalogue = product.host.store.catalogue
+        [own] = await catalogue.connections.page(ConnectionFilter(), after=None, limit=9)
+        teams = await catalogue.connections.save(None, "webhook", "team-hook", own.fields, {})
+        await catalogue.instances.set_revision(made["id"], {"types": ["*"]}, {"receiver": teams.id})
+        assert (await product.api("DELETE", f"/api/receivers/{made['id']}")).status == 204
+        assert (await catalogue.connections.get(teams.id)).name == "team-hook"
 
 
 async def test_a_url_is_shown_whole_to_who_may_see_payloads_alone(product: Product) -> None:

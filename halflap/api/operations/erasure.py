@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from halflap.api.operations.receivers import INTEGRATION as RECEIVERS
+from halflap.api.operations.instances import RECEIVERS
 from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
 from halflap.model import DEVELOPMENT, REMOVABLE, Clock, Instance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from halflap.api.operations.receivers import INTEGRATION
+from halflap.api.operations.instances import RECEIVERS
 from halflap.engine.library import Library
 from halflap.errors import DefinitionError, NotFound
 from halflap.model import Instance
@@ -42,7 +42,7 @@ async def listeners_of(type: str, catalogue: Catalogue, library: Library) -> Eve
     """Return the flows and the receivers, of all customers, that take events of a type."""
     flows: list[ListeningFlow] = []
     for integration, version, name, count in await catalogue.endpoints.open_by_flow():
-        if integration == INTEGRATION:
+        if integration == RECEIVERS:
             continue
         try:
             loaded = await library.integration(version)
@@ -54,7 +54,7 @@ async def listeners_of(type: str, catalogue: Catalogue, library: Library) -> Eve
         by_config = bool(flow.trigger.references)
         if by_config or takes(flow.trigger.declaration.app_events, type):
             flows.append(ListeningFlow(integration, loaded.title, version, name, count, by_config))
-    configs = await catalogue.instances.configs(INTEGRATION, MOST_LOOKED_AT)
+    configs = await catalogue.instances.configs(RECEIVERS, MOST_LOOKED_AT)
     taking = {id: config["types"] for id, config in configs if takes(config["types"], type)}
     found = await catalogue.instances.some(list(taking)[:MOST_SHOWN])
     shown = [(found[id], types) for id, types in taking.items() if id in found]

@@ -25,6 +25,8 @@ from halflap.store.catalogue.instances import InstanceFilter, name_taken
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
 NO_REVISION: Revision = ({}, {})
+RECEIVERS = "halflap-webhooks"
+"""The built-in integration whose instances are receivers, each with a connection of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,11 @@ class InstanceOperations:
         the newest. For a customer it is the offered version: `NotFound` where another is asked for, or
         none is offered.
         """
+        if integration == RECEIVERS:
+            raise ConfigError(
+                "an instance of this integration is a receiver: halflap receivers add, or "
+                "POST /api/customers/{customer}/receivers, makes it with a connection of its own"
+            )
         owner = await self.catalogue.customers.get(customer)
         name = name or integration
         if owner.development and (there := await self.development(integration)) is not None:
@@ -150,6 +157,7 @@ class InstanceOperations:
         links, made = await self.configs.check(
             definition, instance.customer, config, connections, before=before
         )
+        check_own(instance, before[1], links)
         if before == (config, links) or not await self._deploys(
             definition, instance, made, before[1], links
         ):
@@ -280,6 +288,7 @@ class InstanceOperations:
         ids, _ = await self.configs.check(
             definition, instance.customer, plain, chosen, signed_in=True, before=(before, linked)
         )
+        check_own(instance, linked, ids)
         return plain, ids
 
     async def plain(self, version: Version, fields: Collection[str]) -> list[str]:
@@ -387,6 +396,16 @@ class InstanceOperations:
         if found is None:
             raise NotFound(f"no version of {integration!r} is published; halflap deploy does that")
         return found
+
+
+def check_own(instance: Instance, before: Mapping[str, str], links: Mapping[str, str]) -> None:
+    """Refuse another connection for a receiver, which shows, changes and removes the one it has."""
+    if instance.integration == RECEIVERS and links != before:
+        raise ConfigError(
+            f"{instance.name} is a receiver, and keeps the connection that was made for it; change its "
+            f"URL and headers: PATCH /api/receivers/{instance.id}",
+            fields=dict.fromkeys(links, "is the receiver's own, and stays"),
+        )
 
 
 def plain_fields(integration: Integration[Any]) -> set[str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from halflap.api.operations.app_events import AppEvents
 from halflap.api.operations.bulks import BulkOperations, BulkPlan
-from halflap.api.operations.instances import InstanceOperations
+from halflap.api.operations.instances import RECEIVERS, InstanceOperations
 from halflap.api.operations.replay import ReplayRequest
 from halflap.engine.bundle import Bundle, seal
 from halflap.engine.deployer import Deployer
@@ -42,8 +42,6 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter, Journal
 
-INTEGRATION = "halflap-webhooks"
-"""The name of the built-in integration."""
 FIELD, COMPONENT = "receiver", "webhook"
 FLOW = "deliver"
 HEALTH = "health"
@@ -125,7 +123,7 @@ class ReceiverOperations:
         fields: Mapping[str, Any],
         secrets: Mapping[str, str],
     ) -> Instance:
-        own = InstanceFilter(customer=customer, integration=INTEGRATION)
+        own = InstanceFilter(customer=customer, integration=RECEIVERS)
         there = await self.catalogue.instances.list(own, limit=MOST_RECEIVERS)
         if len(there) == MOST_RECEIVERS:
             raise Conflict(f"the customer has {MOST_RECEIVERS} receivers, and may have no more")
@@ -139,7 +137,7 @@ class ReceiverOperations:
             customer, COMPONENT, connection_name(chosen), fields, secrets
         )
         version = await self._version()
-        instance = await self.catalogue.instances.add(customer, INTEGRATION, chosen, version)
+        instance = await self.catalogue.instances.add(customer, RECEIVERS, chosen, version)
         await self.catalogue.instances.set_revision(
             instance.id, {"types": list(types)}, {FIELD: connection.id}
         )
@@ -149,7 +147,7 @@ class ReceiverOperations:
         self, customer: str | None, *, after: str | None, limit: int
     ) -> list[ReceiverState]:
         """Return receivers, of a customer or all, oldest first."""
-        which = InstanceFilter(customer=customer, integration=INTEGRATION)
+        which = InstanceFilter(customer=customer, integration=RECEIVERS)
         found = await self.catalogue.instances.list(which, after=after, limit=limit)
         return list(await asyncio.gather(*map(self._read, found)))
 
@@ -159,7 +157,7 @@ class ReceiverOperations:
             instance = await self.catalogue.instances.get(id)
         except NotFound as error:
             raise missing(id) from error
-        if instance.integration != INTEGRATION:
+        if instance.integration != RECEIVERS:
             raise missing(id)
         return await self._read(instance)
 
@@ -264,7 +262,8 @@ class ReceiverOperations:
         await self.deployer.disable(id)
         await self.deployer.settled(id, SETTLES_WITHIN)
         await self.team.instances.remove(id)
-        await self.team.connections.remove(found.connection.id)
+        if found.connection.customer == found.instance.customer:  # it is its own
+            await self.catalogue.connections.remove(found.connection.id)
 
     async def _judge(self, address: str) -> None:
         """Refuse a URL to which nothing may be sent now; each delivery is judged, too."""
@@ -325,7 +324,7 @@ class ReceiverOperations:
         """Return the version of the integration that this Halflap has, published where it is not yet."""
         made = built_in()
         note = "built into Halflap"
-        await self.team.versions.publish(INTEGRATION, made.hash, made.to_bytes(), note)
+        await self.team.versions.publish(RECEIVERS, made.hash, made.to_bytes(), note)
         return made.hash
 
 
