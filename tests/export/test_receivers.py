@@ -583,7 +583,7 @@ async def test_a_customers_token_manages_its_own_receivers_alone(product: Produc
 
 
 @ON_BOTH_STORES
-async def test_a_receiver_keeps_the_connection_that_was_made_for_it(product: Product) -> None:
+async def test_a_receiver_is_not_configured_as_an_instance(product: Product) -> None:
     id = await product.customer("ada")
     async with endpoint() as hooks:
         made = await added(product, "ada", hooks.url)
@@ -612,13 +612,26 @@ async def test_a_receiver_keeps_the_connection_that_was_made_for_it(product: Pro
                     ("PUT", f"{path}/config", {"config": {"types": ["*"]}, **links}),
                 ):
                     refused = await who(method, at, draft)
-                    assert (refused.status, "receiver" in refused.json["fields"]) == (422, True)
+                    assert refused.status == 422
+                    assert f"PATCH /api/receivers/{made['id']}" in refused.json["detail"]
         draft = {"customer": id, "integration": "halflap-webhooks", "name": "x", **links}
         refused = await product.api("POST", "/api/instances", draft)
         assert "halflap receivers add" in refused.json["detail"], refused.body
-        same = {"config": {"types": ["order.paid"]}, "connections": {"receiver": kept}}
+        for types in (None, ["order.paid"] * 1_000):  # each receiver would be a 500, or large
+            assert (await ada("PATCH", path, {"config": {"types": types}})).status == 422
+        empty = {"config": {}, "connections": {"receiver": kept}}
+        assert (await ada("PUT", f"{path}/config", empty)).status == 422
+        same = {"config": {"types": ["*"]}, "connections": {"receiver": kept}}
         assert (await ada("PUT", f"{path}/config", same)).status == 200
-        assert (await shown(product, made))["types"] == ["order.paid"]
+        assert (await ada("PATCH", path, {"name": "ours"})).status == 200
+        assert [
+            shown["types"] for shown in (await product.api("GET", "/api/receivers")).json["items"]
+        ] == [["*"]] * 2
+        upgrade = {"version": "1", "config": {"types": []}}
+        assert (await product.api("POST", f"{path}/upgrade", upgrade)).status == 422
+        assert (
+            await product.api("POST", f"{path}/upgrade", {"version": "1"}, wait=9)
+        ).status == 200
         for each in (made, second):
             assert (await ada("DELETE", f"/api/receivers/{each['id']}")).status == 204
         left = (await product.api("GET", "/api/connections")).json["items"]

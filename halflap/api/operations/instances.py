@@ -143,11 +143,17 @@ class InstanceOperations:
         return await self.catalogue.instances.get(instance.id)
 
     async def configure(
-        self, instance: Instance, config: Mapping[str, Any], connections: Mapping[str, str]
+        self,
+        instance: Instance,
+        config: Mapping[str, Any],
+        connections: Mapping[str, str],
+        *,
+        receiver: bool = False,
     ) -> Instance:
         """Give an instance another config, in place of the one that it has.
 
-        `ConfigError` names every wrong field, and nothing is changed. What an active instance has at
+        `ConfigError` names every wrong field, and nothing is changed; so it does for a receiver's,
+        unless `receiver` says that its own operations judged the config. What an active instance has at
         its apps by its config is deployed with it: events wait meanwhile, and a deployment that fails
         leaves the instance its former config.
         """
@@ -157,7 +163,8 @@ class InstanceOperations:
         links, made = await self.configs.check(
             definition, instance.customer, config, connections, before=before
         )
-        check_own(instance, before[1], links)
+        if not receiver and before != (config, links):
+            check_no_receiver(instance)
         if before == (config, links) or not await self._deploys(
             definition, instance, made, before[1], links
         ):
@@ -172,6 +179,8 @@ class InstanceOperations:
         name: str | None,
         config: Mapping[str, Any],
         connections: Mapping[str, str | None],
+        *,
+        receiver: bool = False,
     ) -> Instance:
         """Change some of an instance's config, and its name; what is None in the config is cleared.
 
@@ -188,6 +197,7 @@ class InstanceOperations:
                 instance,
                 {key: each for key, each in {**plain, **config}.items() if each is not None},
                 {key: each for key, each in {**links, **connections}.items() if each is not None},
+                receiver=receiver,
             )
         if name is not None:
             moved = await self.catalogue.instances.rename(instance.id, name)
@@ -280,6 +290,8 @@ class InstanceOperations:
 
         `ConfigError` names every field that is wrong.
         """
+        if config or connections:
+            check_no_receiver(instance)
         definition = await self.library.integration(version.hash)
         before, linked = await self.catalogue.instances.revision(instance.id, instance.revision)
         values = {**fitting(before, plain_fields(definition)), **(config or {})}
@@ -288,7 +300,6 @@ class InstanceOperations:
         ids, _ = await self.configs.check(
             definition, instance.customer, plain, chosen, signed_in=True, before=(before, linked)
         )
-        check_own(instance, linked, ids)
         return plain, ids
 
     async def plain(self, version: Version, fields: Collection[str]) -> list[str]:
@@ -398,13 +409,12 @@ class InstanceOperations:
         return found
 
 
-def check_own(instance: Instance, before: Mapping[str, str], links: Mapping[str, str]) -> None:
-    """Refuse another connection for a receiver, which shows, changes and removes the one it has."""
-    if instance.integration == RECEIVERS and links != before:
+def check_no_receiver(instance: Instance) -> None:
+    """Refuse a config for a receiver that its own operations have not judged."""
+    if instance.integration == RECEIVERS:
         raise ConfigError(
-            f"{instance.name} is a receiver, and keeps the connection that was made for it; change its "
-            f"URL and headers: PATCH /api/receivers/{instance.id}",
-            fields=dict.fromkeys(links, "is the receiver's own, and stays"),
+            f"{instance.name} is a receiver, and keeps the connection that was made for it; its URL, "
+            f"types and headers are changed by PATCH /api/receivers/{instance.id}"
         )
 
 

@@ -191,7 +191,7 @@ class ReceiverOperations:
             await self._save(found, fields, secrets)
         config = {} if types is None else {"types": list(types)}
         if config or name is not None:
-            await self.instances.change(found.instance, name, config, {})
+            await self.instances.change(found.instance, name, config, {}, receiver=True)
         return await self.get(found.instance.id)
 
     async def rotate(self, found: ReceiverState, overlap: Micros) -> tuple[str, ReceiverState]:
