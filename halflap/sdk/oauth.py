@@ -139,7 +139,7 @@ class OAuth2Code(Tokens):
         state = secrets.token_urlsafe(32)
         parameters = {
             "response_type": "code",
-            "client_id": self._client(self.authorize_url)["client_id"],
+            "client_id": self._client("authorize_url")["client_id"],
             "redirect_uri": redirect_uri,
             "state": state,
             **self._challenge(verifier),
@@ -164,7 +164,7 @@ class OAuth2Code(Tokens):
             "code": code,
             "redirect_uri": begun.redirect_uri,
             **({"code_verifier": begun.verifier} if self.pkce else {}),
-            **self._client(self.token_url),
+            **self._client("token_url"),
         }
         return await self.ask(egress, form)
 
@@ -176,24 +176,38 @@ class OAuth2Code(Tokens):
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self.refresh_token.get_secret_value(),
-            **self._client(self.token_url),
+            **self._client("token_url"),
         }
         return await self.ask(egress, form)
 
     def check_origin(self, url: str, field: str = "auth.token_url") -> None:
         """Raise `ConfigError` where an address is none of the team's OAuth app, by which one signs in.
 
-        For what is asked whose account was signed in to: elsewhere, anybody could answer.
+        For what is asked whose account was signed in to: elsewhere, anybody could answer, and so could
+        a page of anybody's at the app: the path of a `field` is the one that its type declares, if any.
         """
-        if self.team is not None and not allowed_origin(url, self.team.origins):
+        if self.team is None:
+            return
+        if not allowed_origin(url, self.team.origins):
             raise ConfigError(
                 f"{origin(url) or 'this address'} is none of the origins of your team's OAuth app for "
                 f"{self.team.component}; its client is not sent there",
                 fields={field: "is at an origin that the team's OAuth app does not name"},
             )
+        name = field.rpartition(".")[2]
+        info = type(self).model_fields.get(name)
+        declared: Any = None if info is None else info.default
+        is_declared = isinstance(declared, str) and declared != "" and getattr(self, name) == url
+        if is_declared and below(url) != below(declared):
+            path = below(declared) or "none"
+            raise ConfigError(
+                f"{field} has another path than your team's OAuth app for {self.team.component} is at "
+                f"({path}); its client is not sent there",
+                fields={field: f"has to have the path of the app: {path}"},
+            )
 
-    def _client(self, url: str) -> dict[str, str]:
-        """The client that an address is told of: the connection's own, else the team's."""
+    def _client(self, field: str) -> dict[str, str]:
+        """The client that the address of a field is told of: the connection's own, else the team's."""
         if self.client_id:
             own = self.client_secret
             secret = None if own is None else own.get_secret_value()
@@ -204,7 +218,7 @@ class OAuth2Code(Tokens):
                 "app: halflap oauth-apps set",
                 fields={"auth.client_id": "is missing"},
             )
-        self.check_origin(url)
+        self.check_origin(getattr(self, field), f"auth.{field}")
         secret = self._team.secret
         return {"client_id": self._team.client_id, **({"client_secret": secret} if secret else {})}
 
@@ -224,6 +238,11 @@ def allowed_origin(url: str, allowed: Iterable[str]) -> bool:
         ):
             return True
     return False
+
+
+def below(url: str) -> str:
+    """Return what follows the origin of a URL, as it is written."""
+    return url.strip()[len(origin(url)) :]
 
 
 def check_callback(uri: str, field: str) -> None:

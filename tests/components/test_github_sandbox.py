@@ -348,6 +348,9 @@ async def test_whose_installation_it_is_only_github_says(world: World, app: GitH
     liar = app.url.replace("127.0.0.1", "localhost")
     with pytest.raises(ConfigError, match="none of the origins"):
         await world.connect("Eve", "eve", "eve/hello", api=liar)
+    for number, own in enumerate(("/eve/hello/raw/claims.json?x=", "?x=", "#", "/")):
+        with pytest.raises(ConfigError, match=r"auth\.api_url has another path"):
+            await world.connect(f"Eve {number}", "eve", "eve/hello", api=app.url + own)
 
 
 async def test_what_failed_is_asked_for_again_while_the_instance_is_active(
