@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,7 @@ from tests.kafka_mock import (
     PRODUCE,
     SYNC,
     MockCluster,
+    library,
     mock_cluster,
 )
 from tests.polling import DEADLINE, until
@@ -208,3 +210,34 @@ async def test_the_headers_and_the_key_of_a_record_count_as_its_size(
     assert [each.content for each in messages] == [b"", b"", b"3"]
     assert sum(len(value) for each in messages for _, value in each.headers) < 1_000
     assert (await event_of(trigger, messages[2])).key == "k"
+
+
+def put_header(cluster: MockCluster, name: bytes) -> None:
+    """Publish a record with a header of this name, which confluent_kafka's own producer cannot write."""
+    rdkafka, text, size = library(), ctypes.c_char_p, ctypes.c_size_t
+    error = ctypes.create_string_buffer(512)
+    conf = ctypes.c_void_p(rdkafka.rd_kafka_conf_new())
+    for setting, value in (("bootstrap.servers", cluster.servers), ("log_level", "0")):
+        rdkafka.rd_kafka_conf_set(conf, setting.encode(), value.encode(), error, size(512))
+    client = ctypes.c_void_p(rdkafka.rd_kafka_new(0, conf, error, len(error)))
+    fields = (1, text(b"orders"), 4, text(b"2"), size(1), 5, text(b"k"), size(1))
+    header = (9, text(name), text(b"x"), ctypes.c_ssize_t(1))
+    assert not rdkafka.rd_kafka_producev(client, *fields, *header, 0)
+    assert not rdkafka.rd_kafka_flush(client, int(DEADLINE * 1_000))
+    rdkafka.rd_kafka_destroy(client)
+
+
+async def test_a_record_with_a_header_that_has_no_text_as_its_name_is_passed_over(
+    cluster: MockCluster,
+):
+    """As its headers are read, confluent_kafka raises SystemError, or crashes if Python has specialised
+    the call, as it has after some records, or where they are read again."""
+    await asyncio.to_thread(put_batch, cluster, [b"1"] * 100, "none")
+    await asyncio.to_thread(put_header, cluster, b"\xff\xfe")
+    await asyncio.to_thread(put_batch, cluster, [b"3"], "none")
+    trigger, log = kafka.records(topic="orders", start="earliest"), AcceptedLog()
+    messages = await read(trigger, connected(cluster), log, 102)
+    assert [each.content for each in messages] == [b"1"] * 100 + [b"", b"3"]
+    assert (messages[100].key, log.cursors["0"]) == ("k", "102")
+    with pytest.raises(InvalidEvent, match=r"orders\[0\]@100 .*headers is not UTF-8"):
+        await event_of(trigger, messages[100])

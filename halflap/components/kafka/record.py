@@ -10,6 +10,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from operator import methodcaller
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -39,6 +40,13 @@ OURS = frozenset(f"kafka-{name}" for name in PLACE)
 MOST_BYTES = 32 * 1024 * 1024
 """The bytes of a record's value and headers that are stored: a customer's share of the memory."""
 MOST_KEY = 10_000
+
+headers_of = methodcaller("headers")
+"""Returns the headers of a record; `SystemError` where the name of one is not UTF-8.
+
+The client returns both a list without its objects and an error then. A call by name checks for both, but
+no more once Python has specialised it, and crashes on the list.
+"""
 
 
 class PassedRecord:
@@ -72,16 +80,19 @@ class PassedRecord:
 
 
 def within_bounds(record: Any) -> Any:
-    """Return a record, or what stands for one that is too large."""
+    """Return a record, or what stands for one that is too large, or whose headers cannot be read."""
     if isinstance(record, PassedRecord):
         return record
-    size, headers = len(record), record.headers()
-    if headers:
-        size += sum(len(name) + len(value or b"") for name, value in headers)
-    key = record.key()
-    if size <= MOST_BYTES and (key is None or len(key) <= MOST_BYTES):
+    key, why = record.key(), ""
+    try:
+        headers = headers_of(record) or ()
+        size = len(record) + sum(len(name) + len(value or b"") for name, value in headers)
+        if size > MOST_BYTES or (key is not None and len(key) > MOST_BYTES):
+            why = f"it has {size:,} bytes, more than {MOST_BYTES:,}: none of them are stored"
+    except SystemError:  # headers are not looked at again: the process would crash
+        why = "the name of one of its headers is not UTF-8: none of it is stored"
+    if not why:
         return record
-    why = f"it has {size:,} bytes, more than {MOST_BYTES:,}: none of them are stored"
     key = key if key is not None and len(key) <= MOST_KEY else None
     return PassedRecord(record, why, key, record.timestamp()[1])
 
