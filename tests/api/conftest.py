@@ -389,6 +389,7 @@ class Shop:
     """The headers of each request to `/me`."""
     broken: bool = False
     refuses_hooks: bool = False
+    me_status: int = 0
     order_answer: Any = None
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -403,6 +404,8 @@ class Shop:
 
     async def me(self, request: web.Request) -> web.Response:
         self.seen.append(dict(request.headers))
+        if self.me_status:
+            return web.Response(status=self.me_status)
         return self.refuses(request) or web.Response(text='{"name": "me"}')
 
     async def order(self, request: web.Request) -> web.Response:

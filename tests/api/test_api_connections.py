@@ -330,6 +330,32 @@ async def test_a_sign_in_ends_with_sealed_tokens_and_a_working_connection(
     assert len(world.shop.codes) == 1
 
 
+async def test_a_sign_in_that_its_test_refuses_is_not_stored(world: Any, cloud: str) -> None:
+    world.shop.me_status = 401
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    refused = await world.api("POST", "/api/connections/authorized", answer)
+    left = await world.api("GET", cloud)
+
+    assert (refused.status, refused.kind) == (502, "Unauthorized")
+    assert (left.json["needs_sign_in"], left.json["status"]) == (True, "untested")
+
+
+async def test_a_sign_in_is_stored_though_the_app_does_not_answer_its_test(
+    world: Any, cloud: str
+) -> None:
+    world.shop.me_status = 503
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    told = await world.api("POST", "/api/connections/authorized", answer)
+    left = await world.api("GET", cloud)
+
+    assert (told.status, told.kind) == (502, "UpstreamError")
+    assert (left.json["needs_sign_in"], left.json["status"]) == (False, "untested")
+
+
 async def test_an_instance_is_not_activated_before_somebody_signed_in(
     world: Any, cloud: str
 ) -> None:

@@ -262,6 +262,14 @@ class ConnectionOperations:
         async with explained(connection, code):
             fresh = await auth.exchange(self.resolver.egress, code, begun.authorization)
         signed_in = connection.model_copy(update={"auth": fresh})
+        away: UpstreamError | None = None
+        tested = False
+        try:
+            signed_in, tested = await self._tried(signed_in, stored.name, test=True)
+        except Unauthorized:
+            raise
+        except UpstreamError as error:  # the code is good once, so that the sign-in is kept
+            away = error
         fields, secrets = take_apart(signed_in)
         saved = await self.catalogue.connections.save(
             stored.customer,
@@ -272,8 +280,13 @@ class ConnectionOperations:
             id=stored.id,
             expect_generation=stored.generation,
             account=account_of(signed_in),
+            status="working" if tested else "untested",
         )
-        return await self.test(saved)
+        if tested:
+            await self._works(saved.id)
+        if away is not None:
+            raise away
+        return saved
 
     async def _read(self, stored: StoredConnection) -> Connection:
         kind = await self.kinds.of(stored)
