@@ -54,7 +54,7 @@ from halflap.server.probe import Probes
 from halflap.server.role import SERVE, Role
 from halflap.server.routes import RouteTable
 from halflap.server.settings import Settings
-from halflap.store.identity import Identity, named
+from halflap.store.identity import Identity, named, settle
 from halflap.store.once import write_once
 from halflap.store.pulse import Pulse
 from halflap.store.store import KEY, Store, make_directory
@@ -247,6 +247,7 @@ class Host:
             whole=settings.stream_bytes,
         )
         try:
+            await anyio.to_thread.run_sync(settle, settings.dir, identity)
             return cls(settings, store, role=role, probation=probation)
         except BaseException:
             await store.close()

@@ -21,18 +21,21 @@ from halflap.model import new_id
 
 FILE = "worker"
 MOST_BYTES = 10_000
+MOST_BEFORE = 100
+"""The processes of a name that are remembered: more starts than can fail while one is not yet gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The identity that a process gives to the others on its store.
 
-    before: the process that had the name before, which has surely ended. address: where it listens.
+    before: the processes that had the name before, oldest first, which have surely ended. Several:
+    the last ones may never have entered the store, as a database was away while they started.
     """
 
     role: str = "command"
     worker: str = field(default_factory=lambda: secrets.token_hex(8))
-    before: str = ""
+    before: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: new_id("prc"))
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
@@ -54,13 +57,26 @@ def named(role: str, directory: Path) -> Identity:
         return Identity(role)
     # Never closed: the kernel lets go of the lock when this process ends.
     left, made = _read(os.pread(descriptor, MOST_BYTES, 0)), Identity(role)
-    taken = Identity(role, left.get("worker", made.worker), left.get("process", ""), made.id)
-    text = json.dumps({"worker": taken.worker, "process": taken.id}).encode()
+    before = tuple(left.get("process", "").split()[-MOST_BEFORE:])
+    taken = Identity(role, left.get("worker", made.worker), before, made.id)
     with contextlib.suppress(OSError):
-        os.pwrite(descriptor, text, 0)
-        os.ftruncate(descriptor, len(text))
-        os.fsync(descriptor)
+        _write(descriptor, taken.worker, (*before, taken.id))
     return taken
+
+
+def settle(directory: Path, identity: Identity) -> None:
+    """Forget the processes before one that has entered the store, which knows of them no more."""
+    with contextlib.suppress(OSError), (directory / FILE).open("r+b", buffering=0) as file:
+        left = _read(file.read(MOST_BYTES))
+        if left.get("process", "").endswith(identity.id):  # else the file is another process's
+            _write(file.fileno(), left["worker"], (identity.id,))
+
+
+def _write(descriptor: int, worker: str, processes: tuple[str, ...]) -> None:
+    text = json.dumps({"worker": worker, "process": " ".join(processes)}).encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
+    os.fsync(descriptor)
 
 
 def _read(text: bytes) -> dict[str, str]:

@@ -43,7 +43,7 @@ async def numbered(ctx: Context[Settings], event: Numbered) -> None:
 SETTINGS: dict[str, Any] = {
     "keys": KEYS,
     "public_url": "http://hooks.example.com",
-    "lease_seconds": 5,  # what ran as the store went away is claimed again so much later
+    "lease_seconds": 600,  # what ran as the store went away is got back by its name, at once
 }
 
 

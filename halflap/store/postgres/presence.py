@@ -39,7 +39,7 @@ ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
 NAMED = "SELECT FROM processes WHERE worker = %s AND id <> ALL(%s) AND seen_at > %s"
 BEAT = "UPDATE processes SET seen_at = %s WHERE id = %s"
 NEWEST = "SELECT coalesce(max(number), 0) FROM migrations WHERE phase = 'after'"
-LEAVE = "DELETE FROM processes WHERE id = %s"
+LEAVE = "DELETE FROM processes WHERE id = ANY(%s)"
 FORGET = "DELETE FROM processes WHERE seen_at < %s"
 LIST = f"SELECT {COLUMNS} FROM processes WHERE seen_at > %s ORDER BY started_at, id"  # noqa: S608
 
@@ -78,7 +78,7 @@ class Presence:
             await asyncio.wait([self._beating])
             self._beating = None
             with contextlib.suppress(StoreError):
-                await self._database.run(lambda c: c.execute(LEAVE, (self.identity.id,)))
+                await self._database.run(lambda c: c.execute(LEAVE, ([self.identity.id],)))
 
     async def _beat(self) -> None:
         while True:
@@ -123,12 +123,11 @@ def enter(
     with alone(connection):
         compare(in_order(migrations), read_history(JobLink(connection)))
         now = clock()
-        ours = [identity.id, *filter(None, [identity.before])]
+        ours = [identity.id, *identity.before]
         if connection.execute(NAMED, (identity.worker, ours, now - GONE)).fetchone() is not None:
             identity = Identity(identity.role, id=identity.id)
         connection.execute(FORGET, (now - FORGOTTEN,))
-        if identity.before:
-            connection.execute(LEAVE, (identity.before,))
+        connection.execute(LEAVE, (list(identity.before),))
         row = (identity.id, identity.role, identity.worker, identity.host, identity.pid)
         about = (code_version(), len(migrations), now, now)
         connection.execute(ENTER, (*row, *about))
