@@ -28,10 +28,11 @@ class Undecodable(Exception):
 
 @dataclass(slots=True)
 class Schema:
-    """A schema that a library has parsed, and whether values of it can nest without end."""
+    """A schema that a library has parsed, and its length as text; deep where values nest without end."""
 
     parsed: Any
     is_deep: bool = False
+    size: int = 0
 
 
 def library(extra: str) -> Any:

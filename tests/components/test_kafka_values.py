@@ -15,9 +15,12 @@ from aiohttp import web
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from halflap import DefinitionError, InvalidEvent, Unauthorized, kafka
+from halflap.components.avro import Schema as ParsedSchema
+from halflap.components.avro import Undecodable
+from halflap.components.kafka import reading
 from halflap.components.kafka.publishing import producers
 from halflap.components.kafka.record import time_of
-from halflap.components.kafka.registry import schemas
+from halflap.components.kafka.registry import SchemaCache, schema_of, schemas
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
 from halflap.testing.listeners import AcceptedLog
@@ -279,3 +282,89 @@ async def test_a_schema_that_one_may_read_is_not_given_to_another(
     assert len(found.asked) == asked  # the same one is not asked again
     with pytest.raises(Unauthorized):
         await read(trigger, connected(at, url, "wrong"), AcceptedLog(), 1)
+
+
+class OneSchemaConnection(kafka.Kafka):
+    """A connection whose registry has one schema, the user's name, for every id."""
+
+    async def find(self, path: str, **more: Any) -> Any:
+        return {"schema": self.registry_username}
+
+
+def wide(count: int) -> str:
+    """Return a record's schema of so many fields."""
+    fields = [{"name": f"f{each}", "type": ["null", "string"]} for each in range(count)]
+    return json.dumps({"type": "record", "name": "Wide", "fields": fields})
+
+
+def having(text: str) -> OneSchemaConnection:
+    return OneSchemaConnection(
+        servers="127.0.0.1:9092",
+        encryption="none",
+        auth=kafka.NoSignIn(),
+        registry_url="http://127.0.0.1:1",
+        registry_username=text,
+    )
+
+
+async def test_a_schema_of_too_much_text_is_refused_and_a_large_one_does_not_stop_the_loop():
+    with pytest.raises(Undecodable, match="more than 1,000,000 characters"):
+        await schema_of(having(wide(25_000)), 1)
+    assert schemas.size == 0
+    text = wide(15_000)
+    is_parsed, rounds = asyncio.create_task(schema_of(having(text), 1)), 0
+    while not is_parsed.done():
+        await asyncio.sleep(0)
+        rounds += 1
+    assert (await is_parsed).size == len(text)
+    assert rounds > 10  # of the loop; two, where it parses by itself
+
+
+def test_no_connection_has_more_than_its_share_of_the_schemas_that_are_remembered():
+    found, other = SchemaCache(), ("http://other", "")
+    small = ParsedSchema(None, size=1_000)
+    found.add(other, 1, small)
+    for each in range(100):
+        found.add(("http://one", ""), each, ParsedSchema(None, size=900_000))
+    assert found.size <= SchemaCache.MOST_OF_ONE + 2_000
+    assert (found.get(("http://one", ""), 95), found.get(("http://one", ""), 0)) == (None, None)
+    assert found.get(("http://one", ""), 99) is not None
+    for each in range(100):
+        found.add((f"http://{each}", ""), 1, ParsedSchema(None, size=900_000))
+    assert found.size <= SchemaCache.MOST
+    assert found.get(other, 1) is small
+
+
+async def test_a_batch_that_names_many_large_schemas_has_few_of_them_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class Framed:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def value(self) -> bytes:
+            return b"\0" + self.number.to_bytes(4, "big") + b"\0"
+
+        def headers(self) -> None: ...
+        def key(self) -> None: ...
+        def __len__(self) -> int:
+            return 6
+
+    held: list[int] = []
+    before = reading.read_values
+
+    def noted(records: Any, known: Any) -> Any:
+        held.append(sum(each.size for each in known.values()))
+        return before(records, known)
+
+    monkeypatch.setattr(reading, "MOST_TEXT", 10_000)
+    monkeypatch.setattr(reading, "read_values", noted)
+    text = json.dumps({"type": "record", "name": "R", "doc": "x" * 3_000, "fields": []})
+    text = text.replace("[]", '[{"name": "a", "type": ["null", "string"]}]')
+    records: Any = [Framed(each) for each in range(20)]
+    values = await reading.decoded(having(text), "avro", reading.Fetched(records))
+    assert [(record.number, value, why) for record, value, why in values] == [
+        (each, b'{"a":null}', "") for each in range(20)
+    ]
+    assert len(held) > 3
+    assert max(held) < 20_000

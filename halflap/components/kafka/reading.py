@@ -26,7 +26,13 @@ from halflap.components.kafka.record import (
     read_record,
     within_bounds,
 )
-from halflap.components.kafka.registry import is_framed, read_avro, schema_id, schema_of
+from halflap.components.kafka.registry import (
+    MOST_TEXT,
+    is_framed,
+    read_avro,
+    schema_id,
+    schema_of,
+)
 
 Values = Sequence[ReadRecord]
 
@@ -192,17 +198,26 @@ async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
     records = [within_bounds(each) for each in fetched.records]
     if form != "avro":
         return [(each, each.value(), getattr(each, "unread", "")) for each in records]
+    values: list[ReadRecord] = []
     known: dict[int, Any] = {}
-    for each in records:
+    begin = size = 0
+    for number, each in enumerate(records):
         value = each.value()
         if value is not None and is_framed(value) and (id := schema_id(value)) not in known:
+            if size > MOST_TEXT:
+                values += await anyio.to_thread.run_sync(read_values, records[begin:number], known)
+                known, begin, size = {}, number, 0
             try:
                 known[id] = await schema_of(connection, id)
+                size += known[id].size
             except Undecodable as error:
                 known[id] = error
-    return await anyio.to_thread.run_sync(
-        lambda: [(each, *read_value(each, known)) for each in records]
-    )
+    return values + await anyio.to_thread.run_sync(read_values, records[begin:], known)
+
+
+def read_values(records: Sequence[Any], known: Mapping[int, Any]) -> list[ReadRecord]:
+    """Return records with their values in Avro as JSON, by the schemas that they name."""
+    return [(each, *read_value(each, known)) for each in records]
 
 
 def read_value(record: Any, known: Mapping[int, Any]) -> tuple[bytes | None, str]:

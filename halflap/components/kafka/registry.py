@@ -7,7 +7,10 @@ import io
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
+
+import anyio.to_thread
 
 from halflap import DefinitionError, encode_json
 from halflap.components import avro
@@ -18,14 +21,68 @@ EXTRA = "kafka"
 MAGIC = 0
 HEAD = 5
 """The bytes before a value: a zero, and the id of its schema."""
-MOST_SCHEMAS = 1_000
 MOST_REFERENCES = 100
+MOST_TEXT = 1_000_000
+"""The most characters of a schema and those that it refers to; parsed, it has ten times as many bytes."""
+AT_ONCE = 16_384
+"""The most characters of a schema that is parsed without a thread of its own."""
 
-schemas: OrderedDict[tuple[str, str, int], Schema] = OrderedDict()
-"""The schemas that were asked for, by registry, credentials and id: what an id stands for never changes.
+Owner = tuple[str, str]
+"""A registry's address and a digest of credentials: what one may read, another may not."""
 
-One that may not read a schema is not given what another may.
-"""
+
+class SchemaCache:
+    """Schemas that were read, by owner and id (what it stands for never changes), bounded by their text.
+
+    Where all of them have too much, the owner of the most loses its oldest: none pushes out the others'.
+    """
+
+    OVERHEAD = 1_000
+    MOST_OF_ONE, MOST = 4_000_000, 16_000_000
+
+    def __init__(self) -> None:
+        self._owners: dict[Owner, OrderedDict[int, Schema]] = {}
+        self._sizes: dict[Owner, int] = {}
+
+    def get(self, owner: Owner, id: int) -> Schema | None:
+        """Return a schema that was read before, or None."""
+        own = self._owners.get(owner)
+        if own is None or id not in own:
+            return None
+        own.move_to_end(id)
+        return own[id]
+
+    def add(self, owner: Owner, id: int, schema: Schema) -> None:
+        """Store a schema, and remove what is too much by it."""
+        self._remove(owner, id)
+        self._owners.setdefault(owner, OrderedDict())[id] = schema
+        self._sizes[owner] = self._sizes.get(owner, 0) + schema.size + self.OVERHEAD
+        while self._sizes[owner] > self.MOST_OF_ONE:
+            self._remove(owner, next(iter(self._owners[owner])))
+        while self.size > self.MOST:
+            largest = max(self._sizes, key=self._sizes.__getitem__)
+            self._remove(largest, next(iter(self._owners[largest])))
+
+    @property
+    def size(self) -> int:
+        """The characters of all schemas, and what each takes beside them."""
+        return sum(self._sizes.values())
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._owners.clear()
+        self._sizes.clear()
+
+    def _remove(self, owner: Owner, id: int) -> None:
+        own = self._owners.get(owner)
+        if own is None or id not in own:
+            return
+        self._sizes[owner] -= own.pop(id).size + self.OVERHEAD
+        if not own:
+            del self._owners[owner], self._sizes[owner]
+
+
+schemas = SchemaCache()
 
 
 def is_framed(value: bytes) -> bool:
@@ -38,41 +95,42 @@ def schema_id(value: bytes) -> int:
     return int.from_bytes(value[1:HEAD], "big")
 
 
-def place_of(kafka: Kafka, id: int) -> tuple[str, str, int]:
-    """Return the key of a schema: credentials are known by a digest."""
+def owner_of(kafka: Kafka) -> Owner:
+    """Return whose schemas a connection reads: credentials are known by a digest."""
     credentials = kafka.headers().get("Authorization", "")
-    return kafka.base_url, hashlib.sha256(credentials.encode()).hexdigest(), id
+    return kafka.base_url, hashlib.sha256(credentials.encode()).hexdigest()
 
 
 async def schema_of(kafka: Kafka, id: int) -> Schema:
     """Return the parsed schema of an id; `Undecodable` where the registry has none, or no Avro."""
-    place = place_of(kafka, id)
-    if place not in schemas:
-        found = await kafka.find("/schemas/ids/{id}", values={"id": id})
-        if found is None:
-            raise Undecodable(f"the registry has no schema {id}")
-        schemas[place] = await parsed(kafka, found)
-        if len(schemas) > MOST_SCHEMAS:
-            schemas.popitem(last=False)
-    schemas.move_to_end(place)
-    return schemas[place]
+    known = schemas.get(owner_of(kafka), id)
+    if known is not None:
+        return known
+    found = await kafka.find("/schemas/ids/{id}", values={"id": id})
+    if found is None:
+        raise Undecodable(f"the registry has no schema {id}")
+    return await parsed(kafka, id, found)
 
 
-async def parsed(kafka: Kafka, found: Mapping[str, Any]) -> Schema:
-    """Return a schema as the registry has it, with what it refers to, ready to read by."""
+async def parsed(kafka: Kafka, id: int, found: Mapping[str, Any]) -> Schema:
+    """Return a schema as the registry has it, with what it refers to, ready to read by; it is stored."""
     kind = found.get("schemaType", "AVRO")
     if kind != "AVRO":
         raise Undecodable(f"its schema is {kind}, and not Avro")
-    named: dict[str, Any] = {}
-    await referred(kafka, found.get("references") or (), named, set())
-    return parse(found["schema"], named)
+    texts: list[str] = []
+    await referred(kafka, found, texts, set())
+    parse_all = partial(parse, texts)
+    is_large = sum(map(len, texts)) > AT_ONCE
+    schema = await anyio.to_thread.run_sync(parse_all) if is_large else parse_all()
+    schemas.add(owner_of(kafka), id, schema)
+    return schema
 
 
 async def referred(
-    kafka: Kafka, references: Sequence[Mapping[str, Any]], named: dict[str, Any], seen: set[str]
+    kafka: Kafka, found: Mapping[str, Any], texts: list[str], seen: set[str]
 ) -> None:
-    """Read the schemas that another refers to, those that they refer to first."""
-    for each in references:
+    """Add the texts of a schema and of those that it refers to, those that it needs first."""
+    for each in cast("Sequence[Mapping[str, Any]]", found.get("references") or ()):
         place = f"{each['subject']}/{each['version']}"
         if place in seen:
             continue
@@ -80,18 +138,22 @@ async def referred(
         if len(seen) > MOST_REFERENCES:
             raise Undecodable(f"its schema refers to more than {MOST_REFERENCES} others")
         values = {"subject": each["subject"], "version": each["version"]}
-        found = await kafka.get("/subjects/{subject}/versions/{version}", values=values)
-        await referred(kafka, found.get("references") or (), named, seen)
-        parse(found["schema"], named)
+        other = await kafka.get("/subjects/{subject}/versions/{version}", values=values)
+        await referred(kafka, other, texts, seen)
+    texts.append(str(found["schema"]))
+    if sum(map(len, texts)) > MOST_TEXT:
+        raise Undecodable(f"its schema has more than {MOST_TEXT:,} characters")
 
 
-def parse(text: str, named: dict[str, Any]) -> Schema:
-    """Return a parsed schema; what it names is added to `named`."""
+def parse(texts: Sequence[str]) -> Schema:
+    """Return the schema of the last text, parsed; those before it are what it refers to."""
+    named: dict[str, Any] = {}
     try:
-        document = json.loads(text)
+        found = [avro.parse(json.loads(each), named, EXTRA) for each in texts]
     except (ValueError, RecursionError) as error:
         raise Undecodable(f"its schema cannot be read: {error}") from error
-    return avro.parse(document, named, EXTRA)
+    found[-1].size = sum(map(len, texts))
+    return found[-1]
 
 
 def read_avro(value: bytes, schema: Schema) -> bytes:
@@ -108,14 +170,13 @@ async def write_avro(kafka: Kafka, subject: str, value: Any) -> bytes:
     found = await kafka.find("/subjects/{subject}/versions/latest", values={"subject": subject})
     if found is None:
         raise DefinitionError(f"the registry has no subject {subject}: register its schema first")
-    place = place_of(kafka, int(found["id"]))
+    id = int(found["id"])
     try:
-        if place not in schemas:
-            schemas[place] = await parsed(kafka, found)
+        schema = schemas.get(owner_of(kafka), id) or await parsed(kafka, id, found)
         stream = io.BytesIO()
-        avro.library(EXTRA).schemaless_writer(stream, schemas[place].parsed, value)
+        avro.library(EXTRA).schemaless_writer(stream, schema.parsed, value)
     except Undecodable as error:
         raise DefinitionError(f"kafka.publish: {subject}: {error}") from error
     except Exception as error:  # a library's many kinds
         raise DefinitionError(f"the value does not fit the schema of {subject}: {error}") from error
-    return bytes([MAGIC]) + place[2].to_bytes(4, "big") + stream.getvalue()
+    return bytes([MAGIC]) + id.to_bytes(4, "big") + stream.getvalue()
