@@ -389,7 +389,11 @@ async def test_a_test_event_goes_to_one_receiver_alone(product: Product) -> None
         ({"url": "https://example.com:80@10.0.0.1/"}, "url"),
         ({"url": "https://example.com\\\\@10.0.0.1/"}, "url"),
         ({"url": "https://example.com:99999/"}, "url"),
+        ({"url": "https://example.com/a/../b"}, "url"),
+        ({"url": "https://example.com/a/%2e%2e/b?c=1"}, "url"),
         ({"url": "https://example.com", "types": ["or*"]}, "types"),
+        ({"url": "https://example.com", "headers": {"Expect": "1"}}, "headers"),
+        ({"url": "https://example.com", "headers": {"Keep-Alive": "1"}}, "headers"),
         ({"url": "https://example.com", "headers": {"webhook-id": "1"}}, "headers"),
         ({"url": "https://example.com", "headers": {"Host": "1"}}, "headers"),
         ({"url": "https://example.com", "headers": {"X Y": "1"}}, "headers"),
@@ -405,6 +409,7 @@ async def test_what_is_no_receiver_is_refused_by_its_field(
         422,
         [field],
     ), answer.body
+    assert answer.json["detail"].removeprefix("the receiver is not valid: ")
     if "@" in draft["url"]:
         assert "send credentials in headers" in answer.json["fields"]["url"]
     assert (await product.api("GET", "/api/receivers")).json["items"] == []
@@ -690,6 +695,15 @@ async def test_a_secret_is_rotated_by_who_may_see_secrets_or_its_customer(
         path = f"/api/receivers/{made['id']}/secret"
         configures = await with_rights(product, "read", "configure")
         assert (await configures("POST", path)).status == 403
+        instance = await product.api("GET", f"/api/instances/{made['id']}")
+        connection = f"/api/connections/{instance.json['connections']['receiver']}"
+        for values in ({"secret": made["secret"]}, {"secret": None}, {"extra_headers": {"X": "1"}}):
+            change = {"values": values, "test": False}
+            for who in (configures, product.api):
+                refused = await who("PATCH", connection, change)
+                assert (refused.status, path in refused.json["detail"]) == (422, True)
+        named = await configures("PATCH", connection, {"name": "theirs", "test": False})
+        assert named.status == 200, named.body
         sees = await with_rights(product, "read", "configure", "secrets")
         assert (await sees("POST", path)).json["secret"] != made["secret"]
 
@@ -708,6 +722,14 @@ async def test_many_added_at_once_are_no_more_than_a_customer_may_have(
     )
     assert sorted(each.status for each in answers) == [201] * 3 + [409] * 5
     assert len({each.json["name"] for each in answers if each.status == 201}) == 3
+
+
+async def test_the_name_of_a_receiver_that_has_another_one_now_is_free(product: Product) -> None:
+    await product.customer("ada")
+    made = await added(product, "ada", "https://example.com/hooks")
+    renamed = await product.api("PATCH", f"/api/receivers/{made['id']}", {"name": "ours"})
+    assert renamed.status == 200, renamed.body
+    assert (await added(product, "ada", "https://example.com/hooks"))["name"] == made["name"]
 
 
 async def with_rights(product: Product, *rights: str) -> Client:

@@ -38,6 +38,7 @@ from halflap.sdk.event_type import is_pattern
 from halflap.sdk.origin import origin
 from halflap.sdk.secret import check_headers, put_together, take_apart
 from halflap.sdk.signature import new_secret
+from halflap.sdk.urlpath import climbs
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter, Journal
@@ -133,8 +134,9 @@ class ReceiverOperations:
             raise ConfigError(
                 f"the customer has something named {chosen!r} already", fields={"name": "is taken"}
             )
+        taken = {each.name for each in await self.catalogue.connections.list(customer)}
         connection = await self.catalogue.connections.save(
-            customer, COMPONENT, connection_name(chosen), fields, secrets
+            customer, COMPONENT, free_name(f"{chosen} (webhooks)", taken), fields, secrets
         )
         version = await self._version()
         instance = await self.catalogue.instances.add(customer, RECEIVERS, chosen, version)
@@ -204,7 +206,7 @@ class ReceiverOperations:
                 "rotation would void it; wait, or rotate without an overlap, which voids both"
             )
         until = to_datetime(self.clock() + overlap).isoformat()
-        former = values["secret"] if overlap else None
+        former = values.get("secret") if overlap else None
         changed = {**values, "secret": secret, "former_secret": former, "former_until": until}
         await self._save(found, *taken_apart(changed))
         return secret, await self.get(found.instance.id)
@@ -272,9 +274,7 @@ class ReceiverOperations:
                 async with asyncio.timeout(RESOLVES_WITHIN):
                     await self.egress.addresses(address)
             except EgressRefused as error:
-                raise ConfigError(
-                    f"the receiver is not valid: {error.message}", fields={"url": error.message}
-                ) from error
+                raise not_valid({"url": error.message}) from error
 
     async def _note(self, found: ReceiverState, health: Mapping[str, Any]) -> ReceiverState:
         scope = f"instance:{found.instance.id}"
@@ -341,6 +341,8 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     from halflap.components.webhook import Receiver
 
     given = {name: each for name, each in values.items() if each is not None}
+    if climbs(str(given["address"])):
+        raise not_valid({"url": "has a segment . or .. in its path, to which nothing is sent"})
     try:
         receiver = put_together(Receiver, given, {})
         check_headers(receiver)
@@ -349,10 +351,13 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
         shown = {"address": "url", "extra_headers": "headers"}
         fields = {
             shown.get(name.partition(".")[0], name): why for name, why in error.fields.items()
-        }
-        raise ConfigError(
-            f"the receiver is not valid: {'; '.join(fields.values())}", fields=fields
-        ) from error
+        } or {"headers": error.message}  # of a header's name alone no field is told
+        raise not_valid(fields) from error
+
+
+def not_valid(fields: dict[str, str]) -> ConfigError:
+    """Return the error of fields that no receiver can have, and why."""
+    return ConfigError(f"the receiver is not valid: {'; '.join(fields.values())}", fields=fields)
 
 
 def check_types(types: Sequence[str]) -> None:
@@ -369,11 +374,6 @@ def free_name(wanted: str, taken: set[str]) -> str:
     """Return a name that is not taken."""
     names = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, 1_000))
     return next(each for each in names if each not in taken)
-
-
-def connection_name(receiver: str) -> str:
-    """Return the name of a receiver's connection."""
-    return f"{receiver} (webhooks)"
 
 
 def missing(id: str) -> NotFound:
