@@ -158,6 +158,7 @@ def test_every_way_to_sign_in_makes_a_component_that_works(shop: Path, way: str)
 
 TENFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
 BOMB = "\n".join(["a0: &a0 [x]", *TENFOLD])
+LONG = f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 400)}]"
 MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k: v}")
 
 
@@ -172,6 +173,7 @@ MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k
         ("openapi: 3.0.0\npaths: {}", (), "no operation is left"),
         (BOMB, (), "more than 5,000,000 values"),
         (MERGED, (), "more than 5,000,000 values"),
+        (LONG, (), "more than 5,000,000 values"),
         ("a: &a [*a]", (), "the alias *a leads back"),
         ("[" * 100_000, (), "is nested too deeply"),
         ("a: " + "[" * 100_000, (), "nested more than 200 deep"),

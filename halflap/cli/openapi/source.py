@@ -15,7 +15,11 @@ from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification
 LARGEST = 64 * 1024 * 1024
 DEEPEST = 200
 MOST_VALUES = 5_000_000
-"""The most values of a document of YAML, what stands behind aliases counted each time."""
+VALUE_LENGTH = 64
+"""The most values of a document of YAML, what stands behind aliases counted each time.
+
+Of a longer text, each `VALUE_LENGTH` characters are one.
+"""
 
 
 def read_source(source: str) -> ApiDocument:
@@ -101,10 +105,14 @@ def check_size(events: Iterable[Any], name: str) -> None:
             if anchor is not None:
                 sizes[anchor] = count - before
         elif kind == "ScalarEvent":
-            count += 1
+            size = 1 + len(event.value) // VALUE_LENGTH
+            count += size
             if event.anchor is not None:
-                sizes[event.anchor] = 1
+                sizes[event.anchor] = size
         if count > MOST_VALUES:
-            raise ConfigError(f"{name} has more than {MOST_VALUES:,} values, aliases counted")
+            raise ConfigError(
+                f"{name} has more than {MOST_VALUES:,} values of {VALUE_LENGTH} characters, "
+                "aliases counted"
+            )
         if len(open_nodes) > DEEPEST:
             raise ConfigError(f"{name} is nested more than {DEEPEST} deep")
