@@ -130,7 +130,8 @@ class Deployer:
         reason: Reason = "redeploy" if found.state in ("active", "failed") else "activate"
         return await self._deploy(
             found,
-            ("configured", "disabled", "failed", "active"),
+            # From where it is as configured it moves as that alone: nothing of it ran before.
+            ("configured",) if found.state == "configured" else ("disabled", "failed", "active"),
             "activating",
             found.version,
             reason,
@@ -438,7 +439,8 @@ class Deployer:
             await self._open(moved)
             if not self._makes_moves:
                 await self._start(moved, execution, DEPLOY, reason, previous)
-        return await self._go(moved, lambda: self._activated(moved, reason, previous))
+        is_first = states == ("configured",)
+        return await self._go(moved, lambda: self._activated(moved, reason, previous, is_first))
 
     async def _open(self, instance: Instance) -> None:
         """Let events come in, and wait."""
@@ -498,7 +500,10 @@ class Deployer:
                 while await self._engine.outcome(each.id, within=60.0) is None:
                     pass
 
-    async def _activated(self, instance: Instance, reason: Reason, previous: str | None) -> None:
+    async def _activated(
+        self, instance: Instance, reason: Reason, previous: str | None, is_first: bool = False
+    ) -> None:
+        """Make a move; `is_first` where no other deployment of the instance is before it."""
         deployment = instance.deployment
         assert deployment is not None
         await self._open(instance)
@@ -506,7 +511,7 @@ class Deployer:
         if outcome.state == "succeeded":
             await self._catch_up(instance, deployment)
             # Released first: nobody would release what an active instance still holds.
-            await self._release(instance)
+            await self._release(instance, is_first)
             await self._end(instance, "active")
         elif instance.in_service:
             await self._go_back(instance, deployment, why(outcome))
@@ -604,11 +609,15 @@ class Deployer:
         because = f"{was}{RESTORING}{why(outcome)}" if has_gone_back else why(outcome)
         await self._end(instance, "active", because, self._next(instance, deployment))
 
-    async def _release(self, instance: Instance) -> None:
-        """Let run what is held; what has not begun begins on what the instance has now."""
+    async def _release(self, instance: Instance, is_first: bool = False) -> None:
+        """Let run what is held; what has not begun begins on what the instance has now.
+
+        What listens since the first activation goes on: nothing listened on anything else.
+        """
         integration = await self._library.integration(instance.version)
         pinning = Pinning(instance.pin, tuple(integration.flows), instance.deployment)
-        await self._journal.shards.revoke(instance.id)  # what listens on a former version, too
+        if not is_first or await self._catalogue.instances.get(instance.id) != instance:
+            await self._journal.shards.revoke(instance.id)  # what listens on a former version, too
         await self._engine.release(instance.id, pinning)
 
     async def _cancel_started_by(self, deployment: str, because: str) -> None:

@@ -380,7 +380,7 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
         await host.deployer.activate(made.id)
         await host.deployer.settled(made.id)
 
-        async def ordered() -> bool:  # what listened until then is opened anew
+        async def ordered() -> bool:  # once its WebSockets are open
             sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
             return (sent["status"], sent["body"]) == (200, "")
 

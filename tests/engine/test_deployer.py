@@ -91,6 +91,53 @@ async def stock(ctx: Context[Settings], changed: acme.Stock) -> None:
 """
 
 
+LISTENING = """
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from halflap import (
+    Batch, Component, Config, Context, Deployment, Integration, Listening, Request, instance
+)
+
+component = Component("source")
+
+
+@component.trigger(methods=())
+async def record(request: Request, path: str) -> Any:
+    '''A record.'''
+    return request.json()
+
+
+@record.listen()
+async def _(listening: Listening, path: str) -> AsyncGenerator[Batch]:
+    with Path(path).open("a") as file:
+        file.write("opened ")
+    while True:
+        await listening.rest(0.01)
+    yield Batch()
+
+
+class Settings(Config):
+    path: str
+
+
+integration = Integration("reader", config=Settings)
+
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], _: Deployment) -> None:
+    while not Path(ctx.config.path).exists():  # its listener is opened as it is activating
+        await asyncio.sleep(0.01)
+
+
+@integration.flow(trigger=record(path=Settings.path))
+async def heard(ctx: Context[Settings], event: Any) -> None:
+    pass
+"""
+
+
 @pytest.fixture
 async def app() -> AsyncIterator[AcmeApp]:
     async with acme_app() as running:
@@ -146,6 +193,39 @@ async def death(mortal: Mortal | None, host: Host, instance: str) -> bool:
         await asyncio.wait([dying, move], return_when=asyncio.FIRST_COMPLETED)
     dying.cancel()
     return mortal.dead.is_set()
+
+
+async def test_what_listens_as_an_instance_is_first_activated_listens_on(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "reader.py").write_text(LISTENING)
+    opened = tmp_path / "opened"
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "project", "reader:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        made = await host.store.catalogue.instances.add(customer.id, "reader", "ours", version.hash)
+        await host.store.catalogue.instances.set_revision(made.id, {"path": str(opened)}, {})
+
+        async def fence() -> int:
+            (shard,) = await host.store.journal.shards.list(made.id)
+            return shard.fence
+
+        async def activate() -> None:
+            opened.unlink(missing_ok=True)
+            await host.deployer.activate(made.id)
+            assert (await host.deployer.settled(made.id)).state == "active"
+
+        await activate()
+        assert await fence() == 1
+        assert opened.read_text() == "opened "
+        await activate()
+        assert (
+            await fence() >= 3
+        )  # taken for this deployment, and cut off: one before it had listened
+        await host.deployer.disable(made.id)
+        assert (await host.deployer.settled(made.id)).state == "disabled"
+        before = await fence()
+        await activate()
+        assert await fence() >= before + 2  # what listened before that may not know of it
 
 
 @pytest.mark.parametrize(
