@@ -57,6 +57,11 @@ class Budget:
         if self._clock() > self._until:
             raise OverBudget(f"lint took longer than {self.seconds:g} s")
 
+    def afford(self, seconds: float) -> None:
+        """Raise `OverBudget` where the next step, which cannot be ended, may take longer than is left."""
+        if self.is_cancelled or self._clock() + seconds > self._until:
+            raise OverBudget(f"a step may take longer than is left of {self.seconds:g} s")
+
 
 _current: ContextVar[Budget | None] = ContextVar("halflap.lint.budget", default=None)
 
@@ -72,3 +77,10 @@ def spend(steps: int = 1) -> None:
     budget = _current.get()
     if budget is not None:
         budget.spend(steps)
+
+
+def afford(seconds: float) -> None:
+    """Go on to what may take so long, where what is done here has a budget; see `Budget.afford`."""
+    budget = _current.get()
+    if budget is not None:
+        budget.afford(seconds)

@@ -9,10 +9,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from halflap.sdk.schema import File
+
+if TYPE_CHECKING:
+    from halflap.sdk.linear import Pattern
 
 Schema = Mapping[str, Any]
 
@@ -34,6 +37,8 @@ TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 SHOWN = 12
 """The choices that a message shows at most."""
 PATTERN_BYTES = 1 << 20
+PATTERN_SECONDS = 0.25
+"""The seconds that all patterns of a comparison may take at worst; what is beyond is left to the app."""
 INTEGERS = {"int32": 31, "int64": 63}
 TEXT_FORMATS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "date": (date.fromisoformat, "a date as 2026-01-31"),
@@ -102,6 +107,7 @@ class _Comparison:
 
     def __init__(self, every_rule: bool = False) -> None:
         self._left = MOST_NODES
+        self._seconds = PATTERN_SECONDS
         self._every_rule = every_rule
 
     def compare(self, value: Any, schema: Schema, at: str) -> Iterator[Deviation]:
@@ -130,12 +136,28 @@ class _Comparison:
             yield Deviation(at, f"has to be one of: {known}")
             return
         if self._every_rule:
-            yield from (Deviation(at, each) for each in broken_rules(value, schema))
+            yield from (Deviation(at, each) for each in broken_rules(value, schema, self._matches))
         if isinstance(value, dict):
             yield from self._object(cast("dict[str, Any]", value), schema, at)
         elif isinstance(value, list) and (items := schema.get("items")):
             for number, each in enumerate(cast("list[Any]", value)):
                 yield from self.compare(each, items, f"{at}/{number}")
+
+    def _matches(self, value: str, pattern: str) -> bool:
+        """Return whether a text matches; True where RE2 does not read it, or may take too long."""
+        from halflap.sdk.linear import longest_search
+
+        compiled = _compiled(pattern)
+        if compiled is None:
+            return True
+        self._seconds -= (seconds := longest_search(compiled, value))
+        if self._seconds < 0:
+            self._seconds += seconds
+            return True
+        try:
+            return compiled.search(value) is not None
+        except UnicodeError:
+            return False
 
     def _any(self, value: Any, options: list[Schema], at: str) -> Iterator[Deviation]:
         closest: Deviation | None = None
@@ -177,12 +199,12 @@ def rank_of(deviation: Deviation) -> tuple[int, bool]:
     return len(deviation.place), not deviation.is_kind
 
 
-def broken_rules(value: Any, schema: Schema) -> Iterator[str]:
+def broken_rules(value: Any, schema: Schema, matches: Callable[[str, str], bool]) -> Iterator[str]:
     """Yield which rules a value breaks (bounds, pattern, format), each with the rule's name."""
     kind = "number"
     if isinstance(value, str):
         kind = "string"
-        yield from _broken_by_text(value, schema)
+        yield from _broken_by_text(value, schema, matches)
     elif isinstance(value, list):
         kind = "array"
         items = [repr(each) for each in cast("list[Any]", value)]
@@ -215,12 +237,14 @@ def is_multiple(value: Any, of: Any) -> bool:
         return True
 
 
-def _broken_by_text(value: str, schema: Schema) -> Iterator[str]:
+def _broken_by_text(
+    value: str, schema: Schema, matches: Callable[[str, str], bool]
+) -> Iterator[str]:
     pattern = schema.get("pattern")
-    if isinstance(pattern, str) and not _matches(value, pattern):
+    if isinstance(pattern, str) and not matches(value, pattern):
         yield f"has to match {pattern} (pattern)"
     format = str(schema.get("format"))
-    if (found := PATTERN_FORMATS.get(format)) and not _matches(value, found[0]):
+    if (found := PATTERN_FORMATS.get(format)) and not matches(value, found[0]):
         yield f"has to be {found[1]} (format {format})"
     if known := TEXT_FORMATS.get(format):
         try:
@@ -229,17 +253,8 @@ def _broken_by_text(value: str, schema: Schema) -> Iterator[str]:
             yield f"has to be {known[1]} (format {format})"
 
 
-def _matches(value: str, pattern: str) -> bool:
-    """Return whether a text matches; True where RE2 does not read the pattern: the app decides."""
-    compiled = _compiled(pattern)
-    try:
-        return compiled is None or compiled.search(value) is not None
-    except UnicodeError:
-        return False
-
-
 @lru_cache(maxsize=1_000)
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str) -> Pattern | None:
     from halflap.sdk.linear import UnreadablePattern, compiled
 
     try:

@@ -24,6 +24,15 @@ class Pattern(Protocol):
     def match(self, text: str | bytes) -> PatternMatch | None: ...
 
 
+SLOWEST = 25e-9
+"""The seconds of a step of a search at worst: an instruction of the program, for a byte of the text."""
+
+
+def longest_search(pattern: Pattern, text: str) -> float:
+    """Return the seconds that a search of a text may take at worst; it cannot be ended within."""
+    return pattern.programsize * len(text) * (1 if text.isascii() else 4) * SLOWEST
+
+
 class UnreadablePattern(ValueError):
     """RE2 does not understand the pattern, or does not take one as large; it says why."""
 

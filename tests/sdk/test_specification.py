@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -745,6 +746,22 @@ async def test_a_pattern_that_is_not_read_is_left_to_the_app(declare: Declare) -
             {"requestBody": body({"type": "object", "properties": fields})}, method="post"
         )
         one.shape.by_name["x"].adapter.validate_python("a" * 50_000)
+
+
+def test_a_pattern_that_may_take_too_long_is_left_to_the_app(declare: Declare) -> None:
+    rules = [{**TEXT, "pattern": "(.{1,200}){1,4}b$"}, {**TEXT, "pattern": "^[a-z]+$"}]
+    for schema, value in (
+        (rules[0], "a" * 20_000),
+        ({**LIST, "items": rules[0]}, ["a" * 2_000] * 100),
+        ({"anyOf": [rules[0]] * 100}, "a" * 2_000),
+    ):
+        requestBody = body({"type": "object", "properties": {"x": schema, "y": rules[1]}})
+        action = declare({"requestBody": requestBody}, method="post")
+        began = time.thread_time()
+        action.shape.by_name["x"].adapter.validate_python(value)
+        assert time.thread_time() - began < 0.5
+        with pytest.raises(ValidationError, match="has to match"):  # another has a time of its own
+            action.shape.by_name["y"].adapter.validate_python("A" * 1_000)
 
 
 async def test_a_header_with_a_line_break_is_refused_before_anything_is_sent(

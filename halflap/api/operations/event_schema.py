@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import anyio.to_thread
 
 from halflap.sdk import codec
-from halflap.sdk.budget import Budget, OverBudget, spend
+from halflap.sdk.budget import Budget, OverBudget, afford, spend
 
 if TYPE_CHECKING:
     from halflap.sdk.linear import Pattern
@@ -124,7 +124,7 @@ def counted(keyword: Callable[..., Iterable[Any] | None]) -> Callable[..., Itera
 def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not linear(pattern).search(instance):
+    if isinstance(instance, str) and not is_found(pattern, instance):
         yield ValidationError(f"{instance[:100]!r} does not match {pattern!r}")
 
 
@@ -132,7 +132,7 @@ def _pattern_properties(validator: Any, patterns: Schema, instance: Any, _: Any)
     if isinstance(instance, dict):
         for pattern, schema in patterns.items():
             for name, value in cast("dict[str, Any]", instance).items():
-                if linear(pattern).search(name):
+                if is_found(pattern, name):
                     yield from validator.descend(value, schema, path=name, schema_path=pattern)
 
 
@@ -148,7 +148,7 @@ def _additional_properties(
     extras = [
         name
         for name in members
-        if name not in known and not any(linear(each).search(name) for each in patterns)
+        if name not in known and not any(is_found(each, name) for each in patterns)
     ]
     if isinstance(other, dict):
         for name in extras:
@@ -182,6 +182,15 @@ def linear(pattern: str) -> Pattern:
     from halflap.sdk.linear import compiled
 
     return compiled(pattern, memory=PATTERN_BYTES)
+
+
+def is_found(pattern: str, text: str) -> bool:
+    """Return whether a text has a pattern; `OverBudget` where the search may take too long."""
+    from halflap.sdk.linear import longest_search
+
+    compiled = linear(pattern)
+    afford(longest_search(compiled, text))
+    return compiled.search(text) is not None
 
 
 def schema_fault(schema: Schema) -> str:
