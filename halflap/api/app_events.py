@@ -25,6 +25,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.event_document import openapi_of
 from halflap.api.operations.event_listeners import listeners_of
 from halflap.api.problem import documented
+from halflap.api.receivers import noted
 from halflap.api.view import JsonObject
 from halflap.model import EventType
 from halflap.sdk import codec
@@ -87,13 +88,18 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
     found = await listeners_of(event_type, catalogue, operations.library)
     owners = {each.customer for each, _ in found.receivers}
     names = await catalogue.customers.names(owners)
+    healths = [await operations.receivers.health_of(each.id) for each, _ in found.receivers]
     return ListenersView(
         flows=[ListeningFlowView.of(each) for each in found.flows],
         receivers=[
             ListeningReceiverView.of(
-                each, customer_name=names.get(each.customer, ""), types=list(types)
+                each,
+                customer_name=names.get(each.customer, ""),
+                types=list(types),
+                enabled="disabled" not in health,
+                failing_since=noted(health.get("failing")),
             )
-            for each, types in found.receivers
+            for (each, types), health in zip(found.receivers, healths, strict=True)
         ],
         receiver_count=found.receiver_count,
     )

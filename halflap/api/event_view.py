@@ -92,6 +92,9 @@ class ListeningReceiverView(View):
     customer: str
     customer_name: str
     types: list[str]
+    enabled: bool
+    failing_since: Time | None
+    """Since when it has taken nothing; null where it took the last event."""
 
 
 class ListenersView(View):

@@ -113,7 +113,8 @@ async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> No
     await desk.place.api("PUT", "/event-types", {"types": [declared]})
     found = await desk.place.api("POST", "/customers", {"name": "Billed"})
     url = {"url": "https://hooks.example/bills", "types": ["bill.*"]}
-    await desk.place.api("POST", f"/customers/{found['id']}/receivers", url)
+    made = await desk.place.api("POST", f"/customers/{found['id']}/receivers", url)
+    await desk.place.api("POST", f"/receivers/{made['id']}/disable", {})
     await desk.place.api(
         "POST", f"/customers/{found['id']}/events", {"type": "bill.sent", "data": {"total": 1}}
     )
@@ -123,7 +124,9 @@ async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> No
         await row.get_by_role("button", name="bill.sent").click()
         await expect(row).to_contain_text("1 event")
         await expect(row.get_by_label("the example", exact=True)).to_contain_text('"total": 7')
-        await expect(row.get_by_role("link", name="Billed")).to_be_visible()
+        await expect(row.get_by_role("listitem").filter(has_text="Billed")).to_contain_text(
+            "disabled"
+        )
         assert await barriers(page) == []
         async with page.expect_download() as download:
             await page.get_by_role("link", name="OpenAPI document").click()

@@ -151,6 +151,9 @@ async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
             "it answered that it is gone (410)",
         )
         assert state["disabled_at"] >= began.isoformat()[:19]
+        found = (await product.api("GET", "/api/event-types/order.created/listeners")).json
+        [listener] = found["receivers"]
+        assert (listener["enabled"], listener["failing_since"]) == (False, state["failing_since"])
         second = await product.publish("ada", data={"id": "o-2", "total": "1"})
         await product.host.engine.outcome(second.json["executions"][0], DEADLINE)
         assert len(hooks.seen) == 1

@@ -163,6 +163,11 @@ class ReceiverOperations:
             raise missing(id)
         return await self._read(instance)
 
+    async def health_of(self, id: str) -> Mapping[str, Any]:
+        """Return what the deliveries of a receiver, by the id of its instance, know of it."""
+        state = await self.journal.read_state(f"instance:{id}", HEALTH)
+        return {} if state is None else codec.decode(state)
+
     async def change(
         self,
         found: ReceiverState,
@@ -284,7 +289,6 @@ class ReceiverOperations:
     async def _read(self, instance: Instance) -> ReceiverState:
         config, links = await self.catalogue.instances.revision(instance.id, instance.revision)
         connection = await self.catalogue.connections.get(links[FIELD])
-        state = await self.journal.read_state(f"instance:{instance.id}", HEALTH)
         names = [
             each.removeprefix("extra_headers.")
             for each in connection.secret_names
@@ -295,7 +299,7 @@ class ReceiverOperations:
             connection,
             tuple(sorted(names)),
             tuple(config["types"]),
-            {} if state is None else codec.decode(state),
+            await self.health_of(instance.id),
         )
 
     async def _values(self, found: ReceiverState) -> dict[str, Any]:

@@ -181,6 +181,21 @@ function Taken({ type }: { type: EventType }) {
             </Link>
             {" · "}
             {each.name} <span className="text-muted-foreground">{each.types.join(", ")}</span>
+            {!each.enabled ? (
+              <span className="text-failed-text">
+                {" · "}
+                {t`disabled`}
+              </span>
+            ) : (
+              each.failing_since !== null && (
+                <span className="text-failed-text">
+                  {" · "}
+                  <Trans>
+                    takes nothing since <Time at={each.failing_since} />
+                  </Trans>
+                </span>
+              )
+            )}
           </li>
         ))}
         {more > 0 && (
