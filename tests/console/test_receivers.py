@@ -100,6 +100,8 @@ async def test_the_instance_of_a_disabled_receiver_does_not_say_that_it_is_activ
         await expect(header).not_to_contain_text("active")
         await header.get_by_role("link", name="Manage it").click()
         await expect(page.get_by_text("https://hooks.example/orders")).to_be_visible()
+        await page.get_by_role("tab", name="Overview").click()
+        await expect(page.get_by_text("disabled: asked for by mail")).to_be_visible()
 
 
 async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> None:

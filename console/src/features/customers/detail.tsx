@@ -8,11 +8,12 @@ import { answerOf, api, exactBody, ifMatch, taggedOf } from "~/api/client"
 import { loadConnections } from "~/api/connections"
 import { causesQuery, type CustomerDetail, customerQuery } from "~/api/customers"
 import { loadInstances } from "~/api/instances"
+import { receiversQuery } from "~/api/receivers"
 import { ConnectionBadge } from "~/features/connections/state"
 import { NewConnection } from "~/features/connections/new"
 import { FormDialog } from "~/features/forms/dialog"
 import { DevelopmentBadge, InstanceBadge } from "~/features/instances/state"
-import { Receivers } from "~/features/receivers/list"
+import { Health, Receivers } from "~/features/receivers/list"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -178,6 +179,7 @@ function Overview({ customer, etag }: { customer: CustomerDetail; etag: string |
         />
       </Section>
       <Causes query={{ customer: customer.id }} />
+      <Unwell customer={customer.id} />
       {editing && (
         <FormDialog
           title={t`Limits of ${customer.name}`}
@@ -211,6 +213,37 @@ function Overview({ customer, etag }: { customer: CustomerDetail; etag: string |
         </FormDialog>
       )}
     </div>
+  )
+}
+
+/** The receivers that take nothing, or are sent nothing: their deliveries fail days later, or never. */
+function Unwell({ customer }: { customer: string }) {
+  const all = useQuery(receiversQuery(customer)).data ?? []
+  const unwell = all.filter((each) => !each.enabled || each.failing_since !== null)
+  if (unwell.length === 0) return null
+  return (
+    <Section
+      title={t`Webhooks`}
+      actions={
+        <Link
+          to="/customers/$customer"
+          params={{ customer }}
+          search={{ view: "webhooks" }}
+          className="link"
+        >
+          {t`All receivers`}
+        </Link>
+      }
+    >
+      <ul className="flex flex-col divide-y rounded-md border">
+        {unwell.map((each) => (
+          <li key={each.id} className="px-3 py-1.5">
+            <span className="font-medium break-words">{each.name}</span>
+            <Health receiver={each} />
+          </li>
+        ))}
+      </ul>
+    </Section>
   )
 }
 
