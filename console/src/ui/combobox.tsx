@@ -7,14 +7,15 @@ import { cx } from "./class"
 export type Option = {
   value: string
   label: string
+  /** What stands beside it, in which is searched, too. */
   hint?: string
   /** A line below it, in which is searched, too. */
   detail?: string
 }
 
 /** Return whether each word of a text is in an option. */
-export function has({ label, detail = "", value }: Option, text: string): boolean {
-  const all = `${label} ${detail} ${value}`.toLowerCase()
+export function has({ label, hint = "", detail = "", value }: Option, text: string): boolean {
+  const all = `${label} ${hint} ${detail} ${value}`.toLowerCase()
   return text
     .toLowerCase()
     .split(/\s+/)
