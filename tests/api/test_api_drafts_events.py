@@ -69,6 +69,7 @@ async def test_declared_types_are_offered_and_what_is_named_stays_a_choice(world
     await declare(world)
     [field] = (await ask(world, draft, "form", path_='["flows", "one"]'))["fields"]
     assert field["schema"]["enum"] == ["order.created", "order.paid", "order.*"]
+    assert field["schema"]["x-open"] is True
     [field] = (await ask(world, draft, "form", path_='["flows", "several"]'))["fields"]
     assert field["schema"]["items"]["enum"] == [
         *("*", "order.created", "order.paid", "order.*", "invoice.paid")
@@ -130,3 +131,15 @@ async def test_a_draft_runs_with_the_example_of_its_events_type(world: Any) -> N
     draft = await begun(world, text + "\n")
     _, ended = await run(world.api, draft, flow="one")
     assert (ended["state"], ended["result"]) == ("succeeded", '"22.10"')
+
+
+async def test_a_flow_may_read_what_any_version_of_its_type_has(world: Any) -> None:
+    later = {"type": "object", "properties": {"sum": {"type": "string"}}, "required": ["sum"]}
+    await declare(world, {"name": "order.created", "schema": later, "version": 2})
+    steps = "      - log: =event.data.sum\n      - log: =event.data.smu\n"
+    draft = await begun(world, "\n".join(TEXT.split("\n")[:7]) + "\n" + steps)
+    found = [(code, line) for code, line, _ in await findings(world, draft)]
+    assert found == [("HF115", 9)]
+    scope = await ask(world, draft, "scope", path_='["flows", "one", "steps", 0]')
+    [event] = [each for each in scope if each["name"] == "event"]
+    assert '"version":2' in event["sample"]

@@ -51,10 +51,9 @@ async def declared_for(text: str, catalogue: Catalogue) -> bytes:
     if "app.event" not in text:
         return UNKNOWN_EVENTS
     parts = ("schema", "title", "version", "example")
-    found = {
-        e.name: {each: getattr(e, each) for each in parts}
-        for e in await catalogue.event_types.list()
-    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for e in await catalogue.event_types.versions():
+        found.setdefault(e.name, []).append({each: getattr(e, each) for each in parts})
     return codec.encode(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,9 +26,9 @@ MOST_OFFERED = 500
 
 @dataclass(frozen=True, slots=True)
 class DeclaredEvents:
-    """Event types by name, each with its `schema`, `title`, `version` and `example`."""
+    """Versions of event types by name, the newest first: `schema`, `title`, `version`, `example`."""
 
-    types: Mapping[str, Mapping[str, Any]]
+    types: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @classmethod
     def read(cls, data: bytes) -> DeclaredEvents | None:
@@ -43,13 +43,17 @@ class DeclaredEvents:
         return [*names, *sorted(f"{each}.*" for each, count in heads.items() if count > 1)]
 
     def choices(self, schema: Schema, inputs: Mapping[str, Any]) -> Schema:
-        """Return the schema of an input that names types, as a choice; what it names now is one."""
+        """Return the schema of an input that names types, as a choice; what it names now is one.
+
+        It is an open one (`x-open`): patterns, and types that are declared later, may be written.
+        """
         offered = self.offered()
         if not offered:
             return schema
         items = schema.get("items")
         now = [name for trigger in NAMED_BY for _, name in named(trigger, inputs)]
-        chosen = {"type": "string", "enum": list(dict.fromkeys([*offered, *now]))}
+        chosen: dict[str, Any] = {"type": "string", "x-open": True}
+        chosen["enum"] = list(dict.fromkeys([*offered, *now]))
         if items is not None:
             chosen["enum"] = ["*", *(each for each in chosen["enum"] if each != "*")]
         return {**schema, **chosen} if items is None else {**schema, "items": chosen}
@@ -67,16 +71,24 @@ class DeclaredEvents:
             add.add(rules.UNDECLARED, (*path, "with", *place), said, mend=mend)
 
     def event(self, trigger: str, inputs: Mapping[str, Any], own: Schema | None) -> Schema | None:
-        """Return the type of a trigger's events: `own`, with the data of the types that it names."""
+        """Return the type of a trigger's events: `own`, with the data of the types that it names.
+
+        Of every version, as each may be published: a field that one of them has is no mistake.
+        """
         names = [name for _, name in named(trigger, inputs)]
-        found = {each: type for each, type in self.types.items() if takes(names, each)}
+        found = [
+            (name, each)
+            for name, versions in self.types.items()
+            if takes(names, name)
+            for each in versions
+        ]
         if own is None or not found or len(found) > MOST_OFFERED:
             return own
         defs: dict[str, Any] = dict(own.get("$defs", {}))
-        data = [data_of(name, type, defs) for name, type in found.items()]
-        first = next(iter(found.values()))
+        data = [data_of(f"{name}@{each['version']}", each, defs) for name, each in found]
+        _, first = found[0]
         known = {
-            "type": {"type": "string", "enum": list(found)},
+            "type": {"type": "string", "enum": list(dict.fromkeys(name for name, _ in found))},
             "version": {"type": "integer", "examples": [first["version"]]},
             "data": data[0] if len(data) == 1 else {"anyOf": data},
         }
@@ -93,7 +105,7 @@ def named(trigger: str, inputs: Mapping[str, Any]) -> Iterator[tuple[Path, str]]
 
 
 def data_of(name: str, type: Mapping[str, Any], defs: dict[str, Any]) -> Schema:
-    """Return the schema of a type's data; what it refers to goes to `defs`, under the type's name."""
+    """Return the schema of a type's data; what it refers to goes to `defs`, under its name."""
     schema = cast("dict[str, Any]", type["schema"])
     for key in ("$defs", "definitions"):
         for part, each in cast("dict[str, Any]", schema.get(key, {})).items():

@@ -82,6 +82,11 @@ class EventTypeCatalogue:
         rows = await self._writer.rows(f"{SELECT} WHERE {newest} ORDER BY name")
         return [read(each) for each in rows]
 
+    async def versions(self) -> Sequence[EventType]:
+        """Return every version of each type, by name, the newest first."""
+        rows = await self._writer.rows(f"{SELECT} ORDER BY name, version DESC")
+        return [read(each) for each in rows]
+
     async def get(self, name: str, version: int | None = None) -> EventType:
         """Return a version of a type, or its newest; raises `NotFound`."""
         where, values = conditions({"name = ?": name, "version = ?": version})
