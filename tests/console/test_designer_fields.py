@@ -353,3 +353,25 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(
     now = await text_of(place, draft)
     kept = Draft.read(now, "x").value(("flows", "order", "steps", 3, "set"))
     assert kept == held | {"v0": f"{texts[0]}!"}
+
+
+async def test_the_type_of_a_product_event_is_chosen_or_written(desk: Desk) -> None:
+    place = desk.place
+    declared = [{"name": f"ticket.{each}", "schema": {}} for each in ("opened", "closed")]
+    await place.api("PUT", "/event-types", {"types": declared})
+    text = "name: typed\nflows:\n  one:\n    trigger: app.event\n    steps:\n      - log: done\n"
+    draft = (await place.api("POST", "/drafts", {"integration": "typed", "text": text}))["id"]
+    async with opened(desk, f"/drafts/{draft}", viewport={"width": 1440, "height": 1000}) as page:
+        panel = page.get_by_role("complementary", name="What is selected")
+        await page.get_by_role("tree").get_by_role("treeitem", name="One").click()
+        field = panel.get_by_role("combobox", name="Type", exact=True)
+        await field.fill("opened")
+        await page.get_by_role("option", name="ticket.opened").click()
+        await until_text(place, draft, "type: ticket.opened")
+        await field.fill("later.*")
+        await expect(page.get_by_role("option", name="later.*")).to_be_visible()
+        await press(page, "Tab")
+        await until_text(place, draft, "type: later.*")
+        await expect(field).to_have_value("later.*")
+        await panel.get_by_label("Trigger", exact=True).fill("of your product")
+        await expect(page.get_by_role("option", name="app.events")).to_be_visible()

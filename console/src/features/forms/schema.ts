@@ -31,6 +31,8 @@ export type Schema = {
   writeOnly?: boolean
   discriminator?: { propertyName: string }
   "x-source"?: Source
+  /** The values of `enum` are offered; others may be written. */
+  "x-open"?: boolean
   "x-labels"?: Record<string, string>
   "x-to"?: string[]
   "x-when"?: Record<string, unknown[]>

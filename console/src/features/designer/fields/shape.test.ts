@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { operandOf, typedOf } from "./conditions"
 import { fits, shapeOf } from "./shape"
+import { offeredFor } from "./value-field"
 
 const DURATION = {
   anyOf: [
@@ -73,4 +74,18 @@ test("the right of a condition is a number where it is one", () => {
     expect(typedOf(made)).toBe(typed)
   }
   expect(typedOf(operandOf("a, 2", true))).toBe("a, 2")
+})
+
+test("an open choice offers what matches, and what is typed where it is no choice", () => {
+  const shape = shapeOf(
+    { type: "string", enum: ["order.paid", "ticket.opened"], "x-open": true },
+    false,
+  )
+  const values = (typed: string) =>
+    offeredFor(shape, typed, "", "as typed").map((each) => each.value)
+  expect([shape.kind, fits(shape, "ticket.*")]).toEqual(["choice", true])
+  expect(values("")).toEqual(["order.paid", "ticket.opened"])
+  expect(values("ticket")).toEqual(["ticket.opened", "ticket"])
+  expect(values("ticket.*")).toEqual(["ticket.*"])
+  expect(values("order.paid")).toEqual(["order.paid"])
 })

@@ -12,6 +12,8 @@ export type Shape = {
   /** Of a text without values in it: no line breaks. */
   control?: Control
   choices?: { value: Json; label: string }[]
+  /** Other texts than the choices may be written. */
+  open?: true
   /** The connected app lists its values. */
   listed?: true
   item?: Shape
@@ -52,7 +54,7 @@ export function shapeOf(
       value: JSON.parse(each.value) as Json,
       label: each.label,
     }))
-    return made("choice", { choices })
+    return made("choice", { choices, ...(schema["x-open"] === true ? { open: true } : {}) })
   }
   const numeric = types.has("number") || types.has("integer")
   if (isText !== undefined && numeric && !parts) {
@@ -139,6 +141,7 @@ export function fits(shape: Shape, value: Json | undefined): boolean {
     case "boolean":
       return typeof value === "boolean"
     case "choice":
+      if (shape.open === true) return typeof value === "string"
       return shape.choices?.some((each) => each.value === value) === true
     case "list":
       return Array.isArray(value)

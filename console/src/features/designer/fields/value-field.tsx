@@ -1,6 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { type ReactNode, useEffect, useId, useRef, useState } from "react"
 import { cx } from "~/ui/class"
+import { Combobox, has, type Option } from "~/ui/combobox"
 import { Input, Select } from "~/ui/field"
 import { findWrong, type Wrong } from "~/features/forms/schema"
 import { wrongWords } from "~/features/forms/fields"
@@ -292,6 +293,57 @@ function wrongIn(shape: Shape, value: Json | undefined): string | null {
   return first === undefined || first.code === "missing" ? null : wrongWords(first)
 }
 
+/** A choice among texts that are offered, or another one, as it is typed. */
+function OpenChoice({
+  shape,
+  value,
+  onChange,
+  onLeave,
+  label,
+  describedBy,
+  invalid,
+}: Pick<ValueFieldProps, "shape" | "value" | "onChange" | "onLeave" | "label"> & {
+  describedBy: string | undefined
+  invalid: boolean
+}) {
+  const [typed, setTyped] = useState("")
+  const now = typedText(value)
+  const take = (text: string) => {
+    setTyped("")
+    onChange(text === "" ? undefined : asStored(text))
+    queueMicrotask(onLeave)
+  }
+  const leave = () => {
+    const text = typed.trim()
+    if (text === "") setTyped("")
+    else take(text)
+  }
+  return (
+    <div onBlur={leave}>
+      <Combobox
+        name={label}
+        describedBy={describedBy}
+        invalid={invalid}
+        placeholder={t`Choose, or type another`}
+        options={offeredFor(shape, typed, now, t`as typed`)}
+        value={now === "" ? null : { value: now, label: now }}
+        onSearch={setTyped}
+        onChange={(next) => take(next?.value ?? "")}
+      />
+    </div>
+  )
+}
+
+/** Return the choices in which a text is, then the text itself where it is none of them. */
+export function offeredFor(shape: Shape, typed: string, now: string, hint: string): Option[] {
+  const all = (shape.choices ?? []).map(({ label }) => ({ value: label, label }))
+  const text = typed.trim()
+  // As it is opened, the text is the value: that hides no other choice.
+  const found = text === "" || text === now ? all : all.filter((each) => has(each, text))
+  if (text === "" || all.some((each) => each.value === text)) return found
+  return [...found, { value: text, label: text, hint }]
+}
+
 /** The control of a constant, by its type. */
 function Own({
   shape,
@@ -318,6 +370,9 @@ function Own({
     onBlur: onLeave,
     ...(describedBy === undefined ? {} : { "aria-describedby": describedBy }),
     ...(invalid ? { "aria-invalid": true as const } : {}),
+  }
+  if (shape.open === true && !readOnly) {
+    return <OpenChoice {...{ shape, value, onChange, onLeave, label, describedBy, invalid }} />
   }
   if (shape.kind === "boolean" || shape.kind === "choice") {
     const choices =
