@@ -307,7 +307,11 @@ class SpecifiedAction(Action[..., Any]):
             inputs.append(self._field(MOST, about, required=False, default=100))
         output: Any = None
         if self.answer is not None:
-            output = File if self.operation.is_file else Annotated[Any, FromDocument(self.answer)]
+            output = (
+                File
+                if self.operation.is_file
+                else Annotated[Any, FromDocument(self.answer, is_answer=True)]
+            )
         return SpecifiedShape(
             inputs=tuple(inputs),
             connection=self.connection_name,
@@ -524,15 +528,16 @@ def published(annotation: Any) -> Node:
 class FromDocument:
     """The type of a value by its schema in a document: it is compared with that, and stays JSON.
 
-    An optional one may be `UNSET`, or null, which is left out.
+    An optional one may be `UNSET`, or null, which is left out. An answer passes as it came.
     """
 
     schema: Node
     optional: bool = False
+    is_answer: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        if source is Any and not self.optional:
-            return core_schema.any_schema()  # an answer: it passes as it came
+        if self.is_answer:
+            return core_schema.any_schema()
         return core_schema.no_info_plain_validator_function(self._fit)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:

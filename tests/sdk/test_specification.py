@@ -675,6 +675,12 @@ def test_a_survey_of_sources_knows_the_declared_actions() -> None:
 # The rules of inputs --------------------------------------------------------------------------
 
 
+def paid_by(kind: str, **rules: Any) -> Json:
+    """Make an option that is an object, told apart by its `kind`."""
+    fields = {"kind": {"enum": [kind]}, kind: {**TEXT, **rules}}
+    return {"type": "object", "required": ["kind", kind], "properties": fields}
+
+
 @table(
     "schema, fits, not_fitting, message",
     least=({"type": "integer", "minimum": 3}, 3, 2, "be 3 at least (minimum)"),
@@ -706,6 +712,18 @@ def test_a_survey_of_sources_knows_the_declared_actions() -> None:
         9,
         "be 10 at least (minimum)",
     ),
+    objects=(
+        {"oneOf": [paid_by("card", minLength=12), paid_by("iban")]},
+        {"kind": "card", "card": "4" * 12},
+        {"kind": "card", "card": "1"},
+        "/card: has to have at least 12 characters",
+    ),
+    object_of_none=(
+        {"oneOf": [paid_by("card", minLength=12), paid_by("iban")]},
+        {"kind": "iban", "iban": "x"},
+        {"kind": "zzz", "iban": "x"},
+        "/card: is missing",
+    ),
     nullable=({**TEXT, "maxLength": 2, "nullable": True}, None, "abc", "at most 2 characters"),
     choices=(
         {"enum": ["active", "past_due", "canceled", *map(str, range(20))]},
@@ -729,13 +747,14 @@ def test_a_survey_of_sources_knows_the_declared_actions() -> None:
 def test_an_input_is_held_to_every_rule_of_its_schema(
     declare: Declare, schema: Json, fits: Any, not_fitting: Any, message: str
 ) -> None:
-    fields = {"x": schema}
-    action = declare({"requestBody": body({"type": "object", "properties": fields})}, method="post")
-    adapter = action.shape.by_name["x"].adapter
-    adapter.validate_python(fits)
-    with pytest.raises(ValidationError) as raised:
-        adapter.validate_python(not_fitting)
-    assert message in str(raised.value)
+    sent: Json = {"type": "object", "properties": {"x": schema}}
+    for needed in ([], ["x"]):
+        action = declare({"requestBody": body(sent | {"required": needed})}, method="post")
+        adapter = action.shape.by_name["x"].adapter
+        adapter.validate_python(fits)
+        with pytest.raises(ValidationError) as raised:
+            adapter.validate_python(not_fitting)
+        assert message in str(raised.value)
     assert [*deviations(fits, action.shape.by_name["x"].annotation.__metadata__[-1].schema)] == []
 
 
