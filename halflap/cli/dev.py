@@ -39,6 +39,8 @@ from halflap.store.store import Store
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAIN_SECONDS = 5.0
 BLOCKED = 0.2
+LISTENER_PAUSE = 5.0
+"""The longest pause, in seconds, until a listener that failed is opened again here."""
 WATCHED = (".py", ".yaml", ".yml", ".json", ".svg")
 
 
@@ -173,6 +175,7 @@ async def run(
         stack.callback(host.engine.follow(feed.heard))
         if host.listeners is not None:
             host.listeners.tell = host.listened
+            host.listeners.longest = LISTENER_PAUSE
         workbench = Workbench(host, project, screen, feed)
         showing = asyncio.create_task(feed.run(), name="feed")
         working = asyncio.create_task(work(start, project, workbench, screen), name="work")

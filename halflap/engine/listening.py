@@ -197,6 +197,8 @@ class Listeners:
         """The number of messages that were accepted by this process."""
         self.tell: Callable[[ShardKey, ShardState, str], object] = tell_nobody
         """Called as a shard's state or error changes."""
+        self.longest = LONGEST_SECONDS
+        """The longest pause, in seconds, until a listener that failed is opened again."""
         self._lease = lease
         self._wanted: dict[tuple[str, str], ListenedFlow] = {}
         self._readers: dict[ShardKey, ShardReader] = {}
@@ -510,7 +512,7 @@ class ShardReader:
 
     async def _pause(self, error: Exception) -> None:
         self._failures += 1
-        seconds = min(2.0 ** (self._failures - 1), LONGEST_SECONDS)
+        seconds = min(2.0 ** (self._failures - 1), self._host.longest)
         seconds *= 0.5 + random.random()  # noqa: S311
         if isinstance(error, RateLimited) and error.retry_after is not None:
             seconds = max(seconds, error.retry_after.total_seconds())

@@ -221,9 +221,10 @@ async def test_the_group_is_told_what_was_accepted(noida: KafkaBroker, topic: st
 
 async def test_a_topic_that_is_not_there_is_an_error_that_says_so(noida: KafkaBroker):
     run = ListenerRun(kafka.records(topic="nothing-here"), connected(noida), AcceptedLog())
-    with pytest.raises(UpstreamError, match="UNKNOWN_TOPIC_OR_PART"):
+    says = r"UNKNOWN_TOPIC_OR_PART\): create the topic nothing-here"
+    with pytest.raises(UpstreamError, match=says):
         async with asyncio.timeout(DEADLINE):
-            await run.step()
+            assert not await run.step(), "it counts as listening, though there is nothing to read"
     await run.end()
 
 

@@ -467,6 +467,18 @@ async def test_one_authors_bug_is_shown_and_hurts_no_other_listener(topic: Topic
         assert (await here.shard()).error == ""
 
 
+async def test_a_listener_that_fails_again_and_again_waits_no_longer_than_the_longest_pause(
+    topic: Topic,
+):
+    topic.put("a1")
+    topic.failures = [ValueError("away") for _ in range(12)]
+    async with world(record(topic="one")) as here:
+        here.begin()
+        for each in here.workers:
+            each.listeners.longest = 0.01
+        await until(lambda: topic.acknowledged == ["1"])
+
+
 @component.trigger(methods=())
 async def odd(request: Request, what: Any) -> Any:
     """A record of a source that nothing can be named by."""

@@ -57,6 +57,8 @@ TRANSIENT = frozenset(
     }
 )
 """The errors of a partition or a group after which librdkafka tries again by itself."""
+ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"})
+"""The errors of a topic that the cluster does not have."""
 UNREADABLE = frozenset({"_BAD_COMPRESSION", "_NOT_IMPLEMENTED"})
 """The errors of a batch that no client of this kind reads, however often it is asked for."""
 BOUNDS = ("fetch.max.bytes", "receive.message.max.bytes")
@@ -197,6 +199,13 @@ class Member:
         """Judge the brokers that the cluster names now, and have the topic be the one that is read."""
         metadata = self._client.metadata(self._topic)
         self._call(self._kafka.judge(metadata.brokers))
+        topic = metadata.topics.get(self._topic)
+        if topic is not None and topic.error is not None and topic.error.name() in ABSENT:
+            raise UpstreamError(
+                f"{failure(topic.error).message}: create the topic {self._topic}, or correct its "
+                "name; reading begins by itself then",
+                in_doubt=False,
+            )
         if self._id and self._topic_id() not in ("", self._id):
             raise UpstreamError(
                 f"the topic {self._topic} was deleted and made anew", in_doubt=False
