@@ -16,6 +16,8 @@ from halflap import DefinitionError
 
 MOST_TEXT = 16 * 1024 * 1024
 """About the most characters that a value may have as JSON."""
+MOST_NAMESPACE = 1_000
+"""The most characters of a namespace, which is repeated for each name in it."""
 MOST_LEVELS = 100
 """The most levels of a schema for which the reader in C is used: it has no bound of its own."""
 LEAST = {"null": 0, "float": 4, "double": 8}
@@ -50,8 +52,11 @@ def parse(document: Any, named: dict[str, Any], extra: str) -> Schema:
 
     `Undecodable` where it is none, or where a value of few bytes could hold any number of others.
     """
+    library(extra)
+    refuse_long_namespaces(document)
     try:
-        parsed = library(extra).parse_schema(document, named_schemas=named)
+        # Not the one in C: from a thread, that would hold up all others.
+        parsed = import_module("fastavro._schema_py").parse_schema(document, named_schemas=named)
         survey = _Survey(named)
         survey.least(parsed, 0)
     except DefinitionError:
@@ -61,6 +66,25 @@ def parse(document: Any, named: dict[str, Any], extra: str) -> Schema:
     except Exception as error:  # a library's many kinds
         raise Undecodable(f"its schema cannot be read: {str(error)[:300]}") from error
     return Schema(parsed, survey.is_deep)
+
+
+def refuse_long_namespaces(document: Any) -> None:
+    """Raise `Undecodable` for a schema whose names become many times as long as its text."""
+    rest = [document]
+    while rest:
+        match rest.pop():
+            case dict() as fields:
+                members = cast("dict[str, Any]", fields)
+                own = str(members.get("name", "")).rpartition(".")[0]
+                if max(len(own), len(str(members.get("namespace", "")))) > MOST_NAMESPACE:
+                    raise Undecodable(
+                        f"its schema has a namespace of more than {MOST_NAMESPACE:,} characters"
+                    )
+                rest += members.values()
+            case list() as items:
+                rest += cast("list[Any]", items)
+            case _:
+                pass
 
 
 @dataclass(slots=True)

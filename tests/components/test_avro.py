@@ -88,3 +88,15 @@ def test_records_used_twice_are_not_taken_for_recursive_ones() -> None:
     assert not schema.is_deep
     assert parsed(LIST).is_deep
     assert avro.read(b"\x02\x04", schema) == {"from": {"x": 1}, "to": {"x": 2}}
+
+
+@pytest.mark.parametrize(
+    "outer", [{"name": "n." * 501 + "R"}, {"name": "R", "namespace": "n" * 1_001}]
+)
+def test_a_long_namespace_is_not_repeated_for_every_name_in_it(outer: dict[str, str]) -> None:
+    """Of 0.8 MB of text, 450 MB of names."""
+    types = [{"type": "fixed", "name": f"t{each}", "size": 1} for each in range(3)]
+    fields = [{"name": each["name"], "type": each} for each in types]
+    with pytest.raises(avro.Undecodable, match="namespace of more than 1,000 characters"):
+        parsed({"type": "array", "items": {"type": "record", "fields": fields, **outer}})
+    parsed({"type": "record", "name": "a.b.R", "namespace": "n" * 1_000, "fields": fields})
