@@ -372,6 +372,8 @@ class StepRecorder:
         spec = StepSpec("pair", f"{'Unpair' if remove else 'Pair'} {pairs.name}: {shown}")
         name = f"{'unpair' if remove else 'pair'}({escaped(shown)})"
         known = await self.steps.take(name, spec, write, inputs=inputs, compares=False)
+        if remove:
+            self.two_way.part(pairs)
         return known.result == b"true"
 
     async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:

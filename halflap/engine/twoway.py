@@ -409,6 +409,11 @@ class TwoWay:
         self.news = replace(self.news, paired=True)
         return [replace(each, expect=None) for each in self.echo.pairing(pairs, ids)]
 
+    def part(self, pairs: Pairs) -> None:
+        """Note that the flow has unpaired a record: what it makes next may be paired again."""
+        if self.partner is not None and self.partner.pairs is pairs:
+            self.news = replace(self.news, paired=False)
+
     def _partner_of(self, told: RecordState) -> Partner | None:
         partner = self.partner
         if partner is None or partner.pairs.side_of(told.component, told.kind) != partner.side:
