@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast, get_args
 from urllib.parse import urljoin
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -31,6 +31,9 @@ from halflap.sdk.openapi import FORM, MULTIPART, ApiDocument, ApiInput, ApiOpera
 from halflap.sdk.parameter import plain, takes_null, written
 from halflap.sdk.response import METHODS_WITH_EFFECT, Response
 from halflap.sdk.schema import UNSET, File, InputField, Shape, Unset
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOST_FIRST = 8
 """The number of inputs that a form shows at most before those under "More"."""
@@ -480,6 +483,20 @@ class SpecifiedAction(Action[..., Any]):
                 f"the answer is passed as it came; it is not what the document says: {told}{more}"
             )
             step.log("info", message, {"deviations": len(found)})
+
+
+if TYPE_CHECKING:
+
+    class PagedAction(Action[P, list[T]]):
+        """An action that lists, as its stub has it."""
+
+        def each(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+            """Iterate over all items, page by page."""
+            ...
+
+    def paged(action: Action[P, list[T]]) -> PagedAction[P, T]:
+        """Say of an action of a stub that its list comes in pages."""
+        ...
 
 
 DEFERRED = ConfigDict(defer_build=True)

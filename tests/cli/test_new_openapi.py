@@ -247,6 +247,18 @@ def test_oauth2_of_the_document_is_the_connections_sign_in(
     assert not [each for each in form["$defs"].values() if "token_url" in each["properties"]]
 
 
+def test_a_stub_has_all_names_of_its_module_and_no_import_in_vain(shop: Path) -> None:
+    made("--yes")
+    assert ran(shop / "pets", "types").returncode == 0
+    stub = ast.parse((shop / "pets/pets/actions.pyi").read_text())
+    imported = {
+        name.name for each in stub.body if isinstance(each, ast.ImportFrom) for name in each.names
+    }
+    used = {each.id for each in ast.walk(stub) if isinstance(each, ast.Name)}
+    assert imported <= used
+    assert {"ACTIONS", "SPECIFICATION", "paged"} <= used
+
+
 def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:
     made("--yes")
     assert ran(shop / "pets", "types").returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from halflap import stripe
+from halflap.components.stripe.actions import ACTIONS, SPECIFICATION
 
 
 async def create(connection: stripe.Stripe) -> None:
@@ -15,6 +16,12 @@ async def create(connection: stripe.Stripe) -> None:
         assert_type(found["email"], str | None)
     listed = await stripe.list_invoices(connection, customer="cus_1", status="open", most=5)
     assert_type(listed[0]["livemode"], bool)
+    async for each in stripe.list_invoices.each(connection, status="open"):
+        assert_type(each["livemode"], bool)
+    async for each in ACTIONS["list_invoices"].each(connection, status="open"):
+        assert SPECIFICATION.document, each
+    stripe.list_invoices.each(connection, name="x")  # pyright: ignore[reportCallIssue]
+    stripe.get_invoice.each(connection)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     await stripe.create_refund(connection, reason="twice")  # pyright: ignore[reportArgumentType]
     await stripe.create_price(connection)  # pyright: ignore[reportCallIssue]
     await stripe.get_invoice(connection, name="x")  # pyright: ignore[reportCallIssue]

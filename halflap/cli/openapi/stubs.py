@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -19,18 +19,19 @@ from halflap.errors import ConfigError
 from halflap.sdk.component import Component
 from halflap.sdk.openapi import Node
 from halflap.sdk.schema import File
-from halflap.sdk.specification import MOST, SpecifiedAction, published
+from halflap.sdk.specification import MOST, Paging, Specification, SpecifiedAction, published
 from halflap.sdk.survey import Module
 
 HEAD = '''\
 """{title}, made by `halflap types` from {documents}; run it again after a change."""
 
-from typing import Any, Literal, NotRequired, TypedDict
-
-from {home} import {connection}, component
-from halflap import {names}
+{imports}
 
 '''
+TYPING = ("Any", "Literal", "NotRequired", "TypedDict")
+PUBLIC = ("UNSET", "File", "Paging", "Specification", "Unset")
+OWN = ("SpecifiedAction", "paged")
+TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 DEEPEST = 3
 """The depth to which objects are typed dictionaries; deeper ones are `dict[str, Any]`."""
@@ -50,27 +51,46 @@ def stub_of(module: str) -> tuple[Path, str]:
         raise ConfigError(f"the module {module} declares no operations of a specification")
     component = found[0][0]
     assert component.connection is not None
-    types = _Types()
+    home, connection = component.connection.__module__, component.connection.__name__
+    sources = {
+        "typing": TYPING, home: (connection, "component"),
+        "halflap": PUBLIC, "halflap.sdk.specification": OWN,
+    }  # fmt: skip
+    types = _Types({name for names in sources.values() for name in names})
     calls = [types.call(action) for _, action in found]
-    used = "\n".join([*types.definitions(), *calls])
-    names = [name for name in ("UNSET", "File", "Unset") if re.search(rf"\b{name}\b", used)]
+    lines = [*types.definitions(), "", *_values(vars(loaded)), "", *calls]
+    used = TEXT.sub("", "\n".join(lines))
+    imports = [
+        f"from {source} import {', '.join(named)}" + "\n" * (source == "typing")
+        for source, names in sources.items()
+        if (named := [name for name in names if re.search(rf"\b{name}\b", used)])
+    ]
     documents = dict.fromkeys(action.specification.path.name for _, action in found)
     head = HEAD.format(
         title=f"Actions of {in_docstring(component.title)}",
-        module=module,
         documents=", ".join(documents),
-        home=component.connection.__module__,
-        connection=component.connection.__name__,
-        names=", ".join(names),
+        imports="\n".join(imports),
     )
-    lines = [*types.definitions(), "", *calls]
     return Path(loaded.__file__).with_suffix(".pyi"), head + "\n".join(lines) + "\n"
+
+
+def _values(module: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names that a module has beside its actions: the specification, the pages, all actions."""
+    for name, value in module.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, Specification | Paging):
+            yield f"{name}: {type(value).__name__}"
+        members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        if members and all(isinstance(each, SpecifiedAction) for each in members.values()):
+            yield f"{name}: dict[str, SpecifiedAction]"
 
 
 class _Types:
     """The typed dictionaries of a module, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str]) -> None:
+        self._taken = taken
         self._names: dict[str, str] = {}
         self._made: dict[str, str] = {}
 
@@ -113,8 +133,9 @@ class _Types:
             if answer is File
             else self.of(published(answer), hint, 0)
         )
+        paged = "@paged\n" if action.declared.pages is not None else ""
         return (
-            f"@component.action(title={json.dumps(action.title)})\n"
+            f"{paged}@component.action(title={json.dumps(action.title)})\n"
             f"async def {action.short_name}({', '.join(parameters)}) -> {result}:\n"
             f"    {json.dumps(action.description, ensure_ascii=False)}\n"
         )
@@ -157,7 +178,7 @@ class _Types:
         text = "{" + text + "}"
         if text not in self._names:
             number, taken = 2, name
-            while taken in self._made:
+            while taken in self._made or taken in self._taken:
                 taken, number = f"{name}{number}", number + 1
             self._names[text] = taken
             self._made[taken] = text

@@ -3,7 +3,8 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 from halflap.components.jira.connection import Jira, component
-from halflap import UNSET, Unset
+from halflap import UNSET, Paging, Specification, Unset
+from halflap.sdk.specification import SpecifiedAction, paged
 
 IssueBeanChangelog = TypedDict("IssueBeanChangelog", {"histories": NotRequired[list[dict[str, Any]]], "maxResults": NotRequired[int], "startAt": NotRequired[int], "total": NotRequired[int]})
 IssueBeanEditmeta = TypedDict("IssueBeanEditmeta", {"fields": NotRequired[dict[str, dict[str, Any]]]})
@@ -38,6 +39,12 @@ FieldDetails = TypedDict("FieldDetails", {"clauseNames": NotRequired[list[str]],
 HealthCheckResult = TypedDict("HealthCheckResult", {"description": NotRequired[str], "name": NotRequired[str], "passed": NotRequired[bool]})
 ServerInformation = TypedDict("ServerInformation", {"baseUrl": NotRequired[str], "buildDate": NotRequired[str], "buildNumber": NotRequired[int], "deploymentType": NotRequired[str], "healthChecks": NotRequired[list[HealthCheckResult]], "scmInfo": NotRequired[str], "serverTime": NotRequired[str], "serverTitle": NotRequired[str], "version": NotRequired[str], "versionNumbers": NotRequired[list[int]]})
 
+SPECIFICATION: Specification
+PROJECTS: Paging
+COMMENTS: Paging
+USERS: Paging
+ACTIONS: dict[str, SpecifiedAction]
+
 @component.action(title="Get an issue")
 async def get_issue(jira: Jira, issue: str, *, fields: list[str] | None | Unset = UNSET, expand: str | None | Unset = UNSET, fields_by_keys: bool | None | Unset = UNSET, properties: list[str] | None | Unset = UNSET, update_history: bool | None | Unset = UNSET) -> IssueBean | None:
     "Get issue."
@@ -54,6 +61,7 @@ async def assign_issue(jira: Jira, issue: str, *, account_id: str | None | Unset
 async def delete_issue(jira: Jira, issue: str, *, delete_subtasks: Literal["true", "false"] | None | Unset = UNSET) -> None:
     "Delete issue."
 
+@paged
 @component.action(title="List comments")
 async def list_comments(jira: Jira, issue: str, *, order_by: Literal["created", "-created", "+created"] | None | Unset = UNSET, expand: str | None | Unset = UNSET, most: int = 100) -> list[Comment]:
     "Get comments."
@@ -66,10 +74,12 @@ async def list_transitions(jira: Jira, issue: str, *, expand: str | None | Unset
 async def transition_issue(jira: Jira, issue: str, *, transition: EditIssueTransition | None | Unset = UNSET, fields: dict[str, Any] | None | Unset = UNSET, history_metadata: EditIssueHistoryMetadata | None | Unset = UNSET, properties: list[EntityProperty] | None | Unset = UNSET, update: dict[str, list[FieldUpdateOperation]] | None | Unset = UNSET) -> Any:
     "Transition issue."
 
+@paged
 @component.action(title="Search projects")
 async def search_projects(jira: Jira, *, query: str | None | Unset = UNSET, order_by: Literal["category", "-category", "+category", "key", "-key", "+key", "name", "-name", "+name", "owner", "-owner", "+owner", "issueCount", "-issueCount", "+issueCount", "lastIssueUpdatedDate", "-lastIssueUpdatedDate", "+lastIssueUpdatedDate", "archivedDate", "+archivedDate", "-archivedDate", "deletedDate", "+deletedDate", "-deletedDate"] | None | Unset = UNSET, id: list[int] | None | Unset = UNSET, keys: list[str] | None | Unset = UNSET, type_key: str | None | Unset = UNSET, category_id: int | None | Unset = UNSET, action: Literal["view", "browse", "edit"] | None | Unset = UNSET, expand: str | None | Unset = UNSET, status: list[Literal["live", "archived", "deleted"]] | None | Unset = UNSET, properties: list[dict[str, Any]] | None | Unset = UNSET, property_query: str | None | Unset = UNSET, most: int = 100) -> list[Project]:
     "Get projects paginated."
 
+@paged
 @component.action(title="Search users")
 async def search_users(jira: Jira, *, query: str | None | Unset = UNSET, username: str | None | Unset = UNSET, account_id: str | None | Unset = UNSET, property: str | None | Unset = UNSET, most: int = 100) -> list[User]:
     "Find users."

@@ -3,7 +3,8 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 from halflap.components.stripe.connection import Stripe, component
-from halflap import UNSET, Unset
+from halflap import UNSET, Paging, Specification, Unset
+from halflap.sdk.specification import SpecifiedAction, paged
 
 CreateCustomerAddress = TypedDict("CreateCustomerAddress", {"city": NotRequired[str], "country": NotRequired[str], "line1": NotRequired[str], "line2": NotRequired[str], "postal_code": NotRequired[str], "state": NotRequired[str]})
 CreateCustomerCashBalanceSettings = TypedDict("CreateCustomerCashBalanceSettings", {"reconciliation_mode": NotRequired[Literal["automatic", "manual", "merchant_default"]]})
@@ -256,6 +257,11 @@ BalanceAmount = TypedDict("BalanceAmount", {"amount": int, "currency": str, "sou
 BalanceDetail = TypedDict("BalanceDetail", {"available": list[dict[str, Any]]})
 Balance = TypedDict("Balance", {"available": list[BalanceAmount], "connect_reserved": NotRequired[list[BalanceAmount]], "instant_available": NotRequired[list[BalanceAmount]], "issuing": NotRequired[BalanceDetail], "livemode": bool, "object": Literal["balance"], "pending": list[BalanceAmount]})
 
+SPECIFICATION: Specification
+PAGES: Paging
+SEARCH: Paging
+ACTIONS: dict[str, SpecifiedAction]
+
 @component.action(title="Create a customer")
 async def create_customer(stripe: Stripe, *, email: str | None | Unset = UNSET, name: str | None | Unset = UNSET, phone: str | None | Unset = UNSET, description: str | None | Unset = UNSET, metadata: dict[str, str] | Literal[""] | None | Unset = UNSET, address: CreateCustomerAddress | Literal[""] | None | Unset = UNSET, balance: int | None | Unset = UNSET, cash_balance: CreateCustomerCashBalance | None | Unset = UNSET, coupon: str | None | Unset = UNSET, invoice_prefix: str | None | Unset = UNSET, invoice_settings: CreateCustomerInvoiceSettings | None | Unset = UNSET, next_invoice_sequence: int | None | Unset = UNSET, payment_method: str | None | Unset = UNSET, preferred_locales: list[str] | None | Unset = UNSET, promotion_code: str | None | Unset = UNSET, shipping: CreateCustomerShipping | Literal[""] | None | Unset = UNSET, source: str | None | Unset = UNSET, tax: CreateCustomerTax | None | Unset = UNSET, tax_exempt: Literal["", "exempt", "none", "reverse"] | None | Unset = UNSET, tax_id_data: list[CreateCustomerTaxIdData] | None | Unset = UNSET, test_clock: str | None | Unset = UNSET) -> Customer:
     "Creates a new customer object."
@@ -272,10 +278,12 @@ async def update_customer(stripe: Stripe, customer: str, *, email: str | None | 
 async def delete_customer(stripe: Stripe, customer: str) -> DeletedCustomer:
     "Permanently deletes a customer."
 
+@paged
 @component.action(title="List customers")
 async def list_customers(stripe: Stripe, *, email: str | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, test_clock: str | None | Unset = UNSET, most: int = 100) -> list[Customer]:
     "Returns a list of your customers."
 
+@paged
 @component.action(title="Search for customers")
 async def search_customers(stripe: Stripe, *, query: str, most: int = 100) -> list[Customer]:
     "Search for customers you’ve previously created using Stripe’s Search Query Language."
@@ -300,6 +308,7 @@ async def capture_payment_intent(stripe: Stripe, intent: str, *, amount_to_captu
 async def cancel_payment_intent(stripe: Stripe, intent: str, *, cancellation_reason: Literal["abandoned", "duplicate", "fraudulent", "requested_by_customer"] | None | Unset = UNSET) -> PaymentIntent:
     "A PaymentIntent object can be canceled when it is in one of these statuses: requires_payment_method, requires_capture, requires_confirmation, requires_action or, in rare cases, processing."
 
+@paged
 @component.action(title="List payment intents")
 async def list_payment_intents(stripe: Stripe, *, customer: str | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, most: int = 100) -> list[PaymentIntent]:
     "Returns a list of PaymentIntents."
@@ -332,6 +341,7 @@ async def send_invoice(stripe: Stripe, invoice: str) -> Invoice:
 async def void_invoice(stripe: Stripe, invoice: str) -> Invoice:
     "Mark a finalized invoice as void."
 
+@paged
 @component.action(title="List invoices")
 async def list_invoices(stripe: Stripe, *, customer: str | None | Unset = UNSET, status: Literal["draft", "open", "paid", "uncollectible", "void"] | None | Unset = UNSET, subscription: str | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, collection_method: Literal["charge_automatically", "send_invoice"] | None | Unset = UNSET, due_date: ListCustomersCreated | int | None | Unset = UNSET, most: int = 100) -> list[Invoice]:
     "You can list all invoices, or list the invoices for a specific customer."
@@ -352,6 +362,7 @@ async def update_subscription(stripe: Stripe, subscription_exposed_id: str, *, i
 async def cancel_subscription(stripe: Stripe, subscription_exposed_id: str, *, prorate: bool | None | Unset = UNSET, invoice_now: bool | None | Unset = UNSET, cancellation_details: UpdateSubscriptionCancellationDetails | None | Unset = UNSET) -> Subscription2:
     "Cancels a customer’s subscription immediately."
 
+@paged
 @component.action(title="List subscriptions")
 async def list_subscriptions(stripe: Stripe, *, customer: str | None | Unset = UNSET, price: str | None | Unset = UNSET, status: Literal["active", "all", "canceled", "ended", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid"] | None | Unset = UNSET, collection_method: Literal["charge_automatically", "send_invoice"] | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, current_period_end: ListCustomersCreated | int | None | Unset = UNSET, current_period_start: ListCustomersCreated | int | None | Unset = UNSET, test_clock: str | None | Unset = UNSET, most: int = 100) -> list[Subscription2]:
     "By default, returns a list of subscriptions that have not been canceled."
@@ -360,6 +371,7 @@ async def list_subscriptions(stripe: Stripe, *, customer: str | None | Unset = U
 async def create_product(stripe: Stripe, *, name: str, description: str | None | Unset = UNSET, active: bool | None | Unset = UNSET, metadata: dict[str, str] | None | Unset = UNSET, default_price_data: CreateProductDefaultPriceData | None | Unset = UNSET, id: str | None | Unset = UNSET, images: list[str] | None | Unset = UNSET, package_dimensions: CreateProductPackageDimensions | None | Unset = UNSET, shippable: bool | None | Unset = UNSET, statement_descriptor: str | None | Unset = UNSET, tax_code: str | None | Unset = UNSET, unit_label: str | None | Unset = UNSET, url: str | None | Unset = UNSET) -> Product:
     "Creates a new product object."
 
+@paged
 @component.action(title="List products")
 async def list_products(stripe: Stripe, *, active: bool | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, ids: list[str] | None | Unset = UNSET, shippable: bool | None | Unset = UNSET, url: str | None | Unset = UNSET, most: int = 100) -> list[Product]:
     "Returns a list of your products."
@@ -368,6 +380,7 @@ async def list_products(stripe: Stripe, *, active: bool | None | Unset = UNSET, 
 async def create_price(stripe: Stripe, *, currency: str, product: str | None | Unset = UNSET, unit_amount: int | None | Unset = UNSET, recurring: CreatePriceRecurring | None | Unset = UNSET, nickname: str | None | Unset = UNSET, metadata: dict[str, str] | None | Unset = UNSET, active: bool | None | Unset = UNSET, billing_scheme: Literal["per_unit", "tiered"] | None | Unset = UNSET, currency_options: dict[str, CreatePriceCurrencyOptions] | None | Unset = UNSET, custom_unit_amount: CreatePriceCurrencyOptionsCustomUnitAmount | None | Unset = UNSET, lookup_key: str | None | Unset = UNSET, product_data: CreatePriceProductData | None | Unset = UNSET, tax_behavior: Literal["exclusive", "inclusive", "unspecified"] | None | Unset = UNSET, tiers: list[CreatePriceCurrencyOptionsTiers] | None | Unset = UNSET, tiers_mode: Literal["graduated", "volume"] | None | Unset = UNSET, transfer_lookup_key: bool | None | Unset = UNSET, transform_quantity: TransformQuantity | None | Unset = UNSET, unit_amount_decimal: str | None | Unset = UNSET) -> Price2:
     "Creates a new price for an existing product."
 
+@paged
 @component.action(title="List prices")
 async def list_prices(stripe: Stripe, *, product: str | None | Unset = UNSET, active: bool | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, currency: str | None | Unset = UNSET, lookup_keys: list[str] | None | Unset = UNSET, recurring: ListPricesRecurring | None | Unset = UNSET, type: Literal["one_time", "recurring"] | None | Unset = UNSET, most: int = 100) -> list[Price2]:
     "Returns a list of your prices."
@@ -380,6 +393,7 @@ async def create_refund(stripe: Stripe, *, payment_intent: str | None | Unset = 
 async def get_refund(stripe: Stripe, refund: str) -> Refund | None:
     "Retrieves the details of an existing refund."
 
+@paged
 @component.action(title="List refunds")
 async def list_refunds(stripe: Stripe, *, payment_intent: str | None | Unset = UNSET, charge: str | None | Unset = UNSET, created: ListCustomersCreated | int | None | Unset = UNSET, most: int = 100) -> list[Refund]:
     "Returns a list of all refunds you’ve previously created."
