@@ -69,22 +69,20 @@ def parse(document: Any, named: dict[str, Any], extra: str) -> Schema:
 
 
 def refuse_long_namespaces(document: Any) -> None:
-    """Raise `Undecodable` for a schema whose names become many times as long as its text."""
-    rest = [document]
+    """Raise `Undecodable` for a schema whose namespace makes names many times as long as its text."""
+    rest: list[Any] = [document]
     while rest:
-        match rest.pop():
-            case dict() as fields:
-                members = cast("dict[str, Any]", fields)
-                own = str(members.get("name", "")).rpartition(".")[0]
-                if max(len(own), len(str(members.get("namespace", "")))) > MOST_NAMESPACE:
-                    raise Undecodable(
-                        f"its schema has a namespace of more than {MOST_NAMESPACE:,} characters"
-                    )
-                rest += members.values()
-            case list() as items:
-                rest += cast("list[Any]", items)
-            case _:
-                pass
+        each = rest.pop()
+        if isinstance(each, list):
+            rest += cast("list[Any]", each)
+        elif isinstance(each, dict):
+            members = cast("dict[str, Any]", each)
+            own = str(members.get("name", "")).rpartition(".")[0]
+            if max(len(own), len(str(members.get("namespace", "")))) > MOST_NAMESPACE:
+                raise Undecodable(
+                    f"its schema has a namespace of more than {MOST_NAMESPACE:,} characters"
+                )
+            rest += members.values()
 
 
 @dataclass(slots=True)
