@@ -193,7 +193,7 @@ async def plan_receiver_recovery(
     plan, waiting, due = await operations.receivers.plan_recovery(found, at)
     return RecoveryPlan(
         missed=plan.total,
-        sent=plan.total - sum(each.count for each in plan.left_out),
+        sent=plan.total - plan.skipped,
         is_exact=plan.examined == plan.total,
         waiting=waiting,
         next_try_at=None if due is None else rfc3339(due),

@@ -74,7 +74,7 @@ ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[Execution
 class BulkPlan:
     """A plan of a bulk: the number of executions, group by group, and a few of them.
 
-    `left_out` are the reasons why some would not be done, of the `examined` oldest.
+    `left_out` are the commonest reasons why some (`skipped`) would not be done, of the `examined` oldest.
     """
 
     verb: ExecutionVerb
@@ -83,6 +83,7 @@ class BulkPlan:
     samples: Sequence[Execution]
     examined: int = 0
     left_out: Sequence[LeftOutGroup] = ()
+    skipped: int = 0
     overwrites: Sequence[Overwriting] = ()
     changed: int = 0
     """Of the examined, those whose finished steps ran on another version or config."""
@@ -207,6 +208,7 @@ class BulkOperations:
             plan,
             examined=len(page),
             left_out=by_count[:MOST_GROUPS],
+            skipped=sum(each.count for each in by_count),
             overwrites=list(over.values()),
             changed=changed,
         )
