@@ -167,3 +167,30 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
         desk, "/portal/webhooks#token=halflap_tok_wrong", storage_state=nobody
     ) as page:
         await expect(page.get_by_text("This link is not good any more")).to_be_visible()
+
+
+async def test_another_link_in_the_same_tab_shows_its_customer_and_an_ended_one_nothing(
+    desk: Desk,
+) -> None:
+    place = desk.place
+    links = list[dict[str, str]]()
+    for each in ("First", "Second"):
+        found = await place.api("POST", "/customers", {"name": each})
+        url = {"url": f"https://{each.lower()}.example/hooks"}
+        await place.api("POST", f"/customers/{found['id']}/receivers", url)
+        draft = {"customer": found["id"], "access": "manage", "lasts_seconds": 900}
+        links.append(await place.api("POST", "/tokens", draft))
+    first, second = links
+    nobody: StorageState = {"cookies": [], "origins": []}
+    async with opened(
+        desk, f"/portal/webhooks#token={first['token']}", storage_state=nobody
+    ) as page:
+        await expect(page.get_by_text("https://first.example/hooks")).to_be_visible()
+        await page.goto(f"/console/portal/webhooks#token={second['token']}")
+        await expect(page.get_by_text("https://second.example/hooks")).to_be_visible()
+        assert "first.example" not in await page.content()
+        assert "token" not in page.url
+        await place.api("DELETE", f"/tokens/{second['id']}")
+        await page.get_by_role("button", name="Deliveries").click()
+        await expect(page.get_by_text("This link has ended")).to_be_visible()
+        assert "second.example" not in await page.content()

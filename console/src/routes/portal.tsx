@@ -15,7 +15,17 @@ function takeToken(): string | null {
   return sessionStorage.getItem(KEPT)
 }
 
-const token = window.location.pathname.endsWith("/portal/webhooks") ? takeToken() : null
+const shown = window.location.pathname.endsWith("/portal/webhooks")
+const token = shown ? takeToken() : null
+
+// Another link in the same tab changes what follows `#` alone: nothing of the one before may stay.
+if (shown) {
+  window.addEventListener("hashchange", () => {
+    if (!window.location.hash.startsWith(PREFIX)) return
+    takeToken()
+    window.location.reload()
+  })
+}
 
 export const portalRoute = createRoute({
   getParentRoute: () => rootRoute,

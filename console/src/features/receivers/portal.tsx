@@ -1,9 +1,10 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useQuery } from "@tanstack/react-query"
-import { useState } from "react"
-import { answerOf, api, setBearer } from "~/api/client"
+import { useEffect, useState } from "react"
+import { answerOf, api, onSignedOut, setBearer } from "~/api/client"
 import { Live } from "~/api/live"
+import { isStatus } from "~/api/problem"
 import { SessionProvider } from "~/features/session/context"
 import { Notice, Pending } from "~/ui/notice"
 import { Receivers } from "./list"
@@ -12,6 +13,8 @@ import { Receivers } from "./list"
 export function PortalPage({ token }: { token: string | null }) {
   setBearer(token)
   const [live] = useState(() => new Live())
+  const [ended, setEnded] = useState(false)
+  useEffect(() => onSignedOut(() => setEnded(true)), [])
   const query = useQuery({
     queryKey: ["portal", "me", token],
     retry: false,
@@ -19,9 +22,10 @@ export function PortalPage({ token }: { token: string | null }) {
     queryFn: ({ signal }) => answerOf(api.GET("/api/me", { signal })),
   })
   const me = query.data
-  if (token === null || query.isError || (me !== undefined && me.customer === null)) {
+  const refused = isStatus(query.error, 401, 403) || (me !== undefined && me.customer === null)
+  if (token === null || ended || refused) {
     return (
-      <Notice title={t`This link is not good any more`}>
+      <Notice title={me === undefined ? t`This link is not good any more` : t`This link has ended`}>
         {t`Open the page again from where you came.`}
       </Notice>
     )
