@@ -154,7 +154,7 @@ def read(content: bytes | str, file: str) -> SourceText:
     try:
         data = reader.document(events_of(text))
     except MarkedYAMLError as error:
-        raise _explained(error, text, file) from error
+        raise explained(error, text, file) from error
     except ReaderError as error:
         hidden = text if _HIDDEN in text else _hidden(text)
         raise _unprintable(error, hidden, file) from error
@@ -462,7 +462,8 @@ def _misplaced(text: str, place: Place, file: str) -> Unreadable | None:
     return Unreadable(said, file, Place(place.line, indent + 1), wanted)
 
 
-def _explained(error: MarkedYAMLError, text: str, file: str) -> Unreadable:
+def explained(error: MarkedYAMLError, text: str, file: str) -> Unreadable:
+    """Return a fault of YAML with its place, and how to write it instead."""
     told: Any = error
     mark: Any = told.problem_mark or told.context_mark
     place = Place(mark.line + 1, mark.column + 1) if mark is not None else Place()

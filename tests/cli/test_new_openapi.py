@@ -166,6 +166,11 @@ MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k
     ("text", "options", "message"),
     [
         ("a: [", (), "is not YAML"),
+        (
+            "a:\n  summary: All: each",
+            (),
+            ':2:15: this is not YAML: mapping values are not allowed in this context; a text with ": ',
+        ),
         ("{", (), "is not JSON"),
         ("[]", (), "is no OpenAPI document"),
         ("hello: 1", (), "of no version"),

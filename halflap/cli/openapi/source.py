@@ -71,12 +71,16 @@ def parsed_source(data: bytes, name: str) -> Mapping[str, Any]:
             raise ConfigError(f"{name} is nested too deeply") from error
     else:
         from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
+        from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+        from halflap.lowcode.source import explained
 
         try:
             read: Any = YAML(typ="safe", pure=False)
             check_size(read.parse(data), name)
             found = read.load(data)
+        except MarkedYAMLError as error:
+            raise ConfigError(str(explained(error, data.decode(errors="replace"), name))) from error
         except (YAMLError, ValueError) as error:
             raise ConfigError(f"{name} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(found, Mapping):
