@@ -100,6 +100,11 @@ async def test_the_instance_of_a_disabled_receiver_does_not_say_that_it_is_activ
         await expect(header).not_to_contain_text("active")
         await header.get_by_role("link", name="Manage it").click()
         await expect(page.get_by_text("https://hooks.example/orders")).to_be_visible()
+        await page.get_by_role("button", name="Recover…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("enable it first")
+        await expect(dialog.get_by_role("button", name="Send 0 again")).to_be_disabled()
+        await dialog.get_by_role("button", name="Back").click()
         await page.get_by_role("tab", name="Overview").click()
         await expect(page.get_by_text("disabled: asked for by mail")).to_be_visible()
 
@@ -152,6 +157,7 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
         await dialog.get_by_label("URL").fill("https://own.example/hooks")
         await dialog.get_by_role("button", name="Add the receiver").click()
         secret = page.get_by_role("dialog", name="The secret")
+        await page.keyboard.press("Escape")
         await expect(secret.get_by_text("whsec_")).to_be_visible()
         await secret.get_by_role("button", name="I have copied it").click()
         row = page.get_by_role("listitem").filter(has_text="https://own.example/hooks")
@@ -163,6 +169,12 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
         assert "others.example" not in await page.content()
         assert token not in page.url
         assert await barriers(page) == []
+        draft["customer"] = other["id"]
+        token = (await place.api("POST", "/tokens", draft))["token"]
+        await page.evaluate("token => { location.hash = `token=${token}` }", token)
+        await expect(page.get_by_text("https://others.example/hooks")).to_be_visible()
+        await expect(page.get_by_text("https://own.example/hooks")).to_be_hidden()
+        assert token not in page.url
     async with opened(
         desk, "/portal/webhooks#token=halflap_tok_wrong", storage_state=nobody
     ) as page:

@@ -17,6 +17,7 @@ export function Confirm({
   children,
   typed,
   danger = false,
+  able = true,
   onConfirm,
   onClose,
 }: {
@@ -25,6 +26,8 @@ export function Confirm({
   children?: ReactNode
   typed?: string
   danger?: boolean
+  /** False while it cannot be done: what stands in the dialog says why. */
+  able?: boolean
   onConfirm: () => Promise<unknown>
   onClose: () => void
 }) {
@@ -33,7 +36,7 @@ export function Confirm({
     mutationFn: onConfirm,
     onSuccess: (done) => done !== STAY && onClose(),
   })
-  const ready = typed === undefined || text.trim() === typed
+  const ready = able && (typed === undefined || text.trim() === typed)
   return (
     <Dialog
       title={title}

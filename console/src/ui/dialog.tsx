@@ -17,7 +17,8 @@ export function Dialog({
   wide = false,
 }: {
   title: string
-  onClose: () => void
+  /** Without it, only its own buttons end it: what it shows is not shown again. */
+  onClose?: () => void
   onSubmit?: () => void
   children: ReactNode
   footer: ReactNode
@@ -38,7 +39,7 @@ export function Dialog({
     return field ?? buttons.current?.querySelector("button") ?? true
   }
   return (
-    <Base.Root open onOpenChange={(open) => !open && onClose()}>
+    <Base.Root open onOpenChange={(open) => !open && onClose?.()}>
       <Base.Portal>
         <Base.Backdrop className="fixed inset-0 z-40 bg-black/40" />
         <Base.Popup
@@ -52,9 +53,11 @@ export function Dialog({
           <form onSubmit={submit} className="flex min-h-0 flex-col">
             <header className="flex items-center justify-between border-b px-4 py-2.5">
               <Base.Title className="min-w-0 truncate text-base font-semibold">{title}</Base.Title>
-              <Base.Close aria-label={t`Close`} className={buttonClass("ghost", true)}>
-                <X aria-hidden />
-              </Base.Close>
+              {onClose !== undefined && (
+                <Base.Close aria-label={t`Close`} className={buttonClass("ghost", true)}>
+                  <X aria-hidden />
+                </Base.Close>
+              )}
             </header>
             <div ref={body} className="flex min-h-0 flex-col gap-4 overflow-auto px-4 py-4">
               {children}

@@ -154,7 +154,6 @@ export function ShownOnce({
   return (
     <Dialog
       title={title}
-      onClose={onClose}
       onSubmit={onClose}
       footer={
         <Button type="submit" look="primary">

@@ -15,7 +15,11 @@ import { Time } from "~/ui/time"
 /** The latest deliveries of a receiver, each with its tries and what was answered. */
 export function Deliveries({ receiver, onClose }: { receiver: Receiver; onClose: () => void }) {
   const { me } = useSession()
-  const query = useQuery({ ...deliveriesQuery(receiver.id), refetchOnMount: "always" })
+  const query = useQuery({
+    ...deliveriesQuery(receiver.id),
+    refetchOnMount: "always",
+    refetchInterval: 3_000,
+  })
   return (
     <Dialog
       wide
@@ -32,9 +36,7 @@ export function Deliveries({ receiver, onClose }: { receiver: Receiver; onClose:
               {t`All of them`}
             </Link>
           )}
-          <Button busy={query.isFetching} onClick={() => void query.refetch()}>
-            {t`Look again`}
-          </Button>
+          <Button onClick={() => void query.refetch()}>{t`Look again`}</Button>
           <Button onClick={onClose}>{t`Close`}</Button>
         </>
       }

@@ -17,6 +17,8 @@ import { Deliveries } from "./deliveries"
 import { ReceiverForm, SendTest } from "./form"
 import { Recover } from "./recover"
 
+const RENEW_MS = 5_000
+
 type Asked = "edit" | "test" | "recover" | "deliveries" | "remove" | "secret"
 
 /** The customer's own endpoints, which are sent the product's events as signed webhooks. */
@@ -29,7 +31,8 @@ export function Receivers({
 }) {
   const { can, me } = useSession()
   const client = useQueryClient()
-  const query = useQuery(receiversQuery(customer.id))
+  // Deliveries fail, and disable a receiver, without anything that is done here.
+  const query = useQuery({ ...receiversQuery(customer.id), refetchInterval: RENEW_MS })
   const [asked, setAsked] = useState<{ what: Asked; receiver: Receiver } | null>(null)
   const [adding, setAdding] = useState(false)
   const [secret, setSecret] = useState<string | null>(null)
@@ -81,6 +84,9 @@ export function Receivers({
                 <p className="truncate" title={each.url}>
                   <code>{each.url}</code>
                 </p>
+                {!each.url.includes(each.name) && (
+                  <p className="font-medium break-words">{each.name}</p>
+                )}
                 <p className="break-words text-muted-foreground">
                   {each.types.join(", ")}
                   {each.header_names.length > 0 && ` · ${each.header_names.join(", ")}`}

@@ -23,10 +23,14 @@ export function Recover({ receiver, onClose }: { receiver: Receiver; onClose: ()
     <Confirm
       title={t`Recover what ${receiver.name} missed`}
       verb={found === undefined ? t`Send again` : t`Send ${found.sent.toLocaleString()} again`}
+      able={receiver.enabled && found !== undefined && found.sent > 0}
       onConfirm={async () => {
         const params = { path: { receiver: receiver.id } }
-        await answerOf(api.POST("/api/receivers/{receiver}/recover", { params, body: { since } }))
-        toast(t`It is sent again`, t`Its deliveries say how it goes.`)
+        const { total } = await answerOf(
+          api.POST("/api/receivers/{receiver}/recover", { params, body: { since } }),
+        )
+        const count = total.toLocaleString()
+        toast(t`Sending again: ${count}`, t`Its deliveries say how it goes.`)
       }}
       onClose={onClose}
     >
@@ -82,7 +86,7 @@ export function Recover({ receiver, onClose }: { receiver: Receiver; onClose: ()
             </p>
           )}
           {!receiver.enabled && (
-            <p className="text-waiting">{t`It is disabled: enable it first, or nothing arrives.`}</p>
+            <p className="text-waiting">{t`It is disabled, and would be sent nothing: enable it first.`}</p>
           )}
         </div>
       )}
