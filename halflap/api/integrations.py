@@ -464,10 +464,21 @@ def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
     return FlowView.of(
         flow,
         trigger=trigger.name,
-        inputs={name: repr(each) for name, each in given},
+        inputs={name: written(each) for name, each in given},
         subscribes=trigger.subscribes,
         shared=flow.is_shared,
     )
+
+
+def written(value: Any) -> str:
+    """Return an input as it is shown: texts without quotes."""
+    match value:
+        case str():
+            return value
+        case [str(), *_] if all(isinstance(each, str) for each in value):
+            return ", ".join(value)
+        case _:
+            return repr(value)
 
 
 def config_schema(integration: Integration[Any]) -> dict[str, Any]:

@@ -35,8 +35,11 @@ async def list_receivers(api: Client, output: Output, customer: str | None) -> N
     """
     output.listing(
         read(list[ReceiverView], await api.list("/api/receivers", customer=customer)),
-        ("id", "customer", "url", "events", "state"),
-        lambda each: (each.id, each.customer_name, each.url, ", ".join(each.types), state(each)),
+        ("id", "customer", "name", "url", "events", "state"),
+        lambda each: (
+            *(each.id, each.customer_name, each.name, each.url),
+            *(", ".join(each.types), state(each)),
+        ),
         "none yet; the first: " + output.command("halflap receivers add CUSTOMER URL"),
     )
 

@@ -291,6 +291,11 @@ async def test_a_type_says_who_takes_it_and_how_many_were_published(product: Pro
         ("created", 2, False),
     ]
     assert [each["customer_name"] for each in found["receivers"]] == ["ada"]
+    flow = found["flows"][1]
+    at = f"/api/integrations/{flow['integration']}/versions/{flow['version']}"
+    shown = (await product.api("GET", at)).json["flows"]
+    inputs = {each["name"]: each["inputs"] for each in shown}
+    assert inputs["created"] == {"type": "order.created"}
     found = (await product.api("GET", "/api/event-types/order.paid/listeners")).json
     assert [each["flow"] for each in found["flows"]] == ["anything"]
     assert (found["receiver_count"], found["receivers"][1]["types"]) == (2, ["order.paid"])

@@ -93,7 +93,7 @@ function Row({ type, open, onToggle }: { type: EventType; open: boolean; onToggl
         <Mark aria-hidden className="size-4 shrink-0 text-muted-foreground" />
         <span className="min-w-0 flex-1 basis-56">
           <code className="break-words">{type.name}</code>{" "}
-          <span className="text-muted-foreground">{type.title}</span>
+          <span className="text-muted-foreground">{type.title || firstLine(type.description)}</span>
         </span>
         <span className="text-muted-foreground">
           <Trans>version {type.version}</Trans>
@@ -113,6 +113,8 @@ function Row({ type, open, onToggle }: { type: EventType; open: boolean; onToggl
     </>
   )
 }
+
+const firstLine = (text: string) => text.split("\n", 1)[0]
 
 function Detail({ type }: { type: EventType }) {
   return (

@@ -492,7 +492,7 @@ function ProgressOf({ instance, onBack }: { instance: Instance; onBack: () => vo
         <InstanceBadge state={state} />
       </div>
       <ol aria-label={t`Progress`} className="flex flex-col gap-2">
-        <Line mark="done" title={t`Its URLs are open, and what comes is held`} />
+        <Line mark="done" title={t`It takes events, and what comes is held`} />
         {deployment !== null ? (
           <DeploymentSteps execution={deployment} over={isOver} />
         ) : (
