@@ -89,7 +89,8 @@ class Feed:
             if change.outcome.failure is not None:
                 self._screen.failure(innermost(change.outcome.failure, seen.failure))
             if change.outcome.state == "failed":
-                self._screen.replayable(change.execution)
+                failure = change.outcome.failure
+                self._screen.replayable(change.execution, "" if failure is None else failure.kind)
             self._seen.pop(change.execution, None)
         elif known and change.state in ("waiting", "queued"):
             await self._pause(label, change, seen)

@@ -13,6 +13,7 @@ from rich.console import Console
 from halflap.cli import twoway
 from halflap.cli.output import console as console_on
 from halflap.cli.output import duration, in_own_words, size, state, text
+from halflap.errors import InvalidEvent
 from halflap.model import MISSING, Event, Failure, LogLine, Micros, Outcome, Record, Rejection
 from halflap.sdk import codec
 
@@ -128,10 +129,16 @@ class Screen:
         style = f"bold {state(outcome.state).style}"
         self._row(at, label, mark, (said, style), reason, (f"  {execution}", "dim"))
 
-    def replayable(self, execution: str) -> None:
-        """That a failed execution is kept, and how it is run again."""
-        self.line("          ", ("kept; run it again: ", "dim"),
-                  f"halflap executions replay {execution}")  # fmt: skip
+    def replayable(self, execution: str, kind: str = "") -> None:
+        """That a failed execution is kept, and how it is run again, where that may help."""
+        unread = kind == InvalidEvent.__name__
+        said = (
+            "a replay fails as well while its trigger reads no such event"
+            if unread
+            else "run it again"
+        )
+        self.line("          ", (f"kept; {said}: ", "dim"),
+                  f"halflap executions {'show' if unread else 'replay'} {execution}")  # fmt: skip
 
     def failure(self, failure: Failure) -> None:
         """An error with its place in the author's code, and the line that stands there."""

@@ -52,6 +52,15 @@ async def test_a_step_that_waits_is_shown_once_it_is_over() -> None:
     assert "retrying" not in text.getvalue()
 
 
+async def test_no_replay_is_suggested_for_an_event_that_its_trigger_does_not_read() -> None:
+    text = io.StringIO()
+    screen = Screen(Console(file=text, width=200, highlight=False))
+    screen.replayable("exe_1", "InvalidEvent")
+    assert text.getvalue().endswith("halflap executions show exe_1\n")
+    screen.replayable("exe_2", "StepFailed")
+    assert text.getvalue().endswith("run it again: halflap executions replay exe_2\n")
+
+
 async def test_thousands_of_steps_are_counted_and_what_failed_is_shown(tmp_path: Path) -> None:
     text = io.StringIO()
     journal = Journal()

@@ -228,6 +228,20 @@ async def test_a_topic_that_is_not_there_is_an_error_that_says_so(noida: KafkaBr
     await run.end()
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"servers": "one.example.com"}, "'one.example.com' is no broker with its port"),
+        ({"servers": "a:9092, b"}, "'b' is no broker with its port"),
+        ({"ca": "/etc/ssl/ca.pem"}, "is no certificate in PEM"),
+    ],
+)
+def test_a_field_that_cannot_be_right_says_what_it_has_to_be(fields: dict[str, str], says: str):
+    given = {"servers": "a:9092", "auth": {"kind": "none"}, **fields}
+    with pytest.raises(ValueError, match=says):
+        kafka.Kafka.model_validate(given)
+
+
 async def test_a_cluster_that_is_away_is_an_error_that_says_so(tmp_path: Path):
     away = KafkaBroker("noida", tmp_path)
     with pytest.raises(UpstreamError, match="cannot be reached") as raised:

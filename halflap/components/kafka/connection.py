@@ -6,6 +6,7 @@ import asyncio
 import base64
 import importlib
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from halflap import (
     ClientCredentials,
@@ -133,6 +134,24 @@ class Kafka(Connection):
 
     registry_username: str | None = None
     registry_password: SecretStr | None = None
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _have_ports(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            for each in value.split(","):
+                if not re.fullmatch(ADDRESS, each.strip()):
+                    raise ValueError(
+                        f"{each.strip()!r} is no broker with its port, as in broker.example.com:9092"
+                    )
+        return value
+
+    @field_validator("ca")
+    @classmethod
+    def _is_pem(cls, value: str | None) -> str | None:
+        if value is not None and not re.search(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----", value):
+            raise ValueError("is no certificate in PEM, which begins -----BEGIN CERTIFICATE-----")
+        return value
 
     @property
     def base_url(self) -> str:
