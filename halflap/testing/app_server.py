@@ -201,7 +201,8 @@ class ListPages(BaseModel):
     In it, `{items}` stands for the items, `{next}` for the token by which the next page is asked for,
     `{url}` for its address, `{more}` for whether there is one, `{total}` for the number of all items.
     link: the header Link has the address. counted: a page is asked for by its number, or by the items
-    before it. item: an item, in which `{n}` stands for a number of its own. size: the items of a page.
+    before it. item: an item, in which `{n}` stands for a number of its own, and `{text}` for that as a
+    text. size: the items of a page.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -244,7 +245,7 @@ class ListPages(BaseModel):
         """Return page `number`, from 0."""
         mine = self.numbers[number * self.size : (number + 1) * self.size]
         is_last = self.is_one or number >= PAGES - 1
-        items = [filled(self.item, {"n": each}) for each in mine]
+        items = [filled(self.item, {"n": each, "text": str(each)}) for each in mine]
         return self.shown(items, None if is_last else number + 1, request, origin)
 
     def shown(
@@ -340,6 +341,8 @@ class HookServer:
     def __init__(self, api: HookApi, server: FaultyServer) -> None:
         self.api, self.server, self.made = api, server, 0
         self.hooks: dict[str, dict[str, Any]] = {}
+        self.told = set[str]()
+        """The fields that webhooks were made with, or changed to."""
         theirs: dict[str, Any] = {}
         put_at(theirs, api.address, ELSEWHERE)
         self._add(theirs)
@@ -348,6 +351,7 @@ class HookServer:
         self.made += 1
         id = f"{41_000 + self.made}"
         self.hooks[id] = fields
+        self.told.add(repr(fields))
         return id
 
     def fields(self, id: str) -> dict[str, Any]:
@@ -383,6 +387,7 @@ class HookServer:
             return ServerFault(200, {}, {})
         if request.method in ("POST", "PUT", "PATCH"):
             self.hooks[id] |= self._sent(request)
+            self.told.add(repr(self.hooks[id]))
         return ServerFault(200, {}, self.shown(id))
 
     def _sent(self, request: ServedRequest) -> dict[str, Any]:

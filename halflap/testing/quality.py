@@ -317,8 +317,12 @@ class Suite:
         self.server.play = known.answer
         try:
             for newer in (None, changed):
+                known.told.clear()
                 check = check_webhook(bound, self.connection, lambda: known.hooks, changed=newer)
                 await check
+                assert newer is None or len(known.told) > 1, (
+                    "with other inputs (`changed`) the app is told the same as before; change the webhook"
+                )
         except (AssertionError, HalflapError, KeyError) as error:
             self.say(f"{trigger.name}: {error}")
         finally:

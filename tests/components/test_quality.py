@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 import halflap.components
 from halflap import (
@@ -315,17 +315,65 @@ async def _(app: Lists, subscription: Subscription) -> None:
     await app.delete("/hooks/{id}", values={"id": subscription.id})
 
 
+@lists.trigger(verify=Unsigned("a test"))
+async def kept_noted(request: Request, *, events: list[str]) -> str:
+    """Something was noted; a webhook that is there is kept with its old events."""
+    return request.text
+
+
+@kept_noted.subscribe
+async def _(app: Lists, endpoint: Endpoint, events: list[str]) -> Subscription:
+    async for each in every_hook(app):
+        if each["url"] == endpoint.url:
+            return Subscription(each["id"])
+    sent = {"url": endpoint.url, "events": events}
+    return Subscription((await app.post("/hooks", json=sent))["id"])
+
+
+@kept_noted.unsubscribe
+async def _(app: Lists, subscription: Subscription) -> None:
+    await app.delete("/hooks/{id}", values={"id": subscription.id})
+
+
+async def every_hook(app: Lists) -> AsyncIterator[Any]:
+    params: dict[str, str] | None = {}
+    while params is not None:
+        page = await app.get("/hooks", params=params)
+        for each in page["items"]:
+            yield each
+        params = {"after": page["next"]} if "next" in page else None
+
+
 PAGE = {"items": "{items}", "next": "{next}"}
+
+
+class Named(BaseModel):
+    id: str
+
+
+named = Component("named", connection=Lists)
+
+
+@named.action
+async def list_named(app: Lists) -> list[Named]:
+    """Read items whose ids are texts."""
+    return [Named.model_validate(each) for each in (await app.get("/items"))["items"]]
+
+
+async def test_the_number_of_an_item_is_a_text_where_the_app_has_one() -> None:
+    pages = {"list_named": {"page": {"items": "{items}"}, "item": {"id": "{text}"}}}
+    await check_component(named, {"keys": "none", "proven": ["nothing"], "pages": pages}, Lists())
 
 
 async def test_lists_and_webhooks_that_go_wrong_are_told() -> None:
     names = ("list_first", "list_endless", "list_swallowed", "list_raw")
     hooks = {"path": "/hooks", "page": PAGE}
+    kept = hooks | {"inputs": {"events": ["made"]}, "changed": {"events": ["gone"]}}
     told = {
         "keys": "none",
         "proven": ["nothing"],
         "pages": {name: {"page": PAGE} for name in names},
-        "webhooks": {"noted": hooks, "first_noted": hooks},
+        "webhooks": {"noted": hooks, "first_noted": hooks, "kept_noted": kept},
     }
     with pytest.raises(AssertionError) as found:
         await check_component(lists, told, Lists())
@@ -338,5 +386,7 @@ async def test_lists_and_webhooks_that_go_wrong_are_told() -> None:
         "lists.list_raw: a page is asked for by something else than the one before said",
         "lists.noted: others' webhooks were removed",
         "lists.first_noted: made again, it is not the same webhook",
+        "lists.kept_noted: with other inputs (`changed`) the app is told the same as before; "
+        "change the webhook",
     ):
         assert expected in lines, (expected, lines)
