@@ -21,6 +21,7 @@ TYPED := halflap halflap_sandbox tests/typing examples pyproject.toml package-lo
 demo: .venv/ready $(if $(KEEP),console)  ## two customers, a kill -9, each kind of source; KEEP=1 leaves it running, with the console
 	$(BIN)/halflap demo
 	$(if $(KEEP),,$(BIN)/python -m tests.sources)
+	@$(if $(KEEP),,echo "What next: make demo KEEP=1 leaves it running, with the console; docs/first-integration.md begins one of your own.")
 
 test: system setup  ## everything that must be green
 	@$(MAKE) --no-print-directory -j3 check compiled

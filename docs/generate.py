@@ -646,8 +646,26 @@ def connection(kind: type[Any]) -> str:
     ]
     return (
         f"The connection `{kind.__name__}`: {prose(inspect.getdoc(kind) or '')}\n\n"
-        f"| field | | |\n| --- | --- | --- |\n{''.join(rows)}\n"
+        f"| field | | |\n| --- | --- | --- |\n{''.join(rows)}\n{sign_ins(kind)}"
     )
+
+
+def sign_ins(kind: type[BaseModel]) -> str:
+    """The ways of signing in that a connection's `auth` has, each with the fields that it asks for."""
+    auth = kind.model_fields.get("auth")
+    rows: list[str] = []
+    for model in models_in(auth.annotation) if auth is not None else ():
+        schema = model.model_json_schema()
+        asked, required = schema["properties"], schema.get("required", ())
+        fields = [
+            f"`{name}`{'' if name in required else ' (optional)'}"
+            for name in asked
+            if name != "kind"
+        ]
+        about = prose(inspect.getdoc(model) or "").split("\n\n")[0]
+        if "kind" in asked:
+            rows.append(f"| `{asked['kind']['const']}` | {', '.join(fields)} | {cell(about)} |\n")
+    return f"| `auth.kind` | its fields | |\n| --- | --- | --- |\n{''.join(rows)}\n" if rows else ""
 
 
 def inputs(each: Any) -> str:

@@ -25,7 +25,9 @@ def test_the_demo_passes_from_a_clone(tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
     )
-    last = done.stdout.strip().splitlines()[-1]
+    *checks, tip = done.stdout.strip().split("\n\nWhat next: ")
+    assert "demo --keep" in tip
+    last = "".join(checks).splitlines()[-1]
     passed, _, total = last.removeprefix("demo: ").removesuffix(" checks passed").partition(" of ")
     assert (done.returncode, passed) == (0, total), done.stdout + done.stderr
     assert int(total) >= 35

@@ -75,6 +75,11 @@ def examples() -> Path:
     return inside if inside.is_dir() else beside
 
 
+NEXT = """
+What next: `halflap demo --keep` leaves all of it running, with a link to the console;
+`halflap new integration my-first` begins one of your own (docs/first-integration.md)."""
+
+
 async def run_demo(*, keep: bool) -> int:
     """Run every act; return the exit code."""
     directory = Path(tempfile.mkdtemp(prefix="halflap-demo-"))
@@ -90,6 +95,8 @@ async def run_demo(*, keep: bool) -> int:
             code = checks.close()
             if keep:
                 await stay(stage)
+            elif code == 0:
+                click.echo(NEXT)
             return code
     finally:
         if checks.passed == checks.total:
