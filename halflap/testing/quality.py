@@ -324,7 +324,8 @@ class Suite:
                     "with other inputs (`changed`) the app is told the same as before; change the webhook"
                 )
         except (AssertionError, HalflapError, KeyError) as error:
-            self.say(f"{trigger.name}: {error}")
+            said = str(error).partition("\nassert ")[0]  # pytest adds what it compared
+            self.say(f"{trigger.name}: {said}")
         finally:
             self.server.play = None
 
@@ -367,13 +368,15 @@ async def check_component(
             finally:
                 await suite.egress.close()
         found += suite.found
-    assert not found, "\n".join(found)
+    if found:
+        raise AssertionError("\n".join(found))
 
 
 # Webhooks -------------------------------------------------------------------------------------
 
 CHECKED_URL = "https://halflap.example/hooks/ep_check"
 CHECKED_SECRET = SecretStr("whsec_Y2hlY2stY2hlY2s=")
+LOOK = "look for one of the same URL first, on every page of the app's list"
 Ids = Callable[[], Awaitable[Collection[str]] | Collection[str]]
 
 
@@ -403,10 +406,10 @@ async def check_webhook(
     assert ours, "no webhook was made"
     assert others <= await there(), "others' webhooks were removed"
     again = await trigger.subscribe(connection, endpoint, made)
-    assert await there() - others == ours, "made again, it is not the same webhook"
+    assert await there() - others == ours, f"made again, it is not the same webhook; {LOOK}"
     assert (again.id, again.secret) == (made.id, made.secret), "made again, it says another one"
     lost = await trigger.subscribe(connection, endpoint)  # a crash, before it was recorded
-    assert len(await there() - others) == len(ours), "after a crash there is one more"
+    assert len(await there() - others) == len(ours), f"after a crash there is one more; {LOOK}"
     former = lost
     if changed is not None:
         newer = await changed.subscribe(connection, endpoint, lost)
