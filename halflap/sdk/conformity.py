@@ -128,11 +128,15 @@ class _Comparison:
             if kind in ("string", "object") and isinstance(value, File):
                 fits = schema.get("format") in ("binary", "file")
             if not fits:
-                yield Deviation(at, f"has to be {words}, and is {kind_of(value)}", is_kind=True)
+                is_part = kind == "integer" and isinstance(value, Decimal | float)
+                told = "has a fraction" if is_part else f"is {kind_of(value)}"
+                yield Deviation(at, f"has to be {words}, and {told}", is_kind=True)
                 return
         if (choices := schema.get("enum")) and value not in choices:
             choices = nearest(value, choices) if self._every_rule else choices
-            known = ", ".join(map(str, choices[:SHOWN])) + (", …" if len(choices) > SHOWN else "")
+            known = ", ".join(str(each) or '""' for each in choices[:SHOWN]) + (
+                ", …" if len(choices) > SHOWN else ""
+            )
             yield Deviation(at, f"has to be one of: {known}")
             return
         if self._every_rule:

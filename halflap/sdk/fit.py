@@ -91,7 +91,8 @@ def wrong_part(error: ValidationError, value: Any) -> tuple[tuple[str | int, ...
         shown = str(part).lower() if type(part) is bool else str(part)
         message += f'; quote it, "{shown}", or write =$string(…)'
     if part is None:
-        message += ", and it is null: what it is read from is missing"
+        said = "" if message.endswith("and is null") else ", and it is null"
+        message += f"{said}: what it is read from is missing"
     return deepest, message
 
 

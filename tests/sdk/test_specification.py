@@ -712,6 +712,8 @@ def paid_by(kind: str, **rules: Any) -> Json:
         9,
         "be 10 at least (minimum)",
     ),
+    fraction=({"type": "integer"}, 12, 12.5, "be a whole number, and has a fraction"),
+    empty=({"enum": ["reverse", ""]}, "", "forward", 'be one of: reverse, ""'),
     objects=(
         {"oneOf": [paid_by("card", minLength=12), paid_by("iban")]},
         {"kind": "card", "card": "4" * 12},
@@ -839,6 +841,15 @@ async def test_the_fields_of_a_bodys_options_are_inputs(
     assert route.requests[0].json == {"iban": "DE123"}
     with pytest.raises(InputsRefused, match="needs card, or iban"):
         await action(shop, name="a")
+
+
+def test_null_is_told_once(declare: Declare) -> None:
+    schema = {"type": "object", "required": ["x"], "properties": {"x": TEXT}}
+    action = declare({"requestBody": body(schema)}, method="post")
+    with pytest.raises(ValidationError) as raised:
+        action.shape.by_name["x"].adapter.validate_python(None)
+    expected = "has to be a text, and is null: what it is read from is missing"
+    assert misfit(raised.value, None) == expected
 
 
 def test_of_many_choices_of_a_model_the_nearest_come_first() -> None:
