@@ -454,6 +454,9 @@ class Steps:
             gone = () if asked is None else self.two_way.refused(asked, path, error, undone=undone)
             failed = step_failed(record)
             failed.__cause__ = error
+            place = self.turn.start.flow.instance
+            if asked is not None and (lost := self.two_way.lost(asked, error, place)):
+                self.ledger.keep_lines(self._line("warning", lost, {}, path))
             return StepResult(record, gone, error=failed)
         at = record.ended_at + decided.wait
         until = None if decided == TryAgain("park", 0) else at

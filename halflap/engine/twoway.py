@@ -12,7 +12,7 @@ from typing import Any
 
 from halflap.engine.echo import MOST_HOPS, Echo, RecordKnowledge, short
 from halflap.engine.protocol import Turn
-from halflap.errors import Overruled
+from halflap.errors import Overruled, UpstreamError
 from halflap.model import Micros, Record, StateWrite, a_dict, a_set, event_time
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
@@ -379,6 +379,19 @@ class TwoWay:
             both = {n: v for n, v in both.items() if same(v, agreed.fields[n])}
             dealt_with.append(self.echo.seen(replace(told, fields=both), (), self.news.written))
         return dealt_with
+
+    def lost(self, asked: RecordState, error: Exception, instance: str) -> str:
+        """Return what to do where the paired record that a write names is not there; else nothing."""
+        partner = self.partner
+        is_absent = isinstance(error, UpstreamError) and error.status == 404
+        if partner is None or not asked.id or not is_absent:
+            return ""
+        if partner.pairs.side_of(asked.component, asked.kind) != partner.pairs.other(partner.side):
+            return ""
+        return (
+            f"{asked} is not there, and each edit fails while it is paired: the flow may catch the 404 "
+            f"and ctx.unpair, or: halflap instances pairs {instance} --id {asked.id} --forget"
+        )
 
     def _look(self, asked: RecordState, path: str) -> list[StateWrite]:
         """Keep what the first try of a step found, for the next one and for a replay."""

@@ -420,6 +420,19 @@ async def test_records_are_paired_by_hand_and_parted_again(twins: Twins) -> None
     assert found == ["left_1", None]
 
 
+async def test_a_paired_record_that_was_deleted_is_told_with_what_to_do(twins: Twins) -> None:
+    async def gone() -> None:
+        raise UpstreamError("no such record", status=404)
+
+    twins.left.edit(name="Initech")
+    await twins.settle()
+    twins.left.edit("left_1", name="Globex")
+    twins.right.busy = gone
+    failed = next(each for each in await twins.settle() if each.state == "failed")
+    lines = [line.message for _, line in await twins.engine.journal.logs(failed.id)]
+    assert any("right_1 is not there" in each and "--id right_1 --forget" in each for each in lines)
+
+
 async def test_a_crash_at_any_point_makes_no_second_record_and_no_echo(tmp_path: Path) -> None:
     crash = 0
     while True:
