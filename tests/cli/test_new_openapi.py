@@ -264,6 +264,34 @@ def test_a_stub_has_all_names_of_its_module_and_no_import_in_vain(shop: Path) ->
     assert {"ACTIONS", "SPECIFICATION", "paged"} <= used
 
 
+FLOW = """\
+name: mails
+config:
+  Connections:
+    pets: {connection: pets}
+flows:
+  a:
+    trigger: webhook.request
+    with: {signature: null}
+    steps:
+      - {id: add, action: pets.add_pet, with: {name: Rex, mail: MAIL}}
+"""
+
+
+def test_a_literal_of_another_format_is_a_finding(shop: Path) -> None:
+    source = (shop / "pets.yaml").read_text()
+    named = "      name: {type: string}"
+    mail = named.replace("name: {type: string", "mail: {type: string, format: email")
+    (shop / "pets.yaml").write_text(source.replace(named, f"{named}\n{mail}"))
+    assert made("--yes").exit_code == 0
+    said = "the input mail does not fit: has to be an address of mail (format email)"
+    for given, is_told in (("nomail", True), ("a@b.example", False)):
+        (shop / "pets/flow.yaml").write_text(FLOW.replace("MAIL", given))
+        linted = ran(shop / "pets", "lint", "flow.yaml")
+        assert (said in linted.stdout + linted.stderr) is is_told, linted.stdout + linted.stderr
+        assert is_told or linted.returncode == 0, linted.stdout
+
+
 def test_a_stub_that_has_fallen_behind_fails_the_check(shop: Path) -> None:
     made("--yes")
     assert ran(shop / "pets", "types").returncode == 0

@@ -36,6 +36,7 @@ from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, mapping_of
 from halflap.lowcode.template import is_expression, unquoted
+from halflap.sdk.conformity import first_fault
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import wrong_part
 from halflap.sdk.lint import unsigned_id
@@ -46,6 +47,8 @@ Kind = Literal["action", "trigger"]
 
 _UNITS = {"hours": 3_600, "minutes": 60, "seconds": 1}
 """The units of an interval, with their seconds."""
+SURE = frozenset(("email", "ipv4", "ipv6", "uri", "uuid"))
+"""The formats of which no input takes a text of another form; one of a time may take many."""
 
 
 def _count(value: Any, size: int) -> int | None:
@@ -214,6 +217,11 @@ class Calls:
             if value is None and input.accepts and "null" not in input.accepts:
                 takes = words(input.schema()) or "something else"
                 text = f"{name}: the input {input.name} is {takes}, and this gives null"
+                self.findings.add(rules.UNFIT, path, text)
+            format = (input.schema() or {}).get("format")
+            wrong = first_fault(_plain(value), {"format": format}) if format in SURE else None
+            if wrong is not None:
+                text = f"{name}: the input {input.name} does not fit: {wrong}"
                 self.findings.add(rules.UNFIT, path, text)
             return
         value = _plain(value)
