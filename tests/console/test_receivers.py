@@ -166,6 +166,12 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
         await dialog.get_by_role("button", name="Make a new secret").click()
         await secret.get_by_role("button", name="I have copied it").click()
         await expect(row).to_contain_text("the secret before signs, too")
+        await row.get_by_role("button", name="More for").click()
+        await page.get_by_role("menuitem", name="New secret…").click()
+        await expect(dialog).to_contain_text("both of the others end at once")
+        await dialog.get_by_role("button", name="Make a new secret").click()
+        await secret.get_by_role("button", name="I have copied it").click()
+        await expect(row).not_to_contain_text("the secret before signs, too")
         assert "others.example" not in await page.content()
         assert token not in page.url
         assert await barriers(page) == []
@@ -197,6 +203,5 @@ async def test_another_link_in_the_same_tab_shows_its_customer_and_an_ended_one_
         assert "first.example" not in await page.content()
         assert "token" not in page.url
         await place.api("DELETE", f"/tokens/{second['id']}")
-        await page.get_by_role("button", name="Deliveries").click()
         await expect(page.get_by_text("This link has ended")).to_be_visible()
         assert "second.example" not in await page.content()

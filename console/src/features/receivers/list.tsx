@@ -9,6 +9,7 @@ import { ShownOnce } from "~/features/customers/tokens"
 import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
 import { Confirm } from "~/ui/confirm"
+import { Field, Select } from "~/ui/field"
 import { Menu, type MenuItem } from "~/ui/menu"
 import { Pending } from "~/ui/notice"
 import { Time } from "~/ui/time"
@@ -18,6 +19,7 @@ import { ReceiverForm, SendTest } from "./form"
 import { Recover } from "./recover"
 
 const RENEW_MS = 5_000
+const A_DAY = 86_400
 
 type Asked = "edit" | "test" | "recover" | "deliveries" | "remove" | "secret"
 
@@ -31,11 +33,13 @@ export function Receivers({
 }) {
   const { can, me } = useSession()
   const client = useQueryClient()
-  // Deliveries fail, and disable a receiver, without anything that is done here.
-  const query = useQuery({ ...receiversQuery(customer.id), refetchInterval: RENEW_MS })
   const [asked, setAsked] = useState<{ what: Asked; receiver: Receiver } | null>(null)
   const [adding, setAdding] = useState(false)
   const [secret, setSecret] = useState<string | null>(null)
+  // Deliveries fail, and disable a receiver, without anything that is done here.
+  // But nothing is asked while a secret is shown: where the customer's link has ended, it would be gone.
+  const refetchInterval = secret === null && RENEW_MS
+  const query = useQuery({ ...receiversQuery(customer.id), refetchInterval })
   const close = () => setAsked(null)
   const renew = () => client.invalidateQueries({ queryKey: receiversQuery(customer.id).queryKey })
   const turn = useMutation({
@@ -104,9 +108,9 @@ export function Receivers({
                   >
                     {t`Send a test`}
                   </Button>
-                  <Button onClick={() => setAsked({ what: "recover", receiver: each })}>
-                    {t`Recover…`}
-                  </Button>
+                  <Button
+                    onClick={() => setAsked({ what: "recover", receiver: each })}
+                  >{t`Recover…`}</Button>
                 </>
               )}
               {can("configure") && !each.enabled && (
@@ -144,7 +148,7 @@ export function Receivers({
       )}
       {secret !== null && (
         <ShownOnce title={t`The secret`} secret={secret} onClose={() => setSecret(null)}>
-          {t`It verifies the messages, and is shown this once. In place of another one, both sign for a day.`}
+          {t`It verifies the messages, and is shown this once.`}
         </ShownOnce>
       )}
     </div>
@@ -181,20 +185,7 @@ function Dialogs({
     case "deliveries":
       return <Deliveries receiver={receiver} onClose={onClose} />
     case "secret":
-      return (
-        <Confirm
-          title={t`A new secret for ${receiver.name}`}
-          verb={t`Make a new secret`}
-          onConfirm={async () => {
-            const made = await answerOf(api.POST("/api/receivers/{receiver}/secret", { params }))
-            await renew()
-            onSecret(made.secret)
-          }}
-          onClose={onClose}
-        >
-          <p>{t`For a day messages are signed with both, so that whoever verifies them can follow.`}</p>
-        </Confirm>
-      )
+      return <NewSecret receiver={receiver} onClose={onClose} onSecret={onSecret} renew={renew} />
     case "remove":
       return (
         <Confirm
@@ -213,6 +204,65 @@ function Dialogs({
   }
 }
 
+/** Make a new secret; while one before is good, another one ends both at once. */
+function NewSecret({
+  receiver,
+  onClose,
+  onSecret,
+  renew,
+}: {
+  receiver: Receiver
+  onClose: () => void
+  onSecret: (secret: string) => void
+  renew: () => Promise<void>
+}) {
+  const until = formerUntil(receiver)
+  const [overlaps, setOverlaps] = useState(until === null)
+  return (
+    <Confirm
+      title={t`A new secret for ${receiver.name}`}
+      verb={t`Make a new secret`}
+      danger={!overlaps}
+      onConfirm={async () => {
+        const params = { path: { receiver: receiver.id } }
+        const body = { overlap_seconds: overlaps ? A_DAY : 0 }
+        const made = await answerOf(api.POST("/api/receivers/{receiver}/secret", { params, body }))
+        await renew()
+        onSecret(made.secret)
+      }}
+      onClose={onClose}
+    >
+      {until === null ? (
+        <Field label={t`The secret before`}>
+          {(control) => (
+            <Select
+              {...control}
+              value={overlaps ? "day" : "none"}
+              onChange={(event) => setOverlaps(event.target.value === "day")}
+            >
+              <option value="day">{t`signs, too, for a day, so that you can follow`}</option>
+              <option value="none">{t`ends at once`}</option>
+            </Select>
+          )}
+        </Field>
+      ) : (
+        <p>
+          <Trans>
+            The secret before signs, too, until <Time at={until} />. Wait for that, or make a new
+            one now: then both of the others end at once, and messages are signed with the new one
+            alone.
+          </Trans>
+        </p>
+      )}
+    </Confirm>
+  )
+}
+
+/** Until when the secret before is good, where it is. */
+function formerUntil({ former_until: until }: Receiver): string | null {
+  return until !== null && new Date(until) > new Date() ? until : null
+}
+
 /** How a receiver is, where that is not well, and why. */
 export function Health({ receiver }: { receiver: Receiver }) {
   if (!receiver.enabled) {
@@ -228,6 +278,7 @@ export function Health({ receiver }: { receiver: Receiver }) {
       </p>
     )
   }
+  const until = formerUntil(receiver)
   return (
     <>
       {receiver.failing_since !== null && (
@@ -237,10 +288,10 @@ export function Health({ receiver }: { receiver: Receiver }) {
           </Trans>
         </p>
       )}
-      {receiver.former_until !== null && new Date(receiver.former_until) > new Date() && (
+      {until !== null && (
         <p className="text-muted-foreground">
           <Trans>
-            the secret before signs, too, until <Time at={receiver.former_until} />
+            the secret before signs, too, until <Time at={until} />
           </Trans>
         </p>
       )}
