@@ -27,6 +27,7 @@ from aiohttp import web
 from fastapi.routing import APIRoute
 
 from halflap.api.app import ROUTERS
+from halflap.api.operations.draft_runs import FORKS
 from halflap.cli.serve import configure_log
 from halflap.model import Start, new_id
 from halflap.sdk.redact import Redactor
@@ -537,9 +538,10 @@ async def lived(
         structlog.configure(**before)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def forks() -> None:
     """Have real processes, as what they leave behind is searched."""
+    FORKS.close()
 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])

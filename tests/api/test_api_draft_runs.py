@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from halflap.api.draft_runs import RunEvents
-from halflap.api.operations.draft_runs import WORKER, DraftRuns
+from halflap.api.operations.draft_runs import FORKS, WORKER, DraftRuns
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
 from halflap.lowcode.code.forking import MARK, NO_MARK, ForkServer, can_fork
@@ -61,9 +61,10 @@ flows:
 ONE = ["flows", "one", "steps"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def forks() -> None:
-    """Have real processes, as what they are made of is looked at."""
+    """Have real processes, as what they are made of is looked at: not those of a test before."""
+    FORKS.close()
 
 
 async def run(who: Any, draft: Any, what: str = "test", **wanted: Any) -> tuple[list[Any], Any]:

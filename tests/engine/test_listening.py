@@ -691,7 +691,7 @@ async def test_a_silent_source_holds_the_bytes_of_one_credit(topic: Topic):
         await until(lambda: TOPICS["two"].reads > 20)
         topic.put(*NUMBERS)
         await until(lambda: topic.acknowledged and topic.acknowledged[-1] == "5")
-        assert worker.listeners.budget.used <= 100
+        await until(lambda: worker.listeners.budget.used <= 100)  # the last batch is let go
 
 
 async def test_an_idle_stream_holds_no_bytes(topic: Topic, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ from halflap.export import EventTypes, ProductEvent, Publisher, UpstreamError
 from halflap.model import CustomerLimits
 from tests.api.conftest import Client
 from tests.export.conftest import ON_BOTH_STORES, ORDERS, OrderCreated, OrderPaid, Product, types
+from tests.polling import until
 
 WAITING = f'''{ORDERS}
 from datetime import timedelta
@@ -239,7 +240,11 @@ async def test_what_comes_while_an_instance_is_activated_waits_for_it(product: P
     assert held.json["state"] == "queued"
     deployment = (await product.api("GET", f"/api/instances/{made['id']}")).json["deployment"]
     signalled = f"/api/executions/{deployment}/signals/go"
-    assert (await product.api("POST", signalled, {})).status == 200
+
+    async def is_signalled() -> bool:  # once it has begun
+        return (await product.api("POST", signalled, {})).status == 200
+
+    await until(is_signalled)
     assert len(await product.results(flow="created")) == 1
     disabled = await product.api("POST", f"/api/instances/{made['id']}/disable", wait=9)
     assert disabled.json["state"] == "disabled"
