@@ -154,6 +154,9 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
     async with opened(desk, f"/portal/webhooks#token={token}", storage_state=nobody) as page:
         await page.get_by_role("button", name="New receiver").click()
         dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("URL").fill("own.example/hooks")
+        await dialog.get_by_role("button", name="Add the receiver").click()
+        await expect(dialog).to_contain_text("begins with https://")
         await dialog.get_by_label("URL").fill("https://own.example/hooks")
         await dialog.get_by_role("button", name="Add the receiver").click()
         secret = page.get_by_role("dialog", name="The secret")

@@ -59,6 +59,7 @@ function controlsOf(offered: readonly Offered[], receiver: Receiver | null): Con
       name: "url",
       title: t`URL`,
       description: t`Where webhooks are taken, such as: https://acme.example/hooks`,
+      pattern: String.raw`^https?://[^/?#\s]+[^#\s]*$`,
     },
     {
       name: "types",
