@@ -52,6 +52,22 @@ async def done(world: Any, bulk: str) -> dict[str, Any]:
     return await until(look)
 
 
+@pytest.mark.usefixtures("driving")
+async def test_replays_are_found_by_their_bulk_however_late_it_began(world: Any) -> None:
+    await world.publish(world.bundle())
+    await failed(world, await world.instance(), 2)
+    operations = world.host.operations.bulks
+    id, clock = operations.make_id(), operations.clock
+    operations.clock = lambda: clock() + 5_000  # begun so much later
+
+    options = {"rate": None, "from": None, "version": None, "repeat": False, "again": False}
+    await operations.begin(id, "replay", Filter(), options)
+    bulk = await done(world, id)
+    found = await world.api("GET", "/api/executions", bulk=id)
+
+    assert (bulk["done"], len(found.json["items"])) == (2, 2)
+
+
 async def test_bulks_are_listed_by_what_they_do_and_by_their_state(either: Any) -> None:
     made = (await either.api("POST", "/api/bulks", {"do": "dismiss"})).json["id"]
     await either.api("POST", f"/api/bulks/{made}/cancel")

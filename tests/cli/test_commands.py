@@ -378,7 +378,7 @@ def test_deploy_shows_what_changes_and_keeps_what_others_deployed(project, tmp_p
     (project / "orders.py").write_text(changed)
     dry = run("deploy", "--to", "staging", "--dry-run")
     assert "~ field most" in dry.stdout
-    request = "webhook.request(key='body:/{}')".format
+    request = "webhook.request(key=body:/{})".format
     assert f"~ flow incoming: {request('id')} → {request('nr')}" in dry.stdout
     assert "-    most: int = 3\n+    most: int = 4" in dry.stdout
     assert "nothing was deployed" in dry.stderr

@@ -46,6 +46,7 @@ from halflap.model import (
     Refusal,
     Start,
     Tally,
+    made_at,
     new_id,
 )
 from halflap.store.catalogue import Catalogue
@@ -220,8 +221,11 @@ class BulkOperations:
     async def begin(
         self, id: str, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]
     ) -> Bulk:
-        """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
-        now = self.clock()
+        """Keep a bulk over what there is now; it is done in the background, from the oldest on.
+
+        Its time is that of its id, by which its replays are found.
+        """
+        now = made_at(id, self.clock())
         which = replace(prepared(verb, where), before=new_id("exe", now=now + MS, chance=0))
         counts = await self.journal.count(which)
         wanted = {**options, "where": msgspec.to_builtins(which)}
