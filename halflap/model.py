@@ -1238,10 +1238,14 @@ class Tally:
     count: int
 
 
+def replay_of_bulk(bulk: str, chance: int) -> str:
+    """Return the id of a replay of a bulk: all are of one time, the millisecond after the bulk's id."""
+    return new_id("exe", now=made_at(bulk, 2**63) + 1_000, chance=chance)
+
+
 def replays_of_bulk(bulk: str) -> tuple[str, str]:
-    """Return the first and the last id that a replay of a bulk may have: all are of one time."""
-    at = made_at(bulk, 2**63) + 1_000
-    return new_id("exe", now=at, chance=0), new_id("exe", now=at, chance=2**74 - 1)
+    """Return the first and the last id that a replay of a bulk may have."""
+    return replay_of_bulk(bulk, 0), replay_of_bulk(bulk, 2**74 - 1)
 
 
 ExecutionVerb = Literal["replay", "cancel", "dismiss"]

@@ -46,8 +46,9 @@ from halflap.model import (
     Refusal,
     Start,
     Tally,
-    made_at,
     new_id,
+    replay_of_bulk,
+    replays_of_bulk,
 )
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
@@ -221,12 +222,12 @@ class BulkOperations:
     async def begin(
         self, id: str, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]
     ) -> Bulk:
-        """Keep a bulk over what there is now; it is done in the background, from the oldest on.
-
-        Its time is that of its id, by which its replays are found.
-        """
-        now = made_at(id, self.clock())
-        which = replace(prepared(verb, where), before=new_id("exe", now=now + MS, chance=0))
+        """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
+        now = self.clock()
+        before = new_id("exe", now=now + MS, chance=0)
+        if verb == "replay":  # its own replays are not among what it is over
+            before, _ = replays_of_bulk(id)
+        which = replace(prepared(verb, where), before=before)
         counts = await self.journal.count(which)
         wanted = {**options, "where": msgspec.to_builtins(which)}
         return await self._add(id, verb, wanted, sum(counts.values()), now)
@@ -585,7 +586,7 @@ PAST: Mapping[ExecutionVerb, str] = {
 def replay_id(bulk: Bulk, execution: str) -> str:
     """The id of a bulk's replay of an execution: always the same, so it is started once."""
     digest = blake2b(f"{bulk.id}/{execution}".encode(), digest_size=10).digest()
-    return new_id("exe", now=bulk.made_at + MS, chance=int.from_bytes(digest) >> 6)
+    return replay_of_bulk(bulk.id, int.from_bytes(digest) >> 6)
 
 
 def where_of(bulk: Bulk) -> Filter:
