@@ -143,7 +143,8 @@ async def test_a_broker_that_goes_away_is_said_and_read_on_from_the_cursor(clust
 
 def put_batch(cluster: MockCluster, values: list[bytes], codec: str) -> None:
     """Publish values in one batch, compressed by a codec."""
-    most = {"message.max.bytes": 100_000_000, "batch.size": 100_000_000, "linger.ms": 500}
+    # It waits for all of the batch until `flush`, however slowly that is put together.
+    most = {"message.max.bytes": 100_000_000, "batch.size": 100_000_000, "linger.ms": 60_000}
     address = {"bootstrap.servers": cluster.servers, "log_level": 0}
     producer = Producer({**address, **most, "compression.type": codec})
     for each in values:
