@@ -143,6 +143,8 @@ StepKind = Literal[
 ]
 
 
+RECEIVERS = "halflap-webhooks"
+"""The built-in integration whose instances are receivers, each with a connection of its own."""
 DEVELOPMENT = "cus_development"
 """The id of the reserved customer whose instances are those in which drafts run; made on first use."""
 

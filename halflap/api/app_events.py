@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -88,7 +89,8 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
     found = await listeners_of(event_type, catalogue, operations.library)
     owners = {each.customer for each, _ in found.receivers}
     names = await catalogue.customers.names(owners)
-    healths = [await operations.receivers.health_of(each.id) for each, _ in found.receivers]
+    health_of = operations.receivers.health_of
+    healths = await asyncio.gather(*(health_of(each.id) for each, _ in found.receivers))
     return ListenersView(
         flows=[ListeningFlowView.of(each) for each in found.flows],
         receivers=[

@@ -27,7 +27,6 @@ from halflap.api.asking import (
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
-from halflap.api.operations.instances import RECEIVERS
 from halflap.api.operations.waiting import PROBED
 from halflap.api.view import (
     AuthorizationDraft,
@@ -41,7 +40,6 @@ from halflap.api.view import (
     ConnectionUse,
     ConnectionView,
 )
-from halflap.errors import ConfigError
 from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection, Throttled
 from halflap.store.catalogue.connections import ConnectionFilter
 from halflap.store.catalogue.connections import Status as ConnectionStatus
@@ -136,8 +134,6 @@ async def change_connection(
     stored: OneConnection, change: ConnectionChange, operations: Ops
 ) -> Response:
     """Change a connection: what is left out stays, null clears; tested before it is saved."""
-    if change.values and stored.customer is not None:
-        await check_no_receiver(stored, operations)
     changed = await operations.connections.change(
         stored, change.name, change.values, test=change.test
     )
@@ -171,17 +167,6 @@ async def begin_authorization(
     """Begin a sign-in at the app: where to send the browser."""
     begun = await operations.connections.authorize(stored, draft.redirect_uri)
     return AuthorizationView.of(begun)
-
-
-async def check_no_receiver(stored: StoredConnection, operations: Operations) -> None:
-    """Refuse to change a receiver's connection, whose secret and headers have rules of their own."""
-    users = await operations.catalogue.instances.users([stored])
-    for each in users[stored.id]:
-        if each.integration == RECEIVERS:
-            raise ConfigError(
-                f"{stored.name!r} is the connection of a receiver, which is changed by PATCH "
-                f"/api/receivers/{each.id}; POST /api/receivers/{each.id}/secret gives it another secret"
-            )
 
 
 async def shown(operations: Operations, id: str, status: int = 200) -> Response:

@@ -30,7 +30,6 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
-from halflap.api.operations.instances import RECEIVERS
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
@@ -64,7 +63,16 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import ConfigError, Conflict
-from halflap.model import BETWEEN, LIVE, PARKED, Instance, InstanceState, Retention, to_datetime
+from halflap.model import (
+    BETWEEN,
+    LIVE,
+    PARKED,
+    RECEIVERS,
+    Instance,
+    InstanceState,
+    Retention,
+    to_datetime,
+)
 from halflap.store.catalogue.instances import InstanceFilter, missing
 from halflap.store.protocol import Filter
 from halflap.store.shards import PROCESS, ListenerShard, ShardState, present

@@ -247,7 +247,8 @@ class Host:
             whole=settings.stream_bytes,
         )
         try:
-            await anyio.to_thread.run_sync(settle, settings.dir, identity)
+            if role.runs:
+                await anyio.to_thread.run_sync(settle, settings.dir, identity)
             return cls(settings, store, role=role, probation=probation)
         except BaseException:
             await store.close()

@@ -22,7 +22,7 @@ from halflap.errors import (
     Unauthorized,
     UpstreamError,
 )
-from halflap.model import Clock, Micros, StoredConnection
+from halflap.model import RECEIVERS, Clock, Micros, StoredConnection
 from halflap.sdk import redact
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens, check_callback
@@ -159,8 +159,11 @@ class ConnectionOperations:
         """Change a connection: what is left out stays, secrets too; null clears a field.
 
         Credentials that the app granted for the former account are dropped, so that the test uses
-        the new ones. `ConfigError` where an address changes and a secret is not given again.
+        the new ones. `ConfigError` where an address changes and a secret is not given again, and for a
+        receiver's: its secret and headers are changed by its own operations.
         """
+        if values and stored.customer is not None:
+            await self._check_no_receiver(stored)
         kind = await self.kinds.of(stored)
         known = await self.catalogue.connections.open_secrets(stored.id)
         whole = nested(stored.fields, known)
@@ -187,6 +190,16 @@ class ConnectionOperations:
         if tested:
             await self._works(stored.id)
         return saved
+
+    async def _check_no_receiver(self, stored: StoredConnection) -> None:
+        users = await self.catalogue.instances.users([stored])
+        for each in users[stored.id]:
+            if each.integration == RECEIVERS:
+                raise ConfigError(
+                    f"{stored.name!r} is the connection of a receiver, which is changed by PATCH "
+                    f"/api/receivers/{each.id}; POST /api/receivers/{each.id}/secret gives it another "
+                    "secret"
+                )
 
     async def test(self, stored: StoredConnection) -> StoredConnection:
         """Test a saved connection at the app, and note what it says; raises what is wrong."""

@@ -7,10 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from halflap.api.operations.instances import RECEIVERS
 from halflap.engine.deployer import Deployer
 from halflap.errors import Conflict, NotFound
-from halflap.model import DEVELOPMENT, REMOVABLE, Clock, Instance
+from halflap.model import DEVELOPMENT, RECEIVERS, REMOVABLE, Clock, Instance
 from halflap.store import erasing
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from halflap.api.operations.instances import RECEIVERS
 from halflap.engine.library import Library
 from halflap.errors import DefinitionError, NotFound
-from halflap.model import Instance
+from halflap.model import RECEIVERS, Instance
 from halflap.sdk.event_type import takes
 from halflap.store.catalogue import Catalogue
 

@@ -16,7 +16,7 @@ from halflap.engine.deployer import Deployer
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.errors import ConfigError, Conflict, DefinitionError, HalflapError, NotFound
-from halflap.model import DEVELOPMENT, Instance, Micros, Version
+from halflap.model import DEVELOPMENT, RECEIVERS, Instance, Micros, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config, shown_values
 from halflap.store.catalogue import Catalogue
@@ -25,8 +25,6 @@ from halflap.store.catalogue.instances import InstanceFilter, name_taken
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
 NO_REVISION: Revision = ({}, {})
-RECEIVERS = "halflap-webhooks"
-"""The built-in integration whose instances are receivers, each with a connection of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 from halflap.api.operations.app_events import AppEvents
 from halflap.api.operations.bulks import BulkOperations, BulkPlan
-from halflap.api.operations.instances import RECEIVERS, InstanceOperations
+from halflap.api.operations.instances import InstanceOperations
 from halflap.api.operations.replay import ReplayRequest
 from halflap.engine.bundle import Bundle, seal
 from halflap.engine.deployer import Deployer
 from halflap.errors import ConfigError, Conflict, EgressRefused, NotFound, UpstreamError
 from halflap.model import (
+    RECEIVERS,
     Bulk,
     Clock,
     ExecutionState,
@@ -231,7 +232,7 @@ class ReceiverOperations:
         self, found: ReceiverState, since: Micros
     ) -> tuple[BulkPlan, int, Micros | None]:
         """Return what `recover` would do; how much waits for its next try by itself, and until when."""
-        where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
+        where = missed_by(found, since)
         plan = await self.bulks.plan(
             "replay", where, ReplayRequest("start", repeat=True, latest=True)
         )
@@ -248,7 +249,7 @@ class ReceiverOperations:
         An event that was delivered since, or is on its way, is left out. Raises `Conflict` while another
         bulk does so.
         """
-        where = Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
+        where = missed_by(found, since)
         options = {"rate": None, "from": "start", "version": None, "repeat": True, "again": False}
         options["latest"] = True
         async with self.team.holding(f"recovery of {found.instance.id}"):
@@ -357,6 +358,11 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
             shown.get(name.partition(".")[0], name): why for name, why in error.fields.items()
         } or {"headers": error.message}  # of a header's name alone no field is told
         raise not_valid(fields) from error
+
+
+def missed_by(found: ReceiverState, since: Micros) -> Filter:
+    """Return the filter of the deliveries since a time that a receiver did not take."""
+    return Filter(instance=found.instance.id, flow=FLOW, states=LOST, since=since)
 
 
 def not_valid(fields: dict[str, str]) -> ConfigError:

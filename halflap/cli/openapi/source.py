@@ -15,11 +15,9 @@ from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification
 LARGEST = 64 * 1024 * 1024
 DEEPEST = 200
 MOST_VALUES = 5_000_000
+"""The most values of a document of YAML, what stands behind aliases counted each time."""
 VALUE_LENGTH = 64
-"""The most values of a document of YAML, what stands behind aliases counted each time.
-
-Of a longer text, each `VALUE_LENGTH` characters are one.
-"""
+"""The characters of a text that count as one value."""
 
 
 def read_source(source: str) -> ApiDocument:
