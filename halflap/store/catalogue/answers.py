@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halflap.errors import ConfigError, Conflict
-from halflap.model import A_DAY, Clock
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.model import A_DAY
+from halflap.store.catalogue.table import CatalogueNoun
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 BEGIN = """
 INSERT INTO answers (principal, key, digest, kept_until) VALUES (?, ?, ?, ?)
@@ -45,13 +45,8 @@ class RepeatedRequest:
         return ("answers", self.principal, self.key)
 
 
-class StoredAnswers:
+class StoredAnswers(CatalogueNoun):
     """Keeps answers for a day, sealed: a made key or token is among them."""
-
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
 
     async def begin(self, request: RepeatedRequest) -> str | None:
         """Begin a request, of which None is returned; or return the answer that it had.
@@ -81,16 +76,13 @@ class StoredAnswers:
         """Keep the answer of a request that was begun."""
         sealed = self._vault.seal(answer, request.place)
         sql = "UPDATE answers SET answer = ? WHERE principal = ? AND key = ?"
-        values = (sealed, request.principal, request.key)
-        await self._writer.note(lambda c: c.execute(sql, values).rowcount)
+        await self._writer.note_by(sql, sealed, request.principal, request.key)
 
     async def forget(self, request: RepeatedRequest) -> None:
         """Forget a request that was begun, and refused: it may be sent again."""
         sql = "DELETE FROM answers WHERE principal = ? AND key = ? AND answer IS NULL"
-        values = (request.principal, request.key)
-        await self._writer.note(lambda c: c.execute(sql, values).rowcount)
+        await self._writer.note_by(sql, request.principal, request.key)
 
     async def prune(self, most: int) -> bool:
         """Remove some of what was kept for a day; returns whether there may be more."""
-        now = self._clock()
-        return await self._writer.note(lambda c: c.execute(PRUNE, (now, most)).rowcount) == most
+        return await self._writer.note_by(PRUNE, self._clock(), most) == most

@@ -8,15 +8,9 @@ from typing import Any
 import msgspec
 
 from halflap.errors import NotFound
-from halflap.model import Bulk, Clock, Micros, Refusal
-from halflap.store.catalogue.writer import (
-    CatalogueWriter,
-    Refused,
-    conditions,
-    containing,
-    marks,
-    one,
-)
+from halflap.model import Bulk, Micros, Refusal
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, Wanted, containing, marks, one
 from halflap.store.job import JobTransaction
 
 COLUMNS = (
@@ -45,32 +39,45 @@ LIVE = ("running", "paused")
 _refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
 
 
-class Bulks:
+def read(row: Any) -> Bulk:
+    """A row of `SELECT`."""
+    return Bulk(
+        id=row[0],
+        verb=row[1],
+        wanted=msgspec.json.decode(row[2]),
+        state=row[3],
+        total=row[4],
+        done=row[5],
+        refused=row[6],
+        # Version 0.1.0 wrote `execution`.
+        refusals=tuple(
+            Refusal(each.get("id") or each["execution"], each["why"])
+            for each in _refusals.decode(row[7])
+        ),
+        after=row[8],
+        reason=row[9],
+        made_at=row[10],
+        ended_at=row[11],
+    )
+
+
+class Bulks(CatalogueTable[Bulk]):
     """Keeps bulks; one worker at a time drives each, and the next one goes on where it ended."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def add(self, bulk: Bulk) -> None:
         """Keep a new bulk."""
+        sql = (
+            "INSERT INTO bulks (id, verb, wanted, state, total, made_at) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         values = (bulk.id, bulk.verb, encoded(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "INSERT INTO bulks (id, verb, wanted, state, total, made_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                values,
-            )
-
-        await self._writer.note(job)
+        await self._writer.note_by(sql, *values)
 
     async def get(self, bulk: str) -> Bulk:
         """A bulk by its id; raises `NotFound`."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (bulk,))
-        if not rows:
-            raise missing(bulk)
-        return read(rows[0])
+        return await self._get(missing(bulk), "WHERE id = ?", bulk)
 
     async def list(
         self,
@@ -87,43 +94,29 @@ class Bulks:
         # `wanted` is compact JSON, and an integration's name has nothing that JSON escapes.
         part = None if upgrades_of is None else containing(f'"integration":"{upgrades_of}"')
         upgrades = "verb = 'upgrade' AND wanted LIKE ? ESCAPE '!'"
-        where, values = conditions(
-            {
-                "id < ?": before,
-                upgrades: part,
-                f"verb IN ({marks(verbs)})": tuple(verbs) or None,
-                f"state IN ({marks(states)})": tuple(states) or None,
-            }
-        )
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
-        return [read(each) for each in rows]
+        wanted: Wanted = {
+            "id < ?": before,
+            upgrades: part,
+            f"verb IN ({marks(verbs)})": tuple(verbs) or None,
+            f"state IN ({marks(states)})": tuple(states) or None,
+        }
+        return await self._page(wanted, "id DESC", limit)
 
     async def replaying(self, instance: str) -> Bulk | None:
         """Return a bulk that replays executions of an instance, and has not ended."""
         part = containing(f'"instance":"{instance}"')
-        where, values = conditions(
-            {
-                "wanted LIKE ? ESCAPE '!'": part,
-                f"verb = 'replay' AND state IN ({marks(LIVE)})": LIVE,
-            }
-        )
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT 1", values)
-        return read(rows[0]) if rows else None
+        live = f"verb = 'replay' AND state IN ({marks(LIVE)})"
+        where = f"WHERE wanted LIKE ? ESCAPE '!' AND {live} ORDER BY id LIMIT 1"
+        return await self._find(where, part, *LIVE)
 
     async def running(self) -> Sequence[Bulk]:
         """Return the bulks that are driven now, oldest first."""
-        rows = await self._writer.rows(f"{SELECT} WHERE state = 'running' ORDER BY id")
-        return [read(each) for each in rows]
+        return await self._all("WHERE state = 'running' ORDER BY id")
 
     async def take(self, bulk: str, worker: str, lease: Micros) -> bool:
         """Return whether a worker may drive a bulk from now on, for so long."""
         now = self._clock()
-
-        def job(connection: JobTransaction) -> bool:
-            values = (worker, now + lease, bulk, worker, now)
-            return connection.execute(TAKE, values).rowcount > 0
-
-        return await self._writer.note(job)
+        return await self._writer.note_by(TAKE, worker, now + lease, bulk, worker, now) > 0
 
     async def go_on(self, bulk: Bulk, worker: str, lease: Micros) -> bool:
         """Note how far it has come, and prolong the lease; False where it is not to go on.
@@ -145,13 +138,17 @@ class Bulks:
 
     async def pause(self, bulk: str, reason: str) -> bool:
         """Pause a bulk; False where it does not run."""
-        return await self._turn(bulk, PAUSE, (reason, bulk))
+        return await self._turn(bulk, PAUSE, reason, bulk)
 
     async def resume(self, bulk: str, wanted: Mapping[str, Any]) -> bool:
         """Let a bulk go on that is paused, with what is wanted from now on; False where it is not."""
-        return await self._turn(bulk, RESUME, (encoded(wanted), bulk))
+        return await self._turn(bulk, RESUME, encoded(wanted), bulk)
 
-    async def _turn(self, bulk: str, sql: str, values: tuple[str, ...]) -> bool:
+    async def end(self, bulk: str, state: str, reason: str = "") -> bool:
+        """End a bulk; False where it had ended already."""
+        return await self._turn(bulk, END, state, reason, self._clock(), bulk)
+
+    async def _turn(self, bulk: str, sql: str, *values: object) -> bool:
         def job(connection: JobTransaction) -> bool | Refused:
             if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
                 return missing(bulk)
@@ -159,42 +156,9 @@ class Bulks:
 
         return await self._writer.note(job)
 
-    async def end(self, bulk: str, state: str, reason: str = "") -> bool:
-        """End a bulk; False where it had ended already."""
-        now = self._clock()
-
-        def job(connection: JobTransaction) -> bool | Refused:
-            if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
-                return missing(bulk)
-            return connection.execute(END, (state, reason, now, bulk)).rowcount > 0
-
-        return await self._writer.note(job)
-
 
 MOST_REFUSALS = 50
 """Of how many refused executions is kept why; all are counted."""
-
-
-def read(row: Any) -> Bulk:
-    """A row of `SELECT`."""
-    return Bulk(
-        id=row[0],
-        verb=row[1],
-        wanted=msgspec.json.decode(row[2]),
-        state=row[3],
-        total=row[4],
-        done=row[5],
-        refused=row[6],
-        # Version 0.1.0 wrote `execution`.
-        refusals=tuple(
-            Refusal(each.get("id") or each["execution"], each["why"])
-            for each in _refusals.decode(row[7])
-        ),
-        after=row[8],
-        reason=row[9],
-        made_at=row[10],
-        ended_at=row[11],
-    )
 
 
 def encoded(value: Any) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import Clock, ComponentSet, new_id
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.model import ComponentSet, new_id
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT id, name, number, hash, names, published_at, published_by FROM component_sets"
-NEWEST = f"{SELECT} WHERE name = ? ORDER BY number DESC LIMIT 1"
+NEWEST = "WHERE name = ? ORDER BY number DESC LIMIT 1"
 
 MOST_SETS = 200
 """The most component sets of a team."""
@@ -26,12 +27,17 @@ AND NOT EXISTS (SELECT 1 FROM drafts WHERE drafts.components = component_sets.id
 STORED = "SELECT count(*), coalesce(sum(length(bundle)), 0) FROM component_sets"
 
 
-class ComponentSets:
+def read(row: Any) -> ComponentSet:
+    """A row of `SELECT`."""
+    id, name, number, hash, names, published_at, published_by = row
+    return ComponentSet(id, name, number, hash, tuple(names.split()), published_at, published_by)
+
+
+class ComponentSets(CatalogueTable[ComponentSet]):
     """Stores component sets, and finds them. Nothing that runs depends on them."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def publish(
         self, name: str, hash: str, bundle: bytes, components: bytes, names: Iterable[str], by: str
@@ -44,7 +50,7 @@ class ComponentSets:
         now = self._clock()
 
         def job(connection: JobTransaction) -> ComponentSet | Refused:
-            newest = one(connection, NEWEST, name)
+            newest = one(connection, f"{SELECT} {NEWEST}", name)
             if newest is not None and newest[3] == hash:
                 return read(newest)
             number: int = 1 if newest is None else newest[2] + 1
@@ -82,13 +88,9 @@ class ComponentSets:
 
     async def find(self, named: str) -> ComponentSet:
         """Return a set by its id, its hash, or as the newest of its name; raises `NotFound`."""
-        for sql in (
-            f"{SELECT} WHERE id = ?",
-            f"{SELECT} WHERE hash = ? ORDER BY id DESC LIMIT 1",
-            NEWEST,
-        ):
-            if rows := await self._writer.rows(sql, (named,)):
-                return read(rows[0])
+        for rest in ("WHERE id = ?", "WHERE hash = ? ORDER BY id DESC LIMIT 1", NEWEST):
+            if found := await self._find(rest, named):
+                return found
         raise missing(named)
 
     async def among(self, ids: Iterable[str]) -> dict[str, ComponentSet]:
@@ -100,9 +102,7 @@ class ComponentSets:
         self, name: str | None = None, *, before: str | None = None, limit: int
     ) -> Sequence[ComponentSet]:
         """Return sets, all or those of a name, newest first."""
-        where, values = conditions({"name = ?": name, "id < ?": before})
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id DESC LIMIT {limit:d}", values)
-        return [read(each) for each in rows]
+        return await self._page({"name = ?": name, "id < ?": before}, "id DESC", limit)
 
     async def bundle(self, id: str) -> bytes:
         """Return the bundle of a set."""
@@ -114,17 +114,11 @@ class ComponentSets:
 
     async def _part(self, column: str, id: str) -> bytes:
         sql = f"SELECT {column} FROM component_sets WHERE id = ?"  # noqa: S608 - one of two words
-        if rows := await self._writer.rows(sql, (id,)):
-            return rows[0][0]
+        if row := await self._writer.row(sql, id):
+            return row[0]
         raise missing(id)
 
 
 def missing(named: str) -> NotFound:
     """Return the error of a component set that is not there."""
     return NotFound(f"there is no component set {named!r}; deploy one: halflap deploy --components")
-
-
-def read(row: Any) -> ComponentSet:
-    """A row of `SELECT`."""
-    id, name, number, hash, names, published_at, published_by = row
-    return ComponentSet(id, name, number, hash, tuple(names.split()), published_at, published_by)

@@ -11,19 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
-from halflap.model import Clock, ConnectionLimits, StoredConnection, new_id
+from halflap.model import ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers
-from halflap.store.catalogue.writer import (
-    CatalogueWriter,
-    Refused,
-    Wanted,
-    conditions,
-    marks,
-    one,
-)
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, Wanted, marks, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 Status = Literal["untested", "working", "unauthorized"]
 
@@ -31,6 +24,7 @@ SELECT = """
 SELECT id, customer, component, name, fields, secrets, generation, status, created_at, limits
 FROM connections
 """
+OWNED = "WHERE coalesce(customer, '') = ?"
 NAMED = f"""
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
 """  # noqa: S608
@@ -71,13 +65,27 @@ class ConnectionFilter:
         }
 
 
-class Connections:
+def stored(row: Any) -> StoredConnection:
+    """A row of `SELECT`, without its secrets."""
+    return StoredConnection(
+        id=row[0],
+        customer=row[1],
+        component=row[2],
+        name=row[3],
+        fields=codec.decode(row[4]),
+        secret_names=tuple(sorted(msgspec.json.decode(row[5], type=dict[str, str]))),
+        generation=row[6],
+        status=row[7],
+        created_at=row[8],
+        limits=msgspec.json.decode(row[9], type=ConnectionLimits),
+    )
+
+
+class Connections(CatalogueTable[StoredConnection]):
     """Saves, opens and removes connections."""
 
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(stored)
 
     async def save(
         self,
@@ -126,7 +134,7 @@ class Connections:
                 envelopes, differs = self._seal(customer, made, secrets), False
             taken = one(
                 connection,
-                "SELECT id FROM connections WHERE coalesce(customer, '') = ? AND name = ?",
+                f"SELECT id FROM connections {OWNED} AND name = ?",  # noqa: S608
                 customer or "",
                 name,
             )
@@ -158,18 +166,11 @@ class Connections:
 
     async def get(self, connection: str) -> StoredConnection:
         """The connection of an id; raises `NotFound`."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (connection,))
-        if not rows:
-            raise missing(connection)
-        return stored(rows[0])
+        return await self._get(missing(connection), "WHERE id = ?", connection)
 
     async def by_name(self, customer: str | None, name: str) -> StoredConnection | None:
         """A customer's connection (None: the team's own) by its name."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE coalesce(customer, '') = ? AND name = ?",
-            (customer or "", name),
-        )
-        return stored(rows[0]) if rows else None
+        return await self._find(f"{OWNED} AND name = ?", customer or "", name)
 
     async def some(self, connections: Iterable[str]) -> dict[str, StoredConnection]:
         """Return those of these ids that are there."""
@@ -178,19 +179,13 @@ class Connections:
 
     async def list(self, customer: str | None) -> Sequence[StoredConnection]:
         """A customer's connections (None: the team's own), by name."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE coalesce(customer, '') = ? ORDER BY name",
-            (customer or "",),
-        )
-        return [stored(each) for each in rows]
+        return await self._all(f"{OWNED} ORDER BY name", customer or "")
 
     async def page(
         self, which: ConnectionFilter, *, after: str | None, limit: int
     ) -> Sequence[StoredConnection]:
         """Return so many of the connections that are meant, oldest first, of those after an id."""
-        where, values = conditions({**which.wanted(), "id > ?": after})
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT {limit:d}", values)
-        return [stored(each) for each in rows]
+        return await self._page({**which.wanted(), "id > ?": after}, "id", limit)
 
     async def number(self, which: ConnectionFilter) -> int:
         """Return how many connections are meant, up to `MOST_COUNTED`."""
@@ -198,19 +193,15 @@ class Connections:
 
     async def named(self, name: str) -> Sequence[StoredConnection]:
         """Return the connections of a name: the team's first, then customers'."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE name = ? ORDER BY customer IS NOT NULL, id", (name,)
-        )
-        return [stored(each) for each in rows]
+        return await self._all("WHERE name = ? ORDER BY customer IS NOT NULL, id", name)
 
     async def open_secrets(self, connection: str) -> dict[str, str]:
         """A connection's secrets by field, in the clear; raises `NotFound`."""
-        rows = await self._writer.rows(
-            "SELECT customer, secrets FROM connections WHERE id = ?", (connection,)
-        )
-        if not rows:
+        sql = "SELECT customer, secrets FROM connections WHERE id = ?"
+        row = await self._writer.row(sql, connection)
+        if row is None:
             raise missing(connection)
-        customer, secrets = rows[0]
+        customer, secrets = row
         return {
             field: self._vault.open(envelope, (customer or "", connection, field))
             for field, envelope in read_envelopes(secrets).items()
@@ -237,14 +228,8 @@ class Connections:
     async def limit(self, connection: str, limits: ConnectionLimits) -> None:
         """Give a connection limits in the place of those that its type declares."""
         kept = msgspec.json.encode(limits).decode()
-
-        def job(db: JobTransaction) -> Refused | None:
-            if find(db, connection) is None:
-                return missing(connection)
-            db.execute("UPDATE connections SET limits = ? WHERE id = ?", (kept, connection))
-            return None
-
-        await self._writer.change(job)
+        sql = "UPDATE connections SET limits = ? WHERE id = ?"
+        await self._writer.change_by(sql, kept, connection, lacking=missing(connection))
 
     @asynccontextmanager
     async def refreshing(self, connection: str) -> AsyncGenerator[None]:
@@ -336,22 +321,6 @@ class Connections:
 def find(connection: JobTransaction, id: str) -> Any:
     """A row of `SELECT`, or None."""
     return one(connection, f"{SELECT} WHERE id = ?", id)
-
-
-def stored(row: Any) -> StoredConnection:
-    """A row of `SELECT`, without its secrets."""
-    return StoredConnection(
-        id=row[0],
-        customer=row[1],
-        component=row[2],
-        name=row[3],
-        fields=codec.decode(row[4]),
-        secret_names=tuple(sorted(msgspec.json.decode(row[5], type=dict[str, str]))),
-        generation=row[6],
-        status=row[7],
-        created_at=row[8],
-        limits=msgspec.json.decode(row[9], type=ConnectionLimits),
-    )
 
 
 def read_envelopes(text: str) -> dict[str, bytes]:

@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
-from halflap.model import DEVELOPMENT, Clock, Customer, new_id
-from halflap.store.catalogue.writer import (
-    CatalogueWriter,
-    Refused,
-    Wanted,
-    conditions,
-    containing,
-    one,
-)
+from halflap.model import DEVELOPMENT, Customer, new_id
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, Wanted, containing, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
@@ -54,12 +48,17 @@ class CustomerFilter:
 ALL = CustomerFilter()
 
 
-class Customers:
+def read(row: Any) -> Customer:
+    """Return the customer of a row."""
+    id, name, external_id, created_at, private = row
+    return Customer(id, name, external_id, created_at, bool(private))
+
+
+class Customers(CatalogueTable[Customer]):
     """Adds, finds and removes customers."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def add(self, name: str, external_id: str | None = None) -> Customer:
         """Add a customer; `external_id` is its id in the team's own product.
@@ -124,21 +123,16 @@ class Customers:
         """
         if customer.startswith(EXTERNAL):
             found = await self.by_external_id(customer.removeprefix(EXTERNAL))
-            if found is None:
-                raise missing(customer)
-            return found
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE id = ? OR name = ? ORDER BY id <> ? LIMIT 1",
-            (customer, customer, customer),
-        )
-        if not rows:
+        else:
+            rest = "WHERE id = ? OR name = ? ORDER BY id <> ? LIMIT 1"
+            found = await self._find(rest, customer, customer, customer)
+        if found is None:
             raise missing(customer)
-        return read(rows[0])
+        return found
 
     async def by_external_id(self, external_id: str) -> Customer | None:
         """The customer that the team's own product knows by an id."""
-        rows = await self._writer.rows(f"{SELECT} WHERE external_id = ?", (external_id,))
-        return read(rows[0]) if rows else None
+        return await self._find("WHERE external_id = ?", external_id)
 
     async def list(
         self,
@@ -148,10 +142,7 @@ class Customers:
         limit: int | None = None,
     ) -> Sequence[Customer]:
         """Return customers by name: all that are meant, or so many of those after a name."""
-        where, values = conditions({**which.wanted(), "name > ?": after})
-        most = "" if limit is None else f"LIMIT {limit:d}"
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY name {most}", values)
-        return [read(each) for each in rows]
+        return await self._page({**which.wanted(), "name > ?": after}, "name", limit)
 
     async def number(self, which: CustomerFilter) -> int:
         """Return how many customers are meant, up to `MOST_COUNTED`."""
@@ -165,13 +156,8 @@ class Customers:
 
     async def set_private(self, customer: str, private: bool) -> None:
         """Set whether the payloads of a customer (by id) are private; raises `NotFound`."""
-
-        def job(connection: JobTransaction) -> Refused | None:
-            query = "UPDATE customers SET private = ? WHERE id = ?"
-            found = connection.execute(query, (int(private), customer)).rowcount
-            return None if found else missing(customer)
-
-        await self._writer.change(job)
+        sql = "UPDATE customers SET private = ? WHERE id = ?"
+        await self._writer.change_by(sql, int(private), customer, lacking=missing(customer))
 
     async def private(self) -> frozenset[str]:
         """Return the ids of the customers whose payloads are private."""
@@ -209,12 +195,6 @@ class Customers:
 def searched(q: str | None) -> tuple[str, str, str] | None:
     """Return the values of `NAMED` for what is searched for."""
     return None if not q else (q, containing(q), containing(q))
-
-
-def read(row: Any) -> Customer:
-    """Return the customer of a row."""
-    id, name, external_id, created_at, private = row
-    return Customer(id, name, external_id, created_at, bool(private))
 
 
 def missing(customer: str) -> NotFound:

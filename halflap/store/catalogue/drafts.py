@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import Clock, DraftEditor, FlowWriter, Micros, StoredDraft, StoredEdit
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.model import DraftEditor, FlowWriter, Micros, StoredDraft, StoredEdit
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 MOST_DRAFTS = 200
@@ -84,12 +85,18 @@ class FlowHeld(Conflict):
         self.writer = writer
 
 
-class Drafts:
+def read(row: Any) -> StoredDraft:
+    """A row of `SELECT`."""
+    values = list(row)
+    values[KEYS] = _keys.decode(values[KEYS])
+    return StoredDraft(*values)
+
+
+class Drafts(CatalogueTable[StoredDraft]):
     """Keeps drafts. No cache of the engine depends on them, so their edits count as no changes."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def add(self, draft: StoredDraft) -> None:
         """Store a new draft; `ConfigError` where the team has as many as it may."""
@@ -121,34 +128,23 @@ class Drafts:
 
     async def get(self, draft: str) -> StoredDraft:
         """A draft by its id; raises `NotFound`."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (draft,))
-        if not rows:
-            raise missing(draft)
-        return read(rows[0])
+        return await self._get(missing(draft), "WHERE id = ?", draft)
 
     async def head(self, draft: str) -> StoredDraft:
         """A draft without its text; raises `NotFound`."""
-        rows = await self._writer.rows(f"{LISTED} WHERE id = ?", (draft,))
-        if not rows:
+        row = await self._writer.row(f"{LISTED} WHERE id = ?", draft)
+        if row is None:
             raise missing(draft)
-        return read(rows[0])
+        return read(row)
 
     async def remove(self, draft: str) -> None:
         """Delete a draft and its edits; raises `NotFound`."""
-
-        def job(connection: JobTransaction) -> Refused | None:
-            found = connection.execute("DELETE FROM drafts WHERE id = ?", (draft,)).rowcount
-            return None if found else missing(draft)
-
-        await self._writer.note(job)
+        sql = "DELETE FROM drafts WHERE id = ?"
+        await self._writer.note_by(sql, draft, lacking=missing(draft))
 
     async def rebase(self, draft: str, base: str) -> None:
         """Note the version that a draft was published as."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute("UPDATE drafts SET base = ? WHERE id = ?", (base, draft))
-
-        await self._writer.note(job)
+        await self._writer.note_by("UPDATE drafts SET base = ? WHERE id = ?", base, draft)
 
     async def pinning(self, sets: Iterable[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Return by component set the drafts that pin it: their ids and integrations."""
@@ -244,8 +240,8 @@ class Drafts:
     async def made(self, draft: str, author: str, token: str) -> str | None:
         """Return the change of somebody's edit of a draft, if it has been made already."""
         sql = "SELECT change FROM draft_edits WHERE draft = ? AND author = ? AND token = ?"
-        rows = await self._writer.rows(sql, (draft, author, token))
-        return rows[0][0] if rows else None
+        row = await self._writer.row(sql, draft, author, token)
+        return None if row is None else row[0]
 
     # Who has it open ----------------------------------------------------------------------------
 
@@ -327,14 +323,8 @@ class Drafts:
 
     async def free(self, draft: str, flow: str, author: str) -> None:
         """Write a flow no longer."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "DELETE FROM draft_writers WHERE draft = ? AND flow = ? AND author = ?",
-                (draft, flow, author),
-            )
-
-        await self._writer.note(job)
+        sql = "DELETE FROM draft_writers WHERE draft = ? AND flow = ? AND author = ?"
+        await self._writer.note_by(sql, draft, flow, author)
 
     async def writers(self, draft: str) -> Sequence[FlowWriter]:
         """Return who writes which flow of a draft."""
@@ -342,13 +332,6 @@ class Drafts:
             f"{WRITERS} AND lease_until > ? ORDER BY flow", (draft, self._clock())
         )
         return [FlowWriter(*each) for each in rows]
-
-
-def read(row: Any) -> StoredDraft:
-    """A row of `SELECT`."""
-    values = list(row)
-    values[KEYS] = _keys.decode(values[KEYS])
-    return StoredDraft(*values)
 
 
 def encoded(keys: tuple[int, ...]) -> str:

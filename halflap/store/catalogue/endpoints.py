@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Clock, EndpointRecord, Micros
+from halflap.model import EndpointRecord, Micros
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.shared import OVERLAP, unguessable
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 SELECT = "SELECT id, instance, flow, open FROM endpoints"
 
 
-class Endpoints:
+def record(row: Any) -> EndpointRecord:
+    return EndpointRecord(row[0], row[1], row[2], bool(row[3]))
+
+
+class Endpoints(CatalogueTable[EndpointRecord]):
     """Makes, finds, opens and closes endpoints."""
 
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(record)
 
     async def ensure(self, instance: str, flows: Sequence[str]) -> dict[str, EndpointRecord]:
         """See to it that each of these flows has an endpoint, and return all of the instance's.
@@ -70,8 +72,7 @@ class Endpoints:
 
     async def find(self, endpoint: str) -> EndpointRecord | None:
         """The endpoint of an id, open or closed; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (endpoint,))
-        return record(rows[0]) if rows else None
+        return await self._find("WHERE id = ?", endpoint)
 
     async def secret(self, endpoint: str) -> str:
         """The `whsec_…` that senders to an endpoint sign with, in the clear; raises `NotFound`."""
@@ -79,14 +80,11 @@ class Endpoints:
 
     async def secrets(self, endpoint: str) -> tuple[str, ...]:
         """Return what may sign for an endpoint: its secret, and for a while the one before."""
-        rows = await self._writer.rows(
-            "SELECT customer, secret, former, former_until FROM endpoints WHERE id = ?", (endpoint,)
-        )
-        if not rows:
+        sql = "SELECT customer, secret, former, former_until FROM endpoints WHERE id = ?"
+        row = await self._writer.row(sql, endpoint)
+        if row is None:
             raise missing()
-        customer, secret, former, until = rows[0]
-        sealed = [secret, former] if former is not None and until > self._clock() else [secret]
-        return tuple(self._vault.open(each, place(customer, endpoint)) for each in sealed)
+        return self._signers(place(row[0], endpoint), *row[1:])
 
     async def rotate(self, endpoint: str, grace: Micros = OVERLAP, given: str | None = None) -> str:
         """Give an endpoint another secret; return it. The one before is good for the grace period."""
@@ -143,7 +141,3 @@ def of_instance(connection: JobTransaction, instance: str) -> dict[str, Endpoint
 
 def by_flow(rows: Sequence[Any]) -> dict[str, EndpointRecord]:
     return {row[2]: record(row) for row in rows}
-
-
-def record(row: Any) -> EndpointRecord:
-    return EndpointRecord(row[0], row[1], row[2], bool(row[3]))

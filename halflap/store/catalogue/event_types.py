@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import Clock, EventType
+from halflap.model import EventType
 from halflap.sdk import codec
 from halflap.sdk.event_type import breaking_changes
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, conditions, one
 from halflap.store.job import JobTransaction
 
 MOST_TYPES = 2_000
@@ -27,12 +28,18 @@ ON CONFLICT (name, version) DO UPDATE SET schema = excluded.schema, title = excl
 """  # noqa: S608
 
 
-class EventTypeCatalogue:
+def read(row: Any) -> EventType:
+    """Return a type that was stored."""
+    name, version, schema, title, description, example, at = row
+    schema, example = (codec.decode(text.encode()) for text in (schema, example))
+    return EventType(name, version, schema, title, description, example, at)
+
+
+class EventTypeCatalogue(CatalogueTable[EventType]):
     """Stores event types, and finds them. An event names one, and its flows may be given none else."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def put(self, types: Sequence[EventType]) -> list[EventType]:
         """Declare types, all or none; what says the same, or less than is known, changes nothing.
@@ -79,24 +86,20 @@ class EventTypeCatalogue:
         newest = (
             "version = (SELECT max(version) FROM event_types AS o WHERE o.name = event_types.name)"
         )
-        rows = await self._writer.rows(f"{SELECT} WHERE {newest} ORDER BY name")
-        return [read(each) for each in rows]
+        return await self._all(f"WHERE {newest} ORDER BY name")
 
     async def versions(self) -> Sequence[EventType]:
         """Return every version of each type, by name, the newest first."""
-        rows = await self._writer.rows(f"{SELECT} ORDER BY name, version DESC")
-        return [read(each) for each in rows]
+        return await self._all("ORDER BY name, version DESC")
 
     async def get(self, name: str, version: int | None = None) -> EventType:
         """Return a version of a type, or its newest; raises `NotFound`."""
         where, values = conditions({"name = ?": name, "version = ?": version})
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY version DESC LIMIT 1", values)
-        if not rows:
-            which = "" if version is None else f" in version {version}"
-            raise NotFound(
-                f"there is no event type {name!r}{which}; declare it before you publish it"
-            )
-        return read(rows[0])
+        which = "" if version is None else f" in version {version}"
+        lacking = NotFound(
+            f"there is no event type {name!r}{which}; declare it before you publish it"
+        )
+        return await self._get(lacking, f"{where} ORDER BY version DESC LIMIT 1", *values)
 
     async def remove(self, name: str) -> None:
         """Remove a type with all its versions; raises `NotFound`."""
@@ -118,17 +121,3 @@ def row_of(each: EventType, at: int) -> tuple[Any, ...]:
     """Return a type as it is stored."""
     schema, example = (codec.encode(value).decode() for value in (each.schema, each.example))
     return (each.name, each.version, schema, each.title, each.description, example, at)
-
-
-def read(row: Any) -> EventType:
-    """Return a type that was stored."""
-    name, version, schema, title, description, example, at = row
-    return EventType(
-        name,
-        version,
-        codec.decode(schema.encode()),
-        title,
-        description,
-        codec.decode(example.encode()),
-        at,
-    )

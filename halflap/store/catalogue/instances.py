@@ -9,7 +9,6 @@ from typing import Any
 from halflap.errors import ConfigError, NotFound
 from halflap.model import (
     REMOVABLE,
-    Clock,
     Instance,
     InstanceState,
     Micros,
@@ -20,14 +19,8 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
-from halflap.store.catalogue.writer import (
-    CatalogueWriter,
-    Refused,
-    Wanted,
-    conditions,
-    marks,
-    one,
-)
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, Wanted, conditions, marks, one
 from halflap.store.gates import MOVING
 from halflap.store.job import JobTransaction
 
@@ -49,6 +42,7 @@ VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 NAMED = f"""
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
 """  # noqa: S608
+REVISION = "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?"
 HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
 
@@ -124,12 +118,24 @@ SELECT s.instance, s.flow, s.last_tick FROM schedules AS s JOIN instances AS i O
 """
 
 
-class Instances:
+def read(row: Any) -> Instance:
+    """Return the instance of a row of `SELECT`."""
+    *plain, in_service, since, tries, of, at, version, revision, moved_by, missed = row
+    return Instance(
+        *plain,
+        in_service=bool(in_service),
+        repetition=None if of is None else Repetition(since, tries, of, at),
+        former=None if version is None else VersionPin(version, revision),
+        moved_by=moved_by,
+        catch_up_since=missed,
+    )
+
+
+class Instances(CatalogueTable[Instance]):
     """Adds, finds, moves and removes instances."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def add(self, customer: str, integration: str, name: str, version: str) -> Instance:
         """Add an instance, configured but not activated; its config is revision 0, empty.
@@ -187,17 +193,11 @@ class Instances:
 
     async def get(self, instance: str) -> Instance:
         """The instance of an id; raises `NotFound`."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (instance,))
-        if not rows:
-            raise missing(instance)
-        return read(rows[0])
+        return await self._get(missing(instance), "WHERE id = ?", instance)
 
     async def by_name(self, customer: str, name: str) -> Instance | None:
         """A customer's instance by its name."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE customer = ? AND name = ?", (customer, name)
-        )
-        return read(rows[0]) if rows else None
+        return await self._find("WHERE customer = ? AND name = ?", customer, name)
 
     async def list(
         self,
@@ -207,10 +207,7 @@ class Instances:
         limit: int | None = None,
     ) -> Sequence[Instance]:
         """Return instances, oldest first: all that are meant, or so many of those after an id."""
-        where, values = conditions({**which.wanted(), "id > ?": after})
-        most = "" if limit is None else f"LIMIT {limit:d}"
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id {most}", values)
-        return [read(each) for each in rows]
+        return await self._page({**which.wanted(), "id > ?": after}, "id", limit)
 
     async def number(self, which: InstanceFilter) -> int:
         """Return how many instances are meant, up to `MOST_COUNTED`."""
@@ -219,16 +216,12 @@ class Instances:
     async def page(self, which: Upgradable, after: str, limit: int) -> Sequence[Instance]:
         """Return the next instances that a bulk moves, oldest first."""
         where, values = which.condition()
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE {where} AND id > ? ORDER BY id LIMIT {limit:d}", (*values, after)
-        )
-        return [read(each) for each in rows]
+        rest = f"WHERE {where} AND id > ? ORDER BY id LIMIT {limit:d}"
+        return await self._all(rest, *values, after)
 
     async def by_version(self, integration: str | None = None) -> dict[str, dict[str, int]]:
         """Return how many instances are on each version, by integration."""
-        where, values = (
-            ("", ()) if integration is None else ("WHERE integration = ?", (integration,))
-        )
+        where, values = conditions({"integration = ?": integration})
         rows = await self._writer.rows(
             "SELECT integration, version, count(*) FROM instances"  # noqa: S608
             f" {where} GROUP BY 1, 2 ORDER BY 1, 2",
@@ -242,20 +235,14 @@ class Instances:
     async def ids(self, which: Upgradable) -> list[str]:
         """Return the ids of the instances that a bulk moves, oldest first."""
         where, values = which.condition()
-        rows = await self._writer.rows(
-            f"SELECT id FROM instances WHERE {where} ORDER BY id",  # noqa: S608
-            values,
-        )
-        return [row[0] for row in rows]
+        sql = f"SELECT id FROM instances WHERE {where} ORDER BY id"  # noqa: S608
+        return [row[0] for row in await self._writer.rows(sql, values)]
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances a bulk moves."""
         where, values = which.condition()
-        rows = await self._writer.rows(
-            f"SELECT count(*) FROM instances WHERE {where}",  # noqa: S608
-            values,
-        )
-        return rows[0][0]
+        sql = f"SELECT count(*) FROM instances WHERE {where}"  # noqa: S608
+        return (await self._writer.row(sql, *values))[0]
 
     async def some(self, instances: Iterable[str]) -> dict[str, Instance]:
         """Return those of these ids that are there."""
@@ -321,19 +308,13 @@ class Instances:
         sql, values = addresses.BY_CUSTOMER, (value, integration)
         if field is not None:
             sql, values = addresses.BY_FIELD, (value, integration, field)
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE id IN ({sql}) ORDER BY id LIMIT {MOST_ADDRESSED}", values
-        )
-        return [read(each) for each in rows]
+        rest = f"WHERE id IN ({sql}) ORDER BY id LIMIT {MOST_ADDRESSED}"
+        return await self._all(rest, *values)
 
     async def due(self) -> Sequence[Instance]:
         """Return instances that are between two states, or whose deployment is to be repeated now."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE state IN ('activating', 'upgrading', 'disabling')"
-            " OR repeat_at <= ? ORDER BY id",
-            (self._clock(),),
-        )
-        return [read(each) for each in rows]
+        moving = "state IN ('activating', 'upgrading', 'disabling')"
+        return await self._all(f"WHERE {moving} OR repeat_at <= ? ORDER BY id", self._clock())
 
     async def deployment(self, instance: str) -> str | None:
         """The execution that does, or did, the instance's last activation, upgrade or teardown."""
@@ -359,12 +340,9 @@ class Instances:
 
     async def revision(self, instance: str, number: int) -> tuple[dict[str, Any], dict[str, str]]:
         """An instance's config and connections as of a revision; raises `NotFound`."""
-        rows = await self._writer.rows(
-            "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?",
-            (instance, number),
-        )
-        if rows:
-            return codec.decode(rows[0][0]), codec.decode(rows[0][1])
+        row = await self._writer.row(REVISION, instance, number)
+        if row is not None:
+            return codec.decode(row[0]), codec.decode(row[1])
         await self.get(instance)
         if number == 0:
             return {}, {}
@@ -382,10 +360,10 @@ class Instances:
     async def revised_at(self, instance: str, number: int) -> Micros:
         """Return when a revision of an instance's config was made; raises `NotFound`."""
         sql = "SELECT made_at FROM revisions WHERE instance = ? AND number = ?"
-        rows = await self._writer.rows(sql, (instance, number))
-        if not rows:
+        row = await self._writer.row(sql, instance, number)
+        if row is None:
             raise NotFound(f"instance {instance} has no revision {number} of its config")
-        return rows[0][0]
+        return row[0]
 
     async def move(
         self,
@@ -538,10 +516,9 @@ class Instances:
 
     async def last_tick(self, instance: str, flow: str) -> Micros | None:
         """The last tick that a scheduled flow fired; None before its first."""
-        rows = await self._writer.rows(
-            "SELECT last_tick FROM schedules WHERE instance = ? AND flow = ?", (instance, flow)
-        )
-        return rows[0][0] if rows else None
+        sql = "SELECT last_tick FROM schedules WHERE instance = ? AND flow = ?"
+        row = await self._writer.row(sql, instance, flow)
+        return None if row is None else row[0]
 
     async def scheduled(
         self,
@@ -596,19 +573,6 @@ def serves(found: Instance, to_state: InstanceState) -> bool:
     return found.in_service and not ends
 
 
-def read(row: Any) -> Instance:
-    """Return the instance of a row of `SELECT`."""
-    *plain, in_service, since, tries, of, at, version, revision, moved_by, missed = row
-    return Instance(
-        *plain,
-        in_service=bool(in_service),
-        repetition=None if of is None else Repetition(since, tries, of, at),
-        former=None if version is None else VersionPin(version, revision),
-        moved_by=moved_by,
-        catch_up_since=missed,
-    )
-
-
 def find(connection: JobTransaction, instance: str) -> Instance | None:
     """An instance in a job."""
     row = one(connection, f"{SELECT} WHERE id = ?", instance)
@@ -659,12 +623,7 @@ def revise(
 
 def read_revision(connection: JobTransaction, instance: str, number: int) -> tuple[str, str] | None:
     """A revision as it is kept."""
-    return one(
-        connection,
-        "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?",
-        instance,
-        number,
-    )
+    return one(connection, REVISION, instance, number)
 
 
 def unfit_version(connection: JobTransaction, integration: str, version: str) -> Refused | None:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from halflap.errors import NotFound
-from halflap.model import AccessKey, Clock, Micros, new_id
+from halflap.model import AccessKey, Micros, new_id
+from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.tokens import hashed
-from halflap.store.catalogue.writer import CatalogueWriter, Refused
 from halflap.store.job import JobTransaction
 
 PREFIX = "halflap_key_"
@@ -34,12 +34,17 @@ WHERE id = ? AND expires_at > ?
 """
 
 
-class AccessKeys:
+def read(row: Any) -> AccessKey:
+    """Return the key of a row."""
+    id, name, rights, *rest = row
+    return AccessKey(id, name, tuple(msgspec.json.decode(rights, type=list[str])), *rest)
+
+
+class AccessKeys(CatalogueTable[AccessKey]):
     """Makes, finds, rotates and revokes keys. Only the hashes of their secrets are kept."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def make(
         self, name: str, rights: Sequence[str], lasts: Micros, user: str | None
@@ -61,31 +66,20 @@ class AccessKeys:
         if not secret.startswith(PREFIX):
             return None
         now, shown = self._clock(), hashed(secret)
-        rows = await self._writer.rows(
-            f"{SELECT} AND (k.hash = ? OR (k.former = ? AND k.former_until > ?))",
-            (now, shown, shown, now),
-        )
-        if not rows:
-            return None
-        found = read(rows[0])
-        if found.used_at is None or found.used_at <= now - SEEN:
-            query = "UPDATE keys SET used_at = ? WHERE id = ?"
-            await self._writer.note(lambda c: c.execute(query, (now, found.id)).rowcount)
+        which = "AND (k.hash = ? OR (k.former = ? AND k.former_until > ?))"
+        found = await self._find(which, now, shown, shown, now)
+        if found is not None and (found.used_at is None or found.used_at <= now - SEEN):
+            await self._writer.note_by("UPDATE keys SET used_at = ? WHERE id = ?", now, found.id)
         return found
 
     async def list(self, after: str | None, limit: int) -> Sequence[AccessKey]:
         """Return so many of the keys that are good now, oldest first, of those after an id."""
-        rows = await self._writer.rows(
-            f"{SELECT} AND k.id > ? ORDER BY k.id LIMIT {limit:d}", (self._clock(), after or "")
-        )
-        return [read(each) for each in rows]
+        rest = f"AND k.id > ? ORDER BY k.id LIMIT {limit:d}"
+        return await self._all(rest, self._clock(), after or "")
 
     async def get(self, key: str) -> AccessKey:
         """Return a key by its id; raises `NotFound`."""
-        rows = await self._writer.rows(f"{SELECT} AND k.id = ?", (self._clock(), key))
-        if not rows:
-            raise missing(key)
-        return read(rows[0])
+        return await self._get(missing(key), "AND k.id = ?", self._clock(), key)
 
     async def rotate(self, key: str, overlap: Micros) -> str:
         """Give a key a new secret, which lasts as long as the first; the one before is good a while.
@@ -94,27 +88,12 @@ class AccessKeys:
         """
         now, secret = self._clock(), PREFIX + secrets.token_urlsafe(32)
         values = (hashed(secret), now + overlap, now, now, key, now)
-
-        def job(connection: JobTransaction) -> Refused | None:
-            return None if connection.execute(ROTATE, values).rowcount else missing(key)
-
-        await self._writer.note(job)
+        await self._writer.note_by(ROTATE, *values, lacking=missing(key))
         return secret
 
     async def revoke(self, key: str) -> None:
         """Revoke a key by its id: its next request is refused. Raises `NotFound`."""
-
-        def job(connection: JobTransaction) -> Refused | None:
-            query = "DELETE FROM keys WHERE id = ?"
-            return None if connection.execute(query, (key,)).rowcount else missing(key)
-
-        await self._writer.note(job)
-
-
-def read(row: Any) -> AccessKey:
-    """Return the key of a row."""
-    id, name, rights, *rest = row
-    return AccessKey(id, name, tuple(msgspec.json.decode(rights, type=list[str])), *rest)
+        await self._writer.note_by("DELETE FROM keys WHERE id = ?", key, lacking=missing(key))
 
 
 def missing(key: str) -> NotFound:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from halflap.errors import NotFound
-from halflap.model import Clock, OAuthApp
+from halflap.model import OAuthApp
 from halflap.store.catalogue.shared import OVERLAP, unguessable
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 SELECT = """
 SELECT component, client_id, secret, callback, origins, changed_at, endpoint, signing IS NOT NULL
@@ -37,13 +37,10 @@ WHERE c.component = ? AND c.account = ? ORDER BY c.id, a.instance, e.id
 """
 
 
-class OAuthApps:
+class OAuthApps(CatalogueTable[OAuthApp]):
     """Stores the team's OAuth apps, and opens their secrets. No customer's scope reaches them."""
 
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
+    _select = SELECT
 
     async def put(
         self,
@@ -80,22 +77,18 @@ class OAuthApps:
 
     async def get(self, component: str) -> OAuthApp | None:
         """Return the app of a component with its secret in the clear; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE component = ?", (component,))
-        return self._read(rows[0]) if rows else None
+        return await self._find("WHERE component = ?", component)
 
     async def of_endpoint(self, endpoint: str) -> OAuthApp | None:
         """Return the app to whose endpoint events are sent; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE endpoint = ?", (endpoint,))
-        return self._read(rows[0]) if rows else None
+        return await self._find("WHERE endpoint = ?", endpoint)
 
     async def signers(self, component: str) -> tuple[str, ...]:
         """Return the secrets that may sign events of an app: its own, and for a day the former one."""
-        rows = await self._writer.rows(SIGNING, (component,))
-        if not rows or rows[0][0] is None:
+        row = await self._writer.row(SIGNING, component)
+        if row is None or row[0] is None:
             return ()
-        signing, former, until = rows[0]
-        sealed = [signing, former] if former is not None and until > self._clock() else [signing]
-        return tuple(self._vault.open(each, place(component, SIGNS)) for each in sealed)
+        return self._signers(place(component, SIGNS), *row)
 
     async def holders(self, component: str, account: str) -> Sequence[Any]:
         """Return who holds an account that was signed in to: a row for each open endpoint.
@@ -108,18 +101,12 @@ class OAuthApps:
 
     async def list(self) -> Sequence[OAuthApp]:
         """Return all apps, by component."""
-        return [
-            self._read(each) for each in await self._writer.rows(f"{SELECT} ORDER BY component")
-        ]
+        return await self._all("ORDER BY component")
 
     async def remove(self, component: str) -> None:
         """Remove the app of a component; raises `NotFound` where there is none."""
-
-        def job(connection: JobTransaction) -> Refused | None:
-            query = "DELETE FROM oauth_apps WHERE component = ?"
-            return None if connection.execute(query, (component,)).rowcount else missing(component)
-
-        await self._writer.change(job)
+        sql = "DELETE FROM oauth_apps WHERE component = ?"
+        await self._writer.change_by(sql, component, lacking=missing(component))
 
     def _read(self, row: Any) -> OAuthApp:
         component, client_id, sealed, callback, origins, changed_at, endpoint, signs = row

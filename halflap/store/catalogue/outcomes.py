@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from halflap.model import Micros, OutcomeCount
-from halflap.store.catalogue.writer import CatalogueWriter
+from halflap.store.catalogue.table import CatalogueNoun
 from halflap.store.job import JobTransaction
 from halflap.store.retention import DAY
+
+if TYPE_CHECKING:
+    from halflap.store.protocol import Journal
 
 MINUTE: Micros = 60_000_000
 SHORT, LONG = STEPS = (5 * MINUTE, 60 * MINUTE)
@@ -94,25 +97,15 @@ class SeriesQuery:
                 return getattr(each, self.by)
 
 
-class Counted(Protocol):
-    """The verbs of a journal that count."""
-
-    async def outcomes(self, begin: Micros, end: Micros) -> list[OutcomeCount]: ...
-    async def first_end(self, since: Micros) -> Micros | None: ...
-
-
-class OutcomeCounts:
+class OutcomeCounts(CatalogueNoun):
     """Adds and reads counts of outcomes."""
-
-    def __init__(self, writer: CatalogueWriter) -> None:
-        self._writer = writer
 
     async def until(self) -> Micros | None:
         """Return the time up to which all is counted; None where nothing is."""
-        rows = await self._writer.rows(READ_MARK, (UNTIL,))
-        return int(rows[0][0]) if rows else None
+        row = await self._writer.row(READ_MARK, UNTIL)
+        return None if row is None else int(row[0])
 
-    async def roll_up(self, journal: Counted, now: Micros) -> bool:
+    async def roll_up(self, journal: Journal, now: Micros) -> bool:
         """Count the next minute in which anything ended, if it is over; return whether it was."""
         before = await self.until()
         first = await journal.first_end(before or 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halflap.errors import ConfigError
-from halflap.model import Clock, StoredPin
+from halflap.model import StoredPin
 from halflap.store.catalogue.drafts import missing
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.table import CatalogueNoun
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 MOST_PINS = 200
 """The most pins of a draft."""
@@ -26,13 +26,8 @@ ON CONFLICT (draft, node) DO UPDATE SET digest = excluded.digest, content = excl
 OTHERS = "SELECT count(*), sum(length(content)) FROM draft_pins WHERE draft = ? AND node <> ?"
 
 
-class DraftPins:
+class DraftPins(CatalogueNoun):
     """Keeps pins, sealed: what was recorded of a customer may be among them. They go with their draft."""
-
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
 
     async def put(self, draft: str, node: int, digest: str, content: str, label: str) -> StoredPin:
         """Pin a step by its key; raises `NotFound`, and `ConfigError` where that is too much."""
@@ -78,7 +73,7 @@ class DraftPins:
     async def remove(self, draft: str, node: int) -> bool:
         """Remove a pin; False where there was none."""
         sql = "DELETE FROM draft_pins WHERE draft = ? AND node = ?"
-        return bool(await self._writer.note(lambda c: c.execute(sql, (draft, node)).rowcount))
+        return bool(await self._writer.note_by(sql, draft, node))
 
 
 def place_of_pin(draft: str, node: int) -> tuple[str, ...]:

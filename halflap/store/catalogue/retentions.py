@@ -30,8 +30,8 @@ class Retentions:
 
     async def get(self, name: str) -> Retention:
         """Return what is set under a name."""
-        rows = await self._writer.rows(f"{ALL} WHERE name = ?", (name,))
-        return decode(rows[0][1]) if rows else Retention()
+        row = await self._writer.row(f"{ALL} WHERE name = ?", name)
+        return Retention() if row is None else decode(row[1])
 
     async def put(self, name: str, retention: Retention) -> None:
         """Set a retention under a name, in place of the one before."""

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from halflap.model import Clock, Micros, SignInMethod, User, UserSession, new_id
+from halflap.model import Micros, SignInMethod, User, UserSession, new_id
 from halflap.store.catalogue import users
+from halflap.store.catalogue.table import CatalogueNoun, CatalogueTable
 from halflap.store.catalogue.tokens import hashed
-from halflap.store.catalogue.writer import CatalogueWriter, one
+from halflap.store.catalogue.writer import one
 from halflap.store.job import JobTransaction
 from halflap.store.rules.sign_in import FORGOTTEN, KNOWN, wait_after
 
@@ -54,12 +55,16 @@ ON CONFLICT (name) DO UPDATE SET failures = 0, at = excluded.at, until = 0
 """
 
 
-class UserSessions:
+def read(row: Any) -> UserSession:
+    """Return the session of a row."""
+    return UserSession(row[0], users.read(row[6:]), row[1], row[2])
+
+
+class UserSessions(CatalogueTable[UserSession]):
     """Starts, finds and ends sessions. Only the hashes of their tokens are kept."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def start(self, user: User, method: SignInMethod) -> UserSession:
         """Start a session of a user."""
@@ -84,58 +89,45 @@ class UserSessions:
         It has a `fresh` token where the one that was shown is an hour old.
         """
         now, shown = self._clock(), hashed(secret)
-        rows = await self._writer.rows(
-            f"{SELECT} AND (s.hash = ? OR (s.former = ? AND s.former_until > ?))",
-            (now - LONGEST, now - IDLE, shown, shown, now),
-        )
-        if not rows:
+        sql = f"{SELECT} AND (s.hash = ? OR (s.former = ? AND s.former_until > ?))"
+        row = await self._writer.row(sql, now - LONGEST, now - IDLE, shown, shown, now)
+        if row is None:
             return None
-        found, (rotated_at, seen_at, current) = read(rows[0]), rows[0][3:6]
+        found, (rotated_at, seen_at, current) = read(row), row[3:6]
         fresh = None
         if current == shown and rotated_at <= now - ROTATED:
             fresh = await self._rotate(found.id, shown, now)
         elif seen_at <= now - MINUTE:
-            await self._writer.note(lambda c: c.execute(SEEN, (now, found.id)).rowcount)
+            await self._writer.note_by(SEEN, now, found.id)
         return UserSession(found.id, found.user, found.method, found.made_at, fresh)
 
     async def get(self, session: str) -> UserSession | None:
         """Return a session by its id; None where it has ended."""
         now = self._clock()
-        rows = await self._writer.rows(
-            f"{SELECT} AND s.id = ?", (now - LONGEST, now - IDLE, session)
-        )
-        return read(rows[0]) if rows else None
+        return await self._find("AND s.id = ?", now - LONGEST, now - IDLE, session)
 
     async def end(self, session: str) -> None:
         """End a session by its id."""
-        await self._writer.note(
-            lambda c: c.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount
-        )
+        await self._writer.note_by("DELETE FROM sessions WHERE id = ?", session)
 
     async def _rotate(self, session: str, shown: str, now: Micros) -> str | None:
         """Replace a session's token; None where another request did just now."""
         secret = PREFIX + secrets.token_urlsafe(32)
         values = (hashed(secret), now + OVERLAP, now, now, session, shown)
-        rotated = await self._writer.note(lambda c: c.execute(ROTATE, values).rowcount)
-        return secret if rotated else None
+        return secret if await self._writer.note_by(ROTATE, *values) else None
 
 
-class SignInAttempts:
+class SignInAttempts(CatalogueNoun):
     """Counts attempts to sign in, over all processes, by the names of rules/sign_in.py."""
-
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
 
     async def knows(self, known: str) -> bool:
         """Return whether an account was signed in to from an address before, by their `known:…`."""
         query = "SELECT 1 FROM sign_ins WHERE name = ?"
-        return bool(await self._writer.rows(query, (known,)))
+        return await self._writer.row(query, known) is not None
 
     async def first(self, name: str) -> bool:
         """Note a name for a day; return whether it was not noted yet."""
-        now = self._clock()
-        return await self._writer.note(lambda c: c.execute(ONCE, (name, now)).rowcount) == 1
+        return await self._writer.note_by(ONCE, name, self._clock()) == 1
 
     async def begin(self, *names: str) -> Micros:
         """Count an attempt as failed, until it succeeds; returns how long to wait instead, else 0."""
@@ -175,11 +167,6 @@ class SignInAttempts:
                 connection.execute("UPDATE sign_ins SET until = ? WHERE name = ?", (until, address))
 
         await self._writer.note(job)
-
-
-def read(row: Any) -> UserSession:
-    """Return the session of a row."""
-    return UserSession(row[0], users.read(row[6:]), row[1], row[2])
 
 
 def _until(connection: JobTransaction, name: str) -> Sequence[Any]:

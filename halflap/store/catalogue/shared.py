@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Clock, Micros, SharedEndpoint, Version, owner_of, type_id_alphabet
+from halflap.model import Micros, SharedEndpoint, Version, owner_of, type_id_alphabet
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.table import CatalogueNoun
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 SELECT = "SELECT id, integration, flow, version FROM shared_endpoints"
 PREFIX = "hs_"
@@ -29,13 +29,8 @@ ORDER BY CASE WHEN versions.hash = ? THEN 0 WHEN targets.target IS NOT NULL THEN
 """
 
 
-class SharedEndpoints:
+class SharedEndpoints(CatalogueNoun):
     """Makes and finds shared endpoints, and keeps what signs for them."""
-
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
 
     async def ensure(self, integration: str, flows: Sequence[str]) -> dict[str, SharedEndpoint]:
         """See to it that each of these flows has its endpoint; returns all of the integration's.
@@ -70,29 +65,24 @@ class SharedEndpoints:
 
     async def find(self, endpoint: str) -> SharedEndpoint | None:
         """The shared endpoint of an id; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (endpoint,))
-        return SharedEndpoint(*rows[0]) if rows else None
+        row = await self._writer.row(f"{SELECT} WHERE id = ?", endpoint)
+        return None if row is None else SharedEndpoint(*row)
 
     async def version(self, endpoint: SharedEndpoint) -> Version | None:
         """The version that runs what comes in: the one picked, else production's, else the newest."""
-        rows = await self._writer.rows(
-            RUNS, (PRODUCTION, endpoint.integration, endpoint.version or "")
-        )
-        return Version(*rows[0]) if rows else None
+        named = (PRODUCTION, endpoint.integration, endpoint.version or "")
+        row = await self._writer.row(RUNS, *named)
+        return None if row is None else Version(*row)
 
     async def secrets(self, endpoint: str) -> tuple[str, ...]:
         """Return the secrets that may sign for an endpoint, in the clear: its own, and for a day
         the former one.
         """
-        rows = await self._writer.rows(
-            "SELECT integration, secret, former, former_until FROM shared_endpoints WHERE id = ?",
-            (endpoint,),
-        )
-        if not rows:
+        sql = "SELECT integration, secret, former, former_until FROM shared_endpoints WHERE id = ?"
+        row = await self._writer.row(sql, endpoint)
+        if row is None:
             raise missing()
-        integration, secret, former, until = rows[0]
-        sealed = [secret, former] if former is not None and until > self._clock() else [secret]
-        return tuple(self._vault.open(each, place(integration, endpoint)) for each in sealed)
+        return self._signers(place(row[0], endpoint), *row[1:])
 
     async def set_secret(self, endpoint: str, secret: str | None = None) -> str:
         """Give an endpoint another secret: the app's own, or a new one of ours; returns it.

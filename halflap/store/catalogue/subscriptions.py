@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from halflap.model import Clock, Micros
+from halflap.model import Micros
 from halflap.sdk import codec
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.shared import OVERLAP
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, one
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
-from halflap.store.vault import Vault
 
 SELECT = """
 SELECT instance, flow, remote_id, secret, data, version, made_at, customer, former, former_until,
@@ -80,13 +80,10 @@ class DueRenewal:
     renew_at: Micros
 
 
-class Subscriptions:
+class Subscriptions(CatalogueTable[StoredSubscription]):
     """Keeps and forgets subscriptions."""
 
-    def __init__(self, writer: CatalogueWriter, vault: Vault, clock: Clock) -> None:
-        self._writer = writer
-        self._vault = vault
-        self._clock = clock
+    _select = SELECT
 
     async def put(
         self,
@@ -125,15 +122,11 @@ class Subscriptions:
 
     async def get(self, instance: str, flow: str) -> StoredSubscription | None:
         """A flow's subscription; None where it has none."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE instance = ? AND flow = ?", (instance, flow)
-        )
-        return self._read(rows[0]) if rows else None
+        return await self._find("WHERE instance = ? AND flow = ?", instance, flow)
 
     async def list(self, instance: str) -> Sequence[StoredSubscription]:
         """An instance's subscriptions, by flow."""
-        rows = await self._writer.rows(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,))
-        return [self._read(each) for each in rows]
+        return await self._all("WHERE instance = ? ORDER BY flow", instance)
 
     async def left(self) -> Mapping[str, Micros]:
         """Return the disabled instances that left something behind, and when each was last moved."""
@@ -153,36 +146,21 @@ class Subscriptions:
         now = self._clock()
         left = max(due.expires_at - now, 0) // 4
         again = now + min(max(left, SOONEST_RENEWAL), LATEST_TRY)
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "UPDATE subscriptions SET renew_at = ?, renewal = coalesce(?, renewal)"
-                " WHERE instance = ? AND flow = ? AND renew_at = ?",
-                (again, execution, due.instance, due.flow, due.renew_at),
-            )
-
-        await self._writer.change(job)
+        await self._writer.change_by(
+            "UPDATE subscriptions SET renew_at = ?, renewal = coalesce(?, renewal)"
+            " WHERE instance = ? AND flow = ? AND renew_at = ?",
+            *(again, execution, due.instance, due.flow, due.renew_at),
+        )
 
     async def remove(self, instance: str, flow: str) -> None:
         """Forget a flow's subscription; one that is not there is no error."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "DELETE FROM subscriptions WHERE instance = ? AND flow = ?", (instance, flow)
-            )
-
-        await self._writer.change(job)
+        sql = "DELETE FROM subscriptions WHERE instance = ? AND flow = ?"
+        await self._writer.change_by(sql, instance, flow)
 
     async def leave(self, instance: str, flow: str, because: str) -> None:
         """Note that a subscription could not be taken down, and why; '' for no longer."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "UPDATE subscriptions SET left_because = ? WHERE instance = ? AND flow = ?",
-                (because, instance, flow),
-            )
-
-        await self._writer.change(job)
+        sql = "UPDATE subscriptions SET left_because = ? WHERE instance = ? AND flow = ?"
+        await self._writer.change_by(sql, because, instance, flow)
 
     def _read(self, row: Any) -> StoredSubscription:
         instance, flow, remote_id, sealed, data, version, made_at, customer, former, until = row[

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Access, Clock, Micros, Token, new_id
+from halflap.model import Access, Micros, Token, new_id
 from halflap.store.catalogue import customers
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
 
 PREFIX = "halflap_"
@@ -22,12 +24,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 
-class TokenCatalogue:
+class TokenCatalogue(CatalogueTable[Token]):
     """Makes, finds and revokes tokens. Only their hashes are kept."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+
+    @staticmethod
+    def _read(row: Any) -> Token:
+        return Token(*row)
 
     async def make(
         self, customer: str, access: Access, lasts: Micros, label: str = ""
@@ -55,31 +59,20 @@ class TokenCatalogue:
         """The token that somebody shows; None where there is none such, or no longer."""
         if not secret.startswith(PREFIX):
             return None
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE hash = ? AND expires_at > ?", (hashed(secret), self._clock())
-        )
-        return Token(*rows[0]) if rows else None
+        return await self._find("WHERE hash = ? AND expires_at > ?", hashed(secret), self._clock())
 
     async def list(self, customer: str | None, after: str | None, limit: int) -> Sequence[Token]:
         """Return tokens that have not expired, oldest first: of a customer (by id), or of all.
 
         So many of those after an id.
         """
-        where, values = conditions(
-            {"expires_at > ?": self._clock(), "customer = ?": customer, "id > ?": after}
-        )
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY id LIMIT {limit:d}", values)
-        return [Token(*each) for each in rows]
+        wanted = {"expires_at > ?": self._clock(), "customer = ?": customer, "id > ?": after}
+        return await self._page(wanted, "id", limit)
 
     async def revoke(self, token: str) -> None:
         """Revoke a token by its id: its next request is refused. Raises `NotFound`."""
-
-        def job(connection: JobTransaction) -> Refused | None:
-            if connection.execute("DELETE FROM tokens WHERE id = ?", (token,)).rowcount == 0:
-                return NotFound(f"no token has the id {token!r}; see: halflap tokens list")
-            return None
-
-        await self._writer.note(job)
+        lacking = NotFound(f"no token has the id {token!r}; see: halflap tokens list")
+        await self._writer.note_by("DELETE FROM tokens WHERE id = ?", token, lacking=lacking)
 
 
 def hashed(secret: str) -> str:

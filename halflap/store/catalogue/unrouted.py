@@ -7,13 +7,12 @@ account and of an app, for a week. Only signed requests come so far.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from halflap.errors import NotFound
-from halflap.model import Clock, Event, Micros, UnroutedEvent, new_id
-from halflap.store.catalogue.writer import CatalogueWriter, Refused
+from halflap.model import Event, Micros, UnroutedEvent, new_id
+from halflap.store.catalogue.table import CatalogueNoun
 from halflap.store.job import JobTransaction
 
 MOST_OF_ACCOUNT = 100
@@ -42,12 +41,8 @@ DELETE FROM unrouted_events WHERE id IN (
 SELECT = "SELECT id, component, account, reason, received_at FROM unrouted_events"
 
 
-class UnroutedEvents:
+class UnroutedEvents(CatalogueNoun):
     """Stores what no flow took, and finds it for a replay."""
-
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
 
     async def keep(
         self, component: str, account: str, digest: str, reason: str, event: Event
@@ -76,25 +71,21 @@ class UnroutedEvents:
     async def get(self, component: str, id: str) -> UnroutedEvent:
         """Return an event of an app, whole; raises `NotFound`."""
         sql = f"{SELECT.replace(' FROM', ', request FROM')} WHERE component = ? AND id = ?"
-        rows: list[Any] = await self._writer.rows(sql, (component, id))
-        if not rows:
+        row = await self._writer.row(sql, component, id)
+        if row is None:
             raise missing(id)
-        *found, request = rows[0]
+        *found, request = row
         return UnroutedEvent(*found, event=msgspec.msgpack.decode(request, type=Event))
 
     async def remove(self, component: str, id: str) -> None:
         """Remove an event of an app; raises `NotFound`."""
         sql = "DELETE FROM unrouted_events WHERE component = ? AND id = ?"
-
-        def job(connection: JobTransaction) -> Refused | None:
-            return None if connection.execute(sql, (component, id)).rowcount else missing(id)
-
-        await self._writer.note(job)
+        await self._writer.note_by(sql, component, id, lacking=missing(id))
 
     async def prune(self, most: int) -> bool:
         """Remove some of what was kept for long enough; returns whether there may be more."""
         until = self._clock() - KEPT_FOR
-        return await self._writer.note(lambda c: c.execute(PRUNE, (until, most)).rowcount) == most
+        return await self._writer.note_by(PRUNE, until, most) == most
 
 
 def missing(id: str) -> NotFound:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import Clock, Micros, TeamRole, User, new_id
+from halflap.model import Micros, TeamRole, User, new_id
+from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.tokens import hashed
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
 
 LOCAL = "local"
@@ -24,14 +25,19 @@ ON CONFLICT (email) DO NOTHING
 OTHER_OWNER = "SELECT 1 FROM users WHERE role = 'owner' AND disabled = 0 AND id <> ? LIMIT 1"
 
 
-class Users:
+def read(row: Any) -> User:
+    """Return the user of a row."""
+    id, email, name, role, disabled, has_password, made_at, signed_in_at = row
+    return User(id, email, name, role, bool(disabled), bool(has_password), made_at, signed_in_at)
+
+
+class Users(CatalogueTable[User]):
     """Adds, finds, changes and removes users. A user whose role or password changes is signed out, and
     links that sign the user in are void then.
     """
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+    _read = staticmethod(read)
 
     async def add(self, email: str, name: str, role: TeamRole) -> User:
         """Add a user; raises `ConfigError` where the email is taken."""
@@ -51,12 +57,9 @@ class Users:
     async def local(self) -> User:
         """Return the built-in owner, who is made where there is none yet."""
         now = self._clock()
-        values = (new_id("usr", now=now), LOCAL, "Local owner", "owner", now)
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(INSERT, values)
-
-        await self._writer.note(job)
+        await self._writer.note_by(
+            INSERT, new_id("usr", now=now), LOCAL, "Local owner", "owner", now
+        )
         return await self.get(LOCAL)
 
     async def get(self, user: str) -> User:
@@ -68,22 +71,17 @@ class Users:
 
     async def find(self, by: Literal["id", "email", "subject"], value: str) -> User | None:
         """Return the user with an id, an email or a provider's subject; None where there is none."""
-        rows = await self._writer.rows(f"{SELECT} WHERE {by} = ?", (value,))
-        return read(rows[0]) if rows else None
+        return await self._find(f"WHERE {by} = ?", value)
 
     async def list(self, after: str | None, limit: int) -> Sequence[User]:
         """Return so many users by email, of those after an email."""
-        where, values = conditions({"email > ?": after})
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY email LIMIT {limit:d}", values)
-        return [read(each) for each in rows]
+        return await self._page({"email > ?": after}, "email", limit)
 
     async def password(self, email: str) -> tuple[User, str | None] | None:
         """Return the user of an email, with the hash of the password; None where there is none."""
-        rows = await self._writer.rows(
-            f"SELECT {COLUMNS}, password FROM users WHERE email = ?",  # noqa: S608
-            (email,),
-        )
-        return (read(rows[0][:-1]), rows[0][-1]) if rows else None
+        sql = f"SELECT {COLUMNS}, password FROM users WHERE email = ?"  # noqa: S608
+        row = await self._writer.row(sql, email)
+        return None if row is None else (read(row[:-1]), row[-1])
 
     async def change(
         self,
@@ -137,8 +135,7 @@ class Users:
     async def bind(self, user: str, subject: str) -> bool:
         """Bind a user (by id) to an identity at the provider; false where there is another one."""
         query = "UPDATE users SET subject = ? WHERE id = ? AND coalesce(subject, ?) = ?"
-        values = (subject, user, subject, subject)
-        return await self._writer.note(lambda c: c.execute(query, values).rowcount) == 1
+        return await self._writer.note_by(query, subject, user, subject, subject) == 1
 
     async def set_password(self, user: str, hash: str) -> None:
         """Set the hash of a user's password (by id), and end the user's sessions and links."""
@@ -187,12 +184,6 @@ class Users:
 
         user = await self._writer.note(job)
         return None if user is None else await self.find("id", user)
-
-
-def read(row: Any) -> User:
-    """Return the user of a row."""
-    id, email, name, role, disabled, has_password, made_at, signed_in_at = row
-    return User(id, email, name, role, bool(disabled), bool(has_password), made_at, signed_in_at)
 
 
 def missing(user: str) -> NotFound:

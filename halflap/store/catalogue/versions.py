@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, Conflict, NotFound
-from halflap.model import Clock, Version
-from halflap.store.catalogue.writer import CatalogueWriter, Refused, conditions, one
+from halflap.model import Version
+from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
 
 SELECT = "SELECT hash, integration, number, published_at, note, published_by FROM versions"
-
-
+NEWEST = "WHERE integration = ? ORDER BY number DESC LIMIT 1"
 ANY = "*"
 """Stands for whichever version is the newest."""
 
@@ -32,12 +32,14 @@ class OvertakenVersion(Conflict):
         """The difference to what was to be published, where that is known."""
 
 
-class Versions:
+class Versions(CatalogueTable[Version]):
     """Publishes versions, finds them, and moves targets to them."""
 
-    def __init__(self, writer: CatalogueWriter, clock: Clock) -> None:
-        self._writer = writer
-        self._clock = clock
+    _select = SELECT
+
+    @staticmethod
+    def _read(row: Any) -> Version:
+        return Version(*row)
 
     async def publish(
         self,
@@ -67,18 +69,10 @@ class Versions:
                         "publish it under its own integration"
                     )
                 return Version(*known)
-            newest = one(
-                connection,
-                f"{SELECT} WHERE integration = ? ORDER BY number DESC LIMIT 1",
-                integration,
-            )
+            newest = one(connection, f"{SELECT} {NEWEST}", integration)
             if follows not in (ANY, newest and newest[0]):
                 return OvertakenVersion(Version(*newest))
-            number: int = one(
-                connection,
-                "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE integration = ?",
-                integration,
-            )[0]
+            number = 1 if newest is None else newest[2] + 1
             connection.execute(
                 "INSERT INTO versions"
                 " (hash, integration, number, bundle, note, published_at, components, published_by)"
@@ -91,49 +85,32 @@ class Versions:
 
     async def get(self, hash: str) -> Version:
         """The version of a hash; raises `NotFound`."""
-        found = await self._first("WHERE hash = ?", (hash,))
-        if found is None:
-            raise missing(hash)
-        return found
+        return await self._get(missing(hash), "WHERE hash = ?", hash)
 
     async def bundle(self, hash: str) -> bytes:
         """A version's bundle, as it was published; raises `NotFound`."""
-        rows = await self._writer.rows("SELECT bundle FROM versions WHERE hash = ?", (hash,))
-        if not rows:
-            raise missing(hash)
-        return rows[0][0]
+        return await self._part("bundle", hash)
 
     async def components(self, hash: str) -> bytes | None:
         """Return the descriptions of a version's own components; `None` where none were stored."""
-        sql = "SELECT components FROM versions WHERE hash = ?"
-        rows = await self._writer.rows(sql, (hash,))
-        if not rows:
-            raise missing(hash)
-        return rows[0][0]
+        return await self._part("components", hash)
 
     async def latest(self, integration: str) -> Version | None:
         """The newest version of an integration; None where none was published."""
-        return await self._first(
-            "WHERE integration = ? ORDER BY number DESC LIMIT 1", (integration,)
-        )
+        return await self._find(NEWEST, integration)
 
     async def list(
         self, integration: str, *, before: int | None = None, limit: int | None = None
     ) -> Sequence[Version]:
         """Return versions of an integration, newest first: all, or so many before a number."""
-        where, values = conditions({"integration = ?": integration, "number < ?": before})
-        most = "" if limit is None else f"LIMIT {limit:d}"
-        rows = await self._writer.rows(f"{SELECT} {where} ORDER BY number DESC {most}", values)
-        return [Version(*each) for each in rows]
+        wanted = {"integration = ?": integration, "number < ?": before}
+        return await self._page(wanted, "number DESC", limit)
 
     async def in_target(self, target: str, after: str | None, limit: int) -> Sequence[Version]:
         """Return the versions in a target by integration: so many of those after a name."""
-        rows = await self._writer.rows(
-            f"{SELECT} WHERE hash IN (SELECT version FROM targets WHERE target = ?)"  # noqa: S608
-            f" AND integration > ? ORDER BY integration LIMIT {limit:d}",
-            (target, after or ""),
-        )
-        return [Version(*each) for each in rows]
+        there = "WHERE hash IN (SELECT version FROM targets WHERE target = ?)"
+        rest = f"{there} AND integration > ? ORDER BY integration LIMIT {limit:d}"
+        return await self._all(rest, target, after or "")
 
     async def by_integration(
         self, after: str | None = None, limit: int | None = None, *, only: str | None = None
@@ -146,11 +123,8 @@ class Versions:
         some = "SELECT DISTINCT integration FROM versions WHERE integration > ? ORDER BY 1"
         most = "" if limit is None else f"LIMIT {limit:d}"
         where, value = (f"IN ({some} {most})", after or "") if only is None else ("= ?", only)
-        for row in await self._writer.rows(
-            f"{SELECT} WHERE integration {where} ORDER BY integration, number DESC",
-            (value,),
-        ):
-            version = Version(*row)
+        rest = f"WHERE integration {where} ORDER BY integration, number DESC"
+        for version in await self._all(rest, value):
             found.setdefault(version.integration, []).append(version)
         return found
 
@@ -183,10 +157,8 @@ class Versions:
 
     async def target(self, integration: str, target: str) -> Version | None:
         """The version that an integration has in a target (`production`); None before the first."""
-        return await self._first(
-            "WHERE hash = (SELECT version FROM targets WHERE integration = ? AND target = ?)",
-            (integration, target),
-        )
+        rest = "WHERE hash = (SELECT version FROM targets WHERE integration = ? AND target = ?)"
+        return await self._find(rest, integration, target)
 
     async def targets(self, integration: str) -> dict[str, Version]:
         """The version that an integration has in each of its targets."""
@@ -200,13 +172,8 @@ class Versions:
 
     async def drop_target(self, integration: str, target: str) -> None:
         """Have a target name no version of an integration any more."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "DELETE FROM targets WHERE integration = ? AND target = ?", (integration, target)
-            )
-
-        await self._writer.change(job)
+        sql = "DELETE FROM targets WHERE integration = ? AND target = ?"
+        await self._writer.change_by(sql, integration, target)
 
     async def move_target(
         self, integration: str, target: str, hash: str, *, expect: str | None
@@ -243,9 +210,12 @@ class Versions:
 
         return await self._writer.change(job)
 
-    async def _first(self, where: str, values: tuple[Any, ...]) -> Version | None:
-        rows = await self._writer.rows(f"{SELECT} {where}", values)
-        return Version(*rows[0]) if rows else None
+    async def _part(self, column: str, hash: str) -> Any:
+        sql = f"SELECT {column} FROM versions WHERE hash = ?"  # noqa: S608 - one of two words
+        row = await self._writer.row(sql, hash)
+        if row is None:
+            raise missing(hash)
+        return row[0]
 
 
 def missing(hash: str) -> NotFound:

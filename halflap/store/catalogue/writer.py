@@ -63,9 +63,24 @@ class CatalogueWriter:
         """Run a job that no cache depends on."""
         return granted(await self.jobs.write(job))
 
+    async def change_by(self, sql: str, *values: object, lacking: Refused | None = None) -> int:
+        """Run one statement as `change` runs a job; return how many rows it changed.
+
+        Where it is none, `lacking` is raised, if it is given.
+        """
+        return await self.change(_statement(sql, values, lacking))
+
+    async def note_by(self, sql: str, *values: object, lacking: Refused | None = None) -> int:
+        """Run one statement as `note` runs a job; otherwise as `change_by`."""
+        return await self.note(_statement(sql, values, lacking))
+
     async def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query."""
         return await self.jobs.read(lambda c: c.execute(sql, values).fetchall())
+
+    async def row(self, sql: str, *values: object) -> Any:
+        """The first row of a query, or None."""
+        return await self.jobs.read(lambda c: one(c, sql, *values))
 
     async def among(self, sql: str, values: Iterable[str]) -> list[Any]:
         """Return the rows of a query whose last condition ends in `IN`, for these values."""
@@ -192,6 +207,15 @@ def containing(text: str) -> str:
     """
     escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
     return f"%{escaped.translate(LOWER)}%"
+
+
+def _statement(
+    sql: str, values: tuple[Any, ...], lacking: Refused | None
+) -> Callable[[JobTransaction], int | Refused]:
+    def job(connection: JobTransaction) -> int | Refused:
+        return connection.execute(sql, values).rowcount or lacking or 0
+
+    return job
 
 
 def one(connection: JobTransaction, sql: str, *values: object) -> Any:
