@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
-from halflap.lowcode.code import Code, CodeCall, CodeRunner
+from halflap.lowcode.code import Code, CodeCall, CodeRunner, Pool
 
 ROUNDS = 5
 RUNS = 200
@@ -51,9 +51,10 @@ async def answer(call: CodeCall) -> Any:
 
 async def first() -> float:
     started = time.perf_counter()
-    async with CodeRunner() as runner:
-        await runner.run(Code.parse("return 1"), {}, answer)
-        return time.perf_counter() - started
+    pool = Pool()
+    await CodeRunner(pool).run(Code.parse("return 1"), {}, answer)
+    pool.close()
+    return time.perf_counter() - started
 
 
 async def measured(run: Run) -> tuple[float, float, float]:
@@ -83,35 +84,35 @@ async def main() -> None:
     for n in range(RUNS):
         Code.parse(f"{TOTALS}# {n}", ["event"])
     print(f"{'a check without running':44} {(time.perf_counter() - started) / RUNS * 1e3:7.2f} ms")
-    async with CodeRunner() as runner:
+    runner = CodeRunner(Pool())
 
-        def of(text: str, event: Any) -> Run:
-            code = Code.parse(text, ["event"], ["acme"])
-            return lambda: runner.run(code, {"event": event}, answer)
+    def of(text: str, event: Any) -> Run:
+        code = Code.parse(text, ["event"], ["acme"])
+        return lambda: runner.run(code, {"event": event}, answer)
 
-        for title, text, event in (
-            ("a run that calls nothing", NOTHING, SMALL),
-            ("a run over an event of 10 KB", TOTALS, EVENT),
-            ("a run that calls one action", CALLS, SMALL),
-            ("a run that gathers ten", GATHERS, SMALL),
-        ):
-            median, slow, server = await measured(of(text, event))
-            print(
-                f"{title:44} {median * 1e3:7.2f} ms   (p99 {slow * 1e3:.2f} ms, "
-                f"server {server * 1e3:.2f} ms)"
+    for title, text, event in (
+        ("a run that calls nothing", NOTHING, SMALL),
+        ("a run over an event of 10 KB", TOTALS, EVENT),
+        ("a run that calls one action", CALLS, SMALL),
+        ("a run that gathers ten", GATHERS, SMALL),
+    ):
+        median, slow, server = await measured(of(text, event))
+        print(
+            f"{title:44} {median * 1e3:7.2f} ms   (p99 {slow * 1e3:.2f} ms, "
+            f"server {server * 1e3:.2f} ms)"
+        )
+    code = Code.parse(NOTHING, ["event"])
+
+    for owners, title in ((4, "32 at once of four customers, a run"), (1, "of one, a run")):
+
+        async def many(owners: int = owners) -> None:
+            owned = [str(n % owners) for n in range(32)]
+            await asyncio.gather(
+                *[runner.run(code, {"event": SMALL}, answer, owner=each) for each in owned]
             )
-        code = Code.parse(NOTHING, ["event"])
 
-        for owners, title in ((4, "32 at once of four customers, a run"), (1, "of one, a run")):
-
-            async def many(owners: int = owners) -> None:
-                owned = [str(n % owners) for n in range(32)]
-                await asyncio.gather(
-                    *[runner.run(code, {"event": SMALL}, answer, owner=each) for each in owned]
-                )
-
-            median, _, _ = await measured(many)
-            print(f"{title:44} {median / 32 * 1e3:7.2f} ms")
+        median, _, _ = await measured(many)
+        print(f"{title:44} {median / 32 * 1e3:7.2f} ms")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def runner() -> CodeRunner:
     loop = asyncio.get_running_loop()
     found = _runners.get(loop)
     if found is None:
-        found = _runners[loop] = CodeRunner(pool=_pool)
+        found = _runners[loop] = CodeRunner(_pool)
     return found
 
 

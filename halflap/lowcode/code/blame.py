@@ -38,25 +38,23 @@ class CodeFailure(msgspec.Struct):
 class Blame:
     """Says what went wrong, with a place in the file.
 
-    `line` is the last one of the code that is known to have been reached; `ahead` is how many lines
-    stand before the code in what the worker was given.
+    `line` is the last one of the code that is known to have been reached.
     """
 
     def __init__(self, code: Code, limits: CodeLimits) -> None:
         self._code, self._limits = code, limits
         self.line = 1
-        self.ahead = 0
 
     def failed(
         self, kind: str, message: str, line: int, column: int = 0, frames: Sequence[Frame] = ()
     ) -> CodeFailed:
-        """The failure, of a line (and column, from 1) of what the worker was given."""
+        """The failure, of a line (and column, from 1) of the code."""
         place = self._code.place
         trace = "".join(
-            f"  {place.where(line - self.ahead, column)}, in {function}\n    {text}\n"
+            f"  {place.where(line, column)}, in {function}\n    {text}\n"
             for line, column, function, text in frames
         )
-        line = max(line - self.ahead, 1)
+        line = max(line, 1)
         return CodeFailed(
             message[:MOST_TEXT],
             error=kind,

@@ -53,19 +53,13 @@ class Conversation:
     """
 
     def __init__(
-        self,
-        pool: Pool,
-        code: Code,
-        limits: CodeLimits,
-        print: Print,
-        *,
-        opening: bytes,
-        ahead: int = 0,
+        self, pool: Pool, code: Code, inputs: Mapping[str, Json], limits: CodeLimits, print: Print
     ) -> None:
+        """Begin to run the code. Raises `CodeFailed` for an input that is no data."""
         self._pool, self._code, self._limits, self._print = pool, code, limits, print
         self._blame = Blame(code, limits)
-        self._blame.ahead = ahead
-        self._told = [opening]
+        components = sorted(code.components)
+        self._told = [self._packed("run", code.text, astuple(limits), components, inputs)]
         self._asked: list[int] = []
         """Hashes of its calls after each answer: it has to repeat them."""
         self._called = 0
@@ -75,22 +69,6 @@ class Conversation:
         # Of the worker that it has:
         self._heard = self._lines = 0
         self._seconds = 0.0
-
-    @staticmethod
-    def run(
-        pool: Pool, code: Code, inputs: Mapping[str, Json], limits: CodeLimits, print: Print
-    ) -> Conversation:
-        """Run the code. Raises `CodeFailed` for an input that is no data."""
-        components = sorted(code.components)
-        blame = Blame(code, limits)
-        opening = packed(blame, "run", code.text, astuple(limits), components, inputs)
-        return Conversation(pool, code, limits, print, opening=opening)
-
-    @staticmethod
-    def check(pool: Pool, code: Code, limits: CodeLimits, print: Print) -> Conversation:
-        """Have the code read, and run none of it."""
-        opening = pack("check", code.text, astuple(limits))
-        return Conversation(pool, code, limits, print, opening=opening, ahead=1)
 
     def answer(self, answers: Sequence[Answer]) -> None:
         """Answer the code: with the results of its calls, in their order."""
@@ -102,7 +80,7 @@ class Conversation:
                 text = str(each.error)[:MOST_TEXT]
                 self._refused[text] = each.error
                 said.append((False, text))
-        self._told.append(packed(self._blame, "answers", said))
+        self._told.append(self._packed("answers", said))
         self._called += len(said)
 
     async def go_on(self) -> CodeDone | Sequence[CodeCall]:
@@ -238,11 +216,10 @@ class Conversation:
         elif self._asked[self._heard] != asked:
             raise Lost("a worker does not ask what the last one asked")
 
-
-def packed(blame: Blame, *message: object) -> bytes:
-    """The message as it is sent. Raises `CodeFailed` where something in it is no data."""
-    try:
-        return pack(*message)
-    except (TypeError, ValueError) as error:
-        text = f"an input that is no data: {error}"
-        raise blame.failed("TypeError", text, blame.line) from None
+    def _packed(self, *message: object) -> bytes:
+        """Return a message as it is sent. Raises `CodeFailed` where something in it is no data."""
+        try:
+            return pack(*message)
+        except (TypeError, ValueError) as error:
+            text = f"an input that is no data: {error}"
+            raise self._blame.failed("TypeError", text, self._blame.line) from None

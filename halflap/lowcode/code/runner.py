@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 from halflap.lowcode.code.call import CodeCall, Do, Json, Print, Together
 from halflap.lowcode.code.conversation import Answer, CodeDone, Conversation
 from halflap.lowcode.code.places import Places
-from halflap.lowcode.code.pool import RUNS, Pool
+from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.source import Code
 from halflap.lowcode.code.worker.limits import CodeLimits
 from halflap.sdk.context import SETTLED, Settled
@@ -26,30 +24,13 @@ def nothing(text: str, line: int) -> None:
 class CodeRunner:
     """Runs code steps, on one event loop.
 
-    Its workers are processes of their own, started as they are needed, `workers` at most, and kept
-    warm. A worker has one run at a time, and is replaced after a crash, after a limit, and after
-    `runs` runs. One whose action takes long is given to another run meanwhile, so a slow app holds up
-    nobody else. `pool` has workers that other event loops use too, and is closed by whoever made it.
+    It has `workers` of a pool at most, which other event loops use too. A worker has one run at a
+    time, and is replaced after a crash and after a limit. One whose action takes long is given to
+    another run meanwhile, so a slow app holds up nobody else.
     """
 
-    def __init__(
-        self, *, workers: int = WORKERS, runs: int = RUNS, pool: Pool | None = None
-    ) -> None:
-        self._places = Places(workers)
-        self._pool = pool or Pool(runs)
-        self._own = pool is None
-        self._closed = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __init__(self, pool: Pool, workers: int = WORKERS) -> None:
+        self._pool, self._places = pool, Places(workers)
 
     async def run(
         self,
@@ -76,31 +57,11 @@ class CodeRunner:
         if missing:
             raise KeyError(f"no value for {', '.join(sorted(missing))}")
         given = {name: inputs[name] for name in code.names}
-        conversation = Conversation.run(self._pool, code, given, limits, print)
-        return await self._held(conversation, owner, call, together)
-
-    async def check(self, code: Code) -> None:
-        """Have the sandbox itself read the code, without running it. Raises `CodeFailed`."""
-        await self._held(
-            Conversation.check(self._pool, code, CodeLimits(), nothing), "", None, None
-        )
-
-    def close(self) -> None:
-        """End the workers, where they are its own, with what they still run."""
-        self._closed = True
-        if self._own:
-            self._pool.close()
-
-    async def _held(
-        self, conversation: Conversation, owner: str, call: Do | None, together: Together | None
-    ) -> Json:
-        if self._closed:
-            raise RuntimeError("the runner of code steps is closed")
+        conversation = Conversation(self._pool, code, given, limits, print)
         async with self._places.one(owner, conversation.leave) as place:
             try:
                 said = await conversation.go_on()
                 while not isinstance(said, CodeDone):
-                    assert call is not None
                     with self._places.lent(place):
                         answers = await _answers(said, call, together)
                     conversation.answer(answers)

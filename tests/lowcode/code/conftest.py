@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 
 import pytest
 
@@ -16,6 +16,13 @@ def pool() -> Generator[Pool]:
 
 
 @pytest.fixture
-async def runner(pool: Pool) -> AsyncGenerator[CodeRunner]:
-    async with CodeRunner(workers=4, pool=pool) as runner:
-        yield runner
+async def runner(pool: Pool) -> CodeRunner:
+    return CodeRunner(pool, workers=4)
+
+
+@pytest.fixture
+def own() -> Generator[Pool]:
+    """Workers for one test, which looks at them."""
+    pool = Pool()
+    yield pool
+    pool.close()

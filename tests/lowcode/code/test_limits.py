@@ -199,13 +199,13 @@ async def test_inputs_of_what_is_called_at_once_share_the_limit(runner: CodeRunn
 
 
 async def test_one_customers_bombs_do_not_hold_up_another(pool: Pool) -> None:
-    async with CodeRunner(workers=4, pool=pool) as runner:
-        bombs = [
-            asyncio.create_task(run(runner, "while True: pass", owner="hostile")) for _ in range(4)
-        ]
-        await run(runner, "return 1", owner="other")
-        for n in range(20):
-            assert await run(runner, "return n", owner="other", n=n) == n
-        assert not all(bomb.done() for bomb in bombs)
-        for ended in await asyncio.gather(*bombs, return_exceptions=True):
-            assert isinstance(ended, CodeFailed)
+    runner = CodeRunner(pool, workers=4)
+    bombs = [
+        asyncio.create_task(run(runner, "while True: pass", owner="hostile")) for _ in range(4)
+    ]
+    await run(runner, "return 1", owner="other")
+    for n in range(20):
+        assert await run(runner, "return n", owner="other", n=n) == n
+    assert not all(bomb.done() for bomb in bombs)
+    for ended in await asyncio.gather(*bombs, return_exceptions=True):
+        assert isinstance(ended, CodeFailed)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.errors import CodeFailed, RetryLater, StepFailed
-from halflap.lowcode.code import Code, CodeCall, CodeRunner
+from halflap.lowcode.code import Code, CodeCall, CodeRunner, Pool
 from halflap.sdk.context import Settled
 from tests.coding import PLACE, no_calls, run, unchecked
 
@@ -176,8 +176,9 @@ CHANCE = (
 async def test_every_worker_gives_the_same_answers() -> None:
     seen: list[Any] = []
     for _ in range(3):
-        async with CodeRunner() as runner:
-            seen.append(await runner.run(unchecked(CHANCE), {}, no_calls))
+        pool = Pool()
+        seen.append(await CodeRunner(pool).run(unchecked(CHANCE), {}, no_calls))
+        pool.close()
     assert seen[0] == seen[1] == seen[2]
 
 

@@ -144,16 +144,13 @@ SOUND = [
 ]
 
 
-@pytest.mark.parametrize("text", SOUND)
-async def test_what_the_check_lets_pass_the_sandbox_can_read(runner: CodeRunner, text: str) -> None:
-    await runner.check(Code.parse(text, ["event"], ["acme"], PLACE))
-
-
-async def test_the_sandbox_reads_code_without_running_it(runner: CodeRunner) -> None:
-    await runner.check(Code.parse("while True: pass"))
-    with pytest.raises(CodeFailed, match=r"^flow\.yaml:11:11: .*yield") as caught:
-        await runner.check(unchecked("def f():\n  yield 1\n"))
-    assert caught.value.line == 11
+async def test_what_the_check_lets_pass_the_sandbox_can_read(runner: CodeRunner) -> None:
+    for text in SOUND:
+        Code.parse(text, ["event"], ["acme"], PLACE)
+        assert await runner.run(unchecked(f"return 1\n{text}"), {}, no_calls) == 1
+    with pytest.raises(CodeFailed, match=r"^flow\.yaml:12:11: .*yield") as caught:
+        await runner.run(unchecked("return 1\ndef f():\n  yield 1\n"), {}, no_calls)
+    assert caught.value.line == 12
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 def parse(text: str, *inputs: str) -> Code:
     return Code.parse(text, inputs, ["acme"], PLACE)
-
-
-@pytest.fixture
-def own() -> Generator[Pool]:
-    """Workers for one test, which looks at them."""
-    pool = Pool()
-    yield pool
-    pool.close()
 
 
 def test_numbers_are_bounded_as_in_the_journal() -> None:
@@ -61,33 +52,33 @@ HASHED = {
 
 @pytest.mark.parametrize("place", HASHED)
 async def test_what_is_hashed_for_ever_is_so_in_a_worker(pool: Pool, place: str) -> None:
-    async with CodeRunner(workers=4, pool=pool) as runner:
-        longest = 0.0
+    runner = CodeRunner(pool, workers=4)
+    longest = 0.0
 
-        async def beat() -> None:
-            nonlocal longest
-            while True:
-                began = time.process_time()  # others may have the processor
-                await asyncio.sleep(0.01)
-                longest = max(longest, time.process_time() - began)
+    async def beat() -> None:
+        nonlocal longest
+        while True:
+            began = time.process_time()  # others may have the processor
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.process_time() - began)
 
-        beating = asyncio.create_task(beat())
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        began = time.monotonic()
-        code = unchecked(HASHED[place], {}, "acme")
-        hostile = asyncio.create_task(
-            runner.run(code, {}, no_calls, limits=CodeLimits(seconds=0.2), owner="hostile")
-        )
-        for n in range(20):
-            assert await run(runner, "return n", owner="other", n=n) == n
-        with pytest.raises(CodeFailed, match=r"ran for more than 0\.2 s") as caught:
-            await hostile
-        assert time.monotonic() - began < 10
-        beating.cancel()
-        assert caught.value.error == "TimeLimit"
-        assert longest < 1
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10
-        assert await run(runner, "return 1", owner="hostile") == 1
+    beating = asyncio.create_task(beat())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    code = unchecked(HASHED[place], {}, "acme")
+    hostile = asyncio.create_task(
+        runner.run(code, {}, no_calls, limits=CodeLimits(seconds=0.2), owner="hostile")
+    )
+    for n in range(20):
+        assert await run(runner, "return n", owner="other", n=n) == n
+    with pytest.raises(CodeFailed, match=r"ran for more than 0\.2 s") as caught:
+        await hostile
+    assert time.monotonic() - began < 10
+    beating.cancel()
+    assert caught.value.error == "TimeLimit"
+    assert longest < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10
+    assert await run(runner, "return 1", owner="hostile") == 1
 
 
 IN_PROCESS = f"""
@@ -164,9 +155,9 @@ HOSTILE = {
 async def test_what_is_no_message_ends_its_worker(name: str) -> None:
     pool = Pool(command=[sys.executable, "-I", "-S", "-c", SPEAKS.format(HOSTILE[name])])
     try:
-        async with CodeRunner(workers=1, pool=pool) as runner:
-            with pytest.raises(WorkerLost, match=r"^flow.yaml:\d+: .*, 3 times$"):
-                await run(runner, "return 1")
+        runner = CodeRunner(pool, workers=1)
+        with pytest.raises(WorkerLost, match=r"^flow.yaml:\d+: .*, 3 times$"):
+            await run(runner, "return 1")
     finally:
         pool.close()
 
@@ -175,8 +166,8 @@ async def test_control_what_is_a_message_is_heard() -> None:
     speaks = SPEAKS.format('say(b\'["done", [{"\\\\ud800": "1.10"}, "\\\\u00e9"]]\')')
     pool = Pool(command=[sys.executable, "-I", "-S", "-c", speaks])
     try:
-        async with CodeRunner(workers=1, pool=pool) as runner:
-            assert str(await run(runner, "return 1")) == "[Decimal('1.10'), 'é']"
+        runner = CodeRunner(pool, workers=1)
+        assert str(await run(runner, "return 1")) == "[Decimal('1.10'), 'é']"
     finally:
         pool.close()
 
@@ -200,39 +191,37 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_run_goes_on(
         return call.index
 
     text = "x = []\nfor n in range(5):\n  print(n)\n  x.append(await acme.get(n))\nreturn x"
-    async with CodeRunner(workers=1, pool=own) as runner:
-        result = await runner.run(parse(text), {}, call, print=lambda text, _: printed.append(text))
+    runner = CodeRunner(own, workers=1)
+    result = await runner.run(parse(text), {}, call, print=lambda text, _: printed.append(text))
     assert result == called == [0, 1, 2, 3, 4]
     assert printed == ["0", "1", "2", "3", "4"]
 
 
 @LINUX
 async def test_a_run_under_which_every_worker_is_lost_fails(own: Pool) -> None:
-    async with CodeRunner(workers=1, pool=own) as runner:
-        spinning = asyncio.create_task(
-            run(runner, "x = 1\nwhile True: pass", CodeLimits(seconds=20))
-        )
-        killed: set[int] = set()
-        while not spinning.done():
-            for pid in own.pids - killed:
-                if children(pid):  # it runs
-                    os.kill(pid, signal.SIGKILL)
-                    killed.add(pid)
-            await asyncio.sleep(0.02)
-        with pytest.raises(WorkerLost, match=r"^flow.yaml:10: the worker ended, 3 times") as caught:
-            await spinning
-        assert caught.value.error == "WorkerLost"
-        assert await run(runner, "return 1") == 1
+    runner = CodeRunner(own, workers=1)
+    spinning = asyncio.create_task(run(runner, "x = 1\nwhile True: pass", CodeLimits(seconds=20)))
+    killed: set[int] = set()
+    while not spinning.done():
+        for pid in own.pids - killed:
+            if children(pid):  # it runs
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        await asyncio.sleep(0.02)
+    with pytest.raises(WorkerLost, match=r"^flow.yaml:10: the worker ended, 3 times") as caught:
+        await spinning
+    assert caught.value.error == "WorkerLost"
+    assert await run(runner, "return 1") == 1
 
 
 @LINUX
 async def test_workers_that_die_idle_are_replaced_unnoticed(own: Pool) -> None:
-    async with CodeRunner(workers=4, pool=own) as runner:
-        for _ in range(2):
-            both = [run(runner, "return n", owner=str(n), n=n) for n in range(2)]
-            assert await asyncio.gather(*both) == [0, 1]
-            for pid in own.pids:
-                os.kill(pid, signal.SIGKILL)
+    runner = CodeRunner(own, workers=4)
+    for _ in range(2):
+        both = [run(runner, "return n", owner=str(n), n=n) for n in range(2)]
+        assert await asyncio.gather(*both) == [0, 1]
+        for pid in own.pids:
+            os.kill(pid, signal.SIGKILL)
 
 
 @LINUX
@@ -241,43 +230,39 @@ async def test_a_worker_that_stands_still_is_killed(own: Pool) -> None:
         os.kill(*own.pids, signal.SIGSTOP)
 
     code = parse("await acme.get()")
-    async with CodeRunner(workers=1, pool=own) as runner:
-        with pytest.raises(CodeFailed, match=r"ran for more than 0\.1 s"):
-            await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1))
-        assert await run(runner, "return 1") == 1
+    runner = CodeRunner(own, workers=1)
+    with pytest.raises(CodeFailed, match=r"ran for more than 0\.1 s"):
+        await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1))
+    assert await run(runner, "return 1") == 1
 
 
 # Their lives ----------------------------------------------------------------------------------
 
 
 @LINUX
-async def test_workers_start_when_they_are_needed_and_end_with_the_runner() -> None:
+async def test_workers_start_when_they_are_needed_and_end_with_the_pool() -> None:
     pool = Pool()
-    runner = CodeRunner(workers=2, pool=pool)
+    runner = CodeRunner(pool, workers=2)
     assert not pool.pids
     await run(runner, "return 1")
     (pid,) = pool.pids
     (sandbox,) = children(pid)
-    runner.close()
-    assert pool.pids == {pid}  # whoever made it closes it
     pool.close()
     assert not pool.pids
     assert pid not in children(os.getpid())
     await ended(sandbox)
-    with pytest.raises(RuntimeError, match="closed"):
-        await run(runner, "return 1")
 
 
 SERVER = """
 import asyncio, sys
-from halflap.lowcode.code import Code, CodeRunner, CodeLimits
+from halflap.lowcode.code import Code, CodeLimits, CodeRunner, Pool
 
 async def call(call):
     print("waits", flush=True)
     await asyncio.Event().wait()
 
 async def main():
-    runner = CodeRunner(workers=4)
+    runner = CodeRunner(Pool(), workers=4)
     texts = ["while True: pass", {hashed!r}, "await acme.get()"]
     one = Code.parse("return 1")
     await asyncio.gather(*[runner.run(one, {{}}, call, owner=text) for text in texts])
@@ -309,8 +294,8 @@ async def test_a_server_that_is_killed_leaves_no_worker_behind() -> None:
 
 def test_one_event_loop_after_another_has_the_same_workers(own: Pool) -> None:
     async def once(n: int) -> None:
-        async with CodeRunner(pool=own) as runner:
-            assert await run(runner, "return n", n=n) == n
+        runner = CodeRunner(own)
+        assert await run(runner, "return n", n=n) == n
 
     seen: set[int] = set()
     for n in range(3):
@@ -323,7 +308,7 @@ SHADOW = """
 import asyncio, subprocess, sys
 from halflap.engine import shadow
 from halflap.errors import EgressRefused
-from halflap.lowcode.code import Code, CodeRunner
+from halflap.lowcode.code import Code, CodeRunner, Pool
 
 async def main():
     sys.addaudithook(shadow.hold_back)
@@ -332,8 +317,7 @@ async def main():
         subprocess.run(["true"])
     except EgressRefused:
         print("refused")
-    async with CodeRunner() as runner:
-        print(await runner.run(Code.parse("return 1"), {}, None))
+    print(await CodeRunner(Pool()).run(Code.parse("return 1"), {}, None))
 
 asyncio.run(main())
 """
@@ -350,11 +334,11 @@ async def test_in_a_shadow_run_which_starts_no_process_code_runs() -> None:
 @LINUX
 async def test_a_worker_is_replaced_after_so_many_runs() -> None:
     pool = Pool(runs=2)
-    async with CodeRunner(workers=1, pool=pool) as runner:
-        seen: set[int] = set()
-        for _ in range(5):
-            await run(runner, "return 1")
-            seen |= pool.pids
+    runner = CodeRunner(pool, workers=1)
+    seen: set[int] = set()
+    for _ in range(5):
+        await run(runner, "return 1")
+        seen |= pool.pids
     pool.close()
     assert len(seen) == 3
 
@@ -366,62 +350,62 @@ async def test_a_worker_holds_nothing_that_it_does_not_need(
     monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
     left_open = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(left_open, True)
-    async with CodeRunner(workers=1, pool=own) as runner:
-        await run(runner, "return 1")
-        (pid,) = own.pids
-        (sandbox,) = children(pid)
-        for each in (pid, sandbox):
-            process = Path(f"/proc/{each}")
-            assert (process / "environ").read_bytes() == b""
-            assert (process / "cwd").readlink() == Path("/")
-            assert status(each, "NoNewPrivs") == "1"
-            limits = (process / "limits").read_text()
-            assert "Max file size             0" in limits
-            assert "Max core file size        0" in limits
-            assert "Max cpu time              60" in limits
-            assert f"Max data size             {256 << 20}" in limits
-        assert sorted(each.name for each in Path(f"/proc/{sandbox}/fd").iterdir()) == [
-            "0",
-            "1",
-            "2",
-        ]
-        held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
-        assert {each.partition(":")[0] for each in held} <= {
-            "/dev/null",
-            "socket",
-            "pipe",
-            "anon_inode",
-        }
-        loaded = Path(f"/proc/{pid}/maps").read_text()
-        assert "pydantic_core" not in loaded  # of Halflap's own it loads this room only
+    runner = CodeRunner(own, workers=1)
+    await run(runner, "return 1")
+    (pid,) = own.pids
+    (sandbox,) = children(pid)
+    for each in (pid, sandbox):
+        process = Path(f"/proc/{each}")
+        assert (process / "environ").read_bytes() == b""
+        assert (process / "cwd").readlink() == Path("/")
+        assert status(each, "NoNewPrivs") == "1"
+        limits = (process / "limits").read_text()
+        assert "Max file size             0" in limits
+        assert "Max core file size        0" in limits
+        assert "Max cpu time              60" in limits
+        assert f"Max data size             {256 << 20}" in limits
+    assert sorted(each.name for each in Path(f"/proc/{sandbox}/fd").iterdir()) == [
+        "0",
+        "1",
+        "2",
+    ]
+    held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    assert {each.partition(":")[0] for each in held} <= {
+        "/dev/null",
+        "socket",
+        "pipe",
+        "anon_inode",
+    }
+    loaded = Path(f"/proc/{pid}/maps").read_text()
+    assert "pydantic_core" not in loaded  # of Halflap's own it loads this room only
     os.close(left_open)
 
 
 # Sharing them ---------------------------------------------------------------------------------
 
 
-async def test_a_run_that_is_cancelled_leaves_room() -> None:
-    async with CodeRunner(workers=1) as runner:
-        reached = asyncio.Event()
+async def test_a_run_that_is_cancelled_leaves_room(own: Pool) -> None:
+    runner = CodeRunner(own, workers=1)
+    reached = asyncio.Event()
 
-        async def call(call: CodeCall) -> Any:
-            reached.set()
-            await asyncio.Event().wait()
+    async def call(call: CodeCall) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
 
-        for pause in (0, 0.004, 0.02):
-            reached.clear()
-            held = asyncio.create_task(runner.run(parse("await acme.get()"), {}, call))
-            await reached.wait()
-            await asyncio.sleep(pause)
-            held.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await held
-        spinning = asyncio.create_task(run(runner, "while True: pass"))
-        waiting = asyncio.create_task(run(runner, "return 2"))
-        await asyncio.sleep(0.01)
-        waiting.cancel()
-        spinning.cancel()
-        assert await run(runner, "return 1") == 1
+    for pause in (0, 0.004, 0.02):
+        reached.clear()
+        held = asyncio.create_task(runner.run(parse("await acme.get()"), {}, call))
+        await reached.wait()
+        await asyncio.sleep(pause)
+        held.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await held
+    spinning = asyncio.create_task(run(runner, "while True: pass"))
+    waiting = asyncio.create_task(run(runner, "return 2"))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    spinning.cancel()
+    assert await run(runner, "return 1") == 1
 
 
 WAITS = """
@@ -441,7 +425,7 @@ return total.of
 """
 
 
-async def test_a_run_that_waits_long_holds_up_nobody() -> None:
+async def test_a_run_that_waits_long_holds_up_nobody(own: Pool) -> None:
     printed: list[str] = []
     reached, go_on = asyncio.Event(), asyncio.Event()
 
@@ -450,23 +434,23 @@ async def test_a_run_that_waits_long_holds_up_nobody() -> None:
         await go_on.wait()
         return [call.args[0], 1.5]
 
-    async with CodeRunner(workers=1) as runner:
-        waiting = [
-            asyncio.create_task(
-                runner.run(
-                    unchecked(WAITS, {}, "acme"),
-                    {},
-                    call,
-                    print=lambda text, line: printed.append(text),
-                )
+    runner = CodeRunner(own, workers=1)
+    waiting = [
+        asyncio.create_task(
+            runner.run(
+                unchecked(WAITS, {}, "acme"),
+                {},
+                call,
+                print=lambda text, line: printed.append(text),
             )
-            for _ in range(3)
-        ]
-        await reached.wait()
-        assert await asyncio.wait_for(run(runner, "return 1"), DEADLINE) == 1
-        go_on.set()
-        assert await asyncio.gather(*waiting) == [[[0, 1.5], [1, 1.5], "no clock"]] * 3
-        assert sorted(printed) == ["after"] * 3 + ["before"] * 3
+        )
+        for _ in range(3)
+    ]
+    await reached.wait()
+    assert await asyncio.wait_for(run(runner, "return 1"), DEADLINE) == 1
+    go_on.set()
+    assert await asyncio.gather(*waiting) == [[[0, 1.5], [1, 1.5], "no clock"]] * 3
+    assert sorted(printed) == ["after"] * 3 + ["before"] * 3
 
 
 async def test_more_runs_than_workers_wait_for_each_other(runner: CodeRunner) -> None:

@@ -52,9 +52,6 @@ class _Worker:
             case ["run", text, limits, components, inputs]:
                 session = self._begun(text, limits)
                 self._turn(session, partial(session.run, components, inputs))
-            case ["check", text, limits]:
-                session = self._begun(text, limits)
-                self._turn(session, session.compile)
             case ["answers", answers]:
                 assert self._session is not None
                 self._turn(self._session, partial(self._session.go_on, answers))
@@ -67,7 +64,7 @@ class _Worker:
         self._session = session = Session(self._pool, text, CodeLimits(*limits), self._printed)
         return session
 
-    def _turn(self, session: Session, do: Callable[[], SessionDone | list[Asked] | None]) -> None:
+    def _turn(self, session: Session, do: Callable[[], SessionDone | list[Asked]]) -> None:
         """Let the code run until it needs an answer, or ends, and say which."""
         try:
             match do():
@@ -76,8 +73,6 @@ class _Worker:
                     return
                 case SessionDone(result):
                     self._say("done", result)
-                case None:
-                    self._say("done", None)
         except Failed as error:
             self._say("failed", error.how(session.line))
         self._end()

@@ -141,10 +141,6 @@ class Session:
             )
         )
 
-    def compile(self) -> None:
-        """Read the code, and run none of it."""
-        self._guarded(lambda: self._session.feed_start(f"return\n{self._text}"))
-
     def go_on(self, answers: Sequence[tuple[bool, Any]]) -> SessionDone | list[Asked]:
         """Give the code the answers to the calls that it waits for: a result, or an error's text."""
         results: dict[int, ExternalSettledResult] = {

@@ -7,7 +7,6 @@ what they were, with every digit. Whoever reads looks at the length first.
     server            worker
                       ready
     run               printed text line, asks calls, done result, failed how
-    check             done, failed how
     answers           as to run
     end
 """
