@@ -6,12 +6,13 @@ without an observer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.kinds.run import Asked, RunnableStep, Steps
+from halflap.lowcode.kinds.run import Asked, PlacedStep, RunnableStep, Steps
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import ExpressionHost, Names
 from halflap.sdk.budget import EVERY, spend
@@ -37,24 +38,15 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class FailureNote:
-    """A step whose failure its tracer notes, where no step within it has raised that."""
+class TracedStep:
+    """A step that its tracer runs."""
 
-    step: RunnableStep
-    path: Path
+    step: PlacedStep
     tracer: Tracer
 
     async def run(self, frame: Frame) -> None:
         """Run the step."""
-        try:
-            await self.step.run(frame)
-        except Exception as error:
-            if self.tracer.failure is None or self.tracer.failure not in (error, error.__cause__):
-                self.tracer.failed = self.path
-            self.tracer.failure = error
-            raise
-        if self.tracer.failed[: len(self.path)] == self.path:
-            self.tracer.failed = ()  # a step within this one failed, and that was caught
+        await self.tracer.run(self.step, frame)
 
 
 class Tracer:
@@ -71,13 +63,24 @@ class Tracer:
         self.failed: Path = ()
         self.routes: list[Path] = []
 
-    def steps(self, path: Path, steps: Steps) -> Steps:
+    def steps(self, path: Path, steps: Sequence[PlacedStep]) -> Steps:
         """Return a list of steps, with a mark before it, and one before each step."""
         marked: list[RunnableStep] = [self._mark(path)]
-        for at, each in enumerate(steps):
-            place = (*path, at)
-            marked += [self._mark(place), FailureNote(each, place, self)]
+        for each in steps:
+            marked += [self._mark(each.path), TracedStep(each, self)]
         return tuple(marked)
+
+    async def run(self, step: PlacedStep, frame: Frame) -> None:
+        """Run a step, and note its failure, where no step within it has raised that."""
+        try:
+            await step.run(frame)
+        except Exception as error:
+            if self.failure is None or self.failure not in (error, error.__cause__):
+                self.failed = step.path
+            self.failure = error
+            raise
+        if self.failed[: len(step.path)] == step.path:
+            self.failed = ()  # a step within this one failed, and that was caught
 
     def condition(self, path: Path, condition: Asked) -> Asked:
         """Return a `where` that counts what it leaves out, or a `when` that counts what it takes."""

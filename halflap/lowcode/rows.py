@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from halflap.lowcode.frame import Frame, LoopLeft, Stopped, error_of
 from halflap.lowcode.kinds import ContinueStep, ForStep, SetStep
-from halflap.lowcode.kinds.run import PlacedStep, RunnableStep, Steps
+from halflap.lowcode.kinds.run import PlacedStep
 from halflap.lowcode.observer import Tracer
 from halflap.lowcode.source import Path
 from halflap.sdk import redact
@@ -70,74 +70,31 @@ class RowTracer(Tracer):
         self._notify = notify
         self._raised: tuple[BaseException | None, ...] = ()
 
-    def steps(self, path: Path, steps: Steps) -> Steps:
-        """Return a list of steps, each with its row."""
-        watched = [RowStep(each, (*path, at), self) for at, each in enumerate(steps)]
-        return super().steps(path, watched)
-
-    def begin(self, path: Path, frame: Frame) -> StepRun | None:
-        """Begin a row; None where there are too many."""
+    async def run(self, step: PlacedStep, frame: Frame) -> None:
+        """Run a step, and note what it gave in a row; where there are too many rows, in none."""
         if len(self.rows) >= MOST_ROWS:
             self.is_cut = True
-            return None
-        row = StepRun(path, frame.item, frame.ctx.execution, row_of_step.get())
+            return await super().run(step, frame)
+        row = StepRun(step.path, frame.item, frame.ctx.execution, row_of_step.get())
         self.rows.append(row)
-        return row
-
-    def shown(self, value: Any) -> bytes | None:
-        """Return a value as JSON without secrets; None where there is none, or no room for it."""
-        if self._room <= 0:
-            self.is_cut |= value is not UNSET
-            return None
-        data = _shown(value)
-        self._room -= len(data or b"")
-        return data
-
-    def fail(self, row: StepRun, error: Exception) -> None:
-        """Note a failure; its error at the step that raised it, not at those around it."""
-        row.state = "failed"
-        if error not in self._raised:
-            row.failure = row.failure or failure_of_step(error)
-        self._raised = (error, error.__cause__)
-
-    def end(self, row: StepRun) -> None:
-        """End a row."""
-        if self._notify is not None:
-            self._notify(row)
-
-
-@dataclass(frozen=True, slots=True)
-class RowStep:
-    """A step that notes what it gave in a row."""
-
-    step: RunnableStep
-    path: Path
-    tracer: RowTracer
-
-    async def run(self, frame: Frame) -> None:
-        """Run the step."""
-        row = self.tracer.begin(self.path, frame)
-        if row is None:
-            return await self.step.run(frame)
-        before, began = row_of_step.set(row), perf_counter()
-        model = self.step.model if isinstance(self.step, PlacedStep) else None
+        before, began, model = row_of_step.set(row), perf_counter(), step.model
         frame.given = UNSET
         try:
-            await self.step.run(frame)
+            await super().run(step, frame)
             row.state = "succeeded" if row.failure is None else "failed"
             if isinstance(model, SetStep):
                 frame.given = {name: frame.names[name] for name in model.set}
             elif isinstance(model, ForStep) and model.collect is None:
                 frame.given = UNSET
-            row.gave = self.tracer.shown(frame.given)
+            row.gave = self._shown(frame.given)
         except Stopped as stopped:
-            row.state, row.gave = "succeeded", self.tracer.shown(stopped.value)
+            row.state, row.gave = "succeeded", self._shown(stopped.value)
             raise
         except LoopLeft:
             row.state = "succeeded"
             raise
         except Exception as error:
-            self.tracer.fail(row, error)
+            self._fail(row, error)
             raise
         except BaseException:
             row.state = "succeeded" if isinstance(model, ContinueStep) else "waiting"
@@ -146,7 +103,24 @@ class RowStep:
             row.seconds = perf_counter() - began
             row_of_step.reset(before)
             frame.given = UNSET
-            self.tracer.end(row)
+            if self._notify is not None:
+                self._notify(row)
+
+    def _shown(self, value: Any) -> bytes | None:
+        """Return a value as JSON without secrets; None where there is none, or no room for it."""
+        if self._room <= 0:
+            self.is_cut |= value is not UNSET
+            return None
+        data = _shown(value)
+        self._room -= len(data or b"")
+        return data
+
+    def _fail(self, row: StepRun, error: Exception) -> None:
+        """Note a failure; its error at the step that raised it, not at those around it."""
+        row.state = "failed"
+        if error not in self._raised:
+            row.failure = row.failure or failure_of_step(error)
+        self._raised = (error, error.__cause__)
 
 
 def failure_of_step(error: Exception) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,10 +26,11 @@ from halflap.lowcode import Components, SourceText
 from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of, shown_event
 from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
-from halflap.lowcode.kinds.run import Steps
+from halflap.lowcode.kinds.run import PlacedStep, Steps
 from halflap.lowcode.lint.declared import DeclaredEvents
 from halflap.lowcode.lint.shapes import Shapes, output_schema
-from halflap.lowcode.rows import RowStep, RowTracer, StepRun, failure_of_step, row_of_step
+from halflap.lowcode.observer import TracedStep
+from halflap.lowcode.rows import RowTracer, StepRun, failure_of_step, row_of_step
 from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
@@ -94,13 +95,13 @@ class StepCatcher(RowTracer):
     def __init__(self, notify: Callable[[StepRun], None], wanted: Path) -> None:
         super().__init__(notify)
         self._wanted = wanted
-        self.caught: RowStep | None = None
+        self.caught: TracedStep | None = None
 
-    def steps(self, path: Path, steps: Steps) -> Steps:
+    def steps(self, path: Path, steps: Sequence[PlacedStep]) -> Steps:
         """Return a list of steps; the wanted one is kept, too."""
-        at = self._wanted[-1] if self._wanted[:-1] == path else None
-        if isinstance(at, int) and at < len(steps):
-            self.caught = RowStep(steps[at], self._wanted, self)
+        for each in steps:
+            if each.path == self._wanted:
+                self.caught = TracedStep(each, self)
         return super().steps(path, steps)
 
 
