@@ -11,6 +11,7 @@ from itertools import islice
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.foreign import SYNONYMS
+from halflap.lowcode.scalar import scalar
 from halflap.lowcode.source import Path, SourceText, is_plain, value_at
 from halflap.sdk.lint import Fix
 
@@ -82,21 +83,14 @@ def rewritten(
         place = source.place(path)
         text, at = _line(lines, place.line), place.column - 1
         old = str(value_at(source.data, path))
-        quoted = "'" + old.replace("'", "''") + "'"
-        doubled = '"' + old.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        written = next((each for each in (old, quoted, doubled) if text.startswith(each, at)), None)
-        if written is None or path in source.blocks or "\n" in new:
+        styles = {None: old, "'": scalar(old, style="'"), '"': scalar(old, style='"')}
+        style = next((each for each, form in styles.items() if text.startswith(form, at)), "")
+        if style == "" or path in source.blocks or "\n" in new:
             return None
-        if raw or not is_plain(new):
-            made = new
-        elif written == quoted:
-            made = "'" + new.replace("'", "''") + "'"
-        elif written == doubled:
-            made = '"' + new.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        else:
-            made = new if _stays(new, inside=_depth(text[:at]) > 0) else _quoted(new)
+        inside = _depth(text[:at]) > 0
+        made = new if raw or not is_plain(new) else scalar(new, flow=inside, style=style)
         title = f"write {new} ({choice})" if choice else f"write {new}"
-        return Fix(title, place.line, place.column, len(written), made, choice=choice != "")
+        return Fix(title, place.line, place.column, len(styles[style]), made, choice=choice != "")
 
     return mend
 
@@ -138,18 +132,6 @@ def above(source: SourceText, path: Path, written: str) -> Mend:
     return mend
 
 
-_STARTS = re.compile(r"""[-?:](?:\s|$)|[,\[\]{}#&*!|>'"%@`\s]""")
-
-
-def _stays(text: str, *, inside: bool) -> bool:
-    """Return whether a text is itself without quotes."""
-    if _STARTS.match(text) or text != text.strip():
-        return False
-    if ": " in text or " #" in text or text.endswith(":"):
-        return False
-    return not inside or not any(each in text for each in ",[]{}")
-
-
 def quoted_value(lines: Sequence[str], line: int, column: int) -> Fix | None:
     """Quote a plain value, such as a number that is given for a text."""
     text = _line(lines, line)
@@ -171,18 +153,13 @@ def quoted_expression(lines: Sequence[str], line: int, column: int) -> Fix | Non
         Expression.parse(expression[1:])
     except ExpressionError:
         return None
-    return Fix("quote the whole expression", line, column, len(expression), _quoted(expression))
+    quoted = scalar(expression, style="'" if '"' in expression or "\\" in expression else '"')
+    return Fix("quote the whole expression", line, column, len(expression), quoted)
 
 
 def _line(lines: Sequence[str], line: int) -> str:
     text = lines[line - 1] if line <= len(lines) else ""
     return text if len(text) <= MOST_CHARACTERS else ""
-
-
-def _quoted(text: str) -> str:
-    if '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _depth(text: str) -> int:

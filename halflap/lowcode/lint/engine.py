@@ -30,6 +30,7 @@ from halflap.lowcode.lint.rules import Findings, TooMany
 from halflap.lowcode.lint.scope import Names, Schema
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
+from halflap.lowcode.scalar import scalar
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Place, SourceText, Unreadable, read
 from halflap.lowcode.template import is_expression
@@ -142,9 +143,8 @@ def _readable(text: str, file: str, line: int) -> Fix | None:
                 return fix
         plain = _PLAIN.match(before) if len(before) <= MOST_CHARACTERS else None
         if plain is not None:
-            value = plain["value"]
-            quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            fix = Fix("quote the text", at, plain.start("value") + 1, len(value), quoted)
+            value, start = plain["value"], plain.start("value") + 1
+            fix = Fix("quote the text", at, start, len(value), scalar(value, style='"'))
             if _reads(fix, lines, file):
                 return fix
     return None

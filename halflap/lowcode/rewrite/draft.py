@@ -31,10 +31,10 @@ from halflap.lowcode.rewrite.edits import (
     StaleDraft,
     WrapItems,
     difference,
-    offset_of,
     step_paths,
 )
 from halflap.lowcode.rewrite.layout import COMMENT, Layout
+from halflap.lowcode.rewrite.merge import patched
 from halflap.lowcode.rewrite.names import (
     Change,
     field_renamed,
@@ -43,9 +43,10 @@ from halflap.lowcode.rewrite.names import (
     page_renamed,
     renamed,
 )
-from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shifted
+from halflap.lowcode.rewrite.text import Patch, UnwritableEdit, shared_ends, shifted
 from halflap.lowcode.rewrite.tree import Entry, TextNode
 from halflap.lowcode.rewrite.write import LineWriter
+from halflap.lowcode.scalar import scalar
 from halflap.lowcode.source import Path, SourceText, Unreadable, read
 from halflap.sdk.budget import EVERY, spend
 
@@ -153,8 +154,8 @@ class Draft:
                 self.reorder(path, before)
             case RenameFlow(name=name, to=new):
                 self.rename_flow(name, new)
-            case ReplaceText(start=start, end=end, text=text):
-                self._retype(start, end, text)
+            case ReplaceText():
+                self._retype(edit)
 
     def _items(self, path: Path) -> Sequence[Any]:
         """The items of a list; none where it is not written yet."""
@@ -238,14 +239,11 @@ class Draft:
             ) from error
         return made
 
-    def _retype(self, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+    def _retype(self, edit: ReplaceText) -> None:
         """Replace a piece of the text by hand."""
-        old = self._here.source.text
-        first, last = offset_of(old, start), offset_of(old, end)
-        if first is None or last is None or last < first:
-            raise self._here.refused(f"the text has no {start} to {end}", ())
+        source = self._here.source
         try:
-            self._take(read(old[:first] + text + old[last:], self._here.source.file))
+            self._take(read(patched(source.text, [edit]), source.file))
         except Unreadable as error:
             raise UnwritableEdit(error.said, where=error.where) from error
         self.revision += 1
@@ -382,11 +380,8 @@ class Draft:
 
     def _align(self, path: Path, old: list[Any], value: list[Any]) -> None:
         """Make a list another one: what is the same at its beginning and its end stays."""
-        most = min(len(old), len(value))
-        first = next((at for at in range(most) if not model.same(old[at], value[at])), most)
-        rest = most - first
-        last = next((at for at in range(rest) if not model.same(old[~at], value[~at])), rest)
-        both = most - first - last
+        first, last = shared_ends(old, value, model.same)
+        both = min(len(old), len(value)) - first - last
         for at in range(first, first + both):
             self._set((*path, at), value[at], None)
         at = first + both
@@ -405,13 +400,13 @@ class Draft:
             self._replace(holder, {name: value})
             return
         if not node.entries:
-            text = f"{write.key(name, flow=True)}: {write.inline(value)} "
+            text = f"{scalar(name, flow=True)}: {write.inline(value)} "
             patch = Patch(node.start + 1, node.start + 1, text)
             self._apply([patch], model.added(self._here.source.data, holder, name, value), path)
             return
         before = next((each for each in node.entries if each.name == after), node.entries[-1])
         if node.flow:
-            text = f", {write.key(name, flow=True)}: {write.inline(value)}"
+            text = f", {scalar(name, flow=True)}: {write.inline(value)}"
             patch = Patch(before.value.end, before.value.end, text)
         else:
             lines = self._write.member(name, value, self._here.text.column(node.entries[0].start))
@@ -569,7 +564,7 @@ class Draft:
 
     def _rename_key(self, path: Path, name: str) -> None:
         entry = self._here.entry(path)
-        patch = Patch(entry.start, entry.key_end, write.key(name, flow=self._here.in_flow(path)))
+        patch = Patch(entry.start, entry.key_end, scalar(name, flow=self._here.in_flow(path)))
         self._apply([patch], model.renamed(self._here.source.data, path, name), path)
 
     # Lists in brackets ------------------------------------------------------------------------
@@ -583,9 +578,7 @@ class Draft:
                 self._apply(patches, self._here.source.data, path)
 
     def _quoted(self, value: str, node: TextNode) -> str:
-        return write.scalar(
-            value, flow=True, style=node.style if node.style in ("'", '"') else None
-        )
+        return scalar(value, flow=True, style=node.style if node.style in ("'", '"') else None)
 
     def _goes_inside(self, node: TextNode, value: Any) -> bool:
         """Return whether an item is put into brackets: it is no step, and short."""

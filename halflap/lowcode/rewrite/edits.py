@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from halflap.errors import Conflict
 from halflap.lowcode.kinds.raw import blocks_in
+from halflap.lowcode.rewrite.text import UnwritableEdit, shared_ends
 from halflap.lowcode.source import Path, mapping_of
 
 Address = tuple[str | bool | int, ...]
@@ -186,10 +187,7 @@ class DraftChange:
 
 def difference(before: str, after: str) -> tuple[ReplaceText, ReplaceText]:
     """Return the patch that makes one text the other, and its inverse."""
-    most = min(len(before), len(after))
-    first = next((at for at in range(most) if before[at] != after[at]), most)
-    rest = most - first
-    last = next((at for at in range(rest) if before[~at] != after[~at]), rest)
+    first, last = shared_ends(before, after)
     return _patch(before, first, last, after), _patch(after, first, last, before)
 
 
@@ -206,8 +204,15 @@ def position_of(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-def offset_of(text: str, position: tuple[int, int]) -> int | None:
-    """Return the place in a text of a line and a column; `None` where it has none."""
+def offsets(text: str, patch: ReplaceText) -> tuple[int, int]:
+    """Return where in a text a patch begins and ends; `UnwritableEdit` where there is no such place."""
+    start, end = _offset(text, patch.start), _offset(text, patch.end)
+    if start is None or end is None or end < start:
+        raise UnwritableEdit(f"the text has no {patch.start} to {patch.end}")
+    return start, end
+
+
+def _offset(text: str, position: tuple[int, int]) -> int | None:
     line, column = position
     start = 0
     for _ in range(line - 1):

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from halflap.lowcode.rewrite.edits import ReplaceText, offset_of, position_of
-from halflap.lowcode.rewrite.text import Patch
+from halflap.lowcode.rewrite.edits import ReplaceText, offsets, position_of
+from halflap.lowcode.rewrite.text import Patch, shared_ends
 
 Piece = tuple[int, int] | str
 """A piece of a text that was patched: from where to where it stood before, or new text."""
 
 
 def patched(text: str, patches: Iterable[ReplaceText]) -> str:
-    """Return a text with patches, each made after the one before it.
-
-    Raises `ValueError` where the text has no such place.
-    """
+    """Return a text with patches, each made after the one before it."""
     for each in patches:
         start, end = offsets(text, each)
         text = text[:start] + each.text + text[end:]
     return text
-
-
-def offsets(text: str, patch: ReplaceText) -> tuple[int, int]:
-    """Return where in a text a patch begins and ends; `ValueError` where there is no such place."""
-    start, end = offset_of(text, patch.start), offset_of(text, patch.end)
-    if start is None or end is None or end < start:
-        raise ValueError(f"the text has no {patch.start} to {patch.end}")
-    return start, end
 
 
 def together(text: str, patches: Iterable[ReplaceText]) -> list[Patch]:
@@ -55,11 +44,8 @@ def together(text: str, patches: Iterable[ReplaceText]) -> list[Patch]:
 
 def _trimmed(text: str, patch: Patch) -> Patch:
     """Return a patch without what it writes as it was."""
-    old, new = text[patch.start : patch.end], patch.text
-    most = min(len(old), len(new))
-    first = next((at for at in range(most) if old[at] != new[at]), most)
-    rest = most - first
-    last = next((at for at in range(rest) if old[~at] != new[~at]), rest)
+    new = patch.text
+    first, last = shared_ends(text[patch.start : patch.end], new)
     return Patch(patch.start + first, patch.end - last, new[first : len(new) - last])
 
 

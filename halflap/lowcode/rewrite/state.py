@@ -92,7 +92,7 @@ class DraftState:
         draft = self.draft.copy()
         change = draft.apply(edits)
         check_text(draft.source.text)
-        kept = kept_keys(self.source, self.keys, draft.source, change.patches)
+        kept = kept_keys(self.source, self.keys, draft.source)
         found = draft.source, draft, None
         return self._next(found, kept, change.patches, change.undo, renames(edits))
 
@@ -100,15 +100,12 @@ class DraftState:
         text = self.text
         undo: list[ReplaceText] = []
         for each in edits:
-            try:
-                new = patched(text, [each])
-            except ValueError as error:
-                raise UnwritableEdit(str(error)) from error
+            new = patched(text, [each])
             undo.insert(0, difference(text, new)[1])
             text = new
         check_text(text)
         found = _read(text, self.source.file)
-        keys = kept_keys(self.source, self.keys, found[0], edits)
+        keys = kept_keys(self.source, self.keys, found[0])
         return self._next(found, keys, edits, undo, ())
 
     def _next(

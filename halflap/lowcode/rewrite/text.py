@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import eq
+from typing import Any
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.rewrite.tree import Entry
@@ -124,6 +126,17 @@ class Text:
         elif at > 0 and self.blank_above(start) and (below or at == len(entries) - 1):
             start = self.line_start(start - 1)
         return self.without(start, end)
+
+
+def shared_ends(
+    one: Sequence[Any], other: Sequence[Any], same: Callable[[Any, Any], bool] = eq
+) -> tuple[int, int]:
+    """Return how many items two texts or lists share at their beginning, and then at their end."""
+    most = min(len(one), len(other))
+    first = next((at for at in range(most) if not same(one[at], other[at])), most)
+    rest = most - first
+    last = next((at for at in range(rest) if not same(one[~at], other[~at])), rest)
+    return first, last
 
 
 def shifted(lines: Iterable[str], by: int) -> list[str]:

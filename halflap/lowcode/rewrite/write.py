@@ -2,67 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import needed_blocks
-from halflap.lowcode.source import is_plain
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.scalar import scalar
 
 WIDTH = 100
 """The width at which a line is broken, where it can be."""
-
-_NOT_FIRST = frozenset("-?:,[]{}#&*!|>'\"%@`")
-_AMBIGUOUS = re.compile(r"[0-9.][0-9:.\-/TtZz+ ]*|(?i:yes|no|on|off|=)")
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
-
-
-def scalar(value: Any, *, flow: bool = False, style: str | None = None) -> str:
-    """A value on one line; a text in the quotes of `style`, where that can be."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return _text(value, flow=flow, style=style)
-        case _:
-            return str(value)
-
-
-def _text(text: str, *, flow: bool, style: str | None) -> str:
-    printable = text.isprintable()
-    if style is None and printable and _plain(text, flow=flow):
-        return text
-    single = printable and (style == "'" or (style is None and ('"' in text or "\\" in text)))
-    if single:
-        return "'" + text.replace("'", "''") + "'"
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _plain(text: str, *, flow: bool) -> bool:
-    """Return whether a text needs no quotes. An expression gets them wherever a writer may slip."""
-    if text != text.strip() or not text or text[0] in _NOT_FIRST or text.startswith("..."):
-        return False
-    if ": " in text or " #" in text or text.endswith(":"):
-        return False
-    if (flow or is_expression(text)) and any(each in text for each in ",[]{}"):
-        return False
-    if flow and any(each in text for each in ":?"):
-        return False
-    return is_plain(text) and _AMBIGUOUS.fullmatch(text) is None
-
-
-def _escaped(letter: str) -> str:
-    if letter in _ESCAPES:
-        return _ESCAPES[letter]
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    return (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
-    )
 
 
 def inline(value: Any) -> str:
@@ -70,16 +17,13 @@ def inline(value: Any) -> str:
     match value:
         case dict():
             held = cast("dict[Any, Any]", value).items()
-            return "{" + ", ".join(f"{key(name, flow=True)}: {inline(v)}" for name, v in held) + "}"
+            return (
+                "{" + ", ".join(f"{scalar(name, flow=True)}: {inline(v)}" for name, v in held) + "}"
+            )
         case list():
             return "[" + ", ".join(map(inline, cast("list[Any]", value))) + "]"
         case _:
             return scalar(value, flow=True)
-
-
-def key(name: Any, *, flow: bool = False) -> str:
-    """A member's name."""
-    return scalar(name, flow=flow)
 
 
 class LineWriter:
@@ -116,7 +60,7 @@ class LineWriter:
 
     def member(self, name: Any, value: Any, indent: int) -> list[str]:
         """The lines of one member."""
-        before = " " * indent + key(name) + ":"
+        before = " " * indent + scalar(name) + ":"
         head, below = self.placed(value, indent, len(before))
         return [f"{before} {head}" if head else before, *below]
 
