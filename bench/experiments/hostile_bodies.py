@@ -34,7 +34,6 @@ import aiohttp
 import structlog
 
 from bench.process import REPOSITORY, end
-from bench.stalls import Stalls
 from bench.stores.postgresql import PostgresKeeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate, order
@@ -48,6 +47,7 @@ RATE = 20.0
 SECONDS = 20.0
 BODIES = 100
 CONNECTIONS = 4
+BEAT_SECONDS = 0.001
 TIMEOUT = aiohttp.ClientTimeout(total=120)
 MOST = 6 * 1024 * 1024
 ALL = "all kinds"
@@ -113,6 +113,25 @@ async def serve(directory: Path, store: str, guard: str) -> None:
     )
     await serving
     watching.cancel()
+
+
+class Stalls:
+    """The longest time for which a loop computed between two of its turns, by its thread's CPU time."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def watch(self) -> None:
+        """Look at every turn, until cancelled."""
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(BEAT_SECONDS)
+            self.longest = max(self.longest, time.thread_time() - began)
+
+    def taken(self) -> float:
+        """Return the longest since this was asked last, in ms."""
+        longest, self.longest = self.longest, 0.0
+        return longest * 1e3
 
 
 class Served:

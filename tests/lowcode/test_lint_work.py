@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from bench.experiments.lint import GROWING, calls, growth, memory
 from halflap.lowcode import fixes, shape
 from halflap.lowcode.expressions import Expression, ExpressionError
 from halflap.lowcode.expressions.parser import MAX_PARENTS
 from halflap.lowcode.lint import Shapes, engine, lint_text, rules
+from tests.lowcode.growing import GROWING, calls, growth, memory
 from tests.lowcode.test_lint import HEAD
 
 LINEAR = 2.6
