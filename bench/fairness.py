@@ -48,17 +48,12 @@ async def serve(directory: Path, share: float, apps: dict[str, str]) -> None:
     )
     host = await Host.open(settings)
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    bound: asyncio.Future[int] = loop.create_future()
-    serving = asyncio.create_task(host.serve(ready=bound.set_result))
-    await bound
-    bundle = pack(INTEGRATIONS, "forward:integration")
-    urls = {name: await activate(host, bundle, app, name) for name, app in apps.items()}
-    print(json.dumps({"url": json.dumps(urls)}), flush=True)
-    await stopping.wait()
-    await host.stop(0)
-    await serving
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with host.served(grace=0):
+        bundle = pack(INTEGRATIONS, "forward:integration")
+        urls = {name: await activate(host, bundle, app, name) for name, app in apps.items()}
+        print(json.dumps({"url": json.dumps(urls)}), flush=True)
+        await stopping.wait()
 
 
 async def flood(url: str) -> None:

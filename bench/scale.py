@@ -14,8 +14,6 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from halflap.cli.bench import activate
 from halflap.engine.bundle import pack
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.server.host import Host
-from halflap.server.role import GATEWAY, SERVE, Role
+from halflap.server.role import GATEWAY
 from halflap.server.settings import Settings
 
 LOOK_SECONDS = 0.05
@@ -55,9 +53,11 @@ async def measure(store: Store, workers: int, flows: int, ms: float) -> Took:
     settings = Settings(
         dir=directory, port=0, store=store.url, keys=keys, room=ROOM, public_url=NOWHERE
     )
-    async with served(settings, SERVE) as host:
+    host = await Host.open(settings)
+    async with host.served(grace=10.0):
         await activate(host, pack(INTEGRATIONS, "burn:integration"), "")
-    async with served(settings, GATEWAY) as host:
+    host = await Host.open(settings, role=GATEWAY)
+    async with host.served(grace=10.0):
         (instance,) = await host.store.catalogue.instances.list()
         key = FlowKey(
             instance.customer,
@@ -95,22 +95,6 @@ def start(key: FlowKey, ms: float) -> Start:
     execution, now = new_id("exe"), time.time_ns() // 1000
     headers = (("content-type", "application/json"),)
     return Start(execution, key, Event("POST", "", "", headers, b'{"ms": %g}' % ms, now), execution)
-
-
-@asynccontextmanager
-async def served(settings: Settings, role: Role) -> AsyncIterator[Host]:
-    """A host in this process, while it is needed."""
-    host = await Host.open(settings, role=role)
-    ready = asyncio.Event()
-    serving = asyncio.create_task(host.serve(ready=lambda _: ready.set()))
-    try:
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        yield host
-    finally:
-        await host.stop(10.0)
-        await serving
 
 
 async def worker(directory: Path, settings: Settings) -> asyncio.subprocess.Process:

@@ -30,26 +30,18 @@ async def main(directory: Path, module: str, destination: str, store: str, hook:
     )
     host = await Host.open(settings)
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    bound: asyncio.Future[int] = loop.create_future()
-    serving = asyncio.create_task(host.serve(ready=bound.set_result))
-    await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        await serving
-    if hook:
-        url = host.base_url + hook
-    else:
-        url = await activate(
-            host,
-            pack(INTEGRATIONS, module if "." in module else f"{module}:integration"),
-            destination,
-        )
-    print(json.dumps({"url": url}), flush=True)
-    os.dup2(2, 1)  # nobody reads on: what is logged from now on would fill the pipe, and block us
-    await stopping.wait()
-    await host.stop(10.0)
-    await serving
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with host.served(grace=10.0):
+        if hook:
+            url = host.base_url + hook
+        else:
+            entry = module if "." in module else f"{module}:integration"
+            url = await activate(host, pack(INTEGRATIONS, entry), destination)
+        print(json.dumps({"url": url}), flush=True)
+        os.dup2(
+            2, 1
+        )  # nobody reads on: what is logged from now on would fill the pipe, and block us
+        await stopping.wait()
 
 
 def keys_of(directory: Path) -> str:

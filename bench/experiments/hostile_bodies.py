@@ -97,22 +97,20 @@ async def serve(directory: Path, store: str, guard: str) -> None:
         gateway.predecode = executor.predecode = undecoded
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     host = await Host.open(Settings(dir=directory, port=0, store=store, keys=KEYS))
-    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=bound.set_result))
-    await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-    bundle = pack(INTEGRATIONS, "hostile:integration")
-    urls = [await activate(host, bundle, "", each) for each in ("Initech", "Mallory")]
-    answers = os.fdopen(os.dup(1), "w")
-    print(json.dumps(urls), file=answers, flush=True)
-    os.dup2(2, 1)
-    stalls = Stalls()
-    watching = asyncio.create_task(stalls.watch())
-    loop = asyncio.get_running_loop()
-    loop.add_reader(
-        0, lambda: os.read(0, 64) and print(f"{stalls.taken():.1f}", file=answers, flush=True)
-    )
-    await serving
-    watching.cancel()
+    async with host.served() as serving:
+        bundle = pack(INTEGRATIONS, "hostile:integration")
+        urls = [await activate(host, bundle, "", each) for each in ("Initech", "Mallory")]
+        answers = os.fdopen(os.dup(1), "w")
+        print(json.dumps(urls), file=answers, flush=True)
+        os.dup2(2, 1)
+        stalls = Stalls()
+        watching = asyncio.create_task(stalls.watch())
+        loop = asyncio.get_running_loop()
+        loop.add_reader(
+            0, lambda: os.read(0, 64) and print(f"{stalls.taken():.1f}", file=answers, flush=True)
+        )
+        await serving
+        watching.cancel()
 
 
 class Stalls:

@@ -59,15 +59,11 @@ async def serve(directory: Path, destination: str, hook: str) -> None:
     host = await Host.open(Settings(dir=directory, port=0, egress_allow=("127.0.0.1",)))
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=bound.set_result))
-    await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-    url = hook or await activate(host, pack(INTEGRATIONS, "importing:integration"), destination)
-    print(json.dumps(url), flush=True)
-    os.dup2(2, 1)
-    await stopping.wait()
-    await host.stop(10.0)
-    await serving
+    async with host.served(grace=10.0):
+        url = hook or await activate(host, pack(INTEGRATIONS, "importing:integration"), destination)
+        print(json.dumps(url), flush=True)
+        os.dup2(2, 1)
+        await stopping.wait()
 
 
 class App:

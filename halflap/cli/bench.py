@@ -173,17 +173,8 @@ async def measure(seconds: float = 10.0, directory: Path | None = None) -> Figur
     with tempfile.TemporaryDirectory(prefix="halflap-bench-", dir=directory) as made:
         settings = Settings(dir=Path(made), port=0, egress_allow=("127.0.0.1",))
         host = await Host.open(settings)
-        loop = asyncio.get_running_loop()
-        bound: asyncio.Future[int] = loop.create_future()
-        serving = asyncio.create_task(host.serve(ready=bound.set_result))
-        await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-        try:
+        async with host.served(grace=5.0):
             found = await _loaded(host, seconds)
-        finally:
-            await host.stop(5.0)
-            await serving
         return Figures("W2", seconds, directory=str(Path(made).parent), **found)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,7 @@ from halflap.cli.screen import Screen
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.users import console_lines
 from halflap.cli.workbench import Workbench
-from halflap.errors import DefinitionError, HalflapError
+from halflap.errors import DefinitionError
 from halflap.gateway.app import Gateway
 from halflap.gateway.refusal import RequestRefusal
 from halflap.gateway.route import Intake
@@ -32,6 +29,7 @@ from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
 from halflap.server.address import remove_address
 from halflap.server.host import Host
+from halflap.server.process import interrupted
 from halflap.server.settings import Settings
 from halflap.store.shards import ShardKey, ShardState
 from halflap.store.store import Store
@@ -163,7 +161,9 @@ async def run(
     host = await DevHost.open(settings)
     assert isinstance(host, DevHost)
     async with AsyncExitStack() as stack:
-        serving = await stack.enter_async_context(served(host))
+        serving = await stack.enter_async_context(host.served(grace=0))
+        host.address.write(settings.dir)
+        stack.callback(remove_address, settings.dir)
         if tunnelled:
             screen.note("opening a tunnel …")
             host.reach(await stack.enter_async_context(tunnel(f"http://127.0.0.1:{host.port}")))
@@ -208,30 +208,6 @@ async def show_console(settings: Settings, screen: Screen) -> None:
         screen.line("         ", (each, "dim"))
 
 
-@asynccontextmanager
-async def served(host: DevHost) -> AsyncGenerator[asyncio.Task[None]]:
-    """Serve a host in a task of its own, once it listens; its address is left for other commands."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def listens(port: int) -> None:
-        if not ready.done():
-            ready.set_result(port)
-
-    serving = asyncio.create_task(host.serve(ready=listens), name="server")
-    try:
-        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            await serving
-        host.address.write(host.settings.dir)
-        yield serving
-    finally:
-        remove_address(host.settings.dir)
-        if not serving.done():
-            await host.stop(0)
-        with contextlib.suppress(HalflapError):
-            await serving
-
-
 async def ended(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait for their end, whatever it is."""
     for each in tasks:
@@ -270,16 +246,3 @@ async def work(start: Path, project: Project, workbench: Workbench, screen: Scre
                 workbench.stays(error)
     finally:
         coming.cancel()
-
-
-def interrupted(stop: asyncio.Event) -> None:
-    """Let Ctrl-C and SIGTERM set an event; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-
-    def heard(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, heard, each)

@@ -8,7 +8,8 @@ import os
 import secrets
 import ssl
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -320,6 +321,23 @@ class Host:
         )
         with watched:
             await self._serve(ready)
+
+    @asynccontextmanager
+    async def served(self, grace: float | None = None) -> AsyncGenerator[asyncio.Task[None]]:
+        """Serve in a task of its own, from when it is ready to the end of the block; then stop.
+
+        What ends the task before it is ready is raised.
+        """
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(self.serve(ready=ready.set_result), name="server")
+        try:
+            await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                await serving
+            yield serving
+        finally:
+            await self.stop(grace)
+            await serving
 
     async def _serve(self, ready: Callable[[int], object] | None) -> None:
         self._failed = asyncio.get_running_loop().create_future()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 
 import structlog
 
@@ -33,16 +33,14 @@ class ServerProcess:
     ready: Callable[[Host], object]
     draining: Callable[[int], object]
     listened: bool = False
-    _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Serve until a signal; then let running executions end. A second signal ends it at once."""
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, self._interrupt, each)
+        stop = asyncio.Event()
+        interrupted(stop)
         host = await Host.open(self.settings, role=self.role)
         host.engine.on_end(log_failure)
-        asked = asyncio.create_task(self._stop.wait(), name="stop")
+        asked = asyncio.create_task(stop.wait(), name="stop")
         serving = asyncio.create_task(
             host.serve(ready=lambda _: self._listens(host)), name="server"
         )
@@ -57,16 +55,24 @@ class ServerProcess:
             await host.stop()
             await serving
 
-    def _interrupt(self, number: int) -> None:
-        if self._stop.is_set():
-            os._exit(128 + number)
-        self._stop.set()
-
     def _listens(self, host: Host) -> None:
         self.listened = True
         if self.role.listens:
             host.address.write(self.settings.dir)
         self.ready(host)
+
+
+def interrupted(stop: asyncio.Event) -> None:
+    """Let Ctrl-C and SIGTERM set an event; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def heard(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, heard, each)
 
 
 def log_failure(execution: str, outcome: Outcome, start: Start | None) -> None:

@@ -213,18 +213,11 @@ async def running(
     )
     async with on_loopback(app) as shop.url:
         host = await Host.open(settings)
-        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        serving = asyncio.create_task(host.serve(ready=ready.set_result))
-        try:
-            url = f"http://127.0.0.1:{await ready}"
-            async with aiohttp.ClientSession() as http:
-                place = Place(url, host, shop, http)
-                if not is_empty:
-                    await place.publish(folder / "project")
-                yield place
-        finally:
-            await host.stop(1)
-            await serving
+        async with host.served(grace=1), aiohttp.ClientSession() as http:
+            place = Place(host.base_url, host, shop, http)
+            if not is_empty:
+                await place.publish(folder / "project")
+            yield place
 
 
 STORY: Mapping[str, list[str]] = {

@@ -156,19 +156,15 @@ async def shop_on(directory: Path, app: AcmeApp, folder: Path) -> AsyncIterator[
     settings = Settings(dir=directory, port=0, egress_allow=("127.0.0.1",), drain_seconds=2.0)
     store = await Store.open(directory, clock=clock)
     host = Host(settings, store, probation=False)
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
-    try:
-        key = await app.workspace("Initech")
-        version = await publish(host, folder, "mirror:integration")
-        customer = await store.catalogue.customers.add("Initech")
-        instance = await configured(host, customer, version, app, key)
-        yield Shop(host, app, clock, key, instance.id, [version])
-    finally:
-        await app.post("/sandbox/faults", {"fail_next": 0})
-        await host.stop(1.0)
-        await asyncio.wait_for(serving, DEADLINE)
+    async with host.served(grace=1.0):
+        try:
+            key = await app.workspace("Initech")
+            version = await publish(host, folder, "mirror:integration")
+            customer = await store.catalogue.customers.add("Initech")
+            instance = await configured(host, customer, version, app, key)
+            yield Shop(host, app, clock, key, instance.id, [version])
+        finally:
+            await app.post("/sandbox/faults", {"fail_next": 0})
 
 
 @pytest.fixture

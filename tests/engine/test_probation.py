@@ -225,14 +225,8 @@ async def serving(directory: Path) -> AsyncIterator[Host]:
     settings = Settings(dir=directory / "store", port=0, egress_allow=("127.0.0.1",))
     host = await Host.open(settings)
     await host.store.journal.claim(1_000, 1)  # their process ends here: `serve` finds them running
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(host.serve(ready=ready.set_result))
-    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-    try:
+    async with host.served(grace=0):
         yield host
-    finally:
-        await host.stop(0)
-        await task
 
 
 async def test_a_child_hears_of_a_cancellation(tmp_path: Path, sink: Sink) -> None:

@@ -139,15 +139,11 @@ async def hanging(
 
 async def serving(folder: Path, sink: Sink, store: str) -> AsyncIterator[World]:
     host, hook = await opened(folder, sink.url, store)
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(host.serve(ready=ready.set_result))
-    await ready
-    async with aiohttp.ClientSession() as http:
-        world = World(host, hook, http)
-        yield world
-    async with asyncio.timeout(DEADLINE):
-        await host.stop(5)
-        await running
+    async with host.served(grace=5):
+        async with aiohttp.ClientSession() as http:
+            yield World(host, hook, http)
+        async with asyncio.timeout(DEADLINE):
+            await host.stop(5)
 
 
 async def test_hooks_are_refused_in_time_while_the_store_hangs(

@@ -115,13 +115,8 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
     await catalogue.instances.move(instance.id, ["configured"], "active")
     endpoints = await catalogue.endpoints.ensure(instance.id, ["numbered"])
     await catalogue.endpoints.open_all(instance.id)
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    await ready
-    async with aiohttp.ClientSession() as http:
+    async with host.served(grace=1), aiohttp.ClientSession() as http:
         yield Up(host, http, f"/hooks/{endpoints['numbered'].id}")
-    await host.stop(1)
-    await serving
 
 
 async def test_a_server_is_alive_and_ready_and_tells_nobody_where(up: Up) -> None:

@@ -66,13 +66,10 @@ async def test_a_host_may_be_stopped_at_every_step_of_its_start(tmp_path: Path) 
             await serving
         assert ports == before, "it said that it listens after it was asked to stop"
     host = await Host.open(Settings(dir=tmp_path, port=0))
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    async with asyncio.timeout(DEADLINE):
-        assert await ready
+    async with asyncio.timeout(DEADLINE), host.served():
+        assert host.port
         await host.stop()
         await host.stop()
-        await serving
 
 
 async def test_a_host_that_was_never_served_closes_its_store(tmp_path: Path) -> None:

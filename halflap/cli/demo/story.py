@@ -24,13 +24,13 @@ from typing import Any
 import click
 
 from halflap.cli.demo.stage import Checks, Stage, eventually, set_stage
-from halflap.cli.dev import interrupted
 from halflap.cli.users import console_lines
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
 from halflap.model import ENDED
 from halflap.sdk import codec
 from halflap.sdk.signature import GitHubSignature
+from halflap.server.process import interrupted
 from halflap_sandbox.slack.model import APP_TOKEN
 
 TWO_WAY = "salesforce_acme"
