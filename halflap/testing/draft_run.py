@@ -21,7 +21,7 @@ from halflap.engine.bundle import seal
 from halflap.engine.clock import ManualClock
 from halflap.engine.integration import components_of
 from halflap.engine.loader import load, unload
-from halflap.errors import DefinitionError, HalflapError, StepFailed
+from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode import Components, SourceText
 from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of, shown_event
@@ -34,20 +34,20 @@ from halflap.lowcode.rows import RowTracer, StepRun, failure_of_step, row_of_ste
 from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
-from halflap.sdk import codec, redact, running
+from halflap.sdk import codec, redact
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.record import decode_value, encode_inputs, redacted_data
 from halflap.sdk.redact import LEAST_IN_DATA
-from halflap.sdk.schema import UNSET, Config
+from halflap.sdk.schema import Config
 from halflap.testing.development import DevelopmentInstance, called, final
 from halflap.testing.document import answer_of
-from halflap.testing.fixture import Fixture, fixture_of, make_fixture, shown
+from halflap.testing.fixture import Fixture, answered, fixture_of, make_fixture, shown
 from halflap.testing.held import held, scopes_of
 from halflap.testing.instance import TestInstance
-from halflap.testing.result import Done, Result
+from halflap.testing.result import Result
 from halflap.testing.runner import (
     GivenTrigger,
     execute,
@@ -58,7 +58,7 @@ from halflap.testing.runner import (
     start_of,
 )
 from halflap.testing.sample import sample_fields
-from halflap.testing.stub import MISSING, Stubs
+from halflap.testing.stub import MISSING, Stubs, with_function
 
 MOST_SHOWN = 16 * 1024
 """The most characters of a value in a row, until a run has sent `MOST_SENT`."""
@@ -125,14 +125,8 @@ class DraftAnswers(Stubs):
 
     async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Answer a step, and note in its row from where."""
-        step, row = running.step.get(), row_of_step.get() or StepRun((), (), "")
-        assert step is not None
-        inputs = {
-            each.name: arguments[each.name]
-            for each in action.shape.inputs
-            if arguments.get(each.name, UNSET) is not UNSET
-        }
-        self.done.setdefault((step.root, step.path), []).append(Done(action, inputs, ""))
+        row = row_of_step.get() or StepRun((), (), "")
+        self._note(action, arguments)
         own = action.component or action.name == "code"
         row.inputs = inputs_of(action, arguments) if own else row.inputs
         try:
@@ -184,24 +178,13 @@ class DraftAnswers(Stubs):
             self._children.remove(same[0])
             return answered(same[0])
 
-        stubbed = copy.copy(flow)
-        stubbed.function = answer
-        return stubbed
+        return with_function(flow, answer)
 
 
 def inputs_of(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Return the inputs of an action as a row shows them: without secrets."""
     data, redactor = encode_inputs(action, arguments), redact.current.get()
     return data if redactor is None else redacted_data(data, redactor, LEAST_IN_DATA)
-
-
-def answered(recorded: Given) -> Any:
-    """Return a recorded result, or raise the recorded error."""
-    failed = recorded.get("error")
-    if failed is not None:
-        status = failed.get("status")
-        raise StepFailed(failed.get("message", ""), error=failed.get("kind", ""), status=status)
-    return recorded.get("result")
 
 
 def raised(answer: Any) -> Any:
@@ -400,9 +383,7 @@ def alone(opened: OpenedText, flow: Flow[Any, Any, Any], given: Given) -> Flow[A
             return None
         return None
 
-    single = copy.copy(flow)
-    single.function = function
-    return single
+    return with_function(flow, function)
 
 
 def instance_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -23,7 +22,7 @@ from halflap.sdk.record import encode_inputs
 from halflap.sdk.request import Headers, Request
 from halflap.testing.redaction import HIDDEN, is_secret, redacted, without
 from halflap.testing.result import Done, Result, Step
-from halflap.testing.stub import Stubs
+from halflap.testing.stub import Stubs, with_function
 
 CHILD = re.compile(r"^exe_\w+ \w+: ")
 FORM = "application/x-www-form-urlencoded"
@@ -215,23 +214,23 @@ class Recorded(Stubs):
             self._children.remove(fitting[0])
             return self._answered(fitting[0])
 
-        stubbed = copy.copy(flow)
-        stubbed.function = answer
-        return stubbed
+        return with_function(flow, answer)
 
     def _answered(self, found: Mapping[str, Any]) -> Any:
         """A recorded answer, once the time has come at which it was given."""
         ended = _micros(found.get("at"))
         if ended is not None and ended > self._clock():
             self._clock.advance((ended - self._clock()) / 1e6)
-        failed = found.get("error")
-        if failed is not None:
-            raise StepFailed(
-                failed.get("message", ""),
-                error=failed.get("kind", ""),
-                status=failed.get("status"),
-            )
-        return found.get("result")
+        return answered(found)
+
+
+def answered(recorded: Mapping[str, Any]) -> Any:
+    """Return a recorded result, or raise the recorded error."""
+    failed = recorded.get("error")
+    if failed is not None:
+        status = failed.get("status")
+        raise StepFailed(failed.get("message", ""), error=failed.get("kind", ""), status=status)
+    return recorded.get("result")
 
 
 def compare(fixture: Fixture, result: Result) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -28,6 +27,7 @@ from halflap.sdk.routing import Route
 from halflap.sdk.schema import Config, hints_of
 from halflap.testing.fake import Fake, FakeEgress
 from halflap.testing.sample import sample_connection
+from halflap.testing.stub import with_function
 
 CUSTOMER = CustomerInfo(**CustomerPart().model_dump())
 TEST_INSTANCE = InstanceInfo(**InstancePart().model_dump())
@@ -169,8 +169,8 @@ def passed_on(flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
     async def function(ctx: Context[Any], event: Any) -> None:
         return None
 
-    made = copy.copy(flow)
-    made.function, made.pairs = function, None
+    made = with_function(flow, function)
+    made.pairs = None
     return made
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -189,6 +190,19 @@ class ListenerRun:
         with contextlib.suppress(Exception):
             await self._stream.aclose()
 
+    @asynccontextmanager
+    async def reading(self, *, raises: bool = True) -> AsyncGenerator[asyncio.Task[None]]:
+        """Read in a task until the block ends; then end the generator, and raise what it raised."""
+        task = asyncio.create_task(self.go_on())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self.end()
+        if raises and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
 
 class ListenerCheck:
     """The checks of one listener and its source."""
@@ -227,21 +241,12 @@ class ListenerCheck:
 
     async def drain(self) -> None:
         """Read until everything that was put is accepted, and for a moment more."""
-        run = self.open()
-        reading = asyncio.create_task(run.go_on())
-        try:
-            async with asyncio.timeout(self.within):
-                while len(self.log.bodies) < len(self.wanted) and not reading.done():
-                    await asyncio.wait([reading], timeout=REST_SECONDS)
-                await asyncio.wait([reading], timeout=5 * REST_SECONDS)
-        except TimeoutError:
-            pass
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
-            await run.end()
-        if not reading.cancelled() and (error := reading.exception()) is not None:
-            raise error
+        async with self.open().reading() as reading:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.within):
+                    while len(self.log.bodies) < len(self.wanted) and not reading.done():
+                        await asyncio.wait([reading], timeout=REST_SECONDS)
+                    await asyncio.wait([reading], timeout=5 * REST_SECONDS)
 
     def compare(self, what: str) -> None:
         """Fail unless what was put was accepted once, in its order."""
@@ -287,13 +292,8 @@ class ListenerCheck:
     async def begins_before_the_first_message(self) -> None:
         """A crash before the first message misses nothing of what came after the beginning."""
         run = self.open()
-        reading = asyncio.create_task(run.go_on())
-        await self.until_idle(run, reading)
-        reading.cancel()
-        await asyncio.wait([reading])
-        await run.end()
-        if not reading.cancelled() and (error := reading.exception()) is not None:
-            raise error
+        async with run.reading() as reading:
+            await self.until_idle(run, reading)
         await self.put(3)
         await self.drain()
         self.compare("a crash before the first message")
@@ -313,14 +313,11 @@ class ListenerCheck:
     async def yields_to_a_new_owner(self) -> None:
         """A former owner that reads on has nothing accepted."""
         former = self.open()
-        reading = asyncio.create_task(former.go_on())
-        await self.until_idle(former, reading)
-        self.open()  # takes the shard
-        await self.put(3)
-        await asyncio.sleep(5 * REST_SECONDS)
-        reading.cancel()
-        await asyncio.wait([reading])
-        await former.end()
+        async with former.reading(raises=False) as reading:
+            await self.until_idle(former, reading)
+            self.open()  # takes the shard
+            await self.put(3)
+            await asyncio.sleep(5 * REST_SECONDS)
         await self.drain()
         self.compare("a former owner that reads on")
 
@@ -329,11 +326,8 @@ class ListenerCheck:
         run = self.open()
         run.listening.gate.clear()
         await self.put(3)
-        reading = asyncio.create_task(run.go_on())
-        await asyncio.sleep(5 * REST_SECONDS)
-        reading.cancel()
-        await asyncio.wait([reading])
-        await run.end()
+        async with run.reading(raises=False):
+            await asyncio.sleep(5 * REST_SECONDS)
         await self.drain()
         self.compare("credit that was withheld")
 

@@ -127,13 +127,8 @@ async def expect_run(
     It has how a run ended, and what was answered in it. Raises `DefinitionError` where it goes
     another way than that run: it ends otherwise, or does not call what was called.
     """
-    tried, at = draft.copy(), len(draft.source.data.get("tests") or ())
-    _write(tried, at, _in_order(test))
-    opened = opens(tried.to_bytes())
-    try:
-        result = await play(opened, at)
-    except DefinitionError as error:
-        raise DefinitionError(f"{DIFFERS}: {error.message}") from error
+    at = len(draft.source.data.get("tests") or ())
+    opened, result = await _tried(draft, opens, at, test)
     if result.unused:
         raise _differs(f"{result.unused[0]} is no longer called", result)
     wanted = opened.document.tests[at]
@@ -171,13 +166,7 @@ class _Attempt:
 
     async def expected(self, test: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return the test's expectations, and what is left out of them."""
-        tried = self.draft.copy()
-        _write(tried, self.at, _in_order(test))
-        opened = self.opens(tried.to_bytes())
-        try:
-            result = await play(opened, self.at)
-        except DefinitionError as error:
-            raise DefinitionError(f"{DIFFERS}: {error.message}") from error
+        opened, result = await _tried(self.draft, self.opens, self.at, test)
         if result.reason == FILTERED:
             raise DefinitionError(
                 "the flow's filter reads what was not kept, or is a secret; write this test by hand"
@@ -192,6 +181,19 @@ class _Attempt:
             return await self.expected(test)
         except DefinitionError:
             return None
+
+
+async def _tried(
+    draft: Draft, opens: Opens, at: int, test: Mapping[str, Any]
+) -> tuple[DocumentWithTests, Result]:
+    """Run a test as it would stand in a document; what it cannot do at all differs."""
+    tried = draft.copy()
+    _write(tried, at, _in_order(test))
+    opened = opens(tried.to_bytes())
+    try:
+        return opened, await play(opened, at)
+    except DefinitionError as error:
+        raise DefinitionError(f"{DIFFERS}: {error.message}") from error
 
 
 def _in_order(test: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from halflap.errors import DefinitionError, HalflapError
@@ -57,15 +57,7 @@ class Stubs:
 
     async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run an action as a step."""
-        step = running.step.get()
-        assert step is not None
-        inputs = {
-            each.name: arguments[each.name]
-            for each in action.shape.inputs
-            if each.name in arguments and arguments[each.name] is not UNSET
-        }
-        tries = self.done.setdefault((step.root, step.path), [])
-        tries.append(Done(action, inputs, idempotency_key(step.root, step.path, 1)))
+        inputs = self._note(action, arguments)
         if self._fail.get(action.name):
             raise self._fail[action.name].pop(0)
         try:
@@ -73,6 +65,19 @@ class Stubs:
         except DefinitionError as error:
             self.mistakes.append(error)
             raise
+
+    def _note(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Note a try of a step, and return what it was given."""
+        step = running.step.get()
+        assert step is not None
+        inputs = {
+            each.name: arguments[each.name]
+            for each in action.shape.inputs
+            if arguments.get(each.name, UNSET) is not UNSET
+        }
+        tries = self.done.setdefault((step.root, step.path), [])
+        tries.append(Done(action, inputs, idempotency_key(step.root, step.path, 1)))
+        return inputs
 
     async def _answer(
         self, action: Action[..., Any], inputs: dict[str, Any], arguments: Mapping[str, Any]
@@ -117,9 +122,7 @@ class Stubs:
                 raise given
             return given
 
-        stubbed = copy.copy(flow)
-        stubbed.function = answer
-        return stubbed
+        return with_function(flow, answer)
 
     @property
     def unused(self) -> list[str]:
@@ -133,6 +136,15 @@ class Stubs:
     def times(self, action: str) -> int:
         """Return the number of times that an action was run."""
         return sum(each.action.name == action for tries in self.done.values() for each in tries)
+
+
+def with_function(
+    flow: Flow[Any, Any, Any], function: Callable[[Any, Any], Awaitable[Any]]
+) -> Flow[Any, Any, Any]:
+    """Return a flow that does something else."""
+    made = copy.copy(flow)
+    made.function = function
+    return made
 
 
 def name_of(key: Any) -> str:

@@ -83,17 +83,11 @@ POLLS: dict[str, dict[str, Any]] = {
 
 async def read(trigger: Any, connection: Any, log: AcceptedLog, count: int) -> None:
     """Read until so many messages are accepted, and for a moment more."""
-    run = ListenerRun(trigger, connection, log)
-    reading = asyncio.create_task(run.go_on())
-    async with asyncio.timeout(DEADLINE):
-        while len(log.bodies) < count and not reading.done():
-            await asyncio.wait([reading], timeout=0.01)
-    await asyncio.wait([reading], timeout=0.2)
-    reading.cancel()
-    await asyncio.wait([reading])
-    await run.end()
-    if not reading.cancelled():
-        reading.result()
+    async with ListenerRun(trigger, connection, log).reading() as reading:
+        async with asyncio.timeout(DEADLINE):
+            while len(log.bodies) < count and not reading.done():
+                await asyncio.wait([reading], timeout=0.01)
+        await asyncio.wait([reading], timeout=0.2)
 
 
 @pytest.mark.parametrize("path", POLLS)

@@ -114,13 +114,9 @@ def reading(made: imap.Imap, log: AcceptedLog, **inputs: Any) -> Iterator[Listen
 async def read(made: imap.Imap, log: AcceptedLog, count: int, **inputs: Any) -> None:
     """Read until so many mails are accepted and marked, then end."""
     run = ListenerRun(imap.message(**inputs), made, log)
-    task = asyncio.create_task(run.go_on())
-    await until(lambda: task.done() or (len(log.bodies) >= count and run.listening.idle.is_set()))
-    task.cancel()
-    await asyncio.wait([task])
-    await run.end()
-    if not task.cancelled():
-        task.result()
+    idle = run.listening.idle
+    async with run.reading() as task:
+        await until(lambda: task.done() or (len(log.bodies) >= count and idle.is_set()))
 
 
 async def test_a_mail_is_there_as_soon_as_it_comes(server: Dovecot) -> None:

@@ -96,8 +96,7 @@ async def test_a_record_whose_answer_is_late_is_in_doubt_and_not_published_again
 async def test_faults_of_the_group_and_of_fetches_lose_and_double_nothing(cluster: MockCluster):
     log, wanted = AcceptedLog(), range(120)
     run = ListenerRun(kafka.records(topic="orders", start="earliest"), connected(cluster), log)
-    reading = asyncio.create_task(run.go_on())
-    try:
+    async with run.reading(raises=False) as reading:
         async with asyncio.timeout(90):
             for begin in range(0, 120, 20):
                 await asyncio.to_thread(put, cluster, range(begin, begin + 20))
@@ -117,10 +116,6 @@ async def test_faults_of_the_group_and_of_fetches_lose_and_double_nothing(cluste
                         cluster.tell("errors", HEARTBEAT, REBALANCING)
                         cluster.tell("errors", SYNC, REBALANCING, ILLEGAL_GENERATION)
                 await asyncio.sleep(2.5 if begin in (40, 60) else 0.3)
-    finally:
-        reading.cancel()
-        await asyncio.wait([reading])
-        await run.end()
     assert log.bodies == [b"%d" % each for each in wanted]
 
 

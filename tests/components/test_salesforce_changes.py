@@ -88,16 +88,10 @@ async def read(trigger: Any, sf: salesforce.Salesforce, log: AcceptedLog) -> lis
     """Read on from where a listener is until it rests; return the new records."""
     run, before = ListenerRun(trigger, sf, log), len(log.bodies)
     run.listening.beat = lambda: None  # it is idle once it rests
-    reading = asyncio.create_task(run.go_on())
     waiting = asyncio.create_task(run.listening.idle.wait())
-    async with asyncio.timeout(DEADLINE):
+    async with run.reading() as reading, asyncio.timeout(DEADLINE):
         await asyncio.wait([reading, waiting], return_when=asyncio.FIRST_COMPLETED)
-    for each in (reading, waiting):
-        each.cancel()
-    await asyncio.wait([reading, waiting])
-    await run.end()
-    if not reading.cancelled() and (error := reading.exception()) is not None:
-        raise error
+        waiting.cancel()
     return [json.loads(each)["sObject"] for each in log.bodies[before:]]
 
 
