@@ -23,6 +23,7 @@ from halflap.cli.bulk import bulk_lines, follow, plan_lines
 from halflap.cli.executions import execution_table, failure_table
 from halflap.cli.output import Output, ago
 from halflap.cli.record import clock
+from tests.cli.views import made
 
 
 def at(**ago: float) -> str:
@@ -32,25 +33,14 @@ def at(**ago: float) -> str:
 DUE = "2126-03-01T10:05:00Z"
 
 
-def execution(**more: Any) -> dict[str, Any]:
-    return {
-        "id": "exe_1", "flow": "orders", "customer": "cus_1", "customer_name": "Initech",
-        "instance": "ins_1", "instance_name": "shop", "state": "queued", "reason": "",
-        "accepted_at": "2026-03-01T10:00:00Z", "took_ms": None, "waited_ms": None,
-        "waiting": None, "dismissed": False, "replay_of": None, **more,
-    }  # fmt: skip
+def execution(**more: Any) -> ExecutionSummary:
+    whose = {"customer": "cus_1", "customer_name": "Initech", "instance": "ins_1"}
+    known = {"id": "exe_1", "flow": "orders", **whose, "instance_name": "shop", "state": "queued"}
+    return made(ExecutionSummary, **{**known, **more})
 
 
 def wait(reason: str, message: str, **more: Any) -> WaitView:
-    known = {
-        "since": None,
-        "until": None,
-        "execution": None,
-        "connection": None,
-        "number": None,
-        "signals": [],
-    }
-    return WaitView.model_validate({"reason": reason, "message": message, **known, **more})
+    return made(WaitView, reason=reason, message=message, **more)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +60,9 @@ def wait(reason: str, message: str, **more: Any) -> WaitView:
     ],
 )
 def test_a_list_says_in_words_why_an_execution_does_not_go_on(
-    capsys: pytest.CaptureFixture[str], found: dict[str, Any], why: str
+    capsys: pytest.CaptureFixture[str], found: ExecutionSummary, why: str
 ) -> None:
-    execution_table(Output(), [ExecutionSummary.model_construct(**found)], "")
+    execution_table(Output(), [found], "")
     head, line = capsys.readouterr().out.splitlines()
     assert head.split() == ["id", "flow", "instance", "state", "accepted", "took", "waited", "why"]
     assert line.startswith("exe_1  orders  Initech/shop  ")
@@ -87,7 +77,7 @@ def test_a_list_marks_what_was_replayed_or_dismissed(capsys: pytest.CaptureFixtu
         execution(id="exe_1", state="failed", dismissed=True),
         execution(id="exe_0", state="failed"),
     ]
-    execution_table(Output(), [ExecutionSummary.model_construct(**each) for each in found], "")
+    execution_table(Output(), found, "")
     _, *lines = capsys.readouterr().out.splitlines()
     assert [each.split("  ")[3] for each in lines] == [
         "succeeded",
@@ -140,20 +130,15 @@ def test_failures_say_whose_they_are_since_when_and_until_when(
 
 
 def test_a_plan_says_customers_and_causes(capsys: pytest.CaptureFixture[str]) -> None:
-    given = execution(
-        version="a" * 64, cause="3f2a9c1b7d10", reason="gone", state="failed", count=2
-    )
-    left = LeftOutView(why="exe_9 replays it", count=1, execution="exe_1")
-    plan = PlanView.model_construct(
-        do="replay", total=2, groups=[GroupView.model_construct(**given)], samples=[],
-        examined=2, left_out=[left],
-        overwrites=[
-            OverwritingView(
-                integration="shop", flow="orders", count=1, first_at=at(hours=30), last_at=at(hours=4),
-            )
-        ],
-        changed=1,
+    group = made(
+        GroupView, instance_name="shop", customer_name="Initech", version="a" * 64,
+        cause="3f2a9c1b7d10", reason="gone", state="failed", count=2,
     )  # fmt: skip
+    left = LeftOutView(why="exe_9 replays it", count=1, execution="exe_1")
+    times = {"first_at": at(hours=30), "last_at": at(hours=4)}
+    over = OverwritingView(integration="shop", flow="orders", count=1, **times)
+    more = {"groups": [group], "left_out": [left], "overwrites": [over]}
+    plan = made(PlanView, do="replay", total=2, examined=2, changed=1, **more)
     plan_lines(Output(), plan)
     out = capsys.readouterr().out
     assert "1 of them: the version or the config is another one since" in out

@@ -10,38 +10,15 @@ from halflap.api.execution_view import StepView
 from halflap.api.view import InstanceView, SubscriptionView, VersionName
 from halflap.cli.moves import Move, failed, shown, step_parts
 from halflap.cli.output import Output, text
+from tests.cli.views import made
 
-AT = "2026-03-01T10:00:00.000000Z"
 UPGRADE = Move("upgrade", "upgrading", "active")
 ACTIVATE = Move("activate", "activating", "active")
 
 
 def message(move: Move, **found: Any) -> str:
-    instance: dict[str, Any] = {
-        "id": "ins_1",
-        "customer": "cus_1",
-        "customer_name": "Initech",
-        "integration": "orders",
-        "name": "orders",
-        "version": {"hash": "a" * 64, "number": 1},
-        "revision": 1,
-        "state": "failed",
-        "error": "",
-        "deployment": "exe_last",
-        "repetition": None,
-        "created_at": AT,
-        "changed_at": AT,
-        "paused": [],
-        "config": {},
-        "connections": {},
-        "urls": {},
-        "subscriptions": [],
-        "retention": {},
-        "kept": {},
-        "counters": {},
-        "development": False,
-    }
-    return failed(Output(), "Initech/orders", move, InstanceView(**instance | found))
+    known: dict[str, Any] = {"state": "failed", "deployment": "exe_last", "error": ""}
+    return failed(Output(), "Initech/orders", move, made(InstanceView, **known | found))
 
 
 def test_an_upgrade_that_went_back_names_the_deployment_that_failed() -> None:

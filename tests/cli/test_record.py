@@ -11,30 +11,14 @@ from halflap.api.execution_view import AttemptView, ExecutionView, FailureView, 
 from halflap.api.view import PauseView
 from halflap.cli.output import Output
 from halflap.cli.record import DoubtsBelow, clock, execution_lines
+from tests.cli.views import AT, made
 
-AT = "2026-03-01T10:00:00.000000Z"
 LATER = "2126-03-01T10:05:00.000000Z"
 
 
 def step(name: str, **more: Any) -> StepView:
-    given: dict[str, Any] = {
-        "path": name,
-        "kind": "step",
-        "name": name,
-        "title": name.title(),
-        "status": "succeeded",
-        "tries": 1,
-        "pure": False,
-        "started_at": AT,
-        "ended_at": AT,
-        "duration_ms": 0.0,
-        "inputs": None,
-        "result": None,
-        "failure": None,
-        "due_at": None,
-        "copied_from": None,
-    }
-    return StepView(**{**given, **more})
+    known = {"path": name, "kind": "step", "name": name, "title": name.title()}
+    return made(StepView, **{**known, "status": "succeeded", "tries": 1, **more})
 
 
 def failure(
@@ -42,80 +26,25 @@ def failure(
 ) -> FailureView:
     file, _, number = place.partition(":")
     trace = f'  File "{file}", line {number}, in {source}\n    {source}()\n' if place else ""
-    return FailureView(
-        kind="ValueError",
-        message=message,
-        where=place,
-        status=None,
-        trace=trace,
-        cause="",
-        in_doubt=in_doubt,
-    )
+    more = {"message": message, "where": place, "trace": trace, "in_doubt": in_doubt}
+    return made(FailureView, kind="ValueError", **more)
 
 
 def attempt(number: int, how: str, why: FailureView | None = None) -> AttemptView:
-    return AttemptView(number=number, started_at=AT, ended_at=AT, how=how, failure=why)
+    return made(AttemptView, number=number, how=how, failure=why)
 
 
 def execution(*steps: StepView, **more: Any) -> ExecutionView:
-    given: dict[str, Any] = {
-        "id": "exe_1",
-        "customer": "cus_1",
-        "customer_name": "Initech",
-        "instance": "ins_1",
-        "instance_name": "stock",
-        "integration": "stock",
-        "flow": "move",
-        "attempt": 1,
-        "version": {"hash": "a" * 64, "number": 1},
-        "state": "succeeded",
-        "reason": "",
-        "accepted_at": AT,
-        "started_at": AT,
-        "ended_at": AT,
-        "took_ms": 0.0,
-        "waited_ms": 0.0,
-        "cause": None,
-        "key": None,
-        "replay_of": None,
-        "duplicates": 0,
-        "waiting_for": "",
-        "due_at": None,
-        "revision": 1,
-        "root": "exe_1",
-        "event": None,
-        "attempts": [],
-        "failure": None,
-        "result": None,
-        "dismissed": False,
-        "replays": [],
-        "parent": None,
-        "children": [],
-        "waiting_since": None,
-        "order": None,
-        "waits_for": None,
-        "waits_because": "",
-        "continues": None,
-        "continued_by": None,
-        "waiting": None,
-        "payload_removed": False,
-        "paused": [],
-        "lineage": [],
-        "edited_by": None,
-        "steps": list(steps),
-    }
-    return ExecutionView(**{**given, **more})
+    whose = {"customer": "cus_1", "customer_name": "Initech", "instance": "ins_1"}
+    flow = {"instance_name": "stock", "integration": "stock", "flow": "move"}
+    version = {"version": {"hash": "a" * 64, "number": 1}}
+    ended = {"attempt": 1, "state": "succeeded", "took_ms": 0.0, "waited_ms": 0.0}
+    known = {"id": "exe_1", "root": "exe_1", **whose, **flow, **version, **ended}
+    return made(ExecutionView, **{**known, "steps": list(steps), **more})
 
 
 def waiting_for(reason: Any, message: str, **more: Any) -> WaitView:
-    given: dict[str, Any] = {
-        "until": None,
-        "execution": None,
-        "connection": None,
-        "number": None,
-        "signals": [],
-    }
-    return WaitView(reason=reason, message=message, since=AT, **{**given, **more})
+    return made(WaitView, reason=reason, message=message, since=AT, **more)
 
 
 def drawn(
@@ -281,7 +210,7 @@ def test_between_tries_it_says_when_the_next_is_and_why_the_others_failed():
 
 
 def pause(what: Any, id: str, **more: Any) -> PauseView:
-    return PauseView(what=what, id=id, since=AT, **{"flow": None, "by": "", "reason": "", **more})
+    return made(PauseView, what=what, id=id, **more)
 
 
 def test_all_pauses_are_named_with_the_commands_that_end_them() -> None:
