@@ -9,10 +9,13 @@ import re
 import signal
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+import aiohttp
 import click
 
 from halflap.cli.group import CommandGroup
@@ -22,16 +25,8 @@ from halflap_sandbox.github import model as github_app
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 
-PORT = 8500
-SALESFORCE_PORT = 8600
-SLACK_PORT = 8700
-GITHUB_PORT = 8800
-HUBSPOT_PORT = 8900
-ZENDESK_PORT = 9000
-STRIPE_PORT = 9100
-TWILIO_PORT = 9200
-JIRA_PORT = 9300
 F = TypeVar("F", bound=Callable[..., Any])
+Serve = Callable[..., Coroutine[Any, Any, None]]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -54,24 +49,23 @@ def sandbox() -> None:
 
 
 @sandbox.command("acme")
-@port_option(PORT)
+@port_option(8500)
 @names_option("--workspace", "workspaces", "A workspace to begin with")
 def acme_command(port: int, workspaces: tuple[str, ...]) -> None:
     """Acme, a sample SaaS app: accounts, opportunities, stock, signed webhooks, faults.
 
     Each workspace is a customer's, with an API key of its own. All is in memory.
     """
-    names = checked(workspaces, "a workspace")
-    keys = {name: api_key(name) for name in names}
-    serving = acme.serve(port=port, workspaces=keys, ready=lambda bound: show(bound, keys))
-    asyncio.run(serve(port, serving))
+    keys = {name: f"acme-{name}-key" for name in checked(workspaces, "a workspace")}
+    told = [f"  workspace {name:<12}  API key {key}" for name, key in keys.items()]
+    run("acme", port, partial(acme.serve, workspaces=keys), told)
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @sandbox.command("salesforce")
-@port_option(SALESFORCE_PORT)
+@port_option(8600)
 @names_option("--org", "orgs", "An org to begin with")
 @click.option("--certificate", type=FILE, help="A certificate in PEM: serve https with it.")
 @click.option("--private-key", type=FILE, help="Its private key, where it is in another file.")
@@ -99,19 +93,24 @@ def salesforce_command(
     if pubsub_port is not None:
         host = "localhost" if certificate else "127.0.0.1"
         more["SALESFORCE_PUBSUB_URL"] = f"{scheme}://{host}:{pubsub_port}"
-    serving = salesforce.serve(
-        port=port,
+    told = [
+        f"  org {name:<12}  user admin@{name}.example  password {PASSWORD}"
+        f"  security token {SECURITY_TOKEN}\n"
+        f"  {'':<16}  client id halflap-{name}  client secret secret-{name}"
+        for name in names
+    ]
+    serve = partial(
+        salesforce.serve,
         settings=salesforce.Settings(pubsub_port=pubsub_port),
         orgs=names,
         certificate=certificate,
         private_key=private_key,
-        ready=lambda bound: show_salesforce(f"{scheme}://127.0.0.1:{bound}", names, more),
     )
-    asyncio.run(serve(port, serving))
+    run("salesforce", port, serve, told, more, scheme=scheme)
 
 
 @sandbox.command("slack")
-@port_option(SLACK_PORT)
+@port_option(8700)
 @names_option("--team", "teams", "A workspace to begin with")
 def slack_command(port: int, teams: tuple[str, ...]) -> None:
     """Slack: the installation of an app, a bot's Web API, signed events, faults.
@@ -119,12 +118,15 @@ def slack_command(port: int, teams: tuple[str, ...]) -> None:
     Each workspace is a customer's. All is in memory.
     """
     names = checked(teams, "a workspace")
-    serving = slack.serve(port=port, teams=names, ready=show_slack)
-    asyncio.run(serve(port, serving))
+    told = [
+        f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}",
+        f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}",
+    ]
+    run("slack", port, partial(slack.serve, teams=names), told)
 
 
 @sandbox.command("github")
-@port_option(GITHUB_PORT)
+@port_option(8800)
 @names_option("--account", "accounts", "A person with a repository hello")
 def github_command(port: int, accounts: tuple[str, ...]) -> None:
     """GitHub: issues, pull requests, files, webhooks with their deliveries, an app, faults.
@@ -132,12 +134,16 @@ def github_command(port: int, accounts: tuple[str, ...]) -> None:
     Each account is a customer's. All is in memory.
     """
     names = checked(accounts, "an account")
-    serving = github.serve(port=port, accounts=names, ready=lambda bound: show_github(bound, names))
-    asyncio.run(serve(port, serving))
+    told = [f"  account {each:<12}  token ghp_{each}  repository {each}/hello" for each in names]
+    told.append(
+        f"  the app: client id {github_app.CLIENT_ID}  client secret {github_app.CLIENT_SECRET}"
+        f"  webhook secret {github_app.WEBHOOK_SECRET}"
+    )
+    run("github", port, partial(github.serve, accounts=names), told, title="GitHub")
 
 
 @sandbox.command("hubspot")
-@port_option(HUBSPOT_PORT)
+@port_option(8900)
 @names_option("--portal", "portals", "A portal to begin with")
 def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
     """HubSpot: records of all types, search, associations, an app with its webhooks, faults.
@@ -145,14 +151,16 @@ def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
     Each portal is a customer's. All is in memory.
     """
     names = checked(portals, "a portal")
-    serving = hubspot.serve(
-        port=port, portals=names, ready=lambda bound: show_hubspot(bound, names)
+    told = [f"  portal {name:<12}  token pat-{name}" for name in names]
+    told.append(
+        f"  the app: client id {hubspot.CLIENT_ID}  client secret {hubspot.CLIENT_SECRET}"
+        "  which signs, too"
     )
-    asyncio.run(serve(port, serving))
+    run("hubspot", port, partial(hubspot.serve, portals=names), told, title="HubSpot")
 
 
 @sandbox.command("zendesk")
-@port_option(ZENDESK_PORT)
+@port_option(9000)
 @names_option("--account", "accounts", "An account to begin with")
 def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
     """Zendesk: tickets, comments, people, organizations, search, the export, signed webhooks, faults.
@@ -160,14 +168,13 @@ def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
     Each account is a customer's. All is in memory.
     """
     names = checked(accounts, "an account")
-    serving = zendesk.serve(
-        port=port, accounts=names, ready=lambda bound: show_zendesk(bound, names)
-    )
-    asyncio.run(serve(port, serving))
+    emails = {name: zendesk.EMAIL.format(name=name) for name in names}
+    told = [f"  account {n:<12}  e-mail {e}  API token token-{n}" for n, e in emails.items()]
+    run("zendesk", port, partial(zendesk.serve, accounts=names), told)
 
 
 @sandbox.command("stripe")
-@port_option(STRIPE_PORT)
+@port_option(9100)
 def stripe_command(port: int) -> None:
     """Stripe, as its OpenAPI document describes it: what is made is found, listed and changed; faults.
 
@@ -177,7 +184,7 @@ def stripe_command(port: int) -> None:
 
 
 @sandbox.command("twilio")
-@port_option(TWILIO_PORT)
+@port_option(9200)
 def twilio_command(port: int) -> None:
     """Twilio, as its OpenAPI documents describe it: messages, calls and look-ups; faults.
 
@@ -187,7 +194,7 @@ def twilio_command(port: int) -> None:
 
 
 @sandbox.command("jira")
-@port_option(JIRA_PORT)
+@port_option(9300)
 def jira_command(port: int) -> None:
     """Jira, as its OpenAPI document describes it: issues, comments, transitions, people; faults.
 
@@ -201,14 +208,7 @@ def serve_vendor(dialect: specified.Dialect, port: int) -> None:
     folder = files("halflap.components") / dialect.name
     found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=str)
     documents = [json.loads(each.read_bytes()) for each in found]
-
-    def show_vendor(bound: int) -> None:
-        address = f"http://127.0.0.1:{bound}"
-        title = dialect.name.capitalize()
-        show_title(title, address)
-        show_environment(**environment_of(dialect.name, dialect.values(address)))
-
-    asyncio.run(serve(port, specified.serve(dialect, documents, port=port, ready=show_vendor)))
+    run(dialect.name, port, partial(specified.serve, dialect, documents))
 
 
 def environment_of(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
@@ -233,18 +233,51 @@ def checked(given: Sequence[str], what: str) -> Sequence[str]:
     return names
 
 
-def api_key(workspace: str) -> str:
-    """The API key of a workspace: the same after every start, so that a `.env` stays right."""
-    return f"acme-{workspace}-key"
+def run(
+    app: str,
+    port: int,
+    serve: Serve,
+    told: Sequence[str] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+    *,
+    title: str = "",
+    scheme: str = "http",
+) -> None:
+    """Run a sandbox until a signal; say where it is, what is `told` of it, and the lines for `.env`.
+
+    `more` are lines of it beside those of a connection to its first account.
+    """
+
+    async def show(bound: int) -> None:
+        address = f"{scheme}://127.0.0.1:{bound}"
+        url = f"{address}/sandbox/account"
+        async with aiohttp.ClientSession() as http, http.get(url, ssl=False) as answer:
+            values = (await answer.json())["values"]
+        named = click.style(title or app.capitalize(), bold=True)
+        click.echo(f"{named}  {click.style(address + '/', fg='cyan')}")
+        for each in told:
+            click.echo(each)
+        click.echo("\nFor your .env:")
+        for name, value in {**environment_of(app, values), **more}.items():
+            click.echo(click.style(f"  {name}={value}", bold=True))
+        click.echo("\nAll is in memory. Ctrl-C stops.")
+
+    asyncio.run(until_stopped(port, serve, show))
 
 
-async def serve(port: int, app: Coroutine[None, None, None]) -> None:
-    """Run a sandbox until a signal."""
-    serving = asyncio.ensure_future(app)
+async def until_stopped(
+    port: int, serve: Serve, show: Callable[[int], Coroutine[Any, Any, None]]
+) -> None:
+    """Run a sandbox until a signal; show it once it listens."""
     loop = asyncio.get_running_loop()
+    bound: asyncio.Future[int] = loop.create_future()
+    serving = asyncio.ensure_future(serve(port=port, ready=bound.set_result))
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, serving.cancel)
+    await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
     try:
+        if bound.done():
+            await show(bound.result())
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     except ssl.SSLError as error:
@@ -258,100 +291,3 @@ async def serve(port: int, app: Coroutine[None, None, None]) -> None:
             "Stop what uses it, or choose another with --port."
         ) from error
     click.echo("stopped; what was in it is gone")
-
-
-def show(port: int, workspaces: dict[str, str]) -> None:
-    """Say where Acme is and what to put into `.env`."""
-    address = f"http://127.0.0.1:{port}"
-    show_title("Acme", address)
-    for name, key in workspaces.items():
-        click.echo(f"  workspace {name:<12}  API key {key}")
-    show_environment(ACME_BASE_URL=f"{address}/v1", ACME_API_KEY=next(iter(workspaces.values())))
-
-
-def show_salesforce(address: str, orgs: Sequence[str], more: dict[str, str]) -> None:
-    """Say where Salesforce is, how to sign in, and what to put into `.env`."""
-    show_title("Salesforce", address)
-    for name in orgs:
-        click.echo(
-            f"  org {name:<12}  user admin@{name}.example  password {PASSWORD}"
-            f"  security token {SECURITY_TOKEN}\n"
-            f"  {'':<16}  client id halflap-{name}  client secret secret-{name}"
-        )
-    show_environment(
-        SALESFORCE_LOGIN_URL=address,
-        SALESFORCE_AUTH_KIND="client_credentials",
-        SALESFORCE_AUTH_CLIENT_ID=f"halflap-{orgs[0]}",
-        SALESFORCE_AUTH_CLIENT_SECRET=f"secret-{orgs[0]}",
-        **more,
-    )
-
-
-def show_slack(port: int) -> None:
-    """Say where Slack is, how its app signs in, and what to put into `.env`."""
-    address = f"http://127.0.0.1:{port}"
-    show_title("Slack", address)
-    click.echo(f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}")
-    click.echo(f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}")
-    show_environment(SLACK_BASE_URL=f"{address}/api")
-
-
-def show_github(port: int, names: Sequence[str]) -> None:
-    """Say where GitHub is, how one signs in, and what to put into `.env`."""
-    address = f"http://127.0.0.1:{port}"
-    show_title("GitHub", address)
-    for name in names:
-        click.echo(f"  account {name:<12}  token ghp_{name}  repository {name}/hello")
-    click.echo(
-        f"  the app: client id {github_app.CLIENT_ID}  client secret {github_app.CLIENT_SECRET}"
-        f"  webhook secret {github_app.WEBHOOK_SECRET}"
-    )
-    show_environment(
-        GITHUB_BASE_URL=address,
-        GITHUB_AUTH_KIND="api_key",
-        GITHUB_AUTH_KEY=f"ghp_{names[0]}",
-        GITHUB_REPOSITORY=f"{names[0]}/hello",
-    )
-
-
-def show_hubspot(port: int, names: Sequence[str]) -> None:
-    """Say where HubSpot is, how one signs in, and what to put into `.env`."""
-    address = f"http://127.0.0.1:{port}"
-    show_title("HubSpot", address)
-    for name in names:
-        click.echo(f"  portal {name:<12}  token pat-{name}")
-    click.echo(
-        f"  the app: client id {hubspot.CLIENT_ID}  client secret {hubspot.CLIENT_SECRET}"
-        "  which signs, too"
-    )
-    show_environment(
-        HUBSPOT_BASE_URL=address, HUBSPOT_AUTH_KIND="api_key", HUBSPOT_AUTH_KEY=f"pat-{names[0]}"
-    )
-
-
-def show_zendesk(port: int, names: Sequence[str]) -> None:
-    """Say where Zendesk is, how one signs in, and what to put into `.env`."""
-    address = f"http://127.0.0.1:{port}"
-    show_title("Zendesk", address)
-    for name in names:
-        email = zendesk.EMAIL.format(name=name)
-        click.echo(f"  account {name:<12}  e-mail {email}  API token token-{name}")
-    show_environment(
-        ZENDESK_HOST=address,
-        ZENDESK_SUBDOMAIN=names[0],
-        ZENDESK_EMAIL=zendesk.EMAIL.format(name=names[0]),
-        ZENDESK_API_TOKEN=f"token-{names[0]}",
-    )
-
-
-def show_title(title: str, address: str) -> None:
-    """Say what runs, and where."""
-    click.echo(click.style(title, bold=True) + f"  {click.style(address + '/', fg='cyan')}")
-
-
-def show_environment(**variables: str) -> None:
-    """Say what to put into `.env`."""
-    click.echo("\nFor your .env:")
-    for name, value in variables.items():
-        click.echo(click.style(f"  {name}={value}", bold=True))
-    click.echo("\nAll is in memory. Ctrl-C stops.")
