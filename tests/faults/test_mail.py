@@ -100,6 +100,7 @@ async def test_mail_that_was_answered_250_survives_kill_9(
 ) -> None:
     history, server = await killed(tmp_path / "store", sink)
     assert len(history.acknowledged) >= KILLS * EACH
+    assert checker.outcomes(server.directory).keys() == {"succeeded: "}
     assert lost(history, sink) == 0
     assert sink.keys_changed == 0
     note("mail, kill -9", faults=server.kills, acknowledged=len(history.acknowledged), lost=0)

@@ -33,13 +33,13 @@ async def all_ended(server: ServerProcess, within: float = 60.0) -> None:
     """
 
     def fewer(than: int) -> bool:
-        return checker.live(server.place) < than
+        return checker.live(server.place, None) < than
 
     while True:
-        while left := checker.live(server.place):
+        while left := checker.live(server.place, None):
             await until(partial(fewer, left), within, lambda: "still running")
         assert await server.stop() == 0
-        if checker.live(server.place) == 0:
+        if checker.live(server.place, None) == 0:
             return
         await server.start()
 

@@ -74,7 +74,8 @@ def arm(options: argparse.Namespace) -> None:
         if options.cursor_first:
             if not await self.journal.shards.move(cursors):
                 raise Fenced("it was taken")
-            death.pass_by("between")
+            if options.of is None or any(each.flow.flow == options.of for each in starts):
+                death.pass_by("between")
             cursors = ()
         if options.unfenced:
             cursors = ()
@@ -181,6 +182,7 @@ if __name__ == "__main__":
     arguments.add_argument("--die", default="")
     arguments.add_argument("--stop", default="")
     arguments.add_argument("--cursor-first", action="store_true")
+    arguments.add_argument("--of", help="the flow whose events are between, if not any")
     arguments.add_argument("--unfenced", action="store_true")
     arguments.add_argument("--ack-first", action="store_true")
     arguments.add_argument("--queue", action="store_true", help="read a queue of SQS")
