@@ -10,7 +10,7 @@ import msgspec
 
 from halflap.model import Micros
 from halflap.store.catalogue.outcomes import STEPS
-from halflap.store.job import Database, JobTransaction
+from halflap.store.job import Database, JobTransaction, fetch
 from halflap.store.sqlite import SqliteDatabase as File
 
 NOTED = "erased:"
@@ -55,7 +55,7 @@ async def end(database: Database, customer: str, at: Micros) -> None:
 async def erased(database: Database) -> dict[str, dict[str, Any]]:
     """The notes of all erased customers, by their ids; `at` is None of one that is not at its end."""
     sql = "SELECT name, value FROM settings WHERE name >= ? AND name < ?"
-    rows = await database.read(lambda c: c.execute(sql, (NOTED, "erased;")).fetchall())
+    rows = await fetch(database, sql, NOTED, "erased;")
     return {name.removeprefix(NOTED): msgspec.json.decode(value) for name, value in rows}
 
 

@@ -116,3 +116,19 @@ class Database(Way, Jobs, Protocol):
     def within(self, scope: CustomerScope) -> Jobs:
         """The same database for whoever is in a scope: what is out of it is not there."""
         ...
+
+
+async def fetch(jobs: Jobs, sql: str, *values: Any) -> list[Any]:
+    """Return the rows of a query."""
+    return await jobs.read(lambda c: c.execute(sql, values).fetchall())
+
+
+async def run(jobs: Jobs, sql: str, *values: Any) -> int:
+    """Run a statement; return how many rows it changed."""
+    return await jobs.write(lambda c: c.execute(sql, values).rowcount)
+
+
+async def run_each(jobs: Jobs, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run a statement for each of some rows of values, where there are any."""
+    if rows:
+        await jobs.write(lambda c: c.executemany(sql, rows).rowcount)

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from halflap.model import Clock, Micros, frozen
-from halflap.store.job import Jobs, JobTransaction
+from halflap.store.job import Jobs, JobTransaction, fetch, run, run_each
 from halflap.store.rules.sharing import divide
 
 ShardState = Literal["starting", "listening", "retrying", "parked", "stopped", "ended"]
@@ -181,27 +181,17 @@ class ListenerShards:
 
     async def standing(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the instances that are between two states, and the names of what is paused."""
-        rows = await self._jobs.read(
-            lambda c: c.execute("SELECT name, bit FROM gates WHERE bit IN (1, 4)").fetchall()
-        )
+        rows = await fetch(self._jobs, "SELECT name, bit FROM gates WHERE bit IN (1, 4)")
         moving = frozenset(name for name, bit in rows if bit == 1)
         return moving, frozenset(name for name, bit in rows if bit == 4)
 
     async def leave(self, owner: str) -> None:
         """End a process's lease: others may take what it owns."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute("DELETE FROM listener_owners WHERE id = ?", (owner,))
-
-        await self._jobs.write(job)
+        await run(self._jobs, "DELETE FROM listener_owners WHERE id = ?", owner)
 
     async def void(self) -> None:
         """End the leases of all owners: of a store that has one process, as it starts."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute("DELETE FROM listener_owners")
-
-        await self._jobs.write(job)
+        await run(self._jobs, "DELETE FROM listener_owners")
 
     async def share(
         self, owner: str, wanted: Sequence[ListenerKey], held: Collection[ShardKey], lease: Micros
@@ -302,32 +292,17 @@ class ListenerShards:
     async def release(self, shards: Mapping[ShardKey, int]) -> None:
         """Let shards go, each under the fence that this process has for it."""
         rows = [(*key.parts, fence) for key, fence in sorted_by_key(shards)]
-
-        def job(connection: JobTransaction) -> None:
-            connection.executemany(LET_GO, rows)
-
-        if rows:
-            await self._jobs.write(job)
+        await run_each(self._jobs, LET_GO, rows)
 
     async def revoke(self, instance: str) -> None:
         """Take an instance's shards from whoever reads them: nothing more is accepted by these."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(
-                "UPDATE listener_shards SET owner = NULL, fence = fence + 1 WHERE instance = ?",
-                (instance,),
-            )
-
-        await self._jobs.write(job)
+        sql = "UPDATE listener_shards SET owner = NULL, fence = fence + 1 WHERE instance = ?"
+        await run(self._jobs, sql, instance)
 
     async def move(self, cursors: Sequence[ShardCursor]) -> bool:
         """Move cursors where nothing is accepted with them; False where a fence is lost: none moves."""
-
-        def job(connection: JobTransaction) -> bool:
-            return move(connection, cursors)
-
         try:
-            return await self._jobs.write(job)
+            return await self._jobs.write(lambda connection: move(connection, cursors))
         except LostFence:
             return False
 
@@ -336,12 +311,7 @@ class ListenerShards:
     ) -> None:
         """Note how a shard is; what has not changed is not written."""
         told = (state, error.replace("\0", "\ufffd")[:2_000], waits_for)
-        values = (*told, self._clock(), *key.parts, fence, *told)
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute(NOTE, values)
-
-        await self._jobs.write(job)
+        await run(self._jobs, NOTE, *told, self._clock(), *key.parts, fence, *told)
 
     async def skip(
         self, key: ShardKey, fence: int, start: str, reason: str, *, stays: bool = False
@@ -377,8 +347,7 @@ class ListenerShards:
 
     async def owns(self, key: ShardKey, fence: int) -> bool:
         """Return whether a fence is still the one of a shard."""
-        found = await self._jobs.read(lambda c: c.execute(FENCE, key.parts).fetchone())
-        return found is not None and found[0] == fence
+        return await fetch(self._jobs, FENCE, *key.parts) == [(fence,)]
 
     async def decide(
         self, instance: str, flow: str, shard: str, start: str, cursor: str | None
@@ -417,34 +386,24 @@ class ListenerShards:
 
     async def list(self, instance: str) -> list[ListenerShard]:
         """Return an instance's shards."""
-        rows = await self._jobs.read(lambda c: c.execute(LIST, (instance,)).fetchall())
-        return [read_shard(each) for each in rows]
+        return [read_shard(each) for each in await fetch(self._jobs, LIST, instance)]
 
     async def page(
         self, states: Sequence[str], after: Sequence[str], limit: int
     ) -> list[ListenerShard]:
         """Return so many shards in some states that a process reads, behind one, of all instances."""
         sql = PAGE.format(states=", ".join("?" * len(states)))
-        values = (*states, *after, limit)
-        rows = await self._jobs.read(lambda c: c.execute(sql, values).fetchall())
+        rows = await fetch(self._jobs, sql, *states, *after, limit)
         return [read_shard(each) for each in rows]
 
     async def count(self) -> dict[str, int]:
         """Return the number of shards in each state, of all instances."""
-        rows = await self._jobs.read(
-            lambda c: c.execute(
-                "SELECT state, count(*) FROM listener_shards WHERE owner IS NOT NULL GROUP BY state"
-            ).fetchall()
-        )
-        return dict.fromkeys(get_args(ShardState), 0) | dict(rows)
+        sql = "SELECT state, count(*) FROM listener_shards WHERE owner IS NOT NULL GROUP BY state"
+        return dict.fromkeys(get_args(ShardState), 0) | dict(await fetch(self._jobs, sql))
 
     async def forget(self, instance: str) -> None:
         """Remove an instance's shards, with their cursors."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.execute("DELETE FROM listener_shards WHERE instance = ?", (instance,))
-
-        await self._jobs.write(job)
+        await run(self._jobs, "DELETE FROM listener_shards WHERE instance = ?", instance)
 
 
 def read_shard(row: Sequence[Any]) -> ListenerShard:

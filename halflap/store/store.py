@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import secrets
 import sqlite3
@@ -148,9 +147,10 @@ class Store:
         return await cls._in_file(file, vault, clock, identity)
 
     @classmethod
-    async def memory(cls, *, clock: Clock = wall_clock, vault: Vault | None = None) -> Store:
+    async def memory(cls, *, clock: Clock = wall_clock) -> Store:
         """A store that ends with its process, for tests."""
-        return await cls._in_file(memory_file(clock), vault or _fresh_vault(), clock)
+        vault = Vault({"memory": secrets.token_bytes(KEY_SIZE)}, "memory")
+        return await cls._in_file(memory_file(clock), vault, clock)
 
     @classmethod
     async def _in_file(
@@ -303,8 +303,3 @@ def make_directory(directory: Path) -> None:
             f"{directory}: the store's directory cannot be made ({error.strerror}); "
             "name one that this user may write."
         ) from error
-
-
-def _fresh_vault() -> Vault:
-    key = base64.b64encode(secrets.token_bytes(KEY_SIZE)).decode()
-    return Vault.from_text(f"memory:{key}")

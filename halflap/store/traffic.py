@@ -8,7 +8,7 @@ from typing import Any
 from halflap.model import ONCE, PARKED, Clock, CustomerLimits, Micros, Throttled
 from halflap.store import reading
 from halflap.store.catalogue.writer import granted, guarded
-from halflap.store.job import Jobs, JobTransaction
+from halflap.store.job import Jobs, JobTransaction, fetch, run
 from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
 from halflap.store.turns import TurnRotation, limited, take
@@ -128,11 +128,10 @@ class Traffic:
         return None if row is None else row[0]
 
     async def instances_of(self, customer: str) -> list[str]:
-        rows = await self._jobs.read(lambda c: c.execute(INSTANCES, (customer,)).fetchall())
-        return sorted(row[0] for row in rows)
+        return sorted(row[0] for row in await fetch(self._jobs, INSTANCES, customer))
 
     async def parked(self) -> dict[str, int]:
-        return reading.parked(await self._jobs.read(lambda c: c.execute(COUNT).fetchall()))
+        return reading.parked(await fetch(self._jobs, COUNT))
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
         now, of, names = (
@@ -140,9 +139,8 @@ class Traffic:
             connection,
             (PARKED + connection, PARKED + connection + ONCE),
         )
-        chosen = (limit, *names, of, limit)
         # All that is parked is looked at, which writers need not wait for.
-        found = await self._jobs.read(lambda c: c.execute(PARKED_OF, chosen).fetchall())
+        found = await fetch(self._jobs, PARKED_OF, limit, *names, of, limit)
         if not found:
             return []
 
@@ -170,13 +168,13 @@ class Traffic:
 
     async def rest(self, connection: str, rest: Throttled) -> None:
         values = (connection, rest.until, readable(rest.reason), rest.away, rest.since)
-        await self._change(REST, *values)
+        await run(self._jobs, REST, *values)
 
     async def close_circuit(self, connection: str) -> None:
-        await self._change(CLOSE, False, connection)
+        await run(self._jobs, CLOSE, False, connection)
 
     async def note_quota(self, connection: str, quota: str) -> None:
-        await self._change(NOTE_QUOTA, connection, readable(quota))
+        await run(self._jobs, NOTE_QUOTA, connection, readable(quota))
 
     async def throttled(self, connection: str) -> Throttled:
         row = await self._first(THROTTLED, connection)
@@ -184,14 +182,10 @@ class Traffic:
 
     async def resting(self, ended: Micros = 0) -> dict[str, Throttled]:
         now = self._clock() - ended
-        rows = await self._jobs.read(lambda c: c.execute(RESTING, (now,)).fetchall())
-        return {row[0]: throttled(row[1:]) for row in rows}
+        return {row[0]: throttled(row[1:]) for row in await fetch(self._jobs, RESTING, now)}
 
     async def _first(self, sql: str, *values: Any) -> Any:
         return await self._jobs.read(lambda c: c.execute(sql, values).fetchone())
-
-    async def _change(self, sql: str, *values: Any) -> None:
-        await self._jobs.write(lambda c: c.execute(sql, values).rowcount)
 
 
 def throttled(row: Sequence[Any]) -> Throttled:

@@ -42,7 +42,7 @@ class Vault:
     """Seals secrets, and opens them again in the place they were sealed for."""
 
     def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
-        """Use `Vault.from_file`, `Vault.from_keys` or `Vault.from_text`."""
+        """Take master keys by their key ids; new envelopes are sealed with `current`."""
         for key_id, key in keys.items():
             if not _KEY_ID.fullmatch(key_id):
                 raise StoreError(
@@ -58,11 +58,6 @@ class Vault:
         self._masters = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._signing = {key_id: _signing_key(key) for key_id, key in keys.items()}
         self._current = current
-
-    @classmethod
-    def from_keys(cls, keys: Mapping[str, bytes], current: str) -> Vault:
-        """A vault with these master keys by key id; new envelopes are sealed with `current`."""
-        return cls(keys, current)
 
     @classmethod
     def from_text(cls, text: str, *, where: str = "HALFLAP_KEYS") -> Vault:

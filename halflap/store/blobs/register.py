@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from halflap.model import Clock, Micros
-from halflap.store.job import Database, JobTransaction
+from halflap.store.job import Database, JobTransaction, fetch, run_each
 
 Part = Literal["event", "step", "log", "result"]
 
@@ -51,11 +51,7 @@ class Register:
         """Note blobs; on return that is on disk, and they may be written."""
         now = self._clock()
         rows = [(each.key, each.execution, each.part, each.size, now) for each in notes]
-
-        def job(connection: JobTransaction) -> None:
-            connection.executemany(INSERT, rows)
-
-        await self._database.write(job)
+        await run_each(self._database, INSERT, rows)
 
     async def page(self, after: str, limit: int) -> list[Noted]:
         """The blobs that come after a key, with how the executions are that they belong to."""
@@ -80,19 +76,11 @@ class Register:
 
     async def count(self, customer: str) -> int:
         """Return the number of a customer's blobs."""
-
-        def job(connection: JobTransaction) -> int:
-            return connection.execute(COUNT, (f"{customer}/", f"{customer}0")).fetchone()[0]
-
-        return await self._database.read(job)
+        return (await fetch(self._database, COUNT, f"{customer}/", f"{customer}0"))[0][0]
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Forget blobs that were removed."""
-
-        def job(connection: JobTransaction) -> None:
-            connection.executemany(FORGET, [(each,) for each in keys])
-
-        await self._database.write(job)
+        await run_each(self._database, FORGET, [(each,) for each in keys])
 
     async def customer(self, execution: str) -> str | None:
         """Return the customer of an execution."""
@@ -105,10 +93,7 @@ class Register:
         return found[0] if found else None
 
     async def _keys(self, sql: str, *values: object) -> list[str]:
-        def job(connection: JobTransaction) -> list[str]:
-            return [row[0] for row in connection.execute(sql, values)]
-
-        return await self._database.read(job)
+        return [row[0] for row in await fetch(self._database, sql, *values)]
 
 
 def _needed(part: Part, payload_removed: bool | None) -> bool | None:

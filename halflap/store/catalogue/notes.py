@@ -17,7 +17,7 @@ import structlog
 
 from halflap.model import Micros, Rejection
 from halflap.store.catalogue.writer import Wanted, conditions, containing
-from halflap.store.job import Database, Jobs, JobTransaction
+from halflap.store.job import Database, Jobs, JobTransaction, fetch
 from halflap.store.scope import CustomerScope
 
 log = structlog.get_logger("halflap.store")
@@ -101,7 +101,7 @@ class Rejections:
         }
         where, values = conditions(wanted)
         sql = f"{LISTED} {where} ORDER BY r.id DESC LIMIT {limit:d}"
-        rows = await self._jobs.read(lambda c: c.execute(sql, values).fetchall())
+        rows = await fetch(self._jobs, sql, *values)
         return [
             ListedRejection(
                 number,
@@ -174,12 +174,8 @@ class Counters:
     async def of(self, instance: str) -> dict[str, dict[str, int]]:
         """An instance's counts: `{flow: {what: count}}`."""
         await self.settled()
-        rows = await self._jobs.read(
-            lambda c: c.execute(
-                "SELECT flow, what, count FROM counters WHERE instance = ? ORDER BY flow, what",
-                (instance,),
-            ).fetchall()
-        )
+        sql = "SELECT flow, what, count FROM counters WHERE instance = ? ORDER BY flow, what"
+        rows = await fetch(self._jobs, sql, instance)
         found: dict[str, dict[str, int]] = {}
         for flow, what, count in rows:
             found.setdefault(flow, {})[what] = count

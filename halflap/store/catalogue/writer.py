@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from halflap.errors import HalflapError
 from halflap.store.catalogue.precondition import expected
-from halflap.store.job import Database, Jobs, JobTransaction
+from halflap.store.job import Database, Jobs, JobTransaction, fetch
 from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class CatalogueWriter:
 
     async def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query."""
-        return await self.jobs.read(lambda c: c.execute(sql, values).fetchall())
+        return await fetch(self.jobs, sql, *values)
 
     async def row(self, sql: str, *values: object) -> Any:
         """The first row of a query, or None."""

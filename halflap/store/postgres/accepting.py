@@ -12,7 +12,7 @@ from typing import Any
 from halflap.model import Micros, Start, made_at, pausable
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import PostgresAdmission
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Columns, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
@@ -30,16 +30,16 @@ from halflap.store.shards import ShardCursor, ShardKey
 DedupeKey = tuple[str, str, bytes]
 
 # Answers with the first one's execution, be it this one or the one that has the key already.
-TAKE_KEYS = """
-INSERT INTO dedupe AS d SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[],
-    %s::bigint[])
+KEYS = Columns("instance text, flow text, key bytea, execution text, expires_at bigint")
+TAKE_KEYS = f"""
+INSERT INTO dedupe AS d SELECT * FROM {KEYS.rows}
 ON CONFLICT (instance, flow, key) DO UPDATE SET
     execution = CASE WHEN d.expires_at <= %s THEN excluded.execution ELSE d.execution END,
     expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at
         WHEN d.flow = '' AND d.execution = excluded.execution
         THEN greatest(d.expires_at, excluded.expires_at) ELSE d.expires_at END
 RETURNING instance, flow, key, execution
-"""
+"""  # noqa: S608
 CLOSED = f"""
 SELECT name, bit FROM gates WHERE name = ANY(%s)
 UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ANY(%s)
@@ -66,46 +66,40 @@ NEWER = " UNION ALL ".join(
 )
 LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
 # `until` is set for those that are claimed at once.
-INSERT = """
-INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, replay, chain,
-    link, dedupe_key, held, probation, state, attempt, fence, started_at, claimed_at, due_at,
-    lease_until, worker)
-SELECT id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-    bound <> 0, record_key, at, order_scope, order_key, order_rule, replay, chain, link, dedupe_key, held,
-    suspect <> 0,
+ACCEPTED = Columns(
+    "id text, customer text, instance text, integration text, flow text, version text,"
+    " revision bigint, root text, replay_of text, parent text, record_key bytea, accepted_at bigint,"
+    " order_scope bytea, order_key bytea, order_rule text, replay text, chain text, link bigint,"
+    " dedupe_key bytea, held bigint, is_bound bigint, is_suspect bigint, until bigint"
+)
+KEPT = ACCEPTED.names.removesuffix(", is_bound, is_suspect, until")
+INSERT = f"""
+INSERT INTO executions ({KEPT}, bound, probation, state, attempt, fence, started_at, claimed_at,
+    due_at, lease_until, worker)
+SELECT {KEPT}, is_bound <> 0, is_suspect <> 0,
     CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
-    (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
-    CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
-    CASE WHEN until IS NOT NULL THEN %s END
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-    %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bytea[],
-    %s::bytea[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[],
-    %s::bigint[], %s::bigint[])
-    AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-        bound, record_key, at, order_scope, order_key, order_rule, replay, chain, link, dedupe_key, held,
-        suspect, until)
-ON CONFLICT (id) DO NOTHING RETURNING id
-"""
-INSERT_EVENTS = """
-INSERT INTO events SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[],
-    %s::bytea[]) ON CONFLICT DO NOTHING
-"""
+    (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN accepted_at END,
+    CASE WHEN until IS NOT NULL THEN accepted_at END, CASE WHEN until IS NULL THEN accepted_at END,
+    until, CASE WHEN until IS NOT NULL THEN %s END
+FROM {ACCEPTED.rows} ON CONFLICT (id) DO NOTHING RETURNING id
+"""  # noqa: S608
+EVENTS = Columns("execution text, received_at bigint, part bigint, head bytea, body bytea")
+INSERT_EVENTS = f"INSERT INTO events SELECT * FROM {EVENTS.rows} ON CONFLICT DO NOTHING"  # noqa: S608
 COPY_EVENTS = "COPY copied_events FROM STDIN BINARY"
 COPY_HEAD, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-HOLD_SHARDS = """
-SELECT instance, flow, source, shard, fence FROM listener_shards
-WHERE (instance, flow, source, shard)
-    IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]))
-ORDER BY instance, flow, source, shard FOR NO KEY UPDATE
-"""
-MOVE_CURSORS = """
+SHARDS = Columns("instance text, flow text, source text, shard text")
+HOLD_SHARDS = f"""
+SELECT {SHARDS.names}, fence FROM listener_shards
+WHERE ({SHARDS.names}) IN (SELECT * FROM {SHARDS.rows})
+ORDER BY {SHARDS.names} FOR NO KEY UPDATE
+"""  # noqa: S608
+CURSORS = Columns("instance text, flow text, source text, shard text, cursor text, at bigint")
+MOVE_CURSORS = f"""
 UPDATE listener_shards SET cursor = w.cursor, message_at = coalesce(w.at, message_at)
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-    AS w (instance, flow, source, shard, cursor, at)
+FROM {CURSORS.rows}
 WHERE listener_shards.instance = w.instance AND listener_shards.flow = w.flow
     AND listener_shards.source = w.source AND listener_shards.shard = w.shard
-"""
+"""  # noqa: S608
 REPLAYED_ORDERS = """
 SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
@@ -118,14 +112,12 @@ TAKE_BACK = """
 WITH event AS (DELETE FROM events WHERE execution = ANY(%s))
 DELETE FROM executions WHERE id = ANY(%s)
 """
-INSERT_COPIED = """
-INSERT INTO steps SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::text[],
-    %s::bytea[]) ON CONFLICT DO NOTHING
-"""
-COUNT_LIVE = """
-UPDATE executions SET duplicates = duplicates + n FROM unnest(%s::text[], %s::bigint[]) AS w (id, n)
+INSERT_COPIED = f"INSERT INTO steps SELECT * FROM {rows.STEPS.rows} ON CONFLICT DO NOTHING"  # noqa: S608
+COUNTS = Columns("id text, n bigint")
+COUNT_LIVE = f"""
+UPDATE executions SET duplicates = duplicates + n FROM {COUNTS.rows}
 WHERE executions.id = w.id RETURNING executions.id
-"""
+"""  # noqa: S608
 COUNT_LETTERS = COUNT_LIVE.replace("executions", "letters")
 COUNT_HISTORY = COUNT_LIVE.replace("executions", "history")
 
@@ -210,6 +202,20 @@ class _Row:
     place: int
     standing: Standing | None
 
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """Its values of `ACCEPTED`."""
+        start, entry = self.entry.start, self.entry
+        flow, order = start.flow, entry.order or (None, None)
+        return (
+            *(start.execution, flow.customer, flow.instance, flow.integration, flow.flow),
+            *(flow.version, flow.revision, start.root, start.replay_of, start.parent, entry.key),
+            *(self.now, *order, None if start.order is None else rule_of(start.order)),
+            *(replay_text(start.replay), start.chain, start.link),
+            *(entry.dedupe and entry.dedupe[2], self.held),
+            *(int(start.parent is not None and start.bound), int(self.suspect), self.until),
+        )
+
 
 class Accepting:
     """Accepts what many callers brought, in one transaction."""
@@ -247,21 +253,9 @@ class Accepting:
             if each.published is not None:
                 by_key.setdefault(each.published, (contents_of(each), each.expires_at))
         if by_key:
-            keys = sorted(by_key)
-            taken = [by_key[key] for key in keys]
-            self._firsts = await connection.execute(
-                TAKE_KEYS,
-                (
-                    Texts(key[0] for key in keys),
-                    Texts(key[1] for key in keys),
-                    Blobs(key[2] for key in keys),
-                    Texts(each[0] for each in taken),
-                    Numbers(each[1] for each in taken),
-                    self._now,
-                    self._now,
-                ),
-                binary=True,
-            )
+            keys = KEYS.of((*key, *by_key[key]) for key in sorted(by_key))
+            values = (*keys, self._now, self._now)
+            self._firsts = await connection.execute(TAKE_KEYS.encode(), values, binary=True)
         names = Texts({name for each in self._entries for name in pausable(each.start.flow)})
         self._closed = await connection.execute(CLOSED.encode(), (names, names), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
@@ -280,7 +274,8 @@ class Accepting:
     async def _move_cursors(self, connection: Connection) -> None:
         """Move the cursors of items; one whose fence is lost is answered, and left out."""
         cursors = [each for item in self._items for each in item.cursors]
-        found = await connection.execute(HOLD_SHARDS, keys_of(cursors), binary=True)
+        keys = SHARDS.of(each.key.parts for each in cursors)
+        found = await connection.execute(HOLD_SHARDS.encode(), keys, binary=True)
         fences = {row[:4]: row[4] for row in await found.fetchall()}
         kept, moved = list[Acceptance](), dict[ShardKey, ShardCursor]()
         for item in self._items:
@@ -292,9 +287,8 @@ class Accepting:
                     Accepted(each.start.execution, fenced=True) for each in item.entries
                 ]
         if moved:
-            last = list(moved.values())
-            values = (Texts(e.cursor for e in last), Numbers(e.message_at for e in last))
-            await connection.execute(MOVE_CURSORS, (*keys_of(last), *values))
+            last = ((*key.parts, each.cursor, each.message_at) for key, each in moved.items())
+            await connection.execute(MOVE_CURSORS.encode(), CURSORS.of(last))
         self._items = kept
         self._entries = [each for item in kept for each in item.entries]
 
@@ -376,51 +370,16 @@ class Accepting:
         return list(self._items)
 
     async def _insert(self, connection: Connection, inserts: dict[str, _Row]) -> set[str]:
-        made = list(inserts.values())
-        starts = [each.entry.start for each in made]
         ids = Texts(inserts)
-        orders = [each.entry.order or (None, None) for each in made]
-        inserted = await connection.execute(
-            INSERT,
-            (
-                self._worker,
-                ids,
-                Texts(each.flow.customer for each in starts),
-                Texts(each.flow.instance for each in starts),
-                Texts(each.flow.integration for each in starts),
-                Texts(each.flow.flow for each in starts),
-                Texts(each.flow.version for each in starts),
-                Numbers(each.flow.revision for each in starts),
-                Texts(each.root for each in starts),
-                Texts(each.replay_of for each in starts),
-                Texts(each.parent for each in starts),
-                Numbers(int(each.parent is not None and each.bound) for each in starts),
-                Blobs(each.entry.key for each in made),
-                Numbers(each.now for each in made),
-                Blobs(each[0] for each in orders),
-                Blobs(each[1] for each in orders),
-                Texts(None if e.order is None else rule_of(e.order) for e in starts),
-                Texts(replay_text(each.replay) for each in starts),
-                Texts(each.chain for each in starts),
-                Numbers(each.link for each in starts),
-                Blobs(each.entry.dedupe and each.entry.dedupe[2] for each in made),
-                Numbers(each.held for each in made),
-                Numbers(int(each.suspect) for each in made),
-                Numbers(each.until for each in made),
-            ),
-            binary=True,
-        )
+        values = (self._worker, *ACCEPTED.of(each.columns for each in inserts.values()))
+        inserted = await connection.execute(INSERT.encode(), values, binary=True)
         if not self._copies:
-            await connection.execute(
-                INSERT_EVENTS,
-                (
-                    ids,
-                    Numbers(each.event.received_at for each in starts),
-                    Numbers(each.event.part for each in starts),
-                    Blobs(each.entry.head for each in made),
-                    Blobs(each.event.body for each in starts),
-                ),
+            events = EVENTS.of(
+                (id, each.event.received_at, each.event.part, row.entry.head, each.event.body)
+                for id, row in inserts.items()
+                for each in [row.entry.start]
             )
+            await connection.execute(INSERT_EVENTS.encode(), events)
         since = min(made_at(each, self._now) for each in inserts) - DAY
         ended = await connection.execute(ENDED, (ids, ids, first_slot(since)), binary=True)
         kept = {row[0] for row in await inserted.fetchall()}
@@ -432,16 +391,7 @@ class Accepting:
             await _copy_events(connection, [inserts[id].entry for id in kept])
         copied = [(id, step) for id in kept for step in inserts[id].entry.copied]
         if copied:
-            await connection.execute(
-                INSERT_COPIED,
-                (
-                    Texts(each for each, _ in copied),
-                    Blobs(step.path for _, step in copied),
-                    Numbers(step.seq for _, step in copied),
-                    Texts(step.status for _, step in copied),
-                    Blobs(step.data for _, step in copied),
-                ),
-            )
+            await connection.execute(INSERT_COPIED.encode(), rows.columns_of(copied))
         return kept
 
     def _answer(
@@ -473,11 +423,6 @@ class Accepting:
 def contents_of(entry: PostgresStartRows) -> str:
     """Return the digest of the contents that an event was published with."""
     return "" if entry.start.dedupe is None else entry.start.dedupe.contents
-
-
-def keys_of(cursors: Sequence[ShardCursor]) -> tuple[Texts, ...]:
-    """Return the keys of shards, a list for each column."""
-    return tuple(Texts(each.key.parts[place] for each in cursors) for place in range(4))
 
 
 def _holders(
@@ -557,8 +502,7 @@ async def locks_of_replayed(
 async def _count(connection: Connection, duplicates: Counter[str]) -> None:
     left = dict(sorted(duplicates.items()))
     for sql in (COUNT_LIVE, COUNT_LETTERS, COUNT_HISTORY):
-        columns = (Texts(left), Numbers(left.values()))
-        cursor = await connection.execute(sql, columns, binary=True)
+        cursor = await connection.execute(sql.encode(), COUNTS.of(left.items()), binary=True)
         for row in await cursor.fetchall():
             del left[row[0]]
         if not left:

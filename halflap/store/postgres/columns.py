@@ -1,12 +1,13 @@
 """Columns of many rows, as one parameter each: `… FROM unnest(%s, %s, …)`.
 
-Each has one type, whatever is in it, so that a statement is prepared once.
+Each has one type, whatever is in it, so that a statement is prepared once. A statement that takes several
+names them in `Columns`, once for its SQL and for its values.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -46,6 +47,29 @@ class Numbers:
 
     def __init__(self, values: Iterable[int | None]) -> None:
         self.values = list(values)
+
+
+Column = Texts | Blobs | Numbers
+_KINDS: dict[str, type[Column]] = {"text": Texts, "bytea": Blobs, "bigint": Numbers}
+
+
+class Columns:
+    """Columns that a statement takes of many rows: `Columns("id text, failure bytea, at bigint")`."""
+
+    def __init__(self, spec: str) -> None:
+        columns = [each.split() for each in spec.split(", ")]
+        self._kinds = [_KINDS[kind] for _, kind in columns]
+        self.names = ", ".join(name for name, _ in columns)
+        """The names, as in `INSERT INTO t (…)`."""
+        self.unnest = f"unnest({', '.join(f'%s::{kind}[]' for _, kind in columns)})"
+        """The rows as a function; with its names, see `rows`."""
+        self.rows = f"{self.unnest} AS w ({self.names})"
+        """The rows as a table `w`, as in `… FROM …`."""
+
+    def of(self, rows: Iterable[Sequence[Any]]) -> tuple[Column, ...]:
+        """Return rows as the parameters of a statement."""
+        values = list(zip(*rows, strict=True)) or [()] * len(self._kinds)
+        return tuple(kind(each) for kind, each in zip(self._kinds, values, strict=True))
 
 
 class _TextsDumper(Dumper):

@@ -7,41 +7,41 @@ from dataclasses import dataclass
 
 from halflap.model import Continuation, Micros, position_in_chain
 from halflap.store.postgres.accepting import Acceptance, Accepting, PostgresStartRows, entry
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
 from halflap.store.rules.continuing import PACED, SentSignal, carry
 
 # So long as the chain goes on, and as long as was declared after it.
-PROLONG_KEYS = """
+ENDED = Columns("id text, now bigint")
+PROLONG_KEYS = f"""
 UPDATE dedupe SET expires_at = expires_at + greatest(w.now - former.accepted_at, 0)
-FROM executions AS former JOIN unnest(%s::text[], %s::bigint[]) AS w (id, now) ON w.id = former.id
+FROM executions AS former JOIN {ENDED.rows} ON w.id = former.id
 WHERE dedupe.instance = former.instance AND dedupe.flow = former.flow
     AND dedupe.key = former.dedupe_key AND dedupe.execution = coalesce(former.chain, former.id)
-"""
-NOTE = """
-UPDATE executions SET chain = w.chain, link = w.link
-FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS w (id, chain, link) WHERE executions.id = w.id
-"""
-PACE = """
-UPDATE executions SET due_at = w.at, waiting_for = %s
-FROM unnest(%s::text[], %s::bigint[]) AS w (id, at) WHERE executions.id = w.id
-"""
-INHERIT_KEYS = """
+"""  # noqa: S608
+LINKS = Columns("id text, chain text, link bigint")
+NOTE = f"""
+UPDATE executions SET chain = w.chain, link = w.link FROM {LINKS.rows} WHERE executions.id = w.id
+"""  # noqa: S608
+PACES = Columns("id text, at bigint")
+PACE = f"""
+UPDATE executions SET due_at = w.at, waiting_for = %s FROM {PACES.rows} WHERE executions.id = w.id
+"""  # noqa: S608
+HEIRS = Columns("id text, former text")
+INHERIT_KEYS = f"""
 UPDATE executions SET dedupe_key = former.dedupe_key
-FROM unnest(%s::text[], %s::text[]) AS w (id, former)
-JOIN executions AS former ON former.id = w.former
+FROM {HEIRS.rows} JOIN executions AS former ON former.id = w.former
 WHERE executions.id = w.id AND former.dedupe_key IS NOT NULL
-"""
+"""  # noqa: S608
 SIGNALS = """
 SELECT execution, name, payload, at, once FROM signals WHERE execution = ANY(%s) ORDER BY id
 """
-SEND = """
-INSERT INTO signals (execution, name, payload, at, once)
-SELECT execution, name, payload, at, once
-FROM unnest(%s::text[], %s::bytea[], %s::bytea[], %s::bigint[], %s::bytea[])
-    WITH ORDINALITY AS w (execution, name, payload, at, once, place) ORDER BY place
-"""
+PASSED = Columns("execution text, name bytea, payload bytea, at bigint, once bytea")
+SEND = f"""
+INSERT INTO signals ({PASSED.names}) SELECT {PASSED.names}
+FROM {PASSED.unnest} WITH ORDINALITY AS w ({PASSED.names}, place) ORDER BY place
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class NextLink:
 
 async def prolong_keys(connection: Connection, following: Sequence[NextLink]) -> None:
     """Let the dedupe keys of chains live as long as these; before any execution is locked."""
-    formers = Texts(each.former for each in following)
-    await connection.execute(PROLONG_KEYS, (formers, Numbers(each.now for each in following)))
+    ended = ENDED.of((each.former, each.now) for each in following)
+    await connection.execute(PROLONG_KEYS.encode(), ended)
 
 
 async def hand_over(
@@ -84,14 +84,13 @@ async def hand_over(
     }
     if not made:
         return set()
-    formers, ids = Texts(made), Texts(each.entry.start.execution for each in made.values())
-    chains = Texts(each.chain for each in made.values())
-    before = Numbers(each.link - 1 for each in made.values())
-    await connection.execute(NOTE, (formers, chains, before))
-    await connection.execute(INHERIT_KEYS, (ids, formers))
+    links = LINKS.of((former, each.chain, each.link - 1) for former, each in made.items())
+    await connection.execute(NOTE.encode(), links)
+    heirs = HEIRS.of((each.entry.start.execution, former) for former, each in made.items())
+    await connection.execute(INHERIT_KEYS.encode(), heirs)
     paced = {each.entry.start.execution: each.at for each in made.values() if each.at > each.now}
     if paced:
-        await connection.execute(PACE, (PACED.encode(), Texts(paced), Numbers(paced.values())))
+        await connection.execute(PACE.encode(), (PACED.encode(), *PACES.of(paced.items())))
     await _send(connection, made)
     return set(made)
 
@@ -103,18 +102,16 @@ async def _send(connection: Connection, made: Mapping[str, NextLink]) -> None:
         asked = None if once is None else once.decode()
         sent.setdefault(execution, []).append(SentSignal(name.decode(), payload, at, asked))
     passed = [
-        (made[former].entry.start.execution, each)
+        (
+            id,
+            each.name.encode(),
+            each.payload,
+            each.at,
+            None if each.once is None else each.once.encode(),
+        )
         for former, signals in sent.items()
+        for id in [made[former].entry.start.execution]
         for each in carry(former, signals, made[former].taken)
     ]
     if passed:
-        await connection.execute(
-            SEND,
-            (
-                Texts(execution for execution, _ in passed),
-                Blobs(each.name.encode() for _, each in passed),
-                Blobs(each.payload for _, each in passed),
-                Numbers(each.at for _, each in passed),
-                Blobs(None if each.once is None else each.once.encode() for _, each in passed),
-            ),
-        )
+        await connection.execute(SEND.encode(), PASSED.of(passed))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from halflap.model import ExecutionState, Micros
 from halflap.store.postgres import rows
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.slots import OF_A_DAY
 from halflap.store.retention import DAY
@@ -19,10 +19,11 @@ KEPT = (
     " order_rule, replay, chain, link"
 )
 EVENT = "received_at, part, head, body"
-NEW = (
-    "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status, failure_kind,"
-    " component"
+ENDS = Columns(
+    "id text, state text, failure bytea, ended_at bigint, reason bytea, result bytea, attempts bytea,"
+    " steps bytea, logs bytea, cause text, status bigint, failure_kind text, component text"
 )
+NEW = ENDS.names.removeprefix("id, ")
 RAN = """coalesce(gone.ran, 0) + CASE WHEN gone.state = 'running'
         THEN greatest(w.ended_at - gone.claimed_at, 0) ELSE 0 END"""
 # The database's clock may have been set back since. Who looks for an id looks at the days of the
@@ -35,9 +36,7 @@ WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
         {", ".join(f"event.{each}" for each in EVENT.split(", "))},
         {", ".join(VALUES.get(each, f"w.{each}") + f" AS {each}" for each in NEW.split(", "))},
         {RAN} AS ran
-        FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
-            %s::bytea[], %s::bytea[], %s::bytea[], %s::text[], %s::bigint[], %s::text[],
-            %s::text[]) AS w (id, {NEW})
+        FROM {ENDS.rows}
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
@@ -116,27 +115,17 @@ async def move(
         if not some:
             continue
         ids = Texts(each.execution for each in some)
-        what = [left[each.execution] for each in some]
-        await connection.execute(
-            END[into],
+        values = ENDS.of(
             (
-                ids,
-                ids,
-                ids,
-                Texts(each.state for each in some),
-                Blobs(each.failure for each in some),
-                Numbers(each.at for each in some),
-                Blobs(each.reason for each in some),
-                Blobs(each.result for each in some),
-                Blobs(rows.pack_attempts(each.attempts) for each in what),
-                Blobs(rows.pack_steps(each.steps.values()) for each in what),
-                Blobs(rows.pack_lines(each.logs) for each in what),
-                Texts(each.marks.cause for each in some),
-                Numbers(each.marks.status for each in some),
-                Texts(each.marks.failure_kind for each in some),
-                Texts(each.marks.component for each in some),
-            ),
+                *(each.execution, each.state, each.failure, each.at, each.reason, each.result),
+                rows.pack_attempts(left[each.execution].attempts),
+                rows.pack_steps(left[each.execution].steps.values()),
+                rows.pack_lines(left[each.execution].logs),
+                *each.marks,
+            )
+            for each in some
         )
+        await connection.execute(END[into], (ids, ids, *values))
     for table in CLEAN:
         ids = [e.execution for e in ends if table == "signals" or getattr(live[e.execution], table)]
         if ids:

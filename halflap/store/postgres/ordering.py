@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros, Order
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Blobs, Columns, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.rules import order as rules
 from halflap.store.rules.order import DUE, NEVER, OrderPlace
@@ -22,25 +22,23 @@ Name = tuple[bytes, bytes]
 Widths = dict[bytes, int]
 """Orders to settle, and how many of each may have their turn at once."""
 
-NAMES = """
-SELECT scope, key, value FROM state
-WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
-"""
+KEYS = Columns("scope bytea, key bytea")
+NAMES = f"SELECT scope, key, value FROM state WHERE (scope, key) IN (SELECT * FROM {KEYS.rows})".encode()  # noqa: S608
 ANY = "SELECT FROM orders WHERE name = %s LIMIT 1"
-ENTER = """
-INSERT INTO orders (name, execution, width, turn, blocks, passable)
+PLACES = Columns(
+    "name bytea, execution text, width bigint, turn bigint, blocks bigint, passable bigint"
+)
+ENTER = f"""
+INSERT INTO orders ({PLACES.names})
 SELECT name, execution, width, turn <> 0, blocks <> 0, passable <> 0
-FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    WITH ORDINALITY AS w (name, execution, width, turn, blocks, passable, place)
-ORDER BY place
-"""
-INHERIT = """
+FROM {PLACES.unnest} WITH ORDINALITY AS w ({PLACES.names}, place) ORDER BY place
+"""  # noqa: S608
+HEIRS = Columns("replayed text, execution text, width bigint, blocks bigint, passable bigint")
+INHERIT = f"""
 UPDATE orders SET execution = w.execution, width = w.width, blocks = w.blocks <> 0,
     passable = w.passable <> 0
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
-    AS w (replayed, execution, width, blocks, passable)
-WHERE orders.execution = w.replayed
-"""
+FROM {HEIRS.rows} WHERE orders.execution = w.replayed
+"""  # noqa: S608
 LEAVE = "DELETE FROM orders WHERE execution = ANY(%s) AND NOT (blocks AND %s) RETURNING name, width"
 SET_ASIDE = """
 UPDATE orders SET back_at = CASE WHEN NOT passable THEN 0 WHEN due_at <= %s THEN %s
@@ -85,39 +83,26 @@ RENAME = "UPDATE orders SET name = %s WHERE name = %s"
 
 async def names_of(connection: Connection, orders: Collection[Name]) -> dict[Name, bytes]:
     """The names of the orders that executions started in these now belong to."""
-    scopes, keys = Blobs(o[0] for o in orders), Blobs(o[1] for o in orders)
-    cursor = await connection.execute(NAMES, (scopes, keys), binary=True)
+    cursor = await connection.execute(NAMES, KEYS.of(orders), binary=True)
     values = {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
     return {each: spelt(each[0], text_of(values.get(each, each[1]))) for each in orders}
 
 
 async def enter(connection: Connection, places: Sequence[tuple[bytes, str, Order, bool]]) -> None:
     """Take the last places in orders: name, execution, order, and whether it has its turn."""
-    await connection.execute(
-        ENTER,
-        (
-            Blobs(name for name, *_ in places),
-            Texts(execution for _, execution, _, _ in places),
-            Numbers(order.width for _, _, order, _ in places),
-            Numbers(int(turn) for *_, turn in places),
-            Numbers(int(order.after_failure == "block") for _, _, order, _ in places),
-            Numbers(int(order.while_waiting == "go_on") for _, _, order, _ in places),
-        ),
-    )
+    entered = ((name, id, each.width, int(turn), *_rule(each)) for name, id, each, turn in places)
+    await connection.execute(ENTER.encode(), PLACES.of(entered))
 
 
 async def inherit(connection: Connection, places: Sequence[tuple[str, str, Order]]) -> None:
     """Take the places and the turns of those that are replayed: theirs, one's own, the order."""
-    await connection.execute(
-        INHERIT,
-        (
-            Texts(replayed for replayed, _, _ in places),
-            Texts(execution for _, execution, _ in places),
-            Numbers(order.width for _, _, order in places),
-            Numbers(int(order.after_failure == "block") for _, _, order in places),
-            Numbers(int(order.while_waiting == "go_on") for _, _, order in places),
-        ),
-    )
+    heirs = ((replayed, id, each.width, *_rule(each)) for replayed, id, each in places)
+    await connection.execute(INHERIT.encode(), HEIRS.of(heirs))
+
+
+def _rule(order: Order) -> tuple[int, int]:
+    """Return whether one that failed blocks an order, and whether one that waits is passed."""
+    return int(order.after_failure == "block"), int(order.while_waiting == "go_on")
 
 
 async def leave(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from halflap.model import Continuation, LogLine, Micros, Outcome, Record, StateWrite
 from halflap.store.postgres import continuing, ending, lineage, ordering, rows, signalling
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import Lease, Release, Written
@@ -22,35 +22,37 @@ LOCK = """
 SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state
 FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
-UPSERT_STEPS = """
-INSERT INTO steps SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::text[],
-    %s::bytea[])
+UPSERT_STEPS = f"""
+INSERT INTO steps SELECT * FROM {rows.STEPS.rows}
 ON CONFLICT (execution, path) DO UPDATE
     SET seq = excluded.seq, status = excluded.status, data = excluded.data
     WHERE steps.status = 'retrying' OR steps.seq < 0
-"""
-INSERT_LOGS = "INSERT INTO logs SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bytea[])"
-UPSERT_STATE = """
-INSERT INTO state SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::bytea[], %s::bigint[])
+"""  # noqa: S608
+LINES = Columns("execution text, number bigint, data bytea")
+INSERT_LOGS = f"INSERT INTO logs SELECT * FROM {LINES.rows}"  # noqa: S608
+STATE = Columns("scope bytea, key bytea, value bytea, changed_at bigint")
+UPSERT_STATE = f"""
+INSERT INTO state SELECT * FROM {STATE.rows}
 ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at
-"""
-DELETE_STATE = """
-DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
-"""
-RELEASE = """
+"""  # noqa: S608
+DELETE_STATE = f"DELETE FROM state WHERE (scope, key) IN (SELECT * FROM {ordering.KEYS.rows})"  # noqa: S608
+RELEASES = Columns(
+    "id text, state text, due_at bigint, waiting_for bytea, failure bytea, heard bigint, now bigint"
+)
+RELEASE = f"""
 UPDATE executions SET state = w.state, due_at = w.due_at, lease_until = NULL, worker = NULL,
     waiting_for = w.waiting_for, failure = w.failure, heard = w.heard, probation = false,
     ran = coalesce(ran, 0) + greatest(w.now - claimed_at, 0)
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[],
-    %s::bigint[]) AS w (id, state, due_at, waiting_for, failure, heard, now)
-WHERE executions.id = w.id
-"""
-ADD_ATTEMPTS = """
-INSERT INTO attempts SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::text[], %s::bytea[])
+FROM {RELEASES.rows} WHERE executions.id = w.id
+"""  # noqa: S608
+ATTEMPTS = Columns(
+    "execution text, number bigint, started_at bigint, ended_at bigint, how text, failure bytea"
+)
+ADD_ATTEMPTS = f"""
+INSERT INTO attempts SELECT * FROM {ATTEMPTS.rows}
 ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
     ended_at = excluded.ended_at, how = excluded.how, failure = excluded.failure
-"""
+"""  # noqa: S608
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +146,9 @@ class _Work:
     state: dict[Key, tuple[bytes | None, Micros]] = field(default_factory=dict[Key, Any])
     moves: list[tuple[Key, bytes]] = field(default_factory=list[tuple[Key, bytes]])
     ends: list[Writing] = field(default_factory=list[Writing])
-    releases: list[tuple[Writing, _Locked]] = field(default_factory=list[Any])
+    releases: list[tuple[str, Release, Micros, _Locked]] = field(default_factory=list[Any])
+    pausing: list[str] = field(default_factory=list[str])
+    """Those that are released, and stay in an order."""
 
 
 async def locks_of(connection: Connection, items: Sequence[Writing], locks: Locks) -> list[int]:
@@ -181,7 +185,8 @@ class Recording:
         if ids:
             self._locked = await connection.execute(LOCK, (Texts(sorted(ids)),), binary=True)
         if keys := {key for item in self._items for key in item.keys}:
-            self._values = await connection.execute(ordering.NAMES, _columns(keys), binary=True)
+            spelt = ordering.KEYS.of(map(encoded, keys))
+            self._values = await connection.execute(ordering.NAMES, spelt, binary=True)
 
     async def write(self, connection: Connection) -> None:
         """Decide who still holds what it writes to, and write; fills in the answers."""
@@ -228,19 +233,18 @@ class Recording:
             work.ends.append(item)
             del running[execution]
         elif item.release is not None:
-            work.releases.append((item, row))
+            work.releases.append((execution, item.release, item.now, row))
+            work.pausing += [execution] if lease.ordered else []
             del running[execution]
         return Written.DONE
 
     async def _write_state(self, connection: Connection, work: _Work) -> ordering.Widths:
-        kept = {key: (v, at) for key, (v, at) in work.state.items() if v is not None}
-        gone = [key for key, (value, _) in work.state.items() if value is None]
+        kept = [(*encoded(key), *each) for key, each in work.state.items() if each[0] is not None]
+        gone = [encoded(key) for key, (value, _) in work.state.items() if value is None]
         if kept:
-            values = Blobs(value for value, _ in kept.values())
-            times = Numbers(at for _, at in kept.values())
-            await connection.execute(UPSERT_STATE, (*_columns(kept), values, times))
+            await connection.execute(UPSERT_STATE.encode(), STATE.of(kept))
         if gone:
-            await connection.execute(DELETE_STATE, _columns(gone))
+            await connection.execute(DELETE_STATE.encode(), ordering.KEYS.of(gone))
         widths: ordering.Widths = {}
         for key, value in work.moves:
             ordering.wider(widths, await ordering.move(connection, encoded(key), value))
@@ -280,78 +284,36 @@ class Recording:
     async def _write_steps(self, connection: Connection, work: _Work) -> None:
         steps = [(id, step) for id, some in work.steps.items() for step in some.values()]
         if steps:
-            await connection.execute(
-                UPSERT_STEPS,
-                (
-                    Texts(id for id, _ in steps),
-                    Blobs(step.path for _, step in steps),
-                    Numbers(step.seq for _, step in steps),
-                    Texts(step.status for _, step in steps),
-                    Blobs(step.data for _, step in steps),
-                ),
-            )
-        lines = [(id, line) for id, some in work.lines.items() for line in some]
+            await connection.execute(UPSERT_STEPS.encode(), rows.columns_of(steps))
+        lines = [(id, *line) for id, some in work.lines.items() for line in some]
         if lines:
-            await connection.execute(
-                INSERT_LOGS,
-                (
-                    Texts(id for id, _ in lines),
-                    Numbers(line[0] for _, line in lines),
-                    Blobs(line[1] for _, line in lines),
-                ),
-            )
+            await connection.execute(INSERT_LOGS.encode(), LINES.of(lines))
 
     async def _write_releases(self, connection: Connection, work: _Work) -> ordering.Widths:
         if not work.releases:
             return {}
-        ids = [item.lease.execution for item, _ in work.releases if item.lease]
-        hows = [item.release for item, _ in work.releases if item.release]
-        failures = Blobs(encode_failure(how.failure) for how in hows)
-        await connection.execute(
-            RELEASE,
-            (
-                Texts(ids),
-                Texts(state_after(how) for how in hows),
-                # One that is to be cancelled comes back at once, however long it wanted to wait.
-                Numbers(
-                    item.now if row.held.cancelling else how.due_at
-                    for (item, row), how in zip(work.releases, hows, strict=True)
-                ),
-                Blobs(text(how.waiting_for).encode() for how in hows),
-                failures,
-                Numbers(how.heard for how in hows),
-                Numbers(item.now for item, _ in work.releases),
-            ),
-        )
-        await connection.execute(
-            ADD_ATTEMPTS,
-            (
-                Texts(ids),
-                Numbers(row.attempt for _, row in work.releases),
-                Numbers(row.claimed_at for _, row in work.releases),
-                Numbers(item.now for item, _ in work.releases),
-                Texts(how.how for how in hows),
-                failures,
-            ),
-        )
-        waiting = [
-            (id, item.now)
-            for id, how, (item, _) in zip(ids, hows, work.releases, strict=True)
-            if how.heard is not None
-        ]
+        released: list[tuple[Any, ...]] = []
+        attempts: list[tuple[Any, ...]] = []
+        waiting: list[tuple[str, Micros]] = []
+        for id, how, now, row in work.releases:
+            failure = encode_failure(how.failure)
+            # One that is to be cancelled comes back at once, however long it wanted to wait.
+            due_at = now if row.held.cancelling else how.due_at
+            waits_for = text(how.waiting_for).encode()
+            released.append((id, state_after(how), due_at, waits_for, failure, how.heard, now))
+            attempts.append((id, row.attempt, row.claimed_at, now, how.how, failure))
+            if how.heard is not None:
+                waiting.append((id, now))
+        await connection.execute(RELEASE.encode(), RELEASES.of(released))
+        await connection.execute(ADD_ATTEMPTS.encode(), ATTEMPTS.of(attempts))
         await signalling.wake(connection, waiting)  # one may have come since it looked
-        ordered = [i.lease.execution for i, _ in work.releases if i.lease and i.lease.ordered]
-        now = max(item.now for item, _ in work.releases)
-        return await ordering.pause(connection, ordered, now)
+        latest = max(now for _, _, now, _ in work.releases)
+        return await ordering.pause(connection, work.pausing, latest)
 
 
 def encoded(key: Key) -> ordering.Name:
     """Return a scope and a key as they are stored."""
     return key[0].encode(), key[1].encode()
-
-
-def _columns(keys: Collection[Key]) -> tuple[Blobs, Blobs]:
-    return Blobs(scope.encode() for scope, _ in keys), Blobs(key.encode() for _, key in keys)
 
 
 def _change(item: Writing, values: dict[Key, bytes], work: _Work) -> bool:

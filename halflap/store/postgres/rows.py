@@ -11,6 +11,7 @@ import msgspec
 
 from halflap.model import Event, Execution, LogLine, Record
 from halflap.store import reading
+from halflap.store.postgres.columns import Column, Columns
 from halflap.store.protocol import Attempt
 from halflap.store.recording import encode_failure, text
 
@@ -41,6 +42,9 @@ LETTER = _columns(**_ENDED, dismissed="false", removed="false")
 HISTORY = _columns(**_ENDED, dismissed="state = 'failed'", removed="body IS NULL")
 
 
+STEPS = Columns("execution text, path bytea, seq bigint, status text, data bytea")
+
+
 @dataclass(frozen=True, slots=True)
 class StepRow:
     """A record as its row."""
@@ -54,6 +58,11 @@ class StepRow:
     def final(self) -> bool:
         """True if it never changes."""
         return self.status != "retrying" and self.seq >= 0
+
+
+def columns_of(steps: Iterable[tuple[str, StepRow]]) -> tuple[Column, ...]:
+    """Return steps, each with its execution, as the values of `STEPS`."""
+    return STEPS.of((id, each.path, each.seq, each.status, each.data) for id, each in steps)
 
 
 def step(record: Record) -> StepRow:
